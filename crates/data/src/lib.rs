@@ -1,0 +1,1 @@
+//! Named datasets and directories: verified bytes, a split, normalised batches.

@@ -1,0 +1,1 @@
+//! A list of layers becomes checked shapes, then a Burn module; weights in and out.

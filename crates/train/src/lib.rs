@@ -1,0 +1,1 @@
+//! The experiment, its training loop, optimisers, schedules and evaluation.
