@@ -1,0 +1,113 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use crate::error::ConfigError;
+use crate::place::{Place, Source};
+use crate::table::Table;
+use crate::value::{Kind, Value, entries};
+
+/// The largest experiment file that is read: far more than anybody writes, far less than memory.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// A parsed TOML file, with overrides from the command line applied to it.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub(crate) root: Value,
+}
+
+impl Document {
+    /// Reads and parses a file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is larger than 4 MiB, or is not TOML.
+    pub fn open(path: &Path) -> Result<Self, ConfigError> {
+        let cannot_read = |error: std::io::Error| ConfigError::cannot_read(path, &error);
+        // A pipe or device has no length to check and may never end.
+        let metadata = std::fs::metadata(path).map_err(cannot_read)?;
+        if metadata.is_dir() {
+            return Err(cannot_read(std::io::ErrorKind::IsADirectory.into()));
+        }
+        if metadata.len() > MOST_BYTES {
+            let message = format!("{} is larger than 4 MiB", path.display());
+            return Err(ConfigError::new(message).help("an experiment is a short TOML file"));
+        }
+        let text = std::fs::read_to_string(path).map_err(cannot_read)?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Parses a text; `name` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// The text is not TOML.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+        let table = DeTable::parse(text).map_err(|error| {
+            let place = Place::new(&source, error.span().unwrap_or(0..0));
+            ConfigError::at(&place, format!("this is not TOML: {}", error.message()))
+        })?;
+        let kind = Kind::Table(entries(table.get_ref(), &source)?);
+        Ok(Self { root: Value { kind, place: Place::new(&source, 0..0) } })
+    }
+
+    /// Reads the whole document; a key that `read` does not ask for is an error.
+    ///
+    /// # Errors
+    ///
+    /// What `read` returns, or the first key that is left over.
+    pub fn read<T>(
+        &self,
+        read: impl FnOnce(&mut Table<'_>) -> Result<T, ConfigError>,
+    ) -> Result<T, ConfigError> {
+        self.root.read_table(read)
+    }
+
+    /// The value at a dotted path such as `model.layers.hidden.units`; a list's element is named by
+    /// its index or by its `name` key. Where the path ends early, the nearest value above.
+    #[must_use]
+    pub fn locate(&self, path: &str) -> &Value {
+        let mut value = &self.root;
+        for segment in path.split('.') {
+            match value.child(segment) {
+                Some(child) => value = child,
+                None => break,
+            }
+        }
+        value
+    }
+
+    /// An error about the value at a dotted path (see [`locate`](Self::locate)). Without a place
+    /// where nothing on the way to it was written.
+    #[must_use]
+    pub fn error_at(&self, path: &str, message: impl Into<String>) -> ConfigError {
+        let value = self.locate(path);
+        if std::ptr::eq(value, &raw const self.root) {
+            return ConfigError::new(format!("{}: {}", value.place.name(), message.into()));
+        }
+        value.error(message)
+    }
+}
+
+impl Value {
+    pub(crate) fn child(&self, segment: &str) -> Option<&Self> {
+        match &self.kind {
+            Kind::Table(entries) => {
+                entries.iter().find(|entry| entry.key == segment).map(|entry| &entry.value)
+            }
+            Kind::Array(items) => items.get(item_index(items, segment)?),
+            _ => None,
+        }
+    }
+}
+
+/// The index of the element that `segment` names: by its `name` key, else by number.
+pub(crate) fn item_index(items: &[Value], segment: &str) -> Option<usize> {
+    let named = |item: &Value| matches!(item.child("name").map(|name| &name.kind), Some(Kind::String(name)) if name == segment);
+    items
+        .iter()
+        .position(named)
+        .or_else(|| segment.parse().ok().filter(|index| *index < items.len()))
+}

@@ -1,0 +1,84 @@
+use std::num::NonZeroUsize;
+
+use crate::error::ConfigError;
+use crate::value::{Kind, Value};
+
+/// A type that can be read from a TOML value.
+pub trait FromValue: Sized {
+    /// Reads the value.
+    ///
+    /// # Errors
+    ///
+    /// The value is of another type or out of the type's range; the error carries its place.
+    fn from_value(value: &Value) -> Result<Self, ConfigError>;
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        match value.kind {
+            Kind::Boolean(boolean) => Ok(boolean),
+            _ => Err(value.expected("true or false")),
+        }
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        match &value.kind {
+            Kind::String(text) => Ok(text.clone()),
+            _ => Err(value.expected("text").help("text stands between quotes: \"…\"")),
+        }
+    }
+}
+
+/// A whole number may stand for a float (`learning_rate = 1`); never the other way round.
+/// Infinity and NaN are refused: no key has a use for them.
+impl FromValue for f64 {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        match value.kind {
+            Kind::Float(number) if number.is_finite() => Ok(number),
+            #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 no setting is that exact")]
+            Kind::Integer(number) => Ok(number as Self),
+            _ => Err(value.expected("a number")),
+        }
+    }
+}
+
+impl FromValue for u64 {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let expected = "a whole number, 0 or more";
+        match value.kind {
+            Kind::Integer(number) => Self::try_from(number).map_err(|_| value.expected(expected)),
+            _ => Err(value.expected(expected)),
+        }
+    }
+}
+
+impl FromValue for usize {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let number = u64::from_value(value)?;
+        Self::try_from(number).map_err(|_| value.expected("a smaller number"))
+    }
+}
+
+impl FromValue for NonZeroUsize {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let expected = "a whole number, 1 or more";
+        match value.kind {
+            Kind::Integer(number) => usize::try_from(number)
+                .ok()
+                .and_then(Self::new)
+                .ok_or_else(|| value.expected(expected)),
+            _ => Err(value.expected(expected)),
+        }
+    }
+}
+
+impl<T: FromValue> FromValue for Vec<T> {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        match &value.kind {
+            Kind::Array(items) => items.iter().map(T::from_value).collect(),
+            _ => Err(value.expected("a list")),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::error::ConfigError;
+use crate::place::{Place, Source};
+use crate::table::Table;
+
+/// A TOML value that knows where it was written.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// The value itself.
+    pub kind: Kind,
+    pub(crate) place: Place,
+}
+
+/// The kinds of TOML values that an experiment can hold. Dates are none of them.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Text.
+    String(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction; may be infinite or not a number.
+    Float(f64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A list.
+    Array(Vec<Value>),
+    /// A table, inline or with a header.
+    Table(Vec<Entry>),
+}
+
+/// A key and its value.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_place: Place,
+    pub(crate) value: Value,
+}
+
+impl Value {
+    /// Where the value was written.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// An error about this value.
+    #[must_use]
+    pub fn error(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::at(&self.place, message)
+    }
+
+    /// An error that says what was expected instead of this value.
+    #[must_use]
+    pub fn expected(&self, expected: &str) -> ConfigError {
+        self.error(format!("expected {expected}, found {}", self.describe()))
+            .expected(format!("expected {expected}"))
+    }
+
+    /// Reads the value as a table whose every key must be read by `read`.
+    ///
+    /// # Errors
+    ///
+    /// The value is no table, `read` fails, or a key is left over.
+    pub fn read_table<T>(
+        &self,
+        read: impl FnOnce(&mut Table<'_>) -> Result<T, ConfigError>,
+    ) -> Result<T, ConfigError> {
+        let mut table = Table::new(self)?;
+        let value = read(&mut table)?;
+        table.finish()?;
+        Ok(value)
+    }
+
+    /// The value in words, for messages: `text "abc"`, `the number -3`, `a table`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.kind {
+            Kind::String(text) if text.chars().count() <= 40 => format!("the text {text:?}"),
+            Kind::String(_) => "a long text".to_owned(),
+            Kind::Integer(number) => format!("the number {number}"),
+            Kind::Float(number) => format!("the number {number}"),
+            Kind::Boolean(boolean) => format!("{boolean}"),
+            Kind::Array(items) => format!("a list of {}", items.len()),
+            Kind::Table(_) => "a table".to_owned(),
+        }
+    }
+
+    pub(crate) fn from_toml(
+        value: &Spanned<DeValue<'_>>,
+        source: &Arc<Source>,
+    ) -> Result<Self, ConfigError> {
+        let place = Place::new(source, value.span());
+        let out_of_range = |what: &str| {
+            ConfigError::at(&place, format!("this {what} is too large to be represented"))
+        };
+        let kind = match value.get_ref() {
+            DeValue::String(text) => Kind::String(text.to_string()),
+            DeValue::Integer(integer) => Kind::Integer(
+                i64::from_str_radix(integer.as_str(), integer.radix())
+                    .map_err(|_| out_of_range("whole number"))?,
+            ),
+            DeValue::Float(float) => {
+                let number: f64 = float.as_str().parse().map_err(|_| out_of_range("number"))?;
+                if number.is_infinite() && !float.as_str().contains("inf") {
+                    return Err(out_of_range("number"));
+                }
+                Kind::Float(number)
+            }
+            DeValue::Boolean(boolean) => Kind::Boolean(*boolean),
+            DeValue::Datetime(_) => {
+                return Err(ConfigError::at(&place, "a date or time has no use in an experiment")
+                    .help("put it between quotes to have it as text"));
+            }
+            DeValue::Array(items) => Kind::Array(
+                items.iter().map(|item| Self::from_toml(item, source)).collect::<Result<_, _>>()?,
+            ),
+            DeValue::Table(table) => Kind::Table(entries(table, source)?),
+        };
+        Ok(Self { kind, place })
+    }
+}
+
+/// The entries of a table in the order in which they were written.
+pub(crate) fn entries(
+    table: &DeTable<'_>,
+    source: &Arc<Source>,
+) -> Result<Vec<Entry>, ConfigError> {
+    let mut entries = table
+        .iter()
+        .map(|(key, value)| {
+            Ok(Entry {
+                key: key.get_ref().to_string(),
+                key_place: Place::new(source, key.span()),
+                value: Value::from_toml(value, source)?,
+            })
+        })
+        .collect::<Result<Vec<_>, ConfigError>>()?;
+    entries.sort_by_key(|entry| entry.key_place.span.start);
+    Ok(entries)
+}

@@ -1,0 +1,171 @@
+//! What a person sees when a configuration is wrong, and what the program reads when it is right.
+
+use kiln_config::{ConfigError, Document, Override, Table};
+
+kiln_config::keywords! {
+    /// A kind of thing.
+    pub enum Kind {
+        /// One.
+        Relu = "relu",
+        /// Another.
+        Gelu = "gelu",
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Layer {
+    name: Option<String>,
+    units: u64,
+    activation: Kind,
+}
+
+#[derive(Debug, PartialEq)]
+struct Experiment {
+    rate: f64,
+    layers: Vec<Layer>,
+}
+
+impl kiln_config::FromValue for Layer {
+    fn from_value(value: &kiln_config::Value) -> Result<Self, ConfigError> {
+        value.read_table(|table| {
+            Ok(Self {
+                name: table.optional("name")?,
+                units: table.required("units")?,
+                activation: table.default("activation", Kind::Relu)?,
+            })
+        })
+    }
+}
+
+fn read(table: &mut Table<'_>) -> Result<Experiment, ConfigError> {
+    Ok(Experiment {
+        rate: table.checked("rate", 0.01, "a number above 0", |rate| *rate > 0.0)?,
+        layers: table.default("layers", Vec::new())?,
+    })
+}
+
+const GOOD: &str = r#"rate = 0.1
+layers = [
+  { units = 3, activation = "gelu" },
+  { units = 4, name = "hidden" },
+]
+"#;
+
+fn error(text: &str) -> String {
+    Document::parse("experiment.toml", text)
+        .and_then(|document| document.read(read))
+        .expect_err("the text is wrong")
+        .to_string()
+}
+
+fn with(overrides: &[&str]) -> Result<Experiment, ConfigError> {
+    let known = ["rate", "layers.0.units", "layers.1.units", "layers.hidden.units", "other.rates"];
+    let known: Vec<String> = known.into_iter().map(String::from).collect();
+    let mut document = Document::parse("experiment.toml", GOOD)?;
+    for change in overrides {
+        document.apply(&Override::parse(change)?, &known)?;
+    }
+    document.read(read)
+}
+
+fn override_error(change: &str) -> String {
+    with(&[change]).expect_err("the override is wrong").to_string()
+}
+
+#[test]
+fn a_right_document_is_read() {
+    let experiment = with(&[]).expect("the document is right");
+    assert_eq!(experiment.rate, 0.1);
+    assert_eq!(experiment.layers[0], Layer { name: None, units: 3, activation: Kind::Gelu });
+    assert_eq!(experiment.layers[1].activation, Kind::Relu);
+}
+
+#[test]
+fn an_error_shows_file_line_and_caret() {
+    let expected = "\
+error: expected a whole number, 0 or more, found the number -3
+ --> experiment.toml:3:13
+  |
+3 |   { units = -3, activation = \"gelu\" },
+  |             ^^ expected a whole number, 0 or more";
+    assert_eq!(error(&GOOD.replace("units = 3", "units = -3")), expected);
+}
+
+#[test]
+fn errors_name_the_nearest_word() {
+    for (text, wanted) in [
+        ("ratee = 1", "did you mean `rate`?"),
+        ("nothing_like_it = 1", "known here: layers, rate"),
+        ("layers = [{ unit = 3 }]", "did you mean `units`?"),
+        ("layers = [{ activation = \"relu\" }]", "the key `units` is missing"),
+        ("layers = [{ units = 3, activation = \"rellu\" }]", "did you mean \"relu\"?"),
+        ("layers = [{ units = 3, activation = 3 }]", "one of \"relu\", \"gelu\""),
+        ("rate = \"fast\"", "expected a number, found the text \"fast\""),
+        ("rate = nan", "expected a number"),
+        ("rate = -1", "expected a number above 0"),
+        ("rate = 1e999", "too large"),
+        ("layers = 3", "expected a list"),
+        ("layers = [3]", "expected a table"),
+        ("rate = 2020-01-01", "a date or time has no use"),
+        ("rate = ", "this is not TOML"),
+        ("rate = 1\nrate = 2", "experiment.toml:2"),
+    ] {
+        let shown = error(text);
+        assert!(shown.contains(wanted), "{text}\n{shown}");
+        assert!(shown.contains("experiment.toml:"), "{text}\n{shown}");
+    }
+}
+
+#[test]
+fn overrides_reach_keys_by_any_unambiguous_end() {
+    assert_eq!(with(&["rate=0.5"]).map(|read| read.rate).ok(), Some(0.5));
+    assert_eq!(with(&["rate=1"]).map(|read| read.rate).ok(), Some(1.0));
+    let units = |changes: &[&str]| with(changes).map(|read| read.layers[1].units).ok();
+    assert_eq!(units(&["hidden.units=9"]), Some(9));
+    assert_eq!(units(&["layers.1.units=8"]), Some(8));
+    let activation = with(&["layers.0.activation=relu"]).map(|read| read.layers[0].activation);
+    assert_eq!(activation.ok(), Some(Kind::Relu));
+    assert_eq!(with(&["layers=[]"]).map(|read| read.layers.len()).ok(), Some(0));
+}
+
+#[test]
+fn a_wrong_override_shows_itself() {
+    for (change, wanted) in [
+        ("units=3", "could be several keys"),
+        ("rte=3", "did you mean `rate`?"),
+        ("zzz=3", "no key `zzz`"),
+        ("rate", "an override needs a value"),
+        ("rate=", "has no value"),
+        ("=3", "has no key"),
+        ("rate=[1,", "not a TOML value"),
+        ("rate=fast", "expected a number, found the text \"fast\""),
+        ("hidden.units=-1", "command line:1:14"),
+        ("layers.7.units=1", "the list has no element `7`"),
+        ("layers.hiden.units=1", "by name: hidden"),
+        ("rate.x=1", "there is no `x` in the number 0.1"),
+        ("layers=[{units=-2}]", "command line:1:16"),
+    ] {
+        let shown = override_error(change);
+        assert!(shown.contains(wanted), "{change}\n{shown}");
+        assert!(shown.contains("command line"), "{change}\n{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    for path in ["/nonexistent/experiment.toml", "/"] {
+        let error = Document::open(path.as_ref()).expect_err("there is no such file");
+        assert!(error.to_string().contains(path), "{error}");
+    }
+}
+
+#[test]
+fn later_checks_find_the_place_again() {
+    let document = Document::parse("experiment.toml", GOOD).expect("the document is right");
+    let line = |path: &str| document.error_at(path, "wrong").place().map(kiln_config::Place::line);
+    assert_eq!(line("rate"), Some(1));
+    assert_eq!(line("layers.1.units"), Some(4));
+    assert_eq!(line("layers.hidden.units"), Some(4));
+    assert_eq!(line("layers.hidden.not_written"), Some(4));
+    assert_eq!(line("not_written"), None);
+}
