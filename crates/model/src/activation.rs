@@ -1,0 +1,54 @@
+use burn::tensor::{Tensor, activation};
+
+kiln_config::keywords! {
+    /// An activation function, applied to each value by itself, but for softmax.
+    ///
+    /// To add one: a line here and one in [`apply`](Self::apply).
+    pub enum Activation {
+        /// x.
+        Linear = "linear",
+        /// max(0, x).
+        Relu = "relu",
+        /// x where x > 0, else 0.2 x (Keras' slope).
+        LeakyRelu = "leaky_relu",
+        /// x where x > 0, else eˣ − 1 (Clevert et al. 2015, α = 1).
+        Elu = "elu",
+        /// λx where x > 0, else λα(eˣ − 1) (Klambauer et al. 2017).
+        Selu = "selu",
+        /// x Φ(x) with the exact normal distribution function (Hendrycks and Gimpel 2016).
+        Gelu = "gelu",
+        /// x σ(x), also known as swish.
+        Silu = "silu",
+        /// σ(x) = 1 / (1 + e⁻ˣ).
+        Sigmoid = "sigmoid",
+        /// The hyperbolic tangent.
+        Tanh = "tanh",
+        /// eˣ over its sum, along features or channels.
+        Softmax = "softmax",
+        /// ln(1 + eˣ).
+        Softplus = "softplus",
+    }
+}
+
+/// Keras' default for `leaky_relu`; PyTorch's is 0.01.
+const LEAKY_RELU_SLOPE: f64 = 0.2;
+
+impl Activation {
+    /// Applies the function to a batch `[n, features]` or `[n, channels, height, width]`.
+    #[must_use]
+    pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Linear => x,
+            Self::Relu => activation::relu(x),
+            Self::LeakyRelu => activation::leaky_relu(x, LEAKY_RELU_SLOPE),
+            Self::Elu => activation::elu(x, 1.0),
+            Self::Selu => activation::selu(x),
+            Self::Gelu => activation::gelu(x),
+            Self::Silu => activation::silu(x),
+            Self::Sigmoid => activation::sigmoid(x),
+            Self::Tanh => activation::tanh(x),
+            Self::Softmax => activation::softmax(x, 1),
+            Self::Softplus => activation::softplus(x, 1.0),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! An activation function as a layer of its own.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use kiln_config::{ConfigError, Table};
+use serde::Serialize;
+
+use super::{Features, Layer, LayerRules};
+use crate::activation::Activation;
+use crate::shape::Shape;
+use crate::weights::WeightTensor;
+
+/// `{ type = "activation", activation = "relu" }`: an activation function as a layer of its own,
+/// such as behind a batch normalisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActivationConfig {
+    /// The function.
+    pub activation: Activation,
+}
+
+impl ActivationConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { activation: table.required("activation")? })
+    }
+}
+
+impl LayerRules for ActivationConfig {
+    fn type_name(&self) -> &'static str {
+        "activation"
+    }
+
+    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+        Ok(input)
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn module(&self, _: &[WeightTensor], activation: Activation, _: &Device) -> Layer {
+        Layer::Activation(ActivationLayer { activation })
+    }
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct ActivationLayer {
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl ActivationLayer {
+    pub(crate) fn forward(&self, x: Features) -> Features {
+        match x {
+            Features::Image(x) => Features::Image(self.activation.apply(x)),
+            Features::Flat(x) => Features::Flat(self.activation.apply(x)),
+        }
+    }
+}

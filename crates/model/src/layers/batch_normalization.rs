@@ -1,0 +1,103 @@
+//! Batch normalisation.
+
+use burn::module::{Module, Param, RunningState};
+use burn::nn::BatchNorm;
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_config::{ConfigError, Table};
+use serde::Serialize;
+
+use super::{Features, Layer, LayerRules, ParameterSpec};
+use crate::activation::Activation;
+use crate::initializer::Initializer;
+use crate::shape::Shape;
+use crate::weights::WeightTensor;
+
+/// `{ type = "batch_normalization" }`: γ (x − mean) / √(variance + ε) + β for each feature or
+/// channel (Ioffe and Szegedy 2015). Training uses the batch's mean and variance, inference their
+/// running averages: `running ← momentum · running + (1 − momentum) · batch`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatchNormalizationConfig {
+    /// How much of the running averages stays at each step (Keras' sense; PyTorch's is 1 − this).
+    pub momentum: f64,
+    /// ε.
+    pub epsilon: f64,
+}
+
+impl BatchNormalizationConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            momentum: table.checked("momentum", 0.99, "a number from 0 to 1", |momentum| {
+                (0.0..=1.0).contains(momentum)
+            })?,
+            epsilon: table
+                .checked("epsilon", 1e-3, "a number above 0", |epsilon| *epsilon > 0.0)?,
+        })
+    }
+}
+
+impl LayerRules for BatchNormalizationConfig {
+    fn type_name(&self) -> &'static str {
+        "batch_normalization"
+    }
+
+    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+        Ok(input)
+    }
+
+    fn parameters(&self, input: Shape, _output: Shape) -> Vec<ParameterSpec> {
+        let parameter = |name, initializer, trainable| ParameterSpec {
+            name,
+            shape: vec![input.channels()],
+            fan_in: input.channels(),
+            fan_out: input.channels(),
+            initializer,
+            trainable,
+        };
+        vec![
+            parameter("weight", Initializer::ONES, true),
+            parameter("bias", Initializer::ZEROS, true),
+            parameter("running_mean", Initializer::ZEROS, false),
+            parameter("running_var", Initializer::ONES, false),
+        ]
+    }
+
+    fn module(&self, weights: &[WeightTensor], _: Activation, device: &Device) -> Layer {
+        let running =
+            |index: usize| RunningState::new(Tensor::from_data(weights[index].data(), device));
+        Layer::BatchNormalization(BatchNormalization {
+            norm: BatchNorm {
+                gamma: Param::from_data(weights[0].data(), device),
+                beta: Param::from_data(weights[1].data(), device),
+                training: Param::from_bool(true),
+                running_mean: running(2),
+                running_var: running(3),
+                momentum: 1.0 - self.momentum,
+                epsilon: self.epsilon,
+            },
+        })
+    }
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct BatchNormalization {
+    norm: BatchNorm,
+}
+
+impl BatchNormalization {
+    pub(crate) fn forward(&self, x: Features) -> Features {
+        match x {
+            Features::Image(x) => Features::Image(self.norm.forward(x)),
+            Features::Flat(x) => Features::Flat(self.norm.forward(x)),
+        }
+    }
+
+    pub(crate) fn values(&self) -> Vec<TensorData> {
+        let norm = &self.norm;
+        vec![
+            norm.gamma.val().into_data(),
+            norm.beta.val().into_data(),
+            norm.running_mean.value_sync().into_data(),
+            norm.running_var.value_sync().into_data(),
+        ]
+    }
+}

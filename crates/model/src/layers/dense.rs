@@ -1,0 +1,143 @@
+//! The fully connected layer.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, TensorData};
+use kiln_config::{ConfigError, FromValue, Kind, Table, Value};
+use serde::{Serialize, Serializer};
+
+use super::{Features, Layer, LayerRules, ParameterSpec};
+use crate::activation::Activation;
+use crate::initializer::Initializer;
+use crate::shape::Shape;
+use crate::weights::WeightTensor;
+
+/// `{ type = "dense", units = 300, activation = "relu" }`: activation(x·W + b), with W `[in, units]`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DenseConfig {
+    /// Outputs.
+    pub units: Units,
+    /// Applied to the sum.
+    pub activation: Activation,
+    /// Whether there is a b.
+    pub use_bias: bool,
+    /// How W starts.
+    pub kernel_initializer: Initializer,
+    /// How b starts.
+    pub bias_initializer: Initializer,
+}
+
+/// A number of outputs, or `"classes"`: as many as the dataset has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// This many.
+    Count(usize),
+    /// One a class.
+    Classes,
+}
+
+impl DenseConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            units: table.required("units")?,
+            activation: table.default("activation", Activation::Linear)?,
+            use_bias: table.default("use_bias", true)?,
+            kernel_initializer: table.default("kernel_initializer", Initializer::GLOROT_UNIFORM)?,
+            bias_initializer: table.default("bias_initializer", Initializer::ZEROS)?,
+        })
+    }
+}
+
+impl LayerRules for DenseConfig {
+    fn type_name(&self) -> &'static str {
+        "dense"
+    }
+
+    fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String> {
+        match (input, self.units) {
+            (Shape::Image { .. }, _) => Err(format!(
+                "it takes a flat list of features, but gets {input}; put {{ type = \"flatten\" }} before it"
+            )),
+            (Shape::Features(_), Units::Count(units)) => Ok(Shape::Features(units)),
+            (Shape::Features(_), Units::Classes) => Ok(Shape::Features(classes)),
+        }
+    }
+
+    fn parameters(&self, input: Shape, output: Shape) -> Vec<ParameterSpec> {
+        let (fan_in, fan_out) = (input.len(), output.len());
+        let weight = ParameterSpec {
+            name: "weight",
+            shape: vec![fan_in, fan_out],
+            fan_in,
+            fan_out,
+            initializer: self.kernel_initializer,
+            trainable: true,
+        };
+        let bias = ParameterSpec {
+            name: "bias",
+            shape: vec![fan_out],
+            // As Keras computes the fans of a vector.
+            fan_in: fan_out,
+            fan_out,
+            initializer: self.bias_initializer,
+            trainable: true,
+        };
+        if self.use_bias { vec![weight, bias] } else { vec![weight] }
+    }
+
+    fn flops(&self, input: Shape, output: Shape) -> u64 {
+        2 * input.len() as u64 * output.len() as u64
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn module(&self, weights: &[WeightTensor], activation: Activation, device: &Device) -> Layer {
+        let bias = self.use_bias.then(|| Param::from_data(weights[1].data(), device));
+        let linear = Linear { weight: Param::from_data(weights[0].data(), device), bias };
+        Layer::Dense(Dense { linear, activation })
+    }
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct Dense {
+    linear: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Dense {
+    pub(crate) fn forward(&self, x: Features) -> Features {
+        let x = self.linear.forward(x.flat()); // [n, units]
+        Features::Flat(self.activation.apply(x))
+    }
+
+    pub(crate) fn values(&self) -> Vec<TensorData> {
+        let bias = self.linear.bias.as_ref().map(|bias| bias.val().into_data());
+        std::iter::once(self.linear.weight.val().into_data()).chain(bias).collect()
+    }
+}
+
+impl FromValue for Units {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let expected = "a whole number above 0, or \"classes\"";
+        match &value.kind {
+            Kind::String(word) if word == "classes" => Ok(Self::Classes),
+            Kind::Integer(units) => match usize::try_from(*units) {
+                Ok(units) if units > 0 => Ok(Self::Count(units)),
+                _ => Err(value.expected(expected)),
+            },
+            _ => Err(value.expected(expected)),
+        }
+    }
+}
+
+impl Serialize for Units {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Count(units) => units.serialize(serializer),
+            Self::Classes => "classes".serialize(serializer),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Dropout.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_config::{ConfigError, Table};
+use rand_core::Rng;
+use serde::Serialize;
+
+use super::{Features, Layer, LayerRules, Mode};
+use crate::activation::Activation;
+use crate::shape::Shape;
+use crate::weights::WeightTensor;
+
+/// `{ type = "dropout", rate = 0.3 }`: in training, each value is set to 0 with probability `rate`
+/// and the others are divided by 1 − `rate` (Srivastava et al. 2014, inverted).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DropoutConfig {
+    /// The share of values that is dropped.
+    pub rate: f64,
+}
+
+impl DropoutConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let _: f64 = table.required("rate")?;
+        let rate = table.checked("rate", 0.0, "a number from 0 up to, but not, 1", |rate| {
+            (0.0..1.0).contains(rate)
+        })?;
+        Ok(Self { rate })
+    }
+}
+
+impl LayerRules for DropoutConfig {
+    fn type_name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+        Ok(input)
+    }
+
+    fn module(&self, _: &[WeightTensor], _: Activation, _: &Device) -> Layer {
+        Layer::Dropout(Dropout { rate: self.rate })
+    }
+}
+
+/// Burn's own dropout draws from a generator that all runs of a process share; this one is given
+/// the generator, so that a seed decides the masks.
+#[derive(Module, Debug)]
+pub(crate) struct Dropout {
+    rate: f64,
+}
+
+impl Dropout {
+    pub(crate) fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features {
+        match mode {
+            Mode::Training(rng) if self.rate > 0.0 => match x {
+                Features::Image(x) => Features::Image(self.drop(x, *rng)),
+                Features::Flat(x) => Features::Flat(self.drop(x, *rng)),
+            },
+            _ => x,
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 ≤ rate < 1, so the threshold fits 32 bits"
+    )]
+    fn drop<const D: usize>(&self, x: Tensor<D>, rng: &mut impl Rng) -> Tensor<D> {
+        let threshold = (self.rate * 4_294_967_296.0) as u32;
+        let kept = (1.0 / (1.0 - self.rate)) as f32;
+        let shape = x.dims();
+        let mask: Vec<f32> = (0..shape.iter().product::<usize>())
+            .map(|_| if rng.next_u32() < threshold { 0.0 } else { kept })
+            .collect();
+        let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
+        x * mask
+    }
+}

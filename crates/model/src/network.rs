@@ -1,0 +1,76 @@
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_core::Rng;
+
+use crate::architecture::Architecture;
+use crate::layers::{Features, Layer, Mode};
+use crate::shape::Shape;
+use crate::weights::{WeightTensor, Weights};
+
+/// The layers on a device: from a batch of images to one logit a class.
+///
+/// On an autodiff device it trains; its [`valid`](Module::valid) form infers.
+#[derive(Module, Debug)]
+pub struct Network {
+    layers: Vec<Layer>,
+}
+
+impl Network {
+    /// Builds the layers of `architecture` around `weights` on `device`.
+    ///
+    /// # Errors
+    ///
+    /// The weights are not those of the architecture; the message says which differs.
+    pub fn new(
+        architecture: &Architecture,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self, String> {
+        weights.check(architecture)?;
+        let mut rest = weights.tensors.as_slice();
+        let layers = architecture
+            .layers()
+            .iter()
+            .filter_map(|layer| {
+                let (own, others) = rest.split_at(layer.parameters.len());
+                rest = others;
+                let rules = layer.kind.rules().ok()?;
+                Some(rules.module(own, layer.activation, device))
+            })
+            .collect();
+        Ok(Self { layers })
+    }
+
+    /// Computes logits `[n, classes]` from images `[n, channels, height, width]`.
+    pub fn forward<R: Rng>(&self, images: Tensor<4>, mode: &mut Mode<'_, R>) -> Tensor<2> {
+        let x = Features::Image(images);
+        self.layers.iter().fold(x, |x, layer| layer.forward(x, mode)).flat()
+    }
+
+    /// Copies the weights to the host; `architecture` is the one that the network was built from.
+    #[must_use]
+    pub fn weights(&self, architecture: &Architecture) -> Weights {
+        let values = self.layers.iter().flat_map(Layer::values);
+        let tensors = architecture
+            .named_parameters()
+            .zip(values)
+            .map(|((name, spec), data)| WeightTensor {
+                name,
+                shape: spec.shape.clone(),
+                values: data.iter::<f32>().collect(),
+            })
+            .collect();
+        Weights { tensors }
+    }
+}
+
+/// Puts a batch of pixels, image after image, on a device as `[n, channels, height, width]`.
+#[must_use]
+pub fn images(pixels: Vec<f32>, shape: Shape, device: &Device) -> Tensor<4> {
+    let [channels, height, width] = match shape {
+        Shape::Image { channels, height, width } => [channels, height, width],
+        Shape::Features(features) => [1, 1, features],
+    };
+    let count = pixels.len() / shape.len().max(1);
+    Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), device)
+}

@@ -1,0 +1,159 @@
+use std::fmt;
+
+use crate::activation::Activation;
+use crate::architecture::Architecture;
+
+/// What `kiln summary` prints: Keras' `model.summary()`, and what a step costs.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// One a layer.
+    pub rows: Vec<SummaryRow>,
+    /// Values in all parameters.
+    pub parameters: usize,
+    /// Values that the optimiser changes.
+    pub trainable: usize,
+    /// Floating-point operations of one sample's forward pass.
+    pub forward_flops: u64,
+    /// Images in a training step.
+    pub batch_size: usize,
+    /// Floating-point operations of a training step: forward, weight gradients, and input
+    /// gradients of every layer but the first that holds weights, whose input needs none.
+    pub step_flops: u64,
+    /// Bytes of the parameters.
+    pub parameter_bytes: u64,
+    /// Bytes of their gradients.
+    pub gradient_bytes: u64,
+    /// Bytes of the optimiser's state.
+    pub optimizer_bytes: u64,
+    /// Bytes of a batch and of what each layer makes of it, kept for the way back.
+    pub activation_bytes: u64,
+}
+
+/// One layer of a [`Summary`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummaryRow {
+    /// Name and type: `hidden_1 (dense, relu)`.
+    pub layer: String,
+    /// The shape of one sample behind it.
+    pub output: String,
+    /// Values in its parameters.
+    pub parameters: usize,
+}
+
+impl Architecture {
+    /// Sums the model up for steps of `batch_size` images with an optimiser that keeps
+    /// `optimizer_slots` numbers for each parameter (0 for plain SGD, 2 for Adam).
+    #[must_use]
+    pub fn summary(&self, batch_size: usize, optimizer_slots: usize) -> Summary {
+        let last = self.layers().len().saturating_sub(1);
+        let rows = self.layers().iter().enumerate().map(|(index, layer)| {
+            let activation = match layer.activation {
+                Activation::Linear if index == last && self.softmax_in_loss() => "softmax",
+                Activation::Linear => "",
+                other => other.as_str(),
+            };
+            let kind = [layer.type_name, activation];
+            let kind: Vec<&str> = kind.into_iter().filter(|word| !word.is_empty()).collect();
+            SummaryRow {
+                layer: format!("{} ({})", layer.name, kind.join(", ")),
+                output: layer.output.to_string(),
+                parameters: layer.parameters.iter().map(crate::ParameterSpec::len).sum(),
+            }
+        });
+        let forward_flops: u64 = self.layers().iter().map(|layer| layer.flops).sum();
+        let first = self.layers().iter().map(|layer| layer.flops).find(|flops| *flops > 0);
+        let bytes = |values: usize| 4 * values as u64;
+        let trainable = self.trainable_parameters();
+        let values: usize = self.layers().iter().map(|layer| layer.output.len()).sum();
+        Summary {
+            rows: rows.collect(),
+            parameters: self.parameters(),
+            trainable,
+            forward_flops,
+            batch_size,
+            step_flops: batch_size as u64 * (3 * forward_flops - first.unwrap_or(0)),
+            parameter_bytes: bytes(self.parameters()),
+            gradient_bytes: bytes(trainable),
+            optimizer_bytes: bytes(trainable).saturating_mul(optimizer_slots as u64),
+            activation_bytes: bytes(self.input().len() + values).saturating_mul(batch_size as u64),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layer_width = self.rows.iter().map(|row| row.layer.chars().count()).max();
+        let layer_width = layer_width.unwrap_or(0).max(5);
+        let output_width = self.rows.iter().map(|row| row.output.chars().count()).max();
+        let output_width = output_width.unwrap_or(0).max(12);
+        writeln!(
+            f,
+            "{:layer_width$}  {:>output_width$}  {:>12}",
+            "Layer", "Output shape", "Parameters"
+        )?;
+        writeln!(f, "{}", "─".repeat(layer_width + output_width + 16))?;
+        for row in &self.rows {
+            let parameters = thousands(row.parameters as u64);
+            writeln!(
+                f,
+                "{:layer_width$}  {:>output_width$}  {parameters:>12}",
+                row.layer, row.output
+            )?;
+        }
+        writeln!(f, "{}", "─".repeat(layer_width + output_width + 16))?;
+        let not_trainable = self.parameters - self.trainable;
+        writeln!(
+            f,
+            "Parameters:      {} ({})",
+            thousands(self.parameters as u64),
+            size(self.parameter_bytes)
+        )?;
+        writeln!(f, "  trainable:     {}", thousands(self.trainable as u64))?;
+        writeln!(f, "  not trainable: {}", thousands(not_trainable as u64))?;
+        writeln!(f, "FLOPs a sample:  {} forward", thousands(self.forward_flops))?;
+        let memory = self.parameter_bytes
+            + self.gradient_bytes
+            + self.optimizer_bytes
+            + self.activation_bytes;
+        writeln!(
+            f,
+            "Training step:   {} FLOPs and {} for a batch of {}",
+            thousands(self.step_flops),
+            size(memory),
+            self.batch_size
+        )?;
+        write!(
+            f,
+            "  of which       parameters {}, gradients {}, optimizer {}, activations {}",
+            size(self.parameter_bytes),
+            size(self.gradient_bytes),
+            size(self.optimizer_bytes),
+            size(self.activation_bytes)
+        )
+    }
+}
+
+/// `286,810`
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1.1 MiB`
+fn size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let bytes = bytes as f64;
+    match bytes {
+        b if b >= 1_073_741_824.0 => format!("{:.1} GiB", b / 1_073_741_824.0),
+        b if b >= 1_048_576.0 => format!("{:.1} MiB", b / 1_048_576.0),
+        b if b >= 1_024.0 => format!("{:.1} KiB", b / 1_024.0),
+        b => format!("{b} B"),
+    }
+}
