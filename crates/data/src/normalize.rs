@@ -1,0 +1,245 @@
+//! Bytes become the numbers that a network is trained on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, LabelledImages, Normalize};
+
+impl Normalize {
+    /// Takes from the training rows what the method needs to know of the data; `unit` and `none`
+    /// need nothing.
+    ///
+    /// Statistics are of the raw bytes, 0 to 255, and of `rows` only, so that nothing of the
+    /// validation rows leaks into training. The deviation is the population's (divided by n), as in
+    /// Keras' `Normalization` and scikit-learn's `StandardScaler`; a deviation of zero, of a pixel
+    /// that is the same in every row, counts as 1, as in the latter.
+    ///
+    /// # Errors
+    ///
+    /// The method needs statistics, and `rows` is empty.
+    ///
+    /// # Panics
+    ///
+    /// A row is not among the images.
+    pub fn fit(self, images: &LabelledImages, rows: &[u32]) -> Result<Normalizer, DataError> {
+        let parameters = match self {
+            Self::Unit => NormalizerParameters::Unit,
+            Self::None => NormalizerParameters::None,
+            Self::Standardize | Self::StandardizePerPixel if rows.is_empty() => {
+                return Err(DataError::NothingToFit);
+            }
+            Self::Standardize => {
+                let moments = Moments::of_each_pixel(images, rows);
+                let all = moments.iter().fold(Moments::default(), |all, pixel| all.join(pixel));
+                NormalizerParameters::Standardize {
+                    mean: all.mean(),
+                    standard_deviation: all.scale(),
+                }
+            }
+            Self::StandardizePerPixel => {
+                let moments = Moments::of_each_pixel(images, rows);
+                NormalizerParameters::StandardizePerPixel {
+                    mean: moments.iter().map(Moments::mean).collect(),
+                    standard_deviation: moments.iter().map(Moments::scale).collect(),
+                }
+            }
+        };
+        Normalizer::try_from(parameters)
+    }
+}
+
+/// The count, sum and sum of squares of some bytes: exact, so that the order of the rows makes no
+/// difference.
+#[derive(Clone, Default)]
+struct Moments {
+    count: u64,
+    sum: u64,
+    sum_of_squares: u64,
+}
+
+impl Moments {
+    fn of_each_pixel(images: &LabelledImages, rows: &[u32]) -> Vec<Self> {
+        let mut moments = vec![Self::default(); images.shape.values()];
+        for &row in rows {
+            for (pixel, &byte) in moments.iter_mut().zip(images.image(row as usize)) {
+                pixel.sum += u64::from(byte);
+                pixel.sum_of_squares += u64::from(byte) * u64::from(byte);
+            }
+        }
+        for pixel in &mut moments {
+            pixel.count = rows.len() as u64;
+        }
+        moments
+    }
+
+    fn join(self, other: &Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            sum: self.sum + other.sum,
+            sum_of_squares: self.sum_of_squares + other.sum_of_squares,
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum as f64 / self.count as f64
+    }
+
+    /// √(E[x²] − E[x]²), or 1 where that is zero. The subtraction is of whole numbers, so that
+    /// nothing cancels.
+    fn scale(&self) -> f64 {
+        let (count, sum) = (u128::from(self.count), u128::from(self.sum));
+        match count * u128::from(self.sum_of_squares) - sum * sum {
+            0 => 1.0,
+            squares => (squares as f64).sqrt() / self.count as f64,
+        }
+    }
+}
+
+/// The method and numbers of a [`Normalizer`], as they are stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NormalizerParameters {
+    /// x / 255.
+    Unit,
+    /// x.
+    None,
+    /// (x − mean) / standard deviation.
+    Standardize {
+        /// From 0 to 255.
+        mean: f64,
+        /// Above 0.
+        standard_deviation: f64,
+    },
+    /// (x − mean) / standard deviation, with those of the pixel.
+    StandardizePerPixel {
+        /// One a pixel, in the order of an image's pixels.
+        mean: Vec<f64>,
+        /// One a pixel, each above 0.
+        standard_deviation: Vec<f64>,
+    },
+}
+
+/// A normalisation that is fitted: it turns bytes into numbers, the same for training, validation,
+/// test and prediction. Serialises as its [`NormalizerParameters`]; reading them back checks them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "NormalizerParameters", into = "NormalizerParameters")]
+pub struct Normalizer {
+    parameters: NormalizerParameters,
+    mapping: Mapping,
+}
+
+/// What is applied: `f32`, in the shape that is quickest.
+#[derive(Debug, Clone, PartialEq)]
+enum Mapping {
+    /// The result for each of the 256 bytes, computed in `f64`.
+    Table(Box<[f32; 256]>),
+    /// (x − mean) × reciprocal, by pixel.
+    PerPixel { mean: Vec<f32>, reciprocal: Vec<f32> },
+}
+
+impl Normalizer {
+    /// The method and its numbers.
+    #[must_use]
+    pub fn parameters(&self) -> &NormalizerParameters {
+        &self.parameters
+    }
+
+    /// Checks that images of so many values can be normalised: a normaliser that was read back may
+    /// have been fitted on others.
+    ///
+    /// # Errors
+    ///
+    /// It has numbers by pixel, and for another number of pixels.
+    pub fn check_size(&self, values: usize) -> Result<(), DataError> {
+        match &self.mapping {
+            Mapping::PerPixel { mean, .. } if mean.len() != values => {
+                Err(DataError::NormalizerSize { fitted: mean.len(), found: values })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Normalises one image, or several one after another.
+    ///
+    /// # Panics
+    ///
+    /// `normalized` is not as long as `pixels`, or [`check_size`](Self::check_size) fails on the
+    /// images.
+    pub fn normalize(&self, pixels: &[u8], normalized: &mut [f32]) {
+        assert_eq!(pixels.len(), normalized.len(), "a number for each pixel");
+        match &self.mapping {
+            Mapping::Table(table) => {
+                for (number, &byte) in normalized.iter_mut().zip(pixels) {
+                    *number = table[usize::from(byte)];
+                }
+            }
+            Mapping::PerPixel { mean, reciprocal } => {
+                assert_eq!(pixels.len() % mean.len(), 0, "whole images");
+                let images = pixels.chunks_exact(mean.len());
+                for (image, normalized) in images.zip(normalized.chunks_exact_mut(mean.len())) {
+                    let parameters = mean.iter().zip(reciprocal);
+                    for ((number, &byte), (mean, reciprocal)) in
+                        normalized.iter_mut().zip(image).zip(parameters)
+                    {
+                        *number = (f32::from(byte) - mean) * reciprocal;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl TryFrom<NormalizerParameters> for Normalizer {
+    type Error = DataError;
+
+    fn try_from(parameters: NormalizerParameters) -> Result<Self, DataError> {
+        let mapping = match &parameters {
+            NormalizerParameters::Unit => table(|byte| byte / 255.0),
+            NormalizerParameters::None => table(|byte| byte),
+            NormalizerParameters::Standardize { mean, standard_deviation } => {
+                check(&[*mean], &[*standard_deviation])?;
+                table(|byte| (byte - mean) / standard_deviation)
+            }
+            NormalizerParameters::StandardizePerPixel { mean, standard_deviation } => {
+                check(mean, standard_deviation)?;
+                Mapping::PerPixel {
+                    mean: mean.iter().map(|&mean| mean as f32).collect(),
+                    reciprocal: standard_deviation.iter().map(|&d| (1.0 / d) as f32).collect(),
+                }
+            }
+        };
+        Ok(Self { parameters, mapping })
+    }
+}
+
+impl From<Normalizer> for NormalizerParameters {
+    fn from(normalizer: Normalizer) -> Self {
+        normalizer.parameters
+    }
+}
+
+fn table(normalize: impl Fn(f64) -> f64) -> Mapping {
+    let mut table = Box::new([0.0; 256]);
+    for (byte, number) in (0_u8..=255).zip(table.iter_mut()) {
+        *number = normalize(f64::from(byte)) as f32;
+    }
+    Mapping::Table(table)
+}
+
+fn check(mean: &[f64], standard_deviation: &[f64]) -> Result<(), DataError> {
+    let usable = |deviation: &f64| {
+        let reciprocal = (1.0 / deviation) as f32;
+        reciprocal.is_finite() && reciprocal > 0.0
+    };
+    let problem = if mean.is_empty() {
+        "it has numbers for no pixel"
+    } else if mean.len() != standard_deviation.len() {
+        "it has not as many deviations as means"
+    } else if !mean.iter().all(|mean| (0.0..=255.0).contains(mean)) {
+        "a mean is not between 0 and 255"
+    } else if !standard_deviation.iter().all(usable) {
+        "a standard deviation is not above 0"
+    } else {
+        return Ok(());
+    };
+    Err(DataError::InvalidNormalizer { problem })
+}

@@ -1,0 +1,267 @@
+//! From the word in `data.source` to a dataset in memory.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::catalog::{self, DATASETS, NamedDataset};
+use crate::content::hexadecimal;
+use crate::idx::Idx;
+use crate::{DataError, Dataset, ImageShape, LabelledImages};
+
+/// The four files of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataFile {
+    /// The images that are trained and validated on.
+    TrainImages,
+    /// Their labels.
+    TrainLabels,
+    /// The images that are tested on.
+    TestImages,
+    /// Their labels.
+    TestLabels,
+}
+
+impl DataFile {
+    /// All four, in the order in which they are read and shown.
+    pub const ALL: [Self; 4] =
+        [Self::TrainImages, Self::TrainLabels, Self::TestImages, Self::TestLabels];
+
+    /// The names that the file may have, with or without `.gz`; the usual one first.
+    #[must_use]
+    pub const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::TrainImages => &["train-images-idx3-ubyte"],
+            Self::TrainLabels => &["train-labels-idx1-ubyte"],
+            Self::TestImages => &["t10k-images-idx3-ubyte", "test-images-idx3-ubyte"],
+            Self::TestLabels => &["t10k-labels-idx1-ubyte", "test-labels-idx1-ubyte"],
+        }
+    }
+}
+
+/// Reads a dataset, whole: every file checked against its header, against the other files and, for
+/// a listed dataset, against its published sum.
+///
+/// `source` is a listed name, whose files lie in the directory of that name under `data_directory`;
+/// or the path of a directory of IDX files; or the name of such a directory under `data_directory`.
+///
+/// # Errors
+///
+/// The source is not there, a file is missing, damaged or not the published one, or the files do
+/// not belong together.
+pub fn load(source: &str, data_directory: &Path) -> Result<Dataset, DataError> {
+    let source = Source::resolve(source, data_directory)?;
+    source.assemble(Contents {
+        train_images: source.read(DataFile::TrainImages)?,
+        train_labels: source.read(DataFile::TrainLabels)?,
+        test_images: source.read(DataFile::TestImages)?,
+        test_labels: source.read(DataFile::TestLabels)?,
+    })
+}
+
+/// The four files, each sound by itself.
+pub(crate) struct Contents {
+    pub(crate) train_images: Idx<3>,
+    pub(crate) train_labels: Idx<1>,
+    pub(crate) test_images: Idx<3>,
+    pub(crate) test_labels: Idx<1>,
+}
+
+/// Where a dataset is, and what is known of it before it is read.
+pub(crate) struct Source {
+    name: String,
+    listed: Option<&'static NamedDataset>,
+    directory: PathBuf,
+}
+
+impl Source {
+    pub(crate) fn resolve(source: &str, data_directory: &Path) -> Result<Self, DataError> {
+        if let Some(listed) = catalog::find(source) {
+            return Ok(Self::listed(listed, data_directory));
+        }
+        let path = Path::new(source);
+        let is_path = source.starts_with('.') || source.contains(std::path::is_separator);
+        let below = data_directory.join(path);
+        let directory = if path.is_dir() {
+            path.to_owned()
+        } else if is_path {
+            return Err(DataError::NotADirectory { path: path.to_owned() });
+        } else if !source.is_empty() && below.is_dir() {
+            below
+        } else {
+            let names = DATASETS.iter().map(|dataset| dataset.name);
+            return Err(DataError::UnknownDataset {
+                name: source.to_owned(),
+                nearest: kiln_config::nearest(source, names.clone()),
+                known: names.collect::<Vec<_>>().join(", "),
+            });
+        };
+        let name =
+            directory.file_name().map_or_else(|| source.into(), |name| name.to_string_lossy());
+        Ok(Self { name: name.into_owned(), listed: None, directory })
+    }
+
+    pub(crate) fn listed(listed: &'static NamedDataset, data_directory: &Path) -> Self {
+        Self {
+            name: listed.name.to_owned(),
+            listed: Some(listed),
+            directory: data_directory.join(listed.name),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The path of one of the files. Where a file is there compressed and not, the latter is read:
+    /// it is quicker.
+    pub(crate) fn find(&self, file: DataFile) -> Result<PathBuf, DataError> {
+        let plain = file.names().iter().map(|name| self.directory.join(name));
+        let compressed = file.names().iter().map(|name| self.directory.join(format!("{name}.gz")));
+        plain.chain(compressed).find(|path| path.is_file()).ok_or_else(|| DataError::MissingFile {
+            path: self.directory.join(file.names()[0]),
+            advice: match self.listed {
+                Some(listed) => format!(
+                    "put the four files of {} there, as published at {}",
+                    listed.name, listed.origin
+                ),
+                None => format!(
+                    "a directory of IDX files must hold {}",
+                    DataFile::ALL.map(|file| file.names()[0]).join(", ")
+                ),
+            },
+        })
+    }
+
+    /// The sum that the content of a file must have, where one is published.
+    pub(crate) fn published_sha256(&self, file: DataFile) -> Option<&'static str> {
+        self.listed.map(|listed| listed.sha256.of(file))
+    }
+
+    /// Reads one of the files and checks it against its published sum.
+    pub(crate) fn read<const N: usize>(&self, file: DataFile) -> Result<Idx<N>, DataError> {
+        let idx = Idx::read(&self.find(file)?)?;
+        if let Some(listed) = self.listed {
+            let (expected, found) = (listed.sha256.of(file), hexadecimal(&idx.sha256));
+            if found != expected {
+                let origin = listed.origin;
+                return Err(DataError::Checksum { path: idx.path, expected, found, origin });
+            }
+        }
+        Ok(idx)
+    }
+
+    /// Joins the four files, where they belong together.
+    pub(crate) fn assemble(&self, contents: Contents) -> Result<Dataset, DataError> {
+        let Contents { train_images, train_labels, test_images, test_labels } = contents;
+        if image_shape(&train_images) != image_shape(&test_images) {
+            return Err(DataError::ShapesDiffer {
+                train: image_shape(&train_images),
+                test: image_shape(&test_images),
+                train_path: train_images.path,
+                test_path: test_images.path,
+            });
+        }
+        let class_names = match self.listed {
+            Some(listed) => listed.class_names.iter().map(ToString::to_string).collect(),
+            None => self.class_names(&[&train_labels.values, &test_labels.values])?,
+        };
+        let sums =
+            [&train_images.sha256, &train_labels.sha256, &test_images.sha256, &test_labels.sha256];
+        Ok(Dataset {
+            name: self.name.clone(),
+            title: self.listed.map(|listed| listed.title),
+            fingerprint: fingerprint(sums, &class_names),
+            train: pair(train_images, train_labels, class_names.len())?,
+            test: pair(test_images, test_labels, class_names.len())?,
+            class_names,
+        })
+    }
+
+    /// The names in `classes.txt`, or else the numbers from 0 to the highest label.
+    fn class_names(&self, labels: &[&[u8]]) -> Result<Vec<String>, DataError> {
+        let path = self.directory.join("classes.txt");
+        if path.is_file() {
+            return read_class_names(&path);
+        }
+        let highest = labels.iter().copied().flatten().max().copied().unwrap_or(0);
+        Ok((0..=highest).map(|label| label.to_string()).collect())
+    }
+}
+
+fn image_shape(images: &Idx<3>) -> ImageShape {
+    let [_, height, width] = images.dimensions;
+    ImageShape { channels: 1, height, width }
+}
+
+fn pair(images: Idx<3>, labels: Idx<1>, classes: usize) -> Result<LabelledImages, DataError> {
+    let ([image_count, ..], [label_count]) = (images.dimensions, labels.dimensions);
+    if image_count != label_count {
+        return Err(DataError::LabelCount {
+            images_path: images.path,
+            images: image_count,
+            labels_path: labels.path,
+            labels: label_count,
+        });
+    }
+    if let Some(row) = labels.values.iter().position(|&label| usize::from(label) >= classes) {
+        return Err(DataError::LabelOutOfRange {
+            label: labels.values[row],
+            path: labels.path,
+            row,
+            offset: Idx::<1>::HEADER + row,
+            classes,
+        });
+    }
+    Ok(LabelledImages { shape: image_shape(&images), pixels: images.values, labels: labels.values })
+}
+
+/// The SHA-256 over the sums of the four contents (which include their dimensions), the number of
+/// classes, and each class name with its length before it.
+fn fingerprint(sums: [&[u8; 32]; 4], class_names: &[String]) -> String {
+    let mut sum = Sha256::new();
+    for content in sums {
+        sum.update(content);
+    }
+    sum.update((class_names.len() as u64).to_be_bytes());
+    for name in class_names {
+        sum.update((name.len() as u64).to_be_bytes());
+        sum.update(name);
+    }
+    hexadecimal(&sum.finalize())
+}
+
+/// One name a line.
+fn read_class_names(path: &Path) -> Result<Vec<String>, DataError> {
+    /// A label is a byte.
+    const MOST_NAMES: usize = 256;
+    /// Keeps a wrong file from filling the memory; more than 256 names of 1000 bytes.
+    const MOST_BYTES: u64 = 256 * 1024;
+
+    let unreadable = |source| DataError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MOST_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+
+    let invalid = |line, problem| DataError::ClassNames { path: path.to_owned(), line, problem };
+    let mut names: Vec<String> = Vec::new();
+    for (line, name) in (1..).zip(text.trim_start_matches('\u{feff}').lines().map(str::trim)) {
+        if name.is_empty() {
+            return Err(invalid(line, "the line is empty"));
+        } else if names.iter().any(|earlier| earlier == name) {
+            return Err(invalid(line, "an earlier line has the same name"));
+        } else if names.len() == MOST_NAMES {
+            return Err(invalid(
+                line,
+                "labels are bytes, so there can be no more than 256 classes",
+            ));
+        }
+        names.push(name.to_owned());
+    }
+    if names.is_empty() {
+        return Err(invalid(1, "the file is empty"));
+    }
+    Ok(names)
+}

@@ -1,0 +1,64 @@
+//! Datasets written by the tests themselves.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+/// The names of the four files, in the order in which they are read.
+pub(crate) const FILES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
+
+/// An IDX file of unsigned bytes, whatever its header claims.
+pub(crate) fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, u8::try_from(dimensions.len()).expect("few dimensions")];
+    for dimension in dimensions {
+        bytes.extend(dimension.to_be_bytes());
+    }
+    bytes.extend(values);
+    bytes
+}
+
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(content).expect("a Vec takes everything");
+    encoder.finish().expect("a Vec takes everything")
+}
+
+/// The contents of a sound dataset: four training images of 2×3 with labels 0, 1, 2, 1, and two test
+/// images with labels 2 and 0.
+pub(crate) fn sound() -> [Vec<u8>; 4] {
+    let pixels: Vec<u8> = (0..36).map(|value| value * 7).collect();
+    [
+        idx(&[4, 2, 3], &pixels[..24]),
+        idx(&[4], &[0, 1, 2, 1]),
+        idx(&[2, 2, 3], &pixels[24..]),
+        idx(&[2], &[2, 0]),
+    ]
+}
+
+/// Writes the four files, compressed.
+pub(crate) fn write_compressed(directory: &Path, contents: &[Vec<u8>; 4]) {
+    for (name, content) in FILES.iter().zip(contents) {
+        fs::write(directory.join(format!("{name}.gz")), gzip(content))
+            .expect("a writable directory");
+    }
+}
+
+/// Writes the four files as they are.
+pub(crate) fn write_plain(directory: &Path, contents: &[Vec<u8>; 4]) {
+    for (name, content) in FILES.iter().zip(contents) {
+        fs::write(directory.join(name), content).expect("a writable directory");
+    }
+}
+
+/// A directory that goes when the test does.
+pub(crate) fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}

@@ -1,0 +1,55 @@
+//! The `[data]` table, read and written.
+
+use kiln_config::{ConfigError, Document};
+use kiln_data::{DataConfig, Normalize, SplitMethod, Validation};
+
+fn read(text: &str) -> Result<DataConfig, ConfigError> {
+    Document::parse("experiment.toml", text)?.read(DataConfig::read)
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let config = read("source = 'fashion-mnist'").expect("complete");
+    assert_eq!(
+        config,
+        DataConfig {
+            source: "fashion-mnist".to_owned(),
+            validation: Validation::Rows(0),
+            split: SplitMethod::Head,
+            normalize: Normalize::Unit,
+        }
+    );
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    for text in [
+        "source = \"a\"\nvalidation = 5000\nsplit = \"head\"\nnormalize = \"unit\"\n",
+        "source = \"./b\"\nvalidation = 0.1\nsplit = \"stratified\"\nnormalize = \"none\"\n",
+        "source = \"c\"\nvalidation = 0.0\nsplit = \"shuffled\"\nnormalize = \"standardize\"\n",
+        "source = \"d\"\nvalidation = 0\nsplit = \"head\"\nnormalize = \"standardize_per_pixel\"\n",
+    ] {
+        let config = read(text).expect("complete");
+        assert_eq!(toml::to_string(&config).expect("a table"), text);
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_its_place() {
+    for (line, expected) in [
+        ("validation = -1", "a whole number"),
+        ("validation = 1.0", "a fraction from 0.0 to below 1.0"),
+        ("validation = -0.5", "a fraction from 0.0 to below 1.0"),
+        ("validation = nan", "a fraction from 0.0 to below 1.0"),
+        ("validation = \"10%\"", "a number of rows"),
+        ("split = \"stratify\"", "stratified"),
+        ("normalize = \"standardise\"", "standardize"),
+        ("per_pixel = true", "unknown key"),
+    ] {
+        let error = read(&format!("source = 'a'\n{line}\n")).expect_err(line).to_string();
+        assert!(error.contains("experiment.toml:2"), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = read("validation = 3").expect_err("no source").to_string();
+    assert!(error.contains("source"), "{error}");
+}

@@ -1,0 +1,262 @@
+//! Directories of IDX files: what is read from a sound one, and what is said of any other.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::{FILES, gzip, idx, sound, temporary, write_compressed, write_plain};
+use kiln_data::{DataError, Dataset, ImageShape, load};
+
+fn load_directory(directory: &Path) -> Result<Dataset, DataError> {
+    load(directory.to_str().expect("a UTF-8 path"), Path::new("unused"))
+}
+
+/// The error of a dataset that is sound but for one file with this content, stored as it is.
+fn error_of(file: usize, content: Vec<u8>) -> DataError {
+    let directory = temporary();
+    let mut contents = sound();
+    contents[file] = content;
+    write_plain(directory.path(), &contents);
+    let error = load_directory(directory.path()).expect_err("the file is unsound");
+    assert!(error.to_string().contains(FILES[file]), "{error} names {}", FILES[file]);
+    error
+}
+
+#[test]
+fn compressed_and_plain_files_are_the_same_dataset() {
+    let (compressed, plain) = (temporary(), temporary());
+    write_compressed(compressed.path(), &sound());
+    write_plain(plain.path(), &sound());
+    let compressed = load_directory(compressed.path()).expect("sound");
+    let plain = load_directory(plain.path()).expect("sound");
+
+    assert_eq!(compressed.train.shape, ImageShape { channels: 1, height: 2, width: 3 });
+    assert_eq!(compressed.train.len(), 4);
+    assert_eq!(compressed.train.image(1), [42, 49, 56, 63, 70, 77]);
+    assert_eq!(compressed.train.labels, [0, 1, 2, 1]);
+    assert_eq!(compressed.test.labels, [2, 0]);
+    assert_eq!(compressed.class_names, ["0", "1", "2"]);
+    assert_eq!(compressed.title, None);
+    assert_eq!(compressed.train, plain.train);
+    assert_eq!(compressed.test, plain.test);
+    assert_eq!(compressed.fingerprint, plain.fingerprint);
+}
+
+#[test]
+fn a_gzip_file_of_several_members_is_one_content() {
+    let directory = temporary();
+    write_compressed(directory.path(), &sound());
+    let content = &sound()[0];
+    let members = [gzip(&content[..9]), gzip(&[]), gzip(&content[9..])].concat();
+    fs::write(directory.path().join("train-images-idx3-ubyte.gz"), members).expect("writable");
+    assert_eq!(load_directory(directory.path()).expect("sound").train.pixels, content[16..]);
+}
+
+#[test]
+fn a_plain_file_under_a_gz_name_is_read() {
+    let directory = temporary();
+    for (name, content) in FILES.iter().zip(sound()) {
+        fs::write(directory.path().join(format!("{name}.gz")), content).expect("writable");
+    }
+    load_directory(directory.path()).expect("the content tells, not the name");
+}
+
+#[test]
+fn test_files_may_be_named_test() {
+    let directory = temporary();
+    write_compressed(directory.path(), &sound());
+    for kind in ["images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"] {
+        let path = |part| directory.path().join(format!("{part}-{kind}"));
+        fs::rename(path("t10k"), path("test")).expect("writable");
+    }
+    assert_eq!(load_directory(directory.path()).expect("sound").test.len(), 2);
+}
+
+#[test]
+fn a_directory_under_the_data_directory_goes_by_its_name() {
+    let data = temporary();
+    let directory = data.path().join("of-my-own");
+    fs::create_dir(&directory).expect("writable");
+    write_compressed(&directory, &sound());
+    assert_eq!(load("of-my-own", data.path()).expect("sound").name, "of-my-own");
+}
+
+#[test]
+fn the_fingerprint_changes_with_everything_that_is_read() {
+    let fingerprint = |contents: &[Vec<u8>; 4], classes: Option<&str>| {
+        let directory = temporary();
+        write_plain(directory.path(), contents);
+        if let Some(classes) = classes {
+            fs::write(directory.path().join("classes.txt"), classes).expect("writable");
+        }
+        load_directory(directory.path()).expect("sound").fingerprint
+    };
+    let mut seen = vec![fingerprint(&sound(), None), fingerprint(&sound(), Some("a\nb\nc"))];
+    assert_eq!(seen[0], fingerprint(&sound(), Some("0\n1\n2\n")), "the names are the same");
+    seen.push(fingerprint(&sound(), Some("a\nb\nc\nd")));
+    seen.push(fingerprint(&sound(), Some("ab\nb\nc")));
+    for file in 0..4 {
+        let mut contents = sound();
+        // A bit of the last value; labels stay below 3.
+        let last = contents[file].last_mut().expect("not empty");
+        *last = if file % 2 == 0 { *last ^ 1 } else { (*last + 1) % 3 };
+        seen.push(fingerprint(&contents, None));
+    }
+    let mut turned = sound();
+    turned[0] = idx(&[4, 3, 2], &turned[0][16..]);
+    turned[2] = idx(&[2, 3, 2], &turned[2][16..]);
+    seen.push(fingerprint(&turned, None));
+    let count = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), count);
+    assert!(seen.iter().all(|sum| sum.len() == 64));
+}
+
+#[test]
+fn class_names_come_from_classes_txt() {
+    let directory = temporary();
+    write_compressed(directory.path(), &sound());
+    let classes = directory.path().join("classes.txt");
+    let names = |text: &str| {
+        fs::write(&classes, text).expect("writable");
+        load_directory(directory.path()).map(|dataset| dataset.class_names)
+    };
+    assert_eq!(
+        names("\u{feff}cat\r\nsmall dog\r\nÖl\r\nnone\r\n").expect("sound"),
+        ["cat", "small dog", "Öl", "none"]
+    );
+
+    for (text, line, problem) in [
+        ("", 1, "empty"),
+        ("a\n\nc\n", 2, "empty"),
+        ("a\nb\n a \n", 3, "same name"),
+        (&(0..257).map(|name| format!("{name}\n")).collect::<String>(), 257, "256"),
+    ] {
+        let error = names(text).expect_err("unusable names").to_string();
+        assert!(error.contains(&format!("classes.txt:{line}: ")), "{error}");
+        assert!(error.contains(problem), "{error}");
+    }
+
+    let error = names("cat\ndog\n").expect_err("label 2 has no name");
+    assert!(
+        matches!(
+            error,
+            DataError::LabelOutOfRange { row: 2, offset: 10, label: 2, classes: 2, .. }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("train-labels-idx1-ubyte"), "{error}");
+
+    fs::write(&classes, [b'a', 0xff]).expect("writable");
+    let error = load_directory(directory.path()).expect_err("not UTF-8");
+    assert!(error.to_string().contains("classes.txt"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    for file in FILES {
+        let directory = temporary();
+        write_plain(directory.path(), &sound());
+        fs::remove_file(directory.path().join(file)).expect("writable");
+        let error = load_directory(directory.path()).expect_err("a file is missing");
+        assert!(matches!(error, DataError::MissingFile { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("{file} is missing")), "{error}");
+    }
+}
+
+#[test]
+fn a_header_that_claims_billions_is_refused_unread() {
+    let error = error_of(0, idx(&[u32::MAX, 28, 28], &[1, 2, 3]));
+    assert!(matches!(error, DataError::ClaimTooLarge { .. }), "{error}");
+    assert!(error.to_string().contains("4294967295 × 28 × 28"), "{error}");
+    assert!(error.to_string().contains("byte 4"), "{error}");
+
+    // Whose product is 0 in 64 bits.
+    let error = error_of(0, idx(&[1 << 31, 1 << 31, 4], &[]));
+    assert!(matches!(error, DataError::ClaimTooLarge { .. }), "{error}");
+
+    let error = error_of(1, idx(&[u32::MAX], &[1, 2, 3]));
+    assert!(matches!(error, DataError::ClaimTooLarge { .. }), "{error}");
+
+    // Below the ceiling, but not there: no more memory is taken than the file holds.
+    let error = error_of(0, idx(&[2_000_000_000, 1, 1], &[1, 2, 3]));
+    assert!(matches!(error, DataError::Truncated { offset: 19, expected: 2_000_000_016, .. }));
+    assert!(error.to_string().contains("2000000000 × 1 × 1"), "{error}");
+}
+
+#[test]
+fn headers_are_checked() {
+    let [images, labels, ..] = sound();
+    let with = |content: &[u8], offset: usize, byte: u8| {
+        let mut content = content.to_vec();
+        content[offset] = byte;
+        content
+    };
+    let error = error_of(0, b"<!DOCTYPE html>".to_vec());
+    assert!(matches!(error, DataError::NotIdx { .. }), "{error}");
+    assert!(error.to_string().contains("3c21444f"), "{error}");
+
+    let error = error_of(0, with(&images, 2, 0x0d));
+    assert!(matches!(error, DataError::ElementType { code: 0x0d, .. }), "{error}");
+
+    assert!(matches!(
+        error_of(0, labels.clone()),
+        DataError::DimensionCount { found: 1, expected: 3, .. }
+    ));
+    assert!(matches!(
+        error_of(1, images.clone()),
+        DataError::DimensionCount { found: 3, expected: 1, .. }
+    ));
+
+    for length in 0..16 {
+        let error = error_of(0, images[..length].to_vec());
+        let end = length as u64;
+        assert!(matches!(error, DataError::TruncatedHeader { offset, .. } if offset == end));
+    }
+    let end = images.len() as u64;
+    let error = error_of(0, images[..39].to_vec());
+    assert!(matches!(error, DataError::Truncated { offset: 39, expected, .. } if expected == end));
+    let error = error_of(0, [images, vec![0]].concat());
+    assert!(matches!(error, DataError::TrailingBytes { offset, .. } if offset == end), "{error}");
+}
+
+#[test]
+fn nothing_may_be_empty() {
+    for (dimensions, place) in [([0, 2, 3], 4), ([4, 0, 3], 8), ([4, 2, 0], 12)] {
+        let error = error_of(0, idx(&dimensions, &[]));
+        assert!(matches!(error, DataError::EmptyDimension { offset, .. } if offset == place));
+    }
+    assert!(matches!(error_of(1, idx(&[0], &[])), DataError::EmptyDimension { offset: 4, .. }));
+}
+
+#[test]
+fn files_must_belong_together() {
+    let error = error_of(1, idx(&[3], &[0, 1, 2]));
+    assert!(matches!(error, DataError::LabelCount { images: 4, labels: 3, .. }), "{error}");
+
+    let error = error_of(2, idx(&[2, 3, 2], &[0; 12]));
+    assert!(matches!(error, DataError::ShapesDiffer { .. }), "{error}");
+    assert!(error.to_string().contains("images of 3×2"), "{error}");
+}
+
+#[test]
+fn sources_that_are_not_there_are_told_apart() {
+    let data = temporary();
+    let error = load("fashion-mnsit", data.path()).expect_err("a misspelt name").to_string();
+    assert!(error.contains("did you mean `fashion-mnist`?"), "{error}");
+    assert!(error.contains("known: fashion-mnist, mnist"), "{error}");
+
+    let error = load("zebra", data.path()).expect_err("an unknown name").to_string();
+    assert!(!error.contains("did you mean"), "{error}");
+    assert!(matches!(load("", data.path()), Err(DataError::UnknownDataset { .. })));
+
+    for path in ["./nowhere", "some/where", "../no-such-directory"] {
+        let error = load(path, data.path()).expect_err("no such directory");
+        assert!(matches!(error, DataError::NotADirectory { .. }), "{error}");
+        assert!(error.to_string().contains(path), "{error}");
+    }
+
+    let error = load("mnist", data.path()).expect_err("its files are not there").to_string();
+    assert!(error.contains("train-images-idx3-ubyte is missing"), "{error}");
+    assert!(error.contains("yann.lecun.com"), "{error}");
+}

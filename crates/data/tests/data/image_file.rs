@@ -1,0 +1,149 @@
+//! Pictures that become images.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::common::temporary;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
+use kiln_data::{Adjustment, DataError, Hint, ImageShape, PixelSize, ReadImage, read_image};
+
+const fn grey(height: usize, width: usize) -> ImageShape {
+    ImageShape { channels: 1, height, width }
+}
+
+/// Stores a picture and reads it back as an image of this shape.
+fn through_file(
+    picture: impl Into<DynamicImage>,
+    format: ImageFormat,
+    shape: ImageShape,
+) -> ReadImage {
+    let directory = temporary();
+    let path = directory.path().join("picture");
+    picture.into().save_with_format(&path, format).expect("writable");
+    read_image(&path, shape).expect("a picture")
+}
+
+#[test]
+fn a_picture_that_fits_is_left_alone() {
+    let picture = GrayImage::from_fn(3, 2, |x, y| Luma([(10 * y + x) as u8]));
+    let read = through_file(picture, ImageFormat::Png, grey(2, 3));
+    assert_eq!(read.pixels, [0, 1, 2, 10, 11, 12]);
+    assert_eq!((read.adjustments, read.hints), (vec![], vec![]));
+}
+
+#[test]
+fn colour_becomes_bt601_luma() {
+    let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]];
+    let picture = RgbImage::from_fn(4, 1, |x, _| Rgb(colours[x as usize]));
+    let read = through_file(picture, ImageFormat::Png, grey(1, 4));
+    // 0.299, 0.587 and 0.114 of 255, rounded.
+    assert_eq!(read.pixels, [76, 150, 29, 9]);
+    assert_eq!(read.adjustments, [Adjustment::Greyed]);
+}
+
+#[test]
+fn three_channels_come_one_after_another() {
+    let shape = ImageShape { channels: 3, height: 1, width: 2 };
+    let picture = RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6]).expect("two pixels");
+    assert_eq!(through_file(picture, ImageFormat::Png, shape).pixels, [1, 4, 2, 5, 3, 6]);
+
+    let picture = GrayImage::from_raw(2, 1, vec![7, 8]).expect("two pixels");
+    let read = through_file(picture, ImageFormat::Png, shape);
+    assert_eq!(read.pixels, [7, 8, 7, 8, 7, 8]);
+    assert_eq!(read.adjustments, [Adjustment::Coloured]);
+}
+
+#[test]
+fn transparency_is_laid_over_black() {
+    let picture =
+        image::GrayAlphaImage::from_fn(3, 1, |x, _| LumaA([200, [255, 128, 0][x as usize]]));
+    let read = through_file(picture, ImageFormat::Png, grey(1, 3));
+    // 200 × 128 / 255 = 100.4
+    assert_eq!(read.pixels, [200, 100, 0]);
+    assert_eq!(read.adjustments, [Adjustment::Flattened]);
+}
+
+#[test]
+fn sixteen_bits_become_eight() {
+    let picture = image::ImageBuffer::<Luma<u16>, _>::from_raw(2, 1, vec![0_u16, 65_535])
+        .expect("two pixels");
+    let read = through_file(picture, ImageFormat::Png, grey(1, 2));
+    assert_eq!(read.pixels, [0, 255]);
+    assert_eq!(read.adjustments, [Adjustment::ReducedDepth]);
+}
+
+#[test]
+fn another_size_is_averaged_and_named() {
+    // Columns of 0 and 200 by turns: any sound reduction to a third gives something near 100 in the
+    // middle; picking single pixels would give 0 or 200.
+    let picture = GrayImage::from_fn(60, 30, |x, _| Luma([(x % 2 * 200) as u8]));
+    let read = through_file(picture, ImageFormat::Png, grey(10, 10));
+    assert_eq!(read.pixels.len(), 100);
+    assert!(read.pixels.iter().all(|pixel| (80..=120).contains(pixel)), "{:?}", read.pixels);
+    let from = PixelSize { height: 30, width: 60 };
+    let to = PixelSize { height: 10, width: 10 };
+    assert_eq!(read.adjustments, [Adjustment::Resized { from, to }]);
+    let words = read.adjustments[0].to_string();
+    assert!(words.contains("30×60 to 10×10"), "{words}");
+    assert!(words.contains("changes its proportions"), "{words}");
+}
+
+#[test]
+fn jpeg_is_read_and_a_light_background_noticed() {
+    let picture = RgbImage::from_pixel(28, 28, Rgb([250, 250, 250]));
+    let read = through_file(picture, ImageFormat::Jpeg, grey(28, 28));
+    assert!(read.pixels.iter().all(|&pixel| pixel.abs_diff(250) <= 2));
+    assert_eq!(read.hints, [Hint::LightBackground]);
+
+    // Only the border counts.
+    let picture = GrayImage::from_fn(9, 9, |x, y| {
+        Luma([if (1..8).contains(&x) && (1..8).contains(&y) { 255 } else { 0 }])
+    });
+    assert_eq!(through_file(picture, ImageFormat::Png, grey(9, 9)).hints, []);
+}
+
+#[test]
+fn what_is_no_picture_is_named() {
+    let directory = temporary();
+    let path = |name: &str| -> PathBuf { directory.path().join(name) };
+    let error = read_image(&path("nowhere.png"), grey(2, 2)).expect_err("not there");
+    assert!(matches!(error, DataError::Read { .. }), "{error}");
+    assert!(error.to_string().contains("nowhere.png"), "{error}");
+
+    fs::write(path("text.png"), "words").expect("writable");
+    let error = read_image(&path("text.png"), grey(2, 2)).expect_err("no picture");
+    assert!(matches!(error, DataError::Image { .. }), "{error}");
+    assert!(error.to_string().contains("text.png"), "{error}");
+
+    GrayImage::new(50, 50).save(path("whole.png")).expect("writable");
+    let whole = fs::read(path("whole.png")).expect("just written");
+    fs::write(path("half.png"), &whole[..whole.len() / 2]).expect("writable");
+    let error = read_image(&path("half.png"), grey(2, 2)).expect_err("cut off");
+    assert!(matches!(error, DataError::Image { .. }), "{error}");
+
+    for shape in [ImageShape { channels: 2, height: 2, width: 2 }, grey(0, 2), grey(2, 0)] {
+        let error = read_image(&path("whole.png"), shape).expect_err("no such image");
+        assert!(matches!(error, DataError::ImageShape { .. }), "{error}");
+    }
+}
+
+/// A header that claims 60,000 × 60,000 pixels, with the sums that PNG wants.
+#[test]
+fn a_picture_of_billions_of_pixels_is_refused_undecoded() {
+    let directory = temporary();
+    let path = directory.path().join("large.png");
+    GrayImage::new(1, 1).save(&path).expect("writable");
+    let mut bytes = fs::read(&path).expect("just written");
+    // Width and height follow the signature, the chunk's length and its name.
+    bytes[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
+    bytes[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
+    let mut sum = flate2::Crc::new();
+    sum.update(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&sum.sum().to_be_bytes());
+    fs::write(&path, bytes).expect("writable");
+    let error = read_image(&path, grey(2, 2)).expect_err("too large");
+    assert!(
+        matches!(error, DataError::ImageTooLarge { width: 60_000, height: 60_000, .. }),
+        "{error}"
+    );
+}
