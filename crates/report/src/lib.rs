@@ -1,1 +1,65 @@
 //! What a run leaves on disk: its record, history, test report and pictures.
+//!
+//! A run's directory is `<runs>/<name>/<id>/`. It is claimed by creating it and never overwritten. In it lie
+//!
+//! | file | holds | written |
+//! |---|---|---|
+//! | `config.toml` | the resolved experiment, every value explicit | first |
+//! | `run.json` | the [`RunRecord`] | as `running` at the start, again at the end |
+//! | `log.jsonl` | the run's log | as it goes |
+//! | `initial.safetensors` | the weights before training, where asked for | before the first epoch |
+//! | `history.csv` | the [`History`], a row an epoch | after each epoch |
+//! | `model.safetensors` | the kept weights | after training |
+//! | `predictions.csv` | the [`Predictions`] for every test image | by [`finish()`], after the test |
+//! | `history.svg` | loss and accuracy over the epochs | then |
+//! | `confusion.svg` | the confusion matrix | then |
+//! | `mistakes.png` | the most confident mistakes | then |
+//! | `report.md` | all this for a person | then |
+//! | `run.json` | as `finished` | then |
+//! | `report.json` | the [`TestReport`] | last |
+//!
+//! A run is finished if and only if `report.json` is there. A `run.json` that says `finished` without it was cut off
+//! between the two files; [`RunDirectory::read_record`] gives it as `interrupted`.
+//!
+//! Files appear whole: all writing goes through [`files`]. `history.csv` and `log.jsonl` grow by whole lines, and the
+//! reader of a history copes with a last line that was cut. The JSON files carry a `format_version`: readers refuse a
+//! later one and pass over fields that they do not know, so a field is added without a new version. The reader of each
+//! file lives beside its writer.
+
+mod bitmap_text;
+pub mod chart;
+mod error;
+mod escape;
+pub mod files;
+mod finish;
+pub mod history;
+mod image_grid;
+mod markdown;
+mod mistakes;
+mod name;
+mod number;
+pub mod predictions;
+mod record;
+mod run;
+mod show;
+mod summary;
+mod test_report;
+mod versioned;
+
+pub use error::{ReportError, Result};
+pub use finish::{finish, stop};
+pub use history::{EpochRow, History, HistoryWriter};
+pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
+pub use markdown::markdown;
+pub use mistakes::{TestImages, mistakes_picture};
+pub use name::{NameError, check_name};
+pub use predictions::Predictions;
+pub use record::{DatasetRecord, RECORD_VERSION, RunRecord, Status, Versions, now};
+pub use run::{RunDirectory, RunFile};
+pub use show::{Terminal, show};
+pub use test_report::{
+    Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested, TopK,
+    Weights,
+};
+// Times in records are of this type.
+pub use jiff::Timestamp;

@@ -1,0 +1,221 @@
+use crate::escape;
+use crate::number::{grouped, percent};
+
+use super::svg::{Anchor, Label, Rect, Svg, text_width};
+
+/// More classes than this leave no room for numbers in the cells.
+const MOST_NUMBERED: usize = 30;
+/// Names longer than this are cut, in characters.
+const LONGEST_NAME: usize = 26;
+/// The share from which a cell's number is written in the strong colour. Both themes' cells are chosen so that either
+/// colour is legible on its side of it.
+const STRONG: f64 = 0.65;
+const TOP: f64 = 78.0;
+
+/// `confusion.svg`: how many images of each true class (rows) were taken for each class (columns). A cell's shade is its
+/// share of the row.
+#[must_use]
+pub fn confusion_chart(title: &str, class_names: &[String], confusion: &[Vec<u64>]) -> String {
+    let layout = Layout::new(title, class_names, confusion);
+    let classes = class_names.len();
+    let mut svg = Svg::new(
+        layout.width,
+        layout.height,
+        &format!("Confusion matrix of {classes} classes: {title}"),
+    );
+    svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(title, 72));
+    svg.text("muted", (24.0, 54.0), Anchor::Start, "test images by true and predicted class");
+    labels(&mut svg, &layout);
+    svg.rect(&Rect {
+        class: "grid",
+        x: layout.left - 0.5,
+        y: TOP - 0.5,
+        width: layout.side + 1.0,
+        height: layout.side + 1.0,
+        ..Rect::default()
+    });
+    for (label, row) in confusion.iter().enumerate() {
+        for (predicted, count) in row.iter().enumerate() {
+            cell(&mut svg, &layout, class_names, row, label, predicted, *count);
+        }
+    }
+    shades(&mut svg, &layout);
+    svg.finish()
+}
+
+/// Where everything is, in pixels.
+struct Layout {
+    names: Vec<String>,
+    cell: f64,
+    /// The matrix: its left edge and the length of its sides.
+    left: f64,
+    side: f64,
+    width: f64,
+    height: f64,
+    name_size: f64,
+    /// The size of the numbers in the cells, where there are any.
+    number_size: Option<f64>,
+    /// Whether the columns' names are too long to stand side by side.
+    turned: bool,
+}
+
+impl Layout {
+    fn new(title: &str, class_names: &[String], confusion: &[Vec<u64>]) -> Self {
+        let classes = class_names.len().max(1) as f64;
+        let numbered = class_names.len() <= MOST_NUMBERED;
+        let cell = if numbered {
+            (520.0 / classes).clamp(27.0, 84.0).floor()
+        } else {
+            (780.0 / classes).clamp(7.0, 24.0).floor()
+        };
+        let name_size = (cell * 0.85).clamp(6.5, 13.0);
+        let names: Vec<String> = class_names
+            .iter()
+            .map(|name| escape::shorten(name, LONGEST_NAME).into_owned())
+            .collect();
+        let longest = names.iter().map(|name| text_width(name, name_size)).fold(0.0, f64::max);
+        let turned = longest > cell - 6.0;
+        let digits = confusion.iter().flatten().max().map_or(1, |most| most.to_string().len());
+        let number_size =
+            numbered.then(|| ((cell - 6.0) / (digits as f64 * 0.62)).clamp(6.0, 14.0));
+        let left = 56.0 + longest;
+        let side = cell * classes;
+        // Names turned by 45 degrees are as high as wide.
+        let below = if turned { longest * 0.71 + name_size } else { name_size + 6.0 };
+        let title_width = 48.0 + text_width(&escape::shorten(title, 72), 16.0) * 1.08;
+        Self {
+            names,
+            cell,
+            left,
+            side,
+            width: (left + side + 92.0).max(title_width).max(320.0).ceil(),
+            height: (TOP + side + below + 46.0).ceil(),
+            name_size,
+            number_size,
+            turned,
+        }
+    }
+
+    fn middle(&self, class: usize) -> f64 {
+        (class as f64 + 0.5) * self.cell
+    }
+}
+
+fn labels(svg: &mut Svg, layout: &Layout) {
+    let size = Some(layout.name_size);
+    // Capital letters are about 0.7 of the size high: half of that below the middle centres them.
+    let centred = layout.name_size * 0.35;
+    let bottom = TOP + layout.side;
+    for (class, name) in layout.names.iter().enumerate() {
+        let middle = layout.middle(class);
+        let row = (layout.left - 8.0, TOP + middle + centred);
+        svg.label(&Label {
+            class: "",
+            at: row,
+            anchor: Anchor::End,
+            size,
+            turned: 0.0,
+            text: name,
+        });
+        let x = layout.left + middle;
+        let (at, anchor, turned) = if layout.turned {
+            ((x + centred, bottom + 8.0 + centred), Anchor::End, -45.0)
+        } else {
+            ((x, bottom + 8.0 + 2.0 * centred), Anchor::Middle, 0.0)
+        };
+        svg.label(&Label { class: "", at, anchor, size, turned, text: name });
+    }
+    let side = |at, turned, text| Label {
+        class: "muted",
+        at,
+        anchor: Anchor::Middle,
+        size: None,
+        turned,
+        text,
+    };
+    svg.label(&side((28.0, TOP + layout.side / 2.0), -90.0, "true"));
+    svg.label(&side((layout.left + layout.side / 2.0, layout.height - 16.0), 0.0, "predicted"));
+}
+
+fn cell(
+    svg: &mut Svg,
+    layout: &Layout,
+    class_names: &[String],
+    row: &[u64],
+    label: usize,
+    predicted: usize,
+    count: u64,
+) {
+    let (x, y) = (layout.left + predicted as f64 * layout.cell, TOP + label as f64 * layout.cell);
+    let all: u64 = row.iter().sum();
+    let share = if all == 0 { 0.0 } else { count as f64 / all as f64 };
+    if count > 0 {
+        let gap = if layout.number_size.is_some() { 1.0 } else { 0.25 };
+        let title = format!(
+            "true {}, predicted {}: {} of {} ({})",
+            class_names[label],
+            class_names[predicted],
+            grouped(count),
+            grouped(all),
+            percent(share)
+        );
+        svg.rect(&Rect {
+            class: "cell",
+            x: x + gap,
+            y: y + gap,
+            width: layout.cell - 2.0 * gap,
+            height: layout.cell - 2.0 * gap,
+            opacity: Some(share),
+            title: Some(title),
+        });
+    }
+    if let Some(size) = layout.number_size {
+        let half = layout.cell / 2.0;
+        svg.label(&Label {
+            class: number_class(count, share),
+            at: (x + half, y + half + size * 0.36),
+            anchor: Anchor::Middle,
+            size: Some(size),
+            turned: 0.0,
+            text: &count.to_string(),
+        });
+    }
+}
+
+fn number_class(count: u64, share: f64) -> &'static str {
+    match count {
+        0 => "zero",
+        _ if share >= STRONG => "strong",
+        _ => "",
+    }
+}
+
+/// The bar beside the matrix that says what its shades mean.
+fn shades(svg: &mut Svg, layout: &Layout) {
+    const STEPS: usize = 40;
+    let x = layout.left + layout.side + 20.0;
+    let step = layout.side / STEPS as f64;
+    for index in 0..STEPS {
+        svg.rect(&Rect {
+            class: "cell",
+            x,
+            y: TOP + index as f64 * step,
+            width: 12.0,
+            height: step,
+            opacity: Some(1.0 - (index as f64 + 0.5) / STEPS as f64),
+            title: None,
+        });
+    }
+    for (share, text) in [(0.0, "0%"), (0.5, "50%"), (1.0, "100%")] {
+        let y = TOP + (1.0 - share) * layout.side + 4.5;
+        svg.text("muted", (x + 18.0, y), Anchor::Start, text);
+    }
+    svg.label(&Label {
+        class: "muted",
+        at: (x + 58.0, TOP + layout.side / 2.0),
+        anchor: Anchor::Middle,
+        size: Some(12.0),
+        turned: -90.0,
+        text: "share of true class",
+    });
+}

@@ -1,0 +1,114 @@
+/// Maps numbers of `domain` to pixels of `range`, linearly.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    pub(super) domain: (f64, f64),
+    pub(super) range: (f64, f64),
+}
+
+impl Scale {
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let share = (value - self.domain.0) / (self.domain.1 - self.domain.0);
+        self.range.0 + share * (self.range.1 - self.range.0)
+    }
+}
+
+/// An axis for numbers: its ends and where its ticks are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Axis {
+    pub(super) domain: (f64, f64),
+    pub(super) ticks: Vec<f64>,
+    /// Decimals that tell the ticks apart.
+    decimals: usize,
+}
+
+impl Axis {
+    /// From 0 to 1 where all values lie there. Otherwise between two round numbers, one of them 0 unless the values
+    /// lie on both sides of it, with four to ten round steps.
+    pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) =
+            values.fold((0.0_f64, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = if low == 0.0 && high <= 1.0 { (0.0, 1.0) } else { (low, high) };
+        let step = round_step((high - low) / 6.0);
+        let (first, last) = ((low / step).floor(), (high / step).ceil());
+        let ticks: Vec<f64> =
+            (0..=(last - first) as usize).map(|index| (first + index as f64) * step).collect();
+        // A step of 2.5 or 0.25 has a digit more than one of 1 or 0.1.
+        let digits = -step.log10().floor() + if is_quarter(step) { 1.0 } else { 0.0 };
+        let decimals = digits.clamp(0.0, 12.0) as usize;
+        Self { domain: (first * step, last * step), ticks, decimals }
+    }
+
+    /// The words at a tick.
+    pub(super) fn label(&self, tick: f64) -> String {
+        let largest = self.domain.0.abs().max(self.domain.1.abs());
+        if !(1e-3..1e6).contains(&largest) {
+            return if tick == 0.0 { "0".to_owned() } else { format!("{tick:.1e}") };
+        }
+        format!("{tick:.*}", self.decimals)
+    }
+}
+
+/// The least of 1, 2, 2.5 and 5 times a power of ten that is not less than `least`.
+fn round_step(least: f64) -> f64 {
+    let power = 10_f64.powf(least.log10().floor());
+    let factors = [1.0, 2.0, 2.5, 5.0, 10.0];
+    factors.into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(power)
+}
+
+fn is_quarter(step: f64) -> bool {
+    let leading = step / 10_f64.powf(step.log10().floor());
+    (leading - 2.5).abs() < 1e-9
+}
+
+/// The epochs to be named on an axis from 1 to `last`: all of up to 15, otherwise the first and round ones.
+pub(super) fn epoch_ticks(last: usize) -> Vec<usize> {
+    let powers = std::iter::successors(Some(1_usize), |power| power.checked_mul(10));
+    let mut steps = powers.flat_map(|power| [1, 2, 5].map(|factor| power.saturating_mul(factor)));
+    let step = steps.find(|step| *step != 2 && last / step <= 15).unwrap_or(last).max(1);
+    let round = (1..=last / step).map(|index| index * step).filter(|epoch| *epoch > step / 2 + 1);
+    std::iter::once(1).chain(round.filter(|epoch| *epoch > 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(values: &[f64]) -> Vec<String> {
+        let axis = Axis::around(values.iter().copied());
+        axis.ticks.iter().map(|tick| axis.label(*tick)).collect()
+    }
+
+    #[test]
+    fn shares_have_an_axis_from_zero_to_one() {
+        let unit = ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"];
+        assert_eq!(labels(&[0.3, 0.9]), unit);
+        assert_eq!(labels(&[1.0]), unit);
+        assert_eq!(labels(&[]), unit);
+    }
+
+    #[test]
+    fn other_values_have_round_ticks_that_span_them() {
+        assert_eq!(labels(&[0.8, 2.3]), ["0.0", "0.5", "1.0", "1.5", "2.0", "2.5"]);
+        assert_eq!(labels(&[-0.4, 1.2]), ["-0.5", "0.0", "0.5", "1.0", "1.5"]);
+        assert_eq!(labels(&[1.1, 1.5]), ["0.00", "0.25", "0.50", "0.75", "1.00", "1.25", "1.50"]);
+        assert_eq!(labels(&[130.0]), ["0", "25", "50", "75", "100", "125", "150"]);
+        assert_eq!(labels(&[230.0]), ["0", "50", "100", "150", "200", "250"]);
+        assert_eq!(labels(&[3.0e9]), ["0", "5.0e8", "1.0e9", "1.5e9", "2.0e9", "2.5e9", "3.0e9"]);
+    }
+
+    #[test]
+    fn epochs_are_named_without_crowding() {
+        assert_eq!(epoch_ticks(1), [1]);
+        assert_eq!(epoch_ticks(2), [1, 2]);
+        assert_eq!(epoch_ticks(10), (1..=10).collect::<Vec<_>>());
+        assert_eq!(epoch_ticks(30), [1, 5, 10, 15, 20, 25, 30]);
+        assert_eq!(epoch_ticks(100), [1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
+        assert_eq!(epoch_ticks(1000).len(), 11);
+    }
+
+    #[test]
+    fn a_scale_maps_ends_to_ends() {
+        let scale = Scale { domain: (1.0, 5.0), range: (100.0, 20.0) };
+        assert_eq!([1.0, 3.0, 5.0].map(|value| scale.at(value)), [100.0, 60.0, 20.0]);
+    }
+}

@@ -1,0 +1,103 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::NameError;
+
+/// Why something of a run could not be written, read or computed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The operating system refused. The cause is part of the message, so it is not a `source` as well.
+    #[error("cannot {action} {}: {}", path.display(), explain(cause))]
+    Io {
+        /// What was tried, as it follows "cannot": "write", "read", "create the directory".
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system answered.
+        cause: io::Error,
+    },
+
+    /// A run's name or id that is not fit to be the name of a directory.
+    #[error("`{}` cannot be the {role} of a run: {problem}", crate::escape::control(text))]
+    Name {
+        /// "name" or "id".
+        role: &'static str,
+        /// What was given.
+        text: String,
+        /// What is wrong with it and what would be right.
+        problem: NameError,
+    },
+
+    /// The directory that a new run asks for is taken.
+    #[error("{} is there already and runs are never overwritten: give another name, or move it away", path.display())]
+    RunExists {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// A path that was given as a run and is none.
+    #[error("{} is not a run directory: {problem}", path.display())]
+    NotARun {
+        /// The path.
+        path: PathBuf,
+        /// What is missing.
+        problem: &'static str,
+    },
+
+    /// A file of a run whose content cannot be understood.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong there.
+        problem: String,
+    },
+
+    /// A file written by a later Kiln than this one.
+    #[error("{} has format version {found}, and this Kiln reads versions up to {known}: read it with a newer Kiln", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that this build reads.
+        known: u32,
+    },
+
+    /// Numbers handed over for a report that do not fit together.
+    #[error("{0}")]
+    Inconsistent(String),
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = ReportError> = std::result::Result<T, E>;
+
+impl ReportError {
+    pub(crate) fn io(action: &'static str, path: &Path, cause: io::Error) -> Self {
+        ReportError::Io { action, path: path.to_owned(), cause }
+    }
+
+    pub(crate) fn malformed(path: &Path, line: u64, problem: impl Into<String>) -> Self {
+        ReportError::Malformed { path: path.to_owned(), line, problem: problem.into() }
+    }
+}
+
+/// The operating system's answer and, where one is known, what to do about it.
+fn explain(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::StorageFull => "the disk is full; free some space and run again".to_owned(),
+        io::ErrorKind::QuotaExceeded => "your disk quota is used up; free some space and run again".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; choose a directory that you may write to with --runs, or change its permissions".to_owned()
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only; choose another directory with --runs".to_owned()
+        }
+        io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory".to_owned(),
+        io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+        _ => cause.to_string(),
+    }
+}

@@ -1,0 +1,108 @@
+//! Text from outside (class names, run names, messages) made safe for the place where it is shown.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// For a terminal: control characters, and the marks that turn the direction of writing, become `\u{…}`.
+pub(crate) fn control(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if is_unprintable(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// For XML text and attribute values. Characters that XML 1.0 cannot hold become U+FFFD.
+pub(crate) fn xml(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            _ if is_unprintable(character) => escaped.push('\u{fffd}'),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// As [`xml`], for text that is made of lines.
+pub(crate) fn xml_lines(text: &str) -> String {
+    text.lines().map(xml).collect::<Vec<_>>().join("\n")
+}
+
+/// For a line of Markdown, in a table cell or outside: no character of `text` acts as markup, HTML or a cell's border.
+pub(crate) fn markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '$' | '@' | '!' => {
+                escaped.push('\\');
+                escaped.push(character);
+            }
+            _ if is_unprintable(character) => {
+                // Writing to a String does not fail.
+                let _ = write!(escaped, "U+{:04X}", u32::from(character));
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// At most `longest` characters: the end of a longer text is replaced by `…`.
+pub(crate) fn shorten(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.chars().count() <= longest {
+        return Cow::Borrowed(text);
+    }
+    let kept: String = text.chars().take(longest.saturating_sub(1)).collect();
+    Cow::Owned(kept.trim_end().to_owned() + "…")
+}
+
+/// Control characters, line and paragraph separators, and the embedding, override and isolate marks of bidirectional text.
+fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_reach_neither_terminal_nor_markup() {
+        let hostile = "a\u{1b}[31m\nb\u{202e}c\u{9b}";
+        assert_eq!(control(hostile), "a\\u{1b}[31m\\u{a}b\\u{202e}c\\u{9b}");
+        assert_eq!(xml(hostile), "a\u{fffd}[31m\u{fffd}b\u{fffd}c\u{fffd}");
+        assert_eq!(markdown(hostile), "aU+001B\\[31mU+000AbU+202EcU+009B");
+    }
+
+    #[test]
+    fn markup_is_shown_and_not_obeyed() {
+        assert_eq!(xml("<script>\"&'"), "&lt;script&gt;&quot;&amp;&#39;");
+        assert_eq!(markdown("<b>|`x`*[y](z)"), "&lt;b&gt;\\|\\`x\\`\\*\\[y\\](z)");
+    }
+
+    #[test]
+    fn ordinary_names_stay_as_they_are() {
+        for name in ["T-shirt/top", "Ankle boot", "Čepice", "帽子", "it's 100%"] {
+            assert_eq!(control(name), name);
+        }
+        assert_eq!(markdown("T-shirt/top"), "T-shirt/top");
+        assert_eq!(xml("T-shirt/top"), "T-shirt/top");
+    }
+}

@@ -1,0 +1,254 @@
+//! Small images side by side, each with words under it, as PNG.
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
+
+use crate::{ReportError, Result, bitmap_text, escape};
+
+/// The sides of an image of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageShape {
+    /// 1 for grey, 3 for red, green and blue; of any other number the first is drawn as grey.
+    pub channels: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// Bytes of one image.
+    #[must_use]
+    pub fn size(self) -> usize {
+        self.channels.saturating_mul(self.height).saturating_mul(self.width)
+    }
+}
+
+/// An image and the words under it.
+#[derive(Debug, Clone)]
+pub struct CaptionedImage<'a> {
+    /// `[channels, height, width]`, one plane behind the other.
+    pub pixels: &'a [u8],
+    /// Its sides.
+    pub shape: ImageShape,
+    /// The words, line by line.
+    pub caption: Vec<CaptionLine>,
+}
+
+/// A line of words under an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptionLine {
+    /// The words; too long ones are cut and end in `…`.
+    pub text: String,
+    /// What they are.
+    pub tone: Tone,
+}
+
+impl CaptionLine {
+    /// A line in a tone.
+    #[must_use]
+    pub fn new(text: impl Into<String>, tone: Tone) -> Self {
+        Self { text: text.into(), tone }
+    }
+}
+
+/// What a line of words is, told by its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Black: a plain fact.
+    Plain,
+    /// Blue: right.
+    Right,
+    /// Red: wrong.
+    Wrong,
+}
+
+impl Tone {
+    /// Blue and vermilion of the palette of Okabe and Ito (2008), darkened for small text on white.
+    fn color(self) -> [u8; 3] {
+        match self {
+            Tone::Plain => [31, 35, 40],
+            Tone::Right => [0, 93, 146],
+            Tone::Wrong => [184, 72, 0],
+        }
+    }
+}
+
+/// The longest side of an image in a picture of 25, in pixels, where nothing else is asked for.
+pub const IMAGE_SIDE: usize = 140;
+
+const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
+const FRAME: Rgb<u8> = Rgb([208, 213, 219]);
+/// Between images, and around them all, in pixels.
+const GAP: u32 = 16;
+/// Between an image and its words, in pixels.
+const CAPTION_GAP: u32 = 5;
+/// Captions make a column wider than its images up to this many characters.
+const LONGEST_CAPTION: usize = 22;
+
+/// Draws the images in rows of `columns`, each enlarged by whole pixels to a longest side of at most `side`, or reduced
+/// to it. The same input gives the same bytes of PNG.
+///
+/// # Errors
+///
+/// [`ReportError::Inconsistent`] where there are no images or columns, an image is empty or has not the bytes that its
+/// shape needs, or the picture would be too large.
+pub fn image_grid(images: &[CaptionedImage<'_>], columns: usize, side: usize) -> Result<Vec<u8>> {
+    let layout = Layout::new(images, columns, side)?;
+    let mut picture = RgbImage::from_pixel(layout.width, layout.height, BACKGROUND);
+    for (place, image) in images.iter().enumerate() {
+        let left = GAP + (place % layout.columns) as u32 * (layout.column_width + GAP);
+        let top = GAP + (place / layout.columns) as u32 * (layout.row_height + GAP);
+        draw_image(&mut picture, image, left, top, &layout);
+        let lines = (top + layout.image_height + CAPTION_GAP..).step_by(layout.line_height());
+        for (line, top) in image.caption.iter().zip(lines) {
+            let text = escape::shorten(&line.text, layout.column_characters());
+            let width = text.chars().count() as u32 * bitmap_text::CHARACTER_WIDTH;
+            let left = left + layout.column_width.saturating_sub(width) / 2;
+            bitmap_text::draw(&mut picture, left, top, line.tone.color(), &text);
+        }
+    }
+    encode(&picture)
+}
+
+/// A picture of one line of words, for where there are no images to show.
+pub(crate) fn words(text: &str) -> Result<Vec<u8>> {
+    let width = text.chars().count() as u32 * bitmap_text::CHARACTER_WIDTH + 2 * GAP;
+    let height = bitmap_text::LINE_HEIGHT + 2 * GAP;
+    let mut picture = RgbImage::from_pixel(width, height, BACKGROUND);
+    bitmap_text::draw(&mut picture, GAP, GAP, Tone::Plain.color(), text);
+    encode(&picture)
+}
+
+/// Sizes in pixels.
+struct Layout {
+    columns: usize,
+    side: usize,
+    column_width: u32,
+    row_height: u32,
+    /// The highest image, as drawn.
+    image_height: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Layout {
+    fn new(images: &[CaptionedImage<'_>], columns: usize, side: usize) -> Result<Self> {
+        let problem = |text: &str| Err(ReportError::Inconsistent(format!("image grid: {text}")));
+        if images.is_empty() || columns == 0 || side == 0 {
+            return problem("there is nothing to draw");
+        }
+        for image in images {
+            if image.shape.size() == 0 || image.pixels.len() != image.shape.size() {
+                let bytes = image.pixels.len();
+                return problem(&format!("an image of {:?} has {bytes} bytes", image.shape));
+            }
+        }
+        let columns = columns.min(images.len());
+        let rows = images.len().div_ceil(columns) as u64;
+        let drawn = || images.iter().map(|image| Drawn::new(image.shape, side));
+        let longest = images.iter().flat_map(|image| &image.caption);
+        let longest = longest.map(|line| line.text.chars().count()).max().unwrap_or(0);
+        let lines = images.iter().map(|image| image.caption.len()).max().unwrap_or(0) as u64;
+
+        let caption_width =
+            longest.min(LONGEST_CAPTION) as u64 * u64::from(bitmap_text::CHARACTER_WIDTH);
+        let column_width = drawn().map(|drawn| drawn.width).max().unwrap_or(0).max(caption_width);
+        let image_height = drawn().map(|drawn| drawn.height).max().unwrap_or(0);
+        let row_height = image_height
+            + if lines == 0 { 0 } else { u64::from(CAPTION_GAP) }
+            + lines * u64::from(bitmap_text::LINE_HEIGHT);
+        let gap = u64::from(GAP);
+        let width = (column_width + gap).saturating_mul(columns as u64).saturating_add(gap);
+        let height = (row_height + gap).saturating_mul(rows).saturating_add(gap);
+        if width.saturating_mul(height) > LARGEST_PICTURE {
+            return problem("the picture would be too large: take fewer or smaller images");
+        }
+        // All of these are parts of a picture of which it is now known that it is small.
+        Ok(Self {
+            columns,
+            side,
+            column_width: column_width as u32,
+            row_height: row_height as u32,
+            image_height: image_height as u32,
+            width: width as u32,
+            height: height as u32,
+        })
+    }
+
+    fn column_characters(&self) -> usize {
+        (self.column_width / bitmap_text::CHARACTER_WIDTH) as usize
+    }
+
+    fn line_height(&self) -> usize {
+        bitmap_text::LINE_HEIGHT as usize
+    }
+}
+
+/// Pixels of the largest picture that is drawn.
+const LARGEST_PICTURE: u64 = 64 << 20;
+
+/// The size of an image as drawn.
+#[derive(Clone, Copy)]
+struct Drawn {
+    height: u64,
+    width: u64,
+}
+
+impl Drawn {
+    fn new(shape: ImageShape, side: usize) -> Self {
+        let (height, width, side) = (shape.height as u64, shape.width as u64, side as u64);
+        let longest = height.max(width).max(1);
+        if longest <= side {
+            let times = side / longest;
+            Self { height: height * times, width: width * times }
+        } else {
+            let reduced = |length: u64| (length.saturating_mul(side) / longest).max(1);
+            Self { height: reduced(height), width: reduced(width) }
+        }
+    }
+}
+
+/// Draws an image, framed, in the middle of its column and at the foot of its row's images.
+fn draw_image(
+    picture: &mut RgbImage,
+    image: &CaptionedImage<'_>,
+    left: u32,
+    top: u32,
+    layout: &Layout,
+) {
+    let drawn = Drawn::new(image.shape, layout.side);
+    let (height, width) = (drawn.height as u32, drawn.width as u32);
+    let left = left + (layout.column_width - width) / 2;
+    let top = top + (layout.image_height - height);
+    // The frame lies outside, in the gap: it shows where a white image ends.
+    for y in top - 1..=top + height {
+        for x in left - 1..=left + width {
+            picture.put_pixel(x, y, FRAME);
+        }
+    }
+    for y in 0..height {
+        for x in 0..width {
+            let row = (u64::from(y) * image.shape.height as u64 / drawn.height) as usize;
+            let column = (u64::from(x) * image.shape.width as u64 / drawn.width) as usize;
+            picture.put_pixel(left + x, top + y, pixel(image, row, column));
+        }
+    }
+}
+
+fn pixel(image: &CaptionedImage<'_>, row: usize, column: usize) -> Rgb<u8> {
+    let plane = image.shape.height * image.shape.width;
+    let at = row * image.shape.width + column;
+    match image.shape.channels {
+        3 => Rgb([image.pixels[at], image.pixels[at + plane], image.pixels[at + 2 * plane]]),
+        _ => Rgb([image.pixels[at]; 3]),
+    }
+}
+
+fn encode(picture: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+        .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
+        .map_err(|error| ReportError::Inconsistent(format!("cannot encode a picture: {error}")))?;
+    Ok(bytes)
+}

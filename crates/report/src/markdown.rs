@@ -1,0 +1,91 @@
+use std::fmt::Write;
+
+use crate::escape::markdown as escaped;
+use crate::{History, RunRecord, TestReport, summary};
+
+/// `report.md`: the run for a person, with its pictures. A run without a test report says so.
+#[must_use]
+pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestReport>) -> String {
+    let mut text = format!("# {}\n\n", escaped(&record.name));
+    paragraph(&mut text, &format!("Run {}, {}.", record.id, summary::ending(record)));
+    match report {
+        Some(report) => {
+            paragraph(&mut text, &format!("Test: {}.", summary::result(report)));
+        }
+        None => {
+            paragraph(&mut text, "The run did not come to its test; there are no test results.")
+        }
+    }
+    let facts =
+        summary::facts(record).into_iter().map(|fact| vec![fact.label.to_owned(), fact.text]);
+    table(&mut text, &["", ""], 2, facts);
+    write_history(&mut text, history);
+    if let Some(report) = report {
+        write_test(&mut text, report);
+    }
+    text.push_str("## Again\n\n`config.toml` in this directory is the whole experiment, every value explicit:\n\n");
+    text.push_str("```\nkiln run config.toml\n```\n");
+    text
+}
+
+fn write_history(text: &mut String, history: &History) {
+    text.push_str("## History\n\n");
+    if history.rows.is_empty() {
+        paragraph(text, "No epoch was completed.");
+        return;
+    }
+    text.push_str("![Loss and accuracy over the epochs](history.svg)\n\n");
+    let columns = summary::epoch_columns(history);
+    let rows = history.selection(summary::MOST_EPOCHS);
+    if let Some(note) = summary::left_out(history, rows.len()) {
+        paragraph(text, &format!("{note}."));
+    }
+    table(text, &columns, 0, rows.iter().map(|row| summary::epoch_cells(row, &columns)));
+    if let Some(best) = history.best().filter(|row| row.val_loss.is_some()) {
+        paragraph(
+            text,
+            &format!("The lowest validation loss was reached in epoch {}.", best.epoch),
+        );
+    }
+}
+
+fn write_test(text: &mut String, report: &TestReport) {
+    text.push_str("## Test\n\n");
+    let rows = summary::class_rows(report).into_iter().map(Vec::from);
+    table(text, &summary::CLASS_COLUMNS, 1, rows);
+    for note in &report.notes {
+        paragraph(text, &format!("Note: {note}."));
+    }
+    text.push_str("![Confusion matrix](confusion.svg)\n\n");
+    let pairs = report.confused_pairs();
+    if !pairs.is_empty() {
+        text.push_str("Most often confused:\n\n");
+        for pair in pairs.into_iter().take(summary::MOST_PAIRS) {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "- {}", escaped(&summary::confused(report, pair)));
+        }
+        text.push('\n');
+    }
+    text.push_str("![The most confident mistakes](mistakes.png)\n\n");
+}
+
+fn paragraph(text: &mut String, words: &str) {
+    text.push_str(&escaped(words));
+    text.push_str("\n\n");
+}
+
+/// A table whose first `words` columns are text and whose others are numbers, set to the right.
+fn table(text: &mut String, head: &[&str], words: usize, rows: impl Iterator<Item = Vec<String>>) {
+    let alignment = |column| if column < words { "---" } else { "--:" };
+    let _ = writeln!(
+        text,
+        "| {} |\n|{}|",
+        head.iter().map(|cell| escaped(cell)).collect::<Vec<_>>().join(" | "),
+        (0..head.len()).map(alignment).collect::<Vec<_>>().join("|")
+    );
+    for row in rows {
+        let cells: Vec<_> = row.iter().map(|cell| escaped(cell)).collect();
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    text.push('\n');
+}

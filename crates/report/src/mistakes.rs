@@ -1,0 +1,74 @@
+use crate::image_grid::{
+    CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid, words,
+};
+use crate::number::percent;
+use crate::test_report::{Prediction, Tested};
+use crate::{ReportError, Result};
+
+/// How many mistakes are shown, and how many in a row.
+const SHOWN: usize = 25;
+const COLUMNS: usize = 5;
+
+/// The images of the test set, one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub struct TestImages<'a> {
+    /// `[images, channels, height, width]`.
+    pub pixels: &'a [u8],
+    /// The sides of each.
+    pub shape: ImageShape,
+}
+
+/// `mistakes.png`: the 25 test images that the model was most certain about and wrong, each with its true and its
+/// predicted class. Without mistakes, a line that says so.
+///
+/// # Errors
+///
+/// [`ReportError::Inconsistent`] where there are not as many images as labels, or as [`Tested::check`].
+pub fn mistakes_picture(tested: &Tested<'_>, images: TestImages<'_>) -> Result<Vec<u8>> {
+    tested.check()?;
+    let size = images.shape.size();
+    if size == 0 || Some(images.pixels.len()) != tested.labels.len().checked_mul(size) {
+        return Err(ReportError::Inconsistent(format!(
+            "mistakes: {} labels, and {} bytes of images of {:?}",
+            tested.labels.len(),
+            images.pixels.len(),
+            images.shape
+        )));
+    }
+    let mistakes = most_confident(tested);
+    if mistakes.is_empty() {
+        return words("No mistakes: every test image was classified rightly.");
+    }
+    let captioned: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| {
+            let said = percent(f64::from(mistake.probability().min(1.0)));
+            CaptionedImage {
+                pixels: &images.pixels[mistake.index * size..(mistake.index + 1) * size],
+                shape: images.shape,
+                caption: vec![
+                    CaptionLine::new(
+                        format!("true: {}", tested.class_names[mistake.label]),
+                        Tone::Plain,
+                    ),
+                    CaptionLine::new(
+                        format!("said: {} {said}", tested.class_names[mistake.predicted]),
+                        Tone::Wrong,
+                    ),
+                ],
+            }
+        })
+        .collect();
+    image_grid(&captioned, COLUMNS, IMAGE_SIDE)
+}
+
+fn most_confident<'a>(tested: &Tested<'a>) -> Vec<Prediction<'a>> {
+    let mut mistakes: Vec<_> = tested
+        .predictions()
+        .filter(|prediction| prediction.label != prediction.predicted)
+        .collect();
+    // A stable sort: equals stay in the order of the test set.
+    mistakes.sort_by(|left, right| right.probability().total_cmp(&left.probability()));
+    mistakes.truncate(SHOWN);
+    mistakes
+}

@@ -1,0 +1,128 @@
+//! `predictions.csv`: one row for every test image, in the test set's order.
+//!
+//! ```text
+//! index,label,predicted,probability,T-shirt/top,Trouser,…
+//! 0,9,9,0.9612,1.2e-6,3.1e-8,…
+//! ```
+//!
+//! `label` and `predicted` are class indices from 0, `probability` is the predicted class's, and behind it every class
+//! has a column under its name, in the order of the indices: read these columns by position, since a class may be
+//! called "label". A number has as many digits as bring back the same `f32`.
+
+use std::path::Path;
+
+use crate::test_report::Tested;
+use crate::{ReportError, Result, files};
+
+const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
+
+/// Writes the file.
+///
+/// # Errors
+///
+/// [`ReportError::Inconsistent`] as [`Tested::check`], [`ReportError::Io`] where it cannot be written.
+pub fn write(path: &Path, tested: &Tested<'_>) -> Result<()> {
+    tested.check()?;
+    files::write_with(path, |file| {
+        let mut writer = csv::Writer::from_writer(file);
+        let names = tested.class_names.iter().map(String::as_str);
+        writer.write_record(COLUMNS.into_iter().chain(names))?;
+        for prediction in tested.predictions() {
+            writer.write_field(prediction.index.to_string())?;
+            writer.write_field(prediction.label.to_string())?;
+            writer.write_field(prediction.predicted.to_string())?;
+            writer.write_field(shortest(prediction.probability()))?;
+            for probability in prediction.probabilities {
+                writer.write_field(shortest(*probability))?;
+            }
+            writer.write_record(None::<&[u8]>)?;
+        }
+        writer.flush()
+    })
+}
+
+/// `{:?}` is the shortest decimal that reads back to the same f32, with an exponent where that is shorter to read.
+fn shortest(value: f32) -> String {
+    format!("{value:?}")
+}
+
+/// What `predictions.csv` holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// The classes' names, by index.
+    pub class_names: Vec<String>,
+    /// The true class of each image.
+    pub labels: Vec<u8>,
+    /// The predicted class of each image.
+    pub predicted: Vec<u8>,
+    /// `[images, classes]`, row-major.
+    pub probabilities: Vec<f32>,
+}
+
+impl Predictions {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where it cannot be read, [`ReportError::Malformed`] with the line where it is not what
+    /// [`write`](fn@write) writes.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut reader =
+            csv::ReaderBuilder::new().from_path(path).map_err(|error| csv_error(path, error))?;
+        let header = reader.headers().map_err(|error| csv_error(path, error))?;
+        if !header.iter().take(COLUMNS.len()).eq(COLUMNS) {
+            let problem = format!("predictions begin with the columns `{}`", COLUMNS.join(","));
+            return Err(ReportError::malformed(path, 1, problem));
+        }
+        let class_names = header.iter().skip(COLUMNS.len()).map(str::to_owned).collect();
+        let mut read =
+            Self { class_names, labels: vec![], predicted: vec![], probabilities: vec![] };
+        for record in reader.records() {
+            let record = record.map_err(|error| csv_error(path, error))?;
+            let line = record.position().map_or(0, csv::Position::line);
+            read.push(&record).map_err(|problem| ReportError::malformed(path, line, problem))?;
+        }
+        Ok(read)
+    }
+
+    /// Takes one row. The reader has made sure that it has as many cells as the header.
+    fn push(&mut self, record: &csv::StringRecord) -> Result<(), String> {
+        let next = self.labels.len();
+        if record[0].parse() != Ok(next) {
+            return Err(format!("index `{}` where {next} comes next", &record[0]));
+        }
+        self.labels.push(self.class(&record[1])?);
+        self.predicted.push(self.class(&record[2])?);
+        for cell in record.iter().skip(COLUMNS.len()) {
+            match cell.parse() {
+                Ok(value) if (0.0..=1.001).contains(&value) => self.probabilities.push(value),
+                _ => return Err(format!("`{cell}` is no probability")),
+            }
+        }
+        Ok(())
+    }
+
+    fn class(&self, cell: &str) -> Result<u8, String> {
+        match cell.parse::<u8>() {
+            Ok(class) if usize::from(class) < self.class_names.len() => Ok(class),
+            _ => Err(format!(
+                "`{cell}` is not the index of one of the {} classes",
+                self.class_names.len()
+            )),
+        }
+    }
+}
+
+fn csv_error(path: &Path, error: csv::Error) -> ReportError {
+    let line = error.position().map_or(1, csv::Position::line);
+    let problem = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(cause) => ReportError::io("read", path, cause),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => ReportError::malformed(
+            path,
+            line,
+            format!("{len} cells where the header has {expected_len}"),
+        ),
+        _ => ReportError::malformed(path, line, problem),
+    }
+}

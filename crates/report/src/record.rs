@@ -1,0 +1,120 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of `run.json` that this build writes, and the newest that it reads.
+pub const RECORD_VERSION: u32 = 1;
+
+/// `run.json`: what was run, on what, and how it ended.
+///
+/// The file holds `format_version` and then these fields in this order; what is not known is `null`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The experiment's name; runs of one name lie in one directory.
+    pub name: String,
+    /// The run's id, the name of its directory.
+    pub id: String,
+    /// How it stands.
+    pub status: Status,
+    /// Why it ended as it did, in words: "all epochs done", "val_loss did not improve for 5 epochs".
+    pub stop_reason: Option<String>,
+    /// The seed that every random number of the run comes from.
+    pub seed: u64,
+    /// The Burn backend: "flex", "ndarray", "wgpu", "cuda".
+    pub backend: String,
+    /// The implementation of the training step on that backend.
+    pub engine: String,
+    /// Threads used for computing.
+    pub threads: usize,
+    /// The programs' versions.
+    pub versions: Versions,
+    /// The commit of the working directory that the run was started in, where there is one.
+    pub git_commit: Option<String>,
+    /// What it learned from.
+    pub dataset: DatasetRecord,
+    /// Trainable parameters of the model.
+    pub parameters: u64,
+    /// When it was started (RFC 3339, UTC).
+    pub started: Timestamp,
+    /// When it ended (RFC 3339, UTC).
+    pub ended: Option<Timestamp>,
+    /// Seconds spent in training and validation, without reading data and testing.
+    pub training_seconds: Option<f64>,
+    /// Epochs completed.
+    pub epochs: usize,
+}
+
+/// The versions of what computed a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Kiln's own.
+    pub kiln: String,
+    /// Burn's.
+    pub burn: String,
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetRecord {
+    /// The named dataset, or the directory it was read from.
+    pub name: String,
+    /// A digest of all that was read.
+    pub fingerprint: String,
+    /// Rows trained on.
+    pub training_rows: usize,
+    /// Rows held out to choose by.
+    pub validation_rows: usize,
+    /// Rows of the test set.
+    pub test_rows: usize,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It is training, or it was killed without a chance to say so.
+    Running,
+    /// It is complete: trained, tested, and everything is in its directory.
+    Finished,
+    /// It was stopped from outside before it was complete.
+    Interrupted,
+    /// An error ended it.
+    Failed,
+    /// Its loss stopped being a finite number.
+    Diverged,
+}
+
+impl Status {
+    /// The word in `run.json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Finished => "finished",
+            Status::Interrupted => "interrupted",
+            Status::Failed => "failed",
+            Status::Diverged => "diverged",
+        }
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl RunRecord {
+    /// Notes how the run ended, and when: now.
+    pub fn end(&mut self, status: Status, stop_reason: impl Into<String>) {
+        self.status = status;
+        self.stop_reason = Some(stop_reason.into());
+        self.ended = Some(now());
+    }
+}
+
+/// The time, to the millisecond: more digits would claim what no clock here knows.
+#[must_use]
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}

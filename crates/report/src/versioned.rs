@@ -1,0 +1,53 @@
+//! JSON files that carry a `format_version`.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{ReportError, Result, files};
+
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    format_version: u32,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
+/// The file's text: `format_version` first, then the fields of `body`, indented.
+pub(crate) fn to_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
+    let mut text = serde_json::to_string_pretty(&Versioned { format_version: version, body })
+        .map_err(|error| {
+            ReportError::Inconsistent(format!("this cannot be put into JSON: {error}"))
+        })?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Reads a file of at most version `known`. The version is looked at before anything else: a later one may hold
+/// anything. Fields that are not known are passed over, so that adding one needs no new version.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path, known: u32) -> Result<T> {
+    let text = files::read(path)?;
+    let malformed = |error: serde_json::Error| {
+        ReportError::malformed(path, error.line() as u64, without_place(&error.to_string()))
+    };
+    let VersionOnly { format_version } = serde_json::from_str(&text).map_err(malformed)?;
+    if format_version > known {
+        return Err(ReportError::NewerFormat {
+            path: path.to_owned(),
+            found: format_version,
+            known,
+        });
+    }
+    serde_json::from_str(&text).map_err(malformed)
+}
+
+/// serde_json ends its messages with " at line L column C"; the line is told in front.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(problem, _)| problem)
+}
