@@ -79,6 +79,15 @@ impl Document {
         value
     }
 
+    /// The dotted path of every value that is no table or list, in the order of writing; a list's
+    /// element stands under its index, and under its `name` too where it has one.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.root.collect_paths("", &mut paths);
+        paths
+    }
+
     /// An error about the value at a dotted path (see [`locate`](Self::locate)). Without a place
     /// where nothing on the way to it was written.
     #[must_use]
@@ -92,6 +101,29 @@ impl Document {
 }
 
 impl Value {
+    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
+        let join = |step: &str| match prefix {
+            "" => step.to_owned(),
+            prefix => format!("{prefix}.{step}"),
+        };
+        match &self.kind {
+            Kind::Table(entries) => {
+                for entry in entries {
+                    entry.value.collect_paths(&join(&entry.key), paths);
+                }
+            }
+            Kind::Array(items) if items.iter().any(|item| matches!(item.kind, Kind::Table(_))) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.collect_paths(&join(&index.to_string()), paths);
+                    if let Some(Kind::String(name)) = item.child("name").map(|name| &name.kind) {
+                        item.collect_paths(&join(name), paths);
+                    }
+                }
+            }
+            _ => paths.push(prefix.to_owned()),
+        }
+    }
+
     pub(crate) fn child(&self, segment: &str) -> Option<&Self> {
         match &self.kind {
             Kind::Table(entries) => {

@@ -1,1 +1,70 @@
-//! The experiment, its training loop, optimisers, schedules and evaluation.
+//! The experiment, its training loop, and what it takes to run it.
+//!
+//! [`Experiment`] is the whole TOML file: the tables of the data and model crates and this one's
+//! own, composed. [`Run::prepare`] checks it against the data and claims a run directory;
+//! [`Run::train`] goes through the epochs, tests once and leaves the directory complete. What it
+//! says on the way goes to an [`Observer`].
+//!
+//! One training step is [`Engine::step`], and nothing else knows how it is computed.
+//!
+//! Every random number comes from [`random::stream`], a generator for a seed, a purpose and an
+//! epoch: never from a backend's, which all runs of a process would share.
+
+mod config;
+mod device;
+mod engine;
+mod evaluation;
+mod experiment;
+mod gradient_clipping;
+mod loss;
+mod metrics;
+mod monitor;
+mod observer;
+mod optimizer;
+mod predictor;
+pub mod random;
+mod run;
+mod schedule;
+mod training_loop;
+
+use thiserror::Error;
+
+pub use config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
+pub use device::{Backend, DeviceConfig};
+pub use engine::{Engine, EngineSettings};
+pub use evaluation::{Evaluation, evaluate};
+pub use experiment::{Declaration, Experiment, REFERENCE};
+pub use gradient_clipping::GradientClipping;
+pub use loss::LossConfig;
+pub use metrics::Metrics;
+pub use monitor::Metric;
+pub use observer::{EpochEnd, Observer, Progress};
+pub use optimizer::{OptimizerConfig, OptimizerKind};
+pub use predictor::{Guess, Predictor};
+pub use run::{Outcome, Run};
+pub use schedule::{ScheduleConfig, ScheduleKind};
+
+/// Why a run could not be made or finished.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// The configuration is wrong, by itself or for this data.
+    #[error(transparent)]
+    Config(#[from] kiln_config::ConfigError),
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] kiln_data::DataError),
+    /// A file of the run cannot be written or read.
+    #[error(transparent)]
+    Report(#[from] kiln_report::ReportError),
+    /// The weights cannot be encoded or decoded.
+    #[error("the weights of {place}: {message}")]
+    Weights {
+        /// The file.
+        place: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The backend is not part of this build, or has no device here.
+    #[error("{0}")]
+    Backend(String),
+}

@@ -1,0 +1,102 @@
+use std::num::NonZeroUsize;
+
+use kiln_config::{ConfigError, Table};
+use serde::Serialize;
+
+use crate::monitor::Metric;
+
+/// The `[training]` table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainingConfig {
+    /// Passes over the training rows.
+    pub epochs: NonZeroUsize,
+    /// Images a step; the last step of an epoch takes what is left.
+    pub batch_size: NonZeroUsize,
+    /// Whether the rows are put in a new order every epoch.
+    pub shuffle: bool,
+    /// Which weights are tested and kept.
+    pub weights: WeightsChoice,
+    /// What `weights = "best"` goes by.
+    pub monitor: Metric,
+    /// Whether the weights before training are written to `initial.safetensors`.
+    pub save_initial: bool,
+    /// Whether the training rows are evaluated at the end of every epoch, beside the running
+    /// averages: columns `train_loss` and `train_accuracy` of the history.
+    pub evaluate_training_set: bool,
+    /// For each k here the history and the report say how often the right class was among the k
+    /// most probable.
+    pub top_k: Vec<usize>,
+}
+
+kiln_config::keywords! {
+    /// Which weights are tested and kept.
+    pub enum WeightsChoice {
+        /// Those after the last epoch.
+        Last = "last",
+        /// Those of the epoch that the monitor found best.
+        Best = "best",
+    }
+}
+
+/// The `[early_stopping]` table: ends the run when the monitor has not improved for a while.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EarlyStoppingConfig {
+    /// What must improve.
+    pub monitor: Metric,
+    /// How many epochs in a row may pass without improvement; 0 stops at the first.
+    pub patience: usize,
+    /// By how much it must improve to count.
+    pub min_delta: f64,
+    /// Whether the best epoch's weights are tested and kept rather than the last's.
+    pub restore_best: bool,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            epochs: NonZeroUsize::MIN,
+            batch_size: NonZeroUsize::MIN.saturating_add(31),
+            shuffle: true,
+            weights: WeightsChoice::Last,
+            monitor: Metric::ValLoss,
+            save_initial: false,
+            evaluate_training_set: false,
+            top_k: Vec::new(),
+        }
+    }
+}
+
+impl TrainingConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let expected = "different whole numbers above 1, such as [3, 5]";
+        Ok(Self {
+            epochs: table.default("epochs", default.epochs)?,
+            batch_size: table.default("batch_size", default.batch_size)?,
+            shuffle: table.default("shuffle", default.shuffle)?,
+            weights: table.default("weights", default.weights)?,
+            monitor: table.default("monitor", default.monitor)?,
+            save_initial: table.default("save_initial", default.save_initial)?,
+            evaluate_training_set: table
+                .default("evaluate_training_set", default.evaluate_training_set)?,
+            top_k: table.checked("top_k", default.top_k, expected, |top_k| {
+                let mut sorted = top_k.clone();
+                sorted.sort_unstable();
+                sorted.dedup();
+                sorted.len() == top_k.len() && top_k.iter().all(|k| *k > 1)
+            })?,
+        })
+    }
+}
+
+impl EarlyStoppingConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            monitor: table.default("monitor", Metric::ValLoss)?,
+            patience: table.default("patience", 0)?,
+            min_delta: table
+                .checked("min_delta", 0.0, "a number, 0 or more", |delta| *delta >= 0.0)?,
+            restore_best: table.default("restore_best", false)?,
+        })
+    }
+}

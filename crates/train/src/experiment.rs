@@ -1,0 +1,217 @@
+use std::path::Path;
+
+use kiln_config::{ConfigError, Document, FromValue, Override, Table};
+use kiln_data::{DATASETS, DataConfig, Dataset, ImageShape, Split, Validation};
+use kiln_model::{Architecture, ModelConfig, Shape};
+use serde::Serialize;
+
+use crate::TrainError;
+use crate::config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
+use crate::device::DeviceConfig;
+use crate::loss::LossConfig;
+use crate::monitor::Metric;
+use crate::optimizer::OptimizerConfig;
+use crate::random::{Purpose, stream};
+use crate::schedule::ScheduleConfig;
+
+/// `configs/reference.toml`: every key with its default.
+pub const REFERENCE: &str = include_str!("../../../configs/reference.toml");
+
+/// A whole experiment: every table of the TOML file, every value explicit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Experiment {
+    /// Runs of one name share a directory.
+    pub name: String,
+    /// What every random number comes from.
+    pub seed: u64,
+    /// Which images.
+    pub data: DataConfig,
+    /// Which layers.
+    pub model: ModelConfig,
+    /// What is minimised.
+    pub loss: LossConfig,
+    /// How.
+    pub optimizer: OptimizerConfig,
+    /// At what pace.
+    pub schedule: ScheduleConfig,
+    /// How long, and what is kept.
+    pub training: TrainingConfig,
+    /// When to stop early, if ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingConfig>,
+    /// On what.
+    pub device: DeviceConfig,
+}
+
+/// An [`Experiment`] with the text that it was read from, so that an error found later still shows
+/// its place.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// What was declared.
+    pub experiment: Experiment,
+    document: Document,
+}
+
+impl Declaration {
+    /// Reads a file and applies `KEY=VALUE` overrides in their order.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or something in it or in an override is wrong; the error shows where.
+    pub fn open(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::new(Document::open(path)?, overrides)
+    }
+
+    /// Like [`open`](Self::open), from a text; `name` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// Something in the text or in an override is wrong; the error shows where.
+    pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::new(Document::parse(name, text)?, overrides)
+    }
+
+    fn new(mut document: Document, overrides: &[String]) -> Result<Self, ConfigError> {
+        for change in overrides {
+            let known = known_paths(&document)?;
+            document.apply(&Override::parse(change)?, &known)?;
+        }
+        let experiment = document.read(Experiment::read)?;
+        let declaration = Self { experiment, document };
+        declaration.check()?;
+        Ok(declaration)
+    }
+
+    /// An error about the key at a dotted path, with its place where it was written.
+    #[must_use]
+    pub fn error_at(&self, path: &str, message: impl Into<String>) -> ConfigError {
+        self.document.error_at(path, message)
+    }
+
+    /// What spans several tables.
+    fn check(&self) -> Result<(), ConfigError> {
+        let Experiment { data, training, early_stopping, .. } = &self.experiment;
+        let validates = !matches!(data.validation, Validation::Rows(0));
+        let needs = |metric: Metric, path: &str| {
+            if validates || !metric.needs_validation() {
+                return Ok(());
+            }
+            let message = format!("`{metric}` needs validation rows, but data.validation is 0");
+            Err(self.error_at(path, message).help("set data.validation, such as 5000 or 0.1"))
+        };
+        if training.weights == WeightsChoice::Best {
+            needs(training.monitor, "training.monitor")?;
+        }
+        if let Some(stopping) = early_stopping {
+            needs(stopping.monitor, "early_stopping.monitor")?;
+            let two_bests = training.weights == WeightsChoice::Best && stopping.restore_best;
+            if two_bests && training.monitor != stopping.monitor {
+                let message = format!(
+                    "two monitors would choose the weights: training.monitor is {}, \
+                     early_stopping.monitor is {}",
+                    training.monitor, stopping.monitor
+                );
+                return Err(self.error_at("early_stopping.restore_best", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The model for this data.
+    ///
+    /// # Errors
+    ///
+    /// Its layers do not fit each other or the data; or a top-k of the training table asks for more
+    /// classes than there are.
+    pub fn architecture(
+        &self,
+        image: ImageShape,
+        classes: usize,
+    ) -> Result<Architecture, ConfigError> {
+        let ImageShape { channels, height, width } = image;
+        let input = Shape::Image { channels, height, width };
+        if let Some(k) = self.experiment.training.top_k.iter().find(|k| **k >= classes) {
+            let message = format!("a top {k} of {classes} classes is all of them or more");
+            return Err(self.error_at("training.top_k", message));
+        }
+        self.experiment.model.architecture(input, classes).map_err(|error| {
+            self.error_at(&error.path, format!("{}: {}", error.layer, error.message))
+        })
+    }
+
+    /// The model and nothing else: a listed dataset's shape and classes are known without it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`architecture`](Self::architecture), and for a directory those of reading it.
+    pub fn architecture_without_data(&self, data: &Path) -> Result<Architecture, TrainError> {
+        let source = &self.experiment.data.source;
+        if let Some(listed) = DATASETS.iter().find(|dataset| dataset.name == source.as_str()) {
+            return Ok(self.architecture(listed.shape, listed.class_names.len())?);
+        }
+        let dataset = self.experiment.data.load(data)?;
+        Ok(self.architecture(dataset.train.shape, dataset.class_names.len())?)
+    }
+
+    /// The split of a dataset's training rows.
+    ///
+    /// # Errors
+    ///
+    /// The validation rows would leave none for training.
+    pub fn split(&self, dataset: &Dataset) -> Result<Split, ConfigError> {
+        let mut rng = stream(self.experiment.seed, Purpose::Split, 0);
+        self.experiment
+            .data
+            .split(&dataset.train.labels, &mut rng)
+            .map_err(|error| self.error_at("data.validation", error.to_string()))
+    }
+}
+
+impl Experiment {
+    fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let name = match table.value("name") {
+            None => table.required("name")?,
+            Some(value) => {
+                let name = String::from_value(value)?;
+                kiln_report::check_name(&name).map_err(|error| value.error(error.to_string()))?;
+                name
+            }
+        };
+        Ok(Self {
+            name,
+            seed: table.default("seed", 42)?,
+            data: table.table("data", DataConfig::read)?,
+            model: table.table("model", ModelConfig::read)?,
+            loss: table.optional_table("loss", LossConfig::read)?.unwrap_or_default(),
+            optimizer: table.table("optimizer", OptimizerConfig::read)?,
+            schedule: table.optional_table("schedule", ScheduleConfig::read)?.unwrap_or_default(),
+            training: table.optional_table("training", TrainingConfig::read)?.unwrap_or_default(),
+            early_stopping: table.optional_table("early_stopping", EarlyStoppingConfig::read)?,
+            device: table.optional_table("device", DeviceConfig::read)?.unwrap_or_default(),
+        })
+    }
+
+    /// The experiment as TOML, every value explicit; reading it gives the same experiment.
+    ///
+    /// # Errors
+    ///
+    /// A number has no TOML form (a seed above 2⁶³ − 1).
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(self)
+            .map_err(|error| ConfigError::new(format!("the experiment has no TOML form: {error}")))
+    }
+}
+
+/// Every path that an override may name: those written, those that the defaults add to them, and
+/// those of the reference, whose layers are its own affair.
+fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
+    let mut paths = document.paths();
+    if let Ok(experiment) = document.read(Experiment::read) {
+        paths.extend(Document::parse("resolved", &experiment.to_toml()?)?.paths());
+    }
+    let reference = Document::parse("reference.toml", REFERENCE)?.paths();
+    paths.extend(reference.into_iter().filter(|path| !path.starts_with("model.")));
+    paths.sort_unstable();
+    paths.dedup();
+    Ok(paths)
+}

@@ -1,0 +1,50 @@
+use std::ops::ControlFlow;
+
+use kiln_report::EpochRow;
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// From 1.
+    pub epoch: usize,
+    /// Epochs at the most.
+    pub epochs: usize,
+    /// Steps done in this epoch.
+    pub step: usize,
+    /// Steps in an epoch.
+    pub steps: usize,
+    /// The running loss.
+    pub loss: f64,
+    /// The running accuracy.
+    pub accuracy: f64,
+}
+
+/// What an epoch came to.
+#[derive(Debug, Clone, Copy)]
+pub struct EpochEnd<'a> {
+    /// Its row of the history.
+    pub row: &'a EpochRow,
+    /// Epochs at the most.
+    pub epochs: usize,
+    /// Steps in an epoch.
+    pub steps: usize,
+    /// Whether the monitor that keeps weights, if there is one, found it the best so far.
+    pub best: bool,
+}
+
+/// Who is told how training goes, and may stop it.
+pub trait Observer {
+    /// An epoch is done.
+    fn epoch_ended(&mut self, end: EpochEnd<'_>);
+
+    /// A step is done. To break is to interrupt the run after this step.
+    fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
+        let _ = progress;
+        ControlFlow::Continue(())
+    }
+}
+
+/// Nobody is told.
+impl Observer for () {
+    fn epoch_ended(&mut self, _: EpochEnd<'_>) {}
+}

@@ -1,0 +1,90 @@
+use kiln_data::{ImageShape, Normalizer};
+use kiln_model::Weights;
+use kiln_report::RunDirectory;
+
+use crate::TrainError;
+use crate::engine::{Engine, EngineSettings};
+use crate::evaluation::softmax;
+use crate::experiment::Declaration;
+use crate::run::WeightsMetadata;
+
+/// A trained network read back from its run directory.
+pub struct Predictor {
+    engine: Engine,
+    normalizer: Normalizer,
+    class_names: Vec<String>,
+    image: ImageShape,
+}
+
+/// A class and how probable the network finds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guess {
+    /// The class's name.
+    pub class: String,
+    /// From 0 to 1.
+    pub probability: f32,
+}
+
+impl Predictor {
+    /// Reads the run's `config.toml` and `model.safetensors`.
+    ///
+    /// # Errors
+    ///
+    /// One of them is missing, damaged, or does not fit the other.
+    pub fn open(run: &RunDirectory) -> Result<Self, TrainError> {
+        let path = run.model_path();
+        let error =
+            |message: String| TrainError::Weights { place: path.display().to_string(), message };
+        let declaration = Declaration::open(&run.config_path(), &[])?;
+        let bytes = std::fs::read(&path).map_err(|e| error(format!("cannot be read: {e}")))?;
+        let (weights, metadata) =
+            Weights::from_safetensors(&bytes).map_err(|e| error(e.to_string()))?;
+        let metadata =
+            metadata.ok_or_else(|| error("the file has no `kiln` metadata".to_owned()))?;
+        let metadata: WeightsMetadata =
+            serde_json::from_str(&metadata).map_err(|e| error(format!("its metadata: {e}")))?;
+        let WeightsMetadata { image, class_names, normalizer, .. } = metadata;
+        let values = image
+            .channels
+            .checked_mul(image.height)
+            .and_then(|n| n.checked_mul(image.width))
+            .ok_or_else(|| error("its metadata: the image is too large".to_owned()))?;
+        normalizer.check_size(values)?;
+        let architecture = declaration.architecture(image, class_names.len())?;
+        let settings = EngineSettings {
+            architecture,
+            optimizer: declaration.experiment.optimizer,
+            loss: declaration.experiment.loss,
+        };
+        let device = declaration.experiment.device.backend.device()?;
+        let engine = Engine::new(&settings, &weights, &device).map_err(error)?;
+        Ok(Self { engine, normalizer, class_names, image })
+    }
+
+    /// The shape of the images that the network takes.
+    #[must_use]
+    pub const fn image_shape(&self) -> ImageShape {
+        self.image
+    }
+
+    /// Classifies one image, the bytes by channel, row and column: every class, the most probable
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// The image does not have the size that the network takes.
+    pub fn predict(&self, pixels: &[u8]) -> Result<Vec<Guess>, TrainError> {
+        self.normalizer.check_size(pixels.len())?;
+        let mut normalized = vec![0.0; pixels.len()];
+        self.normalizer.normalize(pixels, &mut normalized);
+        let probabilities = softmax(&self.engine.infer(&normalized));
+        let mut guesses: Vec<Guess> = self
+            .class_names
+            .iter()
+            .zip(probabilities)
+            .map(|(class, probability)| Guess { class: class.clone(), probability })
+            .collect();
+        guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        Ok(guesses)
+    }
+}

@@ -1,0 +1,42 @@
+//! Random numbers that a seed decides, whatever else runs.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+use sha2::{Digest, Sha256};
+
+/// What a stream of random numbers is for. Streams of different purposes are independent, so that
+/// a change in how one is used leaves the others as they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Which rows validate.
+    Split,
+    /// Initial weights.
+    Weights,
+    /// The order of the rows in an epoch.
+    Shuffle,
+    /// The masks of dropout in an epoch.
+    Dropout,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Weights => "weights",
+            Self::Shuffle => "shuffle",
+            Self::Dropout => "dropout",
+        }
+    }
+}
+
+/// The generator for a purpose in an epoch (0 where the purpose is not bound to one): ChaCha with 8
+/// rounds, keyed by the SHA-256 of the three.
+#[must_use]
+pub fn stream(seed: u64, purpose: Purpose, epoch: usize) -> ChaCha8Rng {
+    let mut hash = Sha256::new();
+    hash.update(b"kiln stream 1");
+    hash.update(seed.to_le_bytes());
+    hash.update((epoch as u64).to_le_bytes());
+    hash.update(purpose.name());
+    ChaCha8Rng::from_seed(hash.finalize().into())
+}

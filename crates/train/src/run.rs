@@ -1,0 +1,266 @@
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use kiln_data::{Dataset, Normalizer, Split};
+use kiln_model::{Architecture, Weights};
+use kiln_report::{
+    DatasetRecord, RunDirectory, RunRecord, Status, TestImages, TestReport, Tested, Versions, files,
+};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::TrainError;
+use crate::engine::{Engine, EngineSettings};
+use crate::evaluation::evaluate;
+use crate::experiment::Declaration;
+use crate::observer::Observer;
+use crate::random::{Purpose, stream};
+use crate::training_loop::{Ending, Material, Trained, extra_columns, train};
+
+/// The release of Burn that this build computes with.
+const BURN_VERSION: &str = "0.22.1";
+
+/// A run that is ready to train: checked against its data, its directory claimed.
+pub struct Run {
+    declaration: Declaration,
+    architecture: Architecture,
+    dataset: Dataset,
+    split: Split,
+    normalizer: Normalizer,
+    engine: Engine,
+    directory: RunDirectory,
+    record: RunRecord,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How.
+    pub status: Status,
+    /// Why, in words.
+    pub reason: String,
+    /// What the test came to, where the run finished.
+    pub report: Option<TestReport>,
+}
+
+/// What the weights file says beside the weights: all that a prediction needs and `config.toml`
+/// does not hold.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WeightsMetadata {
+    pub(crate) format_version: u32,
+    pub(crate) image: kiln_data::ImageShape,
+    pub(crate) class_names: Vec<String>,
+    pub(crate) normalizer: Normalizer,
+}
+
+impl Run {
+    /// Reads the data, checks the experiment against it, draws the initial weights, and claims a
+    /// directory under `runs`. What fails here leaves no run directory behind.
+    ///
+    /// # Errors
+    ///
+    /// The data cannot be read, the experiment does not fit it, the backend is not there, or the
+    /// directory cannot be made.
+    pub fn prepare(declaration: Declaration, data: &Path, runs: &Path) -> Result<Self, TrainError> {
+        let experiment = &declaration.experiment;
+        let device = experiment.device.backend.device()?;
+        let config = experiment.to_toml()?;
+        let dataset = experiment.data.load(data)?;
+        let architecture =
+            declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
+        let split = declaration.split(&dataset)?;
+        let normalizer = experiment.data.normalize.fit(&dataset.train, &split.training)?;
+        let weights =
+            architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0));
+        let settings = EngineSettings {
+            architecture: architecture.clone(),
+            optimizer: experiment.optimizer,
+            loss: experiment.loss,
+        };
+        let engine = Engine::new(&settings, &weights, &device).map_err(TrainError::Backend)?;
+
+        let directory = RunDirectory::create(runs, &experiment.name, None)?;
+        let record = RunRecord {
+            name: experiment.name.clone(),
+            id: directory.id(),
+            status: Status::Running,
+            stop_reason: None,
+            seed: experiment.seed,
+            backend: experiment.device.backend.to_string(),
+            engine: Engine::NAME.to_owned(),
+            threads: 1,
+            versions: Versions {
+                kiln: env!("CARGO_PKG_VERSION").to_owned(),
+                burn: BURN_VERSION.to_owned(),
+            },
+            git_commit: git_commit(),
+            dataset: DatasetRecord {
+                name: dataset.name.clone(),
+                fingerprint: dataset.fingerprint.clone(),
+                training_rows: split.training.len(),
+                validation_rows: split.validation.len(),
+                test_rows: dataset.test.len(),
+            },
+            parameters: architecture.parameters() as u64,
+            started: kiln_report::now(),
+            ended: None,
+            training_seconds: None,
+            epochs: 0,
+        };
+        let run = Self {
+            architecture,
+            dataset,
+            split,
+            normalizer,
+            engine,
+            directory,
+            record,
+            declaration,
+        };
+        files::write(&run.directory.config_path(), config)?;
+        run.directory.write_record(&run.record)?;
+        if run.declaration.experiment.training.save_initial {
+            run.write_weights(&run.directory.initial_path(), &weights)?;
+        }
+        Ok(run)
+    }
+
+    /// Where the run leaves its files.
+    #[must_use]
+    pub fn directory(&self) -> &RunDirectory {
+        &self.directory
+    }
+
+    /// What is known of the run so far.
+    #[must_use]
+    pub fn record(&self) -> &RunRecord {
+        &self.record
+    }
+
+    /// Trains, keeps the weights, tests once, and completes the run directory.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written; the run is then marked as failed where that can still be written.
+    pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        info!(
+            name = self.record.name,
+            id = self.record.id,
+            seed = self.record.seed,
+            backend = self.record.backend,
+            dataset = self.record.dataset.name,
+            fingerprint = self.record.dataset.fingerprint,
+            parameters = self.record.parameters,
+            "run"
+        );
+        let result = self.train_and_test(observer);
+        if let Err(error) = &result {
+            self.record.end(Status::Failed, error.to_string());
+            // The disk may be full or gone: that the record could not be written either is no news.
+            let _ = self.directory.write_record(&self.record);
+        }
+        result
+    }
+
+    fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        let experiment = &self.declaration.experiment;
+        let columns = extra_columns(experiment);
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let mut writer = self.directory.start_history(&columns)?;
+        let material = Material {
+            experiment,
+            dataset: &self.dataset,
+            split: &self.split,
+            normalizer: &self.normalizer,
+        };
+        let trained = train(&material, &mut self.engine, &mut writer, observer)?;
+        self.write_weights(&self.directory.model_path(), &trained.kept.weights)?;
+        self.record.training_seconds = Some(trained.seconds);
+        self.record.epochs = trained.history.rows.iter().filter(|row| row.loss.is_some()).count();
+        let (status, reason) = match &trained.ending {
+            Ending::AllEpochs => (Status::Finished, "all epochs done".to_owned()),
+            Ending::Early(reason) => (Status::Finished, reason.clone()),
+            Ending::Diverged(reason) => (Status::Diverged, reason.clone()),
+            Ending::Interrupted(reason) => (Status::Interrupted, reason.clone()),
+        };
+        self.record.end(status, reason.clone());
+        info!(status = status.as_str(), reason, seconds = trained.seconds, "training ended");
+        let report = if status == Status::Finished {
+            Some(self.test(&trained)?)
+        } else {
+            kiln_report::stop(&self.directory, &self.record, &trained.history)?;
+            None
+        };
+        Ok(Outcome { status, reason, report })
+    }
+
+    /// The test set is read here and nowhere else.
+    fn test(&mut self, trained: &Trained) -> Result<TestReport, TrainError> {
+        let experiment = &self.declaration.experiment;
+        let device = experiment.device.backend.device()?;
+        let settings = EngineSettings {
+            architecture: self.architecture.clone(),
+            optimizer: experiment.optimizer,
+            loss: experiment.loss,
+        };
+        let engine =
+            Engine::new(&settings, &trained.kept.weights, &device).map_err(TrainError::Backend)?;
+        let images = &self.dataset.test;
+        let rows: Vec<u32> = (0..).take(images.len()).collect();
+        let top_k = &experiment.training.top_k;
+        let evaluation = evaluate(&engine, images, &rows, &self.normalizer, experiment.loss, top_k);
+        let last = trained.history.rows.len() == trained.kept.epoch;
+        let chosen = experiment.training.weights == crate::WeightsChoice::Best
+            || experiment.early_stopping.as_ref().is_some_and(|stopping| stopping.restore_best);
+        debug_assert!(chosen || last, "weights of an earlier epoch are only kept when chosen");
+        let tested = Tested {
+            class_names: &self.dataset.class_names,
+            labels: &images.labels,
+            probabilities: &evaluation.probabilities,
+            loss: evaluation.metrics.loss(),
+            weights: if chosen { kiln_report::Weights::Best } else { kiln_report::Weights::Last },
+            epoch: trained.kept.epoch,
+            top_k,
+        };
+        let shape = kiln_report::ImageShape {
+            channels: images.shape.channels,
+            height: images.shape.height,
+            width: images.shape.width,
+        };
+        let pictures = TestImages { pixels: &images.pixels, shape };
+        let report = kiln_report::finish(
+            &self.directory,
+            &self.record,
+            &trained.history,
+            &tested,
+            pictures,
+        )?;
+        Ok(report)
+    }
+
+    fn write_weights(&self, path: &Path, weights: &Weights) -> Result<(), TrainError> {
+        let error =
+            |message: String| TrainError::Weights { place: path.display().to_string(), message };
+        let metadata = WeightsMetadata {
+            format_version: 1,
+            image: self.dataset.train.shape,
+            class_names: self.dataset.class_names.clone(),
+            normalizer: self.normalizer.clone(),
+        };
+        let metadata = serde_json::to_string(&metadata).map_err(|e| error(e.to_string()))?;
+        let bytes = weights.to_safetensors(metadata).map_err(|e| error(e.to_string()))?;
+        Ok(files::write(path, bytes)?)
+    }
+}
+
+/// The commit of the repository that the run is started in, where there is one and git to ask.
+fn git_commit() -> Option<String> {
+    let output = Command::new("git")
+        .args(["rev-parse", "HEAD"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !commit.is_empty()).then_some(commit)
+}
