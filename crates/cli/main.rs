@@ -1,1 +1,73 @@
-fn main() {}
+//! Kiln: fires image-classification experiments and compares the reports side by side.
+
+mod arguments;
+mod data;
+mod logging;
+mod predict;
+mod progress;
+mod run;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::arguments::{Arguments, Command};
+
+// glibc's allocator gives pages back and faults them in again with every batch.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        Command::Run(experiment) => run::run(arguments, experiment),
+        Command::Summary(experiment) => run::summary(arguments, experiment),
+        Command::Show { run } => predict::show(run),
+        Command::Predict { run, images } => predict::predict(arguments, run, images),
+        Command::Data { command } => data::data(arguments, command),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Arguments::command(), "kiln", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints to standard output. A reader that went away, such as `head`, is no error.
+fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        done => Ok(done?),
+    }
+}
+
+/// Whether to colour what goes to this stream.
+fn colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Shows the error, once, and gives the exit status: 2 where the configuration is wrong, else 1.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let config =
+        error.downcast_ref::<kiln_config::ConfigError>().or_else(|| match error
+            .downcast_ref::<kiln_train::TrainError>(
+        )? {
+            kiln_train::TrainError::Config(config) => Some(config),
+            _ => None,
+        });
+    let mut stderr = io::stderr();
+    let shown = match config {
+        Some(config) => writeln!(stderr, "{}", config.render(colour(&stderr))),
+        None => writeln!(stderr, "error: {error:#}"),
+    };
+    // Standard error is gone: there is nobody left to tell.
+    let _ = shown;
+    ExitCode::from(if config.is_some() { 2 } else { 1 })
+}

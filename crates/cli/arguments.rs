@@ -1,0 +1,97 @@
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+/// Fires image-classification experiments that are declared in TOML files.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kiln",
+    version,
+    after_help = "Start here:\n  \
+        kiln run configs/fashion-mnist.toml     train, test once, leave a report in runs/\n  \
+        kiln show runs/fashion-mnist/ID         that report in the terminal\n\n\
+        Exit status: 0 done, 1 failed, 2 the command or the configuration is wrong, 130 interrupted."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where runs leave their directories
+    #[arg(long, global = true, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Where the named datasets lie
+    #[arg(long, global = true, value_name = "DIR", default_value = "data")]
+    pub(crate) data: PathBuf,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Show the log as well; twice for more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train an experiment, then test it once
+    #[command(after_help = "Examples:\n  \
+        kiln run configs/fashion-mnist.toml\n  \
+        kiln run configs/fashion-mnist.toml learning_rate=0.03 hidden.repeat=5 seed=7\n  \
+        kiln run configs/fashion-mnist.toml 'optimizer={type=\"adam\"}' name=with-adam\n\n\
+        The last line of standard output is the run directory.")]
+    Run(ExperimentArguments),
+    /// Show an experiment's layers, shapes, parameters, FLOPs and memory; trains nothing
+    Summary(ExperimentArguments),
+    /// Show one run's history and test report
+    Show {
+        /// The run's directory
+        run: PathBuf,
+    },
+    /// Classify PNG or JPEG files with a finished run
+    Predict {
+        /// The run's directory
+        run: PathBuf,
+        /// Image files
+        #[arg(required = true)]
+        images: Vec<PathBuf>,
+    },
+    /// List, check and look at the datasets
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Print completions for a shell: kiln completions bash > …/kiln
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExperimentArguments {
+    /// The experiment's TOML file; configs/ holds some to start from
+    pub(crate) config: PathBuf,
+    /// Keys to change: a dotted path or an unambiguous end of one. VALUE is TOML; a bare word is
+    /// text. A layer is reached by its name or index: hidden.units=50
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// The named datasets, and whether their files are here
+    List,
+    /// Check every file of a dataset against its header and its published sum
+    Verify {
+        /// A named dataset or a directory of IDX files
+        #[arg(default_value = "fashion-mnist")]
+        name: String,
+    },
+    /// Draw the first 25 training images with their classes
+    Preview {
+        /// A named dataset or a directory of IDX files
+        #[arg(default_value = "fashion-mnist")]
+        name: String,
+        /// The PNG file to write
+        #[arg(long, value_name = "FILE.png")]
+        out: PathBuf,
+    },
+}

@@ -1,0 +1,32 @@
+use std::fs::File;
+use std::io;
+
+use anyhow::Context;
+use kiln_report::RunDirectory;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Sends the log to the run's `log.jsonl`, and to standard error as far as `-v` asks.
+pub(crate) fn start(verbose: u8, run: &RunDirectory) -> anyhow::Result<()> {
+    let path = run.log_path();
+    let file =
+        File::create_new(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    let on_terminal = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_writer(std::sync::Mutex::new(file))
+        .with_filter(LevelFilter::INFO);
+    let terminal = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(crate::colour(&io::stderr()))
+        .with_filter(on_terminal);
+    tracing_subscriber::registry().with(lines).with(terminal).try_init()?;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use kiln_report::{RunDirectory, Terminal};
+use kiln_train::Predictor;
+
+use crate::arguments::Arguments;
+use crate::{colour, say};
+
+/// How many of the classes are shown for an image.
+const SHOWN: usize = 3;
+
+pub(crate) fn show(run: &Path) -> anyhow::Result<ExitCode> {
+    let run = RunDirectory::open(run)?;
+    let width = terminal_size::terminal_size().map_or(100, |(width, _)| width.0);
+    say(kiln_report::show(&run, Terminal { width, color: colour(&io::stdout()) })?.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn predict(
+    arguments: &Arguments,
+    run: &Path,
+    images: &[PathBuf],
+) -> anyhow::Result<ExitCode> {
+    let predictor = Predictor::open(&RunDirectory::open(run)?)?;
+    let mut failed = false;
+    for path in images {
+        let image = match kiln_data::read_image(path, predictor.image_shape()) {
+            Ok(image) => image,
+            Err(error) => {
+                // One bad file does not keep the others from their answer.
+                let _ = writeln!(io::stderr(), "error: {error}");
+                failed = true;
+                continue;
+            }
+        };
+        if !arguments.quiet {
+            let adjustments = image.adjustments.iter().map(ToString::to_string);
+            let hints = image.hints.iter().map(ToString::to_string);
+            for note in adjustments.chain(hints) {
+                let _ = writeln!(io::stderr(), "{}: {note}", path.display());
+            }
+        }
+        let guesses = predictor.predict(&image.pixels)?;
+        let shown: Vec<String> = guesses
+            .iter()
+            .take(SHOWN)
+            .map(|guess| format!("{} {:.1} %", guess.class, 100.0 * guess.probability))
+            .collect();
+        say(format!("{}: {}", path.display(), shown.join(", ")))?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

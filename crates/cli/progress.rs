@@ -1,0 +1,118 @@
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kiln_report::RunRecord;
+use kiln_train::{EpochEnd, Observer, Progress};
+
+/// Steps between two redrawings of the bar's numbers: drawing must not slow the training.
+const REDRAW: usize = 16;
+
+/// Shows the training on standard error: a bar for each epoch on a terminal, else a line.
+pub(crate) struct Reporter {
+    quiet: bool,
+    terminal: bool,
+    bar: Option<ProgressBar>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Reporter {
+    /// Begins to listen for Ctrl-C, too: the first ends the run after its step, a second at once.
+    pub(crate) fn new(quiet: bool) -> io::Result<Self> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let again = Arc::clone(&interrupted);
+            signal_hook::flag::register_conditional_shutdown(signal, 130, again)?;
+            signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+        }
+        let terminal = io::stderr().is_terminal();
+        Ok(Self { quiet, terminal, bar: None, interrupted })
+    }
+
+    pub(crate) fn begin(&self, record: &RunRecord) {
+        let data = &record.dataset;
+        self.message(&format!(
+            "{} {}: {} parameters, {} training, {} validation and {} test images of {}, seed {}",
+            record.name,
+            record.id,
+            record.parameters,
+            data.training_rows,
+            data.validation_rows,
+            data.test_rows,
+            data.name,
+            record.seed
+        ));
+    }
+
+    pub(crate) fn message(&self, text: &str) {
+        if !self.quiet {
+            // Standard error is gone: there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+}
+
+impl Observer for Reporter {
+    fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
+        if self.terminal && !self.quiet {
+            let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
+            if progress.step.is_multiple_of(REDRAW) {
+                bar.set_prefix(format!("Epoch {}/{}", progress.epoch, progress.epochs));
+                bar.set_message(format!(
+                    "loss {:.4}, accuracy {:.4}",
+                    progress.loss, progress.accuracy
+                ));
+                bar.set_position(progress.step as u64);
+            }
+        }
+        if self.interrupted.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn epoch_ended(&mut self, end: EpochEnd<'_>) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.message(&line(&end));
+    }
+}
+
+/// `Epoch 1/10  1719 steps in 1.3 s (0.74 ms a step)  loss 0.7214  accuracy 0.7631  val_loss …`
+fn line(end: &EpochEnd<'_>) -> String {
+    let row = end.row;
+    let mut line = format!(
+        "Epoch {:>width$}/{}  {} steps in {:.1} s",
+        row.epoch,
+        end.epochs,
+        end.steps,
+        row.seconds,
+        width = end.epochs.to_string().len()
+    );
+    for name in ["loss", "accuracy", "val_loss", "val_accuracy"] {
+        if let Some(value) = row.metric(name) {
+            line.push_str(&format!("  {name} {value:.4}"));
+        }
+    }
+    for (name, value) in &row.extra {
+        line.push_str(&format!("  {name} {value:.4}"));
+    }
+    if end.best {
+        line.push_str("  best");
+    }
+    line
+}
+
+fn new_bar(steps: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{prefix}  {wide_bar:.cyan/blue} {pos}/{len}  {elapsed} (eta {eta})  {msg}",
+    );
+    let bar = ProgressBar::new(steps as u64);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

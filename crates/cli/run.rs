@@ -1,0 +1,48 @@
+use std::process::ExitCode;
+
+use kiln_report::Status;
+use kiln_train::{Declaration, Run};
+
+use crate::arguments::{Arguments, ExperimentArguments};
+use crate::progress::Reporter;
+use crate::{logging, say};
+
+pub(crate) fn run(
+    arguments: &Arguments,
+    experiment: &ExperimentArguments,
+) -> anyhow::Result<ExitCode> {
+    let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
+    let run = Run::prepare(declaration, &arguments.data, &arguments.runs)?;
+    let directory = run.directory().clone();
+    logging::start(arguments.verbose, &directory)?;
+    let mut reporter = Reporter::new(arguments.quiet)?;
+    reporter.begin(run.record());
+    let outcome = run.train(&mut reporter)?;
+    if let Some(report) = &outcome.report {
+        let loss = report.loss.map_or_else(String::new, |loss| format!("loss {loss:.4}, "));
+        say(format!(
+            "test: {loss}accuracy {:.4} on {} images ({})",
+            report.accuracy, report.examples, outcome.reason
+        ))?;
+    } else {
+        reporter.message(&format!("{}: {}", outcome.status, outcome.reason));
+    }
+    say(directory.path().display())?;
+    Ok(match outcome.status {
+        Status::Finished => ExitCode::SUCCESS,
+        Status::Interrupted => ExitCode::from(130),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+pub(crate) fn summary(
+    arguments: &Arguments,
+    experiment: &ExperimentArguments,
+) -> anyhow::Result<ExitCode> {
+    let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
+    let architecture = declaration.architecture_without_data(&arguments.data)?;
+    let experiment = &declaration.experiment;
+    let slots = experiment.optimizer.kind.slots();
+    say(architecture.summary(experiment.training.batch_size.get(), slots))?;
+    Ok(ExitCode::SUCCESS)
+}
