@@ -241,11 +241,19 @@ fn read_class_names(path: &Path) -> Result<Vec<String>, DataError> {
     const MOST_BYTES: u64 = 256 * 1024;
 
     let unreadable = |source| DataError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(unreadable)?;
-
     let invalid = |line, problem| DataError::ClassNames { path: path.to_owned(), line, problem };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(invalid(1, "the file is longer than 256 KiB"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+        invalid(line, "the text is not UTF-8")
+    })?;
+
     let mut names: Vec<String> = Vec::new();
     for (line, name) in (1..).zip(text.trim_start_matches('\u{feff}').lines().map(str::trim)) {
         if name.is_empty() {

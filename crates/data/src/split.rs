@@ -40,7 +40,8 @@ impl DataConfig {
 }
 
 impl Validation {
-    /// How many of `rows` rows validate. A fraction is rounded to the nearest whole number of rows.
+    /// How many of `rows` rows validate. A fraction is rounded to the nearest whole number of rows,
+    /// a half up.
     fn rows_of(self, rows: usize) -> Result<usize, DataError> {
         let wanted = match self {
             Self::Rows(wanted) => wanted,

@@ -33,6 +33,10 @@ kiln_config::keywords! {
 /// Keras' default for `leaky_relu`; PyTorch's is 0.01.
 const LEAKY_RELU_SLOPE: f64 = 0.2;
 
+/// α and λ of `selu`, which keep mean 0 and variance 1 from layer to layer.
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
 impl Activation {
     /// Applies the function to a batch `[n, features]` or `[n, channels, height, width]`.
     #[must_use]
@@ -41,8 +45,8 @@ impl Activation {
             Self::Linear => x,
             Self::Relu => activation::relu(x),
             Self::LeakyRelu => activation::leaky_relu(x, LEAKY_RELU_SLOPE),
-            Self::Elu => activation::elu(x, 1.0),
-            Self::Selu => activation::selu(x),
+            Self::Elu => exponential_linear(x, 1.0),
+            Self::Selu => exponential_linear(x, SELU_ALPHA) * SELU_SCALE,
             Self::Gelu => activation::gelu(x),
             Self::Silu => activation::silu(x),
             Self::Sigmoid => activation::sigmoid(x),
@@ -51,4 +55,14 @@ impl Activation {
             Self::Softplus => activation::softplus(x, 1.0),
         }
     }
+}
+
+/// x where x > 0, else α(eˣ − 1).
+///
+/// Burn's own `elu` and `selu` take eˣ of every x. Where it overflows, above 88, its gradient is
+/// ∞ · 0, which is not a number.
+fn exponential_linear<const D: usize>(x: Tensor<D>, alpha: f64) -> Tensor<D> {
+    let positive = x.clone().greater_elem(0.0);
+    let negative = (x.clone().mask_fill(positive.clone(), 0.0).exp() - 1.0) * alpha;
+    negative.mask_where(positive, x)
 }

@@ -1,8 +1,10 @@
+use std::collections::HashSet;
+
 use thiserror::Error;
 
 use crate::activation::Activation;
 use crate::config::{LayerConfig, ModelConfig};
-use crate::layers::{LayerKind, ParameterSpec};
+use crate::layers::{LayerKind, LayerType, ParameterSpec};
 use crate::shape::Shape;
 
 /// More layers than any experiment has a use for; a slip in nested repeats makes as many quickly.
@@ -15,7 +17,7 @@ const MOST_PARAMETERS: usize = 1_000_000_000;
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 #[error("{layer}: {message}")]
 pub struct ModelError {
-    /// The layer in words: `layer 2, dense "hidden"`.
+    /// The layer in words: `layer "hidden_2" (dense)`.
     pub layer: String,
     /// Its place in the configuration, such as `model.layers.2`.
     pub path: String,
@@ -35,12 +37,12 @@ pub struct Architecture {
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone)]
 pub struct PlannedLayer {
-    /// Its name, with a number where it is repeated: `hidden_1`.
+    /// Its name, no other layer's; with a number where it is repeated: `hidden_1`.
     pub name: String,
-    /// What it was declared as; never a block.
-    pub kind: LayerKind,
-    /// The word for it, as in TOML.
-    pub type_name: &'static str,
+    /// Its place in the configuration, such as `model.layers.2`.
+    pub path: String,
+    /// What it was declared as.
+    pub kind: LayerType,
     /// The shape of one sample before it.
     pub input: Shape,
     /// The shape of one sample behind it.
@@ -49,6 +51,8 @@ pub struct PlannedLayer {
     pub parameters: Vec<ParameterSpec>,
     /// The floating-point operations of one sample's forward pass.
     pub flops: u64,
+    /// The values of one sample that training holds for the way back.
+    pub kept_values: usize,
     /// The activation that its module applies: a final softmax is the loss's affair.
     pub activation: Activation,
 }
@@ -61,11 +65,36 @@ impl ModelConfig {
     /// A layer cannot take what the one before it gives, the last does not give one score a class,
     /// there is no layer, or there are too many layers or parameters.
     pub fn architecture(&self, input: Shape, classes: usize) -> Result<Architecture, ModelError> {
-        let mut planner = Planner { classes, shape: input, layers: Vec::new() };
+        let mut planner = Planner {
+            classes,
+            shape: input,
+            layers: Vec::new(),
+            names: HashSet::new(),
+            parameters: 0,
+        };
         for (index, layer) in self.layers.iter().enumerate() {
             planner.entry(layer, "", &format!("model.layers.{index}"))?;
         }
-        planner.finish(input)
+        let mut layers = planner.layers;
+        let softmax_in_loss = leave_softmax_to_loss(&mut layers, classes)?;
+        Ok(Architecture { input, layers, softmax_in_loss })
+    }
+}
+
+impl ModelError {
+    fn of_layer(name: &str, kind: &LayerType, path: &str, message: String) -> Self {
+        let layer = format!("layer \"{name}\" ({})", kind.word());
+        Self { layer, path: path.to_owned(), message }
+    }
+
+    fn of_model(message: String) -> Self {
+        Self { layer: "the model".to_owned(), path: "model.layers".to_owned(), message }
+    }
+}
+
+impl PlannedLayer {
+    fn error(&self, message: String) -> ModelError {
+        ModelError::of_layer(&self.name, &self.kind, &self.path, message)
     }
 }
 
@@ -119,54 +148,50 @@ struct Planner {
     classes: usize,
     shape: Shape,
     layers: Vec<PlannedLayer>,
+    names: HashSet<String>,
+    parameters: usize,
 }
 
 impl Planner {
-    fn entry(&mut self, layer: &LayerConfig, prefix: &str, path: &str) -> Result<(), ModelError> {
-        for repetition in 1..=layer.repeat {
-            let number = if layer.repeat > 1 { format!("_{repetition}") } else { String::new() };
-            match layer.kind.rules() {
-                Ok(rules) => {
-                    let name = match &layer.name {
-                        Some(name) => format!("{prefix}{name}{number}"),
-                        None => self.unused_name(&format!("{prefix}{}", rules.type_name())),
-                    };
-                    self.layer(layer, name, path)?;
+    fn entry(&mut self, entry: &LayerConfig, prefix: &str, path: &str) -> Result<(), ModelError> {
+        for repetition in 1..=entry.repeat {
+            let before = self.layers.len();
+            let number = if entry.repeat > 1 { format!("_{repetition}") } else { String::new() };
+            let name = entry.name.as_ref().map(|name| format!("{prefix}{name}{number}"));
+            match &entry.kind {
+                LayerKind::Layer(layer) => {
+                    let name = name.unwrap_or_else(|| format!("{prefix}{}", layer.word()));
+                    self.layer(layer, self.unused_name(name), path)?;
                 }
-                Err(block) => {
-                    let prefix = match &layer.name {
-                        Some(name) => format!("{prefix}{name}{number}."),
-                        None => prefix.to_owned(),
-                    };
+                LayerKind::Block(block) => {
+                    let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
                     for (index, inner) in block.layers.iter().enumerate() {
                         self.entry(inner, &prefix, &format!("{path}.layers.{index}"))?;
                     }
-                    if block.layers.is_empty() {
-                        break;
-                    }
                 }
+            }
+            if self.layers.len() == before {
+                // An empty block stays empty, however many times it stands in a row.
+                break;
             }
         }
         Ok(())
     }
 
-    /// As Keras numbers them: `dense`, `dense_1`, `dense_2`.
-    fn unused_name(&self, name: &str) -> String {
-        let taken = |name: &str| self.layers.iter().any(|layer| layer.name == name);
-        let numbered = (1..).map(|number| format!("{name}_{number}"));
-        std::iter::once(name.to_owned())
-            .chain(numbered)
-            .find(|name| !taken(name))
-            .unwrap_or_else(|| name.to_owned())
+    /// The name, or as Keras numbers them the first of `dense_1`, `dense_2` and so on that is free.
+    fn unused_name(&self, name: String) -> String {
+        let mut unused = name.clone();
+        let mut number = 0;
+        while self.names.contains(&unused) {
+            number += 1;
+            unused = format!("{name}_{number}");
+        }
+        unused
     }
 
-    fn layer(&mut self, layer: &LayerConfig, name: String, path: &str) -> Result<(), ModelError> {
-        let Ok(rules) = layer.kind.rules() else { return Ok(()) };
-        let error = |message: String| ModelError {
-            layer: format!("layer \"{name}\" ({})", rules.type_name()),
-            path: path.to_owned(),
-            message,
-        };
+    fn layer(&mut self, kind: &LayerType, name: String, path: &str) -> Result<(), ModelError> {
+        let rules = kind.rules();
+        let error = |message| ModelError::of_layer(&name, kind, path, message);
         if self.layers.len() == MOST_LAYERS {
             return Err(error(format!(
                 "the model has more than {MOST_LAYERS} layers; lower a `repeat`"
@@ -175,68 +200,79 @@ impl Planner {
         let input = self.shape;
         let output = rules.output_shape(input, self.classes).map_err(error)?;
         let parameters = rules.parameters(input, output);
-        let before: usize =
-            self.layers.iter().flat_map(|layer| &layer.parameters).map(ParameterSpec::len).sum();
-        let count = parameters
-            .iter()
-            .try_fold(before, |sum, parameter| {
-                parameter
-                    .shape
-                    .iter()
-                    .try_fold(1_usize, |product, side| product.checked_mul(*side))
-                    .and_then(|product| product.checked_add(sum))
-            })
-            .filter(|count| *count <= MOST_PARAMETERS);
-        if count.is_none() {
+        // Nothing else may be computed from the shapes before this has kept them from overflowing.
+        let Some(count) = count_parameters(self.parameters, &parameters) else {
             return Err(error(format!(
-                "with it the model has more than {MOST_PARAMETERS} parameters; lower `units`"
+                "with it the model has more than {MOST_PARAMETERS} parameters; make it smaller"
             )));
-        }
+        };
+        self.parameters = count;
+        self.shape = output;
+        self.names.insert(name.clone());
         self.layers.push(PlannedLayer {
-            type_name: rules.type_name(),
             flops: rules.flops(input, output),
+            kept_values: rules.kept_values(output),
             activation: rules.activation(),
-            kind: layer.kind.clone(),
+            kind: kind.clone(),
+            path: path.to_owned(),
             name,
             input,
             output,
             parameters,
         });
-        self.shape = output;
         Ok(())
     }
+}
 
-    fn finish(mut self, input: Shape) -> Result<Architecture, ModelError> {
-        let classes = self.classes;
-        let Some(last) = self.layers.last_mut() else {
-            return Err(ModelError {
-                layer: "the model".to_owned(),
-                path: "model.layers".to_owned(),
-                message: "it has no layer; a last { type = \"dense\", units = \"classes\", \
-                          activation = \"softmax\" } is the least"
-                    .to_owned(),
-            });
-        };
-        let problem = if last.output != Shape::Features(classes) {
-            Some(format!(
-                "the last layer gives {}, but there are {classes} classes; end with \
-                 {{ type = \"dense\", units = \"classes\", activation = \"softmax\" }}",
-                last.output
-            ))
-        } else if !matches!(last.activation, Activation::Softmax | Activation::Linear) {
-            Some(format!(
-                "the last layer ends with {}, but the loss needs a softmax or no activation",
-                last.activation
-            ))
-        } else {
-            None
-        };
-        if let Some(message) = problem {
-            let layer = format!("layer \"{}\" ({})", last.name, last.type_name);
-            return Err(ModelError { layer, path: "model.layers".to_owned(), message });
+/// The number of values in these parameters and `before`; none if they are too many.
+fn count_parameters(before: usize, parameters: &[ParameterSpec]) -> Option<usize> {
+    parameters.iter().try_fold(before, |sum, parameter| {
+        let values = parameter.shape.iter().try_fold(1_usize, |n, side| n.checked_mul(*side))?;
+        sum.checked_add(values).filter(|sum| *sum <= MOST_PARAMETERS)
+    })
+}
+
+/// Checks that the layers end with one score a class, takes a softmax off their end, since the loss
+/// applies one, and says whether there was one.
+fn leave_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<bool, ModelError> {
+    const ENDING: &str = "{ type = \"dense\", units = \"classes\", activation = \"softmax\" }";
+
+    let Some((last, earlier)) = layers.split_last_mut() else {
+        return Err(ModelError::of_model(format!("it has no layer; a last {ENDING} is the least")));
+    };
+    if last.output != Shape::Features(classes) {
+        return Err(last.error(format!(
+            "the last layer gives {}, but there are {classes} classes; end with {ENDING}",
+            last.output
+        )));
+    }
+    // What the loss sees are the values of the last layer that does more than hand them on.
+    let hands_on = |layer: &PlannedLayer| {
+        layer.parameters.is_empty() && layer.activation == Activation::Linear
+    };
+    if hands_on(last)
+        && let Some(scores) = earlier.iter().rfind(|layer| !hands_on(layer))
+        && scores.activation != Activation::Linear
+    {
+        return Err(scores.error(format!(
+            "no layer after it changes the scores, so the model ends with its {}; the loss needs a \
+             softmax in the last layer, or no activation",
+            scores.activation
+        )));
+    }
+    if !earlier.iter().chain([&*last]).any(|layer| !layer.parameters.is_empty()) {
+        return Err(ModelError::of_model(format!(
+            "no layer has weights to train; end with {ENDING}"
+        )));
+    }
+    match last.activation {
+        Activation::Linear => Ok(false),
+        Activation::Softmax => {
+            last.activation = Activation::Linear;
+            Ok(true)
         }
-        let softmax_in_loss = last.activation == Activation::Softmax;
-        last.activation = Activation::Linear;
-        Ok(Architecture { input, layers: self.layers, softmax_in_loss })
+        other => Err(last.error(format!(
+            "the last layer ends with {other}, but the loss needs a softmax or no activation"
+        ))),
     }
 }

@@ -1,4 +1,6 @@
-use kiln_config::{ConfigError, FromValue, Table, Value};
+use std::collections::HashSet;
+
+use kiln_config::{ConfigError, FromValue, Kind, Table, Value};
 use serde::Serialize;
 
 use crate::layers::LayerKind;
@@ -30,22 +32,35 @@ impl ModelConfig {
     ///
     /// A key is unknown, missing or has a value that it cannot have, or two entries share a name.
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        let layers = table.required::<Vec<LayerConfig>>("layers")?;
-        let mut names = Vec::new();
-        collect_names(&layers, &mut names);
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(table.error(format!("two layers have the name `{}`", pair[0]))),
-            None => Ok(Self { layers }),
+        let layers: Vec<LayerConfig> = table.required("layers")?;
+        let items = match table.value("layers").map(|value| &value.kind) {
+            Some(Kind::Array(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let mut names = HashSet::new();
+        for (layer, item) in layers.iter().zip(items) {
+            if let Some(name) = layer.repeated_name(&mut names) {
+                // A name on the command line must mean one layer.
+                return Err(item.error(format!("two layers have the name `{name}`")));
+            }
         }
+        Ok(Self { layers })
     }
 }
 
-fn collect_names<'a>(layers: &'a [LayerConfig], names: &mut Vec<&'a str>) {
-    for layer in layers {
-        names.extend(layer.name.as_deref());
-        if let LayerKind::Block(block) = &layer.kind {
-            collect_names(&block.layers, names);
+impl LayerConfig {
+    /// Adds the names of the layer and those in it; gives the first that was there before.
+    fn repeated_name<'a>(&'a self, names: &mut HashSet<&'a str>) -> Option<&'a str> {
+        if let Some(name) = self.name.as_deref()
+            && !names.insert(name)
+        {
+            return Some(name);
+        }
+        match &self.kind {
+            LayerKind::Block(block) => {
+                block.layers.iter().find_map(|layer| layer.repeated_name(names))
+            }
+            LayerKind::Layer(_) => None,
         }
     }
 }

@@ -98,7 +98,10 @@ fn narrow(value: f64) -> f32 {
 impl FromValue for Initializer {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         match value.kind {
-            Kind::Integer(_) | Kind::Float(_) => Ok(Self::Constant(f64::from_value(value)?)),
+            Kind::Integer(_) | Kind::Float(_) => match f64::from_value(value)? {
+                constant if narrow(constant).is_finite() => Ok(Self::Constant(constant)),
+                _ => Err(value.expected("a number that fits 32 bits, up to 3.4e38")),
+            },
             _ => Scheme::from_value(value)
                 .map(Self::Scheme)
                 .map_err(|error| error.help("a number makes every value that number")),

@@ -8,7 +8,7 @@
 //! 3. [`Weights`]: numbers on the host, drawn from a generator or read from a safetensors file.
 //! 4. [`Network`]: the Burn module on a device, from images to one logit a class.
 //!
-//! A layer is one file under `layers/` and its variant in the lists of `layers/mod.rs`.
+//! A layer is one file under `layers/` and its line in the list of `layers/mod.rs`.
 
 mod activation;
 mod architecture;
@@ -25,7 +25,7 @@ pub use activation::Activation;
 pub use architecture::{Architecture, ModelError, PlannedLayer};
 pub use config::{LayerConfig, ModelConfig};
 pub use initializer::{Initializer, Scheme};
-pub use layers::{LayerKind, Mode, ParameterSpec};
+pub use layers::{LayerKind, LayerType, Mode, ParameterSpec};
 pub use network::{Network, images};
 pub use safetensors::WeightsFileError;
 pub use shape::Shape;

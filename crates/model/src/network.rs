@@ -3,7 +3,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_core::Rng;
 
 use crate::architecture::Architecture;
-use crate::layers::{Features, Layer, Mode};
+use crate::layers::{Features, Layer, LayerModule, Mode};
 use crate::shape::Shape;
 use crate::weights::{WeightTensor, Weights};
 
@@ -26,16 +26,15 @@ impl Network {
         weights: &Weights,
         device: &Device,
     ) -> Result<Self, String> {
-        weights.check(architecture)?;
-        let mut rest = weights.tensors.as_slice();
+        let weights = weights.in_order_of(architecture)?;
+        let mut rest = weights.as_slice();
         let layers = architecture
             .layers()
             .iter()
-            .filter_map(|layer| {
+            .map(|layer| {
                 let (own, others) = rest.split_at(layer.parameters.len());
                 rest = others;
-                let rules = layer.kind.rules().ok()?;
-                Some(rules.module(own, layer.activation, device))
+                layer.kind.rules().module(own, layer.activation, device)
             })
             .collect();
         Ok(Self { layers })
@@ -65,6 +64,10 @@ impl Network {
 }
 
 /// Puts a batch of pixels, image after image, on a device as `[n, channels, height, width]`.
+///
+/// # Panics
+///
+/// `pixels` are not whole images of this shape.
 #[must_use]
 pub fn images(pixels: Vec<f32>, shape: Shape, device: &Device) -> Tensor<4> {
     let [channels, height, width] = match shape {

@@ -53,8 +53,8 @@ impl Weights {
         Ok(serialize(views, Some(metadata))?)
     }
 
-    /// Decodes a file's bytes; gives the weights in the order of layers, and the metadata where
-    /// the file has some.
+    /// Decodes a file's bytes; gives the weights in the order of their names, and the metadata
+    /// where the file has some.
     ///
     /// # Errors
     ///
@@ -75,17 +75,8 @@ impl Weights {
                 Ok(WeightTensor { name: name.to_owned(), shape: view.shape().to_vec(), values })
             })
             .collect::<Result<Vec<_>, WeightsFileError>>()?;
-        tensors.sort_by_key(|tensor| order(&tensor.name));
+        // The reader gives them in the order of a hash map.
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((Self { tensors }, metadata))
     }
-}
-
-/// The layer's number, then the parameter's place within a layer.
-fn order(name: &str) -> (usize, usize) {
-    let mut steps = name.split('.').skip(1);
-    let layer = steps.next().and_then(|number| number.parse().ok()).unwrap_or(usize::MAX);
-    let parameters = ["weight", "bias", "running_mean", "running_var"];
-    let parameter =
-        steps.next().and_then(|name| parameters.iter().position(|known| *known == name));
-    (layer, parameter.unwrap_or(parameters.len()))
 }

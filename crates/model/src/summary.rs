@@ -25,7 +25,7 @@ pub struct Summary {
     pub gradient_bytes: u64,
     /// Bytes of the optimiser's state.
     pub optimizer_bytes: u64,
-    /// Bytes of a batch and of what each layer makes of it, kept for the way back.
+    /// Bytes of a batch and of what each layer keeps of it for the way back.
     pub activation_bytes: u64,
 }
 
@@ -52,7 +52,7 @@ impl Architecture {
                 Activation::Linear => "",
                 other => other.as_str(),
             };
-            let kind = [layer.type_name, activation];
+            let kind = [layer.kind.word(), activation];
             let kind: Vec<&str> = kind.into_iter().filter(|word| !word.is_empty()).collect();
             SummaryRow {
                 layer: format!("{} ({})", layer.name, kind.join(", ")),
@@ -64,18 +64,18 @@ impl Architecture {
         let first = self.layers().iter().map(|layer| layer.flops).find(|flops| *flops > 0);
         let bytes = |values: usize| 4 * values as u64;
         let trainable = self.trainable_parameters();
-        let values: usize = self.layers().iter().map(|layer| layer.output.len()).sum();
+        let kept: usize = self.layers().iter().map(|layer| layer.kept_values).sum();
         Summary {
             rows: rows.collect(),
             parameters: self.parameters(),
             trainable,
             forward_flops,
             batch_size,
-            step_flops: batch_size as u64 * (3 * forward_flops - first.unwrap_or(0)),
+            step_flops: (3 * forward_flops - first.unwrap_or(0)).saturating_mul(batch_size as u64),
             parameter_bytes: bytes(self.parameters()),
             gradient_bytes: bytes(trainable),
             optimizer_bytes: bytes(trainable).saturating_mul(optimizer_slots as u64),
-            activation_bytes: bytes(self.input().len() + values).saturating_mul(batch_size as u64),
+            activation_bytes: bytes(self.input().len() + kept).saturating_mul(batch_size as u64),
         }
     }
 }
@@ -111,10 +111,9 @@ impl fmt::Display for Summary {
         writeln!(f, "  trainable:     {}", thousands(self.trainable as u64))?;
         writeln!(f, "  not trainable: {}", thousands(not_trainable as u64))?;
         writeln!(f, "FLOPs a sample:  {} forward", thousands(self.forward_flops))?;
-        let memory = self.parameter_bytes
-            + self.gradient_bytes
-            + self.optimizer_bytes
-            + self.activation_bytes;
+        let memory = [self.gradient_bytes, self.optimizer_bytes, self.activation_bytes]
+            .into_iter()
+            .fold(self.parameter_bytes, u64::saturating_add);
         writeln!(
             f,
             "Training step:   {} FLOPs and {} for a batch of {}",

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use burn::tensor::TensorData;
 use rand_core::Rng;
 
@@ -14,10 +16,10 @@ pub struct WeightTensor {
     pub values: Vec<f32>,
 }
 
-/// All parameters of a network, on the host, in the order of the layers.
+/// All parameters of a network, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// One a parameter.
+    /// One a parameter; what the name says, not the order, makes it that parameter's.
     pub tensors: Vec<WeightTensor>,
 }
 
@@ -55,24 +57,45 @@ impl Weights {
     ///
     /// What differs first.
     pub fn check(&self, architecture: &Architecture) -> Result<(), String> {
-        let mut specs = architecture.named_parameters();
+        self.in_order_of(architecture).map(|_| ())
+    }
+
+    /// The tensors as the architecture lists its parameters, whatever their order is here.
+    pub(crate) fn in_order_of(
+        &self,
+        architecture: &Architecture,
+    ) -> Result<Vec<&WeightTensor>, String> {
+        let mut rest: HashMap<&str, &WeightTensor> = HashMap::new();
         for tensor in &self.tensors {
-            let Some((name, spec)) = specs.next() else {
-                return Err(format!("the model has no `{}`", tensor.name));
-            };
-            if name != tensor.name {
-                return Err(format!("expected `{name}`, found `{}`", tensor.name));
-            }
-            if spec.shape != tensor.shape || spec.len() != tensor.values.len() {
-                return Err(format!(
-                    "`{name}` has the shape {:?}, but the model needs {:?}",
-                    tensor.shape, spec.shape
-                ));
+            if rest.insert(&tensor.name, tensor).is_some() {
+                return Err(format!("there are two `{}`", tensor.name));
             }
         }
-        match specs.next() {
-            Some((name, _)) => Err(format!("`{name}` is missing")),
-            None => Ok(()),
+        let in_order = architecture
+            .named_parameters()
+            .map(|(name, spec)| {
+                let tensor = rest.remove(name.as_str());
+                let tensor = tensor.ok_or_else(|| format!("`{name}` is missing"))?;
+                if tensor.shape != spec.shape {
+                    return Err(format!(
+                        "`{name}` has the shape {:?}, but the model needs {:?}",
+                        tensor.shape, spec.shape
+                    ));
+                }
+                if tensor.values.len() != spec.len() {
+                    return Err(format!(
+                        "`{name}` has {} values, but its shape {:?} needs {}",
+                        tensor.values.len(),
+                        spec.shape,
+                        spec.len()
+                    ));
+                }
+                Ok(tensor)
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        match rest.keys().min() {
+            Some(name) => Err(format!("the model has no `{name}`")),
+            None => Ok(in_order),
         }
     }
 }

@@ -89,12 +89,14 @@ impl ReportError {
 fn explain(cause: &io::Error) -> String {
     match cause.kind() {
         io::ErrorKind::StorageFull => "the disk is full; free some space and run again".to_owned(),
-        io::ErrorKind::QuotaExceeded => "your disk quota is used up; free some space and run again".to_owned(),
+        io::ErrorKind::QuotaExceeded => {
+            "your disk quota is used up; free some space and run again".to_owned()
+        }
         io::ErrorKind::PermissionDenied => {
-            "permission denied; choose a directory that you may write to with --runs, or change its permissions".to_owned()
+            "permission denied; change the permissions or choose another place".to_owned()
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            "the file system is read-only; choose another directory with --runs".to_owned()
+            "the file system is read-only; choose another place".to_owned()
         }
         io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory".to_owned(),
         io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),

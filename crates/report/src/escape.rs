@@ -45,12 +45,17 @@ pub(crate) fn xml_lines(text: &str) -> String {
 /// For a line of Markdown, in a table cell or outside: no character of `text` acts as markup, HTML or a cell's border.
 pub(crate) fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    let mut characters = text.chars().peekable();
+    let mut before = None;
+    while let Some(character) = characters.next() {
+        let is_word = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '$' | '@' | '!' => {
+            // Inside a word an underscore is one; val_loss stays readable where the file is read as it is.
+            '_' if is_word(before) && is_word(characters.peek().copied()) => escaped.push('_'),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '$' | '@' => {
                 escaped.push('\\');
                 escaped.push(character);
             }
@@ -60,6 +65,7 @@ pub(crate) fn markdown(text: &str) -> String {
             }
             _ => escaped.push(character),
         }
+        before = Some(character);
     }
     escaped
 }
@@ -95,6 +101,7 @@ mod tests {
     fn markup_is_shown_and_not_obeyed() {
         assert_eq!(xml("<script>\"&'"), "&lt;script&gt;&quot;&amp;&#39;");
         assert_eq!(markdown("<b>|`x`*[y](z)"), "&lt;b&gt;\\|\\`x\\`\\*\\[y\\](z)");
+        assert_eq!(markdown("_a_ __b c_"), "\\_a\\_ \\_\\_b c\\_");
     }
 
     #[test]
@@ -102,7 +109,7 @@ mod tests {
         for name in ["T-shirt/top", "Ankle boot", "Čepice", "帽子", "it's 100%"] {
             assert_eq!(control(name), name);
         }
-        assert_eq!(markdown("T-shirt/top"), "T-shirt/top");
+        assert_eq!(markdown("T-shirt/top, val_loss!"), "T-shirt/top, val_loss!");
         assert_eq!(xml("T-shirt/top"), "T-shirt/top");
     }
 }

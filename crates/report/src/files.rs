@@ -4,8 +4,10 @@
 //! renamed, and then the directory is synced. Only `history.csv` grows in place, by whole rows.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
 
 use crate::{ReportError, Result};
 
@@ -15,20 +17,14 @@ use crate::{ReportError, Result};
 ///
 /// [`ReportError::Io`] where the disk is full or refuses; no part of the file is left and an earlier one stays.
 pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
-    write_with(path, |file| file.write_all(content.as_ref()))
+    let refused = |cause| ReportError::io("write", path, cause);
+    let temporary = write_beside(path, content.as_ref()).map_err(refused)?;
+    temporary.persist(path).map_err(|error| refused(error.error))?;
+    sync_directory(parent(path))
 }
 
-/// As [`write`](fn@write), for content too large to be held: `fill` is handed the buffered temporary file.
-///
-/// # Errors
-///
-/// As [`write`](fn@write), and whatever `fill` returns.
-pub fn write_with(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> Result<()> {
-    let refused = |cause| ReportError::io("write", path, cause);
-    let directory = parent(path);
+/// Writes and syncs a temporary file in the directory of `path`; dropping what is returned removes it.
+fn write_beside(path: &Path, content: &[u8]) -> io::Result<TempPath> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".partial-");
     #[cfg(unix)]
@@ -37,16 +33,10 @@ pub fn write_with(
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let temporary = builder.tempfile_in(directory).map_err(refused)?;
-    // Dropping the temporary path removes the file, so every early return leaves the directory as it was.
-    let (file, temporary) = temporary.into_parts();
-    let mut buffered = BufWriter::new(file);
-    fill(&mut buffered).map_err(refused)?;
-    let file = buffered.into_inner().map_err(|error| refused(error.into_error()))?;
-    file.sync_all().map_err(refused)?;
-    drop(file);
-    temporary.persist(path).map_err(|error| refused(error.error))?;
-    sync_directory(directory)
+    let mut temporary = builder.tempfile_in(parent(path))?;
+    temporary.as_file_mut().write_all(content)?;
+    temporary.as_file().sync_all()?;
+    Ok(temporary.into_temp_path())
 }
 
 /// Reads a whole text file.
@@ -90,19 +80,17 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Creates `path`, which must not exist.
+    /// Creates `path`, which must not exist, with `head` as its first record.
     ///
     /// # Errors
     ///
-    /// [`ReportError::Io`] where it exists or cannot be created.
-    pub fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|cause| ReportError::io("create", path, cause))?;
+    /// [`ReportError::Io`] where it exists or cannot be created; no part of it is left.
+    pub fn create(path: &Path, head: impl AsRef<[u8]>) -> Result<Self> {
+        let refused = |cause| ReportError::io("create", path, cause);
+        let temporary = write_beside(path, head.as_ref()).map_err(refused)?;
+        temporary.persist_noclobber(path).map_err(|error| refused(error.error))?;
         sync_directory(parent(path))?;
-        Ok(Self { path: path.to_owned(), file, length: 0 })
+        Self::open(path)
     }
 
     /// Opens `path` to go on behind what it holds; makes it where it is missing.
@@ -147,10 +135,17 @@ fn parent(path: &Path) -> &Path {
 
 /// Makes a rename or a new entry last: on Unix it is the directory that holds it.
 fn sync_directory(directory: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(directory)
-            .and_then(|opened| opened.sync_all())
-            .map_err(|cause| ReportError::io("sync the directory", directory, cause))?;
+    if !cfg!(unix) {
+        return Ok(());
     }
-    Ok(())
+    match File::open(directory).and_then(|opened| opened.sync_all()) {
+        Ok(()) => Ok(()),
+        // Some network and shared file systems have no such thing as syncing a directory.
+        Err(cause)
+            if matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        Err(cause) => Err(ReportError::io("sync the directory", directory, cause)),
+    }
 }

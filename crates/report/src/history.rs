@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::files::Appender;
+use crate::number::decimals;
 use crate::{ReportError, Result, files};
 
 /// The columns that every history has, in order.
@@ -40,10 +41,11 @@ pub struct EpochRow {
 }
 
 impl EpochRow {
-    /// The metric of that name, `loss`, `val_top_3_accuracy`, …; `None` where the epoch has no such number.
+    /// The metric of that name, `loss`, `val_top_3_accuracy`, …; `None` where the epoch has no such number, or one that
+    /// is not finite.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
-        match name {
+        let value = match name {
             "loss" => self.loss,
             "accuracy" => self.accuracy,
             "val_loss" => self.val_loss,
@@ -51,13 +53,14 @@ impl EpochRow {
             "learning_rate" => Some(self.learning_rate),
             "seconds" => Some(self.seconds),
             _ => self.extra.get(name).copied(),
-        }
+        };
+        value.filter(|value| value.is_finite())
     }
 
     fn to_csv(&self, extra_columns: &[String]) -> String {
         let mut cells = vec![self.epoch.to_string()];
         cells.extend(COLUMNS[1..6].iter().map(|column| cell(self.metric(column))));
-        cells.push(format!("{:.3}", self.seconds));
+        cells.push(decimals(self.metric("seconds"), 3));
         cells.extend(extra_columns.iter().map(|column| cell(self.metric(column))));
         cells.join(",") + "\n"
     }
@@ -65,7 +68,7 @@ impl EpochRow {
 
 fn cell(value: Option<f64>) -> String {
     // `{}` writes the shortest decimal that reads back to the same f64.
-    value.filter(|value| value.is_finite()).map_or_else(String::new, |value| value.to_string())
+    value.map_or_else(String::new, |value| value.to_string())
 }
 
 /// A history in memory.
@@ -148,22 +151,38 @@ fn header(extra_columns: &[String]) -> String {
 fn extra_columns(head: &str) -> Result<Vec<String>, String> {
     let columns: Vec<&str> = head.split(',').collect();
     match columns.strip_prefix(COLUMNS.as_slice()) {
-        Some(extra) => Ok(extra.iter().map(|column| (*column).to_owned()).collect()),
+        Some(extra) => checked_columns(extra),
         None => Err(format!("a history begins with the columns `{}`", COLUMNS.join(","))),
     }
+}
+
+/// The names of further columns, none of which may break the file's lines or come twice.
+fn checked_columns(extra: &[&str]) -> Result<Vec<String>, String> {
+    for (index, column) in extra.iter().enumerate() {
+        if COLUMNS.contains(column) || extra[..index].contains(column) {
+            return Err(format!("column `{column}` comes twice"));
+        }
+        if column.is_empty() || column.contains(|c: char| c == ',' || c == '"' || c.is_control()) {
+            return Err(format!("{column:?} cannot be the name of a column"));
+        }
+    }
+    Ok(extra.iter().map(|column| (*column).to_owned()).collect())
 }
 
 /// Reads the row that follows those which `history` holds.
 fn parse(line: &str, history: &History) -> Result<EpochRow, String> {
     let cells: Vec<&str> = line.split(',').collect();
-    let expected = COLUMNS.len() + history.extra_columns.len();
+    let unequal = || {
+        let expected = COLUMNS.len() + history.extra_columns.len();
+        format!("{} cells where the header has {expected}", cells.len())
+    };
     let [epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds, extra @ ..] =
         cells.as_slice()
     else {
-        return Err(format!("{} cells where the header has {expected}", cells.len()));
+        return Err(unequal());
     };
-    if cells.len() != expected {
-        return Err(format!("{} cells where the header has {expected}", cells.len()));
+    if extra.len() != history.extra_columns.len() {
+        return Err(unequal());
     }
     let next = history.rows.len() + 1;
     if epoch.parse() != Ok(next) {
@@ -217,22 +236,8 @@ impl HistoryWriter {
     /// [`ReportError::Inconsistent`] where a column's name has a comma, a quote or a control character, or comes
     /// twice; [`ReportError::Io`] where the file cannot be written.
     pub fn create(path: &Path, extra_columns: &[&str]) -> Result<Self> {
-        for (index, column) in extra_columns.iter().enumerate() {
-            if COLUMNS.contains(column) || extra_columns[..index].contains(column) {
-                return Err(ReportError::Inconsistent(format!("column `{column}` comes twice")));
-            }
-            if column.is_empty()
-                || column.contains(|c: char| c == ',' || c == '"' || c.is_control())
-            {
-                return Err(ReportError::Inconsistent(format!(
-                    "{column:?} cannot be the name of a column"
-                )));
-            }
-        }
-        let extra_columns: Vec<String> =
-            extra_columns.iter().map(|column| (*column).to_owned()).collect();
-        let mut file = Appender::create(path)?;
-        file.append(header(&extra_columns))?;
+        let extra_columns = checked_columns(extra_columns).map_err(inconsistent)?;
+        let file = Appender::create(path, header(&extra_columns))?;
         Ok(Self { file, extra_columns, next_epoch: 1 })
     }
 
@@ -267,6 +272,10 @@ impl HistoryWriter {
             self.next_epoch += 1;
             return Ok(());
         };
-        Err(ReportError::Inconsistent(format!("history: {problem}")))
+        Err(inconsistent(problem))
     }
+}
+
+fn inconsistent(problem: String) -> ReportError {
+    ReportError::Inconsistent(format!("history: {problem}"))
 }

@@ -1,9 +1,11 @@
 //! Small images side by side, each with words under it, as PNG.
 
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::codecs::png::{self, CompressionType, PngEncoder};
+use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
 
-use crate::{ReportError, Result, bitmap_text, escape};
+use crate::bitmap_text::{self, CHARACTER_WIDTH, LINE_HEIGHT};
+use crate::{ReportError, Result, escape};
 
 /// The sides of an image of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,7 @@ const GAP: u32 = 16;
 /// Between an image and its words, in pixels.
 const CAPTION_GAP: u32 = 5;
 /// Captions make a column wider than its images up to this many characters.
-const LONGEST_CAPTION: usize = 22;
+const LONGEST_CAPTION: usize = 26;
 
 /// Draws the images in rows of `columns`, each enlarged by whole pixels to a longest side of at most `side`, or reduced
 /// to it. The same input gives the same bytes of PNG.
@@ -100,10 +102,10 @@ pub fn image_grid(images: &[CaptionedImage<'_>], columns: usize, side: usize) ->
         let left = GAP + (place % layout.columns) as u32 * (layout.column_width + GAP);
         let top = GAP + (place / layout.columns) as u32 * (layout.row_height + GAP);
         draw_image(&mut picture, image, left, top, &layout);
-        let lines = (top + layout.image_height + CAPTION_GAP..).step_by(layout.line_height());
+        let lines = (top + layout.image_height + CAPTION_GAP..).step_by(LINE_HEIGHT as usize);
         for (line, top) in image.caption.iter().zip(lines) {
             let text = escape::shorten(&line.text, layout.column_characters());
-            let width = text.chars().count() as u32 * bitmap_text::CHARACTER_WIDTH;
+            let width = text.chars().count() as u32 * CHARACTER_WIDTH;
             let left = left + layout.column_width.saturating_sub(width) / 2;
             bitmap_text::draw(&mut picture, left, top, line.tone.color(), &text);
         }
@@ -113,8 +115,8 @@ pub fn image_grid(images: &[CaptionedImage<'_>], columns: usize, side: usize) ->
 
 /// A picture of one line of words, for where there are no images to show.
 pub(crate) fn words(text: &str) -> Result<Vec<u8>> {
-    let width = text.chars().count() as u32 * bitmap_text::CHARACTER_WIDTH + 2 * GAP;
-    let height = bitmap_text::LINE_HEIGHT + 2 * GAP;
+    let width = text.chars().count() as u32 * CHARACTER_WIDTH + 2 * GAP;
+    let height = LINE_HEIGHT + 2 * GAP;
     let mut picture = RgbImage::from_pixel(width, height, BACKGROUND);
     bitmap_text::draw(&mut picture, GAP, GAP, Tone::Plain.color(), text);
     encode(&picture)
@@ -151,16 +153,17 @@ impl Layout {
         let longest = longest.map(|line| line.text.chars().count()).max().unwrap_or(0);
         let lines = images.iter().map(|image| image.caption.len()).max().unwrap_or(0) as u64;
 
-        let caption_width =
-            longest.min(LONGEST_CAPTION) as u64 * u64::from(bitmap_text::CHARACTER_WIDTH);
+        let caption_width = longest.min(LONGEST_CAPTION) as u64 * u64::from(CHARACTER_WIDTH);
         let column_width = drawn().map(|drawn| drawn.width).max().unwrap_or(0).max(caption_width);
         let image_height = drawn().map(|drawn| drawn.height).max().unwrap_or(0);
-        let row_height = image_height
-            + if lines == 0 { 0 } else { u64::from(CAPTION_GAP) }
-            + lines * u64::from(bitmap_text::LINE_HEIGHT);
+        let caption_gap = if lines == 0 { 0 } else { u64::from(CAPTION_GAP) };
+        let caption_height = caption_gap + lines * u64::from(LINE_HEIGHT);
+        let row_height = image_height.saturating_add(caption_height);
         let gap = u64::from(GAP);
-        let width = (column_width + gap).saturating_mul(columns as u64).saturating_add(gap);
-        let height = (row_height + gap).saturating_mul(rows).saturating_add(gap);
+        let places = |each: u64, number: u64| {
+            each.saturating_add(gap).saturating_mul(number).saturating_add(gap)
+        };
+        let (width, height) = (places(column_width, columns as u64), places(row_height, rows));
         if width.saturating_mul(height) > LARGEST_PICTURE {
             return problem("the picture would be too large: take fewer or smaller images");
         }
@@ -177,11 +180,7 @@ impl Layout {
     }
 
     fn column_characters(&self) -> usize {
-        (self.column_width / bitmap_text::CHARACTER_WIDTH) as usize
-    }
-
-    fn line_height(&self) -> usize {
-        bitmap_text::LINE_HEIGHT as usize
+        (self.column_width / CHARACTER_WIDTH) as usize
     }
 }
 
@@ -227,27 +226,28 @@ fn draw_image(
             picture.put_pixel(x, y, FRAME);
         }
     }
-    for y in 0..height {
-        for x in 0..width {
-            let row = (u64::from(y) * image.shape.height as u64 / drawn.height) as usize;
-            let column = (u64::from(x) * image.shape.width as u64 / drawn.width) as usize;
-            picture.put_pixel(left + x, top + y, pixel(image, row, column));
-        }
-    }
+    // Enlarged pixels stay sharp squares; where an image is reduced, each pixel is a mean of those it stands for.
+    let enlarged = image.shape.height.max(image.shape.width) <= layout.side;
+    let filter = if enlarged { FilterType::Nearest } else { FilterType::Triangle };
+    let resized = imageops::resize(&in_color(image), width, height, filter);
+    imageops::replace(picture, &resized, left.into(), top.into());
 }
 
-fn pixel(image: &CaptionedImage<'_>, row: usize, column: usize) -> Rgb<u8> {
-    let plane = image.shape.height * image.shape.width;
-    let at = row * image.shape.width + column;
-    match image.shape.channels {
-        3 => Rgb([image.pixels[at], image.pixels[at + plane], image.pixels[at + 2 * plane]]),
-        _ => Rgb([image.pixels[at]; 3]),
-    }
+fn in_color(image: &CaptionedImage<'_>) -> RgbImage {
+    let ImageShape { channels, height, width } = image.shape;
+    let plane = height * width;
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let at = y as usize * width + x as usize;
+        match channels {
+            3 => Rgb([image.pixels[at], image.pixels[at + plane], image.pixels[at + 2 * plane]]),
+            _ => Rgb([image.pixels[at]; 3]),
+        }
+    })
 }
 
 fn encode(picture: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, png::FilterType::Adaptive)
         .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
         .map_err(|error| ReportError::Inconsistent(format!("cannot encode a picture: {error}")))?;
     Ok(bytes)

@@ -21,8 +21,8 @@
 //! A run is finished if and only if `report.json` is there. A `run.json` that says `finished` without it was cut off
 //! between the two files; [`RunDirectory::read_record`] gives it as `interrupted`.
 //!
-//! Files appear whole: all writing goes through [`files`]. `history.csv` and `log.jsonl` grow by whole lines, and the
-//! reader of a history copes with a last line that was cut. The JSON files carry a `format_version`: readers refuse a
+//! Files appear whole: what this crate writes goes through [`files`]. `history.csv` and `log.jsonl` grow line by line,
+//! and the reader of a history copes with a last line that was cut. The JSON files carry a `format_version`: readers refuse a
 //! later one and pass over fields that they do not know, so a field is added without a new version. The reader of each
 //! file lives beside its writer.
 

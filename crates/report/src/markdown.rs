@@ -9,12 +9,8 @@ pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestRepor
     let mut text = format!("# {}\n\n", escaped(&record.name));
     paragraph(&mut text, &format!("Run {}, {}.", record.id, summary::ending(record)));
     match report {
-        Some(report) => {
-            paragraph(&mut text, &format!("Test: {}.", summary::result(report)));
-        }
-        None => {
-            paragraph(&mut text, "The run did not come to its test; there are no test results.")
-        }
+        Some(report) => paragraph(&mut text, &format!("Test: {}.", summary::result(report))),
+        None => paragraph(&mut text, summary::UNTESTED),
     }
     let facts =
         summary::facts(record).into_iter().map(|fact| vec![fact.label.to_owned(), fact.text]);
@@ -38,21 +34,17 @@ fn write_history(text: &mut String, history: &History) {
     let columns = summary::epoch_columns(history);
     let rows = history.selection(summary::MOST_EPOCHS);
     if let Some(note) = summary::left_out(history, rows.len()) {
-        paragraph(text, &format!("{note}."));
+        paragraph(text, &note);
     }
     table(text, &columns, 0, rows.iter().map(|row| summary::epoch_cells(row, &columns)));
-    if let Some(best) = history.best().filter(|row| row.val_loss.is_some()) {
-        paragraph(
-            text,
-            &format!("The lowest validation loss was reached in epoch {}.", best.epoch),
-        );
+    if let Some(best) = summary::best_epoch(history) {
+        paragraph(text, &best);
     }
 }
 
 fn write_test(text: &mut String, report: &TestReport) {
     text.push_str("## Test\n\n");
-    let rows = summary::class_rows(report).into_iter().map(Vec::from);
-    table(text, &summary::CLASS_COLUMNS, 1, rows);
+    table(text, &summary::CLASS_COLUMNS, 1, summary::class_rows(report));
     for note in &report.notes {
         paragraph(text, &format!("Note: {note}."));
     }
@@ -75,7 +67,12 @@ fn paragraph(text: &mut String, words: &str) {
 }
 
 /// A table whose first `words` columns are text and whose others are numbers, set to the right.
-fn table(text: &mut String, head: &[&str], words: usize, rows: impl Iterator<Item = Vec<String>>) {
+fn table(
+    text: &mut String,
+    head: &[&str],
+    words: usize,
+    rows: impl IntoIterator<Item = Vec<String>>,
+) {
     let alignment = |column| if column < words { "---" } else { "--:" };
     let _ = writeln!(
         text,

@@ -19,7 +19,7 @@ pub struct TestImages<'a> {
 }
 
 /// `mistakes.png`: the 25 test images that the model was most certain about and wrong, each with its true and its
-/// predicted class. Without mistakes, a line that says so.
+/// predicted class and the probability of the latter. Without mistakes, a line that says so.
 ///
 /// # Errors
 ///
@@ -42,19 +42,18 @@ pub fn mistakes_picture(tested: &Tested<'_>, images: TestImages<'_>) -> Result<V
     let captioned: Vec<_> = mistakes
         .iter()
         .map(|mistake| {
-            let said = percent(f64::from(mistake.probability().min(1.0)));
+            let class = |class: usize| tested.class_names[class].as_str();
+            let probability = percent(f64::from(mistake.probability()));
             CaptionedImage {
                 pixels: &images.pixels[mistake.index * size..(mistake.index + 1) * size],
                 shape: images.shape,
                 caption: vec![
+                    CaptionLine::new(format!("true: {}", class(mistake.label)), Tone::Plain),
                     CaptionLine::new(
-                        format!("true: {}", tested.class_names[mistake.label]),
-                        Tone::Plain,
-                    ),
-                    CaptionLine::new(
-                        format!("said: {} {said}", tested.class_names[mistake.predicted]),
+                        format!("predicted: {}", class(mistake.predicted)),
                         Tone::Wrong,
                     ),
+                    CaptionLine::new(format!("probability: {probability}"), Tone::Wrong),
                 ],
             }
         })

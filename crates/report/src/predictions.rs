@@ -11,7 +11,7 @@
 
 use std::path::Path;
 
-use crate::test_report::Tested;
+use crate::test_report::{PROBABILITIES, Prediction, Tested};
 use crate::{ReportError, Result, files};
 
 const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
@@ -23,22 +23,23 @@ const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
 /// [`ReportError::Inconsistent`] as [`Tested::check`], [`ReportError::Io`] where it cannot be written.
 pub fn write(path: &Path, tested: &Tested<'_>) -> Result<()> {
     tested.check()?;
-    files::write_with(path, |file| {
-        let mut writer = csv::Writer::from_writer(file);
-        let names = tested.class_names.iter().map(String::as_str);
-        writer.write_record(COLUMNS.into_iter().chain(names))?;
-        for prediction in tested.predictions() {
-            writer.write_field(prediction.index.to_string())?;
-            writer.write_field(prediction.label.to_string())?;
-            writer.write_field(prediction.predicted.to_string())?;
-            writer.write_field(shortest(prediction.probability()))?;
-            for probability in prediction.probabilities {
-                writer.write_field(shortest(*probability))?;
-            }
-            writer.write_record(None::<&[u8]>)?;
-        }
-        writer.flush()
-    })
+    let text = to_csv(tested)
+        .map_err(|error| ReportError::Inconsistent(format!("predictions: {error}")))?;
+    files::write(path, text)
+}
+
+fn to_csv(tested: &Tested<'_>) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer
+        .write_record(COLUMNS.into_iter().chain(tested.class_names.iter().map(String::as_str)))?;
+    for prediction in tested.predictions() {
+        let Prediction { index, label, predicted, probabilities } = prediction;
+        let places = [index, label, predicted].map(|place| place.to_string());
+        let probabilities =
+            std::iter::once(prediction.probability()).chain(probabilities.iter().copied());
+        writer.write_record(places.into_iter().chain(probabilities.map(shortest)))?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
 }
 
 /// `{:?}` is the shortest decimal that reads back to the same f32, with an exponent where that is shorter to read.
@@ -67,9 +68,9 @@ impl Predictions {
     /// [`ReportError::Io`] where it cannot be read, [`ReportError::Malformed`] with the line where it is not what
     /// [`write`](fn@write) writes.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut reader =
-            csv::ReaderBuilder::new().from_path(path).map_err(|error| csv_error(path, error))?;
-        let header = reader.headers().map_err(|error| csv_error(path, error))?;
+        let text = files::read(path)?;
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers().map_err(|error| malformed(path, &error))?;
         if !header.iter().take(COLUMNS.len()).eq(COLUMNS) {
             let problem = format!("predictions begin with the columns `{}`", COLUMNS.join(","));
             return Err(ReportError::malformed(path, 1, problem));
@@ -78,7 +79,7 @@ impl Predictions {
         let mut read =
             Self { class_names, labels: vec![], predicted: vec![], probabilities: vec![] };
         for record in reader.records() {
-            let record = record.map_err(|error| csv_error(path, error))?;
+            let record = record.map_err(|error| malformed(path, &error))?;
             let line = record.position().map_or(0, csv::Position::line);
             read.push(&record).map_err(|problem| ReportError::malformed(path, line, problem))?;
         }
@@ -93,11 +94,9 @@ impl Predictions {
         }
         self.labels.push(self.class(&record[1])?);
         self.predicted.push(self.class(&record[2])?);
+        probability(&record[3])?;
         for cell in record.iter().skip(COLUMNS.len()) {
-            match cell.parse() {
-                Ok(value) if (0.0..=1.001).contains(&value) => self.probabilities.push(value),
-                _ => return Err(format!("`{cell}` is no probability")),
-            }
+            self.probabilities.push(probability(cell)?);
         }
         Ok(())
     }
@@ -113,16 +112,20 @@ impl Predictions {
     }
 }
 
-fn csv_error(path: &Path, error: csv::Error) -> ReportError {
-    let line = error.position().map_or(1, csv::Position::line);
-    let problem = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(cause) => ReportError::io("read", path, cause),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => ReportError::malformed(
-            path,
-            line,
-            format!("{len} cells where the header has {expected_len}"),
-        ),
-        _ => ReportError::malformed(path, line, problem),
+fn probability(cell: &str) -> Result<f32, String> {
+    match cell.parse() {
+        Ok(value) if PROBABILITIES.contains(&value) => Ok(value),
+        _ => Err(format!("`{cell}` is no probability")),
     }
+}
+
+fn malformed(path: &Path, error: &csv::Error) -> ReportError {
+    let line = error.position().map_or(1, csv::Position::line);
+    let problem = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} cells where the header has {expected_len}")
+        }
+        _ => error.to_string(),
+    };
+    ReportError::malformed(path, line, problem)
 }

@@ -1,4 +1,6 @@
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
+};
 
 use crate::escape::control;
 use crate::{History, Result, RunDirectory, RunRecord, Status, TestReport, summary};
@@ -6,7 +8,7 @@ use crate::{History, Result, RunDirectory, RunRecord, Status, TestReport, summar
 /// How a report is laid out in a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
-    /// Characters in a line.
+    /// Characters in a line: tables are made to fit.
     pub width: u16,
     /// Whether colours and bold text are understood.
     pub color: bool,
@@ -26,16 +28,16 @@ pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<String> {
     text.push_str(&heading("History", terminal));
     match run.read_history() {
         Ok(history) => text.push_str(&show_history(&history, terminal)),
-        Err(error) => text.push_str(&format!("{error}\n")),
+        Err(error) => text.push_str(&format!("{}\n", control(&error.to_string()))),
     }
     text.push_str(&heading("Test", terminal));
     match run.read_report() {
         Ok(Some(report)) => text.push_str(&show_test(&report, terminal)),
-        Ok(None) => text.push_str("The run did not come to the end of its test.\n"),
-        Err(error) => text.push_str(&format!("{error}\n")),
+        Ok(None) => text.push_str(&format!("{}\n", summary::UNTESTED)),
+        Err(error) => text.push_str(&format!("{}\n", control(&error.to_string()))),
     }
     text.push_str(&heading("Files", terminal));
-    text.push_str(&show_files(run, terminal));
+    text.push_str(&show_files(run));
     Ok(text)
 }
 
@@ -69,19 +71,10 @@ fn show_history(history: &History, terminal: Terminal) -> String {
     } else {
         let columns = summary::epoch_columns(history);
         let rows = history.selection(summary::MOST_EPOCHS);
-        let best = history.best().map(|row| row.epoch);
-        let mut table = table(&columns, terminal);
-        for row in &rows {
-            let cells = summary::epoch_cells(row, &columns).into_iter();
-            // The epoch that validation likes best stands out.
-            let emphasis = Some(row.epoch) == best && row.val_loss.is_some();
-            table.add_row(cells.map(|cell| {
-                let cell = Cell::new(control(&cell)).set_alignment(CellAlignment::Right);
-                if emphasis { cell.fg(Color::Cyan) } else { cell }
-            }));
-        }
-        push_table(&mut text, &table);
-        text.extend(summary::left_out(history, rows.len()).map(|note| note + "\n"));
+        let cells = rows.iter().map(|row| summary::epoch_cells(row, &columns));
+        text.push_str(&table(&columns, 0, cells, terminal));
+        let notes = [summary::left_out(history, rows.len()), summary::best_epoch(history)];
+        text.extend(notes.into_iter().flatten().map(|note| note + "\n"));
     }
     if history.cut {
         text.push_str("The last line of history.csv was cut off and is left out.\n");
@@ -91,14 +84,7 @@ fn show_history(history: &History, terminal: Terminal) -> String {
 
 fn show_test(report: &TestReport, terminal: Terminal) -> String {
     let mut text = format!("{}\n\n", summary::result(report));
-    let mut table = table(&summary::CLASS_COLUMNS, terminal);
-    for row in summary::class_rows(report) {
-        table.add_row(row.iter().enumerate().map(|(column, cell)| {
-            let alignment = if column == 0 { CellAlignment::Left } else { CellAlignment::Right };
-            Cell::new(control(cell)).set_alignment(alignment)
-        }));
-    }
-    push_table(&mut text, &table);
+    text.push_str(&table(&summary::CLASS_COLUMNS, 1, summary::class_rows(report), terminal));
     for note in &report.notes {
         text.push_str(&format!("{}\n", control(note)));
     }
@@ -112,7 +98,7 @@ fn show_test(report: &TestReport, terminal: Terminal) -> String {
     text
 }
 
-fn show_files(run: &RunDirectory, _terminal: Terminal) -> String {
+fn show_files(run: &RunDirectory) -> String {
     let mut text = format!("{}\n", control(&run.path().to_string_lossy()));
     let mut missing = Vec::new();
     for file in RunDirectory::FILES {
@@ -128,30 +114,37 @@ fn show_files(run: &RunDirectory, _terminal: Terminal) -> String {
     text
 }
 
-fn table(head: &[&str], terminal: Terminal) -> Table {
+/// Lines above, below the head and below: rows of numbers are read along the columns and need none between them.
+const LINES: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
+/// A table whose first `words` columns are text and whose others are numbers, set to the right.
+fn table(
+    head: &[&str],
+    words: usize,
+    rows: impl IntoIterator<Item = Vec<String>>,
+    terminal: Terminal,
+) -> String {
+    let cell = |(column, text): (usize, &str)| {
+        let alignment = if column < words { CellAlignment::Left } else { CellAlignment::Right };
+        Cell::new(control(text)).set_alignment(alignment)
+    };
+    let head = head.iter().copied().enumerate().map(cell);
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(LINES)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(terminal.width)
-        .set_header(head.iter().map(|cell| {
-            let alignment = match *cell {
-                "class" => CellAlignment::Left,
-                _ => CellAlignment::Right,
-            };
-            Cell::new(control(cell)).set_alignment(alignment).add_attribute(Attribute::Bold)
-        }));
+        .set_header(head.map(|cell| cell.add_attribute(Attribute::Bold)));
+    for row in rows {
+        table.add_row(row.iter().map(String::as_str).enumerate().map(cell));
+    }
     if terminal.color {
         table.enforce_styling();
     } else {
         table.force_no_tty();
     }
-    table
-}
-
-fn push_table(text: &mut String, table: &Table) {
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }

@@ -8,6 +8,10 @@ pub(crate) const MOST_EPOCHS: usize = 20;
 /// How many confused pairs are told.
 pub(crate) const MOST_PAIRS: usize = 5;
 
+/// What is said in place of a test's result.
+pub(crate) const UNTESTED: &str =
+    "The run has not come to the end of its test; there are no test results.";
+
 /// A line about a run.
 pub(crate) struct Fact {
     pub(crate) label: &'static str,
@@ -39,12 +43,7 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
     if let Some(commit) = &record.git_commit {
         versions.push_str(&format!(", commit {commit}"));
     }
-    let epochs = if record.epochs == 1 { "epoch" } else { "epochs" };
-    let mut trained = format!("{} {epochs}", record.epochs);
-    if let Some(seconds) = record.training_seconds {
-        trained.push_str(&format!(" in {}", duration(seconds)));
-    }
-    vec![
+    let mut facts = vec![
         fact("data", rows),
         fact("fingerprint", dataset.fingerprint.clone()),
         fact("parameters", grouped(record.parameters)),
@@ -55,8 +54,15 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         ),
         fact("versions", versions),
         fact("started", record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
-        fact("trained", trained),
-    ]
+    ];
+    // Until a run ends its record does not know how far it came; its history does.
+    if record.status != Status::Running {
+        let epochs = if record.epochs == 1 { "epoch" } else { "epochs" };
+        let seconds = record.training_seconds.map(|seconds| format!(" in {}", duration(seconds)));
+        let trained = format!("{} {epochs}{}", record.epochs, seconds.unwrap_or_default());
+        facts.push(fact("trained", trained));
+    }
+    facts
 }
 
 /// The test's result, in a sentence.
@@ -96,16 +102,22 @@ pub(crate) fn epoch_cells(row: &EpochRow, columns: &[&str]) -> Vec<String> {
 /// What a table of epochs leaves out, where it does.
 pub(crate) fn left_out(history: &History, shown: usize) -> Option<String> {
     let all = history.rows.len();
-    (shown < all).then(|| format!("{shown} of {all} epochs; history.csv has them all"))
+    (shown < all).then(|| format!("{shown} of {all} epochs; history.csv has them all."))
+}
+
+/// Which epoch validation likes best, where there is validation.
+pub(crate) fn best_epoch(history: &History) -> Option<String> {
+    let best = history.best().filter(|row| row.metric("val_loss").is_some())?;
+    Some(format!("The lowest validation loss was reached in epoch {}.", best.epoch))
 }
 
 /// The heads of the columns of a table of classes.
 pub(crate) const CLASS_COLUMNS: [&str; 5] = ["class", "precision", "recall", "f1", "support"];
 
 /// The rows of a table of classes: each class, then both averages.
-pub(crate) fn class_rows(report: &TestReport) -> Vec<[String; 5]> {
+pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
     let row = |name: &str, precision, recall, f1, support| {
-        [
+        vec![
             name.to_owned(),
             decimals(precision, 4),
             decimals(recall, 4),

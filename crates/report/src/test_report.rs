@@ -1,9 +1,17 @@
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ReportError, Result};
 
 /// The version of `report.json` that this build writes, and the newest that it reads.
 pub const REPORT_VERSION: u32 = 1;
+
+/// What counts as a probability: a sum of exponentials may round to a little over one.
+pub(crate) const PROBABILITIES: RangeInclusive<f32> = 0.0..=1.001;
+
+/// As many as a byte has values.
+const MOST_CLASSES: usize = 256;
 
 /// What a trained model said about the test set: the material of a [`TestReport`].
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +37,14 @@ impl<'a> Tested<'a> {
     ///
     /// # Errors
     ///
-    /// [`ReportError::Inconsistent`] where there are no classes or images, a length does not fit, a label has no
-    /// class, or a probability is not a number from 0 to 1.
+    /// [`ReportError::Inconsistent`] where there are no images, no classes or more than 256, a length does not fit, a
+    /// label has no class, or a probability is not a number from 0 to 1.
     pub fn check(&self) -> Result<()> {
         let (images, classes) = (self.labels.len(), self.class_names.len());
         let problem = if classes == 0 || images == 0 {
             "there are no images or no classes".to_owned()
+        } else if classes > MOST_CLASSES {
+            format!("{classes} classes, and a label, one byte, tells at most {MOST_CLASSES} apart")
         } else if Some(self.probabilities.len()) != images.checked_mul(classes) {
             format!(
                 "{images} images of {classes} classes need {images} × {classes} probabilities, not {}",
@@ -46,11 +56,7 @@ impl<'a> Tested<'a> {
             let label = self.labels[image];
             format!("image {image} has label {label}, and there are {classes} classes")
         } else if let Some(at) =
-            // A sum of exponentials may round to a little over one.
-            self
-                .probabilities
-                .iter()
-                .position(|value| !(0.0..=1.0 + 1e-3).contains(value))
+            self.probabilities.iter().position(|value| !PROBABILITIES.contains(value))
         {
             let (image, value) = (at / classes, self.probabilities[at]);
             format!("{value} is no probability (image {image}, class {})", at % classes)

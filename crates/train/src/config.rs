@@ -66,6 +66,12 @@ impl Default for TrainingConfig {
     }
 }
 
+impl Default for EarlyStoppingConfig {
+    fn default() -> Self {
+        Self { monitor: Metric::ValLoss, patience: 0, min_delta: 0.0, restore_best: false }
+    }
+}
+
 impl TrainingConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let default = Self::default();
@@ -91,12 +97,13 @@ impl TrainingConfig {
 
 impl EarlyStoppingConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let expected = "a number, 0 or more";
         Ok(Self {
-            monitor: table.default("monitor", Metric::ValLoss)?,
-            patience: table.default("patience", 0)?,
-            min_delta: table
-                .checked("min_delta", 0.0, "a number, 0 or more", |delta| *delta >= 0.0)?,
-            restore_best: table.default("restore_best", false)?,
+            monitor: table.default("monitor", default.monitor)?,
+            patience: table.default("patience", default.patience)?,
+            min_delta: table.checked("min_delta", default.min_delta, expected, |d| *d >= 0.0)?,
+            restore_best: table.default("restore_best", default.restore_best)?,
         })
     }
 }

@@ -1,13 +1,14 @@
 use std::path::Path;
 
 use kiln_config::{ConfigError, Document, FromValue, Override, Table};
-use kiln_data::{DATASETS, DataConfig, Dataset, ImageShape, Split, Validation};
+use kiln_data::{DATASETS, DataConfig, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, ModelConfig, Shape};
 use serde::Serialize;
 
 use crate::TrainError;
 use crate::config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 use crate::device::DeviceConfig;
+use crate::gradient_clipping::GradientClipping;
 use crate::loss::LossConfig;
 use crate::monitor::Metric;
 use crate::optimizer::OptimizerConfig;
@@ -149,8 +150,22 @@ impl Declaration {
         if let Some(listed) = DATASETS.iter().find(|dataset| dataset.name == source.as_str()) {
             return Ok(self.architecture(listed.shape, listed.class_names.len())?);
         }
-        let dataset = self.experiment.data.load(data)?;
+        let dataset = self.dataset(data)?;
         Ok(self.architecture(dataset.train.shape, dataset.class_names.len())?)
+    }
+
+    /// Reads the dataset; `data` is the directory of the listed ones.
+    ///
+    /// # Errors
+    ///
+    /// `data.source` names none, or its files are missing or damaged.
+    pub fn dataset(&self, data: &Path) -> Result<Dataset, TrainError> {
+        self.experiment.data.load(data).map_err(|error| match error {
+            DataError::UnknownDataset { .. } | DataError::NotADirectory { .. } => {
+                self.error_at("data.source", error.to_string()).into()
+            }
+            error => error.into(),
+        })
     }
 
     /// The split of a dataset's training rows.
@@ -203,14 +218,18 @@ impl Experiment {
 }
 
 /// Every path that an override may name: those written, those that the defaults add to them, and
-/// those of the reference, whose layers are its own affair.
+/// those of an experiment that has every optional table, whose layers are its own affair.
 fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
-    let mut paths = document.paths();
+    let mut everything = Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
+    everything.early_stopping = Some(EarlyStoppingConfig::default());
+    everything.optimizer.clipping =
+        GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
+    let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
+    paths.retain(|path| !path.starts_with("model."));
+    paths.extend(document.paths());
     if let Ok(experiment) = document.read(Experiment::read) {
         paths.extend(Document::parse("resolved", &experiment.to_toml()?)?.paths());
     }
-    let reference = Document::parse("reference.toml", REFERENCE)?.paths();
-    paths.extend(reference.into_iter().filter(|path| !path.starts_with("model.")));
     paths.sort_unstable();
     paths.dedup();
     Ok(paths)

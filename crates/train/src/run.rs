@@ -65,7 +65,7 @@ impl Run {
         let experiment = &declaration.experiment;
         let device = experiment.device.backend.device()?;
         let config = experiment.to_toml()?;
-        let dataset = experiment.data.load(data)?;
+        let dataset = declaration.dataset(data)?;
         let architecture =
             declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
         let split = declaration.split(&dataset)?;

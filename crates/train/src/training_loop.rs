@@ -6,7 +6,7 @@ use kiln_report::{EpochRow, History, HistoryWriter};
 use tracing::info;
 
 use crate::TrainError;
-use crate::config::WeightsChoice;
+use crate::config::{EarlyStoppingConfig, WeightsChoice};
 use crate::engine::Engine;
 use crate::evaluation::evaluate;
 use crate::experiment::Experiment;
@@ -56,81 +56,73 @@ pub(crate) fn train(
     observer: &mut dyn Observer,
 ) -> Result<Trained, TrainError> {
     let Experiment { training, early_stopping, .. } = material.experiment;
+    let epochs = training.epochs.get();
     let start = Instant::now();
     let mut history =
         History { extra_columns: extra_columns(material.experiment), rows: Vec::new(), cut: false };
     let mut keeper = Keeper::new(material.experiment);
-    let mut stopping =
-        early_stopping.as_ref().map(|s| (Monitor::new(s.monitor, s.min_delta), s.patience));
+    let mut patience = early_stopping.as_ref().map(Patience::new);
     let mut last = Kept { weights: engine.weights(), epoch: 0 };
     let mut ending = Ending::AllEpochs;
 
-    for epoch in 1..=training.epochs.get() {
+    for epoch in 1..=epochs {
         let begun = Instant::now();
-        let (metrics, broken) = train_epoch(material, engine, epoch, observer);
-        match broken {
-            Some(Broken::Interrupted { step }) => {
-                ending =
-                    Ending::Interrupted(format!("interrupted in epoch {epoch} after step {step}"));
+        let metrics = match train_epoch(material, engine, epoch, observer) {
+            Ok(metrics) => metrics,
+            Err(broken) => {
+                ending = broken;
                 break;
             }
-            Some(Broken::Diverged { step, loss }) => {
-                ending = Ending::Diverged(format!(
-                    "the loss became {loss} in epoch {epoch}, step {step}"
-                ));
-                let row = diverged_row(material, epoch, begun.elapsed().as_secs_f64());
-                writer.append(&row)?;
-                history.rows.push(row);
-                break;
-            }
-            None => {}
-        }
-
-        let row = epoch_row(material, engine, epoch, &metrics, begun);
+        };
+        let mut row = epoch_row(material, engine, epoch, &metrics);
+        row.seconds = begun.elapsed().as_secs_f64();
         writer.append(&row)?;
-        last = Kept { weights: engine.weights(), epoch };
-        let best = keeper.observe(&row, &last);
-        info!(
-            epoch,
-            loss = row.loss,
-            accuracy = row.accuracy,
-            val_loss = row.val_loss,
-            val_accuracy = row.val_accuracy,
-            seconds = row.seconds,
-            "epoch"
-        );
-        let steps = steps_per_epoch(material);
-        observer.epoch_ended(EpochEnd { row: &row, epochs: training.epochs.get(), steps, best });
-        history.rows.push(row);
 
-        if let (Some((monitor, patience)), Some(row)) = (&mut stopping, history.rows.last()) {
-            let waited = if monitor.observe(row) { 0 } else { monitor.waited };
-            if waited > 0 && waited >= *patience && epoch < training.epochs.get() {
-                ending = Ending::Early(format!(
-                    "early stopping: {} did not improve for {waited} epochs",
-                    monitor.metric
-                ));
-                break;
-            }
+        let now = Kept { weights: engine.weights(), epoch };
+        // The step that breaks the weights may be the epoch's last: its own loss was still finite.
+        let validated = material.split.validation.is_empty() || row.val_loss.is_some();
+        let finite = validated && now.weights.are_finite();
+        let best = finite && keeper.observe(&row, &now);
+        log(&row);
+        let steps = steps_per_epoch(material);
+        observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
+        let out_of_patience = patience.as_mut().and_then(|patience| patience.observe(&row));
+        history.rows.push(row);
+        if !finite {
+            ending = Ending::Diverged(format!(
+                "weights or validation loss were no longer finite after epoch {epoch}"
+            ));
+            break;
+        }
+        last = now;
+        if let Some(reason) = out_of_patience.filter(|_| epoch < epochs) {
+            ending = Ending::Early(reason);
+            break;
         }
     }
     let kept = keeper.kept.filter(|_| !matches!(ending, Ending::Diverged(_))).unwrap_or(last);
     Ok(Trained { history, ending, kept, seconds: start.elapsed().as_secs_f64() })
 }
 
-/// What ended an epoch before its last step.
-enum Broken {
-    Interrupted { step: usize },
-    Diverged { step: usize, loss: f64 },
+fn log(row: &EpochRow) {
+    info!(
+        epoch = row.epoch,
+        loss = row.loss,
+        accuracy = row.accuracy,
+        val_loss = row.val_loss,
+        val_accuracy = row.val_accuracy,
+        seconds = row.seconds,
+        "epoch"
+    );
 }
 
-/// One pass over the training rows.
+/// One pass over the training rows; an error is what ended it before its last step.
 fn train_epoch(
     material: &Material<'_>,
     engine: &mut Engine,
     epoch: usize,
     observer: &mut dyn Observer,
-) -> (Metrics, Option<Broken>) {
+) -> Result<Metrics, Ending> {
     let Experiment { seed, training, optimizer, schedule, loss, .. } = material.experiment;
     let epochs = training.epochs.get();
     let steps = steps_per_epoch(material);
@@ -150,15 +142,19 @@ fn train_epoch(
         let loss = metrics.add(&logits, &batch.labels);
         let step = index + 1;
         if !loss.is_finite() {
-            return (metrics, Some(Broken::Diverged { step, loss }));
+            return Err(Ending::Diverged(format!(
+                "the loss became {loss} in epoch {epoch}, step {step}"
+            )));
         }
         let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
         let progress = Progress { epoch, epochs, step, steps, loss, accuracy };
         if observer.step_ended(progress).is_break() {
-            return (metrics, Some(Broken::Interrupted { step }));
+            return Err(Ending::Interrupted(format!(
+                "interrupted in epoch {epoch} after step {step}"
+            )));
         }
     }
-    (metrics, None)
+    Ok(metrics)
 }
 
 fn steps_per_epoch(material: &Material<'_>) -> usize {
@@ -170,7 +166,6 @@ fn epoch_row(
     engine: &Engine,
     epoch: usize,
     metrics: &Metrics,
-    begun: Instant,
 ) -> EpochRow {
     let Experiment { training, loss, .. } = material.experiment;
     let on = |rows: &[u32]| {
@@ -199,22 +194,7 @@ fn epoch_row(
         row.extra.insert("train_accuracy".to_owned(), metrics.accuracy());
     }
     row.extra.retain(|_, value| value.is_finite());
-    row.seconds = begun.elapsed().as_secs_f64();
     row
-}
-
-/// The row of an epoch that did not end: only what is known stands in it.
-fn diverged_row(material: &Material<'_>, epoch: usize, seconds: f64) -> EpochRow {
-    EpochRow {
-        epoch,
-        loss: None,
-        accuracy: None,
-        val_loss: None,
-        val_accuracy: None,
-        learning_rate: last_rate(material, epoch),
-        seconds,
-        extra: Default::default(),
-    }
 }
 
 /// The learning rate of an epoch's last step.
@@ -241,6 +221,29 @@ pub(crate) fn extra_columns(experiment: &Experiment) -> Vec<String> {
         columns.extend(["train_loss".to_owned(), "train_accuracy".to_owned()]);
     }
     columns
+}
+
+/// Early stopping: counts the epochs since the monitor's best.
+struct Patience {
+    monitor: Monitor,
+    epochs: usize,
+}
+
+impl Patience {
+    fn new(config: &EarlyStoppingConfig) -> Self {
+        Self { monitor: Monitor::new(config.monitor, config.min_delta), epochs: config.patience }
+    }
+
+    /// Why to stop after this epoch, if it is time.
+    fn observe(&mut self, row: &EpochRow) -> Option<String> {
+        self.monitor.observe(row);
+        let waited = self.monitor.waited;
+        (waited > 0 && waited >= self.epochs).then(|| {
+            let metric = self.monitor.metric;
+            let epochs = if waited == 1 { "epoch" } else { "epochs" };
+            format!("early stopping: {metric} did not improve for {waited} {epochs}")
+        })
+    }
 }
 
 /// Keeps the best epoch's weights where the experiment asks for them.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::common::temporary;
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, RgbaImage};
 use kiln_data::{Adjustment, DataError, Hint, ImageShape, PixelSize, ReadImage, read_image};
 
 const fn grey(height: usize, width: usize) -> ImageShape {
@@ -56,11 +56,54 @@ fn three_channels_come_one_after_another() {
 #[test]
 fn transparency_is_laid_over_black() {
     let picture =
-        image::GrayAlphaImage::from_fn(3, 1, |x, _| LumaA([200, [255, 128, 0][x as usize]]));
+        image::GrayAlphaImage::from_fn(3, 1, |x, _| LumaA([199, [255, 128, 0][x as usize]]));
     let read = through_file(picture, ImageFormat::Png, grey(1, 3));
-    // 200 × 128 / 255 = 100.4
-    assert_eq!(read.pixels, [200, 100, 0]);
+    // 199 × 128 / 255 = 99.9
+    assert_eq!(read.pixels, [199, 100, 0]);
     assert_eq!(read.adjustments, [Adjustment::Flattened]);
+}
+
+#[test]
+fn transparent_colour_is_laid_over_black_and_greyed() {
+    let pixels = vec![255, 0, 0, 255, 0, 255, 0, 0, 200, 100, 40, 51];
+    let picture = RgbaImage::from_raw(3, 1, pixels).expect("three pixels");
+    let read = through_file(
+        picture.clone(),
+        ImageFormat::Png,
+        ImageShape { channels: 3, height: 1, width: 3 },
+    );
+    // 51 / 255 is a fifth.
+    assert_eq!(read.pixels, [255, 0, 40, 0, 0, 20, 0, 0, 8]);
+    assert_eq!(read.adjustments, [Adjustment::Flattened]);
+
+    let read = through_file(picture, ImageFormat::Png, grey(1, 3));
+    // 0.299 × 40 + 0.587 × 20 + 0.114 × 8 = 24.6
+    assert_eq!(read.pixels, [76, 0, 25]);
+    assert_eq!(read.adjustments, [Adjustment::Flattened, Adjustment::Greyed]);
+}
+
+/// A JPEG file whose EXIF block says that the camera was held on its side (orientation 6: turn a
+/// quarter clockwise).
+#[test]
+fn a_photograph_is_turned_as_its_camera_noted() {
+    let directory = temporary();
+    let path = directory.path().join("picture.jpg");
+    // The left half is light. After the turn it is the upper half.
+    let picture = GrayImage::from_fn(32, 16, |x, _| Luma([if x < 16 { 240 } else { 10 }]));
+    picture.save(&path).expect("writable");
+    let bytes = fs::read(&path).expect("just written");
+
+    let tiff: &[u8] = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let exif = [b"Exif\0\0", tiff].concat();
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    let turned = [&bytes[..2], &[0xff, 0xe1], &length, &exif, &bytes[2..]].concat();
+    fs::write(&path, turned).expect("writable");
+
+    let read = read_image(&path, grey(32, 16)).expect("a picture");
+    assert_eq!(read.adjustments, [Adjustment::Turned]);
+    let (upper, lower) = read.pixels.split_at(16 * 16);
+    assert!(upper.iter().all(|pixel| pixel.abs_diff(240) <= 5), "{upper:?}");
+    assert!(lower.iter().all(|pixel| pixel.abs_diff(10) <= 5), "{lower:?}");
 }
 
 #[test]
@@ -86,6 +129,32 @@ fn another_size_is_averaged_and_named() {
     let words = read.adjustments[0].to_string();
     assert!(words.contains("30×60 to 10×10"), "{words}");
     assert!(words.contains("changes its proportions"), "{words}");
+}
+
+/// Against Pillow's `resize(…, Image.BILINEAR)`, which is the same triangle filter; the two round
+/// differently between their passes.
+#[test]
+fn resizing_is_the_triangle_filter() {
+    let picture =
+        GrayImage::from_fn(7, 5, |x, y| Luma([((37 * y * y + 91 * x + 13 * y * x) % 256) as u8]));
+    for (shape, expected) in [
+        (grey(3, 4), &[66, 145, 116, 108, 98, 147, 155, 135, 139, 160, 148, 122][..]),
+        (
+            grey(8, 9),
+            &[
+                0, 61, 131, 145, 17, 88, 159, 144, 34, 16, 81, 156, 174, 50, 126, 139, 116, 84, 44,
+                103, 179, 207, 102, 172, 117, 86, 145, 113, 71, 100, 170, 196, 147, 152, 145, 103,
+                126, 89, 89, 139, 233, 128, 165, 174, 84, 81, 157, 145, 113, 213, 114, 158, 173,
+                89, 79, 170, 163, 128, 235, 142, 112, 118, 135, 80, 175, 173, 142, 253, 165, 77,
+                75, 170,
+            ],
+        ),
+    ] {
+        let read = through_file(picture.clone(), ImageFormat::Png, shape);
+        assert_eq!(read.pixels.len(), expected.len());
+        let close = |(found, expected): (&u8, &u8)| found.abs_diff(*expected) <= 1;
+        assert!(read.pixels.iter().zip(expected).all(close), "{:?}", read.pixels);
+    }
 }
 
 #[test]

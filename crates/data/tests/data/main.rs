@@ -1,5 +1,6 @@
 //! Tests of `kiln-data` through its public interface: one program, so that it links once.
 
+mod allocation;
 mod catalog;
 mod common;
 mod config;

@@ -100,6 +100,7 @@ fn a_fraction_is_rounded_to_the_nearest_row() {
     };
     assert_eq!(rows(0.1, 60_000).expect("fits"), 6_000);
     assert_eq!(rows(0.29, 100).expect("fits"), 29); // 28.999999999999996 in floating point
+    assert_eq!(rows(0.25, 10).expect("fits"), 3); // a half away from zero
     assert_eq!(rows(0.0, 10).expect("fits"), 0);
     assert!(matches!(rows(0.001, 10), Err(DataError::ValidationTooSmall { .. })));
     assert!(matches!(rows(0.99, 10), Err(DataError::ValidationTooLarge { .. })));
@@ -159,4 +160,34 @@ fn every_order_is_equally_likely() {
     let chi_squared: f64 =
         counts.values().map(|&count| (f64::from(count) - 1000.0).powi(2) / 1000.0).sum();
     assert!(chi_squared < 58.6, "{chi_squared}");
+}
+
+/// Gives these numbers and then no more.
+struct Given(Vec<u64>);
+
+impl rand_core::TryRng for Given {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("a shuffle draws 64 bits")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(self.0.remove(0))
+    }
+
+    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
+        unreachable!("a shuffle draws 64 bits")
+    }
+}
+
+/// 2⁶⁴ is no multiple of 3, so one number in 2⁶⁴ would favour the first of three rows: it is drawn
+/// again.
+#[test]
+fn what_would_favour_a_row_is_drawn_again() {
+    let mut rows = vec![0, 1, 2];
+    let mut generator = Given(vec![0, u64::MAX, 0]);
+    shuffle(&mut rows, &mut generator);
+    assert_eq!(rows, [1, 0, 2], "the last stays, the first two change places");
+    assert!(generator.0.is_empty());
 }

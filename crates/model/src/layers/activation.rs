@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
+use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerRules};
+use super::{Features, Layer, LayerModule, LayerRules, Mode};
 use crate::activation::Activation;
 use crate::shape::Shape;
 use crate::weights::WeightTensor;
@@ -25,10 +26,6 @@ impl ActivationConfig {
 }
 
 impl LayerRules for ActivationConfig {
-    fn type_name(&self) -> &'static str {
-        "activation"
-    }
-
     fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
         Ok(input)
     }
@@ -37,7 +34,7 @@ impl LayerRules for ActivationConfig {
         self.activation
     }
 
-    fn module(&self, _: &[WeightTensor], activation: Activation, _: &Device) -> Layer {
+    fn module(&self, _: &[&WeightTensor], activation: Activation, _: &Device) -> Layer {
         Layer::Activation(ActivationLayer { activation })
     }
 }
@@ -48,8 +45,8 @@ pub(crate) struct ActivationLayer {
     activation: Activation,
 }
 
-impl ActivationLayer {
-    pub(crate) fn forward(&self, x: Features) -> Features {
+impl LayerModule for ActivationLayer {
+    fn forward<R: Rng>(&self, x: Features, _: &mut Mode<'_, R>) -> Features {
         match x {
             Features::Image(x) => Features::Image(self.activation.apply(x)),
             Features::Flat(x) => Features::Flat(self.activation.apply(x)),

@@ -4,9 +4,10 @@ use burn::module::{Module, Param, RunningState};
 use burn::nn::BatchNorm;
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_config::{ConfigError, Table};
+use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerRules, ParameterSpec};
+use super::{Features, Layer, LayerModule, LayerRules, Mode, ParameterSpec};
 use crate::activation::Activation;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -14,7 +15,9 @@ use crate::weights::WeightTensor;
 
 /// `{ type = "batch_normalization" }`: γ (x − mean) / √(variance + ε) + β for each feature or
 /// channel (Ioffe and Szegedy 2015). Training uses the batch's mean and variance, inference their
-/// running averages: `running ← momentum · running + (1 − momentum) · batch`.
+/// running averages: `running ← momentum · running + (1 − momentum) · batch`. The variance is the
+/// biased one (divided by the number of values) in both, as in Keras; PyTorch's running variance is
+/// the unbiased one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchNormalizationConfig {
     /// How much of the running averages stays at each step (Keras' sense; PyTorch's is 1 − this).
@@ -29,17 +32,15 @@ impl BatchNormalizationConfig {
             momentum: table.checked("momentum", 0.99, "a number from 0 to 1", |momentum| {
                 (0.0..=1.0).contains(momentum)
             })?,
-            epsilon: table
-                .checked("epsilon", 1e-3, "a number above 0", |epsilon| *epsilon > 0.0)?,
+            epsilon: table.checked("epsilon", 1e-3, "a number from 1e-30 to 1", |epsilon| {
+                // Added to a 32-bit variance, which may be 0.
+                (1e-30..=1.0).contains(epsilon)
+            })?,
         })
     }
 }
 
 impl LayerRules for BatchNormalizationConfig {
-    fn type_name(&self) -> &'static str {
-        "batch_normalization"
-    }
-
     fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
         Ok(input)
     }
@@ -61,7 +62,7 @@ impl LayerRules for BatchNormalizationConfig {
         ]
     }
 
-    fn module(&self, weights: &[WeightTensor], _: Activation, device: &Device) -> Layer {
+    fn module(&self, weights: &[&WeightTensor], _: Activation, device: &Device) -> Layer {
         let running =
             |index: usize| RunningState::new(Tensor::from_data(weights[index].data(), device));
         Layer::BatchNormalization(BatchNormalization {
@@ -83,15 +84,15 @@ pub(crate) struct BatchNormalization {
     norm: BatchNorm,
 }
 
-impl BatchNormalization {
-    pub(crate) fn forward(&self, x: Features) -> Features {
+impl LayerModule for BatchNormalization {
+    fn forward<R: Rng>(&self, x: Features, _: &mut Mode<'_, R>) -> Features {
         match x {
             Features::Image(x) => Features::Image(self.norm.forward(x)),
             Features::Flat(x) => Features::Flat(self.norm.forward(x)),
         }
     }
 
-    pub(crate) fn values(&self) -> Vec<TensorData> {
+    fn values(&self) -> Vec<TensorData> {
         let norm = &self.norm;
         vec![
             norm.gamma.val().into_data(),

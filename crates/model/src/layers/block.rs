@@ -7,6 +7,7 @@ use crate::config::LayerConfig;
 
 /// `{ type = "block", repeat = 3, layers = [ … ] }`: layers that are repeated together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename = "block")]
 pub struct BlockConfig {
     /// The layers of one repetition.
     pub layers: Vec<LayerConfig>,

@@ -4,9 +4,10 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, TensorData};
 use kiln_config::{ConfigError, FromValue, Kind, Table, Value};
+use rand_core::Rng;
 use serde::{Serialize, Serializer};
 
-use super::{Features, Layer, LayerRules, ParameterSpec};
+use super::{Features, Layer, LayerModule, LayerRules, Mode, ParameterSpec};
 use crate::activation::Activation;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -49,10 +50,6 @@ impl DenseConfig {
 }
 
 impl LayerRules for DenseConfig {
-    fn type_name(&self) -> &'static str {
-        "dense"
-    }
-
     fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String> {
         match (input, self.units) {
             (Shape::Image { .. }, _) => Err(format!(
@@ -93,7 +90,7 @@ impl LayerRules for DenseConfig {
         self.activation
     }
 
-    fn module(&self, weights: &[WeightTensor], activation: Activation, device: &Device) -> Layer {
+    fn module(&self, weights: &[&WeightTensor], activation: Activation, device: &Device) -> Layer {
         let bias = self.use_bias.then(|| Param::from_data(weights[1].data(), device));
         let linear = Linear { weight: Param::from_data(weights[0].data(), device), bias };
         Layer::Dense(Dense { linear, activation })
@@ -107,13 +104,13 @@ pub(crate) struct Dense {
     activation: Activation,
 }
 
-impl Dense {
-    pub(crate) fn forward(&self, x: Features) -> Features {
+impl LayerModule for Dense {
+    fn forward<R: Rng>(&self, x: Features, _: &mut Mode<'_, R>) -> Features {
         let x = self.linear.forward(x.flat()); // [n, units]
         Features::Flat(self.activation.apply(x))
     }
 
-    pub(crate) fn values(&self) -> Vec<TensorData> {
+    fn values(&self) -> Vec<TensorData> {
         let bias = self.linear.bias.as_ref().map(|bias| bias.val().into_data());
         std::iter::once(self.linear.weight.val().into_data()).chain(bias).collect()
     }

@@ -6,7 +6,7 @@ use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerRules, Mode};
+use super::{Features, Layer, LayerModule, LayerRules, Mode};
 use crate::activation::Activation;
 use crate::shape::Shape;
 use crate::weights::WeightTensor;
@@ -30,15 +30,16 @@ impl DropoutConfig {
 }
 
 impl LayerRules for DropoutConfig {
-    fn type_name(&self) -> &'static str {
-        "dropout"
-    }
-
     fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
         Ok(input)
     }
 
-    fn module(&self, _: &[WeightTensor], _: Activation, _: &Device) -> Layer {
+    // The output, and the mask.
+    fn kept_values(&self, output: Shape) -> usize {
+        2 * output.len()
+    }
+
+    fn module(&self, _: &[&WeightTensor], _: Activation, _: &Device) -> Layer {
         Layer::Dropout(Dropout { rate: self.rate })
     }
 }
@@ -50,8 +51,8 @@ pub(crate) struct Dropout {
     rate: f64,
 }
 
-impl Dropout {
-    pub(crate) fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features {
+impl LayerModule for Dropout {
+    fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features {
         match mode {
             Mode::Training(rng) if self.rate > 0.0 => match x {
                 Features::Image(x) => Features::Image(self.drop(x, *rng)),
@@ -60,7 +61,9 @@ impl Dropout {
             _ => x,
         }
     }
+}
 
+impl Dropout {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

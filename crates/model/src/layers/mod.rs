@@ -1,5 +1,5 @@
 //! The layers. Each is one file that holds its keys, its shape rule, its parameters and what it
-//! computes; the lists below name them all.
+//! computes; the list below names them all. To add one: its file, and a line in the list.
 
 pub mod activation;
 pub mod batch_normalization;
@@ -9,8 +9,8 @@ pub mod dropout;
 pub mod flatten;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use kiln_config::{ConfigError, Table};
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_config::{ConfigError, FromValue, Table, Value};
 use rand_core::Rng;
 use serde::Serialize;
 
@@ -19,71 +19,133 @@ use crate::initializer::Initializer;
 use crate::shape::Shape;
 use crate::weights::WeightTensor;
 
-pub(crate) use activation::ActivationConfig;
-pub(crate) use batch_normalization::BatchNormalizationConfig;
 pub(crate) use block::BlockConfig;
-pub(crate) use dense::DenseConfig;
-pub(crate) use dropout::DropoutConfig;
-pub(crate) use flatten::FlattenConfig;
 
-/// What a layer is, by its `type` in TOML.
+layers! {
+    /// Images to features.
+    Flatten = "flatten", flatten::FlattenConfig, flatten::Flatten;
+    /// A fully connected layer.
+    Dense = "dense", dense::DenseConfig, dense::Dense;
+    /// An activation function of its own.
+    Activation = "activation", activation::ActivationConfig, activation::ActivationLayer;
+    /// Dropout.
+    Dropout = "dropout", dropout::DropoutConfig, dropout::Dropout;
+    /// Batch normalisation.
+    BatchNormalization = "batch_normalization",
+        batch_normalization::BatchNormalizationConfig, batch_normalization::BatchNormalization;
+}
+
+/// Makes of the list above the enum of configurations, [`LayerType`], and that of modules,
+/// [`Layer`]; each variant does what its layer's file says.
+macro_rules! layers {
+    ($(
+        $(#[$documentation:meta])*
+        $variant:ident = $word:literal,
+            $config_file:ident::$config:ident, $module_file:ident::$module:ident;
+    )+) => {
+        /// A layer, by its `type` in TOML.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(tag = "type")]
+        pub enum LayerType {
+            $(
+                $(#[$documentation])*
+                #[serde(rename = $word)]
+                $variant($config_file::$config),
+            )+
+        }
+
+        impl LayerType {
+            const WORDS: &[&str] = &[$($word),+];
+
+            /// The word for it, as in TOML.
+            #[must_use]
+            pub const fn word(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $word,)+
+                }
+            }
+
+            pub(crate) fn rules(&self) -> &dyn LayerRules {
+                match self {
+                    $(Self::$variant(layer) => layer,)+
+                }
+            }
+
+            /// Reads the other keys of a layer of this type; nothing where there is no such type.
+            fn read(word: &str, table: &mut Table<'_>) -> Result<Option<Self>, ConfigError> {
+                Ok(match word {
+                    $($word => Some(Self::$variant($config_file::$config::read(table)?)),)+
+                    _ => None,
+                })
+            }
+        }
+
+        /// A layer on a device.
+        #[derive(Module, Debug)]
+        pub(crate) enum Layer {
+            $(
+                $(#[$documentation])*
+                $variant($module_file::$module),
+            )+
+        }
+
+        impl LayerModule for Layer {
+            fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features {
+                match self {
+                    $(Self::$variant(layer) => layer.forward(x, mode),)+
+                }
+            }
+
+            fn values(&self) -> Vec<TensorData> {
+                match self {
+                    $(Self::$variant(layer) => layer.values(),)+
+                }
+            }
+        }
+    };
+}
+use layers;
+
+/// What an entry of `model.layers` is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum LayerKind {
     /// Several entries that are repeated together.
     Block(BlockConfig),
-    /// Images to features.
-    Flatten(FlattenConfig),
-    /// A fully connected layer.
-    Dense(DenseConfig),
-    /// An activation function of its own.
-    Activation(ActivationConfig),
-    /// Dropout.
-    Dropout(DropoutConfig),
-    /// Batch normalisation.
-    BatchNormalization(BatchNormalizationConfig),
+    /// One layer.
+    Layer(LayerType),
 }
 
-impl LayerKind {
-    const TYPES: &[&str] =
-        &["block", "flatten", "dense", "activation", "dropout", "batch_normalization"];
+/// The word in `type`, checked to be one that is known.
+struct Word(String);
 
-    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        let Some(value) = table.value("type") else {
-            // Asked for as text, so that a misspelt `type` is found.
-            return Err(match table.required::<String>("type") {
-                Err(error) => error.help(format!("type is one of {}", Self::TYPES.join(", "))),
-                Ok(_) => table.error("a layer needs a `type`"),
-            });
-        };
-        Ok(match Self::TYPES[value.word(Self::TYPES)?] {
-            "block" => Self::Block(BlockConfig::read(table)?),
-            "flatten" => Self::Flatten(FlattenConfig {}),
-            "dense" => Self::Dense(DenseConfig::read(table)?),
-            "activation" => Self::Activation(ActivationConfig::read(table)?),
-            "dropout" => Self::Dropout(DropoutConfig::read(table)?),
-            _ => Self::BatchNormalization(BatchNormalizationConfig::read(table)?),
-        })
+impl LayerKind {
+    const BLOCK: &str = "block";
+
+    fn words() -> Vec<&'static str> {
+        std::iter::once(Self::BLOCK).chain(LayerType::WORDS.iter().copied()).collect()
     }
 
-    /// The layer's rules, or the block that it is instead.
-    pub(crate) fn rules(&self) -> Result<&dyn LayerRules, &BlockConfig> {
-        match self {
-            Self::Block(block) => Err(block),
-            Self::Flatten(layer) => Ok(layer),
-            Self::Dense(layer) => Ok(layer),
-            Self::Activation(layer) => Ok(layer),
-            Self::Dropout(layer) => Ok(layer),
-            Self::BatchNormalization(layer) => Ok(layer),
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let Word(word) = table.required("type").map_err(|error: ConfigError| {
+            error.help(format!("type is one of {}", Self::words().join(", ")))
+        })?;
+        match LayerType::read(&word, table)? {
+            Some(layer) => Ok(Self::Layer(layer)),
+            None => BlockConfig::read(table).map(Self::Block),
         }
+    }
+}
+
+impl FromValue for Word {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let words = LayerKind::words();
+        value.word(&words).map(|index| Self(words[index].to_owned()))
     }
 }
 
 /// What is known of a layer before anything is allocated.
 pub(crate) trait LayerRules {
-    /// The word for it, as in TOML.
-    fn type_name(&self) -> &'static str;
-
     /// The shape that it makes of the input's, or what is wrong with that.
     fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String>;
 
@@ -92,11 +154,17 @@ pub(crate) trait LayerRules {
         Vec::new()
     }
 
-    /// The floating-point operations of the forward pass for one sample: 2 for each
-    /// multiplication and addition of a product. What is a pass over the values only (biases,
-    /// activations, dropout) is left out, as is usual; it is below 1 % in networks that matter.
+    /// The floating-point operations of the forward pass for one sample: a multiplication and an
+    /// addition for each term of a product. What is only a pass over the values (biases,
+    /// activations, normalisation, dropout) is left out, as is usual.
     fn flops(&self, _input: Shape, _output: Shape) -> u64 {
         0
+    }
+
+    /// The values of one sample that training holds until the way back: those of the output,
+    /// unless the layer makes none or more.
+    fn kept_values(&self, output: Shape) -> usize {
+        output.len()
     }
 
     /// The activation that ends it, if it ends with one.
@@ -107,7 +175,7 @@ pub(crate) trait LayerRules {
     /// The Burn module. `weights` are the layer's own, exactly those of
     /// [`parameters`](Self::parameters) in their order; `activation` replaces the one of the configuration, so
     /// that a final softmax can be left to the loss.
-    fn module(&self, weights: &[WeightTensor], activation: Activation, device: &Device) -> Layer;
+    fn module(&self, weights: &[&WeightTensor], activation: Activation, device: &Device) -> Layer;
 }
 
 /// A parameter before it has values.
@@ -141,39 +209,13 @@ impl ParameterSpec {
     }
 }
 
-/// A layer on a device.
-#[derive(Module, Debug)]
-pub(crate) enum Layer {
-    /// See [`FlattenConfig`].
-    Flatten(flatten::Flatten),
-    /// See [`DenseConfig`].
-    Dense(dense::Dense),
-    /// See [`ActivationConfig`].
-    Activation(activation::ActivationLayer),
-    /// See [`DropoutConfig`].
-    Dropout(dropout::Dropout),
-    /// See [`BatchNormalizationConfig`].
-    BatchNormalization(batch_normalization::BatchNormalization),
-}
+/// A layer's parameters on a device, and what it computes with them.
+pub(crate) trait LayerModule {
+    fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features;
 
-impl Layer {
-    pub(crate) fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features {
-        match self {
-            Self::Flatten(layer) => layer.forward(x),
-            Self::Dense(layer) => layer.forward(x),
-            Self::Activation(layer) => layer.forward(x),
-            Self::Dropout(layer) => layer.forward(x, mode),
-            Self::BatchNormalization(layer) => layer.forward(x),
-        }
-    }
-
-    /// The parameters' values, in the order of the layer's [`ParameterSpec`]s.
-    pub(crate) fn values(&self) -> Vec<burn::tensor::TensorData> {
-        match self {
-            Self::Dense(layer) => layer.values(),
-            Self::BatchNormalization(layer) => layer.values(),
-            Self::Flatten(_) | Self::Activation(_) | Self::Dropout(_) => Vec::new(),
-        }
+    /// The parameters' values, in the order of [`LayerRules::parameters`].
+    fn values(&self) -> Vec<TensorData> {
+        Vec::new()
     }
 }
 

@@ -7,13 +7,13 @@ use super::svg::{Anchor, Label, Rect, Svg, text_width};
 const MOST_NUMBERED: usize = 30;
 /// Names longer than this are cut, in characters.
 const LONGEST_NAME: usize = 26;
-/// The share from which a cell's number is written in the strong colour. Both themes' cells are chosen so that either
+/// The opacity from which a cell's number is written in the strong colour. Both themes' cells are chosen so that either
 /// colour is legible on its side of it.
 const STRONG: f64 = 0.65;
 const TOP: f64 = 78.0;
 
-/// `confusion.svg`: how many images of each true class (rows) were taken for each class (columns). A cell's shade is its
-/// share of the row.
+/// `confusion.svg`: how many images of each true class (rows) were taken for each class (columns). A cell's shade tells
+/// its share of the row. What has no class, or no row, in one of the two arguments is left out.
 #[must_use]
 pub fn confusion_chart(title: &str, class_names: &[String], confusion: &[Vec<u64>]) -> String {
     let layout = Layout::new(title, class_names, confusion);
@@ -34,13 +34,34 @@ pub fn confusion_chart(title: &str, class_names: &[String], confusion: &[Vec<u64
         height: layout.side + 1.0,
         ..Rect::default()
     });
-    for (label, row) in confusion.iter().enumerate() {
-        for (predicted, count) in row.iter().enumerate() {
-            cell(&mut svg, &layout, class_names, row, label, predicted, *count);
+    for (label, (row, name)) in confusion.iter().zip(class_names).enumerate() {
+        let all = row.iter().copied().fold(0, u64::saturating_add);
+        for (predicted, (count, taken_for)) in row.iter().zip(class_names).enumerate() {
+            let share = if all == 0 { 0.0 } else { *count as f64 / all as f64 };
+            let words = format!(
+                "true {name}, predicted {taken_for}: {} of {} ({})",
+                grouped(*count),
+                grouped(all),
+                percent(share)
+            );
+            let column = layout.left + predicted as f64 * layout.cell;
+            let row = TOP + label as f64 * layout.cell;
+            cell(&mut svg, &layout, (column, row), *count, share, words);
         }
     }
     shades(&mut svg, &layout);
     svg.finish()
+}
+
+/// How the columns' names are written.
+#[derive(Clone, Copy)]
+enum Direction {
+    /// As the rows'.
+    Level,
+    /// Rising by 45 degrees.
+    Slanted,
+    /// From below to above.
+    Upright,
 }
 
 /// Where everything is, in pixels.
@@ -55,8 +76,7 @@ struct Layout {
     name_size: f64,
     /// The size of the numbers in the cells, where there are any.
     number_size: Option<f64>,
-    /// Whether the columns' names are too long to stand side by side.
-    turned: bool,
+    column_names: Direction,
 }
 
 impl Layout {
@@ -66,7 +86,7 @@ impl Layout {
         let cell = if numbered {
             (520.0 / classes).clamp(27.0, 84.0).floor()
         } else {
-            (780.0 / classes).clamp(7.0, 24.0).floor()
+            (780.0 / classes).clamp(9.0, 24.0).floor()
         };
         let name_size = (cell * 0.85).clamp(6.5, 13.0);
         let names: Vec<String> = class_names
@@ -74,25 +94,37 @@ impl Layout {
             .map(|name| escape::shorten(name, LONGEST_NAME).into_owned())
             .collect();
         let longest = names.iter().map(|name| text_width(name, name_size)).fold(0.0, f64::max);
-        let turned = longest > cell - 6.0;
+        // Names that are too long to stand side by side are turned, until their lines touch: 45 degrees bring lines that
+        // are a cell apart to 0.71 cells.
+        let column_names = if longest <= cell - 6.0 {
+            Direction::Level
+        } else if cell * 0.71 >= name_size * 1.1 {
+            Direction::Slanted
+        } else {
+            Direction::Upright
+        };
         let digits = confusion.iter().flatten().max().map_or(1, |most| most.to_string().len());
         let number_size =
             numbered.then(|| ((cell - 6.0) / (digits as f64 * 0.62)).clamp(6.0, 14.0));
-        let left = 56.0 + longest;
+        // A whole number of pixels: all cells are equally wide then, and sharp.
+        let left = (56.0 + longest).ceil();
         let side = cell * classes;
-        // Names turned by 45 degrees are as high as wide.
-        let below = if turned { longest * 0.71 + name_size } else { name_size + 6.0 };
+        let below = match column_names {
+            Direction::Level => name_size + 6.0,
+            Direction::Slanted => longest * 0.71 + name_size,
+            Direction::Upright => longest + name_size,
+        };
         let title_width = 48.0 + text_width(&escape::shorten(title, 72), 16.0) * 1.08;
         Self {
             names,
             cell,
             left,
             side,
-            width: (left + side + 92.0).max(title_width).max(320.0).ceil(),
+            width: (left + side + 100.0).max(title_width).max(320.0).ceil(),
             height: (TOP + side + below + 46.0).ceil(),
             name_size,
             number_size,
-            turned,
+            column_names,
         }
     }
 
@@ -118,10 +150,11 @@ fn labels(svg: &mut Svg, layout: &Layout) {
             text: name,
         });
         let x = layout.left + middle;
-        let (at, anchor, turned) = if layout.turned {
-            ((x + centred, bottom + 8.0 + centred), Anchor::End, -45.0)
-        } else {
-            ((x, bottom + 8.0 + 2.0 * centred), Anchor::Middle, 0.0)
+        let y = bottom + 8.0;
+        let (at, anchor, turned) = match layout.column_names {
+            Direction::Level => ((x, y + 2.0 * centred), Anchor::Middle, 0.0),
+            Direction::Slanted => ((x + centred, y + centred), Anchor::End, -45.0),
+            Direction::Upright => ((x + centred, y), Anchor::End, -90.0),
         };
         svg.label(&Label { class: "", at, anchor, size, turned, text: name });
     }
@@ -137,42 +170,29 @@ fn labels(svg: &mut Svg, layout: &Layout) {
     svg.label(&side((layout.left + layout.side / 2.0, layout.height - 16.0), 0.0, "predicted"));
 }
 
-fn cell(
-    svg: &mut Svg,
-    layout: &Layout,
-    class_names: &[String],
-    row: &[u64],
-    label: usize,
-    predicted: usize,
-    count: u64,
-) {
-    let (x, y) = (layout.left + predicted as f64 * layout.cell, TOP + label as f64 * layout.cell);
-    let all: u64 = row.iter().sum();
-    let share = if all == 0 { 0.0 } else { count as f64 / all as f64 };
+/// A cell with its upper left corner at a point; `words` tell its numbers on hovering.
+fn cell(svg: &mut Svg, layout: &Layout, (x, y): (f64, f64), count: u64, share: f64, words: String) {
+    let opacity = opacity(share);
     if count > 0 {
-        let gap = if layout.number_size.is_some() { 1.0 } else { 0.25 };
-        let title = format!(
-            "true {}, predicted {}: {} of {} ({})",
-            class_names[label],
-            class_names[predicted],
-            grouped(count),
-            grouped(all),
-            percent(share)
-        );
+        let gap = if layout.number_size.is_some() { 1.0 } else { 0.0 };
         svg.rect(&Rect {
             class: "cell",
             x: x + gap,
             y: y + gap,
             width: layout.cell - 2.0 * gap,
             height: layout.cell - 2.0 * gap,
-            opacity: Some(share),
-            title: Some(title),
+            opacity: Some(opacity),
+            title: Some(words),
         });
     }
     if let Some(size) = layout.number_size {
         let half = layout.cell / 2.0;
         svg.label(&Label {
-            class: number_class(count, share),
+            class: match count {
+                0 => "zero",
+                _ if opacity >= STRONG => "strong",
+                _ => "",
+            },
             at: (x + half, y + half + size * 0.36),
             anchor: Anchor::Middle,
             size: Some(size),
@@ -182,12 +202,9 @@ fn cell(
     }
 }
 
-fn number_class(count: u64, share: f64) -> &'static str {
-    match count {
-        0 => "zero",
-        _ if share >= STRONG => "strong",
-        _ => "",
-    }
+/// How dark a share is. Mistakes are small shares beside a diagonal of large ones: they are lifted to be seen.
+fn opacity(share: f64) -> f64 {
+    share.powf(0.6)
 }
 
 /// The bar beside the matrix that says what its shades mean.
@@ -202,7 +219,7 @@ fn shades(svg: &mut Svg, layout: &Layout) {
             y: TOP + index as f64 * step,
             width: 12.0,
             height: step,
-            opacity: Some(1.0 - (index as f64 + 0.5) / STEPS as f64),
+            opacity: Some(opacity(1.0 - (index as f64 + 0.5) / STEPS as f64)),
             title: None,
         });
     }
@@ -212,7 +229,7 @@ fn shades(svg: &mut Svg, layout: &Layout) {
     }
     svg.label(&Label {
         class: "muted",
-        at: (x + 58.0, TOP + layout.side / 2.0),
+        at: (x + 68.0, TOP + layout.side / 2.0),
         anchor: Anchor::Middle,
         size: Some(12.0),
         turned: -90.0,

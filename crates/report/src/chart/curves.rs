@@ -9,6 +9,8 @@ const HEIGHT: f64 = 460.0;
 const TOP: f64 = 78.0;
 const BOTTOM: f64 = HEIGHT - 58.0;
 const RIGHT: f64 = WIDTH - 28.0;
+/// Between the ends of the curves and the edges of the grid.
+const INSET: f64 = 14.0;
 
 /// More epochs than this are drawn as lines alone, without a mark at each.
 const MOST_MARKED: usize = 40;
@@ -44,16 +46,17 @@ pub fn history_chart(title: &str, history: &History) -> String {
     let tick_labels: Vec<String> = axis.ticks.iter().map(|tick| axis.label(*tick)).collect();
     let widest = tick_labels.iter().map(|label| text_width(label, 13.0)).fold(0.0, f64::max);
     let left = 50.0 + widest;
-    let last = history.rows.len().max(1);
+    let last = history.rows.len();
     // One epoch stands in the middle; more reach from edge to edge.
-    let epochs = if last == 1 { (0.0, 2.0) } else { (1.0, last as f64) };
-    let x = Scale { domain: epochs, range: (left + 14.0, RIGHT - 14.0) };
+    let domain = if last > 1 { (1.0, last as f64) } else { (0.0, 2.0) };
+    let x = Scale { domain, range: (left + INSET, RIGHT - INSET) };
     let y = Scale { domain: axis.domain, range: (BOTTOM, TOP) };
 
-    let mut svg =
-        Svg::new(WIDTH, HEIGHT, &format!("Loss and accuracy over {last} epochs: {title}"));
+    let epochs = if last == 1 { "epoch" } else { "epochs" };
+    let description = format!("Loss and accuracy over {last} {epochs}: {title}");
+    let mut svg = Svg::new(WIDTH, HEIGHT, &description);
     svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(title, 72));
-    legend(&mut svg, &curves);
+    legend(&mut svg, &curves, last <= MOST_MARKED);
     for (tick, label) in axis.ticks.iter().zip(&tick_labels) {
         svg.line("grid", (left, y.at(*tick)), (RIGHT, y.at(*tick)));
         svg.text("muted", (left - 10.0, y.at(*tick) + 4.5), Anchor::End, label);
@@ -88,12 +91,14 @@ fn values(history: &History, curve: &Curve) -> impl Iterator<Item = (f64, Option
         .map(|row| (row.epoch as f64, row.metric(curve.metric).filter(|value| value.abs() < 1e100)))
 }
 
-fn legend(svg: &mut Svg, curves: &[&Curve]) {
+fn legend(svg: &mut Svg, curves: &[&Curve], marked: bool) {
     let mut left = 24.0;
     for curve in curves {
         let middle = 54.0;
         svg.line(&format!("line {}", curve.class), (left, middle), (left + 28.0, middle));
-        svg.circle(&format!("point {}", curve.class), (left + 14.0, middle), 3.0);
+        if marked {
+            svg.circle(&format!("point {}", curve.class), (left + 14.0, middle), 3.0);
+        }
         svg.text("", (left + 36.0, middle + 4.5), Anchor::Start, curve.metric);
         left += 36.0 + text_width(curve.metric, 13.0) + 24.0;
     }
@@ -123,12 +128,15 @@ fn draw(svg: &mut Svg, curve: &Curve, history: &History, x: Scale, y: Scale) {
 fn bands(svg: &mut Svg, history: &History, x: Scale) {
     let step = history.rows.len().div_ceil(MOST_BANDS).max(1);
     let half = (x.at(1.0 + step as f64) - x.at(1.0)) / 2.0;
+    let edges = (x.range.0 - INSET, x.range.1 + INSET);
     for row in history.rows.iter().step_by(step) {
+        let middle = x.at(row.epoch as f64);
+        let left = (middle - half).max(edges.0);
         svg.rect(&Rect {
             class: "band",
-            x: x.at(row.epoch as f64) - half,
+            x: left,
             y: TOP,
-            width: 2.0 * half,
+            width: (middle + half).min(edges.1) - left,
             height: BOTTOM - TOP,
             opacity: None,
             title: Some(numbers(row)),

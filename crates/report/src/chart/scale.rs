@@ -22,12 +22,12 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// From 0 to 1 where all values lie there. Otherwise between two round numbers, one of them 0 unless the values
+    /// From 0 to 1 where all values lie there, but for rounding errors. Otherwise between two round numbers, one of them 0 unless the values
     /// lie on both sides of it, with four to ten round steps.
     pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) =
             values.fold((0.0_f64, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
-        let (low, high) = if low == 0.0 && high <= 1.0 { (0.0, 1.0) } else { (low, high) };
+        let (low, high) = if low > -1e-6 && high <= 1.0 { (0.0, 1.0) } else { (low, high) };
         let step = round_step((high - low) / 6.0);
         let (first, last) = ((low / step).floor(), (high / step).ceil());
         let ticks: Vec<f64> =

@@ -22,7 +22,7 @@ const STYLE: &str = "
 .kiln-chart .point.validation{fill:#fff}
 .kiln-chart .band{fill:#1f2328;fill-opacity:0}
 .kiln-chart .band:hover{fill-opacity:.06}
-.kiln-chart .cell{fill:#084594}
+.kiln-chart .cell{fill:#084594;shape-rendering:crispEdges}
 .kiln-chart .strong{fill:#fff}
 .kiln-chart .zero{fill:#a8b0b9}
 @media (prefers-color-scheme:dark){

@@ -1,0 +1,96 @@
+//! Models from a few lines of TOML, and numbers through them.
+
+use burn::tensor::{Device, Tensor};
+use kiln_config::{ConfigError, Document};
+use kiln_model::{
+    Architecture, Mode, ModelConfig, ModelError, Network, ParameterSpec, Shape, Weights, images,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+/// The article's network: 784-300-100-100-100-10.
+pub(crate) const ARTICLE: &str = r#"
+layers = [
+  { type = "flatten" },
+  { type = "dense", units = 300, activation = "relu" },
+  { type = "dense", units = 100, activation = "relu", repeat = 3, name = "hidden" },
+  { type = "dense", units = "classes", activation = "softmax" },
+]
+"#;
+
+/// An image of Fashion-MNIST.
+pub(crate) const FASHION_MNIST: Shape = Shape::Image { channels: 1, height: 28, width: 28 };
+
+/// An image of one row.
+pub(crate) const fn row(width: usize) -> Shape {
+    Shape::Image { channels: 1, height: 1, width }
+}
+
+pub(crate) fn generator(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// A generator of which other programs compute the numbers too: its key is the bytes 0 to 31.
+pub(crate) fn known_generator() -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(std::array::from_fn(|index| index as u8))
+}
+
+/// Reads a `[model]` table.
+pub(crate) fn read(table: &str) -> Result<ModelConfig, ConfigError> {
+    Document::parse("model.toml", table)?.read(ModelConfig::read)
+}
+
+/// Plans layers given as the entries of a TOML list.
+pub(crate) fn plan(layers: &str, input: Shape, classes: usize) -> Result<Architecture, ModelError> {
+    read(&format!("layers = [{layers}]")).expect("readable layers").architecture(input, classes)
+}
+
+/// Weights that hand features on as they are: every matrix the identity, every bias zero. What a
+/// batch normalisation starts from stays.
+pub(crate) fn identity(architecture: &Architecture) -> Weights {
+    let mut weights = architecture.initial_weights(&mut generator(0));
+    for tensor in &mut weights.tensors {
+        if let [rows, columns] = tensor.shape[..] {
+            assert_eq!(rows, columns, "an identity is square");
+            for (index, value) in tensor.values.iter_mut().enumerate() {
+                *value = f32::from(u8::from(index / columns == index % columns));
+            }
+        }
+    }
+    weights
+}
+
+/// The network in inference.
+pub(crate) fn infer(architecture: &Architecture, weights: &Weights, pixels: &[f32]) -> Vec<f32> {
+    let device = Device::flex();
+    let network = Network::new(architecture, weights, &device).expect("its own weights");
+    let x = images(pixels.to_vec(), architecture.input(), &device);
+    values(network.forward(x, &mut Mode::<ChaCha8Rng>::Inference))
+}
+
+/// The network on a device that keeps what gradients need.
+pub(crate) fn trainable(architecture: &Architecture, weights: &Weights) -> (Network, Device) {
+    let device = Device::flex().autodiff();
+    (Network::new(architecture, weights, &device).expect("its own weights"), device)
+}
+
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+pub(crate) fn parameters_of(layer: &kiln_model::PlannedLayer) -> usize {
+    layer.parameters.iter().map(ParameterSpec::len).sum()
+}
+
+/// Equal but for what `f32` rounds away.
+#[track_caller]
+pub(crate) fn assert_close(found: &[f32], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        let distance = (f64::from(found) - expected).abs();
+        assert!(
+            distance <= 1e-6 * (1.0 + expected.abs()),
+            "value {index} is {found}, expected {expected}"
+        );
+    }
+}

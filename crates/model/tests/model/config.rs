@@ -1,0 +1,149 @@
+//! The `[model]` table, read and written.
+
+use crate::common::{ARTICLE, read};
+use kiln_model::{Activation, LayerKind, LayerType};
+
+/// The rendered error of a list of layers, one a line.
+fn error_of(layers: &[&str]) -> String {
+    let lines = layers.join(",\n");
+    read(&format!("layers = [\n{lines}\n]\n")).expect_err(&lines).to_string()
+}
+
+#[test]
+fn errors_point_at_the_value() {
+    assert_eq!(
+        error_of(&[r#"  { type = "flatten" }"#, r#"  { type = "dense", units = -3 }"#]),
+        "\
+error: expected a whole number above 0, or \"classes\", found the number -3
+ --> model.toml:3:29
+  |
+3 |   { type = \"dense\", units = -3 }
+  |                             ^^ expected a whole number above 0, or \"classes\""
+    );
+    assert_eq!(
+        error_of(&[r#"  { type = "dense", unit = 3 }"#]),
+        "\
+error: unknown key `unit`
+ --> model.toml:2:21
+  |
+2 |   { type = \"dense\", unit = 3 }
+  |                     ^^^^ did you mean `units`?"
+    );
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_its_place() {
+    for (layer, expected) in [
+        (
+            r#"{ type = "dens", units = 3 }"#,
+            &["did you mean \"dense\"?", "batch_normalization"][..],
+        ),
+        (r#"{ type = 3 }"#, &["expected one of", "\"dense\""]),
+        (
+            r#"{ units = 3 }"#,
+            &["the key `type` is missing", "type is one of block, flatten, dense"],
+        ),
+        (r#"{ tpye = "dense", units = 3 }"#, &["unknown key `tpye`", "did you mean `type`?"]),
+        (r#""dense""#, &["expected a table"]),
+        (r#"{ type = "dense" }"#, &["the key `units` is missing"]),
+        (r#"{ type = "dense", units = 0 }"#, &["a whole number above 0"]),
+        (r#"{ type = "dense", units = 2.5 }"#, &["a whole number above 0"]),
+        (r#"{ type = "dense", units = "clases" }"#, &["or \"classes\""]),
+        (r#"{ type = "dense", units = 3, activation = "rlu" }"#, &["did you mean \"relu\"?"]),
+        (r#"{ type = "dense", units = 3, use_bias = 1 }"#, &["expected true or false"]),
+        (
+            r#"{ type = "dense", units = 3, kernel_initializer = "glorot" }"#,
+            &["did you mean \"glorot_uniform\"?", "a number makes every value that number"],
+        ),
+        (
+            r#"{ type = "dense", units = 3, bias_initializer = 1e39 }"#,
+            &["expected a number that fits 32 bits"],
+        ),
+        (r#"{ type = "dense", units = 3, bias_initializer = nan }"#, &["expected a number"]),
+        (r#"{ type = "dense", units = 3, repeat = -1 }"#, &["a whole number, 0 or more"]),
+        (r#"{ type = "dense", units = 3, name = "1st" }"#, &["a letter, then letters, digits"]),
+        (r#"{ type = "dense", units = 3, name = "a.b" }"#, &["a letter, then letters, digits"]),
+        (r#"{ type = "flatten", units = 3 }"#, &["unknown key `units`"]),
+        (r#"{ type = "dropout" }"#, &["the key `rate` is missing"]),
+        (r#"{ type = "dropout", rate = 1.0 }"#, &["a number from 0 up to, but not, 1"]),
+        (r#"{ type = "dropout", rate = -0.1 }"#, &["a number from 0 up to, but not, 1"]),
+        (r#"{ type = "activation" }"#, &["the key `activation` is missing"]),
+        (r#"{ type = "batch_normalization", momentum = 1.1 }"#, &["a number from 0 to 1"]),
+        (r#"{ type = "batch_normalization", epsilon = 0 }"#, &["a number from 1e-30 to 1"]),
+        (r#"{ type = "batch_normalization", epsilon = 1e-60 }"#, &["a number from 1e-30 to 1"]),
+        (r#"{ type = "block" }"#, &["the key `layers` is missing"]),
+        (
+            r#"{ type = "block", layers = [{ type = "flatten", size = 1 }] }"#,
+            &["unknown key `size`"],
+        ),
+        (r#"{ type = "block", layers = [{ type = "flatten", name = "a" }] }"#, &["the name `a`"]),
+    ] {
+        let error = error_of(&[r#"{ type = "flatten", name = "a" }"#, layer]);
+        assert!(error.contains("model.toml:3"), "{error}");
+        for expected in expected {
+            assert!(error.contains(expected), "{expected} is not in\n{error}");
+        }
+    }
+    let error = read("layers = []\ndepth = 3\n").expect_err("no such key").to_string();
+    assert!(error.contains("model.toml:2") && error.contains("unknown key `depth`"), "{error}");
+    let error = read("layer = []\n").expect_err("no layers").to_string();
+    assert!(error.contains("did you mean `layers`?"), "{error}");
+}
+
+/// The resolved experiment is written to `config.toml` with every default, and `kiln run` reads it.
+#[test]
+fn what_is_written_reads_back() {
+    let every_layer = r#"
+layers = [
+  { type = "batch_normalization", name = "first" },
+  { type = "block", repeat = 2, name = "outer", layers = [
+    { type = "block", layers = [{ type = "dropout", rate = 0.25, name = "noise", repeat = 0 }] },
+    { type = "activation", activation = "leaky_relu" },
+  ] },
+  { type = "flatten" },
+  { type = "dense", units = 3, use_bias = false, kernel_initializer = 0.1, bias_initializer = 1 },
+  { type = "dense", units = "classes", activation = "softmax", kernel_initializer = "he_normal" },
+]
+"#;
+    for text in [ARTICLE, every_layer] {
+        let config = read(text).expect("sound");
+        let written = toml::to_string(&config).expect("a table");
+        let again = read(&written).unwrap_or_else(|error| panic!("{error}\n{written}"));
+        assert_eq!(again, config, "{written}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_keras() {
+    let config = read("layers = [{ type = \"dense\", units = 3 }]").expect("sound");
+    assert_eq!(
+        toml::to_string(&config).expect("a table"),
+        "\
+[[layers]]
+type = \"dense\"
+units = 3
+activation = \"linear\"
+use_bias = true
+kernel_initializer = \"glorot_uniform\"
+bias_initializer = \"zeros\"
+repeat = 1
+"
+    );
+    let config = read("layers = [{ type = \"batch_normalization\" }]").expect("sound");
+    assert_eq!(
+        toml::to_string(&config).expect("a table"),
+        "[[layers]]\ntype = \"batch_normalization\"\nmomentum = 0.99\nepsilon = 0.001\nrepeat = 1\n"
+    );
+}
+
+#[test]
+fn every_activation_has_its_word() {
+    for activation in Activation::ALL {
+        let text = format!("layers = [{{ type = \"activation\", activation = \"{activation}\" }}]");
+        let config = read(&text).expect("a known word");
+        let LayerKind::Layer(LayerType::Activation(layer)) = &config.layers[0].kind else {
+            panic!("an activation");
+        };
+        assert_eq!(layer.activation, *activation);
+    }
+}

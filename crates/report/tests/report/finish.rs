@@ -1,0 +1,100 @@
+use kiln_report::{History, ReportError, RunDirectory, RunRecord, Status, Tested, finish, stop};
+
+use crate::samples::{directory, finished, history, listing, record, running, test};
+
+const COMPUTED: [&str; 6] =
+    ["predictions.csv", "history.svg", "confusion.svg", "mistakes.png", "report.md", "run.json"];
+
+fn new_run(runs: &tempfile::TempDir) -> RunDirectory {
+    RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim")
+}
+
+#[test]
+fn a_finished_run_has_its_report() {
+    let runs = directory();
+    let run = finished(runs.path());
+    assert!(run.is_finished());
+    assert_eq!(run.read_record().expect("read").status, Status::Finished);
+    let report = run.read_report().expect("read").expect("a report");
+    assert_eq!(report.accuracy, 0.75);
+    for name in COMPUTED {
+        assert!(std::fs::metadata(run.path().join(name)).expect("a file").len() > 0, "{name}");
+    }
+}
+
+/// The report is written last: whatever else cannot be written, the run does not look finished.
+#[test]
+fn a_file_that_cannot_be_written_leaves_the_run_unfinished() {
+    for name in COMPUTED {
+        let runs = directory();
+        let run = new_run(&runs);
+        let in_the_way = run.path().join(name);
+        std::fs::create_dir(&in_the_way).expect("a directory in the way");
+        let test = test();
+        let error = finish(&run, &record(), &history(), &test.tested(), test.images());
+        let error = error.expect_err(name).to_string();
+        assert!(error.starts_with(&format!("cannot write {}: ", in_the_way.display())), "{error}");
+        assert!(!run.is_finished(), "{name}");
+        assert!(listing(run.path()).iter().all(|name| !name.starts_with('.')), "{name}");
+    }
+}
+
+#[test]
+fn what_was_tested_must_fit_together() {
+    let runs = directory();
+    let run = new_run(&runs);
+    let test = test();
+    let short = Tested { labels: &test.labels[..3], ..test.tested() };
+    let error = finish(&run, &record(), &history(), &short, test.images()).expect_err("too short");
+    assert!(matches!(error, ReportError::Inconsistent(_)), "{error:?}");
+    assert!(!run.is_finished());
+}
+
+#[test]
+fn only_a_record_that_says_finished_gets_a_report() {
+    for status in [Status::Running, Status::Interrupted, Status::Failed, Status::Diverged] {
+        let runs = directory();
+        let run = new_run(&runs);
+        let test = test();
+        let record = RunRecord { status, ..record() };
+        let error = finish(&run, &record, &history(), &test.tested(), test.images());
+        let error = error.expect_err(status.as_str()).to_string();
+        assert_eq!(error, format!("a run that ends as {status} has no test report"));
+        assert_eq!(listing(run.path()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_run_that_stopped_leaves_what_it_has_and_no_test_report() {
+    for status in [Status::Interrupted, Status::Failed, Status::Diverged] {
+        let runs = directory();
+        let run = new_run(&runs);
+        let stopped = RunRecord { status, ..record() };
+        stop(&run, &stopped, &history()).expect("stopped");
+        assert_eq!(listing(run.path()), ["history.svg", "report.md", "run.json"]);
+        assert_eq!(run.read_record().expect("read"), stopped);
+        assert!(!run.is_finished());
+    }
+}
+
+#[test]
+fn a_run_that_stopped_before_its_first_epoch_has_no_curves() {
+    let runs = directory();
+    let run = new_run(&runs);
+    let stopped = RunRecord { status: Status::Interrupted, ..running() };
+    stop(&run, &stopped, &History::default()).expect("stopped");
+    assert_eq!(listing(run.path()), ["report.md", "run.json"]);
+    let text = std::fs::read_to_string(run.markdown_path()).expect("read");
+    assert!(!text.contains("history.svg"), "{text}");
+}
+
+#[test]
+fn a_run_that_goes_on_or_is_done_was_not_stopped() {
+    let runs = directory();
+    let run = new_run(&runs);
+    for record in [running(), record()] {
+        let error = stop(&run, &record, &history()).expect_err("not stopped").to_string();
+        assert_eq!(error, format!("a run that is {} was not stopped", record.status));
+    }
+    assert_eq!(listing(run.path()), Vec::<String>::new());
+}

@@ -1,0 +1,15 @@
+//! Tests of `kiln-report` through its public interface: one program, so that it links once.
+
+mod charts;
+mod files;
+mod finish;
+mod history;
+mod markdown;
+mod pictures;
+mod predictions;
+mod record;
+mod run_directory;
+mod samples;
+mod show;
+mod test_report;
+mod xml;

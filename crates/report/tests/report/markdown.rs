@@ -1,0 +1,161 @@
+use kiln_report::{EpochRow, History, RunRecord, Status, TestReport, markdown};
+
+use crate::samples::{Test, directory, finished, history, record, row, running};
+
+#[test]
+fn a_finished_run_reads_as_the_golden_report() {
+    let runs = directory();
+    let run = finished(runs.path());
+    let text = std::fs::read_to_string(run.markdown_path()).expect("read");
+    assert_eq!(text, include_str!("golden/report.md"));
+}
+
+#[test]
+fn a_diverged_run_says_so_and_leaves_empty_what_is_not_there() {
+    let record = RunRecord {
+        status: Status::Diverged,
+        stop_reason: Some("the loss became NaN in epoch 2, step 7".to_owned()),
+        epochs: 1,
+        training_seconds: Some(0.6),
+        ..record()
+    };
+    let mut history = history();
+    history.rows.truncate(1);
+    history.rows.push(EpochRow {
+        epoch: 2,
+        learning_rate: 0.000_012_345,
+        seconds: 0.34,
+        ..EpochRow::default()
+    });
+    insta::assert_snapshot!(markdown(&record, &history, None), @r"
+    # fashion-mnist
+
+    Run 20250601-123456, diverged: the loss became NaN in epoch 2, step 7.
+
+    The run has not come to the end of its test; there are no test results.
+
+    |  |  |
+    |---|---|
+    | data | fashion-mnist: 55,000 training rows, 5,000 validation, 8 test |
+    | fingerprint | sha256:0123456789abcdef |
+    | parameters | 286,810 |
+    | seed | 42 |
+    | computed by | flex (burn), 1 thread |
+    | versions | Kiln 0.1.0, Burn 0.22.1, commit 402e127 |
+    | started | 2025-06-01 12:34:56 UTC |
+    | trained | 1 epoch in 0.6 s |
+
+    ## History
+
+    ![Loss and accuracy over the epochs](history.svg)
+
+    | epoch | loss | accuracy | val_loss | val_accuracy | learning_rate | seconds | top_3_accuracy |
+    |--:|--:|--:|--:|--:|--:|--:|--:|
+    | 1 | 0.7500 | 0.5000 | 0.6000 | 0.7000 | 0.01 | 20.4 | 0.9500 |
+    | 2 |  |  |  |  | 1.234e-5 | 0.3 |  |
+
+    The lowest validation loss was reached in epoch 1.
+
+    ## Again
+
+    `config.toml` in this directory is the whole experiment, every value explicit:
+
+    ```
+    kiln run config.toml
+    ```
+    ");
+}
+
+#[test]
+fn a_run_that_has_just_begun_has_no_history() {
+    let record = RunRecord { git_commit: None, threads: 4, ..running() };
+    insta::assert_snapshot!(markdown(&record, &History::default(), None), @r"
+    # fashion-mnist
+
+    Run 20250601-123456, running, or ended without a word.
+
+    The run has not come to the end of its test; there are no test results.
+
+    |  |  |
+    |---|---|
+    | data | fashion-mnist: 55,000 training rows, 5,000 validation, 8 test |
+    | fingerprint | sha256:0123456789abcdef |
+    | parameters | 286,810 |
+    | seed | 42 |
+    | computed by | flex (burn), 4 threads |
+    | versions | Kiln 0.1.0, Burn 0.22.1 |
+    | started | 2025-06-01 12:34:56 UTC |
+
+    ## History
+
+    No epoch was completed.
+
+    ## Again
+
+    `config.toml` in this directory is the whole experiment, every value explicit:
+
+    ```
+    kiln run config.toml
+    ```
+    ");
+}
+
+#[test]
+fn long_histories_are_shown_in_part() {
+    let rows =
+        (1..=100).map(|epoch| row(epoch, [0.5, 0.5, if epoch == 37 { 0.1 } else { 0.2 }, 0.5]));
+    let history = History { rows: rows.collect(), ..history() };
+    let text = markdown(&record(), &history, None);
+    let epochs: Vec<usize> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next()?.parse().ok())
+        .collect();
+    let mut expected: Vec<usize> = (1..=20).map(|step| step * 5).collect();
+    expected.extend([1, 37]);
+    expected.sort();
+    assert_eq!(epochs, expected);
+    assert!(text.contains("22 of 100 epochs; history.csv has them all."), "{text}");
+    assert!(text.contains("The lowest validation loss was reached in epoch 37."), "{text}");
+}
+
+#[test]
+fn names_act_as_text_and_not_as_markup() {
+    let hostile = ["<img src=x>", "a|b", "*[x](y)`\u{1b}[31m\n\n# c"];
+    let test = Test::new(&hostile, &[(0, &[0.0, 1.0, 0.0]), (1, &[0.0, 0.0, 1.0])]);
+    let report = TestReport::new(&test.tested()).expect("a report");
+    let text = markdown(&record(), &history(), Some(&report));
+    assert!(text.contains("\n| &lt;img src=x&gt; |"), "{text}");
+    assert!(text.contains("\n| a\\|b |"), "{text}");
+    assert!(text.contains("\n| \\*\\[x\\](y)\\`U+001B\\[31mU+000AU+000A\\# c |"), "{text}");
+    assert!(text.contains("\n- 1 of 1 &lt;img src=x&gt; taken for a\\|b\n"), "{text}");
+    assert!(
+        text.contains("\nNote: no precision for &lt;img src=x&gt;: never predicted; "),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_test_without_mistakes_has_no_list_of_them() {
+    let test = Test::new(&["cat", "dog"], &[(0, &[1.0, 0.0]), (1, &[0.0, 1.0])]);
+    let report = TestReport::new(&test.tested()).expect("a report");
+    let text = markdown(&record(), &history(), Some(&report));
+    assert!(!text.contains("Most often confused"), "{text}");
+}
+
+#[test]
+fn only_the_five_most_frequent_confusions_are_told() {
+    let images: Vec<(u8, &[f32])> = (0..4)
+        .flat_map(|label| {
+            let rows: [&[f32]; 4] = [
+                &[1.0, 0.0, 0.0, 0.0],
+                &[0.0, 1.0, 0.0, 0.0],
+                &[0.0, 0.0, 1.0, 0.0],
+                &[0.0, 0.0, 0.0, 1.0],
+            ];
+            rows.map(|row| (label, row))
+        })
+        .collect();
+    let report = TestReport::new(&Test::new(&["a", "b", "c", "d"], &images).tested());
+    let text = markdown(&record(), &history(), Some(&report.expect("a report")));
+    assert_eq!(text.matches(" taken for ").count(), 5);
+}

@@ -1,0 +1,13 @@
+//! The training crate as its users see it: experiments in, trajectories and run directories out.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+mod experiment;
+mod metrics;
+mod parity;
+mod random;
+mod reference;
+mod runs;
+mod schedule;
+mod stopping;

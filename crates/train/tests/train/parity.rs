@@ -1,0 +1,248 @@
+//! Whole trajectories against PyTorch's in float64: the loss before every step, and the weights
+//! after the last. The files say where they come from.
+
+use std::path::PathBuf;
+
+use kiln_data::ImageShape;
+use kiln_model::{WeightTensor, Weights};
+use kiln_train::random::{Purpose, stream};
+use kiln_train::{Backend, Declaration, Engine, EngineSettings, Metrics};
+use serde_json::Value;
+
+/// The bound on the loss at every step, relative.
+const LOSS: f64 = 1e-4;
+
+/// The bound on a final weight: relative to the largest weight of its tensor.
+const WEIGHT: f64 = 1e-4;
+
+struct Trajectory(Value);
+
+impl Trajectory {
+    fn open(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(format!("{name}.json"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        Self(serde_json::from_str(&text).unwrap())
+    }
+
+    fn numbers(&self, key: &str) -> Vec<f64> {
+        flat(&self.0[key])
+    }
+
+    fn weights(&self, key: &str) -> Weights {
+        let keys = [
+            ("weight_in_out", "weight"),
+            ("weight", "weight"),
+            ("bias", "bias"),
+            ("running_mean", "running_mean"),
+            ("running_var", "running_var"),
+        ];
+        let layers = self.0[key].as_array().unwrap();
+        let tensors = layers.iter().enumerate().flat_map(|(index, layer)| {
+            keys.iter().filter(|(theirs, _)| layer.get(theirs).is_some()).map(
+                move |(theirs, ours)| WeightTensor {
+                    name: format!("layers.{index}.{ours}"),
+                    shape: shape(&layer[theirs]),
+                    values: flat(&layer[theirs]).into_iter().map(|x| x as f32).collect(),
+                },
+            )
+        });
+        Weights { tensors: tensors.collect() }
+    }
+}
+
+fn flat(value: &Value) -> Vec<f64> {
+    match value.as_array() {
+        Some(items) => items.iter().flat_map(flat).collect(),
+        None => vec![value.as_f64().unwrap()],
+    }
+}
+
+fn shape(value: &Value) -> Vec<usize> {
+    match value.as_array() {
+        Some(items) => std::iter::once(items.len()).chain(shape(&items[0])).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Trains along the trajectory and holds every loss and the final weights to it.
+fn follow(name: &str, backend: Backend, layers: &str, tables: &str) -> Engine {
+    let trajectory = Trajectory::open(name);
+    let text = format!(
+        "name = \"parity\"\n[data]\nsource = \"none\"\n[model]\nlayers = [{layers}]\n{tables}"
+    );
+    let declaration = Declaration::parse(name, &text, &[]).unwrap();
+    let features = shape(&trajectory.0["inputs"])[1];
+    let classes = trajectory.weights("initial").tensors.last().unwrap().values.len();
+    let image = ImageShape { channels: 1, height: 1, width: features };
+    let experiment = &declaration.experiment;
+    let settings = EngineSettings {
+        architecture: declaration.architecture(image, classes).unwrap(),
+        optimizer: experiment.optimizer,
+        loss: experiment.loss,
+    };
+    let device = backend.device().unwrap();
+    let mut engine = Engine::new(&settings, &trajectory.weights("initial"), &device).unwrap();
+
+    let batch = trajectory.0["batch"].as_u64().unwrap() as usize;
+    let inputs: Vec<f32> = trajectory.numbers("inputs").iter().map(|x| *x as f32).collect();
+    let labels: Vec<u8> = trajectory.numbers("labels").iter().map(|x| *x as u8).collect();
+    let losses = trajectory.numbers("loss_before_each_step");
+    let mut masks = stream(0, Purpose::Dropout, 1);
+    for (step, expected) in losses.iter().enumerate() {
+        let rows = step * batch..(step + 1) * batch;
+        let pixels = &inputs[rows.start * features..rows.end * features];
+        let labels = &labels[rows];
+        let rate = experiment.optimizer.learning_rate;
+        let logits = engine.step(pixels, labels, rate, &mut masks);
+        let loss = Metrics::new(experiment.loss, &[]).add(&logits, labels);
+        assert!(
+            (loss - expected).abs() <= LOSS * expected.abs(),
+            "{name}, step {step}: loss {loss}, PyTorch {expected}"
+        );
+    }
+    assert!(losses.len() >= 20, "the trajectory is long enough to drift");
+
+    for (ours, theirs) in engine.weights().tensors.iter().zip(trajectory.weights("final").tensors) {
+        assert_eq!((&ours.name, &ours.shape), (&theirs.name, &theirs.shape));
+        let largest = theirs.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        for (own, their) in ours.values.iter().zip(&theirs.values) {
+            let difference = f64::from((own - their).abs());
+            assert!(
+                difference <= WEIGHT * f64::from(largest),
+                "{name}, {}: {own}, PyTorch {their}",
+                ours.name
+            );
+        }
+    }
+    engine
+}
+
+/// 8-7-6-5, the net of the small files.
+fn small(activation: &str) -> String {
+    format!(
+        r#"{{ type = "flatten" }},
+        {{ type = "dense", units = 7, activation = "{activation}" }},
+        {{ type = "dense", units = 6, activation = "{activation}" }},
+        {{ type = "dense", units = "classes", activation = "softmax" }}"#
+    )
+}
+
+fn follow_small(name: &str, activation: &str, optimizer: &str) {
+    let optimizer = format!("[optimizer]\n{optimizer}");
+    for backend in [Backend::Flex, Backend::Ndarray] {
+        follow(name, backend, &small(activation), &optimizer);
+    }
+}
+
+#[test]
+fn sgd() {
+    follow_small("sgd", "relu", "type = 'sgd'\nlearning_rate = 0.1");
+}
+
+#[test]
+fn sgd_through_a_deep_network() {
+    let layers = r#"{ type = "flatten" },
+        { type = "dense", units = 16, activation = "relu", repeat = 5 },
+        { type = "dense", units = "classes", activation = "softmax" }"#;
+    let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
+    follow("deep_sgd", Backend::Flex, layers, optimizer);
+}
+
+#[test]
+fn sgd_with_momentum() {
+    follow_small("sgd_momentum", "relu", "type = 'sgd'\nlearning_rate = 0.1\nmomentum = 0.9");
+}
+
+#[test]
+fn sgd_with_nesterovs_momentum() {
+    let optimizer = "type = 'sgd'\nlearning_rate = 0.1\nmomentum = 0.9\nnesterov = true";
+    follow_small("sgd_nesterov", "tanh", optimizer);
+}
+
+#[test]
+fn sgd_with_weight_decay() {
+    let optimizer = "type = 'sgd'\nlearning_rate = 0.1\nweight_decay = 0.01";
+    follow_small("sgd_weight_decay", "relu", optimizer);
+}
+
+#[test]
+fn sgd_with_the_global_norm_clipped() {
+    let optimizer = "type = 'sgd'\nlearning_rate = 0.5\nglobal_clipnorm = 0.25";
+    follow_small("sgd_clip", "relu", optimizer);
+}
+
+#[test]
+fn sgd_with_every_gradient_clipped() {
+    let layers = r#"{ type = "flatten" },
+        { type = "dense", units = 5, activation = "relu" },
+        { type = "dense", units = "classes" }"#;
+    let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.5\nclipvalue = 0.05";
+    follow("more_clip_value", Backend::Flex, layers, optimizer);
+}
+
+#[test]
+fn adam() {
+    // PyTorch ran with Keras' epsilon.
+    follow_small("adam", "relu", "type = 'adam'\nlearning_rate = 0.01");
+}
+
+#[test]
+fn adamw() {
+    follow_small("adamw", "gelu", "type = 'adamw'\nlearning_rate = 0.01\nweight_decay = 0.05");
+}
+
+#[test]
+fn rmsprop() {
+    follow_small("rmsprop", "sigmoid", "type = 'rmsprop'\nlearning_rate = 0.01");
+}
+
+#[test]
+fn rmsprop_centered_with_momentum() {
+    let layers = r#"{ type = "flatten" },
+        { type = "dense", units = 5, activation = "relu" },
+        { type = "dense", units = "classes" }"#;
+    let optimizer =
+        "[optimizer]\ntype = 'rmsprop'\nlearning_rate = 0.01\nmomentum = 0.5\ncentered = true";
+    follow("more_rmsprop_centered_momentum", Backend::Flex, layers, optimizer);
+}
+
+#[test]
+fn adagrad() {
+    follow_small("adagrad", "elu", "type = 'adagrad'\nlearning_rate = 0.05");
+}
+
+#[test]
+fn label_smoothing() {
+    let layers = r#"{ type = "flatten" },
+        { type = "dense", units = 5, activation = "relu" },
+        { type = "dense", units = "classes", activation = "softmax" }"#;
+    let tables =
+        "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
+    follow("more_label_smoothing", Backend::Flex, layers, tables);
+}
+
+#[test]
+fn batch_normalization_in_training_and_inference() {
+    let layers = r#"{ type = "flatten" },
+        { type = "dense", units = 5 },
+        { type = "batch_normalization", momentum = 0.9, epsilon = 1e-3 },
+        { type = "activation", activation = "relu" },
+        { type = "dense", units = "classes", activation = "softmax" }"#;
+    let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
+    let name = "more_batch_normalization";
+    let engine = follow(name, Backend::Flex, layers, optimizer);
+
+    let trajectory = Trajectory::open(name);
+    let batch = trajectory.0["batch"].as_u64().unwrap() as usize;
+    let inputs = trajectory.numbers("inputs");
+    let features = inputs.len() / trajectory.numbers("labels").len();
+    let first: Vec<f32> = inputs[..batch * features].iter().map(|x| *x as f32).collect();
+    let logits = engine.infer(&first);
+    for (own, their) in
+        logits.iter().zip(trajectory.numbers("logits_of_first_batch_in_inference"))
+    {
+        assert!((f64::from(*own) - their).abs() < 1e-4, "{own}, PyTorch {their}");
+    }
+}

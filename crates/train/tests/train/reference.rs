@@ -1,0 +1,150 @@
+//! `configs/reference.toml` says what the code does: every key, every default, every choice.
+
+use std::collections::BTreeSet;
+
+use kiln_train::{Declaration, Experiment, REFERENCE};
+
+fn parse(text: &str) -> Experiment {
+    Declaration::parse("text", text, &[]).unwrap_or_else(|error| panic!("{error}")).experiment
+}
+
+/// The required keys, and the reference's choice where a key has no default.
+const REQUIRED: &str = r#"
+name = "reference"
+[data]
+source = "fashion-mnist"
+[model]
+layers = [
+  { type = "flatten" },
+  { type = "dense", units = 300, activation = "relu" },
+  { type = "dense", units = 100, activation = "relu", name = "hidden", repeat = 3 },
+  { type = "dense", units = "classes", activation = "softmax" },
+]
+"#;
+
+#[test]
+fn the_reference_states_the_defaults() {
+    let bare = format!("{REQUIRED}\n[optimizer]\ntype = \"sgd\"");
+    assert_eq!(parse(REFERENCE), parse(&bare));
+}
+
+/// The keys of one table of an experiment, as the code writes them.
+fn keys(experiment: &Experiment, table: &str) -> BTreeSet<String> {
+    let text = experiment.to_toml().unwrap();
+    let tables: toml::Table = toml::from_str(&text).unwrap();
+    tables[table].as_table().unwrap().keys().cloned().collect()
+}
+
+/// The text of a table in the reference, comments and all.
+fn section(table: &str) -> String {
+    let lines = REFERENCE.lines().skip_while(|line| {
+        !line.trim_start_matches("# ").starts_with(&format!("[{table}]"))
+    });
+    let lines = lines.enumerate().take_while(|(index, line)| {
+        *index == 0 || !line.trim_start_matches("# ").starts_with('[')
+    });
+    lines.map(|(_, line)| format!("{line}\n")).collect()
+}
+
+#[test]
+fn every_key_of_every_table_is_in_the_reference() {
+    let experiment = parse(REFERENCE);
+    for table in ["data", "loss", "schedule", "training", "device"] {
+        let section = section(table);
+        for key in keys(&experiment, table) {
+            let written = section.lines().any(|line| line.starts_with(&format!("{key} = ")));
+            assert!(written, "[{table}] has no line for `{key}`");
+        }
+    }
+}
+
+/// `type = "adam":    beta_1 = 0.9, beta_2 = 0.999` in a comment gives what stands behind the colon.
+fn described(table: &str, kind: &str) -> String {
+    let section = section(table);
+    let start = format!("# type = \"{kind}\":");
+    let line = section.lines().find_map(|line| line.strip_prefix(&start));
+    line.unwrap_or_else(|| panic!("[{table}] has no comment on `{kind}`")).trim().to_owned()
+}
+
+#[test]
+fn the_comments_on_other_types_state_their_defaults() {
+    for (table, kinds) in [
+        ("optimizer", vec!["adam", "adamw", "rmsprop", "adagrad"]),
+        ("schedule", vec!["step", "exponential", "cosine"]),
+    ] {
+        for kind in kinds {
+            let optimizer = if table == "optimizer" { kind } else { "sgd" };
+            let mut text = format!("{REQUIRED}\n[optimizer]\ntype = \"{optimizer}\"\n");
+            if table == "schedule" {
+                text.push_str(&format!("[schedule]\ntype = \"{kind}\"\n"));
+            }
+            let defaults = parse(&text).to_toml().unwrap();
+            let comment = described(table, kind).replace("the same", &described("optimizer", "adam"));
+            let stated: Vec<&str> =
+                comment.split(", ").filter(|part| part.contains(" = ")).collect();
+
+            let tables: toml::Table = toml::from_str(&defaults).unwrap();
+            for (key, value) in tables[table].as_table().unwrap() {
+                if ["type", "learning_rate", "warmup_epochs"].contains(&key.as_str()) {
+                    continue;
+                }
+                let stated = stated.iter().find_map(|part| {
+                    let part = part.trim_start_matches("and ");
+                    part.strip_prefix(&format!("{key} = "))
+                });
+                let stated = stated.unwrap_or_else(|| panic!("{kind}: `{key}` is not stated"));
+                let stated: toml::Table = toml::from_str(&format!("value = {stated}")).unwrap();
+                assert_eq!(stated["value"], *value, "{kind}: {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_optional_tables_state_their_defaults() {
+    let commented: String = section("early_stopping")
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let optimizer = "[optimizer]\ntype = \"sgd\"\n";
+    let validated = REQUIRED.replace("source =", "validation = 5000\nsource =");
+    let stated = parse(&format!("{validated}{optimizer}{commented}"));
+    let defaults = parse(&format!("{validated}{optimizer}[early_stopping]\n"));
+    assert_eq!(stated, defaults);
+    assert_eq!(commented.lines().filter(|line| line.contains(" = ")).count(), 4);
+
+    for key in ["global_clipnorm", "clipvalue"] {
+        assert!(section("optimizer").contains(&format!("# {key} = ")), "{key}");
+    }
+}
+
+#[test]
+fn every_word_that_can_be_chosen_is_in_the_reference() {
+    // A word that does not exist is answered with those that do.
+    for (key, table) in [
+        ("optimizer.type", "optimizer"),
+        ("schedule.type", "schedule"),
+        ("data.split", "data"),
+        ("data.normalize", "data"),
+        ("training.weights", "training"),
+        ("training.monitor", "training"),
+        ("device.backend", "device"),
+        ("model.layers.1.activation", "model"),
+        ("model.layers.1.type", "model"),
+        ("model.layers.1.kernel_initializer", "model"),
+    ] {
+        let error =
+            Declaration::parse("reference", REFERENCE, &[format!("{key}=\"?\"")]).unwrap_err();
+        let error = error.to_string();
+        let (_, words) = error.split_once("expected one of ").unwrap_or_else(|| panic!("{error}"));
+        let words = words.lines().next().unwrap().trim_matches(['"', '`', ' ']);
+        for word in words.split(", ") {
+            let word = word.trim_matches(['"', '`', ' ']);
+            if word == "a number" {
+                continue;
+            }
+            assert!(section(table).contains(word), "{key}: `{word}` is not in the reference");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Whole runs and what they leave.
+
+use std::fs;
+use std::ops::ControlFlow;
+
+use kiln_model::Weights;
+use kiln_report::{RunDirectory, Status};
+use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, TrainError};
+
+use crate::common::{World, declaration};
+
+fn weights(run: &RunDirectory) -> Weights {
+    Weights::from_safetensors(&fs::read(run.model_path()).unwrap()).unwrap().0
+}
+
+/// The history but for its last usual column, the seconds.
+fn history_without_seconds(run: &RunDirectory) -> String {
+    let text = fs::read_to_string(run.history_path()).unwrap();
+    let without = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        [&cells[..6], &cells[7..]].concat().join(",")
+    };
+    text.lines().map(|line| without(line) + "\n").collect()
+}
+
+#[test]
+fn a_finished_run_leaves_every_file_and_learns() {
+    let (run, outcome) = World::new().run(&["epochs=12", "save_initial=true"]);
+    for file in RunDirectory::FILES {
+        // The program opens the log.
+        assert!(file.name == "log.jsonl" || run.path().join(file.name).exists(), "{}", file.name);
+    }
+    let report = outcome.report.unwrap();
+    assert_eq!(report.examples, 30);
+    assert!(report.accuracy > 0.9, "three bright columns are told apart: {}", report.accuracy);
+    let record = run.read_record().unwrap();
+    assert_eq!(record.status, Status::Finished);
+    assert_eq!(record.parameters, (16 * 8 + 8) + (8 * 3 + 3));
+    let rows = &record.dataset;
+    assert_eq!((rows.training_rows, rows.validation_rows, rows.test_rows), (96, 24, 30));
+}
+
+#[test]
+fn the_same_experiment_gives_the_same_bytes_even_beside_another() {
+    let world = World::new();
+    let layers = "model.layers=[{type='flatten'}, {type='dense', units=16, activation='relu'}, \
+        {type='dropout', rate=0.3}, {type='batch_normalization'}, \
+        {type='dense', units='classes', activation='softmax'}]";
+    let overrides = ["save_initial=true", layers];
+    let elsewhere = world.runs().join("elsewhere");
+    let (first, second) = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| world.run(&["seed=99"]));
+        let first = world.run(&overrides).0;
+        let second = world.observed_run(&elsewhere, &overrides, &mut ()).0;
+        beside.join().unwrap();
+        (first, second)
+    });
+    assert_eq!(history_without_seconds(&first), history_without_seconds(&second));
+    for file in ["model.safetensors", "initial.safetensors", "predictions.csv", "config.toml"] {
+        let bytes = |run: &RunDirectory| fs::read(run.path().join(file)).unwrap();
+        assert!(bytes(&first) == bytes(&second), "{file} differs");
+    }
+}
+
+#[test]
+fn another_seed_gives_other_numbers() {
+    let world = World::new();
+    let (first, second) = (world.run(&[]).0, world.run(&["seed=2"]).0);
+    assert_ne!(history_without_seconds(&first), history_without_seconds(&second));
+    assert_ne!(weights(&first), weights(&second));
+}
+
+#[test]
+fn config_toml_repeats_the_run() {
+    let world = World::new();
+    let (first, _) = world.run(&["seed=5", "hidden.activation=gelu"]);
+    let config = fs::read_to_string(first.config_path()).unwrap();
+    let declaration = kiln_train::Declaration::parse("config.toml", &config, &[]).unwrap();
+    let data = world.runs().parent().unwrap().to_owned();
+    let run = Run::prepare(declaration, &data, &world.runs()).unwrap();
+    let second = run.directory().clone();
+    run.train(&mut ()).unwrap();
+    assert_eq!(history_without_seconds(&first), history_without_seconds(&second));
+    assert_eq!(weights(&first), weights(&second));
+}
+
+#[test]
+fn without_validation_rows_its_columns_are_empty() {
+    let (run, _) = World::new().run(&["validation=0"]);
+    for row in run.read_history().unwrap().rows {
+        assert_eq!((row.val_loss, row.val_accuracy), (None, None));
+        assert!(row.loss.is_some());
+    }
+}
+
+#[test]
+fn metrics_that_are_asked_for_stand_behind_the_usual_columns() {
+    let (run, outcome) =
+        World::new().run(&["top_k=[2]", "evaluate_training_set=true", "learning_rate=1e-30"]);
+    let text = fs::read_to_string(run.history_path()).unwrap();
+    assert_eq!(
+        text.lines().next().unwrap(),
+        "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,\
+         top_2_accuracy,val_top_2_accuracy,train_loss,train_accuracy"
+    );
+    for row in run.read_history().unwrap().rows {
+        // Weights that stand still give the same average while running and at the end.
+        assert!((row.metric("train_loss").unwrap() - row.loss.unwrap()).abs() < 1e-6);
+        assert_eq!(row.metric("train_accuracy"), row.accuracy);
+        assert!(row.metric("top_2_accuracy") >= row.accuracy);
+        assert!(row.metric("val_top_2_accuracy") >= row.val_accuracy);
+    }
+    let report = outcome.report.unwrap();
+    assert_eq!(report.top_k.iter().map(|top| top.k).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn the_history_holds_the_rate_of_each_epochs_last_step() {
+    let schedule = "schedule={type=\"step\", every_epochs=1, factor=0.5}";
+    let (run, _) = World::new().run(&[schedule]);
+    let rows = run.read_history().unwrap().rows;
+    let rates: Vec<f64> = rows.iter().map(|row| row.learning_rate).collect();
+    assert_eq!(rates, [0.1, 0.05, 0.025]);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_as_diverged() {
+    // No activation bounds the weights, and the rate throws them out further at each step.
+    let (run, outcome) = World::new().run(&["learning_rate=1e30", "epochs=5"]);
+    assert_eq!(outcome.status, Status::Diverged);
+    assert!(outcome.report.is_none());
+    assert!(!run.is_finished(), "no test report was written");
+    let record = run.read_record().unwrap();
+    assert_eq!(record.status, Status::Diverged);
+    assert!(record.stop_reason.unwrap().contains("epoch 1"));
+    assert!(weights(&run).are_finite());
+    let history = run.read_history().unwrap();
+    assert_eq!(history.rows.len(), record.epochs);
+    assert!(run.markdown_path().exists(), "what there is to say is said");
+}
+
+/// Interrupts at the third step of an epoch.
+struct InterruptIn(usize);
+
+impl Observer for InterruptIn {
+    fn epoch_ended(&mut self, _: EpochEnd<'_>) {}
+
+    fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
+        if progress.epoch == self.0 && progress.step == 3 {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_history_and_the_weights_of_its_last_epoch() {
+    let world = World::new();
+    let (run, outcome) = world.observed_run(&world.runs(), &["epochs=5"], &mut InterruptIn(3));
+    assert_eq!(outcome.status, Status::Interrupted);
+    assert_eq!(outcome.reason, "interrupted in epoch 3 after step 3");
+    assert!(!run.is_finished());
+    assert_eq!(run.read_history().unwrap().rows.len(), 2);
+    let (two_epochs, _) = world.run(&["epochs=2"]);
+    assert_eq!(weights(&run), weights(&two_epochs));
+}
+
+#[test]
+fn the_initial_weights_are_those_that_training_starts_from() {
+    let (run, _) = World::new().run(&["save_initial=true", "learning_rate=1e-30"]);
+    let initial = fs::read(run.initial_path()).unwrap();
+    assert!(initial == fs::read(run.model_path()).unwrap(), "weights that stood still");
+}
+
+#[test]
+fn a_predictor_gives_the_probabilities_of_the_test() {
+    let world = World::new();
+    let (run, _) = world.run(&["normalize=standardize_per_pixel"]);
+    let predictions = run.read_predictions().unwrap();
+    let predictor = Predictor::open(&run).unwrap();
+    let images =
+        fs::read(world.runs().parent().unwrap().join("columns/t10k-images-idx3-ubyte")).unwrap();
+    for (index, image) in images[16..].chunks_exact(16).enumerate() {
+        let guesses = predictor.predict(image).unwrap();
+        assert!(guesses.is_sorted_by(|a, b| a.probability >= b.probability));
+        for guess in guesses {
+            let class = predictions.class_names.iter().position(|name| *name == guess.class);
+            let expected = predictions.probabilities[index * 3 + class.unwrap()];
+            assert!((guess.probability - expected).abs() < 1e-6);
+        }
+    }
+    assert!(predictor.predict(&[0; 15]).is_err(), "an image of another size");
+}
+
+#[test]
+fn what_cannot_be_prepared_leaves_no_run_directory() {
+    let world = World::new();
+    let data = world.runs().parent().unwrap().to_owned();
+    for (overrides, problem) in [
+        (["validation=120"], "leave at least one for training"),
+        (["top_k=[3]"], "a top 3 of 3 classes"),
+        (["source=elsewhere"], "no dataset is called `elsewhere`"),
+        (["hidden.type=flatten"], "units"),
+    ] {
+        let overrides = overrides.map(str::to_owned);
+        let prepared =
+            kiln_train::Declaration::parse("columns.toml", crate::common::EXPERIMENT, &overrides)
+                .map_err(TrainError::from)
+                .and_then(|declaration| Run::prepare(declaration, &data, &world.runs()));
+        let error = prepared.err().unwrap().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+    assert!(!world.runs().exists());
+}
+
+#[test]
+fn a_backend_that_is_not_compiled_in_names_its_feature() {
+    if cfg!(feature = "cuda") {
+        return;
+    }
+    let world = World::new();
+    let declaration = declaration(&["backend=cuda"]);
+    let error = Run::prepare(declaration, &world.runs(), &world.runs()).err().unwrap();
+    assert!(error.to_string().contains("--features cuda"), "{error}");
+}

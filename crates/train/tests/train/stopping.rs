@@ -1,0 +1,89 @@
+//! Early stopping and the choice of weights, on runs whose course is known beforehand.
+
+use kiln_report::{Status, Weights};
+
+use crate::common::World;
+
+/// So small that f32 weights do not change: the validation loss is the same in every epoch.
+const STANDING_STILL: &str = "learning_rate=1e-30";
+
+#[test]
+fn a_run_without_improvement_stops_when_patience_is_out() {
+    let world = World::new();
+    let overrides = [STANDING_STILL, "epochs=9", "early_stopping.patience=2"];
+    let (run, outcome) = world.run(&overrides);
+    // The first epoch is the best; the second and third do not improve on it.
+    assert_eq!(run.read_history().unwrap().rows.len(), 3);
+    assert_eq!(outcome.status, Status::Finished);
+    assert_eq!(outcome.reason, "early stopping: val_loss did not improve for 2 epochs");
+    assert_eq!(run.read_record().unwrap().stop_reason, Some(outcome.reason));
+}
+
+#[test]
+fn patience_0_stops_at_the_first_epoch_without_improvement() {
+    let (run, _) = World::new().run(&[STANDING_STILL, "epochs=9", "early_stopping={}"]);
+    assert_eq!(run.read_history().unwrap().rows.len(), 2);
+}
+
+#[test]
+fn an_improvement_below_min_delta_is_none() {
+    let world = World::new();
+    let improving = ["epochs=6", "early_stopping.patience=1"];
+    let (run, outcome) = world.run(&improving);
+    let history = run.read_history().unwrap();
+    assert!(history.rows.is_sorted_by(|a, b| a.val_loss > b.val_loss), "the run improves");
+    assert_eq!((history.rows.len(), outcome.reason.as_str()), (6, "all epochs done"));
+
+    let (run, _) = world.run(&[improving.as_slice(), &["min_delta=100"]].concat());
+    assert_eq!(run.read_history().unwrap().rows.len(), 2);
+}
+
+#[test]
+fn accuracy_improves_upwards_and_loss_downwards() {
+    let world = World::new();
+    let run = |monitor: &str| {
+        let monitor = format!("early_stopping.monitor={monitor}");
+        let (run, _) = world.run(&["epochs=5", "early_stopping.patience=4", &monitor]);
+        run.read_history().unwrap().rows.len()
+    };
+    assert_eq!(run("val_loss"), 5);
+    assert_eq!(run("val_accuracy"), 5);
+    assert_eq!(run("loss"), 5);
+}
+
+/// A learning rate so large that the validation loss goes up and down.
+const ROUGH: [&str; 3] = ["learning_rate=1.2", "epochs=12", "seed=3"];
+
+#[test]
+fn the_best_weights_are_those_of_the_epoch_with_the_lowest_validation_loss() {
+    let world = World::new();
+    let (run, outcome) = world.run(&[ROUGH.as_slice(), &["training.weights=best"]].concat());
+    let rows = run.read_history().unwrap().rows;
+    let best = rows.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
+    assert!(best.epoch < rows.len(), "the last epoch is not the best, or nothing is tested here");
+    let report = outcome.report.unwrap();
+    assert_eq!((report.weights, report.epoch), (Weights::Best, best.epoch));
+
+    // A run of as many epochs ends with those weights.
+    let short = format!("epochs={}", best.epoch);
+    let (short, _) = world.run(&[ROUGH.as_slice(), &[&short]].concat());
+    let weights = |run: &kiln_report::RunDirectory| std::fs::read(run.model_path()).unwrap();
+    assert!(weights(&run) == weights(&short), "the weights of epoch {}", best.epoch);
+}
+
+#[test]
+fn restore_best_keeps_the_best_weights_of_a_run_that_stops_early() {
+    let overrides = ["early_stopping={patience=3, restore_best=true}"];
+    let (run, outcome) = World::new().run(&[ROUGH.as_slice(), &overrides].concat());
+    let rows = run.read_history().unwrap().rows;
+    let best = rows.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
+    let report = outcome.report.unwrap();
+    assert_eq!((report.weights, report.epoch), (Weights::Best, best.epoch));
+    assert_eq!(rows.len(), best.epoch + 3, "stopped by patience: {}", outcome.reason);
+}
+
+#[test]
+fn by_default_the_last_weights_are_kept() {
+    let report = World::new().run(&ROUGH).1.report.unwrap();
+    assert_eq!((report.weights, report.epoch), (Weights::Last, 12));
+}

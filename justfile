@@ -1,0 +1,13 @@
+# What CI runs, in its order: tests, format, clippy, documentation, each benchmark once.
+check:
+    .ci/run
+
+# The fast part, while working.
+quick:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Measures; close other programs first.
+bench:
+    cargo bench --workspace
+

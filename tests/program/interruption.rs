@@ -1,0 +1,45 @@
+//! Ctrl-C and other ends.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::world::{Ran, World};
+
+#[test]
+fn an_interrupted_run_says_so_and_keeps_what_it_has() {
+    let world = World::new();
+    let child = world
+        .command()
+        .args(["run", "experiment.toml", "epochs=1000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let trains = || {
+        let entries = std::fs::read_dir(world.path("runs/columns")).ok()?;
+        let run = entries.flatten().next()?.path();
+        let history = std::fs::read_to_string(run.join("history.csv")).ok()?;
+        (history.lines().count() > 2).then_some(())
+    };
+    while trains().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never began to train");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.status, 130);
+
+    let run = ran.last_line();
+    let record: serde_json::Value =
+        serde_json::from_str(&world.read(format!("{run}/run.json"))).unwrap();
+    assert_eq!(record["status"], "interrupted");
+    let epochs = record["epochs"].as_u64().unwrap() as usize;
+    assert_eq!(world.read(format!("{run}/history.csv")).lines().count(), epochs + 1);
+    assert!(!world.path(&run).join("report.json").exists());
+
+    let shown = world.kiln(&["show", &run]);
+    assert_eq!(shown.status, 0);
+    assert!(shown.stdout.contains("interrupted in epoch "), "{}", shown.stdout);
+}

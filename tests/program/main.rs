@@ -1,0 +1,11 @@
+//! The program as its users meet it: files in, a command, what it says and what it leaves.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod data;
+mod interruption;
+mod reading;
+mod run;
+mod summary;
+mod world;
