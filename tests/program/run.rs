@@ -52,8 +52,7 @@ fn a_run_ends_with_its_directory_and_the_directory_is_complete() {
 #[test]
 fn off_a_terminal_an_epoch_is_a_line_without_colour() {
     let ran = World::new().kiln(&["run", "experiment.toml"]);
-    let epochs: Vec<&str> =
-        ran.stderr.lines().filter(|line| line.starts_with("Epoch ")).collect();
+    let epochs: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("Epoch ")).collect();
     assert_eq!(epochs.len(), 3, "{}", ran.stderr);
     assert!(epochs[0].starts_with("Epoch 1/3  10 steps in "), "{}", epochs[0]);
     for name in ["loss ", "accuracy ", "val_loss ", "val_accuracy "] {

@@ -14,9 +14,9 @@ fn the_articles_network_has_the_articles_parameters() {
     let mut rest = ran.stdout.as_str();
     // Keras' table, top to bottom.
     for number in ["235,500", "30,100", "10,100", "10,100", "1,010", "286,810"] {
-        let (_, behind) = rest
-            .split_once(number)
-            .unwrap_or_else(|| panic!("{number} is not there, or not in its place: {}", ran.stdout));
+        let (_, behind) = rest.split_once(number).unwrap_or_else(|| {
+            panic!("{number} is not there, or not in its place: {}", ran.stdout)
+        });
         rest = behind;
     }
 }

@@ -47,7 +47,7 @@ impl Activation {
             Self::LeakyRelu => activation::leaky_relu(x, LEAKY_RELU_SLOPE),
             Self::Elu => exponential_linear(x, 1.0),
             Self::Selu => exponential_linear(x, SELU_ALPHA) * SELU_SCALE,
-            Self::Gelu => activation::gelu(x),
+            Self::Gelu => gaussian_error_linear(x),
             Self::Silu => activation::silu(x),
             Self::Sigmoid => activation::sigmoid(x),
             Self::Tanh => activation::tanh(x),
@@ -55,6 +55,13 @@ impl Activation {
             Self::Softplus => activation::softplus(x, 1.0),
         }
     }
+}
+
+/// x (1 + erf(x / √2)) / 2. Burn's own has the gradient of the tanh approximation on backends other
+/// than flex.
+fn gaussian_error_linear<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let twice_the_probability = (x.clone() / std::f64::consts::SQRT_2).erf() + 1.0;
+    x * twice_the_probability * 0.5
 }
 
 /// x where x > 0, else α(eˣ − 1).

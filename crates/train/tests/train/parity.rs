@@ -218,8 +218,7 @@ fn label_smoothing() {
     let layers = r#"{ type = "flatten" },
         { type = "dense", units = 5, activation = "relu" },
         { type = "dense", units = "classes", activation = "softmax" }"#;
-    let tables =
-        "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
+    let tables = "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
     follow("more_label_smoothing", Backend::Flex, layers, tables);
 }
 
@@ -240,8 +239,7 @@ fn batch_normalization_in_training_and_inference() {
     let features = inputs.len() / trajectory.numbers("labels").len();
     let first: Vec<f32> = inputs[..batch * features].iter().map(|x| *x as f32).collect();
     let logits = engine.infer(&first);
-    for (own, their) in
-        logits.iter().zip(trajectory.numbers("logits_of_first_batch_in_inference"))
+    for (own, their) in logits.iter().zip(trajectory.numbers("logits_of_first_batch_in_inference"))
     {
         assert!((f64::from(*own) - their).abs() < 1e-4, "{own}, PyTorch {their}");
     }

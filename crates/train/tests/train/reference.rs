@@ -37,12 +37,12 @@ fn keys(experiment: &Experiment, table: &str) -> BTreeSet<String> {
 
 /// The text of a table in the reference, comments and all.
 fn section(table: &str) -> String {
-    let lines = REFERENCE.lines().skip_while(|line| {
-        !line.trim_start_matches("# ").starts_with(&format!("[{table}]"))
-    });
-    let lines = lines.enumerate().take_while(|(index, line)| {
-        *index == 0 || !line.trim_start_matches("# ").starts_with('[')
-    });
+    let lines = REFERENCE
+        .lines()
+        .skip_while(|line| !line.trim_start_matches("# ").starts_with(&format!("[{table}]")));
+    let lines = lines
+        .enumerate()
+        .take_while(|(index, line)| *index == 0 || !line.trim_start_matches("# ").starts_with('['));
     lines.map(|(_, line)| format!("{line}\n")).collect()
 }
 
@@ -79,7 +79,8 @@ fn the_comments_on_other_types_state_their_defaults() {
                 text.push_str(&format!("[schedule]\ntype = \"{kind}\"\n"));
             }
             let defaults = parse(&text).to_toml().unwrap();
-            let comment = described(table, kind).replace("the same", &described("optimizer", "adam"));
+            let comment =
+                described(table, kind).replace("the same", &described("optimizer", "adam"));
             let stated: Vec<&str> =
                 comment.split(", ").filter(|part| part.contains(" = ")).collect();
 
