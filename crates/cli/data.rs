@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use kiln_report::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 
 use crate::arguments::{Arguments, DataCommand};
-use crate::say;
+use crate::{say, with_causes};
 
 pub(crate) fn data(arguments: &Arguments, command: &DataCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -51,14 +51,14 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
                     sound.sha256
                 ))?;
             }
-            Err(error) => say(format!("FAILED  {error}"))?,
+            Err(error) => say(format!("FAILED  {}", with_causes(error)))?,
         }
     }
     match &verification.dataset {
         Some(Ok(dataset)) => {
             say(format!("ok      the files fit each other; fingerprint {}", dataset.fingerprint))?
         }
-        Some(Err(error)) => say(format!("FAILED  {error}"))?,
+        Some(Err(error)) => say(format!("FAILED  {}", with_causes(error)))?,
         None => {}
     }
     Ok(if verification.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

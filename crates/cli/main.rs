@@ -48,6 +48,17 @@ fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     }
 }
 
+/// Prints to standard error. Where that is gone there is nobody left to tell.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// An error and what caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Whether to colour what goes to this stream.
 fn colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -62,12 +73,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
             kiln_train::TrainError::Config(config) => Some(config),
             _ => None,
         });
-    let mut stderr = io::stderr();
-    let shown = match config {
-        Some(config) => writeln!(stderr, "{}", config.render(colour(&stderr))),
-        None => writeln!(stderr, "error: {error:#}"),
-    };
-    // Standard error is gone: there is nobody left to tell.
-    let _ = shown;
+    match config {
+        Some(config) => complain(config.render(colour(&io::stderr()))),
+        None => complain(format_args!("error: {error:#}")),
+    }
     ExitCode::from(if config.is_some() { 2 } else { 1 })
 }

@@ -1,4 +1,4 @@
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use kiln_report::{RunDirectory, Terminal};
 use kiln_train::Predictor;
 
 use crate::arguments::Arguments;
-use crate::{colour, say};
+use crate::{colour, complain, say, with_causes};
 
 /// How many of the classes are shown for an image.
 const SHOWN: usize = 3;
@@ -30,7 +30,7 @@ pub(crate) fn predict(
             Ok(image) => image,
             Err(error) => {
                 // One bad file does not keep the others from their answer.
-                let _ = writeln!(io::stderr(), "error: {error}");
+                complain(format_args!("error: {}", with_causes(&error)));
                 failed = true;
                 continue;
             }
@@ -39,7 +39,7 @@ pub(crate) fn predict(
             let adjustments = image.adjustments.iter().map(ToString::to_string);
             let hints = image.hints.iter().map(ToString::to_string);
             for note in adjustments.chain(hints) {
-                let _ = writeln!(io::stderr(), "{}: {note}", path.display());
+                complain(format_args!("{}: {note}", path.display()));
             }
         }
         let guesses = predictor.predict(&image.pixels)?;

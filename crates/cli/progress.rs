@@ -1,4 +1,4 @@
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 use kiln_report::RunRecord;
 use kiln_train::{EpochEnd, Observer, Progress};
+
+use crate::complain;
 
 /// Steps between two redrawings of the bar's numbers: drawing must not slow the training.
 const REDRAW: usize = 16;
@@ -48,8 +50,7 @@ impl Reporter {
 
     pub(crate) fn message(&self, text: &str) {
         if !self.quiet {
-            // Standard error is gone: there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "{text}");
+            complain(text);
         }
     }
 }
@@ -81,7 +82,7 @@ impl Observer for Reporter {
     }
 }
 
-/// `Epoch 1/10  1719 steps in 1.3 s (0.74 ms a step)  loss 0.7214  accuracy 0.7631  val_loss …`
+/// `Epoch  1/10  1719 steps in 1.3 s  loss 0.7214  accuracy 0.7631  val_loss …`
 fn line(end: &EpochEnd<'_>) -> String {
     let row = end.row;
     let mut line = format!(

@@ -5,7 +5,7 @@ use kiln_train::{Declaration, Run};
 
 use crate::arguments::{Arguments, ExperimentArguments};
 use crate::progress::Reporter;
-use crate::{logging, say};
+use crate::{complain, logging, say};
 
 pub(crate) fn run(
     arguments: &Arguments,
@@ -25,7 +25,7 @@ pub(crate) fn run(
             report.accuracy, report.examples, outcome.reason
         ))?;
     } else {
-        reporter.message(&format!("{}: {}", outcome.status, outcome.reason));
+        complain(format_args!("{}: {}", outcome.status, outcome.reason));
     }
     say(directory.path().display())?;
     Ok(match outcome.status {

@@ -85,12 +85,18 @@ pub(crate) fn parameters_of(layer: &kiln_model::PlannedLayer) -> usize {
 /// Equal but for what `f32` rounds away.
 #[track_caller]
 pub(crate) fn assert_close(found: &[f32], expected: &[f64]) {
-    assert_eq!(found.len(), expected.len());
+    assert_close_for("this network", found, expected);
+}
+
+/// The same with words for what computed it.
+#[track_caller]
+pub(crate) fn assert_close_for(subject: &str, found: &[f32], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{subject}");
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let distance = (f64::from(found) - expected).abs();
         assert!(
             distance <= 1e-6 * (1.0 + expected.abs()),
-            "value {index} is {found}, expected {expected}"
+            "{subject}: value {index} is {found}, expected {expected}"
         );
     }
 }

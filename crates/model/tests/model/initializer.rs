@@ -125,17 +125,18 @@ fn a_seed_decides_the_weights() {
 fn each_layer_starts_as_it_says() {
     let architecture = plan(
         r#"{ type = "flatten" },
-           { type = "dense", units = 400, kernel_initializer = "lecun_uniform", bias_initializer = 0.1 },
-           { type = "dense", units = 2, kernel_initializer = "zeros", bias_initializer = "he_uniform" }"#,
+           { type = "dense", units = 400, kernel_initializer = "lecun_uniform", bias_initializer = "he_uniform" },
+           { type = "dense", units = 2, kernel_initializer = "zeros", bias_initializer = 0.1 }"#,
         row(3),
         2,
     )
     .expect("sound");
     let Weights { tensors } = architecture.initial_weights(&mut generator(0));
-    let most = tensors[0].values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
-    assert!(most <= 1.0 && most > 0.99, "√(3 / 3), but {most}");
-    assert_eq!(tensors[1].values, [0.1; 400]);
+    // √(3 / 3) for 3 inputs; √(6 / 400) for a bias of 400, whose fans are its length as in Keras.
+    for (tensor, limit) in tensors.iter().zip([1.0, 0.015_f32.sqrt()]) {
+        let most = tensor.values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+        assert!(most <= limit && most > 0.99 * limit, "{}: {most}", tensor.name);
+    }
     assert_eq!(tensors[2].values, [0.0; 800]);
-    // The fans of a bias are its length: √(6 / 2).
-    assert!(tensors[3].values.iter().all(|value| *value != 0.0 && value.abs() <= 3.0_f32.sqrt()));
+    assert_eq!(tensors[3].values, [0.1; 2]);
 }

@@ -85,7 +85,7 @@ fn weights_of_another_architecture_are_refused() {
     let refused = |change: &dyn Fn(&mut Weights)| {
         let mut changed = weights.clone();
         change(&mut changed);
-        Network::new(&architecture, &changed, &Device::flex()).err().expect("other weights")
+        Network::new(&architecture, &changed, &Device::flex()).expect_err("other weights")
     };
     for (message, expected) in [
         (refused(&|weights| weights.tensors.truncate(3)), "`layers.1.bias` is missing"),

@@ -109,6 +109,19 @@ fn repetitions_have_weights_of_their_own() {
     assert_ne!(kernels[0], kernels[2]);
 }
 
+#[test]
+fn a_thousand_layers_are_planned_and_no_more() {
+    let deep = |repeat: usize| {
+        let layers = format!(
+            r#"{{ type = "flatten" }}, {{ type = "dense", units = 1, repeat = {repeat} }},
+               {{ type = "dense", units = "classes" }}"#
+        );
+        plan(&layers, row(4), 3)
+    };
+    assert_eq!(deep(998).expect("a thousand").layers().len(), 1_000);
+    assert!(deep(999).is_err());
+}
+
 /// `repeat` may be anything that a number can be: there is always an end.
 #[test]
 fn too_many_layers_are_refused() {

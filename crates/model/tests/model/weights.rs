@@ -66,8 +66,9 @@ fn the_layout_is_that_of_the_format() {
         assert_eq!(header[&format!("layers.{layer}.bias")]["shape"], serde_json::json!([outputs]));
 
         let start = 8 + length + entry["data_offsets"][0].as_u64().expect("a number") as usize;
-        let found =
-            bytes[start..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        let found = bytes[start..]
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes")));
         let expected = &weights.tensors[2 * layer];
         assert!(found.take(inputs * outputs).eq(expected.values.iter().copied()), "{layer}");
     }
