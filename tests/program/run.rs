@@ -50,6 +50,18 @@ fn a_run_ends_with_its_directory_and_the_directory_is_complete() {
 }
 
 #[test]
+fn the_record_names_the_release_of_burn_that_was_compiled_in() {
+    let lock = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let lock = fs::read_to_string(lock).unwrap();
+    let (_, behind) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
+    let (version, _) = behind.split_once('"').unwrap();
+    let world = World::new();
+    let run = world.trained(&[]);
+    let record = world.read(format!("{run}/run.json"));
+    assert!(record.contains(&format!("\"burn\": \"{version}\"")), "{record}");
+}
+
+#[test]
 fn off_a_terminal_an_epoch_is_a_line_without_colour() {
     let ran = World::new().kiln(&["run", "experiment.toml"]);
     let epochs: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("Epoch ")).collect();
