@@ -83,7 +83,7 @@ impl Moments {
         self.sum as f64 / self.count as f64
     }
 
-    /// √(E[x²] − E[x]²), or 1 where that is zero. The subtraction is of whole numbers, so that
+    /// √(mean of x² − (mean of x)²), or 1 where that is zero. The subtraction is of whole numbers, so that
     /// nothing cancels.
     fn scale(&self) -> f64 {
         let (count, sum) = (u128::from(self.count), u128::from(self.sum));
