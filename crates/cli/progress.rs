@@ -48,7 +48,14 @@ impl Reporter {
         ));
     }
 
-    pub(crate) fn message(&self, text: &str) {
+    /// Takes the bar off the terminal.
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn message(&self, text: &str) {
         if !self.quiet {
             complain(text);
         }
@@ -59,7 +66,7 @@ impl Observer for Reporter {
     fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
-            if progress.step.is_multiple_of(REDRAW) {
+            if progress.step.is_multiple_of(REDRAW) || progress.step == progress.steps {
                 bar.set_prefix(format!("Epoch {}/{}", progress.epoch, progress.epochs));
                 bar.set_message(format!(
                     "loss {:.4}, accuracy {:.4}",
@@ -69,15 +76,14 @@ impl Observer for Reporter {
             }
         }
         if self.interrupted.load(Ordering::Relaxed) {
+            self.clear();
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     }
 
     fn epoch_ended(&mut self, end: EpochEnd<'_>) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.clear();
         self.message(&line(&end));
     }
 }
@@ -107,13 +113,23 @@ fn line(end: &EpochEnd<'_>) -> String {
     line
 }
 
+/// A terminal narrower than this has no room for a bar beside its numbers.
+const BAR_WIDTH: u16 = 90;
+
 fn new_bar(steps: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{prefix}  {wide_bar:.cyan/blue} {pos}/{len}  {elapsed} (eta {eta})  {msg}",
-    );
+    let width = terminal_size_of_stderr();
+    let template = if width < BAR_WIDTH {
+        "{prefix}  {pos}/{len}  eta {eta}  {wide_msg}"
+    } else {
+        "{prefix}  {wide_bar:.cyan/blue} {pos}/{len}  {elapsed} (eta {eta})  {msg}"
+    };
     let bar = ProgressBar::new(steps as u64);
-    match style {
+    match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
+}
+
+fn terminal_size_of_stderr() -> u16 {
+    terminal_size::terminal_size_of(io::stderr()).map_or(BAR_WIDTH, |(width, _)| width.0)
 }

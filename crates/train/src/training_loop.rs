@@ -83,9 +83,9 @@ pub(crate) fn train(
         let validated = material.split.validation.is_empty() || row.val_loss.is_some();
         let finite = validated && now.weights.are_finite();
         let best = finite && keeper.observe(&row, &now);
-        log(&row);
         let steps = steps_per_epoch(material);
         observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
+        log(&row);
         let out_of_patience = patience.as_mut().and_then(|patience| patience.observe(&row));
         history.rows.push(row);
         if !finite {
@@ -149,9 +149,7 @@ fn train_epoch(
         let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
         let progress = Progress { epoch, epochs, step, steps, loss, accuracy };
         if observer.step_ended(progress).is_break() {
-            return Err(Ending::Interrupted(format!(
-                "interrupted in epoch {epoch} after step {step}"
-            )));
+            return Err(Ending::Interrupted(format!("in epoch {epoch}, after step {step}")));
         }
     }
     Ok(metrics)
