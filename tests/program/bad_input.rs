@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::Write;
 
-use crate::world::{EXPERIMENT, Ran, World, header};
+use crate::columns::{EXPERIMENT, header};
+use crate::world::{Ran, World};
 
 /// One message, no panic, no run directory.
 fn assert_refused(world: &World, ran: &Ran, status: i32, parts: &[&str]) {

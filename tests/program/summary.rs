@@ -31,7 +31,7 @@ fn depth_is_an_override_away() {
 #[test]
 fn layers_that_do_not_fit_are_named() {
     let world = World::new();
-    let text = crate::world::EXPERIMENT.replace("  { type = \"flatten\" },\n", "");
+    let text = crate::columns::EXPERIMENT.replace("  { type = \"flatten\" },\n", "");
     world.write("experiment.toml", text);
     let ran = world.kiln(&["summary", "experiment.toml"]);
     assert_eq!(ran.status, 2);

@@ -6,28 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-pub(crate) const EXPERIMENT: &str = r#"name = "columns"
-seed = 1
-
-[data]
-source = "columns"
-validation = 24
-
-[model]
-layers = [
-  { type = "flatten" },
-  { type = "dense", units = 8, activation = "relu", name = "hidden" },
-  { type = "dense", units = "classes", activation = "softmax" },
-]
-
-[optimizer]
-type = "sgd"
-learning_rate = 0.1
-
-[training]
-epochs = 3
-batch_size = 10
-"#;
+use crate::columns;
 
 /// A dataset of three classes in `data/columns`, and `experiment.toml`, which trains on it.
 pub(crate) struct World {
@@ -44,15 +23,9 @@ pub(crate) struct Ran {
 impl World {
     pub(crate) fn new() -> Self {
         let world = Self { directory: tempfile::tempdir().unwrap() };
-        world.write("experiment.toml", EXPERIMENT);
-        fs::create_dir_all(world.path("data/columns")).unwrap();
-        fs::write(world.path("data/columns/classes.txt"), "left\nmiddle\nright\n").unwrap();
-        for (prefix, count, seed) in [("train", 120, 1), ("t10k", 30, 2)] {
-            let (images, labels) = columns(count, seed);
-            let file = |kind: &str| world.path(&format!("data/columns/{prefix}-{kind}-ubyte"));
-            fs::write(file("images-idx3"), images).unwrap();
-            fs::write(file("labels-idx1"), labels).unwrap();
-        }
+        world.write("experiment.toml", columns::EXPERIMENT);
+        columns::write(&world.path("data/columns"));
+        world.write("data/columns/classes.txt", "left\nmiddle\nright\n");
         world
     }
 
@@ -106,31 +79,4 @@ impl From<Output> for Ran {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
-}
-
-/// A file's header: unsigned bytes of these dimensions.
-pub(crate) fn header(dimensions: &[u32]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
-    bytes.extend(dimensions.iter().flat_map(|dimension| dimension.to_be_bytes()));
-    bytes
-}
-
-/// Images of 4 × 4 and their labels: in class c, column c shines through noise.
-fn columns(count: u32, seed: u32) -> (Vec<u8>, Vec<u8>) {
-    let (mut images, mut labels) = (header(&[count, 4, 4]), header(&[count]));
-    let mut state = seed;
-    for _ in 0..count {
-        let mut noise = || {
-            // Numerical Recipes' linear congruential generator: noise enough for a picture.
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 25) as u8
-        };
-        let label = noise() % 3;
-        labels.push(label);
-        for pixel in 0..16 {
-            let light = if pixel % 4 == label { 100 } else { 0 };
-            images.push(light + noise());
-        }
-    }
-    (images, labels)
 }

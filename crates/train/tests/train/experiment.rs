@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use kiln_data::Validation;
 use kiln_train::Declaration;
 
-use crate::common::{EXPERIMENT, declaration};
+use crate::columns::EXPERIMENT;
+use crate::common::declaration;
 
 fn error(overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../../../../tests/program/columns.rs"]
+mod columns;
 mod common;
 mod experiment;
 mod metrics;

@@ -210,7 +210,7 @@ fn what_cannot_be_prepared_leaves_no_run_directory() {
     ] {
         let overrides = overrides.map(str::to_owned);
         let prepared =
-            kiln_train::Declaration::parse("columns.toml", crate::common::EXPERIMENT, &overrides)
+            kiln_train::Declaration::parse("columns.toml", crate::columns::EXPERIMENT, &overrides)
                 .map_err(TrainError::from)
                 .and_then(|declaration| Run::prepare(declaration, &data, &world.runs()));
         let error = prepared.err().unwrap().to_string();
