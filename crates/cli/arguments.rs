@@ -70,7 +70,8 @@ pub(crate) struct ExperimentArguments {
     /// The experiment's TOML file; configs/ holds some to start from
     pub(crate) config: PathBuf,
     /// Keys to change: a dotted path or an unambiguous end of one. VALUE is TOML; a bare word is
-    /// text. A layer is reached by its name or index: hidden.units=50
+    /// text. A layer is reached by the `name` in the file or by its
+    /// index from 0: hidden.units=50, layers.0.units=50
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }

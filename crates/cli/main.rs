@@ -10,6 +10,7 @@ mod run;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command};
@@ -34,7 +35,9 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Predict { run, images } => predict::predict(arguments, run, images),
         Command::Data { command } => data::data(arguments, command),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "kiln", &mut io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "kiln", &mut script);
+            say(String::from_utf8(script)?.trim_end())?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -44,7 +47,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        done => Ok(done?),
+        done => done.context("cannot write to standard output"),
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 use kiln_report::RunRecord;
 use kiln_train::{EpochEnd, Observer, Progress};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::complain;
 
@@ -21,14 +23,20 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Begins to listen for Ctrl-C, too: the first ends the run after its step, a second at once.
+    /// Begins to listen for Ctrl-C and its like, too: the first ends the run after its step, a
+    /// second at once.
     pub(crate) fn new(quiet: bool) -> io::Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let again = Arc::clone(&interrupted);
-            signal_hook::flag::register_conditional_shutdown(signal, 130, again)?;
-            signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
-        }
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let flag = Arc::clone(&interrupted);
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                if flag.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+                complain("stopping after this step; once more to stop at once");
+            }
+        });
         let terminal = io::stderr().is_terminal();
         Ok(Self { quiet, terminal, bar: None, interrupted })
     }
@@ -69,8 +77,9 @@ impl Observer for Reporter {
             if progress.step.is_multiple_of(REDRAW) || progress.step == progress.steps {
                 bar.set_prefix(format!("Epoch {}/{}", progress.epoch, progress.epochs));
                 bar.set_message(format!(
-                    "loss {:.4}, accuracy {:.4}",
-                    progress.loss, progress.accuracy
+                    "loss {}, accuracy {:.4}",
+                    short(progress.loss),
+                    progress.accuracy
                 ));
                 bar.set_position(progress.step as u64);
             }
@@ -101,16 +110,21 @@ fn line(end: &EpochEnd<'_>) -> String {
     );
     for name in ["loss", "accuracy", "val_loss", "val_accuracy"] {
         if let Some(value) = row.metric(name) {
-            line.push_str(&format!("  {name} {value:.4}"));
+            line.push_str(&format!("  {name} {}", short(value)));
         }
     }
     for (name, value) in &row.extra {
-        line.push_str(&format!("  {name} {value:.4}"));
+        line.push_str(&format!("  {name} {}", short(*value)));
     }
     if end.best {
         line.push_str("  best");
     }
     line
+}
+
+/// Four decimals, with an exponent where a loss has grown beyond reading.
+fn short(value: f64) -> String {
+    if value.abs() < 1e6 { format!("{value:.4}") } else { format!("{value:.4e}") }
 }
 
 /// A terminal narrower than this has no room for a bar beside its numbers.

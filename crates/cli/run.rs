@@ -26,6 +26,9 @@ pub(crate) fn run(
         ))?;
     } else {
         complain(format_args!("{}: {}", outcome.status, outcome.reason));
+        if outcome.status == Status::Diverged {
+            complain("help: lower optimizer.learning_rate, or set optimizer.global_clipnorm");
+        }
     }
     say(directory.path().display())?;
     Ok(match outcome.status {

@@ -74,6 +74,16 @@ fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_answer() {
 }
 
 #[test]
+fn predict_refuses_a_run_that_is_not_finished() {
+    let world = World::new();
+    let run = world.kiln(&["run", "experiment.toml", "learning_rate=1e30"]).last_line();
+    bright(0, 1).save(world.path("good.png")).unwrap();
+    let ran = world.kiln(&["predict", &run, "good.png"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (1, ""));
+    assert!(ran.stderr.contains("is not a finished run (diverged)"), "{}", ran.stderr);
+}
+
+#[test]
 fn predict_refuses_a_damaged_model() {
     let world = World::new();
     let run = world.trained(&[]);

@@ -79,9 +79,69 @@ impl Document {
     ///
     /// No known path ends so, more than one does, or a step of the path is no table.
     pub fn apply(&mut self, change: &Override, known: &[String]) -> Result<(), ConfigError> {
-        let path = complete(change, known)?;
+        let path = self.complete(change, known)?;
         let segments: Vec<&str> = path.split('.').collect();
         put(&mut self.root, &segments, change)
+    }
+
+    /// The one full path that the override's key stands for.
+    fn complete(&self, change: &Override, known: &[String]) -> Result<String, ConfigError> {
+        let key = change.key.as_str();
+        let known = &with_tables(known);
+        if known.iter().any(|path| path == key) {
+            return Ok(key.to_owned());
+        }
+        let ending = format!(".{key}");
+        let mut matches: Vec<String> = known
+            .iter()
+            .filter(|path| path.ends_with(&ending))
+            .map(|path| self.by_names(path))
+            .collect();
+        matches.sort_unstable();
+        matches.dedup();
+        match matches.as_slice() {
+            [one] => return Ok(one.clone()),
+            [] => {}
+            several => {
+                return Err(ConfigError::at(
+                    &change.key_place,
+                    format!("`{key}` could be several keys"),
+                )
+                .expected("write more of its path")
+                .help(format!("one of {}", several.join(", "))));
+            }
+        }
+        let first = key.split('.').next().unwrap_or(key);
+        if first != key && known.iter().any(|path| path.split('.').next() == Some(first)) {
+            // A key that is not written yet, such as one of an absent table: the reader will judge it.
+            return Ok(key.to_owned());
+        }
+        let ends = known.iter().flat_map(|path| {
+            std::iter::once(path.as_str())
+                .chain(path.match_indices('.').map(|(dot, _)| &path[dot + 1..]))
+        });
+        let error = ConfigError::at(&change.key_place, format!("no key `{}`", key.escape_debug()));
+        Err(match nearest(key, ends) {
+            Some(near) => error.expected(format!("did you mean `{near}`?")),
+            None => error
+                .expected("not a key of the experiment")
+                .help("configs/reference.toml shows every key"),
+        })
+    }
+
+    /// The path with its steps into lists by name, where the element has one: an element is
+    /// known by its index too, and that is not another key.
+    fn by_names(&self, path: &str) -> String {
+        let mut value = Some(&self.root);
+        let step = |segment: &str| {
+            let in_list = matches!(value.map(|value| &value.kind), Some(Kind::Array(_)));
+            value = value.and_then(|value| value.child(segment));
+            match value.and_then(|value| value.child("name")).map(|name| &name.kind) {
+                Some(Kind::String(name)) if in_list => name.clone(),
+                _ => segment.to_owned(),
+            }
+        };
+        path.split('.').map(step).collect::<Vec<_>>().join(".")
     }
 }
 
@@ -97,46 +157,6 @@ fn with_tables(paths: &[String]) -> Vec<String> {
     all.sort_unstable();
     all.dedup();
     all
-}
-
-/// The one full path that the override's key stands for.
-fn complete(change: &Override, known: &[String]) -> Result<String, ConfigError> {
-    let key = change.key.as_str();
-    let known = &with_tables(known);
-    if known.iter().any(|path| path == key) {
-        return Ok(key.to_owned());
-    }
-    let ending = format!(".{key}");
-    let matches: Vec<&str> =
-        known.iter().map(String::as_str).filter(|path| path.ends_with(&ending)).collect();
-    match matches.as_slice() {
-        [one] => return Ok((*one).to_owned()),
-        [] => {}
-        several => {
-            return Err(ConfigError::at(
-                &change.key_place,
-                format!("`{key}` could be several keys"),
-            )
-            .expected("write more of its path")
-            .help(format!("one of {}", several.join(", "))));
-        }
-    }
-    let first = key.split('.').next().unwrap_or(key);
-    if first != key && known.iter().any(|path| path.split('.').next() == Some(first)) {
-        // A key that is not written yet, such as one of an absent table: the reader will judge it.
-        return Ok(key.to_owned());
-    }
-    let ends = known.iter().flat_map(|path| {
-        std::iter::once(path.as_str())
-            .chain(path.match_indices('.').map(|(dot, _)| &path[dot + 1..]))
-    });
-    let error = ConfigError::at(&change.key_place, format!("no key `{}`", key.escape_debug()));
-    Err(match nearest(key, ends) {
-        Some(near) => error.expected(format!("did you mean `{near}`?")),
-        None => error
-            .expected("not a key of the experiment")
-            .help("configs/reference.toml shows every key"),
-    })
 }
 
 fn put(value: &mut Value, path: &[&str], change: &Override) -> Result<(), ConfigError> {

@@ -51,7 +51,7 @@ pub enum Adjustment {
     },
 }
 
-/// Height and width. Displays as `28×28`.
+/// Height and width. Displays as picture programs do, width × height: `100×30`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PixelSize {
     /// Rows of pixels.
@@ -185,7 +185,7 @@ fn has_light_border(pixels: &[u8], PixelSize { height, width }: PixelSize) -> bo
 
 impl fmt::Display for PixelSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}×{}", self.height, self.width)
+        write!(formatter, "{}×{}", self.width, self.height)
     }
 }
 
@@ -198,7 +198,10 @@ impl fmt::Display for Adjustment {
             Self::Greyed => formatter.write_str("converted from colour to grey (BT.601 luma)"),
             Self::Coloured => formatter.write_str("converted from grey to three equal channels"),
             Self::Resized { from, to } => {
-                write!(formatter, "resized from {from} to {to} pixels (triangle filter)")?;
+                write!(
+                    formatter,
+                    "resized from {from} to {to} pixels (width × height, triangle filter)"
+                )?;
                 if from.height * to.width != from.width * to.height {
                     formatter.write_str(", which changes its proportions")?;
                 }

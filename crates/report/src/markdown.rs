@@ -20,7 +20,10 @@ pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestRepor
         write_test(&mut text, report);
     }
     text.push_str("## Again\n\n`config.toml` in this directory is the whole experiment, every value explicit:\n\n");
-    text.push_str("```\nkiln run config.toml\n```\n");
+    text.push_str("```\nkiln run RUN/config.toml\n```\n\n");
+    text.push_str(
+        "from the directory in which this run was started, RUN being the run's directory.\n",
+    );
     text
 }
 

@@ -1,8 +1,14 @@
 //! Numbers as people read them. Files for programs have full digits; see `history` and `predictions`.
 
-/// With `decimals` decimals; empty where there is no number.
+/// With `decimals` decimals, and an exponent where it is huge; empty where there is no number.
 pub(crate) fn decimals(value: Option<f64>, decimals: usize) -> String {
-    value.map_or_else(String::new, |value| format!("{value:.decimals$}"))
+    value.map_or_else(String::new, |value| {
+        if value.abs() < 1e6 {
+            format!("{value:.decimals$}")
+        } else {
+            format!("{value:.decimals$e}")
+        }
+    })
 }
 
 /// With commas between thousands: 286,810.

@@ -43,7 +43,7 @@ kiln_config::keywords! {
 pub struct EarlyStoppingConfig {
     /// What must improve.
     pub monitor: Metric,
-    /// How many epochs in a row may pass without improvement; 0 stops at the first.
+    /// Stops after this many epochs in a row without improvement; 0 is as 1, as in Keras.
     pub patience: usize,
     /// By how much it must improve to count.
     pub min_delta: f64,

@@ -2,8 +2,6 @@ use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-use crate::TrainError;
-
 /// The `[device]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DeviceConfig {
@@ -43,7 +41,7 @@ impl Backend {
     /// # Errors
     ///
     /// The backend was not compiled in.
-    pub fn device(self) -> Result<Device, TrainError> {
+    pub fn device(self) -> Result<Device, String> {
         match self {
             Self::Flex => Ok(Device::flex()),
             #[expect(deprecated, reason = "upstream prefers flex; kept to compare against it")]
@@ -53,10 +51,10 @@ impl Backend {
             #[cfg(feature = "cuda")]
             Self::Cuda => Ok(Device::cuda(0)),
             #[cfg(not(all(feature = "wgpu", feature = "cuda")))]
-            missing => Err(TrainError::Backend(format!(
+            missing => Err(format!(
                 "this build has no `{missing}` backend; build Kiln with `--features {missing}`, or \
                  set device.backend to \"flex\""
-            ))),
+            )),
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, FromValue, Override, Table};
 use kiln_data::{DATASETS, DataConfig, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, ModelConfig, Shape};
@@ -93,18 +94,24 @@ impl Declaration {
     fn check(&self) -> Result<(), ConfigError> {
         let Experiment { data, training, early_stopping, .. } = &self.experiment;
         let validates = !matches!(data.validation, Validation::Rows(0));
-        let needs = |metric: Metric, path: &str| {
+        let needs = |metric: Metric, path: &str, choice: &str| {
             if validates || !metric.needs_validation() {
                 return Ok(());
             }
-            let message = format!("`{metric}` needs validation rows, but data.validation is 0");
-            Err(self.error_at(path, message).help("set data.validation, such as 5000 or 0.1"))
+            let message = format!(
+                "{choice} goes by `{metric}`, which needs validation rows, but data.validation is 0"
+            );
+            let monitor = if path.starts_with("early") { "early_stopping" } else { "training" };
+            let help = format!(
+                "set data.validation, such as 5000 or 0.1, or {monitor}.monitor to \"loss\""
+            );
+            Err(self.error_at(path, message).help(help))
         };
         if training.weights == WeightsChoice::Best {
-            needs(training.monitor, "training.monitor")?;
+            needs(training.monitor, "training.weights", "weights = \"best\"")?;
         }
         if let Some(stopping) = early_stopping {
-            needs(stopping.monitor, "early_stopping.monitor")?;
+            needs(stopping.monitor, "early_stopping.monitor", "early stopping")?;
             let two_bests = training.weights == WeightsChoice::Best && stopping.restore_best;
             if two_bests && training.monitor != stopping.monitor {
                 let message = format!(
@@ -166,6 +173,16 @@ impl Declaration {
             }
             error => error.into(),
         })
+    }
+
+    /// The backend's device.
+    ///
+    /// # Errors
+    ///
+    /// The backend is not part of this build.
+    pub fn device(&self) -> Result<Device, ConfigError> {
+        let backend = self.experiment.device.backend;
+        backend.device().map_err(|message| self.error_at("device.backend", message))
     }
 
     /// The split of a dataset's training rows.

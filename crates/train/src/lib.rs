@@ -64,7 +64,15 @@ pub enum TrainError {
         /// What is wrong with it.
         message: String,
     },
-    /// The backend is not part of this build, or has no device here.
+    /// The weights do not fit the backend or the architecture.
     #[error("{0}")]
-    Backend(String),
+    Engine(String),
+    /// The run was not trained to its end.
+    #[error("{run} is not a finished run ({status}); only a finished run predicts")]
+    Unfinished {
+        /// Its directory.
+        run: String,
+        /// How it stands.
+        status: kiln_report::Status,
+    },
 }

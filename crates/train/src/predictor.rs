@@ -30,8 +30,12 @@ impl Predictor {
     ///
     /// # Errors
     ///
-    /// One of them is missing, damaged, or does not fit the other.
+    /// The run is not finished, or one of the files is missing, damaged, or does not fit the other.
     pub fn open(run: &RunDirectory) -> Result<Self, TrainError> {
+        if !run.is_finished() {
+            let (run, status) = (run.path().display().to_string(), run.read_record()?.status);
+            return Err(TrainError::Unfinished { run, status });
+        }
         let path = run.model_path();
         let error =
             |message: String| TrainError::Weights { place: path.display().to_string(), message };
@@ -56,7 +60,7 @@ impl Predictor {
             optimizer: declaration.experiment.optimizer,
             loss: declaration.experiment.loss,
         };
-        let device = declaration.experiment.device.backend.device()?;
+        let device = declaration.device()?;
         let engine = Engine::new(&settings, &weights, &device).map_err(error)?;
         Ok(Self { engine, normalizer, class_names, image })
     }

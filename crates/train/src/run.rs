@@ -63,7 +63,7 @@ impl Run {
     /// directory cannot be made.
     pub fn prepare(declaration: Declaration, data: &Path, runs: &Path) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let device = experiment.device.backend.device()?;
+        let device = declaration.device()?;
         let config = experiment.to_toml()?;
         let dataset = declaration.dataset(data)?;
         let architecture =
@@ -77,7 +77,7 @@ impl Run {
             optimizer: experiment.optimizer,
             loss: experiment.loss,
         };
-        let engine = Engine::new(&settings, &weights, &device).map_err(TrainError::Backend)?;
+        let engine = Engine::new(&settings, &weights, &device).map_err(TrainError::Engine)?;
 
         let directory = RunDirectory::create(runs, &experiment.name, None)?;
         let record = RunRecord {
@@ -183,6 +183,10 @@ impl Run {
             Ending::Diverged(reason) => (Status::Diverged, reason.clone()),
             Ending::Interrupted(reason) => (Status::Interrupted, reason.clone()),
         };
+        let reason = match status {
+            Status::Finished => reason,
+            _ => format!("{reason}; {} kept", kept_words(trained.kept.epoch)),
+        };
         self.record.end(status, reason.clone());
         info!(status = status.as_str(), reason, seconds = trained.seconds, "training ended");
         let report = if status == Status::Finished {
@@ -197,14 +201,14 @@ impl Run {
     /// The test set is read here and nowhere else.
     fn test(&mut self, trained: &Trained) -> Result<TestReport, TrainError> {
         let experiment = &self.declaration.experiment;
-        let device = experiment.device.backend.device()?;
+        let device = self.declaration.device()?;
         let settings = EngineSettings {
             architecture: self.architecture.clone(),
             optimizer: experiment.optimizer,
             loss: experiment.loss,
         };
         let engine =
-            Engine::new(&settings, &trained.kept.weights, &device).map_err(TrainError::Backend)?;
+            Engine::new(&settings, &trained.kept.weights, &device).map_err(TrainError::Engine)?;
         let images = &self.dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
         let top_k = &experiment.training.top_k;
@@ -250,6 +254,14 @@ impl Run {
         let metadata = serde_json::to_string(&metadata).map_err(|e| error(e.to_string()))?;
         let bytes = weights.to_safetensors(metadata).map_err(|e| error(e.to_string()))?;
         Ok(files::write(path, bytes)?)
+    }
+}
+
+/// Which weights an unfinished run leaves.
+fn kept_words(epoch: usize) -> String {
+    match epoch {
+        0 => "the weights before training are".to_owned(),
+        epoch => format!("the weights after epoch {epoch} are"),
     }
 }
 

@@ -127,7 +127,7 @@ fn another_size_is_averaged_and_named() {
     let to = PixelSize { height: 10, width: 10 };
     assert_eq!(read.adjustments, [Adjustment::Resized { from, to }]);
     let words = read.adjustments[0].to_string();
-    assert!(words.contains("30×60 to 10×10"), "{words}");
+    assert!(words.contains("60×30 to 10×10"), "{words}");
     assert!(words.contains("changes its proportions"), "{words}");
 }
 

@@ -61,8 +61,10 @@ fn a_diverged_run_says_so_and_leaves_empty_what_is_not_there() {
     `config.toml` in this directory is the whole experiment, every value explicit:
 
     ```
-    kiln run config.toml
+    kiln run RUN/config.toml
     ```
+
+    from the directory in which this run was started, RUN being the run's directory.
     ");
 }
 
@@ -95,8 +97,10 @@ fn a_run_that_has_just_begun_has_no_history() {
     `config.toml` in this directory is the whole experiment, every value explicit:
 
     ```
-    kiln run config.toml
+    kiln run RUN/config.toml
     ```
+
+    from the directory in which this run was started, RUN being the run's directory.
     ");
 }
 

@@ -55,6 +55,18 @@ fn an_override_that_could_be_several_keys_names_them() {
 }
 
 #[test]
+fn a_layer_with_a_name_and_an_index_is_still_one_layer() {
+    let text = EXPERIMENT.replace("units = \"classes\"", "units = 3, name = \"last\"");
+    let error = |key: &str| {
+        let overrides = [format!("{key}=7")];
+        Declaration::parse("columns.toml", &text, &overrides).map(|_| ()).map_err(|e| e.to_string())
+    };
+    error("hidden.units").unwrap();
+    let error = error("units").unwrap_err();
+    assert!(error.contains("one of model.layers.hidden.units, model.layers.last.units"), "{error}");
+}
+
+#[test]
 fn a_misspelt_override_is_answered_with_the_nearest_key() {
     let error = error(&["learing_rate=0.1"]);
     assert!(error.contains("did you mean `learning_rate`?"), "{error}");
@@ -71,7 +83,7 @@ fn a_wrong_value_of_an_override_is_shown_where_it_was_written() {
 #[test]
 fn a_monitor_of_validation_needs_validation_rows() {
     let error = error(&["validation=0", "training.weights=best"]);
-    assert!(error.contains("`val_loss` needs validation rows"), "{error}");
+    assert!(error.contains("goes by `val_loss`, which needs validation rows"), "{error}");
     declaration(&["validation=0", "training.weights=best", "training.monitor=loss"]);
 }
 

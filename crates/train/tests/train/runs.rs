@@ -163,7 +163,7 @@ fn an_interrupted_run_keeps_its_history_and_the_weights_of_its_last_epoch() {
     let world = World::new();
     let (run, outcome) = world.observed_run(&world.runs(), &["epochs=5"], &mut InterruptIn(3));
     assert_eq!(outcome.status, Status::Interrupted);
-    assert_eq!(outcome.reason, "in epoch 3, after step 3");
+    assert_eq!(outcome.reason, "in epoch 3, after step 3; the weights after epoch 2 are kept");
     assert!(!run.is_finished());
     assert_eq!(run.read_history().unwrap().rows.len(), 2);
     let (two_epochs, _) = world.run(&["epochs=2"]);
