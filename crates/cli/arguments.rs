@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Fires image-classification experiments that are declared in TOML files.
 #[derive(Debug, Parser)]
@@ -24,9 +24,9 @@ pub(crate) struct Arguments {
     /// Say nothing but results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Show the log as well; twice for more
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
+    /// Show the log of a run as well
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,7 +92,14 @@ pub(crate) enum DataCommand {
         #[arg(default_value = "fashion-mnist")]
         name: String,
         /// The PNG file to write
-        #[arg(long, value_name = "FILE.png")]
+        #[arg(long, value_name = "FILE.png", value_parser = png_path)]
         out: PathBuf,
     },
+}
+
+/// Another kind of file is more likely to be a slip than a wish.
+fn png_path(argument: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(argument);
+    let is_png = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    if is_png { Ok(path) } else { Err("the picture is a PNG: the name must end in .png".into()) }
 }

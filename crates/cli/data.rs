@@ -1,7 +1,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use kiln_report::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 
 use crate::arguments::{Arguments, DataCommand};
@@ -67,9 +66,6 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
 
 /// The article's picture: the first 25 training images, five in a row, each with its class.
 fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
-    if out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
-        bail!("--out {}: the picture is a PNG; give a name that ends in .png", out.display());
-    }
     let dataset = kiln_data::load(name, data)?;
     let images = &dataset.train;
     let shape = ImageShape {

@@ -9,15 +9,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sends the log to the run's `log.jsonl`, and to standard error as far as `-v` asks.
-pub(crate) fn start(verbose: u8, run: &RunDirectory) -> anyhow::Result<()> {
+pub(crate) fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
     let path = run.log_path();
     let file =
         File::create_new(&path).with_context(|| format!("cannot create {}", path.display()))?;
-    let on_terminal = match verbose {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
+    let on_terminal = if verbose { LevelFilter::INFO } else { LevelFilter::WARN };
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

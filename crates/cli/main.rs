@@ -12,6 +12,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use kiln_config::ConfigError;
+use kiln_data::DataError;
+use kiln_train::TrainError;
 
 use crate::arguments::{Arguments, Command};
 
@@ -43,10 +46,11 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Prints to standard output. A reader that went away, such as `head`, is no error.
+/// Prints to standard output. A reader that went away, such as `head`, is no error, and the command
+/// goes on to its own exit status.
 fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
     match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("cannot write to standard output"),
     }
 }
@@ -67,18 +71,22 @@ fn colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Shows the error, once, and gives the exit status: 2 where the configuration is wrong, else 1.
+/// Shows the error, once, and gives the exit status: 2 where the command or the configuration is
+/// wrong, else 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let config =
-        error.downcast_ref::<kiln_config::ConfigError>().or_else(|| match error
-            .downcast_ref::<kiln_train::TrainError>(
-        )? {
-            kiln_train::TrainError::Config(config) => Some(config),
+    let config = error.downcast_ref::<ConfigError>().or_else(|| {
+        match error.downcast_ref::<TrainError>()? {
+            TrainError::Config(config) => Some(config),
             _ => None,
-        });
+        }
+    });
     match config {
         Some(config) => complain(config.render(colour(&io::stderr()))),
         None => complain(format_args!("error: {error:#}")),
     }
-    ExitCode::from(if config.is_some() { 2 } else { 1 })
+    let no_such_data = matches!(
+        error.downcast_ref::<DataError>(),
+        Some(DataError::UnknownDataset { .. } | DataError::NotADirectory { .. })
+    );
+    ExitCode::from(if config.is_some() || no_such_data { 2 } else { 1 })
 }

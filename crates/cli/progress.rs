@@ -34,7 +34,9 @@ impl Reporter {
                 if flag.swap(true, Ordering::Relaxed) {
                     std::process::exit(130);
                 }
-                complain("stopping after this step; once more to stop at once");
+                if !quiet {
+                    complain("\nstopping; once more to stop at once");
+                }
             }
         });
         let terminal = io::stderr().is_terminal();
@@ -91,9 +93,13 @@ impl Observer for Reporter {
         ControlFlow::Continue(())
     }
 
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) {
+    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<()> {
         self.clear();
         self.message(&line(&end));
+        if self.interrupted.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 }
 

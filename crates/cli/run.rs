@@ -12,10 +12,13 @@ pub(crate) fn run(
     experiment: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
     let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
-    let run = Run::prepare(declaration, &arguments.data, &arguments.runs)?;
-    let directory = run.directory().clone();
-    logging::start(arguments.verbose, &directory)?;
     let mut reporter = Reporter::new(arguments.quiet)?;
+    let mut run = Run::prepare(declaration, &arguments.data, &arguments.runs)?;
+    let directory = run.directory().clone();
+    if let Err(error) = logging::start(arguments.verbose, &directory) {
+        run.fail(&format!("{error:#}"));
+        return Err(error);
+    }
     reporter.begin(run.record());
     let outcome = run.train(&mut reporter)?;
     if let Some(report) = &outcome.report {

@@ -6,8 +6,10 @@ use std::io::Write;
 use crate::columns::{EXPERIMENT, header};
 use crate::world::{Ran, World};
 
-/// One message, no panic, no run directory.
-fn assert_refused(world: &World, ran: &Ran, status: i32, parts: &[&str]) {
+/// One message, no panic, and nothing left behind.
+fn assert_refused(world: &World, arguments: &[&str], status: i32, parts: &[&str]) {
+    let before = world.listing();
+    let ran = world.kiln(arguments);
     assert_eq!(ran.status, status, "{}", ran.stderr);
     for part in parts {
         assert!(ran.stderr.contains(part), "`{part}` is not in:\n{}", ran.stderr);
@@ -15,7 +17,7 @@ fn assert_refused(world: &World, ran: &Ran, status: i32, parts: &[&str]) {
     assert_eq!(ran.stderr.matches("error: ").count(), 1, "said once:\n{}", ran.stderr);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
-    assert!(!world.has_runs(), "a run directory was left");
+    assert_eq!(world.listing(), before, "something was left");
 }
 
 /// The experiment with one text in place of another, and what the program says about it.
@@ -23,15 +25,18 @@ fn refused_experiment(from: &str, to: &str, parts: &[&str]) {
     let world = World::new();
     assert!(EXPERIMENT.contains(from));
     world.write("experiment.toml", EXPERIMENT.replacen(from, to, 1));
-    let ran = world.kiln(&["run", "experiment.toml"]);
-    assert_refused(&world, &ran, 2, parts);
+    assert_refused(&world, &["run", "experiment.toml"], 2, parts);
 }
 
 #[test]
 fn an_experiment_that_is_not_there() {
     let world = World::new();
-    let ran = world.kiln(&["run", "missing.toml"]);
-    assert_refused(&world, &ran, 2, &["cannot read missing.toml", "check the path"]);
+    assert_refused(
+        &world,
+        &["run", "missing.toml"],
+        2,
+        &["cannot read missing.toml", "check the path"],
+    );
 }
 
 #[test]
@@ -97,24 +102,21 @@ fn a_wrong_command_line() {
         assert_eq!(ran.status, 2, "{arguments:?}");
         assert!(ran.stderr.contains("Usage:"), "{}", ran.stderr);
     }
-    let ran = world.kiln(&["run", "experiment.toml", "epochs"]);
-    assert_refused(&world, &ran, 2, &["expected KEY=VALUE"]);
+    assert_refused(&world, &["run", "experiment.toml", "epochs"], 2, &["expected KEY=VALUE"]);
 }
 
 /// The small dataset with one file replaced.
 fn refused_data(file: &str, content: &[u8], parts: &[&str]) {
     let world = World::new();
     world.write(&format!("data/columns/{file}"), content);
-    let ran = world.kiln(&["run", "experiment.toml"]);
-    assert_refused(&world, &ran, 1, &[[file].as_slice(), parts].concat());
+    assert_refused(&world, &["run", "experiment.toml"], 1, &[[file].as_slice(), parts].concat());
 }
 
 #[test]
 fn a_data_file_that_is_not_there() {
     let world = World::new();
     fs::remove_file(world.path("data/columns/t10k-labels-idx1-ubyte")).unwrap();
-    let ran = world.kiln(&["run", "experiment.toml"]);
-    assert_refused(&world, &ran, 1, &["t10k-labels-idx1-ubyte is missing"]);
+    assert_refused(&world, &["run", "experiment.toml"], 1, &["t10k-labels-idx1-ubyte is missing"]);
 }
 
 #[test]
@@ -154,8 +156,12 @@ fn a_label_without_a_class() {
 fn runs_that_cannot_be_written() {
     let world = World::new();
     world.write("occupied", "a file where a directory should be");
-    let ran = world.kiln(&["run", "experiment.toml", "--runs", "occupied"]);
-    assert_refused(&world, &ran, 1, &["occupied/columns"]);
+    assert_refused(
+        &world,
+        &["run", "experiment.toml", "--runs", "occupied"],
+        1,
+        &["occupied/columns"],
+    );
 }
 
 /// A file may grow to so many blocks of 512 bytes and no further, as on a disk that is full.
@@ -184,10 +190,14 @@ fn a_disk_that_fills_up() {
         assert!(!run.join("report.json").exists(), "it looks finished");
         for entry in fs::read_dir(&run).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(!name.contains("tmp"), "{name} is half written");
+            assert!(!name.starts_with('.'), "{name} is half written");
         }
-        if let Ok(record) = fs::read_to_string(run.join("run.json")) {
-            assert!(!record.contains("\"finished\""), "{record}");
+        // With no room at all there is no record either.
+        let record = fs::read_to_string(run.join("run.json"));
+        assert_eq!(record.is_ok(), blocks > 0, "{record:?}");
+        if let Ok(record) = record {
+            assert!(record.contains("\"status\": \"failed\""), "{record}");
         }
+        assert!(!run.join("predictions.csv").exists(), "half a report was left");
     }
 }

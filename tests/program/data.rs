@@ -47,7 +47,7 @@ fn preview_draws_twenty_five_images() {
 fn preview_does_not_write_a_picture_over_another_kind_of_file() {
     let world = World::new();
     let ran = world.kiln(&["data", "preview", "columns", "--out", "experiment.toml"]);
-    assert_eq!(ran.status, 1);
-    assert!(ran.stderr.contains("ends in .png"), "{}", ran.stderr);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("must end in .png"), "{}", ran.stderr);
     assert_eq!(world.read("experiment.toml"), crate::columns::EXPERIMENT);
 }

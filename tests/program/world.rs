@@ -59,9 +59,22 @@ impl World {
         ran.last_line()
     }
 
-    /// Whether anything lies in `runs`.
-    pub(crate) fn has_runs(&self) -> bool {
-        fs::read_dir(self.path("runs/columns")).is_ok_and(|mut entries| entries.next().is_some())
+    /// Everything in the world, and in the directory above it that a name could climb to.
+    pub(crate) fn listing(&self) -> Vec<PathBuf> {
+        let mut paths = vec![self.path("../escape")];
+        paths.retain(|path| path.exists());
+        let mut directories = vec![self.path(".")];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path.clone());
+                }
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        paths
     }
 }
 

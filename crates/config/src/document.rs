@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,16 +27,17 @@ impl Document {
     /// The file cannot be read, is larger than 4 MiB, or is not TOML.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
         let cannot_read = |error: std::io::Error| ConfigError::cannot_read(path, &error);
-        // A pipe or device has no length to check and may never end.
-        let metadata = std::fs::metadata(path).map_err(cannot_read)?;
-        if metadata.is_dir() {
+        let file = File::open(path).map_err(cannot_read)?;
+        if file.metadata().map_err(cannot_read)?.is_dir() {
             return Err(cannot_read(std::io::ErrorKind::IsADirectory.into()));
         }
-        if metadata.len() > MOST_BYTES {
+        // A pipe or device has no length to check beforehand and may never end.
+        let mut text = String::new();
+        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot_read)?;
+        if text.len() as u64 > MOST_BYTES {
             let message = format!("{} is larger than 4 MiB", path.display());
             return Err(ConfigError::new(message).help("an experiment is a short TOML file"));
         }
-        let text = std::fs::read_to_string(path).map_err(cannot_read)?;
         Self::parse(&path.display().to_string(), &text)
     }
 
@@ -47,7 +50,10 @@ impl Document {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
         let table = DeTable::parse(text).map_err(|error| {
             let place = Place::new(&source, error.span().unwrap_or(0..0));
-            ConfigError::at(&place, format!("this is not TOML: {}", error.message()))
+            let wrong = &source.text[place.span.clone()];
+            let is_word = wrong.starts_with(|first: char| first.is_alphabetic());
+            let error = ConfigError::at(&place, format!("this is not TOML: {}", error.message()));
+            if is_word { error.help("text stands between quotes: \"…\"") } else { error }
         })?;
         let kind = Kind::Table(entries(table.get_ref(), &source)?);
         Ok(Self { root: Value { kind, place: Place::new(&source, 0..0) } })

@@ -60,12 +60,6 @@ impl Override {
         let key_place = Place::new(&source, 0..key.len());
         Ok(Self { key: key.trim().to_owned(), value, key_place })
     }
-
-    /// The key as it was given: a dotted path or the end of one.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
 }
 
 impl Document {

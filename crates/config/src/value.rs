@@ -82,7 +82,7 @@ impl Value {
             Kind::String(text) if text.chars().count() <= 40 => format!("the text {text:?}"),
             Kind::String(_) => "a long text".to_owned(),
             Kind::Integer(number) => format!("the number {number}"),
-            Kind::Float(number) => format!("the number {number}"),
+            Kind::Float(number) => format!("the number {number:?}"),
             Kind::Boolean(boolean) => format!("{boolean}"),
             Kind::Array(items) => format!("a list of {}", items.len()),
             Kind::Table(_) => "a table".to_owned(),

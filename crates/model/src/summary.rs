@@ -61,7 +61,8 @@ impl Architecture {
             }
         });
         let forward_flops: u64 = self.layers().iter().map(|layer| layer.flops).sum();
-        let first = self.layers().iter().map(|layer| layer.flops).find(|flops| *flops > 0);
+        let first = self.layers().iter().find(|layer| !layer.parameters.is_empty());
+        let first = first.map_or(0, |layer| layer.flops);
         let bytes = |values: usize| 4 * values as u64;
         let trainable = self.trainable_parameters();
         let kept: usize = self.layers().iter().map(|layer| layer.kept_values).sum();
@@ -71,7 +72,7 @@ impl Architecture {
             trainable,
             forward_flops,
             batch_size,
-            step_flops: (3 * forward_flops - first.unwrap_or(0)).saturating_mul(batch_size as u64),
+            step_flops: (3 * forward_flops - first).saturating_mul(batch_size as u64),
             parameter_bytes: bytes(self.parameters()),
             gradient_bytes: bytes(trainable),
             optimizer_bytes: bytes(trainable).saturating_mul(optimizer_slots as u64),

@@ -31,7 +31,7 @@ pub struct RunRecord {
     pub git_commit: Option<String>,
     /// What it learned from.
     pub dataset: DatasetRecord,
-    /// Trainable parameters of the model.
+    /// Values in all parameters of the model.
     pub parameters: u64,
     /// When it was started (RFC 3339, UTC).
     pub started: Timestamp,
@@ -55,7 +55,7 @@ pub struct Versions {
 /// The data of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetRecord {
-    /// The named dataset, or the directory it was read from.
+    /// The named dataset, or the name of the directory that it was read from.
     pub name: String,
     /// A digest of all that was read.
     pub fingerprint: String,

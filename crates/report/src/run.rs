@@ -178,6 +178,23 @@ impl RunDirectory {
         files::write(&self.report_path(), versioned::to_json(REPORT_VERSION, report)?)
     }
 
+    /// Removes what [`finish`](crate::finish()) writes but the record. Half a report is of no use to a run that
+    /// failed in between, and on a full disk its room is needed to say so.
+    pub fn remove_report(&self) {
+        let paths = [
+            self.report_path(),
+            self.predictions_path(),
+            self.history_chart_path(),
+            self.confusion_chart_path(),
+            self.mistakes_path(),
+            self.markdown_path(),
+        ];
+        for path in paths {
+            // It may not have come to this file.
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// Reads `predictions.csv`.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ pub(crate) fn result(report: &TestReport) -> String {
     numbers.extend(report.top_k.iter().map(|top| format!("top-{} {:.4}", top.k, top.accuracy)));
     let weights = match report.weights {
         Weights::Last => "the last",
-        Weights::Best => "the best on validation",
+        Weights::Best => "the best by the monitor",
     };
     format!(
         "{} on {} test images, with the weights of epoch {} ({weights})",

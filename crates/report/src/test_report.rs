@@ -125,7 +125,7 @@ fn most_probable(probabilities: &[f32]) -> usize {
 pub enum Weights {
     /// Those after the last epoch.
     Last,
-    /// Those of the epoch that validation chose.
+    /// Those of the epoch that the monitor found best.
     Best,
 }
 

@@ -205,7 +205,8 @@ impl Experiment {
             None => table.required("name")?,
             Some(value) => {
                 let name = String::from_value(value)?;
-                kiln_report::check_name(&name).map_err(|error| value.error(error.to_string()))?;
+                kiln_report::check_name(&name)
+                    .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
                 name
             }
         };

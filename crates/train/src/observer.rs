@@ -34,8 +34,8 @@ pub struct EpochEnd<'a> {
 
 /// Who is told how training goes, and may stop it.
 pub trait Observer {
-    /// An epoch is done.
-    fn epoch_ended(&mut self, end: EpochEnd<'_>);
+    /// An epoch is done and evaluated. To break is to interrupt the run here, before its test too.
+    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<()>;
 
     /// A step is done. To break is to interrupt the run after this step.
     fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
@@ -46,5 +46,7 @@ pub trait Observer {
 
 /// Nobody is told.
 impl Observer for () {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) {}
+    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }

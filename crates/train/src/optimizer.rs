@@ -190,16 +190,20 @@ impl OptimizerKind {
 }
 
 fn share(table: &mut Table<'_>, key: &'static str, default: f64) -> Result<f64, ConfigError> {
+    // The backend computes in f32, where what is nearest to 1 is 1.
     table.checked(key, default, "a number from 0 up to, but not, 1", |share| {
-        (0.0..1.0).contains(share)
+        (0.0..1.0).contains(&(*share as f32))
     })
 }
 
 fn decay(table: &mut Table<'_>, default: f64) -> Result<f64, ConfigError> {
-    table.checked("weight_decay", default, "a number, 0 or more", |decay| *decay >= 0.0)
+    table.checked("weight_decay", default, "a number, 0 or more", |decay| {
+        (0.0..=f32::MAX).contains(&(*decay as f32))
+    })
 }
 
 /// Keras' default; PyTorch's is 1e-8.
 fn epsilon(table: &mut Table<'_>) -> Result<f64, ConfigError> {
-    table.checked("epsilon", 1e-7, "a number above 0", |epsilon| *epsilon > 0.0)
+    let expected = "a number above 0 that 32 bits can hold";
+    table.checked("epsilon", 1e-7, expected, |epsilon| (*epsilon as f32).is_normal())
 }

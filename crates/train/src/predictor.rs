@@ -6,7 +6,7 @@ use crate::TrainError;
 use crate::engine::{Engine, EngineSettings};
 use crate::evaluation::softmax;
 use crate::experiment::Declaration;
-use crate::run::WeightsMetadata;
+use crate::run::{WEIGHTS_VERSION, WeightsMetadata};
 
 /// A trained network read back from its run directory.
 pub struct Predictor {
@@ -47,7 +47,12 @@ impl Predictor {
             metadata.ok_or_else(|| error("the file has no `kiln` metadata".to_owned()))?;
         let metadata: WeightsMetadata =
             serde_json::from_str(&metadata).map_err(|e| error(format!("its metadata: {e}")))?;
-        let WeightsMetadata { image, class_names, normalizer, .. } = metadata;
+        let WeightsMetadata { format_version, image, class_names, normalizer } = metadata;
+        if format_version > WEIGHTS_VERSION {
+            return Err(error(format!(
+                "format_version {format_version} is later than this Kiln knows, {WEIGHTS_VERSION}"
+            )));
+        }
         let values = image
             .channels
             .checked_mul(image.height)

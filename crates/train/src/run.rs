@@ -7,12 +7,13 @@ use kiln_report::{
     DatasetRecord, RunDirectory, RunRecord, Status, TestImages, TestReport, Tested, Versions, files,
 };
 use serde::{Deserialize, Serialize};
-use tracing::info;
+use tracing::{error, info};
 
 use crate::TrainError;
+use crate::config::WeightsChoice;
 use crate::engine::{Engine, EngineSettings};
-use crate::evaluation::evaluate;
-use crate::experiment::Declaration;
+use crate::evaluation::{Evaluation, evaluate};
+use crate::experiment::{Declaration, Experiment};
 use crate::observer::Observer;
 use crate::random::{Purpose, stream};
 use crate::training_loop::{Ending, Material, Trained, extra_columns, train};
@@ -43,6 +44,9 @@ pub struct Outcome {
     pub report: Option<TestReport>,
 }
 
+/// The version of the metadata that this build writes, and the newest that it reads.
+pub(crate) const WEIGHTS_VERSION: u32 = 1;
+
 /// What the weights file says beside the weights: all that a prediction needs and `config.toml`
 /// does not hold.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,7 +59,8 @@ pub(crate) struct WeightsMetadata {
 
 impl Run {
     /// Reads the data, checks the experiment against it, draws the initial weights, and claims a
-    /// directory under `runs`. What fails here leaves no run directory behind.
+    /// directory under `runs`. What is wrong with experiment or data leaves no run directory
+    /// behind; where the directory cannot be filled, the run in it is marked as failed.
     ///
     /// # Errors
     ///
@@ -107,7 +112,7 @@ impl Run {
             training_seconds: None,
             epochs: 0,
         };
-        let run = Self {
+        let mut run = Self {
             architecture,
             dataset,
             split,
@@ -117,12 +122,36 @@ impl Run {
             record,
             declaration,
         };
-        files::write(&run.directory.config_path(), config)?;
-        run.directory.write_record(&run.record)?;
-        if run.declaration.experiment.training.save_initial {
-            run.write_weights(&run.directory.initial_path(), &weights)?;
+        match run.begin(&config, &weights) {
+            Ok(()) => Ok(run),
+            Err(error) => {
+                run.fail(&error.to_string());
+                Err(error)
+            }
         }
-        Ok(run)
+    }
+
+    fn begin(&self, config: &str, weights: &Weights) -> Result<(), TrainError> {
+        files::write(&self.directory.config_path(), config)?;
+        self.directory.write_record(&self.record)?;
+        if self.declaration.experiment.training.save_initial {
+            self.write_weights(&self.directory.initial_path(), weights)?;
+        }
+        Ok(())
+    }
+
+    /// Marks the run as failed, as far as that can still be written.
+    pub fn fail(&mut self, reason: &str) {
+        error!(reason, "failed");
+        // Half a report is of no use, and on a full disk its room is needed to say so.
+        self.directory.remove_report();
+        let history = self.directory.read_history().unwrap_or_default();
+        self.record.epochs = history.rows.len();
+        self.record.end(Status::Failed, reason.to_owned());
+        // The record first. That the disk is gone is no news, and the first error is already told.
+        if self.directory.write_record(&self.record).is_ok() {
+            let _ = kiln_report::stop(&self.directory, &self.record, &history);
+        }
     }
 
     /// Where the run leaves its files.
@@ -155,9 +184,7 @@ impl Run {
         );
         let result = self.train_and_test(observer);
         if let Err(error) = &result {
-            self.record.end(Status::Failed, error.to_string());
-            // The disk may be full or gone: that the record could not be written either is no news.
-            let _ = self.directory.write_record(&self.record);
+            self.fail(&error.to_string());
         }
         result
     }
@@ -177,46 +204,58 @@ impl Run {
         self.write_weights(&self.directory.model_path(), &trained.kept.weights)?;
         self.record.training_seconds = Some(trained.seconds);
         self.record.epochs = trained.history.rows.iter().filter(|row| row.loss.is_some()).count();
-        let (status, reason) = match &trained.ending {
+        let (mut status, mut reason) = match &trained.ending {
             Ending::AllEpochs => (Status::Finished, "all epochs done".to_owned()),
             Ending::Early(reason) => (Status::Finished, reason.clone()),
             Ending::Diverged(reason) => (Status::Diverged, reason.clone()),
             Ending::Interrupted(reason) => (Status::Interrupted, reason.clone()),
         };
-        let reason = match status {
-            Status::Finished => reason,
-            _ => format!("{reason}; {} kept", kept_words(trained.kept.epoch)),
-        };
+        let mut evaluation = None;
+        if status == Status::Finished {
+            let tested = self.test(&trained.kept.weights)?;
+            if tested.metrics.loss().is_finite() {
+                evaluation = Some(tested);
+            } else {
+                // Without validation rows nothing looked at the weights after their last step.
+                (status, reason) = (Status::Diverged, "the test loss is not finite".to_owned());
+            }
+        }
+        if status != Status::Finished {
+            reason = format!("{reason}; {} kept", kept_words(trained.kept.epoch));
+        }
         self.record.end(status, reason.clone());
-        info!(status = status.as_str(), reason, seconds = trained.seconds, "training ended");
-        let report = if status == Status::Finished {
-            Some(self.test(&trained)?)
-        } else {
-            kiln_report::stop(&self.directory, &self.record, &trained.history)?;
-            None
+        info!(status = status.as_str(), reason, seconds = trained.seconds, "ended");
+        let report = match &evaluation {
+            Some(evaluation) => Some(self.report(&trained, evaluation)?),
+            None => {
+                kiln_report::stop(&self.directory, &self.record, &trained.history)?;
+                None
+            }
         };
         Ok(Outcome { status, reason, report })
     }
 
-    /// The test set is read here and nowhere else.
-    fn test(&mut self, trained: &Trained) -> Result<TestReport, TrainError> {
+    /// The test set is evaluated here and nowhere else.
+    fn test(&self, weights: &Weights) -> Result<Evaluation, TrainError> {
         let experiment = &self.declaration.experiment;
-        let device = self.declaration.device()?;
         let settings = EngineSettings {
             architecture: self.architecture.clone(),
             optimizer: experiment.optimizer,
             loss: experiment.loss,
         };
-        let engine =
-            Engine::new(&settings, &trained.kept.weights, &device).map_err(TrainError::Engine)?;
+        let device = self.declaration.device()?;
+        let engine = Engine::new(&settings, weights, &device).map_err(TrainError::Engine)?;
         let images = &self.dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
         let top_k = &experiment.training.top_k;
-        let evaluation = evaluate(&engine, images, &rows, &self.normalizer, experiment.loss, top_k);
-        let last = trained.history.rows.len() == trained.kept.epoch;
-        let chosen = experiment.training.weights == crate::WeightsChoice::Best
-            || experiment.early_stopping.as_ref().is_some_and(|stopping| stopping.restore_best);
-        debug_assert!(chosen || last, "weights of an earlier epoch are only kept when chosen");
+        Ok(evaluate(&engine, images, &rows, &self.normalizer, experiment.loss, top_k))
+    }
+
+    fn report(&self, trained: &Trained, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
+        let Experiment { training, early_stopping, .. } = &self.declaration.experiment;
+        let chosen = training.weights == WeightsChoice::Best
+            || early_stopping.as_ref().is_some_and(|stopping| stopping.restore_best);
+        let images = &self.dataset.test;
         let tested = Tested {
             class_names: &self.dataset.class_names,
             labels: &images.labels,
@@ -224,7 +263,7 @@ impl Run {
             loss: evaluation.metrics.loss(),
             weights: if chosen { kiln_report::Weights::Best } else { kiln_report::Weights::Last },
             epoch: trained.kept.epoch,
-            top_k,
+            top_k: &training.top_k,
         };
         let shape = kiln_report::ImageShape {
             channels: images.shape.channels,
@@ -232,21 +271,15 @@ impl Run {
             width: images.shape.width,
         };
         let pictures = TestImages { pixels: &images.pixels, shape };
-        let report = kiln_report::finish(
-            &self.directory,
-            &self.record,
-            &trained.history,
-            &tested,
-            pictures,
-        )?;
-        Ok(report)
+        let (directory, record) = (&self.directory, &self.record);
+        Ok(kiln_report::finish(directory, record, &trained.history, &tested, pictures)?)
     }
 
     fn write_weights(&self, path: &Path, weights: &Weights) -> Result<(), TrainError> {
         let error =
             |message: String| TrainError::Weights { place: path.display().to_string(), message };
         let metadata = WeightsMetadata {
-            format_version: 1,
+            format_version: WEIGHTS_VERSION,
             image: self.dataset.train.shape,
             class_names: self.dataset.class_names.clone(),
             normalizer: self.normalizer.clone(),

@@ -70,7 +70,9 @@ impl ScheduleConfig {
             _ => ScheduleKind::Constant,
         };
         let warmup_epochs =
-            table.checked("warmup_epochs", 0.0, "a number, 0 or more", |epochs| *epochs >= 0.0)?;
+            table.checked("warmup_epochs", 0.0, "a number from 0 to 1,000,000", |epochs| {
+                (0.0..=1e6).contains(epochs)
+            })?;
         Ok(Self { kind, warmup_epochs })
     }
 

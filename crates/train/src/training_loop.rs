@@ -81,20 +81,24 @@ pub(crate) fn train(
         let now = Kept { weights: engine.weights(), epoch };
         // The step that breaks the weights may be the epoch's last: its own loss was still finite.
         let validated = material.split.validation.is_empty() || row.val_loss.is_some();
-        let finite = validated && now.weights.are_finite();
-        let best = finite && keeper.observe(&row, &now);
+        let sound = validated && now.weights.are_finite();
+        let best = sound && keeper.observe(&row, &now);
         let steps = steps_per_epoch(material);
-        observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
+        let go_on = observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
         log(&row);
         let out_of_patience = patience.as_mut().and_then(|patience| patience.observe(&row));
         history.rows.push(row);
-        if !finite {
+        if !sound {
             ending = Ending::Diverged(format!(
                 "weights or validation loss were no longer finite after epoch {epoch}"
             ));
             break;
         }
         last = now;
+        if go_on.is_break() {
+            ending = Ending::Interrupted(format!("after epoch {epoch}"));
+            break;
+        }
         if let Some(reason) = out_of_patience.filter(|_| epoch < epochs) {
             ending = Ending::Early(reason);
             break;
@@ -137,6 +141,12 @@ fn train_epoch(
     for (index, rows) in rows.chunks(training.batch_size.get()).enumerate() {
         let rate =
             schedule.rate(optimizer.learning_rate, (epoch - 1) * steps + index, steps, epochs);
+        if !rate.is_finite() {
+            return Err(Ending::Diverged(format!(
+                "the learning rate became {rate} in epoch {epoch}, step {}",
+                index + 1
+            )));
+        }
         gather(&material.dataset.train, rows, material.normalizer, &mut batch);
         let logits = engine.step(&batch.pixels, &batch.labels, rate, &mut masks);
         let loss = metrics.add(&logits, &batch.labels);

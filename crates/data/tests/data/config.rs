@@ -22,11 +22,19 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
+fn a_fraction_of_zero_is_no_rows() {
+    assert_eq!(
+        read("source = \"a\"\nvalidation = 0.0\n").expect("complete").validation,
+        Validation::Rows(0)
+    );
+}
+
+#[test]
 fn what_is_written_reads_back() {
     for text in [
         "source = \"a\"\nvalidation = 5000\nsplit = \"head\"\nnormalize = \"unit\"\n",
         "source = \"./b\"\nvalidation = 0.1\nsplit = \"stratified\"\nnormalize = \"none\"\n",
-        "source = \"c\"\nvalidation = 0.0\nsplit = \"shuffled\"\nnormalize = \"standardize\"\n",
+        "source = \"c\"\nvalidation = 0.25\nsplit = \"shuffled\"\nnormalize = \"standardize\"\n",
         "source = \"d\"\nvalidation = 0\nsplit = \"head\"\nnormalize = \"standardize_per_pixel\"\n",
     ] {
         let config = read(text).expect("complete");

@@ -37,7 +37,7 @@ fn a_finished_run() {
     The lowest validation loss was reached in epoch 2.
 
     Test
-    accuracy 0.7500, loss 0.3750, top-2 0.8750 on 8 test images, with the weights of epoch 2 (the best on validation)
+    accuracy 0.7500, loss 0.3750, top-2 0.8750 on 8 test images, with the weights of epoch 2 (the best by the monitor)
 
     ──────────────────────────────────────────────────────────
      class              precision   recall       f1   support

@@ -104,7 +104,9 @@ fn follow(name: &str, backend: Backend, layers: &str, tables: &str) -> Engine {
     }
     assert!(losses.len() >= 20, "the trajectory is long enough to drift");
 
-    for (ours, theirs) in engine.weights().tensors.iter().zip(trajectory.weights("final").tensors) {
+    let (ours, theirs) = (engine.weights().tensors, trajectory.weights("final").tensors);
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.iter().zip(theirs) {
         assert_eq!((&ours.name, &ours.shape), (&theirs.name, &theirs.shape));
         let largest = theirs.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         for (own, their) in ours.values.iter().zip(&theirs.values) {

@@ -144,11 +144,31 @@ fn a_loss_that_is_not_finite_ends_the_run_as_diverged() {
     assert!(run.markdown_path().exists(), "what there is to say is said");
 }
 
+#[test]
+fn a_test_that_gives_no_finite_loss_is_a_diverged_run() {
+    // One step throws the weights out, and without validation rows only the test notices.
+    let world = World::new();
+    let overrides = ["validation=0", "batch_size=200", "epochs=1", "learning_rate=1e30"];
+    let (run, outcome) = world.run(&overrides);
+    assert_eq!(outcome.status, Status::Diverged, "{}", outcome.reason);
+    assert!(!run.is_finished());
+}
+
+#[test]
+fn a_validation_fraction_of_zero_is_no_validation() {
+    let text = crate::columns::EXPERIMENT.replace("validation = 24", "validation = 0.0");
+    let overrides = ["training.weights=best".to_owned()];
+    let error = kiln_train::Declaration::parse("columns.toml", &text, &overrides).unwrap_err();
+    assert!(error.to_string().contains("needs validation rows"), "{error}");
+}
+
 /// Interrupts at the third step of an epoch.
 struct InterruptIn(usize);
 
 impl Observer for InterruptIn {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) {}
+    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 
     fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
         if progress.epoch == self.0 && progress.step == 3 {

@@ -1,6 +1,7 @@
 //! Early stopping and the choice of weights, on runs whose course is known beforehand.
 
 use kiln_report::{Status, Weights};
+use kiln_train::Metric;
 
 use crate::common::World;
 
@@ -41,15 +42,16 @@ fn an_improvement_below_min_delta_is_none() {
 
 #[test]
 fn accuracy_improves_upwards_and_loss_downwards() {
-    let world = World::new();
-    let run = |monitor: &str| {
-        let monitor = format!("early_stopping.monitor={monitor}");
-        let (run, _) = world.run(&["epochs=5", "early_stopping.patience=4", &monitor]);
-        run.read_history().unwrap().rows.len()
-    };
-    assert_eq!(run("val_loss"), 5);
-    assert_eq!(run("val_accuracy"), 5);
-    assert_eq!(run("loss"), 5);
+    for (metric, upwards) in [
+        (Metric::Loss, false),
+        (Metric::ValLoss, false),
+        (Metric::Accuracy, true),
+        (Metric::ValAccuracy, true),
+    ] {
+        assert_eq!(metric.improves(0.6, 0.5, 0.0), upwards, "{metric}");
+        assert_eq!(metric.improves(0.4, 0.5, 0.0), !upwards, "{metric}");
+        assert!(!metric.improves(0.5, 0.5, 0.0), "{metric}: to stay is no improvement");
+    }
 }
 
 /// A learning rate so large that the validation loss goes up and down.
