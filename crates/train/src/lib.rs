@@ -39,10 +39,10 @@ pub use loss::LossConfig;
 pub use metrics::Metrics;
 pub use monitor::Metric;
 pub use observer::{EpochEnd, Observer, Progress};
-pub use optimizer::{OptimizerConfig, OptimizerKind};
+pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use run::{Outcome, Run};
-pub use schedule::{ScheduleConfig, ScheduleKind};
+pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
 
 /// Why a run could not be made or finished.
 #[derive(Debug, Error)]

@@ -1,5 +1,5 @@
-//! The optimisers. Each is a variant of [`OptimizerKind`], its keys in `read` and its Burn
-//! counterpart in `init`; the update rules are Burn's, held to PyTorch's trajectories by a test.
+//! The optimisers. Each is a word in [`OptimizerName`] and a variant of [`OptimizerKind`], its keys in `read`
+//! and its Burn counterpart in `init`; the update rules are Burn's, held to PyTorch's trajectories by a test.
 
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
@@ -22,6 +22,22 @@ pub struct OptimizerConfig {
     /// What is done to large gradients first.
     #[serde(flatten)]
     pub clipping: GradientClipping,
+}
+
+kiln_config::keywords! {
+    /// The words in `type`.
+    pub enum OptimizerName {
+        /// [`OptimizerKind::Sgd`].
+        Sgd = "sgd",
+        /// [`OptimizerKind::Adam`].
+        Adam = "adam",
+        /// [`OptimizerKind::Adamw`].
+        Adamw = "adamw",
+        /// [`OptimizerKind::Rmsprop`].
+        Rmsprop = "rmsprop",
+        /// [`OptimizerKind::Adagrad`].
+        Adagrad = "adagrad",
+    }
 }
 
 /// The update rules. g is the gradient, w the weight, η the learning rate, t the step from 1.
@@ -80,16 +96,8 @@ pub enum OptimizerKind {
 
 impl OptimizerConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        const TYPES: &[&str] = &["sgd", "adam", "adamw", "rmsprop", "adagrad"];
-        let index = match table.value("type") {
-            Some(value) => value.word(TYPES)?,
-            None => {
-                table.required::<String>("type")?;
-                0
-            }
-        };
-        let kind = match TYPES[index] {
-            "sgd" => {
+        let kind = match table.required("type")? {
+            OptimizerName::Sgd => {
                 let momentum = share(table, "momentum", 0.0)?;
                 let nesterov = table.default("nesterov", false)?;
                 if nesterov && momentum == 0.0 {
@@ -100,24 +108,24 @@ impl OptimizerConfig {
                 }
                 OptimizerKind::Sgd { momentum, nesterov, weight_decay: decay(table, 0.0)? }
             }
-            "adam" => OptimizerKind::Adam {
+            OptimizerName::Adam => OptimizerKind::Adam {
                 beta_1: share(table, "beta_1", 0.9)?,
                 beta_2: share(table, "beta_2", 0.999)?,
                 epsilon: epsilon(table)?,
             },
-            "adamw" => OptimizerKind::Adamw {
+            OptimizerName::Adamw => OptimizerKind::Adamw {
                 beta_1: share(table, "beta_1", 0.9)?,
                 beta_2: share(table, "beta_2", 0.999)?,
                 epsilon: epsilon(table)?,
                 weight_decay: decay(table, 0.004)?,
             },
-            "rmsprop" => OptimizerKind::Rmsprop {
+            OptimizerName::Rmsprop => OptimizerKind::Rmsprop {
                 rho: share(table, "rho", 0.9)?,
                 momentum: share(table, "momentum", 0.0)?,
                 epsilon: epsilon(table)?,
                 centered: table.default("centered", false)?,
             },
-            _ => OptimizerKind::Adagrad { epsilon: epsilon(table)? },
+            OptimizerName::Adagrad => OptimizerKind::Adagrad { epsilon: epsilon(table)? },
         };
         let rate = if matches!(kind, OptimizerKind::Sgd { .. }) { 0.01 } else { 0.001 };
         let learning_rate =
@@ -127,18 +135,6 @@ impl OptimizerConfig {
 }
 
 impl OptimizerKind {
-    /// The word for it, as in TOML.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Sgd { .. } => "sgd",
-            Self::Adam { .. } => "adam",
-            Self::Adamw { .. } => "adamw",
-            Self::Rmsprop { .. } => "rmsprop",
-            Self::Adagrad { .. } => "adagrad",
-        }
-    }
-
     /// How many numbers it keeps for each parameter from step to step.
     #[must_use]
     pub fn slots(&self) -> usize {

@@ -12,6 +12,20 @@ pub struct ScheduleConfig {
     pub warmup_epochs: f64,
 }
 
+kiln_config::keywords! {
+    /// The words in `type`.
+    pub enum ScheduleName {
+        /// [`ScheduleKind::Constant`].
+        Constant = "constant",
+        /// [`ScheduleKind::Step`].
+        Step = "step",
+        /// [`ScheduleKind::Exponential`].
+        Exponential = "exponential",
+        /// [`ScheduleKind::Cosine`].
+        Cosine = "cosine",
+    }
+}
+
 /// The shapes of a schedule; t is the time in epochs since the warm-up ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -48,26 +62,24 @@ impl Default for ScheduleConfig {
 
 impl ScheduleConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        const TYPES: &[&str] = &["constant", "step", "exponential", "cosine"];
-        let index = table.value("type").map_or(Ok(0), |value| value.word(TYPES))?;
         let above = |table: &mut Table<'_>, key, default| {
             table.checked(key, default, "a number above 0", |number: &f64| *number > 0.0)
         };
-        let kind = match TYPES[index] {
-            "step" => ScheduleKind::Step {
+        let kind = match table.default("type", ScheduleName::Constant)? {
+            ScheduleName::Step => ScheduleKind::Step {
                 every_epochs: above(table, "every_epochs", 10.0)?,
                 factor: above(table, "factor", 0.1)?,
             },
-            "exponential" => ScheduleKind::Exponential {
+            ScheduleName::Exponential => ScheduleKind::Exponential {
                 decay_rate: above(table, "decay_rate", 0.9)?,
                 decay_epochs: above(table, "decay_epochs", 1.0)?,
             },
-            "cosine" => ScheduleKind::Cosine {
+            ScheduleName::Cosine => ScheduleKind::Cosine {
                 alpha: table.checked("alpha", 0.0, "a number from 0 to 1", |alpha| {
                     (0.0..=1.0).contains(alpha)
                 })?,
             },
-            _ => ScheduleKind::Constant,
+            ScheduleName::Constant => ScheduleKind::Constant,
         };
         let warmup_epochs =
             table.checked("warmup_epochs", 0.0, "a number from 0 to 1,000,000", |epochs| {
