@@ -70,8 +70,12 @@ impl ModelConfig {
             shape: input,
             layers: Vec::new(),
             names: HashSet::new(),
+            written_names: HashSet::new(),
             parameters: 0,
         };
+        for layer in &self.layers {
+            layer.collect_names("", &mut planner.written_names);
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             planner.entry(layer, "", &format!("model.layers.{index}"))?;
         }
@@ -149,19 +153,51 @@ struct Planner {
     shape: Shape,
     layers: Vec<PlannedLayer>,
     names: HashSet<String>,
+    /// The names that the user chose, which layers without one keep clear of.
+    written_names: HashSet<String>,
     parameters: usize,
+}
+
+impl LayerConfig {
+    /// The name of a repetition, counted from 1, where the entry has one.
+    fn full_name(&self, prefix: &str, repetition: usize) -> Option<String> {
+        let number = if self.repeat > 1 { format!("_{repetition}") } else { String::new() };
+        self.name.as_ref().map(|name| format!("{prefix}{name}{number}"))
+    }
+
+    fn collect_names(&self, prefix: &str, names: &mut HashSet<String>) {
+        for repetition in 1..=self.repeat {
+            let before = names.len();
+            let name = self.full_name(prefix, repetition);
+            match &self.kind {
+                LayerKind::Layer(_) => names.extend(name),
+                LayerKind::Block(block) => {
+                    let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
+                    block.layers.iter().for_each(|layer| layer.collect_names(&prefix, names));
+                }
+            }
+            // No repetition adds what the one before did not; and no model has so many layers.
+            if names.len() == before || names.len() > MOST_LAYERS {
+                break;
+            }
+        }
+    }
 }
 
 impl Planner {
     fn entry(&mut self, entry: &LayerConfig, prefix: &str, path: &str) -> Result<(), ModelError> {
         for repetition in 1..=entry.repeat {
             let before = self.layers.len();
-            let number = if entry.repeat > 1 { format!("_{repetition}") } else { String::new() };
-            let name = entry.name.as_ref().map(|name| format!("{prefix}{name}{number}"));
+            let name = entry.full_name(prefix, repetition);
             match &entry.kind {
                 LayerKind::Layer(layer) => {
-                    let name = name.unwrap_or_else(|| format!("{prefix}{}", layer.word()));
-                    self.layer(layer, self.unused_name(name), path)?;
+                    let name = match name {
+                        Some(name) => unused(name, |name| self.names.contains(name)),
+                        None => unused(format!("{prefix}{}", layer.word()), |name| {
+                            self.names.contains(name) || self.written_names.contains(name)
+                        }),
+                    };
+                    self.layer(layer, name, path)?;
                 }
                 LayerKind::Block(block) => {
                     let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
@@ -176,17 +212,6 @@ impl Planner {
             }
         }
         Ok(())
-    }
-
-    /// The name, or as Keras numbers them the first of `dense_1`, `dense_2` and so on that is free.
-    fn unused_name(&self, name: String) -> String {
-        let mut unused = name.clone();
-        let mut number = 0;
-        while self.names.contains(&unused) {
-            number += 1;
-            unused = format!("{name}_{number}");
-        }
-        unused
     }
 
     fn layer(&mut self, kind: &LayerType, name: String, path: &str) -> Result<(), ModelError> {
@@ -222,6 +247,13 @@ impl Planner {
         });
         Ok(())
     }
+}
+
+/// The name, or as Keras numbers them the first of `dense_1`, `dense_2` and so on that is free.
+fn unused(name: String, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (1..).map(|number| format!("{name}_{number}"));
+    let mut candidates = std::iter::once(name.clone()).chain(numbered);
+    candidates.find(|name| !is_taken(name)).unwrap_or(name)
 }
 
 /// The number of values in these parameters and `before`; none if they are too many.

@@ -90,8 +90,11 @@ fn names_are_unique_whatever_is_written() {
     names(
         r#"{ type = "block", repeat = 3, layers = [{ type = "dense", units = 5, name = "a" }] },"#,
     );
-    // The name that an unnamed layer got.
-    names(r#"{ type = "dense", units = 5 }, { type = "dense", units = 5, name = "dense" },"#);
+    // A name that was written stays with its layer; the one without steps aside.
+    assert_eq!(
+        names(r#"{ type = "dense", units = 5 }, { type = "dense", units = 5, name = "dense" },"#),
+        ["dense_1", "dense"]
+    );
 }
 
 #[test]
