@@ -11,6 +11,7 @@ pub struct ConfigError {
     message: String,
     label: Option<String>,
     help: Option<String>,
+    note: Option<String>,
     // Boxed: errors travel through every `Result` of the reading code.
     place: Option<Box<Place>>,
 }
@@ -19,7 +20,7 @@ impl ConfigError {
     /// An error that belongs to no place in a text, such as a file that cannot be read.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), label: None, help: None, place: None }
+        Self { message: message.into(), label: None, help: None, note: None, place: None }
     }
 
     /// An error at a place.
@@ -39,6 +40,13 @@ impl ConfigError {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// In which larger thing it is wrong, such as a combination of a sweep.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
         self
     }
 
@@ -80,6 +88,9 @@ impl ConfigError {
             ),
             None => Group::with_title(title),
         };
+        if let Some(note) = &self.note {
+            group = group.element(Level::NOTE.message(note.as_str()));
+        }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }

@@ -45,4 +45,4 @@ pub use overrides::Override;
 pub use place::Place;
 pub use read::FromValue;
 pub use table::Table;
-pub use value::{Kind, Value};
+pub use value::{Entry, Kind, Value};

@@ -1,3 +1,5 @@
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -7,7 +9,7 @@ use crate::error::{ConfigError, nearest};
 use crate::place::{Place, Source};
 use crate::value::{Entry, Kind, Value};
 
-/// `KEY=VALUE` from the command line.
+/// A key to change and its new value: `KEY=VALUE` of the command line, or a value of a sweep's axis.
 ///
 /// VALUE is read as TOML; what is not TOML and begins like a word is text (`activation=relu`).
 #[derive(Debug, Clone)]
@@ -17,33 +19,109 @@ pub struct Override {
     key_place: Place,
 }
 
+/// `KEY=VALUE` as it can be given again, VALUE as TOML on one line.
+impl fmt::Display for Override {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value.kind {
+            Kind::String(text) if is_plain_word(text) => write!(formatter, "{}={text}", self.key),
+            _ => write!(formatter, "{}={}", self.key, self.value),
+        }
+    }
+}
+
 impl Override {
+    /// A value that stands elsewhere, for a key that does.
+    #[must_use]
+    pub fn new(key: &str, key_place: &Place, value: Value) -> Self {
+        Self { key: key.to_owned(), value, key_place: key_place.clone() }
+    }
+
     /// Splits the argument at its first `=`.
     ///
     /// # Errors
     ///
     /// There is no `=`, no key, no value, or a value that is neither TOML nor a word.
     pub fn parse(argument: &str) -> Result<Self, ConfigError> {
-        let source =
-            Arc::new(Source { name: "command line".to_owned(), text: argument.to_owned() });
-        let all = Place::new(&source, 0..argument.len());
-        let Some((key, text)) = argument.split_once('=') else {
+        let argument = Argument::new(argument)?;
+        argument.read(argument.value.clone())
+    }
+
+    /// As [`parse`](Self::parse), where VALUE is one or more values with commas between them. A
+    /// comma within brackets, braces or quotes parts nothing: `units=[300,100],[100]` is two
+    /// lists.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`parse`](Self::parse), for each value.
+    pub fn parse_list(argument: &str) -> Result<Vec<Self>, ConfigError> {
+        let argument = Argument::new(argument)?;
+        let parts = at_commas(&argument.source.text, argument.value.clone());
+        parts.into_iter().map(|part| argument.read(part)).collect()
+    }
+
+    /// The key as it was given.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The new value.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The same change under another name of its key.
+    #[must_use]
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self }
+    }
+
+    /// An error about the key.
+    #[must_use]
+    pub fn key_error(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::at(&self.key_place, message)
+    }
+}
+
+/// An argument of the command line that changes a key.
+struct Argument {
+    source: Arc<Source>,
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Argument {
+    fn new(text: &str) -> Result<Self, ConfigError> {
+        let source = Arc::new(Source { name: "command line".to_owned(), text: text.to_owned() });
+        let all = Place::new(&source, 0..text.len());
+        let Some((key, value)) = text.split_once('=') else {
             return Err(ConfigError::at(&all, "an override needs a value")
                 .expected("expected KEY=VALUE")
                 .help("for example: learning_rate=0.03"));
         };
-        let start = key.len() + 1;
-        let place = Place::new(&source, start..argument.len());
-        if key.trim().is_empty() || text.trim().is_empty() {
+        if key.trim().is_empty() || value.trim().is_empty() {
             let missing = if key.trim().is_empty() { "key" } else { "value" };
             return Err(ConfigError::at(&all, format!("this override has no {missing}"))
                 .expected("expected KEY=VALUE"));
         }
-        // A key of the same length, so that the value's places are those in the argument.
-        let line = format!("{}={text}", "k".repeat(key.len()));
+        let (key, value) = (0..key.len(), key.len() + 1..text.len());
+        Ok(Self { source, key, value })
+    }
+
+    /// Reads a part of the argument as the key's value.
+    fn read(&self, part: Range<usize>) -> Result<Override, ConfigError> {
+        let text = &self.source.text[part.clone()];
+        let place = Place::new(&self.source, part.clone());
+        if text.trim().is_empty() {
+            return Err(ConfigError::at(&place, "there is no value here")
+                .expected("expected a value between the commas"));
+        }
+        // A key that ends where the value begins, so that the value's places are those in the argument.
+        let line = format!("{}={text}", "k".repeat(part.start - 1));
         let value = match DeTable::parse(&line) {
             Ok(table) => match (table.get_ref().len(), table.get_ref().values().next()) {
-                (1, Some(value)) => Value::from_toml(value, &source)?,
+                (1, Some(value)) => Value::from_toml(value, &self.source)?,
                 _ => return Err(ConfigError::at(&place, "an override is one value")),
             },
             Err(_) if is_word(text) => {
@@ -57,9 +135,39 @@ impl Override {
                 .help("text with spaces or signs stands between quotes: 'name=\"a b\"'"));
             }
         };
-        let key_place = Place::new(&source, 0..key.len());
-        Ok(Self { key: key.trim().to_owned(), value, key_place })
+        let key = self.source.text[self.key.clone()].trim();
+        Ok(Override::new(key, &Place::new(&self.source, self.key.clone()), value))
     }
+}
+
+/// The parts of `text[range]` between the commas that stand outside of brackets, braces and quotes.
+fn at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut start, mut depth) = (range.start, 0_usize);
+    let (mut quote, mut escaped) = (None, false);
+    for (offset, character) in text[range.clone()].char_indices() {
+        let at = range.start + offset;
+        match (quote, character) {
+            // Only a text between double quotes has escapes.
+            (Some('"'), '\\') if !escaped => {
+                escaped = true;
+                continue;
+            }
+            (Some(open), _) if character == open && !escaped => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') => depth = depth.saturating_sub(1),
+            (None, ',') if depth == 0 => {
+                parts.push(start..at);
+                start = at + 1;
+            }
+            (None, _) => {}
+        }
+        escaped = false;
+    }
+    parts.push(start..range.end);
+    parts
 }
 
 impl Document {
@@ -78,8 +186,12 @@ impl Document {
         put(&mut self.root, &segments, change)
     }
 
-    /// The one full path that the override's key stands for.
-    fn complete(&self, change: &Override, known: &[String]) -> Result<String, ConfigError> {
+    /// The one full path that the override's key stands for; `known` as in [`apply`](Self::apply).
+    ///
+    /// # Errors
+    ///
+    /// No known path ends so, or more than one does.
+    pub fn complete(&self, change: &Override, known: &[String]) -> Result<String, ConfigError> {
         let key = change.key.as_str();
         let known = &with_tables(known);
         if known.iter().any(|path| path == key) {
@@ -207,4 +319,11 @@ fn is_word(text: &str) -> bool {
     text.starts_with(|first: char| {
         first.is_alphanumeric() || matches!(first, '_' | '.' | '/' | '~' | '-')
     }) && !text.contains(['\n', '\r'])
+}
+
+/// A word that any TOML reader and any shell takes as it stands, and that is not TOML itself.
+fn is_plain_word(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
+        && !matches!(text, "true" | "false" | "inf" | "nan")
 }

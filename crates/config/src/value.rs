@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -40,7 +41,110 @@ pub struct Entry {
     pub(crate) value: Value,
 }
 
+impl Entry {
+    /// The key, without quotes.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Where the key was written.
+    #[must_use]
+    pub fn key_place(&self) -> &Place {
+        &self.key_place
+    }
+
+    /// What stands behind the key.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+}
+
+/// The value as TOML on one line, tables inline; numbers in their shortest form.
+impl fmt::Display for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::String(text) => write_quoted(text, formatter),
+            Kind::Integer(number) => write!(formatter, "{number}"),
+            Kind::Float(number) => write!(formatter, "{number:?}"),
+            Kind::Boolean(boolean) => write!(formatter, "{boolean}"),
+            Kind::Array(items) => {
+                formatter.write_str("[")?;
+                for (index, item) in items.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(formatter, "{comma}{item}")?;
+                }
+                formatter.write_str("]")
+            }
+            Kind::Table(entries) => {
+                formatter.write_str("{")?;
+                for (index, entry) in entries.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(formatter, "{comma}{} = {}", Key(&entry.key), entry.value)?;
+                }
+                formatter.write_str("}")
+            }
+        }
+    }
+}
+
+/// A key as TOML writes it: bare where it can be.
+struct Key<'a>(&'a str);
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if !self.0.is_empty() && self.0.chars().all(bare) {
+            formatter.write_str(self.0)
+        } else {
+            write_quoted(self.0, formatter)
+        }
+    }
+}
+
+/// Text between double quotes, on one line: TOML's own writer may take several.
+fn write_quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    formatter.write_str("\"")?;
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => write!(formatter, "\\{character}")?,
+            '\n' => formatter.write_str("\\n")?,
+            '\t' => formatter.write_str("\\t")?,
+            _ if character.is_control() => {
+                write!(formatter, "\\u{:04X}", u32::from(character))?;
+            }
+            _ => write!(formatter, "{character}")?,
+        }
+    }
+    formatter.write_str("\"")
+}
+
 impl Value {
+    /// The entries of a table in the order in which they were written.
+    ///
+    /// # Errors
+    ///
+    /// The value is no table.
+    pub fn entries(&self) -> Result<&[Entry], ConfigError> {
+        match &self.kind {
+            Kind::Table(entries) => Ok(entries),
+            _ => Err(self.expected("a table")),
+        }
+    }
+
+    /// The elements of a list.
+    ///
+    /// # Errors
+    ///
+    /// The value is no list.
+    pub fn items(&self) -> Result<&[Self], ConfigError> {
+        match &self.kind {
+            Kind::Array(items) => Ok(items),
+            _ => Err(self.expected("a list")),
+        }
+    }
+
     /// Where the value was written.
     #[must_use]
     pub fn place(&self) -> &Place {
