@@ -28,6 +28,7 @@
 
 mod bitmap_text;
 pub mod chart;
+pub mod compare;
 mod error;
 mod escape;
 pub mod files;
@@ -42,6 +43,7 @@ pub mod predictions;
 mod record;
 mod run;
 mod show;
+pub mod statistics;
 mod summary;
 mod test_report;
 mod versioned;
