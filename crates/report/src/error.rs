@@ -67,6 +67,28 @@ pub enum ReportError {
         known: u32,
     },
 
+    /// A path that was given for a comparison and leads to no run.
+    #[error("{}: {problem}", crate::escape::control(&path.to_string_lossy()))]
+    NoRuns {
+        /// The path or pattern.
+        path: PathBuf,
+        /// What is wrong with it and what to give instead.
+        problem: String,
+    },
+
+    /// Files of one run directory that are not from one run.
+    #[error("{}: {problem}", path.display())]
+    Mismatch {
+        /// The run's directory.
+        path: PathBuf,
+        /// Which files say what.
+        problem: String,
+    },
+
+    /// Something was asked of a comparison that it does not have: a column, a baseline.
+    #[error("{0}")]
+    Request(String),
+
     /// Numbers handed over for a report that do not fit together.
     #[error("{0}")]
     Inconsistent(String),

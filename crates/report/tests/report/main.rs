@@ -11,5 +11,6 @@ mod record;
 mod run_directory;
 mod samples;
 mod show;
+mod statistics;
 mod test_report;
 mod xml;

@@ -1,0 +1,137 @@
+//! Which combination the user means.
+
+use std::fs;
+use std::path::Path;
+
+use super::columns::{self, Named};
+use super::{BaselineChoice, Combination, Comparison};
+use crate::{ReportError, Result};
+
+impl Comparison {
+    /// The combination that `given` stands for: a run's directory, a run's id, or settings such as
+    /// `learning_rate=0.01,hidden.repeat=2` that a single combination has.
+    pub(super) fn find_baseline(&self, given: &str) -> Result<usize> {
+        let by_settings = given.contains('=') && !Path::new(given).exists();
+        let is_it: Vec<usize> =
+            if by_settings { self.by_settings(given)? } else { self.by_run(given) };
+        match is_it.as_slice() {
+            [combination] => self.tested(*combination, given),
+            [] if by_settings => Err(request(format!("no combination has the settings {given}"))),
+            [] => Err(request(format!(
+                "the baseline {given} is not among the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE"
+            ))),
+            several => Err(request(self.several(given, several))),
+        }
+    }
+
+    fn tested(&self, combination: usize, given: &str) -> Result<usize> {
+        if self.combinations[combination].test_accuracy().is_some() {
+            return Ok(combination);
+        }
+        Err(request(format!(
+            "the baseline {given} was not tested ({}), so nothing can be held against it: choose one that finished",
+            self.combinations[combination].status()
+        )))
+    }
+
+    fn by_run(&self, given: &str) -> Vec<usize> {
+        let directory = fs::canonicalize(given).ok();
+        let by_directory = directory.map(|directory| {
+            self.having(|run| {
+                fs::canonicalize(run.directory.path()).is_ok_and(|path| path == directory)
+            })
+        });
+        match by_directory {
+            Some(found) if !found.is_empty() => found,
+            _ => self.having(|run| run.id == given || run.directory.id() == given),
+        }
+    }
+
+    fn having(&self, is_it: impl Fn(&super::RunSummary) -> bool) -> Vec<usize> {
+        self.indices(|combination| combination.runs.iter().any(&is_it))
+    }
+
+    fn indices(&self, is_it: impl Fn(&Combination) -> bool) -> Vec<usize> {
+        let combinations = self.combinations.iter().enumerate();
+        combinations.filter(|(_, it)| is_it(it)).map(|(index, _)| index).collect()
+    }
+
+    fn by_settings(&self, given: &str) -> Result<Vec<usize>> {
+        let mut wanted: Vec<(&str, String)> = Vec::new();
+        for part in given.split(',') {
+            match (part.split_once('='), wanted.last_mut()) {
+                (Some((name, value)), _) => wanted.push((name.trim(), value.trim().to_owned())),
+                // A comma inside of a value: flatten, 300 relu.
+                (None, Some((_, value))) => *value = format!("{value},{part}"),
+                (None, None) => return Err(request(format!("`{part}` is no KEY=VALUE"))),
+            }
+        }
+        let mut left = self.indices(|_| true);
+        for (name, value) in wanted {
+            let key = self.setting(name)?;
+            left.retain(|index| {
+                let has = self.value(*index, &key);
+                has.is_some_and(|has| is_same(has, &value))
+            });
+        }
+        Ok(left)
+    }
+
+    /// The whole path of the setting called `name`.
+    fn setting(&self, name: &str) -> Result<String> {
+        let shared = self.shared.iter().map(|shared| &shared.column);
+        match columns::find(name, self.columns.iter().chain(shared)) {
+            Named::One(column) => Ok(column.key.clone()),
+            Named::None => {
+                let known: Vec<_> =
+                    self.columns.iter().map(|column| column.label.as_str()).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(request(format!("the runs have no setting `{name}`; they differ in: {known}")))
+            }
+            Named::Several(columns) => {
+                let keys: Vec<_> = columns.iter().map(|column| column.key.as_str()).collect();
+                Err(request(format!("`{name}` could be {}: give more of it", keys.join(" or "))))
+            }
+        }
+    }
+
+    fn value(&self, combination: usize, key: &str) -> Option<&str> {
+        match self.columns.iter().position(|column| column.key == key) {
+            Some(column) => self.combinations[combination].settings[column].as_deref(),
+            None => {
+                let shared = self.shared.iter().find(|shared| shared.column.key == key);
+                shared.map(|shared| shared.value.as_str())
+            }
+        }
+    }
+
+    fn several(&self, given: &str, several: &[usize]) -> String {
+        let labels =
+            several.iter().take(4).map(|index| self.combinations[*index].label(&self.columns));
+        let mut labels: Vec<_> = labels.collect();
+        if several.len() > 4 {
+            labels.push("…".to_owned());
+        }
+        format!(
+            "the baseline {given} could be any of {} combinations ({}): say more",
+            several.len(),
+            labels.join("; ")
+        )
+    }
+
+    /// The best by validation, where it was tested.
+    pub(super) fn default_baseline(&self) -> Option<(usize, BaselineChoice)> {
+        let index = self.selected_index()?;
+        self.combinations[index].test_accuracy().map(|_| (index, BaselineChoice::Best))
+    }
+}
+
+fn request(problem: String) -> ReportError {
+    ReportError::Request(crate::escape::control(&problem).into_owned())
+}
+
+/// Equal as text or as numbers: 1e-2 is 0.01.
+fn is_same(has: &str, wanted: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok();
+    has == wanted || number(has).is_some_and(|has| Some(has) == number(wanted))
+}

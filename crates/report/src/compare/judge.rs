@@ -1,0 +1,189 @@
+//! From runs to verdicts.
+
+use std::collections::BTreeMap;
+
+use super::outcomes::Outcomes;
+use super::read::in_parallel;
+use super::{
+    Baseline, BaselineChoice, Column, Combination, Method, RunSummary, Verdict, VerdictOutcome,
+};
+use crate::statistics::{Difference, Discordant, Family, mcnemar, welch};
+
+/// How often, at most, combinations that do not differ get a verdict.
+const LEVEL: f64 = 0.05;
+
+/// Why a combination has no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Missing {
+    OtherData,
+    OtherImages,
+    Predictions(String),
+}
+
+/// Gives each tested combination its verdict against the one at `baseline`; what cannot be compared is told in notes.
+pub(super) fn judge(
+    combinations: &mut [Combination],
+    columns: &[Column],
+    baseline: usize,
+    chosen: BaselineChoice,
+) -> (Option<Baseline>, Vec<String>) {
+    let Some(against) = combinations.get(baseline).filter(|against| is_tested(against)) else {
+        return (None, Vec::new());
+    };
+    let comparable = combinations
+        .iter()
+        .filter(|combination| is_tested(combination) && same_data(combination, against))
+        .count();
+    let comparisons = match chosen {
+        BaselineChoice::Given => comparable.saturating_sub(1),
+        BaselineChoice::Best => comparable * comparable.saturating_sub(1) / 2,
+    };
+    let family = Family { level: LEVEL, comparisons };
+    let bench = Bench { against, family, outcomes: baseline_outcomes(against, combinations) };
+    let verdicts = in_parallel(&combinations.iter().enumerate().collect::<Vec<_>>(), |item| {
+        let (index, combination) = item;
+        if *index == baseline || !is_tested(combination) {
+            None
+        } else {
+            Some(bench.compare(combination))
+        }
+    });
+    let mut missing: BTreeMap<Missing, Vec<String>> = BTreeMap::new();
+    for (combination, verdict) in combinations.iter_mut().zip(verdicts) {
+        match verdict {
+            None => {}
+            Some(Ok(verdict)) => combination.verdict = Some(verdict),
+            Some(Err(reason)) => {
+                missing.entry(reason).or_default().push(combination.label(columns))
+            }
+        }
+    }
+    let notes = missing.into_iter().map(|(reason, labels)| note(&reason, &labels)).collect();
+    (Some(Baseline { combination: baseline, chosen, comparisons, level: LEVEL }), notes)
+}
+
+fn is_tested(combination: &Combination) -> bool {
+    combination.runs.iter().any(|run| run.test.is_some())
+}
+
+fn tested(combination: &Combination) -> impl Iterator<Item = &RunSummary> {
+    combination.runs.iter().filter(|run| run.test.is_some())
+}
+
+/// Whether all tested runs of both had the same data.
+fn same_data(left: &Combination, right: &Combination) -> bool {
+    let mut runs = tested(left).chain(tested(right));
+    let first = runs.next();
+    first.is_none_or(|first| runs.all(|run| run.fingerprint == first.fingerprint))
+}
+
+fn note(reason: &Missing, labels: &[String]) -> String {
+    let why = match reason {
+        Missing::OtherData => "not all of its and the baseline's runs had the same data",
+        Missing::OtherImages => "its test images are not the baseline's",
+        Missing::Predictions(problem) => problem,
+    };
+    match labels {
+        [label] => format!("No verdict for {label}: {why}."),
+        [label, others @ ..] => format!("No verdict for {label} and {} more: {why}.", others.len()),
+        [] => String::new(),
+    }
+}
+
+/// The baseline, ready to be compared with.
+struct Bench<'a> {
+    against: &'a Combination,
+    family: Family,
+    /// What its runs said of the test images, where a comparison needs that.
+    outcomes: Vec<(u64, Result<Outcomes, String>)>,
+}
+
+/// Reads what the baseline's runs said of the images, where any comparison goes by images: for each seed that is
+/// met with, and for its first run.
+fn baseline_outcomes(
+    against: &Combination,
+    combinations: &[Combination],
+) -> Vec<(u64, Result<Outcomes, String>)> {
+    let pairs = combinations.iter().filter(|combination| {
+        is_tested(combination)
+            && !std::ptr::eq(*combination, against)
+            && !by_seeds(combination, against)
+    });
+    let mut runs: Vec<&RunSummary> =
+        pairs.filter_map(|other| Some(pair(other, against)?.1)).collect();
+    runs.sort_by_key(|run| run.seed);
+    runs.dedup_by_key(|run| run.seed);
+    in_parallel(&runs, |run| (run.seed, read_outcomes(run)))
+}
+
+fn read_outcomes(run: &RunSummary) -> Result<Outcomes, String> {
+    Outcomes::read(&run.directory).map_err(|error| error.to_string())
+}
+
+/// Whether two combinations are compared over their seeds: both have some, and the seeds make a difference.
+fn by_seeds(left: &Combination, right: &Combination) -> bool {
+    over_seeds(left, right, Family { level: LEVEL, comparisons: 1 }).is_some()
+}
+
+fn over_seeds(
+    combination: &Combination,
+    against: &Combination,
+    family: Family,
+) -> Option<Difference> {
+    welch(&combination.test_accuracy()?, &against.test_accuracy()?, family)
+}
+
+/// A tested run of each, of the same seed where there are such, else the first ones.
+fn pair<'a>(
+    combination: &'a Combination,
+    against: &'a Combination,
+) -> Option<(&'a RunSummary, &'a RunSummary)> {
+    let same_seed = tested(combination)
+        .find_map(|run| Some((run, tested(against).find(|other| other.seed == run.seed)?)));
+    same_seed.or_else(|| Some((tested(combination).next()?, tested(against).next()?)))
+}
+
+impl Bench<'_> {
+    fn compare(&self, combination: &Combination) -> Result<Verdict, Missing> {
+        if !same_data(combination, self.against) {
+            return Err(Missing::OtherData);
+        }
+        if let Some(difference) = over_seeds(combination, self.against, self.family) {
+            return Ok(verdict(difference, self.family, Method::Welch));
+        }
+        let no_predictions = || Missing::Predictions("it has no predictions".to_owned());
+        let (run, other) = pair(combination, self.against).ok_or_else(no_predictions)?;
+        let baseline = self.outcomes.iter().find(|(seed, _)| *seed == other.seed);
+        let (_, baseline) = baseline.ok_or_else(no_predictions)?;
+        let baseline =
+            baseline.as_ref().map_err(|problem| Missing::Predictions(problem.clone()))?;
+        let own = read_outcomes(run).map_err(Missing::Predictions)?;
+        by_images(&own, baseline, self.family).ok_or(Missing::OtherImages)
+    }
+}
+
+/// The verdict on two runs from what they said of the same images; `None` where the images are not the same.
+pub(super) fn by_images(run: &Outcomes, baseline: &Outcomes, family: Family) -> Option<Verdict> {
+    if run.labels != baseline.labels || run.class_names != baseline.class_names {
+        return None;
+    }
+    let pairs = || run.right.iter().zip(&baseline.right);
+    let counts = Discordant {
+        only_first: pairs().filter(|(run, baseline)| **run && !**baseline).count(),
+        only_second: pairs().filter(|(run, baseline)| !**run && **baseline).count(),
+        images: run.labels.len(),
+    };
+    Some(verdict(mcnemar(counts, family)?, family, Method::McNemar))
+}
+
+fn verdict(found: Difference, family: Family, method: Method) -> Verdict {
+    let outcome = if found.p_value >= family.level {
+        VerdictOutcome::NotDistinguishable
+    } else if found.difference > 0.0 {
+        VerdictOutcome::Better
+    } else {
+        VerdictOutcome::Worse
+    };
+    let Difference { difference, interval, p_value } = found;
+    Verdict { outcome, difference, interval, p_value, method }
+}

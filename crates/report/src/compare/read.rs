@@ -1,0 +1,154 @@
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::settings::{Configuration, Flat, Words};
+use super::{EpochValue, LeftOut, RunSummary, TestSummary};
+use crate::{History, ReportError, Result, RunDirectory, RunRecord, Status, TestReport, files};
+
+/// The runs that could be read, each with its configuration, and those that could not.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) runs: Vec<(RunSummary, Configuration)>,
+    pub(super) left_out: Vec<LeftOut>,
+    pub(super) words: Words,
+}
+
+/// Reads these run directories, on all cores; the order stays.
+pub(super) fn read(paths: &[PathBuf]) -> Read {
+    let words = Mutex::new(Words::default());
+    let results =
+        in_parallel(paths, |path| read_run(path, &words).map_err(|error| left_out(path, &error)));
+    let mut read = Read::default();
+    for result in results {
+        match result {
+            Ok(run) => read.runs.push(run),
+            Err(left_out) => read.left_out.push(left_out),
+        }
+    }
+    read.words = words.into_inner().unwrap_or_else(PoisonError::into_inner);
+    read
+}
+
+/// What `task` makes of each item, in the items' order.
+pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let chunk = items.len().div_ceil(cores).max(1);
+    let task = &task;
+    thread::scope(|scope| {
+        let chunks = items.chunks(chunk);
+        let workers: Vec<_> = chunks
+            .map(|chunk| scope.spawn(move || chunk.iter().map(task).collect::<Vec<_>>()))
+            .collect();
+        let results = workers.into_iter().flat_map(|worker| {
+            // A panic goes on where it would have been without threads.
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        results.collect()
+    })
+}
+
+/// What a directory cannot be read for, its files named from inside of it.
+fn left_out(path: &Path, error: &ReportError) -> LeftOut {
+    let problem = error.to_string().replace(&format!("{}/", path.display()), "");
+    LeftOut { path: path.to_owned(), problem }
+}
+
+fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configuration)> {
+    let directory = RunDirectory::open(path)?;
+    let record = directory.read_record()?;
+    let flat = read_config(&directory)?;
+    let history = directory.read_history()?;
+    let report = directory.read_report()?;
+    check(&directory, &record, &flat, &history, report.as_ref())?;
+    let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+    let configuration = flat.numbered(&mut words);
+    // Most runs have the same data: one text for all of them.
+    let number = words.number(&record.dataset.fingerprint);
+    let fingerprint = words.shared(number);
+    drop(words);
+    let summary = summary(directory, record, &history, report.as_ref(), fingerprint);
+    Ok((summary, configuration))
+}
+
+pub(super) fn read_config(directory: &RunDirectory) -> Result<Flat> {
+    let path = directory.config_path();
+    Flat::parse(&files::read(&path)?)
+        .map_err(|(line, problem)| ReportError::malformed(&path, line, problem))
+}
+
+/// Files that do not belong together tell of two runs, and a row of numbers from both would be of none.
+fn check(
+    directory: &RunDirectory,
+    record: &RunRecord,
+    config: &Flat,
+    history: &History,
+    report: Option<&TestReport>,
+) -> Result<()> {
+    let problem = if record.status != Status::Finished && report.is_some() {
+        format!(
+            "run.json says {} beside a report.json, which only a finished run has",
+            record.status
+        )
+    } else if let Some(report) = report.filter(|report| report.epoch > history.rows.len()) {
+        let epochs = history.rows.len();
+        format!(
+            "report.json is about epoch {} and history.csv ends at epoch {epochs}",
+            report.epoch
+        )
+    } else if let Some(seed) = config.seed.as_ref().filter(|seed| **seed != record.seed.to_string())
+    {
+        format!("config.toml has seed {seed} and run.json has seed {}", record.seed)
+    } else if report.is_some_and(|report| !(0.0..=1.0).contains(&report.accuracy)) {
+        "report.json has an accuracy that is no share".to_owned()
+    } else {
+        return Ok(());
+    };
+    let problem = format!("{problem}: one of them is stale or was edited");
+    Err(ReportError::Mismatch { path: directory.path().to_owned(), problem })
+}
+
+fn summary(
+    directory: RunDirectory,
+    record: RunRecord,
+    history: &History,
+    report: Option<&TestReport>,
+    fingerprint: Arc<str>,
+) -> RunSummary {
+    let finite = |value: &f64| value.is_finite();
+    RunSummary {
+        name: record.name,
+        id: record.id,
+        seed: record.seed,
+        status: record.status,
+        stop_reason: record.stop_reason,
+        best: best(history),
+        last: history.rows.last().and_then(|row| {
+            Some(EpochValue { epoch: row.epoch, value: row.metric("val_accuracy")? })
+        }),
+        test: report.map(|report| TestSummary {
+            loss: report.loss.filter(finite),
+            accuracy: report.accuracy,
+            examples: report.examples,
+        }),
+        training_seconds: record.training_seconds.filter(finite),
+        // Until a run ends its record does not know how far it came; its history does.
+        epochs: history.rows.len(),
+        fingerprint,
+        directory,
+    }
+}
+
+/// The highest `val_accuracy`, the earliest of equals.
+fn best(history: &History) -> Option<EpochValue> {
+    let mut best: Option<EpochValue> = None;
+    for row in &history.rows {
+        if let Some(value) = row.metric("val_accuracy")
+            && best.is_none_or(|best| value > best.value)
+        {
+            best = Some(EpochValue { epoch: row.epoch, value });
+        }
+    }
+    best
+}

@@ -1,0 +1,223 @@
+use kiln_report::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
+use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+const ONE: Family = Family { level: 0.05, comparisons: 1 };
+
+fn family(comparisons: usize) -> Family {
+    Family { comparisons, ..ONE }
+}
+
+fn spread(values: &[f64]) -> Spread {
+    Spread::of(values.iter().copied()).expect("values")
+}
+
+fn counts(only_first: usize, only_second: usize, images: usize) -> Discordant {
+    Discordant { only_first, only_second, images }
+}
+
+/// Holds a result against difference, p-value and interval.
+fn assert_close(found: Option<Difference>, expected: [f64; 4]) {
+    let found = found.expect("a difference");
+    let (low, high) = found.interval.expect("an interval");
+    for (found, expected) in [found.difference, found.p_value, low, high].iter().zip(expected) {
+        assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1e-6), "{found} {expected}");
+    }
+}
+
+#[test]
+fn a_spread_has_the_sample_deviation() {
+    // NumPy: numpy.std([2, 4, 4, 4, 5, 5, 7, 9], ddof=1)
+    let of_eight = spread(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]);
+    assert_eq!((of_eight.mean, of_eight.count), (5.0, 8));
+    assert!((of_eight.deviation.expect("of eight") - 2.138_089_935_299_395).abs() < 1e-14);
+    let of_one = Spread { mean: 0.875, deviation: None, count: 1 };
+    assert_eq!(Spread::of([0.875]), Some(of_one));
+    // 0.1 + 0.1 + 0.1 is not 3 × 0.1 in binary, and still nothing varies.
+    assert_eq!(spread(&[0.1, 0.1, 0.1]).deviation, Some(0.0));
+}
+
+#[test]
+fn a_spread_is_never_invented() {
+    assert_eq!(Spread::of([]), None);
+    assert_eq!(Spread::of([f64::NAN, f64::INFINITY]), None);
+    assert_eq!(Spread::of([f64::NAN, 0.5]), Spread::of([0.5]));
+    assert_eq!(Spread::of([f64::MAX, -f64::MAX]), None);
+}
+
+// scipy.stats.ttest_ind(…, equal_var=False) of SciPy 1.17 and its confidence_interval; p times the comparisons.
+#[test]
+fn welch_is_that_of_scipy() {
+    let (left, right) = (spread(&[0.91, 0.93, 0.92]), spread(&[0.88, 0.9, 0.89]));
+    assert_close(
+        welch(&left, &right, ONE),
+        [0.03, 0.021_311_641_128_756_7, 0.007_330_420_644_724_8, 0.052_669_579_355_275_2],
+    );
+    assert_close(
+        welch(&left, &right, family(10)),
+        [0.03, 0.213_116_411_287_567, -0.015_703_954_332_263_1, 0.075_703_954_332_263_4],
+    );
+    assert_close(
+        welch(&spread(&[0.85, 0.86]), &spread(&[0.84, 0.87, 0.80, 0.83]), ONE),
+        [0.02, 0.267_590_489_292_893, -0.024_294_948_069_463_4, 0.064_294_948_069_463_5],
+    );
+    // One side does not vary.
+    assert_close(
+        welch(&spread(&[0.9, 0.9]), &spread(&[0.8, 0.81, 0.82]), ONE),
+        [0.09, 0.004_089_996_689_521_34, 0.065_158_622_882_496_8, 0.114_841_377_117_503],
+    );
+    // Few degrees of freedom and many comparisons: the tail where inverses are hard.
+    assert_close(
+        welch(&spread(&[0.5, 0.6]), &spread(&[0.7, 0.9]), family(1225)),
+        [-0.25, 1.0, -88.513_754_207_038_5, 88.013_754_207_038_5],
+    );
+}
+
+#[test]
+fn welch_needs_two_values_and_some_variance() {
+    let (one, equal, other) = (spread(&[0.9]), spread(&[0.9, 0.9]), spread(&[0.8, 0.8]));
+    assert_eq!(welch(&one, &spread(&[0.8, 0.7]), ONE), None);
+    assert_eq!(welch(&spread(&[0.8, 0.7]), &one, ONE), None);
+    assert_eq!(welch(&equal, &other, ONE), None);
+}
+
+// scipy.stats.binomtest(first, first + second) of SciPy 1.17 and its exact proportion_ci(1 - 0.05 / comparisons).
+#[test]
+fn mcnemar_is_the_binomial_test_of_scipy() {
+    assert_close(
+        mcnemar(counts(15, 5, 1000), ONE),
+        [0.01, 0.041_389_465_332_031_25, 0.000_358_165_131_681_698, 0.016_537_141_235_942_6],
+    );
+    assert_close(
+        mcnemar(counts(0, 7, 10), ONE),
+        [-0.7, 0.015_625, -0.7, -0.126_537_043_884_932],
+    );
+    assert_close(
+        mcnemar(counts(121, 59, 1000), family(4950)),
+        [0.062, 0.021_950_523_855_588, 0.002_367_486_089_215_52, 0.112_547_495_980_729],
+    );
+    assert_close(
+        mcnemar(counts(400, 420, 10_000), ONE),
+        [-0.002, 0.507_028_999_946_573, -0.007_694_977_567_116_81, 0.003_709_401_296_674_83],
+    );
+    assert_close(
+        mcnemar(counts(350, 290, 10_000), family(10)),
+        [0.006, 0.196_202_646_213_876, -0.001_197_980_939_119_55, 0.013_091_631_521_262_4],
+    );
+}
+
+#[test]
+fn mcnemar_without_a_difference_bounds_nothing() {
+    let equal = Difference { difference: 0.0, interval: None, p_value: 1.0 };
+    assert_eq!(mcnemar(counts(0, 0, 10), ONE), Some(equal));
+    assert_eq!(mcnemar(counts(0, 0, 0), ONE), None);
+    assert_eq!(mcnemar(counts(7, 7, 10), ONE), None);
+    assert_eq!(mcnemar(counts(usize::MAX, 1, 10), ONE), None);
+    let balanced = mcnemar(counts(3, 3, 100), ONE).expect("a difference");
+    assert_eq!((balanced.difference, balanced.p_value), (0.0, 1.0));
+}
+
+proptest! {
+    #[test]
+    fn interval_and_p_value_say_the_same(
+        first in 0..400_usize,
+        second in 0..400_usize,
+        left in prop::collection::vec(0.0..1.0, 2..6),
+        right in prop::collection::vec(0.0..1.0, 2..6),
+        comparisons in 1..5000_usize,
+    ) {
+        let family = family(comparisons);
+        let results = [
+            mcnemar(counts(first, second, 1000), family),
+            welch(&spread(&left), &spread(&right), family),
+        ];
+        for found in results.into_iter().flatten() {
+            prop_assert!(found.difference.is_finite() && (0.0..=1.0).contains(&found.p_value));
+            if let Some((low, high)) = found.interval {
+                prop_assert!(low <= found.difference && found.difference <= high);
+                prop_assert_eq!(low > 0.0 || high < 0.0, found.p_value < 0.05);
+            }
+        }
+    }
+}
+
+/// A uniform number above 0 and below 1.
+fn uniform(random: &mut ChaCha8Rng) -> f64 {
+    (random.next_u32() as f64 + 0.5) / 2.0_f64.powi(32)
+}
+
+/// A normal number of mean 0 and variance 1, after Box and Muller.
+fn normal(random: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * uniform(random).ln()).sqrt();
+    radius * (std::f64::consts::TAU * uniform(random)).cos()
+}
+
+fn accuracies(random: &mut ChaCha8Rng, mean: f64, seeds: usize) -> Spread {
+    let values = (0..seeds).map(|_| mean + 0.004 * normal(random)).collect::<Vec<_>>();
+    spread(&values)
+}
+
+/// Two classifiers of 500 images of which one errs on `first` and the other on `second` of what is hard.
+fn classified(random: &mut ChaCha8Rng, first: f64, second: f64) -> Discordant {
+    let mut counts = counts(0, 0, 500);
+    for _ in 0..counts.images {
+        match (uniform(random) < first, uniform(random) < second) {
+            (true, false) => counts.only_first += 1,
+            (false, true) => counts.only_second += 1,
+            _ => {}
+        }
+    }
+    counts
+}
+
+const TRIALS: usize = 2_000;
+
+/// In how many of the trials a difference is seen.
+fn seen(mut trial: impl FnMut(&mut ChaCha8Rng) -> bool) -> usize {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    (0..TRIALS).filter(|_| trial(&mut random)).count()
+}
+
+fn is_seen(found: Option<Difference>) -> bool {
+    found.is_some_and(|found| found.p_value < 0.05)
+}
+
+#[test]
+fn equals_are_rarely_told_apart() {
+    for seeds in [2, 3, 5] {
+        let alarms = seen(|random| {
+            let sides = [(); 2].map(|()| accuracies(random, 0.87, seeds));
+            is_seen(welch(&sides[0], &sides[1], ONE))
+        });
+        assert!(alarms <= TRIALS / 20, "{seeds} seeds: {alarms}");
+        assert!(alarms > 0, "{seeds} seeds: a test that never errs finds nothing either");
+    }
+    let alarms = seen(|random| is_seen(mcnemar(classified(random, 0.87, 0.87), ONE)));
+    assert!((1..=TRIALS / 20).contains(&alarms), "{alarms}");
+}
+
+/// The most accurate of equals is held against all others: the corrected level covers that it was picked.
+#[test]
+fn families_of_equals_are_rarely_told_apart() {
+    let combinations = 6;
+    let pairs = family(combinations * (combinations - 1) / 2);
+    let alarms = seen(|random| {
+        let mut all: Vec<_> = (0..combinations).map(|_| accuracies(random, 0.87, 3)).collect();
+        all.sort_by(|left, right| right.mean.total_cmp(&left.mean));
+        all[1..].iter().any(|other| is_seen(welch(other, &all[0], pairs)))
+    });
+    assert!(alarms <= TRIALS / 20, "{alarms}");
+}
+
+#[test]
+fn real_differences_are_seen() {
+    let found = seen(|random| {
+        let (better, worse) = (accuracies(random, 0.89, 3), accuracies(random, 0.87, 3));
+        is_seen(welch(&better, &worse, ONE))
+    });
+    // Five deviations apart, and three seeds each.
+    assert!(found > TRIALS * 9 / 10, "{found}");
+    let found = seen(|random| is_seen(mcnemar(classified(random, 0.92, 0.82), ONE)));
+    assert!(found > TRIALS * 9 / 10, "{found}");
+}
