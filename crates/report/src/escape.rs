@@ -80,7 +80,7 @@ pub(crate) fn shorten(text: &str, longest: usize) -> Cow<'_, str> {
 }
 
 /// Control characters, line and paragraph separators, and the embedding, override and isolate marks of bidirectional text.
-fn is_unprintable(character: char) -> bool {
+pub(crate) fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

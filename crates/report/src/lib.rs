@@ -39,6 +39,7 @@ mod markdown;
 mod mistakes;
 mod name;
 mod number;
+pub mod page;
 pub mod predictions;
 mod record;
 mod run;
@@ -55,10 +56,11 @@ pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, 
 pub use markdown::markdown;
 pub use mistakes::{TestImages, mistakes_picture};
 pub use name::{NameError, check_name};
+pub use number::{duration, grouped};
 pub use predictions::Predictions;
 pub use record::{DatasetRecord, RECORD_VERSION, RunRecord, Status, Versions, now};
 pub use run::{RunDirectory, RunFile};
-pub use show::{Terminal, show};
+pub use show::{Terminal, show, table};
 pub use test_report::{
     Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested, TopK,
     Weights,

@@ -181,6 +181,7 @@ fn cell(svg: &mut Svg, layout: &Layout, (x, y): (f64, f64), count: u64, share: f
             y: y + gap,
             width: layout.cell - 2.0 * gap,
             height: layout.cell - 2.0 * gap,
+            fill: None,
             opacity: Some(opacity),
             title: Some(words),
         });
@@ -219,6 +220,7 @@ fn shades(svg: &mut Svg, layout: &Layout) {
             y: TOP + index as f64 * step,
             width: 12.0,
             height: step,
+            fill: None,
             opacity: Some(opacity(1.0 - (index as f64 + 0.5) / STEPS as f64)),
             title: None,
         });

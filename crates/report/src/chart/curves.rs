@@ -138,6 +138,7 @@ fn bands(svg: &mut Svg, history: &History, x: Scale) {
             y: TOP,
             width: (middle + half).min(edges.1) - left,
             height: BOTTOM - TOP,
+            fill: None,
             opacity: None,
             title: Some(numbers(row)),
         });

@@ -28,7 +28,19 @@ impl Axis {
         let (low, high) =
             values.fold((0.0_f64, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = if low > -1e-6 && high <= 1.0 { (0.0, 1.0) } else { (low, high) };
-        let step = round_step((high - low) / 6.0);
+        Self::with_steps(low, high, round_step((high - low) / 6.0))
+    }
+
+    /// Between two round numbers around `low` and `high`, wherever zero is, with four to ten round steps.
+    pub(super) fn between(low: f64, high: f64) -> Self {
+        // One value, or several that differ by less than numbers of their size tell, stand between two steps.
+        let least = high.abs().max(low.abs()).max(1e-3) * 1e-6;
+        let (low, high) =
+            if high - low > least { (low, high) } else { (low - least * 3.0, high + least * 3.0) };
+        Self::with_steps(low, high, round_step((high - low) / 6.0))
+    }
+
+    fn with_steps(low: f64, high: f64, step: f64) -> Self {
         let (first, last) = ((low / step).floor(), (high / step).ceil());
         let ticks: Vec<f64> =
             (0..=(last - first) as usize).map(|index| (first + index as f64) * step).collect();
@@ -41,6 +53,8 @@ impl Axis {
     /// The words at a tick.
     pub(super) fn label(&self, tick: f64) -> String {
         let largest = self.domain.0.abs().max(self.domain.1.abs());
+        // A zero that was computed as a multiple of a negative step has a sign.
+        let tick = tick + 0.0;
         if !(1e-3..1e6).contains(&largest) {
             return if tick == 0.0 { "0".to_owned() } else { format!("{tick:.1e}") };
         }
@@ -94,6 +108,23 @@ mod tests {
         assert_eq!(labels(&[130.0]), ["0", "25", "50", "75", "100", "125", "150"]);
         assert_eq!(labels(&[230.0]), ["0", "50", "100", "150", "200", "250"]);
         assert_eq!(labels(&[3.0e9]), ["0", "5.0e8", "1.0e9", "1.5e9", "2.0e9", "2.5e9", "3.0e9"]);
+    }
+
+    #[test]
+    fn an_axis_between_values_does_not_reach_down_to_zero() {
+        let labels = |low, high| -> Vec<String> {
+            let axis = Axis::between(low, high);
+            axis.ticks.iter().map(|tick| axis.label(*tick)).collect()
+        };
+        assert_eq!(
+            labels(0.752, 0.881),
+            ["0.750", "0.775", "0.800", "0.825", "0.850", "0.875", "0.900"]
+        );
+        assert_eq!(labels(-1.0, 3.5), ["-1", "0", "1", "2", "3", "4"]);
+        let one = Axis::between(0.5, 0.5);
+        assert!(one.domain.0 < 0.5 && 0.5 < one.domain.1, "{one:?}");
+        let zero = Axis::between(0.0, 0.0);
+        assert!(zero.domain.0 < 0.0 && 0.0 < zero.domain.1, "{zero:?}");
     }
 
     #[test]

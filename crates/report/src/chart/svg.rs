@@ -2,46 +2,11 @@ use std::fmt::Write;
 
 use crate::escape;
 
+use super::palette::Rgb;
+
 /// Colours come twice, for light and dark themes, as plain values and not as CSS variables, which viewers other than
 /// browsers do not know. The chart paints its own background, so its text is legible on a page of either theme.
-const STYLE: &str = "
-.kiln-chart{max-width:100%;height:auto;font:13px system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;font-variant-numeric:tabular-nums}
-.kiln-chart text{fill:#1f2328}
-.kiln-chart .surface{fill:#fff}
-.kiln-chart .title{font-size:16px;font-weight:600}
-.kiln-chart .muted{fill:#59636e}
-.kiln-chart .grid{stroke:#e3e6ea;fill:none}
-.kiln-chart .axis{stroke:#8c959f;fill:none}
-.kiln-chart .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
-.kiln-chart .validation{stroke-dasharray:6 5}
-.kiln-chart .loss{stroke:#d55e00}
-.kiln-chart .accuracy{stroke:#0072b2}
-.kiln-chart .point{stroke-width:2;stroke-dasharray:none}
-.kiln-chart .point.loss{fill:#d55e00}
-.kiln-chart .point.accuracy{fill:#0072b2}
-.kiln-chart .point.validation{fill:#fff}
-.kiln-chart .band{fill:#1f2328;fill-opacity:0}
-.kiln-chart .band:hover{fill-opacity:.06}
-.kiln-chart .cell{fill:#084594;shape-rendering:crispEdges}
-.kiln-chart .strong{fill:#fff}
-.kiln-chart .zero{fill:#a8b0b9}
-@media (prefers-color-scheme:dark){
-.kiln-chart text{fill:#e6e8eb}
-.kiln-chart .surface{fill:#16191d}
-.kiln-chart .muted{fill:#9aa4af}
-.kiln-chart .grid{stroke:#2c323a}
-.kiln-chart .axis{stroke:#6b7580}
-.kiln-chart .loss{stroke:#f0883e}
-.kiln-chart .accuracy{stroke:#56b4e9}
-.kiln-chart .point.loss{fill:#f0883e}
-.kiln-chart .point.accuracy{fill:#56b4e9}
-.kiln-chart .point.validation{fill:#16191d}
-.kiln-chart .band{fill:#e6e8eb}
-.kiln-chart .cell{fill:#56b4e9}
-.kiln-chart .strong{fill:#0d1117}
-.kiln-chart .zero{fill:#5b6570}
-}
-";
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// An SVG picture under construction. Lengths are pixels, y grows downwards.
 pub(super) struct Svg {
@@ -101,13 +66,34 @@ impl Svg {
         ));
     }
 
+    /// Begins a group of elements with further attributes; `title` shows on hovering any of them.
+    pub(super) fn open_group(&mut self, class: &str, attributes: &[(&str, usize)], title: &str) {
+        self.push(format_args!("<g class=\"{class}\""));
+        for (name, value) in attributes {
+            self.push(format_args!(" {name}=\"{value}\""));
+        }
+        self.push(format_args!(">\n"));
+        if !title.is_empty() {
+            self.push(format_args!("<title>{}</title>\n", escape::xml_lines(title)));
+        }
+    }
+
+    /// Ends the group begun last.
+    pub(super) fn close_group(&mut self) {
+        self.push(format_args!("</g>\n"));
+    }
+
     /// A rectangle; `title` shows on hovering.
     pub(super) fn rect(&mut self, rect: &Rect<'_>) {
-        let Rect { class, x, y, width, height, opacity, title } = rect;
+        let Rect { class, x, y, width, height, fill, opacity, title } = rect;
         let (x, y, width, height) = (Pixels(*x), Pixels(*y), Pixels(*width), Pixels(*height));
         self.push(format_args!(
             "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\""
         ));
+        if let Some(fill) = fill {
+            // A style and not an attribute, which the stylesheet's `fill` would override.
+            self.push(format_args!(" style=\"fill:{fill}\""));
+        }
         if let Some(opacity) = opacity {
             self.push(format_args!(" fill-opacity=\"{opacity:.3}\""));
         }
@@ -166,6 +152,8 @@ pub(super) struct Rect<'a> {
     pub(super) y: f64,
     pub(super) width: f64,
     pub(super) height: f64,
+    /// In place of the class' own colour.
+    pub(super) fill: Option<Rgb>,
     pub(super) opacity: Option<f64>,
     pub(super) title: Option<String>,
 }

@@ -1,0 +1,294 @@
+use crate::escape;
+use crate::number::decimals;
+
+use super::extent::Extent;
+use super::palette::Rgb;
+use super::svg::{Anchor, Label, Rect, Svg, text_width};
+
+/// More columns than this leave no room for numbers in the cells.
+const MOST_NUMBERED: usize = 40;
+/// Names longer than this are cut, in characters.
+const LONGEST_ROW: usize = 56;
+const LONGEST_COLUMN: usize = 26;
+const NUMBER_SIZE: f64 = 13.0;
+const MARK_SIZE: f64 = 11.0;
+const LEGEND_WIDTH: f64 = 180.0;
+
+/// Values by two settings, or by any two lists of names, to be shown as colours with their numbers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Heatmap {
+    /// The picture's head.
+    pub title: String,
+    /// The line below it: what a cell shows.
+    pub note: String,
+    /// What the numbers are: `val_accuracy`.
+    pub value: String,
+    /// Digits behind the point.
+    pub decimals: usize,
+    /// Whether lower values are better, as losses are: better ones are lighter.
+    pub lower_is_better: bool,
+    /// What the rows differ in.
+    pub row_label: String,
+    /// The rows' names.
+    pub rows: Vec<String>,
+    /// What the columns differ in.
+    pub column_label: String,
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// `[rows][columns]`.
+    pub cells: Vec<Vec<HeatmapCell>>,
+}
+
+/// A cell of a [`Heatmap`]; one without value and mark is empty.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HeatmapCell {
+    /// The number, where there is one.
+    pub value: Option<f64>,
+    /// A word beside or in place of the number: `diverged`.
+    pub mark: Option<String>,
+    /// Whether it is to be outlined.
+    pub best: bool,
+    /// What it tells on hovering.
+    pub words: String,
+}
+
+impl Heatmap {
+    /// From where to where the colours go; `None` where no cell has a value. Marked cells, such as those of runs that
+    /// diverged, do not stretch the scale of the others.
+    pub(super) fn extent(&self) -> Option<Extent> {
+        let cells = || self.cells.iter().flatten();
+        let sound = Extent::of(cells().filter(|cell| cell.mark.is_none()).filter_map(|c| c.value));
+        let all = cells().filter_map(|cell| cell.value);
+        sound.map(|extent| extent.beside(all.clone())).or_else(|| Extent::of(all))
+    }
+
+    pub(super) fn color(&self, extent: &Extent, value: f64) -> Rgb {
+        let share = extent.share(value);
+        Rgb::ramp(if self.lower_is_better { 1.0 - share } else { share })
+    }
+
+    /// The words at the low and the high end of the colours.
+    pub(super) fn ends(&self, extent: &Extent) -> [String; 2] {
+        let end = |value, sign: &str| format!("{sign}{}", decimals(Some(value), self.decimals));
+        [
+            end(extent.low, if extent.cut_low { "≤ " } else { "" }),
+            end(extent.high, if extent.cut_high { "≥ " } else { "" }),
+        ]
+    }
+
+    /// The number in a cell; empty where there is none.
+    pub(super) fn number(&self, cell: &HeatmapCell) -> String {
+        decimals(cell.value.filter(|value| value.is_finite()), self.decimals)
+    }
+}
+
+/// A heatmap in the colours of cividis, which are legible to the colour-blind, the better the lighter, with the number
+/// in each cell unless there are too many columns. The best cell is outlined; an empty cell is an empty frame.
+#[must_use]
+pub fn heatmap_chart(heatmap: &Heatmap) -> String {
+    let layout = Layout::new(heatmap);
+    let mut svg = Svg::new(
+        layout.width,
+        layout.height,
+        &format!("Heatmap of {}: {}", heatmap.value, heatmap.title),
+    );
+    svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(&heatmap.title, 72));
+    svg.text("muted", (24.0, 54.0), Anchor::Start, &escape::shorten(&heatmap.note, 110));
+    names(&mut svg, heatmap, &layout);
+    let extent = heatmap.extent();
+    let mut best = None;
+    for (row, cells) in heatmap.cells.iter().take(heatmap.rows.len()).enumerate() {
+        for (column, content) in cells.iter().take(heatmap.columns.len()).enumerate() {
+            let at = (layout.x(column), layout.y(row));
+            cell(&mut svg, heatmap, &layout, extent.as_ref(), at, content);
+            if content.best {
+                best = Some(at);
+            }
+        }
+    }
+    // Last, so that no neighbour covers a part of it.
+    if let Some((x, y)) = best {
+        let (width, height) = (layout.cell_width, layout.cell_height);
+        svg.rect(&Rect { class: "best", x, y, width, height, ..Rect::default() });
+    }
+    if let Some(extent) = extent {
+        legend(&mut svg, heatmap, &layout, &extent);
+    }
+    svg.finish()
+}
+
+/// Where everything is, in pixels.
+struct Layout {
+    rows: Vec<String>,
+    columns: Vec<String>,
+    numbered: bool,
+    slanted: bool,
+    cell_width: f64,
+    cell_height: f64,
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Layout {
+    fn new(heatmap: &Heatmap) -> Self {
+        let shortened = |names: &[String], longest| -> Vec<String> {
+            names.iter().map(|name| escape::shorten(name, longest).into_owned()).collect()
+        };
+        let widest = |names: &[String]| {
+            names.iter().map(|name| text_width(name, NUMBER_SIZE)).fold(0.0, f64::max)
+        };
+        let rows = shortened(&heatmap.rows, LONGEST_ROW);
+        let columns = shortened(&heatmap.columns, LONGEST_COLUMN);
+        let cells = heatmap.cells.iter().flatten();
+        let marked = cells.clone().any(|cell| cell.value.is_some() && cell.mark.is_some());
+        let contents = cells.flat_map(|cell| {
+            let mark = cell.mark.as_deref().map_or(0.0, |mark| text_width(mark, MARK_SIZE));
+            [text_width(&heatmap.number(cell), NUMBER_SIZE), mark]
+        });
+        let content = contents.fold(0.0, f64::max);
+        let numbered = columns.len() <= MOST_NUMBERED;
+        let (cell_width, cell_height) = if numbered {
+            let roomy = if rows.len() <= 12 { 40.0 } else { 26.0 };
+            let height: f64 = if marked { 40.0 } else { roomy };
+            // Columns whose names nearly fit are widened rather than turned.
+            let width = (content + 14.0).max(52.0).max(widest(&columns).min(84.0) + 8.0);
+            (width.ceil(), height)
+        } else {
+            ((780.0 / columns.len() as f64).floor().clamp(6.0, 20.0), 18.0)
+        };
+        let slanted = widest(&columns) > cell_width - 6.0;
+        let left = (40.0 + widest(&rows).max(text_width(&heatmap.row_label, NUMBER_SIZE))).ceil();
+        let longest = if slanted { widest(&columns) * 0.71 + 14.0 } else { 20.0 };
+        let top = (84.0 + longest).ceil();
+        let (right, bottom) =
+            (left + cell_width * columns.len() as f64, top + cell_height * rows.len() as f64);
+        let overhang = if slanted { widest(&columns) * 0.71 } else { 0.0 };
+        let least = [
+            text_width(&escape::shorten(&heatmap.title, 72), 16.0) * 1.08 + 24.0,
+            text_width(&escape::shorten(&heatmap.note, 110), NUMBER_SIZE) + 24.0,
+            left + text_width(&heatmap.column_label, NUMBER_SIZE),
+            left + LEGEND_WIDTH + 160.0,
+        ];
+        let width = least.into_iter().fold(right + overhang, f64::max) + 24.0;
+        Self {
+            rows,
+            columns,
+            numbered,
+            slanted,
+            cell_width,
+            cell_height,
+            left,
+            top,
+            width: width.ceil(),
+            height: bottom + 66.0,
+        }
+    }
+
+    fn x(&self, column: usize) -> f64 {
+        self.left + column as f64 * self.cell_width
+    }
+
+    fn y(&self, row: usize) -> f64 {
+        self.top + row as f64 * self.cell_height
+    }
+}
+
+fn names(svg: &mut Svg, heatmap: &Heatmap, layout: &Layout) {
+    let plain =
+        |class, at, anchor, text| Label { class, at, anchor, size: None, turned: 0.0, text };
+    let side = layout.left - 10.0;
+    svg.label(&plain("muted", (side, layout.top - 8.0), Anchor::End, heatmap.row_label.as_str()));
+    svg.label(&plain("muted", (layout.left, 80.0), Anchor::Start, heatmap.column_label.as_str()));
+    for (row, name) in layout.rows.iter().enumerate() {
+        let middle = layout.y(row) + layout.cell_height / 2.0 + 4.5;
+        svg.label(&plain("", (side, middle), Anchor::End, name));
+    }
+    for (column, name) in layout.columns.iter().enumerate() {
+        let middle = layout.x(column) + layout.cell_width / 2.0;
+        let at = (middle, layout.top - 8.0);
+        if layout.slanted {
+            let size = Some(layout.cell_width.min(NUMBER_SIZE));
+            let at = (at.0 + 3.0, at.1);
+            let turned = -45.0;
+            svg.label(&Label { class: "", at, anchor: Anchor::Start, size, turned, text: name });
+        } else {
+            svg.label(&plain("", at, Anchor::Middle, name));
+        }
+    }
+}
+
+/// A cell with its upper left corner at a point.
+fn cell(
+    svg: &mut Svg,
+    heatmap: &Heatmap,
+    layout: &Layout,
+    extent: Option<&Extent>,
+    (x, y): (f64, f64),
+    content: &HeatmapCell,
+) {
+    let number = heatmap.number(content);
+    let ground = match (extent, content.value) {
+        (Some(extent), Some(value)) if value.is_finite() => Some(heatmap.color(extent, value)),
+        _ => None,
+    };
+    let gap = if layout.numbered { 1.0 } else { 0.0 };
+    svg.rect(&Rect {
+        class: if ground.is_some() { "value" } else { "empty" },
+        x: x + gap,
+        y: y + gap,
+        width: layout.cell_width - 2.0 * gap,
+        height: layout.cell_height - 2.0 * gap,
+        fill: ground,
+        opacity: None,
+        title: (!content.words.is_empty()).then(|| content.words.clone()),
+    });
+    if !layout.numbered {
+        return;
+    }
+    let class = match ground.map(Rgb::ink) {
+        None => "muted",
+        Some(Rgb::BLACK) => "on-light",
+        Some(_) => "on-dark",
+    };
+    let mark = content.mark.as_deref().unwrap_or_default();
+    let middle = (x + layout.cell_width / 2.0, y + layout.cell_height / 2.0);
+    let mut line = |below, size: f64, text: &str| {
+        let at = (middle.0, middle.1 + below + size * 0.35);
+        let size = Some(size);
+        svg.label(&Label { class, at, anchor: Anchor::Middle, size, turned: 0.0, text });
+    };
+    match (number.is_empty(), mark.is_empty()) {
+        (false, false) => {
+            line(-7.0, NUMBER_SIZE, &number);
+            line(8.0, MARK_SIZE, mark);
+        }
+        (false, true) => line(0.0, NUMBER_SIZE, &number),
+        (true, false) => line(0.0, MARK_SIZE, mark),
+        (true, true) => {}
+    }
+}
+
+/// The bar below the map that says what its colours mean.
+fn legend(svg: &mut Svg, heatmap: &Heatmap, layout: &Layout, extent: &Extent) {
+    const STEPS: usize = 36;
+    let (y, step) = (layout.height - 46.0, LEGEND_WIDTH / STEPS as f64);
+    for index in 0..STEPS {
+        let share = (index as f64 + 0.5) / STEPS as f64;
+        let value = extent.low + share * (extent.high - extent.low);
+        svg.rect(&Rect {
+            class: "value",
+            x: layout.left + index as f64 * step,
+            y,
+            width: step,
+            height: 10.0,
+            fill: Some(heatmap.color(extent, value)),
+            ..Rect::default()
+        });
+    }
+    let [low, high] = heatmap.ends(extent);
+    svg.text("muted", (layout.left, y + 26.0), Anchor::Start, &low);
+    svg.text("muted", (layout.left + LEGEND_WIDTH, y + 26.0), Anchor::End, &high);
+    svg.text("muted", (layout.left + LEGEND_WIDTH + 12.0, y + 9.5), Anchor::Start, &heatmap.value);
+}

@@ -1,0 +1,160 @@
+use unicode_width::UnicodeWidthStr;
+
+use crate::Terminal;
+use crate::escape::{control, shorten};
+
+use super::extent::Extent;
+use super::heatmap::{Heatmap, HeatmapCell};
+use super::palette::Rgb;
+
+/// Names longer than this are cut, in characters.
+const LONGEST_NAME: usize = 40;
+/// How many characters the bar of the legend has.
+const LEGEND: usize = 24;
+/// What stands behind the number of the best cell.
+const BEST: &str = "*";
+
+/// The heatmap as text for a terminal: with colours, blocks of the [`heatmap_chart`](super::heatmap_chart)'s colours
+/// (24 bits); without, the same numbers in aligned columns. Columns that do not fit the width follow in blocks below.
+#[must_use]
+pub fn heatmap_text(heatmap: &Heatmap, terminal: Terminal) -> String {
+    let extent = heatmap.extent();
+    let rows: Vec<String> = heatmap.rows.iter().map(|name| name_of(name)).collect();
+    let head = name_of(&heatmap.row_label);
+    let left = rows.iter().chain([&head]).map(|name| name.width()).max().unwrap_or(0);
+    let columns: Vec<Column<'_>> =
+        (0..heatmap.columns.len()).map(|column| Column::new(heatmap, column)).collect();
+    let mut text = format!("{}\n", bold(&control(&heatmap.title), terminal));
+    if !heatmap.note.is_empty() {
+        text.push_str(&format!("{}\n", control(&heatmap.note)));
+    }
+    for block in blocks(&columns, usize::from(terminal.width).saturating_sub(left)) {
+        text.push('\n');
+        if !heatmap.column_label.is_empty() {
+            text.push_str(&format!("{:left$}  {}\n", "", name_of(&heatmap.column_label)));
+        }
+        let names = block.iter().map(|column| padded(&column.name, column.width, 1));
+        text.push_str(&line(&to_left(&head, left), names));
+        for (row, name) in rows.iter().enumerate() {
+            let cells = block.iter().map(|column| column.block(heatmap, extent, row, terminal));
+            text.push_str(&line(&to_left(name, left), cells));
+        }
+    }
+    if let Some(extent) = extent {
+        text.push_str(&format!("\n{}\n", legend(heatmap, &extent, terminal)));
+    }
+    if heatmap.cells.iter().flatten().any(|cell| cell.best) {
+        text.push_str(&format!("{BEST} the best by validation\n"));
+    }
+    text
+}
+
+/// A column of the map.
+struct Column<'a> {
+    name: String,
+    cells: Vec<Option<&'a HeatmapCell>>,
+    /// What all of it fits into, in characters, without a space on either side.
+    width: usize,
+}
+
+impl<'a> Column<'a> {
+    fn new(heatmap: &'a Heatmap, column: usize) -> Self {
+        let name = name_of(&heatmap.columns[column]);
+        let rows = 0..heatmap.rows.len();
+        let cells: Vec<_> =
+            rows.map(|row| heatmap.cells.get(row).and_then(|cells| cells.get(column))).collect();
+        let contents = cells.iter().flatten().map(|cell| content(heatmap, cell).width());
+        let width = contents.fold(name.width(), usize::max);
+        Self { name, cells, width }
+    }
+
+    fn block(
+        &self,
+        heatmap: &Heatmap,
+        extent: Option<Extent>,
+        row: usize,
+        terminal: Terminal,
+    ) -> String {
+        let Some(cell) = self.cells[row] else { return padded("", self.width, 1) };
+        let text = padded(&content(heatmap, cell), self.width, usize::from(!cell.best));
+        match (extent, cell.value) {
+            (Some(extent), Some(value)) if terminal.color && value.is_finite() => {
+                block(&text, heatmap.color(&extent, value))
+            }
+            _ => text,
+        }
+    }
+}
+
+/// What stands in a cell: its number, its mark, or both.
+fn content(heatmap: &Heatmap, cell: &HeatmapCell) -> String {
+    let mark = cell.mark.as_deref().map(control).unwrap_or_default();
+    let number = heatmap.number(cell);
+    let gap = if number.is_empty() || mark.is_empty() { "" } else { " " };
+    // The star has the space behind the cell, so that the numbers stay below each other.
+    let star = if cell.best { BEST } else { "" };
+    format!("{mark}{gap}{number}{star}")
+}
+
+/// Set to the right, with a space before and some behind.
+fn padded(text: &str, width: usize, behind: usize) -> String {
+    let missing = (width + 1).saturating_sub(text.width() + behind);
+    format!(" {}{text}{}", " ".repeat(missing), " ".repeat(behind))
+}
+
+fn to_left(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
+}
+
+fn line(name: &str, cells: impl Iterator<Item = String>) -> String {
+    let cells: String = cells.collect();
+    format!("{name} {cells}").trim_end().to_owned() + "\n"
+}
+
+/// As many columns at a time as fit into a width, at least one.
+fn blocks<'a, 'b>(columns: &'b [Column<'a>], width: usize) -> Vec<&'b [Column<'a>]> {
+    let mut blocks = Vec::new();
+    let mut rest = columns;
+    while !rest.is_empty() {
+        let mut used = 1;
+        let fits = rest.iter().take_while(|column| {
+            used += column.width + 2;
+            used <= width
+        });
+        let (block, behind) = rest.split_at(fits.count().max(1));
+        blocks.push(block);
+        rest = behind;
+    }
+    blocks
+}
+
+fn legend(heatmap: &Heatmap, extent: &Extent, terminal: Terminal) -> String {
+    let [low, high] = heatmap.ends(extent);
+    let value = control(&heatmap.value);
+    if !terminal.color {
+        return format!("{value} from {low} to {high}");
+    }
+    let bar: String = (0..LEGEND)
+        .map(|index| {
+            let share = index as f64 / (LEGEND - 1) as f64;
+            let value = extent.low + share * (extent.high - extent.low);
+            block(" ", heatmap.color(extent, value))
+        })
+        .collect();
+    format!("{low} {bar} {high}  {value}")
+}
+
+fn block(text: &str, ground: Rgb) -> String {
+    let [[red, green, blue], [ink_red, ink_green, ink_blue]] = [ground.0, ground.ink().0];
+    format!(
+        "\u{1b}[48;2;{red};{green};{blue}m\u{1b}[38;2;{ink_red};{ink_green};{ink_blue}m{text}\u{1b}[0m"
+    )
+}
+
+fn bold(text: &str, terminal: Terminal) -> String {
+    if terminal.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+fn name_of(name: &str) -> String {
+    control(&shorten(name, LONGEST_NAME)).into_owned()
+}

@@ -1,0 +1,154 @@
+use crate::escape;
+use crate::number::decimals;
+
+use super::extent::Extent;
+use super::legend::Legend;
+use super::palette::{MOST_COLORED, line_class};
+use super::scale::{Axis, Scale, epoch_ticks};
+use super::svg::{Anchor, Svg, text_width};
+
+const WIDTH: f64 = 760.0;
+const TOP: f64 = 72.0;
+const BOTTOM: f64 = TOP + 340.0;
+const RIGHT: f64 = WIDTH - 28.0;
+/// Between the ends of the curves and the edges of the grid.
+const INSET: f64 = 12.0;
+/// More epochs than this are drawn as lines alone, without a mark at each.
+const MOST_MARKED: usize = 30;
+
+/// One metric of several runs over the epochs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Overlay {
+    /// The picture's head.
+    pub title: String,
+    /// The line below it.
+    pub note: String,
+    /// What the numbers are, for a screen reader: `val_accuracy`.
+    pub metric: String,
+    /// What the colours mean, the most important first; beyond twelve only the first are coloured.
+    pub groups: Vec<String>,
+    /// The curves.
+    pub curves: Vec<OverlayCurve>,
+}
+
+/// A curve of an [`Overlay`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OverlayCurve {
+    /// An index into the overlay's groups.
+    pub group: usize,
+    /// What it tells on hovering.
+    pub words: String,
+    /// Its numbers by epoch, ascending. Epochs without a number leave a gap.
+    pub points: Vec<OverlayPoint>,
+}
+
+/// One epoch of an [`OverlayCurve`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OverlayPoint {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The metric; `None` where the epoch has no such number.
+    pub value: Option<f64>,
+}
+
+/// The curves of several runs in one picture, the first groups on top.
+///
+/// The vertical axis spans the values and need not begin at zero; those far outside the others are drawn at its edge.
+#[must_use]
+pub fn overlay_chart(overlay: &Overlay) -> String {
+    let values = overlay.curves.iter().flat_map(|curve| &curve.points);
+    let extent = Extent::of(values.filter_map(|point| point.value));
+    let axis = extent.map(|extent| Axis::between(extent.low, extent.high));
+    let labels: Vec<String> =
+        axis.iter().flat_map(|axis| axis.ticks.iter().map(|tick| axis.label(*tick))).collect();
+    let left = 34.0 + labels.iter().map(|label| text_width(label, 13.0)).fold(0.0, f64::max);
+    let legend = Legend::new(&overlay.groups, (left, RIGHT));
+    let height = BOTTOM + 56.0 + legend.height;
+    let mut svg = Svg::new(
+        WIDTH,
+        height,
+        &format!(
+            "{} of {} runs over the epochs: {}",
+            overlay.metric,
+            overlay.curves.len(),
+            overlay.title
+        ),
+    );
+    svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(&overlay.title, 72));
+    let cut = extent.and_then(|extent| extent.words()).map(|words| format!("; {words}"));
+    let note = format!("{}{}", overlay.note, cut.unwrap_or_default());
+    svg.text("muted", (24.0, 54.0), Anchor::Start, &escape::shorten(&note, 110));
+
+    let last = overlay.curves.iter().flat_map(|curve| &curve.points).map(|point| point.epoch).max();
+    let last = last.unwrap_or(1);
+    // One epoch stands in the middle; more reach from edge to edge.
+    let domain = if last > 1 { (1.0, last as f64) } else { (0.0, 2.0) };
+    let x = Scale { domain, range: (left + INSET, RIGHT - INSET) };
+    for epoch in epoch_ticks(last) {
+        let at = x.at(epoch as f64);
+        svg.line("grid", (at, TOP), (at, BOTTOM));
+        svg.text("muted", (at, BOTTOM + 20.0), Anchor::Middle, &epoch.to_string());
+    }
+    svg.text("", ((left + RIGHT) / 2.0, BOTTOM + 40.0), Anchor::Middle, "epoch");
+    if let (Some(extent), Some(axis)) = (extent, axis) {
+        let y = Scale { domain: axis.domain, range: (BOTTOM, TOP) };
+        for (tick, label) in axis.ticks.iter().zip(&labels) {
+            svg.line("grid", (left, y.at(*tick)), (RIGHT, y.at(*tick)));
+            svg.text("muted", (left - 10.0, y.at(*tick) + 4.5), Anchor::End, label);
+        }
+        // The last drawn lies on top.
+        let mut order: Vec<usize> = (0..overlay.curves.len()).collect();
+        order.sort_by_key(|index| std::cmp::Reverse(overlay.curves[*index].group));
+        let marked = last <= MOST_MARKED && overlay.groups.len() <= MOST_COLORED;
+        for index in order {
+            let place = |point: &OverlayPoint| {
+                let value = point.value.filter(|value| value.is_finite())?;
+                Some((x.at(point.epoch as f64), y.at(extent.within(value))))
+            };
+            curve(&mut svg, overlay, index, place, marked);
+        }
+    }
+    svg.line("axis", (left, BOTTOM), (RIGHT, BOTTOM));
+    legend.draw(&mut svg, BOTTOM + 50.0);
+    svg.finish()
+}
+
+fn curve(
+    svg: &mut Svg,
+    overlay: &Overlay,
+    index: usize,
+    place: impl Fn(&OverlayPoint) -> Option<(f64, f64)>,
+    marked: bool,
+) {
+    let curve = &overlay.curves[index];
+    let class = line_class(curve.group, overlay.groups.len());
+    let mut runs: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut open = false;
+    for point in &curve.points {
+        match (place(point), runs.last_mut()) {
+            (Some(at), Some(run)) if open => run.push(at),
+            (Some(at), _) => {
+                runs.push(vec![at]);
+                open = true;
+            }
+            (None, _) => open = false,
+        }
+    }
+    svg.open_group("run", &[("data-line", curve.group), ("data-run", index)], &words(curve));
+    svg.path(&format!("line thin {class}"), &runs);
+    for run in runs {
+        // A value without neighbours makes no line and would not be seen.
+        if marked || run.len() == 1 {
+            for at in run {
+                svg.circle(&format!("dot {class}"), at, 2.5);
+            }
+        }
+    }
+    svg.close_group();
+}
+
+fn words(curve: &OverlayCurve) -> String {
+    let last = curve.points.iter().rev().find(|point| point.value.is_some());
+    let last = last.map(|point| format!("\nepoch {}: {}", point.epoch, decimals(point.value, 4)));
+    format!("{}{}", curve.words, last.unwrap_or_default())
+}

@@ -1,0 +1,238 @@
+'use strict';
+// The document is whole without this: it sorts, picks and points. Text goes in as text, never as markup.
+(() => {
+  const data = JSON.parse(document.getElementById('data').textContent);
+  const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
+  const make = (name, properties = {}, ...children) => {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...children);
+    return element;
+  };
+  const labelled = (text, control) => make('label', {}, text, control);
+  const picker = (names, picked) => {
+    const select = make('select');
+    names.forEach((name, index) => select.append(make('option', { value: index, textContent: name })));
+    select.selectedIndex = picked;
+    return select;
+  };
+
+  // Tables: a button in each head sorts by its column; what has no value stays last.
+  const key = (row, column) => {
+    const cell = row.cells[column];
+    const sort = cell.dataset.sort;
+    return sort === undefined ? cell.textContent.trim() : Number(sort);
+  };
+  const compare = (left, right) => {
+    if (typeof left === 'number' && typeof right === 'number') return left - right;
+    if (typeof left !== typeof right) return typeof left === 'number' ? -1 : 1;
+    return left.localeCompare(right, 'en', { numeric: true });
+  };
+  const sort = (table, column, ascending) => {
+    const rows = all('tbody tr', table).map((row) => ({ row, key: key(row, column) }));
+    rows.sort((left, right) => {
+      if (left.key === '' || right.key === '') return (left.key === '') - (right.key === '');
+      return ascending ? compare(left.key, right.key) : compare(right.key, left.key);
+    });
+    table.tBodies[0].append(...rows.map(({ row }) => row));
+    all('thead th', table).forEach((head, index) => {
+      if (index === column) head.setAttribute('aria-sort', ascending ? 'ascending' : 'descending');
+      else head.removeAttribute('aria-sort');
+    });
+  };
+  for (const table of all('table.sortable')) {
+    all('thead th', table).forEach((head, column) => {
+      const button = make('button', { type: 'button', textContent: head.textContent });
+      button.addEventListener('click', () => sort(table, column, head.getAttribute('aria-sort') !== 'ascending'));
+      head.replaceChildren(button);
+      if (column === 0) head.setAttribute('aria-sort', 'ascending');
+    });
+    if (table.tBodies[0].rows.length > 12) {
+      const filter = make('input', { type: 'search' });
+      filter.addEventListener('input', () => {
+        const words = filter.value.toLowerCase().split(/\s+/);
+        for (const row of table.tBodies[0].rows) {
+          const text = row.textContent.toLowerCase();
+          row.hidden = !words.every((word) => text.includes(word));
+        }
+      });
+      table.parentElement.before(make('div', { className: 'controls' }, labelled('rows with', filter)));
+    }
+  }
+
+  // Pictures to choose from: a select for each name under which they have more than one value.
+  for (const choice of all('.choice')) {
+    const figures = all('figure', choice).map((figure) => ({ figure, choices: JSON.parse(figure.dataset.choices) }));
+    if (figures.length < 2) continue;
+    const controls = make('div', { className: 'controls' });
+    const picked = { ...figures[0].choices };
+    const show = (changed) => {
+      const fits = ({ choices }) => Object.keys(picked).every((name) => choices[name] === picked[name]);
+      const first = figures.find(fits) ?? figures.find(({ choices }) => choices[changed] === picked[changed]);
+      figures.forEach((one) => { one.figure.hidden = one !== first; });
+      Object.assign(picked, first.choices);
+      all('select', controls).forEach((select) => { select.value = picked[select.name]; });
+    };
+    for (const name of Object.keys(picked)) {
+      const values = [...new Set(figures.map(({ choices }) => choices[name]))];
+      if (values.length < 2) continue;
+      const select = make('select', { name });
+      values.forEach((value) => select.append(make('option', { value, textContent: value })));
+      select.addEventListener('change', () => { picked[name] = select.value; show(name); });
+      controls.append(labelled(name, select));
+    }
+    choice.prepend(controls, ...figures.map(({ figure }) => figure));
+    choice.querySelector('details').remove();
+    show('');
+  }
+
+  // Keys of the legends switch their lines, in all pictures of a section alike.
+  for (const section of all('section')) {
+    const keys = all('.kiln-chart .key', section);
+    if (!keys.length) continue;
+    const toggle = (key) => {
+      const { line } = key.dataset;
+      const others = Boolean(key.querySelector('.other'));
+      const off = !key.classList.contains('off');
+      const same = (element) => others ? element.querySelector('.other') : element.dataset.line === line;
+      for (const element of all('.key, .run', section)) {
+        if (!same(element)) continue;
+        element.classList.toggle('off', off);
+        if (element.classList.contains('key')) element.setAttribute('aria-pressed', String(!off));
+      }
+    };
+    for (const key of keys) {
+      key.closest('svg').setAttribute('role', 'group');
+      key.classList.add('toggle');
+      key.setAttribute('role', 'button');
+      key.setAttribute('tabindex', '0');
+      key.setAttribute('aria-pressed', 'true');
+      key.addEventListener('click', () => toggle(key));
+      key.addEventListener('keydown', (event) => {
+        if (event.key !== 'Enter' && event.key !== ' ') return;
+        event.preventDefault();
+        toggle(key);
+      });
+    }
+  }
+
+  // Curves: the point nearest to the pointer tells its run and its number.
+  for (const figure of all('#curves figure')) {
+    const svg = figure.querySelector('svg');
+    const curves = data.curves[JSON.parse(figure.dataset.choices).metric];
+    const readout = make('p', { className: 'readout', textContent: 'Point at a curve for its numbers; click on the legend to switch lines off and on.' });
+    figure.append(readout);
+    const runs = all('.run', svg).map((group) => ({
+      group,
+      curve: curves[Number(group.dataset.run)],
+      points: [...group.querySelector('path').getAttribute('d').matchAll(/[ML](\S+) ([^ML]+)/g)].map((match) => [Number(match[1]), Number(match[2])]),
+    }));
+    // The titles would open a second box of words over the readout's.
+    runs.forEach(({ group }) => group.querySelector('title')?.remove());
+    let marked = null;
+    const mark = (run) => {
+      if (marked === run) return;
+      marked?.group.classList.remove('near');
+      run?.group.classList.add('near');
+      marked = run;
+    };
+    svg.addEventListener('pointermove', (event) => {
+      const matrix = svg.getScreenCTM();
+      if (!matrix) return;
+      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse());
+      let nearest = null;
+      for (const run of runs) {
+        if (run.group.classList.contains('off')) continue;
+        run.points.forEach(([x, y], index) => {
+          const distance = Math.hypot(x - at.x, y - at.y);
+          if (!nearest || distance < nearest.distance) nearest = { run, index, distance };
+        });
+      }
+      if (!nearest || nearest.distance > 60) return mark(null);
+      const { run: { curve }, index } = nearest;
+      mark(nearest.run);
+      readout.textContent = `${curve.words}: epoch ${curve.epochs[index]}, ${curve.values[index].toFixed(4)}`;
+    });
+    svg.addEventListener('pointerleave', () => mark(null));
+  }
+
+  // Two runs: their settings, their confusion matrices, and where these differ.
+  const view = document.getElementById('pair-view');
+  if (view && data.runs.length > 1) {
+    const names = data.runs.map(({ name }) => name);
+    const selects = [picker(names, 0), picker(names, 1)];
+    const show = () => view.replaceChildren(...pair(...selects.map((select) => data.runs[select.selectedIndex])));
+    selects.forEach((select) => select.addEventListener('change', show));
+    const controls = make('div', { className: 'controls', id: 'pair-controls' }, labelled('A', selects[0]), labelled('B', selects[1]));
+    view.before(controls);
+    show();
+  }
+
+  function pair(first, second) {
+    const parts = [settings(first, second)];
+    const matrices = make('div', { className: 'matrices' });
+    matrices.append(matrix(`A: ${first.name}`, first.classes, first.confusion, false));
+    matrices.append(matrix(`B: ${second.name}`, second.classes, second.confusion, false));
+    const alike = first.classes.length === second.classes.length && first.classes.every((name, index) => name === second.classes[index]);
+    if (alike) {
+      const difference = second.confusion.map((row, label) => row.map((count, predicted) => count - first.confusion[label][predicted]));
+      matrices.append(matrix('Difference: B less A', first.classes, difference, true));
+      parts.push(changes(first.classes, difference));
+    } else {
+      parts.push(make('p', { className: 'note', textContent: 'Their classes are not the same, so their matrices have no difference.' }));
+    }
+    return [...parts, matrices];
+  }
+
+  function settings(first, second) {
+    const rows = first.settings.map(([key, value], index) => [key, value, second.settings[index][1]]).filter(([, one, other]) => one !== other);
+    if (!rows.length) return make('p', { className: 'note', textContent: 'Their settings are the same.' });
+    const head = make('tr', {}, ...['setting', 'A', 'B'].map((textContent) => make('th', { scope: 'col', textContent })));
+    const body = rows.map(([key, one, other]) => make('tr', {}, make('th', { scope: 'row', textContent: key }), make('td', { textContent: one ?? '' }), make('td', { textContent: other ?? '' })));
+    const table = make('table', {}, make('caption', { textContent: 'Their settings differ in' }), make('thead', {}, head), make('tbody', {}, ...body));
+    return make('div', { className: 'scroll' }, table);
+  }
+
+  // The largest changes of mistakes, in words.
+  function changes(classes, difference) {
+    const cells = difference.flatMap((row, label) => row.map((count, predicted) => ({ label, predicted, count })));
+    const mistakes = cells.filter(({ label, predicted, count }) => label !== predicted && count !== 0);
+    mistakes.sort((left, right) => Math.abs(right.count) - Math.abs(left.count));
+    if (!mistakes.length) return make('p', { className: 'note', textContent: 'They made the same mistakes as often.' });
+    const items = mistakes.slice(0, 5).map(({ label, predicted, count }) => make('li', {
+      textContent: `${classes[label]} taken for ${classes[predicted]}: ${Math.abs(count)} ${count > 0 ? 'more' : 'fewer'} in B`,
+    }));
+    return make('div', {}, make('p', { className: 'note', textContent: 'The largest changes in mistakes:' }), make('ul', { className: 'changes' }, ...items));
+  }
+
+  function matrix(title, classes, cells, signed) {
+    const figure = make('figure', {}, make('figcaption', { textContent: title }));
+    if (classes.length > 40) {
+      figure.append(make('p', { className: 'note', textContent: `${classes.length} classes: too many to write out here; see confusion.svg in its directory.` }));
+      return figure;
+    }
+    const most = Math.max(1, ...cells.flat().map(Math.abs));
+    const head = make('tr', {}, make('td', { textContent: 'true \\ predicted' }), ...classes.map((name) => make('th', { scope: 'col', textContent: name })));
+    const body = cells.map((row, label) => {
+      const sum = row.reduce((total, count) => total + count, 0);
+      const shown = row.map((count, predicted) => {
+        const words = signed && count > 0 ? `+${count}` : String(count).replace('-', '−');
+        const cell = make('td', { textContent: words, title: `true ${classes[label]}, predicted ${classes[predicted]}: ${words}` });
+        if (count === 0) cell.className = 'zero';
+        else if (signed) {
+          // On the diagonal more is better, elsewhere fewer.
+          const better = (count > 0) === (label === predicted);
+          tint(cell, better ? '0,114,178' : '213,94,0', Math.abs(count) / most);
+        } else tint(cell, '0,114,178', sum ? count / sum : 0);
+        return cell;
+      });
+      return make('tr', {}, make('th', { scope: 'row', textContent: classes[label] }), ...shown);
+    });
+    figure.append(make('table', { className: 'matrix' }, make('thead', {}, head), make('tbody', {}, ...body)));
+    return figure;
+  }
+
+  // Half of a colour at most: text stays legible on it in light and dark.
+  function tint(cell, color, share) {
+    cell.style.backgroundColor = `rgba(${color},${(0.5 * share ** 0.6).toFixed(3)})`;
+  }
+})();
