@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::sweep::SweepArguments;
+
 /// Fires image-classification experiments that are declared in TOML files.
 #[derive(Debug, Parser)]
 #[command(
@@ -9,7 +11,8 @@ use clap::{Args, Parser, Subcommand};
     version,
     after_help = "Start here:\n  \
         kiln run configs/fashion-mnist.toml     train, test once, leave a report in runs/\n  \
-        kiln show runs/fashion-mnist/ID         that report in the terminal\n\n\
+        kiln show runs/fashion-mnist/ID         that report in the terminal\n  \
+        kiln sweep configs/fashion-mnist.toml learning_rate=0.01,0.1 seed=1,2,3\n\n\
         Exit status: 0 done, 1 failed, 2 the command or the configuration is wrong, 130 interrupted."
 )]
 pub(crate) struct Arguments {
@@ -38,6 +41,17 @@ pub(crate) enum Command {
         kiln run configs/fashion-mnist.toml 'optimizer={type=\"adam\"}' name=with-adam\n\n\
         The last line of standard output is the run directory.")]
     Run(ExperimentArguments),
+    /// Run an experiment for every combination of values, several at a time
+    #[command(after_help = "Examples:\n  \
+        kiln sweep configs/fashion-mnist.toml learning_rate=0.003,0.01,0.03 hidden.repeat=0,1,2,3 seed=1,2,3\n  \
+        kiln sweep configs/sweeps/learning-rate-depth.toml --dry-run\n  \
+        kiln sweep configs/fashion-mnist.toml 'optimizer={type=\"sgd\"},{type=\"adam\"}'\n\n\
+        Run the same command again and only what is missing or failed is run. The last line of\n\
+        standard output is the sweep's directory.")]
+    Sweep(SweepArguments),
+    /// The process of one run of a sweep: takes its order from standard input
+    #[command(hide = true)]
+    Work,
     /// Show an experiment's layers, shapes, parameters, FLOPs and memory; trains nothing
     Summary(ExperimentArguments),
     /// Show one run's history and test report

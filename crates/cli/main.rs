@@ -6,6 +6,10 @@ mod logging;
 mod predict;
 mod progress;
 mod run;
+mod shell;
+mod sweep;
+mod sweep_view;
+mod work;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -14,6 +18,8 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use kiln_config::ConfigError;
 use kiln_data::DataError;
+use kiln_report::Terminal;
+use kiln_sweep::SweepError;
 use kiln_train::TrainError;
 
 use crate::arguments::{Arguments, Command};
@@ -33,6 +39,8 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Run(experiment) => run::run(arguments, experiment),
+        Command::Sweep(options) => sweep::sweep(arguments, options),
+        Command::Work => work::work(),
         Command::Summary(experiment) => run::summary(arguments, experiment),
         Command::Show { run } => predict::show(run),
         Command::Predict { run, images } => predict::predict(arguments, run, images),
@@ -71,14 +79,24 @@ fn colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// How tables for standard output are laid out.
+fn terminal() -> Terminal {
+    let width = terminal_size::terminal_size().map_or(100, |(width, _)| width.0);
+    Terminal { width, color: colour(&io::stdout()) }
+}
+
 /// Shows the error, once, and gives the exit status: 2 where the command or the configuration is
 /// wrong, else 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let config = error.downcast_ref::<ConfigError>().or_else(|| {
-        match error.downcast_ref::<TrainError>()? {
-            TrainError::Config(config) => Some(config),
+    let train = error.downcast_ref::<TrainError>().or_else(|| {
+        match error.downcast_ref::<SweepError>()? {
+            SweepError::Train(train) => Some(train),
             _ => None,
         }
+    });
+    let config = error.downcast_ref::<ConfigError>().or(match train {
+        Some(TrainError::Config(config)) => Some(config),
+        _ => None,
     });
     match config {
         Some(config) => complain(config.render(colour(&io::stderr()))),

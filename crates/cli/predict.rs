@@ -1,20 +1,18 @@
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use kiln_report::{RunDirectory, Terminal};
+use kiln_report::RunDirectory;
 use kiln_train::Predictor;
 
 use crate::arguments::Arguments;
-use crate::{colour, complain, say, with_causes};
+use crate::{complain, say, terminal, with_causes};
 
 /// How many of the classes are shown for an image.
 const SHOWN: usize = 3;
 
 pub(crate) fn show(run: &Path) -> anyhow::Result<ExitCode> {
     let run = RunDirectory::open(run)?;
-    let width = terminal_size::terminal_size().map_or(100, |(width, _)| width.0);
-    say(kiln_report::show(&run, Terminal { width, color: colour(&io::stdout()) })?.trim_end())?;
+    say(kiln_report::show(&run, terminal())?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

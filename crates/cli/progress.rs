@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kiln_report::RunRecord;
-use kiln_train::{EpochEnd, Observer, Progress};
+use kiln_train::{EpochEnd, Observer, Progress, Stop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -73,7 +73,7 @@ impl Reporter {
 }
 
 impl Observer for Reporter {
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
+    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
             if progress.step.is_multiple_of(REDRAW) || progress.step == progress.steps {
@@ -88,16 +88,16 @@ impl Observer for Reporter {
         }
         if self.interrupted.load(Ordering::Relaxed) {
             self.clear();
-            return ControlFlow::Break(());
+            return ControlFlow::Break(Stop::Interrupted);
         }
         ControlFlow::Continue(())
     }
 
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<()> {
+    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.clear();
         self.message(&line(&end));
         if self.interrupted.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
+            return ControlFlow::Break(Stop::Interrupted);
         }
         ControlFlow::Continue(())
     }

@@ -13,7 +13,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
     let mut reporter = Reporter::new(arguments.quiet)?;
-    let mut run = Run::prepare(declaration, &arguments.data, &arguments.runs)?;
+    let mut run = Run::prepare(declaration, &arguments.data, &arguments.runs, None)?;
     let directory = run.directory().clone();
     if let Err(error) = logging::start(arguments.verbose, &directory) {
         run.fail(&format!("{error:#}"));

@@ -85,6 +85,12 @@ impl Document {
         value
     }
 
+    /// The value at exactly this dotted path (see [`locate`](Self::locate)).
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        self.root.get(path)
+    }
+
     /// The dotted path of every value that is no table or list, in the order of writing; a list's
     /// element stands under its index, and under its `name` too where it has one.
     #[must_use]
@@ -107,6 +113,12 @@ impl Document {
 }
 
 impl Value {
+    /// The value at a dotted path below this one (see [`Document::locate`]).
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Self> {
+        path.split('.').try_fold(self, |value, segment| value.child(segment))
+    }
+
     fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
         let join = |step: &str| match prefix {
             "" => step.to_owned(),

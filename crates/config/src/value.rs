@@ -121,6 +121,30 @@ fn write_quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 impl Value {
+    /// Whether both stand for the same: places and the order of keys aside, and 1 is 1.0.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_entry = |entry: &Entry, others: &[Entry]| {
+            others.iter().any(|other| entry.key == other.key && entry.value.is_same(&other.value))
+        };
+        #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 no setting is that exact")]
+        match (&self.kind, &other.kind) {
+            (Kind::String(left), Kind::String(right)) => left == right,
+            (Kind::Boolean(left), Kind::Boolean(right)) => left == right,
+            (Kind::Integer(left), Kind::Integer(right)) => left == right,
+            (Kind::Float(left), Kind::Float(right)) => left == right,
+            (Kind::Integer(whole), Kind::Float(number))
+            | (Kind::Float(number), Kind::Integer(whole)) => *whole as f64 == *number,
+            (Kind::Array(left), Kind::Array(right)) => {
+                left.len() == right.len() && left.iter().zip(right).all(|(l, r)| l.is_same(r))
+            }
+            (Kind::Table(left), Kind::Table(right)) => {
+                left.len() == right.len() && left.iter().all(|entry| same_entry(entry, right))
+            }
+            _ => false,
+        }
+    }
+
     /// The entries of a table in the order in which they were written.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// For a terminal: control characters, and the marks that turn the direction of writing, become `\u{…}`.
-pub(crate) fn control(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn control(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
     }

@@ -50,6 +50,7 @@ mod test_report;
 mod versioned;
 
 pub use error::{ReportError, Result};
+pub use escape::control as printable;
 pub use finish::{finish, stop};
 pub use history::{EpochRow, History, HistoryWriter};
 pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};

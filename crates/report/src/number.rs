@@ -12,7 +12,8 @@ pub(crate) fn decimals(value: Option<f64>, decimals: usize) -> String {
 }
 
 /// With commas between thousands: 286,810.
-pub(crate) fn grouped(value: u64) -> String {
+#[must_use]
+pub fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -37,7 +38,8 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// A duration, short: 0.4 s, 12.5 s, 3 min 07 s, 2 h 05 min.
-pub(crate) fn duration(seconds: f64) -> String {
+#[must_use]
+pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{seconds:.1} s"),

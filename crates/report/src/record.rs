@@ -81,6 +81,8 @@ pub enum Status {
     Failed,
     /// Its loss stopped being a finite number.
     Diverged,
+    /// Its sweep ended it early, since others were better at the same epoch.
+    Pruned,
 }
 
 impl Status {
@@ -93,6 +95,7 @@ impl Status {
             Status::Interrupted => "interrupted",
             Status::Failed => "failed",
             Status::Diverged => "diverged",
+            Status::Pruned => "pruned",
         }
     }
 }

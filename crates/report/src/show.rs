@@ -44,7 +44,7 @@ pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<String> {
 fn head(record: &RunRecord, terminal: Terminal) -> String {
     let color = match record.status {
         Status::Finished => "\u{1b}[32m",
-        Status::Running | Status::Interrupted => "\u{1b}[33m",
+        Status::Running | Status::Interrupted | Status::Pruned => "\u{1b}[33m",
         Status::Failed | Status::Diverged => "\u{1b}[31m",
     };
     let name = styled("\u{1b}[1m", &format!("{} {}", record.name, record.id), terminal);
@@ -120,8 +120,10 @@ const LINES: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// A table whose first `words` columns are text and whose others are numbers, set to the right.
-fn table(
+/// A table whose first `words` columns are text and whose others are numbers, set to the right. Its lines end
+/// in a line break each and fit the terminal.
+#[must_use]
+pub fn table(
     head: &[&str],
     words: usize,
     rows: impl IntoIterator<Item = Vec<String>>,

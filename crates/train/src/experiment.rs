@@ -1,10 +1,12 @@
 use std::path::Path;
+use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, FromValue, Override, Table};
 use kiln_data::{DATASETS, DataConfig, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, ModelConfig, Shape};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::TrainError;
 use crate::config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
@@ -61,7 +63,7 @@ impl Declaration {
     ///
     /// The file cannot be read, or something in it or in an override is wrong; the error shows where.
     pub fn open(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        Self::new(Document::open(path)?, overrides)
+        Self::new(Document::open(path)?, &parsed(overrides)?)
     }
 
     /// Like [`open`](Self::open), from a text; `name` stands for it in messages.
@@ -70,13 +72,18 @@ impl Declaration {
     ///
     /// Something in the text or in an override is wrong; the error shows where.
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
-        Self::new(Document::parse(name, text)?, overrides)
+        Self::new(Document::parse(name, text)?, &parsed(overrides)?)
     }
 
-    fn new(mut document: Document, overrides: &[String]) -> Result<Self, ConfigError> {
+    /// Like [`open`](Self::open), from a document that was read before.
+    ///
+    /// # Errors
+    ///
+    /// Something in the document or in an override is wrong; the error shows where.
+    pub fn new(mut document: Document, overrides: &[Override]) -> Result<Self, ConfigError> {
         for change in overrides {
             let known = known_paths(&document)?;
-            document.apply(&Override::parse(change)?, &known)?;
+            document.apply(change, &known)?;
         }
         let experiment = document.read(Experiment::read)?;
         let declaration = Self { experiment, document };
@@ -224,6 +231,19 @@ impl Experiment {
         })
     }
 
+    /// What tells this experiment from every other: the first 48 bits of a SHA-256 over all of its
+    /// values but the name, as 12 hexadecimal digits. The same experiment has the same one under
+    /// every name, however it was written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`to_toml`](Self::to_toml).
+    pub fn identity(&self) -> Result<String, ConfigError> {
+        let unnamed = Self { name: String::new(), ..self.clone() };
+        let digest = Sha256::digest(unnamed.to_toml()?);
+        Ok(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     /// The experiment as TOML, every value explicit; reading it gives the same experiment.
     ///
     /// # Errors
@@ -235,15 +255,27 @@ impl Experiment {
     }
 }
 
+fn parsed(overrides: &[String]) -> Result<Vec<Override>, ConfigError> {
+    overrides.iter().map(|change| Override::parse(change)).collect()
+}
+
 /// Every path that an override may name: those written, those that the defaults add to them, and
 /// those of an experiment that has every optional table, whose layers are its own affair.
-fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
-    let mut everything = Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
-    everything.early_stopping = Some(EarlyStoppingConfig::default());
-    everything.optimizer.clipping =
-        GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
-    let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
-    paths.retain(|path| !path.starts_with("model."));
+///
+/// # Errors
+///
+/// The experiment has no TOML form.
+pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
+    static ALWAYS: LazyLock<Result<Vec<String>, ConfigError>> = LazyLock::new(|| {
+        let mut everything = Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
+        everything.early_stopping = Some(EarlyStoppingConfig::default());
+        everything.optimizer.clipping =
+            GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
+        let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
+        paths.retain(|path| !path.starts_with("model."));
+        Ok(paths)
+    });
+    let mut paths = ALWAYS.clone()?;
     paths.extend(document.paths());
     if let Ok(experiment) = document.read(Experiment::read) {
         paths.extend(Document::parse("resolved", &experiment.to_toml()?)?.paths());

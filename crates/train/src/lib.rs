@@ -25,6 +25,7 @@ mod predictor;
 pub mod random;
 mod run;
 mod schedule;
+mod speed;
 mod training_loop;
 
 use thiserror::Error;
@@ -33,16 +34,17 @@ pub use config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 pub use device::{Backend, DeviceConfig};
 pub use engine::{Engine, EngineSettings};
 pub use evaluation::{Evaluation, evaluate};
-pub use experiment::{Declaration, Experiment, REFERENCE};
+pub use experiment::{Declaration, Experiment, REFERENCE, known_paths};
 pub use gradient_clipping::GradientClipping;
 pub use loss::LossConfig;
 pub use metrics::Metrics;
 pub use monitor::Metric;
-pub use observer::{EpochEnd, Observer, Progress};
+pub use observer::{EpochEnd, Observer, Progress, Stop};
 pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use run::{Outcome, Run};
 pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
+pub use speed::Speed;
 
 /// Why a run could not be made or finished.
 #[derive(Debug, Error)]

@@ -32,13 +32,22 @@ pub struct EpochEnd<'a> {
     pub best: bool,
 }
 
+/// Why an observer ends a run before its time. Neither is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody wants it to end.
+    Interrupted,
+    /// Other runs of its sweep are better at the same epoch.
+    Pruned,
+}
+
 /// Who is told how training goes, and may stop it.
 pub trait Observer {
-    /// An epoch is done and evaluated. To break is to interrupt the run here, before its test too.
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<()>;
+    /// An epoch is done and evaluated. To break is to end the run here, before its test too.
+    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop>;
 
-    /// A step is done. To break is to interrupt the run after this step.
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
+    /// A step is done. To break is to end the run after this step.
+    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
         let _ = progress;
         ControlFlow::Continue(())
     }
@@ -46,7 +55,7 @@ pub trait Observer {
 
 /// Nobody is told.
 impl Observer for () {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<()> {
+    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 }

@@ -16,6 +16,8 @@ pub enum Purpose {
     Shuffle,
     /// The masks of dropout in an epoch.
     Dropout,
+    /// The values that a sweep draws; the axis takes the epoch's place.
+    Search,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
             Self::Weights => "weights",
             Self::Shuffle => "shuffle",
             Self::Dropout => "dropout",
+            Self::Search => "search",
         }
     }
 }

@@ -59,14 +59,20 @@ pub(crate) struct WeightsMetadata {
 
 impl Run {
     /// Reads the data, checks the experiment against it, draws the initial weights, and claims a
-    /// directory under `runs`. What is wrong with experiment or data leaves no run directory
-    /// behind; where the directory cannot be filled, the run in it is marked as failed.
+    /// directory under `runs`, by the time where no `id` is given. What is wrong with experiment or
+    /// data leaves no run directory behind; where the directory cannot be filled, the run in it is
+    /// marked as failed.
     ///
     /// # Errors
     ///
     /// The data cannot be read, the experiment does not fit it, the backend is not there, or the
     /// directory cannot be made.
-    pub fn prepare(declaration: Declaration, data: &Path, runs: &Path) -> Result<Self, TrainError> {
+    pub fn prepare(
+        declaration: Declaration,
+        data: &Path,
+        runs: &Path,
+        id: Option<&str>,
+    ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
         let device = declaration.device()?;
         let config = experiment.to_toml()?;
@@ -84,7 +90,7 @@ impl Run {
         };
         let engine = Engine::new(&settings, &weights, &device).map_err(TrainError::Engine)?;
 
-        let directory = RunDirectory::create(runs, &experiment.name, None)?;
+        let directory = RunDirectory::create(runs, &experiment.name, id)?;
         let record = RunRecord {
             name: experiment.name.clone(),
             id: directory.id(),
@@ -209,6 +215,7 @@ impl Run {
             Ending::Early(reason) => (Status::Finished, reason.clone()),
             Ending::Diverged(reason) => (Status::Diverged, reason.clone()),
             Ending::Interrupted(reason) => (Status::Interrupted, reason.clone()),
+            Ending::Pruned(reason) => (Status::Pruned, reason.clone()),
         };
         let mut evaluation = None;
         if status == Status::Finished {

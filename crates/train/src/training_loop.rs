@@ -1,3 +1,4 @@
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use kiln_data::{Batch, Dataset, Normalizer, Split, gather, shuffle};
@@ -12,7 +13,7 @@ use crate::evaluation::evaluate;
 use crate::experiment::Experiment;
 use crate::metrics::Metrics;
 use crate::monitor::Monitor;
-use crate::observer::{EpochEnd, Observer, Progress};
+use crate::observer::{EpochEnd, Observer, Progress, Stop};
 use crate::random::{Purpose, stream};
 
 /// What the loop reads.
@@ -45,6 +46,17 @@ pub(crate) enum Ending {
     Early(String),
     Diverged(String),
     Interrupted(String),
+    Pruned(String),
+}
+
+impl Ending {
+    /// The observer's wish, at this place.
+    fn stopped(stop: Stop, place: String) -> Self {
+        match stop {
+            Stop::Interrupted => Self::Interrupted(place),
+            Stop::Pruned => Self::Pruned(place),
+        }
+    }
 }
 
 /// Trains for the epochs of the experiment, or until early stopping, a loss that is not finite, or
@@ -95,8 +107,8 @@ pub(crate) fn train(
             break;
         }
         last = now;
-        if go_on.is_break() {
-            ending = Ending::Interrupted(format!("after epoch {epoch}"));
+        if let ControlFlow::Break(stop) = go_on {
+            ending = Ending::stopped(stop, format!("after epoch {epoch}"));
             break;
         }
         if let Some(reason) = out_of_patience.filter(|_| epoch < epochs) {
@@ -158,8 +170,8 @@ fn train_epoch(
         }
         let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
         let progress = Progress { epoch, epochs, step, steps, loss, accuracy };
-        if observer.step_ended(progress).is_break() {
-            return Err(Ending::Interrupted(format!("in epoch {epoch}, after step {step}")));
+        if let ControlFlow::Break(stop) = observer.step_ended(progress) {
+            return Err(Ending::stopped(stop, format!("in epoch {epoch}, after step {step}")));
         }
     }
     Ok(metrics)

@@ -35,7 +35,7 @@ impl World {
         overrides: &[&str],
         observer: &mut dyn Observer,
     ) -> (RunDirectory, Outcome) {
-        let run = Run::prepare(declaration(overrides), self.directory.path(), runs).unwrap();
+        let run = Run::prepare(declaration(overrides), self.directory.path(), runs, None).unwrap();
         let directory = run.directory().clone();
         let outcome = run.train(observer).unwrap();
         (directory, outcome)

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use kiln_model::Weights;
 use kiln_report::{RunDirectory, Status};
-use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, TrainError};
+use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
 
 use crate::common::{World, declaration};
 
@@ -78,7 +78,7 @@ fn config_toml_repeats_the_run() {
     let config = fs::read_to_string(first.config_path()).unwrap();
     let declaration = kiln_train::Declaration::parse("config.toml", &config, &[]).unwrap();
     let data = world.runs().parent().unwrap().to_owned();
-    let run = Run::prepare(declaration, &data, &world.runs()).unwrap();
+    let run = Run::prepare(declaration, &data, &world.runs(), None).unwrap();
     let second = run.directory().clone();
     run.train(&mut ()).unwrap();
     assert_eq!(history_without_seconds(&first), history_without_seconds(&second));
@@ -166,13 +166,13 @@ fn a_validation_fraction_of_zero_is_no_validation() {
 struct InterruptIn(usize);
 
 impl Observer for InterruptIn {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<()> {
+    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<()> {
+    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if progress.epoch == self.0 && progress.step == 3 {
-            return ControlFlow::Break(());
+            return ControlFlow::Break(Stop::Interrupted);
         }
         ControlFlow::Continue(())
     }
@@ -232,7 +232,7 @@ fn what_cannot_be_prepared_leaves_no_run_directory() {
         let prepared =
             kiln_train::Declaration::parse("columns.toml", crate::columns::EXPERIMENT, &overrides)
                 .map_err(TrainError::from)
-                .and_then(|declaration| Run::prepare(declaration, &data, &world.runs()));
+                .and_then(|declaration| Run::prepare(declaration, &data, &world.runs(), None));
         let error = prepared.err().unwrap().to_string();
         assert!(error.contains(problem), "{error}");
     }
@@ -246,6 +246,6 @@ fn a_backend_that_is_not_compiled_in_names_its_feature() {
     }
     let world = World::new();
     let declaration = declaration(&["backend=cuda"]);
-    let error = Run::prepare(declaration, &world.runs(), &world.runs()).err().unwrap();
+    let error = Run::prepare(declaration, &world.runs(), &world.runs(), None).err().unwrap();
     assert!(error.to_string().contains("--features cuda"), "{error}");
 }

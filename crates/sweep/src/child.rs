@@ -1,0 +1,98 @@
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+
+use crate::SweepError;
+use crate::claim::Claim;
+use crate::plan::{Member, Plan};
+use crate::protocol::{Answer, Message, Order};
+
+/// The process of a run.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) claim: Claim,
+    child: Child,
+    /// Closed to tell the run to stop.
+    input: Option<ChildStdin>,
+}
+
+/// What comes from the process of a member; without a message it has ended.
+#[derive(Debug)]
+pub(crate) struct Word {
+    pub(crate) member: usize,
+    pub(crate) message: Option<Message>,
+}
+
+impl Process {
+    /// Starts `program work` for a member. Its words go to `words`, from a thread of their own.
+    pub(crate) fn start(
+        program: &Path,
+        plan: &Plan,
+        (index, member): (usize, &Member),
+        claim: Claim,
+        words: Sender<Word>,
+    ) -> Result<Self, SweepError> {
+        let refused = |cause| SweepError::io("start", program, cause);
+        let mut command = Command::new(program);
+        command
+            .arg("work")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(claim.standard_error().map_err(refused)?);
+        // A group of its own: Ctrl-C on the terminal is for the sweep, which tells its runs itself.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().map_err(refused)?;
+        let order = Order {
+            config: member.config.clone(),
+            id: member.id.clone(),
+            data: plan.data.clone(),
+            runs: plan.runs.clone(),
+            asks: plan.prune.is_some(),
+        };
+        let mut process = Self { claim, input: child.stdin.take(), child };
+        process.write(&order);
+        if let Some(output) = process.child.stdout.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    // What is no message was printed by something that does not know the protocol.
+                    let message = serde_json::from_str(&line).ok();
+                    if message.is_some() && words.send(Word { member: index, message }).is_err() {
+                        return;
+                    }
+                }
+                let _ = words.send(Word { member: index, message: None });
+            });
+        }
+        Ok(process)
+    }
+
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        self.write(&answer);
+    }
+
+    /// A process that cannot be written to has ended, and its end is on its way.
+    fn write(&mut self, words: &impl serde::Serialize) {
+        if let (Some(input), Ok(line)) = (&mut self.input, serde_json::to_string(words)) {
+            let _ = input.write_all((line + "\n").as_bytes());
+        }
+    }
+
+    /// Tells the run to stop after its step.
+    pub(crate) fn stop(&mut self) {
+        self.input = None;
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+    }
+
+    /// Waits for the end of a process whose output has ended.
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus, SweepError> {
+        self.input = None;
+        self.child.wait().map_err(|cause| SweepError::io("wait for", Path::new("a run"), cause))
+    }
+}

@@ -1,0 +1,241 @@
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use kiln_config::{ConfigError, Document, FromValue, Override, Table, Value};
+use kiln_train::{Declaration, known_paths};
+
+use crate::axis::Axis;
+use crate::block::Block;
+use crate::prune::PruneConfig;
+
+/// The most runs that one sweep may have. More are a slip of the hand rather than a plan.
+pub const MOST_RUNS: usize = 10_000;
+
+/// The keys that make a file a sweep rather than an experiment.
+const SWEEP_KEYS: [&str; 8] =
+    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune"];
+
+/// What a sweep file, or an experiment with axes on the command line, declares.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// Its runs lie in `<runs>/<name>/`.
+    pub name: String,
+    /// The experiment that it changes, as a path that `kiln run` takes.
+    pub experiment: PathBuf,
+    /// How runs are ended early, where they are.
+    pub prune: Option<PruneConfig>,
+    document: Document,
+    blocks: Vec<Block>,
+    seeds: Option<Axis>,
+}
+
+/// One run of a sweep, as it is declared.
+#[derive(Debug, Clone)]
+pub struct Combination {
+    /// What it changes in the sweep's experiment, the seed last.
+    pub changes: Vec<Override>,
+    /// The whole experiment.
+    pub declaration: Declaration,
+}
+
+impl Sweep {
+    /// Reads a sweep file or an experiment, and axes from the command line: `KEY=V1,V2,…`. Such an
+    /// axis takes the place of the file's with the same key; otherwise it is combined with all that the
+    /// file has. `name=…` names the sweep.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read; a key is unknown, an axis empty, doubled or of the wrong form. The
+    /// error shows where.
+    pub fn open(path: &Path, axes: &[String]) -> Result<Self, ConfigError> {
+        let file = Document::open(path)?;
+        let mut sweep = if SWEEP_KEYS.iter().any(|key| file.get(key).is_some()) {
+            file.read(|table| Self::read(table, path))?
+        } else {
+            let declaration = Declaration::new(file.clone(), &[])?;
+            Self {
+                name: declaration.experiment.name,
+                experiment: path.to_owned(),
+                prune: None,
+                document: file,
+                blocks: Vec::new(),
+                seeds: None,
+            }
+        };
+        let known = known_paths(&sweep.document)?;
+        let mut given = HashSet::new();
+        for argument in axes {
+            let values = Override::parse_list(argument)?;
+            let is_name = values[0].key() == "name";
+            if let ([name], true) = (values.as_slice(), is_name) {
+                sweep.name = read_name(name.value())?;
+                continue;
+            }
+            let axis = Axis::new(values, &sweep.document, &known)?;
+            if !given.insert(axis.path.clone()) {
+                let message = format!("`{}` is given twice", axis.path);
+                return Err(axis.values[0]
+                    .key_error(message)
+                    .help(format!("one axis with all values: {}=V1,V2", axis.values[0].key())));
+            }
+            sweep.replace(axis);
+        }
+        Ok(sweep)
+    }
+
+    fn read(table: &mut Table<'_>, path: &Path) -> Result<Self, ConfigError> {
+        let name = match table.value("name") {
+            Some(value) => read_name(value)?,
+            None => table.required("name")?,
+        };
+        let experiment: String = table.required("experiment")?;
+        let experiment = beside(path, &experiment);
+        let document = Document::open(&experiment).map_err(|error| {
+            error.note(format!("it is the `experiment` of {}", path.display()))
+        })?;
+        let known = known_paths(&document)?;
+        let mut blocks = Vec::new();
+        let own = Block::read(table, &document, &known)?;
+        if let Some(value) = table.value("block") {
+            for item in value.items()? {
+                blocks
+                    .push(item.read_table(|table| Block::read(table, &document, &known))?);
+            }
+        }
+        if !own.is_empty() || blocks.is_empty() {
+            blocks.insert(0, own);
+        }
+        let seeds = table.optional_table("repeat", |table| read_seeds(table, &document, &known))?;
+        let prune = table.optional_table("prune", PruneConfig::read)?;
+        Ok(Self { name, experiment, prune, document, blocks, seeds })
+    }
+
+    fn replace(&mut self, axis: Axis) {
+        if axis.path == "seed" {
+            self.seeds = Some(axis);
+            return;
+        }
+        if self.blocks.is_empty() {
+            self.blocks.push(Block::default());
+        }
+        for block in &mut self.blocks {
+            block.replace(&axis);
+        }
+    }
+
+    /// Every run: each block's combinations, united, each once a seed. Every one of them is checked by
+    /// the experiment's own rules.
+    ///
+    /// # Errors
+    ///
+    /// There are more than [`MOST_RUNS`]; a combination comes twice in one block; or the experiment
+    /// refuses one, which the error names.
+    pub fn expand(&self) -> Result<Vec<Combination>, ConfigError> {
+        let nothing = [Block::default()];
+        let blocks = if self.blocks.is_empty() { nothing.as_slice() } else { &self.blocks };
+        let seeds = self.seeds.as_ref().map_or(1, |axis| axis.values.len());
+        let size = |block: &Block| block.size()?.checked_mul(seeds);
+        let runs = blocks.iter().map(size).try_fold(0_usize, |sum, size| sum.checked_add(size?));
+        if !runs.is_some_and(|runs| runs <= MOST_RUNS) {
+            let runs = runs.map_or("more runs than can be counted".to_owned(), |runs| format!("{runs} runs"));
+            return Err(ConfigError::new(format!("this sweep has {runs}; at most {MOST_RUNS} are allowed"))
+                .help("take fewer values, or draw from them with `[random]`"));
+        }
+        let mut expanded = Vec::new();
+        let mut seen = HashSet::new();
+        for block in blocks {
+            let mut seen_here = HashSet::new();
+            for changes in block.combinations(&self.document)? {
+                for mut combination in self.repeated(changes)? {
+                    let identity = combination.declaration.experiment.identity()?;
+                    if !seen_here.insert(identity.clone()) {
+                        let words = words(&combination.changes);
+                        return Err(ConfigError::new(format!("the combination {words} comes twice"))
+                            .help("two of its values mean the same; leave one out"));
+                    }
+                    if seen.insert(identity) {
+                        combination.changes.shrink_to_fit();
+                        expanded.push(combination);
+                    }
+                }
+            }
+        }
+        if expanded.is_empty() {
+            return Err(ConfigError::new("every combination of this sweep is excluded"));
+        }
+        Ok(expanded)
+    }
+
+    /// A combination, once a seed.
+    fn repeated(&self, changes: Vec<Override>) -> Result<Vec<Combination>, ConfigError> {
+        let seeds: Vec<Option<&Override>> = match &self.seeds {
+            Some(axis) => axis.values.iter().map(Some).collect(),
+            None => vec![None],
+        };
+        seeds
+            .into_iter()
+            .map(|seed| {
+                let mut changes = changes.clone();
+                changes.extend(seed.cloned());
+                let named = Override::parse(&format!("name={:?}", self.name))?;
+                let all = [&[named], changes.as_slice()].concat();
+                let declaration = Declaration::new(self.document.clone(), &all)
+                    .map_err(|error| in_combination(error, &changes))?;
+                Ok(Combination { changes, declaration })
+            })
+            .collect()
+    }
+}
+
+/// Names the combination that an error was found in.
+pub(crate) fn in_combination(error: ConfigError, changes: &[Override]) -> ConfigError {
+    if changes.is_empty() {
+        return error;
+    }
+    error.note(format!("in the combination {}", words(changes)))
+}
+
+/// The changes as they would stand on the command line.
+pub(crate) fn words(changes: &[Override]) -> String {
+    changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn read_name(value: &Value) -> Result<String, ConfigError> {
+    let name = String::from_value(value)?;
+    kiln_report::check_name(&name)
+        .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
+    Ok(name)
+}
+
+/// `path` as seen from the directory of `file`.
+fn beside(file: &Path, path: &str) -> PathBuf {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let mut joined = PathBuf::new();
+    // `configs/sweeps/../x.toml` is `configs/x.toml`, as it is shown and given again.
+    for part in directory.join(path).components() {
+        match part {
+            std::path::Component::ParentDir
+                if joined.file_name().is_some_and(|last| last != "..") =>
+            {
+                joined.pop();
+            }
+            part => joined.push(part),
+        }
+    }
+    joined
+}
+
+/// The seeds of `[repeat]`.
+fn read_seeds(
+    table: &mut Table<'_>,
+    experiment: &Document,
+    known: &[String],
+) -> Result<Axis, ConfigError> {
+    table.required::<Vec<u64>>("seed")?;
+    let items = table.value("seed").map_or(Ok([].as_slice()), Value::items)?;
+    if items.is_empty() {
+        return Err(table.error("`seed` needs a list of seeds, such as [1, 2, 3]"));
+    }
+    let seeds = items.iter().map(|item| Override::new("seed", item.place(), item.clone()));
+    Axis::new(seeds.collect(), experiment, known)
+}

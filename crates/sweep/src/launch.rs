@@ -1,0 +1,329 @@
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use kiln_report::{RunDirectory, Status, Timestamp};
+
+use crate::SweepError;
+use crate::child::{Process, Word};
+use crate::claim::{Claim, remove_attempt};
+use crate::outcome::{By, Failure, Outcome};
+use crate::plan::Plan;
+use crate::protocol::{Answer, EpochReport, Message, StepReport};
+use crate::prune::Rungs;
+use crate::state::State;
+
+/// How to launch a plan.
+#[derive(Debug, Clone)]
+pub struct LaunchOptions {
+    /// Runs at a time.
+    pub jobs: NonZeroUsize,
+    /// Whether the first failure stops everything.
+    pub fail_fast: bool,
+    /// Whether runs that diverged before are run again.
+    pub retry_failed: bool,
+    /// The program whose command `work` is a run: this one.
+    pub program: PathBuf,
+}
+
+/// What a sweep came to.
+#[derive(Debug)]
+pub struct Launched {
+    /// For each of the plan's members how it came out; `None` where it was not run.
+    pub outcomes: Vec<Option<(Outcome, By)>>,
+    /// Whether it was stopped from outside.
+    pub interrupted: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What happens in a sweep, member by member of its plan.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A run begins.
+    Started(usize),
+    /// A run trains.
+    Step(usize, StepReport),
+    /// A run completed an epoch.
+    Epoch(usize, EpochReport),
+    /// A run is over.
+    Ended(usize, &'a Outcome, By),
+    /// Nothing for a while; so many runs are left to another sweep that works on them.
+    Idle(usize),
+}
+
+/// Who is told how a sweep goes.
+pub trait Watcher {
+    /// Something happened.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Nothing happens for longer than this without the watcher hearing of it.
+const TICK: Duration = Duration::from_millis(100);
+/// The time between two looks at runs that another sweep has claimed.
+const POLL: Duration = Duration::from_millis(300);
+
+/// Runs what is not done yet, each run a process of its own, `options.jobs` at a time, the longest
+/// first. `stops` counts the requests to end: the first lets each run finish its step and leave a
+/// record, the second kills them.
+///
+/// Several sweeps may run the same plan, or plans that share runs: each run is claimed by one of them,
+/// and all wait until all runs of theirs are done.
+///
+/// # Errors
+///
+/// A claim cannot be made, or a process not be started. The runs that were going are stopped.
+pub fn launch(
+    plan: &Plan,
+    options: &LaunchOptions,
+    watcher: &mut dyn Watcher,
+    stops: &AtomicUsize,
+) -> Result<Launched, SweepError> {
+    let begun = Instant::now();
+    let mut launch = Launch::new(plan, options, watcher);
+    let result = launch.run(stops);
+    if result.is_err() {
+        launch.stop_all();
+    }
+    let interrupted = result?;
+    Ok(Launched {
+        outcomes: launch.outcomes,
+        interrupted,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+struct Launch<'a> {
+    plan: &'a Plan,
+    options: &'a LaunchOptions,
+    watcher: &'a mut dyn Watcher,
+    started: Timestamp,
+    /// What is still to be begun, the longest first.
+    queue: Vec<usize>,
+    /// How many of the queue others have claimed.
+    elsewhere: usize,
+    running: BTreeMap<usize, Process>,
+    outcomes: Vec<Option<(Outcome, By)>>,
+    rungs: Option<Rungs>,
+    words: (Sender<Word>, Receiver<Word>),
+    /// Whether no run is begun any more.
+    stopping: bool,
+}
+
+impl<'a> Launch<'a> {
+    fn new(plan: &'a Plan, options: &'a LaunchOptions, watcher: &'a mut dyn Watcher) -> Self {
+        let mut queue: Vec<usize> = (0..plan.members.len()).collect();
+        queue.sort_by_key(|member| Reverse(plan.members[*member].weight()));
+        Self {
+            plan,
+            options,
+            watcher,
+            started: kiln_report::now(),
+            queue,
+            elsewhere: 0,
+            running: BTreeMap::new(),
+            outcomes: vec![None; plan.members.len()],
+            rungs: plan.prune.map(Rungs::new),
+            words: channel(),
+            stopping: false,
+        }
+    }
+
+    /// Until everything is done or stopped; whether it was stopped from outside.
+    fn run(&mut self, stops: &AtomicUsize) -> Result<bool, SweepError> {
+        self.take_what_is_done();
+        let mut looked = None::<Instant>;
+        let mut heard = 0;
+        loop {
+            let room = !self.stopping && self.running.len() < self.options.jobs.get();
+            let others_may_be_done = looked.is_none_or(|looked| looked.elapsed() > POLL);
+            if room && (self.elsewhere < self.queue.len() || others_may_be_done) {
+                self.fill()?;
+                looked = Some(Instant::now());
+            }
+            if self.running.is_empty() && (self.stopping || self.queue.is_empty()) {
+                return Ok(heard > 0);
+            }
+            match self.words.1.recv_timeout(TICK) {
+                Ok(word) => self.hear(word)?,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    self.watcher.event(Event::Idle(self.elsewhere));
+                }
+            }
+            let stops = stops.load(Ordering::Relaxed);
+            if stops > heard {
+                heard = stops;
+                self.stop_all();
+                if stops > 1 {
+                    self.running.values_mut().for_each(Process::kill);
+                }
+            }
+        }
+    }
+
+    /// Runs that earlier sweeps brought to an end.
+    fn take_what_is_done(&mut self) {
+        let retry = self.options.retry_failed;
+        for index in std::mem::take(&mut self.queue) {
+            let state = State::read(self.plan, &self.plan.members[index].id);
+            if state.is_done(self.plan.prune.is_some(), retry) {
+                self.note_history(index);
+                let outcome = Outcome::of_done(self.plan, &self.plan.members[index], state);
+                self.end(index, outcome, By::Earlier);
+            } else {
+                self.queue.push(index);
+            }
+        }
+    }
+
+    /// Begins runs as long as there is room and one that nobody else has claimed.
+    fn fill(&mut self) -> Result<(), SweepError> {
+        let mut left = Vec::new();
+        let mut queue = std::mem::take(&mut self.queue).into_iter();
+        self.elsewhere = 0;
+        for index in queue.by_ref() {
+            if !self.begin(index)? {
+                left.push(index);
+                self.elsewhere += 1;
+            }
+            if self.stopping || self.running.len() >= self.options.jobs.get() {
+                break;
+            }
+        }
+        left.extend(queue);
+        self.queue = left;
+        Ok(())
+    }
+
+    /// Begins a run, or finds that it is done; false where somebody else has claimed it.
+    fn begin(&mut self, index: usize) -> Result<bool, SweepError> {
+        let member = &self.plan.members[index];
+        let Some(claim) = Claim::take(&self.plan.directory, &member.id)? else {
+            return Ok(false);
+        };
+        // Whoever had the claim before may have done the work.
+        let state = State::read(self.plan, &member.id);
+        if let Some(failure) = self.failed_elsewhere(index) {
+            self.end(index, Outcome::Failed(failure), By::Elsewhere);
+        } else if self.ended_elsewhere(index, state) {
+            self.note_history(index);
+            let outcome = Outcome::of_done(self.plan, member, state);
+            self.end(index, outcome, By::Elsewhere);
+        } else {
+            if state != State::Missing {
+                remove_attempt(&self.plan.directory, &member.id)?;
+            }
+            let words = self.words.0.clone();
+            let program = &self.options.program;
+            let process = Process::start(program, self.plan, (index, member), claim, words)?;
+            self.running.insert(index, process);
+            self.watcher.event(Event::Started(index));
+        }
+        Ok(true)
+    }
+
+    /// Whether the state is one to be content with, brought about since this sweep began.
+    fn ended_elsewhere(&self, index: usize, state: State) -> bool {
+        let prunes = self.plan.prune.is_some();
+        // What is to be tried again is not what another sweep has tried in the meantime.
+        state.is_done(prunes, true)
+            || state.is_done(prunes, false)
+                && self.record_since_start(index).is_some_and(|status| status == Status::Diverged)
+    }
+
+    /// A failure of this run in another sweep since this one began: it is not tried twice.
+    fn failed_elsewhere(&self, index: usize) -> Option<Failure> {
+        let status = self.record_since_start(index)?;
+        let run = RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
+        let reason = run.read_record().ok()?.stop_reason.unwrap_or_default();
+        (status == Status::Failed).then_some(Failure { reason, log: Vec::new() })
+    }
+
+    /// How a run stands that was begun after this sweep.
+    fn record_since_start(&self, index: usize) -> Option<Status> {
+        let run = RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
+        let record = run.read_record().ok()?;
+        (record.started >= self.started).then_some(record.status)
+    }
+
+    fn hear(&mut self, word: Word) -> Result<(), SweepError> {
+        let Word { member: index, message } = word;
+        match message {
+            Some(Message::Step(report)) => self.watcher.event(Event::Step(index, report)),
+            Some(Message::Epoch(report)) => {
+                self.watcher.event(Event::Epoch(index, report));
+                let answer = self.judge(index, &report);
+                if let (Some(process), true) = (self.running.get_mut(&index), self.rungs.is_some())
+                {
+                    process.answer(answer);
+                }
+            }
+            None => {
+                let Some(mut process) = self.running.remove(&index) else { return Ok(()) };
+                let status = process.wait()?;
+                let member = &self.plan.members[index];
+                let outcome =
+                    Outcome::of_ended(self.plan, member, status, &process.claim, self.stopping);
+                let failed = outcome.is_failure();
+                self.end(index, outcome, By::Here);
+                if failed && self.options.fail_fast {
+                    self.stop_all();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a run that has completed an epoch goes on.
+    fn judge(&mut self, index: usize, report: &EpochReport) -> Answer {
+        self.note_others();
+        let Some(rungs) = &mut self.rungs else { return Answer::Continue };
+        let value = match rungs.config.metric {
+            kiln_train::Metric::Loss => report.loss,
+            kiln_train::Metric::Accuracy => report.accuracy,
+            kiln_train::Metric::ValLoss => report.val_loss,
+            kiln_train::Metric::ValAccuracy => report.val_accuracy,
+        };
+        if rungs.goes_on(index, report.epoch, report.epochs, value) {
+            Answer::Continue
+        } else {
+            Answer::Prune
+        }
+    }
+
+    /// Takes in how far the runs of other sweeps have come.
+    fn note_others(&mut self) {
+        if self.elsewhere > 0 {
+            for index in self.queue.clone() {
+                self.note_history(index);
+            }
+        }
+    }
+
+    /// Takes in what a run that is not this sweep's came to at the rungs.
+    fn note_history(&mut self, index: usize) {
+        let Some(rungs) = &mut self.rungs else { return };
+        let member = &self.plan.members[index];
+        let run = RunDirectory::open(self.plan.directory.join(&member.id));
+        // Without a history there is nothing to compare by.
+        let Ok(history) = run.and_then(|run| run.read_history()) else { return };
+        for row in &history.rows {
+            rungs.goes_on(index, row.epoch, member.epochs, rungs.config.metric.of(row));
+        }
+    }
+
+    fn end(&mut self, index: usize, outcome: Outcome, by: By) {
+        self.watcher.event(Event::Ended(index, &outcome, by));
+        self.outcomes[index] = Some((outcome, by));
+    }
+
+    /// Begins no run any more and lets those that go finish their step.
+    fn stop_all(&mut self) {
+        self.stopping = true;
+        self.running.values_mut().for_each(Process::stop);
+    }
+}

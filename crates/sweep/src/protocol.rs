@@ -1,0 +1,96 @@
+//! What a sweep and the process of a run say to each other: lines of JSON.
+//!
+//! The sweep writes to the run's standard input: an [`Order`], then an [`Answer`] to each epoch where the
+//! order asks for it. Its end tells the run that nobody waits for it any more, be it that the sweep was
+//! interrupted or killed. The run writes [`Message`]s to its standard output, and what it says in words to
+//! its standard error, which is the run's [`Claim`](crate::claim::Claim).
+
+use std::path::PathBuf;
+
+use kiln_report::EpochRow;
+use kiln_train::Progress;
+use serde::{Deserialize, Serialize};
+
+/// What to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// The resolved experiment as TOML.
+    pub(crate) config: String,
+    /// The run's id.
+    pub(crate) id: String,
+    /// The directory of the named datasets.
+    pub(crate) data: PathBuf,
+    /// The directory of all runs.
+    pub(crate) runs: PathBuf,
+    /// Whether to wait for an answer after each epoch.
+    pub(crate) asks: bool,
+}
+
+/// Whether a run goes on after an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Answer {
+    Continue,
+    Prune,
+}
+
+/// How a run goes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Message {
+    Step(StepReport),
+    Epoch(EpochReport),
+}
+
+/// Where a run is in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// From 1.
+    pub epoch: usize,
+    /// Epochs at the most.
+    pub epochs: usize,
+    /// Steps done in this epoch.
+    pub step: usize,
+    /// Steps in an epoch.
+    pub steps: usize,
+}
+
+/// What a run's epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// From 1.
+    pub epoch: usize,
+    /// Epochs at the most.
+    pub epochs: usize,
+    /// As in the history.
+    pub loss: Option<f64>,
+    /// As in the history.
+    pub accuracy: Option<f64>,
+    /// As in the history.
+    pub val_loss: Option<f64>,
+    /// As in the history.
+    pub val_accuracy: Option<f64>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl From<Progress> for StepReport {
+    fn from(progress: Progress) -> Self {
+        let Progress { epoch, epochs, step, steps, .. } = progress;
+        Self { epoch, epochs, step, steps }
+    }
+}
+
+impl EpochReport {
+    pub(crate) fn new(row: &EpochRow, epochs: usize) -> Self {
+        Self {
+            epoch: row.epoch,
+            epochs,
+            loss: row.metric("loss"),
+            accuracy: row.metric("accuracy"),
+            val_loss: row.metric("val_loss"),
+            val_accuracy: row.metric("val_accuracy"),
+            seconds: row.seconds,
+        }
+    }
+}
