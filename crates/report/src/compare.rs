@@ -9,16 +9,23 @@
 //! Histories, reports and predictions are not kept; read them again through [`RunSummary::directory`].
 
 mod baseline;
+mod cells;
 mod columns;
 mod combination;
+mod csv;
 mod find;
+mod json;
 mod judge;
 mod layers;
+mod markdown;
+mod notes;
 mod outcomes;
 mod pair;
 mod rank;
 mod read;
 mod settings;
+mod table;
+mod terminal;
 mod verdict;
 
 use std::collections::HashMap;
@@ -29,8 +36,14 @@ use self::read::Read;
 use crate::{ReportError, Result};
 
 pub use combination::{Combination, EpochValue, RunSummary, TestSummary};
+pub use csv::csv;
 pub use find::{Found, find};
+pub use json::{COMPARISON_VERSION, json};
+pub use markdown::markdown;
+pub use notes::notes;
 pub use pair::{ClassAgreement, Pair, SettingDifference};
+pub use table::TableOptions;
+pub use terminal::terminal;
 pub use verdict::{Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
 
 /// Combinations of settings, ranked, and what is known of them.

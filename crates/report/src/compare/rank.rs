@@ -53,13 +53,13 @@ pub(super) fn ascending(left: Option<f64>, right: Option<f64>) -> Ordering {
 fn compare_settings(left: &[Option<String>], right: &[Option<String>]) -> Ordering {
     let pairs = left.iter().zip(right);
     pairs
-        .map(|(left, right)| compare_values(left, right))
+        .map(|(left, right)| compare_values(left.as_deref(), right.as_deref()))
         .find(|order| order.is_ne())
         .unwrap_or(Ordering::Equal)
 }
 
 /// Numbers before words, and a setting that is not there last.
-pub(super) fn compare_values(left: &Option<String>, right: &Option<String>) -> Ordering {
+pub(super) fn compare_values(left: Option<&str>, right: Option<&str>) -> Ordering {
     let (Some(left), Some(right)) = (left, right) else {
         return right.is_some().cmp(&left.is_some());
     };

@@ -1,0 +1,27 @@
+use super::Comparison;
+use super::cells::cell;
+use super::table::{Field, Table, TableOptions};
+use crate::Result;
+use crate::escape::markdown as escaped;
+
+/// The comparison as a table in Markdown, with the numbers as a person reads them.
+///
+/// # Errors
+///
+/// [`ReportError::Request`](crate::ReportError::Request) for a column that there is not.
+pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<String> {
+    let table = Table::new(comparison, options)?;
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let headings = table.fields.iter().map(|field| escaped(table.heading(*field)));
+    let mut text = line(headings.collect());
+    let alignments = table.fields.iter().map(|field| match field {
+        Field::Metric(_) | Field::Seed => "--:",
+        _ => "---",
+    });
+    text.push_str(&format!("|{}|\n", alignments.collect::<Vec<_>>().join("|")));
+    for row in &table.rows {
+        let cells = table.fields.iter().map(|field| escaped(&cell(&table, *field, row)));
+        text.push_str(&line(cells.collect()));
+    }
+    Ok(text)
+}

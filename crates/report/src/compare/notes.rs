@@ -1,0 +1,115 @@
+use super::{BaselineChoice, Comparison, Method, RunSummary};
+use crate::Status;
+use crate::escape::control;
+use crate::number::grouped;
+
+/// How many directories that were left out are told one by one.
+const MOST_LEFT_OUT: usize = 10;
+
+/// What a reader of the table must know, a line each: what ranks, what the verdicts are against and rest on, and what
+/// was left out. It stands beside the table and not in it, so that CSV, Markdown and JSON stay clean.
+#[must_use]
+pub fn notes(comparison: &Comparison) -> String {
+    let mut lines = vec![head(comparison)];
+    lines.extend(selection(comparison));
+    lines.extend(verdicts(comparison));
+    lines.extend(comparison.notes.iter().cloned());
+    if runs(comparison).any(|run| run.status == Status::Running) {
+        lines.push("A run that is `running` is training, or was killed without a word.".to_owned());
+    }
+    lines.extend(left_out(comparison));
+    lines.iter().map(|line| format!("{}\n", control(line))).collect()
+}
+
+fn runs(comparison: &Comparison) -> impl Iterator<Item = &RunSummary> {
+    comparison.combinations.iter().flat_map(|combination| &combination.runs)
+}
+
+fn head(comparison: &Comparison) -> String {
+    let combinations = &comparison.combinations;
+    let count = |count: usize, one: &str, many: &str| {
+        format!("{} {}", grouped(count as u64), if count == 1 { one } else { many })
+    };
+    let runs = count(runs(comparison).count(), "run", "runs");
+    let rows = count(combinations.len(), "combination", "combinations");
+    let order = if comparison.is_ranked() {
+        "ranked by the best val_accuracy of the finished runs; the test set has no say in it"
+    } else {
+        "ordered by settings: without validation there is nothing to rank by"
+    };
+    let spread = if combinations.iter().any(|combination| combination.runs.len() > 1) {
+        " Numbers are mean ± standard deviation (runs)."
+    } else {
+        ""
+    };
+    format!("{runs} in {rows}, {order}.{spread}")
+}
+
+fn selection(comparison: &Comparison) -> Option<String> {
+    let selected = comparison.selected()?;
+    if comparison.combinations.len() < 2 {
+        return None;
+    }
+    Some(format!("Best by validation: {}.", selected.label(&comparison.columns)))
+}
+
+fn verdicts(comparison: &Comparison) -> Vec<String> {
+    let Some(baseline) = comparison.baseline else {
+        let is_missing = comparison.combinations.len() > 1;
+        let line = "No verdicts: there is no tested combination that validation finds best; --baseline names one.";
+        return if is_missing { vec![line.to_owned()] } else { Vec::new() };
+    };
+    if baseline.comparisons == 0 {
+        return Vec::new();
+    }
+    let against = comparison
+        .combinations
+        .get(baseline.combination)
+        .map(|combination| combination.label(&comparison.columns))
+        .unwrap_or_default();
+    let (choice, comparisons) = match (baseline.chosen, baseline.comparisons) {
+        (_, 1) => ("", "1 comparison".to_owned()),
+        (BaselineChoice::Given, count) => {
+            ("", format!("{} comparisons (Bonferroni)", grouped(count as u64)))
+        }
+        (BaselineChoice::Best, count) => (
+            ", the best, which was picked by looking",
+            format!("all {} pairs (Bonferroni)", grouped(count as u64)),
+        ),
+    };
+    let mut lines = vec![format!(
+        "Verdicts: difference in test accuracy from {against}{choice}, with its interval at level {} for {comparisons}.",
+        baseline.level
+    )];
+    let has = |method| {
+        let verdicts = comparison.combinations.iter().filter_map(|it| it.verdict);
+        verdicts.into_iter().any(|verdict| verdict.method == method)
+    };
+    if has(Method::Welch) {
+        lines.push(
+            "Welch's t test over the seeds: it does not cover which images the test set happens to have."
+                .to_owned(),
+        );
+    }
+    if has(Method::McNemar) {
+        lines.push(
+            "McNemar's exact test over the test images, one run each: it does not cover what another seed would do."
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+fn left_out(comparison: &Comparison) -> Vec<String> {
+    let all = &comparison.left_out;
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec!["Left out:".to_owned()];
+    let shown = all.iter().take(MOST_LEFT_OUT);
+    lines.extend(shown.map(|it| format!("  {}: {}", it.path.display(), it.problem)));
+    if all.len() > MOST_LEFT_OUT {
+        lines.push(format!("  and {} more", grouped((all.len() - MOST_LEFT_OUT) as u64)));
+    }
+    lines
+}
