@@ -30,8 +30,14 @@ pub(crate) fn style() -> &'static str {
 }
 
 /// A chart as it stands in a page that has the [`style`] already: without its own, and without the name of its language,
-/// which HTML knows.
+/// which HTML knows. It may be scaled down to three quarters, and is still legible; a narrower page has to scroll it.
 pub(crate) fn inline(chart: &str) -> String {
     let style = format!("<style>{}</style>\n", svg::STYLE);
-    chart.replacen(&style, "", 1).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+    let width = chart.split(" width=\"").nth(1).and_then(|behind| behind.split('"').next());
+    let least = width.and_then(|width| width.parse::<f64>().ok()).unwrap_or_default() * 0.75;
+    chart.replacen(&style, "", 1).replacen(
+        " xmlns=\"http://www.w3.org/2000/svg\"",
+        &format!(" style=\"min-width:{least:.0}px\""),
+        1,
+    )
 }

@@ -21,6 +21,8 @@ const DECADE: f64 = 10.0;
 pub struct SettingChart {
     /// The picture's head.
     pub title: String,
+    /// What else is to be said of the picture; empty where nothing is.
+    pub note: String,
     /// What the metric is: `val_accuracy`.
     pub metric: String,
     /// What the setting is: `learning_rate`.
@@ -70,11 +72,11 @@ pub fn setting_chart(chart: &SettingChart) -> String {
         &format!("{} against {}: {}", chart.metric, chart.setting, chart.title),
     );
     svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(&chart.title, 72));
-    let cut = extent.and_then(|extent| extent.words()).map(|words| format!("; {words}"));
-    let note = format!(
-        "line: mean over seeds, bar: lowest to highest seed, dots: runs{}",
-        cut.unwrap_or_default()
-    );
+    let mut note = "line: mean over seeds, bar: lowest to highest, dots: runs".to_owned();
+    let cut = extent.and_then(|extent| extent.words()).unwrap_or_default();
+    for more in [chart.note.as_str(), cut].into_iter().filter(|more| !more.is_empty()) {
+        note.push_str(&format!("; {more}"));
+    }
     svg.text("muted", (24.0, 54.0), Anchor::Start, &note);
     let x = Scale { domain: settings.domain, range: (left + INSET, RIGHT - INSET) };
     for (place, label) in settings.ticks(x) {

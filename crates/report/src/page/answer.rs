@@ -2,7 +2,7 @@ use std::path::Path;
 
 use crate::Status;
 use crate::chart::compared::Measure;
-use crate::compare::{BaselineChoice, Combination, Comparison, RunSummary};
+use crate::compare::{Baseline, Combination, Comparison, RunSummary};
 use crate::number::decimals;
 
 use super::verdicts;
@@ -29,7 +29,7 @@ pub(super) struct Fact {
 impl Answer {
     /// `None` where nothing was validated.
     pub(super) fn new(comparison: &Comparison) -> Option<Self> {
-        let first = comparison.combinations.first()?;
+        let first = comparison.selected().or(comparison.combinations.first())?;
         first.best()?;
         let run = first.runs.iter().find(|run| run.status == Status::Finished);
         let run = run.or(first.runs.first())?;
@@ -69,57 +69,52 @@ impl Answer {
 
 fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
     let mut sentences = Vec::new();
-    if let Some(next) = comparison.combinations.get(1) {
-        let ahead = first.best().zip(next.best()).map(|(first, next)| first.mean - next.mean);
-        let next_label = next.label(&comparison.columns);
-        if let Some(ahead) = ahead {
-            let validation = if ahead == 0.0 {
-                "has the same val_accuracy".to_owned()
-            } else {
-                format!(
-                    "is {} of val_accuracy {}",
-                    decimals(Some(ahead.abs()), 4),
-                    if ahead > 0.0 { "behind" } else { "ahead, and not all of its runs finished" }
-                )
-            };
-            sentences.push(format!("The next, {next_label}, {validation}."));
-        }
-        let is_best_baseline = comparison.baseline.is_some_and(|baseline| {
-            baseline.combination == 0 && baseline.chosen == BaselineChoice::Best
-        });
-        match (&next.verdict, is_best_baseline) {
-            (Some(verdict), true) => sentences
-                .push(format!("On the test images the next is {}.", verdicts::words(verdict))),
-            (None, true) => sentences
-                .push("Nothing can be said about their difference on the test set.".to_owned()),
-            _ => {}
+    let place = comparison.combinations.iter().position(|one| std::ptr::eq(one, first));
+    let next = place.and_then(|place| comparison.combinations.get(place + 1));
+    if let (Some(place), Some(next)) = (place, next) {
+        sentences.extend(behind(first, next, &next.label(&comparison.columns)));
+        let is_baseline = |baseline: &Baseline| baseline.combination == place;
+        if comparison.baseline.as_ref().is_some_and(is_baseline) {
+            sentences.push(match &next.verdict {
+                Some(verdict) => format!("On the test images it is {}.", verdicts::words(verdict)),
+                None => "Nothing can be said about their difference on the test images.".to_owned(),
+            });
         }
     }
-    let given = comparison.baseline.filter(|baseline| baseline.chosen == BaselineChoice::Given);
-    if let Some(baseline) = given
-        && let Some(other) = comparison.combinations.get(baseline.combination)
+    if let Some(baseline) = comparison.baseline
+        && let (Some(verdict), Some(other)) =
+            (&first.verdict, comparison.combinations.get(baseline.combination))
     {
-        let label = other.label(&comparison.columns);
-        match &first.verdict {
-            Some(verdict) => sentences.push(format!(
-                "Against the given baseline, {label}, it is {} on the test images.",
-                verdicts::words(verdict)
-            )),
-            None if baseline.combination == 0 => {
-                sentences.push("It is the given baseline itself.".to_owned());
-            }
-            None => {}
-        }
+        sentences.push(format!(
+            "Against the baseline, {}, the best is on the test images {}.",
+            other.label(&comparison.columns),
+            verdicts::words(verdict)
+        ));
     }
-    let seeds = first.runs.len();
-    if seeds == 1 {
-        sentences.push(
-            "It ran with one seed: how much another seed would change is not known.".to_owned(),
-        );
-    } else if first.finished() < seeds {
-        sentences.push(format!("Of its {}, {} finished.", counted(seeds, "run"), first.finished()));
+    let runs = first.runs.len();
+    if runs == 1 {
+        let words = "It ran with one seed: how much another seed would change is not known.";
+        sentences.push(words.to_owned());
+    } else if first.finished() < runs {
+        sentences.push(format!("Of its {}, {} finished.", counted(runs, "run"), first.finished()));
     }
     sentences
+}
+
+/// How far the next is behind, by validation.
+fn behind(first: &Combination, next: &Combination, label: &str) -> Option<String> {
+    let ahead = first.best()?.mean - next.best()?.mean;
+    let amount = decimals(Some(ahead.abs()), 4);
+    Some(if ahead > 0.0 {
+        format!("The next, {label}, is behind by {amount} of val_accuracy.")
+    } else if ahead < 0.0 {
+        // Finished combinations come first.
+        format!(
+            "The next, {label}, has {amount} more of val_accuracy, but not all of its runs finished."
+        )
+    } else {
+        format!("The next, {label}, has the same val_accuracy.")
+    })
 }
 
 /// `kiln run` on the run's configuration, fit for a shell.

@@ -108,7 +108,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
     }
     FigureGroup {
         id: "heatmap",
-        title: "Settings",
+        title: "Heatmap of the settings",
         notes,
         figures,
         others: "Other values and axes",

@@ -93,17 +93,16 @@ pub(super) fn ranking(comparison: &Comparison) -> Table {
         let spread = |measure: Measure| Cell::spread(measure.of(combination), measure.decimals());
         let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
         cells.extend(setting_cells(combination, &settings));
+        cells.extend([spread(Measure::BestValidation), spread(Measure::TestAccuracy)]);
+        cells.extend(verdict_cells(combination, baseline));
         cells.extend([
-            spread(Measure::BestValidation),
-            Cell::number(combination.best_epoch().map(|epoch| epoch.mean), 1),
-            spread(Measure::LastValidation),
-            spread(Measure::TestAccuracy),
-            spread(Measure::TestLoss),
-            spread(Measure::TrainingSeconds),
             Cell::number(Some(combination.runs.len() as f64), 0),
             Cell::text(combination.status()),
+            Cell::number(combination.best_epoch().map(|epoch| epoch.mean), 1),
+            spread(Measure::LastValidation),
+            spread(Measure::TestLoss),
+            spread(Measure::TrainingSeconds),
         ]);
-        cells.extend(verdict_cells(combination, baseline));
         Row { best: index == 0 && combination.best().is_some(), cells }
     };
     let rows = comparison.combinations.iter().enumerate().map(row).collect();
@@ -111,17 +110,17 @@ pub(super) fn ranking(comparison: &Comparison) -> Table {
     heads.extend(settings);
     heads.extend([
         head("best val_accuracy", true),
-        head("best epoch", true),
-        head("last val_accuracy", true),
         head("test accuracy", true),
-        head("test loss", true),
-        head("seconds", true),
-        head("runs", true),
-        head("status", false),
         head("verdict on the test", false),
         head("difference", true),
         head("interval", true),
         head("p", true),
+        head("runs", true),
+        head("status", false),
+        head("best epoch", true),
+        head("last val_accuracy", true),
+        head("test loss", true),
+        head("seconds", true),
     ]);
     Table { id: "ranking-table", heads, rows }
 }

@@ -3,21 +3,20 @@
 use crate::compare::{BaselineChoice, Comparison, Method, Verdict, VerdictOutcome};
 use crate::number::decimals;
 
-/// A verdict as it follows "the next is": "better by 0.0034 (0.0012 to 0.0056, p = 0.0031; Welch's t)".
+/// A verdict as it follows "the next is": "worse by 0.0034: interval −0.0056 to −0.0012, p = 0.0031, Welch’s t over seeds".
 pub(super) fn words(verdict: &Verdict) -> String {
     let difference = decimals(Some(verdict.difference.abs()), 4);
-    let outcome = match verdict.outcome {
-        VerdictOutcome::Better => format!("better by {difference}"),
-        VerdictOutcome::Worse => format!("worse by {difference}"),
+    let mut words = match verdict.outcome {
+        VerdictOutcome::Better => format!("better by {difference}: "),
+        VerdictOutcome::Worse => format!("worse by {difference}: "),
         VerdictOutcome::NotDistinguishable => {
-            format!("not distinguishable; the difference is {}", signed(verdict.difference))
+            format!("not distinguishable from it: difference {}, ", signed(verdict.difference))
         }
     };
-    let interval = verdict
-        .interval
-        .map(|(low, high)| format!("{} to {}, ", signed(low), signed(high)))
-        .unwrap_or_default();
-    format!("{outcome} ({interval}{}; {})", p_value(verdict.p_value), method(verdict.method))
+    if let Some((low, high)) = verdict.interval {
+        words.push_str(&format!("interval {} to {}, ", signed(low), signed(high)));
+    }
+    words + &format!("{}, {}", p_value(verdict.p_value), method(verdict.method))
 }
 
 /// A verdict in a cell of a table.

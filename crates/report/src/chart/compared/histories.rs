@@ -11,19 +11,21 @@ pub const MOST_POINTS: usize = 200;
 /// `most` runs are drawn; the notes say so where there are more.
 #[must_use]
 pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> Vec<Overlay> {
-    let all: usize = comparison.combinations.iter().map(|combination| combination.runs.len()).sum();
     let mut groups = Vec::new();
     let mut overlays: Vec<Vec<OverlayCurve>> = vec![Vec::new(); metrics.len()];
-    let mut drawn = 0;
+    let (mut drawn, mut without, mut cut) = (0, 0, 0);
     for combination in &comparison.combinations {
-        if drawn + combination.runs.len() > most && drawn > 0 {
-            break;
+        if cut > 0 || (drawn + combination.runs.len() > most && drawn > 0) {
+            cut += combination.runs.len();
+            continue;
         }
         let group = groups.len();
         let mut any = false;
         for run in combination.runs.iter().take(most) {
             let history = run.directory.read_history().unwrap_or_default();
-            drawn += usize::from(!history.rows.is_empty());
+            let is_empty = history.rows.is_empty();
+            drawn += usize::from(!is_empty);
+            without += usize::from(is_empty);
             for (metric, curves) in metrics.iter().zip(&mut overlays) {
                 let points = points(&history, metric);
                 if !points.is_empty() {
@@ -37,11 +39,13 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
             groups.push(combination.label(&comparison.columns));
         }
     }
-    let note = if drawn < all {
-        format!("{drawn} of {all} runs, the best by validation; one colour a combination")
-    } else {
-        "a line a run, a colour a combination".to_owned()
-    };
+    let mut note = "a line a run, a colour a combination".to_owned();
+    if cut > 0 {
+        note = format!("{note}; the {drawn} best runs by validation, {cut} more are not drawn");
+    }
+    if without > 0 {
+        note = format!("{note}; {without} without an epoch");
+    }
     let overlay = |(metric, curves): (&&str, Vec<OverlayCurve>)| Overlay {
         title: format!("{metric} over the epochs"),
         note: note.clone(),

@@ -41,8 +41,15 @@ pub fn against_setting(comparison: &Comparison, key: &str) -> Option<SettingChar
     distinct.sort_by(f64::total_cmp);
     distinct.dedup();
     let label = comparison.columns[column].label.clone();
+    let runs = comparison.combinations.iter().flat_map(|combination| &combination.runs);
+    let left_out = runs.filter(|run| is_broken(run.status)).count();
     (distinct.len() > 1).then(|| SettingChart {
         title: format!("best val_accuracy against {label}"),
+        note: match left_out {
+            0 => String::new(),
+            1 => "a run that diverged or failed is left out".to_owned(),
+            _ => format!("{left_out} runs that diverged or failed are left out"),
+        },
         metric: "best val_accuracy".to_owned(),
         setting: label,
         lines,
@@ -54,10 +61,13 @@ fn validation(combination: &Combination) -> Vec<f64> {
     let any_finished = combination.finished() > 0;
     let counting = combination.runs.iter().filter(|run| match run.status {
         Status::Finished => true,
-        Status::Diverged | Status::Failed => false,
-        Status::Running | Status::Interrupted | Status::Pruned => !any_finished,
+        status => !any_finished && !is_broken(status),
     });
     counting.filter_map(|run| run.best.map(|best| best.value)).collect()
+}
+
+fn is_broken(status: Status) -> bool {
+    matches!(status, Status::Diverged | Status::Failed)
 }
 
 fn others_words(comparison: &Comparison, combination: &Combination, column: usize) -> String {
