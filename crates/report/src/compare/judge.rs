@@ -10,7 +10,7 @@ use super::{
 use crate::statistics::{Difference, Discordant, Family, mcnemar, welch};
 
 /// How often, at most, combinations that do not differ get a verdict.
-const LEVEL: f64 = 0.05;
+pub(super) const LEVEL: f64 = 0.05;
 
 /// Why a combination has no verdict.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -212,7 +212,8 @@ fn all_fields(comparison: &Comparison, options: &TableOptions) -> Vec<Field> {
     }
     fields.extend(METRICS.map(Field::Metric));
     fields.push(Field::Status);
-    if comparison.baseline.is_some() && !options.all_seeds {
+    let has_verdicts = comparison.baseline.is_some_and(|baseline| baseline.comparisons > 0);
+    if has_verdicts && !options.all_seeds {
         fields.push(Field::Verdict);
     }
     fields
