@@ -59,9 +59,9 @@ impl Extent {
     pub(super) fn words(&self) -> Option<&'static str> {
         match (self.cut_low, self.cut_high) {
             (false, false) => None,
-            (true, false) => Some("values far below the scale are shown at its end"),
-            (false, true) => Some("values far above the scale are shown at its end"),
-            (true, true) => Some("values far outside of the scale are shown at its ends"),
+            (true, false) => Some("far lower values are shown at the end of the scale"),
+            (false, true) => Some("far higher values are shown at the end of the scale"),
+            (true, true) => Some("far lower and higher values are shown at the ends of the scale"),
         }
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         let with_one = extent(&[&learned[..], &[0.1]].concat());
         assert_eq!((with_one.low, with_one.cut_low, with_one.cut_high), (0.85, true, false));
         assert_eq!(with_one.share(0.1), 0.0);
-        assert_eq!(with_one.words(), Some("values far below the scale are shown at its end"));
+        assert_eq!(with_one.words(), Some("far lower values are shown at the end of the scale"));
         // Of few nothing can be called far outside.
         assert_eq!(extent(&[0.1, 0.87, 0.88]).low, 0.1);
     }

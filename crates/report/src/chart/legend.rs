@@ -23,7 +23,7 @@ struct Entry {
 }
 
 impl Legend {
-    /// Lays out the names of lines in rows between two edges. Grey lines share one entry.
+    /// Lays out the names of lines in columns between two edges. Grey lines share one entry.
     pub(super) fn new(names: &[String], (left, right): (f64, f64)) -> Self {
         let all = names.len();
         let shown = if all > MOST_COLORED { EMPHASISED } else { all };
@@ -31,19 +31,19 @@ impl Legend {
         if shown < all {
             texts.push(format!("{} others", all - shown));
         }
-        let (mut x, mut y) = (left, 0.0);
-        let mut entries = Vec::new();
-        for (line, text) in texts.into_iter().enumerate() {
-            let name = escape::shorten(&text, LONGEST_NAME).into_owned();
-            let width = SAMPLE + 8.0 + text_width(&name, 13.0);
-            if x > left && x + width > right {
-                (x, y) = (left, y + LINE_HEIGHT);
-            }
-            entries.push(Entry { line, class: line_class(line, all), name, at: (x, y) });
-            x += width + 22.0;
-        }
-        let height = if entries.is_empty() { 0.0 } else { y + LINE_HEIGHT };
-        Self { entries, height }
+        let texts = texts.iter().map(|text| escape::shorten(text, LONGEST_NAME).into_owned());
+        let texts: Vec<String> = texts.collect();
+        let widest = texts.iter().map(|text| text_width(text, 13.0)).fold(0.0, f64::max);
+        let step = SAMPLE + 8.0 + widest + 22.0;
+        let columns = (((right - left) / step).floor() as usize).max(1);
+        let height = texts.len().div_ceil(columns) as f64 * LINE_HEIGHT;
+        let entry = |(line, name): (usize, String)| Entry {
+            line,
+            class: line_class(line, all),
+            name,
+            at: (left + (line % columns) as f64 * step, (line / columns) as f64 * LINE_HEIGHT),
+        };
+        Self { entries: texts.into_iter().enumerate().map(entry).collect(), height }
     }
 
     pub(super) fn draw(&self, svg: &mut Svg, top: f64) {

@@ -187,7 +187,8 @@ impl Settings {
             Self { logarithmic: low > 0.0 && high >= DECADE * low, values, domain: (0.0, 1.0) };
         let (first, last) = (settings.place(low), settings.place(high));
         // A single value stands in the middle.
-        settings.domain = if first < last { (first, last) } else { (first - 1.0, first + 1.0) };
+        let room = first.abs().max(1.0);
+        settings.domain = if first < last { (first, last) } else { (first - room, first + room) };
         settings
     }
 

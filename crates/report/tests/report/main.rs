@@ -1,10 +1,12 @@
 //! Tests of `kiln-report` through its public interface: one program, so that it links once.
 
 mod charts;
+mod comparing_charts;
 mod files;
 mod finish;
 mod history;
 mod markdown;
+mod page;
 mod pictures;
 mod predictions;
 mod record;
@@ -13,4 +15,5 @@ mod samples;
 mod show;
 mod statistics;
 mod test_report;
+mod tree;
 mod xml;

@@ -1,6 +1,7 @@
 use crate::History;
 use crate::chart::{Overlay, OverlayCurve, OverlayPoint};
 use crate::compare::Comparison;
+use crate::number::grouped;
 
 use super::run_words;
 
@@ -39,10 +40,12 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
             groups.push(combination.label(&comparison.columns));
         }
     }
-    let mut note = "a line a run, a colour a combination".to_owned();
-    if cut > 0 {
-        note = format!("{note}; the {drawn} best runs by validation, {cut} more are not drawn");
-    }
+    let mut note = if cut > 0 {
+        let all = grouped((drawn + without + cut) as u64);
+        format!("the {drawn} best of {all} runs by validation, a colour a combination")
+    } else {
+        "a line a run, a colour a combination".to_owned()
+    };
     if without > 0 {
         note = format!("{note}; {without} without an epoch");
     }
