@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::CompareArguments;
 use crate::sweep::SweepArguments;
 
 /// Fires image-classification experiments that are declared in TOML files.
@@ -54,6 +55,14 @@ pub(crate) enum Command {
     Work,
     /// Show an experiment's layers, shapes, parameters, FLOPs and memory; trains nothing
     Summary(ExperimentArguments),
+    /// Set runs and sweeps side by side: which is better, by how much, and is that noise?
+    #[command(after_help = "Examples:\n  \
+        kiln compare runs/learning-rate-depth\n  \
+        kiln compare runs/learning-rate-depth --html report.html\n  \
+        kiln compare 'runs/*/*' --baseline learning_rate=0.01,hidden.repeat=3 --csv > table.csv\n  \
+        kiln compare runs/fashion-mnist/ID runs/fashion-mnist/OTHER\n\n\
+        Two runs alone are compared in depth. Validation ranks; the verdicts are about the test set.")]
+    Compare(CompareArguments),
     /// Show one run's history and test report
     Show {
         /// The run's directory

@@ -1,6 +1,7 @@
 //! Kiln: fires image-classification experiments and compares the reports side by side.
 
 mod arguments;
+mod compare;
 mod data;
 mod logging;
 mod predict;
@@ -42,6 +43,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Sweep(options) => sweep::sweep(arguments, options),
         Command::Work => work::work(),
         Command::Summary(experiment) => run::summary(arguments, experiment),
+        Command::Compare(options) => compare::compare(arguments, options),
         Command::Show { run } => predict::show(run),
         Command::Predict { run, images } => predict::predict(arguments, run, images),
         Command::Data { command } => data::data(arguments, command),

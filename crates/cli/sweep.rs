@@ -1,18 +1,19 @@
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use clap::Args;
+use kiln_report::compare::Comparison;
 use kiln_report::{RunDirectory, Status, duration};
 use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, State, Sweep};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::arguments::Arguments;
+use crate::shell::quoted;
 use crate::sweep_view::View;
 use crate::{complain, say};
 
@@ -77,18 +78,14 @@ fn count_signals() -> anyhow::Result<Arc<AtomicUsize>> {
     Ok(stops)
 }
 
-fn dry_run(
-    plan: &Plan,
-    options: &SweepArguments,
-    jobs: NonZeroUsize,
-) -> anyhow::Result<ExitCode> {
+fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow::Result<ExitCode> {
     let estimate = Estimate::measure(plan, jobs)?;
-    let differing = differing(plan);
+    let differing = plan.differing_keys();
     let rows = plan.members.iter().zip(&estimate.runs).map(|(member, seconds)| {
         let mut row = vec![member.id.clone()];
         row.extend(differing.iter().map(|key| {
             let change = member.changes.iter().find(|change| change.key() == key);
-            change.map_or_else(String::new, |change| value_words(change))
+            change.map_or_else(String::new, value_words)
         }));
         row.extend([
             kiln_report::grouped(member.parameters as u64),
@@ -118,27 +115,6 @@ fn dry_run(
     ))?;
     say(plan.directory.display())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The keys that the runs change and that are not the same in all of them.
-fn differing(plan: &Plan) -> Vec<String> {
-    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut order = Vec::new();
-    for change in plan.members.iter().flat_map(|member| &member.changes) {
-        let seen = values.entry(change.key()).or_insert_with(|| {
-            order.push(change.key());
-            Vec::new()
-        });
-        let value = change.value().to_string();
-        if !seen.contains(&value) {
-            seen.push(value);
-        }
-    }
-    let in_all = |key: &str| {
-        plan.members.iter().all(|member| member.changes.iter().any(|change| change.key() == key))
-    };
-    order.retain(|key| values[key].len() > 1 || !in_all(key));
-    order.into_iter().map(str::to_owned).collect()
 }
 
 /// A change's value without its key, and text without quotes where that is plain.
@@ -214,6 +190,32 @@ fn saving(plan: &Plan) -> Option<String> {
 
 /// The best combination by validation, and the command that runs it again.
 fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
-    let _ = (arguments, plan);
-    Ok(())
+    let paths: Vec<PathBuf> = plan
+        .members
+        .iter()
+        .map(|member| plan.directory.join(&member.id))
+        .filter(|path| path.exists())
+        .collect();
+    // Where nothing was run, or nothing of it can be read, there is nothing to choose from.
+    let Ok(comparison) = Comparison::read(&paths, None) else { return Ok(()) };
+    let Some(best) = comparison.selected() else { return Ok(()) };
+    let run = best.runs.iter().find(|run| run.status == Status::Finished);
+    let member = run.and_then(|run| plan.members.iter().find(|member| member.id == run.id));
+    let (Some(value), Some(member)) = (best.best(), member) else { return Ok(()) };
+    let deviation = value.deviation.map(|deviation| format!(" ± {deviation:.4} ({})", value.count));
+    say(format!(
+        "best by validation: {}: val_accuracy {:.4}{}",
+        best.label(&comparison.columns),
+        value.mean,
+        deviation.unwrap_or_default()
+    ))?;
+    let mut command = vec!["kiln".to_owned(), "run".to_owned()];
+    command.push(plan.experiment.display().to_string());
+    command.extend(member.changes.iter().map(ToString::to_string));
+    if arguments.data != Path::new("data") {
+        command.extend(["--data".to_owned(), arguments.data.display().to_string()]);
+    }
+    let command: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    say(format!("  again:   {}", command.join(" ")))?;
+    say(format!("  compare: kiln compare {}", quoted(&plan.directory.display().to_string())))
 }

@@ -13,6 +13,8 @@ use crate::complain;
 /// whole, else a line for each run that ends.
 pub(crate) struct View<'a> {
     plan: &'a Plan,
+    /// What tells the runs apart.
+    keys: Vec<String>,
     quiet: bool,
     /// Where lines that change in place can be drawn.
     live: Option<Live>,
@@ -51,6 +53,7 @@ impl<'a> View<'a> {
         });
         Self {
             plan,
+            keys: plan.differing_keys(),
             quiet,
             live,
             running: BTreeMap::new(),
@@ -89,8 +92,7 @@ impl<'a> View<'a> {
             bar.set_message(format!("{}  starting", self.label(member)));
             bar
         });
-        self.running
-            .insert(member, Running { begun: Instant::now(), bar, share: 0.0, last: None });
+        self.running.insert(member, Running { begun: Instant::now(), bar, share: 0.0, last: None });
         self.draw_total();
     }
 
@@ -102,7 +104,8 @@ impl<'a> View<'a> {
         let Some(bar) = &running.bar else { return };
         bar.set_position((running.share * 1000.0) as u64);
         let accuracy = running.last.and_then(|last| last.val_accuracy);
-        let accuracy = accuracy.map_or_else(String::new, |value| format!("  val_accuracy {value:.4}"));
+        let accuracy =
+            accuracy.map_or_else(String::new, |value| format!("  val_accuracy {value:.4}"));
         let passed = running.begun.elapsed().as_secs_f64();
         let left = passed * (1.0 - running.share) / running.share.max(1e-6);
         bar.set_message(format!(
@@ -143,7 +146,9 @@ impl<'a> View<'a> {
             // Said in sum, at the end.
             return self.draw_total();
         }
-        let place = format!("[{:>width$}/{}]", self.ended, self.plan.members.len(), width = self.plan.members.len().to_string().len());
+        let members = self.plan.members.len();
+        let width = members.to_string().len();
+        let place = format!("[{:>width$}/{members}]", self.ended);
         let mut line = format!("{place} {}  {}", self.label(member), in_words(outcome));
         if let Some(running) = running {
             let accuracy = running.last.and_then(|last| last.val_accuracy);
@@ -192,21 +197,18 @@ impl<'a> View<'a> {
         let going: f64 = self
             .running
             .iter()
-            .map(|(member, running)| {
-                running.share * self.plan.members[*member].weight() as f64
-            })
+            .map(|(member, running)| running.share * self.plan.members[*member].weight() as f64)
             .sum();
         let done = self.done as f64 + going;
         let share = done / (self.to_do as f64).max(1.0);
-        (share > 0.005).then(|| {
-            self.begun.elapsed().as_secs_f64() * (1.0 - share).max(0.0) / share
-        })
+        (share > 0.005).then(|| self.begun.elapsed().as_secs_f64() * (1.0 - share).max(0.0) / share)
     }
 
-    /// What a run changes, in short.
+    /// What tells a run from the others, in short.
     fn label(&self, member: usize) -> String {
-        let changes = &self.plan.members[member].changes;
-        let words: Vec<String> = changes.iter().map(short).collect();
+        let changes = self.plan.members[member].changes.iter();
+        let differing = changes.filter(|change| self.keys.iter().any(|key| key == change.key()));
+        let words: Vec<String> = differing.map(short).collect();
         if words.is_empty() { self.plan.name.clone() } else { words.join(" ") }
     }
 }

@@ -9,4 +9,5 @@ mod interruption;
 mod reading;
 mod run;
 mod summary;
+mod sweep;
 mod world;

@@ -90,16 +90,14 @@ impl Sweep {
         };
         let experiment: String = table.required("experiment")?;
         let experiment = beside(path, &experiment);
-        let document = Document::open(&experiment).map_err(|error| {
-            error.note(format!("it is the `experiment` of {}", path.display()))
-        })?;
+        let document = Document::open(&experiment)
+            .map_err(|error| error.note(format!("it is the `experiment` of {}", path.display())))?;
         let known = known_paths(&document)?;
         let mut blocks = Vec::new();
         let own = Block::read(table, &document, &known)?;
         if let Some(value) = table.value("block") {
             for item in value.items()? {
-                blocks
-                    .push(item.read_table(|table| Block::read(table, &document, &known))?);
+                blocks.push(item.read_table(|table| Block::read(table, &document, &known))?);
             }
         }
         if !own.is_empty() || blocks.is_empty() {
@@ -137,9 +135,12 @@ impl Sweep {
         let size = |block: &Block| block.size()?.checked_mul(seeds);
         let runs = blocks.iter().map(size).try_fold(0_usize, |sum, size| sum.checked_add(size?));
         if !runs.is_some_and(|runs| runs <= MOST_RUNS) {
-            let runs = runs.map_or("more runs than can be counted".to_owned(), |runs| format!("{runs} runs"));
-            return Err(ConfigError::new(format!("this sweep has {runs}; at most {MOST_RUNS} are allowed"))
-                .help("take fewer values, or draw from them with `[random]`"));
+            let runs = runs
+                .map_or("more runs than can be counted".to_owned(), |runs| format!("{runs} runs"));
+            return Err(ConfigError::new(format!(
+                "this sweep has {runs}; at most {MOST_RUNS} are allowed"
+            ))
+            .help("take fewer values, or draw from them with `[random]`"));
         }
         let mut expanded = Vec::new();
         let mut seen = HashSet::new();
@@ -150,8 +151,10 @@ impl Sweep {
                     let identity = combination.declaration.experiment.identity()?;
                     if !seen_here.insert(identity.clone()) {
                         let words = words(&combination.changes);
-                        return Err(ConfigError::new(format!("the combination {words} comes twice"))
-                            .help("two of its values mean the same; leave one out"));
+                        return Err(ConfigError::new(format!(
+                            "the combination {words} comes twice"
+                        ))
+                        .help("two of its values mean the same; leave one out"));
                     }
                     if seen.insert(identity) {
                         combination.changes.shrink_to_fit();

@@ -48,8 +48,8 @@ impl Estimate {
         let seconds = |member: &Member| {
             let speed = speeds[member.workload];
             let test = plan.workloads[member.workload].dataset.test.len() as f64;
-            let epoch = member.steps as f64 * speed.step
-                + member.evaluated as f64 * speed.evaluated_image;
+            let epoch =
+                member.steps as f64 * speed.step + member.evaluated as f64 * speed.evaluated_image;
             startup + member.epochs as f64 * epoch + test * speed.evaluated_image
         };
         Ok(Self { runs: plan.members.iter().map(seconds).collect() })
@@ -99,7 +99,8 @@ fn between(known: &[(usize, Speed)], place: usize, flops: impl Fn(usize) -> f64)
     let share = if width > 0.0 { (flops(place) - flops(lower)) / width } else { 1.0 };
     Speed {
         step: slow.step + share * (fast.step - slow.step),
-        evaluated_image: slow.evaluated_image + share * (fast.evaluated_image - slow.evaluated_image),
+        evaluated_image: slow.evaluated_image
+            + share * (fast.evaluated_image - slow.evaluated_image),
     }
 }
 
@@ -112,11 +113,12 @@ fn at_once(
         let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(&measure)).collect();
         threads
             .into_iter()
-            .map(|thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Result<Vec<Speed>, TrainError>>()
     })?;
     let mean = |value: fn(&Speed) -> f64| speeds.iter().map(value).sum::<f64>() / jobs as f64;
-    Ok(Speed { step: mean(|speed| speed.step), evaluated_image: mean(|speed| speed.evaluated_image) })
+    Ok(Speed {
+        step: mean(|speed| speed.step),
+        evaluated_image: mean(|speed| speed.evaluated_image),
+    })
 }

@@ -90,11 +90,7 @@ pub fn launch(
         launch.stop_all();
     }
     let interrupted = result?;
-    Ok(Launched {
-        outcomes: launch.outcomes,
-        interrupted,
-        seconds: begun.elapsed().as_secs_f64(),
-    })
+    Ok(Launched { outcomes: launch.outcomes, interrupted, seconds: begun.elapsed().as_secs_f64() })
 }
 
 struct Launch<'a> {
@@ -238,14 +234,16 @@ impl<'a> Launch<'a> {
     /// A failure of this run in another sweep since this one began: it is not tried twice.
     fn failed_elsewhere(&self, index: usize) -> Option<Failure> {
         let status = self.record_since_start(index)?;
-        let run = RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
+        let run =
+            RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
         let reason = run.read_record().ok()?.stop_reason.unwrap_or_default();
         (status == Status::Failed).then_some(Failure { reason, log: Vec::new() })
     }
 
     /// How a run stands that was begun after this sweep.
     fn record_since_start(&self, index: usize) -> Option<Status> {
-        let run = RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
+        let run =
+            RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
         let record = run.read_record().ok()?;
         (record.started >= self.started).then_some(record.status)
     }

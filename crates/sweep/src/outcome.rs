@@ -96,7 +96,8 @@ impl Outcome {
 }
 
 fn stop_reason(plan: &Plan, member: &Member) -> String {
-    let record = RunDirectory::open(plan.directory.join(&member.id)).and_then(|run| run.read_record());
+    let record =
+        RunDirectory::open(plan.directory.join(&member.id)).and_then(|run| run.read_record());
     record.ok().and_then(|record| record.stop_reason).unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kiln_config::Override;
+use kiln_config::{Override, Value};
 use kiln_data::Dataset;
 use kiln_model::Architecture;
 use kiln_train::{Declaration, TrainError};
@@ -102,9 +102,36 @@ impl Plan {
             workloads: checker.workloads,
         })
     }
+
+    /// The keys that its runs change and that are not the same in all of them, in the order in which
+    /// they are declared.
+    #[must_use]
+    pub fn differing_keys(&self) -> Vec<String> {
+        let mut keys: Vec<&str> = Vec::new();
+        for change in self.members.iter().flat_map(|member| &member.changes) {
+            if !keys.contains(&change.key()) {
+                keys.push(change.key());
+            }
+        }
+        let first = self.members.first();
+        keys.retain(|key| {
+            let value = first.and_then(|member| member.value(key));
+            !self.members.iter().all(|member| match (member.value(key), value) {
+                (Some(own), Some(value)) => own.is_same(value),
+                _ => false,
+            })
+        });
+        keys.into_iter().map(str::to_owned).collect()
+    }
 }
 
 impl Member {
+    /// What it sets a key to, where it changes it; the key as it was written.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.changes.iter().find(|change| change.key() == key).map(Override::value)
+    }
+
     /// What it costs beside others: the floating-point operations of all its steps, and something for
     /// each step.
     #[must_use]

@@ -94,10 +94,8 @@ mod tests {
         let mut rungs = rungs(1, 3, Metric::ValAccuracy);
         // Of one the best is one; of two to three one; of four two.
         let values = [0.5, 0.4, 0.3, 0.45, 0.6, 0.1, 0.55];
-        let found: Vec<bool> = (0..)
-            .zip(values)
-            .map(|(run, value)| rungs.goes_on(run, 1, 10, Some(value)))
-            .collect();
+        let found: Vec<bool> =
+            (0..).zip(values).map(|(run, value)| rungs.goes_on(run, 1, 10, Some(value))).collect();
         assert_eq!(found, [true, false, false, true, true, false, true]);
     }
 

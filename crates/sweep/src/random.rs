@@ -191,7 +191,11 @@ impl Distribution {
                     .iter()
                     .map(|item| Override::new(key.key(), item.place(), item.clone()))
                     .collect();
-                if values.is_empty() { Err(value.error("nothing to choose from")) } else { Ok(Self::Choice(values)) }
+                if values.is_empty() {
+                    Err(value.error("nothing to choose from"))
+                } else {
+                    Ok(Self::Choice(values))
+                }
             }
             [("uniform", value)] => Ok(Self::Uniform(Bounds::read(value)?)),
             [(_, value)] => {

@@ -51,10 +51,7 @@ pub fn work<E: std::fmt::Display>(
 }
 
 /// Reads the sweep's answers from now on. That the input ends is an interruption.
-fn listen(
-    input: impl BufRead + Send + 'static,
-    interrupted: Arc<AtomicBool>,
-) -> Receiver<Answer> {
+fn listen(input: impl BufRead + Send + 'static, interrupted: Arc<AtomicBool>) -> Receiver<Answer> {
     let (sender, answers) = channel();
     std::thread::spawn(move || {
         for line in input.lines().map_while(Result::ok) {

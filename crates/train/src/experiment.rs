@@ -81,8 +81,10 @@ impl Declaration {
     ///
     /// Something in the document or in an override is wrong; the error shows where.
     pub fn new(mut document: Document, overrides: &[Override]) -> Result<Self, ConfigError> {
+        let mut known = Vec::new();
         for change in overrides {
-            let known = known_paths(&document)?;
+            // After a change that cannot be the earlier paths still are: each mistake is told by itself.
+            known.extend(known_paths(&document)?);
             document.apply(change, &known)?;
         }
         let experiment = document.read(Experiment::read)?;
@@ -267,7 +269,8 @@ fn parsed(overrides: &[String]) -> Result<Vec<Override>, ConfigError> {
 /// The experiment has no TOML form.
 pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     static ALWAYS: LazyLock<Result<Vec<String>, ConfigError>> = LazyLock::new(|| {
-        let mut everything = Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
+        let mut everything =
+            Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
         everything.early_stopping = Some(EarlyStoppingConfig::default());
         everything.optimizer.clipping =
             GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };

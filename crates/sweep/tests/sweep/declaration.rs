@@ -1,0 +1,164 @@
+//! Sweep files.
+
+use crate::world::{World, refused, runs};
+
+#[test]
+fn a_grid_is_repeated_once_a_seed() {
+    let found = runs("[grid]\n\"optimizer.learning_rate\" = [0.1, 1]\n[repeat]\nseed = [1, 2]\n");
+    assert_eq!(
+        found,
+        [
+            "optimizer.learning_rate=0.1 seed=1",
+            "optimizer.learning_rate=0.1 seed=2",
+            "optimizer.learning_rate=1 seed=1",
+            "optimizer.learning_rate=1 seed=2",
+        ]
+    );
+}
+
+#[test]
+fn a_key_may_be_dotted_quoted_short_or_a_table() {
+    for grid in [
+        "\"model.layers.hidden.repeat\" = [0, 2]",
+        "model.layers.hidden.repeat = [0, 2]",
+        "hidden.repeat = [0, 2]",
+        "[grid.hidden]\nrepeat = [0, 2]",
+    ] {
+        let found = runs(&format!("[grid]\n{grid}\n"));
+        assert_eq!(found.len(), 2, "{grid}");
+        assert!(found[1].ends_with("hidden.repeat=2"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_zip_pairs_its_values() {
+    assert_eq!(
+        runs("[zip]\nepochs = [1, 2]\nlearning_rate = [0.5, 0.25]\n[grid]\nhidden.units = [3]\n"),
+        ["epochs=1 learning_rate=0.5 hidden.units=3", "epochs=2 learning_rate=0.25 hidden.units=3"]
+    );
+    let refused = refused("[zip]\nepochs = [1, 2]\nlearning_rate = [0.5]\n");
+    assert!(refused.contains("pairs values, and `training.epochs` has 2"), "{refused}");
+}
+
+#[test]
+fn a_list_of_lists_has_lists_for_values() {
+    assert_eq!(
+        runs("[grid]\ntraining.top_k = [[], [2, 3]]\n"),
+        ["training.top_k=[]", "training.top_k=[2, 3]"]
+    );
+    let refused = refused("[grid]\nlearning_rate = 0.1\n");
+    assert!(refused.contains("expected a list") && refused.contains("[0.1]"), "{refused}");
+    assert!(crate::world::refused("[grid]\nlearning_rate = []\n").contains("has no values"));
+}
+
+#[test]
+fn whole_tables_are_values_too() {
+    let found = runs(
+        "[[grid.optimizer]]\ntype = \"adam\"\n[[grid.optimizer]]\ntype = \"sgd\"\nmomentum = 0.9\n",
+    );
+    assert_eq!(
+        found,
+        [r#"optimizer={type = "adam"}"#, r#"optimizer={type = "sgd", momentum = 0.9}"#]
+    );
+}
+
+#[test]
+fn what_matches_a_pattern_is_left_out() {
+    let sweep = "[grid]\nlearning_rate = [0.1, 1]\nhidden.repeat = [0, 1, 2]\n\
+                 [[exclude]]\nlearning_rate = 1.0\nhidden.repeat = [1, 2]\n\
+                 [[exclude]]\nhidden.repeat = 0\n";
+    assert_eq!(
+        runs(sweep),
+        ["learning_rate=0.1 hidden.repeat=1", "learning_rate=0.1 hidden.repeat=2"]
+    );
+    // A key within a table that is an axis, and one that is as in the experiment.
+    let tables = "[[grid.optimizer]]\ntype = \"adam\"\n[[grid.optimizer]]\ntype = \"sgd\"\n";
+    let found = runs(&format!("{tables}[[exclude]]\noptimizer.type = \"sgd\"\nhidden.units = 8\n"));
+    assert_eq!(found, [r#"optimizer={type = "adam"}"#]);
+    assert_eq!(
+        runs(&format!("{tables}[[exclude]]\noptimizer.type = \"sgd\"\nhidden.units = 9\n")).len(),
+        2
+    );
+    let refused = refused("[grid]\nseed = [1]\n[[exclude]]\nseed = 1\n");
+    assert!(refused.contains("every combination of this sweep is excluded"), "{refused}");
+}
+
+#[test]
+fn an_excluded_combination_need_not_be_possible() {
+    let sweep = "[grid]\ntraining.weights = [\"best\", \"last\"]\n[[exclude]]\ntraining.weights = \"best\"\n";
+    // Without validation rows there are no best weights.
+    assert_eq!(runs(sweep), ["training.weights=last"]);
+}
+
+#[test]
+fn blocks_are_united_and_what_they_share_is_run_once() {
+    let sweep = "[grid]\nlearning_rate = [0.1, 0.2]\n\
+                 [[block]]\ngrid.learning_rate = [0.2, 0.3]\n\
+                 [[block]]\ngrid.hidden.units = [8, 4]\n";
+    assert_eq!(
+        runs(sweep),
+        ["learning_rate=0.1", "learning_rate=0.2", "learning_rate=0.3", "hidden.units=4"]
+    );
+}
+
+#[test]
+fn an_axis_of_the_command_line_takes_the_place_of_the_files() {
+    let world = World::new(
+        "[grid]\nlearning_rate = [0.1, 0.2]\n[zip]\nepochs = [1, 2]\nbatch_size = [8, 16]\n[repeat]\nseed = [1, 2]\n",
+    );
+    let found = world.runs("sweep.toml", &["optimizer.learning_rate=0.3", "seed=7", "epochs=5"]);
+    assert_eq!(
+        found.unwrap(),
+        [
+            "optimizer.learning_rate=0.3 epochs=5 batch_size=8 seed=7",
+            "optimizer.learning_rate=0.3 epochs=5 batch_size=16 seed=7"
+        ]
+    );
+}
+
+#[test]
+fn the_same_experiment_has_the_same_identity_however_it_is_declared() {
+    let world = World::new("[grid]\nlearning_rate = [0.10, 0.2]\n");
+    let identity = |file: &str, axes: &[&str], run: usize| {
+        let combinations = world.open(file, axes).unwrap().expand().unwrap();
+        combinations[run].declaration.experiment.identity().unwrap()
+    };
+    let first = identity("sweep.toml", &[], 0);
+    assert_eq!(first.len(), 12);
+    assert_eq!(first, identity("experiment.toml", &[], 0), "the experiment's own rate is 0.1");
+    assert_eq!(first, identity("experiment.toml", &["name=other", "seed=5"], 0));
+    assert_ne!(first, identity("sweep.toml", &[], 1));
+    assert_ne!(first, identity("experiment.toml", &["seed=6"], 0));
+}
+
+#[test]
+fn mistakes_are_shown_in_the_sweep_file() {
+    for (sweep, parts) in [
+        ("[grid]\nlearnig_rate = [0.1]\n", ["sweep.toml:4:1", "did you mean `learning_rate`?"]),
+        (
+            "[grid]\nlearning_rate = [0.1, -2]\n",
+            ["sweep.toml:4:", "in the combination learning_rate=-2"],
+        ),
+        ("[gird]\nlearning_rate = [0.1]\n", ["unknown key `gird`", "did you mean `grid`?"]),
+        ("[repeat]\nseed = 3\n", ["expected a list", "sweep.toml:4:8"]),
+        ("[repeat]\nseeds = [3]\n", ["unknown key `seeds`", "did you mean `seed`?"]),
+        ("[prune]\nreduction = 1\n", ["2 or more", "sweep.toml:4:13"]),
+        ("[prune]\nmetric = \"val_acc\"\n", ["val_acc", "did you mean \"val_accuracy\"?"]),
+        (
+            "[grid]\nepochs = [1]\n[zip]\ntraining.epochs = [2]\n",
+            ["`training.epochs` stands in two", "sweep.toml:"],
+        ),
+    ] {
+        let refused = refused(sweep);
+        for part in parts {
+            assert!(refused.contains(part), "`{part}` is not in\n{refused}");
+        }
+    }
+}
+
+#[test]
+fn an_experiment_that_is_not_there_is_named_with_the_sweep() {
+    let world = World::new("");
+    let error = world.open("missing.toml", &[]).unwrap_err().to_string();
+    assert!(error.contains("missing.toml"), "{error}");
+}

@@ -1,0 +1,84 @@
+//! Values that are drawn.
+
+use crate::world::{refused, runs};
+
+fn numbers(sweep: &str) -> Vec<f64> {
+    let values = runs(sweep).into_iter();
+    values.map(|words| words.split_once('=').unwrap().1.parse().unwrap()).collect()
+}
+
+fn uniform(range: &str, count: usize) -> Vec<f64> {
+    numbers(&format!("[random]\ncount = {count}\nseed = 3\nlearning_rate = {range}\n"))
+}
+
+#[test]
+fn a_larger_count_goes_on_where_the_smaller_ended() {
+    let range = "{ uniform = [0.5, 1.5] }";
+    assert_eq!(uniform(range, 40)[..10], uniform(range, 10));
+    let other =
+        numbers("[random]\ncount = 10\nseed = 4\nlearning_rate = { uniform = [0.5, 1.5] }\n");
+    assert_ne!(other, uniform(range, 10));
+}
+
+/// The mean of a thousand uniform numbers lies within four standard errors of the middle; of 1/√12
+/// each, that is 0.037 of the range.
+#[test]
+fn draws_fill_their_range_evenly() {
+    let drawn = uniform("{ uniform = [2.0, 4.0] }", 1000);
+    assert!(drawn.iter().all(|value| (2.0..=4.0).contains(value)));
+    let mean = drawn.iter().sum::<f64>() / 1000.0;
+    assert!((mean - 3.0).abs() < 2.0 * 0.037, "{mean}");
+
+    let drawn = uniform("{ log_uniform = [1e-4, 1e0] }", 1000);
+    assert!(drawn.iter().all(|value| (1e-4..=1.0).contains(value)));
+    let mean = drawn.iter().map(|value| value.log10()).sum::<f64>() / 1000.0;
+    assert!((mean + 2.0).abs() < 4.0 * 0.037, "{mean}");
+    // Four significant digits.
+    assert!(drawn.iter().all(|value| format!("{value:.3e}").parse::<f64>() == Ok(*value)));
+}
+
+#[test]
+fn whole_bounds_give_whole_numbers_with_both_ends() {
+    for kind in ["uniform", "log_uniform"] {
+        let mut drawn =
+            numbers(&format!("[random]\ncount = 6\nhidden.units = {{ {kind} = [3, 8] }}\n"));
+        drawn.sort_by(f64::total_cmp);
+        assert_eq!(drawn, [3.0, 4.0, 5.0, 6.0, 7.0, 8.0], "six different ones of six");
+    }
+}
+
+#[test]
+fn draws_meet_the_grid_and_choices_are_values_of_any_kind() {
+    let sweep = "[grid]\nepochs = [1, 2]\n[random]\ncount = 2\n\
+                 optimizer = { choice = [{ type = \"sgd\" }, { type = \"adam\" }] }\n";
+    let mut found = runs(sweep);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            r#"optimizer={type = "adam"} epochs=1"#,
+            r#"optimizer={type = "adam"} epochs=2"#,
+            r#"optimizer={type = "sgd"} epochs=1"#,
+            r#"optimizer={type = "sgd"} epochs=2"#,
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused() {
+    for (random, part) in [
+        ("learning_rate = { uniform = [0.0, 1.0] }", "needs a `count`"),
+        ("count = 3", "no key to draw"),
+        ("count = 3\nlearning_rate = [0.1]", "{ uniform = [LOW, HIGH] }"),
+        ("count = 3\nlearning_rate = { uniform = [1.0, 0.5] }", "the lower first"),
+        ("count = 3\nlearning_rate = { log_uniform = [0.0, 1.0] }", "above 0"),
+        ("count = 3\nlearning_rate = { choice = [] }", "nothing to choose from"),
+        ("count = 3\nlearning_rate = { uniform = [1, 2], choice = [3] }", "drawn in one way"),
+        ("count = 3\nlearning_rate = { gaussian = [1, 2] }", "gaussian"),
+        ("count = 30\nlearning_rate = { choice = [0.1, 0.2] }", "there are 2 to draw"),
+        ("count = 3\nlerning_rate = { uniform = [1, 2] }", "did you mean `learning_rate`?"),
+    ] {
+        let refused = refused(&format!("[random]\n{random}\n"));
+        assert!(refused.contains(part), "`{part}` is not in\n{refused}");
+    }
+}

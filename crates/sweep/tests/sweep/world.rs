@@ -1,0 +1,73 @@
+//! An experiment and a sweep file in a directory of their own.
+
+use std::fs;
+
+use kiln_config::ConfigError;
+use kiln_sweep::Sweep;
+use tempfile::TempDir;
+
+pub(crate) const EXPERIMENT: &str = r#"name = "small"
+seed = 5
+
+[data]
+source = "fashion-mnist"
+
+[model]
+layers = [
+  { type = "flatten" },
+  { type = "dense", units = 8, activation = "relu", name = "hidden" },
+  { type = "dense", units = "classes", activation = "softmax" },
+]
+
+[optimizer]
+type = "sgd"
+learning_rate = 0.1
+"#;
+
+pub(crate) struct World(TempDir);
+
+impl World {
+    /// `sweep` is the text of the sweep file behind its name and experiment.
+    pub(crate) fn new(sweep: &str) -> Self {
+        let world = Self(tempfile::tempdir().unwrap());
+        fs::write(world.0.path().join("experiment.toml"), EXPERIMENT).unwrap();
+        let sweep = format!("name = \"sweep\"\nexperiment = \"experiment.toml\"\n{sweep}");
+        fs::write(world.0.path().join("sweep.toml"), sweep).unwrap();
+        world
+    }
+
+    pub(crate) fn open(&self, file: &str, axes: &[&str]) -> Result<Sweep, ConfigError> {
+        let axes: Vec<String> = axes.iter().map(|axis| (*axis).to_owned()).collect();
+        Sweep::open(&self.0.path().join(file), &axes)
+    }
+
+    /// The changes of every run of a file with axes, each as it would stand on the command line.
+    pub(crate) fn runs(&self, file: &str, axes: &[&str]) -> Result<Vec<String>, ConfigError> {
+        let combinations = self.open(file, axes)?.expand()?;
+        let words = combinations.iter().map(|combination| {
+            let words: Vec<String> = combination.changes.iter().map(ToString::to_string).collect();
+            words.join(" ")
+        });
+        Ok(words.collect())
+    }
+}
+
+/// The runs of a sweep file.
+pub(crate) fn runs(sweep: &str) -> Vec<String> {
+    World::new(sweep).runs("sweep.toml", &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The runs of the experiment with axes on the command line.
+pub(crate) fn runs_of(axes: &[&str]) -> Vec<String> {
+    World::new("").runs("experiment.toml", axes).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What is said about a sweep file that is wrong.
+pub(crate) fn refused(sweep: &str) -> String {
+    World::new(sweep).runs("sweep.toml", &[]).unwrap_err().to_string()
+}
+
+/// What is said about axes that are wrong.
+pub(crate) fn refused_axes(axes: &[&str]) -> String {
+    World::new("").runs("experiment.toml", axes).unwrap_err().to_string()
+}

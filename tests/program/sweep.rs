@@ -1,0 +1,415 @@
+//! `kiln sweep`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::world::{Ran, World};
+
+/// The ids of the runs in a sweep's directory and how they stand.
+fn statuses(world: &World, sweep: &str) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(world.path(sweep)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let runs = names.filter(|name| !name.starts_with('.'));
+    runs.map(|run| {
+        let record = world.read(format!("{sweep}/{run}/run.json"));
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        (run, record["status"].as_str().unwrap().to_owned())
+    })
+    .collect()
+}
+
+/// When each run was begun: it changes when a run is trained again.
+fn begun(world: &World, sweep: &str) -> BTreeMap<String, String> {
+    let started = |run: &String| {
+        let record = world.read(format!("{sweep}/{run}/run.json"));
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        record["started"].as_str().unwrap().to_owned()
+    };
+    statuses(world, sweep).into_keys().map(|run| (run.clone(), started(&run))).collect()
+}
+
+/// What two sweeps of the same plan must agree in: all that a run computes.
+fn results(world: &World, sweep: &str) -> BTreeMap<String, Vec<Vec<u8>>> {
+    let result = |run: &String| {
+        let history = world.read(format!("{sweep}/{run}/history.csv"));
+        let without_seconds: String = history
+            .lines()
+            .map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n")
+            .collect();
+        let file = |name: &str| fs::read(world.path(sweep).join(run).join(name)).unwrap();
+        vec![without_seconds.into_bytes(), file("report.json"), file("model.safetensors")]
+    };
+    statuses(world, sweep).into_keys().map(|run| (run.clone(), result(&run))).collect()
+}
+
+/// The lines that tell of runs that this very process brought to their end.
+fn trained_here(ran: &Ran) -> usize {
+    ran.stderr.lines().filter(|line| line.starts_with('[') && !line.contains(" sweep)")).count()
+}
+
+fn start(world: &World, arguments: &[&str]) -> Child {
+    let mut command = world.command();
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn signal(process: u32, signal: &str) {
+    let killed = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
+    assert!(killed.unwrap().success());
+}
+
+/// The processes that a process has started.
+#[cfg(target_os = "linux")]
+fn children(process: u32) -> Vec<u32> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "{what} never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_sweep_runs_every_combination_and_ends_with_its_directory() {
+    let world = World::new();
+    let ran = world.kiln(&["sweep", "experiment.toml", "learning_rate=0.1,0.2", "seed=1,2"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert_eq!(ran.last_line(), "runs/columns");
+    let found = statuses(&world, "runs/columns");
+    assert_eq!(found.len(), 4);
+    for (run, status) in &found {
+        assert_eq!(status, "finished", "{run}");
+        assert_eq!(run.len(), 12, "{run}");
+    }
+    assert_eq!(trained_here(&ran), 4, "{}", ran.stderr);
+    assert!(ran.stdout.contains("4 runs: 4 finished"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_run_of_a_sweep_is_the_run_of_its_experiment() {
+    let world = World::new();
+    world.kiln(&["sweep", "experiment.toml", "learning_rate=0.2,0.3"]);
+    let alone = world.trained(&["learning_rate=0.3", "name=alone"]);
+    let model = fs::read(world.path(&alone).join("model.safetensors")).unwrap();
+    let sweep = results(&world, "runs/columns");
+    assert_eq!(sweep.values().filter(|result| result[2] == model).count(), 1);
+    // `kiln run` on a run's own configuration repeats it.
+    let run = sweep.keys().next().unwrap();
+    let again = world.kiln(&["run", &format!("runs/columns/{run}/config.toml")]);
+    assert_eq!(again.status, 0, "{}", again.stderr);
+    let model = fs::read(world.path(&again.last_line()).join("model.safetensors")).unwrap();
+    assert!(model == sweep[run][2]);
+}
+
+#[test]
+fn only_what_is_new_is_run_again() {
+    let world = World::new();
+    world.kiln(&["sweep", "experiment.toml", "learning_rate=0.1,0.2"]);
+    let first = begun(&world, "runs/columns");
+    let same = world.kiln(&["sweep", "experiment.toml", "learning_rate=0.1,0.2"]);
+    assert_eq!((same.status, trained_here(&same)), (0, 0), "{}", same.stderr);
+    assert_eq!(begun(&world, "runs/columns"), first);
+
+    let more = world.kiln(&["sweep", "experiment.toml", "seed=1,2", "learning_rate=0.2,0.1"]);
+    assert_eq!((more.status, trained_here(&more)), (0, 2), "{}", more.stderr);
+    let all = begun(&world, "runs/columns");
+    assert_eq!(all.len(), 4);
+    assert!(first.iter().all(|(run, started)| all[run] == *started));
+}
+
+#[test]
+fn a_sweep_file_names_its_experiment_beside_it() {
+    let world = World::new();
+    fs::create_dir_all(world.path("configs/sweeps")).unwrap();
+    fs::rename(world.path("experiment.toml"), world.path("configs/small.toml")).unwrap();
+    world.write(
+        "configs/sweeps/both.toml",
+        "name = \"both\"\nexperiment = \"../small.toml\"\n\
+         [[grid.optimizer]]\ntype = \"sgd\"\n[[grid.optimizer]]\ntype = \"adam\"\n\
+         [repeat]\nseed = [1, 2]\n",
+    );
+    let ran = world.kiln(&["sweep", "configs/sweeps/both.toml", "--jobs", "3"]);
+    assert_eq!((ran.status, ran.last_line().as_str()), (0, "runs/both"), "{}", ran.stderr);
+    assert_eq!(statuses(&world, "runs/both").len(), 4);
+    let command = ran.stdout.lines().find(|line| line.contains("kiln run "));
+    let command = command.unwrap().trim_start().trim_start_matches("again:").trim();
+    // The command works as it stands.
+    let script = command.replacen("kiln", env!("CARGO_BIN_EXE_kiln"), 1);
+    let again = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(world.path("."))
+        .output()
+        .unwrap();
+    let again = Ran::from(again);
+    assert_eq!(again.status, 0, "{command}\n{}", again.stderr);
+    let model = fs::read(world.path(&again.last_line()).join("model.safetensors")).unwrap();
+    let runs = results(&world, "runs/both");
+    assert!(runs.values().any(|result| result[2] == model), "{command}");
+}
+
+#[test]
+fn a_bad_axis_is_refused_before_anything_runs() {
+    let world = World::new();
+    let before = world.listing();
+    for (axes, parts) in [
+        (["lerning_rate=0.1"].as_slice(), ["did you mean `learning_rate`?"].as_slice()),
+        (&["hidden.repeat=1,-1", "seed=1"], &["in the combination hidden.repeat=-1 seed=1"]),
+        (&["validation=24,5000"], &["in the combination validation=5000", "hold 120"]),
+        (&["training.top_k=[2],[7]"], &["in the combination training.top_k=[7]"]),
+    ] {
+        let ran = world.kiln(&[["sweep", "experiment.toml"].as_slice(), axes].concat());
+        assert_eq!(ran.status, 2, "{}", ran.stderr);
+        for part in parts {
+            assert!(ran.stderr.contains(part), "`{part}` is not in\n{}", ran.stderr);
+        }
+        assert_eq!(ran.stdout, "");
+    }
+    assert_eq!(world.listing(), before, "something was left");
+}
+
+#[test]
+fn a_dry_run_lists_the_runs_and_leaves_nothing() {
+    let world = World::new();
+    let before = world.listing();
+    let axes = ["hidden.repeat=1,2", "learning_rate=0.1,0.2"];
+    let arguments = [["sweep", "experiment.toml", "--dry-run"].as_slice(), &axes].concat();
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert_eq!(world.listing(), before);
+    for part in
+        ["hidden.repeat", "learning_rate", "parameters", "FLOPs", "to do", "4 runs, 4 to do: about"]
+    {
+        assert!(ran.stdout.contains(part), "`{part}` is not in\n{}", ran.stdout);
+    }
+    // 16 · 8 + 8 and 8 · 3 + 3; with another hidden layer 8 · 8 + 8 more.
+    assert_eq!(ran.stdout.matches(" 163 ").count(), 2, "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches(" 235 ").count(), 2, "{}", ran.stdout);
+
+    world.kiln(&["sweep", "experiment.toml", "hidden.repeat=2", "learning_rate=0.1,0.2"]);
+    let ran = world.kiln(&arguments);
+    assert!(ran.stdout.contains("4 runs, 2 to do"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("finished").count(), 2, "{}", ran.stdout);
+}
+
+#[test]
+fn a_run_that_diverges_costs_itself_alone() {
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "learning_rate=0.1,1e30,0.2"];
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stdout.contains("3 runs: 2 finished, 1 diverged"), "{}", ran.stdout);
+    let told = ran.stderr.lines().find(|line| line.contains("learning_rate=1e30")).unwrap();
+    assert!(told.contains("DIVERGED: the loss became "), "{told}");
+    let first = begun(&world, "runs/columns");
+
+    // It would diverge again.
+    let again = world.kiln(&arguments);
+    assert_eq!(again.status, 1);
+    assert_eq!(begun(&world, "runs/columns"), first);
+    assert!(again.stderr.contains("DIVERGED"), "{}", again.stderr);
+    let retried = world.kiln(&[arguments.as_slice(), &["--retry-failed"]].concat());
+    assert_eq!((retried.status, trained_here(&retried)), (1, 1), "{}", retried.stderr);
+    let second = begun(&world, "runs/columns");
+    assert_eq!(first.iter().filter(|(run, started)| second[*run] != **started).count(), 1);
+}
+
+#[test]
+fn fail_fast_stops_at_the_first_failure() {
+    let world = World::new();
+    // Longest first: the one that diverges has the most epochs.
+    world.write(
+        "sweep.toml",
+        "name = \"fast\"\nexperiment = \"experiment.toml\"\n[zip]\nlearning_rate = [1e30, 0.1, 0.2, 0.3]\nepochs = [9, 3, 2, 1]\n",
+    );
+    let ran = world.kiln(&["sweep", "sweep.toml", "--jobs=1", "--fail-fast"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stdout.contains("4 runs: 1 diverged, 3 not run"), "{}", ran.stdout);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "epochs=300000,1,2", "--jobs=1"];
+    let sweep = start(&world, &arguments);
+    let process = sweep.id();
+    let trains = || {
+        let entries = fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten();
+        let mut histories =
+            entries.map(|entry| fs::read_to_string(entry.path().join("history.csv")));
+        histories.any(|history| history.is_ok_and(|history| history.lines().count() > 3))
+    };
+    wait_until("the longest run", trains);
+    let [child] = children(process)[..] else { panic!("one job is one process") };
+    signal(child, "-KILL");
+    let ran = Ran::from(sweep.wait_with_output().unwrap());
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stdout.contains("3 runs: 2 finished, 1 failed"), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("epochs=300000  FAILED: it was killed (signal 9)"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("\n    | "), "the end of its log:\n{}", ran.stderr);
+    let found = statuses(&world, "runs/columns");
+    assert_eq!(found.values().filter(|status| *status == "failed").count(), 1, "{found:?}");
+
+    // What crashed is run again, and nothing else.
+    let sweep = start(&world, &arguments);
+    let failed = found.iter().find(|(_, status)| *status == "failed").unwrap().0;
+    wait_until("the failed run", || {
+        let record = fs::read_to_string(world.path("runs/columns").join(failed).join("run.json"));
+        record.is_ok_and(|record| record.contains("\"running\""))
+    });
+    signal(sweep.id(), "-INT");
+    let ran = Ran::from(sweep.wait_with_output().unwrap());
+    assert_eq!(ran.status, 130, "{}", ran.stderr);
+    assert!(ran.stdout.contains("2 finished, 1 interrupted"), "{}", ran.stdout);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=2000", "--jobs=2"];
+    let sweep = start(&world, &arguments);
+    let process = sweep.id();
+    wait_until("a second run", || {
+        children(process).len() == 2 && world.path("runs/columns").exists()
+    });
+    let running = children(process);
+    signal(process, "-INT");
+    let ran = Ran::from(sweep.wait_with_output().unwrap());
+    assert_eq!(ran.status, 130, "{}", ran.stderr);
+    assert_eq!(ran.last_line(), "runs/columns");
+    for child in running {
+        assert!(!world.path(&format!("/proc/{child}")).exists(), "{child} is left");
+    }
+    let found = statuses(&world, "runs/columns");
+    assert!(found.values().all(|status| status != "running"), "{found:?}");
+    let ran = world.kiln(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=2000"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let found = statuses(&world, "runs/columns");
+    assert_eq!(found.values().filter(|status| *status == "finished").count(), 5, "{found:?}");
+}
+
+#[test]
+fn two_sweeps_at_once_share_the_work() {
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6,7,8", "epochs=20", "--jobs=2"];
+    let sweeps: Vec<Child> = (0..3).map(|_| start(&world, &arguments)).collect();
+    let ran: Vec<Ran> =
+        sweeps.into_iter().map(|sweep| Ran::from(sweep.wait_with_output().unwrap())).collect();
+    for ran in &ran {
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert!(ran.stdout.contains("8 runs: 8 finished"), "{}", ran.stdout);
+    }
+    assert_eq!(ran.iter().map(trained_here).sum::<usize>(), 8, "each run once");
+    assert_eq!(statuses(&world, "runs/columns").len(), 8);
+}
+
+/// `kill -9` at moments spread over a whole sweep, then the same command until it is done.
+#[test]
+fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
+    const KILLS: u64 = 12;
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6", "epochs=60", "--jobs=2"];
+    let undisturbed = world.kiln(&[arguments.as_slice(), &["--runs=undisturbed"]].concat());
+    assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
+    let mut finished = BTreeMap::new();
+    for kill in 0..KILLS {
+        let mut sweep = start(&world, &arguments);
+        // Some come before the first run has begun, some in the midst of its end.
+        std::thread::sleep(Duration::from_millis(5 + 17 * kill));
+        sweep.kill().unwrap();
+        sweep.wait().unwrap();
+        if world.path("runs/columns").exists() {
+            for entry in fs::read_dir(world.path("runs/columns")).unwrap() {
+                let run = entry.unwrap();
+                if run.path().join("report.json").exists() {
+                    let id = run.file_name().into_string().unwrap();
+                    let record = fs::read(run.path().join("run.json")).unwrap();
+                    let before = finished.entry(id).or_insert_with(|| record.clone());
+                    assert!(*before == record, "a finished run was trained again");
+                }
+            }
+        }
+    }
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("6 runs: 6 finished"), "{}", ran.stdout);
+    let (disturbed, whole) =
+        (results(&world, "runs/columns"), results(&world, "undisturbed/columns"));
+    assert_eq!(disturbed.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
+    assert!(disturbed == whole, "the same runs came out differently");
+}
+
+#[test]
+fn pruned_runs_keep_their_history_and_are_done() {
+    let world = World::new();
+    let sweep = "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
+                 [grid]\nlearning_rate = [0.3, 0.1, 1e-6, 1e-7, 1e-8, 1e-9]\n";
+    let pruning = format!("{sweep}[prune]\nmetric = \"val_loss\"\nmin_epochs = 2\nreduction = 2\n");
+    world.write("sweep.toml", &pruning);
+    let arguments = ["sweep", "sweep.toml", "epochs=8", "--jobs=1"];
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let found = statuses(&world, "runs/pruned");
+    let pruned: Vec<&String> =
+        found.iter().filter(|(_, status)| *status == "pruned").map(|(run, _)| run).collect();
+    assert!(!pruned.is_empty() && pruned.len() < 6, "{found:?}");
+    let mut spared = 0;
+    for run in &pruned {
+        let epochs = world.read(format!("runs/pruned/{run}/history.csv")).lines().count() - 1;
+        assert!(epochs == 2 || epochs == 4, "a rung, not epoch {epochs}");
+        assert!(ran.stderr.contains(&format!("pruned at epoch {epochs}")), "{}", ran.stderr);
+        assert!(!world.path(&format!("runs/pruned/{run}/report.json")).exists());
+        spared += 8 - epochs;
+    }
+    let saving = format!("pruning spared {spared} of 48 epochs");
+    assert!(ran.stdout.contains(&saving), "`{saving}` is not in\n{}", ran.stdout);
+    let again = world.kiln(&arguments);
+    assert_eq!((again.status, trained_here(&again)), (0, 0), "{}", again.stderr);
+    assert!(again.stdout.contains(&saving), "{}", again.stdout);
+
+    // A sweep that does not prune wants them whole.
+    world.write("sweep.toml", sweep);
+    let whole = world.kiln(&arguments);
+    assert_eq!(trained_here(&whole), pruned.len(), "{}", whole.stderr);
+    assert!(statuses(&world, "runs/pruned").values().all(|status| status == "finished"));
+}
+
+#[test]
+fn the_end_says_which_is_best_and_how_to_run_it_again() {
+    let world = World::new();
+    let ran = world.kiln(&[
+        "sweep",
+        "experiment.toml",
+        "learning_rate=1e-9,0.3",
+        "seed=1,2",
+        "epochs=12",
+    ]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("best by validation: learning_rate 0.3"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("kiln run experiment.toml learning_rate=0.3 seed=1 epochs=12")
+            || ran.stdout.contains("kiln run experiment.toml learning_rate=0.3 epochs=12 seed=1"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("kiln compare runs/columns"), "{}", ran.stdout);
+}
+
+#[test]
+fn the_process_of_a_run_refuses_to_be_used_by_hand() {
+    let ran = World::new().kiln(&["work"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("the process of one run of a sweep"), "{}", ran.stderr);
+}
