@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::columns::{self, Named};
+use super::columns::{self, Named, Place};
 use super::{BaselineChoice, Combination, Comparison};
 use crate::{ReportError, Result};
 
@@ -68,40 +68,35 @@ impl Comparison {
         }
         let mut left = self.indices(|_| true);
         for (name, value) in wanted {
-            let key = self.setting(name)?;
+            let place = self.place(name)?;
             left.retain(|index| {
-                let has = self.value(*index, &key);
+                let has = self.value(*index, place);
                 has.is_some_and(|has| is_same(has, &value))
             });
         }
         Ok(left)
     }
 
-    /// The whole path of the setting called `name`.
-    fn setting(&self, name: &str) -> Result<String> {
-        let shared = self.shared.iter().map(|shared| &shared.column);
-        match columns::find(name, self.columns.iter().chain(shared)) {
-            Named::One(column) => Ok(column.key.clone()),
+    /// Where the setting called `name` is.
+    fn place(&self, name: &str) -> Result<Place> {
+        match columns::find(name, self) {
+            Named::One(place) => Ok(place),
             Named::None => {
                 let known: Vec<_> =
                     self.columns.iter().map(|column| column.label.as_str()).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 Err(request(format!("the runs have no setting `{name}`; they differ in: {known}")))
             }
-            Named::Several(columns) => {
-                let keys: Vec<_> = columns.iter().map(|column| column.key.as_str()).collect();
+            Named::Several(keys) => {
                 Err(request(format!("`{name}` could be {}: give more of it", keys.join(" or "))))
             }
         }
     }
 
-    fn value(&self, combination: usize, key: &str) -> Option<&str> {
-        match self.columns.iter().position(|column| column.key == key) {
-            Some(column) => self.combinations[combination].settings[column].as_deref(),
-            None => {
-                let shared = self.shared.iter().find(|shared| shared.column.key == key);
-                shared.map(|shared| shared.value.as_str())
-            }
+    fn value(&self, combination: usize, place: Place) -> Option<&str> {
+        match place {
+            Place::Column(column) => self.combinations[combination].settings[column].as_deref(),
+            Place::Shared(index) => Some(&self.shared[index].value),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::settings::{Configuration, NumberedLayers, Setting, Words, ends};
-use super::{Column, layers};
+use super::{Column, Comparison, layers};
 
 /// The settings of all runs as one table.
 #[derive(Debug, Default)]
@@ -141,27 +141,49 @@ fn labels(paths: &[&str]) -> Vec<String> {
     paths.iter().map(label).collect()
 }
 
-/// The one column that `name` stands for: a whole path, or the end of a single one.
-pub(super) fn find<'a>(name: &str, columns: impl Iterator<Item = &'a Column>) -> Named<'a> {
+/// The setting that `name` stands for: a whole path, or the end of a single one. Those that differ go first, since a
+/// comparison is about them.
+pub(super) fn find<'a>(name: &str, comparison: &'a Comparison) -> Named<'a> {
+    let own = comparison.columns.iter().enumerate();
+    let own = own.map(|(place, column)| (column, Place::Column(place)));
+    let shared = comparison.shared.iter().enumerate();
+    let shared = shared.map(|(place, shared)| (&shared.column, Place::Shared(place)));
+    match among(name, own) {
+        Named::None => among(name, shared),
+        found => found,
+    }
+}
+
+fn among<'a>(name: &str, columns: impl Iterator<Item = (&'a Column, Place)>) -> Named<'a> {
     let mut found = Vec::new();
-    for column in columns {
+    for (column, place) in columns {
         if column.key == name {
-            return Named::One(column);
+            return Named::One(place);
         }
         if ends(&column.key).contains(&name) {
-            found.push(column);
+            found.push((column, place));
         }
     }
     match found.as_slice() {
         [] => Named::None,
-        [column] => Named::One(column),
-        _ => Named::Several(found),
+        [(_, place)] => Named::One(*place),
+        _ => Named::Several(found.into_iter().map(|(column, _)| column.key.as_str()).collect()),
     }
 }
 
 /// What a name stands for.
 pub(super) enum Named<'a> {
     None,
-    One(&'a Column),
-    Several(Vec<&'a Column>),
+    One(Place),
+    /// The paths of all that it could be.
+    Several(Vec<&'a str>),
+}
+
+/// Where a setting is.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// At this index of [`Comparison::columns`].
+    Column(usize),
+    /// At this index of [`Comparison::shared`].
+    Shared(usize),
 }

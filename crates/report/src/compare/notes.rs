@@ -67,18 +67,18 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
         .get(baseline.combination)
         .map(|combination| combination.label(&comparison.columns))
         .unwrap_or_default();
+    let count = grouped(baseline.comparisons as u64);
     let (choice, comparisons) = match (baseline.chosen, baseline.comparisons) {
-        (_, 1) => ("", "1 comparison".to_owned()),
-        (BaselineChoice::Given, count) => {
-            ("", format!("{} comparisons (Bonferroni)", grouped(count as u64)))
-        }
-        (BaselineChoice::Best, count) => (
-            ", the best, which was picked by looking",
-            format!("all {} pairs (Bonferroni)", grouped(count as u64)),
+        (BaselineChoice::Given, 1) => ("", String::new()),
+        (BaselineChoice::Best, 1) => (", the best by validation", String::new()),
+        (BaselineChoice::Given, _) => ("", format!(" over {count} comparisons (Bonferroni)")),
+        (BaselineChoice::Best, _) => (
+            ", the best by validation",
+            format!(" over all {count} pairs, for the best was picked by looking (Bonferroni)"),
         ),
     };
     let mut lines = vec![format!(
-        "Verdicts: difference in test accuracy from {against}{choice}, with its interval at level {} for {comparisons}.",
+        "Verdicts are on test accuracy against {against}{choice}: the difference and its interval, at level {}{comparisons}.",
         baseline.level
     )];
     let has = |method| {

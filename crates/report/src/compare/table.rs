@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::columns::{self, Named};
+use super::columns::{self, Named, Place};
 use super::rank::{ascending, compare_values, descending};
 use super::{Combination, Comparison, RunSummary};
 use crate::escape::control;
@@ -172,18 +172,11 @@ impl<'a> Table<'a> {
         {
             return Ok(*field);
         }
-        let shared = comparison.shared.iter().map(|shared| &shared.column);
-        match columns::find(name, comparison.columns.iter().chain(shared)) {
-            Named::One(found) => {
-                let own = comparison.columns.iter().position(|column| column == found);
-                let shared = comparison.shared.iter().position(|shared| shared.column == *found);
-                own.map(Field::Setting)
-                    .or(shared.map(Field::Shared))
-                    .ok_or_else(|| self.unknown(name, &shown))
-            }
+        match columns::find(name, comparison) {
+            Named::One(Place::Column(index)) => Ok(Field::Setting(index)),
+            Named::One(Place::Shared(index)) => Ok(Field::Shared(index)),
             Named::None => Err(self.unknown(name, &shown)),
-            Named::Several(found) => {
-                let keys: Vec<_> = found.iter().map(|column| column.key.as_str()).collect();
+            Named::Several(keys) => {
                 let problem = format!("`{name}` could be {}: give more of it", keys.join(" or "));
                 Err(ReportError::Request(control(&problem).into_owned()))
             }
