@@ -32,7 +32,8 @@ pub struct Found {
 pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
     let mut search = Search::default();
     for path in paths {
-        let path = path.as_ref();
+        // Without the `.` and doubled separators that are typed or completed.
+        let path = &path.as_ref().components().collect::<PathBuf>();
         let before = search.count();
         if path.is_dir() {
             search.directory(path);

@@ -51,7 +51,10 @@ pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R 
 
 /// What a directory cannot be read for, its files named from inside of it.
 fn left_out(path: &Path, error: &ReportError) -> LeftOut {
-    let problem = error.to_string().replace(&format!("{}/", path.display()), "");
+    let text = error.to_string();
+    let own = path.display().to_string();
+    let problem = text.strip_prefix(&format!("{own}: ")).unwrap_or(&text);
+    let problem = problem.replace(&format!("{own}/"), "");
     LeftOut { path: path.to_owned(), problem }
 }
 

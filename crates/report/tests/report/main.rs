@@ -1,6 +1,7 @@
 //! Tests of `kiln-report` through its public interface: one program, so that it links once.
 
 mod charts;
+mod compare;
 mod comparing_charts;
 mod files;
 mod finish;

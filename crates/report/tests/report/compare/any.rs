@@ -1,0 +1,70 @@
+use kiln_report::compare::{Pair, TableOptions, csv, json, markdown, notes, show_pair, terminal};
+use kiln_report::{Status, Terminal};
+use proptest::prelude::*;
+
+use super::compared;
+use crate::samples::directory;
+use crate::tree::{SampleRun, right};
+
+fn any_run() -> impl Strategy<Value = SampleRun> {
+    let status = prop::sample::select(vec![
+        Status::Finished,
+        Status::Running,
+        Status::Interrupted,
+        Status::Failed,
+        Status::Diverged,
+        Status::Pruned,
+    ]);
+    let values = prop::collection::vec(prop::option::of(0.0..=1.0), 1..4);
+    let (rates, right_ones) = (prop::sample::select(vec![0.1, 1e-9, 1e30]), 0..=20_usize);
+    (status, values, rates, right_ones, 0..3_usize, 1..4_u64, any::<bool>()).prop_map(
+        |(status, val_accuracies, rate, count, depth, seed, is_other)| {
+            let run = SampleRun::new(rate, depth, seed);
+            let run = SampleRun { val_accuracies, predictions: right(count, 20), ..run };
+            let run =
+                if is_other { SampleRun { fingerprint: "other".to_owned(), ..run } } else { run };
+            if status == Status::Finished { run } else { run.ended(status) }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn whatever_happened_to_the_runs_is_shown(
+        runs in prop::collection::vec(any_run(), 1..12),
+        width in 0..150_u16,
+        all_seeds in any::<bool>(),
+    ) {
+        let sweep = directory();
+        let comparison = compared(sweep.path(), &runs);
+        let options = TableOptions { all_seeds, ..TableOptions::default() };
+        let layout = Terminal { width, color: false };
+        let texts = [
+            terminal(&comparison, &options, layout),
+            csv(&comparison, &options),
+            markdown(&comparison, &options),
+            json(&comparison, &options),
+            Ok(notes(&comparison)),
+            Ok(Pair::of(&comparison).map(|pair| show_pair(&pair, layout)).unwrap_or_default()),
+        ];
+        for text in texts {
+            let text = text.expect("a text").replace(&sweep.path().display().to_string(), "");
+            prop_assert!(!text.contains("NaN") && !text.contains("inf"), "{}", text);
+        }
+        // Every run is in exactly one combination.
+        let mut ids: Vec<_> = runs.iter().map(|run| run.id.clone()).collect();
+        ids.sort();
+        ids.dedup();
+        let mut found: Vec<_> =
+            comparison.combinations.iter().flat_map(|it| &it.runs).map(|run| run.id.clone()).collect();
+        found.extend(comparison.left_out.iter().filter_map(|it| Some(it.path.file_name()?.to_str()?.to_owned())));
+        found.sort();
+        prop_assert_eq!(found, ids);
+        for combination in &comparison.combinations {
+            if let Some(verdict) = combination.verdict && let Some((low, high)) = verdict.interval {
+                prop_assert_eq!(verdict.p_value < 0.05, low > 0.0 || high < 0.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use std::fs;
+
+use kiln_report::Status;
+use kiln_report::compare::{BaselineChoice, Comparison, Method, Verdict, VerdictOutcome, notes};
+
+use super::compared;
+use crate::samples::directory;
+use crate::tree::{SampleRun, right};
+
+/// Runs of one depth, one a count of test images of 1,000 that they get right, with this validation accuracy.
+fn runs(depth: usize, best: f64, counts: &[usize]) -> Vec<SampleRun> {
+    let seeds = (1..).zip(counts);
+    seeds.map(|(seed, count)| SampleRun::new(0.1, depth, seed).best(best).right(*count)).collect()
+}
+
+fn verdict(comparison: &Comparison, combination: usize) -> Verdict {
+    comparison.combinations[combination].verdict.expect("a verdict")
+}
+
+fn assert_close(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+}
+
+#[test]
+fn seeds_are_compared_by_welch() {
+    let sweep = directory();
+    let better = runs(1, 0.9, &[910, 930, 920]);
+    let comparison = compared(sweep.path(), &[better, runs(2, 0.8, &[880, 900, 890])].concat());
+    let baseline = comparison.baseline.expect("a baseline");
+    assert_eq!((baseline.combination, baseline.chosen), (0, BaselineChoice::Best));
+    assert_eq!((baseline.comparisons, baseline.level), (1, 0.05));
+    assert_eq!(comparison.combinations[0].verdict, None);
+    // SciPy 1.17: scipy.stats.ttest_ind([.88, .9, .89], [.91, .93, .92], equal_var=False)
+    let verdict = verdict(&comparison, 1);
+    assert_eq!((verdict.outcome, verdict.method), (VerdictOutcome::Worse, Method::Welch));
+    assert_close(verdict.difference, -0.03);
+    assert_close(verdict.p_value, 0.021_311_641_128_756_7);
+    let (low, high) = verdict.interval.expect("an interval");
+    assert_close(low, -0.052_669_579_355_275_2);
+    assert_close(high, -0.007_330_420_644_724_8);
+}
+
+#[test]
+fn single_runs_are_compared_image_by_image() {
+    let sweep = directory();
+    let mut worse = SampleRun::new(0.1, 2, 1).best(0.8).right(1_000);
+    // The best gets 15 images wrong that the other gets right, and the other 5 that the best gets right.
+    worse.predictions[..5].iter_mut().for_each(|(_, predicted)| *predicted ^= 1);
+    let comparison =
+        compared(sweep.path(), &[SampleRun::new(0.1, 1, 1).best(0.9).right(985), worse]);
+    // SciPy 1.17: scipy.stats.binomtest(15, 20), and its proportion_ci(method="exact") as a share of 1,000.
+    let verdict = verdict(&comparison, 1);
+    assert_eq!((verdict.outcome, verdict.method), (VerdictOutcome::Better, Method::McNemar));
+    assert_close(verdict.difference, 0.01);
+    assert_close(verdict.p_value, 0.041_389_465_332_031_25);
+    let (low, high) = verdict.interval.expect("an interval");
+    assert_close(low, 0.000_358_165_131_681_7);
+    assert_close(high, 0.016_537_141_235_942_6);
+}
+
+#[test]
+fn images_decide_where_the_seeds_change_nothing() {
+    let sweep = directory();
+    let same = [runs(1, 0.9, &[900, 900]), runs(2, 0.8, &[850, 850])].concat();
+    let comparison = compared(sweep.path(), &same);
+    assert_eq!(verdict(&comparison, 1).method, Method::McNemar);
+    assert_eq!(verdict(&comparison, 1).outcome, VerdictOutcome::Worse);
+}
+
+#[test]
+fn a_pair_of_one_seed_is_taken_where_there_is_one() {
+    let sweep = directory();
+    // Seed 2 of the best against the single run of seed 2: equal on all images. Seed 1 differs.
+    let mut single = runs(2, 0.8, &[0, 900]);
+    single.remove(0);
+    let comparison = compared(sweep.path(), &[runs(1, 0.9, &[500, 900]), single].concat());
+    let verdict = verdict(&comparison, 1);
+    assert_eq!((verdict.difference, verdict.p_value, verdict.interval), (0.0, 1.0, None));
+    assert_eq!(verdict.outcome, VerdictOutcome::NotDistinguishable);
+}
+
+#[test]
+fn all_pairs_count_where_the_best_was_picked_and_the_others_where_one_was_given() {
+    let sweep = directory();
+    let mut all = Vec::new();
+    for depth in 1..=4 {
+        all.extend(runs(depth, 0.9 - 0.01 * depth as f64, &[900, 905 - depth]));
+    }
+    all.push(SampleRun::new(0.1, 9, 1).ended(Status::Diverged));
+    let best = compared(sweep.path(), &all);
+    assert_eq!(best.baseline.map(|baseline| baseline.comparisons), Some(6));
+    let given = Comparison::read(&[sweep.path()], Some("hidden.repeat=3")).expect("a comparison");
+    let baseline = given.baseline.expect("a baseline");
+    assert_eq!((baseline.chosen, baseline.combination), (BaselineChoice::Given, 2));
+    assert_eq!(baseline.comparisons, 3);
+}
+
+#[test]
+fn the_correction_is_in_verdict_interval_and_p_value() {
+    let sweep = directory();
+    // As in `seeds_are_compared_by_welch`, p = 0.0213, and a third combination makes three pairs of them.
+    let three = [
+        runs(1, 0.9, &[910, 930, 920]),
+        runs(2, 0.8, &[880, 900, 890]),
+        runs(3, 0.7, &[500, 520, 540]),
+    ];
+    let comparison = compared(sweep.path(), &three.concat());
+    let (middle, last) = (verdict(&comparison, 1), verdict(&comparison, 2));
+    assert_eq!(middle.outcome, VerdictOutcome::NotDistinguishable);
+    assert_close(middle.p_value, 3.0 * 0.021_311_641_128_756_7);
+    let (low, high) = middle.interval.expect("an interval");
+    assert!(low < 0.0 && high > 0.0);
+    assert_eq!(last.outcome, VerdictOutcome::Worse);
+}
+
+#[test]
+fn tests_on_other_data_are_not_compared() {
+    let sweep = directory();
+    let other = SampleRun { fingerprint: "other".to_owned(), ..SampleRun::new(0.1, 2, 1) };
+    let fewer = SampleRun { predictions: right(10, 19), ..SampleRun::new(0.1, 3, 1) };
+    let comparison = compared(sweep.path(), &[SampleRun::new(0.1, 1, 1).best(0.9), other, fewer]);
+    assert!(comparison.combinations.iter().all(|it| it.verdict.is_none()));
+    assert_eq!(
+        comparison.notes,
+        [
+            "No verdict for repeat 2: not all of its and the baseline's runs had the same data.",
+            "No verdict for repeat 3: its test images are not the baseline's.",
+        ]
+    );
+    // What cannot be compared is no comparison.
+    assert_eq!(comparison.baseline.map(|baseline| baseline.comparisons), Some(1));
+}
+
+#[test]
+fn predictions_that_cannot_be_read_leave_no_verdict_and_a_note() {
+    let sweep = directory();
+    let runs = [SampleRun::new(0.1, 1, 1).best(0.9), SampleRun::new(0.1, 2, 1)];
+    let damaged = runs[1].write(sweep.path()).join("predictions.csv");
+    runs[0].write(sweep.path());
+    let whole = fs::read_to_string(&damaged).expect("predictions");
+    let cut = &whole[..whole.len() - 3];
+    let cases = [
+        (cut.to_owned(), "line 2: the last line was cut off"),
+        (whole.replace("\n1,1,", "\n1,7,"), "line 3: `7` is not the index of one of the 2 classes"),
+        (whole.replace("\n1,1,", "\n5,1,"), "line 3: index `5` where 1 comes next"),
+        ("no,header\n".to_owned(), "line 1: predictions begin with the columns"),
+    ];
+    for (text, expected) in cases {
+        fs::write(&damaged, text).expect("written");
+        let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+        assert_eq!(comparison.combinations[1].verdict, None);
+        let notes = notes(&comparison);
+        assert!(notes.contains(expected), "{notes}");
+    }
+}
