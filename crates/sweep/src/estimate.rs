@@ -1,11 +1,14 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kiln_train::{Speed, TrainError};
+use kiln_data::Dataset;
+use kiln_train::{Declaration, Speed, TrainError};
 
-use crate::plan::{Member, Plan};
+use crate::plan::{Member, Plan, Workload};
 
 /// How long the measurement trains each of the workloads that it tries.
 const MEASURED: Duration = Duration::from_millis(250);
@@ -30,16 +33,14 @@ impl Estimate {
         let mut order: Vec<usize> = (0..plan.workloads.len()).collect();
         order.sort_by_key(|workload| plan.workloads[*workload].step_flops);
         let chosen = spread(order.len(), MOST_MEASURED);
+        let mut datasets = Datasets::default();
         let mut known = Vec::new();
         for place in chosen {
-            let workload = &plan.workloads[order[place]];
-            let speed = at_once(jobs.get(), || {
-                let (declaration, dataset) = (&workload.declaration, &workload.dataset);
-                Speed::measure(declaration, dataset, &workload.architecture, MEASURED)
-            })?;
-            known.push((place, speed));
+            let Workload { declaration, architecture, .. } = &plan.workloads[order[place]];
+            let dataset = datasets.get(declaration, &plan.data)?;
+            let measure = || Speed::measure(declaration, &dataset, architecture, MEASURED);
+            known.push((place, at_once(jobs.get(), measure)?));
         }
-        let startup = startup(plan)?;
         let mut speeds = vec![Speed { step: 0.0, evaluated_image: 0.0 }; plan.workloads.len()];
         for (place, workload) in order.iter().enumerate() {
             let flops = |place: usize| plan.workloads[order[place]].step_flops as f64;
@@ -47,10 +48,11 @@ impl Estimate {
         }
         let seconds = |member: &Member| {
             let speed = speeds[member.workload];
-            let test = plan.workloads[member.workload].dataset.test.len() as f64;
             let epoch =
                 member.steps as f64 * speed.step + member.evaluated as f64 * speed.evaluated_image;
-            startup + member.epochs as f64 * epoch + test * speed.evaluated_image
+            datasets.seconds
+                + member.epochs as f64 * epoch
+                + member.tested as f64 * speed.evaluated_image
         };
         Ok(Self { runs: plan.members.iter().map(seconds).collect() })
     }
@@ -74,12 +76,26 @@ impl Estimate {
     }
 }
 
-/// Seconds from a run's start to its first step, and for its report: nearly all of it is reading data.
-fn startup(plan: &Plan) -> Result<f64, TrainError> {
-    let Some(workload) = plan.workloads.first() else { return Ok(0.0) };
-    let begun = Instant::now();
-    drop(workload.declaration.dataset(&plan.data)?);
-    Ok(begun.elapsed().as_secs_f64())
+/// The datasets that were read for the measurement, and how long the slowest took: reading its data is
+/// nearly all that a run does beside training and testing.
+#[derive(Default)]
+struct Datasets {
+    read: HashMap<String, Arc<Dataset>>,
+    seconds: f64,
+}
+
+impl Datasets {
+    fn get(&mut self, declaration: &Declaration, data: &Path) -> Result<Arc<Dataset>, TrainError> {
+        let source = &declaration.experiment.data.source;
+        if let Some(dataset) = self.read.get(source) {
+            return Ok(Arc::clone(dataset));
+        }
+        let begun = Instant::now();
+        let dataset = Arc::new(declaration.dataset(data)?);
+        self.seconds = self.seconds.max(begun.elapsed().as_secs_f64());
+        self.read.insert(source.clone(), Arc::clone(&dataset));
+        Ok(dataset)
+    }
 }
 
 /// At most `most` of the places from 0 to `count`, evenly, with both ends.
@@ -104,7 +120,7 @@ fn between(known: &[(usize, Speed)], place: usize, flops: impl Fn(usize) -> f64)
     }
 }
 
-/// The slowest of `jobs` measurements at the same time.
+/// The mean of `jobs` measurements at the same time.
 fn at_once(
     jobs: usize,
     measure: impl Fn() -> Result<Speed, TrainError> + Sync,

@@ -50,6 +50,8 @@ pub struct Member {
     pub epochs: usize,
     /// Images evaluated at the end of an epoch.
     pub evaluated: usize,
+    /// Images of the test set.
+    pub tested: usize,
     /// The one of the plan's workloads that it is.
     pub(crate) workload: usize,
 }
@@ -59,7 +61,6 @@ pub struct Member {
 pub(crate) struct Workload {
     pub(crate) declaration: Declaration,
     pub(crate) architecture: Architecture,
-    pub(crate) dataset: Arc<Dataset>,
     pub(crate) step_flops: u64,
 }
 
@@ -177,6 +178,7 @@ impl Checker<'_> {
             steps: training_rows.div_ceil(training.batch_size.get()),
             epochs: training.epochs.get(),
             evaluated: validation_rows + on_training_rows,
+            tested: dataset.test.len(),
             workload,
         })
     }
@@ -200,7 +202,7 @@ impl Checker<'_> {
     fn workload(
         &mut self,
         declaration: &Declaration,
-        dataset: &Arc<Dataset>,
+        dataset: &Dataset,
     ) -> Result<usize, TrainError> {
         let experiment = &declaration.experiment;
         // The constants of an optimiser cost nothing; that it keeps a state does.
@@ -225,7 +227,6 @@ impl Checker<'_> {
         self.workloads.push(Workload {
             declaration: declaration.clone(),
             architecture,
-            dataset: Arc::clone(dataset),
             step_flops: summary.step_flops,
         });
         self.known.insert(key, self.workloads.len() - 1);
