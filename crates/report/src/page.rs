@@ -133,7 +133,7 @@ fn contents(
     ];
     sections.extend(figures.iter().map(|group| Section { id: group.id, title: group.title }));
     if !pair.matrices.is_empty() {
-        sections.push(Section { id: "pair", title: "Two runs side by side" });
+        sections.push(Section { id: "pair", title: pair.title });
     }
     if !mistakes.pictures.is_empty() {
         sections.push(Section { id: "mistakes", title: "Mistakes" });

@@ -43,6 +43,14 @@ pub(crate) fn values(comparison: &Comparison, column: usize) -> Vec<Option<&str>
     values
 }
 
+/// Whether this is the combination that validation selects.
+pub(crate) fn is_selected(comparison: &Comparison, index: usize) -> bool {
+    let selected = comparison.selected();
+    selected
+        .zip(comparison.combinations.get(index))
+        .is_some_and(|(one, other)| std::ptr::eq(one, other))
+}
+
 fn setting(combination: &Combination, column: usize) -> Option<&str> {
     combination.settings.get(column).and_then(Option::as_deref)
 }

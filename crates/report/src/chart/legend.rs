@@ -4,7 +4,7 @@ use super::palette::{EMPHASISED, MOST_COLORED, line_class};
 use super::svg::{Anchor, Svg, text_width};
 
 /// Names longer than this are cut, in characters.
-const LONGEST_NAME: usize = 60;
+const LONGEST_NAME: usize = 84;
 const LINE_HEIGHT: f64 = 22.0;
 const SAMPLE: f64 = 26.0;
 

@@ -56,8 +56,7 @@ pub struct OverlayPoint {
 /// The vertical axis spans the values and need not begin at zero; those far outside the others are drawn at its edge.
 #[must_use]
 pub fn overlay_chart(overlay: &Overlay) -> String {
-    let values = overlay.curves.iter().flat_map(|curve| &curve.points);
-    let extent = Extent::of(values.filter_map(|point| point.value));
+    let extent = extent(overlay);
     let axis = extent.map(|extent| Axis::between(extent.low, extent.high));
     let labels: Vec<String> =
         axis.iter().flat_map(|axis| axis.ticks.iter().map(|tick| axis.label(*tick))).collect();
@@ -102,7 +101,7 @@ pub fn overlay_chart(overlay: &Overlay) -> String {
         let marked = last <= MOST_MARKED && overlay.groups.len() <= MOST_COLORED;
         for index in order {
             let place = |point: &OverlayPoint| {
-                let value = point.value.filter(|value| value.is_finite())?;
+                let value = point.value.filter(|value| value.abs() < 1e100)?;
                 Some((x.at(point.epoch as f64), y.at(extent.within(value))))
             };
             curve(&mut svg, overlay, index, place, marked);
@@ -111,6 +110,23 @@ pub fn overlay_chart(overlay: &Overlay) -> String {
     svg.line("axis", (left, BOTTOM), (RIGHT, BOTTOM));
     legend.draw(&mut svg, BOTTOM + 50.0);
     svg.finish()
+}
+
+/// From the lowest to the highest point, but for curves that reach far lower or higher than the others do. Each curve
+/// counts once: most of its points are where it ends, and its first epochs are not far outside for that.
+fn extent(overlay: &Overlay) -> Option<Extent> {
+    let ends = |of: fn(f64, f64) -> f64| {
+        let points = overlay.curves.iter().map(|curve| curve.points.iter());
+        points.filter_map(move |points| {
+            points.filter_map(|point| point.value).filter(|value| value.abs() < 1e100).reduce(of)
+        })
+    };
+    let (lowest, highest) = (Extent::of(ends(f64::min))?, Extent::of(ends(f64::max))?);
+    let high = highest.high.max(lowest.high);
+    Some(
+        Extent { low: lowest.low, high, cut_low: false, cut_high: false }
+            .beside(ends(f64::min).chain(ends(f64::max))),
+    )
 }
 
 fn curve(

@@ -22,8 +22,8 @@ impl Rgb {
 
     /// The ramp's colour for a share from 0, dark, to 1, light.
     pub(super) fn ramp(share: f64) -> Self {
-        // `max` takes what is no number for 0.
-        let place = share.max(0.0).min(1.0) * (CIVIDIS.len() - 1) as f64;
+        let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+        let place = share * (CIVIDIS.len() - 1) as f64;
         let below = (place as usize).min(CIVIDIS.len() - 2);
         let [Self(from), Self(to)] = [below, below + 1].map(|index| Self::hex(CIVIDIS[index]));
         let part = place - below as f64;

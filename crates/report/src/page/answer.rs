@@ -95,7 +95,7 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
     if runs == 1 {
         let words = "It ran with one seed: how much another seed would change is not known.";
         sentences.push(words.to_owned());
-    } else if first.finished() < runs {
+    } else if (1..runs).contains(&first.finished()) {
         sentences.push(format!("Of its {}, {} finished.", counted(runs, "run"), first.finished()));
     }
     sentences

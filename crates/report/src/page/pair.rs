@@ -9,6 +9,7 @@ pub const MOST_MATRIX_CELLS: usize = 50_000;
 
 /// Two runs side by side. Without scripts these are the best tested run of each of the first two combinations.
 pub(super) struct PairView {
+    pub(super) title: &'static str,
     pub(super) note: String,
     pub(super) names: Vec<String>,
     pub(super) differences: Vec<Difference>,
@@ -54,6 +55,7 @@ impl PairView {
         }
         let shown: Vec<&Run> = firsts.iter().take(2).map(|first| &runs[*first]).collect();
         let view = Self {
+            title: if runs.len() > 1 { "Two runs side by side" } else { "Confusion matrix" },
             note: note(runs.len(), tested),
             names: shown.iter().map(|run| run.name.clone()).collect(),
             differences: differences(&shown),
@@ -102,6 +104,9 @@ fn differences(runs: &[&Run]) -> Vec<Difference> {
 }
 
 fn note(pickable: usize, tested: usize) -> String {
+    if pickable < 2 && tested < 2 {
+        return String::new();
+    }
     let mut note = "What differs in their settings and in their confusion matrices.".to_owned();
     if pickable < tested {
         note.push_str(&format!(

@@ -1,6 +1,6 @@
 use askama::Template;
 
-use crate::chart::compared::{Measure, number};
+use crate::chart::compared::{Measure, is_selected, number};
 use crate::compare::{Combination, Comparison, RunSummary};
 use crate::number::decimals;
 use crate::statistics::Spread;
@@ -12,8 +12,27 @@ use super::verdicts;
 #[template(path = "table.html")]
 pub(super) struct Table {
     id: &'static str,
+    /// What it is called where it is not seen.
+    label: &'static str,
     heads: Vec<Head>,
     rows: Vec<Row>,
+}
+
+impl Table {
+    /// Without the columns that no row has anything in.
+    fn without_empty_columns(mut self) -> Self {
+        let columns = 0..self.heads.len();
+        let used: Vec<bool> = columns
+            .map(|column| self.rows.iter().any(|row| !row.cells[column].text.is_empty()))
+            .collect();
+        let mut kept = used.iter().copied();
+        self.heads.retain(|_| kept.next().unwrap_or(true));
+        for row in &mut self.rows {
+            let mut kept = used.iter().copied();
+            row.cells.retain(|_| kept.next().unwrap_or(true));
+        }
+        self
+    }
 }
 
 struct Head {
@@ -103,7 +122,7 @@ pub(super) fn ranking(comparison: &Comparison) -> Table {
             spread(Measure::TestLoss),
             spread(Measure::TrainingSeconds),
         ]);
-        Row { best: index == 0 && combination.best().is_some(), cells }
+        Row { best: is_selected(comparison, index), cells }
     };
     let rows = comparison.combinations.iter().enumerate().map(row).collect();
     let mut heads = vec![head("#", true)];
@@ -122,7 +141,7 @@ pub(super) fn ranking(comparison: &Comparison) -> Table {
         head("test loss", true),
         head("seconds", true),
     ]);
-    Table { id: "ranking-table", heads, rows }
+    Table { id: "ranking-table", label: "All combinations", heads, rows }.without_empty_columns()
 }
 
 fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
@@ -176,7 +195,7 @@ pub(super) fn runs(comparison: &Comparison) -> Table {
         head("status", false),
         head("directory", false),
     ]);
-    Table { id: "runs-table", heads, rows }
+    Table { id: "runs-table", label: "Every run", heads, rows }.without_empty_columns()
 }
 
 fn run_cells(run: &RunSummary) -> [Cell; 9] {

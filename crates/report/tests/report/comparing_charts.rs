@@ -311,6 +311,28 @@ fn the_axis_of_curves_fits_their_values() {
 }
 
 #[test]
+fn first_epochs_are_in_the_picture_and_a_run_that_exploded_is_at_its_edge() {
+    // Most points are near the end of 0.9: the fences of all points together would cut the beginning.
+    let learned: Vec<_> = (0..60).map(|epoch| Some(0.9 - 0.4 * 0.8_f64.powi(epoch))).collect();
+    let mut overlay = overlay(9, &learned);
+    for (curve, lower) in overlay.curves.iter_mut().zip(0..) {
+        for point in &mut curve.points {
+            point.value = point.value.map(|value| value - 0.001 * f64::from(lower));
+        }
+    }
+    let texts_of = |overlay: &Overlay| {
+        let elements = parse(&overlay_chart(overlay));
+        texts(&elements).iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()
+    };
+    let texts = texts_of(&overlay);
+    assert!(texts.contains(&"0.5".to_owned()) && texts[1].is_empty(), "{texts:?}");
+    overlay.curves[8].points[5].value = Some(1e9);
+    let texts = texts_of(&overlay);
+    assert!(texts.contains(&"0.5".to_owned()), "{texts:?}");
+    assert!(texts[1].ends_with("far higher values are shown at the end of the scale"), "{texts:?}");
+}
+
+#[test]
 fn curves_are_read_from_the_histories() {
     let (comparison, _sweep) = sweep();
     let overlays = metric_curves(&comparison, &["val_accuracy", "no_such"], 100);

@@ -4,7 +4,7 @@ use crate::chart::{Heatmap, HeatmapCell};
 use crate::compare::{Combination, Comparison};
 use crate::statistics::Spread;
 
-use super::{column, name, setting, spread_words, unfinished, values};
+use super::{column, is_selected, name, setting, spread_words, unfinished, values};
 
 /// What a combination is shown by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,8 @@ pub fn setting_grid(
         column_label: column_column.map(label).unwrap_or_default(),
         columns: match column_column {
             Some(_) => columns.iter().map(|value| name(*value)).collect(),
-            None => vec![measure.name().to_owned()],
+            // The legend names the only column.
+            None => vec![String::new()],
         },
         cells: rows
             .iter()
@@ -150,7 +151,7 @@ fn cell(comparison: &Comparison, places: &[usize], measure: Measure) -> HeatmapC
     HeatmapCell {
         value: spread.map(|spread| spread.mean),
         mark: unfinished(combination),
-        best: *first == 0 && combination.best().is_some(),
+        best: is_selected(comparison, *first),
         words,
     }
 }
