@@ -152,6 +152,61 @@ fn a_wrong_override_shows_itself() {
 }
 
 #[test]
+fn values_are_parted_by_the_commas_outside_of_everything() {
+    let values = |argument: &str| {
+        let list = Override::parse_list(argument).unwrap_or_else(|error| panic!("{error}"));
+        list.iter().map(|change| change.value().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(values("key=1,2.50,1e-3"), ["1", "2.5", "0.001"]);
+    assert_eq!(values("key=[1,[2,3]],[]"), ["[1, [2, 3]]", "[]"]);
+    assert_eq!(values(r#"key={a="x,y",b=[1]},{}"#), [r#"{a = "x,y", b = [1]}"#, "{}"]);
+    assert_eq!(
+        values(r#"key="a\\",b,'c\',"d\",e""#),
+        [r#""a\\""#, r#""b""#, r#""c\\""#, r#""d\",e""#]
+    );
+    for (argument, wanted) in [
+        ("rate=0.1,", "command line:1:10"),
+        ("rate=,0.1", "there is no value here"),
+        ("rate=0.1,[2", "not a TOML value"),
+        ("rate=0.1,0.2,=", "command line:1:14"),
+    ] {
+        let error = Override::parse_list(argument).expect_err("it is wrong").to_string();
+        assert!(error.contains(wanted), "{argument}\n{error}");
+    }
+}
+
+#[test]
+fn a_value_is_written_so_that_it_reads_back_the_same() {
+    let text = r#"a = "quote\" \\ line\nbreak \u007f \tü"
+b = [1, -2, 0.1, 1e300, true, "", []]
+c = { plain = 1, "with space" = 2, "" = { deep = [{ x = "y" }] } }
+"#;
+    let document = Document::parse("values.toml", text).expect("the document is right");
+    for key in ["a", "b", "c"] {
+        let value = document.get(key).expect("it is there");
+        let written = format!("again = {value}");
+        assert_eq!(written.lines().count(), 1, "{written}");
+        let again = Document::parse("again.toml", &written).unwrap_or_else(|e| panic!("{e}"));
+        assert!(again.get("again").is_some_and(|again| again.is_same(value)), "{written}");
+    }
+}
+
+#[test]
+fn values_are_the_same_by_what_they_stand_for() {
+    let document = Document::parse(
+        "values.toml",
+        "a = [1, 1.0, 2, \"1\", true, [1], {x = 1, y = 2}, {y = 2.0, x = 1}, {x = 1}]",
+    )
+    .expect("the document is right");
+    let items = document.get("a").and_then(|list| list.items().ok()).expect("a list");
+    let same: Vec<(usize, usize)> = (0..items.len())
+        .flat_map(|left| (left + 1..items.len()).map(move |right| (left, right)))
+        .filter(|(left, right)| items[*left].is_same(&items[*right]))
+        .collect();
+    assert_eq!(same, [(0, 1), (6, 7)]);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     for path in ["/nonexistent/experiment.toml", "/"] {
         let error = Document::open(path.as_ref()).expect_err("there is no such file");

@@ -190,6 +190,31 @@ fn an_interrupted_run_keeps_its_history_and_the_weights_of_its_last_epoch() {
     assert_eq!(weights(&run), weights(&two_epochs));
 }
 
+/// Prunes after its second epoch.
+struct Prune;
+
+impl Observer for Prune {
+    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+        if end.row.epoch == 2 {
+            ControlFlow::Break(Stop::Pruned)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+#[test]
+fn a_pruned_run_keeps_its_epochs_and_is_not_tested() {
+    let world = World::new();
+    let (run, outcome) = world.observed_run(&world.runs(), &["epochs=5"], &mut Prune);
+    assert_eq!(outcome.status, Status::Pruned);
+    assert_eq!(outcome.reason, "after epoch 2; the weights after epoch 2 are kept");
+    assert!(!run.is_finished());
+    let record = run.read_record().unwrap();
+    assert_eq!((record.status, record.epochs), (Status::Pruned, 2));
+    assert_eq!(run.read_history().unwrap().rows.len(), 2);
+}
+
 #[test]
 fn the_initial_weights_are_those_that_training_starts_from() {
     let world = World::new();
