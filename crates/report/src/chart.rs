@@ -8,6 +8,7 @@ pub mod compared;
 mod confusion;
 mod curves;
 mod extent;
+mod frame;
 mod heatmap;
 mod heatmap_text;
 mod legend;

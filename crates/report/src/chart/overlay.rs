@@ -1,19 +1,14 @@
-use crate::escape;
 use crate::number::decimals;
 
 use super::extent::Extent;
-use super::legend::Legend;
+use super::frame::{Frame, Words};
 use super::palette::{MOST_COLORED, line_class};
-use super::scale::{Axis, Scale, epoch_ticks};
-use super::svg::{Anchor, Svg, text_width};
+use super::scale::epoch_ticks;
+use super::svg::Svg;
 
-const WIDTH: f64 = 760.0;
-const TOP: f64 = 72.0;
-const BOTTOM: f64 = TOP + 340.0;
-const RIGHT: f64 = WIDTH - 28.0;
 /// Between the ends of the curves and the edges of the grid.
 const INSET: f64 = 12.0;
-/// More epochs than this are drawn as lines alone, without a mark at each.
+/// More epochs than this, or more than two dozen curves, are drawn as lines alone, without a mark at each.
 const MOST_MARKED: usize = 30;
 
 /// One metric of several runs over the epochs.
@@ -56,60 +51,30 @@ pub struct OverlayPoint {
 /// The vertical axis spans the values and need not begin at zero; those far outside the others are drawn at its edge.
 #[must_use]
 pub fn overlay_chart(overlay: &Overlay) -> String {
-    let extent = extent(overlay);
-    let axis = extent.map(|extent| Axis::between(extent.low, extent.high));
-    let labels: Vec<String> =
-        axis.iter().flat_map(|axis| axis.ticks.iter().map(|tick| axis.label(*tick))).collect();
-    let left = 34.0 + labels.iter().map(|label| text_width(label, 13.0)).fold(0.0, f64::max);
-    let legend = Legend::new(&overlay.groups, (left, RIGHT));
-    let height = BOTTOM + 56.0 + legend.height;
-    let mut svg = Svg::new(
-        WIDTH,
-        height,
-        &format!(
-            "{} of {} runs over the epochs: {}",
-            overlay.metric,
-            overlay.curves.len(),
-            overlay.title
-        ),
-    );
-    svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(&overlay.title, 72));
-    let cut = extent.and_then(|extent| extent.words()).map(|words| format!("; {words}"));
-    let note = format!("{}{}", overlay.note, cut.unwrap_or_default());
-    svg.text("muted", (24.0, 54.0), Anchor::Start, &escape::shorten(&note, 110));
-
+    let frame = Frame::new(extent(overlay), &overlay.groups);
     let last = overlay.curves.iter().flat_map(|curve| &curve.points).map(|point| point.epoch).max();
     let last = last.unwrap_or(1);
     // One epoch stands in the middle; more reach from edge to edge.
     let domain = if last > 1 { (1.0, last as f64) } else { (0.0, 2.0) };
-    let x = Scale { domain, range: (left + INSET, RIGHT - INSET) };
-    for epoch in epoch_ticks(last) {
-        let at = x.at(epoch as f64);
-        svg.line("grid", (at, TOP), (at, BOTTOM));
-        svg.text("muted", (at, BOTTOM + 20.0), Anchor::Middle, &epoch.to_string());
+    let x = frame.x(domain, INSET);
+    let ticks = epoch_ticks(last).into_iter().map(|epoch| (x.at(epoch as f64), epoch.to_string()));
+    let Overlay { title, note, metric, curves, .. } = overlay;
+    let words = Words {
+        description: format!("{metric} of {} runs over the epochs: {title}", curves.len()),
+        title,
+        note: note.clone(),
+        below: "epoch".to_owned(),
+    };
+    let mut svg = frame.begin(&words, &ticks.collect::<Vec<_>>());
+    // The last drawn lies on top.
+    let mut order: Vec<usize> = (0..curves.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(curves[*index].group));
+    let marked = last <= MOST_MARKED && curves.len() <= 2 * MOST_COLORED;
+    for index in order {
+        let place = |point: &OverlayPoint| Some((x.at(point.epoch as f64), frame.y(point.value?)?));
+        curve(&mut svg, overlay, index, place, marked);
     }
-    svg.text("", ((left + RIGHT) / 2.0, BOTTOM + 40.0), Anchor::Middle, "epoch");
-    if let (Some(extent), Some(axis)) = (extent, axis) {
-        let y = Scale { domain: axis.domain, range: (BOTTOM, TOP) };
-        for (tick, label) in axis.ticks.iter().zip(&labels) {
-            svg.line("grid", (left, y.at(*tick)), (RIGHT, y.at(*tick)));
-            svg.text("muted", (left - 10.0, y.at(*tick) + 4.5), Anchor::End, label);
-        }
-        // The last drawn lies on top.
-        let mut order: Vec<usize> = (0..overlay.curves.len()).collect();
-        order.sort_by_key(|index| std::cmp::Reverse(overlay.curves[*index].group));
-        let marked = last <= MOST_MARKED && overlay.groups.len() <= MOST_COLORED;
-        for index in order {
-            let place = |point: &OverlayPoint| {
-                let value = point.value.filter(|value| value.abs() < 1e100)?;
-                Some((x.at(point.epoch as f64), y.at(extent.within(value))))
-            };
-            curve(&mut svg, overlay, index, place, marked);
-        }
-    }
-    svg.line("axis", (left, BOTTOM), (RIGHT, BOTTOM));
-    legend.draw(&mut svg, BOTTOM + 50.0);
-    svg.finish()
+    frame.end(svg)
 }
 
 /// From the lowest to the highest point, but for curves that reach far lower or higher than the others do. Each curve

@@ -2,15 +2,11 @@ use crate::escape;
 use crate::number::{decimals, significant};
 
 use super::extent::Extent;
-use super::legend::Legend;
+use super::frame::{Frame, Words};
 use super::palette::line_class;
-use super::scale::{Axis, Scale};
-use super::svg::{Anchor, Svg, text_width};
+use super::scale::Scale;
+use super::svg::{Svg, text_width};
 
-const WIDTH: f64 = 760.0;
-const TOP: f64 = 72.0;
-const BOTTOM: f64 = TOP + 320.0;
-const RIGHT: f64 = WIDTH - 28.0;
 /// Between the outermost values and the edges of the grid.
 const INSET: f64 = 28.0;
 /// An axis whose values span this factor is logarithmic.
@@ -59,71 +55,48 @@ pub fn setting_chart(chart: &SettingChart) -> String {
     let points = || chart.lines.iter().flat_map(|line| &line.points);
     let extent = Extent::of(points().flat_map(|point| point.values.iter().copied()));
     let settings = Settings::new(points().map(|point| point.setting));
-    let axis = extent.map(|extent| Axis::between(extent.low, extent.high));
-    let labels: Vec<String> =
-        axis.iter().flat_map(|axis| axis.ticks.iter().map(|tick| axis.label(*tick))).collect();
-    let left = 34.0 + labels.iter().map(|label| text_width(label, 13.0)).fold(0.0, f64::max);
-    let names: Vec<String> = chart.lines.iter().map(|line| line.name.clone()).collect();
-    let legend =
-        Legend::new(if names.iter().all(String::is_empty) { &[] } else { &names }, (left, RIGHT));
-    let mut svg = Svg::new(
-        WIDTH,
-        BOTTOM + 56.0 + legend.height,
-        &format!("{} against {}: {}", chart.metric, chart.setting, chart.title),
-    );
-    svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(&chart.title, 72));
-    let mut note = "line: mean over seeds, bar: lowest to highest, dots: runs".to_owned();
-    let cut = extent.and_then(|extent| extent.words()).unwrap_or_default();
-    for more in [chart.note.as_str(), cut].into_iter().filter(|more| !more.is_empty()) {
-        note.push_str(&format!("; {more}"));
+    let mut names: Vec<String> = chart.lines.iter().map(|line| line.name.clone()).collect();
+    if names.iter().all(String::is_empty) {
+        // The only line needs no legend.
+        names.clear();
     }
-    svg.text("muted", (24.0, 54.0), Anchor::Start, &note);
-    let x = Scale { domain: settings.domain, range: (left + INSET, RIGHT - INSET) };
-    for (place, label) in settings.ticks(x) {
-        svg.line("grid", (x.at(place), TOP), (x.at(place), BOTTOM));
-        svg.text("muted", (x.at(place), BOTTOM + 20.0), Anchor::Middle, &label);
+    let frame = Frame::new(extent, &names);
+    let x = frame.x(settings.domain, INSET);
+    let mut note = "line: mean over seeds, bar: lowest to highest, dots: runs".to_owned();
+    if !chart.note.is_empty() {
+        note.push_str(&format!("; {}", chart.note));
     }
     let scale = if settings.logarithmic { " (logarithmic)" } else { "" };
-    let label = format!("{}{scale}", escape::shorten(&chart.setting, 60));
-    svg.text("", ((left + RIGHT) / 2.0, BOTTOM + 40.0), Anchor::Middle, &label);
-    if let (Some(extent), Some(axis)) = (extent, axis) {
-        let y = Scale { domain: axis.domain, range: (BOTTOM, TOP) };
-        for (tick, label) in axis.ticks.iter().zip(&labels) {
-            svg.line("grid", (left, y.at(*tick)), (RIGHT, y.at(*tick)));
-            svg.text("muted", (left - 10.0, y.at(*tick) + 4.5), Anchor::End, label);
-        }
-        // The last drawn lies on top.
-        for index in (0..chart.lines.len()).rev() {
-            let to_x = |setting| x.at(settings.place(setting));
-            line(&mut svg, chart, index, to_x, |value| y.at(extent.within(value)));
-        }
+    let words = Words {
+        description: format!("{} against {}: {}", chart.metric, chart.setting, chart.title),
+        title: &chart.title,
+        note,
+        below: format!("{}{scale}", escape::shorten(&chart.setting, 60)),
+    };
+    let mut svg = frame.begin(&words, &settings.ticks(x));
+    // The last drawn lies on top.
+    for index in (0..chart.lines.len()).rev() {
+        line(&mut svg, chart, index, &frame, |setting| x.at(settings.place(setting)));
     }
-    svg.line("axis", (left, BOTTOM), (RIGHT, BOTTOM));
-    legend.draw(&mut svg, BOTTOM + 50.0);
-    svg.finish()
+    frame.end(svg)
 }
 
-fn line(
-    svg: &mut Svg,
-    chart: &SettingChart,
-    index: usize,
-    x: impl Fn(f64) -> f64,
-    y: impl Fn(f64) -> f64,
-) {
+fn line(svg: &mut Svg, chart: &SettingChart, index: usize, frame: &Frame, x: impl Fn(f64) -> f64) {
     let SettingLine { name, points } = &chart.lines[index];
     let class = line_class(index, chart.lines.len());
     svg.open_group("run", &[("data-line", index)], "");
     let means: Vec<Measured<'_>> = points.iter().filter_map(Measured::new).collect();
-    let middles = means.iter().map(|point| (x(point.setting), y(point.mean))).collect();
+    let at = |setting: f64, value: f64| Some((x(setting), frame.y(value)?));
+    let middles = means.iter().filter_map(|point| at(point.setting, point.mean)).collect();
     svg.path(&format!("line {class}"), &[middles]);
     for point in means {
-        let at = x(point.setting);
         svg.open_group("point", &[], &point.words(chart, name));
-        if point.values.len() > 1 {
-            svg.line(&format!("whisker {class}"), (at, y(point.low)), (at, y(point.high)));
+        let (low, high) = (at(point.setting, point.low), at(point.setting, point.high));
+        if let (Some(low), Some(high), 2..) = (low, high, point.values.len()) {
+            svg.line(&format!("whisker {class}"), low, high);
         }
-        for value in &point.values {
-            svg.circle(&format!("dot {class}"), (at, y(*value)), 3.0);
+        for dot in point.values.iter().filter_map(|value| at(point.setting, *value)) {
+            svg.circle(&format!("dot {class}"), dot, 3.0);
         }
         svg.close_group();
     }
@@ -197,17 +170,17 @@ impl Settings {
         if self.logarithmic { value.log10() } else { value }
     }
 
-    /// Places with the words there: the values themselves where their words do not touch, otherwise those between which
+    /// Pixels with the words there: the values themselves where their words do not touch, otherwise those between which
     /// there is room.
     fn ticks(&self, x: Scale) -> Vec<(f64, String)> {
         let mut ticks = Vec::new();
         let mut free_from = f64::NEG_INFINITY;
         for value in &self.values {
-            let (place, label) = (self.place(*value), significant(*value));
+            let (at, label) = (x.at(self.place(*value)), significant(*value));
             let half = text_width(&label, 13.0) / 2.0;
-            if x.at(place) - half >= free_from {
-                free_from = x.at(place) + half + 8.0;
-                ticks.push((place, label));
+            if at - half >= free_from {
+                free_from = at + half + 8.0;
+                ticks.push((at, label));
             }
         }
         ticks

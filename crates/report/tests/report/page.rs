@@ -87,6 +87,19 @@ fn the_answer_comes_first() {
 }
 
 #[test]
+fn a_given_baseline_is_what_the_answer_is_held_against() {
+    let (_, sweep) = sweep();
+    let paths: &[&Path] = &[sweep.path()];
+    let comparison = Comparison::read(paths, Some("0.01-0-1")).expect("a comparison");
+    let elements = elements(&page(&comparison).expect("a page"));
+    let paragraphs = texts(&elements, "p").join("\n");
+    // 0.801 against 0.705; two seeds each that hardly differ.
+    let words = "Against the baseline, repeat 0, learning_rate 0.01, the best is on the test images better by 0.0960: interval +";
+    assert!(paragraphs.contains(words), "{paragraphs}");
+    assert!(paragraphs.contains("the baseline that was given"), "{paragraphs}");
+}
+
+#[test]
 fn without_scripts_tables_and_pictures_are_all_there() {
     let (comparison, _sweep) = sweep();
     let elements = elements(&page(&comparison).expect("a page"));
