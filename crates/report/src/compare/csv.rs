@@ -89,8 +89,10 @@ fn verdict(verdict: Option<&Verdict>) -> Vec<String> {
 }
 
 fn number(value: Option<f64>) -> String {
-    // `{}` writes the shortest decimal that reads back to the same f64.
-    value.map_or_else(String::new, |value| value.to_string())
+    // Both write the shortest decimal that reads back to the same f64; tiny p-values would have hundreds of zeros.
+    value.map_or_else(String::new, |value| {
+        if value != 0.0 && value.abs() < 1e-5 { format!("{value:e}") } else { value.to_string() }
+    })
 }
 
 /// Text as no spreadsheet takes it for a formula. A number stays one, whatever its sign.

@@ -1,13 +1,13 @@
 //! From runs to verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::outcomes::Outcomes;
 use super::read::in_parallel;
 use super::{
     Baseline, BaselineChoice, Column, Combination, Method, RunSummary, Verdict, VerdictOutcome,
 };
-use crate::statistics::{Difference, Discordant, Family, mcnemar, welch};
+use crate::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
 
 /// How often, at most, combinations that do not differ get a verdict.
 pub(super) const LEVEL: f64 = 0.05;
@@ -130,7 +130,15 @@ fn over_seeds(
     against: &Combination,
     family: Family,
 ) -> Option<Difference> {
-    welch(&combination.test_accuracy()?, &against.test_accuracy()?, family)
+    welch(&accuracy(combination)?, &accuracy(against)?, family)
+}
+
+/// Test accuracy over the seeds. The seed decides all of a run, so a second run of one seed is the same once more and
+/// no second witness.
+fn accuracy(combination: &Combination) -> Option<Spread> {
+    let mut seeds = HashSet::new();
+    let runs = tested(combination).filter(|run| seeds.insert(run.seed));
+    Spread::of(runs.filter_map(|run| run.test.map(|test| test.accuracy)))
 }
 
 /// A tested run of each, of the same seed where there are such, else the first ones.

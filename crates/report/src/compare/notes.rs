@@ -14,6 +14,12 @@ pub fn notes(comparison: &Comparison) -> String {
     lines.extend(selection(comparison));
     lines.extend(verdicts(comparison));
     lines.extend(comparison.notes.iter().cloned());
+    if has_repeated_seeds(comparison) {
+        lines.push(
+            "Some combinations have several runs of one seed, which are the same run again: verdicts take one of each seed."
+                .to_owned(),
+        );
+    }
     if runs(comparison).any(|run| run.status == Status::Running) {
         lines.push("A run that is `running` is training, or was killed without a word.".to_owned());
     }
@@ -23,6 +29,12 @@ pub fn notes(comparison: &Comparison) -> String {
 
 fn runs(comparison: &Comparison) -> impl Iterator<Item = &RunSummary> {
     comparison.combinations.iter().flat_map(|combination| &combination.runs)
+}
+
+/// Runs are ordered by seed, so that equals stand side by side.
+fn has_repeated_seeds(comparison: &Comparison) -> bool {
+    let combinations = &comparison.combinations;
+    combinations.iter().any(|it| it.runs.windows(2).any(|runs| runs[0].seed == runs[1].seed))
 }
 
 fn head(comparison: &Comparison) -> String {

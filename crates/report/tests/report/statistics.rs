@@ -207,6 +207,27 @@ fn families_of_equals_are_rarely_told_apart() {
     assert!(alarms <= TRIALS / 20, "{alarms}");
 }
 
+/// The same image by image: six classifiers of the same images, the most accurate against the others.
+#[test]
+fn families_of_equal_classifiers_are_rarely_told_apart() {
+    let pairs = family(15);
+    let alarms = seen(|random| {
+        let mut all: Vec<Vec<bool>> = Vec::new();
+        for _ in 0..6 {
+            all.push((0..300).map(|_| uniform(random) < 0.87).collect());
+        }
+        all.sort_by_key(|right| right.iter().filter(|right| !**right).count());
+        let only = |one: &[bool], other: &[bool]| {
+            one.iter().zip(other).filter(|(one, other)| **one && !**other).count()
+        };
+        all[1..].iter().any(|other| {
+            let found = counts(only(other, &all[0]), only(&all[0], other), 300);
+            is_seen(mcnemar(found, pairs))
+        })
+    });
+    assert!(alarms <= TRIALS / 20, "{alarms}");
+}
+
 #[test]
 fn real_differences_are_seen() {
     let found = seen(|random| {

@@ -68,6 +68,20 @@ fn images_decide_where_the_seeds_change_nothing() {
 }
 
 #[test]
+fn a_seed_that_was_run_twice_is_one_witness() {
+    let sweep = directory();
+    let again = |run: &SampleRun| SampleRun { id: format!("{}-again", run.id), ..run.clone() };
+    let mut all = [runs(1, 0.9, &[900, 910]), runs(2, 0.8, &[880, 885])].concat();
+    let comparison = compared(sweep.path(), &all);
+    let before = verdict(&comparison, 1);
+    all.extend(all.iter().map(again).collect::<Vec<_>>());
+    let comparison = compared(sweep.path(), &all);
+    assert_eq!(comparison.combinations[1].runs.len(), 4);
+    assert_eq!(verdict(&comparison, 1), before);
+    assert!(notes(&comparison).contains("several runs of one seed"));
+}
+
+#[test]
 fn a_pair_of_one_seed_is_taken_where_there_is_one() {
     let sweep = directory();
     // Seed 2 of the best against the single run of seed 2: equal on all images. Seed 1 differs.
