@@ -175,7 +175,7 @@
     const alike = first.classes.length === second.classes.length && first.classes.every((name, index) => name === second.classes[index]);
     if (alike) {
       const difference = second.confusion.map((row, label) => row.map((count, predicted) => count - first.confusion[label][predicted]));
-      matrices.append(matrix('Difference: B less A', first.classes, difference, true));
+      matrices.append(matrix('Difference, B less A: blue for the better, orange for the worse', first.classes, difference, true));
       parts.push(changes(first.classes, difference));
     } else {
       parts.push(make('p', { className: 'note', textContent: 'Their classes are not the same, so their matrices have no difference.' }));
@@ -207,22 +207,17 @@
   function matrix(title, classes, cells, signed) {
     const figure = make('figure', {}, make('figcaption', { textContent: title }));
     if (classes.length > 40) {
-      figure.append(make('p', { className: 'note', textContent: `${classes.length} classes: too many to write out here; see confusion.svg in its directory.` }));
+      figure.append(picture(classes, cells, signed));
       return figure;
     }
-    const most = Math.max(1, ...cells.flat().map(Math.abs));
+    const shades = shadesOf(cells, signed);
     const head = make('tr', {}, make('td', { textContent: 'true \\ predicted' }), ...classes.map((name) => make('th', { scope: 'col', textContent: name })));
     const body = cells.map((row, label) => {
-      const sum = row.reduce((total, count) => total + count, 0);
       const shown = row.map((count, predicted) => {
-        const words = signed && count > 0 ? `+${count}` : String(count).replace('-', '−');
+        const words = written(count, signed);
         const cell = make('td', { textContent: words, title: `true ${classes[label]}, predicted ${classes[predicted]}: ${words}` });
         if (count === 0) cell.className = 'zero';
-        else if (signed) {
-          // On the diagonal more is better, elsewhere fewer.
-          const better = (count > 0) === (label === predicted);
-          tint(cell, better ? '0,114,178' : '213,94,0', Math.abs(count) / most);
-        } else tint(cell, '0,114,178', sum ? count / sum : 0);
+        else cell.style.backgroundColor = shades(label, predicted);
         return cell;
       });
       return make('tr', {}, make('th', { scope: 'row', textContent: classes[label] }), ...shown);
@@ -231,8 +226,39 @@
     return figure;
   }
 
-  // Half of a colour at most: text stays legible on it in light and dark.
-  function tint(cell, color, share) {
-    cell.style.backgroundColor = `rgba(${color},${(0.5 * share ** 0.6).toFixed(3)})`;
+  // More classes than fit with their names: a few pixels a cell, which tells its numbers on pointing.
+  function picture(classes, cells, signed) {
+    const side = Math.max(2, Math.floor(340 / classes.length));
+    const canvas = make('canvas', { width: side * classes.length, height: side * classes.length, className: 'matrix' });
+    const drawing = canvas.getContext('2d');
+    const shades = shadesOf(cells, signed);
+    cells.forEach((row, label) => row.forEach((count, predicted) => {
+      if (count === 0) return;
+      drawing.fillStyle = shades(label, predicted);
+      drawing.fillRect(predicted * side, label * side, side, side);
+    }));
+    canvas.addEventListener('pointermove', (event) => {
+      const [predicted, label] = [event.offsetX, event.offsetY].map((place) => Math.floor(place / side));
+      const count = cells[label]?.[predicted];
+      canvas.title = count === undefined ? '' : `true ${classes[label]}, predicted ${classes[predicted]}: ${written(count, signed)}`;
+    });
+    return canvas;
+  }
+
+  function written(count, signed) {
+    return signed && count > 0 ? `+${count}` : String(count).replace('-', '−');
+  }
+
+  // The colour of a cell: a count by its share of the row; a difference by whether it is for the better, which is more on
+  // the diagonal and fewer elsewhere. Half of a colour at most: text stays legible on it in light and dark.
+  function shadesOf(cells, signed) {
+    const most = Math.max(1, ...cells.map((row) => Math.max(...row.map(Math.abs))));
+    const sums = cells.map((row) => row.reduce((total, count) => total + count, 0));
+    return (label, predicted) => {
+      const count = cells[label][predicted];
+      const blue = !signed || (count > 0) === (label === predicted);
+      const share = signed ? Math.abs(count) / most : count / (sums[label] || 1);
+      return `rgba(${blue ? '0,114,178' : '213,94,0'},${(0.5 * share ** 0.6).toFixed(3)})`;
+    };
   }
 })();

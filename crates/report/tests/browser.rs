@@ -269,6 +269,37 @@ fn two_picked_runs_stand_side_by_side() {
 }
 
 #[test]
+fn sixty_classes_are_pictures_that_tell_their_numbers() {
+    let Some(chromium) = chromium() else { return };
+    let sweep = tempfile::tempdir().expect("a temporary directory");
+    for depth in [0, 1] {
+        let predictions = (0..60).map(|class| (class, if depth == 0 { class } else { 7 }));
+        let run = SampleRun {
+            class_names: (0..60).map(|class| format!("class {class}")).collect(),
+            predictions: predictions.collect(),
+            ..SampleRun::new(0.1, depth, 1).best(0.9 - 0.1 * depth as f64)
+        };
+        run.write(sweep.path());
+    }
+    let found = act(
+        &chromium,
+        &of(sweep.path()),
+        "const pictures = [...document.querySelectorAll('#pair-view canvas')];
+        const side = pictures[0].width / 60;
+        return pictures.map((picture) => {
+            // The true class 3, predicted as 7.
+            const box = picture.getBoundingClientRect();
+            const border = picture.clientLeft;
+            const at = { clientX: box.x + border + 7.5 * side, clientY: box.y + border + 3.5 * side };
+            picture.dispatchEvent(new PointerEvent('pointermove', at));
+            return picture.title;
+        });",
+    );
+    let words = |count: &str| format!("true class 3, predicted class 7: {count}");
+    assert_eq!(found, json!([words("0"), words("1"), words("+1")]));
+}
+
+#[test]
 fn the_page_runs_its_own_script_and_no_other() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();

@@ -122,7 +122,8 @@ struct Layout {
     rows: Vec<String>,
     columns: Vec<String>,
     numbered: bool,
-    slanted: bool,
+    /// Degrees by which the columns' names are turned, so that they fit.
+    turned: f64,
     cell_width: f64,
     cell_height: f64,
     left: f64,
@@ -158,13 +159,25 @@ impl Layout {
         } else {
             ((780.0 / columns.len() as f64).floor().clamp(6.0, 20.0), 18.0)
         };
-        let slanted = widest(&columns) > cell_width - 6.0;
+        let longest = widest(&columns) * column_size(cell_width) / NUMBER_SIZE;
+        // 45 degrees bring lines that are a cell apart to 0.71 cells.
+        let turned = if longest <= cell_width - 6.0 {
+            0.0
+        } else if cell_width * 0.71 >= column_size(cell_width) {
+            -45.0
+        } else {
+            -90.0
+        };
         let left = (40.0 + widest(&rows).max(text_width(&heatmap.row_label, NUMBER_SIZE))).ceil();
-        let longest = if slanted { widest(&columns) * 0.71 + 14.0 } else { 20.0 };
-        let top = (84.0 + longest).ceil();
+        let above = match turned {
+            0.0 => 20.0,
+            -90.0 => longest + 14.0,
+            _ => longest * 0.71 + 14.0,
+        };
+        let top = (84.0 + above).ceil();
         let (right, bottom) =
             (left + cell_width * columns.len() as f64, top + cell_height * rows.len() as f64);
-        let overhang = if slanted { widest(&columns) * 0.71 } else { 0.0 };
+        let overhang = if turned == -45.0 { longest * 0.71 } else { 0.0 };
         let least = [
             text_width(&escape::shorten(&heatmap.title, 72), 16.0) * 1.08 + 24.0,
             text_width(&escape::shorten(&heatmap.note, 110), NUMBER_SIZE) + 24.0,
@@ -176,7 +189,7 @@ impl Layout {
             rows,
             columns,
             numbered,
-            slanted,
+            turned,
             cell_width,
             cell_height,
             left,
@@ -208,15 +221,26 @@ fn names(svg: &mut Svg, heatmap: &Heatmap, layout: &Layout) {
     for (column, name) in layout.columns.iter().enumerate() {
         let middle = layout.x(column) + layout.cell_width / 2.0;
         let at = (middle, layout.top - 8.0);
-        if layout.slanted {
-            let size = Some(layout.cell_width.min(NUMBER_SIZE));
-            let at = (at.0 + 3.0, at.1);
-            let turned = -45.0;
-            svg.label(&Label { class: "", at, anchor: Anchor::Start, size, turned, text: name });
-        } else {
-            svg.label(&plain("", at, Anchor::Middle, name));
-        }
+        let size = column_size(layout.cell_width);
+        let (x, anchor) = match layout.turned {
+            0.0 => (at.0, Anchor::Middle),
+            // Half of the letters' height to the right centres a line that is turned.
+            _ => (at.0 + size * 0.35, Anchor::Start),
+        };
+        svg.label(&Label {
+            class: "",
+            at: (x, at.1),
+            anchor,
+            size: Some(size),
+            turned: layout.turned,
+            text: name,
+        });
     }
+}
+
+/// The size of the columns' names.
+fn column_size(cell_width: f64) -> f64 {
+    (cell_width * 0.85).clamp(6.5, NUMBER_SIZE)
 }
 
 /// A cell with its upper left corner at a point.

@@ -110,6 +110,35 @@ fn numbers_are_dark_on_light_cells_and_light_on_dark_ones() {
 }
 
 #[test]
+fn names_of_columns_are_turned_so_that_they_fit_and_a_hundred_have_no_numbers() {
+    for (columns, name, turned) in
+        [(3, "boot", None), (3, "a much longer name", Some("-45")), (100, "boot", Some("-90"))]
+    {
+        let cell = HeatmapCell { value: Some(0.25), ..HeatmapCell::default() };
+        let map = Heatmap {
+            rows: vec!["row".to_owned()],
+            columns: vec![name.to_owned(); columns],
+            cells: vec![vec![cell; columns]],
+            decimals: 2,
+            ..Heatmap::default()
+        };
+        let elements = parse(&heatmap_chart(&map));
+        let names: Vec<_> =
+            elements.iter().filter(|e| e.name == "text" && e.text == name).collect();
+        assert_eq!(names.len(), columns);
+        let rotation = names[0].attributes.get("transform").map(|rotate| {
+            rotate.trim_start_matches("rotate(").split(' ').next().unwrap_or_default()
+        });
+        assert_eq!(rotation, turned, "{columns} {name}");
+        let width = elements[0].number("width");
+        assert!(names.iter().all(|name| name.number("x") < width), "within the picture");
+        // Once in each cell, and at both ends of the legend.
+        let numbers = texts(&elements).iter().filter(|text| **text == "0.25").count();
+        assert_eq!(numbers, 2 + if columns == 100 { 0 } else { columns });
+    }
+}
+
+#[test]
 fn the_lower_loss_is_the_lighter() {
     let cell = |value| HeatmapCell { value: Some(value), ..HeatmapCell::default() };
     let mut map = Heatmap {
