@@ -25,6 +25,9 @@
 //! and the reader of a history copes with a last line that was cut. The JSON files carry a `format_version`: readers refuse a
 //! later one and pass over fields that they do not know, so a field is added without a new version. The reader of each
 //! file lives beside its writer.
+//!
+//! [`compare`] sets many runs side by side, [`statistics`] says which differ, [`chart::compared`] draws them and [`page`]
+//! puts all that on one page.
 
 mod bitmap_text;
 pub mod chart;

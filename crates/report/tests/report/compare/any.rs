@@ -68,3 +68,41 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn whatever_stands_in_a_configuration_stays_in_its_cell(
+        values in prop::collection::vec(any::<String>(), 2..5),
+        key in "[^\u{0}]{1,12}",
+        width in 0..120_u16,
+    ) {
+        let sweep = directory();
+        let escaped = |text: &str| -> String {
+            text.chars().map(|character| format!("\\U{:08X}", u32::from(character))).collect()
+        };
+        let runs: Vec<_> = (1..).zip(&values).map(|(number, value)| SampleRun {
+            id: format!("run-{number}"),
+            config: format!("[odd]\n\"{}\" = \"{}\"\n", escaped(&key), escaped(value)),
+            ..SampleRun::new(0.1, 1, number)
+        }).collect();
+        let comparison = compared(sweep.path(), &runs);
+        prop_assert_eq!(&comparison.left_out, &[]);
+        let options = TableOptions::default();
+        let text = terminal(&comparison, &options, Terminal { width, color: false })
+            .expect("a table") + &notes(&comparison);
+        prop_assert!(!text.chars().any(|it| it.is_control() && it != '\n'), "{:?}", text);
+        let table = csv(&comparison, &options).expect("CSV");
+        let mut reader = ::csv::Reader::from_reader(table.as_bytes());
+        // A record of another length than the head's would be an error.
+        let rows = reader.records().collect::<Result<Vec<_>, _>>();
+        prop_assert_eq!(rows.expect("rows").len(), comparison.combinations.len());
+        let table = markdown(&comparison, &options).expect("Markdown");
+        let borders = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
+        let columns = table.lines().next().map(borders);
+        prop_assert!(table.lines().all(|line| Some(borders(line)) == columns), "{}", table);
+        prop_assert_eq!(table.lines().count(), comparison.combinations.len() + 2);
+        let text = json(&comparison, &options).expect("JSON");
+        prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+    }
+}

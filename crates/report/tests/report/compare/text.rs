@@ -107,6 +107,19 @@ fn a_table_fits_and_breaks_no_number() {
 }
 
 #[test]
+fn colours_are_for_terminals_that_understand_them() {
+    let sweep = directory();
+    let comparison = sample(sweep.path());
+    let text = |color| {
+        let layout = Terminal { width: 120, color };
+        terminal(&comparison, &TableOptions::default(), layout).expect("a table")
+    };
+    // Red, as ECMA-48 has it with 256 colours.
+    assert!(text(true).contains("\u{1b}[38;5;9m"));
+    assert!(!text(false).contains('\u{1b}'));
+}
+
+#[test]
 fn rows_are_sorted_and_columns_chosen_by_their_headings() {
     let sweep = directory();
     let comparison = sample(sweep.path());
