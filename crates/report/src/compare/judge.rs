@@ -13,11 +13,21 @@ use crate::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
 pub(super) const LEVEL: f64 = 0.05;
 
 /// Why a combination has no verdict.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 enum Missing {
     OtherData,
     OtherImages,
     Predictions(String),
+}
+
+impl Missing {
+    fn kind(&self) -> u8 {
+        match self {
+            Missing::OtherData => 0,
+            Missing::OtherImages => 1,
+            Missing::Predictions(_) => 2,
+        }
+    }
 }
 
 /// Gives each tested combination its verdict against the one at `baseline`; what cannot be compared is told in notes.
@@ -48,17 +58,19 @@ pub(super) fn judge(
             Some(bench.compare(combination))
         }
     });
-    let mut missing: BTreeMap<Missing, Vec<String>> = BTreeMap::new();
+    // By kind: of a thousand files that cannot be read, one is told.
+    let mut missing: BTreeMap<u8, (Missing, Vec<String>)> = BTreeMap::new();
     for (combination, verdict) in combinations.iter_mut().zip(verdicts) {
         match verdict {
             None => {}
             Some(Ok(verdict)) => combination.verdict = Some(verdict),
             Some(Err(reason)) => {
-                missing.entry(reason).or_default().push(combination.label(columns))
+                let (_, labels) = missing.entry(reason.kind()).or_insert((reason, Vec::new()));
+                labels.push(combination.label(columns));
             }
         }
     }
-    let notes = missing.into_iter().map(|(reason, labels)| note(&reason, &labels)).collect();
+    let notes = missing.into_values().map(|(reason, labels)| note(&reason, &labels)).collect();
     (Some(Baseline { combination: baseline, chosen, comparisons, level: LEVEL }), notes)
 }
 

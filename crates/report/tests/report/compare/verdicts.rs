@@ -167,3 +167,18 @@ fn predictions_that_cannot_be_read_leave_no_verdict_and_a_note() {
         assert!(notes.contains(expected), "{notes}");
     }
 }
+
+#[test]
+fn of_many_predictions_that_are_gone_one_is_told() {
+    let sweep = directory();
+    for depth in 1..=5 {
+        let run = SampleRun::new(0.1, depth, 1).best(1.0 - 0.1 * depth as f64);
+        let directory = run.write(sweep.path());
+        if depth > 1 {
+            fs::remove_file(directory.join("predictions.csv")).expect("removed");
+        }
+    }
+    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    let [note] = comparison.notes.as_slice() else { panic!("{:?}", comparison.notes) };
+    assert!(note.starts_with("No verdict for repeat 2 and 3 more: cannot read "), "{note}");
+}
