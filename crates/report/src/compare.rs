@@ -3,8 +3,9 @@
 //! Run directories are found among what was given on a command line and read into a [`Comparison`], which is written as
 //! a terminal's table, CSV, Markdown or JSON. Two runs in depth are a [`Pair`].
 //!
-//! Validation ranks and the test set only reports: a combination is chosen by its `val_accuracy`, and whether its
-//! *test* accuracy differs from the baseline's is what the [`Verdict`] is about.
+//! Validation ranks and the test set only reports: a combination is chosen by its `val_accuracy`, and over several seeds
+//! the [`Verdict`] says whether that differs from the baseline's. Single runs are compared image by image, and the
+//! images whose predictions a run keeps are the test set's.
 //!
 //! Histories, reports and predictions are not kept; read them again through [`RunSummary::directory`].
 
@@ -47,7 +48,7 @@ pub use pair::{ClassAgreement, Pair, SettingDifference};
 pub use pair_text::show_pair;
 pub use table::TableOptions;
 pub use terminal::terminal;
-pub use verdict::{Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
+pub use verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
 
 /// Combinations of settings, ranked, and what is known of them.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,8 @@ use crate::{ReportError, Result};
 ///
 /// Settings have a column each. A number has columns for its mean, its sample deviation and its count of runs
 /// (`test_accuracy_mean`, `test_accuracy_sd`, `test_accuracy_n`); of single runs it has one (`test_accuracy`). The verdict
-/// is in `verdict` (`baseline` for what the others are held against), `difference`, `interval_low`, `interval_high`, `p_value` and `method`. Numbers have as many digits as
+/// is in `verdict` (`baseline` for what the others are held against), `difference`, `interval_low`, `interval_high`, `p_value`, `method` and
+/// `verdict_on` (`val_accuracy` or `test_accuracy`). Numbers have as many digits as
 /// bring back the same `f64`; what is not there is empty. Text that a spreadsheet would take for a formula has a `'` in
 /// front, and control characters are written as `\u{…}`.
 ///
@@ -39,11 +40,17 @@ fn headings(table: &Table<'_>, field: Field, all_seeds: bool) -> Vec<String> {
             let name = heading.replace(' ', "_");
             ["mean", "sd", "n"].map(|of| format!("{name}_{of}")).into()
         }
-        Field::Verdict => {
-            ["verdict", "difference", "interval_low", "interval_high", "p_value", "method"]
-                .map(str::to_owned)
-                .into()
-        }
+        Field::Verdict => [
+            "verdict",
+            "difference",
+            "interval_low",
+            "interval_high",
+            "p_value",
+            "method",
+            "verdict_on",
+        ]
+        .map(str::to_owned)
+        .into(),
         _ => vec![text(heading)],
     }
 }
@@ -67,7 +74,7 @@ fn cells(table: &Table<'_>, field: Field, row: &Row<'_>) -> Vec<String> {
         Field::Status => vec![text(&row.status())],
         Field::Verdict if is_baseline(table, row) => {
             let mut cells = vec!["baseline".to_owned()];
-            cells.resize(6, String::new());
+            cells.resize(7, String::new());
             cells
         }
         Field::Verdict => verdict(row.combination.verdict.as_ref()),
@@ -76,7 +83,7 @@ fn cells(table: &Table<'_>, field: Field, row: &Row<'_>) -> Vec<String> {
 
 fn verdict(verdict: Option<&Verdict>) -> Vec<String> {
     let Some(verdict) = verdict else {
-        return vec![String::new(); 6];
+        return vec![String::new(); 7];
     };
     vec![
         verdict.outcome.as_str().to_owned(),
@@ -85,6 +92,7 @@ fn verdict(verdict: Option<&Verdict>) -> Vec<String> {
         number(verdict.interval.map(|(_, high)| high)),
         number(Some(verdict.p_value)),
         verdict.method.as_str().to_owned(),
+        verdict.accuracy.as_str().to_owned(),
     ]
 }
 

@@ -134,6 +134,7 @@ struct VerdictJson {
     interval: Option<[f64; 2]>,
     p_value: f64,
     method: &'static str,
+    accuracy: &'static str,
 }
 
 #[derive(Serialize)]
@@ -223,5 +224,6 @@ fn verdict(verdict: &Verdict) -> VerdictJson {
         interval: verdict.interval.map(|(low, high)| [low, high]),
         p_value: verdict.p_value,
         method: verdict.method.as_str(),
+        accuracy: verdict.accuracy.as_str(),
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::outcomes::Outcomes;
 use super::read::in_parallel;
 use super::{
-    Baseline, BaselineChoice, Column, Combination, Method, RunSummary, Verdict, VerdictOutcome,
+    Accuracy, Baseline, BaselineChoice, Column, Combination, Method, RunSummary, Verdict,
+    VerdictOutcome,
 };
 use crate::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
 
@@ -49,7 +50,15 @@ pub(super) fn judge(
         BaselineChoice::Best => comparable * comparable.saturating_sub(1) / 2,
     };
     let family = Family { level: LEVEL, comparisons };
-    let bench = Bench { against, family, outcomes: baseline_outcomes(against, combinations) };
+    // One question for all: by validation, which ranks, where every run that counts has any.
+    let is_validated = |run: &RunSummary| run.best.is_some();
+    let accuracy = if combinations.iter().flat_map(tested).all(is_validated) {
+        Accuracy::Validation
+    } else {
+        Accuracy::Test
+    };
+    let outcomes = baseline_outcomes(against, combinations, accuracy);
+    let bench = Bench { against, family, accuracy, outcomes };
     let verdicts = in_parallel(&combinations.iter().enumerate().collect::<Vec<_>>(), |item| {
         let (index, combination) = item;
         if *index == baseline || !is_tested(combination) {
@@ -106,6 +115,8 @@ fn note(reason: &Missing, labels: &[String]) -> String {
 struct Bench<'a> {
     against: &'a Combination,
     family: Family,
+    /// What is compared over seeds.
+    accuracy: Accuracy,
     /// What its runs said of the test images, where a comparison needs that.
     outcomes: Vec<(u64, Result<Outcomes, String>)>,
 }
@@ -115,11 +126,12 @@ struct Bench<'a> {
 fn baseline_outcomes(
     against: &Combination,
     combinations: &[Combination],
+    accuracy: Accuracy,
 ) -> Vec<(u64, Result<Outcomes, String>)> {
     let pairs = combinations.iter().filter(|combination| {
         is_tested(combination)
             && !std::ptr::eq(*combination, against)
-            && !by_seeds(combination, against)
+            && !by_seeds(combination, against, accuracy)
     });
     let mut runs: Vec<&RunSummary> =
         pairs.filter_map(|other| Some(pair(other, against)?.1)).collect();
@@ -133,24 +145,28 @@ fn read_outcomes(run: &RunSummary) -> Result<Outcomes, String> {
 }
 
 /// Whether two combinations are compared over their seeds: both have some, and the seeds make a difference.
-fn by_seeds(left: &Combination, right: &Combination) -> bool {
-    over_seeds(left, right, Family { level: LEVEL, comparisons: 1 }).is_some()
+fn by_seeds(left: &Combination, right: &Combination, accuracy: Accuracy) -> bool {
+    over_seeds(left, right, accuracy, Family { level: LEVEL, comparisons: 1 }).is_some()
 }
 
 fn over_seeds(
     combination: &Combination,
     against: &Combination,
+    accuracy: Accuracy,
     family: Family,
 ) -> Option<Difference> {
-    welch(&accuracy(combination)?, &accuracy(against)?, family)
+    welch(&of_seeds(combination, accuracy)?, &of_seeds(against, accuracy)?, family)
 }
 
-/// Test accuracy over the seeds. The seed decides all of a run, so a second run of one seed is the same once more and
+/// The accuracy over the seeds of the tested runs. The seed decides all of a run, so a second run of one seed is the same once more and
 /// no second witness.
-fn accuracy(combination: &Combination) -> Option<Spread> {
+fn of_seeds(combination: &Combination, accuracy: Accuracy) -> Option<Spread> {
     let mut seeds = HashSet::new();
     let runs = tested(combination).filter(|run| seeds.insert(run.seed));
-    Spread::of(runs.filter_map(|run| run.test.map(|test| test.accuracy)))
+    Spread::of(runs.filter_map(|run| match accuracy {
+        Accuracy::Validation => run.best.map(|best| best.value),
+        Accuracy::Test => run.test.map(|test| test.accuracy),
+    }))
 }
 
 /// A tested run of each, of the same seed where there are such, else the first ones.
@@ -168,8 +184,9 @@ impl Bench<'_> {
         if !same_data(combination, self.against) {
             return Err(Missing::OtherData);
         }
-        if let Some(difference) = over_seeds(combination, self.against, self.family) {
-            return Ok(verdict(difference, self.family, Method::Welch));
+        let by_seeds = over_seeds(combination, self.against, self.accuracy, self.family);
+        if let Some(difference) = by_seeds {
+            return Ok(verdict(difference, self.family, Method::Welch, self.accuracy));
         }
         let no_predictions = || Missing::Predictions("it has no predictions".to_owned());
         let (run, other) = pair(combination, self.against).ok_or_else(no_predictions)?;
@@ -193,10 +210,10 @@ pub(super) fn by_images(run: &Outcomes, baseline: &Outcomes, family: Family) -> 
         only_second: pairs().filter(|(run, baseline)| !**run && **baseline).count(),
         images: run.labels.len(),
     };
-    Some(verdict(mcnemar(counts, family)?, family, Method::McNemar))
+    Some(verdict(mcnemar(counts, family)?, family, Method::McNemar, Accuracy::Test))
 }
 
-fn verdict(found: Difference, family: Family, method: Method) -> Verdict {
+fn verdict(found: Difference, family: Family, method: Method, accuracy: Accuracy) -> Verdict {
     let outcome = if found.p_value >= family.level {
         VerdictOutcome::NotDistinguishable
     } else if found.difference > 0.0 {
@@ -205,5 +222,7 @@ fn verdict(found: Difference, family: Family, method: Method) -> Verdict {
         VerdictOutcome::Worse
     };
     let Difference { difference, interval, p_value } = found;
-    Verdict { outcome, difference, interval, p_value, method }
+    // No difference of two shares is larger than 1.
+    let interval = interval.map(|(low, high)| (low.max(-1.0), high.min(1.0)));
+    Verdict { outcome, difference, interval, p_value, method, accuracy }
 }

@@ -1,4 +1,4 @@
-use super::{BaselineChoice, Comparison, Method, RunSummary};
+use super::{Accuracy, BaselineChoice, Comparison, Method, RunSummary};
 use crate::Status;
 use crate::escape::control;
 use crate::number::grouped;
@@ -90,25 +90,29 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
         ),
     };
     let mut lines = vec![format!(
-        "Verdicts are on test accuracy against {against}{choice}: the difference and its interval, at level {}{comparisons}.",
+        "Verdicts are against {against}{choice}: the difference and its interval, at level {}{comparisons}.",
         baseline.level
     )];
-    let has = |method| {
+    let has = |method, accuracy| {
         let verdicts = comparison.combinations.iter().filter_map(|it| it.verdict);
-        verdicts.into_iter().any(|verdict| verdict.method == method)
+        verdicts.into_iter().any(|verdict| (verdict.method, verdict.accuracy) == (method, accuracy))
     };
-    if has(Method::Welch) {
-        lines.push(
-            "Welch's t test over the seeds: it does not cover which images the test set happens to have."
-                .to_owned(),
-        );
-    }
-    if has(Method::McNemar) {
-        lines.push(
-            "McNemar's exact test over the test images, one run each: it does not cover what another seed would do."
-                .to_owned(),
-        );
-    }
+    let explained = [
+        (
+            (Method::Welch, Accuracy::Validation),
+            "Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.",
+        ),
+        (
+            (Method::Welch, Accuracy::Test),
+            "Over seeds they are on test accuracy, for not every run was validated (Welch's t test): not covered is which images the test set happens to have.",
+        ),
+        (
+            (Method::McNemar, Accuracy::Test),
+            "Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.",
+        ),
+    ];
+    let explained = explained.iter().filter(|((method, accuracy), _)| has(*method, *accuracy));
+    lines.extend(explained.map(|(_, words)| (*words).to_owned()));
     lines
 }
 

@@ -13,7 +13,7 @@ pub struct Pair {
     pub settings: Vec<SettingDifference>,
     /// Where their predictions agree, by class; empty where there are no predictions to compare.
     pub classes: Vec<ClassAgreement>,
-    /// Whether the second differs from the first in test accuracy.
+    /// Whether the second differs from the first in accuracy.
     pub verdict: Option<Verdict>,
     /// In words, what is missing and why.
     pub notes: Vec<String>,

@@ -95,10 +95,10 @@ impl<'a> Fitted<'a> {
         }
         steps.extend([metric(Metric::BestEpoch), metric(Metric::TestLoss), Step::ShortenVerdicts]);
         steps.extend(
-            [Field::Run, Field::Metric(Metric::Best), Field::Status, Field::Verdict]
+            [Field::Run, Field::Status, Field::Metric(Metric::TestAccuracy), Field::Verdict]
                 .map(Step::Drop),
         );
-        // What is left are settings and the result.
+        // What is left are settings and what they are ranked by.
         steps.extend(self.columns.iter().rev().map(|column| Step::Drop(column.field)));
         steps
     }

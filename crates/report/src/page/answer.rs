@@ -76,8 +76,8 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
         let is_baseline = |baseline: &Baseline| baseline.combination == place;
         if comparison.baseline.as_ref().is_some_and(is_baseline) {
             sentences.push(match &next.verdict {
-                Some(verdict) => format!("On the test images it is {}.", verdicts::words(verdict)),
-                None => "Nothing can be said about their difference on the test images.".to_owned(),
+                Some(verdict) => format!("It is {}.", verdicts::words(verdict)),
+                None => "Nothing can be said about whether their difference is noise.".to_owned(),
             });
         }
     }
@@ -86,7 +86,7 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
             (&first.verdict, comparison.combinations.get(baseline.combination))
     {
         sentences.push(format!(
-            "Against the baseline, {}, the best is on the test images {}.",
+            "Against the baseline, {}, the best is {}.",
             other.label(&comparison.columns),
             verdicts::words(verdict)
         ));

@@ -130,7 +130,7 @@ pub(super) fn ranking(comparison: &Comparison) -> Table {
     heads.extend([
         head("best val_accuracy", true),
         head("test accuracy", true),
-        head("verdict on the test", false),
+        head("verdict", false),
         head("difference", true),
         head("interval", true),
         head("p", true),

@@ -1,6 +1,6 @@
 //! Verdicts in words.
 
-use crate::compare::{BaselineChoice, Comparison, Method, Verdict, VerdictOutcome};
+use crate::compare::{Accuracy, BaselineChoice, Comparison, Method, Verdict, VerdictOutcome};
 use crate::number::decimals;
 
 /// A verdict as it follows "the next is": "worse by 0.0034: interval −0.0056 to −0.0012, p = 0.0031, Welch’s t over seeds".
@@ -16,7 +16,7 @@ pub(super) fn words(verdict: &Verdict) -> String {
     if let Some((low, high)) = verdict.interval {
         words.push_str(&format!("interval {} to {}, ", signed(low), signed(high)));
     }
-    words + &format!("{}, {}", p_value(verdict.p_value), method(verdict.method))
+    words + &format!("{}, {}", p_value(verdict.p_value), method(verdict))
 }
 
 /// A verdict in a cell of a table.
@@ -43,10 +43,11 @@ pub(super) fn p_value(value: f64) -> String {
     if value < 1e-4 { "p < 0.0001".to_owned() } else { format!("p = {value:.4}") }
 }
 
-fn method(method: Method) -> &'static str {
-    match method {
-        Method::Welch => "Welch’s t over seeds",
-        Method::McNemar => "exact McNemar over test images",
+fn method(verdict: &Verdict) -> &'static str {
+    match (verdict.method, verdict.accuracy) {
+        (Method::Welch, Accuracy::Validation) => "Welch’s t over the seeds’ val_accuracy",
+        (Method::Welch, Accuracy::Test) => "Welch’s t over the seeds’ test accuracy",
+        (Method::McNemar, _) => "exact McNemar over test images",
     }
 }
 
@@ -67,8 +68,8 @@ pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
                 BaselineChoice::Best => "the best by validation",
             };
             paragraphs.push(format!(
-                "A verdict says whether the test accuracy of a combination differs from that of {label}, {chosen}: better, \
-                 worse, or not distinguishable, which does not mean that they are equal."
+                "A verdict says whether the accuracy of a combination differs from that of {label}, {chosen}: better, worse, \
+                  or not distinguishable, which does not mean that they are equal."
             ));
             paragraphs.push(correction(baseline.level, baseline.comparisons, baseline.chosen));
         }
@@ -79,14 +80,15 @@ pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
     }
     if verdicts.iter().any(|verdict| verdict.method == Method::Welch) {
         paragraphs.push(
-            "Welch’s t test compares the seeds of both, with two or more on each side. It covers the noise of the seeds, and \
-             not that other test images would have given other numbers."
+            "Welch’s t test compares the seeds of both, with two or more on each side, by the best val_accuracy, or by test \
+             accuracy where not every run was validated. It covers the noise of the seeds, and not that other images would \
+             have given other numbers."
                 .to_owned(),
         );
     }
     if verdicts.iter().any(|verdict| verdict.method == Method::McNemar) {
         paragraphs.push(
-            "The exact McNemar test compares one run of each, image by image: of the images that one has right and the other \
+            "The exact McNemar test compares one run of each on the test set, image by image: of the images that one has right and the other \
              wrong, how many favour which. It covers the noise of the test images, and not that other seeds would have given \
              other numbers."
                 .to_owned(),

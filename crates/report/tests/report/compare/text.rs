@@ -42,21 +42,21 @@ fn in_terminal(comparison: &Comparison, options: &TableOptions) -> String {
 #[test]
 fn a_wide_terminal() {
     let sweep = directory();
-    insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 200), @r"
+    insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 200), @"
     ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
      repeat  learning_rate  best epoch    best val_accuracy    last val_accuracy            test loss        test accuracy  seconds  status                  verdict
     ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
      2       0.1                   2.0  0.9117 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8830 ± 0.0014 (2)      1.5  finished                baseline
-     2       0.01                  2.0  0.8617 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8630 ± 0.0014 (2)      1.5  finished                worse -0.0200 [-0.0354, -0.0046]
-     0       0.01                  2.0  0.8517 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.7030 ± 0.0014 (2)      1.5  finished                worse -0.1800 [-0.1954, -0.1646]
+     2       0.01                  2.0  0.8617 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8630 ± 0.0014 (2)      1.5  finished                not distinguishable
+     0       0.01                  2.0  0.8517 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.7030 ± 0.0014 (2)      1.5  finished                not distinguishable
      0       0.1                     2           0.8678 (1)           0.6250 (1)           0.5000 (1)           0.8420 (1)      1.5  1 finished, 1 diverged  worse -0.0400 [-0.0400, -0.0297]
      2       0.001                   3               0.6250               0.6250                                                1.5  pruned at epoch 3
     ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
     Best by validation: repeat 2, learning_rate 0.1.
-    Verdicts are on test accuracy against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
-    Welch's t test over the seeds: it does not cover which images the test set happens to have.
-    McNemar's exact test over the test images, one run each: it does not cover what another seed would do.
+    Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
+    Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
+    Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
     Left out:
       <sweep>/next: the run has not begun: there is a config.toml and no run.json
     ");
@@ -65,24 +65,24 @@ fn a_wide_terminal() {
 #[test]
 fn an_ordinary_terminal() {
     let sweep = directory();
-    insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 80), @r"
-    ─────────────────────────────────────────────────────────────────────────
-     repeat  learning_        test accuracy  status                  verdict
+    insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 80), @"
+    ──────────────────────────────────────────────────────────────────────
+     repeat  learning_    best val_accuracy        test accuracy  verdict
              rate
-    ─────────────────────────────────────────────────────────────────────────
-     2       0.1        0.8830 ± 0.0014 (2)  finished                baseline
-     2       0.01       0.8630 ± 0.0014 (2)  finished                worse
-     0       0.01       0.7030 ± 0.0014 (2)  finished                worse
-     0       0.1                 0.8420 (1)  1 finished, 1 diverged  worse
-     2       0.001                           pruned at epoch 3
-    ─────────────────────────────────────────────────────────────────────────
-    Left out to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, best val_accuracy. --columns picks others; --csv, --md and --json have them all.
+    ──────────────────────────────────────────────────────────────────────
+     2       0.1        0.9117 ± 0.0055 (2)  0.8830 ± 0.0014 (2)  baseline
+     2       0.01       0.8617 ± 0.0055 (2)  0.8630 ± 0.0014 (2)  unclear
+     0       0.01       0.8517 ± 0.0055 (2)  0.7030 ± 0.0014 (2)  unclear
+     0       0.1                 0.8678 (1)           0.8420 (1)  worse
+     2       0.001                   0.6250
+    ──────────────────────────────────────────────────────────────────────
+    Left out to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, status. --columns picks others; --csv, --md and --json have them all.
     Verdicts are without their numbers to fit; unclear stands for not distinguishable.
     9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
     Best by validation: repeat 2, learning_rate 0.1.
-    Verdicts are on test accuracy against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
-    Welch's t test over the seeds: it does not cover which images the test set happens to have.
-    McNemar's exact test over the test images, one run each: it does not cover what another seed would do.
+    Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
+    Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
+    Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
     Left out:
       <sweep>/next: the run has not begun: there is a config.toml and no run.json
     ");
@@ -186,12 +186,12 @@ fn as_csv() {
     let comparison = sample(sweep.path());
     let chosen = options("", &["hidden.repeat", "best val_accuracy", "status", "verdict"], false);
     insta::assert_snapshot!(csv(&comparison, &chosen).expect("CSV"), @r#"
-    repeat,best_val_accuracy_mean,best_val_accuracy_sd,best_val_accuracy_n,status,verdict,difference,interval_low,interval_high,p_value,method
-    2,0.91171875,0.005524271728019903,2,finished,baseline,,,,,
-    2,0.86171875,0.005524271728019903,2,finished,worse,-0.020000000000000018,-0.03539494021100505,-0.004605059788994984,0.029776858740065235,Welch
-    0,0.85171875,0.005524271728019903,2,finished,worse,-0.18000000000000005,-0.1953949402110051,-0.164605059788995,0.00037033608034532206,Welch
-    0,0.8678125,,1,"1 finished, 1 diverged",worse,-0.04,-0.04,-0.029756503855205924,1.0913936421273698e-11,McNemar
-    2,0.625,,1,pruned at epoch 3,,,,,,
+    repeat,best_val_accuracy_mean,best_val_accuracy_sd,best_val_accuracy_n,status,verdict,difference,interval_low,interval_high,p_value,method,verdict_on
+    2,0.91171875,0.005524271728019903,2,finished,baseline,,,,,,
+    2,0.86171875,0.005524271728019903,2,finished,not distinguishable,-0.050000000000000044,-0.11013648519923841,0.010136485199238321,0.07192779749339151,Welch,val_accuracy
+    0,0.85171875,0.005524271728019903,2,finished,not distinguishable,-0.06000000000000005,-0.12013648519923842,0.00013648519923831204,0.050224882538989234,Welch,val_accuracy
+    0,0.8678125,,1,"1 finished, 1 diverged",worse,-0.04,-0.04,-0.029756503855205924,1.0913936421273698e-11,McNemar,test_accuracy
+    2,0.625,,1,pruned at epoch 3,,,,,,,
     "#);
     let of_runs = options("seed", &["seed", "run", "learning_rate", "test accuracy"], true);
     insta::assert_snapshot!(csv(&comparison, &of_runs).expect("CSV"), @r"
@@ -215,8 +215,8 @@ fn as_markdown() {
     | repeat | learning_rate | best epoch | best val_accuracy | last val_accuracy | test loss | test accuracy | seconds | status | verdict |
     |---|---|--:|--:|--:|--:|--:|--:|---|---|
     | 2 | 0.1 | 2.0 | 0.9117 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8830 ± 0.0014 (2) | 1.5 | finished | baseline |
-    | 2 | 0.01 | 2.0 | 0.8617 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8630 ± 0.0014 (2) | 1.5 | finished | worse -0.0200 \[-0.0354, -0.0046\] |
-    | 0 | 0.01 | 2.0 | 0.8517 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.7030 ± 0.0014 (2) | 1.5 | finished | worse -0.1800 \[-0.1954, -0.1646\] |
+    | 2 | 0.01 | 2.0 | 0.8617 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8630 ± 0.0014 (2) | 1.5 | finished | not distinguishable |
+    | 0 | 0.01 | 2.0 | 0.8517 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.7030 ± 0.0014 (2) | 1.5 | finished | not distinguishable |
     | 0 | 0.1 | 2 | 0.8678 (1) | 0.6250 (1) | 0.5000 (1) | 0.8420 (1) | 1.5 | 1 finished, 1 diverged | worse -0.0400 \[-0.0400, -0.0297\] |
     | 2 | 0.001 | 3 | 0.6250 | 0.6250 |  |  | 1.5 | pruned at epoch 3 |  |
     ");

@@ -1,16 +1,20 @@
 use std::fs;
 
 use kiln_report::Status;
-use kiln_report::compare::{BaselineChoice, Comparison, Method, Verdict, VerdictOutcome, notes};
+use kiln_report::compare::{
+    Accuracy, BaselineChoice, Comparison, Method, Verdict, VerdictOutcome, notes,
+};
 
 use super::compared;
 use crate::samples::directory;
 use crate::tree::{SampleRun, right};
 
-/// Runs of one depth, one a count of test images of 1,000 that they get right, with this validation accuracy.
-fn runs(depth: usize, best: f64, counts: &[usize]) -> Vec<SampleRun> {
-    let seeds = (1..).zip(counts);
-    seeds.map(|(seed, count)| SampleRun::new(0.1, depth, seed).best(best).right(*count)).collect()
+/// Runs of one depth, one a seed from 1, with so many of 1,000 images classified rightly in validation and test alike.
+fn runs(depth: usize, counts: &[usize]) -> Vec<SampleRun> {
+    let run = |(seed, count): (u64, &usize)| {
+        SampleRun::new(0.1, depth, seed).best(*count as f64 / 1_000.0).right(*count)
+    };
+    (1..).zip(counts).map(run).collect()
 }
 
 fn verdict(comparison: &Comparison, combination: usize) -> Verdict {
@@ -24,8 +28,8 @@ fn assert_close(found: f64, expected: f64) {
 #[test]
 fn seeds_are_compared_by_welch() {
     let sweep = directory();
-    let better = runs(1, 0.9, &[910, 930, 920]);
-    let comparison = compared(sweep.path(), &[better, runs(2, 0.8, &[880, 900, 890])].concat());
+    let better = runs(1, &[910, 930, 920]);
+    let comparison = compared(sweep.path(), &[better, runs(2, &[880, 900, 890])].concat());
     let baseline = comparison.baseline.expect("a baseline");
     assert_eq!((baseline.combination, baseline.chosen), (0, BaselineChoice::Best));
     assert_eq!((baseline.comparisons, baseline.level), (1, 0.05));
@@ -38,6 +42,29 @@ fn seeds_are_compared_by_welch() {
     let (low, high) = verdict.interval.expect("an interval");
     assert_close(low, -0.052_669_579_355_275_2);
     assert_close(high, -0.007_330_420_644_724_8);
+}
+
+#[test]
+fn seeds_are_compared_by_what_ranks_or_by_the_test_where_nothing_does() {
+    let sweep = directory();
+    // In validation the second is worse, in the test better.
+    let mut all = runs(1, &[910, 930, 920]);
+    all.extend(runs(2, &[880, 900, 890]));
+    all[3..].iter_mut().zip([950, 960, 970]).for_each(|(run, count)| {
+        *run = run.clone().right(count);
+    });
+    let comparison = compared(sweep.path(), &all);
+    let found = verdict(&comparison, 1);
+    assert_eq!((found.accuracy, found.outcome), (Accuracy::Validation, VerdictOutcome::Worse));
+    assert!(notes(&comparison).contains("on the best val_accuracy"));
+
+    let sweep = directory();
+    all[0].val_accuracies.fill(None);
+    all.iter().for_each(|run| drop(run.write(sweep.path())));
+    let comparison = Comparison::read(&[sweep.path()], Some("hidden.repeat=1")).expect("runs");
+    let found = comparison.combinations.iter().find_map(|all| all.verdict).expect("a verdict");
+    assert_eq!((found.accuracy, found.outcome), (Accuracy::Test, VerdictOutcome::Better));
+    assert!(notes(&comparison).contains("not every run was validated"));
 }
 
 #[test]
@@ -61,7 +88,7 @@ fn single_runs_are_compared_image_by_image() {
 #[test]
 fn images_decide_where_the_seeds_change_nothing() {
     let sweep = directory();
-    let same = [runs(1, 0.9, &[900, 900]), runs(2, 0.8, &[850, 850])].concat();
+    let same = [runs(1, &[900, 900]), runs(2, &[850, 850])].concat();
     let comparison = compared(sweep.path(), &same);
     assert_eq!(verdict(&comparison, 1).method, Method::McNemar);
     assert_eq!(verdict(&comparison, 1).outcome, VerdictOutcome::Worse);
@@ -71,7 +98,7 @@ fn images_decide_where_the_seeds_change_nothing() {
 fn a_seed_that_was_run_twice_is_one_witness() {
     let sweep = directory();
     let again = |run: &SampleRun| SampleRun { id: format!("{}-again", run.id), ..run.clone() };
-    let mut all = [runs(1, 0.9, &[900, 910]), runs(2, 0.8, &[880, 885])].concat();
+    let mut all = [runs(1, &[900, 910]), runs(2, &[880, 885])].concat();
     let comparison = compared(sweep.path(), &all);
     let before = verdict(&comparison, 1);
     all.extend(all.iter().map(again).collect::<Vec<_>>());
@@ -85,9 +112,9 @@ fn a_seed_that_was_run_twice_is_one_witness() {
 fn a_pair_of_one_seed_is_taken_where_there_is_one() {
     let sweep = directory();
     // Seed 2 of the best against the single run of seed 2: equal on all images. Seed 1 differs.
-    let mut single = runs(2, 0.8, &[0, 900]);
-    single.remove(0);
-    let comparison = compared(sweep.path(), &[runs(1, 0.9, &[500, 900]), single].concat());
+    let mut single = runs(2, &[0, 900]);
+    let single = single.remove(1).best(0.3);
+    let comparison = compared(sweep.path(), &[runs(1, &[500, 900]), vec![single]].concat());
     let verdict = verdict(&comparison, 1);
     assert_eq!((verdict.difference, verdict.p_value, verdict.interval), (0.0, 1.0, None));
     assert_eq!(verdict.outcome, VerdictOutcome::NotDistinguishable);
@@ -98,7 +125,7 @@ fn all_pairs_count_where_the_best_was_picked_and_the_others_where_one_was_given(
     let sweep = directory();
     let mut all = Vec::new();
     for depth in 1..=4 {
-        all.extend(runs(depth, 0.9 - 0.01 * depth as f64, &[900, 905 - depth]));
+        all.extend(runs(depth, &[900, 905 - depth]));
     }
     all.push(SampleRun::new(0.1, 9, 1).ended(Status::Diverged));
     let best = compared(sweep.path(), &all);
@@ -113,11 +140,7 @@ fn all_pairs_count_where_the_best_was_picked_and_the_others_where_one_was_given(
 fn the_correction_is_in_verdict_interval_and_p_value() {
     let sweep = directory();
     // As in `seeds_are_compared_by_welch`, p = 0.0213, and a third combination makes three pairs of them.
-    let three = [
-        runs(1, 0.9, &[910, 930, 920]),
-        runs(2, 0.8, &[880, 900, 890]),
-        runs(3, 0.7, &[500, 520, 540]),
-    ];
+    let three = [runs(1, &[910, 930, 920]), runs(2, &[880, 900, 890]), runs(3, &[500, 520, 540])];
     let comparison = compared(sweep.path(), &three.concat());
     let (middle, last) = (verdict(&comparison, 1), verdict(&comparison, 2));
     assert_eq!(middle.outcome, VerdictOutcome::NotDistinguishable);
