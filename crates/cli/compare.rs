@@ -96,15 +96,14 @@ fn in_terminal(
 ) -> anyhow::Result<String> {
     let mut text = compare::terminal(comparison, options, terminal)?;
     text.push_str(notes);
-    if let [rows, columns] = comparison.columns.as_slice()
+    if let Some(pair) = Pair::of(comparison) {
+        text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
+    } else if let [rows, columns] = comparison.columns.as_slice()
         && comparison.combinations.len() <= MOST_CELLS
         && let Some(heatmap) =
             setting_grid(comparison, &rows.key, Some(&columns.key), Measure::BestValidation)
     {
         text.push_str(&format!("\n{}", heatmap_text(&heatmap, terminal)));
-    }
-    if let Some(pair) = Pair::of(comparison) {
-        text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
     }
     Ok(text)
 }

@@ -19,7 +19,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use kiln_config::ConfigError;
 use kiln_data::DataError;
-use kiln_report::Terminal;
+use kiln_report::{ReportError, Terminal};
 use kiln_sweep::SweepError;
 use kiln_train::TrainError;
 
@@ -108,5 +108,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         error.downcast_ref::<DataError>(),
         Some(DataError::UnknownDataset { .. } | DataError::NotADirectory { .. })
     );
-    ExitCode::from(if config.is_some() || no_such_data { 2 } else { 1 })
+    let no_such_runs = matches!(
+        error.downcast_ref::<ReportError>(),
+        Some(ReportError::NoRuns { .. } | ReportError::Request(_))
+    );
+    let is_wrong_command = config.is_some() || no_such_data || no_such_runs;
+    ExitCode::from(if is_wrong_command { 2 } else { 1 })
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod columns;
+mod compare;
 mod data;
 mod interruption;
 mod reading;

@@ -108,11 +108,7 @@ pub fn setting_grid(
             }
             None => format!("{} by {}", measure.name(), label(row_column)),
         },
-        note: if shared {
-            "means over seeds; each cell shows its best combination by validation".to_owned()
-        } else {
-            "means over seeds".to_owned()
-        },
+        note: note(comparison, shared),
         value: measure.name().to_owned(),
         decimals: measure.decimals(),
         lower_is_better: measure.lower_is_better(),
@@ -154,4 +150,14 @@ fn cell(comparison: &Comparison, places: &[usize], measure: Measure) -> HeatmapC
         best: is_selected(comparison, *first),
         words,
     }
+}
+
+/// How a cell's number came about, where it is not just a run's.
+fn note(comparison: &Comparison, shared: bool) -> String {
+    let has_seeds = comparison.combinations.iter().any(|combination| combination.runs.len() > 1);
+    let notes = [
+        has_seeds.then_some("means over seeds"),
+        shared.then_some("each cell shows its best combination by validation"),
+    ];
+    notes.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
