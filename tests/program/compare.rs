@@ -98,7 +98,7 @@ fn two_runs_are_compared_in_depth() {
     let second = world.trained(&["learning_rate=1e-9"]);
     let ran = world.kiln(&["compare", &first, &second]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-    for part in ["learning_rate", "both right", "middle"] {
+    for part in ["learning_rate", "recall", "only", "middle"] {
         assert!(ran.stdout.contains(part), "`{part}` is not in\n{}", ran.stdout);
     }
 }

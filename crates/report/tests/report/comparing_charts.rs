@@ -171,7 +171,7 @@ fn a_cell_of_several_combinations_shows_the_best_by_validation_and_not_by_test()
     ]);
     let map = setting_grid(&comparison, DEPTH, None, Measure::TestAccuracy).expect("a column");
     assert_eq!(map.cells[0][0].value, Some(0.7));
-    assert_eq!(map.note, "means over seeds; each cell shows its best combination by validation");
+    assert_eq!(map.note, "each cell shows its best combination by validation");
     assert!(map.cells[0][0].words.ends_with("the best of 2 combinations"));
     assert_eq!(setting_grid(&comparison, "no.such", None, Measure::TestLoss), None);
 }
