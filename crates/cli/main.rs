@@ -81,9 +81,10 @@ fn colour(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// How tables for standard output are laid out.
+/// How tables for standard output are laid out: to fit the terminal, or where there is none as wide as
+/// they come.
 fn terminal() -> Terminal {
-    let width = terminal_size::terminal_size().map_or(100, |(width, _)| width.0);
+    let width = terminal_size::terminal_size().map_or(1000, |(width, _)| width.0);
     Terminal { width, color: colour(&io::stdout()) }
 }
 

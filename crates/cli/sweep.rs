@@ -89,14 +89,15 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
         }));
         row.extend([
             kiln_report::grouped(member.parameters as u64),
-            kiln_report::grouped(member.step_flops),
+            format!("{:.1} M", member.step_flops as f64 / 1e6),
             duration(*seconds),
             State::look(plan, &member.id).to_string(),
         ]);
         row
     });
     let mut head = vec!["run"];
-    head.extend(differing.iter().map(String::as_str));
+    // The end of a key is enough to know it by, and leaves room.
+    head.extend(differing.iter().map(|key| key.rsplit('.').next().unwrap_or(key)));
     head.extend(["parameters", "FLOPs a step", "about", "state"]);
     say(kiln_report::table(&head, 1, rows, crate::terminal()).trim_end())?;
     let left: Vec<usize> = (0..plan.members.len())
