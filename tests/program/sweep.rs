@@ -184,7 +184,7 @@ fn a_dry_run_lists_the_runs_and_leaves_nothing() {
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert_eq!(world.listing(), before);
     for part in
-        ["hidden.repeat", "learning_rate", "parameters", "FLOPs", "to do", "4 runs, 4 to do: about"]
+        ["repeat", "learning_rate", "parameters", "FLOPs", "to do", "4 runs, 4 to do: about"]
     {
         assert!(ran.stdout.contains(part), "`{part}` is not in\n{}", ran.stdout);
     }
