@@ -1,0 +1,63 @@
+"""The experiment in Keras on TensorFlow: `compile`, `fit`, as the library's own tutorials have it.
+
+Keras' defaults are the experiment's: Glorot uniform weights, zero biases, a new order every epoch.
+"""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+import experiment
+
+
+class Epochs(keras.callbacks.Callback):
+    """Passes the epochs on to the log. Validation begins where training ends, inside `fit`."""
+
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.log.begin_training()
+
+    def on_test_begin(self, logs=None):
+        self.log.end_training()
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = ["loss", "accuracy", "val_loss", "val_accuracy"]
+        self.log.end_epoch(*(float(logs[name]) for name in names))
+
+
+def main():
+    arguments = experiment.arguments(__doc__)
+    keras.utils.set_random_seed(arguments.seed)
+    (x, y), validation, test = experiment.load(arguments.data)
+    _, *hidden, classes = experiment.widths(arguments.hidden)
+    model = keras.Sequential(
+        [keras.layers.Input((784,))]
+        + [keras.layers.Dense(units, activation="relu") for units in hidden]
+        + [keras.layers.Dense(classes, activation="softmax")]
+    )
+    model.compile(
+        loss="sparse_categorical_crossentropy",
+        optimizer=keras.optimizers.SGD(arguments.learning_rate),
+        metrics=["accuracy"],
+    )
+    log = experiment.Log(arguments.out, steps=-(-len(x) // experiment.BATCH))
+    model.fit(
+        x,
+        y,
+        batch_size=experiment.BATCH,
+        epochs=arguments.epochs,
+        validation_data=validation,
+        verbose=0,
+        callbacks=[Epochs(log)],
+    )
+    log.end_run(model.predict(test[0], verbose=0), test[1])
+
+
+if __name__ == "__main__":
+    main()

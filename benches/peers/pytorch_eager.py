@@ -1,0 +1,62 @@
+"""The experiment in PyTorch, eager mode, one thread.
+
+Eager because that is how PyTorch is written by default, and one thread because for products of this size a second one
+gains little, and because a run of Kiln has one.
+"""
+
+import torch
+from torch import nn
+
+import experiment
+
+
+def main():
+    arguments = experiment.arguments(__doc__)
+    torch.set_num_threads(1)
+    torch.manual_seed(arguments.seed)
+    (x, y), validation, test = [
+        (torch.from_numpy(images), torch.from_numpy(labels).long()) for images, labels in experiment.load(arguments.data)
+    ]
+    model = network(experiment.widths(arguments.hidden))
+    optimizer = torch.optim.SGD(model.parameters(), lr=arguments.learning_rate)
+    log = experiment.Log(arguments.out, steps=-(-len(x) // experiment.BATCH))
+
+    for _ in range(arguments.epochs):
+        log.begin_training()
+        loss_sum, right = 0.0, 0
+        for rows in torch.randperm(len(x)).split(experiment.BATCH):
+            labels = y[rows]
+            logits = model(x[rows])
+            loss = nn.functional.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.item() * len(rows)
+            right += (logits.argmax(1) == labels).sum().item()
+        log.end_training()
+        log.end_epoch(loss_sum / len(x), right / len(x), *evaluate(model, *validation))
+
+    with torch.inference_mode():
+        probabilities = model(test[0]).softmax(1)
+    log.end_run(probabilities.numpy(), test[1].numpy())
+
+
+def network(widths):
+    layers = []
+    for inputs, outputs in zip(widths, widths[1:]):
+        layer = nn.Linear(inputs, outputs)
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@torch.inference_mode()
+def evaluate(model, x, y):
+    logits = model(x)
+    loss = nn.functional.cross_entropy(logits, y)
+    return loss.item(), (logits.argmax(1) == y).double().mean().item()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+//! What was measured, of whom, and how values are told.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Kiln,
+    /// The runs of the sweep as so many `kiln run`, one after another.
+    KilnOneByOne,
+    Jax,
+    PyTorch,
+    Keras,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Quantity {
+    Step,
+    Run,
+    PeakMemory,
+    RunsAnHour,
+    Help,
+    Summary,
+    EvaluationShare,
+    ValidationAccuracy,
+    TestAccuracy,
+}
+
+/// A value that one turn gave.
+pub(crate) type Value = (Quantity, f64);
+
+/// The values of one quantity of one subject, in the order of the repetitions.
+#[derive(Debug, Default)]
+pub(crate) struct Series(Vec<f64>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Samples(BTreeMap<(Quantity, Subject), Series>);
+
+impl Subject {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kiln => "Kiln",
+            Self::KilnOneByOne => "Kiln, one run after another",
+            Self::Jax => "JAX",
+            Self::PyTorch => "PyTorch",
+            Self::Keras => "Keras",
+        }
+    }
+}
+
+impl Quantity {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Step => "training step, one core",
+            Self::Run => "run, start to report, one core",
+            Self::PeakMemory => "peak memory of a run",
+            Self::RunsAnHour => "sweep, two cores",
+            Self::Help => "kiln --help",
+            Self::Summary => "kiln summary",
+            Self::EvaluationShare => "validation's share of an epoch",
+            Self::ValidationAccuracy => "validation accuracy of a run",
+            Self::TestAccuracy => "test accuracy of a run",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Step | Self::Help | Self::Summary => " ms",
+            Self::Run => " s",
+            Self::PeakMemory => " MB",
+            Self::RunsAnHour => " runs/h",
+            Self::EvaluationShare => " %",
+            Self::ValidationAccuracy | Self::TestAccuracy => "",
+        }
+    }
+
+    fn decimals(self) -> usize {
+        match self {
+            Self::Step => 3,
+            Self::Run => 2,
+            Self::PeakMemory | Self::RunsAnHour => 0,
+            Self::Help | Self::Summary | Self::EvaluationShare => 1,
+            Self::ValidationAccuracy | Self::TestAccuracy => 4,
+        }
+    }
+
+    pub(crate) fn tell(self, value: f64) -> String {
+        format!("{value:.*}{}", self.decimals(), self.unit())
+    }
+
+    pub(crate) fn tell_span(self, min: f64, max: f64) -> String {
+        let decimals = self.decimals();
+        format!("{min:.decimals$}–{max:.decimals$}{}", self.unit())
+    }
+}
+
+impl Series {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        median(&self.0)
+    }
+
+    pub(crate) fn min(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    pub(crate) fn max(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// The ratios within the repetitions.
+    pub(crate) fn over(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(own, other)| own / other).collect())
+    }
+}
+
+/// The mean of the two in the middle where there is no one. Of nothing it is NaN.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[odd / 2],
+        even => f64::midpoint(sorted[even / 2 - 1], sorted[even / 2]),
+    }
+}
+
+impl Samples {
+    pub(crate) fn add(&mut self, subject: Subject, (quantity, value): Value) {
+        self.0.entry((quantity, subject)).or_default().0.push(value);
+    }
+
+    pub(crate) fn get(&self, quantity: Quantity, subject: Subject) -> Option<&Series> {
+        self.0.get(&(quantity, subject))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Quantity, Subject, &Series)> {
+        self.0.iter().map(|((quantity, subject), series)| (*quantity, *subject, series))
+    }
+}
