@@ -50,7 +50,7 @@ pub(crate) struct Ready<'a> {
 
 impl<'a> Peers<'a> {
     pub(crate) fn none(reason: &str) -> Self {
-        Self { ready: Vec::new(), notes: vec![format!("The peers: {reason}.")] }
+        Self { ready: Vec::new(), notes: vec![format!("The peers: {reason}")] }
     }
 
     /// Installs what is not there yet, and trains an epoch with each.
@@ -77,7 +77,7 @@ impl<'a> Peers<'a> {
 
     /// Measures a peer no more, and says why.
     pub(crate) fn give_up(&mut self, subject: Subject, error: &anyhow::Error) {
-        let note = format!("{}: {error:#}.", subject.name());
+        let note = format!("{}: {error:#}", subject.name());
         println!("{note}");
         self.notes.push(note);
         self.ready.retain(|ready| ready.peer.subject != subject);

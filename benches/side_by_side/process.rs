@@ -50,7 +50,7 @@ fn timed(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start {command:?}"))?;
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let (process, ended) = (child.id(), AtomicBool::new(false));
     let (output, seconds, peak_bytes) = thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(process, &ended));
@@ -61,11 +61,16 @@ fn timed(
     });
     let output = output?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        bail!("{} of {command:?}: {last}", output.status);
+        bail!("{}: {}", output.status, complaint(&String::from_utf8_lossy(&output.stderr)));
     }
     Ok(Ran { seconds, peak_bytes, stdout: String::from_utf8_lossy(&output.stdout).into_owned() })
+}
+
+/// The line that says what went wrong: the first that calls itself an error, else the last.
+fn complaint(stderr: &str) -> &str {
+    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines.clone().find(|line| line.to_lowercase().starts_with("error"));
+    error.or_else(|| lines.next_back()).unwrap_or("it said nothing")
 }
 
 fn high_water_mark(status: &str) -> Option<f64> {

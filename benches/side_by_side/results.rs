@@ -21,7 +21,8 @@ const MEANING: &str = "\
 - **training step**: the median epoch of a run, without the first, over its steps. Kiln's run validates on a single row,
   so that its `seconds` are those of the training; the peers time the steps of an epoch and its shuffle alone.
 - **run**: the whole process, from its start to its report. The peers' time includes what they import and compile. Kiln's
-  includes pictures, predictions and weights, which the peers do not write.
+  includes pictures, predictions and weights, which the peers do not write. The build of PyTorch that pip installs on
+  Linux loads its CUDA libraries, which costs time at the start and memory; one of the CPU alone is named `+cpu` below.
 - **sweep**: the runs of 4 learning rates × 3 depths. Kiln: `kiln sweep` with two jobs. PyTorch: a process a run, two at a
   time. JAX: one process on both cores, the learning rates of a depth by `vmap`. *One run after another*: as many
   `kiln run` in a row; its rate over the sweep's is the sweep's time over its time.
