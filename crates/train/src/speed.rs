@@ -4,7 +4,7 @@ use kiln_data::{Batch, Dataset, gather};
 use kiln_model::Architecture;
 
 use crate::TrainError;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::Engine;
 use crate::evaluation::evaluate;
 use crate::experiment::Declaration;
 use crate::metrics::Metrics;
@@ -38,15 +38,10 @@ impl Speed {
         time: Duration,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let settings = EngineSettings {
-            architecture: architecture.clone(),
-            optimizer: experiment.optimizer,
-            loss: experiment.loss,
-        };
-        let device = declaration.device()?;
+        let settings = declaration.engine_settings(architecture)?;
         let weights =
             architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0));
-        let mut engine = Engine::new(&settings, &weights, &device).map_err(TrainError::Engine)?;
+        let mut engine = Engine::new(&settings, &weights).map_err(TrainError::Engine)?;
         let images = &dataset.train;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
         let normalizer =

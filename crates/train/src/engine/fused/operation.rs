@@ -1,0 +1,207 @@
+//! What is computed between two batches of features, forwards and backwards.
+
+use kiln_model::Activation;
+use kiln_model::layers::dropout::draw_mask;
+use rand_chacha::ChaCha8Rng;
+
+use super::activation::{activate, multiply_by_derivative, needs_values_before};
+use super::product::{Matrix, multiply_into};
+use super::update::Parameter;
+
+/// One operation and, from a training step's way forth to its way back, what it gave.
+pub(super) struct Operation {
+    pub(super) kind: OperationKind,
+    /// `[n, width]`
+    pub(super) output: Vec<f32>,
+}
+
+pub(super) enum OperationKind {
+    Dense(Dense),
+    Activation(Activation),
+    Dropout {
+        rate: f64,
+        /// What each value was multiplied by.
+        mask: Vec<f32>,
+    },
+}
+
+/// activation(x·W + b)
+pub(super) struct Dense {
+    /// `[inputs, units]`
+    pub(super) weight: Parameter,
+    /// `[units]`; no values where there is no bias.
+    pub(super) bias: Option<Parameter>,
+    pub(super) inputs: usize,
+    pub(super) units: usize,
+    pub(super) activation: Activation,
+    /// x·W + b, where the activation's derivative needs it.
+    pub(super) before_activation: Vec<f32>,
+}
+
+/// What becomes of the parameters' gradients on the way back.
+#[derive(Clone, Copy)]
+pub(super) enum Gradients {
+    /// They are kept for the update.
+    Kept,
+    /// w ← keep · w − rate · gradient at once.
+    Folded { keep: f32, rate: f32 },
+}
+
+/// The gradient on its way back through the operations, and room for the next.
+#[derive(Default)]
+pub(super) struct Backflow {
+    /// With respect to what stands between the operations behind and those still to come.
+    pub(super) gradient: Vec<f32>,
+    next: Vec<f32>,
+}
+
+impl Operation {
+    pub(super) const fn new(kind: OperationKind) -> Self {
+        Self { kind, output: Vec::new() }
+    }
+
+    /// Computes the output from the input and keeps what the way back needs.
+    pub(super) fn forward(&mut self, input: &[f32], masks: &mut ChaCha8Rng) {
+        match &mut self.kind {
+            OperationKind::Dense(dense) => dense.forward(input, &mut self.output),
+            OperationKind::Activation(activation) => {
+                self.output.clear();
+                self.output.extend_from_slice(input);
+                activate(*activation, &mut self.output, &[]);
+            }
+            OperationKind::Dropout { rate, mask } => {
+                mask.resize(input.len(), 0.0);
+                draw_mask(*rate, mask, masks);
+                self.output.clear();
+                self.output.extend(input.iter().zip(mask).map(|(value, factor)| value * *factor));
+            }
+        }
+    }
+
+    /// Makes the output of the input in a buffer, as inference does: nothing is kept or dropped.
+    pub(super) fn infer(&self, values: &mut Vec<f32>, room: &mut Vec<f32>) {
+        match &self.kind {
+            OperationKind::Dense(dense) => {
+                dense.product(values, room);
+                activate(dense.activation, room, dense.bias());
+                std::mem::swap(values, room);
+            }
+            OperationKind::Activation(activation) => activate(*activation, values, &[]),
+            OperationKind::Dropout { .. } => {}
+        }
+    }
+
+    /// Takes the gradient from behind the operation to before it, where `to_input` asks for that,
+    /// and gives the parameters theirs. `input` is what [`forward`](Self::forward) got.
+    pub(super) fn backward(
+        &mut self,
+        input: &[f32],
+        flow: &mut Backflow,
+        to_input: bool,
+        gradients: Gradients,
+    ) {
+        match &mut self.kind {
+            OperationKind::Dense(dense) => {
+                dense.backward(input, &self.output, flow, to_input, gradients);
+            }
+            OperationKind::Activation(activation) => {
+                let before = needs_values_before(*activation);
+                let values = if before { input } else { &self.output };
+                multiply_by_derivative(*activation, &mut flow.gradient, values);
+            }
+            OperationKind::Dropout { mask, .. } => {
+                for (gradient, factor) in flow.gradient.iter_mut().zip(mask) {
+                    *gradient *= *factor;
+                }
+            }
+        }
+    }
+}
+
+impl Dense {
+    fn bias(&self) -> &[f32] {
+        self.bias.as_ref().map_or(&[], |bias| &bias.values)
+    }
+
+    fn weights(&self) -> Matrix<'_> {
+        Matrix::new(&self.weight.values, self.inputs, self.units)
+    }
+
+    /// x·W
+    fn product(&self, input: &[f32], output: &mut Vec<f32>) {
+        let count = input.len() / self.inputs;
+        output.resize(count * self.units, 0.0);
+        let input = Matrix::new(input, count, self.inputs);
+        multiply_into(output, 0.0, 1.0, input, self.weights());
+    }
+
+    fn forward(&mut self, input: &[f32], output: &mut Vec<f32>) {
+        self.product(input, output);
+        if !needs_values_before(self.activation) {
+            activate(self.activation, output, self.bias());
+            return;
+        }
+        activate(Activation::Linear, output, self.bias());
+        self.before_activation.clear();
+        self.before_activation.extend_from_slice(output);
+        activate(self.activation, output, &[]);
+    }
+
+    fn backward(
+        &mut self,
+        input: &[f32],
+        output: &[f32],
+        flow: &mut Backflow,
+        to_input: bool,
+        gradients: Gradients,
+    ) {
+        let before = needs_values_before(self.activation);
+        let values = if before { &self.before_activation } else { output };
+        multiply_by_derivative(self.activation, &mut flow.gradient, values);
+
+        let count = input.len() / self.inputs;
+        let Backflow { gradient, next } = flow;
+        let slope = Matrix::new(gradient, count, self.units);
+        if to_input {
+            // Before the update: it is the gradient at the weights of the way forth.
+            next.resize(input.len(), 0.0);
+            multiply_into(next, 0.0, 1.0, slope, self.weights().transposed());
+        }
+        let input = Matrix::new(input, count, self.inputs).transposed();
+        match gradients {
+            Gradients::Folded { keep, rate } => {
+                multiply_into(&mut self.weight.values, keep, -rate, input, slope);
+            }
+            Gradients::Kept => {
+                multiply_into(&mut self.weight.gradient, 0.0, 1.0, input, slope);
+            }
+        }
+        if let Some(bias) = &mut self.bias {
+            bias_backward(bias, gradient, gradients);
+        }
+        if to_input {
+            std::mem::swap(gradient, next);
+        }
+    }
+}
+
+/// The gradient of a bias is the sum over the rows.
+fn bias_backward(bias: &mut Parameter, gradient: &[f32], gradients: Gradients) {
+    let add_rows = |to: &mut [f32], factor: f32| {
+        for row in gradient.chunks_exact(to.len()) {
+            for (value, slope) in to.iter_mut().zip(row) {
+                *value += factor * slope;
+            }
+        }
+    };
+    match gradients {
+        Gradients::Folded { keep, rate } => {
+            bias.values.iter_mut().for_each(|value| *value *= keep);
+            add_rows(&mut bias.values, -rate);
+        }
+        Gradients::Kept => {
+            bias.gradient.fill(0.0);
+            add_rows(&mut bias.gradient, 1.0);
+        }
+    }
+}
