@@ -33,7 +33,7 @@ use thiserror::Error;
 pub use config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 pub use device::{Backend, DeviceConfig, EngineChoice};
 pub use engine::{Engine, EngineSettings, Implementation};
-pub use evaluation::{Evaluation, evaluate};
+pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{Declaration, Experiment, REFERENCE, known_paths};
 pub use gradient_clipping::GradientClipping;
 pub use loss::LossConfig;

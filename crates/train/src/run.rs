@@ -12,7 +12,7 @@ use tracing::{error, info};
 use crate::TrainError;
 use crate::config::WeightsChoice;
 use crate::engine::Engine;
-use crate::evaluation::{Evaluation, evaluate};
+use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, Experiment};
 use crate::observer::Observer;
 use crate::random::{Purpose, stream};
@@ -248,7 +248,7 @@ impl Run {
         let images = &self.dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
         let top_k = &experiment.training.top_k;
-        Ok(evaluate(&engine, images, &rows, &self.normalizer, experiment.loss, top_k))
+        Ok(evaluate_each(&engine, images, &rows, &self.normalizer, experiment.loss, top_k))
     }
 
     fn report(&self, trained: &Trained, evaluation: &Evaluation) -> Result<TestReport, TrainError> {

@@ -117,9 +117,10 @@ impl Fused {
     }
 
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
-        let (mut values, mut room) = (pixels.to_vec(), Vec::new());
-        for operation in &self.operations {
-            operation.infer(&mut values, &mut room);
+        let (mut values, mut next) = (Vec::new(), Vec::new());
+        for (index, operation) in self.operations.iter().enumerate() {
+            operation.infer(if index == 0 { pixels } else { &values }, &mut next);
+            std::mem::swap(&mut values, &mut next);
         }
         values
     }
@@ -164,14 +165,14 @@ fn operation<'a>(
         LayerType::Dense(_) => {
             let mut own = weights.take(layer.parameters.len());
             let mut parameter = || own.next().map(|tensor| rule.parameter(tensor.values.clone()));
-            Some(OperationKind::Dense(Dense {
+            Some(OperationKind::Dense(Box::new(Dense {
                 weight: parameter()?,
                 bias: parameter(),
                 inputs: layer.input.len(),
                 units: layer.output.len(),
                 activation: layer.activation,
                 before_activation: Vec::new(),
-            }))
+            })))
         }
         LayerType::Activation(_) if layer.activation != Activation::Linear => {
             Some(OperationKind::Activation(layer.activation))

@@ -16,7 +16,7 @@ pub(super) struct Operation {
 }
 
 pub(super) enum OperationKind {
-    Dense(Dense),
+    Dense(Box<Dense>),
     Activation(Activation),
     Dropout {
         rate: f64,
@@ -65,8 +65,7 @@ impl Operation {
         match &mut self.kind {
             OperationKind::Dense(dense) => dense.forward(input, &mut self.output),
             OperationKind::Activation(activation) => {
-                self.output.clear();
-                self.output.extend_from_slice(input);
+                copy(input, &mut self.output);
                 activate(*activation, &mut self.output, &[]);
             }
             OperationKind::Dropout { rate, mask } => {
@@ -78,16 +77,18 @@ impl Operation {
         }
     }
 
-    /// Makes the output of the input in a buffer, as inference does: nothing is kept or dropped.
-    pub(super) fn infer(&self, values: &mut Vec<f32>, room: &mut Vec<f32>) {
+    /// The output of the input as inference gives it: nothing is kept or dropped.
+    pub(super) fn infer(&self, input: &[f32], output: &mut Vec<f32>) {
         match &self.kind {
             OperationKind::Dense(dense) => {
-                dense.product(values, room);
-                activate(dense.activation, room, dense.bias());
-                std::mem::swap(values, room);
+                dense.product(input, output);
+                activate(dense.activation, output, dense.bias());
             }
-            OperationKind::Activation(activation) => activate(*activation, values, &[]),
-            OperationKind::Dropout { .. } => {}
+            OperationKind::Activation(activation) => {
+                copy(input, output);
+                activate(*activation, output, &[]);
+            }
+            OperationKind::Dropout { .. } => copy(input, output),
         }
     }
 
@@ -142,8 +143,7 @@ impl Dense {
             return;
         }
         activate(Activation::Linear, output, self.bias());
-        self.before_activation.clear();
-        self.before_activation.extend_from_slice(output);
+        copy(output, &mut self.before_activation);
         activate(self.activation, output, &[]);
     }
 
@@ -204,4 +204,9 @@ fn bias_backward(bias: &mut Parameter, gradient: &[f32], gradients: Gradients) {
             add_rows(&mut bias.gradient, 1.0);
         }
     }
+}
+
+fn copy(values: &[f32], to: &mut Vec<f32>) {
+    to.clear();
+    to.extend_from_slice(values);
 }
