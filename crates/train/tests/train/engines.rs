@@ -3,7 +3,7 @@
 use std::fs;
 
 use kiln_data::ImageShape;
-use kiln_model::Activation;
+use kiln_model::{Activation, Weights};
 use kiln_report::RunDirectory;
 use kiln_train::random::{Purpose, stream};
 use kiln_train::{Declaration, Engine, EngineChoice, Metrics, Run};
@@ -35,14 +35,15 @@ struct Rows {
 }
 
 impl Case {
-    fn engine(&self, choice: EngineChoice) -> (Engine, Declaration) {
+    /// An engine at the case's first weights, or at others.
+    fn engine(&self, choice: EngineChoice, weights: Option<&Weights>) -> (Engine, Declaration) {
         let text = format!("{}\n[device]\nengine = \"{choice}\"\n", self.experiment);
         let declaration = Declaration::parse("case.toml", &text, &[])
             .unwrap_or_else(|error| panic!("{text}\n{error}"));
         let architecture = declaration.architecture(self.image, self.classes).unwrap();
         let settings = declaration.engine_settings(&architecture).unwrap();
-        let weights = architecture.initial_weights(&mut stream(self.seed, Purpose::Weights, 0));
-        (Engine::new(&settings, &weights).unwrap(), declaration)
+        let first = architecture.initial_weights(&mut stream(self.seed, Purpose::Weights, 0));
+        (Engine::new(&settings, weights.unwrap_or(&first)).unwrap(), declaration)
     }
 
     /// Two whole batches and a part of one. Inputs are both positive and negative, so that no unit's
@@ -167,11 +168,11 @@ prop_compose! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Loss after loss, the weights at the end, and inference with them.
+    /// Loss after loss, the weights at the end, and inference with the same weights.
     #[test]
     fn both_implementations_follow_the_same_trajectory(case in case()) {
-        let (mut fused, declaration) = case.engine(EngineChoice::Fused);
-        let (mut generic, _) = case.engine(EngineChoice::Generic);
+        let (mut fused, declaration) = case.engine(EngineChoice::Fused, None);
+        let (mut generic, _) = case.engine(EngineChoice::Generic, None);
         let start = fused.weights();
         let rate = declaration.experiment.optimizer.learning_rate;
         let steps = case.train(&mut fused, rate).into_iter().zip(case.train(&mut generic, rate));
@@ -196,6 +197,7 @@ proptest! {
             );
         }
         let pixels = case.rows().pixels;
+        let (fused, _) = case.engine(EngineChoice::Fused, Some(&their));
         let (own, their) = (fused.infer(&pixels), generic.infer(&pixels));
         prop_assert_eq!(own.len(), their.len());
         for (own, their) in own.iter().zip(&their) {
