@@ -3,7 +3,7 @@
 
 use kiln_model::Activation;
 
-/// Adds the bias to each row, unless it is empty, and applies the function, in one pass.
+/// Adds to each row its bias, unless there are none, and applies the function, in one pass.
 pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32]) {
     // One loop for each function, so that each is compiled for itself.
     match activation {
@@ -71,14 +71,13 @@ const SOFTPLUS_LINEAR: f32 = 20.0;
 const DENSITY_AT_ZERO: f32 = 0.398_942_3;
 
 fn map_rows(values: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32) {
-    if bias.is_empty() {
+    if bias.is_empty() || values.is_empty() {
         values.iter_mut().for_each(|value| *value = function(*value));
         return;
     }
-    for row in values.chunks_exact_mut(bias.len()) {
-        for (value, bias) in row.iter_mut().zip(bias) {
-            *value = function(*value + bias);
-        }
+    let count = values.len() / bias.len();
+    for (row, bias) in values.chunks_exact_mut(count).zip(bias) {
+        row.iter_mut().for_each(|value| *value = function(*value + bias));
     }
 }
 

@@ -15,6 +15,7 @@ use super::EngineSettings;
 use crate::loss::LossConfig;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Backflow, Dense, Gradients, Operation, OperationKind};
+use product::transpose;
 use update::{Parameter, Rule};
 
 /// The layer that this implementation does not know, if there is one, in words.
@@ -53,19 +54,18 @@ impl Fused {
         }
         let rule = Rule::new(optimizer.kind, optimizer.clipping);
         let mut weights = weights.in_order_of(architecture)?.into_iter();
-        let operations: Vec<Operation> = architecture
-            .layers()
-            .iter()
-            .filter_map(|layer| operation(layer, &rule, &mut weights))
-            .map(Operation::new)
-            .collect();
-        let has_parameters =
-            |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
+        let mut operations: Vec<Operation> = Vec::new();
+        let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
+        for layer in architecture.layers() {
+            let by_image = !operations.iter().any(is_dense);
+            let kind = operation(layer, by_image, &rule, &mut weights);
+            operations.extend(kind.map(Operation::new));
+        }
         let LossConfig::SparseCategoricalCrossentropy { label_smoothing } = *loss;
         #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
         Ok(Self {
             architecture: architecture.clone(),
-            first: operations.iter().position(has_parameters).unwrap_or(operations.len()),
+            first: operations.iter().position(is_dense).unwrap_or(operations.len()),
             operations,
             rule,
             label_smoothing: label_smoothing as f32,
@@ -85,11 +85,11 @@ impl Fused {
             let (before, operation, _) = self.around(index, pixels);
             operation.forward(before, masks);
         }
-        let logits = self.operations.last().map_or_else(Vec::new, |last| last.output.clone());
-
-        self.flow.gradient.resize(logits.len(), 0.0);
-        let gradient = &mut self.flow.gradient;
-        cross_entropy_gradient(&logits, labels, self.label_smoothing, gradient);
+        let mut logits = Vec::new(); // [n, classes]
+        if let Some(last) = self.operations.last() {
+            transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
+        }
+        cross_entropy_gradient(&logits, labels, self.label_smoothing, &mut self.flow.gradient);
         let gradients = match self.rule.folds() {
             Some(decay) => Gradients::Folded {
                 keep: (1.0 - learning_rate * decay) as f32,
@@ -122,7 +122,9 @@ impl Fused {
             operation.infer(if index == 0 { pixels } else { &values }, &mut next);
             std::mem::swap(&mut values, &mut next);
         }
-        values
+        let count = pixels.len() / self.architecture.input().len();
+        transpose(&values, values.len() / count, count, &mut next);
+        next
     }
 
     pub(super) fn weights(&self) -> Weights {
@@ -134,10 +136,12 @@ impl Fused {
             .architecture
             .named_parameters()
             .zip(parameters.flatten())
-            .map(|((name, spec), parameter)| WeightTensor {
-                name,
-                shape: spec.shape.clone(),
-                values: parameter.values.clone(),
+            .map(|((name, spec), parameter)| {
+                let mut values = parameter.values.clone();
+                if let [inputs, units] = spec.shape[..] {
+                    transpose(&parameter.values, units, inputs, &mut values);
+                }
+                WeightTensor { name, shape: spec.shape.clone(), values }
             })
             .collect();
         Weights { tensors }
@@ -155,21 +159,26 @@ impl Fused {
     }
 }
 
-/// What a layer computes, if it is anything; its weights are the next of `weights`.
+/// What a layer computes, if it is anything; its weights are the next of `weights`. `by_image` says
+/// that no dense layer stands before it.
 fn operation<'a>(
     layer: &PlannedLayer,
+    by_image: bool,
     rule: &Rule,
     weights: &mut impl Iterator<Item = &'a WeightTensor>,
 ) -> Option<OperationKind> {
     match &layer.kind {
         LayerType::Dense(_) => {
             let mut own = weights.take(layer.parameters.len());
-            let mut parameter = || own.next().map(|tensor| rule.parameter(tensor.values.clone()));
+            let (inputs, units) = (layer.input.len(), layer.output.len());
+            let mut weight = Vec::new();
+            transpose(&own.next()?.values, inputs, units, &mut weight);
             Some(OperationKind::Dense(Box::new(Dense {
-                weight: parameter()?,
-                bias: parameter(),
-                inputs: layer.input.len(),
-                units: layer.output.len(),
+                weight: rule.parameter(weight),
+                bias: own.next().map(|tensor| rule.parameter(tensor.values.clone())),
+                inputs,
+                units,
+                by_image,
                 activation: layer.activation,
                 before_activation: Vec::new(),
             })))
@@ -178,7 +187,8 @@ fn operation<'a>(
             Some(OperationKind::Activation(layer.activation))
         }
         LayerType::Dropout(dropout) if dropout.rate > 0.0 => {
-            Some(OperationKind::Dropout { rate: dropout.rate, mask: Vec::new() })
+            let (rate, width) = (dropout.rate, layer.output.len());
+            Some(OperationKind::Dropout { rate, width, by_image, mask: Vec::new() })
         }
         _ => None,
     }

@@ -1,17 +1,22 @@
 //! What is computed between two batches of features, forwards and backwards.
+//!
+//! Features are `[width, n]`: the values of one feature over the batch lie side by side. Batch sizes
+//! are mostly multiples of a vector register's values and widths are not, and so no product has to
+//! repack its factors. Only the pixels come the other way, image after image; what stands before the
+//! first dense layer leaves them so, and its product reads them transposed.
 
 use kiln_model::Activation;
 use kiln_model::layers::dropout::draw_mask;
 use rand_chacha::ChaCha8Rng;
 
 use super::activation::{activate, multiply_by_derivative, needs_values_before};
-use super::product::{Matrix, multiply_into};
-use super::update::Parameter;
+use super::product::{Matrix, multiply_into, transpose};
+use super::update::{Parameter, sum_of};
 
 /// One operation and, from a training step's way forth to its way back, what it gave.
 pub(super) struct Operation {
     pub(super) kind: OperationKind,
-    /// `[n, width]`
+    /// `[width, n]`, or before the first dense layer `[n, width]`.
     pub(super) output: Vec<f32>,
 }
 
@@ -20,21 +25,26 @@ pub(super) enum OperationKind {
     Activation(Activation),
     Dropout {
         rate: f64,
+        /// How many values a sample has.
+        width: usize,
+        by_image: bool,
         /// What each value was multiplied by.
         mask: Vec<f32>,
     },
 }
 
-/// activation(x·W + b)
+/// activation(W·x + b)
 pub(super) struct Dense {
-    /// `[inputs, units]`
+    /// `[units, inputs]`, transposed from what the weights file holds.
     pub(super) weight: Parameter,
     /// `[units]`; no values where there is no bias.
     pub(super) bias: Option<Parameter>,
     pub(super) inputs: usize,
     pub(super) units: usize,
+    /// Whether the input is the pixels, image after image.
+    pub(super) by_image: bool,
     pub(super) activation: Activation,
-    /// x·W + b, where the activation's derivative needs it.
+    /// W·x + b, where the activation's derivative needs it.
     pub(super) before_activation: Vec<f32>,
 }
 
@@ -68,9 +78,13 @@ impl Operation {
                 copy(input, &mut self.output);
                 activate(*activation, &mut self.output, &[]);
             }
-            OperationKind::Dropout { rate, mask } => {
+            OperationKind::Dropout { rate, width, by_image, mask } => {
+                // Drawn image after image, whichever way the features lie.
                 mask.resize(input.len(), 0.0);
                 draw_mask(*rate, mask, masks);
+                if !*by_image {
+                    transpose(&std::mem::take(mask), input.len() / *width, *width, mask);
+                }
                 self.output.clear();
                 self.output.extend(input.iter().zip(mask).map(|(value, factor)| value * *factor));
             }
@@ -125,15 +139,23 @@ impl Dense {
     }
 
     fn weights(&self) -> Matrix<'_> {
-        Matrix::new(&self.weight.values, self.inputs, self.units)
+        Matrix::new(&self.weight.values, self.units, self.inputs)
     }
 
-    /// x·W
-    fn product(&self, input: &[f32], output: &mut Vec<f32>) {
+    /// The input as `[inputs, n]`.
+    fn matrix<'a>(&self, input: &'a [f32]) -> Matrix<'a> {
         let count = input.len() / self.inputs;
-        output.resize(count * self.units, 0.0);
-        let input = Matrix::new(input, count, self.inputs);
-        multiply_into(output, 0.0, 1.0, input, self.weights());
+        if self.by_image {
+            Matrix::new(input, count, self.inputs).transposed()
+        } else {
+            Matrix::new(input, self.inputs, count)
+        }
+    }
+
+    /// W·x
+    fn product(&self, input: &[f32], output: &mut Vec<f32>) {
+        output.resize(input.len() / self.inputs * self.units, 0.0);
+        multiply_into(output, 0.0, 1.0, self.weights(), self.matrix(input));
     }
 
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>) {
@@ -159,21 +181,20 @@ impl Dense {
         let values = if before { &self.before_activation } else { output };
         multiply_by_derivative(self.activation, &mut flow.gradient, values);
 
-        let count = input.len() / self.inputs;
         let Backflow { gradient, next } = flow;
-        let slope = Matrix::new(gradient, count, self.units);
+        let slope = Matrix::new(gradient, self.units, input.len() / self.inputs);
         if to_input {
             // Before the update: it is the gradient at the weights of the way forth.
             next.resize(input.len(), 0.0);
-            multiply_into(next, 0.0, 1.0, slope, self.weights().transposed());
+            multiply_into(next, 0.0, 1.0, self.weights().transposed(), slope);
         }
-        let input = Matrix::new(input, count, self.inputs).transposed();
+        let input = self.matrix(input).transposed();
         match gradients {
             Gradients::Folded { keep, rate } => {
-                multiply_into(&mut self.weight.values, keep, -rate, input, slope);
+                multiply_into(&mut self.weight.values, keep, -rate, slope, input);
             }
             Gradients::Kept => {
-                multiply_into(&mut self.weight.gradient, 0.0, 1.0, input, slope);
+                multiply_into(&mut self.weight.gradient, 0.0, 1.0, slope, input);
             }
         }
         if let Some(bias) = &mut self.bias {
@@ -185,23 +206,20 @@ impl Dense {
     }
 }
 
-/// The gradient of a bias is the sum over the rows.
+/// The gradient of a bias is the sum over the batch.
 fn bias_backward(bias: &mut Parameter, gradient: &[f32], gradients: Gradients) {
-    let add_rows = |to: &mut [f32], factor: f32| {
-        for row in gradient.chunks_exact(to.len()) {
-            for (value, slope) in to.iter_mut().zip(row) {
-                *value += factor * slope;
-            }
-        }
-    };
+    let count = gradient.len() / bias.values.len();
+    let sums = gradient.chunks_exact(count).map(|row| sum_of(row, |slope| slope));
     match gradients {
         Gradients::Folded { keep, rate } => {
-            bias.values.iter_mut().for_each(|value| *value *= keep);
-            add_rows(&mut bias.values, -rate);
+            for (value, sum) in bias.values.iter_mut().zip(sums) {
+                *value = keep * *value - rate * sum;
+            }
         }
         Gradients::Kept => {
-            bias.gradient.fill(0.0);
-            add_rows(&mut bias.gradient, 1.0);
+            for (value, sum) in bias.gradient.iter_mut().zip(sums) {
+                *value = sum;
+            }
         }
     }
 }

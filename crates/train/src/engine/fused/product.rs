@@ -80,3 +80,12 @@ pub(super) fn multiply_into(
         );
     }
 }
+
+/// Writes the rows of `[rows, columns]` values as columns.
+pub(super) fn transpose(values: &[f32], rows: usize, columns: usize, out: &mut Vec<f32>) {
+    assert_eq!(values.len(), rows * columns, "a value for each place");
+    out.clear();
+    out.extend(
+        (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])),
+    );
+}

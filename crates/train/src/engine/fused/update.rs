@@ -182,16 +182,21 @@ fn clip(clipping: GradientClipping, parameters: &mut [&mut Parameter]) {
     }
 }
 
-/// The sum of the squares, in eight sums so that they are computed side by side.
+/// The sum of the squares.
 fn square_sum(values: &[f32]) -> f64 {
-    let mut sums = [0.0; 8];
+    // Not so many that the sums of a block lose more than their last digits.
+    values.chunks(4096).map(|block| f64::from(sum_of(block, |value| value * value))).sum()
+}
+
+/// The sum of a function of the values, in sixteen sums that are computed side by side.
+pub(super) fn sum_of(values: &[f32], function: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0; 16];
     let chunks = values.chunks_exact(sums.len());
-    let rest = chunks.remainder();
+    let rest: f32 = chunks.remainder().iter().map(|value| function(*value)).sum();
     for chunk in chunks {
         for (sum, value) in sums.iter_mut().zip(chunk) {
-            *sum += f64::from(*value) * f64::from(*value);
+            *sum += function(*value);
         }
     }
-    let rest: f64 = rest.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
-    sums.iter().sum::<f64>() + rest
+    sums.iter().sum::<f32>() + rest
 }
