@@ -30,23 +30,23 @@ kiln_config::keywords! {
     }
 }
 
-/// Keras' default for `leaky_relu`; PyTorch's is 0.01.
-const LEAKY_RELU_SLOPE: f64 = 0.2;
-
-/// α and λ of `selu`, which keep mean 0 and variance 1 from layer to layer.
-const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
-const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
-
 impl Activation {
+    /// Keras' default for `leaky_relu`; PyTorch's is 0.01.
+    pub const LEAKY_RELU_SLOPE: f64 = 0.2;
+    /// α of `selu`, which with λ keeps mean 0 and variance 1 from layer to layer.
+    pub const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+    /// λ of `selu`.
+    pub const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
     /// Applies the function to a batch `[n, features]` or `[n, channels, height, width]`.
     #[must_use]
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Linear => x,
             Self::Relu => activation::relu(x),
-            Self::LeakyRelu => activation::leaky_relu(x, LEAKY_RELU_SLOPE),
+            Self::LeakyRelu => activation::leaky_relu(x, Self::LEAKY_RELU_SLOPE),
             Self::Elu => exponential_linear(x, 1.0),
-            Self::Selu => exponential_linear(x, SELU_ALPHA) * SELU_SCALE,
+            Self::Selu => exponential_linear(x, Self::SELU_ALPHA) * Self::SELU_SCALE,
             Self::Gelu => gaussian_error_linear(x),
             Self::Silu => activation::silu(x),
             Self::Sigmoid => activation::sigmoid(x),

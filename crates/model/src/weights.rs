@@ -61,10 +61,11 @@ impl Weights {
     }
 
     /// The tensors as the architecture lists its parameters, whatever their order is here.
-    pub(crate) fn in_order_of(
-        &self,
-        architecture: &Architecture,
-    ) -> Result<Vec<&WeightTensor>, String> {
+    ///
+    /// # Errors
+    ///
+    /// They are not its parameters, by name and shape; what differs first.
+    pub fn in_order_of(&self, architecture: &Architecture) -> Result<Vec<&WeightTensor>, String> {
         let mut rest: HashMap<&str, &WeightTensor> = HashMap::new();
         for tensor in &self.tensors {
             if rest.insert(&tensor.name, tensor).is_some() {

@@ -1,41 +1,213 @@
-//! One training step of the article's network, 784-300-100-100-100-10, on a batch of 32.
+//! Training steps and evaluation of networks as the article's: 784-300-100-…-100-10, by both
+//! implementations, beside the floor: the products of a step alone. Depth 4 is the article's network.
 //!
 //!     cargo bench -p kiln-train
 
+#![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
+
+use std::fmt;
+
 use divan::Bencher;
-use kiln_data::ImageShape;
+use gemm::Parallelism;
+use kiln_data::{ImageShape, LabelledImages, Normalize};
 use kiln_train::random::{Purpose, stream};
-use kiln_train::{Backend, Declaration, Engine, EngineSettings};
+use kiln_train::{Declaration, Engine, evaluate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const BATCH: usize = 32;
+const IMAGE: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
+const CLASSES: usize = 10;
+const ARTICLE: Size = Size { batch: 32, depth: 4 };
 
-const ARTICLE: &str = include_str!("../../../configs/fashion-mnist.toml");
+/// The batch, and the number of hidden layers: one of 300 units, the others of 100.
+#[derive(Clone, Copy)]
+struct Size {
+    batch: usize,
+    depth: usize,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "batch {}, depth {}", self.batch, self.depth)
+    }
+}
+
+fn sizes() -> impl Iterator<Item = Size> {
+    [32, 128, 512].into_iter().flat_map(|batch| (1..=8).map(move |depth| Size { batch, depth }))
+}
 
 fn main() {
     divan::main();
 }
 
-#[divan::bench(args = ["sgd", "adam"])]
-fn training_step(bencher: Bencher<'_, '_>, optimizer: &str) {
-    let optimizer = format!("optimizer={{type=\"{optimizer}\"}}");
-    let declaration = Declaration::parse("fashion-mnist.toml", ARTICLE, &[optimizer])
-        .unwrap_or_else(|error| panic!("{error}"));
-    let image = ImageShape { channels: 1, height: 28, width: 28 };
-    let settings = EngineSettings {
-        architecture: declaration.architecture(image, 10).expect("the layers fit"),
-        optimizer: declaration.experiment.optimizer,
-        loss: declaration.experiment.loss,
-    };
-    let weights = settings.architecture.initial_weights(&mut stream(42, Purpose::Weights, 0));
-    let device = Backend::Flex.device().expect("flex is always there");
-    let mut engine = Engine::new(&settings, &weights, &device).expect("the weights fit");
+mod sgd {
+    use super::*;
 
+    #[divan::bench(args = sizes(), max_time = 1)]
+    fn generic(bencher: Bencher<'_, '_>, size: Size) {
+        bench_step(bencher, "generic", "{type=\"sgd\"}", size);
+    }
+
+    #[divan::bench(args = sizes(), max_time = 1)]
+    fn fused(bencher: Bencher<'_, '_>, size: Size) {
+        bench_step(bencher, "fused", "{type=\"sgd\"}", size);
+    }
+
+    /// What no step can do without: each layer's product, the gradient of its input, and the weights
+    /// with the product subtracted that is their gradient. The values are of no account.
+    #[divan::bench(args = sizes(), max_time = 1)]
+    fn floor(bencher: Bencher<'_, '_>, Size { batch, depth }: Size) {
+        let mut widths = vec![IMAGE.values(), 300];
+        widths.extend(std::iter::repeat_n(100, depth - 1));
+        widths.push(CLASSES);
+        let filled = |count: usize| vec![1e-3_f32; count];
+        let mut features: Vec<Vec<f32>> =
+            widths.iter().map(|width| filled(batch * width)).collect();
+        let mut slopes = features.clone();
+        let mut weights: Vec<Vec<f32>> =
+            widths.windows(2).map(|pair| filled(pair[0] * pair[1])).collect();
+        bencher.bench_local(move || {
+            for (layer, pair) in widths.windows(2).enumerate() {
+                let [inputs, units] = [pair[0], pair[1]];
+                let (before, behind) = features.split_at_mut(layer + 1);
+                let [x, w] = [&before[layer], &weights[layer]];
+                multiply(
+                    [batch, inputs, units],
+                    &mut behind[0],
+                    (0.0, 1.0),
+                    (x, false),
+                    (w, false),
+                );
+            }
+            for (layer, pair) in widths.windows(2).enumerate().rev() {
+                let [inputs, units] = [pair[0], pair[1]];
+                let (before, behind) = slopes.split_at_mut(layer + 1);
+                let [x, slope] = [&features[layer], &behind[0]];
+                let w = &mut weights[layer];
+                if layer > 0 {
+                    let shape = [batch, units, inputs];
+                    multiply(shape, &mut before[layer], (0.0, 1.0), (slope, false), (w, true));
+                }
+                multiply([inputs, batch, units], w, (1.0, -1e-6), (x, true), (slope, false));
+            }
+        });
+    }
+}
+
+mod optimizer {
+    use super::*;
+
+    const RULES: [&str; 5] = [
+        "type=\"sgd\", momentum=0.9",
+        "type=\"adam\"",
+        "type=\"adamw\"",
+        "type=\"rmsprop\"",
+        "type=\"sgd\", global_clipnorm=1.0",
+    ];
+
+    #[divan::bench(args = RULES, max_time = 1)]
+    fn generic(bencher: Bencher<'_, '_>, rule: &str) {
+        bench_step(bencher, "generic", &format!("{{{rule}}}"), ARTICLE);
+    }
+
+    #[divan::bench(args = RULES, max_time = 1)]
+    fn fused(bencher: Bencher<'_, '_>, rule: &str) {
+        bench_step(bencher, "fused", &format!("{{{rule}}}"), ARTICLE);
+    }
+}
+
+/// As many images as the article validates on.
+#[divan::bench(args = ["generic", "fused"], max_time = 2)]
+fn evaluation(bencher: Bencher<'_, '_>, implementation: &str) {
+    let count = if cfg!(debug_assertions) { 50 } else { 5000 };
+    let pixels = (0..=255).cycle().take(count * IMAGE.values()).collect();
+    let labels = (0..10).cycle().take(count).collect();
+    let images = LabelledImages { shape: IMAGE, pixels, labels };
+    let rows: Vec<u32> = (0..).take(count).collect();
+    let normalizer = Normalize::Unit.fit(&images, &rows).expect("nothing to fit");
+    let (engine, declaration) = engine(implementation, "{type=\"sgd\"}", ARTICLE);
+    let loss = declaration.experiment.loss;
+    bencher.bench_local(|| evaluate(&engine, &images, &rows, &normalizer, loss, &[]));
+}
+
+fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, size: Size) {
+    let (mut engine, _) = engine(implementation, optimizer, size);
     // The values do not matter to the time, as long as nothing becomes a denormal.
-    let pixels: Vec<f32> = (0..BATCH * 784).map(|pixel| (pixel % 255) as f32 / 255.0).collect();
-    let labels: Vec<u8> = (0..BATCH).map(|row| (row % 10) as u8).collect();
+    let pixels: Vec<f32> = (0_u8..=254)
+        .cycle()
+        .take(size.batch * IMAGE.values())
+        .map(|x| f32::from(x) / 255.0)
+        .collect();
+    let labels: Vec<u8> = (0..10).cycle().take(size.batch).collect();
     let mut masks = stream(42, Purpose::Dropout, 1);
     bencher.bench_local(move || engine.step(&pixels, &labels, 1e-6, &mut masks));
+}
+
+fn engine(
+    implementation: &str,
+    optimizer: &str,
+    Size { batch, depth }: Size,
+) -> (Engine, Declaration) {
+    let text = format!(
+        r#"name = "bench"
+        data = {{ source = "none" }}
+        model.layers = [
+            {{ type = "flatten" }},
+            {{ type = "dense", units = 300, activation = "relu" }},
+            {{ type = "dense", units = 100, activation = "relu", repeat = {} }},
+            {{ type = "dense", units = "classes", activation = "softmax" }},
+        ]
+        optimizer = {optimizer}
+        training.batch_size = {batch}
+        device.engine = "{implementation}""#,
+        depth - 1,
+    );
+    let declaration = Declaration::parse("bench.toml", &text, &[]).expect("as it should be");
+    let architecture = declaration.architecture(IMAGE, CLASSES).expect("the layers fit");
+    let settings = declaration.engine_settings(&architecture).expect("flex is always there");
+    let weights = architecture.initial_weights(&mut stream(42, Purpose::Weights, 0));
+    (Engine::new(&settings, &weights).expect("the weights fit"), declaration)
+}
+
+/// out ← keep · out + scale · a·b, the shape `[rows, depth, columns]`; a factor that is marked is stored
+/// transposed. Stored are rows after rows.
+fn multiply(
+    [rows, depth, columns]: [usize; 3],
+    out: &mut [f32],
+    (keep, scale): (f32, f32),
+    (a, a_transposed): (&[f32], bool),
+    (b, b_transposed): (&[f32], bool),
+) {
+    assert_eq!([out.len(), a.len(), b.len()], [rows * columns, rows * depth, depth * columns]);
+    let strides = |transposed, rows: usize, columns: usize| {
+        if transposed { (rows.cast_signed(), 1) } else { (1, columns.cast_signed()) }
+    };
+    let (a_columns, a_rows) = strides(a_transposed, rows, depth);
+    let (b_columns, b_rows) = strides(b_transposed, depth, columns);
+    #[expect(unsafe_code, reason = "gemm takes pointers")]
+    // SAFETY: the strides stay in the slices, whose lengths were just compared.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            depth,
+            out.as_mut_ptr(),
+            1,
+            columns.cast_signed(),
+            keep != 0.0,
+            a.as_ptr(),
+            a_columns,
+            a_rows,
+            b.as_ptr(),
+            b_columns,
+            b_rows,
+            keep,
+            scale,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
 }

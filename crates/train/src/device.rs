@@ -1,12 +1,29 @@
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
+use kiln_model::Architecture;
 use serde::Serialize;
+
+use crate::engine::{Implementation, obstacle};
 
 /// The `[device]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DeviceConfig {
     /// What computes.
     pub backend: Backend,
+    /// How it computes a training step.
+    pub engine: EngineChoice,
+}
+
+kiln_config::keywords! {
+    /// The choices of `engine`.
+    pub enum EngineChoice {
+        /// The fused one where it knows every layer and the backend is `flex`, else the generic one.
+        Auto = "auto",
+        /// [`Implementation::Generic`].
+        Generic = "generic",
+        /// [`Implementation::Fused`], or an error.
+        Fused = "fused",
+    }
 }
 
 kiln_config::keywords! {
@@ -25,13 +42,38 @@ kiln_config::keywords! {
 
 impl DeviceConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { backend: table.default("backend", Backend::Flex)? })
+        let default = Self::default();
+        Ok(Self {
+            backend: table.default("backend", default.backend)?,
+            engine: table.default("engine", default.engine)?,
+        })
     }
 }
 
 impl Default for DeviceConfig {
     fn default() -> Self {
-        Self { backend: Backend::Flex }
+        Self { backend: Backend::Flex, engine: EngineChoice::Auto }
+    }
+}
+
+impl DeviceConfig {
+    /// The implementation that computes the steps of this architecture; where it is told to be the
+    /// fused one and cannot be, what is in its way.
+    pub(crate) fn implementation(
+        self,
+        architecture: &Architecture,
+    ) -> Result<Implementation, String> {
+        let obstacle = match self.backend {
+            Backend::Flex => obstacle(architecture),
+            other => Some(format!("device.backend = \"{other}\"")),
+        };
+        match (self.engine, obstacle) {
+            (EngineChoice::Generic, _) | (EngineChoice::Auto, Some(_)) => {
+                Ok(Implementation::Generic)
+            }
+            (EngineChoice::Auto | EngineChoice::Fused, None) => Ok(Implementation::Fused),
+            (EngineChoice::Fused, Some(obstacle)) => Err(obstacle),
+        }
     }
 }
 

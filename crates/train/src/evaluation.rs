@@ -16,9 +16,26 @@ pub struct Evaluation {
     pub probabilities: Vec<f32>,
 }
 
-/// Evaluates the engine's present weights on these rows, in their order.
+/// Loss and accuracies of the engine's present weights on these rows.
 #[must_use]
 pub fn evaluate(
+    engine: &Engine,
+    images: &LabelledImages,
+    rows: &[u32],
+    normalizer: &Normalizer,
+    loss: LossConfig,
+    top_k: &[usize],
+) -> Metrics {
+    let mut metrics = Metrics::new(loss, top_k);
+    infer(engine, images, rows, normalizer, |logits, labels| {
+        metrics.add(logits, labels);
+    });
+    metrics
+}
+
+/// Like [`evaluate`], with the probabilities, in the rows' order.
+#[must_use]
+pub fn evaluate_each(
     engine: &Engine,
     images: &LabelledImages,
     rows: &[u32],
@@ -28,15 +45,27 @@ pub fn evaluate(
 ) -> Evaluation {
     let mut metrics = Metrics::new(loss, top_k);
     let mut probabilities = Vec::new();
+    infer(engine, images, rows, normalizer, |logits, labels| {
+        metrics.add(logits, labels);
+        let classes = logits.len() / labels.len();
+        probabilities.extend(logits.chunks_exact(classes).flat_map(softmax));
+    });
+    Evaluation { metrics, probabilities }
+}
+
+/// Gives `take` the logits and labels of these rows, batch after batch.
+fn infer(
+    engine: &Engine,
+    images: &LabelledImages,
+    rows: &[u32],
+    normalizer: &Normalizer,
+    mut take: impl FnMut(&[f32], &[u8]),
+) {
     let mut batch = Batch::new(images.shape);
     for rows in rows.chunks(BATCH) {
         gather(images, rows, normalizer, &mut batch);
-        let logits = engine.infer(&batch.pixels);
-        metrics.add(&logits, &batch.labels);
-        let classes = logits.len() / rows.len();
-        probabilities.extend(logits.chunks_exact(classes).flat_map(softmax));
+        take(&engine.infer(&batch.pixels), &batch.labels);
     }
-    Evaluation { metrics, probabilities }
 }
 
 /// eˣ over its sum, computed in f64 with the largest x taken away first.

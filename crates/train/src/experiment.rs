@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::TrainError;
 use crate::config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 use crate::device::DeviceConfig;
+use crate::engine::{EngineSettings, Implementation};
 use crate::gradient_clipping::GradientClipping;
 use crate::loss::LossConfig;
 use crate::monitor::Metric;
@@ -138,8 +139,8 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// Its layers do not fit each other or the data; or a top-k of the training table asks for more
-    /// classes than there are.
+    /// Its layers do not fit each other or the data; a top-k of the training table asks for more
+    /// classes than there are; or `device.engine` is one that does not know them.
     pub fn architecture(
         &self,
         image: ImageShape,
@@ -151,8 +152,38 @@ impl Declaration {
             let message = format!("a top {k} of {classes} classes is all of them or more");
             return Err(self.error_at("training.top_k", message));
         }
-        self.experiment.model.architecture(input, classes).map_err(|error| {
+        let architecture = self.experiment.model.architecture(input, classes).map_err(|error| {
             self.error_at(&error.path, format!("{}: {}", error.layer, error.message))
+        })?;
+        self.implementation(&architecture)?;
+        Ok(architecture)
+    }
+
+    /// How the steps of this architecture are computed.
+    fn implementation(&self, architecture: &Architecture) -> Result<Implementation, ConfigError> {
+        self.experiment.device.implementation(architecture).map_err(|obstacle| {
+            let message = format!("the fused engine does not go with {obstacle}");
+            let help = "set device.engine to \"auto\" or \"generic\"; the generic engine takes every \
+                        layer and backend";
+            self.error_at("device.engine", message).help(help)
+        })
+    }
+
+    /// What an [`Engine`](crate::Engine) needs to know to train this architecture.
+    ///
+    /// # Errors
+    ///
+    /// The backend is not part of this build, or `device.engine` does not go with it or with a layer.
+    pub fn engine_settings(
+        &self,
+        architecture: &Architecture,
+    ) -> Result<EngineSettings, ConfigError> {
+        Ok(EngineSettings {
+            architecture: architecture.clone(),
+            optimizer: self.experiment.optimizer,
+            loss: self.experiment.loss,
+            device: self.device()?,
+            implementation: self.implementation(architecture)?,
         })
     }
 

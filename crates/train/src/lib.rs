@@ -31,9 +31,9 @@ mod training_loop;
 use thiserror::Error;
 
 pub use config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
-pub use device::{Backend, DeviceConfig};
-pub use engine::{Engine, EngineSettings};
-pub use evaluation::{Evaluation, evaluate};
+pub use device::{Backend, DeviceConfig, EngineChoice};
+pub use engine::{Engine, EngineSettings, Implementation};
+pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{Declaration, Experiment, REFERENCE, known_paths};
 pub use gradient_clipping::GradientClipping;
 pub use loss::LossConfig;

@@ -3,7 +3,7 @@ use kiln_model::Weights;
 use kiln_report::RunDirectory;
 
 use crate::TrainError;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::Engine;
 use crate::evaluation::softmax;
 use crate::experiment::Declaration;
 use crate::run::{WEIGHTS_VERSION, WeightsMetadata};
@@ -60,13 +60,8 @@ impl Predictor {
             .ok_or_else(|| error("its metadata: the image is too large".to_owned()))?;
         normalizer.check_size(values)?;
         let architecture = declaration.architecture(image, class_names.len())?;
-        let settings = EngineSettings {
-            architecture,
-            optimizer: declaration.experiment.optimizer,
-            loss: declaration.experiment.loss,
-        };
-        let device = declaration.device()?;
-        let engine = Engine::new(&settings, &weights, &device).map_err(error)?;
+        let settings = declaration.engine_settings(&architecture)?;
+        let engine = Engine::new(&settings, &weights).map_err(error)?;
         Ok(Self { engine, normalizer, class_names, image })
     }
 

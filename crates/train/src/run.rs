@@ -11,8 +11,8 @@ use tracing::{error, info};
 
 use crate::TrainError;
 use crate::config::WeightsChoice;
-use crate::engine::{Engine, EngineSettings};
-use crate::evaluation::{Evaluation, evaluate};
+use crate::engine::Engine;
+use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, Experiment};
 use crate::observer::Observer;
 use crate::random::{Purpose, stream};
@@ -74,7 +74,8 @@ impl Run {
         id: Option<&str>,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let device = declaration.device()?;
+        // Before the data is read.
+        declaration.device()?;
         let config = experiment.to_toml()?;
         let dataset = declaration.dataset(data)?;
         let architecture =
@@ -83,12 +84,8 @@ impl Run {
         let normalizer = experiment.data.normalize.fit(&dataset.train, &split.training)?;
         let weights =
             architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0));
-        let settings = EngineSettings {
-            architecture: architecture.clone(),
-            optimizer: experiment.optimizer,
-            loss: experiment.loss,
-        };
-        let engine = Engine::new(&settings, &weights, &device).map_err(TrainError::Engine)?;
+        let settings = declaration.engine_settings(&architecture)?;
+        let engine = Engine::new(&settings, &weights).map_err(TrainError::Engine)?;
 
         let directory = RunDirectory::create(runs, &experiment.name, id)?;
         let record = RunRecord {
@@ -98,7 +95,7 @@ impl Run {
             stop_reason: None,
             seed: experiment.seed,
             backend: experiment.device.backend.to_string(),
-            engine: Engine::NAME.to_owned(),
+            engine: settings.implementation.to_string(),
             threads: 1,
             versions: Versions {
                 kiln: env!("CARGO_PKG_VERSION").to_owned(),
@@ -183,6 +180,7 @@ impl Run {
             id = self.record.id,
             seed = self.record.seed,
             backend = self.record.backend,
+            engine = self.record.engine,
             dataset = self.record.dataset.name,
             fingerprint = self.record.dataset.fingerprint,
             parameters = self.record.parameters,
@@ -245,17 +243,12 @@ impl Run {
     /// The test set is evaluated here and nowhere else.
     fn test(&self, weights: &Weights) -> Result<Evaluation, TrainError> {
         let experiment = &self.declaration.experiment;
-        let settings = EngineSettings {
-            architecture: self.architecture.clone(),
-            optimizer: experiment.optimizer,
-            loss: experiment.loss,
-        };
-        let device = self.declaration.device()?;
-        let engine = Engine::new(&settings, weights, &device).map_err(TrainError::Engine)?;
+        let settings = self.declaration.engine_settings(&self.architecture)?;
+        let engine = Engine::new(&settings, weights).map_err(TrainError::Engine)?;
         let images = &self.dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
         let top_k = &experiment.training.top_k;
-        Ok(evaluate(&engine, images, &rows, &self.normalizer, experiment.loss, top_k))
+        Ok(evaluate_each(&engine, images, &rows, &self.normalizer, experiment.loss, top_k))
     }
 
     fn report(&self, trained: &Trained, evaluation: &Evaluation) -> Result<TestReport, TrainError> {

@@ -4,7 +4,7 @@ use kiln_data::{Batch, Dataset, gather};
 use kiln_model::Architecture;
 
 use crate::TrainError;
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::Engine;
 use crate::evaluation::evaluate;
 use crate::experiment::Declaration;
 use crate::metrics::Metrics;
@@ -38,15 +38,10 @@ impl Speed {
         time: Duration,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let settings = EngineSettings {
-            architecture: architecture.clone(),
-            optimizer: experiment.optimizer,
-            loss: experiment.loss,
-        };
-        let device = declaration.device()?;
+        let settings = declaration.engine_settings(architecture)?;
         let weights =
             architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0));
-        let mut engine = Engine::new(&settings, &weights, &device).map_err(TrainError::Engine)?;
+        let mut engine = Engine::new(&settings, &weights).map_err(TrainError::Engine)?;
         let images = &dataset.train;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
         let normalizer =
@@ -74,8 +69,8 @@ impl Speed {
 
         let evaluated = &rows[..rows.len().min(EVALUATED)];
         let begun = Instant::now();
-        let evaluation = evaluate(&engine, images, evaluated, &normalizer, experiment.loss, &[]);
-        drop(evaluation);
+        // Not looked at: the time is.
+        let _ = evaluate(&engine, images, evaluated, &normalizer, experiment.loss, &[]);
         let evaluated_image = begun.elapsed().as_secs_f64() / evaluated.len().max(1) as f64;
         Ok(Self { step: steps[steps.len() / 2], evaluated_image })
     }

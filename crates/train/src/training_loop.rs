@@ -190,7 +190,7 @@ fn epoch_row(
     let Experiment { training, loss, .. } = material.experiment;
     let on = |rows: &[u32]| {
         let images = &material.dataset.train;
-        evaluate(engine, images, rows, material.normalizer, *loss, &training.top_k).metrics
+        evaluate(engine, images, rows, material.normalizer, *loss, &training.top_k)
     };
     let validation = &material.split.validation;
     let validation = (!validation.is_empty()).then(|| on(validation));

@@ -44,6 +44,18 @@ impl LayerRules for DropoutConfig {
     }
 }
 
+/// Fills a mask over a batch, value after value: 0 with probability `rate`, else 1 / (1 − `rate`).
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "0 ≤ rate < 1, so the threshold fits 32 bits"
+)]
+pub fn draw_mask(rate: f64, mask: &mut [f32], rng: &mut impl Rng) {
+    let threshold = (rate * 4_294_967_296.0) as u32;
+    let kept = (1.0 / (1.0 - rate)) as f32;
+    mask.fill_with(|| if rng.next_u32() < threshold { 0.0 } else { kept });
+}
+
 /// Burn's own dropout draws from a generator that all runs of a process share; this one is given
 /// the generator, so that a seed decides the masks.
 #[derive(Module, Debug)]
@@ -64,18 +76,10 @@ impl LayerModule for Dropout {
 }
 
 impl Dropout {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "0 ≤ rate < 1, so the threshold fits 32 bits"
-    )]
     fn drop<const D: usize>(&self, x: Tensor<D>, rng: &mut impl Rng) -> Tensor<D> {
-        let threshold = (self.rate * 4_294_967_296.0) as u32;
-        let kept = (1.0 / (1.0 - self.rate)) as f32;
         let shape = x.dims();
-        let mask: Vec<f32> = (0..shape.iter().product::<usize>())
-            .map(|_| if rng.next_u32() < threshold { 0.0 } else { kept })
-            .collect();
+        let mut mask = vec![0.0; shape.iter().product()];
+        draw_mask(self.rate, &mut mask, rng);
         let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
         x * mask
     }

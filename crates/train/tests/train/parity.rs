@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use kiln_data::ImageShape;
 use kiln_model::{WeightTensor, Weights};
 use kiln_train::random::{Purpose, stream};
-use kiln_train::{Backend, Declaration, Engine, EngineSettings, Metrics};
+use kiln_train::{Backend, Declaration, Engine, Implementation, Metrics};
 use serde_json::Value;
 
 /// The bound on the loss at every step, relative.
@@ -14,6 +14,13 @@ const LOSS: f64 = 1e-4;
 
 /// The bound on a final weight: relative to the largest weight of its tensor.
 const WEIGHT: f64 = 1e-4;
+
+/// What computes: a backend, and how it is used.
+type Device = (Backend, Implementation);
+
+const GENERIC: Device = (Backend::Flex, Implementation::Generic);
+
+const FUSED: Device = (Backend::Flex, Implementation::Fused);
 
 struct Trajectory(Value);
 
@@ -67,23 +74,21 @@ fn shape(value: &Value) -> Vec<usize> {
 }
 
 /// Trains along the trajectory and holds every loss and the final weights to it.
-fn follow(name: &str, backend: Backend, layers: &str, tables: &str) -> Engine {
+fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
     let trajectory = Trajectory::open(name);
     let text = format!(
-        "name = \"parity\"\n[data]\nsource = \"none\"\n[model]\nlayers = [{layers}]\n{tables}"
+        "name = \"parity\"\n[data]\nsource = \"none\"\n[model]\nlayers = [{layers}]\n{tables}\n\
+         [device]\nbackend = \"{}\"\nengine = \"{}\"\n",
+        device.0, device.1,
     );
     let declaration = Declaration::parse(name, &text, &[]).unwrap();
     let features = shape(&trajectory.0["inputs"])[1];
     let classes = trajectory.weights("initial").tensors.last().unwrap().values.len();
     let image = ImageShape { channels: 1, height: 1, width: features };
     let experiment = &declaration.experiment;
-    let settings = EngineSettings {
-        architecture: declaration.architecture(image, classes).unwrap(),
-        optimizer: experiment.optimizer,
-        loss: experiment.loss,
-    };
-    let device = backend.device().unwrap();
-    let mut engine = Engine::new(&settings, &trajectory.weights("initial"), &device).unwrap();
+    let architecture = declaration.architecture(image, classes).unwrap();
+    let settings = declaration.engine_settings(&architecture).unwrap();
+    let mut engine = Engine::new(&settings, &trajectory.weights("initial")).unwrap();
 
     let batch = trajectory.0["batch"].as_u64().unwrap() as usize;
     let inputs: Vec<f32> = trajectory.numbers("inputs").iter().map(|x| *x as f32).collect();
@@ -133,8 +138,8 @@ fn small(activation: &str) -> String {
 
 fn follow_small(name: &str, activation: &str, optimizer: &str) {
     let optimizer = format!("[optimizer]\n{optimizer}");
-    for backend in [Backend::Flex, Backend::Ndarray] {
-        follow(name, backend, &small(activation), &optimizer);
+    for device in [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)] {
+        follow(name, device, &small(activation), &optimizer);
     }
 }
 
@@ -149,7 +154,9 @@ fn sgd_through_a_deep_network() {
         { type = "dense", units = 16, activation = "relu", repeat = 5 },
         { type = "dense", units = "classes", activation = "softmax" }"#;
     let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
-    follow("deep_sgd", Backend::Flex, layers, optimizer);
+    for device in [FUSED, GENERIC] {
+        follow("deep_sgd", device, layers, optimizer);
+    }
 }
 
 #[test]
@@ -181,7 +188,9 @@ fn sgd_with_every_gradient_clipped() {
         { type = "dense", units = 5, activation = "relu" },
         { type = "dense", units = "classes" }"#;
     let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.5\nclipvalue = 0.05";
-    follow("more_clip_value", Backend::Flex, layers, optimizer);
+    for device in [FUSED, GENERIC] {
+        follow("more_clip_value", device, layers, optimizer);
+    }
 }
 
 #[test]
@@ -207,7 +216,9 @@ fn rmsprop_centered_with_momentum() {
         { type = "dense", units = "classes" }"#;
     let optimizer =
         "[optimizer]\ntype = 'rmsprop'\nlearning_rate = 0.01\nmomentum = 0.5\ncentered = true";
-    follow("more_rmsprop_centered_momentum", Backend::Flex, layers, optimizer);
+    for device in [FUSED, GENERIC] {
+        follow("more_rmsprop_centered_momentum", device, layers, optimizer);
+    }
 }
 
 #[test]
@@ -221,7 +232,9 @@ fn label_smoothing() {
         { type = "dense", units = 5, activation = "relu" },
         { type = "dense", units = "classes", activation = "softmax" }"#;
     let tables = "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
-    follow("more_label_smoothing", Backend::Flex, layers, tables);
+    for device in [FUSED, GENERIC] {
+        follow("more_label_smoothing", device, layers, tables);
+    }
 }
 
 #[test]
@@ -233,7 +246,7 @@ fn batch_normalization_in_training_and_inference() {
         { type = "dense", units = "classes", activation = "softmax" }"#;
     let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
     let name = "more_batch_normalization";
-    let engine = follow(name, Backend::Flex, layers, optimizer);
+    let engine = follow(name, GENERIC, layers, optimizer);
 
     let trajectory = Trajectory::open(name);
     let batch = trajectory.0["batch"].as_u64().unwrap() as usize;

@@ -131,6 +131,7 @@ fn every_word_that_can_be_chosen_is_in_the_reference() {
         ("training.weights", "training"),
         ("training.monitor", "training"),
         ("device.backend", "device"),
+        ("device.engine", "device"),
         ("model.layers.1.activation", "model"),
         ("model.layers.1.type", "model"),
         ("model.layers.1.kernel_initializer", "model"),

@@ -2,26 +2,14 @@ use burn::module::Module;
 use burn::nn::loss::CrossEntropyLoss;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kiln_model::{Architecture, Mode, Network, Shape, Weights, images};
+use kiln_model::{Architecture, Mode, Network, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
+use super::EngineSettings;
 use crate::gradient_clipping::GradientClipping;
-use crate::loss::LossConfig;
-use crate::optimizer::OptimizerConfig;
 
-/// What an [`Engine`] computes with.
-#[derive(Debug, Clone)]
-pub struct EngineSettings {
-    /// The layers.
-    pub architecture: Architecture,
-    /// The update rule, its learning rate left aside: each step is given its own.
-    pub optimizer: OptimizerConfig,
-    /// The loss.
-    pub loss: LossConfig,
-}
-
-/// The parameters, the optimiser's state, and the one place that performs a training step.
-pub struct Engine {
+/// Burn's autodiff and optimisers: every layer, every backend.
+pub(super) struct Generic {
     architecture: Architecture,
     network: Network,
     optimizer: ModuleOptimizer,
@@ -30,21 +18,9 @@ pub struct Engine {
     device: Device,
 }
 
-impl Engine {
-    /// The word for this implementation in `run.json`: Burn's autodiff, for every layer and backend.
-    pub const NAME: &str = "generic";
-
-    /// Puts the weights on a device.
-    ///
-    /// # Errors
-    ///
-    /// The weights are not those of the architecture; the message says what differs.
-    pub fn new(
-        settings: &EngineSettings,
-        weights: &Weights,
-        device: &Device,
-    ) -> Result<Self, String> {
-        let device = device.clone().autodiff();
+impl Generic {
+    pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
+        let device = settings.device.clone().autodiff();
         Ok(Self {
             architecture: settings.architecture.clone(),
             network: Network::new(&settings.architecture, weights, &device)?,
@@ -55,10 +31,7 @@ impl Engine {
         })
     }
 
-    /// Performs one training step on a batch: `pixels` are the normalised images one after
-    /// another, `masks` gives dropout its random numbers. Returns the logits `[n, classes]` that
-    /// the weights gave before the step, row after row.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         pixels: &[f32],
         labels: &[u8],
@@ -74,29 +47,20 @@ impl Engine {
         let loss = self.loss.forward(logits.clone(), labels);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let gradients = self.clipping.apply(&self.network, gradients);
-        let network = self.network.clone();
+        let logits = values(logits);
+        // Moved out, not cloned, so that the weights have one owner and are updated in place.
+        let network = std::mem::take(&mut self.network);
         self.network = self.optimizer.step(learning_rate, network, gradients);
-
-        values(logits)
+        logits
     }
 
-    /// The logits `[n, classes]` of a batch, row after row, as inference gives them.
-    #[must_use]
-    pub fn infer(&self, pixels: &[f32]) -> Vec<f32> {
+    pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
         let x = self.images(pixels, &self.device.clone().inner());
         values(self.network.valid().forward(x, &mut Mode::<ChaCha8Rng>::Inference))
     }
 
-    /// The weights as they are now.
-    #[must_use]
-    pub fn weights(&self) -> Weights {
+    pub(super) fn weights(&self) -> Weights {
         self.network.weights(&self.architecture)
-    }
-
-    /// The shape of one image.
-    #[must_use]
-    pub const fn input(&self) -> Shape {
-        self.architecture.input()
     }
 
     fn images(&self, pixels: &[f32], device: &Device) -> Tensor<4> {

@@ -1,0 +1,105 @@
+//! The activation functions over slices, and their derivatives. Each rounds as its Burn form does
+//! or better.
+
+use kiln_model::Activation;
+
+/// Adds to each row its bias, unless there are none, and applies the function, in one pass.
+pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32]) {
+    // One loop for each function, so that each is compiled for itself.
+    match activation {
+        Activation::Linear | Activation::Softmax => map_rows(values, bias, |x| x),
+        // Not `max`, which would hide a value that is not a number.
+        Activation::Relu => map_rows(values, bias, |x| if x < 0.0 { 0.0 } else { x }),
+        Activation::LeakyRelu => {
+            map_rows(values, bias, |x| if x < 0.0 { LEAKY_RELU_SLOPE * x } else { x });
+        }
+        Activation::Elu => map_rows(values, bias, |x| if x > 0.0 { x } else { x.exp_m1() }),
+        Activation::Selu => map_rows(values, bias, |x| {
+            SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * x.exp_m1() }
+        }),
+        Activation::Gelu => map_rows(values, bias, |x| x * normal_distribution(x)),
+        Activation::Silu => map_rows(values, bias, |x| x * sigmoid(x)),
+        Activation::Sigmoid => map_rows(values, bias, sigmoid),
+        Activation::Tanh => map_rows(values, bias, f32::tanh),
+        Activation::Softplus => {
+            map_rows(values, bias, |x| if x > SOFTPLUS_LINEAR { x } else { x.exp().ln_1p() });
+        }
+    }
+}
+
+/// Whether the derivative needs the values before the function; else those behind it suffice.
+pub(super) const fn needs_values_before(activation: Activation) -> bool {
+    matches!(activation, Activation::Gelu | Activation::Silu)
+}
+
+/// Multiplies the gradient by the function's derivative, in place. `values` are those before the
+/// function where it [needs](needs_values_before) them, else those behind it.
+pub(super) fn multiply_by_derivative(activation: Activation, gradient: &mut [f32], values: &[f32]) {
+    match activation {
+        Activation::Linear | Activation::Softmax => {}
+        Activation::Relu => zip(gradient, values, |g, y| if y <= 0.0 { 0.0 } else { g }),
+        Activation::LeakyRelu => {
+            zip(gradient, values, |g, y| if y < 0.0 { LEAKY_RELU_SLOPE * g } else { g });
+        }
+        Activation::Elu => zip(gradient, values, |g, y| if y > 0.0 { g } else { g * (y + 1.0) }),
+        Activation::Selu => zip(gradient, values, |g, y| {
+            g * if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA }
+        }),
+        Activation::Gelu => {
+            zip(gradient, values, |g, x| g * (normal_distribution(x) + x * normal_density(x)));
+        }
+        Activation::Silu => zip(gradient, values, |g, x| {
+            let share = sigmoid(x);
+            g * share * (1.0 + x * (1.0 - share))
+        }),
+        Activation::Sigmoid => zip(gradient, values, |g, y| g * y * (1.0 - y)),
+        Activation::Tanh => zip(gradient, values, |g, y| g * (1.0 - y * y)),
+        // σ(x) = 1 − e⁻ʸ
+        Activation::Softplus => zip(gradient, values, |g, y| g * -(-y).exp_m1()),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+const LEAKY_RELU_SLOPE: f32 = Activation::LEAKY_RELU_SLOPE as f32;
+#[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+const SELU_ALPHA: f32 = Activation::SELU_ALPHA as f32;
+#[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+const SELU_SCALE: f32 = Activation::SELU_SCALE as f32;
+/// From here on ln(1 + eˣ) is x in 32 bits.
+const SOFTPLUS_LINEAR: f32 = 20.0;
+/// 1 / √(2π)
+const DENSITY_AT_ZERO: f32 = 0.398_942_3;
+
+fn map_rows(values: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32) {
+    if bias.is_empty() || values.is_empty() {
+        values.iter_mut().for_each(|value| *value = function(*value));
+        return;
+    }
+    let count = values.len() / bias.len();
+    for (row, bias) in values.chunks_exact_mut(count).zip(bias) {
+        row.iter_mut().for_each(|value| *value = function(*value + bias));
+    }
+}
+
+fn zip(gradient: &mut [f32], values: &[f32], product: impl Fn(f32, f32) -> f32) {
+    for (gradient, value) in gradient.iter_mut().zip(values) {
+        *gradient = product(*gradient, *value);
+    }
+}
+
+/// No power of e overflows.
+fn sigmoid(x: f32) -> f32 {
+    let power = (-x.abs()).exp();
+    let share = 1.0 / (1.0 + power);
+    if x < 0.0 { power * share } else { share }
+}
+
+/// Φ(x)
+fn normal_distribution(x: f32) -> f32 {
+    0.5 * (1.0 + libm::erff(x / std::f32::consts::SQRT_2))
+}
+
+/// The density of the normal distribution.
+fn normal_density(x: f32) -> f32 {
+    DENSITY_AT_ZERO * (-0.5 * x * x).exp()
+}

@@ -1,0 +1,195 @@
+//! The training step of a stack of dense layers, beneath Burn: buffers that are used again step
+//! after step, nothing zeroed or copied first, bias and activation in one pass, and for plain
+//! gradient descent the weights' gradient subtracted as it is computed.
+
+mod activation;
+mod cross_entropy;
+mod operation;
+mod product;
+mod update;
+
+use kiln_model::{Activation, Architecture, LayerType, PlannedLayer, WeightTensor, Weights};
+use rand_chacha::ChaCha8Rng;
+
+use super::EngineSettings;
+use crate::loss::LossConfig;
+use cross_entropy::cross_entropy_gradient;
+use operation::{Backflow, Dense, Gradients, Operation, OperationKind};
+use product::transpose;
+use update::{Parameter, Rule};
+
+/// The layer that this implementation does not know, if there is one, in words.
+pub(crate) fn obstacle(architecture: &Architecture) -> Option<String> {
+    architecture.layers().iter().find_map(|layer| {
+        let (name, word) = (&layer.name, layer.kind.word());
+        if layer.activation == Activation::Softmax {
+            return Some(format!("the softmax inside the network, in layer \"{name}\" ({word})"));
+        }
+        match layer.kind {
+            LayerType::Flatten(_)
+            | LayerType::Dense(_)
+            | LayerType::Activation(_)
+            | LayerType::Dropout(_) => None,
+            LayerType::BatchNormalization(_) => Some(format!("layer \"{name}\" ({word})")),
+        }
+    })
+}
+
+/// Flatten, dense, activation and dropout; every optimiser.
+pub(super) struct Fused {
+    architecture: Architecture,
+    operations: Vec<Operation>,
+    /// The first operation with parameters: no gradient is needed before it.
+    first: usize,
+    rule: Rule,
+    label_smoothing: f32,
+    flow: Backflow,
+}
+
+impl Fused {
+    pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
+        let EngineSettings { architecture, optimizer, loss, .. } = settings;
+        if let Some(obstacle) = obstacle(architecture) {
+            return Err(format!("the fused engine does not know {obstacle}"));
+        }
+        let rule = Rule::new(optimizer.kind, optimizer.clipping);
+        let mut weights = weights.in_order_of(architecture)?.into_iter();
+        let mut operations: Vec<Operation> = Vec::new();
+        let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
+        for layer in architecture.layers() {
+            let by_image = !operations.iter().any(is_dense);
+            let kind = operation(layer, by_image, &rule, &mut weights);
+            operations.extend(kind.map(Operation::new));
+        }
+        let LossConfig::SparseCategoricalCrossentropy { label_smoothing } = *loss;
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+        Ok(Self {
+            architecture: architecture.clone(),
+            first: operations.iter().position(is_dense).unwrap_or(operations.len()),
+            operations,
+            rule,
+            label_smoothing: label_smoothing as f32,
+            flow: Backflow::default(),
+        })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+    pub(super) fn step(
+        &mut self,
+        pixels: &[f32],
+        labels: &[u8],
+        learning_rate: f64,
+        masks: &mut ChaCha8Rng,
+    ) -> Vec<f32> {
+        for index in 0..self.operations.len() {
+            let (before, operation, _) = self.around(index, pixels);
+            operation.forward(before, masks);
+        }
+        let mut logits = Vec::new(); // [n, classes]
+        if let Some(last) = self.operations.last() {
+            transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
+        }
+        cross_entropy_gradient(&logits, labels, self.label_smoothing, &mut self.flow.gradient);
+        let gradients = match self.rule.folds() {
+            Some(decay) => Gradients::Folded {
+                keep: (1.0 - learning_rate * decay) as f32,
+                rate: learning_rate as f32,
+            },
+            None => Gradients::Kept,
+        };
+        for index in (self.first..self.operations.len()).rev() {
+            let to_input = index > self.first;
+            let (before, operation, flow) = self.around(index, pixels);
+            operation.backward(before, flow, to_input, gradients);
+        }
+        if matches!(gradients, Gradients::Kept) {
+            let operations = self.operations.iter_mut();
+            let parameters = operations.flat_map(|operation| match &mut operation.kind {
+                OperationKind::Dense(dense) => {
+                    vec![Some(&mut dense.weight), dense.bias.as_mut()]
+                }
+                _ => Vec::new(),
+            });
+            let parameters: Vec<&mut Parameter> = parameters.flatten().collect();
+            self.rule.apply(learning_rate, parameters);
+        }
+        logits
+    }
+
+    pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
+        let (mut values, mut next) = (Vec::new(), Vec::new());
+        for (index, operation) in self.operations.iter().enumerate() {
+            operation.infer(if index == 0 { pixels } else { &values }, &mut next);
+            std::mem::swap(&mut values, &mut next);
+        }
+        let count = pixels.len() / self.architecture.input().len();
+        transpose(&values, values.len() / count, count, &mut next);
+        next
+    }
+
+    pub(super) fn weights(&self) -> Weights {
+        let parameters = self.operations.iter().flat_map(|operation| match &operation.kind {
+            OperationKind::Dense(dense) => vec![Some(&dense.weight), dense.bias.as_ref()],
+            _ => Vec::new(),
+        });
+        let tensors = self
+            .architecture
+            .named_parameters()
+            .zip(parameters.flatten())
+            .map(|((name, spec), parameter)| {
+                let mut values = parameter.values.clone();
+                if let [inputs, units] = spec.shape[..] {
+                    transpose(&parameter.values, units, inputs, &mut values);
+                }
+                WeightTensor { name, shape: spec.shape.clone(), values }
+            })
+            .collect();
+        Weights { tensors }
+    }
+
+    /// An operation, what goes into it, and the gradient on its way back.
+    fn around<'a>(
+        &'a mut self,
+        index: usize,
+        pixels: &'a [f32],
+    ) -> (&'a [f32], &'a mut Operation, &'a mut Backflow) {
+        let (before, rest) = self.operations.split_at_mut(index);
+        let input = before.last().map_or(pixels, |operation| operation.output.as_slice());
+        (input, &mut rest[0], &mut self.flow)
+    }
+}
+
+/// What a layer computes, if it is anything; its weights are the next of `weights`. `by_image` says
+/// that no dense layer stands before it.
+fn operation<'a>(
+    layer: &PlannedLayer,
+    by_image: bool,
+    rule: &Rule,
+    weights: &mut impl Iterator<Item = &'a WeightTensor>,
+) -> Option<OperationKind> {
+    match &layer.kind {
+        LayerType::Dense(_) => {
+            let mut own = weights.take(layer.parameters.len());
+            let (inputs, units) = (layer.input.len(), layer.output.len());
+            let mut weight = Vec::new();
+            transpose(&own.next()?.values, inputs, units, &mut weight);
+            Some(OperationKind::Dense(Box::new(Dense {
+                weight: rule.parameter(weight),
+                bias: own.next().map(|tensor| rule.parameter(tensor.values.clone())),
+                inputs,
+                units,
+                by_image,
+                activation: layer.activation,
+                before_activation: Vec::new(),
+            })))
+        }
+        LayerType::Activation(_) if layer.activation != Activation::Linear => {
+            Some(OperationKind::Activation(layer.activation))
+        }
+        LayerType::Dropout(dropout) if dropout.rate > 0.0 => {
+            let (rate, width) = (dropout.rate, layer.output.len());
+            Some(OperationKind::Dropout { rate, width, by_image, mask: Vec::new() })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,230 @@
+//! What is computed between two batches of features, forwards and backwards.
+//!
+//! Features are `[width, n]`: the values of one feature over the batch lie side by side. Batch sizes
+//! are mostly multiples of a vector register's values and widths are not, and so no product has to
+//! repack its factors. Only the pixels come the other way, image after image; what stands before the
+//! first dense layer leaves them so, and its product reads them transposed.
+
+use kiln_model::Activation;
+use kiln_model::layers::dropout::draw_mask;
+use rand_chacha::ChaCha8Rng;
+
+use super::activation::{activate, multiply_by_derivative, needs_values_before};
+use super::product::{Matrix, multiply_into, transpose};
+use super::update::{Parameter, sum_of};
+
+/// One operation and, from a training step's way forth to its way back, what it gave.
+pub(super) struct Operation {
+    pub(super) kind: OperationKind,
+    /// `[width, n]`, or before the first dense layer `[n, width]`.
+    pub(super) output: Vec<f32>,
+}
+
+pub(super) enum OperationKind {
+    Dense(Box<Dense>),
+    Activation(Activation),
+    Dropout {
+        rate: f64,
+        /// How many values a sample has.
+        width: usize,
+        by_image: bool,
+        /// What each value was multiplied by.
+        mask: Vec<f32>,
+    },
+}
+
+/// activation(W·x + b)
+pub(super) struct Dense {
+    /// `[units, inputs]`, transposed from what the weights file holds.
+    pub(super) weight: Parameter,
+    /// `[units]`; no values where there is no bias.
+    pub(super) bias: Option<Parameter>,
+    pub(super) inputs: usize,
+    pub(super) units: usize,
+    /// Whether the input is the pixels, image after image.
+    pub(super) by_image: bool,
+    pub(super) activation: Activation,
+    /// W·x + b, where the activation's derivative needs it.
+    pub(super) before_activation: Vec<f32>,
+}
+
+/// What becomes of the parameters' gradients on the way back.
+#[derive(Clone, Copy)]
+pub(super) enum Gradients {
+    /// They are kept for the update.
+    Kept,
+    /// w ← keep · w − rate · gradient at once.
+    Folded { keep: f32, rate: f32 },
+}
+
+/// The gradient on its way back through the operations, and room for the next.
+#[derive(Default)]
+pub(super) struct Backflow {
+    /// With respect to what stands between the operations behind and those still to come.
+    pub(super) gradient: Vec<f32>,
+    next: Vec<f32>,
+}
+
+impl Operation {
+    pub(super) const fn new(kind: OperationKind) -> Self {
+        Self { kind, output: Vec::new() }
+    }
+
+    /// Computes the output from the input and keeps what the way back needs.
+    pub(super) fn forward(&mut self, input: &[f32], masks: &mut ChaCha8Rng) {
+        match &mut self.kind {
+            OperationKind::Dense(dense) => dense.forward(input, &mut self.output),
+            OperationKind::Activation(activation) => {
+                copy(input, &mut self.output);
+                activate(*activation, &mut self.output, &[]);
+            }
+            OperationKind::Dropout { rate, width, by_image, mask } => {
+                // Drawn image after image, whichever way the features lie.
+                mask.resize(input.len(), 0.0);
+                draw_mask(*rate, mask, masks);
+                if !*by_image {
+                    transpose(&std::mem::take(mask), input.len() / *width, *width, mask);
+                }
+                self.output.clear();
+                self.output.extend(input.iter().zip(mask).map(|(value, factor)| value * *factor));
+            }
+        }
+    }
+
+    /// The output of the input as inference gives it: nothing is kept or dropped.
+    pub(super) fn infer(&self, input: &[f32], output: &mut Vec<f32>) {
+        match &self.kind {
+            OperationKind::Dense(dense) => {
+                dense.product(input, output);
+                activate(dense.activation, output, dense.bias());
+            }
+            OperationKind::Activation(activation) => {
+                copy(input, output);
+                activate(*activation, output, &[]);
+            }
+            OperationKind::Dropout { .. } => copy(input, output),
+        }
+    }
+
+    /// Takes the gradient from behind the operation to before it, where `to_input` asks for that,
+    /// and gives the parameters theirs. `input` is what [`forward`](Self::forward) got.
+    pub(super) fn backward(
+        &mut self,
+        input: &[f32],
+        flow: &mut Backflow,
+        to_input: bool,
+        gradients: Gradients,
+    ) {
+        match &mut self.kind {
+            OperationKind::Dense(dense) => {
+                dense.backward(input, &self.output, flow, to_input, gradients);
+            }
+            OperationKind::Activation(activation) => {
+                let before = needs_values_before(*activation);
+                let values = if before { input } else { &self.output };
+                multiply_by_derivative(*activation, &mut flow.gradient, values);
+            }
+            OperationKind::Dropout { mask, .. } => {
+                for (gradient, factor) in flow.gradient.iter_mut().zip(mask) {
+                    *gradient *= *factor;
+                }
+            }
+        }
+    }
+}
+
+impl Dense {
+    fn bias(&self) -> &[f32] {
+        self.bias.as_ref().map_or(&[], |bias| &bias.values)
+    }
+
+    fn weights(&self) -> Matrix<'_> {
+        Matrix::new(&self.weight.values, self.units, self.inputs)
+    }
+
+    /// The input as `[inputs, n]`.
+    fn matrix<'a>(&self, input: &'a [f32]) -> Matrix<'a> {
+        let count = input.len() / self.inputs;
+        if self.by_image {
+            Matrix::new(input, count, self.inputs).transposed()
+        } else {
+            Matrix::new(input, self.inputs, count)
+        }
+    }
+
+    /// W·x
+    fn product(&self, input: &[f32], output: &mut Vec<f32>) {
+        output.resize(input.len() / self.inputs * self.units, 0.0);
+        multiply_into(output, 0.0, 1.0, self.weights(), self.matrix(input));
+    }
+
+    fn forward(&mut self, input: &[f32], output: &mut Vec<f32>) {
+        self.product(input, output);
+        if !needs_values_before(self.activation) {
+            activate(self.activation, output, self.bias());
+            return;
+        }
+        activate(Activation::Linear, output, self.bias());
+        copy(output, &mut self.before_activation);
+        activate(self.activation, output, &[]);
+    }
+
+    fn backward(
+        &mut self,
+        input: &[f32],
+        output: &[f32],
+        flow: &mut Backflow,
+        to_input: bool,
+        gradients: Gradients,
+    ) {
+        let before = needs_values_before(self.activation);
+        let values = if before { &self.before_activation } else { output };
+        multiply_by_derivative(self.activation, &mut flow.gradient, values);
+
+        let Backflow { gradient, next } = flow;
+        let slope = Matrix::new(gradient, self.units, input.len() / self.inputs);
+        if to_input {
+            // Before the update: it is the gradient at the weights of the way forth.
+            next.resize(input.len(), 0.0);
+            multiply_into(next, 0.0, 1.0, self.weights().transposed(), slope);
+        }
+        let input = self.matrix(input).transposed();
+        match gradients {
+            Gradients::Folded { keep, rate } => {
+                multiply_into(&mut self.weight.values, keep, -rate, slope, input);
+            }
+            Gradients::Kept => {
+                multiply_into(&mut self.weight.gradient, 0.0, 1.0, slope, input);
+            }
+        }
+        if let Some(bias) = &mut self.bias {
+            bias_backward(bias, gradient, gradients);
+        }
+        if to_input {
+            std::mem::swap(gradient, next);
+        }
+    }
+}
+
+/// The gradient of a bias is the sum over the batch.
+fn bias_backward(bias: &mut Parameter, gradient: &[f32], gradients: Gradients) {
+    let count = gradient.len() / bias.values.len();
+    let sums = gradient.chunks_exact(count).map(|row| sum_of(row, |slope| slope));
+    match gradients {
+        Gradients::Folded { keep, rate } => {
+            for (value, sum) in bias.values.iter_mut().zip(sums) {
+                *value = keep * *value - rate * sum;
+            }
+        }
+        Gradients::Kept => {
+            for (value, sum) in bias.gradient.iter_mut().zip(sums) {
+                *value = sum;
+            }
+        }
+    }
+}
+
+fn copy(values: &[f32], to: &mut Vec<f32>) {
+    to.clear();
+    to.extend_from_slice(values);
+}

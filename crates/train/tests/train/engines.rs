@@ -1,0 +1,292 @@
+//! The two implementations of a training step compute the same, and which one runs is as asked.
+
+use std::fs;
+
+use kiln_data::ImageShape;
+use kiln_model::{Activation, Weights};
+use kiln_report::RunDirectory;
+use kiln_train::random::{Purpose, stream};
+use kiln_train::{Declaration, Engine, EngineChoice, Metrics, Run};
+use proptest::prelude::*;
+use rand_core::Rng;
+
+use crate::common::{World, declaration};
+
+const STEPS: usize = 100;
+
+/// The bound on the difference of two losses, relative.
+const LOSS: f64 = 1e-5;
+
+/// A network, an optimiser and batches, without the engine.
+#[derive(Debug, Clone)]
+struct Case {
+    image: ImageShape,
+    classes: usize,
+    /// TOML up to `[device]`.
+    experiment: String,
+    batch_size: usize,
+    seed: u64,
+}
+
+/// The inputs and labels of one epoch.
+struct Rows {
+    pixels: Vec<f32>,
+    labels: Vec<u8>,
+}
+
+impl Case {
+    /// An engine at the case's first weights, or at others.
+    fn engine(&self, choice: EngineChoice, weights: Option<&Weights>) -> (Engine, Declaration) {
+        let text = format!("{}\n[device]\nengine = \"{choice}\"\n", self.experiment);
+        let declaration = Declaration::parse("case.toml", &text, &[])
+            .unwrap_or_else(|error| panic!("{text}\n{error}"));
+        let architecture = declaration.architecture(self.image, self.classes).unwrap();
+        let settings = declaration.engine_settings(&architecture).unwrap();
+        let first = architecture.initial_weights(&mut stream(self.seed, Purpose::Weights, 0));
+        (Engine::new(&settings, weights.unwrap_or(&first)).unwrap(), declaration)
+    }
+
+    /// Two whole batches and a part of one. Inputs are both positive and negative, so that no unit's
+    /// gradient is nearly the same in all batches.
+    fn rows(&self) -> Rows {
+        let count = 2 * self.batch_size + self.batch_size.div_ceil(2);
+        let mut rng = stream(self.seed, Purpose::Shuffle, 0);
+        let mut uniform = || f64::from(rng.next_u32()) / 4_294_967_296.0;
+        let pixels = (0..count * self.image.values()).map(|_| (2.0 * uniform() - 1.0) as f32);
+        let pixels = pixels.collect();
+        let labels = (0..count).map(|_| (uniform() * self.classes as f64) as u8).collect();
+        Rows { pixels, labels }
+    }
+
+    /// Trains for [`STEPS`] steps; gives each one's logits.
+    fn train(&self, engine: &mut Engine, rate: f64) -> Vec<(Vec<f32>, Vec<u8>)> {
+        let rows = self.rows();
+        let mut masks = stream(self.seed, Purpose::Dropout, 1);
+        let pixels = rows.pixels.chunks(self.batch_size * self.image.values());
+        let batches: Vec<_> = pixels.zip(rows.labels.chunks(self.batch_size)).collect();
+        let steps = batches.into_iter().cycle().take(STEPS);
+        steps
+            .map(|(pixels, labels)| {
+                (engine.step(pixels, labels, rate, &mut masks), labels.to_vec())
+            })
+            .collect()
+    }
+}
+
+/// Every activation that can stand inside a network.
+fn activation() -> impl Strategy<Value = Activation> {
+    let inside: Vec<Activation> =
+        Activation::ALL.iter().copied().filter(|word| *word != Activation::Softmax).collect();
+    prop::sample::select(inside)
+}
+
+/// What can stand between flatten and the last layer.
+fn hidden_layer() -> impl Strategy<Value = String> {
+    let dense = (1..=40_usize, activation(), any::<bool>()).prop_map(|(units, word, bias)| {
+        format!("{{ type = 'dense', units = {units}, activation = '{word}', use_bias = {bias} }},")
+    });
+    let activation =
+        activation().prop_map(|word| format!("{{ type = 'activation', activation = '{word}' }},"));
+    let dropout = prop::sample::select(vec![0.0, 0.1, 0.5])
+        .prop_map(|rate| format!("{{ type = 'dropout', rate = {rate} }},"));
+    prop_oneof![4 => dense, 1 => activation, 1 => dropout]
+}
+
+/// Every optimiser, with constants at which rounding does not grow: an ε that what should be a
+/// gradient of zero does not reach, and rates at which no step turns on which side of its kink a
+/// value lies.
+fn optimizer() -> impl Strategy<Value = String> {
+    let rate = prop::sample::select(vec![1e-4, 1e-3]);
+    let share = prop::sample::select(vec![0.0, 0.5, 0.9]);
+    let decay = prop::sample::select(vec![0.0, 1e-2, 0.5]);
+    let kind = prop_oneof![
+        Just("type = 'sgd'".to_owned()),
+        (share.clone(), any::<bool>()).prop_map(|(momentum, nesterov)| {
+            let nesterov = nesterov && momentum > 0.0;
+            format!("type = 'sgd'\nmomentum = {momentum}\nnesterov = {nesterov}")
+        }),
+        Just("type = 'adam'\nepsilon = 1e-3".to_owned()),
+        Just("type = 'adam'\nbeta_1 = 0.5\nbeta_2 = 0.9\nepsilon = 1e-2".to_owned()),
+        decay.clone().prop_map(|decay| {
+            format!("type = 'adamw'\nepsilon = 1e-3\nweight_decay = {decay}")
+        }),
+        (share, any::<bool>()).prop_map(|(momentum, centered)| {
+            format!(
+                "type = 'rmsprop'\nepsilon = 1e-2\nmomentum = {momentum}\ncentered = {centered}"
+            )
+        }),
+        Just("type = 'adagrad'\nepsilon = 1e-3".to_owned()),
+    ];
+    let clipping = prop_oneof![
+        3 => Just(String::new()),
+        1 => Just("global_clipnorm = 0.05".to_owned()),
+        1 => Just("clipvalue = 0.005".to_owned()),
+        1 => Just("global_clipnorm = 0.05\nclipvalue = 0.01".to_owned()),
+    ];
+    (kind, rate, decay, clipping).prop_map(|(kind, rate, decay, clipping)| {
+        let decay =
+            if kind.contains("sgd") { format!("weight_decay = {decay}") } else { String::new() };
+        // A sum of squares is small at first, and so is a gradient that has no ε to outgrow.
+        let rate = if kind.contains("sgd") { 10.0 * rate } else { rate };
+        format!("[optimizer]\n{kind}\nlearning_rate = {rate}\n{decay}\n{clipping}\n")
+    })
+}
+
+prop_compose! {
+    fn case()(
+        (channels, height, width) in (1..=2_usize, 1..=4_usize, 1..=5_usize),
+        classes in 2..=10_usize,
+        before in prop::option::weighted(0.2, activation()),
+        hidden in prop::collection::vec(hidden_layer(), 0..=4),
+        end in any::<bool>(),
+        smoothing in prop::sample::select(vec![0.0, 0.1]),
+        optimizer in optimizer(),
+        batch_size in 1..=70_usize,
+        seed in any::<u32>(),
+    ) -> Case {
+        let before = before.map_or_else(String::new, |word| {
+            format!("{{ type = 'activation', activation = '{word}' }},")
+        });
+        let end = if end { "softmax" } else { "linear" };
+        let layers = format!(
+            "{before}{{ type = 'flatten' }},{}{{ type = 'dense', units = 'classes', activation = '{end}' }}",
+            hidden.concat(),
+        );
+        Case {
+            image: ImageShape { channels, height, width },
+            classes,
+            experiment: format!(
+                "name = 'case'\n[data]\nsource = 'none'\n[model]\nlayers = [{layers}]\n\
+                 [loss]\nlabel_smoothing = {smoothing}\n{optimizer}"
+            ),
+            batch_size,
+            seed: u64::from(seed),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Loss after loss, the weights at the end, and inference with the same weights.
+    #[test]
+    fn both_implementations_follow_the_same_trajectory(case in case()) {
+        let (mut fused, declaration) = case.engine(EngineChoice::Fused, None);
+        let (mut generic, _) = case.engine(EngineChoice::Generic, None);
+        let start = fused.weights();
+        let rate = declaration.experiment.optimizer.learning_rate;
+        let steps = case.train(&mut fused, rate).into_iter().zip(case.train(&mut generic, rate));
+        for (step, ((own, labels), (their, _))) in steps.enumerate() {
+            let loss = |logits: &[f32]| {
+                Metrics::new(declaration.experiment.loss, &[]).add(logits, &labels)
+            };
+            let (own, their) = (loss(&own), loss(&their));
+            prop_assert!(
+                (own - their).abs() <= LOSS * their.abs(),
+                "step {}: fused {}, generic {}", step, own, their
+            );
+        }
+        let (own, their) = (fused.weights(), generic.weights());
+        for ((own, their), start) in own.tensors.iter().zip(&their.tensors).zip(&start.tensors) {
+            prop_assert_eq!((&own.name, &own.shape), (&their.name, &their.shape));
+            let apart = distance(&own.values, &their.values);
+            let way = distance(&start.values, &their.values);
+            prop_assert!(
+                apart <= 1e-3 * way + 2e-6,
+                "{}: {} apart after a way of {}", own.name, apart, way
+            );
+        }
+        let pixels = case.rows().pixels;
+        let (fused, _) = case.engine(EngineChoice::Fused, Some(&their));
+        let (own, their) = (fused.infer(&pixels), generic.infer(&pixels));
+        prop_assert_eq!(own.len(), their.len());
+        for (own, their) in own.iter().zip(&their) {
+            prop_assert!((own - their).abs() <= 1e-5 * their.abs().max(1.0), "{} {}", own, their);
+        }
+    }
+}
+
+/// The root of the mean square of the differences.
+fn distance(one: &[f32], other: &[f32]) -> f64 {
+    let squares = one.iter().zip(other).map(|(one, other)| f64::from(one - other).powi(2));
+    (squares.sum::<f64>() / one.len() as f64).sqrt()
+}
+
+/// A network of everything that the fused implementation knows, on the columns.
+const EVERYTHING: &str = "model.layers=[{type='flatten'}, {type='dense', units=9, activation='gelu'}, \
+    {type='dropout', rate=0.3}, {type='dense', units=7, use_bias=false}, \
+    {type='activation', activation='relu'}, {type='dense', units='classes', activation='softmax'}]";
+
+#[test]
+fn a_fused_run_gives_the_same_bytes_each_time() {
+    for optimizer in ["{type='sgd', learning_rate=0.1}", "{type='adam', global_clipnorm=1.0}"] {
+        let world = World::new();
+        let optimizer = format!("optimizer={optimizer}");
+        let overrides = ["engine=fused", EVERYTHING, &optimizer];
+        let [first, second] = [(); 2].map(|()| world.run(&overrides).0);
+        for file in ["model.safetensors", "predictions.csv"] {
+            let bytes = |run: &RunDirectory| fs::read(run.path().join(file)).unwrap();
+            assert!(bytes(&first) == bytes(&second), "{file} differs");
+        }
+    }
+}
+
+#[test]
+fn a_run_is_the_same_run_on_either_engine() {
+    let world = World::new();
+    let run = |engine: &str| {
+        let engine_override = format!("engine={engine}");
+        let (run, _) = world.run(&[&engine_override, EVERYTHING, "evaluate_training_set=true"]);
+        assert_eq!(run.read_record().unwrap().engine, engine);
+        run
+    };
+    let (fused, generic) = (run("fused"), run("generic"));
+
+    let (own, their) = (fused.read_history().unwrap(), generic.read_history().unwrap());
+    assert_eq!(own.rows.len(), 3);
+    for (own, their) in own.rows.iter().zip(&their.rows) {
+        for metric in ["loss", "accuracy", "val_loss", "val_accuracy", "train_loss"] {
+            let (own, their) = (own.metric(metric).unwrap(), their.metric(metric).unwrap());
+            assert!((own - their).abs() < 1e-5, "{metric}: fused {own}, generic {their}");
+        }
+    }
+    let probabilities = |run: &RunDirectory| run.read_predictions().unwrap().probabilities;
+    for (own, their) in probabilities(&fused).iter().zip(probabilities(&generic)) {
+        assert!((own - their).abs() < 1e-5, "fused {own}, generic {their}");
+    }
+}
+
+#[test]
+fn by_default_the_fused_engine_runs_where_it_can() {
+    let world = World::new();
+    let engine = |overrides: &[&str]| world.run(overrides).0.read_record().unwrap().engine;
+    assert_eq!(engine(&["epochs=1"]), "fused");
+    assert_eq!(engine(&["epochs=1", EVERYTHING]), "fused");
+    assert_eq!(engine(&["epochs=1", "backend=ndarray"]), "generic");
+    assert_eq!(engine(&["epochs=1", "hidden.activation=softmax"]), "generic");
+    assert_eq!(engine(&["epochs=1", "model.layers.1={type='batch_normalization'}"]), "generic");
+}
+
+#[test]
+fn the_fused_engine_says_what_it_does_not_know() {
+    let world = World::new();
+    let data = world.runs().parent().unwrap().to_owned();
+    let normalised = "model.layers=[{type='flatten'}, {type='dense', units=9}, \
+        {type='batch_normalization'}, {type='dense', units='classes'}]";
+    for (change, obstacle) in [
+        (normalised, "does not go with layer \"batch_normalization\" (batch_normalization)"),
+        ("backend=ndarray", "does not go with device.backend = \"ndarray\""),
+        (
+            "hidden.activation=softmax",
+            "the softmax inside the network, in layer \"hidden\" (dense)",
+        ),
+    ] {
+        let declaration = declaration(&[change, "engine=fused"]);
+        let error = Run::prepare(declaration, &data, &world.runs(), None).err().unwrap();
+        let error = error.to_string();
+        assert!(error.contains(obstacle), "{error}");
+        assert!(error.contains("engine=fused"), "the place is shown: {error}");
+        assert!(error.contains("set device.engine to \"auto\" or \"generic\""), "{error}");
+    }
+    assert!(!world.runs().exists());
+}
