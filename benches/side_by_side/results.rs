@@ -28,8 +28,8 @@ const MEANING: &str = "\
   `kiln run` in a row; its rate over the sweep's is the sweep's time over its time.
 - **peak memory**: the largest resident set of the process (`VmHWM`), in millions of bytes.
 - **kiln --help, kiln summary**: the median of ten in each repetition.
-- **validation's share of an epoch**: 1 − the step of a run that validates on one row over the time that a step of a run
-  with 5,000 comes to, its validation included.
+- **validation's share of an epoch**: 1 − a step of a run that validates on one row over what a step comes to, validation
+  included, in a run that validates on 5,000; each of its run's quickest epoch.
 ";
 
 pub(crate) fn markdown(contest: &Contest<'_>, options: &Options) -> String {
