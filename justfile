@@ -9,5 +9,9 @@ quick:
 
 # Measures; close other programs first.
 bench:
-    cargo bench --workspace
+    cargo bench -p kiln-train -p kiln-report
+
+# Half an hour: Kiln beside JAX, PyTorch and Keras, into benches/RESULTS.md.
+side-by-side:
+    cargo bench --bench side_by_side
 

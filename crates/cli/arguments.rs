@@ -61,7 +61,8 @@ pub(crate) enum Command {
         kiln compare runs/learning-rate-depth --html report.html\n  \
         kiln compare 'runs/*/*' --baseline learning_rate=0.01,hidden.repeat=3 --csv > table.csv\n  \
         kiln compare runs/fashion-mnist/ID runs/fashion-mnist/OTHER\n\n\
-        Two runs alone are compared in depth. Validation ranks; the verdicts are about the test set.")]
+        Two runs alone are compared in depth. Validation ranks, and over several seeds verdicts are about what ranks; single runs are\n\
+        compared by what they said of each test image.")]
     Compare(CompareArguments),
     /// Show one run's history and test report
     Show {

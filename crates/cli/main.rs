@@ -8,6 +8,7 @@ mod predict;
 mod progress;
 mod run;
 mod shell;
+mod signals;
 mod sweep;
 mod sweep_view;
 mod work;

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 use kiln_report::RunRecord;
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::complain;
@@ -27,7 +26,7 @@ impl Reporter {
     /// second at once.
     pub(crate) fn new(quiet: bool) -> io::Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = Signals::new(crate::signals::stopping())?;
         let flag = Arc::clone(&interrupted);
         std::thread::spawn(move || {
             for _ in signals.forever() {

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context;
 use clap::Args;
 use kiln_report::compare::Comparison;
-use kiln_report::{RunDirectory, Status, duration};
+use kiln_report::{RunDirectory, Status, duration, printable};
 use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, State, Sweep};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::arguments::Arguments;
@@ -60,13 +59,13 @@ pub(crate) fn sweep(arguments: &Arguments, options: &SweepArguments) -> anyhow::
     let mut view = View::new(arguments.quiet, &plan);
     let launched = kiln_sweep::launch(&plan, &launch_options, &mut view, &stops);
     view.close();
-    conclude(arguments, &plan, &launched?)
+    conclude(arguments, &plan, &launched)
 }
 
 /// Counts requests to end the sweep from now on; the third ends it without waiting for anything.
 fn count_signals() -> anyhow::Result<Arc<AtomicUsize>> {
     let stops = Arc::new(AtomicUsize::new(0));
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new(crate::signals::stopping())?;
     let count = Arc::clone(&stops);
     std::thread::spawn(move || {
         for _ in signals.forever() {
@@ -81,31 +80,30 @@ fn count_signals() -> anyhow::Result<Arc<AtomicUsize>> {
 fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow::Result<ExitCode> {
     let estimate = Estimate::measure(plan, jobs)?;
     let differing = plan.differing_keys();
-    let rows = plan.members.iter().zip(&estimate.runs).map(|(member, seconds)| {
+    let mut left = Vec::new();
+    let mut rows = Vec::new();
+    for (index, member) in plan.members.iter().enumerate() {
+        let state = State::look(plan, member);
+        if !state.is_done(plan, member, options.retry_failed) {
+            left.push(index);
+        }
         let mut row = vec![member.id.clone()];
         row.extend(differing.iter().map(|key| {
-            let change = member.changes.iter().find(|change| change.key() == key);
-            change.map_or_else(String::new, value_words)
+            let change = member.change(&key.path);
+            change.map_or_else(String::new, |change| change.value.value_text())
         }));
         row.extend([
             kiln_report::grouped(member.parameters as u64),
             format!("{:.1} M", member.step_flops as f64 / 1e6),
-            duration(*seconds),
-            State::look(plan, &member.id).to_string(),
+            duration(estimate.runs[index]),
+            state.to_string(),
         ]);
-        row
-    });
+        rows.push(row);
+    }
     let mut head = vec!["run"];
-    // The end of a key is enough to know it by, and leaves room.
-    head.extend(differing.iter().map(|key| key.rsplit('.').next().unwrap_or(key)));
+    head.extend(differing.iter().map(|key| key.label.as_str()));
     head.extend(["parameters", "FLOPs a step", "about", "state"]);
     say(kiln_report::table(&head, 1, rows, crate::terminal()).trim_end())?;
-    let left: Vec<usize> = (0..plan.members.len())
-        .filter(|index| {
-            let state = State::look(plan, &plan.members[*index].id);
-            !state.is_done(plan.prune.is_some(), options.retry_failed)
-        })
-        .collect();
     let runs = plan.members.len();
     let pruning = if plan.prune.is_some() { ", less what is pruned" } else { "" };
     say(format!(
@@ -116,12 +114,6 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
     ))?;
     say(plan.directory.display())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A change's value without its key, and text without quotes where that is plain.
-fn value_words(change: &kiln_config::Override) -> String {
-    let words = change.to_string();
-    words.split_once('=').map_or(words.clone(), |(_, value)| value.to_owned())
 }
 
 /// Says what came of the sweep, and which combination is best.
@@ -198,7 +190,7 @@ fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
         .filter(|path| path.exists())
         .collect();
     // Where nothing was run, or nothing of it can be read, there is nothing to choose from.
-    let Ok(comparison) = Comparison::read(&paths, None) else { return Ok(()) };
+    let Ok(comparison) = Comparison::ranked(&paths) else { return Ok(()) };
     let Some(best) = comparison.selected() else { return Ok(()) };
     let run = best.runs.iter().find(|run| run.status == Status::Finished);
     let member = run.and_then(|run| plan.members.iter().find(|member| member.id == run.id));
@@ -206,17 +198,19 @@ fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
     let deviation = value.deviation.map(|deviation| format!(" ± {deviation:.4} ({})", value.count));
     say(format!(
         "best by validation: {}: val_accuracy {:.4}{}",
-        best.label(&comparison.columns),
+        printable(&best.label(&comparison.columns)),
         value.mean,
         deviation.unwrap_or_default()
     ))?;
     let mut command = vec!["kiln".to_owned(), "run".to_owned()];
     command.push(plan.experiment.display().to_string());
     command.extend(member.changes.iter().map(ToString::to_string));
-    if arguments.data != Path::new("data") {
-        command.extend(["--data".to_owned(), arguments.data.display().to_string()]);
+    for (option, path) in [("data", &arguments.data), ("runs", &arguments.runs)] {
+        if path != Path::new(option) {
+            command.extend([format!("--{option}"), path.display().to_string()]);
+        }
     }
     let command: Vec<String> = command.iter().map(|word| quoted(word)).collect();
-    say(format!("  again:   {}", command.join(" ")))?;
+    say(format!("  again:   {}", printable(&command.join(" "))))?;
     say(format!("  compare: kiln compare {}", quoted(&plan.directory.display().to_string())))
 }

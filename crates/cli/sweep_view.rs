@@ -3,9 +3,8 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use kiln_config::Override;
 use kiln_report::duration;
-use kiln_sweep::{By, EpochReport, Event, Outcome, Plan, StepReport, Watcher};
+use kiln_sweep::{By, DifferingKey, EpochReport, Event, Outcome, Plan, StepReport, Watcher};
 
 use crate::complain;
 
@@ -14,7 +13,7 @@ use crate::complain;
 pub(crate) struct View<'a> {
     plan: &'a Plan,
     /// What tells the runs apart.
-    keys: Vec<String>,
+    keys: Vec<DifferingKey>,
     quiet: bool,
     /// Where lines that change in place can be drawn.
     live: Option<Live>,
@@ -24,6 +23,8 @@ pub(crate) struct View<'a> {
     /// The highest validation accuracy so far, and whose it is.
     best: Option<(f64, usize)>,
     begun: Instant,
+    /// Whether it was said that the rest is another sweep's.
+    has_told_of_others: bool,
     /// The members' weights: all that is to be run, and what of it is done.
     to_do: u64,
     done: u64,
@@ -61,6 +62,7 @@ impl<'a> View<'a> {
             failed: 0,
             best: None,
             begun: Instant::now(),
+            has_told_of_others: false,
             to_do: plan.members.iter().map(kiln_sweep::Member::weight).sum(),
             done: 0,
         }
@@ -80,8 +82,7 @@ impl<'a> View<'a> {
     fn message(&self, text: &str) {
         match &self.live {
             Some(live) => live.lines.suspend(|| complain(text)),
-            None if !self.quiet => complain(text),
-            None => {}
+            None => complain(text),
         }
     }
 
@@ -146,6 +147,9 @@ impl<'a> View<'a> {
             // Said in sum, at the end.
             return self.draw_total();
         }
+        if self.quiet && !outcome.is_failure() {
+            return;
+        }
         let members = self.plan.members.len();
         let width = members.to_string().len();
         let place = format!("[{:>width$}/{members}]", self.ended);
@@ -206,24 +210,24 @@ impl<'a> View<'a> {
 
     /// What tells a run from the others, in short.
     fn label(&self, member: usize) -> String {
-        let changes = self.plan.members[member].changes.iter();
-        let differing = changes.filter(|change| self.keys.iter().any(|key| key == change.key()));
-        let words: Vec<String> = differing.map(short).collect();
+        let member = &self.plan.members[member];
+        let words = self.keys.iter().filter_map(|key| {
+            let value = member.change(&key.path)?.value.value_text();
+            Some(format!("{}={}", key.label, short(&value)))
+        });
+        let words: Vec<String> = words.collect();
         if words.is_empty() { self.plan.name.clone() } else { words.join(" ") }
     }
 }
 
-/// A change under the end of its key, its value cut where it is long.
-fn short(change: &Override) -> String {
+/// A value, cut where it is long and safe to be shown.
+fn short(value: &str) -> String {
     const LONGEST: usize = 32;
-    let words = change.to_string();
-    let (key, value) = words.split_once('=').unwrap_or((&words, ""));
-    let key = key.rsplit('.').next().unwrap_or(key);
-    let mut value: String = value.chars().take(LONGEST + 1).collect();
-    if value.chars().count() > LONGEST {
-        value = value.chars().take(LONGEST - 1).collect::<String>() + "…";
+    let value = kiln_report::printable(value);
+    if value.chars().count() <= LONGEST {
+        return value.into_owned();
     }
-    format!("{key}={value}")
+    value.chars().take(LONGEST - 1).collect::<String>() + "…"
 }
 
 fn in_words(outcome: &Outcome) -> String {
@@ -247,7 +251,16 @@ impl Watcher for View<'_> {
             Event::Step(member, report) => self.step(member, report),
             Event::Epoch(member, report) => self.epoch(member, report),
             Event::Ended(member, outcome, by) => self.ended(member, outcome, by),
-            Event::Idle(_) => self.draw_total(),
+            Event::Idle(elsewhere) => {
+                if self.running.is_empty() && elsewhere > 0 && !self.has_told_of_others {
+                    self.has_told_of_others = true;
+                    if !self.quiet {
+                        let runs = if elsewhere == 1 { "run" } else { "runs" };
+                        self.message(&format!("waiting for {elsewhere} {runs} of another sweep"));
+                    }
+                }
+                self.draw_total();
+            }
         }
     }
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use kiln_report::Status;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::logging;
 
 /// One run of a sweep. What it says in words goes to standard error, which the sweep keeps.
 pub(crate) fn work() -> anyhow::Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in crate::signals::stopping() {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
     }
     let outcome =

@@ -56,8 +56,13 @@ fn start(world: &World, arguments: &[&str]) -> Child {
 }
 
 fn signal(process: u32, signal: &str) {
-    let killed = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
-    assert!(killed.unwrap().success());
+    assert!(try_signal(process, signal));
+}
+
+/// Whether the process was still there to get the signal.
+fn try_signal(process: u32, signal: &str) -> bool {
+    let mut kill = std::process::Command::new("kill");
+    kill.args([signal, &process.to_string()]).stderr(Stdio::null()).status().unwrap().success()
 }
 
 /// The processes that a process has started.
@@ -303,7 +308,7 @@ fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
 #[test]
 fn two_sweeps_at_once_share_the_work() {
     let world = World::new();
-    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6,7,8", "epochs=20", "--jobs=2"];
+    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6,7,8", "epochs=300", "--jobs=2"];
     let sweeps: Vec<Child> = (0..3).map(|_| start(&world, &arguments)).collect();
     let ran: Vec<Ran> =
         sweeps.into_iter().map(|sweep| Ran::from(sweep.wait_with_output().unwrap())).collect();
@@ -311,37 +316,51 @@ fn two_sweeps_at_once_share_the_work() {
         assert_eq!(ran.status, 0, "{}", ran.stderr);
         assert!(ran.stdout.contains("8 runs: 8 finished"), "{}", ran.stdout);
     }
-    assert_eq!(ran.iter().map(trained_here).sum::<usize>(), 8, "each run once");
+    let trained: Vec<usize> = ran.iter().map(trained_here).collect();
+    assert_eq!(trained.iter().sum::<usize>(), 8, "each run once: {trained:?}");
+    assert!(trained.iter().filter(|runs| **runs > 0).count() > 1, "one did it all: {trained:?}");
     assert_eq!(statuses(&world, "runs/columns").len(), 8);
 }
 
-/// `kill -9` at moments spread over a whole sweep, then the same command until it is done.
+/// `kill -9` of the sweep, or of one of its runs, at moments that come with what has been written; then the
+/// same command until it is done.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
-    const KILLS: u64 = 12;
+    const KILLS: usize = 14;
     let world = World::new();
     let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6", "epochs=60", "--jobs=2"];
     let undisturbed = world.kiln(&[arguments.as_slice(), &["--runs=undisturbed"]].concat());
     assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
-    let mut finished = BTreeMap::new();
+    let files = || {
+        let runs = fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten();
+        runs.filter_map(|run| Some(fs::read_dir(run.path()).ok()?.count())).sum::<usize>()
+    };
+    let mut finished: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for kill in 0..KILLS {
         let mut sweep = start(&world, &arguments);
-        // Some come before the first run has begun, some in the midst of its end.
-        std::thread::sleep(Duration::from_millis(5 + 17 * kill));
+        // Each time a few files later than the last: in the midst of a run's beginning, training and end.
+        let enough = files() + 1 + kill % 5;
+        while files() < enough && sweep.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        match children(sweep.id()).first() {
+            Some(run) if kill % 3 == 2 => drop(try_signal(*run, "-KILL")),
+            _ => {}
+        }
         sweep.kill().unwrap();
         sweep.wait().unwrap();
-        if world.path("runs/columns").exists() {
-            for entry in fs::read_dir(world.path("runs/columns")).unwrap() {
-                let run = entry.unwrap();
-                if run.path().join("report.json").exists() {
-                    let id = run.file_name().into_string().unwrap();
-                    let record = fs::read(run.path().join("run.json")).unwrap();
-                    let before = finished.entry(id).or_insert_with(|| record.clone());
-                    assert!(*before == record, "a finished run was trained again");
-                }
+        for run in fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten() {
+            if run.path().join("report.json").exists() {
+                let record = fs::read(run.path().join("run.json")).unwrap();
+                let before = finished
+                    .entry(run.file_name().into_string().unwrap())
+                    .or_insert_with(|| record.clone());
+                assert!(*before == record, "a finished run was trained again");
             }
         }
     }
+    assert!(!finished.is_empty(), "no run came to its end between two kills");
     let ran = world.kiln(&arguments);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert!(ran.stdout.contains("6 runs: 6 finished"), "{}", ran.stdout);
@@ -349,6 +368,67 @@ fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
         (results(&world, "runs/columns"), results(&world, "undisturbed/columns"));
     assert_eq!(disturbed.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
     assert!(disturbed == whole, "the same runs came out differently");
+}
+
+#[test]
+fn a_run_of_a_later_kiln_is_left_alone() {
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "seed=1,2"];
+    world.kiln(&arguments);
+    let run = statuses(&world, "runs/columns").into_keys().next().unwrap();
+    let path = format!("runs/columns/{run}/run.json");
+    let later = world.read(&path).replace("\"format_version\": 1", "\"format_version\": 99");
+    world.write(&path, &later);
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 1, "{}", ran.stdout);
+    for part in ["FAILED", "left alone", "format version 99", run.as_str()] {
+        assert!(ran.stderr.contains(part), "`{part}` is not in\n{}", ran.stderr);
+    }
+    assert_eq!(world.read(&path), later);
+    assert!(world.path(&format!("runs/columns/{run}/report.json")).exists());
+}
+
+#[test]
+fn a_run_that_cannot_be_claimed_costs_itself_alone() {
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "seed=1,2,3"];
+    let planned = world.kiln(&[arguments.as_slice(), &["--dry-run"]].concat());
+    let id = planned
+        .stdout
+        .split_whitespace()
+        .find(|word| word.len() == 12 && word.chars().all(|digit| digit.is_ascii_hexdigit()));
+    fs::create_dir_all(world.path("runs/columns/.sweep").join(format!("{}.log", id.unwrap())))
+        .unwrap();
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stdout.contains("3 runs: 2 finished, 1 failed"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("cannot open"), "{}", ran.stderr);
+}
+
+#[test]
+fn quiet_still_tells_what_failed() {
+    let world = World::new();
+    let ran = world.kiln(&["-q", "sweep", "experiment.toml", "learning_rate=0.1,1e30"]);
+    assert_eq!(ran.status, 1);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("learning_rate=1e30  DIVERGED"), "{}", ran.stderr);
+}
+
+#[test]
+fn pruning_by_what_never_comes_is_refused() {
+    let world = World::new();
+    world.write(
+        "sweep.toml",
+        "name = \"p\"\nexperiment = \"experiment.toml\"\n[prune]\nmin_epochs = 1\n",
+    );
+    let ran = world.kiln(&["sweep", "sweep.toml", "validation=0"]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.stderr.contains("goes by val_accuracy, which needs validation rows"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(world.kiln(&["sweep", "sweep.toml", "--dry-run"]).status, 0);
 }
 
 #[test]

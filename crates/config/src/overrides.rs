@@ -22,10 +22,7 @@ pub struct Override {
 /// `KEY=VALUE` as it can be given again, VALUE as TOML on one line.
 impl fmt::Display for Override {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value.kind {
-            Kind::String(text) if is_plain_word(text) => write!(formatter, "{}={text}", self.key),
-            _ => write!(formatter, "{}={}", self.key, self.value),
-        }
+        write!(formatter, "{}={}", self.key, self.value_text())
     }
 }
 
@@ -34,6 +31,24 @@ impl Override {
     #[must_use]
     pub fn new(key: &str, key_place: &Place, value: Value) -> Self {
         Self { key: key.to_owned(), value, key_place: key_place.clone() }
+    }
+
+    /// A text for a key, from no file.
+    #[must_use]
+    pub fn text(key: &str, text: &str) -> Self {
+        let source = Arc::new(Source { name: key.to_owned(), text: text.to_owned() });
+        let place = Place::new(&source, 0..text.len());
+        let value = Value { kind: Kind::String(text.to_owned()), place: place.clone() };
+        Self { key: key.to_owned(), value, key_place: place }
+    }
+
+    /// The value as it stands in [`Display`](fmt::Display).
+    #[must_use]
+    pub fn value_text(&self) -> String {
+        match &self.value.kind {
+            Kind::String(text) if is_plain_word(text) => text.clone(),
+            _ => self.value.to_string(),
+        }
     }
 
     /// Splits the argument at its first `=`.
@@ -69,12 +84,6 @@ impl Override {
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
-    }
-
-    /// The same change under another name of its key.
-    #[must_use]
-    pub fn with_key(self, key: &str) -> Self {
-        Self { key: key.to_owned(), ..self }
     }
 
     /// An error about the key.

@@ -105,6 +105,25 @@ impl Comparison {
     /// [`ReportError::NoRuns`] where a path leads to no run or none can be read, [`ReportError::Request`] where the
     /// baseline is not one combination among them that was tested.
     pub fn read(paths: &[impl AsRef<Path>], baseline: Option<&str>) -> Result<Self> {
+        let mut comparison = Self::ranked(paths)?;
+        let baseline = match baseline {
+            Some(given) => Some((comparison.find_baseline(given)?, BaselineChoice::Given)),
+            None => comparison.default_baseline(),
+        };
+        if let Some((index, chosen)) = baseline {
+            let Self { combinations, columns, .. } = &mut comparison;
+            (comparison.baseline, comparison.notes) =
+                judge::judge(combinations, columns, index, chosen);
+        }
+        Ok(comparison)
+    }
+
+    /// As [`read`](Self::read), without baseline and verdicts, for which no prediction need be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::NoRuns`] where a path leads to no run or none can be read.
+    pub fn ranked(paths: &[impl AsRef<Path>]) -> Result<Self> {
         let found = find(paths)?;
         let mut read = read::read(&found.runs);
         read.left_out.extend(found.left_out);
@@ -117,15 +136,6 @@ impl Comparison {
         }
         let mut comparison = Self::group(read);
         rank::rank(&mut comparison.combinations);
-        let baseline = match baseline {
-            Some(given) => Some((comparison.find_baseline(given)?, BaselineChoice::Given)),
-            None => comparison.default_baseline(),
-        };
-        if let Some((index, chosen)) = baseline {
-            let Self { combinations, columns, .. } = &mut comparison;
-            (comparison.baseline, comparison.notes) =
-                judge::judge(combinations, columns, index, chosen);
-        }
         Ok(comparison)
     }
 

@@ -1,5 +1,7 @@
 use kiln_config::{ConfigError, Document, Override, Value};
 
+use crate::declaration::MOST_RUNS;
+
 /// A key of the experiment and the values that it takes in turn.
 #[derive(Debug, Clone)]
 pub(crate) struct Axis {
@@ -23,6 +25,13 @@ impl Axis {
         if path == "name" {
             let message = "`name` is no axis: a name says where the runs lie, not what they are";
             return Err(values[0].key_error(message).help("give the sweep one name"));
+        }
+        if values.len() > MOST_RUNS {
+            let message = format!(
+                "this axis has {} values; at most {MOST_RUNS} runs are allowed",
+                values.len()
+            );
+            return Err(values[0].key_error(message));
         }
         for (index, value) in values.iter().enumerate() {
             if values[..index].iter().any(|other| other.value().is_same(value.value())) {

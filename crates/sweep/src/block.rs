@@ -1,6 +1,8 @@
-use kiln_config::{ConfigError, Document, Override, Table, Value};
+use kiln_config::{ConfigError, Document, Table};
 
-use crate::axis::{Axis, leaves};
+use crate::axis::Axis;
+use crate::change::Change;
+use crate::pattern::Pattern;
 use crate::random::Random;
 
 /// Axes that are combined with each other: every row of the grid with every row of the zip with
@@ -8,17 +10,11 @@ use crate::random::Random;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Block {
     /// Each value of one with each value of the others.
-    pub(crate) grid: Vec<Axis>,
+    grid: Vec<Axis>,
     /// The first values together, the second together, …; all of one length.
     zip: Vec<Axis>,
     random: Option<Random>,
-    exclude: Vec<Pattern>,
-}
-
-/// What a combination must have to be left out: for each key one of the values.
-#[derive(Debug, Clone)]
-struct Pattern {
-    keys: Vec<(String, Vec<Value>)>,
+    pub(crate) exclude: Vec<Pattern>,
 }
 
 impl Block {
@@ -61,19 +57,37 @@ impl Block {
                 }
             }
         }
-        let drawn = self.random.iter().flat_map(|random| &random.axes).map(|axis| &axis.path);
-        let mut paths: Vec<&String> =
-            self.grid.iter().chain(&self.zip).map(|axis| &axis.path).chain(drawn).collect();
+        let mut paths: Vec<&str> = self.paths().collect();
         paths.sort_unstable();
-        if let Some(pair) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
-            let message = format!("`{}` stands in two of grid, zip and random", pair[0]);
-            let axis = self.grid.iter().chain(&self.zip).find(|axis| axis.path == *pair[0]);
-            return Err(match axis {
-                Some(axis) => axis.values[0].key_error(message),
-                None => ConfigError::new(message),
-            });
+        match paths.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => {
+                Err(self
+                    .error(pair[0], format!("`{}` stands in two of grid, zip and random", pair[0])))
+            }
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The full path of every key that it changes.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let drawn = self.random.iter().flat_map(|random| &random.axes).map(|axis| &axis.path);
+        self.grid.iter().chain(&self.zip).map(|axis| &axis.path).chain(drawn).map(String::as_str)
+    }
+
+    /// An error about the axis of this path.
+    fn error(&self, path: &str, message: String) -> ConfigError {
+        match self.grid.iter().chain(&self.zip).find(|axis| axis.path == path) {
+            Some(axis) => axis.values[0].key_error(message),
+            None => ConfigError::new(message),
+        }
+    }
+
+    /// Refuses an axis over a key that is one of another's already.
+    pub(crate) fn refuse(&self, path: &str, whose: &str) -> Result<(), ConfigError> {
+        match self.paths().find(|own| *own == path) {
+            Some(own) => Err(self.error(own, format!("`{own}` is an axis of {whose}, too"))),
+            None => Ok(()),
+        }
     }
 
     /// Whether it changes nothing.
@@ -81,17 +95,21 @@ impl Block {
         self.grid.is_empty() && self.zip.is_empty() && self.random.is_none()
     }
 
-    /// Puts an axis of the command line in the place of one with the same key, or beside the others.
-    pub(crate) fn replace(&mut self, axis: &Axis) {
-        self.zip.retain(|other| other.path != axis.path);
+    /// Takes the axis of this path out.
+    pub(crate) fn remove(&mut self, path: &str) {
+        self.grid.retain(|axis| axis.path != path);
+        self.zip.retain(|axis| axis.path != path);
         if let Some(random) = &mut self.random {
-            random.remove(&axis.path);
+            random.axes.retain(|axis| axis.path != path);
         }
         self.random = self.random.take().filter(|random| !random.axes.is_empty());
-        match self.grid.iter_mut().find(|other| other.path == axis.path) {
-            Some(same) => *same = axis.clone(),
-            None => self.grid.push(axis.clone()),
-        }
+    }
+
+    /// Puts an axis of the command line in the place of one with the same key, or beside the others.
+    pub(crate) fn replace(&mut self, axis: &Axis) {
+        let place = self.grid.iter().position(|other| other.path == axis.path);
+        self.remove(&axis.path);
+        self.grid.insert(place.unwrap_or(self.grid.len()), axis.clone());
     }
 
     /// How many combinations there are before any is excluded; `None` where no number holds them.
@@ -105,95 +123,36 @@ impl Block {
             .try_fold(1_usize, usize::checked_mul)
     }
 
-    /// The combinations: the grid's first axis changes slowest, draws change fastest.
-    pub(crate) fn combinations(
-        &self,
-        experiment: &Document,
-    ) -> Result<Vec<Vec<Override>>, ConfigError> {
+    /// Every combination, also those to be excluded: the grid's first axis changes slowest, draws change fastest.
+    pub(crate) fn combinations(&self) -> Result<Vec<Vec<Change>>, ConfigError> {
         let mut combinations = vec![Vec::new()];
         for axis in &self.grid {
-            combinations = product(&combinations, axis.values.iter().map(std::slice::from_ref));
+            let values = axis.values.iter().map(|value| vec![Change::new(&axis.path, value)]);
+            combinations = product(&combinations, &values.collect::<Vec<_>>());
         }
         if let Some(first) = self.zip.first() {
-            let rows: Vec<Vec<Override>> = (0..first.values.len())
-                .map(|row| self.zip.iter().map(|axis| axis.values[row].clone()).collect())
-                .collect();
-            combinations = product(&combinations, rows.iter().map(Vec::as_slice));
+            let row = |row: usize| {
+                self.zip.iter().map(|axis| Change::new(&axis.path, &axis.values[row])).collect()
+            };
+            let rows: Vec<Vec<Change>> = (0..first.values.len()).map(row).collect();
+            combinations = product(&combinations, &rows);
         }
         if let Some(random) = &self.random {
-            let draws = random.draw()?;
-            combinations = product(&combinations, draws.iter().map(Vec::as_slice));
+            combinations = product(&combinations, &random.draw()?);
         }
-        let paths = self.paths();
         for combination in &mut combinations {
-            let mut changes: Vec<(usize, Override)> = std::mem::take(combination)
-                .into_iter()
-                .zip(&paths)
-                .map(|(change, path)| (path.split('.').count(), change))
-                .collect();
             // A whole table first, then the keys in it.
-            changes.sort_by_key(|(depth, _)| *depth);
-            *combination = changes.into_iter().map(|(_, change)| change).collect();
+            combination.sort_by_key(Change::depth);
         }
-        let mut order: Vec<(usize, &String)> =
-            paths.iter().map(|path| (path.split('.').count(), path)).collect();
-        order.sort_by_key(|(depth, _)| *depth);
-        let paths: Vec<&String> = order.into_iter().map(|(_, path)| path).collect();
-        combinations.retain(|combination| {
-            !self.exclude.iter().any(|pattern| pattern.matches(&paths, combination, experiment))
-        });
         Ok(combinations)
-    }
-
-    /// The full path of every change of a combination, in the order of grid, zip and random.
-    fn paths(&self) -> Vec<String> {
-        let drawn = self.random.iter().flat_map(|random| &random.axes).map(|axis| &axis.path);
-        self.grid.iter().chain(&self.zip).map(|axis| &axis.path).chain(drawn).cloned().collect()
     }
 }
 
 /// Each of `combinations` with each of `rows` behind it.
-fn product<'a>(
-    combinations: &[Vec<Override>],
-    rows: impl Iterator<Item = &'a [Override]> + Clone,
-) -> Vec<Vec<Override>> {
-    combinations
-        .iter()
-        .flat_map(|combination| rows.clone().map(|row| [combination.as_slice(), row].concat()))
-        .collect()
-}
-
-impl Pattern {
-    fn read(value: &Value, experiment: &Document, known: &[String]) -> Result<Self, ConfigError> {
-        let mut keys = Vec::new();
-        for leaf in leaves(value, &|_| false)? {
-            let key = Override::new(&leaf.path, leaf.key.key_place(), leaf.value.clone());
-            let path = experiment.complete(&key, known)?;
-            let values = match leaf.value.items() {
-                Ok(items) => items.to_vec(),
-                Err(_) => vec![leaf.value.clone()],
-            };
-            keys.push((path, values));
-        }
-        if keys.is_empty() {
-            return Err(value.error("an empty pattern would exclude everything"));
-        }
-        Ok(Self { keys })
-    }
-
-    /// Whether the combination has, for each key, one of the values. `paths` are those of its
-    /// changes; what it does not change is as in the experiment.
-    fn matches(&self, paths: &[&String], changes: &[Override], experiment: &Document) -> bool {
-        self.keys.iter().all(|(key, values)| {
-            // The last change that says something about the key is the one that holds.
-            let changed = paths.iter().zip(changes).rev().find_map(|(path, change)| {
-                match key.strip_prefix(path.as_str())? {
-                    "" => Some(Some(change.value())),
-                    below => Some(change.value().get(below.strip_prefix('.')?)),
-                }
-            });
-            let found = changed.unwrap_or_else(|| experiment.get(key));
-            found.is_some_and(|found| values.iter().any(|value| value.is_same(found)))
-        })
-    }
+fn product(combinations: &[Vec<Change>], rows: &[Vec<Change>]) -> Vec<Vec<Change>> {
+    let with_rows = |combination: &Vec<Change>| {
+        let combination = combination.clone();
+        rows.iter().map(move |row| [combination.as_slice(), row].concat())
+    };
+    combinations.iter().flat_map(with_rows).collect()
 }

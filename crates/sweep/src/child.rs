@@ -34,6 +34,15 @@ impl Process {
         words: Sender<Word>,
     ) -> Result<Self, SweepError> {
         let refused = |cause| SweepError::io("start", program, cause);
+        let order = Order {
+            config: member.config.clone(),
+            id: member.id.clone(),
+            data: plan.data.clone(),
+            runs: plan.runs.clone(),
+            asks: plan.prune.is_some(),
+        };
+        // A path that is not UTF-8 has no JSON.
+        let order = serde_json::to_string(&order).map_err(|error| refused(error.into()))?;
         let mut command = Command::new(program);
         command
             .arg("work")
@@ -44,17 +53,10 @@ impl Process {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(refused)?;
-        let order = Order {
-            config: member.config.clone(),
-            id: member.id.clone(),
-            data: plan.data.clone(),
-            runs: plan.runs.clone(),
-            asks: plan.prune.is_some(),
-        };
         let mut process = Self { claim, input: child.stdin.take(), child };
-        process.write(&order);
+        process.write_line(&order);
         if let Some(output) = process.child.stdout.take() {
-            std::thread::spawn(move || {
+            let listening = std::thread::Builder::new().spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
                     // What is no message was printed by something that does not know the protocol.
                     let message = serde_json::from_str(&line).ok();
@@ -64,18 +66,23 @@ impl Process {
                 }
                 let _ = words.send(Word { member: index, message: None });
             });
+            if let Err(cause) = listening {
+                process.kill();
+                let _ = process.child.wait();
+                return Err(refused(cause));
+            }
         }
         Ok(process)
     }
 
     pub(crate) fn answer(&mut self, answer: Answer) {
-        self.write(&answer);
+        self.write_line(answer.as_json());
     }
 
     /// A process that cannot be written to has ended, and its end is on its way.
-    fn write(&mut self, words: &impl serde::Serialize) {
-        if let (Some(input), Ok(line)) = (&mut self.input, serde_json::to_string(words)) {
-            let _ = input.write_all((line + "\n").as_bytes());
+    fn write_line(&mut self, line: &str) {
+        if let Some(input) = &mut self.input {
+            let _ = input.write_all(format!("{line}\n").as_bytes());
         }
     }
 

@@ -6,6 +6,7 @@ use kiln_train::{Declaration, known_paths};
 
 use crate::axis::Axis;
 use crate::block::Block;
+use crate::change::{Change, words};
 use crate::prune::PruneConfig;
 
 /// The most runs that one sweep may have. More are a slip of the hand rather than a plan.
@@ -27,13 +28,15 @@ pub struct Sweep {
     document: Document,
     blocks: Vec<Block>,
     seeds: Option<Axis>,
+    /// Whether the command line changed what the file says.
+    is_changed: bool,
 }
 
 /// One run of a sweep, as it is declared.
 #[derive(Debug, Clone)]
 pub struct Combination {
     /// What it changes in the sweep's experiment, the seed last.
-    pub changes: Vec<Override>,
+    pub changes: Vec<Change>,
     /// The whole experiment.
     pub declaration: Declaration,
 }
@@ -60,6 +63,7 @@ impl Sweep {
                 document: file,
                 blocks: Vec::new(),
                 seeds: None,
+                is_changed: false,
             }
         };
         let known = known_paths(&sweep.document)?;
@@ -104,12 +108,17 @@ impl Sweep {
             blocks.insert(0, own);
         }
         let seeds = table.optional_table("repeat", |table| read_seeds(table, &document, &known))?;
+        if seeds.is_some() {
+            blocks.iter().try_for_each(|block| block.refuse("seed", "`[repeat]`"))?;
+        }
         let prune = table.optional_table("prune", PruneConfig::read)?;
-        Ok(Self { name, experiment, prune, document, blocks, seeds })
+        Ok(Self { name, experiment, prune, document, blocks, seeds, is_changed: false })
     }
 
     fn replace(&mut self, axis: Axis) {
+        self.is_changed = true;
         if axis.path == "seed" {
+            self.blocks.iter_mut().for_each(|block| block.remove("seed"));
             self.seeds = Some(axis);
             return;
         }
@@ -134,7 +143,7 @@ impl Sweep {
         let seeds = self.seeds.as_ref().map_or(1, |axis| axis.values.len());
         let size = |block: &Block| block.size()?.checked_mul(seeds);
         let runs = blocks.iter().map(size).try_fold(0_usize, |sum, size| sum.checked_add(size?));
-        if !runs.is_some_and(|runs| runs <= MOST_RUNS) {
+        if runs.is_none_or(|runs| runs > MOST_RUNS) {
             let runs = runs
                 .map_or("more runs than can be counted".to_owned(), |runs| format!("{runs} runs"));
             return Err(ConfigError::new(format!(
@@ -146,8 +155,12 @@ impl Sweep {
         let mut seen = HashSet::new();
         for block in blocks {
             let mut seen_here = HashSet::new();
-            for changes in block.combinations(&self.document)? {
-                for mut combination in self.repeated(changes)? {
+            let mut matched = vec![false; block.exclude.len()];
+            for changes in block.combinations()? {
+                for changes in self.repeated(&changes) {
+                    let Some(combination) = self.combination(block, changes, &mut matched)? else {
+                        continue;
+                    };
                     let identity = combination.declaration.experiment.identity()?;
                     if !seen_here.insert(identity.clone()) {
                         let words = words(&combination.changes);
@@ -157,10 +170,14 @@ impl Sweep {
                         .help("two of its values mean the same; leave one out"));
                     }
                     if seen.insert(identity) {
-                        combination.changes.shrink_to_fit();
                         expanded.push(combination);
                     }
                 }
+            }
+            // Values from the command line may well leave a pattern of the file without a match.
+            let idle = block.exclude.iter().zip(matched).find(|(_, matched)| !matched);
+            if let Some((pattern, _)) = idle.filter(|_| !self.is_changed) {
+                return Err(pattern.error());
             }
         }
         if expanded.is_empty() {
@@ -170,37 +187,53 @@ impl Sweep {
     }
 
     /// A combination, once a seed.
-    fn repeated(&self, changes: Vec<Override>) -> Result<Vec<Combination>, ConfigError> {
-        let seeds: Vec<Option<&Override>> = match &self.seeds {
-            Some(axis) => axis.values.iter().map(Some).collect(),
-            None => vec![None],
+    fn repeated(&self, changes: &[Change]) -> Vec<Vec<Change>> {
+        let Some(seeds) = &self.seeds else { return vec![changes.to_vec()] };
+        let with_seed = |seed| [changes, &[Change::new(&seeds.path, seed)]].concat();
+        seeds.values.iter().map(with_seed).collect()
+    }
+
+    /// The run of these changes; `None` where the block excludes it, which `matched` is told of.
+    fn combination(
+        &self,
+        block: &Block,
+        changes: Vec<Change>,
+        matched: &mut [bool],
+    ) -> Result<Option<Combination>, ConfigError> {
+        let named = Override::text("name", &self.name);
+        let all: Vec<Override> =
+            std::iter::once(named).chain(changes.iter().map(|it| it.value.clone())).collect();
+        let declared = Declaration::new(self.document.clone(), &all);
+        let resolved = match &declared {
+            Ok(declaration) if !block.exclude.is_empty() => {
+                Some(Document::parse("resolved", &declaration.experiment.to_toml()?)?)
+            }
+            _ => None,
         };
-        seeds
-            .into_iter()
-            .map(|seed| {
-                let mut changes = changes.clone();
-                changes.extend(seed.cloned());
-                let named = Override::parse(&format!("name={:?}", self.name))?;
-                let all = [&[named], changes.as_slice()].concat();
-                let declaration = Declaration::new(self.document.clone(), &all)
-                    .map_err(|error| in_combination(error, &changes))?;
-                Ok(Combination { changes, declaration })
-            })
-            .collect()
+        let mut is_excluded = false;
+        for (pattern, matched) in block.exclude.iter().zip(matched) {
+            // What is excluded need not be possible.
+            let matches = match &resolved {
+                Some(resolved) => pattern.matches(resolved),
+                None => pattern.matches_changes(&changes, &self.document),
+            };
+            *matched |= matches;
+            is_excluded |= matches;
+        }
+        if is_excluded {
+            return Ok(None);
+        }
+        let declaration = declared.map_err(|error| in_combination(error, &changes))?;
+        Ok(Some(Combination { changes, declaration }))
     }
 }
 
 /// Names the combination that an error was found in.
-pub(crate) fn in_combination(error: ConfigError, changes: &[Override]) -> ConfigError {
+pub(crate) fn in_combination(error: ConfigError, changes: &[Change]) -> ConfigError {
     if changes.is_empty() {
         return error;
     }
     error.note(format!("in the combination {}", words(changes)))
-}
-
-/// The changes as they would stand on the command line.
-pub(crate) fn words(changes: &[Override]) -> String {
-    changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn read_name(value: &Value) -> Result<String, ConfigError> {

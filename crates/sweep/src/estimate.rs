@@ -33,13 +33,16 @@ impl Estimate {
         let mut order: Vec<usize> = (0..plan.workloads.len()).collect();
         order.sort_by_key(|workload| plan.workloads[*workload].step_flops);
         let chosen = spread(order.len(), MOST_MEASURED);
+        // As many as there will be; beyond the cores, more would tell nothing new.
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let jobs = jobs.get().min(plan.members.len()).min(cores);
         let mut datasets = Datasets::default();
         let mut known = Vec::new();
         for place in chosen {
             let Workload { declaration, architecture, .. } = &plan.workloads[order[place]];
             let dataset = datasets.get(declaration, &plan.data)?;
             let measure = || Speed::measure(declaration, &dataset, architecture, MEASURED);
-            known.push((place, at_once(jobs.get(), measure)?));
+            known.push((place, at_once(jobs, measure)?));
         }
         let mut speeds = vec![Speed { step: 0.0, evaluated_image: 0.0 }; plan.workloads.len()];
         for (place, workload) in order.iter().enumerate() {
@@ -126,13 +129,17 @@ fn at_once(
     measure: impl Fn() -> Result<Speed, TrainError> + Sync,
 ) -> Result<Speed, TrainError> {
     let speeds = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(&measure)).collect();
-        threads
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, &measure);
+        // Where the machine has no room for another thread, fewer measure.
+        let threads: Vec<_> = (1..jobs).map_while(|job| start(job).ok()).collect();
+        let own = measure();
+        let others = threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect::<Result<Vec<Speed>, TrainError>>()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(own).chain(others).collect::<Result<Vec<Speed>, TrainError>>()
     })?;
-    let mean = |value: fn(&Speed) -> f64| speeds.iter().map(value).sum::<f64>() / jobs as f64;
+    let mean =
+        |value: fn(&Speed) -> f64| speeds.iter().map(value).sum::<f64>() / speeds.len() as f64;
     Ok(Speed {
         step: mean(|speed| speed.step),
         evaluated_image: mean(|speed| speed.evaluated_image),

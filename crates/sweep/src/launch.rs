@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kiln_report::{RunDirectory, Status, Timestamp};
+use kiln_report::{RunDirectory, RunRecord, Status, Timestamp};
 
 use crate::SweepError;
 use crate::child::{Process, Word};
 use crate::claim::{Claim, remove_attempt};
-use crate::outcome::{By, Failure, Outcome};
-use crate::plan::Plan;
+use crate::outcome::{By, Failure, Outcome, end_of_log};
+use crate::plan::{Member, Plan};
 use crate::protocol::{Answer, EpochReport, Message, StepReport};
 use crate::prune::Rungs;
 use crate::state::State;
@@ -74,23 +74,17 @@ const POLL: Duration = Duration::from_millis(300);
 /// Several sweeps may run the same plan, or plans that share runs: each run is claimed by one of them,
 /// and all wait until all runs of theirs are done.
 ///
-/// # Errors
-///
-/// A claim cannot be made, or a process not be started. The runs that were going are stopped.
+/// What goes wrong with one run, be it that it cannot be claimed or started, is that run's failure.
 pub fn launch(
     plan: &Plan,
     options: &LaunchOptions,
     watcher: &mut dyn Watcher,
     stops: &AtomicUsize,
-) -> Result<Launched, SweepError> {
+) -> Launched {
     let begun = Instant::now();
     let mut launch = Launch::new(plan, options, watcher);
-    let result = launch.run(stops);
-    if result.is_err() {
-        launch.stop_all();
-    }
-    let interrupted = result?;
-    Ok(Launched { outcomes: launch.outcomes, interrupted, seconds: begun.elapsed().as_secs_f64() })
+    let interrupted = launch.run(stops);
+    Launched { outcomes: launch.outcomes, interrupted, seconds: begun.elapsed().as_secs_f64() }
 }
 
 struct Launch<'a> {
@@ -100,8 +94,8 @@ struct Launch<'a> {
     started: Timestamp,
     /// What is still to be begun, the longest first.
     queue: Vec<usize>,
-    /// How many of the queue others have claimed.
-    elsewhere: usize,
+    /// Those of the queue that others have claimed.
+    elsewhere: Vec<usize>,
     running: BTreeMap<usize, Process>,
     outcomes: Vec<Option<(Outcome, By)>>,
     rungs: Option<Rungs>,
@@ -120,7 +114,7 @@ impl<'a> Launch<'a> {
             watcher,
             started: kiln_report::now(),
             queue,
-            elsewhere: 0,
+            elsewhere: Vec::new(),
             running: BTreeMap::new(),
             outcomes: vec![None; plan.members.len()],
             rungs: plan.prune.map(Rungs::new),
@@ -130,24 +124,24 @@ impl<'a> Launch<'a> {
     }
 
     /// Until everything is done or stopped; whether it was stopped from outside.
-    fn run(&mut self, stops: &AtomicUsize) -> Result<bool, SweepError> {
+    fn run(&mut self, stops: &AtomicUsize) -> bool {
         self.take_what_is_done();
         let mut looked = None::<Instant>;
         let mut heard = 0;
         loop {
             let room = !self.stopping && self.running.len() < self.options.jobs.get();
             let others_may_be_done = looked.is_none_or(|looked| looked.elapsed() > POLL);
-            if room && (self.elsewhere < self.queue.len() || others_may_be_done) {
-                self.fill()?;
+            if room && (self.elsewhere.len() < self.queue.len() || others_may_be_done) {
+                self.fill();
                 looked = Some(Instant::now());
             }
             if self.running.is_empty() && (self.stopping || self.queue.is_empty()) {
-                return Ok(heard > 0);
+                return heard > 0;
             }
             match self.words.1.recv_timeout(TICK) {
-                Ok(word) => self.hear(word)?,
+                Ok(word) => self.hear(word),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    self.watcher.event(Event::Idle(self.elsewhere));
+                    self.watcher.event(Event::Idle(self.elsewhere.len()));
                 }
             }
             let stops = stops.load(Ordering::Relaxed);
@@ -165,11 +159,11 @@ impl<'a> Launch<'a> {
     fn take_what_is_done(&mut self) {
         let retry = self.options.retry_failed;
         for index in std::mem::take(&mut self.queue) {
-            let state = State::read(self.plan, &self.plan.members[index].id);
-            if state.is_done(self.plan.prune.is_some(), retry) {
+            let member = &self.plan.members[index];
+            let state = State::read(self.plan, member);
+            if state.is_done(self.plan, member, retry) {
                 self.note_history(index);
-                let outcome = Outcome::of_done(self.plan, &self.plan.members[index], state);
-                self.end(index, outcome, By::Earlier);
+                self.end(index, Outcome::of_done(self.plan, member, &state), By::Earlier);
             } else {
                 self.queue.push(index);
             }
@@ -177,22 +171,20 @@ impl<'a> Launch<'a> {
     }
 
     /// Begins runs as long as there is room and one that nobody else has claimed.
-    fn fill(&mut self) -> Result<(), SweepError> {
-        let mut left = Vec::new();
+    fn fill(&mut self) {
         let mut queue = std::mem::take(&mut self.queue).into_iter();
-        self.elsewhere = 0;
-        for index in queue.by_ref() {
-            if !self.begin(index)? {
-                left.push(index);
-                self.elsewhere += 1;
-            }
-            if self.stopping || self.running.len() >= self.options.jobs.get() {
-                break;
+        self.elsewhere.clear();
+        while !self.stopping
+            && self.running.len() < self.options.jobs.get()
+            && let Some(index) = queue.next()
+        {
+            match self.begin(index) {
+                Ok(true) => {}
+                Ok(false) => self.elsewhere.push(index),
+                Err(error) => self.end(index, Outcome::failed(error.to_string()), By::Here),
             }
         }
-        left.extend(queue);
-        self.queue = left;
-        Ok(())
+        self.queue = self.elsewhere.iter().copied().chain(queue).collect();
     }
 
     /// Begins a run, or finds that it is done; false where somebody else has claimed it.
@@ -202,17 +194,19 @@ impl<'a> Launch<'a> {
             return Ok(false);
         };
         // Whoever had the claim before may have done the work.
-        let state = State::read(self.plan, &member.id);
-        if let Some(failure) = self.failed_elsewhere(index) {
-            self.end(index, Outcome::Failed(failure), By::Elsewhere);
-        } else if self.ended_elsewhere(index, state) {
+        let state = State::read(self.plan, member);
+        if let State::Unreadable(problem) = &state {
+            let reason =
+                format!("what is there already cannot be read and is left alone: {problem}");
+            self.end(index, Outcome::failed(reason), By::Here);
+        } else if let Some(reason) = self.failed_elsewhere(member) {
+            let log = end_of_log(self.plan, member, &claim);
+            self.end(index, Outcome::Failed(Failure { reason, log }), By::Elsewhere);
+        } else if self.is_done_elsewhere(member, &state) {
             self.note_history(index);
-            let outcome = Outcome::of_done(self.plan, member, state);
-            self.end(index, outcome, By::Elsewhere);
+            self.end(index, Outcome::of_done(self.plan, member, &state), By::Elsewhere);
         } else {
-            if state != State::Missing {
-                remove_attempt(&self.plan.directory, &member.id)?;
-            }
+            remove_attempt(&self.plan.directory, &member.id)?;
             let words = self.words.0.clone();
             let program = &self.options.program;
             let process = Process::start(program, self.plan, (index, member), claim, words)?;
@@ -223,82 +217,66 @@ impl<'a> Launch<'a> {
     }
 
     /// Whether the state is one to be content with, brought about since this sweep began.
-    fn ended_elsewhere(&self, index: usize, state: State) -> bool {
-        let prunes = self.plan.prune.is_some();
-        // What is to be tried again is not what another sweep has tried in the meantime.
-        state.is_done(prunes, true)
-            || state.is_done(prunes, false)
-                && self.record_since_start(index).is_some_and(|status| status == Status::Diverged)
+    fn is_done_elsewhere(&self, member: &Member, state: &State) -> bool {
+        // A run to be tried again may be one that another sweep has tried in the meantime.
+        state.is_done(self.plan, member, self.options.retry_failed)
+            || *state == State::Diverged && self.record_since_start(member).is_some()
     }
 
-    /// A failure of this run in another sweep since this one began: it is not tried twice.
-    fn failed_elsewhere(&self, index: usize) -> Option<Failure> {
-        let status = self.record_since_start(index)?;
-        let run =
-            RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
-        let reason = run.read_record().ok()?.stop_reason.unwrap_or_default();
-        (status == Status::Failed).then_some(Failure { reason, log: Vec::new() })
+    /// Why a run failed in another sweep since this one began: it is not tried twice.
+    fn failed_elsewhere(&self, member: &Member) -> Option<String> {
+        let record = self.record_since_start(member)?;
+        (record.status == Status::Failed).then(|| record.stop_reason.unwrap_or_default())
     }
 
-    /// How a run stands that was begun after this sweep.
-    fn record_since_start(&self, index: usize) -> Option<Status> {
-        let run =
-            RunDirectory::open(self.plan.directory.join(&self.plan.members[index].id)).ok()?;
-        let record = run.read_record().ok()?;
-        (record.started >= self.started).then_some(record.status)
+    /// The record of a run that was begun after this sweep.
+    fn record_since_start(&self, member: &Member) -> Option<RunRecord> {
+        let run = RunDirectory::open(self.plan.directory.join(&member.id)).ok()?;
+        run.read_record().ok().filter(|record| record.started >= self.started)
     }
 
-    fn hear(&mut self, word: Word) -> Result<(), SweepError> {
+    fn hear(&mut self, word: Word) {
         let Word { member: index, message } = word;
         match message {
             Some(Message::Step(report)) => self.watcher.event(Event::Step(index, report)),
             Some(Message::Epoch(report)) => {
                 self.watcher.event(Event::Epoch(index, report));
-                let answer = self.judge(index, &report);
-                if let (Some(process), true) = (self.running.get_mut(&index), self.rungs.is_some())
-                {
-                    process.answer(answer);
+                if self.rungs.is_some() {
+                    let answer = self.judge(index, &report);
+                    if let Some(process) = self.running.get_mut(&index) {
+                        process.answer(answer);
+                    }
                 }
             }
             None => {
-                let Some(mut process) = self.running.remove(&index) else { return Ok(()) };
-                let status = process.wait()?;
+                let Some(mut process) = self.running.remove(&index) else { return };
                 let member = &self.plan.members[index];
-                let outcome =
-                    Outcome::of_ended(self.plan, member, status, &process.claim, self.stopping);
-                let failed = outcome.is_failure();
+                let outcome = match process.wait() {
+                    Ok(status) => {
+                        Outcome::of_ended(self.plan, member, status, &process.claim, self.stopping)
+                    }
+                    Err(error) => Outcome::failed(error.to_string()),
+                };
                 self.end(index, outcome, By::Here);
-                if failed && self.options.fail_fast {
-                    self.stop_all();
-                }
             }
         }
-        Ok(())
     }
 
     /// Whether a run that has completed an epoch goes on.
     fn judge(&mut self, index: usize, report: &EpochReport) -> Answer {
-        self.note_others();
+        let prune = self.plan.prune;
+        if !prune.is_some_and(|prune| prune.is_rung(report.epoch, report.epochs)) {
+            return Answer::Continue;
+        }
+        for other in self.elsewhere.clone() {
+            self.note_history(other);
+        }
         let Some(rungs) = &mut self.rungs else { return Answer::Continue };
-        let value = match rungs.config.metric {
-            kiln_train::Metric::Loss => report.loss,
-            kiln_train::Metric::Accuracy => report.accuracy,
-            kiln_train::Metric::ValLoss => report.val_loss,
-            kiln_train::Metric::ValAccuracy => report.val_accuracy,
-        };
+        let value = report.metric(rungs.config.metric);
         if rungs.goes_on(index, report.epoch, report.epochs, value) {
             Answer::Continue
         } else {
             Answer::Prune
-        }
-    }
-
-    /// Takes in how far the runs of other sweeps have come.
-    fn note_others(&mut self) {
-        if self.elsewhere > 0 {
-            for index in self.queue.clone() {
-                self.note_history(index);
-            }
         }
     }
 
@@ -316,6 +294,9 @@ impl<'a> Launch<'a> {
 
     fn end(&mut self, index: usize, outcome: Outcome, by: By) {
         self.watcher.event(Event::Ended(index, &outcome, by));
+        if outcome.is_failure() && self.options.fail_fast {
+            self.stop_all();
+        }
         self.outcomes[index] = Some((outcome, by));
     }
 

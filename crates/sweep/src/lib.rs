@@ -21,12 +21,14 @@
 
 mod axis;
 mod block;
+mod change;
 mod child;
 mod claim;
 mod declaration;
 mod estimate;
 mod launch;
 mod outcome;
+mod pattern;
 mod plan;
 mod protocol;
 mod prune;
@@ -36,11 +38,12 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
+pub use change::Change;
 pub use declaration::{Combination, MOST_RUNS, Sweep};
 pub use estimate::Estimate;
 pub use launch::{Event, LaunchOptions, Launched, Watcher, launch};
 pub use outcome::{By, Failure, Outcome};
-pub use plan::{Member, Plan};
+pub use plan::{DifferingKey, Member, Plan};
 pub use protocol::{EpochReport, StepReport};
 pub use prune::PruneConfig;
 pub use state::State;

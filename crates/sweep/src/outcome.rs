@@ -52,16 +52,21 @@ impl Outcome {
     }
 
     /// How a run came out that is done by its state on disk.
-    pub(crate) fn of_done(plan: &Plan, member: &Member, state: State) -> Self {
+    pub(crate) fn of_done(plan: &Plan, member: &Member, state: &State) -> Self {
         match state {
-            State::Pruned(epoch) => Self::Pruned(epoch),
+            State::Pruned(epoch) => Self::Pruned(*epoch),
             State::Diverged => Self::Diverged(stop_reason(plan, member)),
-            State::Finished | State::Missing | State::Unfinished | State::Running => Self::Finished,
+            _ => Self::Finished,
         }
     }
 
+    /// A failure without a log.
+    pub(crate) fn failed(reason: impl Into<String>) -> Self {
+        Self::Failed(Failure { reason: reason.into(), log: Vec::new() })
+    }
+
     /// How a run came out whose process has ended. A record that still says `running` is set right:
-    /// nobody else will.
+    /// nobody else will. `interrupted` says that the sweep told the run to stop.
     pub(crate) fn of_ended(
         plan: &Plan,
         member: &Member,
@@ -77,22 +82,32 @@ impl Outcome {
             Some(Status::Pruned) => {
                 return Self::Pruned(record.map_or(0, |record| record.epochs));
             }
-            _ if interrupted => return Self::Interrupted,
+            Some(Status::Interrupted) | None if interrupted => return Self::Interrupted,
             Some(Status::Failed | Status::Interrupted) => stop_reason(plan, member),
             Some(Status::Running) | None => ended_in_words(status),
         };
         if let (Some(run), Some(record)) = (&run, record)
             && record.status == Status::Running
         {
-            mark_failed(run, record, &reason);
+            let status = if interrupted { Status::Interrupted } else { Status::Failed };
+            set_right(run, record, status, &reason);
+            if interrupted {
+                return Self::Interrupted;
+            }
         }
-        let mut log = claim.tail(SHOWN);
-        if let (true, Some(run)) = (log.is_empty(), &run) {
-            let text = std::fs::read_to_string(run.log_path()).unwrap_or_default();
-            log = last_lines(&text, SHOWN / 2);
-        }
-        Self::Failed(Failure { reason, log })
+        Self::Failed(Failure { reason, log: end_of_log(plan, member, claim) })
     }
+}
+
+/// The last words of a run: what it said on standard error, else the end of its log.
+pub(crate) fn end_of_log(plan: &Plan, member: &Member, claim: &Claim) -> Vec<String> {
+    let said = claim.tail(SHOWN);
+    if !said.is_empty() {
+        return said;
+    }
+    let run = RunDirectory::open(plan.directory.join(&member.id)).ok();
+    let log = run.and_then(|run| std::fs::read_to_string(run.log_path()).ok());
+    last_lines(&log.unwrap_or_default(), SHOWN / 2)
 }
 
 fn stop_reason(plan: &Plan, member: &Member) -> String {
@@ -102,10 +117,10 @@ fn stop_reason(plan: &Plan, member: &Member) -> String {
 }
 
 /// As far as that can be written: a disk that is full is told by the failure itself.
-fn mark_failed(run: &RunDirectory, mut record: RunRecord, reason: &str) {
+fn set_right(run: &RunDirectory, mut record: RunRecord, status: Status, reason: &str) {
     let history = run.read_history().unwrap_or_default();
     record.epochs = history.rows.len();
-    record.end(Status::Failed, reason);
+    record.end(status, reason);
     let _ = kiln_report::stop(run, &record, &history);
 }
 

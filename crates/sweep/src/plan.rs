@@ -2,11 +2,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kiln_config::{Override, Value};
+use kiln_config::ConfigError;
 use kiln_data::Dataset;
 use kiln_model::Architecture;
 use kiln_train::{Declaration, TrainError};
 
+use crate::change::Change;
 use crate::declaration::{Combination, Sweep, in_combination};
 use crate::prune::PruneConfig;
 
@@ -37,7 +38,7 @@ pub struct Member {
     /// The name of its directory: [`Experiment::identity`](kiln_train::Experiment::identity).
     pub id: String,
     /// What it changes in the sweep's experiment.
-    pub changes: Vec<Override>,
+    pub changes: Vec<Change>,
     /// The resolved experiment as TOML.
     pub config: String,
     /// Values in all parameters of its model.
@@ -74,8 +75,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Those of [`Sweep::expand`]; a dataset cannot be read; or a run does not fit its data, which the
-    /// error names.
+    /// Those of [`Sweep::expand`]; a dataset cannot be read; or a run does not fit its data or the
+    /// rules of pruning, which the error names.
     pub fn new(sweep: &Sweep, data: &Path, runs: &Path) -> Result<Self, TrainError> {
         let mut checker = Checker {
             data,
@@ -86,11 +87,14 @@ impl Plan {
         };
         let mut members = Vec::new();
         for combination in sweep.expand()? {
-            let member = checker.check(&combination).map_err(|error| match error {
+            let member = checker.check(&combination).and_then(|member| {
+                check_pruning(sweep.prune.as_ref(), &combination)?;
+                Ok(member)
+            });
+            members.push(member.map_err(|error| match error {
                 TrainError::Config(error) => in_combination(error, &combination.changes).into(),
                 error => error,
-            })?;
-            members.push(member);
+            })?);
         }
         Ok(Self {
             name: sweep.name.clone(),
@@ -107,30 +111,53 @@ impl Plan {
     /// The keys that its runs change and that are not the same in all of them, in the order in which
     /// they are declared.
     #[must_use]
-    pub fn differing_keys(&self) -> Vec<String> {
-        let mut keys: Vec<&str> = Vec::new();
+    pub fn differing_keys(&self) -> Vec<DifferingKey> {
+        let mut paths: Vec<&str> = Vec::new();
         for change in self.members.iter().flat_map(|member| &member.changes) {
-            if !keys.contains(&change.key()) {
-                keys.push(change.key());
+            if !paths.contains(&change.path.as_str()) {
+                paths.push(&change.path);
             }
         }
-        let first = self.members.first();
-        keys.retain(|key| {
-            let value = first.and_then(|member| member.value(key));
-            !self.members.iter().all(|member| match (member.value(key), value) {
-                (Some(own), Some(value)) => own.is_same(value),
+        let differs = |path: &&str| {
+            let value = |member: &Member| Some(member.change(path)?.value.value().clone());
+            let first = self.members.first().and_then(value);
+            !self.members.iter().map(value).all(|own| match (&own, &first) {
+                (Some(own), Some(first)) => own.is_same(first),
                 _ => false,
             })
-        });
-        keys.into_iter().map(str::to_owned).collect()
+        };
+        let differing: Vec<&str> = paths.iter().copied().filter(differs).collect();
+        differing
+            .iter()
+            .map(|path| DifferingKey { path: (*path).to_owned(), label: label(path, &paths) })
+            .collect()
     }
 }
 
+/// A key that tells the runs of a plan apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DifferingKey {
+    /// Its full dotted path.
+    pub path: String,
+    /// The shortest end of it that no other key of the plan has.
+    pub label: String,
+}
+
+/// The shortest end of a path that no other has.
+fn label(path: &str, paths: &[&str]) -> String {
+    let ends = path.rmatch_indices('.').map(|(dot, _)| &path[dot + 1..]);
+    let is_own = |end: &&str| {
+        let ending = format!(".{end}");
+        paths.iter().filter(|other| *other == end || other.ends_with(&ending)).count() == 1
+    };
+    ends.chain([path]).find(is_own).unwrap_or(path).to_owned()
+}
+
 impl Member {
-    /// What it sets a key to, where it changes it; the key as it was written.
+    /// How it changes the key of this path, where it does.
     #[must_use]
-    pub fn value(&self, key: &str) -> Option<&Value> {
-        self.changes.iter().find(|change| change.key() == key).map(Override::value)
+    pub fn change(&self, path: &str) -> Option<&Change> {
+        self.changes.iter().find(|change| change.path == path)
     }
 
     /// What it costs beside others: the floating-point operations of all its steps, and something for
@@ -139,6 +166,23 @@ impl Member {
     pub fn weight(&self) -> u64 {
         let steps = self.steps.saturating_mul(self.epochs) as u64;
         steps.saturating_mul(self.step_flops.saturating_add(STEP_OVERHEAD))
+    }
+}
+
+/// Pruning by a number that never comes would prune nothing and say nothing.
+fn check_pruning(prune: Option<&PruneConfig>, run: &Combination) -> Result<(), ConfigError> {
+    let validates =
+        !matches!(run.declaration.experiment.data.validation, kiln_data::Validation::Rows(0));
+    match prune {
+        Some(prune) if prune.metric.needs_validation() && !validates => {
+            let message = format!(
+                "`[prune]` goes by {}, which needs validation rows, but data.validation is 0",
+                prune.metric
+            );
+            let help = "set data.validation, such as 5000 or 0.1, or prune.metric to \"loss\"";
+            Err(run.declaration.error_at("data.validation", message).help(help))
+        }
+        _ => Ok(()),
     }
 }
 

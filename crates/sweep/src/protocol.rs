@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use kiln_report::EpochRow;
-use kiln_train::Progress;
+use kiln_train::{Metric, Progress};
 use serde::{Deserialize, Serialize};
 
 /// What to run.
@@ -27,11 +27,21 @@ pub(crate) struct Order {
 }
 
 /// Whether a run goes on after an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Answer {
     Continue,
     Prune,
+}
+
+impl Answer {
+    /// The word as JSON.
+    pub(crate) const fn as_json(self) -> &'static str {
+        match self {
+            Self::Continue => "\"continue\"",
+            Self::Prune => "\"prune\"",
+        }
+    }
 }
 
 /// How a run goes.
@@ -82,6 +92,16 @@ impl From<Progress> for StepReport {
 }
 
 impl EpochReport {
+    /// The value of a metric.
+    pub(crate) const fn metric(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::Loss => self.loss,
+            Metric::Accuracy => self.accuracy,
+            Metric::ValLoss => self.val_loss,
+            Metric::ValAccuracy => self.val_accuracy,
+        }
+    }
+
     pub(crate) fn new(row: &EpochRow, epochs: usize) -> Self {
         Self {
             epoch: row.epoch,

@@ -33,7 +33,7 @@ impl PruneConfig {
 
     /// Whether runs of `epochs` epochs are compared after this one; after the last there is nothing
     /// to spare.
-    fn is_rung(&self, epoch: usize, epochs: usize) -> bool {
+    pub(crate) fn is_rung(&self, epoch: usize, epochs: usize) -> bool {
         let mut rung = self.min_epochs.get();
         while rung < epoch {
             rung = rung.saturating_mul(self.reduction);

@@ -1,8 +1,9 @@
 use kiln_config::{ConfigError, Document, FromValue, Kind, Override, Table, Value};
-use kiln_train::random::{Purpose, stream};
+use kiln_train::random::{Purpose, named_stream};
 use rand_core::Rng;
 
 use crate::axis::leaves;
+use crate::change::{Change, words};
 
 /// The `[random]` table: combinations that are drawn.
 ///
@@ -15,8 +16,8 @@ use crate::axis::leaves;
 /// "hidden.activation" = { choice = ["relu", "gelu"] }
 /// ```
 ///
-/// A larger count goes on where the smaller one ended, and an axis more or less leaves the draws of the
-/// others as they were.
+/// A larger count goes on where the smaller one ended. Each axis has a stream of random numbers of its own, so that one
+/// more or less leaves the draws of the others as they were, as long as no combination is drawn twice and passed over.
 #[derive(Debug, Clone)]
 pub(crate) struct Random {
     pub(crate) count: usize,
@@ -102,12 +103,12 @@ impl Random {
     /// # Errors
     ///
     /// The axes do not have so many.
-    pub(crate) fn draw(&self) -> Result<Vec<Vec<Override>>, ConfigError> {
+    pub(crate) fn draw(&self) -> Result<Vec<Vec<Change>>, ConfigError> {
         /// So many times as many draws as asked for find nearly all of the few that there are.
         const MOST_REPETITIONS: usize = 100;
-        let mut streams: Vec<_> =
-            (0..self.axes.len()).map(|axis| stream(self.seed, Purpose::Search, axis)).collect();
-        let mut drawn: Vec<Vec<Override>> = Vec::new();
+        let stream = |axis: &RandomAxis| named_stream(self.seed, Purpose::Search, &axis.path);
+        let mut streams: Vec<_> = self.axes.iter().map(stream).collect();
+        let mut drawn: Vec<Vec<Change>> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for _ in 0..self.count.saturating_mul(MOST_REPETITIONS) {
             let draw = self
@@ -116,8 +117,7 @@ impl Random {
                 .zip(&mut streams)
                 .map(|(axis, stream)| axis.draw(unit(stream.next_u64())))
                 .collect::<Result<Vec<_>, _>>()?;
-            let words: Vec<String> = draw.iter().map(ToString::to_string).collect();
-            if seen.insert(words) {
+            if seen.insert(words(&draw)) {
                 drawn.push(draw);
             }
             if drawn.len() == self.count {
@@ -131,11 +131,6 @@ impl Random {
         );
         Err(self.axes[0].key.key_error(message).help("lower `count`, or widen what is drawn from"))
     }
-
-    /// Draws no more for this key.
-    pub(crate) fn remove(&mut self, path: &str) {
-        self.axes.retain(|axis| axis.path != path);
-    }
 }
 
 /// From 0 up to 1, without 1: the upper 53 bits of a random number, as many as an f64 holds.
@@ -144,11 +139,11 @@ fn unit(random: u64) -> f64 {
 }
 
 impl RandomAxis {
-    fn draw(&self, share: f64) -> Result<Override, ConfigError> {
+    fn draw(&self, share: f64) -> Result<Change, ConfigError> {
         let number = match &self.distribution {
             Distribution::Choice(values) => {
                 let index = (share * values.len() as f64) as usize;
-                return Ok(values[index.min(values.len() - 1)].clone());
+                return Ok(Change::new(&self.path, &values[index.min(values.len() - 1)]));
             }
             Distribution::Uniform(Bounds::Whole(low, high)) => {
                 let numbers = (*high as f64) - (*low as f64) + 1.0;
@@ -159,12 +154,15 @@ impl RandomAxis {
                 let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
                 whole((from + share * (to - from)).exp().round(), *low, *high)
             }
-            Distribution::Uniform(Bounds::Real(low, high)) => real(low + share * (high - low)),
+            Distribution::Uniform(Bounds::Real(low, high)) => {
+                real(low + share * (high - low), *low, *high)
+            }
             Distribution::LogUniform(Bounds::Real(low, high)) => {
-                real((low.ln() + share * (high.ln() - low.ln())).exp())
+                real((low.ln() + share * (high.ln() - low.ln())).exp(), *low, *high)
             }
         };
-        Override::parse(&format!("{}={number}", self.key.key()))
+        let value = Override::parse(&format!("{}={number}", self.key.key()))?;
+        Ok(Change::new(&self.path, &value))
     }
 }
 
@@ -173,9 +171,9 @@ fn whole(number: f64, low: i64, high: i64) -> String {
 }
 
 /// Four significant digits: more cannot be told apart by training, and these can be read.
-fn real(number: f64) -> String {
+fn real(number: f64, low: f64, high: f64) -> String {
     let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
-    format!("{rounded:?}")
+    format!("{:?}", rounded.clamp(low, high))
 }
 
 impl Distribution {

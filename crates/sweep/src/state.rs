@@ -1,10 +1,10 @@
-use kiln_report::{RunDirectory, Status};
+use kiln_report::{ReportError, RunDirectory, Status};
 
 use crate::claim::Claim;
-use crate::plan::Plan;
+use crate::plan::{Member, Plan};
 
 /// How a run of a sweep stands on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// Nothing is there.
     Missing,
@@ -18,22 +18,31 @@ pub enum State {
     Unfinished,
     /// A sweep works on it at this moment.
     Running,
+    /// Something is there that this Kiln cannot read, and why. It is left alone.
+    Unreadable(String),
 }
 
 impl State {
-    /// Reads how the run of this id stands, and whether anybody works on it.
+    /// Reads how a run stands, and whether anybody works on it.
     #[must_use]
-    pub fn look(plan: &Plan, id: &str) -> Self {
-        if Claim::is_taken(&plan.directory, id) { Self::Running } else { Self::read(plan, id) }
+    pub fn look(plan: &Plan, member: &Member) -> Self {
+        if Claim::is_taken(&plan.directory, &member.id) {
+            Self::Running
+        } else {
+            Self::read(plan, member)
+        }
     }
 
-    /// Reads how the run of this id stands, for who has claimed it.
-    pub(crate) fn read(plan: &Plan, id: &str) -> Self {
-        let path = plan.directory.join(id);
-        if !path.exists() {
-            return Self::Missing;
+    /// Reads how a run stands, for who has claimed it.
+    pub(crate) fn read(plan: &Plan, member: &Member) -> Self {
+        let path = plan.directory.join(&member.id);
+        // `exists` takes what cannot be looked at for missing.
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Self::Missing,
+            Err(cause) => return Self::Unreadable(format!("{}: {cause}", path.display())),
         }
-        // A directory without a record that can be read is one that nobody came to the end of.
+        let is_finished = path.join("report.json").exists();
         match RunDirectory::open(path).and_then(|run| run.read_record()) {
             Ok(record) => match record.status {
                 Status::Finished => Self::Finished,
@@ -41,19 +50,26 @@ impl State {
                 Status::Pruned => Self::Pruned(record.epochs),
                 Status::Running | Status::Interrupted | Status::Failed => Self::Unfinished,
             },
-            Err(_) => Self::Unfinished,
+            // Without a record, or with half of one, nobody came to its end. All else may be a run that
+            // is worth more than another one.
+            Err(ReportError::NotARun { .. } | ReportError::Malformed { .. }) if !is_finished => {
+                Self::Unfinished
+            }
+            Err(error) => Self::Unreadable(error.to_string()),
         }
     }
 
-    /// Whether there is nothing left to do. A pruned run is done as long as the sweep prunes; a
-    /// diverged one is, unless it is to be tried again.
+    /// Whether there is nothing left to do. A diverged run is done, unless it is to be tried again; a
+    /// pruned one is, as long as the sweep compares runs at the epoch where it ended.
     #[must_use]
-    pub fn is_done(self, prunes: bool, retry_failed: bool) -> bool {
+    pub fn is_done(&self, plan: &Plan, member: &Member, retry_failed: bool) -> bool {
         match self {
-            Self::Missing | Self::Unfinished | Self::Running => false,
+            Self::Missing | Self::Unfinished | Self::Running | Self::Unreadable(_) => false,
             Self::Finished => true,
             Self::Diverged => !retry_failed,
-            Self::Pruned(_) => prunes,
+            Self::Pruned(epoch) => {
+                plan.prune.is_some_and(|prune| prune.is_rung(*epoch, member.epochs))
+            }
         }
     }
 }
@@ -68,6 +84,7 @@ impl std::fmt::Display for State {
             Self::Pruned(epoch) => formatter.pad(&format!("pruned at {epoch}")),
             Self::Unfinished => formatter.pad("to do again"),
             Self::Running => formatter.pad("running"),
+            Self::Unreadable(_) => formatter.pad("unreadable"),
         }
     }
 }

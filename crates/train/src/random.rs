@@ -16,7 +16,7 @@ pub enum Purpose {
     Shuffle,
     /// The masks of dropout in an epoch.
     Dropout,
-    /// The values that a sweep draws; the axis takes the epoch's place.
+    /// The values that a sweep draws, by [`named_stream`].
     Search,
 }
 
@@ -36,10 +36,19 @@ impl Purpose {
 /// rounds, keyed by the SHA-256 of the three.
 #[must_use]
 pub fn stream(seed: u64, purpose: Purpose, epoch: usize) -> ChaCha8Rng {
-    let mut hash = Sha256::new();
-    hash.update(b"kiln stream 1");
-    hash.update(seed.to_le_bytes());
-    hash.update((epoch as u64).to_le_bytes());
-    hash.update(purpose.name());
-    ChaCha8Rng::from_seed(hash.finalize().into())
+    ChaCha8Rng::from_seed(key(seed, purpose, epoch).finalize().into())
+}
+
+/// The generator for a purpose that has several, told apart by a name.
+#[must_use]
+pub fn named_stream(seed: u64, purpose: Purpose, name: &str) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(key(seed, purpose, 0).chain_update(name).finalize().into())
+}
+
+fn key(seed: u64, purpose: Purpose, epoch: usize) -> Sha256 {
+    Sha256::new()
+        .chain_update(b"kiln stream 1")
+        .chain_update(seed.to_le_bytes())
+        .chain_update((epoch as u64).to_le_bytes())
+        .chain_update(purpose.name())
 }

@@ -8,6 +8,7 @@ use super::{
     Accuracy, Baseline, BaselineChoice, Column, Combination, Method, RunSummary, Verdict,
     VerdictOutcome,
 };
+use crate::Status;
 use crate::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
 
 /// How often, at most, combinations that do not differ get a verdict.
@@ -16,6 +17,7 @@ pub(super) const LEVEL: f64 = 0.05;
 /// Why a combination has no verdict.
 #[derive(Debug)]
 enum Missing {
+    Pruned,
     OtherData,
     OtherImages,
     Predictions(String),
@@ -24,9 +26,10 @@ enum Missing {
 impl Missing {
     fn kind(&self) -> u8 {
         match self {
-            Missing::OtherData => 0,
-            Missing::OtherImages => 1,
-            Missing::Predictions(_) => 2,
+            Missing::Pruned => 0,
+            Missing::OtherData => 1,
+            Missing::OtherImages => 2,
+            Missing::Predictions(_) => 3,
         }
     }
 }
@@ -50,9 +53,11 @@ pub(super) fn judge(
         BaselineChoice::Best => comparable * comparable.saturating_sub(1) / 2,
     };
     let family = Family { level: LEVEL, comparisons };
-    // One question for all: by validation, which ranks, where every run that counts has any.
+    // One question for all: by validation, which ranks, where every run that counts has any and on the same images.
+    let compared = combinations.iter().filter(|combination| same_data(combination, against));
     let is_validated = |run: &RunSummary| run.best.is_some();
-    let accuracy = if combinations.iter().flat_map(tested).all(is_validated) {
+    let same_split = !columns.iter().any(|column| column.key.starts_with("data."));
+    let accuracy = if same_split && compared.flat_map(tested).all(is_validated) {
         Accuracy::Validation
     } else {
         Accuracy::Test
@@ -91,6 +96,11 @@ fn tested(combination: &Combination) -> impl Iterator<Item = &RunSummary> {
     combination.runs.iter().filter(|run| run.test.is_some())
 }
 
+/// Whether the tested runs are what pruning left of several.
+fn is_partly_pruned(combination: &Combination) -> bool {
+    combination.runs.iter().any(|run| run.status == Status::Pruned)
+}
+
 /// Whether all tested runs of both had the same data.
 fn same_data(left: &Combination, right: &Combination) -> bool {
     let mut runs = tested(left).chain(tested(right));
@@ -100,6 +110,9 @@ fn same_data(left: &Combination, right: &Combination) -> bool {
 
 fn note(reason: &Missing, labels: &[String]) -> String {
     let why = match reason {
+        Missing::Pruned => {
+            "some of its or the baseline's seeds were pruned, and what is left was chosen by what is compared"
+        }
         Missing::OtherData => "not all of its and the baseline's runs had the same data",
         Missing::OtherImages => "its test images are not the baseline's",
         Missing::Predictions(problem) => problem,
@@ -183,6 +196,9 @@ impl Bench<'_> {
     fn compare(&self, combination: &Combination) -> Result<Verdict, Missing> {
         if !same_data(combination, self.against) {
             return Err(Missing::OtherData);
+        }
+        if is_partly_pruned(combination) || is_partly_pruned(self.against) {
+            return Err(Missing::Pruned);
         }
         let by_seeds = over_seeds(combination, self.against, self.accuracy, self.family);
         if let Some(difference) = by_seeds {

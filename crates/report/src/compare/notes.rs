@@ -12,6 +12,7 @@ const MOST_LEFT_OUT: usize = 10;
 pub fn notes(comparison: &Comparison) -> String {
     let mut lines = vec![head(comparison)];
     lines.extend(selection(comparison));
+    lines.extend(unequal_validation(comparison));
     lines.extend(verdicts(comparison));
     lines.extend(comparison.notes.iter().cloned());
     if has_repeated_seeds(comparison) {
@@ -55,6 +56,17 @@ fn head(comparison: &Comparison) -> String {
         ""
     };
     format!("{runs} in {rows}, {order}.{spread}")
+}
+
+/// That the ranking is not on equal terms, where it is not.
+fn unequal_validation(comparison: &Comparison) -> Option<String> {
+    let column = comparison.columns.iter().find(|column| column.key.starts_with("data."))?;
+    comparison.is_ranked().then(|| {
+        format!(
+            "The runs differ in {}: where that changes which images validate, the ranking is not on equal terms.",
+            column.key
+        )
+    })
 }
 
 fn selection(comparison: &Comparison) -> Option<String> {
@@ -104,7 +116,7 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
         ),
         (
             (Method::Welch, Accuracy::Test),
-            "Over seeds they are on test accuracy, for not every run was validated (Welch's t test): not covered is which images the test set happens to have.",
+            "Over seeds they are on test accuracy, for the runs were not all validated on the same images (Welch's t test): not covered is which images the test set happens to have.",
         ),
         (
             (Method::McNemar, Accuracy::Test),

@@ -81,7 +81,7 @@ pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
     if verdicts.iter().any(|verdict| verdict.method == Method::Welch) {
         paragraphs.push(
             "Welch’s t test compares the seeds of both, with two or more on each side, by the best val_accuracy, or by test \
-             accuracy where not every run was validated. It covers the noise of the seeds, and not that other images would \
+             accuracy where the runs were not all validated on the same images. It covers the noise of the seeds, and not that other images would \
              have given other numbers."
                 .to_owned(),
         );

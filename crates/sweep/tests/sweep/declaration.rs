@@ -75,12 +75,48 @@ fn what_matches_a_pattern_is_left_out() {
     let tables = "[[grid.optimizer]]\ntype = \"adam\"\n[[grid.optimizer]]\ntype = \"sgd\"\n";
     let found = runs(&format!("{tables}[[exclude]]\noptimizer.type = \"sgd\"\nhidden.units = 8\n"));
     assert_eq!(found, [r#"optimizer={type = "adam"}"#]);
-    assert_eq!(
-        runs(&format!("{tables}[[exclude]]\noptimizer.type = \"sgd\"\nhidden.units = 9\n")).len(),
-        2
-    );
+    let found = runs("[repeat]\nseed = [1, 2, 3]\n[[exclude]]\nseed = [1, 3]\n");
+    assert_eq!(found, ["seed=2"]);
+    // A key that is as it is by default, and one whose value is a list.
+    let lists = "[grid]\ntop_k = [[], [2], [2, 3]]\n[[exclude]]\nbatch_size = 32\ntop_k = ";
+    assert_eq!(runs(&format!("{lists}[[2]]")), ["top_k=[]", "top_k=[2, 3]"]);
+    assert_eq!(runs(&format!("{lists}[2, 3]")), ["top_k=[]", "top_k=[2]"]);
     let refused = refused("[grid]\nseed = [1]\n[[exclude]]\nseed = 1\n");
     assert!(refused.contains("every combination of this sweep is excluded"), "{refused}");
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_a_mistake() {
+    let sweep = "[grid]\nlearning_rate = [0.1, 1]\n[[exclude]]\n";
+    for pattern in
+        ["learning_rate = 0.2", "optimizer.lerning_rate = 0.1", "optimizer.type = \"adam\""]
+    {
+        let refused = refused(&format!("{sweep}{pattern}\n"));
+        assert!(refused.contains("matches no run of the sweep"), "{pattern}\n{refused}");
+        assert!(refused.contains("sweep.toml:5"), "{refused}");
+    }
+    // Other values from the command line may leave it without a match.
+    let world = World::new(&format!("{sweep}learning_rate = 1\n"));
+    assert_eq!(world.runs("sweep.toml", &["learning_rate=0.3"]).unwrap().len(), 1);
+}
+
+#[test]
+fn seeds_are_one_axis() {
+    let refused = refused("[grid]\nseed = [1, 2]\n[repeat]\nseed = [3]\n");
+    assert!(refused.contains("`seed` is an axis of `[repeat]`, too"), "{refused}");
+    let world = World::new("[grid]\nseed = [1, 2]\nepochs = [1]\n");
+    assert_eq!(
+        world.runs("sweep.toml", &["seed=7,8"]).unwrap(),
+        ["epochs=1 seed=7", "epochs=1 seed=8"]
+    );
+}
+
+#[test]
+fn a_name_of_any_script_is_a_name() {
+    let world = World::new("");
+    let sweep = world.open("experiment.toml", &["name=\"हिंदी\"", "seed=1,2"]).unwrap();
+    let combinations = sweep.expand().unwrap();
+    assert_eq!(combinations[0].declaration.experiment.name, "हिंदी");
 }
 
 #[test]

@@ -20,6 +20,23 @@ fn a_larger_count_goes_on_where_the_smaller_ended() {
     assert_ne!(other, uniform(range, 10));
 }
 
+#[test]
+fn an_axis_more_or_less_leaves_the_draws_of_the_others() {
+    let momentum = "optimizer.momentum = { uniform = [0.0, 0.9] }\n";
+    let alone = runs(&format!("[random]\ncount = 5\n{momentum}"));
+    let both = runs(&format!(
+        "[random]\ncount = 5\nlearning_rate = {{ uniform = [0.1, 1.0] }}\n{momentum}"
+    ));
+    let momenta: Vec<&str> = both.iter().map(|words| words.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(alone, momenta);
+}
+
+#[test]
+fn rounding_does_not_leave_the_bounds() {
+    let drawn = uniform("{ uniform = [0.123_44, 0.123_46] }", 2);
+    assert!(drawn.iter().all(|value| (0.12344..=0.12346).contains(value)), "{drawn:?}");
+}
+
 /// The mean of a thousand uniform numbers lies within four standard errors of the middle; of 1/√12
 /// each, that is 0.037 of the range.
 #[test]
