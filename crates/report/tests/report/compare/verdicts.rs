@@ -68,6 +68,32 @@ fn seeds_are_compared_by_what_ranks_or_by_the_test_where_nothing_does() {
 }
 
 #[test]
+fn what_pruning_left_of_several_seeds_has_no_verdict() {
+    let sweep = directory();
+    let mut all = [runs(1, &[910, 930, 920]), runs(2, &[880, 900, 890])].concat();
+    all[5] = all[5].clone().ended(Status::Pruned);
+    let comparison = compared(sweep.path(), &all);
+    assert!(comparison.combinations.iter().all(|it| it.verdict.is_none()));
+    assert!(notes(&comparison).contains("seeds were pruned"), "{}", notes(&comparison));
+}
+
+#[test]
+fn validation_on_other_images_is_no_ground_for_a_verdict() {
+    let sweep = directory();
+    let validated_on = |rows: usize, run: SampleRun| SampleRun {
+        config: format!("{}\n[data]\nvalidation = {rows}\n", run.config),
+        ..run
+    };
+    let small = runs(1, &[910, 930, 920]).into_iter().map(|run| validated_on(100, run));
+    let large = runs(2, &[880, 900, 890]).into_iter().map(|run| validated_on(200, run));
+    let all: Vec<SampleRun> = small.chain(large).collect();
+    let comparison = compared(sweep.path(), &all);
+    assert!(comparison.columns.iter().any(|column| column.key == "data.validation"));
+    assert_eq!(verdict(&comparison, 1).accuracy, Accuracy::Test);
+    assert!(notes(&comparison).contains("not on equal terms"), "{}", notes(&comparison));
+}
+
+#[test]
 fn single_runs_are_compared_image_by_image() {
     let sweep = directory();
     let mut worse = SampleRun::new(0.1, 2, 1).best(0.8).right(1_000);
