@@ -192,7 +192,7 @@ proptest! {
             let apart = distance(&own.values, &their.values);
             let way = distance(&start.values, &their.values);
             prop_assert!(
-                apart <= 1e-3 * way + 2e-6,
+                apart <= 2e-3 * way + 5e-6,
                 "{}: {} apart after a way of {}", own.name, apart, way
             );
         }
