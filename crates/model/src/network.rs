@@ -9,9 +9,8 @@ use crate::weights::{WeightTensor, Weights};
 
 /// The layers on a device: from a batch of images to one logit a class.
 ///
-/// On an autodiff device it trains; its [`valid`](Module::valid) form infers. The default has no
-/// layers and hands its input on.
-#[derive(Module, Debug, Default)]
+/// On an autodiff device it trains; its [`valid`](Module::valid) form infers.
+#[derive(Module, Debug)]
 pub struct Network {
     layers: Vec<Layer>,
 }

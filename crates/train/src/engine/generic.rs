@@ -47,11 +47,10 @@ impl Generic {
         let loss = self.loss.forward(logits.clone(), labels);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let gradients = self.clipping.apply(&self.network, gradients);
-        let logits = values(logits);
-        // Moved out, not cloned, so that the weights have one owner and are updated in place.
-        let network = std::mem::take(&mut self.network);
+        let network = self.network.clone();
         self.network = self.optimizer.step(learning_rate, network, gradients);
-        logits
+
+        values(logits)
     }
 
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {

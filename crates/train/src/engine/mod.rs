@@ -74,7 +74,8 @@ impl Engine {
     ///
     /// # Panics
     ///
-    /// `pixels` are not one image for each label, or a label is not below the number of classes.
+    /// `pixels` are not one image for each label, a label is not below the number of classes, or there
+    /// is none.
     pub fn step(
         &mut self,
         pixels: &[f32],
@@ -82,6 +83,7 @@ impl Engine {
         learning_rate: f64,
         masks: &mut ChaCha8Rng,
     ) -> Vec<f32> {
+        assert!(!labels.is_empty(), "a batch holds an image");
         assert_eq!(pixels.len(), labels.len() * self.input.len(), "an image for each label");
         match &mut self.computation {
             Computation::Generic(engine) => engine.step(pixels, labels, learning_rate, masks),
@@ -92,6 +94,9 @@ impl Engine {
     /// The logits `[n, classes]` of a batch, row after row, as inference gives them.
     #[must_use]
     pub fn infer(&self, pixels: &[f32]) -> Vec<f32> {
+        if pixels.is_empty() {
+            return Vec::new();
+        }
         match &self.computation {
             Computation::Generic(engine) => engine.infer(pixels),
             Computation::Fused(engine) => engine.infer(pixels),

@@ -92,9 +92,9 @@ fn hidden_layer() -> impl Strategy<Value = String> {
     prop_oneof![4 => dense, 1 => activation, 1 => dropout]
 }
 
-/// Every optimiser, with constants at which rounding does not grow: an ε that what should be a
-/// gradient of zero does not reach, and rates at which no step turns on which side of its kink a
-/// value lies.
+/// Every optimiser, with constants at which rounding does not grow: an ε far above the rounding of a
+/// gradient of zero, which would else be divided by itself; and rates so small that it makes no
+/// visible difference when rounding puts a value on the other side of an activation's kink.
 fn optimizer() -> impl Strategy<Value = String> {
     let rate = prop::sample::select(vec![1e-4, 1e-3]);
     let share = prop::sample::select(vec![0.0, 0.5, 0.9]);
@@ -126,7 +126,7 @@ fn optimizer() -> impl Strategy<Value = String> {
     (kind, rate, decay, clipping).prop_map(|(kind, rate, decay, clipping)| {
         let decay =
             if kind.contains("sgd") { format!("weight_decay = {decay}") } else { String::new() };
-        // A sum of squares is small at first, and so is a gradient that has no ε to outgrow.
+        // The others divide by the gradient's size; without that a step is shorter.
         let rate = if kind.contains("sgd") { 10.0 * rate } else { rate };
         format!("[optimizer]\n{kind}\nlearning_rate = {rate}\n{decay}\n{clipping}\n")
     })
@@ -192,7 +192,7 @@ proptest! {
             let apart = distance(&own.values, &their.values);
             let way = distance(&start.values, &their.values);
             prop_assert!(
-                apart <= 1e-3 * way + 2e-6,
+                apart <= 2e-3 * way + 5e-6,
                 "{}: {} apart after a way of {}", own.name, apart, way
             );
         }

@@ -13,9 +13,9 @@ pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32])
         Activation::LeakyRelu => {
             map_rows(values, bias, |x| if x < 0.0 { LEAKY_RELU_SLOPE * x } else { x });
         }
-        Activation::Elu => map_rows(values, bias, |x| if x > 0.0 { x } else { x.exp_m1() }),
+        Activation::Elu => map_rows(values, bias, |x| if x > 0.0 { x } else { x.exp() - 1.0 }),
         Activation::Selu => map_rows(values, bias, |x| {
-            SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * x.exp_m1() }
+            SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * (x.exp() - 1.0) }
         }),
         Activation::Gelu => map_rows(values, bias, |x| x * normal_distribution(x)),
         Activation::Silu => map_rows(values, bias, |x| x * sigmoid(x)),
