@@ -1,12 +1,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
-use kiln_report::chart::compared::{Measure, against_setting, metric_curves, setting_grid};
-use kiln_report::chart::{heatmap_chart, heatmap_text, overlay_chart, setting_chart};
-use kiln_report::compare::{self, Comparison, Pair, TableOptions, show_pair};
+use clap::{Args, ValueEnum};
+use kiln_report::chart::compared::{
+    Measure, against_setting, class_recall, metric_curves, setting_grid,
+};
+use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
+use kiln_report::compare::{self, Column, Comparison, Pair, TableOptions, show_pair};
 use kiln_report::page::page;
-use kiln_report::{Terminal, files};
+use kiln_report::{ReportError, files};
 
 use crate::arguments::Arguments;
 use crate::{complain, say, terminal};
@@ -15,6 +17,9 @@ use crate::{complain, say, terminal};
 const MOST_CELLS: usize = 200;
 /// The most runs whose curves are drawn in one picture.
 const MOST_CURVES: usize = 12;
+
+/// The most combinations whose classes are drawn in one picture.
+const MOST_CLASS_ROWS: usize = 40;
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
@@ -36,6 +41,12 @@ pub(crate) struct CompareArguments {
     /// Write a picture: validation accuracy by the settings that differ, or over the epochs
     #[arg(long, value_name = "FILE.svg", value_parser = svg_path)]
     plot: Option<PathBuf>,
+    /// Which picture: by default the one that fits what differs
+    #[arg(long, value_enum, value_name = "KIND", requires = "plot")]
+    plot_kind: Option<PlotKind>,
+    /// The two settings of the heatmap, rows and columns, as they are headed; of one setting, a single column
+    #[arg(long, value_name = "ROWS,COLUMNS", value_delimiter = ',', num_args = 1..=2)]
+    axes: Vec<String>,
     /// The column to sort by, as it is headed: "test accuracy", learning_rate
     #[arg(long, value_name = "COLUMN")]
     sort: Option<String>,
@@ -51,12 +62,26 @@ pub(crate) struct CompareArguments {
     all_seeds: bool,
 }
 
+/// The pictures of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlotKind {
+    /// Validation accuracy over two settings
+    Heatmap,
+    /// Validation accuracy of every run over the epochs
+    Curves,
+    /// Validation accuracy against the first of the axes, with the seeds' spread
+    Setting,
+    /// Accuracy by class, a row a combination
+    Classes,
+}
+
 /// Sets runs side by side. Files are written first, so that a line that says where they are is not followed by an error.
 pub(crate) fn compare(
     arguments: &Arguments,
     options: &CompareArguments,
 ) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::read(&options.paths, options.baseline.as_deref())?;
+    let axes = axes(&comparison, &options.axes)?;
     let notes = compare::notes(&comparison);
     let table = TableOptions {
         sort: options.sort.clone(),
@@ -71,13 +96,13 @@ pub(crate) fn compare(
     } else if options.json {
         compare::json(&comparison, &table)?
     } else {
-        in_terminal(&comparison, &table, &notes, terminal())?
+        in_terminal(&comparison, &table, &axes, &wrapped(&notes, terminal().width))?
     };
     if let Some(path) = &options.html {
         write(arguments, path, &page(&comparison)?)?;
     }
     if let Some(path) = &options.plot {
-        write(arguments, path, &plot(&comparison)?)?;
+        write(arguments, path, &plot(&comparison, &axes, options.plot_kind)?)?;
     }
     say(text.trim_end())?;
     // What goes to a file or another program is the table and no more.
@@ -91,40 +116,104 @@ pub(crate) fn compare(
 fn in_terminal(
     comparison: &Comparison,
     options: &TableOptions,
+    axes: &[&str],
     notes: &str,
-    terminal: Terminal,
 ) -> anyhow::Result<String> {
+    let terminal = terminal();
     let mut text = compare::terminal(comparison, options, terminal)?;
     text.push_str(notes);
     if let Some(pair) = Pair::of(comparison) {
         text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
-    } else if let [rows, columns] = comparison.columns.as_slice()
-        && comparison.combinations.len() <= MOST_CELLS
-        && let Some(heatmap) =
-            setting_grid(comparison, &rows.key, Some(&columns.key), Measure::BestValidation)
+    } else if comparison.combinations.len() <= MOST_CELLS
+        && let Some(heatmap) = heatmap(comparison, axes)
     {
         text.push_str(&format!("\n{}", heatmap_text(&heatmap, terminal)));
     }
     Ok(text)
 }
 
-/// The picture that fits what differs: a heatmap for two settings, a line over the numbers of one, else the curves.
-fn plot(comparison: &Comparison) -> anyhow::Result<String> {
-    let picture = match comparison.columns.as_slice() {
-        [rows, columns] => {
-            setting_grid(comparison, &rows.key, Some(&columns.key), Measure::BestValidation)
-                .map(|heatmap| heatmap_chart(&heatmap))
+/// The keys of the axes that were asked for; without any the settings that differ, where those are two.
+fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<&'a str>> {
+    let columns = &comparison.columns;
+    if asked.is_empty() {
+        let keys = columns.iter().map(|column| column.key.as_str());
+        return Ok(if columns.len() == 2 { keys.collect() } else { Vec::new() });
+    }
+    let labels = || columns.iter().map(|column| column.label.as_str()).collect::<Vec<_>>();
+    let find = |asked: &String| {
+        let is_it = |column: &&Column| column.label == *asked || column.key == *asked;
+        let column = columns.iter().find(is_it).map(|column| column.key.as_str());
+        column.ok_or_else(|| {
+            let problem = format!(
+                "--axes {asked}: no setting of that name differs; those that do are {}",
+                labels().join(", ")
+            );
+            ReportError::Request(problem).into()
+        })
+    };
+    asked.iter().map(find).collect()
+}
+
+fn heatmap(comparison: &Comparison, axes: &[&str]) -> Option<Heatmap> {
+    let (rows, columns) = (axes.first()?, axes.get(1).copied());
+    setting_grid(comparison, rows, columns, Measure::BestValidation)
+}
+
+/// The picture that was asked for, or that fits what differs: a heatmap for two settings, a line over the numbers of
+/// one, else the curves.
+fn plot(comparison: &Comparison, axes: &[&str], kind: Option<PlotKind>) -> anyhow::Result<String> {
+    let only = comparison.columns.first().map(|column| column.key.as_str());
+    let kind = kind.unwrap_or(match (axes.len(), comparison.columns.len()) {
+        (2, _) => PlotKind::Heatmap,
+        (1, _) | (_, 1) => PlotKind::Setting,
+        _ => PlotKind::Curves,
+    });
+    let picture = match kind {
+        PlotKind::Heatmap => heatmap(comparison, axes).map(|heatmap| heatmap_chart(&heatmap)),
+        PlotKind::Setting => axes
+            .first()
+            .copied()
+            .or(only)
+            .and_then(|key| against_setting(comparison, key))
+            .map(|chart| setting_chart(&chart)),
+        PlotKind::Classes => {
+            class_recall(comparison, MOST_CLASS_ROWS).map(|map| heatmap_chart(&map))
         }
-        [only] => against_setting(comparison, &only.key).map(|chart| setting_chart(&chart)),
-        _ => None,
+        PlotKind::Curves => metric_curves(comparison, &["val_accuracy", "accuracy"], MOST_CURVES)
+            .first()
+            .map(overlay_chart),
     };
-    let curves = || {
-        let overlays = metric_curves(comparison, &["val_accuracy", "accuracy"], MOST_CURVES);
-        overlays.first().map(overlay_chart)
-    };
-    picture
-        .or_else(curves)
-        .ok_or_else(|| anyhow::anyhow!("no run has an epoch yet, so there is nothing to plot"))
+    picture.ok_or_else(|| {
+        anyhow::anyhow!(match kind {
+            PlotKind::Heatmap => "a heatmap needs settings: --axes names two that differ",
+            PlotKind::Setting =>
+                "this picture needs a setting of numbers that differs: --axes names one",
+            PlotKind::Classes => "no run was tested, so there is nothing to plot",
+            PlotKind::Curves => "no run has an epoch yet, so there is nothing to plot",
+        })
+    })
+}
+
+/// Lines broken at spaces to fit the terminal.
+fn wrapped(text: &str, width: u16) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        let mut room = usize::from(width);
+        for (place, word) in line.split(' ').enumerate() {
+            let length = word.chars().count();
+            if place > 0 && length + 1 > room {
+                lines.push('\n');
+                room = usize::from(width);
+            } else if place > 0 {
+                lines.push(' ');
+                room -= 1;
+            }
+            lines.push_str(word);
+            room = room.saturating_sub(length);
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 fn write(arguments: &Arguments, path: &Path, text: &str) -> anyhow::Result<()> {

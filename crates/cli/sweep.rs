@@ -181,6 +181,9 @@ fn saving(plan: &Plan) -> Option<String> {
     })
 }
 
+/// A loss of validation accuracy from the best epoch to the last that is worth a word.
+const WORTH_KEEPING: f64 = 0.005;
+
 /// The best combination by validation, and the command that runs it again.
 fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
     let paths: Vec<PathBuf> = plan
@@ -195,13 +198,27 @@ fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
     let run = best.runs.iter().find(|run| run.status == Status::Finished);
     let member = run.and_then(|run| plan.members.iter().find(|member| member.id == run.id));
     let (Some(value), Some(member)) = (best.best(), member) else { return Ok(()) };
-    let deviation = value.deviation.map(|deviation| format!(" ± {deviation:.4} ({})", value.count));
+    let deviation = value.deviation.map(|deviation| format!(" ± {deviation:.4}"));
+    let (finished, all) = (best.finished(), best.runs.len());
+    let runs = match (finished, all) {
+        (1, 1) => String::new(),
+        (finished, all) if finished == all => format!(" ({all} runs)"),
+        (finished, all) => format!(" ({finished} of {all} runs)"),
+    };
     say(format!(
-        "best by validation: {}: val_accuracy {:.4}{}",
+        "best by validation: {}: val_accuracy {:.4}{}{runs} in its best epoch",
         printable(&best.label(&comparison.columns)),
         value.mean,
         deviation.unwrap_or_default()
     ))?;
+    if let Some(last) = best.last().filter(|last| last.mean < value.mean - WORTH_KEEPING)
+        && member.config.contains("\nweights = \"last\"\n")
+    {
+        say(format!(
+            "  at its end, whose weights are kept, {:.4}; training.weights=best keeps the best epoch's",
+            last.mean
+        ))?;
+    }
     let mut command = vec!["kiln".to_owned(), "run".to_owned()];
     command.push(plan.experiment.display().to_string());
     command.extend(member.changes.iter().map(ToString::to_string));
@@ -212,5 +229,22 @@ fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
     }
     let command: Vec<String> = command.iter().map(|word| quoted(word)).collect();
     say(format!("  again:   {}", printable(&command.join(" "))))?;
-    say(format!("  compare: kiln compare {}", quoted(&plan.directory.display().to_string())))
+    say(format!("  compare: kiln compare {}", quoted(&plan.directory.display().to_string())))?;
+    let others = other_runs(plan);
+    if others > 0 {
+        let are = if others == 1 { "run there is" } else { "runs there are" };
+        say(format!("  of which {others} {are} not of this sweep"))?;
+    }
+    Ok(())
+}
+
+/// How many directories beside the sweep's own lie in its directory.
+fn other_runs(plan: &Plan) -> usize {
+    let entries = std::fs::read_dir(&plan.directory).into_iter().flatten().flatten();
+    let names = entries
+        .filter(|entry| entry.path().join("run.json").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let own: std::collections::HashSet<&str> =
+        plan.members.iter().map(|member| member.id.as_str()).collect();
+    names.filter(|name| !own.contains(name.as_str())).count()
 }

@@ -70,7 +70,11 @@ impl<'a> View<'a> {
 
     /// Takes the lines that change off the terminal.
     pub(crate) fn close(&mut self) {
-        self.running.clear();
+        for running in std::mem::take(&mut self.running).into_values() {
+            if let Some(bar) = running.bar {
+                bar.finish_and_clear();
+            }
+        }
         if let Some(live) = self.live.take() {
             live.total.finish_and_clear();
             // Nothing can be done for a terminal that is gone.
@@ -90,7 +94,7 @@ impl<'a> View<'a> {
         let bar = self.live.as_ref().map(|live| {
             let bar = live.lines.insert_before(&live.total, ProgressBar::new(1000));
             bar.set_style(style("{bar:12.cyan/blue} {wide_msg}"));
-            bar.set_message(format!("{}  starting", self.label(member)));
+            bar.set_message(format!("starting  {}", self.label(member)));
             bar
         });
         self.running.insert(member, Running { begun: Instant::now(), bar, share: 0.0, last: None });
@@ -109,8 +113,9 @@ impl<'a> View<'a> {
             accuracy.map_or_else(String::new, |value| format!("  val_accuracy {value:.4}"));
         let passed = running.begun.elapsed().as_secs_f64();
         let left = passed * (1.0 - running.share) / running.share.max(1e-6);
+        // What does not fit the terminal is cut: the label comes last.
         bar.set_message(format!(
-            "{label}  epoch {}/{}{accuracy}  {} left",
+            "epoch {}/{}{accuracy}  {} left  {label}",
             report.epoch,
             report.epochs,
             duration(left)
@@ -187,11 +192,11 @@ impl<'a> View<'a> {
             self.failed,
             members - self.ended - running
         );
-        if let Some((value, member)) = self.best {
-            line.push_str(&format!("  best val_accuracy {value:.4} ({})", self.label(member)));
-        }
         if let Some(left) = self.time_left() {
             line.push_str(&format!("  about {} left", duration(left)));
+        }
+        if let Some((value, member)) = self.best {
+            line.push_str(&format!("  best val_accuracy {value:.4} ({})", self.label(member)));
         }
         live.total.set_message(line);
     }

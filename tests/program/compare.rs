@@ -71,6 +71,40 @@ fn the_page_is_one_file() {
     assert!(world.read("plot.svg").starts_with("<svg"));
 }
 
+#[test]
+fn pictures_and_axes_are_chosen() {
+    let world = World::new();
+    let ran = world.kiln(&[
+        "sweep",
+        "experiment.toml",
+        "learning_rate=0.3,0.1",
+        "epochs=1,2",
+        "hidden.units=4,8",
+    ]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    // Of three settings none is left out unasked.
+    let ran = world.kiln(&["compare", "runs/columns"]);
+    assert!(!ran.stdout.contains("best val_accuracy by "), "{}", ran.stdout);
+    let ran = world.kiln(&["compare", "runs/columns", "--axes", "epochs,learning_rate"]);
+    assert!(ran.stdout.contains("best val_accuracy by epochs and learning_rate"), "{}", ran.stdout);
+    for (kind, words) in [
+        ("heatmap", "best val_accuracy by units and epochs"),
+        ("setting", "against units"),
+        ("curves", "over the epochs"),
+        ("classes", "accuracy by class"),
+    ] {
+        let arguments =
+            ["compare", "runs/columns", "--plot=p.svg", "--axes=units,epochs", "--plot-kind", kind];
+        let ran = world.kiln(&arguments);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let picture = world.read("p.svg");
+        assert!(picture.contains(words), "`{words}` is not in the picture of {kind}");
+    }
+    let ran = world.kiln(&["compare", "runs/columns", "--axes", "speed"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("those that do are"), "{}", ran.stderr);
+}
+
 /// The same experiment in two sweeps that differ in nothing but their seeds.
 #[test]
 fn two_identical_sweeps_have_no_winner() {

@@ -371,7 +371,7 @@ fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
 }
 
 #[test]
-fn a_run_of_a_later_kiln_is_left_alone() {
+fn a_run_that_cannot_be_read_is_left_alone() {
     let world = World::new();
     let arguments = ["sweep", "experiment.toml", "seed=1,2"];
     world.kiln(&arguments);
@@ -386,6 +386,12 @@ fn a_run_of_a_later_kiln_is_left_alone() {
     }
     assert_eq!(world.read(&path), later);
     assert!(world.path(&format!("runs/columns/{run}/report.json")).exists());
+    world.write(&path, later.replace("99", "1"));
+    assert_eq!(world.kiln(&arguments).status, 0);
+    world.write(&format!("runs/columns/{run}/config.toml"), "name = \"other\"\n");
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("not the configuration"), "{}", ran.stderr);
 }
 
 #[test]
@@ -428,6 +434,9 @@ fn pruning_by_what_never_comes_is_refused() {
         "{}",
         ran.stderr
     );
+    let ran = world.kiln(&["sweep", "sweep.toml", "epochs=1"]);
+    assert_eq!(ran.status, 2);
+    assert!(ran.stderr.contains("leaves every run 1 epochs"), "{}", ran.stderr);
     assert_eq!(world.kiln(&["sweep", "sweep.toml", "--dry-run"]).status, 0);
 }
 

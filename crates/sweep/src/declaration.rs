@@ -233,7 +233,12 @@ pub(crate) fn in_combination(error: ConfigError, changes: &[Change]) -> ConfigEr
     if changes.is_empty() {
         return error;
     }
-    error.note(format!("in the combination {}", words(changes)))
+    let error = error.note(format!("in the combination {}", words(changes)));
+    let is_list = |change: &Change| change.value.value().items().is_ok();
+    if changes.iter().any(is_list) {
+        return error.help("a list is one value; several stand between commas: seed=1,2,3, or in a file seed = [1, 2, 3]");
+    }
+    error
 }
 
 fn read_name(value: &Value) -> Result<String, ConfigError> {

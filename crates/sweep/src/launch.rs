@@ -196,8 +196,9 @@ impl<'a> Launch<'a> {
         // Whoever had the claim before may have done the work.
         let state = State::read(self.plan, member);
         if let State::Unreadable(problem) = &state {
-            let reason =
-                format!("what is there already cannot be read and is left alone: {problem}");
+            let reason = format!(
+                "what is there already is left alone, move it away to run it again: {problem}"
+            );
             self.end(index, Outcome::failed(reason), By::Here);
         } else if let Some(reason) = self.failed_elsewhere(member) {
             let log = end_of_log(self.plan, member, &claim);

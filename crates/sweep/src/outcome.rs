@@ -107,7 +107,21 @@ pub(crate) fn end_of_log(plan: &Plan, member: &Member, claim: &Claim) -> Vec<Str
     }
     let run = RunDirectory::open(plan.directory.join(&member.id)).ok();
     let log = run.and_then(|run| std::fs::read_to_string(run.log_path()).ok());
-    last_lines(&log.unwrap_or_default(), SHOWN / 2)
+    last_lines(&log.unwrap_or_default(), SHOWN / 2).iter().map(|line| in_words(line)).collect()
+}
+
+/// A line of `log.jsonl` without its punctuation: `epoch 3 loss 0.25 …`. What is no such line stays as it is.
+fn in_words(line: &str) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(line) else {
+        return line.to_owned();
+    };
+    let message = fields.get("message").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let told = |key: &str| !matches!(key, "message" | "timestamp" | "level" | "target");
+    let words = fields.iter().filter(|(key, _)| told(key)).map(|(key, value)| match value {
+        serde_json::Value::String(text) => format!(" {key} {text}"),
+        value => format!(" {key} {value}"),
+    });
+    format!("{message}:{}", words.collect::<String>())
 }
 
 fn stop_reason(plan: &Plan, member: &Member) -> String {

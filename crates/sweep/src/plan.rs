@@ -169,7 +169,7 @@ impl Member {
     }
 }
 
-/// Pruning by a number that never comes would prune nothing and say nothing.
+/// Pruning that never comes, or by a number that never does, would prune nothing and say nothing.
 fn check_pruning(prune: Option<&PruneConfig>, run: &Combination) -> Result<(), ConfigError> {
     let validates =
         !matches!(run.declaration.experiment.data.validation, kiln_data::Validation::Rows(0));
@@ -181,6 +181,14 @@ fn check_pruning(prune: Option<&PruneConfig>, run: &Combination) -> Result<(), C
             );
             let help = "set data.validation, such as 5000 or 0.1, or prune.metric to \"loss\"";
             Err(run.declaration.error_at("data.validation", message).help(help))
+        }
+        Some(prune) if prune.min_epochs >= run.declaration.experiment.training.epochs => {
+            let message = format!(
+                "`[prune]` leaves every run {} epochs, and this one has no more",
+                prune.min_epochs
+            );
+            let help = "lower prune.min_epochs, or train longer";
+            Err(run.declaration.error_at("training.epochs", message).help(help))
         }
         _ => Ok(()),
     }

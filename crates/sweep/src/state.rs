@@ -18,7 +18,7 @@ pub enum State {
     Unfinished,
     /// A sweep works on it at this moment.
     Running,
-    /// Something is there that this Kiln cannot read, and why. It is left alone.
+    /// Something is there that is damaged, or of a later Kiln, and what is wrong with it. It is left alone.
     Unreadable(String),
 }
 
@@ -45,7 +45,10 @@ impl State {
         let is_finished = path.join("report.json").exists();
         match RunDirectory::open(path).and_then(|run| run.read_record()) {
             Ok(record) => match record.status {
-                Status::Finished => Self::Finished,
+                Status::Finished => match damage(plan, member) {
+                    None => Self::Finished,
+                    Some(problem) => Self::Unreadable(problem),
+                },
                 Status::Diverged => Self::Diverged,
                 Status::Pruned => Self::Pruned(record.epochs),
                 Status::Running | Status::Interrupted | Status::Failed => Self::Unfinished,
@@ -74,6 +77,20 @@ impl State {
     }
 }
 
+/// What is wrong with a run that is said to be complete, where something is.
+fn damage(plan: &Plan, member: &Member) -> Option<String> {
+    let run = RunDirectory::open(plan.directory.join(&member.id)).ok()?;
+    let config = std::fs::read_to_string(run.config_path());
+    if !config.is_ok_and(|config| config == member.config) {
+        return Some(format!(
+            "{} is not the configuration that the directory is named after",
+            run.config_path().display()
+        ));
+    }
+    let problem = run.read_report().err().or_else(|| run.read_history().err());
+    problem.map(|problem| problem.to_string())
+}
+
 /// In a table of runs.
 impl std::fmt::Display for State {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -84,7 +101,7 @@ impl std::fmt::Display for State {
             Self::Pruned(epoch) => formatter.pad(&format!("pruned at {epoch}")),
             Self::Unfinished => formatter.pad("to do again"),
             Self::Running => formatter.pad("running"),
-            Self::Unreadable(_) => formatter.pad("unreadable"),
+            Self::Unreadable(_) => formatter.pad("damaged"),
         }
     }
 }

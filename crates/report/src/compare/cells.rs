@@ -1,7 +1,7 @@
 //! What stands in the cells of a table for people. Tables for programs have all digits; see `csv` and `json`.
 
 use super::table::{Field, Metric, Row, Table};
-use super::{Verdict, VerdictOutcome};
+use super::{Method, Verdict};
 use crate::number::decimals;
 use crate::statistics::Spread;
 
@@ -47,17 +47,17 @@ fn spread(metric: Metric, row: &Row<'_>) -> String {
     }
 }
 
-/// `better +0.0123 [0.0011, 0.0234]`, or that there is none.
+/// `better +0.0123 [0.0011, 0.0234]`, and `by images` behind it where the test was over those.
 pub(crate) fn verdict(verdict: &Verdict) -> String {
-    let outcome = verdict.outcome.as_str();
-    match (verdict.outcome, verdict.interval) {
-        (VerdictOutcome::NotDistinguishable, _) => outcome.to_owned(),
-        (_, Some((low, high))) => {
-            let [low, high] = outward(low, high);
-            format!("{outcome} {:+.4} [{low}, {high}]", verdict.difference)
-        }
-        (_, None) => format!("{outcome} {:+.4}", verdict.difference),
+    let mut words = format!("{} {:+.4}", verdict.outcome.as_str(), verdict.difference);
+    if let Some((low, high)) = verdict.interval {
+        let [low, high] = outward(low, high);
+        words.push_str(&format!(" [{low}, {high}]"));
     }
+    if verdict.method == Method::McNemar {
+        words.push_str(" by images");
+    }
+    words
 }
 
 /// An interval to four decimals, rounded outwards: an end that is not 0 must not be rounded across, and an interval

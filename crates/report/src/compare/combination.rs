@@ -41,6 +41,8 @@ pub struct RunSummary {
     pub training_seconds: Option<f64>,
     /// Epochs completed.
     pub epochs: usize,
+    /// Rows held out to choose by.
+    pub validation_rows: usize,
     /// The digest of its data: tests on different data are not compared.
     pub fingerprint: Arc<str>,
 }
@@ -145,11 +147,13 @@ impl Combination {
         }
     }
 
+    /// Over the runs that count, one of each seed: a second one is the same run again.
     fn spread(&self, value: impl Fn(&RunSummary) -> Option<f64>) -> Option<Spread> {
         let any_finished = self.finished() > 0;
-        let counting =
-            self.runs.iter().filter(|run| !any_finished || run.status == Status::Finished);
-        Spread::of(counting.filter_map(value))
+        let counts = |run: &&RunSummary| !any_finished || run.status == Status::Finished;
+        let mut counting: Vec<&RunSummary> = self.runs.iter().filter(counts).collect();
+        counting.dedup_by_key(|run| run.seed);
+        Spread::of(counting.into_iter().filter_map(value))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::Terminal;
 use crate::escape::control;
 
 /// The widest that text in a cell gets before it is broken into lines.
-const WIDEST: usize = 36;
+const WIDEST: usize = 56;
 
 /// A column, its heading and cells as the lines that they are shown in.
 pub(super) struct TextColumn {

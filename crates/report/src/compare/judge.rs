@@ -18,6 +18,7 @@ pub(super) const LEVEL: f64 = 0.05;
 #[derive(Debug)]
 enum Missing {
     Pruned,
+    SameSettings,
     OtherData,
     OtherImages,
     Predictions(String),
@@ -27,9 +28,10 @@ impl Missing {
     fn kind(&self) -> u8 {
         match self {
             Missing::Pruned => 0,
-            Missing::OtherData => 1,
-            Missing::OtherImages => 2,
-            Missing::Predictions(_) => 3,
+            Missing::SameSettings => 1,
+            Missing::OtherData => 2,
+            Missing::OtherImages => 3,
+            Missing::Predictions(_) => 4,
         }
     }
 }
@@ -63,7 +65,8 @@ pub(super) fn judge(
         Accuracy::Test
     };
     let outcomes = baseline_outcomes(against, combinations, accuracy);
-    let bench = Bench { against, family, accuracy, outcomes };
+    let name = columns.iter().position(|column| column.key == "name");
+    let bench = Bench { against, family, accuracy, outcomes, name };
     let verdicts = in_parallel(&combinations.iter().enumerate().collect::<Vec<_>>(), |item| {
         let (index, combination) = item;
         if *index == baseline || !is_tested(combination) {
@@ -113,6 +116,9 @@ fn note(reason: &Missing, labels: &[String]) -> String {
         Missing::Pruned => {
             "some of its or the baseline's seeds were pruned, and what is left was chosen by what is compared"
         }
+        Missing::SameSettings => {
+            "its settings are the baseline's, and what differs is the noise of the seed"
+        }
         Missing::OtherData => "not all of its and the baseline's runs had the same data",
         Missing::OtherImages => "its test images are not the baseline's",
         Missing::Predictions(problem) => problem,
@@ -130,6 +136,8 @@ struct Bench<'a> {
     family: Family,
     /// What is compared over seeds.
     accuracy: Accuracy,
+    /// The column of the experiment's name, which is no setting, where names differ.
+    name: Option<usize>,
     /// What its runs said of the test images, where a comparison needs that.
     outcomes: Vec<(u64, Result<Outcomes, String>)>,
 }
@@ -157,7 +165,7 @@ fn read_outcomes(run: &RunSummary) -> Result<Outcomes, String> {
     Outcomes::read(&run.directory).map_err(|error| error.to_string())
 }
 
-/// Whether two combinations are compared over their seeds: both have some, and the seeds make a difference.
+/// Whether two combinations are compared over their seeds: both have several.
 fn by_seeds(left: &Combination, right: &Combination, accuracy: Accuracy) -> bool {
     over_seeds(left, right, accuracy, Family { level: LEVEL, comparisons: 1 }).is_some()
 }
@@ -168,7 +176,8 @@ fn over_seeds(
     accuracy: Accuracy,
     family: Family,
 ) -> Option<Difference> {
-    welch(&of_seeds(combination, accuracy)?, &of_seeds(against, accuracy)?, family)
+    let (own, others) = (of_seeds(combination, accuracy)?, of_seeds(against, accuracy)?);
+    welch(&own, &others, resolution(combination, accuracy), family)
 }
 
 /// The accuracy over the seeds of the tested runs. The seed decides all of a run, so a second run of one seed is the same once more and
@@ -180,6 +189,15 @@ fn of_seeds(combination: &Combination, accuracy: Accuracy) -> Option<Spread> {
         Accuracy::Validation => run.best.map(|best| best.value),
         Accuracy::Test => run.test.map(|test| test.accuracy),
     }))
+}
+
+/// The step between two accuracies: one over the images that they are shares of.
+fn resolution(combination: &Combination, accuracy: Accuracy) -> f64 {
+    let images = tested(combination).filter_map(|run| match accuracy {
+        Accuracy::Validation => Some(run.validation_rows),
+        Accuracy::Test => run.test.map(|test| test.examples),
+    });
+    images.filter(|images| *images > 0).min().map_or(0.0, |images| 1.0 / images as f64)
 }
 
 /// A tested run of each, of the same seed where there are such, else the first ones.
@@ -203,6 +221,15 @@ impl Bench<'_> {
         let by_seeds = over_seeds(combination, self.against, self.accuracy, self.family);
         if let Some(difference) = by_seeds {
             return Ok(verdict(difference, self.family, Method::Welch, self.accuracy));
+        }
+        // One run each of the same settings differ on more images than chance would have it: by their seeds.
+        let is_setting = |column: &usize| Some(*column) != self.name;
+        let columns = 0..combination.settings.len();
+        if columns
+            .filter(is_setting)
+            .all(|it| combination.settings[it] == self.against.settings[it])
+        {
+            return Err(Missing::SameSettings);
         }
         let no_predictions = || Missing::Predictions("it has no predictions".to_owned());
         let (run, other) = pair(combination, self.against).ok_or_else(no_predictions)?;

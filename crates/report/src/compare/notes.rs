@@ -17,7 +17,7 @@ pub fn notes(comparison: &Comparison) -> String {
     lines.extend(comparison.notes.iter().cloned());
     if has_repeated_seeds(comparison) {
         lines.push(
-            "Some combinations have several runs of one seed, which are the same run again: verdicts take one of each seed."
+            "Some combinations have several runs of one seed, which are the same run again: numbers and verdicts take one of each seed."
                 .to_owned(),
         );
     }

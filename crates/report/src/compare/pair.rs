@@ -137,10 +137,20 @@ impl Pair {
 
     fn compare(&mut self, first: &Outcomes, second: &Outcomes) {
         let family = Family { level: judge::LEVEL, comparisons: 1 };
-        self.verdict = judge::by_images(second, first, family);
-        if self.verdict.is_none() {
+        let verdict = judge::by_images(second, first, family);
+        if verdict.is_none() {
             self.notes.push("The runs were tested on different images.".to_owned());
             return;
+        }
+        let is_of_settings =
+            |it: &SettingDifference| !matches!(it.column.key.as_str(), "seed" | "name");
+        if self.settings.iter().any(is_of_settings) {
+            self.verdict = verdict;
+        } else {
+            self.notes.push(
+                "The runs have the same settings: what they differ in is the noise of the seed, and neither is better."
+                    .to_owned(),
+            );
         }
         self.classes = first.class_names.iter().map(|name| ClassAgreement::new(name)).collect();
         for ((label, first), second) in first.labels.iter().zip(&first.right).zip(&second.right) {

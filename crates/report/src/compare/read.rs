@@ -138,6 +138,7 @@ fn summary(
         training_seconds: record.training_seconds.filter(finite),
         // Until a run ends its record does not know how far it came; its history does.
         epochs: history.rows.len(),
+        validation_rows: record.dataset.validation_rows,
         fingerprint,
         directory,
     }

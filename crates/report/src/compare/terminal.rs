@@ -44,19 +44,21 @@ struct Fitted<'a> {
     table: &'a Table<'a>,
     columns: Vec<FieldColumn>,
     dropped: Vec<Field>,
+    says_unclear: bool,
     has_short_verdicts: bool,
 }
 
 /// What can be done to make room.
 enum Step {
     Drop(Field),
+    SayUnclear,
     ShortenVerdicts,
 }
 
 impl<'a> Fitted<'a> {
     fn new(table: &'a Table<'a>) -> Self {
         let columns = table.fields.iter().map(|field| FieldColumn::new(table, *field)).collect();
-        Self { table, columns, dropped: Vec::new(), has_short_verdicts: false }
+        Self { table, columns, dropped: Vec::new(), says_unclear: false, has_short_verdicts: false }
     }
 
     fn is_within(&self, width: usize) -> bool {
@@ -79,6 +81,7 @@ impl<'a> Fitted<'a> {
                 return;
             }
             match step {
+                Step::SayUnclear => self.say_unclear(),
                 Step::ShortenVerdicts => self.shorten_verdicts(),
                 Step::Drop(field) => self.drop(field),
             }
@@ -88,14 +91,14 @@ impl<'a> Fitted<'a> {
     /// What can be done without, the first first.
     fn steps(&self) -> Vec<Step> {
         let metric = |metric| Step::Drop(Field::Metric(metric));
-        let mut steps = vec![metric(Metric::Seconds), metric(Metric::Last)];
+        let mut steps = vec![Step::SayUnclear, metric(Metric::Seconds), metric(Metric::Last)];
         // It says nothing where all are finished.
         if self.table.rows.iter().all(|row| row.status() == "finished") {
             steps.push(Step::Drop(Field::Status));
         }
         steps.extend([metric(Metric::BestEpoch), metric(Metric::TestLoss), Step::ShortenVerdicts]);
         steps.extend(
-            [Field::Run, Field::Status, Field::Metric(Metric::TestAccuracy), Field::Verdict]
+            [Field::Run, Field::Metric(Metric::TestAccuracy), Field::Verdict, Field::Status]
                 .map(Step::Drop),
         );
         // What is left are settings and what they are ranked by.
@@ -112,17 +115,21 @@ impl<'a> Fitted<'a> {
         }
     }
 
+    /// Says in a word that a verdict is none.
+    fn say_unclear(&mut self) {
+        let verdicts = self.columns.iter_mut().find(|column| column.field == Field::Verdict);
+        if let Some(column) = verdicts {
+            let long = VerdictOutcome::NotDistinguishable.as_str();
+            column.text.rewrite(|text| text.replacen(long, UNCLEAR, 1));
+            self.says_unclear = true;
+        }
+    }
+
     /// Leaves the outcome of a verdict and not its numbers.
     fn shorten_verdicts(&mut self) {
         let verdicts = self.columns.iter_mut().find(|column| column.field == Field::Verdict);
         if let Some(column) = verdicts {
-            column.text.rewrite(|text| {
-                if text == VerdictOutcome::NotDistinguishable.as_str() {
-                    UNCLEAR.to_owned()
-                } else {
-                    text.split(' ').next().unwrap_or_default().to_owned()
-                }
-            });
+            column.text.rewrite(|text| text.split(' ').next().unwrap_or_default().to_owned());
             column.text.narrow_heading();
             self.has_short_verdicts = true;
         }
@@ -139,13 +146,16 @@ impl<'a> Fitted<'a> {
                 dropped.join(", ")
             ));
         }
-        if self.has_short_verdicts
-            && self.columns.iter().any(|column| column.field == Field::Verdict)
-        {
-            notes.push(format!(
-                "Verdicts are without their numbers to fit; {UNCLEAR} stands for {}.",
-                VerdictOutcome::NotDistinguishable.as_str()
-            ));
+        let Some(verdicts) = self.columns.iter().find(|column| column.field == Field::Verdict)
+        else {
+            return notes;
+        };
+        if self.has_short_verdicts {
+            notes.push("Verdicts are without their numbers to fit.".to_owned());
+        }
+        if self.says_unclear && verdicts.text.texts().any(|text| text.starts_with(UNCLEAR)) {
+            let long = VerdictOutcome::NotDistinguishable.as_str();
+            notes.push(format!("{UNCLEAR} stands for {long}."));
         }
         notes
     }

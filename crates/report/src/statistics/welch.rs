@@ -8,10 +8,24 @@ use super::{Difference, Family, Spread, beta};
 /// Satterthwaite, (s₁²/n₁ + s₂²/n₂)² / ((s₁²/n₁)²/(n₁ − 1) + (s₂²/n₂)²/(n₂ − 1)). B. L. Welch, "The generalization of
 /// 'Student's' problem when several different population variances are involved", Biometrika 34 (1947), 28–35.
 ///
-/// `None` where a side has fewer than two values, or neither varies.
+/// An accuracy is a count over a number of images, and `resolution` is one over that. Where no side varies, the values
+/// still are known no better than to such a step: each stands for a uniform distribution of its width, whose variance is
+/// resolution² / 12 (Sheppard's correction).
+///
+/// `None` where a side has fewer than two values, or neither varies and `resolution` is 0.
 #[must_use]
-pub fn welch(first: &Spread, second: &Spread, family: Family) -> Option<Difference> {
-    let (first_error, second_error) = (squared_error(first)?, squared_error(second)?);
+pub fn welch(
+    first: &Spread,
+    second: &Spread,
+    resolution: f64,
+    family: Family,
+) -> Option<Difference> {
+    let (mut first_error, mut second_error) = (squared_error(first)?, squared_error(second)?);
+    if first_error + second_error == 0.0 {
+        let variance = resolution * resolution / 12.0;
+        (first_error, second_error) =
+            (variance / first.count as f64, variance / second.count as f64);
+    }
     let squared = first_error + second_error;
     // Shares first: squares of squares of tiny deviations would be zero.
     let (first_share, second_share) = (first_error / squared, second_error / squared);

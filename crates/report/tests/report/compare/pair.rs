@@ -34,7 +34,7 @@ fn two_runs_in_depth() {
         (verdict.outcome, verdict.method),
         (VerdictOutcome::NotDistinguishable, Method::McNemar)
     );
-    insta::assert_snapshot!(show_pair(&pair, PLAIN), @r"
+    insta::assert_snapshot!(show_pair(&pair, PLAIN), @"
     first   depth 0.1-1-1, finished, test accuracy 0.9700
     second  depth 0.1-2-2, finished, test accuracy 0.9790
     repeat: 1 in the first, 2 in the second
@@ -50,7 +50,7 @@ fn two_runs_in_depth() {
      all     1,000    949     21      30      0  0.9700  0.9790  +0.0090
     ────────────────────────────────────────────────────────────────────
     They disagree on 51 of 1,000 images.
-    Their accuracies are not distinguishable: difference +0.0090, interval [-0.0060, 0.0229], p 0.262 (McNemar's exact test over the images; it does not cover what another seed would do).
+    Their accuracies are not distinguishable: difference +0.0090, interval [-0.0060, 0.0238], p 0.262 (McNemar's exact test over the images; it does not cover what another seed would do).
     ");
 }
 

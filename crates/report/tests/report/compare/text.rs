@@ -43,15 +43,15 @@ fn in_terminal(comparison: &Comparison, options: &TableOptions) -> String {
 fn a_wide_terminal() {
     let sweep = directory();
     insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 200), @"
-    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
      repeat  learning_rate  best epoch    best val_accuracy    last val_accuracy            test loss        test accuracy  seconds  status                  verdict
-    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
      2       0.1                   2.0  0.9117 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8830 ± 0.0014 (2)      1.5  finished                baseline
-     2       0.01                  2.0  0.8617 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8630 ± 0.0014 (2)      1.5  finished                not distinguishable
-     0       0.01                  2.0  0.8517 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.7030 ± 0.0014 (2)      1.5  finished                not distinguishable
-     0       0.1                     2           0.8678 (1)           0.6250 (1)           0.5000 (1)           0.8420 (1)      1.5  1 finished, 1 diverged  worse -0.0400 [-0.0400, -0.0297]
+     2       0.01                  2.0  0.8617 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8630 ± 0.0014 (2)      1.5  finished                not distinguishable -0.0500 [-0.1102, 0.0102]
+     0       0.01                  2.0  0.8517 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.7030 ± 0.0014 (2)      1.5  finished                not distinguishable -0.0600 [-0.1202, 0.0002]
+     0       0.1                     2           0.8678 (1)           0.6250 (1)           0.5000 (1)           0.8420 (1)      1.5  1 finished, 1 diverged  worse -0.0400 [-0.0598, -0.0265] by images
      2       0.001                   3               0.6250               0.6250                                                1.5  pruned at epoch 3
-    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
     Best by validation: repeat 2, learning_rate 0.1.
     Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
@@ -66,18 +66,19 @@ fn a_wide_terminal() {
 fn an_ordinary_terminal() {
     let sweep = directory();
     insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 80), @"
-    ──────────────────────────────────────────────────────────────────────
-     repeat  learning_    best val_accuracy        test accuracy  verdict
+    ─────────────────────────────────────────────────────────────────────────
+     repeat  learning_    best val_accuracy  status                  verdict
              rate
-    ──────────────────────────────────────────────────────────────────────
-     2       0.1        0.9117 ± 0.0055 (2)  0.8830 ± 0.0014 (2)  baseline
-     2       0.01       0.8617 ± 0.0055 (2)  0.8630 ± 0.0014 (2)  unclear
-     0       0.01       0.8517 ± 0.0055 (2)  0.7030 ± 0.0014 (2)  unclear
-     0       0.1                 0.8678 (1)           0.8420 (1)  worse
-     2       0.001                   0.6250
-    ──────────────────────────────────────────────────────────────────────
-    Left out to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, status. --columns picks others; --csv, --md and --json have them all.
-    Verdicts are without their numbers to fit; unclear stands for not distinguishable.
+    ─────────────────────────────────────────────────────────────────────────
+     2       0.1        0.9117 ± 0.0055 (2)  finished                baseline
+     2       0.01       0.8617 ± 0.0055 (2)  finished                unclear
+     0       0.01       0.8517 ± 0.0055 (2)  finished                unclear
+     0       0.1                 0.8678 (1)  1 finished, 1 diverged  worse
+     2       0.001                   0.6250  pruned at epoch 3
+    ─────────────────────────────────────────────────────────────────────────
+    Left out to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, test accuracy. --columns picks others; --csv, --md and --json have them all.
+    Verdicts are without their numbers to fit.
+    unclear stands for not distinguishable.
     9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
     Best by validation: repeat 2, learning_rate 0.1.
     Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
@@ -190,7 +191,7 @@ fn as_csv() {
     2,0.91171875,0.005524271728019903,2,finished,baseline,,,,,,
     2,0.86171875,0.005524271728019903,2,finished,not distinguishable,-0.050000000000000044,-0.11013648519923841,0.010136485199238321,0.07192779749339151,Welch,val_accuracy
     0,0.85171875,0.005524271728019903,2,finished,not distinguishable,-0.06000000000000005,-0.12013648519923842,0.00013648519923831204,0.050224882538989234,Welch,val_accuracy
-    0,0.8678125,,1,"1 finished, 1 diverged",worse,-0.04,-0.04,-0.029756503855205924,1.0913936421273698e-11,McNemar,test_accuracy
+    0,0.8678125,,1,"1 finished, 1 diverged",worse,-0.04,-0.05977911371412718,-0.026580192288973473,1.5237771537197973e-9,McNemar,test_accuracy
     2,0.625,,1,pruned at epoch 3,,,,,,,
     "#);
     let of_runs = options("seed", &["seed", "run", "learning_rate", "test accuracy"], true);
@@ -215,9 +216,9 @@ fn as_markdown() {
     | repeat | learning_rate | best epoch | best val_accuracy | last val_accuracy | test loss | test accuracy | seconds | status | verdict |
     |---|---|--:|--:|--:|--:|--:|--:|---|---|
     | 2 | 0.1 | 2.0 | 0.9117 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8830 ± 0.0014 (2) | 1.5 | finished | baseline |
-    | 2 | 0.01 | 2.0 | 0.8617 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8630 ± 0.0014 (2) | 1.5 | finished | not distinguishable |
-    | 0 | 0.01 | 2.0 | 0.8517 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.7030 ± 0.0014 (2) | 1.5 | finished | not distinguishable |
-    | 0 | 0.1 | 2 | 0.8678 (1) | 0.6250 (1) | 0.5000 (1) | 0.8420 (1) | 1.5 | 1 finished, 1 diverged | worse -0.0400 \[-0.0400, -0.0297\] |
+    | 2 | 0.01 | 2.0 | 0.8617 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8630 ± 0.0014 (2) | 1.5 | finished | not distinguishable -0.0500 \[-0.1102, 0.0102\] |
+    | 0 | 0.01 | 2.0 | 0.8517 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.7030 ± 0.0014 (2) | 1.5 | finished | not distinguishable -0.0600 \[-0.1202, 0.0002\] |
+    | 0 | 0.1 | 2 | 0.8678 (1) | 0.6250 (1) | 0.5000 (1) | 0.8420 (1) | 1.5 | 1 finished, 1 diverged | worse -0.0400 \[-0.0598, -0.0265\] by images |
     | 2 | 0.001 | 3 | 0.6250 | 0.6250 |  |  | 1.5 | pruned at epoch 3 |  |
     ");
 }

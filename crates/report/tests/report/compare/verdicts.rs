@@ -2,7 +2,7 @@ use std::fs;
 
 use kiln_report::Status;
 use kiln_report::compare::{
-    Accuracy, BaselineChoice, Comparison, Method, Verdict, VerdictOutcome, notes,
+    Accuracy, BaselineChoice, Comparison, Method, Pair, Verdict, VerdictOutcome, notes,
 };
 
 use super::compared;
@@ -101,23 +101,38 @@ fn single_runs_are_compared_image_by_image() {
     worse.predictions[..5].iter_mut().for_each(|(_, predicted)| *predicted ^= 1);
     let comparison =
         compared(sweep.path(), &[SampleRun::new(0.1, 1, 1).best(0.9).right(985), worse]);
-    // SciPy 1.17: scipy.stats.binomtest(15, 20), and its proportion_ci(method="exact") as a share of 1,000.
+    // As in the test of `mcnemar`.
     let verdict = verdict(&comparison, 1);
     assert_eq!((verdict.outcome, verdict.method), (VerdictOutcome::Better, Method::McNemar));
     assert_close(verdict.difference, 0.01);
     assert_close(verdict.p_value, 0.041_389_465_332_031_25);
     let (low, high) = verdict.interval.expect("an interval");
     assert_close(low, 0.000_358_165_131_681_7);
-    assert_close(high, 0.016_537_141_235_942_6);
+    assert!((high - 0.020_183_809).abs() < 1e-7, "{high}");
 }
 
 #[test]
-fn images_decide_where_the_seeds_change_nothing() {
+fn seeds_that_agree_exactly_are_known_to_a_step() {
     let sweep = directory();
-    let same = [runs(1, &[900, 900]), runs(2, &[850, 850])].concat();
+    let mut same = [runs(1, &[900, 900]), runs(2, &[850, 850]), runs(3, &[899, 899])].concat();
+    // Half a step of 5,000 images.
+    same[4..].iter_mut().for_each(|run| *run = run.clone().best(0.8999));
     let comparison = compared(sweep.path(), &same);
-    assert_eq!(verdict(&comparison, 1).method, Method::McNemar);
-    assert_eq!(verdict(&comparison, 1).outcome, VerdictOutcome::Worse);
+    let [close, far] = [1, 2].map(|index| verdict(&comparison, index));
+    assert_eq!([close.method, far.method], [Method::Welch; 2]);
+    assert_eq!(close.outcome, VerdictOutcome::NotDistinguishable);
+    assert_eq!(far.outcome, VerdictOutcome::Worse);
+}
+
+#[test]
+fn the_same_settings_have_no_winner() {
+    let sweep = directory();
+    let twin = SampleRun { id: "twin".to_owned(), seed: 2, ..SampleRun::new(0.1, 1, 1).right(600) };
+    let comparison = compared(sweep.path(), &[SampleRun::new(0.1, 1, 1).right(900), twin]);
+    let pair = Pair::of(&comparison).expect("two runs");
+    assert_eq!(pair.verdict, None);
+    assert!(pair.notes[0].contains("the noise of the seed"), "{:?}", pair.notes);
+    assert_eq!(pair.total().only_first, 300);
 }
 
 #[test]
