@@ -141,8 +141,14 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
     }
     let labels = || columns.iter().map(|column| column.label.as_str()).collect::<Vec<_>>();
     let find = |asked: &String| {
+        let ending = format!(".{asked}");
         let is_it = |column: &&Column| column.label == *asked || column.key == *asked;
-        let column = columns.iter().find(is_it).map(|column| column.key.as_str());
+        let ends_so = |column: &&Column| column.key.ends_with(&ending);
+        let by_end = match columns.iter().filter(ends_so).collect::<Vec<_>>().as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        };
+        let column = columns.iter().find(is_it).or(by_end).map(|column| column.key.as_str());
         column.ok_or_else(|| {
             let problem = format!(
                 "--axes {asked}: no setting of that name differs; those that do are {}",

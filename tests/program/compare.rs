@@ -88,8 +88,8 @@ fn pictures_and_axes_are_chosen() {
     let ran = world.kiln(&["compare", "runs/columns", "--axes", "epochs,learning_rate"]);
     assert!(ran.stdout.contains("best val_accuracy by epochs and learning_rate"), "{}", ran.stdout);
     for (kind, words) in [
-        ("heatmap", "best val_accuracy by units and epochs"),
-        ("setting", "against units"),
+        ("heatmap", "best val_accuracy by hidden.units and epochs"),
+        ("setting", "against hidden.units"),
         ("curves", "over the epochs"),
         ("classes", "accuracy by class"),
     ] {
