@@ -16,14 +16,16 @@ use crate::shell::quoted;
 use crate::sweep_view::View;
 use crate::{complain, say};
 
+/// Not a comment of documentation, which would take the brackets for links.
+const AXES_HELP: &str = "Axes: a key as in `kiln run` and its values. Commas outside of brackets part values, so \
+    units=300,100 is two values and top_k=[3,5] is one, a list; top_k=[3],[3,5] is two lists. An axis takes the \
+    place of the file's with the same key. One value alone changes every run";
+
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
     /// A sweep file or an experiment; configs/sweeps/ holds some to start from
     pub(crate) file: PathBuf,
-    /// Axes: a key as in `kiln run` and its values. Commas outside of brackets part values, so
-    /// units=300,100 is two values and top_k=[3,5] is one, a list; top_k=[3],[3,5] is two lists. An
-    /// axis takes the place of the file's with the same key. One value alone changes every run
-    #[arg(value_name = "KEY=V1,V2,…")]
+    #[arg(value_name = "KEY=V1,V2,…", help = AXES_HELP)]
     pub(crate) axes: Vec<String>,
     /// Runs at a time, each a process with one thread [default: the number of cores]
     #[arg(long, short, value_name = "N")]
