@@ -96,7 +96,7 @@ pub(crate) fn compare(
     } else if options.json {
         compare::json(&comparison, &table)?
     } else {
-        in_terminal(&comparison, &table, &axes, &wrapped(&notes, terminal().width))?
+        in_terminal(&comparison, &table, &axes, &notes)?
     };
     if let Some(path) = &options.html {
         write(arguments, path, &page(&comparison)?)?;
@@ -120,8 +120,8 @@ fn in_terminal(
     notes: &str,
 ) -> anyhow::Result<String> {
     let terminal = terminal();
-    let mut text = compare::terminal(comparison, options, terminal)?;
-    text.push_str(notes);
+    let table = compare::terminal(comparison, options, terminal)?;
+    let mut text = wrapped(&(table + notes), terminal.width);
     if let Some(pair) = Pair::of(comparison) {
         text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
     } else if comparison.combinations.len() <= MOST_CELLS
