@@ -11,4 +11,5 @@ mod reading;
 mod run;
 mod summary;
 mod sweep;
+mod sweep_interrupted;
 mod world;
