@@ -45,7 +45,7 @@ pub(crate) struct CompareArguments {
     #[arg(long, value_enum, value_name = "KIND", requires = "plot")]
     plot_kind: Option<PlotKind>,
     /// The two settings of the heatmap, rows and columns, as they are headed; of one setting, a single column
-    #[arg(long, value_name = "ROWS,COLUMNS", value_delimiter = ',', num_args = 1..=2)]
+    #[arg(long, value_name = "ROWS,COLUMNS", value_delimiter = ',')]
     axes: Vec<String>,
     /// The column to sort by, as it is headed: "test accuracy", learning_rate
     #[arg(long, value_name = "COLUMN")]
@@ -138,6 +138,10 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
     if asked.is_empty() {
         let keys = columns.iter().map(|column| column.key.as_str());
         return Ok(if columns.len() == 2 { keys.collect() } else { Vec::new() });
+    }
+    if asked.len() > 2 {
+        let problem = format!("--axes {}: a picture has two axes", asked.join(","));
+        return Err(ReportError::Request(problem).into());
     }
     let labels = || columns.iter().map(|column| column.label.as_str()).collect::<Vec<_>>();
     let find = |asked: &String| {

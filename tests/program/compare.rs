@@ -100,6 +100,10 @@ fn pictures_and_axes_are_chosen() {
         let picture = world.read("p.svg");
         assert!(picture.contains(words), "`{words}` is not in the picture of {kind}");
     }
+    let ran = world.kiln(&["compare", "--axes", "epochs", "runs/columns"]);
+    assert!(ran.stdout.contains("best val_accuracy by epochs"), "{}", ran.stdout);
+    let ran = world.kiln(&["compare", "runs/columns", "--axes", "units,epochs,learning_rate"]);
+    assert_eq!(ran.status, 2);
     let ran = world.kiln(&["compare", "runs/columns", "--axes", "speed"]);
     assert_eq!(ran.status, 2);
     assert!(ran.stderr.contains("those that do are"), "{}", ran.stderr);
