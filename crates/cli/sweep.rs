@@ -138,8 +138,9 @@ fn conclude(arguments: &Arguments, plan: &Plan, launched: &Launched) -> anyhow::
         .collect();
     let failed = launched.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure());
     say(format!(
-        "{} runs: {}; in {}",
+        "{} {}: {}; in {}",
         plan.members.len(),
+        if plan.members.len() == 1 { "run" } else { "runs" },
         counts.join(", "),
         duration(launched.seconds)
     ))?;

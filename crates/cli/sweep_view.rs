@@ -172,7 +172,7 @@ impl<'a> View<'a> {
             By::Earlier => line.push_str("  (in an earlier sweep)"),
         }
         line.push_str(&format!("  {}", self.plan.members[member].id));
-        if let Outcome::Failed(failure) = outcome {
+        if let Outcome::Failed(failure) | Outcome::Diverged(failure) = outcome {
             for words in &failure.log {
                 line.push_str(&format!("\n    | {}", kiln_report::printable(words)));
             }
@@ -239,7 +239,9 @@ fn in_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Finished => "finished".to_owned(),
         Outcome::Pruned(epoch) => format!("pruned at epoch {epoch}"),
-        Outcome::Diverged(reason) => format!("DIVERGED: {}", kiln_report::printable(reason)),
+        Outcome::Diverged(failure) => {
+            format!("DIVERGED: {}", kiln_report::printable(&failure.reason))
+        }
         Outcome::Failed(failure) => format!("FAILED: {}", kiln_report::printable(&failure.reason)),
         Outcome::Interrupted => "interrupted".to_owned(),
     }

@@ -13,15 +13,15 @@ pub enum Outcome {
     Finished,
     /// It was ended after this epoch, since others were better.
     Pruned(usize),
-    /// Its loss stopped being a finite number; why, in words.
-    Diverged(String),
+    /// Its loss stopped being a finite number.
+    Diverged(Failure),
     /// It crashed, was killed, or was refused.
     Failed(Failure),
     /// The sweep was interrupted, and the run with it.
     Interrupted,
 }
 
-/// Why a run failed.
+/// Why a run failed or diverged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// In a sentence.
@@ -55,7 +55,10 @@ impl Outcome {
     pub(crate) fn of_done(plan: &Plan, member: &Member, state: &State) -> Self {
         match state {
             State::Pruned(epoch) => Self::Pruned(*epoch),
-            State::Diverged => Self::Diverged(stop_reason(plan, member)),
+            State::Diverged => {
+                let reason = stop_reason(plan, member);
+                Self::Diverged(Failure { reason, log: Vec::new() })
+            }
             _ => Self::Finished,
         }
     }
@@ -78,7 +81,10 @@ impl Outcome {
         let record = run.as_ref().and_then(|run| run.read_record().ok());
         let reason = match record.as_ref().map(|record| record.status) {
             Some(Status::Finished) => return Self::Finished,
-            Some(Status::Diverged) => return Self::Diverged(stop_reason(plan, member)),
+            Some(Status::Diverged) => {
+                let reason = stop_reason(plan, member);
+                return Self::Diverged(Failure { reason, log: end_of_log(plan, member, claim) });
+            }
             Some(Status::Pruned) => {
                 return Self::Pruned(record.map_or(0, |record| record.epochs));
             }
