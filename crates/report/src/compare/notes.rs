@@ -45,8 +45,11 @@ fn head(comparison: &Comparison) -> String {
     };
     let runs = count(runs(comparison).count(), "run", "runs");
     let rows = count(combinations.len(), "combination", "combinations");
-    let order = if comparison.is_ranked() {
+    let any_finished = combinations.iter().any(|combination| combination.finished() > 0);
+    let order = if comparison.is_ranked() && any_finished {
         "ranked by the best val_accuracy of the finished runs; the test set has no say in it"
+    } else if comparison.is_ranked() {
+        "ranked by the best val_accuracy so far, for none is finished"
     } else {
         "ordered by settings: without validation there is nothing to rank by"
     };
