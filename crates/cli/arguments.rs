@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareArguments;
+use crate::resume::ResumeArguments;
 use crate::sweep::SweepArguments;
 
 /// Fires image-classification experiments that are declared in TOML files.
@@ -14,7 +15,8 @@ use crate::sweep::SweepArguments;
         kiln run configs/fashion-mnist.toml     train, test once, leave a report in runs/\n  \
         kiln show runs/fashion-mnist/ID         that report in the terminal\n  \
         kiln sweep configs/fashion-mnist.toml learning_rate=0.01,0.1 seed=1,2,3\n\n\
-        Exit status: 0 done, 1 failed, 2 the command or the configuration is wrong, 130 interrupted."
+        Exit status: 0 done, 1 failed, 2 the command or the configuration is wrong, 130 interrupted\n\
+        (143 by SIGTERM)."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -50,6 +52,14 @@ pub(crate) enum Command {
         Run the same command again and only what is missing or failed is run. The last line of\n\
         standard output is the sweep's directory.")]
     Sweep(SweepArguments),
+    /// Go on with a run or a sweep that was interrupted, killed, or failed for want of disk
+    #[command(after_help = "Examples:\n  \
+        kiln resume runs/fashion-mnist/20261124-101500\n  \
+        kiln resume runs/learning-rate-depth\n\n\
+        A run goes on from its last checkpoint, and what comes of it is what would have come without the\n\
+        interruption. kill -USR1 has a run or a sweep write a checkpoint at once. The last line of standard\n\
+        output is the directory.")]
+    Resume(ResumeArguments),
     /// The process of one run of a sweep: takes its order from standard input
     #[command(hide = true)]
     Work,

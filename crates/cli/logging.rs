@@ -1,18 +1,15 @@
-use std::fs::File;
 use std::io;
 
-use anyhow::Context;
-use kiln_report::RunDirectory;
+use kiln_report::{RunDirectory, files};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Sends the log to the run's `log.jsonl`, and to standard error as far as `-v` asks.
+/// Sends the log to the run's `log.jsonl`, behind what is there of an interrupted one, and to standard error
+/// as far as `-v` asks.
 pub(crate) fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
-    let path = run.log_path();
-    let file =
-        File::create_new(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    let file = files::LineWriter::open(&run.log_path())?;
     let on_terminal = if verbose { LevelFilter::INFO } else { LevelFilter::WARN };
     let lines = tracing_subscriber::fmt::layer()
         .json()

@@ -6,6 +6,7 @@ mod data;
 mod logging;
 mod predict;
 mod progress;
+mod resume;
 mod run;
 mod shell;
 mod signals;
@@ -42,6 +43,7 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Run(experiment) => run::run(arguments, experiment),
         Command::Sweep(options) => sweep::sweep(arguments, options),
+        Command::Resume(options) => resume::resume(arguments, options),
         Command::Work => work::work(),
         Command::Summary(experiment) => run::summary(arguments, experiment),
         Command::Compare(options) => compare::compare(arguments, options),

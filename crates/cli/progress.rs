@@ -1,14 +1,15 @@
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kiln_report::RunRecord;
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
-use signal_hook::iterator::Signals;
 
 use crate::complain;
+use crate::signals::{self, Asked, Signalled};
 
 /// Steps between two redrawings of the bar's numbers: drawing must not slow the training.
 const REDRAW: usize = 16;
@@ -18,28 +19,30 @@ pub(crate) struct Reporter {
     quiet: bool,
     terminal: bool,
     bar: Option<ProgressBar>,
-    interrupted: Arc<AtomicBool>,
+    signalled: Arc<Signalled>,
+    /// Whether a checkpoint is wanted.
+    checkpoint: Arc<AtomicBool>,
 }
 
 impl Reporter {
     /// Begins to listen for Ctrl-C and its like, too: the first ends the run after its step, a
     /// second at once.
     pub(crate) fn new(quiet: bool) -> io::Result<Self> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let mut signals = Signals::new(crate::signals::stopping())?;
-        let flag = Arc::clone(&interrupted);
-        std::thread::spawn(move || {
-            for _ in signals.forever() {
-                if flag.swap(true, Ordering::Relaxed) {
-                    std::process::exit(130);
-                }
-                if !quiet {
-                    complain("\nstopping; once more to stop at once");
-                }
-            }
-        });
+        let checkpoint = Arc::new(AtomicBool::new(false));
+        let wanted = Arc::clone(&checkpoint);
+        let signalled = signals::listen(move |asked| match asked {
+            Asked::Checkpoint => wanted.store(true, Ordering::Relaxed),
+            Asked::End(1, _) if quiet => {}
+            Asked::End(1, _) => complain("\nstopping; once more to stop at once"),
+            Asked::End(_, status) => status.exit(),
+        })?;
         let terminal = io::stderr().is_terminal();
-        Ok(Self { quiet, terminal, bar: None, interrupted })
+        Ok(Self { quiet, terminal, bar: None, signalled, checkpoint })
+    }
+
+    /// The exit status of a run that was interrupted.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        self.signalled.exit_code()
     }
 
     pub(crate) fn begin(&self, record: &RunRecord) {
@@ -85,17 +88,21 @@ impl Observer for Reporter {
                 bar.set_position(progress.step as u64);
             }
         }
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.signalled.ends() {
             self.clear();
             return ControlFlow::Break(Stop::Interrupted);
         }
         ControlFlow::Continue(())
     }
 
+    fn wants_checkpoint(&mut self) -> bool {
+        self.checkpoint.swap(false, Ordering::Relaxed)
+    }
+
     fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.clear();
         self.message(&line(&end));
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.signalled.ends() {
             return ControlFlow::Break(Stop::Interrupted);
         }
         ControlFlow::Continue(())

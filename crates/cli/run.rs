@@ -5,6 +5,7 @@ use kiln_train::{Declaration, Run};
 
 use crate::arguments::{Arguments, ExperimentArguments};
 use crate::progress::Reporter;
+use crate::shell::quoted;
 use crate::{complain, logging, say};
 
 pub(crate) fn run(
@@ -12,8 +13,17 @@ pub(crate) fn run(
     experiment: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
     let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
-    let mut reporter = Reporter::new(arguments.quiet)?;
-    let mut run = Run::prepare(declaration, &arguments.data, &arguments.runs, None)?;
+    let reporter = Reporter::new(arguments.quiet)?;
+    let run = Run::prepare(declaration, &arguments.data, &arguments.runs, None)?;
+    train(arguments, run, reporter)
+}
+
+/// Trains a run that is ready, and says what came of it.
+pub(crate) fn train(
+    arguments: &Arguments,
+    mut run: Run,
+    mut reporter: Reporter,
+) -> anyhow::Result<ExitCode> {
     let directory = run.directory().clone();
     if let Err(error) = logging::start(arguments.verbose, &directory) {
         run.fail(&format!("{error:#}"));
@@ -29,14 +39,21 @@ pub(crate) fn run(
         ))?;
     } else {
         complain(format_args!("{}: {}", outcome.status, outcome.reason));
-        if outcome.status == Status::Diverged {
-            complain("help: lower optimizer.learning_rate, or set optimizer.global_clipnorm");
+        match outcome.status {
+            Status::Diverged => {
+                complain("help: lower optimizer.learning_rate, or set optimizer.global_clipnorm");
+            }
+            Status::Interrupted => {
+                let path = quoted(&directory.path().display().to_string());
+                complain(format_args!("go on: kiln resume {path}"));
+            }
+            _ => {}
         }
     }
     say(directory.path().display())?;
     Ok(match outcome.status {
         Status::Finished => ExitCode::SUCCESS,
-        Status::Interrupted => ExitCode::from(130),
+        Status::Interrupted => reporter.exit_code(),
         _ => ExitCode::FAILURE,
     })
 }

@@ -2,17 +2,17 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use clap::Args;
 use kiln_report::compare::Comparison;
 use kiln_report::{RunDirectory, Status, duration, printable};
-use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, State, Sweep};
-use signal_hook::iterator::Signals;
+use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, Requests, State, Sweep};
 
 use crate::arguments::Arguments;
 use crate::shell::quoted;
+use crate::signals::{self, Asked, Signalled};
 use crate::sweep_view::View;
 use crate::{complain, say};
 
@@ -44,39 +44,42 @@ pub(crate) struct SweepArguments {
 pub(crate) fn sweep(arguments: &Arguments, options: &SweepArguments) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::open(&options.file, &options.axes)?;
     let plan = Plan::new(&sweep, &arguments.data, &arguments.runs)?;
-    let jobs = match options.jobs {
-        Some(jobs) => jobs,
-        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-    };
+    let launch_options = launch_options(options.jobs, options.fail_fast, options.retry_failed)?;
     if options.dry_run {
-        return dry_run(&plan, options, jobs);
+        return dry_run(&plan, options, launch_options.jobs);
     }
-    let launch_options = LaunchOptions {
-        jobs,
-        fail_fast: options.fail_fast,
-        retry_failed: options.retry_failed,
-        program: std::env::current_exe().context("cannot find the program itself")?,
-    };
-    let stops = count_signals()?;
-    let mut view = View::new(arguments.quiet, &plan);
-    let launched = kiln_sweep::launch(&plan, &launch_options, &mut view, &stops);
-    view.close();
-    conclude(arguments, &plan, &launched)
+    launch(arguments, &plan, launch_options)
 }
 
-/// Counts requests to end the sweep from now on; the third ends it without waiting for anything.
-fn count_signals() -> anyhow::Result<Arc<AtomicUsize>> {
-    let stops = Arc::new(AtomicUsize::new(0));
-    let mut signals = Signals::new(crate::signals::stopping())?;
-    let count = Arc::clone(&stops);
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if count.fetch_add(1, Ordering::Relaxed) >= 2 {
-                std::process::exit(130);
-            }
-        }
-    });
-    Ok(stops)
+pub(crate) fn launch_options(
+    jobs: Option<NonZeroUsize>,
+    fail_fast: bool,
+    retry_failed: bool,
+) -> anyhow::Result<LaunchOptions> {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let program = std::env::current_exe().context("cannot find the program itself")?;
+    Ok(LaunchOptions { jobs: jobs.unwrap_or_else(cores), fail_fast, retry_failed, program })
+}
+
+/// Runs what is left of a plan, and says what came of it.
+pub(crate) fn launch(
+    arguments: &Arguments,
+    plan: &Plan,
+    options: LaunchOptions,
+) -> anyhow::Result<ExitCode> {
+    let requests = Arc::new(Requests::default());
+    let shared = Arc::clone(&requests);
+    let signalled = signals::listen(move |asked| match asked {
+        Asked::Checkpoint => shared.checkpoint.store(true, Ordering::Relaxed),
+        // Without waiting for anything.
+        Asked::End(3.., status) => status.exit(),
+        Asked::End(times, _) => shared.stops.store(times, Ordering::Relaxed),
+    })?;
+    plan.record()?;
+    let mut view = View::new(arguments.quiet, plan);
+    let launched = kiln_sweep::launch(plan, &options, &mut view, &requests);
+    view.close();
+    conclude(arguments, plan, &launched, &signalled)
 }
 
 fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow::Result<ExitCode> {
@@ -119,7 +122,12 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
 }
 
 /// Says what came of the sweep, and which combination is best.
-fn conclude(arguments: &Arguments, plan: &Plan, launched: &Launched) -> anyhow::Result<ExitCode> {
+fn conclude(
+    arguments: &Arguments,
+    plan: &Plan,
+    launched: &Launched,
+    signalled: &Signalled,
+) -> anyhow::Result<ExitCode> {
     let count = |wanted: fn(&Outcome) -> bool| {
         launched.outcomes.iter().flatten().filter(|(outcome, _)| wanted(outcome)).count()
     };
@@ -148,12 +156,13 @@ fn conclude(arguments: &Arguments, plan: &Plan, launched: &Launched) -> anyhow::
         say(saving)?;
     }
     if launched.interrupted {
-        complain("interrupted; the same command goes on with what is missing");
+        let path = quoted(&plan.directory.display().to_string());
+        complain(format_args!("interrupted; go on: kiln resume {path}"));
     }
     select(arguments, plan)?;
     say(plan.directory.display())?;
     Ok(match (launched.interrupted, failed) {
-        (true, _) => ExitCode::from(130),
+        (true, _) => signalled.exit_code(),
         (false, true) => ExitCode::FAILURE,
         (false, false) => ExitCode::SUCCESS,
     })

@@ -238,7 +238,7 @@ fn a_run_that_cannot_be_claimed_costs_itself_alone() {
         .stdout
         .split_whitespace()
         .find(|word| word.len() == 12 && word.chars().all(|digit| digit.is_ascii_hexdigit()));
-    fs::create_dir_all(world.path("runs/columns/.sweep").join(format!("{}.log", id.unwrap())))
+    fs::create_dir_all(world.path("runs/columns/.kiln").join(format!("{}.log", id.unwrap())))
         .unwrap();
     let ran = world.kiln(&arguments);
     assert_eq!(ran.status, 1, "{}", ran.stderr);

@@ -71,6 +71,12 @@ impl Document {
         self.root.read_table(read)
     }
 
+    /// The text that was parsed, without what overrides have changed since then.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.root.place.source.text
+    }
+
     /// The value at a dotted path such as `model.layers.hidden.units`; a list's element is named by
     /// its index or by its `name` key. Where the path ends early, the nearest value above.
     #[must_use]

@@ -56,6 +56,24 @@ pub enum ReportError {
         problem: String,
     },
 
+    /// Somebody else works on the run.
+    #[error("{} is being worked on by {holder}: wait for its end, or end it", path.display())]
+    Claimed {
+        /// The run's directory.
+        path: PathBuf,
+        /// Who, in words.
+        holder: String,
+    },
+
+    /// A file that is not as it was written.
+    #[error("{} is damaged: {problem}", path.display())]
+    Damaged {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// A file written by a later Kiln than this one.
     #[error("{} has format version {found}, and this Kiln reads versions up to {known}: read it with a newer Kiln", path.display())]
     NewerFormat {
@@ -100,6 +118,10 @@ pub type Result<T, E = ReportError> = std::result::Result<T, E>;
 impl ReportError {
     pub(crate) fn io(action: &'static str, path: &Path, cause: io::Error) -> Self {
         ReportError::Io { action, path: path.to_owned(), cause }
+    }
+
+    pub(crate) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        ReportError::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
     pub(crate) fn malformed(path: &Path, line: u64, problem: impl Into<String>) -> Self {

@@ -11,6 +11,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::hexadecimal;
 use crate::files::Appender;
 use crate::number::decimals;
 use crate::{ReportError, Result, files};
@@ -114,6 +117,12 @@ impl History {
     pub fn to_csv(&self) -> String {
         let rows = self.rows.iter().map(|row| row.to_csv(&self.extra_columns));
         std::iter::once(header(&self.extra_columns)).chain(rows).collect()
+    }
+
+    /// The SHA-256 of the file that these rows are, in hexadecimal digits.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hexadecimal(&Sha256::digest(self.to_csv()))
     }
 
     /// Reads `history.csv`. A last line without its end, left by a run that was killed or a disk that was full, is
@@ -226,6 +235,7 @@ pub struct HistoryWriter {
     file: Appender,
     extra_columns: Vec<String>,
     next_epoch: usize,
+    sum: Sha256,
 }
 
 impl HistoryWriter {
@@ -237,8 +247,9 @@ impl HistoryWriter {
     /// twice; [`ReportError::Io`] where the file cannot be written.
     pub fn create(path: &Path, extra_columns: &[&str]) -> Result<Self> {
         let extra_columns = checked_columns(extra_columns).map_err(inconsistent)?;
-        let file = Appender::create(path, header(&extra_columns))?;
-        Ok(Self { file, extra_columns, next_epoch: 1 })
+        let head = header(&extra_columns);
+        let file = Appender::create(path, &head)?;
+        Ok(Self { file, extra_columns, next_epoch: 1, sum: Sha256::new_with_prefix(head) })
     }
 
     /// Goes on behind `history`, to which the file is first set: later rows and a cut one are gone.
@@ -247,10 +258,18 @@ impl HistoryWriter {
     ///
     /// [`ReportError::Io`] where the file cannot be written.
     pub fn go_on(path: &Path, history: &History) -> Result<Self> {
-        files::write(path, history.to_csv())?;
+        let text = history.to_csv();
+        files::write(path, &text)?;
         let file = Appender::open(path)?;
         let extra_columns = history.extra_columns.clone();
-        Ok(Self { file, extra_columns, next_epoch: history.rows.len() + 1 })
+        let sum = Sha256::new_with_prefix(text);
+        Ok(Self { file, extra_columns, next_epoch: history.rows.len() + 1, sum })
+    }
+
+    /// The SHA-256 of the file as it is now, in hexadecimal digits: that of [`History::to_csv`].
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hexadecimal(&self.sum.clone().finalize())
     }
 
     /// Adds the next epoch.
@@ -268,7 +287,9 @@ impl HistoryWriter {
         } else if !row.learning_rate.is_finite() || !row.seconds.is_finite() {
             "learning rate and seconds must be finite".to_owned()
         } else {
-            self.file.append(row.to_csv(&self.extra_columns))?;
+            let line = row.to_csv(&self.extra_columns);
+            self.file.append(&line)?;
+            self.sum.update(line);
             self.next_epoch += 1;
             return Ok(());
         };

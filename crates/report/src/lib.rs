@@ -9,6 +9,7 @@
 //! | `log.jsonl` | the run's log | as it goes |
 //! | `initial.safetensors` | the weights before training, where asked for | before the first epoch |
 //! | `history.csv` | the [`History`], a row an epoch | after each epoch |
+//! | `checkpoints/` | the [`Checkpoints`]: the last two and the best | after each epoch, and within long ones |
 //! | `model.safetensors` | the kept weights | after training |
 //! | `predictions.csv` | the [`Predictions`] for every test image | by [`finish()`], after the test |
 //! | `history.svg` | loss and accuracy over the epochs | then |
@@ -31,6 +32,8 @@
 
 mod bitmap_text;
 pub mod chart;
+mod checkpoint;
+mod claim;
 pub mod compare;
 mod error;
 mod escape;
@@ -52,6 +55,8 @@ mod summary;
 mod test_report;
 mod versioned;
 
+pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION, Position, Sum};
+pub use claim::{Claim, Holder, hidden, last_lines};
 pub use error::{ReportError, Result};
 pub use escape::control as printable;
 pub use finish::{finish, stop};
@@ -62,7 +67,7 @@ pub use mistakes::{TestImages, mistakes_picture};
 pub use name::{NameError, check_name};
 pub use number::{duration, grouped};
 pub use predictions::Predictions;
-pub use record::{DatasetRecord, RECORD_VERSION, RunRecord, Status, Versions, now};
+pub use record::{DatasetRecord, RECORD_VERSION, Resumption, RunRecord, Status, Versions, now};
 pub use run::{RunDirectory, RunFile};
 pub use show::{Terminal, show, table};
 pub use test_report::{

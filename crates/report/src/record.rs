@@ -1,6 +1,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Position;
+
 /// The version of `run.json` that this build writes, and the newest that it reads.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -41,6 +43,19 @@ pub struct RunRecord {
     pub training_seconds: Option<f64>,
     /// Epochs completed.
     pub epochs: usize,
+    /// The times that it went on after it was interrupted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<Resumption>,
+}
+
+/// A run went on where it had been interrupted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// When (RFC 3339, UTC).
+    pub at: Timestamp,
+    /// From where.
+    #[serde(flatten)]
+    pub from: Position,
 }
 
 /// The versions of what computed a run.

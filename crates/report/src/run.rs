@@ -1,4 +1,3 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::history::{History, HistoryWriter};
@@ -65,8 +64,7 @@ impl RunDirectory {
             checked("id", id)?;
         }
         let above = runs.join(name);
-        fs::create_dir_all(&above)
-            .map_err(|cause| ReportError::io("create the directory", &above, cause))?;
+        files::create_directories(&above)?;
         match id {
             Some(id) => Self::claim(above.join(id)),
             None => Self::claim_by_time(&above),
@@ -191,7 +189,7 @@ impl RunDirectory {
         ];
         for path in paths {
             // It may not have come to this file.
-            let _ = fs::remove_file(path);
+            let _ = files::remove(&path);
         }
     }
 
@@ -232,6 +230,12 @@ impl RunDirectory {
     #[must_use]
     pub fn history_path(&self) -> PathBuf {
         self.path.join("history.csv")
+    }
+
+    /// `checkpoints/`, the [`Checkpoints`](crate::Checkpoints).
+    #[must_use]
+    pub fn checkpoints_path(&self) -> PathBuf {
+        self.path.join("checkpoints")
     }
 
     /// `report.json`, the [`TestReport`].

@@ -3,8 +3,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 
+use kiln_report::Claim;
+
 use crate::SweepError;
-use crate::claim::Claim;
 use crate::plan::{Member, Plan};
 use crate::protocol::{Answer, Message, Order};
 
@@ -30,6 +31,7 @@ impl Process {
         program: &Path,
         plan: &Plan,
         (index, member): (usize, &Member),
+        resumes: bool,
         claim: Claim,
         words: Sender<Word>,
     ) -> Result<Self, SweepError> {
@@ -40,6 +42,7 @@ impl Process {
             data: plan.data.clone(),
             runs: plan.runs.clone(),
             asks: plan.prune.is_some(),
+            resumes,
         };
         // A path that is not UTF-8 has no JSON.
         let order = serde_json::to_string(&order).map_err(|error| refused(error.into()))?;

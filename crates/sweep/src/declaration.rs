@@ -8,6 +8,7 @@ use crate::axis::Axis;
 use crate::block::Block;
 use crate::change::{Change, words};
 use crate::prune::PruneConfig;
+use crate::record::SweepRecord;
 
 /// The most runs that one sweep may have. More are a slip of the hand rather than a plan.
 pub const MOST_RUNS: usize = 10_000;
@@ -30,6 +31,8 @@ pub struct Sweep {
     seeds: Option<Axis>,
     /// Whether the command line changed what the file says.
     is_changed: bool,
+    /// How it was declared.
+    pub(crate) record: SweepRecord,
 }
 
 /// One run of a sweep, as it is declared.
@@ -51,9 +54,32 @@ impl Sweep {
     /// A file cannot be read; a key is unknown, an axis empty, doubled or of the wrong form. The
     /// error shows where.
     pub fn open(path: &Path, axes: &[String]) -> Result<Self, ConfigError> {
-        let file = Document::open(path)?;
+        Self::declare(path, Document::open(path)?, axes, Document::open)
+    }
+
+    /// Declares a sweep again as it was declared, whatever has become of its files since then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) but for reading files.
+    pub fn again(record: &SweepRecord) -> Result<Self, ConfigError> {
+        let file = Document::parse(&record.file.to_string_lossy(), &record.text)?;
+        Self::declare(&record.file, file, &record.axes, |path| {
+            let text = record.experiment_text.as_deref().unwrap_or_default();
+            Document::parse(&path.to_string_lossy(), text)
+        })
+    }
+
+    fn declare(
+        path: &Path,
+        file: Document,
+        axes: &[String],
+        open: impl Fn(&Path) -> Result<Document, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let text = file.text().to_owned();
+        let record = |experiment| SweepRecord::new(path, text, experiment, axes);
         let mut sweep = if SWEEP_KEYS.iter().any(|key| file.get(key).is_some()) {
-            file.read(|table| Self::read(table, path))?
+            file.read(|table| Self::read(table, path, record, open))?
         } else {
             let declaration = Declaration::new(file.clone(), &[])?;
             Self {
@@ -64,6 +90,7 @@ impl Sweep {
                 blocks: Vec::new(),
                 seeds: None,
                 is_changed: false,
+                record: record(None),
             }
         };
         let known = known_paths(&sweep.document)?;
@@ -87,14 +114,19 @@ impl Sweep {
         Ok(sweep)
     }
 
-    fn read(table: &mut Table<'_>, path: &Path) -> Result<Self, ConfigError> {
+    fn read(
+        table: &mut Table<'_>,
+        path: &Path,
+        record: impl FnOnce(Option<String>) -> SweepRecord,
+        open: impl Fn(&Path) -> Result<Document, ConfigError>,
+    ) -> Result<Self, ConfigError> {
         let name = match table.value("name") {
             Some(value) => read_name(value)?,
             None => table.required("name")?,
         };
         let experiment: String = table.required("experiment")?;
         let experiment = beside(path, &experiment);
-        let document = Document::open(&experiment)
+        let document = open(&experiment)
             .map_err(|error| error.note(format!("it is the `experiment` of {}", path.display())))?;
         let known = known_paths(&document)?;
         let mut blocks = Vec::new();
@@ -112,7 +144,8 @@ impl Sweep {
             blocks.iter().try_for_each(|block| block.refuse("seed", "`[repeat]`"))?;
         }
         let prune = table.optional_table("prune", PruneConfig::read)?;
-        Ok(Self { name, experiment, prune, document, blocks, seeds, is_changed: false })
+        let record = record(Some(document.text().to_owned()));
+        Ok(Self { name, experiment, prune, document, blocks, seeds, is_changed: false, record })
     }
 
     fn replace(&mut self, axis: Axis) {

@@ -2,15 +2,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kiln_report::{RunDirectory, RunRecord, Status, Timestamp};
+use kiln_report::{Claim, ReportError, RunDirectory, RunRecord, Status, Timestamp, files};
 
 use crate::SweepError;
 use crate::child::{Process, Word};
-use crate::claim::{Claim, remove_attempt};
 use crate::outcome::{By, Failure, Outcome, end_of_log};
 use crate::plan::{Member, Plan};
 use crate::protocol::{Answer, EpochReport, Message, StepReport};
@@ -28,6 +27,16 @@ pub struct LaunchOptions {
     pub retry_failed: bool,
     /// The program whose command `work` is a run: this one.
     pub program: PathBuf,
+}
+
+/// What is asked of a sweep from outside while it runs.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// How often it was told to end. The first lets each run finish its step, write a checkpoint and leave a
+    /// record; the second kills them.
+    pub stops: AtomicUsize,
+    /// Set to have all runs write a checkpoint and go on.
+    pub checkpoint: AtomicBool,
 }
 
 /// What a sweep came to.
@@ -68,8 +77,7 @@ const TICK: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(300);
 
 /// Runs what is not done yet, each run a process of its own, `options.jobs` at a time, the longest
-/// first. `stops` counts the requests to end: the first lets each run finish its step and leave a
-/// record, the second kills them.
+/// first. What was interrupted goes on. `requests` is what is asked from outside.
 ///
 /// Several sweeps may run the same plan, or plans that share runs: each run is claimed by one of them,
 /// and all wait until all runs of theirs are done.
@@ -79,11 +87,11 @@ pub fn launch(
     plan: &Plan,
     options: &LaunchOptions,
     watcher: &mut dyn Watcher,
-    stops: &AtomicUsize,
+    requests: &Requests,
 ) -> Launched {
     let begun = Instant::now();
     let mut launch = Launch::new(plan, options, watcher);
-    let interrupted = launch.run(stops);
+    let interrupted = launch.run(requests);
     Launched { outcomes: launch.outcomes, interrupted, seconds: begun.elapsed().as_secs_f64() }
 }
 
@@ -124,7 +132,7 @@ impl<'a> Launch<'a> {
     }
 
     /// Until everything is done or stopped; whether it was stopped from outside.
-    fn run(&mut self, stops: &AtomicUsize) -> bool {
+    fn run(&mut self, requests: &Requests) -> bool {
         self.take_what_is_done();
         let mut looked = None::<Instant>;
         let mut heard = 0;
@@ -144,7 +152,12 @@ impl<'a> Launch<'a> {
                     self.watcher.event(Event::Idle(self.elsewhere.len()));
                 }
             }
-            let stops = stops.load(Ordering::Relaxed);
+            if requests.checkpoint.swap(false, Ordering::Relaxed) {
+                for process in self.running.values_mut() {
+                    process.answer(Answer::Checkpoint);
+                }
+            }
+            let stops = requests.stops.load(Ordering::Relaxed);
             if stops > heard {
                 heard = stops;
                 self.stop_all();
@@ -190,8 +203,9 @@ impl<'a> Launch<'a> {
     /// Begins a run, or finds that it is done; false where somebody else has claimed it.
     fn begin(&mut self, index: usize) -> Result<bool, SweepError> {
         let member = &self.plan.members[index];
-        let Some(claim) = Claim::take(&self.plan.directory, &member.id)? else {
-            return Ok(false);
+        let claim = match Claim::take(&self.plan.directory, &member.id) {
+            Err(ReportError::Claimed { .. }) => return Ok(false),
+            claimed => claimed?,
         };
         // Whoever had the claim before may have done the work.
         let state = State::read(self.plan, member);
@@ -207,10 +221,15 @@ impl<'a> Launch<'a> {
             self.note_history(index);
             self.end(index, Outcome::of_done(self.plan, member, &state), By::Elsewhere);
         } else {
-            remove_attempt(&self.plan.directory, &member.id)?;
-            let words = self.words.0.clone();
+            let resumes = state.goes_on(self.plan, member);
+            if resumes {
+                self.note_history(index);
+            } else {
+                files::remove_directory(&self.plan.directory.join(&member.id))?;
+            }
+            let (plan, words) = (self.plan, self.words.0.clone());
             let program = &self.options.program;
-            let process = Process::start(program, self.plan, (index, member), claim, words)?;
+            let process = Process::start(program, plan, (index, member), resumes, claim, words)?;
             self.running.insert(index, process);
             self.watcher.event(Event::Started(index));
         }

@@ -16,14 +16,12 @@
 //!
 //! A run's directory is `<runs>/<name>/<id>`, and its id comes from a hash of its resolved experiment.
 //! So the state of a sweep is nothing but its run directories: what is complete there is done, whoever did
-//! it and when. Beside them `.sweep/<id>.log` is the run's claim and the end of its words; see the module
-//! `claim`.
+//! it and when. Beside them `.kiln/<id>.log` is the run's [`Claim`](kiln_report::Claim) and the end of its words.
 
 mod axis;
 mod block;
 mod change;
 mod child;
-mod claim;
 mod declaration;
 mod estimate;
 mod launch;
@@ -33,6 +31,7 @@ mod plan;
 mod protocol;
 mod prune;
 mod random;
+mod record;
 mod state;
 mod worker;
 
@@ -41,11 +40,12 @@ use std::path::{Path, PathBuf};
 pub use change::Change;
 pub use declaration::{Combination, MOST_RUNS, Sweep};
 pub use estimate::Estimate;
-pub use launch::{Event, LaunchOptions, Launched, Watcher, launch};
+pub use launch::{Event, LaunchOptions, Launched, Requests, Watcher, launch};
 pub use outcome::{By, Failure, Outcome};
 pub use plan::{DifferingKey, Member, Plan};
 pub use protocol::{EpochReport, StepReport};
 pub use prune::PruneConfig;
+pub use record::SweepRecord;
 pub use state::State;
 pub use worker::work;
 
@@ -65,6 +65,9 @@ pub enum SweepError {
         /// What the operating system answered.
         cause: std::io::Error,
     },
+    /// A file of a run cannot be written or read, or somebody else works on it.
+    #[error(transparent)]
+    Report(#[from] kiln_report::ReportError),
     /// The process of a run was not given its order.
     #[error("this is the process of one run of a sweep, and its order cannot be carried out: {0}")]
     Order(String),

@@ -1,8 +1,7 @@
 use std::process::ExitStatus;
 
-use kiln_report::{RunDirectory, RunRecord, Status};
+use kiln_report::{Claim, RunDirectory, RunRecord, Status, last_lines};
 
-use crate::claim::{Claim, last_lines};
 use crate::plan::{Member, Plan};
 use crate::state::State;
 

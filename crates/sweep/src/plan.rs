@@ -5,11 +5,13 @@ use std::sync::Arc;
 use kiln_config::ConfigError;
 use kiln_data::Dataset;
 use kiln_model::Architecture;
+use kiln_report::ReportError;
 use kiln_train::{Declaration, TrainError};
 
 use crate::change::Change;
 use crate::declaration::{Combination, Sweep, in_combination};
 use crate::prune::PruneConfig;
+use crate::record::SweepRecord;
 
 /// A sweep that was checked against its data: what is to be run, where, and what it costs.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Plan {
     pub prune: Option<PruneConfig>,
     /// The runs, in the order in which they are declared.
     pub members: Vec<Member>,
+    /// How it was declared.
+    record: SweepRecord,
     /// What differs in cost from one another: a model, an optimiser, a batch size.
     pub(crate) workloads: Vec<Workload>,
 }
@@ -104,8 +108,22 @@ impl Plan {
             runs: runs.to_owned(),
             prune: sweep.prune,
             members,
+            // Where the working directory is gone, the path stays as it was given.
+            record: sweep
+                .record
+                .clone()
+                .with_data(std::path::absolute(data).unwrap_or_else(|_| data.to_owned())),
             workloads: checker.workloads,
         })
+    }
+
+    /// Writes down how the sweep was declared, so that its directory is enough to go on with it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn record(&self) -> Result<(), ReportError> {
+        self.record.write(&self.directory)
     }
 
     /// The keys that its runs change and that are not the same in all of them, in the order in which

@@ -1,9 +1,9 @@
 //! What a sweep and the process of a run say to each other: lines of JSON.
 //!
 //! The sweep writes to the run's standard input: an [`Order`], then an [`Answer`] to each epoch where the
-//! order asks for it. Its end tells the run that nobody waits for it any more, be it that the sweep was
+//! order asks for it, and at any time that a checkpoint is wanted. Its end tells the run that nobody waits for it any more, be it that the sweep was
 //! interrupted or killed. The run writes [`Message`]s to its standard output, and what it says in words to
-//! its standard error, which is the run's [`Claim`](crate::claim::Claim).
+//! its standard error, which is the run's [`Claim`](kiln_report::Claim).
 
 use std::path::PathBuf;
 
@@ -24,14 +24,20 @@ pub(crate) struct Order {
     pub(crate) runs: PathBuf,
     /// Whether to wait for an answer after each epoch.
     pub(crate) asks: bool,
+    /// Whether to go on with what is there, where it was interrupted.
+    pub(crate) resumes: bool,
 }
 
-/// Whether a run goes on after an epoch.
+/// What the sweep says to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Answer {
+    /// To an epoch: go on.
     Continue,
+    /// To an epoch: end here.
     Prune,
+    /// At any time: write a checkpoint and go on.
+    Checkpoint,
 }
 
 impl Answer {
@@ -40,6 +46,7 @@ impl Answer {
         match self {
             Self::Continue => "\"continue\"",
             Self::Prune => "\"prune\"",
+            Self::Checkpoint => "\"checkpoint\"",
         }
     }
 }

@@ -1,6 +1,6 @@
-use kiln_report::{ReportError, RunDirectory, Status};
+use kiln_report::{Checkpoints, Claim, ReportError, RunDirectory, Status, files};
+use kiln_train::Declaration;
 
-use crate::claim::Claim;
 use crate::plan::{Member, Plan};
 
 /// How a run of a sweep stands on disk.
@@ -62,6 +62,14 @@ impl State {
         }
     }
 
+    /// Whether there is something to go on with, rather than to begin anew.
+    pub(crate) fn goes_on(&self, plan: &Plan, member: &Member) -> bool {
+        matches!(self, Self::Unfinished | Self::Pruned(_))
+            && RunDirectory::open(plan.directory.join(&member.id)).is_ok_and(|run| {
+                !Checkpoints::of(&run).positions().is_empty() && has_config(&run, member)
+            })
+    }
+
     /// Whether there is nothing left to do. A diverged run is done, unless it is to be tried again; a
     /// pruned one is, as long as the sweep compares runs at the epoch where it ended.
     #[must_use]
@@ -77,11 +85,21 @@ impl State {
     }
 }
 
+/// Whether a run's configuration is a member's, but for what no result depends on.
+fn has_config(run: &RunDirectory, member: &Member) -> bool {
+    let path = run.config_path();
+    let Ok(config) = files::read(&path) else { return false };
+    let identity = || {
+        let declaration = Declaration::parse(&path.to_string_lossy(), &config, &[]).ok()?;
+        declaration.experiment.identity().ok()
+    };
+    config == member.config || identity().is_some_and(|identity| identity == member.id)
+}
+
 /// What is wrong with a run that is said to be complete, where something is.
 fn damage(plan: &Plan, member: &Member) -> Option<String> {
     let run = RunDirectory::open(plan.directory.join(&member.id)).ok()?;
-    let config = std::fs::read_to_string(run.config_path());
-    if !config.is_ok_and(|config| config == member.config) {
+    if !has_config(&run, member) {
         return Some(format!(
             "{} is not the configuration that the directory is named after",
             run.config_path().display()
@@ -99,7 +117,7 @@ impl std::fmt::Display for State {
             Self::Finished => formatter.pad("finished"),
             Self::Diverged => formatter.pad("diverged"),
             Self::Pruned(epoch) => formatter.pad(&format!("pruned at {epoch}")),
-            Self::Unfinished => formatter.pad("to do again"),
+            Self::Unfinished => formatter.pad("interrupted"),
             Self::Running => formatter.pad("running"),
             Self::Unreadable(_) => formatter.pad("damaged"),
         }

@@ -1,21 +1,24 @@
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use kiln_train::{Declaration, EpochEnd, Observer, Outcome, Progress, Run, Stop};
+use kiln_report::{RunDirectory, files};
+use kiln_train::{Declaration, EpochEnd, Observer, Outcome, Progress, Run, Stop, TrainError};
 use serde::Serialize;
+use tracing::warn;
 
 use crate::SweepError;
+use crate::launch::Requests;
 use crate::protocol::{Answer, EpochReport, Message, Order};
 
 /// The time between two messages about steps.
 const BETWEEN_STEPS: Duration = Duration::from_millis(100);
 
 /// The process of one run of a sweep: reads its order from `input`, trains, and reports to `output`.
-/// It ends early where `interrupted` is set, or where the input ends: then the sweep is gone.
+/// It ends early where `requests` has a stop, or where the input ends: then the sweep is gone.
 ///
 /// `claimed` is told of the run when its directory is there, before it trains.
 ///
@@ -25,7 +28,7 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(100);
 pub fn work<E: std::fmt::Display>(
     mut input: impl BufRead + Send + 'static,
     output: impl Write,
-    interrupted: Arc<AtomicBool>,
+    requests: Arc<Requests>,
     claimed: impl FnOnce(&Run) -> Result<(), E>,
 ) -> Result<Outcome, SweepError> {
     let mut line = String::new();
@@ -33,47 +36,73 @@ pub fn work<E: std::fmt::Display>(
     let order: Order = order
         .and_then(|_| serde_json::from_str(&line).map_err(|error| error.to_string()))
         .map_err(SweepError::Order)?;
-    let answers = listen(input, Arc::clone(&interrupted));
-    let declaration = Declaration::parse("the sweep's order", &order.config, &[])?;
-    let mut run = Run::prepare(declaration, &order.data, &order.runs, Some(&order.id))?;
+    let answers = listen(input, Arc::clone(&requests));
+    let (mut run, remarks) = ready(&order)?;
     if let Err(error) = claimed(&run) {
         let reason = error.to_string();
         run.fail(&reason);
         return Err(SweepError::Order(reason));
     }
+    for remark in remarks {
+        warn!("{remark}");
+    }
     let mut reporter = Reporter {
         output,
-        interrupted,
+        requests,
         answers: order.asks.then_some(answers),
         last_step: Instant::now(),
     };
     Ok(run.train(&mut reporter)?)
 }
 
-/// Reads the sweep's answers from now on. That the input ends is an interruption.
-fn listen(input: impl BufRead + Send + 'static, interrupted: Arc<AtomicBool>) -> Receiver<Answer> {
+/// The run of an order, where it was interrupted or before its beginning, and what there is to say of that.
+fn ready(order: &Order) -> Result<(Run, Vec<String>), SweepError> {
+    let mut remarks = Vec::new();
+    let declaration = Declaration::parse("the sweep's order", &order.config, &[])?;
+    if order.resumes {
+        let path = order.runs.join(&declaration.experiment.name).join(&order.id);
+        match Run::resume(RunDirectory::open(&path)?, &order.data, None) {
+            // What another program began is not worth more than a new beginning.
+            Err(TrainError::Resume { problem, is_program: true, .. }) => {
+                remarks.push(format!("begun anew: {problem}"));
+                files::remove_directory(&path)?;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(resumed) => return Ok((resumed.run, resumed.damage)),
+        }
+    }
+    Ok((Run::prepare(declaration, &order.data, &order.runs, Some(&order.id))?, remarks))
+}
+
+/// Reads the sweep's words from now on. That the input ends is an interruption.
+fn listen(input: impl BufRead + Send + 'static, requests: Arc<Requests>) -> Receiver<Answer> {
     let (sender, answers) = channel();
     std::thread::spawn(move || {
         for line in input.lines().map_while(Result::ok) {
             match serde_json::from_str(&line) {
+                Ok(Answer::Checkpoint) => requests.checkpoint.store(true, Ordering::Relaxed),
                 // Where nobody asks, nobody reads.
                 Ok(answer) => drop(sender.send(answer)),
                 Err(_) => break,
             }
         }
-        interrupted.store(true, Ordering::Relaxed);
+        requests.stops.fetch_add(1, Ordering::Relaxed);
     });
     answers
 }
 
 struct Reporter<W> {
     output: W,
-    interrupted: Arc<AtomicBool>,
+    requests: Arc<Requests>,
     answers: Option<Receiver<Answer>>,
     last_step: Instant,
 }
 
 impl<W: Write> Reporter<W> {
+    fn is_interrupted(&self) -> bool {
+        self.requests.stops.load(Ordering::Relaxed) > 0
+    }
+
     /// Says something to the sweep; to break where there is none any more.
     fn tell(&mut self, message: &impl Serialize) -> ControlFlow<Stop> {
         let line = serde_json::to_string(message).map(|line| line + "\n");
@@ -81,7 +110,7 @@ impl<W: Write> Reporter<W> {
             .map_err(std::io::Error::from)
             .and_then(|line| self.output.write_all(line.as_bytes()))
             .and_then(|()| self.output.flush());
-        if told.is_err() || self.interrupted.load(Ordering::Relaxed) {
+        if told.is_err() || self.is_interrupted() {
             return ControlFlow::Break(Stop::Interrupted);
         }
         ControlFlow::Continue(())
@@ -90,7 +119,7 @@ impl<W: Write> Reporter<W> {
 
 impl<W: Write> Observer for Reporter<W> {
     fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.is_interrupted() {
             return ControlFlow::Break(Stop::Interrupted);
         }
         if self.last_step.elapsed() < BETWEEN_STEPS {
@@ -100,10 +129,14 @@ impl<W: Write> Observer for Reporter<W> {
         self.tell(&Message::Step(progress.into()))
     }
 
+    fn wants_checkpoint(&mut self) -> bool {
+        self.requests.checkpoint.swap(false, Ordering::Relaxed)
+    }
+
     fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.tell(&Message::Epoch(EpochReport::new(end.row, end.epochs)))?;
         match self.answers.as_ref().map(Receiver::recv) {
-            None | Some(Ok(Answer::Continue)) => ControlFlow::Continue(()),
+            None | Some(Ok(Answer::Continue | Answer::Checkpoint)) => ControlFlow::Continue(()),
             Some(Ok(Answer::Prune)) => ControlFlow::Break(Stop::Pruned),
             Some(Err(_)) => ControlFlow::Break(Stop::Interrupted),
         }

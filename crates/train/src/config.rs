@@ -51,6 +51,35 @@ pub struct EarlyStoppingConfig {
     pub restore_best: bool,
 }
 
+/// The `[checkpoint]` table: what is kept to go on from. No result depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CheckpointConfig {
+    /// Beside the checkpoint at the end of every epoch, one is written within an epoch when so many
+    /// minutes have gone by since the last; 0 writes none there.
+    pub minutes: f64,
+    /// Whether the last and the best are kept when the run is finished.
+    pub keep: bool,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { minutes: 10.0, keep: true }
+    }
+}
+
+impl CheckpointConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let expected = "a number from 0 to 1,000,000";
+        Ok(Self {
+            minutes: table.checked("minutes", default.minutes, expected, |minutes| {
+                (0.0..=1e6).contains(minutes)
+            })?,
+            keep: table.default("keep", default.keep)?,
+        })
+    }
+}
+
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::TrainError;
-use crate::config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
+use crate::config::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 use crate::device::DeviceConfig;
 use crate::engine::{EngineSettings, Implementation};
 use crate::gradient_clipping::GradientClipping;
@@ -46,6 +46,15 @@ pub struct Experiment {
     pub early_stopping: Option<EarlyStoppingConfig>,
     /// On what.
     pub device: DeviceConfig,
+    /// What is kept to go on from.
+    #[serde(skip)]
+    pub checkpoint: CheckpointConfig,
+}
+
+/// The tables that no result depends on, which stand behind the others.
+#[derive(Serialize)]
+struct WithoutResult {
+    checkpoint: CheckpointConfig,
 }
 
 /// An [`Experiment`] with the text that it was read from, so that an error found later still shows
@@ -261,19 +270,22 @@ impl Experiment {
             training: table.optional_table("training", TrainingConfig::read)?.unwrap_or_default(),
             early_stopping: table.optional_table("early_stopping", EarlyStoppingConfig::read)?,
             device: table.optional_table("device", DeviceConfig::read)?.unwrap_or_default(),
+            checkpoint: table
+                .optional_table("checkpoint", CheckpointConfig::read)?
+                .unwrap_or_default(),
         })
     }
 
     /// What tells this experiment from every other: the first 48 bits of a SHA-256 over all of its
-    /// values but the name, as 12 hexadecimal digits. The same experiment has the same one under
-    /// every name, however it was written.
+    /// values that a result depends on, as 12 hexadecimal digits. The same experiment has the same one
+    /// under every name, however it was written.
     ///
     /// # Errors
     ///
     /// Those of [`to_toml`](Self::to_toml).
     pub fn identity(&self) -> Result<String, ConfigError> {
         let unnamed = Self { name: String::new(), ..self.clone() };
-        let digest = Sha256::digest(unnamed.to_toml()?);
+        let digest = Sha256::digest(toml_of(&unnamed)?);
         Ok(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
@@ -283,9 +295,14 @@ impl Experiment {
     ///
     /// A number has no TOML form (a seed above 2⁶³ − 1).
     pub fn to_toml(&self) -> Result<String, ConfigError> {
-        toml::to_string(self)
-            .map_err(|error| ConfigError::new(format!("the experiment has no TOML form: {error}")))
+        let results = toml_of(self)?;
+        Ok(results + "\n" + &toml_of(&WithoutResult { checkpoint: self.checkpoint })?)
     }
+}
+
+fn toml_of(part: &impl Serialize) -> Result<String, ConfigError> {
+    toml::to_string(part)
+        .map_err(|error| ConfigError::new(format!("the experiment has no TOML form: {error}")))
 }
 
 fn parsed(overrides: &[String]) -> Result<Vec<Override>, ConfigError> {

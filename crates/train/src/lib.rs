@@ -10,9 +10,12 @@
 //! Every random number comes from [`random::stream`], a generator for a seed, a purpose and an
 //! epoch: never from a backend's, which all runs of a process would share.
 
+mod checkpoint;
 mod config;
+mod course;
 mod device;
 mod engine;
+mod epoch;
 mod evaluation;
 mod experiment;
 mod gradient_clipping;
@@ -23,6 +26,7 @@ mod observer;
 mod optimizer;
 mod predictor;
 pub mod random;
+mod resume;
 mod run;
 mod schedule;
 mod speed;
@@ -30,9 +34,9 @@ mod training_loop;
 
 use thiserror::Error;
 
-pub use config::{EarlyStoppingConfig, TrainingConfig, WeightsChoice};
+pub use config::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 pub use device::{Backend, DeviceConfig, EngineChoice};
-pub use engine::{Engine, EngineSettings, Implementation};
+pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{Declaration, Experiment, REFERENCE, known_paths};
 pub use gradient_clipping::GradientClipping;
@@ -42,6 +46,7 @@ pub use monitor::Metric;
 pub use observer::{EpochEnd, Observer, Progress, Stop};
 pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
+pub use resume::Resumed;
 pub use run::{Outcome, Run};
 pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
@@ -69,6 +74,25 @@ pub enum TrainError {
     /// The weights do not fit the backend or the architecture.
     #[error("{0}")]
     Engine(String),
+    /// A run cannot go on where it was interrupted.
+    #[error("{run} cannot go on: {problem}")]
+    Resume {
+        /// Its directory.
+        run: String,
+        /// Why.
+        problem: String,
+        /// Whether it is another program or engine that would go on with it: begun anew, it comes out as this
+        /// one computes it.
+        is_program: bool,
+    },
+    /// A checkpoint cannot be encoded.
+    #[error("the checkpoint {place}: {message}")]
+    Checkpoint {
+        /// Its directory.
+        place: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The run was not trained to its end.
     #[error("{run} is not a finished run ({status}); only a finished run predicts")]
     Unfinished {

@@ -1,4 +1,15 @@
+use serde::{Deserialize, Serialize};
+
 use crate::loss::LossConfig;
+
+/// The sums behind [`Metrics`], over the samples seen so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MetricSums {
+    samples: usize,
+    loss: f64,
+    correct: usize,
+    in_top: Vec<usize>,
+}
 
 /// Averages over the samples seen so far: the loss, the accuracy and the top-k accuracies.
 ///
@@ -26,6 +37,26 @@ impl Metrics {
             correct: 0,
             in_top: vec![0; top_k.len()],
         }
+    }
+
+    /// What was summed up so far.
+    pub(crate) fn sums(&self) -> MetricSums {
+        MetricSums {
+            samples: self.samples,
+            loss: self.loss_sum,
+            correct: self.correct,
+            in_top: self.in_top.clone(),
+        }
+    }
+
+    /// Goes on from sums of the same loss and the same ks.
+    pub(crate) fn set_sums(&mut self, sums: MetricSums) -> Result<(), String> {
+        if sums.in_top.len() != self.top_k.len() {
+            return Err("its metrics are not those of training.top_k".to_owned());
+        }
+        let MetricSums { samples, loss, correct, in_top } = sums;
+        (self.samples, self.loss_sum, self.correct, self.in_top) = (samples, loss, correct, in_top);
+        Ok(())
     }
 
     /// Adds a batch: `logits` is `[n, classes]`, row after row. Returns the batch's mean loss,

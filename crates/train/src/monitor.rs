@@ -1,4 +1,5 @@
 use kiln_report::EpochRow;
+use serde::{Deserialize, Serialize};
 
 kiln_config::keywords! {
     /// What a monitor can watch: a column of the history.
@@ -42,6 +43,12 @@ impl Metric {
 pub(crate) struct Monitor {
     pub(crate) metric: Metric,
     min_delta: f64,
+    pub(crate) seen: Seen,
+}
+
+/// What a monitor remembers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seen {
     best: Option<f64>,
     /// Epochs since the last improvement.
     pub(crate) waited: usize,
@@ -49,18 +56,18 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     pub(crate) fn new(metric: Metric, min_delta: f64) -> Self {
-        Self { metric, min_delta, best: None, waited: 0 }
+        Self { metric, min_delta, seen: Seen::default() }
     }
 
     /// Takes an epoch in; whether it is the best so far. The first always is.
     pub(crate) fn observe(&mut self, row: &EpochRow) -> bool {
         let Some(value) = self.metric.of(row) else { return false };
-        let better = self.best.is_none_or(|best| self.metric.improves(value, best, self.min_delta));
+        let Seen { best, waited } = &mut self.seen;
+        let better = best.is_none_or(|best| self.metric.improves(value, best, self.min_delta));
         if better {
-            self.best = Some(value);
-            self.waited = 0;
+            (*best, *waited) = (Some(value), 0);
         } else {
-            self.waited += 1;
+            *waited = waited.saturating_add(1);
         }
         better
     }

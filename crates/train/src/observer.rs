@@ -43,8 +43,14 @@ pub enum Stop {
 
 /// Who is told how training goes, and may stop it.
 pub trait Observer {
-    /// An epoch is done and evaluated. To break is to end the run here, before its test too.
+    /// An epoch is done, evaluated and safe on disk. To break is to end the run here, before its test too.
     fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop>;
+
+    /// Whether a checkpoint shall be written now, after this step; training then goes on. Asked after
+    /// each step.
+    fn wants_checkpoint(&mut self) -> bool {
+        false
+    }
 
     /// A step is done. To break is to end the run after this step.
     fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {

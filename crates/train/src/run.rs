@@ -4,33 +4,40 @@ use std::process::{Command, Stdio};
 use kiln_data::{Dataset, Normalizer, Split};
 use kiln_model::{Architecture, Weights};
 use kiln_report::{
-    DatasetRecord, RunDirectory, RunRecord, Status, TestImages, TestReport, Tested, Versions, files,
+    Checkpoints, Claim, DatasetRecord, History, HistoryWriter, Position, RunDirectory, RunRecord,
+    Status, TestImages, TestReport, Tested, Versions, files,
 };
 use serde::{Deserialize, Serialize};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::TrainError;
+use crate::checkpoint::{Origin, Saver};
 use crate::config::WeightsChoice;
-use crate::engine::Engine;
+use crate::course::Course;
+use crate::engine::{Engine, EngineSettings};
+use crate::epoch::{self, extra_columns};
 use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, Experiment};
 use crate::observer::Observer;
 use crate::random::{Purpose, stream};
-use crate::training_loop::{Ending, Material, Trained, extra_columns, train};
+use crate::resume::Restored;
+use crate::training_loop::{Ending, Trained, TrainingLoop};
 
 /// The release of Burn that this build computes with.
 const BURN_VERSION: &str = "0.22.1";
 
 /// A run that is ready to train: checked against its data, its directory claimed.
 pub struct Run {
-    declaration: Declaration,
-    architecture: Architecture,
-    dataset: Dataset,
-    split: Split,
-    normalizer: Normalizer,
-    engine: Engine,
-    directory: RunDirectory,
-    record: RunRecord,
+    pub(crate) declaration: Declaration,
+    pub(crate) material: Material,
+    pub(crate) engine: Engine,
+    pub(crate) directory: RunDirectory,
+    pub(crate) record: RunRecord,
+    pub(crate) course: Course,
+    /// What it goes on from, where it was interrupted before.
+    pub(crate) restored: Option<Restored>,
+    /// Held until the run is over; `None` where the caller has it.
+    pub(crate) claim: Option<Claim>,
 }
 
 /// How a run ended.
@@ -57,9 +64,57 @@ pub(crate) struct WeightsMetadata {
     pub(crate) normalizer: Normalizer,
 }
 
+/// What an experiment and its data come to, before anything is written.
+pub(crate) struct Material {
+    pub(crate) architecture: Architecture,
+    pub(crate) dataset: Dataset,
+    pub(crate) split: Split,
+    pub(crate) normalizer: Normalizer,
+    pub(crate) settings: EngineSettings,
+    pub(crate) origin: Origin,
+}
+
+impl Material {
+    /// Reads the data and checks the experiment against it.
+    pub(crate) fn read(declaration: &Declaration, data: &Path) -> Result<Self, TrainError> {
+        let experiment = &declaration.experiment;
+        // Before the data is read.
+        declaration.device()?;
+        let config = experiment.to_toml()?;
+        let dataset = declaration.dataset(data)?;
+        let architecture =
+            declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
+        let split = declaration.split(&dataset)?;
+        let normalizer = experiment.data.normalize.fit(&dataset.train, &split.training)?;
+        let settings = declaration.engine_settings(&architecture)?;
+        let origin = Origin {
+            config,
+            dataset: DatasetRecord {
+                name: dataset.name.clone(),
+                fingerprint: dataset.fingerprint.clone(),
+                training_rows: split.training.len(),
+                validation_rows: split.validation.len(),
+                test_rows: dataset.test.len(),
+            },
+            versions: Versions {
+                kiln: env!("CARGO_PKG_VERSION").to_owned(),
+                burn: BURN_VERSION.to_owned(),
+            },
+            backend: experiment.device.backend.to_string(),
+            engine: settings.implementation.to_string(),
+        };
+        Ok(Self { architecture, dataset, split, normalizer, settings, origin })
+    }
+
+    /// The weights that training starts from.
+    pub(crate) fn initial_weights(&self, experiment: &Experiment) -> Weights {
+        self.architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0))
+    }
+}
+
 impl Run {
     /// Reads the data, checks the experiment against it, draws the initial weights, and claims a
-    /// directory under `runs`, by the time where no `id` is given. What is wrong with experiment or
+    /// directory under `runs`, by the time where no `id` is given. Who gives one has a [`Claim`] on it. What is wrong with experiment or
     /// data leaves no run directory behind; where the directory cannot be filled, the run in it is
     /// marked as failed.
     ///
@@ -74,58 +129,38 @@ impl Run {
         id: Option<&str>,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        // Before the data is read.
-        declaration.device()?;
-        let config = experiment.to_toml()?;
-        let dataset = declaration.dataset(data)?;
-        let architecture =
-            declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
-        let split = declaration.split(&dataset)?;
-        let normalizer = experiment.data.normalize.fit(&dataset.train, &split.training)?;
-        let weights =
-            architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0));
-        let settings = declaration.engine_settings(&architecture)?;
-        let engine = Engine::new(&settings, &weights).map_err(TrainError::Engine)?;
+        let material = Material::read(&declaration, data)?;
+        let weights = material.initial_weights(experiment);
+        let engine = Engine::new(&material.settings, &weights).map_err(TrainError::Engine)?;
 
         let directory = RunDirectory::create(runs, &experiment.name, id)?;
+        let Origin { dataset, versions, backend, engine: implementation, .. } =
+            material.origin.clone();
         let record = RunRecord {
             name: experiment.name.clone(),
             id: directory.id(),
             status: Status::Running,
             stop_reason: None,
             seed: experiment.seed,
-            backend: experiment.device.backend.to_string(),
-            engine: settings.implementation.to_string(),
+            backend,
+            engine: implementation,
             threads: 1,
-            versions: Versions {
-                kiln: env!("CARGO_PKG_VERSION").to_owned(),
-                burn: BURN_VERSION.to_owned(),
-            },
+            versions,
             git_commit: git_commit(),
-            dataset: DatasetRecord {
-                name: dataset.name.clone(),
-                fingerprint: dataset.fingerprint.clone(),
-                training_rows: split.training.len(),
-                validation_rows: split.validation.len(),
-                test_rows: dataset.test.len(),
-            },
-            parameters: architecture.parameters() as u64,
+            dataset,
+            parameters: material.architecture.parameters() as u64,
             started: kiln_report::now(),
             ended: None,
             training_seconds: None,
             epochs: 0,
+            resumed: Vec::new(),
         };
-        let mut run = Self {
-            architecture,
-            dataset,
-            split,
-            normalizer,
-            engine,
-            directory,
-            record,
-            declaration,
-        };
-        match run.begin(&config, &weights) {
+        let course = Course::new(experiment, weights);
+        let claim = if id.is_none() { Some(Claim::of(&directory)?) } else { None };
+        let restored = None;
+        let mut run =
+            Self { declaration, material, engine, directory, record, course, restored, claim };
+        match run.begin() {
             Ok(()) => Ok(run),
             Err(error) => {
                 run.fail(&error.to_string());
@@ -134,13 +169,20 @@ impl Run {
         }
     }
 
-    fn begin(&self, config: &str, weights: &Weights) -> Result<(), TrainError> {
-        files::write(&self.directory.config_path(), config)?;
+    fn begin(&self) -> Result<(), TrainError> {
+        files::write(&self.directory.config_path(), &self.material.origin.config)?;
         self.directory.write_record(&self.record)?;
-        if self.declaration.experiment.training.save_initial {
-            self.write_weights(&self.directory.initial_path(), weights)?;
+        self.write_initial()
+    }
+
+    /// Writes `initial.safetensors`, where it is asked for.
+    pub(crate) fn write_initial(&self) -> Result<(), TrainError> {
+        let experiment = &self.declaration.experiment;
+        if !experiment.training.save_initial {
+            return Ok(());
         }
-        Ok(())
+        let weights = self.material.initial_weights(experiment);
+        self.write_weights(&self.directory.initial_path(), &weights)
     }
 
     /// Marks the run as failed, as far as that can still be written.
@@ -194,17 +236,7 @@ impl Run {
     }
 
     fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        let experiment = &self.declaration.experiment;
-        let columns = extra_columns(experiment);
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let mut writer = self.directory.start_history(&columns)?;
-        let material = Material {
-            experiment,
-            dataset: &self.dataset,
-            split: &self.split,
-            normalizer: &self.normalizer,
-        };
-        let trained = train(&material, &mut self.engine, &mut writer, observer)?;
+        let trained = self.train_epochs(observer)?;
         self.write_weights(&self.directory.model_path(), &trained.kept.weights)?;
         self.record.training_seconds = Some(trained.seconds);
         self.record.epochs = trained.history.rows.iter().filter(|row| row.loss.is_some()).count();
@@ -231,7 +263,14 @@ impl Run {
         self.record.end(status, reason.clone());
         info!(status = status.as_str(), reason, seconds = trained.seconds, "ended");
         let report = match &evaluation {
-            Some(evaluation) => Some(self.report(&trained, evaluation)?),
+            Some(evaluation) => {
+                let report = self.report(&trained, evaluation)?;
+                // It is finished, and nothing undoes that.
+                if let Err(error) = self.tidy_checkpoints() {
+                    warn!("checkpoints that are not needed any more stay: {error}");
+                }
+                Some(report)
+            }
             None => {
                 kiln_report::stop(&self.directory, &self.record, &trained.history)?;
                 None
@@ -240,24 +279,64 @@ impl Run {
         Ok(Outcome { status, reason, report })
     }
 
+    fn train_epochs(&mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
+        let experiment = &self.declaration.experiment;
+        let columns = extra_columns(experiment);
+        let (writer, history, last) = match self.restored.take() {
+            Some(Restored { history, position }) => {
+                let writer = HistoryWriter::go_on(&self.directory.history_path(), &history)?;
+                (writer, history, position)
+            }
+            None => {
+                let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+                let writer = self.directory.start_history(&names)?;
+                (writer, History { extra_columns: columns, ..History::default() }, None)
+            }
+        };
+        let Material { dataset, split, normalizer, origin, .. } = &self.material;
+        let checkpoints = Checkpoints::of(&self.directory);
+        let training = TrainingLoop {
+            material: epoch::Material { experiment, dataset, split, normalizer },
+            engine: &mut self.engine,
+            course: &mut self.course,
+            history,
+            writer,
+            saver: Saver::new(checkpoints, experiment.checkpoint, origin, last),
+            observer,
+        };
+        training.run()
+    }
+
+    /// A finished run keeps its last checkpoint and its best, or none.
+    fn tidy_checkpoints(&self) -> Result<(), TrainError> {
+        let checkpoints = Checkpoints::of(&self.directory);
+        if !self.declaration.experiment.checkpoint.keep {
+            return Ok(checkpoints.remove()?);
+        }
+        let Course { epochs, keeper, .. } = &self.course;
+        let kept = [*epochs, keeper.best].map(|epochs| Position { epochs, step: 0 });
+        Ok(checkpoints.retain(&kept)?)
+    }
+
     /// The test set is evaluated here and nowhere else.
     fn test(&self, weights: &Weights) -> Result<Evaluation, TrainError> {
         let experiment = &self.declaration.experiment;
-        let settings = self.declaration.engine_settings(&self.architecture)?;
-        let engine = Engine::new(&settings, weights).map_err(TrainError::Engine)?;
-        let images = &self.dataset.test;
+        let Material { settings, dataset, normalizer, .. } = &self.material;
+        let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
+        let images = &dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
         let top_k = &experiment.training.top_k;
-        Ok(evaluate_each(&engine, images, &rows, &self.normalizer, experiment.loss, top_k))
+        Ok(evaluate_each(&engine, images, &rows, normalizer, experiment.loss, top_k))
     }
 
     fn report(&self, trained: &Trained, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
         let Experiment { training, early_stopping, .. } = &self.declaration.experiment;
         let chosen = training.weights == WeightsChoice::Best
             || early_stopping.as_ref().is_some_and(|stopping| stopping.restore_best);
-        let images = &self.dataset.test;
+        let dataset = &self.material.dataset;
+        let images = &dataset.test;
         let tested = Tested {
-            class_names: &self.dataset.class_names,
+            class_names: &dataset.class_names,
             labels: &images.labels,
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
@@ -280,9 +359,9 @@ impl Run {
             |message: String| TrainError::Weights { place: path.display().to_string(), message };
         let metadata = WeightsMetadata {
             format_version: WEIGHTS_VERSION,
-            image: self.dataset.train.shape,
-            class_names: self.dataset.class_names.clone(),
-            normalizer: self.normalizer.clone(),
+            image: self.material.dataset.train.shape,
+            class_names: self.material.dataset.class_names.clone(),
+            normalizer: self.material.normalizer.clone(),
         };
         let metadata = serde_json::to_string(&metadata).map_err(|e| error(e.to_string()))?;
         let bytes = weights.to_safetensors(metadata).map_err(|e| error(e.to_string()))?;

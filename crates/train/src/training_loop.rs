@@ -1,28 +1,17 @@
-use std::ops::ControlFlow;
+//! The training loop: epochs, and steps within them, until the experiment's end or something before it.
+
 use std::time::Instant;
 
-use kiln_data::{Batch, Dataset, Normalizer, Split, gather, shuffle};
-use kiln_model::Weights;
-use kiln_report::{EpochRow, History, HistoryWriter};
-use tracing::info;
+use kiln_data::{Batch, gather};
+use kiln_report::{History, HistoryWriter};
 
 use crate::TrainError;
-use crate::config::{EarlyStoppingConfig, WeightsChoice};
+use crate::checkpoint::Saver;
+use crate::course::{Course, Kept, UnderWay};
 use crate::engine::Engine;
-use crate::evaluation::evaluate;
-use crate::experiment::Experiment;
+use crate::epoch::{Material, log};
 use crate::metrics::Metrics;
-use crate::monitor::Monitor;
 use crate::observer::{EpochEnd, Observer, Progress, Stop};
-use crate::random::{Purpose, stream};
-
-/// What the loop reads.
-pub(crate) struct Material<'a> {
-    pub(crate) experiment: &'a Experiment,
-    pub(crate) dataset: &'a Dataset,
-    pub(crate) split: &'a Split,
-    pub(crate) normalizer: &'a Normalizer,
-}
 
 /// What the loop leaves.
 pub(crate) struct Trained {
@@ -31,12 +20,6 @@ pub(crate) struct Trained {
     /// The weights that are tested and kept.
     pub(crate) kept: Kept,
     pub(crate) seconds: f64,
-}
-
-/// Weights, and the epoch after which they were taken; 0 is before the first.
-pub(crate) struct Kept {
-    pub(crate) weights: Weights,
-    pub(crate) epoch: usize,
 }
 
 /// Why the loop ended.
@@ -59,235 +42,154 @@ impl Ending {
     }
 }
 
-/// Trains for the epochs of the experiment, or until early stopping, a loss that is not finite, or
-/// the observer ends it.
-pub(crate) fn train(
-    material: &Material<'_>,
-    engine: &mut Engine,
-    writer: &mut HistoryWriter,
-    observer: &mut dyn Observer,
-) -> Result<Trained, TrainError> {
-    let Experiment { training, early_stopping, .. } = material.experiment;
-    let epochs = training.epochs.get();
-    let start = Instant::now();
-    let mut history =
-        History { extra_columns: extra_columns(material.experiment), rows: Vec::new(), cut: false };
-    let mut keeper = Keeper::new(material.experiment);
-    let mut patience = early_stopping.as_ref().map(Patience::new);
-    let mut last = Kept { weights: engine.weights(), epoch: 0 };
-    let mut ending = Ending::AllEpochs;
+/// What the steps of an epoch came to.
+struct Steps {
+    metrics: Metrics,
+    /// Time spent on the epoch by processes that were interrupted in it.
+    seconds: f64,
+    /// Whether the observer wants to end it, after the last step.
+    stop: Option<Stop>,
+}
 
-    for epoch in 1..=epochs {
+/// Why an epoch was not completed.
+enum Broken {
+    Ending(Ending),
+    Error(TrainError),
+}
+
+impl From<TrainError> for Broken {
+    fn from(error: TrainError) -> Self {
+        Self::Error(error)
+    }
+}
+
+pub(crate) struct TrainingLoop<'a> {
+    pub(crate) material: Material<'a>,
+    pub(crate) engine: &'a mut Engine,
+    pub(crate) course: &'a mut Course,
+    pub(crate) history: History,
+    pub(crate) writer: HistoryWriter,
+    pub(crate) saver: Saver<'a>,
+    pub(crate) observer: &'a mut dyn Observer,
+}
+
+impl TrainingLoop<'_> {
+    /// Trains from where the course stands for the epochs of the experiment, or until early stopping, a
+    /// loss that is not finite, or the observer ends it.
+    pub(crate) fn run(mut self) -> Result<Trained, TrainError> {
+        let epochs = self.material.experiment.training.epochs.get();
+        let mut ending = None;
+        while ending.is_none() && self.course.stopped_early.is_none() && self.course.epochs < epochs
+        {
+            ending = self.epoch()?;
+        }
+        let Course { keeper, last, stopped_early, seconds, .. } = self.course;
+        let stopped_early = stopped_early.clone();
+        let ending =
+            ending.unwrap_or_else(|| stopped_early.map_or(Ending::AllEpochs, Ending::Early));
+        let best = keeper.kept.take().filter(|_| !matches!(ending, Ending::Diverged(_)));
+        let kept = best.unwrap_or_else(|| last.clone());
+        Ok(Trained { history: self.history, ending, kept, seconds: *seconds })
+    }
+
+    /// One epoch; gives what ends training with it, if anything but early stopping does.
+    fn epoch(&mut self) -> Result<Option<Ending>, TrainError> {
+        let epoch = self.course.epochs + 1;
+        let epochs = self.material.experiment.training.epochs.get();
         let begun = Instant::now();
-        let metrics = match train_epoch(material, engine, epoch, observer) {
-            Ok(metrics) => metrics,
-            Err(broken) => {
-                ending = broken;
-                break;
+        let before = self.course.seconds;
+        let Steps { metrics, seconds, stop } = match self.steps(epoch, begun) {
+            Ok(steps) => steps,
+            Err(Broken::Ending(ending)) => {
+                self.course.seconds = before + begun.elapsed().as_secs_f64();
+                return Ok(Some(ending));
             }
+            Err(Broken::Error(error)) => return Err(error),
         };
-        let mut row = epoch_row(material, engine, epoch, &metrics);
-        row.seconds = begun.elapsed().as_secs_f64();
-        writer.append(&row)?;
-
-        let now = Kept { weights: engine.weights(), epoch };
-        // The step that breaks the weights may be the epoch's last: its own loss was still finite.
-        let validated = material.split.validation.is_empty() || row.val_loss.is_some();
-        let sound = validated && now.weights.are_finite();
-        let best = sound && keeper.observe(&row, &now);
-        let steps = steps_per_epoch(material);
-        let go_on = observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
+        let mut row = self.material.row(self.engine, epoch, &metrics);
+        row.seconds = seconds + begun.elapsed().as_secs_f64();
+        self.writer.append(&row)?;
         log(&row);
-        let out_of_patience = patience.as_mut().and_then(|patience| patience.observe(&row));
-        history.rows.push(row);
+        self.history.rows.push(row.clone());
+
+        let now = Kept { weights: self.engine.weights(), epoch };
+        // The step that breaks the weights may be the epoch's last: its own loss was still finite.
+        let validated = self.material.split.validation.is_empty() || row.val_loss.is_some();
+        let sound = validated && now.weights.are_finite();
+        let best = sound && self.course.keeper.observe(&row, &now);
+        if sound {
+            self.course.last = now;
+            self.course.epochs = epoch;
+            let patience = self.course.patience.as_mut();
+            let out_of_patience = patience.and_then(|patience| patience.observe(&row));
+            self.course.stopped_early = out_of_patience.filter(|_| epoch < epochs);
+            self.course.seconds = before + begun.elapsed().as_secs_f64();
+            self.saver.save(self.engine, self.course, None, self.writer.sha256())?;
+        }
+        let steps = self.material.steps_per_epoch();
+        let go_on = self.observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
+        self.course.seconds = before + begun.elapsed().as_secs_f64();
         if !sound {
-            ending = Ending::Diverged(format!(
+            return Ok(Some(Ending::Diverged(format!(
                 "weights or validation loss were no longer finite after epoch {epoch}"
-            ));
-            break;
+            ))));
         }
-        last = now;
-        if let ControlFlow::Break(stop) = go_on {
-            ending = Ending::stopped(stop, format!("after epoch {epoch}"));
-            break;
-        }
-        if let Some(reason) = out_of_patience.filter(|_| epoch < epochs) {
-            ending = Ending::Early(reason);
-            break;
-        }
-    }
-    let kept = keeper.kept.filter(|_| !matches!(ending, Ending::Diverged(_))).unwrap_or(last);
-    Ok(Trained { history, ending, kept, seconds: start.elapsed().as_secs_f64() })
-}
-
-fn log(row: &EpochRow) {
-    info!(
-        epoch = row.epoch,
-        loss = row.loss,
-        accuracy = row.accuracy,
-        val_loss = row.val_loss,
-        val_accuracy = row.val_accuracy,
-        seconds = row.seconds,
-        "epoch"
-    );
-}
-
-/// One pass over the training rows; an error is what ended it before its last step.
-fn train_epoch(
-    material: &Material<'_>,
-    engine: &mut Engine,
-    epoch: usize,
-    observer: &mut dyn Observer,
-) -> Result<Metrics, Ending> {
-    let Experiment { seed, training, optimizer, schedule, loss, .. } = material.experiment;
-    let epochs = training.epochs.get();
-    let steps = steps_per_epoch(material);
-    let mut rows = material.split.training.clone();
-    if training.shuffle {
-        shuffle(&mut rows, &mut stream(*seed, Purpose::Shuffle, epoch));
-    }
-    let mut masks = stream(*seed, Purpose::Dropout, epoch);
-    let mut metrics = Metrics::new(*loss, &training.top_k);
-    let mut batch = Batch::new(material.dataset.train.shape);
-
-    for (index, rows) in rows.chunks(training.batch_size.get()).enumerate() {
-        let rate =
-            schedule.rate(optimizer.learning_rate, (epoch - 1) * steps + index, steps, epochs);
-        if !rate.is_finite() {
-            return Err(Ending::Diverged(format!(
-                "the learning rate became {rate} in epoch {epoch}, step {}",
-                index + 1
-            )));
-        }
-        gather(&material.dataset.train, rows, material.normalizer, &mut batch);
-        let logits = engine.step(&batch.pixels, &batch.labels, rate, &mut masks);
-        let loss = metrics.add(&logits, &batch.labels);
-        let step = index + 1;
-        if !loss.is_finite() {
-            return Err(Ending::Diverged(format!(
-                "the loss became {loss} in epoch {epoch}, step {step}"
-            )));
-        }
-        let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
-        let progress = Progress { epoch, epochs, step, steps, loss, accuracy };
-        if let ControlFlow::Break(stop) = observer.step_ended(progress) {
-            return Err(Ending::stopped(stop, format!("in epoch {epoch}, after step {step}")));
-        }
-    }
-    Ok(metrics)
-}
-
-fn steps_per_epoch(material: &Material<'_>) -> usize {
-    material.split.training.len().div_ceil(material.experiment.training.batch_size.get())
-}
-
-fn epoch_row(
-    material: &Material<'_>,
-    engine: &Engine,
-    epoch: usize,
-    metrics: &Metrics,
-) -> EpochRow {
-    let Experiment { training, loss, .. } = material.experiment;
-    let on = |rows: &[u32]| {
-        let images = &material.dataset.train;
-        evaluate(engine, images, rows, material.normalizer, *loss, &training.top_k)
-    };
-    let validation = &material.split.validation;
-    let validation = (!validation.is_empty()).then(|| on(validation));
-    let mut row = EpochRow {
-        epoch,
-        loss: finite(metrics.loss()),
-        accuracy: finite(metrics.accuracy()),
-        val_loss: validation.as_ref().and_then(|metrics| finite(metrics.loss())),
-        val_accuracy: validation.as_ref().and_then(|metrics| finite(metrics.accuracy())),
-        learning_rate: last_rate(material, epoch),
-        seconds: 0.0,
-        extra: metrics.top_k().map(|(k, share)| (format!("top_{k}_accuracy"), share)).collect(),
-    };
-    if let Some(metrics) = &validation {
-        row.extra
-            .extend(metrics.top_k().map(|(k, share)| (format!("val_top_{k}_accuracy"), share)));
-    }
-    if training.evaluate_training_set {
-        let metrics = on(&material.split.training);
-        row.extra.insert("train_loss".to_owned(), metrics.loss());
-        row.extra.insert("train_accuracy".to_owned(), metrics.accuracy());
-    }
-    row.extra.retain(|_, value| value.is_finite());
-    row
-}
-
-/// The learning rate of an epoch's last step.
-fn last_rate(material: &Material<'_>, epoch: usize) -> f64 {
-    let Experiment { training, optimizer, schedule, .. } = material.experiment;
-    let steps = steps_per_epoch(material);
-    schedule.rate(optimizer.learning_rate, epoch * steps - 1, steps, training.epochs.get())
-}
-
-fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
-}
-
-/// The columns of the history behind the usual ones.
-pub(crate) fn extra_columns(experiment: &Experiment) -> Vec<String> {
-    let training = &experiment.training;
-    let validates = !matches!(experiment.data.validation, kiln_data::Validation::Rows(0));
-    let mut columns: Vec<String> =
-        training.top_k.iter().map(|k| format!("top_{k}_accuracy")).collect();
-    if validates {
-        columns.extend(training.top_k.iter().map(|k| format!("val_top_{k}_accuracy")));
-    }
-    if training.evaluate_training_set {
-        columns.extend(["train_loss".to_owned(), "train_accuracy".to_owned()]);
-    }
-    columns
-}
-
-/// Early stopping: counts the epochs since the monitor's best.
-struct Patience {
-    monitor: Monitor,
-    epochs: usize,
-}
-
-impl Patience {
-    fn new(config: &EarlyStoppingConfig) -> Self {
-        Self { monitor: Monitor::new(config.monitor, config.min_delta), epochs: config.patience }
+        // What was asked for in the last step counts here.
+        let stop = go_on.break_value().or(stop);
+        Ok(stop.map(|stop| Ending::stopped(stop, format!("after epoch {epoch}"))))
     }
 
-    /// Why to stop after this epoch, if it is time.
-    fn observe(&mut self, row: &EpochRow) -> Option<String> {
-        self.monitor.observe(row);
-        let waited = self.monitor.waited;
-        (waited > 0 && waited >= self.epochs).then(|| {
-            let metric = self.monitor.metric;
-            let epochs = if waited == 1 { "epoch" } else { "epochs" };
-            format!("early stopping: {metric} did not improve for {waited} {epochs}")
-        })
-    }
-}
-
-/// Keeps the best epoch's weights where the experiment asks for them.
-struct Keeper {
-    monitor: Option<Monitor>,
-    kept: Option<Kept>,
-}
-
-impl Keeper {
-    fn new(experiment: &Experiment) -> Self {
-        let restored = experiment.early_stopping.as_ref().filter(|stopping| stopping.restore_best);
-        let monitor = match (restored, experiment.training.weights) {
-            (Some(stopping), _) => Some(Monitor::new(stopping.monitor, stopping.min_delta)),
-            (None, WeightsChoice::Best) => Some(Monitor::new(experiment.training.monitor, 0.0)),
-            (None, WeightsChoice::Last) => None,
+    /// The steps of an epoch that are left. Where it does not come to its end, the course is as it was before
+    /// the epoch.
+    fn steps(&mut self, epoch: usize, begun: Instant) -> Result<Steps, Broken> {
+        let Material { experiment, dataset, normalizer, .. } = self.material;
+        let epochs = experiment.training.epochs.get();
+        let steps = self.material.steps_per_epoch();
+        let before = self.course.seconds;
+        let mut under_way = match self.course.under_way.take() {
+            Some(under_way) => under_way,
+            None => UnderWay::new(experiment, epoch),
         };
-        Self { monitor, kept: None }
-    }
+        let (done, seconds) = (under_way.step, under_way.seconds);
+        let mut stop = None;
+        let mut batch = Batch::new(dataset.train.shape);
+        let rows = self.material.rows(epoch);
+        let batches = rows.chunks(experiment.training.batch_size.get());
 
-    fn observe(&mut self, row: &EpochRow, now: &Kept) -> bool {
-        let best = self.monitor.as_mut().is_some_and(|monitor| monitor.observe(row));
-        if best {
-            self.kept = Some(Kept { weights: now.weights.clone(), epoch: now.epoch });
+        for (index, rows) in batches.enumerate().skip(done) {
+            let step = index + 1;
+            let rate = self.material.rate(epoch, index);
+            if !rate.is_finite() {
+                return Err(diverged("learning rate", rate, epoch, step));
+            }
+            gather(&dataset.train, rows, normalizer, &mut batch);
+            let logits = self.engine.step(&batch.pixels, &batch.labels, rate, &mut under_way.masks);
+            let loss = under_way.metrics.add(&logits, &batch.labels);
+            if !loss.is_finite() {
+                return Err(diverged("loss", loss, epoch, step));
+            }
+            let (loss, accuracy) = (under_way.metrics.loss(), under_way.metrics.accuracy());
+            let progress = Progress { epoch, epochs, step, steps, loss, accuracy };
+            stop = self.observer.step_ended(progress).break_value();
+            let wanted = self.observer.wants_checkpoint() || self.saver.is_due();
+            // Behind the last step comes the end of the epoch, with a checkpoint of its own.
+            if (stop.is_some() || wanted) && step < steps {
+                let spent = begun.elapsed().as_secs_f64();
+                self.course.seconds = before + spent;
+                (under_way.step, under_way.seconds) = (step, seconds + spent);
+                let sum = self.writer.sha256();
+                self.saver.save(self.engine, self.course, Some(&under_way), sum)?;
+            }
+            if let Some(stop) = stop.filter(|_| step < steps) {
+                let place = format!("in epoch {epoch}, after step {step}");
+                return Err(Broken::Ending(Ending::stopped(stop, place)));
+            }
         }
-        best
+        Ok(Steps { metrics: under_way.metrics, seconds, stop })
     }
+}
+
+fn diverged(what: &str, value: f64, epoch: usize, step: usize) -> Broken {
+    let reason = format!("the {what} became {value} in epoch {epoch}, step {step}");
+    Broken::Ending(Ending::Diverged(reason))
 }

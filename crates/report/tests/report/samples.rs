@@ -50,6 +50,7 @@ pub(crate) fn record() -> RunRecord {
         ended: Some(time("2025-06-01T12:36:00Z")),
         training_seconds: Some(61.25),
         epochs: 3,
+        resumed: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 mod fused;
 mod generic;
+mod state;
 
 use burn::tensor::Device;
 use kiln_model::{Architecture, Shape, Weights};
@@ -11,6 +12,7 @@ use fused::Fused;
 use generic::Generic;
 
 pub(crate) use fused::obstacle;
+pub use state::OptimizerState;
 
 /// What an [`Engine`] computes with; [`Declaration::engine_settings`](crate::Declaration::engine_settings)
 /// makes it of an experiment.
@@ -66,6 +68,38 @@ impl Engine {
             Implementation::Fused => Computation::Fused(Box::new(Fused::new(settings, weights)?)),
         };
         Ok(Self { input: settings.architecture.input(), computation })
+    }
+
+    /// Goes on where another engine of the same settings was: with its weights, and with what its
+    /// optimiser kept. Every later step is the same, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), or the state is not one that this optimiser keeps for these
+    /// weights; the message says what differs.
+    pub fn restore(
+        settings: &EngineSettings,
+        weights: &Weights,
+        optimizer: &OptimizerState,
+    ) -> Result<Self, String> {
+        let mut engine = Self::new(settings, weights)?;
+        match &mut engine.computation {
+            Computation::Generic(generic) => generic.restore(optimizer)?,
+            Computation::Fused(fused) => fused.restore(optimizer)?,
+        }
+        Ok(engine)
+    }
+
+    /// What the optimiser keeps from one step to the next.
+    ///
+    /// # Errors
+    ///
+    /// The backend gives something that cannot be kept in a file.
+    pub fn optimizer_state(&self) -> Result<OptimizerState, String> {
+        match &self.computation {
+            Computation::Generic(engine) => engine.optimizer_state(),
+            Computation::Fused(engine) => Ok(engine.optimizer_state()),
+        }
     }
 
     /// Performs one training step on a batch: `pixels` are the normalised images one after

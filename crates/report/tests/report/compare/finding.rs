@@ -56,7 +56,7 @@ fn a_link_to_a_run_is_that_run() {
 fn hidden_directories_are_passed_over_and_unfinished_beginnings_named() {
     let root = directory();
     let run = SampleRun::new(0.1, 1, 1).write(root.path());
-    SampleRun::new(0.1, 1, 2).write(&root.path().join(".sweep"));
+    SampleRun::new(0.1, 1, 2).write(&root.path().join(".kiln"));
     fs::create_dir(root.path().join("empty")).expect("a directory");
     fs::create_dir_all(root.path().join("notes/2026")).expect("a directory");
     fs::write(root.path().join("notes/2026/mine.txt"), "…").expect("a file");

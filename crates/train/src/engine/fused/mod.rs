@@ -6,9 +6,12 @@ mod activation;
 mod cross_entropy;
 mod operation;
 mod product;
+mod state;
 mod update;
 
-use kiln_model::{Activation, Architecture, LayerType, PlannedLayer, WeightTensor, Weights};
+use kiln_model::{
+    Activation, Architecture, LayerType, ParameterSpec, PlannedLayer, WeightTensor, Weights,
+};
 use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
@@ -103,15 +106,9 @@ impl Fused {
             operation.backward(before, flow, to_input, gradients);
         }
         if matches!(gradients, Gradients::Kept) {
-            let operations = self.operations.iter_mut();
-            let parameters = operations.flat_map(|operation| match &mut operation.kind {
-                OperationKind::Dense(dense) => {
-                    vec![Some(&mut dense.weight), dense.bias.as_mut()]
-                }
-                _ => Vec::new(),
-            });
-            let parameters: Vec<&mut Parameter> = parameters.flatten().collect();
-            self.rule.apply(learning_rate, parameters);
+            // Not by `parameters_mut`, which would borrow the rule as well.
+            let parameters = self.operations.iter_mut().flat_map(Operation::parameters_mut);
+            self.rule.apply(learning_rate, parameters.collect());
         }
         logits
     }
@@ -128,23 +125,24 @@ impl Fused {
     }
 
     pub(super) fn weights(&self) -> Weights {
-        let parameters = self.operations.iter().flat_map(|operation| match &operation.kind {
-            OperationKind::Dense(dense) => vec![Some(&dense.weight), dense.bias.as_ref()],
-            _ => Vec::new(),
-        });
-        let tensors = self
-            .architecture
-            .named_parameters()
-            .zip(parameters.flatten())
-            .map(|((name, spec), parameter)| {
-                let mut values = parameter.values.clone();
-                if let [inputs, units] = spec.shape[..] {
-                    transpose(&parameter.values, units, inputs, &mut values);
-                }
-                WeightTensor { name, shape: spec.shape.clone(), values }
+        let named = self.architecture.named_parameters().zip(self.parameters());
+        let tensors = named
+            .map(|((name, spec), parameter)| WeightTensor {
+                name,
+                shape: spec.shape.clone(),
+                values: as_in_files(&parameter.values, spec),
             })
             .collect();
         Weights { tensors }
+    }
+
+    /// In the order of the weights file.
+    fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.operations.iter().flat_map(Operation::parameters)
+    }
+
+    fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.operations.iter_mut().flat_map(Operation::parameters_mut)
     }
 
     /// An operation, what goes into it, and the gradient on its way back.
@@ -192,4 +190,27 @@ fn operation<'a>(
         }
         _ => None,
     }
+}
+
+/// A parameter's values, or what belongs to each of them, in the order of the weights file: there a
+/// matrix is `[inputs, units]`, here it is `[units, inputs]`.
+fn as_in_files(values: &[f32], spec: &ParameterSpec) -> Vec<f32> {
+    match spec.shape[..] {
+        [inputs, units] => transposed(values, units, inputs),
+        _ => values.to_vec(),
+    }
+}
+
+/// The way back of [`as_in_files`].
+fn from_files(values: &[f32], spec: &ParameterSpec) -> Vec<f32> {
+    match spec.shape[..] {
+        [inputs, units] => transposed(values, inputs, units),
+        _ => values.to_vec(),
+    }
+}
+
+fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = Vec::new();
+    transpose(values, rows, columns, &mut out);
+    out
 }

@@ -70,6 +70,24 @@ impl Operation {
         Self { kind, output: Vec::new() }
     }
 
+    /// Its parameters, in the order of the weights file.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &Parameter> + use<'_> {
+        let parameters = match &self.kind {
+            OperationKind::Dense(dense) => [Some(&dense.weight), dense.bias.as_ref()],
+            _ => [None, None],
+        };
+        parameters.into_iter().flatten()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> + use<'_> {
+        let parameters = match &mut self.kind {
+            OperationKind::Dense(dense) => [Some(&mut dense.weight), dense.bias.as_mut()],
+            _ => [None, None],
+        };
+        parameters.into_iter().flatten()
+    }
+
     /// Computes the output from the input and keeps what the way back needs.
     pub(super) fn forward(&mut self, input: &[f32], masks: &mut ChaCha8Rng) {
         match &mut self.kind {

@@ -17,6 +17,26 @@ pub(super) struct Parameter {
     velocity: Vec<f32>,
 }
 
+impl Parameter {
+    /// What the rule keeps for it from step to step, by name.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
+        let Self { mean, square, velocity, .. } = self;
+        let all = [("mean", mean), ("square", square), ("velocity", velocity)];
+        all.into_iter().map(|(name, values)| (name, values.as_slice())).filter(not_empty)
+    }
+
+    /// The same, to be set.
+    pub(super) fn kept_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Vec<f32>)> {
+        let Self { mean, square, velocity, .. } = self;
+        let all = [("mean", mean), ("square", square), ("velocity", velocity)];
+        all.into_iter().filter(|(_, values)| !values.is_empty())
+    }
+}
+
+fn not_empty((_, values): &(&'static str, &[f32])) -> bool {
+    !values.is_empty()
+}
+
 /// An update rule and how often it was applied.
 pub(super) struct Rule {
     kind: OptimizerKind,
@@ -57,6 +77,15 @@ impl Rule {
             velocity: keeps(velocity),
             values,
         }
+    }
+
+    /// The steps taken so far, as far as the rule needs to know.
+    pub(super) const fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    pub(super) const fn set_steps(&mut self, steps: i32) {
+        self.steps = steps;
     }
 
     /// Clips the gradients and takes one step with all parameters.

@@ -1,0 +1,73 @@
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use kiln_report::{Claim, RunDirectory, Status};
+use kiln_sweep::{Plan, Sweep, SweepRecord};
+use kiln_train::{Resumed, Run};
+
+use crate::arguments::Arguments;
+use crate::progress::Reporter;
+use crate::{complain, run, say, sweep};
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// The directory of a run, or of a sweep
+    path: PathBuf,
+    /// Runs of a sweep at a time [default: the number of cores]
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+pub(crate) fn resume(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Result<ExitCode> {
+    if SweepRecord::path(&options.path).exists() {
+        resume_sweep(arguments, options)
+    } else {
+        resume_run(arguments, &options.path)
+    }
+}
+
+fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
+    let directory = RunDirectory::open(path)?;
+    let reporter = Reporter::new(arguments.quiet)?;
+    // Looked at again when nobody else can have changed it.
+    let claim = Claim::of(&directory)?;
+    if directory.read_record()?.status == Status::Finished {
+        complain("it is finished, and there is nothing to go on with");
+        say(directory.path().display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Resumed { run, from, damage } = Run::resume(directory, &arguments.data, Some(claim))?;
+    for problem in damage {
+        complain(format_args!("warning: {problem}"));
+    }
+    if !arguments.quiet {
+        match from {
+            Some(from) => complain(format_args!("goes on {from}")),
+            None => complain("there is no checkpoint to go on from: it begins anew"),
+        }
+    }
+    run::train(arguments, run, reporter)
+}
+
+fn resume_sweep(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Result<ExitCode> {
+    let record = SweepRecord::read(&options.path)?;
+    let sweep = Sweep::again(&record)?;
+    // What was given when it was begun, unless something else is given now.
+    let is_given = arguments.data != Path::new("data");
+    let data = if is_given { &arguments.data } else { &record.data };
+    let path = std::path::absolute(&options.path)
+        .with_context(|| format!("cannot find {}", options.path.display()))?;
+    let is_its_own = path.file_name().is_some_and(|name| *name == *sweep.name);
+    let (Some(runs), true) = (options.path.parent(), is_its_own) else {
+        anyhow::bail!(
+            "{} holds the sweep `{}`, and the directory of a sweep has its name: rename it back",
+            options.path.display(),
+            kiln_report::printable(&sweep.name)
+        );
+    };
+    let plan = Plan::new(&sweep, data, runs)?;
+    sweep::launch(arguments, &plan, sweep::launch_options(options.jobs, false, false)?)
+}

@@ -1,0 +1,238 @@
+//! `checkpoints/`: what a run goes on from after it was interrupted.
+//!
+//! ```text
+//! checkpoints/
+//!   epoch-00003/              after three epochs
+//!     manifest.json           the names, sizes and sums of the files beside it
+//!     …                       what the trainer keeps; nothing here looks into it
+//!   epoch-00003-step-000120/  in the fourth epoch, after its 120th step
+//! ```
+//!
+//! A checkpoint becomes valid by one rename, when all that is in it is on the disk. An older one is removed only
+//! then.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{ReportError, Result, RunDirectory, files, versioned};
+
+/// The version of the manifest that this build writes, and the newest that it reads.
+pub const MANIFEST_VERSION: u32 = 1;
+
+const MANIFEST: &str = "manifest.json";
+
+/// Where in a run's training a checkpoint was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs completed.
+    pub epochs: usize,
+    /// Steps done in the epoch after these; 0 between two epochs.
+    pub step: usize,
+}
+
+/// The checkpoints of a run.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    directory: PathBuf,
+}
+
+/// The files of a checkpoint by name.
+pub type CheckpointFiles = BTreeMap<String, Vec<u8>>;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    files: BTreeMap<String, Sum>,
+}
+
+/// What a file was when it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sum {
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Sum {
+    /// The sum of a file's content.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        Self { bytes: content.len() as u64, sha256: hexadecimal(&Sha256::digest(content)) }
+    }
+}
+
+/// Two digits a byte.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Position {
+    /// The name of the checkpoint's directory.
+    #[must_use]
+    pub fn directory_name(self) -> String {
+        match self {
+            Self { epochs, step: 0 } => format!("epoch-{epochs:05}"),
+            Self { epochs, step } => format!("epoch-{epochs:05}-step-{step:06}"),
+        }
+    }
+
+    /// The position that a directory is named after; `None` where it is no checkpoint's.
+    #[must_use]
+    pub fn of_directory_name(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix("epoch-")?;
+        let position = match rest.split_once("-step-") {
+            None => Self { epochs: rest.parse().ok()?, step: 0 },
+            Some((epochs, step)) => Self { epochs: epochs.parse().ok()?, step: step.parse().ok()? },
+        };
+        (position.directory_name() == name).then_some(position)
+    }
+}
+
+/// `after epoch 3`, `in epoch 4, after step 120`
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { epochs, step: 0 } => write!(formatter, "after epoch {epochs}"),
+            Self { epochs, step } => {
+                write!(formatter, "in epoch {}, after step {step}", epochs.saturating_add(1))
+            }
+        }
+    }
+}
+
+impl Checkpoints {
+    /// Those of a run; there need not be any.
+    #[must_use]
+    pub fn of(run: &RunDirectory) -> Self {
+        Self { directory: run.checkpoints_path() }
+    }
+
+    /// Where the checkpoint of a position lies.
+    #[must_use]
+    pub fn path(&self, position: Position) -> PathBuf {
+        self.directory.join(position.directory_name())
+    }
+
+    /// The positions of all checkpoints, the newest first. They may be damaged.
+    #[must_use]
+    pub fn positions(&self) -> Vec<Position> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut positions: Vec<Position> =
+            names.filter_map(|name| Position::of_directory_name(&name)).collect();
+        positions.sort_unstable_by(|a, b| b.cmp(a));
+        positions
+    }
+
+    /// Writes a checkpoint. Where a whole one of that position is there already, that one is as good.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where it cannot be written; the others are as they were.
+    pub fn write(&self, position: Position, content: &[(&str, &[u8])]) -> Result<()> {
+        let path = self.path(position);
+        if path.symlink_metadata().is_ok() {
+            let most = content.iter().map(|(_, bytes)| bytes.len() as u64).max().unwrap_or(0);
+            // Its times may be others; all that decides what comes next is the same.
+            if self.read(position, most.saturating_mul(2)).is_ok() {
+                return Ok(());
+            }
+            files::remove_directory(&path)?;
+        }
+        files::create_directories(&self.directory)?;
+        let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Sum::of(bytes)));
+        let manifest = versioned::to_json(MANIFEST_VERSION, &Manifest { files: sums.collect() })?;
+        let mut all = content.to_vec();
+        all.push((MANIFEST, manifest.as_bytes()));
+        files::write_directory(&path, &all)
+    }
+
+    /// Reads a checkpoint whose files are of at most `most` bytes each, and holds them to their sums.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Damaged`] where a file is missing, or not the one that was written;
+    /// [`ReportError::Io`], [`ReportError::Malformed`] or [`ReportError::NewerFormat`] for the manifest.
+    pub fn read(&self, position: Position, most: u64) -> Result<CheckpointFiles> {
+        let path = self.path(position);
+        let manifest: Manifest = versioned::read(&path.join(MANIFEST), MANIFEST_VERSION)?;
+        let mut content = CheckpointFiles::new();
+        for (name, sum) in manifest.files {
+            let is_plain = !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+                && !name.starts_with('.');
+            if !is_plain {
+                let problem = format!("its manifest has a file {name:?}, which is no plain name");
+                return Err(ReportError::damaged(&path, problem));
+            }
+            let bytes = read_sum(&path.join(&name), &sum, most)?;
+            content.insert(name, bytes);
+        }
+        Ok(content)
+    }
+
+    /// Removes all checkpoints but those of these positions.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where one cannot be removed.
+    pub fn retain(&self, positions: &[Position]) -> Result<()> {
+        for position in self.positions() {
+            if !positions.contains(&position) {
+                files::remove_directory(&self.path(position))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all of them, and what a process that was killed left half written.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where something cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        files::remove_directory(&self.directory)
+    }
+
+    /// Removes what a process that was killed left half written.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where something cannot be removed.
+    pub fn remove_partial(&self) -> Result<()> {
+        files::remove_partial(&self.directory)
+    }
+}
+
+/// Reads a file that must be as it was written.
+pub(crate) fn read_sum(path: &Path, sum: &Sum, most: u64) -> Result<Vec<u8>> {
+    let damaged = |problem: String| Err(ReportError::damaged(path, problem));
+    let refused = |cause| ReportError::io("read", path, cause);
+    let metadata = path.symlink_metadata().map_err(refused)?;
+    if !metadata.is_file() {
+        return damaged("it is not a file".to_owned());
+    }
+    if metadata.len() != sum.bytes {
+        return damaged(format!(
+            "it has {} bytes where {} were written",
+            metadata.len(),
+            sum.bytes
+        ));
+    }
+    if sum.bytes > most {
+        return damaged(format!("it has {} bytes; at most {most} are expected", sum.bytes));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(refused)?;
+    file.take(sum.bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;
+    if Sum::of(&bytes) != *sum {
+        return damaged("its content is not what was written (its SHA-256 differs)".to_owned());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,266 @@
+//! Who works on a run.
+//!
+//! ```text
+//! <runs>/<name>/.kiln/
+//!   <id>.log      locked by whoever works on the run; in a sweep also the end of its words
+//!   <id>.claim    who that is; written anew every few seconds, for machines that a lock does not reach
+//! ```
+//!
+//! The kernel lets go of a lock however its holder ended, so on one machine there are no stale claims to find out
+//! about. On file systems whose locks end at the machine, or that have none, the heartbeat counts: who has not given
+//! one for two minutes is gone.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ReportError, Result, RunDirectory, Timestamp, files, now, versioned};
+
+/// The version of a claim's file that this build writes, and the newest that it reads.
+const CLAIM_VERSION: u32 = 1;
+
+/// The time between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// A claim on another machine that gave no heartbeat for so long is nobody's.
+const STALE: Duration = Duration::from_secs(120);
+
+/// Where locks do not reach, two may write their claims at once; the later writer has it. This long after, both see
+/// who that is.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// The longest end of a log that is shown.
+const LONGEST_TAIL: u64 = 16 << 10;
+
+/// The right to work on one run, as long as this value lives.
+#[derive(Debug)]
+pub struct Claim {
+    file: File,
+    holder: PathBuf,
+    /// Dropped to end the heartbeat.
+    heart: Option<Sender<()>>,
+}
+
+/// Who holds a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its machine's name.
+    pub machine: String,
+    /// What tells the machine, since it was started, from every other.
+    boot: String,
+    /// The number of its process there.
+    pub process: u32,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// `the process 4711 on machine "ada", since 2026-11-24T…`
+impl std::fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let machine = crate::printable(&self.machine);
+        write!(formatter, "process {} on {machine}, since {}", self.process, self.since)
+    }
+}
+
+impl Holder {
+    fn this_process() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let machine = read("/proc/sys/kernel/hostname");
+        let boot = read("/proc/sys/kernel/random/boot_id");
+        Self {
+            // Without Linux' files every machine is taken for this one, as locks do.
+            machine: if machine.is_empty() { "this machine".to_owned() } else { machine },
+            boot,
+            process: std::process::id(),
+            since: now(),
+        }
+    }
+}
+
+/// What is known of a run's claim.
+enum Standing {
+    Free,
+    Taken(Option<Holder>),
+}
+
+/// The two files of a claim.
+struct Paths {
+    log: PathBuf,
+    holder: PathBuf,
+}
+
+impl Paths {
+    fn of(directory: &Path, id: &str) -> Self {
+        let hidden = hidden(directory);
+        Self { log: hidden.join(format!("{id}.log")), holder: hidden.join(format!("{id}.claim")) }
+    }
+}
+
+/// Where the runs of one name keep what is not a run.
+#[must_use]
+pub fn hidden(directory: &Path) -> PathBuf {
+    directory.join(".kiln")
+}
+
+impl Claim {
+    /// Claims the run `id` of `directory`, the one of all runs of its name. The run need not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Claimed`] where somebody else has it; [`ReportError::Io`] where the files cannot be written.
+    pub fn take(directory: &Path, id: &str) -> Result<Self> {
+        let paths = Paths::of(directory, id);
+        files::create_directories(&hidden(directory))?;
+        let refused = |action, cause| ReportError::io(action, &paths.log, cause);
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&paths.log)
+            .map_err(|cause| refused("open", cause))?;
+        let claimed = |holder| {
+            Err(ReportError::Claimed { path: directory.join(id), holder: in_words(holder) })
+        };
+        let locks = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => return claimed(read_holder(&paths.holder)),
+            Err(TryLockError::Error(cause)) if has_no_locks(&cause) => false,
+            Err(TryLockError::Error(cause)) => return Err(refused("lock", cause)),
+        };
+        let found = read_holder(&paths.holder);
+        if let Standing::Taken(holder) = standing(&paths, found.as_ref(), locks)? {
+            return claimed(holder);
+        }
+        let me = Holder::this_process();
+        let text = versioned::to_json(CLAIM_VERSION, &me)?;
+        files::write(&paths.holder, &text)?;
+        if !locks || found.is_some_and(|found| found.boot != me.boot) {
+            std::thread::sleep(SETTLING);
+            let now = read_holder(&paths.holder);
+            if now.as_ref() != Some(&me) {
+                return claimed(now);
+            }
+        }
+        let heart = beat(paths.holder.clone(), text);
+        Ok(Self { file, holder: paths.holder, heart })
+    }
+
+    /// Claims the run of a directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    pub fn of(run: &RunDirectory) -> Result<Self> {
+        let directory = run.path().parent().unwrap_or(Path::new(""));
+        Self::take(directory, &run.id())
+    }
+
+    /// Whether somebody works on a run at this moment, as far as that can be told.
+    #[must_use]
+    pub fn is_taken(directory: &Path, id: &str) -> bool {
+        let paths = Paths::of(directory, id);
+        let Ok(file) = File::open(&paths.log) else { return false };
+        let locks = match file.try_lock_shared() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => return true,
+            Err(TryLockError::Error(_)) => false,
+        };
+        let found = read_holder(&paths.holder);
+        matches!(standing(&paths, found.as_ref(), locks), Ok(Standing::Taken(_)))
+    }
+
+    /// Empties the log for a new attempt and gives it as a process' standard error. The lock then lives as long as
+    /// that process, too.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses.
+    pub fn standard_error(&self) -> std::io::Result<Stdio> {
+        self.file.set_len(0)?;
+        Ok(self.file.try_clone()?.into())
+    }
+
+    /// The last lines of the log that are not blank, at most `most`.
+    #[must_use]
+    pub fn tail(&self, most: usize) -> Vec<String> {
+        let mut file = &self.file;
+        let mut bytes = Vec::new();
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let start = length.saturating_sub(LONGEST_TAIL);
+        // A log that cannot be read has nothing to show; the failure itself is told anyway.
+        let read = file
+            .seek(SeekFrom::Start(start))
+            .and_then(|_| file.take(LONGEST_TAIL).read_to_end(&mut bytes));
+        if read.is_err() {
+            return Vec::new();
+        }
+        last_lines(&String::from_utf8_lossy(&bytes), most)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(heart) = self.heart.take() {
+            drop(heart);
+            // One that stays is stale, and found to be.
+            let _ = files::remove(&self.holder);
+        }
+    }
+}
+
+/// Writes the claim anew from time to time, until what is returned is dropped.
+fn beat(path: PathBuf, text: String) -> Option<Sender<()>> {
+    let (heart, ended) = channel();
+    let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(HEARTBEAT) {
+            // A disk that refuses is told by those who need it.
+            let _ = files::write(&path, &text);
+        }
+    });
+    beating.is_ok().then_some(heart)
+}
+
+/// Whether a claim's file says that somebody has it whom the lock would not tell of.
+fn standing(paths: &Paths, found: Option<&Holder>, locks: bool) -> Result<Standing> {
+    let Some(holder) = found else { return Ok(Standing::Free) };
+    if locks && holder.boot == Holder::this_process().boot {
+        // Its lock is gone, and so is it.
+        return Ok(Standing::Free);
+    }
+    // Ages are told by the clock of the file system, which is one for all machines.
+    let probe = paths.holder.with_extension(format!("probe-{}", std::process::id()));
+    files::write(&probe, "")?;
+    let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let age = |now: SystemTime| now.duration_since(time(&paths.holder)?).ok();
+    let age = time(&probe).and_then(age);
+    files::remove(&probe)?;
+    let is_alive = age.is_some_and(|age| age < STALE);
+    Ok(if is_alive { Standing::Taken(Some(holder.clone())) } else { Standing::Free })
+}
+
+/// Who has a claim; `None` where nobody wrote, or nothing that can be read.
+fn read_holder(path: &Path) -> Option<Holder> {
+    versioned::read(path, CLAIM_VERSION).ok()
+}
+
+fn in_words(holder: Option<Holder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string())
+}
+
+fn has_no_locks(cause: &std::io::Error) -> bool {
+    /// "No locks available", as in Linux's errno.h: what file systems without a lock manager answer.
+    const ENOLCK: i32 = 37;
+    cause.kind() == std::io::ErrorKind::Unsupported || cause.raw_os_error() == Some(ENOLCK)
+}
+
+/// The last lines of a text that are not blank.
+#[must_use]
+pub fn last_lines(text: &str, most: usize) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(most)..].iter().map(|line| (*line).to_owned()).collect()
+}

@@ -1,0 +1,345 @@
+//! Everything that Kiln writes goes through here.
+//!
+//! A file appears whole or not at all: it is written under a temporary name in its own directory, synced to disk and
+//! renamed, and then the directory is synced. A directory of files appears the same way. Only `history.csv` and
+//! `log.jsonl` grow in place, by whole lines.
+//!
+//! What is done to the disk is in the module `disk`, one function an operation. With the feature `faults`, which tests
+//! turn on, each of these can be made to fail, or the process to die at it.
+
+mod disk;
+#[cfg(feature = "faults")]
+mod faults;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{ReportError, Result};
+
+/// What the names of files and directories begin with that are not whole yet.
+pub const PARTIAL: &str = ".partial-";
+
+/// Writes `content` to `path`, replacing what is there.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where the disk is full or refuses; no part of the file is left and an earlier one stays.
+pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    let refused = |cause| ReportError::io("write", path, cause);
+    let partial = Partial::file(parent(path), content.as_ref()).map_err(refused)?;
+    partial.rename(path).map_err(refused)?;
+    sync_directory(parent(path))
+}
+
+/// Writes a directory of files to `path`, where nothing may be. One rename makes it valid, when all that is in it is
+/// safe on disk.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where the disk is full or refuses; no part of it is left.
+pub fn write_directory(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    let refused = |cause| ReportError::io("write", path, cause);
+    let partial = Partial::directory(parent(path), files).map_err(refused)?;
+    partial.rename(path).map_err(refused)?;
+    sync_directory(parent(path))
+}
+
+/// Creates a directory and those above it, where they are missing.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where one cannot be created.
+pub fn create_directories(path: &Path) -> Result<()> {
+    create_all(path).map_err(|cause| ReportError::io("create the directory", path, cause))
+}
+
+fn create_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = parent(path);
+    if above != path {
+        create_all(above)?;
+    }
+    match disk::create_directory(path) {
+        // Somebody else was quicker.
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+            if path.is_dir() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::NotADirectory.into())
+            }
+        }
+        Err(cause) => Err(cause),
+        Ok(()) => sync_entries(above),
+    }
+}
+
+/// Creates `path`, which must not exist; its parent must.
+///
+/// Creating a directory either makes it or fails, whoever else tries at the same time, so success is a claim.
+///
+/// # Errors
+///
+/// [`ReportError::RunExists`] where something is there already, otherwise [`ReportError::Io`].
+pub(crate) fn claim_directory(path: &Path) -> Result<()> {
+    match disk::create_directory(path) {
+        Ok(()) => sync_directory(parent(path)),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+            Err(ReportError::RunExists { path: path.to_owned() })
+        }
+        Err(cause) => Err(ReportError::io("create the directory", path, cause)),
+    }
+}
+
+/// Removes a directory and all that is in it, if it is there. It is renamed first: half of it is never taken for all.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where it cannot be removed.
+pub fn remove_directory(path: &Path) -> Result<()> {
+    let refused = |cause| ReportError::io("remove", path, cause);
+    let aside = partial_name(parent(path));
+    match disk::rename(path, &aside) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed.map_err(refused)?,
+    }
+    disk::remove_tree(&aside).map_err(refused)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where it cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    match disk::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(ReportError::io("remove", path, cause))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a process that was killed here left half written. Nobody else may be writing in the directory.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where something cannot be removed.
+pub fn remove_partial(directory: &Path) -> Result<()> {
+    for path in partial(directory) {
+        let removed = if path.is_dir() && !path.is_symlink() {
+            disk::remove_tree(&path)
+        } else {
+            disk::remove_file(&path)
+        };
+        removed.map_err(|cause| ReportError::io("remove", &path, cause))?;
+    }
+    Ok(())
+}
+
+/// What is half written in a directory, be it that somebody writes it at this moment or that one who did was killed.
+#[must_use]
+pub fn partial(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_partial = |entry: &fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(PARTIAL))
+    };
+    entries.filter(is_partial).map(|entry| entry.path()).collect()
+}
+
+/// Reads a whole text file.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where it is missing or cannot be read, [`ReportError::Malformed`] where it is not UTF-8.
+pub fn read(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|cause| ReportError::io("read", path, cause))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count() as u64;
+        ReportError::malformed(path, line, "this is not UTF-8 text")
+    })
+}
+
+/// A file or directory under a temporary name, gone when dropped unless it was renamed.
+struct Partial {
+    path: PathBuf,
+    is_directory: bool,
+}
+
+impl Partial {
+    fn file(directory: &Path, content: &[u8]) -> io::Result<Self> {
+        let (partial, mut file) = loop {
+            let path = partial_name(directory);
+            match disk::create(&path) {
+                // A process of this number on another machine, or one of a former boot.
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
+                created => break (Self { path, is_directory: false }, created?),
+            }
+        };
+        disk::write(&mut file, &partial.path, content)?;
+        disk::sync(&file, &partial.path)?;
+        Ok(partial)
+    }
+
+    fn directory(above: &Path, files: &[(&str, &[u8])]) -> io::Result<Self> {
+        let partial = loop {
+            let path = partial_name(above);
+            match disk::create_directory(&path) {
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
+                created => break created.map(|()| Self { path, is_directory: true })?,
+            }
+        };
+        for (name, content) in files {
+            let path = partial.path.join(name);
+            let mut file = disk::create(&path)?;
+            disk::write(&mut file, &path, content)?;
+            disk::sync(&file, &path)?;
+        }
+        disk::sync_directory(&partial.path)?;
+        Ok(partial)
+    }
+
+    fn rename(mut self, to: &Path) -> io::Result<()> {
+        disk::rename(&self.path, to)?;
+        // It has another name now.
+        self.path = PathBuf::new();
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        // The error that led here is the one to tell.
+        let _ = if self.is_directory {
+            disk::remove_tree(&self.path)
+        } else {
+            disk::remove_file(&self.path)
+        };
+    }
+}
+
+/// A name in `directory` that no other call of this process gives.
+fn partial_name(directory: &Path) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    directory.join(format!("{PARTIAL}{}-{number}", std::process::id()))
+}
+
+/// A file that grows by whole records, each on disk before the next.
+#[derive(Debug)]
+pub struct Appender {
+    path: PathBuf,
+    file: File,
+    /// Where the last whole record ends.
+    length: u64,
+}
+
+impl Appender {
+    /// Creates `path`, which must not exist, with `head` as its first record.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where it exists or cannot be created; no part of it is left.
+    pub fn create(path: &Path, head: impl AsRef<[u8]>) -> Result<Self> {
+        if path.symlink_metadata().is_ok() {
+            return Err(ReportError::io("create", path, io::ErrorKind::AlreadyExists.into()));
+        }
+        write(path, head)?;
+        Self::open(path)
+    }
+
+    /// Opens `path` to go on behind what it holds; makes it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where it can be neither opened nor created.
+    pub fn open(path: &Path) -> Result<Self> {
+        let refused = |cause| ReportError::io("open", path, cause);
+        let file = disk::open_to_append(path).map_err(refused)?;
+        let length = file.metadata().map_err(refused)?.len();
+        Ok(Self { path: path.to_owned(), file, length })
+    }
+
+    /// Adds one record and syncs it to disk. A record that does not fit is taken back whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where the disk is full or refuses.
+    pub fn append(&mut self, record: impl AsRef<[u8]>) -> Result<()> {
+        let record = record.as_ref();
+        let written = disk::write(&mut self.file, &self.path, record);
+        match written.and_then(|()| disk::sync(&self.file, &self.path)) {
+            Ok(()) => {
+                self.length += record.len() as u64;
+                Ok(())
+            }
+            Err(cause) => {
+                // The first error is the one to tell; should this fail too, the reader copes with a cut last record.
+                let _ = disk::truncate(&self.file, &self.path, self.length);
+                Err(ReportError::io("write", &self.path, cause))
+            }
+        }
+    }
+}
+
+/// A file that grows line by line without waiting for the disk: what a crash takes of it is missed by nobody.
+#[derive(Debug)]
+pub struct LineWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl LineWriter {
+    /// Opens `path` to go on behind what it holds; makes it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where it can be neither opened nor created.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file =
+            disk::open_to_append(path).map_err(|cause| ReportError::io("open", path, cause))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+impl Write for LineWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        disk::write(&mut self.file, &self.path, bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a rename or a new entry last: on Unix it is the directory that holds it.
+fn sync_directory(directory: &Path) -> Result<()> {
+    sync_entries(directory).map_err(|cause| ReportError::io("sync the directory", directory, cause))
+}
+
+fn sync_entries(directory: &Path) -> io::Result<()> {
+    match disk::sync_directory(directory) {
+        // Some network and shared file systems have no such thing as syncing a directory.
+        Err(cause)
+            if matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
+}

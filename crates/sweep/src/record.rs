@@ -1,0 +1,89 @@
+//! `.kiln/sweep.json`: how a sweep was declared, so that its directory alone is enough to go on with it.
+
+use std::path::{Path, PathBuf};
+
+use kiln_report::{ReportError, files, hidden};
+use serde::{Deserialize, Serialize};
+
+/// The version of the file that this build writes, and the newest that it reads.
+const SWEEP_VERSION: u32 = 1;
+
+/// The files and the words that declared a sweep. What was edited since then does not change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepRecord {
+    format_version: u32,
+    /// The sweep file, or the experiment that stood in its place, as it was given.
+    pub file: PathBuf,
+    /// What it held.
+    pub(crate) text: String,
+    /// What the experiment held that the sweep file names; `None` where the file is the experiment.
+    pub(crate) experiment_text: Option<String>,
+    /// The axes of the command line.
+    pub(crate) axes: Vec<String>,
+    /// The directory of the named datasets, from the root.
+    pub data: PathBuf,
+}
+
+impl SweepRecord {
+    pub(crate) fn new(
+        file: &Path,
+        text: String,
+        experiment_text: Option<String>,
+        axes: &[String],
+    ) -> Self {
+        Self {
+            format_version: SWEEP_VERSION,
+            file: file.to_owned(),
+            text,
+            experiment_text,
+            axes: axes.to_vec(),
+            data: PathBuf::new(),
+        }
+    }
+
+    pub(crate) fn with_data(self, data: PathBuf) -> Self {
+        Self { data, ..self }
+    }
+
+    /// Where the record of a sweep's directory lies.
+    #[must_use]
+    pub fn path(directory: &Path) -> PathBuf {
+        hidden(directory).join("sweep.json")
+    }
+
+    /// Writes the record of the sweep that was last begun in a directory.
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), ReportError> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| ReportError::Inconsistent(format!("the sweep's record: {error}")))?;
+        files::create_directories(&hidden(directory))?;
+        files::write(&Self::path(directory), text + "\n")
+    }
+
+    /// Reads the record of the sweep that was last begun in a directory.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, damaged, or of a later Kiln.
+    pub fn read(directory: &Path) -> Result<Self, ReportError> {
+        #[derive(Deserialize)]
+        struct VersionOnly {
+            format_version: u32,
+        }
+        let path = Self::path(directory);
+        let text = files::read(&path)?;
+        let malformed = |error: serde_json::Error| ReportError::Malformed {
+            path: path.clone(),
+            line: error.line() as u64,
+            problem: error.to_string(),
+        };
+        let VersionOnly { format_version } = serde_json::from_str(&text).map_err(malformed)?;
+        if format_version > SWEEP_VERSION {
+            return Err(ReportError::NewerFormat {
+                path: path.clone(),
+                found: format_version,
+                known: SWEEP_VERSION,
+            });
+        }
+        serde_json::from_str(&text).map_err(malformed)
+    }
+}

@@ -1,0 +1,316 @@
+//! A checkpoint's content, out and in: `state.json`, and `tensors.safetensors` with all that is made of 32-bit
+//! floats. The module of the same name in the report crate says how it lies on disk.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kiln_model::{Architecture, WeightTensor, Weights};
+use kiln_report::{CheckpointFiles, Checkpoints, DatasetRecord, Position, Versions};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::TrainError;
+use crate::config::CheckpointConfig;
+use crate::course::{Course, Kept, UnderWay};
+use crate::engine::{Engine, OptimizerState};
+use crate::experiment::Experiment;
+use crate::metrics::MetricSums;
+use crate::monitor::Seen;
+
+/// The version of `state.json` that this build writes, and the newest that it reads.
+const STATE_VERSION: u32 = 1;
+
+const STATE: &str = "state.json";
+const TENSORS: &str = "tensors.safetensors";
+
+/// The parts of `tensors.safetensors`; a tensor's name has its part's in front.
+const WEIGHTS: &str = "weights/";
+const OPTIMIZER: &str = "optimizer/";
+const LAST: &str = "last/";
+const BEST: &str = "best/";
+
+/// What a run must still be to go on from a checkpoint: what it was when that was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The resolved experiment as TOML.
+    pub(crate) config: String,
+    pub(crate) dataset: DatasetRecord,
+    pub(crate) versions: Versions,
+    pub(crate) backend: String,
+    pub(crate) engine: String,
+}
+
+/// `state.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    format_version: u32,
+    #[serde(flatten)]
+    position: Position,
+    /// In the midst of an epoch.
+    under_way: Option<UnderWayState>,
+    keeper: KeeperState,
+    patience: Option<Seen>,
+    stopped_early: Option<String>,
+    seconds: f64,
+    /// Of `history.csv` with the epochs completed.
+    history_sha256: String,
+    /// What the optimiser counts.
+    optimizer: BTreeMap<String, u64>,
+    origin: Origin,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct UnderWayState {
+    /// How many words dropout's generator has given.
+    masks: u64,
+    metrics: MetricSums,
+    seconds: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeeperState {
+    monitor: Seen,
+    best: usize,
+    /// The epoch of the weights under [`BEST`], where they are kept.
+    kept: Option<usize>,
+}
+
+/// Writes checkpoints as training goes on.
+pub(crate) struct Saver<'a> {
+    checkpoints: Checkpoints,
+    origin: &'a Origin,
+    minutes: f64,
+    last: Option<Position>,
+    /// When the last one was written.
+    written: Instant,
+}
+
+impl<'a> Saver<'a> {
+    /// `last` is the one that training goes on from.
+    pub(crate) fn new(
+        checkpoints: Checkpoints,
+        config: CheckpointConfig,
+        origin: &'a Origin,
+        last: Option<Position>,
+    ) -> Self {
+        Self { checkpoints, origin, minutes: config.minutes, last, written: Instant::now() }
+    }
+
+    /// Whether it is time for another one within an epoch.
+    pub(crate) fn is_due(&self) -> bool {
+        self.minutes > 0.0 && self.written.elapsed() > Duration::from_secs_f64(60.0 * self.minutes)
+    }
+
+    /// Writes a checkpoint; then removes all but this one, the one before it, in case this one is found
+    /// damaged, and that of the best epoch.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub(crate) fn save(
+        &mut self,
+        engine: &Engine,
+        course: &Course,
+        under_way: Option<&UnderWay>,
+        history_sha256: String,
+    ) -> Result<(), TrainError> {
+        let step = under_way.map_or(0, |under_way| under_way.step);
+        let position = Position { epochs: course.epochs, step };
+        let files = self.files(engine, course, under_way, position, history_sha256)?;
+        let content: Vec<(&str, &[u8])> =
+            files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        self.checkpoints.write(position, &content)?;
+        let best = Position { epochs: course.keeper.best, step: 0 };
+        let retained: Vec<Position> = self.last.into_iter().chain([position, best]).collect();
+        self.checkpoints.retain(&retained)?;
+        if under_way.is_some() {
+            info!(epochs = position.epochs, step, "checkpoint");
+        }
+        (self.last, self.written) = (Some(position), Instant::now());
+        Ok(())
+    }
+
+    fn files(
+        &self,
+        engine: &Engine,
+        course: &Course,
+        under_way: Option<&UnderWay>,
+        position: Position,
+        history_sha256: String,
+    ) -> Result<CheckpointFiles, TrainError> {
+        let failed = |message: String| TrainError::Checkpoint {
+            place: self.checkpoints.path(position).display().to_string(),
+            message,
+        };
+        let OptimizerState { tensors: optimizer, counters } =
+            engine.optimizer_state().map_err(failed)?;
+        let kept = course.keeper.kept.as_ref();
+        let state = State {
+            format_version: STATE_VERSION,
+            position,
+            under_way: under_way.map(UnderWayState::new).transpose().map_err(failed)?,
+            keeper: KeeperState {
+                monitor: course.keeper.monitor.seen,
+                best: course.keeper.best,
+                kept: kept.map(|kept| kept.epoch),
+            },
+            patience: course.patience.as_ref().map(|patience| patience.monitor.seen),
+            stopped_early: course.stopped_early.clone(),
+            seconds: course.seconds,
+            history_sha256,
+            optimizer: counters,
+            origin: self.origin.clone(),
+        };
+        let mut tensors: Vec<WeightTensor> = prefixed(WEIGHTS, engine.weights().tensors).collect();
+        tensors.extend(prefixed(OPTIMIZER, optimizer));
+        if let Some(kept) = kept {
+            tensors.extend(prefixed(BEST, kept.weights.tensors.clone()));
+        }
+        if under_way.is_some() {
+            tensors.extend(prefixed(LAST, course.last.weights.tensors.clone()));
+        }
+        let state = serde_json::to_string_pretty(&state).map_err(|e| failed(e.to_string()))?;
+        let tensors = Weights { tensors }
+            .to_safetensors("{}".to_owned())
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(BTreeMap::from([
+            (STATE.to_owned(), (state + "\n").into_bytes()),
+            (TENSORS.to_owned(), tensors),
+        ]))
+    }
+}
+
+impl UnderWayState {
+    fn new(under_way: &UnderWay) -> Result<Self, String> {
+        let masks = u64::try_from(under_way.masks.get_word_pos())
+            .map_err(|_| "dropout's generator is beyond counting".to_owned())?;
+        let UnderWay { metrics, seconds, .. } = under_way;
+        Ok(Self { masks, metrics: metrics.sums(), seconds: *seconds })
+    }
+}
+
+fn prefixed(prefix: &str, tensors: Vec<WeightTensor>) -> impl Iterator<Item = WeightTensor> {
+    tensors.into_iter().map(move |tensor| {
+        let name = format!("{prefix}{}", tensor.name);
+        WeightTensor { name, ..tensor }
+    })
+}
+
+/// A checkpoint, read and understood.
+pub(crate) struct Checkpoint {
+    pub(crate) course: Course,
+    pub(crate) weights: Weights,
+    pub(crate) optimizer: OptimizerState,
+    pub(crate) history_sha256: String,
+}
+
+impl Checkpoint {
+    /// The most bytes that a file of a checkpoint may have: four copies of the parameters, and what the
+    /// hungriest optimiser keeps.
+    pub(crate) fn most_bytes(architecture: &Architecture) -> u64 {
+        (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(16 << 20)
+    }
+
+    /// What the run was when the checkpoint of these files was written.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(crate) fn origin(files: &CheckpointFiles) -> Result<Origin, String> {
+        let state = files.get(STATE).ok_or_else(|| format!("it has no {STATE}"))?;
+        State::parse(state).map(|state| state.origin)
+    }
+
+    /// Understands the files of a checkpoint of this experiment.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(crate) fn decode(
+        position: Position,
+        mut files: CheckpointFiles,
+        experiment: &Experiment,
+        architecture: &Architecture,
+    ) -> Result<Self, String> {
+        let mut file = |name: &str| files.remove(name).ok_or_else(|| format!("it has no {name}"));
+        let state = State::parse(&file(STATE)?)?;
+        if state.position != position {
+            return Err(format!("{STATE} was written {}", state.position));
+        }
+        let tensors = file(TENSORS)?;
+        let (Weights { tensors }, _) =
+            Weights::from_safetensors(&tensors).map_err(|error| format!("{TENSORS}: {error}"))?;
+        let part = |prefix: &str| -> Vec<WeightTensor> {
+            let own = tensors.iter().filter_map(|tensor| {
+                let name = tensor.name.strip_prefix(prefix)?.to_owned();
+                Some(WeightTensor { name, ..tensor.clone() })
+            });
+            own.collect()
+        };
+        let whole = |prefix: &str| {
+            let weights = Weights { tensors: part(prefix) };
+            let checked = weights.check(architecture);
+            checked.map(|()| weights).map_err(|error| format!("{TENSORS}, {prefix}: {error}"))
+        };
+        let weights = whole(WEIGHTS)?;
+        let optimizer =
+            OptimizerState { tensors: part(OPTIMIZER), counters: state.optimizer.clone() };
+        let last = if position.step > 0 { whole(LAST)? } else { weights.clone() };
+        let mut course = Course::new(experiment, last);
+        course.last.epoch = position.epochs;
+        if let Some(epoch) = state.keeper.kept {
+            course.keeper.kept = Some(Kept { weights: whole(BEST)?, epoch });
+        }
+        state.give(&mut course, experiment)?;
+        let State { history_sha256, .. } = state;
+        Ok(Self { course, weights, optimizer, history_sha256 })
+    }
+}
+
+impl State {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct VersionOnly {
+            format_version: u32,
+        }
+        let wrong = |error: serde_json::Error| format!("{STATE}: {error}");
+        let VersionOnly { format_version } = serde_json::from_slice(bytes).map_err(wrong)?;
+        if format_version != STATE_VERSION {
+            return Err(format!(
+                "{STATE} has format version {format_version}, and this Kiln reads {STATE_VERSION}"
+            ));
+        }
+        serde_json::from_slice(bytes).map_err(wrong)
+    }
+
+    /// Gives the course what the state holds of it beside weights.
+    fn give(&self, course: &mut Course, experiment: &Experiment) -> Result<(), String> {
+        let Position { epochs, step } = self.position;
+        if epochs > experiment.training.epochs.get() {
+            return Err(format!("it was written {}, and there are not so many", self.position));
+        }
+        course.epochs = epochs;
+        course.seconds = self.seconds;
+        course.stopped_early.clone_from(&self.stopped_early);
+        course.keeper.monitor.seen = self.keeper.monitor;
+        course.keeper.best = self.keeper.best;
+        match (&mut course.patience, self.patience) {
+            (Some(patience), Some(seen)) => patience.monitor.seen = seen,
+            (None, None) => {}
+            _ => return Err(format!("{STATE} is not of a run with this early stopping")),
+        }
+        match (&self.under_way, step) {
+            (None, 0) => {}
+            (Some(state), 1..) => {
+                let mut under_way = UnderWay::new(experiment, epochs + 1);
+                under_way.step = step;
+                under_way.seconds = state.seconds;
+                under_way.masks.set_word_pos(state.masks.into());
+                under_way.metrics.set_sums(state.metrics.clone())?;
+                course.under_way = Some(under_way);
+            }
+            _ => return Err(format!("{STATE} is both in the midst of an epoch and between two")),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What the optimiser keeps, out and in.
+
+use std::collections::{BTreeMap, HashMap};
+
+use kiln_model::WeightTensor;
+
+use super::{Fused, as_in_files, from_files};
+use crate::engine::OptimizerState;
+
+/// The counter of the steps taken.
+const STEPS: &str = "steps";
+
+impl Fused {
+    pub(in crate::engine) fn optimizer_state(&self) -> OptimizerState {
+        let named = self.architecture.named_parameters().zip(self.parameters());
+        let mut tensors: Vec<WeightTensor> = named
+            .flat_map(|((parameter, spec), kept)| {
+                kept.kept().map(move |(name, values)| WeightTensor {
+                    name: format!("{parameter}.{name}"),
+                    shape: spec.shape.clone(),
+                    values: as_in_files(values, spec),
+                })
+            })
+            .collect();
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let steps = u64::try_from(self.rule.steps()).unwrap_or(0);
+        OptimizerState { tensors, counters: BTreeMap::from([(STEPS.to_owned(), steps)]) }
+    }
+
+    pub(in crate::engine) fn restore(&mut self, state: &OptimizerState) -> Result<(), String> {
+        let steps = match (state.counters.get(STEPS), state.counters.len()) {
+            (Some(steps), 1) => i32::try_from(*steps).map_err(|_| "too many steps".to_owned())?,
+            _ => {
+                return Err(format!("its counters are not the one of the fused engine, `{STEPS}`"));
+            }
+        };
+        let mut rest: HashMap<&str, &WeightTensor> =
+            state.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let architecture = self.architecture.clone();
+        for ((parameter, spec), own) in architecture.named_parameters().zip(self.parameters_mut()) {
+            for (what, values) in own.kept_mut() {
+                let name = format!("{parameter}.{what}");
+                let tensor = rest.remove(name.as_str());
+                let tensor = tensor.ok_or_else(|| format!("`{name}` is missing"))?;
+                if tensor.shape != spec.shape || tensor.values.len() != spec.len() {
+                    return Err(format!("`{name}` has not the shape of its parameter"));
+                }
+                *values = from_files(&tensor.values, spec);
+            }
+        }
+        if let Some(name) = rest.keys().min() {
+            return Err(format!("this optimiser keeps no `{name}`"));
+        }
+        self.rule.set_steps(steps);
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! What an epoch is made of: the order of its rows, its rates, and the numbers that come of it.
+
+use kiln_data::{Dataset, Normalizer, Split, shuffle};
+use kiln_report::EpochRow;
+use tracing::info;
+
+use crate::engine::Engine;
+use crate::evaluation::evaluate;
+use crate::experiment::Experiment;
+use crate::metrics::Metrics;
+use crate::random::{Purpose, stream};
+
+/// What training reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Material<'a> {
+    pub(crate) experiment: &'a Experiment,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) split: &'a Split,
+    pub(crate) normalizer: &'a Normalizer,
+}
+
+impl Material<'_> {
+    pub(crate) fn steps_per_epoch(&self) -> usize {
+        self.split.training.len().div_ceil(self.experiment.training.batch_size.get())
+    }
+
+    /// The training rows in the order of an epoch.
+    pub(crate) fn rows(&self, epoch: usize) -> Vec<u32> {
+        let mut rows = self.split.training.clone();
+        if self.experiment.training.shuffle {
+            shuffle(&mut rows, &mut stream(self.experiment.seed, Purpose::Shuffle, epoch));
+        }
+        rows
+    }
+
+    /// The learning rate of a step of an epoch, the step counted from 0, the epoch from 1.
+    pub(crate) fn rate(&self, epoch: usize, step: usize) -> f64 {
+        let Experiment { training, optimizer, schedule, .. } = self.experiment;
+        let steps = self.steps_per_epoch();
+        let done = (epoch - 1) * steps + step;
+        schedule.rate(optimizer.learning_rate, done, steps, training.epochs.get())
+    }
+
+    /// An epoch's row in the history, but for its seconds.
+    pub(crate) fn row(&self, engine: &Engine, epoch: usize, metrics: &Metrics) -> EpochRow {
+        let Experiment { training, loss, .. } = self.experiment;
+        let on = |rows: &[u32]| {
+            let images = &self.dataset.train;
+            evaluate(engine, images, rows, self.normalizer, *loss, &training.top_k)
+        };
+        let validation = &self.split.validation;
+        let validation = (!validation.is_empty()).then(|| on(validation));
+        let mut row = EpochRow {
+            epoch,
+            loss: finite(metrics.loss()),
+            accuracy: finite(metrics.accuracy()),
+            val_loss: validation.as_ref().and_then(|metrics| finite(metrics.loss())),
+            val_accuracy: validation.as_ref().and_then(|metrics| finite(metrics.accuracy())),
+            learning_rate: self.rate(epoch, self.steps_per_epoch() - 1),
+            seconds: 0.0,
+            extra: metrics.top_k().map(|(k, share)| (format!("top_{k}_accuracy"), share)).collect(),
+        };
+        if let Some(metrics) = &validation {
+            row.extra
+                .extend(metrics.top_k().map(|(k, share)| (format!("val_top_{k}_accuracy"), share)));
+        }
+        if training.evaluate_training_set {
+            let metrics = on(&self.split.training);
+            row.extra.insert("train_loss".to_owned(), metrics.loss());
+            row.extra.insert("train_accuracy".to_owned(), metrics.accuracy());
+        }
+        row.extra.retain(|_, value| value.is_finite());
+        row
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+pub(crate) fn log(row: &EpochRow) {
+    info!(
+        epoch = row.epoch,
+        loss = row.loss,
+        accuracy = row.accuracy,
+        val_loss = row.val_loss,
+        val_accuracy = row.val_accuracy,
+        seconds = row.seconds,
+        "epoch"
+    );
+}
+
+/// The columns of the history behind the usual ones.
+pub(crate) fn extra_columns(experiment: &Experiment) -> Vec<String> {
+    let training = &experiment.training;
+    let validates = !matches!(experiment.data.validation, kiln_data::Validation::Rows(0));
+    let mut columns: Vec<String> =
+        training.top_k.iter().map(|k| format!("top_{k}_accuracy")).collect();
+    if validates {
+        columns.extend(training.top_k.iter().map(|k| format!("val_top_{k}_accuracy")));
+    }
+    if training.evaluate_training_set {
+        columns.extend(["train_loss".to_owned(), "train_accuracy".to_owned()]);
+    }
+    columns
+}

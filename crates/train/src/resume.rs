@@ -1,0 +1,292 @@
+//! Going on with a run that was interrupted, from its last checkpoint that is whole.
+
+use std::path::Path;
+
+use kiln_config::Document;
+use kiln_report::{
+    Checkpoints, Claim, History, Position, Resumption, RunDirectory, RunRecord, Status,
+};
+
+use crate::TrainError;
+use crate::checkpoint::{Checkpoint, Origin};
+use crate::course::Course;
+use crate::engine::Engine;
+use crate::experiment::Declaration;
+use crate::run::{Material, Run};
+
+/// What a run goes on from.
+pub(crate) struct Restored {
+    /// The epochs that stay.
+    pub(crate) history: History,
+    /// The checkpoint; `None` where there is none to be used, and the run begins anew.
+    pub(crate) position: Option<Position>,
+}
+
+/// What [`Run::resume`] found.
+pub struct Resumed {
+    /// The run, ready to go on.
+    pub run: Run,
+    /// Where it goes on; `None` is from its beginning.
+    pub from: Option<Position>,
+    /// What is damaged and was passed over, in a sentence each.
+    pub damage: Vec<String>,
+}
+
+impl Run {
+    /// Makes a run ready to go on from its last checkpoint that is whole, or from its beginning where
+    /// there is none. What comes of it is what would have come of it without the interruption, byte for byte but
+    /// for times. `data` is the directory of the named datasets.
+    ///
+    /// Nobody else may be at work on it, and so there is a [`Claim`] to give, unless the caller holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Resume`] where the run is over, or its experiment, data or program is no longer what
+    /// the checkpoint was written with; those of [`prepare`](Self::prepare); a file cannot be read.
+    pub fn resume(
+        directory: RunDirectory,
+        data: &Path,
+        claim: Option<Claim>,
+    ) -> Result<Resumed, TrainError> {
+        let record = directory.read_record()?;
+        let run = directory.path().display().to_string();
+        let refused = |Refusal { problem, is_program }: Refusal| TrainError::Resume {
+            run: run.clone(),
+            problem,
+            is_program,
+        };
+        match record.status {
+            Status::Finished => return Err(refused("it is finished".into())),
+            Status::Diverged => {
+                return Err(refused("it has diverged, and would diverge again".into()));
+            }
+            Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {}
+        }
+        let declaration = Declaration::open(&directory.config_path(), &[])?;
+        let material = Material::read(&declaration, data)?;
+        if let Some(difference) = dataset_difference(&record, &material.origin) {
+            return Err(refused(difference.into()));
+        }
+        let checkpoints = Checkpoints::of(&directory);
+        checkpoints.remove_partial()?;
+        kiln_report::files::remove_partial(directory.path())?;
+
+        let mut damage = Vec::new();
+        let history = directory.read_history().unwrap_or_else(|error| {
+            damage.push(error.to_string());
+            History::default()
+        });
+        if history.cut {
+            let path = directory.history_path();
+            damage.push(format!("{}: its last row is cut off and left out", path.display()));
+        }
+        let found = find(&checkpoints, &declaration, &material, &history, &mut damage);
+        let found = found.map_err(refused)?;
+        let from = found.as_ref().map(|found| found.position);
+        let mut run = Self::restored(declaration, material, directory, record, found, history)?;
+        run.claim = claim;
+        match run.go_on(from) {
+            Ok(()) => Ok(Resumed { run, from, damage }),
+            Err(error) => {
+                run.fail(&error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn restored(
+        declaration: Declaration,
+        material: Material,
+        directory: RunDirectory,
+        record: RunRecord,
+        found: Option<Found>,
+        mut history: History,
+    ) -> Result<Self, TrainError> {
+        let (engine, course, position) = match found {
+            Some(Found { engine, course, position }) => {
+                history.rows.truncate(course.epochs);
+                (engine, course, Some(position))
+            }
+            None => {
+                let weights = material.initial_weights(&declaration.experiment);
+                let engine =
+                    Engine::new(&material.settings, &weights).map_err(TrainError::Engine)?;
+                history.rows.clear();
+                history.extra_columns = crate::epoch::extra_columns(&declaration.experiment);
+                (engine, Course::new(&declaration.experiment, weights), None)
+            }
+        };
+        history.cut = false;
+        let restored = Some(Restored { history, position });
+        let claim = None;
+        Ok(Self { declaration, material, engine, directory, record, course, restored, claim })
+    }
+
+    /// Notes that the run goes on, and takes away what was written at its interruption.
+    fn go_on(&mut self, from: Option<Position>) -> Result<(), TrainError> {
+        let from = from.unwrap_or(Position { epochs: 0, step: 0 });
+        self.record.status = Status::Running;
+        self.record.stop_reason = None;
+        self.record.ended = None;
+        self.record.training_seconds = None;
+        self.record.epochs = from.epochs;
+        self.record.resumed.push(Resumption { at: kiln_report::now(), from });
+        self.directory.write_record(&self.record)?;
+        self.directory.remove_report();
+        if !self.directory.initial_path().exists() {
+            self.write_initial()?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a run may not go on.
+struct Refusal {
+    problem: String,
+    /// Whether it is another program that would go on with it.
+    is_program: bool,
+}
+
+impl From<&str> for Refusal {
+    fn from(problem: &str) -> Self {
+        problem.to_owned().into()
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(problem: String) -> Self {
+        Self { problem, is_program: false }
+    }
+}
+
+/// A checkpoint that can be used.
+struct Found {
+    engine: Engine,
+    course: Course,
+    position: Position,
+}
+
+/// The newest checkpoint that is whole; what is wrong with newer ones goes to `damage`. An error is why
+/// the run may not go on at all.
+fn find(
+    checkpoints: &Checkpoints,
+    declaration: &Declaration,
+    material: &Material,
+    history: &History,
+    damage: &mut Vec<String>,
+) -> Result<Option<Found>, Refusal> {
+    let most = Checkpoint::most_bytes(&material.architecture);
+    for position in checkpoints.positions() {
+        let place = checkpoints.path(position).display().to_string();
+        let files = match checkpoints.read(position, most) {
+            Ok(files) => files,
+            Err(error) => {
+                damage.push(error.to_string());
+                continue;
+            }
+        };
+        let origin = match Checkpoint::origin(&files) {
+            Ok(origin) => origin,
+            Err(problem) => {
+                damage.push(format!("{place}: {problem}"));
+                continue;
+            }
+        };
+        if let Some(difference) = difference(&origin, &material.origin) {
+            return Err(difference);
+        }
+        match restore(position, files, declaration, material, history) {
+            Ok(found) => return Ok(Some(found)),
+            Err(problem) => damage.push(format!("{place}: {problem}")),
+        }
+    }
+    Ok(None)
+}
+
+fn restore(
+    position: Position,
+    files: kiln_report::CheckpointFiles,
+    declaration: &Declaration,
+    material: &Material,
+    history: &History,
+) -> Result<Found, String> {
+    let Material { architecture, settings, split, .. } = material;
+    let experiment = &declaration.experiment;
+    let steps = split.training.len().div_ceil(experiment.training.batch_size.get());
+    if position.step >= steps {
+        return Err(format!("an epoch has {steps} steps, and it is {position}"));
+    }
+    let checkpoint = Checkpoint::decode(position, files, experiment, architecture)?;
+    if history.rows.len() < position.epochs {
+        let epochs = history.rows.len();
+        return Err(format!("history.csv has {epochs} epochs, and it is {position}"));
+    }
+    let rows = history.rows[..position.epochs].to_vec();
+    let columns = crate::epoch::extra_columns(experiment);
+    let before = History { extra_columns: columns, rows, cut: false };
+    if before.sha256() != checkpoint.history_sha256 {
+        return Err("history.csv is no longer what it was when this was written".to_owned());
+    }
+    let Checkpoint { course, weights, optimizer, .. } = checkpoint;
+    let engine = Engine::restore(settings, &weights, &optimizer)
+        .map_err(|problem| format!("its optimiser's state: {problem}"))?;
+    Ok(Found { engine, course, position })
+}
+
+/// What is no longer as it was when a checkpoint was written, where something is.
+fn difference(then: &Origin, now: &Origin) -> Option<Refusal> {
+    if let Some(difference) = config_difference(&then.config, &now.config) {
+        return Some(format!("its configuration has changed: {difference}").into());
+    }
+    if then.dataset.fingerprint != now.dataset.fingerprint {
+        let (then, now) = (&then.dataset.fingerprint, &now.dataset.fingerprint);
+        return Some(format!("its dataset has changed: it was {then} and is {now}").into());
+    }
+    let pairs = [
+        ("Kiln", &then.versions.kiln, &now.versions.kiln),
+        ("Burn", &then.versions.burn, &now.versions.burn),
+        ("the engine", &then.engine, &now.engine),
+        ("the backend", &then.backend, &now.backend),
+    ];
+    let (what, then, now) = pairs.into_iter().find(|(_, then, now)| then != now)?;
+    let problem = format!(
+        "{what} was {then} and is {now}, and the rest of the run would not be what it would have been"
+    );
+    Some(Refusal { problem, is_program: true })
+}
+
+/// The data of a run that is no longer what its record says.
+fn dataset_difference(record: &RunRecord, now: &Origin) -> Option<String> {
+    let (then, now) = (&record.dataset, &now.dataset);
+    (then.fingerprint != now.fingerprint).then(|| {
+        format!(
+            "its dataset has changed: {} was {} and is {}",
+            then.name, then.fingerprint, now.fingerprint
+        )
+    })
+}
+
+/// The keys that differ between two resolved experiments, but for those that no result depends on.
+fn config_difference(then: &str, now: &str) -> Option<String> {
+    if then == now {
+        return None;
+    }
+    let (Ok(then), Ok(now)) = (Document::parse("then", then), Document::parse("now", now)) else {
+        return Some("the checkpoint's cannot be read".to_owned());
+    };
+    let mut paths = then.paths();
+    paths.extend(now.paths());
+    paths.sort_unstable();
+    paths.dedup();
+    let text = |document: &Document, path: &str| {
+        document.get(path).map_or_else(|| "not there".to_owned(), ToString::to_string)
+    };
+    let differing: Vec<String> = paths
+        .iter()
+        .filter(|path| !path.starts_with("checkpoint."))
+        .map(|path| (path, text(&then, path), text(&now, path)))
+        .filter(|(_, then, now)| then != now)
+        .map(|(path, then, now)| format!("{path} was {then} and is {now}"))
+        .collect();
+    (!differing.is_empty()).then(|| differing.join(", "))
+}
