@@ -11,6 +11,7 @@ mod metrics;
 mod parity;
 mod random;
 mod reference;
+mod resume;
 mod runs;
 mod schedule;
 mod stopping;
