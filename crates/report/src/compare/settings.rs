@@ -8,6 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::layers::{self, Layers};
 
+/// The table that no result depends on: runs that differ in nothing else are the same.
+const WITHOUT_RESULT: &str = "checkpoint";
+
 /// Texts by number: the settings of many runs are mostly the same words.
 #[derive(Debug, Default)]
 pub(super) struct Words {
@@ -96,6 +99,7 @@ impl Flat {
         for (key, value) in in_order(table) {
             let path = join(above, key);
             match value {
+                DeValue::Table(_) if path == WITHOUT_RESULT => {}
                 DeValue::Table(inner) if !inner.is_empty() => self.table(&path, inner),
                 DeValue::Array(array) if path == layers::KEY => match Layers::new(array) {
                     Some(layers) => {

@@ -62,6 +62,15 @@ fn one_number_written_twice_is_one_setting() {
 }
 
 #[test]
+fn what_no_result_depends_on_makes_no_other_combination() {
+    let sweep = directory();
+    let other = config(0.1, 1) + "\n[checkpoint]\nminutes = 1.0\nkeep = false\n";
+    let comparison =
+        compared(sweep.path(), &[SampleRun::new(0.1, 1, 1), with_config("other", other)]);
+    assert_eq!(comparison.combinations.len(), 1);
+}
+
+#[test]
 fn a_setting_that_some_do_not_have_is_a_column_in_its_place() {
     let sweep = directory();
     let adam = config(0.1, 1).replace("type = \"sgd\"", "type = \"adam\"\nbeta_1 = 0.9");
