@@ -122,6 +122,12 @@ impl std::fmt::Display for Status {
 }
 
 impl RunRecord {
+    /// When it was begun, or last went on.
+    #[must_use]
+    pub fn last_begun(&self) -> Timestamp {
+        self.resumed.last().map_or(self.started, |resumption| resumption.at)
+    }
+
     /// Notes how the run ended, and when: now.
     pub fn end(&mut self, status: Status, stop_reason: impl Into<String>) {
         self.status = status;

@@ -249,10 +249,10 @@ impl<'a> Launch<'a> {
         (record.status == Status::Failed).then(|| record.stop_reason.unwrap_or_default())
     }
 
-    /// The record of a run that was begun after this sweep.
+    /// The record of a run that was begun, or went on, after this sweep was begun.
     fn record_since_start(&self, member: &Member) -> Option<RunRecord> {
         let run = RunDirectory::open(self.plan.directory.join(&member.id)).ok()?;
-        run.read_record().ok().filter(|record| record.started >= self.started)
+        run.read_record().ok().filter(|record| record.last_begun() >= self.started)
     }
 
     fn hear(&mut self, word: Word) {

@@ -66,7 +66,9 @@ impl State {
     pub(crate) fn goes_on(&self, plan: &Plan, member: &Member) -> bool {
         matches!(self, Self::Unfinished | Self::Pruned(_))
             && RunDirectory::open(plan.directory.join(&member.id)).is_ok_and(|run| {
-                !Checkpoints::of(&run).positions().is_empty() && has_config(&run, member)
+                !Checkpoints::of(&run).positions().is_empty()
+                    && run.read_record().is_ok()
+                    && has_config(&run, member)
             })
     }
 

@@ -156,7 +156,17 @@ impl Run {
             resumed: Vec::new(),
         };
         let course = Course::new(experiment, weights);
-        let claim = if id.is_none() { Some(Claim::of(&directory)?) } else { None };
+        let claim = match id {
+            Some(_) => None,
+            None => match Claim::of(&directory) {
+                Ok(claim) => Some(claim),
+                Err(error) => {
+                    // Nothing is in it yet. The first error is the one to tell.
+                    let _ = files::remove_directory(directory.path());
+                    return Err(error.into());
+                }
+            },
+        };
         let restored = None;
         let mut run =
             Self { declaration, material, engine, directory, record, course, restored, claim };

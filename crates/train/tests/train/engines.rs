@@ -206,6 +206,75 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// After some steps one engine is left for another, made of its weights and its optimiser's state.
+    #[test]
+    fn an_engine_that_is_restored_goes_on_bit_for_bit(case in case(), steps in 0..40_usize) {
+        for choice in [EngineChoice::Fused, EngineChoice::Generic] {
+            let (mut whole, declaration) = case.engine(choice, None);
+            let rate = declaration.experiment.optimizer.learning_rate;
+            let architecture = declaration.architecture(case.image, case.classes).unwrap();
+            let settings = declaration.engine_settings(&architecture).unwrap();
+            let rows = case.rows();
+            let pixels = rows.pixels.chunks(case.batch_size * case.image.values());
+            let batches = pixels.zip(rows.labels.chunks(case.batch_size)).cycle();
+            let mut masks = stream(case.seed, Purpose::Dropout, 1);
+            for (pixels, labels) in batches.clone().take(steps) {
+                whole.step(pixels, labels, rate, &mut masks);
+            }
+            let state = whole.optimizer_state().unwrap();
+            let mut restored = Engine::restore(&settings, &whole.weights(), &state).unwrap();
+            prop_assert_eq!(&restored.optimizer_state().unwrap(), &state);
+            let mut same_masks = masks.clone();
+            for (pixels, labels) in batches.skip(steps).take(5) {
+                let own = restored.step(pixels, labels, rate, &mut masks);
+                let their = whole.step(pixels, labels, rate, &mut same_masks);
+                prop_assert!(own == their, "{}: a step differs", choice);
+            }
+            prop_assert!(restored.weights() == whole.weights(), "{}: the weights differ", choice);
+            prop_assert!(restored.optimizer_state() == whole.optimizer_state());
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_optimiser_or_network_is_refused() {
+    let layers = |units: usize| {
+        format!(
+            "name = 'case'\n[data]\nsource = 'none'\n[model]\nlayers = [{{ type = 'flatten' }}, \
+             {{ type = 'dense', units = {units} }}, {{ type = 'dense', units = 'classes' }}]\n"
+        )
+    };
+    let engine = |units: usize, optimizer: &str, choice: EngineChoice| {
+        let text = format!(
+            "{}[optimizer]\ntype = '{optimizer}'\n[device]\nengine = '{choice}'",
+            layers(units)
+        );
+        let declaration = Declaration::parse("case.toml", &text, &[]).unwrap();
+        let image = ImageShape { channels: 1, height: 2, width: 2 };
+        let architecture = declaration.architecture(image, 3).unwrap();
+        let settings = declaration.engine_settings(&architecture).unwrap();
+        let weights = architecture.initial_weights(&mut stream(1, Purpose::Weights, 0));
+        let mut engine = Engine::new(&settings, &weights).unwrap();
+        engine.step(&[0.5; 8], &[0, 2], 0.1, &mut stream(1, Purpose::Dropout, 1));
+        (settings, engine)
+    };
+    for choice in [EngineChoice::Fused, EngineChoice::Generic] {
+        let (settings, adam) = engine(5, "adam", choice);
+        for (units, optimizer) in [(5, "sgd"), (5, "rmsprop"), (6, "adam")] {
+            let (_, other) = engine(units, optimizer, choice);
+            let state = other.optimizer_state().unwrap();
+            let restored = Engine::restore(&settings, &adam.weights(), &state);
+            assert!(restored.is_err(), "{choice}: {optimizer} of {units} units");
+        }
+        let mut cut = adam.optimizer_state().unwrap();
+        cut.tensors.pop();
+        assert!(Engine::restore(&settings, &adam.weights(), &cut).is_err(), "{choice}");
+    }
+}
+
 /// The root of the mean square of the differences.
 fn distance(one: &[f32], other: &[f32]) -> f64 {
     let squares = one.iter().zip(other).map(|(one, other)| f64::from(one - other).powi(2));
