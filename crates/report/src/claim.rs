@@ -164,14 +164,14 @@ impl Claim {
     #[must_use]
     pub fn is_taken(directory: &Path, id: &str) -> bool {
         let paths = Paths::of(directory, id);
-        let Ok(file) = File::open(&paths.log) else { return false };
-        let locks = match file.try_lock_shared() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return true,
-            Err(TryLockError::Error(_)) => false,
+        let locks = match File::open(&paths.log).map(|file| file.try_lock_shared()) {
+            Ok(Err(TryLockError::WouldBlock)) => return true,
+            Ok(Err(TryLockError::Error(_))) => false,
+            // Where there is nothing to lock, nobody here has it locked.
+            Ok(Ok(())) | Err(_) => true,
         };
         let found = read_holder(&paths.holder);
-        matches!(standing(&paths, found.as_ref(), locks), Ok(Standing::Taken(_)))
+        !matches!(standing(&paths, found.as_ref(), locks), Ok(Standing::Free))
     }
 
     /// Empties the log for a new attempt and gives it as a process' standard error. The lock then lives as long as

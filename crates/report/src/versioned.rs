@@ -37,6 +37,9 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, known: u32) -> Result<T> {
         ReportError::malformed(path, error.line() as u64, without_place(&error.to_string()))
     };
     let VersionOnly { format_version } = serde_json::from_str(&text).map_err(malformed)?;
+    if format_version == 0 {
+        return Err(ReportError::malformed(path, 1, "format versions are counted from 1"));
+    }
     if format_version > known {
         return Err(ReportError::NewerFormat {
             path: path.to_owned(),

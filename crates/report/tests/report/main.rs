@@ -1,6 +1,8 @@
 //! Tests of `kiln-report` through its public interface: one program, so that it links once.
 
 mod charts;
+mod checkpoint;
+mod claim;
 mod compare;
 mod comparing_charts;
 mod files;
