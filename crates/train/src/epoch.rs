@@ -12,14 +12,14 @@ use crate::random::{Purpose, stream};
 
 /// What training reads.
 #[derive(Clone, Copy)]
-pub(crate) struct Material<'a> {
+pub(crate) struct TrainingData<'a> {
     pub(crate) experiment: &'a Experiment,
     pub(crate) dataset: &'a Dataset,
     pub(crate) split: &'a Split,
     pub(crate) normalizer: &'a Normalizer,
 }
 
-impl Material<'_> {
+impl TrainingData<'_> {
     pub(crate) fn steps_per_epoch(&self) -> usize {
         self.split.training.len().div_ceil(self.experiment.training.batch_size.get())
     }

@@ -20,6 +20,7 @@ mod evaluation;
 mod experiment;
 mod gradient_clipping;
 mod loss;
+mod material;
 mod metrics;
 mod monitor;
 mod observer;

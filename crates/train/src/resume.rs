@@ -12,7 +12,8 @@ use crate::checkpoint::{Checkpoint, Origin};
 use crate::course::Course;
 use crate::engine::Engine;
 use crate::experiment::Declaration;
-use crate::run::{Material, Run};
+use crate::material::Material;
+use crate::run::Run;
 
 /// What a run goes on from.
 pub(crate) struct Restored {

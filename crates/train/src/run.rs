@@ -1,11 +1,11 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use kiln_data::{Dataset, Normalizer, Split};
-use kiln_model::{Architecture, Weights};
+use kiln_data::Normalizer;
+use kiln_model::Weights;
 use kiln_report::{
-    Checkpoints, Claim, DatasetRecord, History, HistoryWriter, Position, RunDirectory, RunRecord,
-    Status, TestImages, TestReport, Tested, Versions, files,
+    Checkpoints, Claim, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
+    TestImages, TestReport, Tested, files,
 };
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
@@ -14,17 +14,14 @@ use crate::TrainError;
 use crate::checkpoint::{Origin, Saver};
 use crate::config::WeightsChoice;
 use crate::course::Course;
-use crate::engine::{Engine, EngineSettings};
-use crate::epoch::{self, extra_columns};
+use crate::engine::Engine;
+use crate::epoch::{TrainingData, extra_columns};
 use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, Experiment};
+use crate::material::Material;
 use crate::observer::Observer;
-use crate::random::{Purpose, stream};
 use crate::resume::Restored;
 use crate::training_loop::{Ending, Trained, TrainingLoop};
-
-/// The release of Burn that this build computes with.
-const BURN_VERSION: &str = "0.22.1";
 
 /// A run that is ready to train: checked against its data, its directory claimed.
 pub struct Run {
@@ -62,54 +59,6 @@ pub(crate) struct WeightsMetadata {
     pub(crate) image: kiln_data::ImageShape,
     pub(crate) class_names: Vec<String>,
     pub(crate) normalizer: Normalizer,
-}
-
-/// What an experiment and its data come to, before anything is written.
-pub(crate) struct Material {
-    pub(crate) architecture: Architecture,
-    pub(crate) dataset: Dataset,
-    pub(crate) split: Split,
-    pub(crate) normalizer: Normalizer,
-    pub(crate) settings: EngineSettings,
-    pub(crate) origin: Origin,
-}
-
-impl Material {
-    /// Reads the data and checks the experiment against it.
-    pub(crate) fn read(declaration: &Declaration, data: &Path) -> Result<Self, TrainError> {
-        let experiment = &declaration.experiment;
-        // Before the data is read.
-        declaration.device()?;
-        let config = experiment.to_toml()?;
-        let dataset = declaration.dataset(data)?;
-        let architecture =
-            declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
-        let split = declaration.split(&dataset)?;
-        let normalizer = experiment.data.normalize.fit(&dataset.train, &split.training)?;
-        let settings = declaration.engine_settings(&architecture)?;
-        let origin = Origin {
-            config,
-            dataset: DatasetRecord {
-                name: dataset.name.clone(),
-                fingerprint: dataset.fingerprint.clone(),
-                training_rows: split.training.len(),
-                validation_rows: split.validation.len(),
-                test_rows: dataset.test.len(),
-            },
-            versions: Versions {
-                kiln: env!("CARGO_PKG_VERSION").to_owned(),
-                burn: BURN_VERSION.to_owned(),
-            },
-            backend: experiment.device.backend.to_string(),
-            engine: settings.implementation.to_string(),
-        };
-        Ok(Self { architecture, dataset, split, normalizer, settings, origin })
-    }
-
-    /// The weights that training starts from.
-    pub(crate) fn initial_weights(&self, experiment: &Experiment) -> Weights {
-        self.architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0))
-    }
 }
 
 impl Run {
@@ -306,7 +255,7 @@ impl Run {
         let Material { dataset, split, normalizer, origin, .. } = &self.material;
         let checkpoints = Checkpoints::of(&self.directory);
         let training = TrainingLoop {
-            material: epoch::Material { experiment, dataset, split, normalizer },
+            data: TrainingData { experiment, dataset, split, normalizer },
             engine: &mut self.engine,
             course: &mut self.course,
             history,

@@ -9,7 +9,7 @@ use crate::TrainError;
 use crate::checkpoint::Saver;
 use crate::course::{Course, Kept, UnderWay};
 use crate::engine::Engine;
-use crate::epoch::{Material, log};
+use crate::epoch::{TrainingData, log};
 use crate::metrics::Metrics;
 use crate::observer::{EpochEnd, Observer, Progress, Stop};
 
@@ -64,7 +64,7 @@ impl From<TrainError> for Broken {
 }
 
 pub(crate) struct TrainingLoop<'a> {
-    pub(crate) material: Material<'a>,
+    pub(crate) data: TrainingData<'a>,
     pub(crate) engine: &'a mut Engine,
     pub(crate) course: &'a mut Course,
     pub(crate) history: History,
@@ -77,7 +77,7 @@ impl TrainingLoop<'_> {
     /// Trains from where the course stands for the epochs of the experiment, or until early stopping, a
     /// loss that is not finite, or the observer ends it.
     pub(crate) fn run(mut self) -> Result<Trained, TrainError> {
-        let epochs = self.material.experiment.training.epochs.get();
+        let epochs = self.data.experiment.training.epochs.get();
         let mut ending = None;
         while ending.is_none() && self.course.stopped_early.is_none() && self.course.epochs < epochs
         {
@@ -95,7 +95,7 @@ impl TrainingLoop<'_> {
     /// One epoch; gives what ends training with it, if anything but early stopping does.
     fn epoch(&mut self) -> Result<Option<Ending>, TrainError> {
         let epoch = self.course.epochs + 1;
-        let epochs = self.material.experiment.training.epochs.get();
+        let epochs = self.data.experiment.training.epochs.get();
         let begun = Instant::now();
         let before = self.course.seconds;
         let Steps { metrics, seconds, stop } = match self.steps(epoch, begun) {
@@ -106,7 +106,7 @@ impl TrainingLoop<'_> {
             }
             Err(Broken::Error(error)) => return Err(error),
         };
-        let mut row = self.material.row(self.engine, epoch, &metrics);
+        let mut row = self.data.row(self.engine, epoch, &metrics);
         row.seconds = seconds + begun.elapsed().as_secs_f64();
         self.writer.append(&row)?;
         log(&row);
@@ -114,7 +114,7 @@ impl TrainingLoop<'_> {
 
         let now = Kept { weights: self.engine.weights(), epoch };
         // The step that breaks the weights may be the epoch's last: its own loss was still finite.
-        let validated = self.material.split.validation.is_empty() || row.val_loss.is_some();
+        let validated = self.data.split.validation.is_empty() || row.val_loss.is_some();
         let sound = validated && now.weights.are_finite();
         let best = sound && self.course.keeper.observe(&row, &now);
         if sound {
@@ -126,7 +126,7 @@ impl TrainingLoop<'_> {
             self.course.seconds = before + begun.elapsed().as_secs_f64();
             self.saver.save(self.engine, self.course, None, self.writer.sha256())?;
         }
-        let steps = self.material.steps_per_epoch();
+        let steps = self.data.steps_per_epoch();
         let go_on = self.observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
         self.course.seconds = before + begun.elapsed().as_secs_f64();
         if !sound {
@@ -142,9 +142,9 @@ impl TrainingLoop<'_> {
     /// The steps of an epoch that are left. Where it does not come to its end, the course is as it was before
     /// the epoch.
     fn steps(&mut self, epoch: usize, begun: Instant) -> Result<Steps, Broken> {
-        let Material { experiment, dataset, normalizer, .. } = self.material;
+        let TrainingData { experiment, dataset, normalizer, .. } = self.data;
         let epochs = experiment.training.epochs.get();
-        let steps = self.material.steps_per_epoch();
+        let steps = self.data.steps_per_epoch();
         let before = self.course.seconds;
         let mut under_way = match self.course.under_way.take() {
             Some(under_way) => under_way,
@@ -153,12 +153,12 @@ impl TrainingLoop<'_> {
         let (done, seconds) = (under_way.step, under_way.seconds);
         let mut stop = None;
         let mut batch = Batch::new(dataset.train.shape);
-        let rows = self.material.rows(epoch);
+        let rows = self.data.rows(epoch);
         let batches = rows.chunks(experiment.training.batch_size.get());
 
         for (index, rows) in batches.enumerate().skip(done) {
             let step = index + 1;
-            let rate = self.material.rate(epoch, index);
+            let rate = self.data.rate(epoch, index);
             if !rate.is_finite() {
                 return Err(diverged("learning rate", rate, epoch, step));
             }
