@@ -68,6 +68,8 @@ fn resume_sweep(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Res
             kiln_report::printable(&sweep.name)
         );
     };
+    // The parent of a bare name is the working directory.
+    let runs = if runs.as_os_str().is_empty() { Path::new(".") } else { runs };
     let plan = Plan::new(&sweep, data, runs)?;
     sweep::launch(arguments, &plan, sweep::launch_options(options.jobs, false, false)?)
 }

@@ -79,7 +79,7 @@ pub(crate) fn launch(
     let mut view = View::new(arguments.quiet, plan);
     let launched = kiln_sweep::launch(plan, &options, &mut view, &requests);
     view.close();
-    conclude(arguments, plan, &launched, &signalled)
+    conclude(plan, &launched, &signalled)
 }
 
 fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow::Result<ExitCode> {
@@ -122,12 +122,7 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
 }
 
 /// Says what came of the sweep, and which combination is best.
-fn conclude(
-    arguments: &Arguments,
-    plan: &Plan,
-    launched: &Launched,
-    signalled: &Signalled,
-) -> anyhow::Result<ExitCode> {
+fn conclude(plan: &Plan, launched: &Launched, signalled: &Signalled) -> anyhow::Result<ExitCode> {
     let count = |wanted: fn(&Outcome) -> bool| {
         launched.outcomes.iter().flatten().filter(|(outcome, _)| wanted(outcome)).count()
     };
@@ -159,7 +154,7 @@ fn conclude(
         let path = quoted(&plan.directory.display().to_string());
         complain(format_args!("interrupted; go on: kiln resume {path}"));
     }
-    select(arguments, plan)?;
+    select(plan)?;
     say(plan.directory.display())?;
     Ok(match (launched.interrupted, failed) {
         (true, _) => signalled.exit_code(),
@@ -197,7 +192,7 @@ fn saving(plan: &Plan) -> Option<String> {
 const WORTH_KEEPING: f64 = 0.005;
 
 /// The best combination by validation, and the command that runs it again.
-fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
+fn select(plan: &Plan) -> anyhow::Result<()> {
     let paths: Vec<PathBuf> = plan
         .members
         .iter()
@@ -234,7 +229,7 @@ fn select(arguments: &Arguments, plan: &Plan) -> anyhow::Result<()> {
     let mut command = vec!["kiln".to_owned(), "run".to_owned()];
     command.push(plan.experiment.display().to_string());
     command.extend(member.changes.iter().map(ToString::to_string));
-    for (option, path) in [("data", &arguments.data), ("runs", &arguments.runs)] {
+    for (option, path) in [("data", &plan.data), ("runs", &plan.runs)] {
         if path != Path::new(option) {
             command.extend([format!("--{option}"), path.display().to_string()]);
         }
