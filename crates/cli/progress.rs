@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kiln_report::RunRecord;
+use kiln_report::{RunRecord, printable};
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
 use signal_hook::iterator::Signals;
 
@@ -52,7 +52,7 @@ impl Reporter {
             data.training_rows,
             data.validation_rows,
             data.test_rows,
-            data.name,
+            printable(&data.name),
             record.seed
         ));
     }

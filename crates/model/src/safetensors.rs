@@ -7,10 +7,15 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use thiserror::Error;
 
+use crate::architecture::MOST_PARAMETERS;
 use crate::weights::{WeightTensor, Weights};
 
 /// The name of the metadata entry.
 const METADATA: &str = "kiln";
+
+/// The largest weights file that is read: the most parameters that a model may have, and the longest header that the format
+/// allows.
+pub const MOST_WEIGHTS_BYTES: u64 = 4 * MOST_PARAMETERS as u64 + 100_000_000;
 
 /// A weights file that cannot be read or written.
 #[derive(Debug, Error)]

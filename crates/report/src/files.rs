@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use kiln_config::Unreadable;
 use tempfile::TempPath;
 
 use crate::{ReportError, Result};
@@ -39,18 +40,37 @@ fn write_beside(path: &Path, content: &[u8]) -> io::Result<TempPath> {
     Ok(temporary.into_temp_path())
 }
 
-/// Reads a whole text file.
+/// Reads a whole text file of at most `most` bytes. A symbolic link is not followed: a run's files lie in its directory.
 ///
 /// # Errors
 ///
-/// [`ReportError::Io`] where it is missing or cannot be read, [`ReportError::Malformed`] where it is not UTF-8.
-pub fn read(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|cause| ReportError::io("read", path, cause))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count() as u64;
-        ReportError::malformed(path, line, "this is not UTF-8 text")
+/// [`ReportError::Io`] where it is missing or cannot be read, [`ReportError::Unreadable`] where it is larger or no ordinary
+/// file, [`ReportError::Malformed`] where it is not UTF-8.
+pub fn read(path: &Path, most: u64) -> Result<String> {
+    kiln_config::read_text(path, most).map_err(|problem| match problem {
+        Unreadable::Refused(cause) => ReportError::io("read", path, cause),
+        Unreadable::NotText { line } => {
+            ReportError::malformed(path, line, "this is not UTF-8 text")
+        }
+        problem => ReportError::Unreadable { path: path.to_owned(), problem },
     })
+}
+
+/// Refuses a path that a symbolic link takes out of `root`: nobody who writes below `root` means to write elsewhere.
+///
+/// # Errors
+///
+/// [`ReportError::LeadsOut`]. What is not there leads nowhere, unless a link to it is.
+pub fn check_within(root: &Path, path: &Path) -> Result<()> {
+    let is_within = match (fs::canonicalize(root), fs::canonicalize(path)) {
+        (Ok(root), Ok(path)) => path.starts_with(root),
+        (_, Ok(_)) => true,
+        (_, Err(_)) => !path.is_symlink(),
+    };
+    if is_within {
+        return Ok(());
+    }
+    Err(ReportError::LeadsOut { path: path.to_owned(), root: root.to_owned() })
 }
 
 /// Creates `path`, which must not exist; its parent must.

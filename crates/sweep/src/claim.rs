@@ -3,6 +3,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use kiln_report::files;
+
 use crate::SweepError;
 
 /// The right to run one run of a sweep: a lock on `<sweep>/.sweep/<id>.log`.
@@ -23,12 +25,15 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// The file cannot be opened or locked.
+    /// The file cannot be opened or locked, or is a symbolic link that leads elsewhere.
     pub(crate) fn take(sweep: &Path, id: &str) -> Result<Option<Self>, SweepError> {
         let directory = hidden(sweep);
         fs::create_dir_all(&directory)
             .map_err(|cause| SweepError::io("create the directory", &directory, cause))?;
         let path = directory.join(format!("{id}.log"));
+        files::check_within(sweep, &directory)
+            .and_then(|()| files::check_within(&directory, &path))
+            .map_err(kiln_train::TrainError::from)?;
         let refused = |action, cause| SweepError::io(action, &path, cause);
         let file = OpenOptions::new()
             .read(true)

@@ -1,4 +1,4 @@
-use kiln_report::{ReportError, RunDirectory, Status};
+use kiln_report::{ReportError, RunDirectory, Status, files};
 
 use crate::claim::Claim;
 use crate::plan::{Member, Plan};
@@ -42,6 +42,9 @@ impl State {
             Ok(false) => return Self::Missing,
             Err(cause) => return Self::Unreadable(format!("{}: {cause}", path.display())),
         }
+        if let Err(error) = files::check_within(&plan.directory, &path) {
+            return Self::Unreadable(error.to_string());
+        }
         let is_finished = path.join("report.json").exists();
         match RunDirectory::open(path).and_then(|run| run.read_record()) {
             Ok(record) => match record.status {
@@ -80,7 +83,7 @@ impl State {
 /// What is wrong with a run that is said to be complete, where something is.
 fn damage(plan: &Plan, member: &Member) -> Option<String> {
     let run = RunDirectory::open(plan.directory.join(&member.id)).ok()?;
-    let config = std::fs::read_to_string(run.config_path());
+    let config = kiln_config::read_text(&run.config_path(), kiln_config::MOST_BYTES);
     if !config.is_ok_and(|config| config == member.config) {
         return Some(format!(
             "{} is not the configuration that the directory is named after",

@@ -86,6 +86,8 @@ impl Declaration {
         for change in overrides {
             // After a change that cannot be the earlier paths still are: each mistake is told by itself.
             known.extend(known_paths(&document)?);
+            known.sort_unstable();
+            known.dedup();
             document.apply(change, &known)?;
         }
         let experiment = document.read(Experiment::read)?;

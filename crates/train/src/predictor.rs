@@ -1,5 +1,8 @@
+use std::path::Path;
+
+use kiln_config::{ConfigError, MOST_BYTES, read_bytes, read_text};
 use kiln_data::{ImageShape, Normalizer};
-use kiln_model::Weights;
+use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
 use kiln_report::RunDirectory;
 
 use crate::TrainError;
@@ -39,8 +42,9 @@ impl Predictor {
         let path = run.model_path();
         let error =
             |message: String| TrainError::Weights { place: path.display().to_string(), message };
-        let declaration = Declaration::open(&run.config_path(), &[])?;
-        let bytes = std::fs::read(&path).map_err(|e| error(format!("cannot be read: {e}")))?;
+        let declaration = open_declaration(&run.config_path())?;
+        let bytes = read_bytes(&path, MOST_WEIGHTS_BYTES)
+            .map_err(|e| error(format!("cannot be read: {e}")))?;
         let (weights, metadata) =
             Weights::from_safetensors(&bytes).map_err(|e| error(e.to_string()))?;
         let metadata =
@@ -57,7 +61,8 @@ impl Predictor {
             .channels
             .checked_mul(image.height)
             .and_then(|n| n.checked_mul(image.width))
-            .ok_or_else(|| error("its metadata: the image is too large".to_owned()))?;
+            .filter(|values| *values > 0)
+            .ok_or_else(|| error(format!("its metadata: no image has the shape {image}")))?;
         normalizer.check_size(values)?;
         let architecture = declaration.architecture(image, class_names.len())?;
         let settings = declaration.engine_settings(&architecture)?;
@@ -91,4 +96,12 @@ impl Predictor {
         guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         Ok(guesses)
     }
+}
+
+/// Reads a run's configuration. Unlike an experiment that is named on the command line it is a file and nothing else.
+fn open_declaration(path: &Path) -> Result<Declaration, ConfigError> {
+    let name = path.display().to_string();
+    let text = read_text(path, MOST_BYTES)
+        .map_err(|error| ConfigError::new(format!("cannot read {name}: {error}")))?;
+    Declaration::parse(&name, &text, &[])
 }

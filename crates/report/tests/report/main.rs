@@ -6,6 +6,7 @@ mod comparing_charts;
 mod files;
 mod finish;
 mod history;
+mod hostile;
 mod markdown;
 mod page;
 mod pictures;
