@@ -9,9 +9,11 @@
 //!
 //! `corpus/TARGET/` holds small files to begin with, and every input that a defect was found by.
 
+mod comparison;
 mod files;
 mod text;
 
+pub use comparison::comparison;
 pub use files::{idx_gzip, image, safetensors};
 pub use text::{experiment_toml, history_csv, predictions_csv, report_json, run_json, sweep_toml};
 
@@ -19,7 +21,7 @@ pub use text::{experiment_toml, history_csv, predictions_csv, report_json, run_j
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; each has a directory in `corpus/` and a program in `targets/`.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("idx_gzip", idx_gzip),
     ("image", image),
     ("experiment_toml", experiment_toml),
@@ -29,6 +31,7 @@ pub const TARGETS: [Target; 9] = [
     ("run_json", run_json),
     ("predictions_csv", predictions_csv),
     ("safetensors", safetensors),
+    ("comparison", comparison),
 ];
 
 /// What is said to a person: nothing in it may move a terminal's cursor or turn its text.
@@ -42,4 +45,12 @@ fn assert_sound(error: &dyn std::error::Error) {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let words: Vec<String> = chain.map(ToString::to_string).collect();
     assert!(!words.concat().trim().is_empty(), "an error says something");
+}
+
+/// A picture has no number that is none, and only ends where it should.
+fn assert_picture(svg: &str) {
+    assert!(svg.ends_with("</svg>\n"), "{svg}");
+    for wrong in ["=\"NaN", "=\"inf", "=\"-inf", "<script"] {
+        assert!(!svg.contains(wrong), "{wrong}");
+    }
 }

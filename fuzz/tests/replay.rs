@@ -10,6 +10,8 @@ use rand_core::{Rng, SeedableRng};
 
 /// Changed inputs a target where nobody asks for more: a second or two each.
 const ROUNDS: usize = 2000;
+/// A comparison with all its pictures takes longer.
+const COMPARISONS: usize = 100;
 /// Inputs do not grow beyond this, so that every round is short.
 const LONGEST: usize = 64 << 10;
 /// Texts that mean something to one reader or another.
@@ -42,47 +44,52 @@ const WORDS: [&[u8]; 24] = [
 
 #[test]
 fn idx_gzip() {
-    replay("idx_gzip");
+    replay("idx_gzip", ROUNDS);
 }
 
 #[test]
 fn image() {
-    replay("image");
+    replay("image", ROUNDS);
 }
 
 #[test]
 fn experiment_toml() {
-    replay("experiment_toml");
+    replay("experiment_toml", ROUNDS);
 }
 
 #[test]
 fn sweep_toml() {
-    replay("sweep_toml");
+    replay("sweep_toml", ROUNDS);
 }
 
 #[test]
 fn history_csv() {
-    replay("history_csv");
+    replay("history_csv", ROUNDS);
 }
 
 #[test]
 fn report_json() {
-    replay("report_json");
+    replay("report_json", ROUNDS);
 }
 
 #[test]
 fn run_json() {
-    replay("run_json");
+    replay("run_json", ROUNDS);
 }
 
 #[test]
 fn predictions_csv() {
-    replay("predictions_csv");
+    replay("predictions_csv", ROUNDS);
 }
 
 #[test]
 fn safetensors() {
-    replay("safetensors");
+    replay("safetensors", ROUNDS);
+}
+
+#[test]
+fn comparison() {
+    replay("comparison", COMPARISONS);
 }
 
 #[test]
@@ -104,7 +111,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).expect("a file")).collect()
 }
 
-fn replay(name: &str) {
+fn replay(name: &str, rounds: usize) {
     let (_, target) = TARGETS.into_iter().find(|(own, _)| *own == name).expect("a target");
     let corpus = corpus(name);
     let check = |bytes: &[u8]| {
@@ -115,8 +122,8 @@ fn replay(name: &str) {
         }
     };
     corpus.iter().for_each(|bytes| check(bytes));
-    let rounds = std::env::var("KILN_FUZZ_ROUNDS").ok();
-    let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
+    let asked = std::env::var("KILN_FUZZ_ROUNDS").ok();
+    let rounds = asked.map_or(rounds, |asked| asked.parse().expect("a number of rounds"));
     let mut changes = Changes(ChaCha8Rng::seed_from_u64(1));
     for _ in 0..rounds {
         check(&changes.changed(&corpus));

@@ -60,7 +60,15 @@ fn words_of_a_strangers_run_are_shown_and_not_obeyed() {
         let ran = world.kiln(&arguments);
         assert_tame(&ran, &format!("{arguments:?}"));
     }
+    // A name that goes on in another line, as long as the one that was there.
+    let model = world.path(&format!("{other}/model.safetensors"));
+    let mut bytes = fs::read(&model).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"middle").unwrap();
+    bytes[at..at + 6].copy_from_slice(b"mi\\\\nx");
+    fs::write(&model, bytes).unwrap();
     let shown = world.kiln(&["predict", &other, "picture.png", &image]);
+    assert_eq!(shown.stdout.lines().count(), 2, "{}", shown.stdout);
+    assert!(shown.stdout.contains("mi\\u{a}x"), "{}", shown.stdout);
     assert!(shown.stdout.contains("left\\u{1b}[2J"), "{}", shown.stdout);
 }
 
