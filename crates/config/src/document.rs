@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::error::ConfigError;
 use crate::file::read_text_of_any;
-use crate::parse::{LONGEST_KEY, NotToml, parse_toml};
+use crate::parse::{LONGEST_NAME, NotToml, parse_toml};
 use crate::place::{Place, Source};
 use crate::table::Table;
 use crate::value::{Kind, Value, entries};
@@ -129,7 +129,7 @@ impl Value {
                 for (index, item) in items.iter().enumerate() {
                     item.collect_paths(&join(&index.to_string()), paths);
                     if let Some(Kind::String(name)) = item.child("name").map(|name| &name.kind)
-                        && name.len() <= LONGEST_KEY
+                        && name.len() <= LONGEST_NAME
                     {
                         item.collect_paths(&join(name), paths);
                     }

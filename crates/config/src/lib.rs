@@ -31,7 +31,7 @@
 //! nobody wanted is reported with the nearest of those that somebody did.
 //!
 //! What every crate needs for text from anywhere is here, too: [`read_bytes`] and [`read_text`] take an ordinary file of a
-//! bounded size and nothing else, and [`printable`] makes words safe for a terminal.
+//! bounded size and nothing else, and [`printable()`] makes words safe for a terminal.
 
 mod document;
 mod error;

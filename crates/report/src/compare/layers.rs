@@ -8,7 +8,7 @@ use super::settings::{in_order, join, text};
 pub(super) const KEY: &str = "model.layers";
 
 /// A longer name is none: it would stand in the path of every setting of its layer.
-const LONGEST_NAME: usize = 200;
+const LONGEST_NAME: usize = 100;
 
 /// A list of layers: as settings of single layers, to be compared where the lists have the same structure, and as a
 /// whole where they have not.
