@@ -7,6 +7,12 @@ quick:
     cargo fmt --all
     cargo clippy --workspace --all-targets -- -D warnings
 
+# libFuzzer on one of fuzz/targets; needs a nightly toolchain and cargo-fuzz. What it finds new stays out of the corpus.
+fuzz TARGET SECONDS="1800":
+    mkdir -p target/fuzz/{{TARGET}}
+    cargo +nightly fuzz run {{TARGET}} --features libfuzzer --target-dir target/fuzz/build \
+        target/fuzz/{{TARGET}} fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}} -max_len=65536 -timeout=30
+
 # Measures; close other programs first.
 bench:
     cargo bench -p kiln-train -p kiln-report

@@ -11,7 +11,7 @@ use kiln_report::page::page;
 use kiln_report::{ReportError, files};
 
 use crate::arguments::Arguments;
-use crate::{complain, say, terminal};
+use crate::{complain, say_styled, terminal};
 
 /// The most combinations that are shown as a heatmap as well; more are a picture's or the page's.
 const MOST_CELLS: usize = 200;
@@ -104,7 +104,7 @@ pub(crate) fn compare(
     if let Some(path) = &options.plot {
         write(arguments, path, &plot(&comparison, &axes, options.plot_kind)?)?;
     }
-    say(text.trim_end())?;
+    say_styled(text.trim_end())?;
     // What goes to a file or another program is the table and no more.
     if is_for_programs && !arguments.quiet {
         complain(notes.trim_end());

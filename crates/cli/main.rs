@@ -21,7 +21,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use kiln_config::ConfigError;
 use kiln_data::DataError;
-use kiln_report::{ReportError, Terminal};
+use kiln_report::{ReportError, Terminal, printable};
 use kiln_sweep::SweepError;
 use kiln_train::TrainError;
 
@@ -32,7 +32,7 @@ use crate::arguments::{Arguments, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
     match dispatch(&arguments) {
         Ok(code) => code,
         Err(error) => fail(&error),
@@ -53,30 +53,46 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "kiln", &mut script);
-            say(String::from_utf8(script)?.trim_end())?;
+            say_styled(String::from_utf8(script)?.trim_end())?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// Prints to standard output. A reader that went away, such as `head`, is no error, and the command
-/// goes on to its own exit status.
+/// Prints lines to standard output, control characters in them escaped.
 fn say(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    say_styled(printable_lines(&text.to_string()))
+}
+
+/// Prints text to standard output whose colours are its own, and in which names are escaped already. A reader that went
+/// away, such as `head`, is no error, and the command goes on to its own exit status.
+fn say_styled(text: impl std::fmt::Display) -> anyhow::Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("cannot write to standard output"),
     }
 }
 
-/// Prints to standard error. Where that is gone there is nobody left to tell.
+/// Prints lines to standard error, control characters in them escaped.
 fn complain(text: impl std::fmt::Display) {
+    complain_styled(printable_lines(&text.to_string()));
+}
+
+/// As [`say_styled`], to standard error. Where that is gone there is nobody left to tell.
+fn complain_styled(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Names and paths may hold anything; the line breaks are ours.
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// An error and what caused it, on one line.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let words = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    printable(&words).into_owned()
 }
 
 /// Whether to colour what goes to this stream.
@@ -89,6 +105,16 @@ fn colour(stream: &impl IsTerminal) -> bool {
 fn terminal() -> Terminal {
     let width = terminal_size::terminal_size().map_or(1000, |(width, _)| width.0);
     Terminal { width, color: colour(&io::stdout()) }
+}
+
+/// Shows what is wrong with the arguments, or the help that was asked for, and ends the program as clap does.
+fn refuse(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    if printable_lines(&text) == text {
+        error.exit();
+    }
+    complain(text.trim_end());
+    std::process::exit(error.exit_code());
 }
 
 /// Shows the error, once, and gives the exit status: 2 where the command or the configuration is
@@ -105,8 +131,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         _ => None,
     });
     match config {
-        Some(config) => complain(config.render(colour(&io::stderr()))),
-        None => complain(format_args!("error: {error:#}")),
+        Some(config) => complain_styled(config.render(colour(&io::stderr()))),
+        None => complain(format_args!("error: {}", printable(&format!("{error:#}")))),
     }
     let no_such_data = matches!(
         error.downcast_ref::<DataError>(),

@@ -1,18 +1,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use kiln_report::RunDirectory;
+use kiln_report::{RunDirectory, printable};
 use kiln_train::Predictor;
 
 use crate::arguments::Arguments;
-use crate::{complain, say, terminal, with_causes};
+use crate::{complain, say, say_styled, terminal, with_causes};
 
 /// How many of the classes are shown for an image.
 const SHOWN: usize = 3;
 
 pub(crate) fn show(run: &Path) -> anyhow::Result<ExitCode> {
     let run = RunDirectory::open(run)?;
-    say(kiln_report::show(&run, terminal())?.trim_end())?;
+    say_styled(kiln_report::show(&run, terminal())?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -37,16 +37,16 @@ pub(crate) fn predict(
             let adjustments = image.adjustments.iter().map(ToString::to_string);
             let hints = image.hints.iter().map(ToString::to_string);
             for note in adjustments.chain(hints) {
-                complain(format_args!("{}: {note}", path.display()));
+                complain(format_args!("{}: {note}", printable(&path.to_string_lossy())));
             }
         }
         let guesses = predictor.predict(&image.pixels)?;
         let shown: Vec<String> = guesses
             .iter()
             .take(SHOWN)
-            .map(|guess| format!("{} {:.1} %", guess.class, 100.0 * guess.probability))
+            .map(|guess| format!("{} {:.1} %", printable(&guess.class), 100.0 * guess.probability))
             .collect();
-        say(format!("{}: {}", path.display(), shown.join(", ")))?;
+        say(format!("{}: {}", printable(&path.to_string_lossy()), shown.join(", ")))?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kiln_report::RunRecord;
+use kiln_report::{RunRecord, printable};
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
 
 use crate::complain;
@@ -55,7 +55,7 @@ impl Reporter {
             data.training_rows,
             data.validation_rows,
             data.test_rows,
-            data.name,
+            printable(&data.name),
             record.seed
         ));
     }

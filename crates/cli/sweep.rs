@@ -14,7 +14,7 @@ use crate::arguments::Arguments;
 use crate::shell::quoted;
 use crate::signals::{self, Asked, Signalled};
 use crate::sweep_view::View;
-use crate::{complain, say};
+use crate::{complain, say, say_styled};
 
 /// Not a comment of documentation, which would take the brackets for links.
 const AXES_HELP: &str = "Axes: a key as in `kiln run` and its values. Commas outside of brackets part values, so \
@@ -108,7 +108,7 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
     let mut head = vec!["run"];
     head.extend(differing.iter().map(|key| key.label.as_str()));
     head.extend(["parameters", "FLOPs a step", "about", "state"]);
-    say(kiln_report::table(&head, 1, rows, crate::terminal()).trim_end())?;
+    say_styled(kiln_report::table(&head, 1, rows, crate::terminal()).trim_end())?;
     let runs = plan.members.len();
     let pruning = if plan.prune.is_some() { ", less what is pruned" } else { "" };
     say(format!(
@@ -170,15 +170,15 @@ fn saving(plan: &Plan) -> Option<String> {
     for member in &plan.members {
         let run = RunDirectory::open(plan.directory.join(&member.id));
         let Ok(record) = run.and_then(|run| run.read_record()) else { continue };
-        trained += record.epochs;
+        trained = trained.saturating_add(record.epochs);
         if record.status == Status::Pruned && record.epochs > 0 {
             let left = member.epochs.saturating_sub(record.epochs);
-            spared += left;
+            spared = spared.saturating_add(left);
             let epoch = record.training_seconds.unwrap_or(0.0) / record.epochs as f64;
             seconds += epoch * left as f64;
         }
     }
-    let all = trained + spared;
+    let all = trained.saturating_add(spared);
     (all > 0).then(|| {
         let percent = 100.0 * spared as f64 / all as f64;
         format!(

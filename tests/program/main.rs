@@ -6,6 +6,8 @@ mod bad_input;
 mod columns;
 mod compare;
 mod data;
+mod hostile_files;
+mod hostile_names;
 mod interruption;
 mod reading;
 mod run;

@@ -1,17 +1,16 @@
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use toml::de::DeTable;
-
 use crate::error::ConfigError;
+use crate::file::read_text_of_any;
+use crate::parse::{LONGEST_NAME, NotToml, parse_toml};
 use crate::place::{Place, Source};
 use crate::table::Table;
 use crate::value::{Kind, Value, entries};
 
-/// The largest experiment file that is read: far more than anybody writes, far less than memory.
-const MOST_BYTES: u64 = 4 << 20;
+/// The largest experiment file that is read: far more than anybody writes. As a tree of values a text takes some hundred
+/// times its size.
+pub const MOST_BYTES: u64 = 1 << 20;
 
 /// A parsed TOML file, with overrides from the command line applied to it.
 #[derive(Debug, Clone)]
@@ -24,20 +23,10 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is larger than 4 MiB, or is not TOML.
+    /// The file cannot be read, is larger than [`MOST_BYTES`], or is not TOML.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
-        let cannot_read = |error: std::io::Error| ConfigError::cannot_read(path, &error);
-        let file = File::open(path).map_err(cannot_read)?;
-        if file.metadata().map_err(cannot_read)?.is_dir() {
-            return Err(cannot_read(std::io::ErrorKind::IsADirectory.into()));
-        }
-        // A pipe or device has no length to check beforehand and may never end.
-        let mut text = String::new();
-        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot_read)?;
-        if text.len() as u64 > MOST_BYTES {
-            let message = format!("{} is larger than 4 MiB", path.display());
-            return Err(ConfigError::new(message).help("an experiment is a short TOML file"));
-        }
+        let text = read_text_of_any(path, MOST_BYTES)
+            .map_err(|error| ConfigError::cannot_read(path, &error))?;
         Self::parse(&path.display().to_string(), &text)
     }
 
@@ -48,11 +37,11 @@ impl Document {
     /// The text is not TOML.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
-        let table = DeTable::parse(text).map_err(|error| {
-            let place = Place::new(&source, error.span().unwrap_or(0..0));
+        let table = parse_toml(text).map_err(|NotToml { message, span }| {
+            let place = Place::new(&source, span);
             let wrong = &source.text[place.span.clone()];
             let is_word = wrong.starts_with(|first: char| first.is_alphabetic());
-            let error = ConfigError::at(&place, format!("this is not TOML: {}", error.message()));
+            let error = ConfigError::at(&place, message);
             if is_word { error.help("text stands between quotes: \"…\"") } else { error }
         })?;
         let kind = Kind::Table(entries(table.get_ref(), &source)?);
@@ -89,6 +78,12 @@ impl Document {
             }
         }
         value
+    }
+
+    /// The bytes of the text that it was read from.
+    #[must_use]
+    pub fn text_length(&self) -> usize {
+        self.root.place.source.text.len()
     }
 
     /// The value at exactly this dotted path (see [`locate`](Self::locate)).
@@ -139,7 +134,9 @@ impl Value {
             Kind::Array(items) if items.iter().any(|item| matches!(item.kind, Kind::Table(_))) => {
                 for (index, item) in items.iter().enumerate() {
                     item.collect_paths(&join(&index.to_string()), paths);
-                    if let Some(Kind::String(name)) = item.child("name").map(|name| &name.kind) {
+                    if let Some(Kind::String(name)) = item.child("name").map(|name| &name.kind)
+                        && name.len() <= LONGEST_NAME
+                    {
                         item.collect_paths(&join(name), paths);
                     }
                 }

@@ -1,9 +1,13 @@
+use std::borrow::Cow;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::file::Unreadable;
 use crate::place::Place;
+use crate::printable::{printable, printable_lines};
 
 /// What is wrong with a configuration, where, and what would have been right.
 #[derive(Debug, Clone)]
@@ -50,14 +54,16 @@ impl ConfigError {
         self
     }
 
-    pub(crate) fn cannot_read(path: &Path, error: &std::io::Error) -> Self {
-        let help = match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                "check the path; `configs/` holds examples to start from"
-            }
-            std::io::ErrorKind::IsADirectory => "name a .toml file in it",
-            std::io::ErrorKind::InvalidData => "the file must be UTF-8 text",
-            _ => "check that the file can be read",
+    pub(crate) fn cannot_read(path: &Path, error: &Unreadable) -> Self {
+        let help = match error {
+            Unreadable::Refused(cause) => match cause.kind() {
+                ErrorKind::NotFound => "check the path; `configs/` holds examples to start from",
+                ErrorKind::IsADirectory => "name a .toml file in it",
+                _ => "check that the file can be read",
+            },
+            Unreadable::NotAFile(_) => "name a .toml file",
+            Unreadable::TooLarge { .. } => "an experiment is a short TOML file",
+            Unreadable::NotText { .. } => "the file must be UTF-8 text",
         };
         Self::new(format!("cannot read {}: {error}", path.display())).help(help)
     }
@@ -79,20 +85,30 @@ impl ConfigError {
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        let title = Level::ERROR.primary_title(self.message.as_str());
-        let mut group = match &self.place {
-            Some(place) => title.element(
-                Snippet::source(place.source.text.as_str()).path(place.name()).annotation(
-                    AnnotationKind::Primary.span(place.first_line()).label(self.label.as_deref()),
+        // Words and text from files: the only control characters in what is shown are the renderer's own.
+        let message = printable(&self.message);
+        let [label, note, help] =
+            [&self.label, &self.note, &self.help].map(|words| words.as_deref().map(printable));
+        let place = self.place.as_deref().map(|place| {
+            let (text, span) = printable_lines(&place.source.text, place.first_line());
+            (printable(place.name()), text, span)
+        });
+        let title = Level::ERROR.primary_title(message.as_ref());
+        let mut group = match &place {
+            Some((name, text, span)) => title.element(
+                Snippet::source(text.as_ref()).path(name.as_ref()).annotation(
+                    AnnotationKind::Primary
+                        .span(span.clone())
+                        .label(label.as_ref().map(Cow::as_ref)),
                 ),
             ),
             None => Group::with_title(title),
         };
-        if let Some(note) = &self.note {
-            group = group.element(Level::NOTE.message(note.as_str()));
+        if let Some(note) = &note {
+            group = group.element(Level::NOTE.message(note.as_ref()));
         }
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+        if let Some(help) = &help {
+            group = group.element(Level::HELP.message(help.as_ref()));
         }
         renderer.render(&[group])
     }
@@ -107,11 +123,18 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The candidate that `word` was most likely meant to be, if one is near enough: an edit distance
-/// (Damerau–Levenshtein) of at most a third of its length, or one the other's beginning.
+/// (Damerau–Levenshtein) of at most a third of its length, or one the other's beginning. What is longer than any word of
+/// a configuration is near to none: the distance takes as much memory as the product of the lengths.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 200;
+
+    if word.len() > LONGEST {
+        return None;
+    }
     let most = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(word, candidate);
             let begins = word.len() >= 3 && candidate.starts_with(word);

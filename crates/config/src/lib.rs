@@ -29,20 +29,29 @@
 //!
 //! What was not asked for is an error: a [`Table`] remembers which keys were read, and the one that
 //! nobody wanted is reported with the nearest of those that somebody did.
+//!
+//! What every crate needs for text from anywhere is here, too: [`read_bytes`] and [`read_text`] take an ordinary file of a
+//! bounded size and nothing else, and [`printable()`] makes words safe for a terminal.
 
 mod document;
 mod error;
+mod file;
 mod keywords;
 mod overrides;
+mod parse;
 mod place;
+mod printable;
 mod read;
 mod table;
 mod value;
 
-pub use document::Document;
+pub use document::{Document, MOST_BYTES};
 pub use error::{ConfigError, nearest};
+pub use file::{Unreadable, read_bytes, read_text};
 pub use overrides::Override;
+pub use parse::{NotToml, parse_toml};
 pub use place::Place;
+pub use printable::{is_unprintable, printable};
 pub use read::FromValue;
 pub use table::Table;
 pub use value::{Entry, Kind, Value};

@@ -9,6 +9,9 @@ use crate::error::{ConfigError, nearest};
 use crate::place::{Place, Source};
 use crate::value::{Entry, Kind, Value};
 
+/// The most steps of a dotted key: as many as TOML itself is read to. Each makes a table within a table.
+const DEEPEST: usize = 80;
+
 /// A key to change and its new value: `KEY=VALUE` of the command line, or a value of a sweep's axis.
 ///
 /// VALUE is read as TOML; what is not TOML and begins like a word is text (`activation=relu`).
@@ -137,11 +140,9 @@ impl Argument {
                 Value { kind: Kind::String(text.to_owned()), place: place.clone() }
             }
             Err(error) => {
-                return Err(ConfigError::at(
-                    &place,
-                    format!("not a TOML value: {}", error.message()),
-                )
-                .help("text with spaces or signs stands between quotes: 'name=\"a b\"'"));
+                let message = error.message().trim().replace('\n', ", ");
+                return Err(ConfigError::at(&place, format!("not a TOML value: {message}"))
+                    .help("text with spaces or signs stands between quotes: 'name=\"a b\"'"));
             }
         };
         let key = self.source.text[self.key.clone()].trim();
@@ -202,8 +203,12 @@ impl Document {
     /// No known path ends so, or more than one does.
     pub fn complete(&self, change: &Override, known: &[String]) -> Result<String, ConfigError> {
         let key = change.key.as_str();
-        let known = &with_tables(known);
-        if known.iter().any(|path| path == key) {
+        if key.split('.').count() > DEEPEST {
+            let message = format!("a key has at most {DEEPEST} steps");
+            return Err(ConfigError::at(&change.key_place, message));
+        }
+        let known = with_tables(known);
+        if known.contains(&key) {
             return Ok(key.to_owned());
         }
         let ending = format!(".{key}");
@@ -232,8 +237,7 @@ impl Document {
             return Ok(key.to_owned());
         }
         let ends = known.iter().flat_map(|path| {
-            std::iter::once(path.as_str())
-                .chain(path.match_indices('.').map(|(dot, _)| &path[dot + 1..]))
+            std::iter::once(*path).chain(path.match_indices('.').map(|(dot, _)| &path[dot + 1..]))
         });
         let error = ConfigError::at(&change.key_place, format!("no key `{}`", key.escape_debug()));
         Err(match nearest(key, ends) {
@@ -261,12 +265,12 @@ impl Document {
 }
 
 /// The paths, and those of the tables and lists that hold them: a whole table can be replaced too.
-fn with_tables(paths: &[String]) -> Vec<String> {
-    let mut all: Vec<String> = paths
+fn with_tables(paths: &[String]) -> Vec<&str> {
+    let mut all: Vec<&str> = paths
         .iter()
         .flat_map(|path| {
-            let tables = path.match_indices('.').map(|(dot, _)| path[..dot].to_owned());
-            tables.chain([path.clone()])
+            let tables = path.match_indices('.').map(|(dot, _)| &path[..dot]);
+            tables.chain([path.as_str()])
         })
         .collect();
     all.sort_unstable();

@@ -16,9 +16,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// A range that a parser gave, put right where it does not lie within the text and between characters.
     pub(crate) fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
-        let end = source.text.len();
-        Self { source: Arc::clone(source), span: span.start.min(end)..span.end.min(end) }
+        let start = source.text.floor_char_boundary(span.start);
+        let end = source.text.ceil_char_boundary(span.end).max(start);
+        Self { source: Arc::clone(source), span: start..end }
     }
 
     /// The file's path as it was given, or `command line`.

@@ -319,7 +319,23 @@ pub enum DataError {
         source: Box<image::ImageError>,
     },
 
-    /// An image file is larger than is ever decoded.
+    /// An image that is a directory, a pipe or a device.
+    #[error("{path} is not an ordinary file; give a PNG or JPEG file")]
+    NotAFile {
+        /// The path as it was given.
+        path: PathBuf,
+    },
+
+    /// An image file takes more room than any image that is decoded.
+    #[error("{path} is larger than {ceiling} bytes, the most that is read of an image file")]
+    ImageFileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The largest number of bytes that is read.
+        ceiling: u64,
+    },
+
+    /// An image has more pixels than are ever decoded.
     #[error(
         "{path}: {width}×{height} is more than the {ceiling} pixels that are decoded; \
          make the image smaller"

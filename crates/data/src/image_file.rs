@@ -1,7 +1,7 @@
 //! A picture from anywhere becomes an image as a network was trained on.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
@@ -14,7 +14,8 @@ use crate::{DataError, ImageShape};
 /// The most pixels that are decoded: a photograph of 50 megapixels.
 const MOST_PIXELS: u64 = 50_000_000;
 
-/// The most that a decoder may allocate: 50 million pixels of four 16-bit channels, and some room.
+/// The most that a decoder may allocate, and the largest file that it is given: 50 million pixels of four 16-bit channels,
+/// and some room.
 const MOST_BYTES: u64 = 512 << 20;
 
 /// An image file as a network takes it.
@@ -115,6 +116,19 @@ pub fn read_image(path: &Path, shape: ImageShape) -> Result<ReadImage, DataError
     Ok(ReadImage { pixels, adjustments, hints })
 }
 
+/// Opens an ordinary file that is not larger than any picture that is decoded: a JPEG is read whole before anything is
+/// known of it, and a pipe may never end.
+fn open(path: &Path) -> Result<File, DataError> {
+    let unreadable = |source| DataError::Read { path: path.to_owned(), source };
+    let kind = fs::metadata(path).map_err(unreadable)?;
+    if !kind.is_file() {
+        return Err(DataError::NotAFile { path: path.to_owned() });
+    } else if kind.len() > MOST_BYTES {
+        return Err(DataError::ImageFileTooLarge { path: path.to_owned(), ceiling: MOST_BYTES });
+    }
+    File::open(path).map_err(unreadable)
+}
+
 /// Decodes a file and turns the picture the way up that it was taken.
 fn decode(path: &Path, adjustments: &mut Vec<Adjustment>) -> Result<DynamicImage, DataError> {
     let unreadable = |source| DataError::Read { path: path.to_owned(), source };
@@ -122,8 +136,9 @@ fn decode(path: &Path, adjustments: &mut Vec<Adjustment>) -> Result<DynamicImage
         ImageError::IoError(source) if source.raw_os_error().is_some() => unreadable(source),
         error => DataError::Image { path: path.to_owned(), source: Box::new(error) },
     };
-    let file = BufReader::new(File::open(path).map_err(unreadable)?);
-    let mut reader = ImageReader::new(file).with_guessed_format().map_err(unreadable)?;
+    let file = open(path)?;
+    let mut reader =
+        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MOST_BYTES);
     reader.limits(limits);

@@ -11,7 +11,7 @@ use crate::shape::Shape;
 const MOST_LAYERS: usize = 1_000;
 
 /// As many parameters as 4 GB hold, before gradients and the optimiser's state.
-const MOST_PARAMETERS: usize = 1_000_000_000;
+pub(crate) const MOST_PARAMETERS: usize = 1_000_000_000;
 
 /// A list of layers that do not fit each other or the data.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]

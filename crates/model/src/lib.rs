@@ -27,7 +27,7 @@ pub use config::{LayerConfig, ModelConfig};
 pub use initializer::{Initializer, Scheme};
 pub use layers::{LayerKind, LayerType, Mode, ParameterSpec};
 pub use network::{Network, images};
-pub use safetensors::WeightsFileError;
+pub use safetensors::{MOST_WEIGHTS_BYTES, WeightsFileError};
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
 pub use weights::{WeightTensor, Weights};

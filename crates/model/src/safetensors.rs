@@ -7,16 +7,29 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use thiserror::Error;
 
+use crate::architecture::MOST_PARAMETERS;
 use crate::weights::{WeightTensor, Weights};
 
 /// The name of the metadata entry.
 const METADATA: &str = "kiln";
 
+/// The largest weights file that is read: the most parameters that a model may have, and the longest header that the format
+/// allows.
+pub const MOST_WEIGHTS_BYTES: u64 = 4 * MOST_PARAMETERS as u64 + 100_000_000;
+
 /// A weights file that cannot be read or written.
 #[derive(Debug, Error)]
 pub enum WeightsFileError {
     /// It is not a safetensors file, or a damaged one.
-    #[error("not a whole safetensors file: {0}")]
+    #[error("not a whole safetensors file: {error}; {place}")]
+    Damaged {
+        /// What the format's reader says; its columns count from byte 8.
+        error: safetensors::SafeTensorError,
+        /// Where the header and the file end, in bytes.
+        place: String,
+    },
+    /// A tensor's shape and values do not agree.
+    #[error("this cannot be put into a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
     /// A tensor is of another type than 32-bit floats.
     #[error("tensor `{name}` is {found}, expected F32")]
@@ -60,10 +73,12 @@ impl Weights {
     ///
     /// The bytes are damaged or hold anything but 32-bit floats.
     pub fn from_safetensors(bytes: &[u8]) -> Result<(Self, Option<String>), WeightsFileError> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let damaged = |error| WeightsFileError::Damaged { error, place: place(bytes) };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let metadata =
             header.metadata().as_ref().and_then(|entries| entries.get(METADATA).cloned());
-        let mut tensors = SafeTensors::deserialize(bytes)?
+        let mut tensors = SafeTensors::deserialize(bytes)
+            .map_err(damaged)?
             .iter()
             .map(|(name, view)| {
                 if view.dtype() != Dtype::F32 {
@@ -78,5 +93,17 @@ impl Weights {
         // The reader gives them in the order of a hash map.
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((Self { tensors }, metadata))
+    }
+}
+
+/// How long the header and the file are.
+fn place(bytes: &[u8]) -> String {
+    match bytes.first_chunk() {
+        Some(length) => format!(
+            "its header is bytes 8 to {}, and the file ends at byte {}",
+            u64::from_le_bytes(*length).saturating_add(8),
+            bytes.len()
+        ),
+        None => format!("it ends at byte {}, within the length of its header", bytes.len()),
     }
 }

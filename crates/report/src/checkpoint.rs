@@ -27,6 +27,9 @@ pub const MANIFEST_VERSION: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 
+/// The largest manifest that is read; one is some hundred bytes.
+const MOST_MANIFEST_BYTES: u64 = 64 << 10;
+
 /// Where in a run's training a checkpoint was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
@@ -146,6 +149,9 @@ impl Checkpoints {
             files::remove_directory(&path)?;
         }
         files::create_directories(&self.directory)?;
+        if let Some(run) = self.directory.parent() {
+            files::check_within(run, &self.directory)?;
+        }
         let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Sum::of(bytes)));
         let manifest = versioned::to_json(MANIFEST_VERSION, &Manifest { files: sums.collect() })?;
         let mut all = content.to_vec();
@@ -161,7 +167,9 @@ impl Checkpoints {
     /// [`ReportError::Io`], [`ReportError::Malformed`] or [`ReportError::NewerFormat`] for the manifest.
     pub fn read(&self, position: Position, most: u64) -> Result<CheckpointFiles> {
         let path = self.path(position);
-        let manifest: Manifest = versioned::read(&path.join(MANIFEST), MANIFEST_VERSION)?;
+        let manifest = path.join(MANIFEST);
+        let text = files::read(&manifest, MOST_MANIFEST_BYTES)?;
+        let manifest: Manifest = versioned::parse(&manifest, &text, MANIFEST_VERSION)?;
         let mut content = CheckpointFiles::new();
         for (name, sum) in manifest.files {
             let is_plain = !name.is_empty()

@@ -24,6 +24,9 @@ use crate::{ReportError, Result, RunDirectory, Timestamp, files, now, versioned}
 /// The version of a claim's file that this build writes, and the newest that it reads.
 const CLAIM_VERSION: u32 = 1;
 
+/// The largest claim that is read; one is some hundred bytes.
+const MOST_BYTES: u64 = 64 << 10;
+
 /// The time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -107,6 +110,18 @@ pub fn hidden(directory: &Path) -> PathBuf {
     directory.join(".kiln")
 }
 
+/// The same, made where it is missing.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where it cannot be made, [`ReportError::LeadsOut`] where it is a link to somewhere else.
+pub fn create_hidden(directory: &Path) -> Result<PathBuf> {
+    let hidden = hidden(directory);
+    files::create_directories(&hidden)?;
+    files::check_within(directory, &hidden)?;
+    Ok(hidden)
+}
+
 impl Claim {
     /// Claims the run `id` of `directory`, the one of all runs of its name. The run need not be there yet.
     ///
@@ -115,7 +130,7 @@ impl Claim {
     /// [`ReportError::Claimed`] where somebody else has it; [`ReportError::Io`] where the files cannot be written.
     pub fn take(directory: &Path, id: &str) -> Result<Self> {
         let paths = Paths::of(directory, id);
-        files::create_directories(&hidden(directory))?;
+        files::check_within(&create_hidden(directory)?, &paths.log)?;
         let refused = |action, cause| ReportError::io(action, &paths.log, cause);
         let file = OpenOptions::new()
             .read(true)
@@ -245,7 +260,8 @@ fn standing(paths: &Paths, found: Option<&Holder>, locks: bool) -> Result<Standi
 
 /// Who has a claim; `None` where nobody wrote, or nothing that can be read.
 fn read_holder(path: &Path) -> Option<Holder> {
-    versioned::read(path, CLAIM_VERSION).ok()
+    let text = files::read(path, MOST_BYTES).ok()?;
+    versioned::parse(path, &text, CLAIM_VERSION).ok()
 }
 
 fn in_words(holder: Option<Holder>) -> String {

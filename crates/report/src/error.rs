@@ -1,6 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use kiln_config::Unreadable;
+
 use crate::NameError;
 
 /// Why something of a run could not be written, read or computed.
@@ -43,6 +45,24 @@ pub enum ReportError {
         path: PathBuf,
         /// What is missing.
         problem: &'static str,
+    },
+
+    /// A file that is not opened, or not to its end: it is too large, a pipe, a symbolic link.
+    #[error("cannot read {}: {problem}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Unreadable,
+    },
+
+    /// A symbolic link that leads out of the directory that it lies in, where runs are written.
+    #[error("{} is a symbolic link that leads out of {}: nothing is written through it", path.display(), root.display())]
+    LeadsOut {
+        /// The link.
+        path: PathBuf,
+        /// The directory.
+        root: PathBuf,
     },
 
     /// A file of a run whose content cannot be understood.

@@ -3,21 +3,24 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// For a terminal: control characters, and the marks that turn the direction of writing, become `\u{…}`.
-#[must_use]
-pub fn control(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unprintable) {
+pub(crate) use kiln_config::{is_unprintable, printable as control};
+
+/// For a JSON text as serde_json writes it, which leaves all but the first 32 control characters as they are.
+pub(crate) fn json(text: &str) -> Cow<'_, str> {
+    let is_wrong = |character| is_unprintable(character) && character != '\n';
+    if !text.contains(is_wrong) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 8);
+    let mut escaped = String::with_capacity(text.len() + 8);
     for character in text.chars() {
-        if is_unprintable(character) {
-            shown.extend(character.escape_unicode());
+        if is_wrong(character) {
+            // None of them lies beyond U+FFFF. Writing to a String does not fail.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
         } else {
-            shown.push(character);
+            escaped.push(character);
         }
     }
-    Cow::Owned(shown)
+    Cow::Owned(escaped)
 }
 
 /// For XML text and attribute values. Characters that XML 1.0 cannot hold become U+FFFD.
@@ -80,12 +83,6 @@ pub(crate) fn shorten(text: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned(kept.trim_end().to_owned() + "…")
 }
 
-/// Control characters, line and paragraph separators, and the embedding, override and isolate marks of bidirectional text.
-pub(crate) fn is_unprintable(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +92,7 @@ mod tests {
         let hostile = "a\u{1b}[31m\nb\u{202e}c\u{9b}";
         assert_eq!(control(hostile), "a\\u{1b}[31m\\u{a}b\\u{202e}c\\u{9b}");
         assert_eq!(xml(hostile), "a\u{fffd}[31m\u{fffd}b\u{fffd}c\u{fffd}");
+        assert_eq!(json("\"\u{9b}\u{202e}\",\n"), "\"\\u009b\\u202e\",\n");
         assert_eq!(markdown(hostile), "aU+001B\\[31mU+000AbU+202EcU+009B");
     }
 

@@ -18,6 +18,12 @@ use crate::files::Appender;
 use crate::number::decimals;
 use crate::{ReportError, Result, files};
 
+/// The largest history that is read: a hundred thousand epochs.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// More columns than any choice of metrics gives.
+const MOST_EXTRA_COLUMNS: usize = 256;
+
 /// The columns that every history has, in order.
 pub const COLUMNS: [&str; 7] =
     ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"];
@@ -125,15 +131,22 @@ impl History {
         hexadecimal(&Sha256::digest(self.to_csv()))
     }
 
-    /// Reads `history.csv`. A last line without its end, left by a run that was killed or a disk that was full, is
+    /// Reads `history.csv`; see [`parse`](Self::parse).
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] or [`ReportError::Unreadable`] where it cannot be read, and those of [`parse`](Self::parse).
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(path, &files::read(path, MOST_BYTES)?)
+    }
+
+    /// Reads the text of a `history.csv`; `path` stands for it in messages. A last line without its end, left by a run that was killed or a disk that was full, is
     /// passed over and reported in [`History::cut`].
     ///
     /// # Errors
     ///
-    /// [`ReportError::Io`] where it cannot be read, [`ReportError::Malformed`] with the line where anything but the
-    /// last line is not what a [`HistoryWriter`] writes.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = files::read(path)?;
+    /// [`ReportError::Malformed`] with the line where anything but the last line is not what a [`HistoryWriter`] writes.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut history = History { cut: whole.len() < text.len(), ..History::default() };
         let mut lines = (1_u64..).zip(whole.lines());
@@ -167,6 +180,9 @@ fn extra_columns(head: &str) -> Result<Vec<String>, String> {
 
 /// The names of further columns, none of which may break the file's lines or come twice.
 fn checked_columns(extra: &[&str]) -> Result<Vec<String>, String> {
+    if extra.len() > MOST_EXTRA_COLUMNS {
+        return Err(format!("there are more than {MOST_EXTRA_COLUMNS} columns of further metrics"));
+    }
     for (index, column) in extra.iter().enumerate() {
         if COLUMNS.contains(column) || extra[..index].contains(column) {
             return Err(format!("column `{column}` comes twice"));

@@ -56,12 +56,12 @@ mod test_report;
 mod versioned;
 
 pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION, Position, Sum};
-pub use claim::{Claim, Holder, hidden, last_lines};
+pub use claim::{Claim, Holder, create_hidden, hidden, last_lines};
 pub use error::{ReportError, Result};
-pub use escape::control as printable;
 pub use finish::{finish, stop};
 pub use history::{EpochRow, History, HistoryWriter};
 pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
+pub use kiln_config::{is_unprintable, printable};
 pub use markdown::markdown;
 pub use mistakes::{TestImages, mistakes_picture};
 pub use name::{NameError, check_name};

@@ -11,8 +11,11 @@
 
 use std::path::Path;
 
-use crate::test_report::{PROBABILITIES, Prediction, Tested};
+use crate::test_report::{MOST_CLASSES, PROBABILITIES, Prediction, Tested};
 use crate::{ReportError, Result, files};
+
+/// The largest file that is read: some four million test images of ten classes, or 200,000 of 256.
+pub(crate) const MOST_BYTES: u64 = 512 << 20;
 
 const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
 
@@ -65,17 +68,20 @@ impl Predictions {
     ///
     /// # Errors
     ///
-    /// [`ReportError::Io`] where it cannot be read, [`ReportError::Malformed`] with the line where it is not what
-    /// [`write`](fn@write) writes.
+    /// [`ReportError::Io`] or [`ReportError::Unreadable`] where it cannot be read, and those of [`parse`](Self::parse).
     pub fn read(path: &Path) -> Result<Self> {
-        let text = files::read(path)?;
+        Self::parse(path, &files::read(path, MOST_BYTES)?)
+    }
+
+    /// Reads the text of a `predictions.csv`; `path` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Malformed`] with the line where it is not what [`write`](fn@write) writes.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| malformed(path, &error))?;
-        if !header.iter().take(COLUMNS.len()).eq(COLUMNS) {
-            let problem = format!("predictions begin with the columns `{}`", COLUMNS.join(","));
-            return Err(ReportError::malformed(path, 1, problem));
-        }
-        let class_names = header.iter().skip(COLUMNS.len()).map(str::to_owned).collect();
+        let class_names = class_names(path, header)?;
         let mut read =
             Self { class_names, labels: vec![], predicted: vec![], probabilities: vec![] };
         for record in reader.records() {
@@ -110,6 +116,20 @@ impl Predictions {
             )),
         }
     }
+}
+
+/// The names in the columns behind the four that every file has.
+pub(crate) fn class_names(path: &Path, header: &csv::StringRecord) -> Result<Vec<String>> {
+    if !header.iter().take(COLUMNS.len()).eq(COLUMNS) {
+        let problem = format!("predictions begin with the columns `{}`", COLUMNS.join(","));
+        return Err(ReportError::malformed(path, 1, problem));
+    }
+    let names: Vec<String> = header.iter().skip(COLUMNS.len()).map(str::to_owned).collect();
+    if names.len() > MOST_CLASSES {
+        let problem = format!("{} classes, and there can be {MOST_CLASSES} at most", names.len());
+        return Err(ReportError::malformed(path, 1, problem));
+    }
+    Ok(names)
 }
 
 fn probability(cell: &str) -> Result<f32, String> {

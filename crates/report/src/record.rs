@@ -1,7 +1,13 @@
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Position;
+use crate::{Result, files, versioned};
+
+/// The largest record that is read; one is about a kilobyte.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The version of `run.json` that this build writes, and the newest that it reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -126,6 +132,30 @@ impl RunRecord {
     #[must_use]
     pub fn last_begun(&self) -> Timestamp {
         self.resumed.last().map_or(self.started, |resumption| resumption.at)
+    }
+
+    /// Reads `run.json`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        Self::parse(path, &files::read(path, MOST_BYTES)?)
+    }
+
+    /// Reads the text of a `run.json`; `path` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Malformed`](crate::ReportError::Malformed) with the line where it is no record, or
+    /// [`ReportError::NewerFormat`](crate::ReportError::NewerFormat).
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        versioned::parse(path, text, RECORD_VERSION)
+    }
+
+    /// The text of `run.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Inconsistent`](crate::ReportError::Inconsistent) where JSON cannot hold it.
+    pub fn to_json(&self) -> Result<String> {
+        versioned::to_json(RECORD_VERSION, self)
     }
 
     /// Notes how the run ended, and when: now.

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use crate::history::{History, HistoryWriter};
 use crate::name::check_name;
 use crate::predictions::Predictions;
-use crate::record::{RECORD_VERSION, RunRecord, Status, now};
-use crate::test_report::{REPORT_VERSION, TestReport};
-use crate::{ReportError, Result, files, versioned};
+use crate::record::{RunRecord, Status, now};
+use crate::test_report::TestReport;
+use crate::{ReportError, Result, files};
 
 /// The directory of one run, `<runs>/<name>/<id>/`. The crate's documentation lists what lies in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,8 @@ impl RunDirectory {
     /// # Errors
     ///
     /// [`ReportError::Name`] where `name` or `id` does not pass [`check_name`], [`ReportError::RunExists`] where the
-    /// `id` is taken, [`ReportError::Io`] where the directory cannot be made.
+    /// `id` is taken, [`ReportError::LeadsOut`] where the name is that of a link out of `runs`, [`ReportError::Io`] where
+    /// the directory cannot be made.
     pub fn create(runs: &Path, name: &str, id: Option<&str>) -> Result<Self> {
         checked("name", name)?;
         if let Some(id) = id {
@@ -65,6 +66,7 @@ impl RunDirectory {
         }
         let above = runs.join(name);
         files::create_directories(&above)?;
+        files::check_within(runs, &above)?;
         match id {
             Some(id) => Self::claim(above.join(id)),
             None => Self::claim_by_time(&above),
@@ -122,7 +124,7 @@ impl RunDirectory {
     ///
     /// [`ReportError::Io`] where it cannot be written.
     pub fn write_record(&self, record: &RunRecord) -> Result<()> {
-        files::write(&self.record_path(), versioned::to_json(RECORD_VERSION, record)?)
+        files::write(&self.record_path(), record.to_json()?)
     }
 
     /// Reads `run.json`. A record that says `finished` beside a missing `report.json` was cut off between the two and
@@ -132,7 +134,7 @@ impl RunDirectory {
     ///
     /// [`ReportError::Io`], [`ReportError::Malformed`] or [`ReportError::NewerFormat`].
     pub fn read_record(&self) -> Result<RunRecord> {
-        let mut record: RunRecord = versioned::read(&self.record_path(), RECORD_VERSION)?;
+        let mut record: RunRecord = RunRecord::read(&self.record_path())?;
         if record.status == Status::Finished && !self.is_finished() {
             record.status = Status::Interrupted;
             record.stop_reason = Some("it was cut off while its report was written".to_owned());
@@ -168,12 +170,12 @@ impl RunDirectory {
         if !self.is_finished() {
             return Ok(None);
         }
-        versioned::read(&self.report_path(), REPORT_VERSION).map(Some)
+        TestReport::read(&self.report_path()).map(Some)
     }
 
     /// Writes `report.json`, which declares the run finished: nothing is written after it.
     pub(crate) fn write_report(&self, report: &TestReport) -> Result<()> {
-        files::write(&self.report_path(), versioned::to_json(REPORT_VERSION, report)?)
+        files::write(&self.report_path(), report.to_json()?)
     }
 
     /// Removes what [`finish`](crate::finish()) writes but the record. Half a report is of no use to a run that

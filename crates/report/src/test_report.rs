@@ -1,8 +1,9 @@
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ReportError, Result};
+use crate::{ReportError, Result, files, versioned};
 
 /// The version of `report.json` that this build writes, and the newest that it reads.
 pub const REPORT_VERSION: u32 = 1;
@@ -11,7 +12,10 @@ pub const REPORT_VERSION: u32 = 1;
 pub(crate) const PROBABILITIES: RangeInclusive<f32> = 0.0..=1.001;
 
 /// As many as a byte has values.
-const MOST_CLASSES: usize = 256;
+pub(crate) const MOST_CLASSES: usize = 256;
+
+/// The largest report that is read; the matrix of 256 classes takes a megabyte.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// What a trained model said about the test set: the material of a [`TestReport`].
 #[derive(Debug, Clone, Copy)]
@@ -209,6 +213,46 @@ pub struct Average {
 }
 
 impl TestReport {
+    /// Reads `report.json`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        Self::parse(path, &files::read(path, MOST_BYTES)?)
+    }
+
+    /// Reads the text of a `report.json`; `path` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Malformed`] with the line where it is no report, or its confusion matrix is not one of its classes;
+    /// or [`ReportError::NewerFormat`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let report: Self = versioned::parse(path, text, REPORT_VERSION)?;
+        let classes = report.per_class.len();
+        let malformed = |key: &str, problem: String| {
+            let before = text.find(&format!("\"{key}\"")).map_or("", |place| &text[..place]);
+            ReportError::malformed(path, 1 + before.matches('\n').count() as u64, problem)
+        };
+        if classes > MOST_CLASSES {
+            let problem = format!("{classes} classes, and there can be {MOST_CLASSES} at most");
+            return Err(malformed("per_class", problem));
+        }
+        let sides =
+            || std::iter::once(report.confusion.len()).chain(report.confusion.iter().map(Vec::len));
+        if let Some(side) = sides().find(|side| *side != classes) {
+            let problem = format!("a side of {side} in the confusion matrix of {classes} classes");
+            return Err(malformed("confusion", problem));
+        }
+        Ok(report)
+    }
+
+    /// The text of `report.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Inconsistent`] where JSON cannot hold it.
+    pub fn to_json(&self) -> Result<String> {
+        versioned::to_json(REPORT_VERSION, self)
+    }
+
     /// Computes the report.
     ///
     /// # Errors

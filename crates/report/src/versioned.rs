@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{ReportError, Result, files};
+use crate::escape::json;
+use crate::{ReportError, Result};
 
 #[derive(Serialize)]
 struct Versioned<'a, T> {
@@ -19,24 +20,22 @@ struct VersionOnly {
     format_version: u32,
 }
 
-/// The file's text: `format_version` first, then the fields of `body`, indented.
+/// The file's text: `format_version` first, then the fields of `body`, indented. What a terminal would obey is escaped,
+/// which reads back the same.
 pub(crate) fn to_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(&Versioned { format_version: version, body })
-        .map_err(|error| {
-            ReportError::Inconsistent(format!("this cannot be put into JSON: {error}"))
-        })?;
-    text.push('\n');
-    Ok(text)
+    let text = serde_json::to_string_pretty(&Versioned { format_version: version, body }).map_err(
+        |error| ReportError::Inconsistent(format!("this cannot be put into JSON: {error}")),
+    )?;
+    Ok(json(&text).into_owned() + "\n")
 }
 
-/// Reads a file of at most version `known`. The version is looked at before anything else: a later one may hold
+/// Reads the text of a file of at most version `known`. The version is looked at before anything else: a later one may hold
 /// anything. Fields that are not known are passed over, so that adding one needs no new version.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, known: u32) -> Result<T> {
-    let text = files::read(path)?;
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str, known: u32) -> Result<T> {
     let malformed = |error: serde_json::Error| {
         ReportError::malformed(path, error.line() as u64, without_place(&error.to_string()))
     };
-    let VersionOnly { format_version } = serde_json::from_str(&text).map_err(malformed)?;
+    let VersionOnly { format_version } = serde_json::from_str(text).map_err(malformed)?;
     if format_version == 0 {
         return Err(ReportError::malformed(path, 1, "format versions are counted from 1"));
     }
@@ -47,7 +46,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, known: u32) -> Result<T> {
             known,
         });
     }
-    serde_json::from_str(&text).map_err(malformed)
+    serde_json::from_str(text).map_err(malformed)
 }
 
 /// serde_json ends its messages with " at line L column C"; the line is told in front.

@@ -5,6 +5,9 @@ use crate::change::Change;
 use crate::pattern::Pattern;
 use crate::random::Random;
 
+/// More axes than anybody looks at. Each run has a value of each of them.
+const MOST_AXES: usize = 100;
+
 /// Axes that are combined with each other: every row of the grid with every row of the zip with
 /// every draw, less what is excluded.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +61,9 @@ impl Block {
             }
         }
         let mut paths: Vec<&str> = self.paths().collect();
+        if let Some(path) = paths.get(MOST_AXES) {
+            return Err(self.error(path, format!("there are more than {MOST_AXES} axes")));
+        }
         paths.sort_unstable();
         match paths.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => {

@@ -13,6 +13,9 @@ use crate::record::SweepRecord;
 /// The most runs that one sweep may have. More are a slip of the hand rather than a plan.
 pub const MOST_RUNS: usize = 10_000;
 
+/// The most text of experiments, over all runs: as values it takes some twenty times as much memory.
+const MOST_TEXT: usize = 128 << 20;
+
 /// The keys that make a file a sweep rather than an experiment.
 const SWEEP_KEYS: [&str; 8] =
     ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune"];
@@ -124,8 +127,13 @@ impl Sweep {
             Some(value) => read_name(value)?,
             None => table.required("name")?,
         };
-        let experiment: String = table.required("experiment")?;
-        let experiment = beside(path, &experiment);
+        let written: String = table.required("experiment")?;
+        let experiment = beside(path, &written);
+        if experiment.exists() && !experiment.is_file() {
+            // A file from anywhere may name a pipe that never ends.
+            let named = table.value("experiment").map(|value| value.error("this is not a file"));
+            return Err(named.unwrap_or_else(|| table.error("`experiment` is not a file")));
+        }
         let document = open(&experiment)
             .map_err(|error| error.note(format!("it is the `experiment` of {}", path.display())))?;
         let known = known_paths(&document)?;
@@ -163,6 +171,15 @@ impl Sweep {
         }
     }
 
+    /// How many combinations it declares, before any is excluded or met twice; `None` where no number holds them.
+    #[must_use]
+    pub fn size(&self) -> Option<usize> {
+        let seeds = self.seeds.as_ref().map_or(1, |axis| axis.values.len());
+        let blocks = self.blocks.iter().map(Block::size);
+        let combinations = blocks.reduce(|sum, size| sum?.checked_add(size?)).unwrap_or(Some(1));
+        combinations?.checked_mul(seeds)
+    }
+
     /// Every run: each block's combinations, united, each once a seed. Every one of them is checked by
     /// the experiment's own rules.
     ///
@@ -171,11 +188,7 @@ impl Sweep {
     /// There are more than [`MOST_RUNS`]; a combination comes twice in one block; or the experiment
     /// refuses one, which the error names.
     pub fn expand(&self) -> Result<Vec<Combination>, ConfigError> {
-        let nothing = [Block::default()];
-        let blocks = if self.blocks.is_empty() { nothing.as_slice() } else { &self.blocks };
-        let seeds = self.seeds.as_ref().map_or(1, |axis| axis.values.len());
-        let size = |block: &Block| block.size()?.checked_mul(seeds);
-        let runs = blocks.iter().map(size).try_fold(0_usize, |sum, size| sum.checked_add(size?));
+        let runs = self.size();
         if runs.is_none_or(|runs| runs > MOST_RUNS) {
             let runs = runs
                 .map_or("more runs than can be counted".to_owned(), |runs| format!("{runs} runs"));
@@ -184,6 +197,19 @@ impl Sweep {
             ))
             .help("take fewer values, or draw from them with `[random]`"));
         }
+        let text = runs.unwrap_or(usize::MAX).saturating_mul(self.document.text_length());
+        if text > MOST_TEXT {
+            let message = format!(
+                "{} is {} bytes long, too long for so many runs, each of which has it in memory",
+                self.experiment.display(),
+                self.document.text_length()
+            );
+            return Err(
+                ConfigError::new(message).help("take fewer values, or a shorter experiment")
+            );
+        }
+        let nothing = [Block::default()];
+        let blocks = if self.blocks.is_empty() { nothing.as_slice() } else { &self.blocks };
         let mut expanded = Vec::new();
         let mut seen = HashSet::new();
         for block in blocks {

@@ -71,7 +71,7 @@ impl Estimate {
         let mut end = 0;
         for run in seconds {
             let Reverse(free) = cores.pop().unwrap_or(Reverse(0));
-            let done = free + (run * 1e6) as u64;
+            let done = u64::saturating_add(free, (run * 1e6) as u64);
             cores.push(Reverse(done));
             end = end.max(done);
         }

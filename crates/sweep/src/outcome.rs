@@ -40,6 +40,9 @@ pub enum By {
     Earlier,
 }
 
+/// A longer log is not read for its end.
+const LONGEST_LOG: u64 = 64 << 20;
+
 /// How much of a failed run's log is shown.
 const SHOWN: usize = 8;
 
@@ -111,7 +114,7 @@ pub(crate) fn end_of_log(plan: &Plan, member: &Member, claim: &Claim) -> Vec<Str
         return said;
     }
     let run = RunDirectory::open(plan.directory.join(&member.id)).ok();
-    let log = run.and_then(|run| std::fs::read_to_string(run.log_path()).ok());
+    let log = run.and_then(|run| kiln_config::read_text(&run.log_path(), LONGEST_LOG).ok());
     last_lines(&log.unwrap_or_default(), SHOWN / 2).iter().map(|line| in_words(line)).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kiln_config::ConfigError;
 use kiln_data::Dataset;
 use kiln_model::Architecture;
-use kiln_report::ReportError;
+use kiln_report::{ReportError, files};
 use kiln_train::{Declaration, TrainError};
 
 use crate::change::Change;
@@ -79,9 +79,11 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Those of [`Sweep::expand`]; a dataset cannot be read; or a run does not fit its data or the
+    /// Those of [`Sweep::expand`]; the sweep's directory is a link out of `runs`; a dataset cannot be read; or a run does not fit its data or the
     /// rules of pruning, which the error names.
     pub fn new(sweep: &Sweep, data: &Path, runs: &Path) -> Result<Self, TrainError> {
+        let directory = runs.join(&sweep.name);
+        files::check_within(runs, &directory)?;
         let mut checker = Checker {
             data,
             datasets: HashMap::new(),
@@ -102,7 +104,7 @@ impl Plan {
         }
         Ok(Self {
             name: sweep.name.clone(),
-            directory: runs.join(&sweep.name),
+            directory,
             experiment: sweep.experiment.clone(),
             data: data.to_owned(),
             runs: runs.to_owned(),

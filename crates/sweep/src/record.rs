@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_report::{ReportError, files, hidden};
+use kiln_report::{ReportError, create_hidden, files, hidden};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file that this build writes, and the newest that it reads.
 const SWEEP_VERSION: u32 = 1;
+
+/// The largest record that is read: two files of the largest size that is read, and the axes of a command line.
+const MOST_BYTES: u64 = 3 * kiln_config::MOST_BYTES;
 
 /// The files and the words that declared a sweep. What was edited since then does not change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +58,7 @@ impl SweepRecord {
     pub(crate) fn write(&self, directory: &Path) -> Result<(), ReportError> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| ReportError::Inconsistent(format!("the sweep's record: {error}")))?;
-        files::create_directories(&hidden(directory))?;
+        create_hidden(directory)?;
         files::write(&Self::path(directory), text + "\n")
     }
 
@@ -70,7 +73,7 @@ impl SweepRecord {
             format_version: u32,
         }
         let path = Self::path(directory);
-        let text = files::read(&path)?;
+        let text = files::read(&path, MOST_BYTES)?;
         let malformed = |error: serde_json::Error| ReportError::Malformed {
             path: path.clone(),
             line: error.line() as u64,

@@ -42,6 +42,9 @@ impl State {
             Ok(false) => return Self::Missing,
             Err(cause) => return Self::Unreadable(format!("{}: {cause}", path.display())),
         }
+        if let Err(error) = files::check_within(&plan.directory, &path) {
+            return Self::Unreadable(error.to_string());
+        }
         let is_finished = path.join("report.json").exists();
         match RunDirectory::open(path).and_then(|run| run.read_record()) {
             Ok(record) => match record.status {
@@ -90,7 +93,7 @@ impl State {
 /// Whether a run's configuration is a member's, but for what no result depends on.
 fn has_config(run: &RunDirectory, member: &Member) -> bool {
     let path = run.config_path();
-    let Ok(config) = files::read(&path) else { return false };
+    let Ok(config) = files::read(&path, kiln_config::MOST_BYTES) else { return false };
     let identity = || {
         let declaration = Declaration::parse(&path.to_string_lossy(), &config, &[]).ok()?;
         declaration.experiment.identity().ok()

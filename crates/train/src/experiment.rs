@@ -2,9 +2,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use burn::tensor::Device;
-use kiln_config::{ConfigError, Document, FromValue, Override, Table};
+use kiln_config::{ConfigError, Document, FromValue, MOST_BYTES, Override, Table, read_text};
 use kiln_data::{DATASETS, DataConfig, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, ModelConfig, Shape};
+use kiln_report::RunDirectory;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -76,6 +77,20 @@ impl Declaration {
         Self::new(Document::open(path)?, &parsed(overrides)?)
     }
 
+    /// Reads a run's configuration. Unlike an experiment that is named on the command line it is a file and nothing
+    /// else.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn of_run(run: &RunDirectory) -> Result<Self, ConfigError> {
+        let path = run.config_path();
+        let name = path.display().to_string();
+        let text = read_text(&path, MOST_BYTES)
+            .map_err(|error| ConfigError::new(format!("cannot read {name}: {error}")))?;
+        Self::parse(&name, &text, &[])
+    }
+
     /// Like [`open`](Self::open), from a text; `name` stands for it in messages.
     ///
     /// # Errors
@@ -95,6 +110,8 @@ impl Declaration {
         for change in overrides {
             // After a change that cannot be the earlier paths still are: each mistake is told by itself.
             known.extend(known_paths(&document)?);
+            known.sort_unstable();
+            known.dedup();
             document.apply(change, &known)?;
         }
         let experiment = document.read(Experiment::read)?;

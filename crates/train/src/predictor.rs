@@ -1,5 +1,6 @@
+use kiln_config::read_bytes;
 use kiln_data::{ImageShape, Normalizer};
-use kiln_model::Weights;
+use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
 use kiln_report::RunDirectory;
 
 use crate::TrainError;
@@ -39,8 +40,9 @@ impl Predictor {
         let path = run.model_path();
         let error =
             |message: String| TrainError::Weights { place: path.display().to_string(), message };
-        let declaration = Declaration::open(&run.config_path(), &[])?;
-        let bytes = std::fs::read(&path).map_err(|e| error(format!("cannot be read: {e}")))?;
+        let declaration = Declaration::of_run(run)?;
+        let bytes = read_bytes(&path, MOST_WEIGHTS_BYTES)
+            .map_err(|e| error(format!("cannot be read: {e}")))?;
         let (weights, metadata) =
             Weights::from_safetensors(&bytes).map_err(|e| error(e.to_string()))?;
         let metadata =
@@ -57,7 +59,8 @@ impl Predictor {
             .channels
             .checked_mul(image.height)
             .and_then(|n| n.checked_mul(image.width))
-            .ok_or_else(|| error("its metadata: the image is too large".to_owned()))?;
+            .filter(|values| *values > 0)
+            .ok_or_else(|| error(format!("its metadata: no image has the shape {image}")))?;
         normalizer.check_size(values)?;
         let architecture = declaration.architecture(image, class_names.len())?;
         let settings = declaration.engine_settings(&architecture)?;

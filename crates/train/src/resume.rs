@@ -63,7 +63,7 @@ impl Run {
             }
             Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {}
         }
-        let declaration = Declaration::open(&directory.config_path(), &[])?;
+        let declaration = Declaration::of_run(&directory)?;
         let material = Material::read(&declaration, data)?;
         if let Some(difference) = dataset_difference(&record, &material.origin) {
             return Err(refused(difference.into()));

@@ -24,7 +24,8 @@ pub struct Found {
 }
 
 /// Finds the runs that `paths` stand for: run directories, directories of them to two levels (a sweep, and `runs/`
-/// itself), and patterns with `*`, `?`, `[…]` and `**`. Hidden names below a directory are passed over.
+/// itself), and patterns with `*`, `?`, `[…]` and `**`. Hidden names below a directory are passed over, and symbolic links
+/// that lead out of it are left out: only who names one means it.
 ///
 /// # Errors
 ///
@@ -64,6 +65,8 @@ struct Search {
     known: HashSet<PathBuf>,
     /// Runs that were met again.
     repeated: usize,
+    /// The directory that is searched, without links and dots.
+    root: PathBuf,
 }
 
 impl Search {
@@ -80,6 +83,7 @@ impl Search {
         } else if path.join("config.toml").exists() {
             self.not_begun(path);
         } else {
+            self.root.clone_from(&resolved);
             self.below(path, &resolved, DEPTH);
         }
     }
@@ -125,6 +129,11 @@ impl Search {
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         let linked = if is_link { fs::canonicalize(&path).ok() } else { None };
         let resolved = linked.unwrap_or_else(|| above.join(entry.file_name()));
+        if !resolved.starts_with(&self.root) {
+            let problem =
+                "it is a symbolic link out of the directory that was given; give it by itself";
+            return self.leave_out(&path, problem.to_owned());
+        }
         if path.join("run.json").exists() {
             self.run(path, resolved);
         } else if path.join("config.toml").exists() {

@@ -7,6 +7,9 @@ use super::settings::{in_order, join, text};
 /// Where the layers are.
 pub(super) const KEY: &str = "model.layers";
 
+/// A longer name is none: it would stand in the path of every setting of its layer.
+const LONGEST_NAME: usize = 100;
+
 /// A list of layers: as settings of single layers, to be compared where the lists have the same structure, and as a
 /// whole where they have not.
 #[derive(Debug, Default)]
@@ -35,7 +38,9 @@ impl Layers {
         for (index, layer) in tables?.into_iter().enumerate() {
             // A name that is no name, or one of two, would hide a layer behind another.
             let name = layer.get("name").and_then(|name| name.get_ref().as_str());
-            let name = name.filter(|name| name.parse::<usize>().is_err() && names.insert(*name));
+            let name = name.filter(|name| {
+                name.len() <= LONGEST_NAME && name.parse::<usize>().is_err() && names.insert(*name)
+            });
             let path = join(above, &name.map_or_else(|| index.to_string(), str::to_owned));
             summaries.push(self.layer(&path, layer, name.is_some())?);
         }

@@ -1,4 +1,4 @@
-use crate::{ReportError, Result, RunDirectory, files};
+use crate::{ReportError, Result, RunDirectory, files, predictions};
 
 /// Which test images a run classified rightly: its `predictions.csv` without the probabilities, of which comparing a
 /// thousand runs has no use and reading them would take its time.
@@ -15,16 +15,12 @@ impl Outcomes {
     /// Reads the labels and predictions of a run's `predictions.csv`.
     pub(super) fn read(run: &RunDirectory) -> Result<Self> {
         let path = run.predictions_path();
-        let text = files::read(&path)?;
+        let text = files::read(&path, predictions::MOST_BYTES)?;
         let malformed = |line, problem: String| ReportError::malformed(&path, line, problem);
         // Class names may be quoted and hold anything; the rows below them are numbers.
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|error| malformed(1, error.to_string()))?.clone();
-        if !header.iter().take(4).eq(["index", "label", "predicted", "probability"]) {
-            let problem = "predictions begin with the columns `index,label,predicted,probability`";
-            return Err(malformed(1, problem.to_owned()));
-        }
-        let class_names: Vec<String> = header.iter().skip(4).map(str::to_owned).collect();
+        let header = reader.headers().map_err(|error| malformed(1, error.to_string()))?;
+        let class_names = predictions::class_names(&path, header)?;
         let (start, first_line) = (reader.position().byte() as usize, reader.position().line());
         let rows = text.get(start..).unwrap_or_default();
         if !rows.is_empty() && !rows.ends_with('\n') {

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +7,9 @@ use std::thread;
 use super::settings::{Configuration, Flat, Words};
 use super::{EpochValue, LeftOut, RunSummary, TestSummary};
 use crate::{History, ReportError, Result, RunDirectory, RunRecord, Status, TestReport, files};
+
+/// A table has a cell for each of the runs' settings in each run.
+const MOST_SETTINGS: usize = 10_000;
 
 /// The runs that could be read, each with its configuration, and those that could not.
 #[derive(Debug, Default)]
@@ -21,14 +25,33 @@ pub(super) fn read(paths: &[PathBuf]) -> Read {
     let results =
         in_parallel(paths, |path| read_run(path, &words).map_err(|error| left_out(path, &error)));
     let mut read = Read::default();
+    let mut keys = HashSet::new();
     for result in results {
         match result {
-            Ok(run) => read.runs.push(run),
+            Ok(run) if has_room(&mut keys, &run.1) => read.runs.push(run),
+            Ok((run, _)) => read.left_out.push(LeftOut {
+                path: run.directory.path().to_owned(),
+                problem: format!(
+                    "with it the runs have more than {MOST_SETTINGS} different settings"
+                ),
+            }),
             Err(left_out) => read.left_out.push(left_out),
         }
     }
     read.words = words.into_inner().unwrap_or_else(PoisonError::into_inner);
     read
+}
+
+/// Adds a configuration's keys to those of the others; false where they come to too many.
+fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
+    let layers = configuration.layers.iter().flat_map(|layers| &layers.settings);
+    let own = configuration.settings.iter().chain(layers).map(|setting| setting.key);
+    let new: Vec<u32> = own.filter(|key| !keys.contains(key)).collect();
+    let has_room = keys.len() + new.len() <= MOST_SETTINGS;
+    if has_room {
+        keys.extend(new);
+    }
+    has_room
 }
 
 /// What `task` makes of each item, in the items' order.
@@ -77,7 +100,7 @@ fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configurat
 
 pub(super) fn read_config(directory: &RunDirectory) -> Result<Flat> {
     let path = directory.config_path();
-    Flat::parse(&files::read(&path)?)
+    Flat::parse(&files::read(&path, kiln_config::MOST_BYTES)?)
         .map_err(|(line, problem)| ReportError::malformed(&path, line, problem))
 }
 

@@ -84,11 +84,10 @@ pub(super) struct NumberedLayers {
 impl Flat {
     /// Reads a configuration. The error has the line, counted from 1, and what is wrong there.
     pub(super) fn parse(text: &str) -> Result<Self, (u64, String)> {
-        let table = DeTable::parse(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let before = &text.as_bytes()[..start];
+        let table = kiln_config::parse_toml(text).map_err(|error| {
+            let before = &text.as_bytes()[..error.span.start.min(text.len())];
             let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-            (line, error.message().trim().replace('\n', ", "))
+            (line, error.message)
         })?;
         let mut flat = Self::default();
         flat.table("", table.get_ref());

@@ -16,6 +16,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use kiln_config::Unreadable;
+
 use crate::{ReportError, Result};
 
 /// What the names of files and directories begin with that are not whole yet.
@@ -150,18 +152,37 @@ pub fn partial(directory: &Path) -> Vec<PathBuf> {
     entries.filter(is_partial).map(|entry| entry.path()).collect()
 }
 
-/// Reads a whole text file.
+/// Reads a whole text file of at most `most` bytes. A symbolic link is not followed: a run's files lie in its directory.
 ///
 /// # Errors
 ///
-/// [`ReportError::Io`] where it is missing or cannot be read, [`ReportError::Malformed`] where it is not UTF-8.
-pub fn read(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|cause| ReportError::io("read", path, cause))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count() as u64;
-        ReportError::malformed(path, line, "this is not UTF-8 text")
+/// [`ReportError::Io`] where it is missing or cannot be read, [`ReportError::Unreadable`] where it is larger or no ordinary
+/// file, [`ReportError::Malformed`] where it is not UTF-8.
+pub fn read(path: &Path, most: u64) -> Result<String> {
+    kiln_config::read_text(path, most).map_err(|problem| match problem {
+        Unreadable::Refused(cause) => ReportError::io("read", path, cause),
+        Unreadable::NotText { line } => {
+            ReportError::malformed(path, line, "this is not UTF-8 text")
+        }
+        problem => ReportError::Unreadable { path: path.to_owned(), problem },
     })
+}
+
+/// Refuses a path that a symbolic link takes out of `root`: nobody who writes below `root` means to write elsewhere.
+///
+/// # Errors
+///
+/// [`ReportError::LeadsOut`]. What is not there leads nowhere, unless a link to it is.
+pub fn check_within(root: &Path, path: &Path) -> Result<()> {
+    let is_within = match (fs::canonicalize(root), fs::canonicalize(path)) {
+        (Ok(root), Ok(path)) => path.starts_with(root),
+        (_, Ok(_)) => true,
+        (_, Err(_)) => !path.is_symlink(),
+    };
+    if is_within {
+        return Ok(());
+    }
+    Err(ReportError::LeadsOut { path: path.to_owned(), root: root.to_owned() })
 }
 
 /// A file or directory under a temporary name, gone when dropped unless it was renamed.

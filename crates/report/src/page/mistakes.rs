@@ -37,10 +37,8 @@ impl Mistakes {
             let picture =
                 combination.runs.iter().filter(|run| run.test.is_some()).find_map(|run| {
                     let path = run.directory.mistakes_path();
-                    let length = usize::try_from(std::fs::metadata(&path).ok()?.len()).ok()?;
-                    // Its length is asked first: what is too large is not read.
-                    let fits = bytes + length <= MOST_PICTURE_BYTES;
-                    let content = if fits { std::fs::read(&path).ok()? } else { return None };
+                    let room = (MOST_PICTURE_BYTES - bytes) as u64;
+                    let content = kiln_config::read_bytes(&path, room).ok()?;
                     content.starts_with(SIGNATURE).then_some((run, content))
                 });
             let Some((run, content)) = picture else { continue };

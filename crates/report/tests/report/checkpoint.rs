@@ -109,6 +109,19 @@ fn a_file_that_is_a_link_is_not_followed() {
     assert!(error.to_string().contains("it is not a file"), "{error}");
 }
 
+#[cfg(unix)]
+#[test]
+fn checkpoints_are_not_written_through_a_link_out_of_the_run() {
+    let runs = directory();
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
+    fs::create_dir(runs.path().join("outside")).expect("a directory");
+    let linked = std::os::unix::fs::symlink(runs.path().join("outside"), run.checkpoints_path());
+    linked.expect("a link");
+    let error = Checkpoints::of(&run).write(at(1, 0), &CONTENT).expect_err("a refusal");
+    assert!(matches!(error, ReportError::LeadsOut { .. }), "{error}");
+    assert!(listing(&runs.path().join("outside")).is_empty());
+}
+
 #[test]
 fn a_checkpoint_that_is_there_and_damaged_is_written_anew() {
     let runs = directory();

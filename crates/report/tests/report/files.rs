@@ -9,7 +9,7 @@ fn a_file_is_written_whole_and_replaces_an_earlier_one() {
     let path = directory.path().join("report.md");
     files::write(&path, "the first and longer text").expect("written");
     files::write(&path, "the second").expect("written");
-    assert_eq!(files::read(&path).expect("read"), "the second");
+    assert_eq!(files::read(&path, 1000).expect("read"), "the second");
     assert_eq!(listing(directory.path()), ["report.md"]);
 }
 
@@ -46,7 +46,7 @@ fn text_that_is_not_utf_8_is_reported_with_its_line() {
     let directory = directory();
     let path = directory.path().join("run.json");
     std::fs::write(&path, b"{\n\"name\": \"caf\xe9\"\n}").expect("written");
-    let error = files::read(&path).expect_err("not UTF-8");
+    let error = files::read(&path, 1000).expect_err("not UTF-8");
     assert_eq!(error.to_string(), format!("{}, line 2: this is not UTF-8 text", path.display()));
 }
 
@@ -58,11 +58,11 @@ fn an_appender_goes_on_behind_what_is_there_and_creates_only_new_files() {
     appender.append("one\n").expect("appended");
     drop(appender);
     Appender::open(&path).expect("opened").append("two\n").expect("appended");
-    assert_eq!(files::read(&path).expect("read"), "head\none\ntwo\n");
+    assert_eq!(files::read(&path, 1000).expect("read"), "head\none\ntwo\n");
 
     let error = Appender::create(&path, "other").expect_err("it exists").to_string();
     assert!(error.starts_with(&format!("cannot create {}: ", path.display())), "{error}");
-    assert_eq!(files::read(&path).expect("read"), "head\none\ntwo\n");
+    assert_eq!(files::read(&path, 1000).expect("read"), "head\none\ntwo\n");
     assert_eq!(listing(directory.path()), ["log.jsonl"]);
 }
 

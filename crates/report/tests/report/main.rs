@@ -8,6 +8,7 @@ mod comparing_charts;
 mod files;
 mod finish;
 mod history;
+mod hostile;
 mod markdown;
 mod page;
 mod pictures;

@@ -1,6 +1,6 @@
 //! Sweep files.
 
-use crate::world::{World, refused, runs};
+use crate::world::{EXPERIMENT, World, refused, runs};
 
 #[test]
 fn a_grid_is_repeated_once_a_seed() {
@@ -197,4 +197,25 @@ fn an_experiment_that_is_not_there_is_named_with_the_sweep() {
     let world = World::new("");
     let error = world.open("missing.toml", &[]).unwrap_err().to_string();
     assert!(error.contains("missing.toml"), "{error}");
+}
+
+#[test]
+fn what_multiplies_is_bounded() {
+    let axes: String = (0..101).map(|axis| format!("k{axis}.units = [1]\n")).collect();
+    let world = World::new(&format!("[zip]\n{axes}"));
+    let layers: String = (0..101)
+        .map(|axis| format!("{{ type = \"dense\", name = \"k{axis}\", units = 2 }},\n"))
+        .collect();
+    world.write(
+        "experiment.toml",
+        &EXPERIMENT.replace("layers = [", &format!("layers = [\n{layers}")),
+    );
+    let error = world.runs("sweep.toml", &[]).unwrap_err().to_string();
+    assert!(error.contains("there are more than 100 axes"), "{error}");
+
+    let seeds: Vec<String> = (0..1_000).map(|seed| seed.to_string()).collect();
+    let world = World::new(&format!("[repeat]\nseed = [{}]\n", seeds.join(", ")));
+    world.write("experiment.toml", &format!("{EXPERIMENT}# {}\n", "x".repeat(200_000)));
+    let error = world.runs("sweep.toml", &[]).unwrap_err().to_string();
+    assert!(error.contains("too long for so many runs"), "{error}");
 }

@@ -36,6 +36,10 @@ impl World {
         world
     }
 
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        fs::write(self.0.path().join(file), text).unwrap();
+    }
+
     pub(crate) fn open(&self, file: &str, axes: &[&str]) -> Result<Sweep, ConfigError> {
         let axes: Vec<String> = axes.iter().map(|axis| (*axis).to_owned()).collect();
         Sweep::open(&self.0.path().join(file), &axes)

@@ -1,0 +1,91 @@
+//! Two runs side by side, of which a stranger wrote a file.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+
+use kiln_report::chart::compared::{
+    Measure, against_setting, class_recall, metric_curves, setting_grid,
+};
+use kiln_report::chart::{heatmap_chart, heatmap_text, overlay_chart, setting_chart};
+use kiln_report::compare::{self, Comparison, Pair, TableOptions, show_pair};
+use kiln_report::page::page;
+use kiln_report::{RunDirectory, Terminal, show};
+use tempfile::TempDir;
+
+use crate::{assert_picture, assert_printable, assert_sound};
+
+/// The files of a run that a comparison reads, and sound ones.
+const FILES: [(&str, &[u8]); 5] = [
+    ("config.toml", include_bytes!("../corpus/experiment_toml/resolved.toml")),
+    ("run.json", include_bytes!("../corpus/run_json/finished.json")),
+    ("history.csv", include_bytes!("../corpus/history_csv/three.csv")),
+    ("report.json", include_bytes!("../corpus/report_json/three-classes.json")),
+    ("predictions.csv", include_bytes!("../corpus/predictions_csv/three-classes.csv")),
+];
+
+thread_local! {
+    static RUNS: RefCell<Option<TempDir>> = const { RefCell::new(None) };
+}
+
+/// A comparison of a sound run with one that has another file, or none, in the place of one of its own; the first byte says
+/// which. Whatever comes of it can be shown in every form.
+pub fn comparison(bytes: &[u8]) {
+    let Some((which, content)) = bytes.split_first() else { return };
+    let (name, sound) = FILES[usize::from(*which) % FILES.len()];
+    RUNS.with_borrow_mut(|runs| {
+        let runs = runs.get_or_insert_with(two_runs).path();
+        let path = runs.join("second").join(name);
+        fs::write(&path, content).expect("a writable directory");
+        compare(runs);
+        fs::write(&path, sound).expect("a writable directory");
+    });
+}
+
+fn two_runs() -> TempDir {
+    let runs = tempfile::tempdir().expect("a temporary directory");
+    for run in ["first", "second"] {
+        fs::create_dir(runs.path().join(run)).expect("a writable directory");
+        for (name, content) in FILES {
+            fs::write(runs.path().join(run).join(name), content).expect("a writable directory");
+        }
+    }
+    runs
+}
+
+fn compare(runs: &Path) {
+    let terminal = Terminal { width: 80, color: false };
+    match RunDirectory::open(runs.join("second")).and_then(|run| show(&run, terminal)) {
+        Ok(shown) => assert_printable(&shown),
+        Err(error) => assert_sound(&error),
+    }
+    let comparison = Comparison::read(&[runs], None).expect("the first run is sound");
+    let options = TableOptions { all_seeds: true, ..TableOptions::default() };
+    let forms = [compare::csv, compare::json, compare::markdown];
+    for text in forms.map(|form| form(&comparison, &options).expect("no column was asked for")) {
+        assert_printable(&text);
+    }
+    let table = compare::terminal(&comparison, &TableOptions::default(), terminal);
+    assert_printable(&table.expect("no column was asked for"));
+    assert_printable(&compare::notes(&comparison));
+    if let Some(pair) = Pair::of(&comparison) {
+        assert_printable(&show_pair(&pair, terminal));
+    }
+    let page = page(&comparison).expect("a page");
+    assert!(page.trim_end().ends_with("</html>"));
+    if let Some(map) = class_recall(&comparison, 10) {
+        assert_picture(&heatmap_chart(&map));
+    }
+    for overlay in metric_curves(&comparison, &["val_accuracy", "loss"], 10) {
+        assert_picture(&overlay_chart(&overlay));
+    }
+    for column in comparison.columns.iter().take(3) {
+        if let Some(chart) = against_setting(&comparison, &column.key) {
+            assert_picture(&setting_chart(&chart));
+        }
+        if let Some(map) = setting_grid(&comparison, &column.key, None, Measure::BestValidation) {
+            assert_picture(&heatmap_chart(&map));
+            assert_printable(&heatmap_text(&map, terminal));
+        }
+    }
+}
