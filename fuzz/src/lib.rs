@@ -9,10 +9,12 @@
 //!
 //! `corpus/TARGET/` holds small files to begin with, and every input that a defect was found by.
 
+mod checkpoint;
 mod comparison;
 mod files;
 mod text;
 
+pub use checkpoint::{checkpoint, sweep_json};
 pub use comparison::comparison;
 pub use files::{idx_gzip, image, safetensors};
 pub use text::{experiment_toml, history_csv, predictions_csv, report_json, run_json, sweep_toml};
@@ -21,7 +23,7 @@ pub use text::{experiment_toml, history_csv, predictions_csv, report_json, run_j
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; each has a directory in `corpus/` and a program in `targets/`.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 12] = [
     ("idx_gzip", idx_gzip),
     ("image", image),
     ("experiment_toml", experiment_toml),
@@ -32,6 +34,8 @@ pub const TARGETS: [Target; 10] = [
     ("predictions_csv", predictions_csv),
     ("safetensors", safetensors),
     ("comparison", comparison),
+    ("checkpoint", checkpoint),
+    ("sweep_json", sweep_json),
 ];
 
 /// What is said to a person: nothing in it may move a terminal's cursor or turn its text.

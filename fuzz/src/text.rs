@@ -13,7 +13,7 @@ use crate::files::with_file;
 use crate::{assert_picture, assert_printable, assert_sound};
 
 /// More combinations of a sweep than this are not gone through: each is an experiment of its own.
-const MOST_COMBINATIONS: usize = 50;
+pub(crate) const MOST_COMBINATIONS: usize = 50;
 
 /// Stands for a file in messages.
 const FILE: &str = "file";

@@ -12,6 +12,8 @@ use rand_core::{Rng, SeedableRng};
 const ROUNDS: usize = 2000;
 /// A comparison with all its pictures takes longer.
 const COMPARISONS: usize = 100;
+/// A run that goes on and is tested does, too.
+const CHECKPOINTS: usize = 200;
 /// Inputs do not grow beyond this, so that every round is short.
 const LONGEST: usize = 64 << 10;
 /// Texts that mean something to one reader or another.
@@ -90,6 +92,16 @@ fn safetensors() {
 #[test]
 fn comparison() {
     replay("comparison", COMPARISONS);
+}
+
+#[test]
+fn checkpoint() {
+    replay("checkpoint", CHECKPOINTS);
+}
+
+#[test]
+fn sweep_json() {
+    replay("sweep_json", ROUNDS);
 }
 
 #[test]
