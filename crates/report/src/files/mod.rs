@@ -283,7 +283,7 @@ impl Appender {
     /// [`ReportError::Io`] where it can be neither opened nor created.
     pub fn open(path: &Path) -> Result<Self> {
         let refused = |cause| ReportError::io("open", path, cause);
-        let file = disk::open_to_append(path).map_err(refused)?;
+        let file = open_to_append(path)?;
         let length = file.metadata().map_err(refused)?.len();
         Ok(Self { path: path.to_owned(), file, length })
     }
@@ -324,9 +324,7 @@ impl LineWriter {
     ///
     /// [`ReportError::Io`] where it can be neither opened nor created.
     pub fn open(path: &Path) -> Result<Self> {
-        let file =
-            disk::open_to_append(path).map_err(|cause| ReportError::io("open", path, cause))?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file: open_to_append(path)? })
     }
 }
 
@@ -339,6 +337,12 @@ impl Write for LineWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Opens a file of a run, not one that a link in its place leads to.
+fn open_to_append(path: &Path) -> Result<File> {
+    check_within(parent(path), path)?;
+    disk::open_to_append(path).map_err(|cause| ReportError::io("open", path, cause))
 }
 
 fn parent(path: &Path) -> &Path {

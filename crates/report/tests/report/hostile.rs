@@ -159,3 +159,19 @@ fn nothing_is_written_or_read_through_a_link() {
         error.to_string().ends_with("it is a symbolic link where an ordinary file is expected")
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_appended_through_a_link() {
+    let root = directory();
+    fs::create_dir_all(root.path().join("run")).expect("a directory");
+    fs::write(root.path().join("precious"), "precious").expect("a file");
+    let link = root.path().join("run/log.jsonl");
+    std::os::unix::fs::symlink(root.path().join("precious"), &link).expect("a link");
+    for error in [
+        files::LineWriter::open(&link).map(|_| ()).expect_err("a refusal"),
+        files::Appender::open(&link).map(|_| ()).expect_err("a refusal"),
+    ] {
+        assert!(matches!(error, ReportError::LeadsOut { .. }), "{error}");
+    }
+}
