@@ -1,5 +1,6 @@
 //! Training steps and evaluation of networks as the article's: 784-300-100-…-100-10, by both
-//! implementations, beside the floor: the products of a step alone. Depth 4 is the article's network.
+//! implementations, beside the products of a step alone, as the gemm crate computes them. Depth 4 is
+//! the article's network.
 //!
 //!     cargo bench -p kiln-train
 
@@ -57,7 +58,7 @@ mod sgd {
     /// What no step can do without: each layer's product, the gradient of its input, and the weights
     /// with the product subtracted that is their gradient. The values are of no account.
     #[divan::bench(args = sizes(), max_time = 1)]
-    fn floor(bencher: Bencher<'_, '_>, Size { batch, depth }: Size) {
+    fn gemm_alone(bencher: Bencher<'_, '_>, Size { batch, depth }: Size) {
         let mut widths = vec![IMAGE.values(), 300];
         widths.extend(std::iter::repeat_n(100, depth - 1));
         widths.push(CLASSES);

@@ -29,6 +29,14 @@ fn unit_and_none_know_nothing_of_the_data() {
 }
 
 #[test]
+fn unit_is_the_nearest_number_to_a_255th_of_every_byte() {
+    let unit = Normalize::Unit.fit(&images(), &[]).expect("needs no rows");
+    let bytes: Vec<u8> = (0..=255).collect();
+    let nearest: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    assert_eq!(normalized(&unit, &bytes), nearest);
+}
+
+#[test]
 fn standardize_is_fitted_on_the_rows_it_is_given() {
     let normalizer = Normalize::Standardize.fit(&images(), &[0, 1]).expect("there are rows");
     // 0, 10, 4, 10: mean 6, squared distances 36 + 16 + 4 + 16 = 72, variance 72 / 4 = 18.

@@ -281,6 +281,31 @@ fn distance(one: &[f32], other: &[f32]) -> f64 {
     (squares.sum::<f64>() / one.len() as f64).sqrt()
 }
 
+#[test]
+fn the_fused_engine_infers_an_image_alike_in_any_company() {
+    let case = Case {
+        image: ImageShape { channels: 3, height: 20, width: 21 },
+        classes: 10,
+        experiment: "name = 'case'\ndata = { source = 'none' }\noptimizer = { type = 'sgd' }\n\
+            model.layers = [{ type = 'flatten' }, \
+            { type = 'dense', units = 33, activation = 'relu' }, { type = 'dense', units = 'classes', activation = 'softmax' }]"
+            .to_owned(),
+        batch_size: 103,
+        seed: 5,
+    };
+    let (engine, _) = case.engine(EngineChoice::Fused, None);
+    let pixels = case.rows().pixels;
+    let together = engine.infer(&pixels);
+    for images in [2, 16, 43, 96] {
+        let some = &pixels[..images * case.image.values()];
+        assert_eq!(engine.infer(some), together[..images * case.classes], "the first {images}");
+    }
+    let alone = engine.infer(&pixels[..case.image.values()]);
+    for (alone, together) in alone.iter().zip(&together) {
+        assert!((alone - together).abs() < 1e-5, "{alone} {together}");
+    }
+}
+
 /// A network of everything that the fused implementation knows, on the columns.
 const EVERYTHING: &str = "model.layers=[{type='flatten'}, {type='dense', units=9, activation='gelu'}, \
     {type='dropout', rate=0.3}, {type='dense', units=7, use_bias=false}, \

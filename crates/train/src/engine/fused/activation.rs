@@ -2,6 +2,7 @@
 //! or better.
 
 use kiln_model::Activation;
+use pulp::Arch;
 
 /// Adds to each row its bias, unless there are none, and applies the function, in one pass.
 pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32]) {
@@ -71,20 +72,30 @@ const SOFTPLUS_LINEAR: f32 = 20.0;
 const DENSITY_AT_ZERO: f32 = 0.398_942_3;
 
 fn map_rows(values: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32) {
-    if bias.is_empty() || values.is_empty() {
-        values.iter_mut().for_each(|value| *value = function(*value));
-        return;
-    }
-    let count = values.len() / bias.len();
-    for (row, bias) in values.chunks_exact_mut(count).zip(bias) {
-        row.iter_mut().for_each(|value| *value = function(*value + bias));
-    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            if bias.is_empty() || values.is_empty() {
+                values.iter_mut().for_each(|value| *value = function(*value));
+                return;
+            }
+            let count = values.len() / bias.len();
+            for (row, bias) in values.chunks_exact_mut(count).zip(bias) {
+                row.iter_mut().for_each(|value| *value = function(*value + bias));
+            }
+        },
+    );
 }
 
 fn zip(gradient: &mut [f32], values: &[f32], product: impl Fn(f32, f32) -> f32) {
-    for (gradient, value) in gradient.iter_mut().zip(values) {
-        *gradient = product(*gradient, *value);
-    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (gradient, value) in gradient.iter_mut().zip(values) {
+                *gradient = product(*gradient, *value);
+            }
+        },
+    );
 }
 
 /// No power of e overflows.

@@ -2,17 +2,18 @@
 
 /// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits
 /// `[n, classes]`, straight from them: (softmax − q) / n, where q is the label as a distribution,
-/// smoothed.
+/// smoothed; `scale` times.
 #[expect(clippy::cast_precision_loss, reason = "rows and classes are far below 2^24")]
 pub(super) fn cross_entropy_gradient(
     logits: &[f32],
     labels: &[u8],
     label_smoothing: f32,
+    scale: f32,
     gradient: &mut Vec<f32>,
 ) {
     let count = labels.len();
     let classes = logits.len() / count;
-    let share = 1.0 / count as f32;
+    let share = scale / count as f32;
     let everywhere = label_smoothing / classes as f32;
     gradient.resize(logits.len(), 0.0);
     let mut powers = vec![0.0; classes];

@@ -4,6 +4,7 @@
 
 mod activation;
 mod cross_entropy;
+mod kernel;
 mod operation;
 mod product;
 mod state;
@@ -18,7 +19,7 @@ use super::EngineSettings;
 use crate::loss::LossConfig;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Backflow, Dense, Gradients, Operation, OperationKind};
-use product::transpose;
+use product::{Workspace, transpose};
 use update::{Parameter, Rule};
 
 /// The layer that this implementation does not know, if there is one, in words.
@@ -47,6 +48,7 @@ pub(super) struct Fused {
     rule: Rule,
     label_smoothing: f32,
     flow: Backflow,
+    workspace: Workspace,
 }
 
 impl Fused {
@@ -73,6 +75,7 @@ impl Fused {
             rule,
             label_smoothing: label_smoothing as f32,
             flow: Backflow::default(),
+            workspace: Workspace::default(),
         })
     }
 
@@ -85,25 +88,27 @@ impl Fused {
         masks: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         for index in 0..self.operations.len() {
-            let (before, operation, _) = self.around(index, pixels);
-            operation.forward(before, masks);
+            let (before, operation, _, workspace) = self.around(index, pixels);
+            operation.forward(before, masks, workspace);
         }
         let mut logits = Vec::new(); // [n, classes]
         if let Some(last) = self.operations.last() {
             transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
         }
-        cross_entropy_gradient(&logits, labels, self.label_smoothing, &mut self.flow.gradient);
-        let gradients = match self.rule.folds() {
-            Some(decay) => Gradients::Folded {
-                keep: (1.0 - learning_rate * decay) as f32,
-                rate: learning_rate as f32,
-            },
-            None => Gradients::Kept,
+        let (scale, gradients) = match self.rule.folds() {
+            // All that is computed from the gradient is linear in it. So what comes back is at once
+            // what the parameters change by.
+            Some(decay) => {
+                (-learning_rate as f32, Gradients::folded((1.0 - learning_rate * decay) as f32))
+            }
+            None => (1.0, Gradients::Kept),
         };
+        let gradient = &mut self.flow.gradient;
+        cross_entropy_gradient(&logits, labels, self.label_smoothing, scale, gradient);
         for index in (self.first..self.operations.len()).rev() {
             let to_input = index > self.first;
-            let (before, operation, flow) = self.around(index, pixels);
-            operation.backward(before, flow, to_input, gradients);
+            let (before, operation, flow, workspace) = self.around(index, pixels);
+            operation.backward(before, flow, to_input, gradients, workspace);
         }
         if matches!(gradients, Gradients::Kept) {
             // Not by `parameters_mut`, which would borrow the rule as well.
@@ -115,8 +120,10 @@ impl Fused {
 
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
         let (mut values, mut next) = (Vec::new(), Vec::new());
+        let mut workspace = Workspace::default();
         for (index, operation) in self.operations.iter().enumerate() {
-            operation.infer(if index == 0 { pixels } else { &values }, &mut next);
+            let input = if index == 0 { pixels } else { &values };
+            operation.infer(input, &mut next, &mut workspace);
             std::mem::swap(&mut values, &mut next);
         }
         let count = pixels.len() / self.architecture.input().len();
@@ -145,15 +152,15 @@ impl Fused {
         self.operations.iter_mut().flat_map(Operation::parameters_mut)
     }
 
-    /// An operation, what goes into it, and the gradient on its way back.
+    /// An operation, what goes into it, the gradient on its way back, and room for products.
     fn around<'a>(
         &'a mut self,
         index: usize,
         pixels: &'a [f32],
-    ) -> (&'a [f32], &'a mut Operation, &'a mut Backflow) {
+    ) -> (&'a [f32], &'a mut Operation, &'a mut Backflow, &'a mut Workspace) {
         let (before, rest) = self.operations.split_at_mut(index);
         let input = before.last().map_or(pixels, |operation| operation.output.as_slice());
-        (input, &mut rest[0], &mut self.flow)
+        (input, &mut rest[0], &mut self.flow, &mut self.workspace)
     }
 }
 

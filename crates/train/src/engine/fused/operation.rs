@@ -1,8 +1,8 @@
 //! What is computed between two batches of features, forwards and backwards.
 //!
 //! Features are `[width, n]`: the values of one feature over the batch lie side by side. Batch sizes
-//! are mostly multiples of a vector register's values and widths are not, and so no product has to
-//! repack its factors. Only the pixels come the other way, image after image; what stands before the
+//! are mostly multiples of a vector register's values and widths are not, and so the way forth and the
+//! gradients of the inputs multiply factors as they lie. Only the pixels come the other way, image after image; what stands before the
 //! first dense layer leaves them so, and its product reads them transposed.
 
 use kiln_model::Activation;
@@ -10,8 +10,8 @@ use kiln_model::layers::dropout::draw_mask;
 use rand_chacha::ChaCha8Rng;
 
 use super::activation::{activate, multiply_by_derivative, needs_values_before};
-use super::product::{Matrix, multiply_into, transpose};
-use super::update::{Parameter, sum_of};
+use super::product::{Blend, Matrix, Workspace, multiply_into, transpose};
+use super::update::Parameter;
 
 /// One operation and, from a training step's way forth to its way back, what it gave.
 pub(super) struct Operation {
@@ -53,8 +53,8 @@ pub(super) struct Dense {
 pub(super) enum Gradients {
     /// They are kept for the update.
     Kept,
-    /// w ← keep · w − rate · gradient at once.
-    Folded { keep: f32, rate: f32 },
+    /// They are −η · gradient, and blended into the parameters at once.
+    Folded(Blend),
 }
 
 /// The gradient on its way back through the operations, and room for the next.
@@ -63,6 +63,8 @@ pub(super) struct Backflow {
     /// With respect to what stands between the operations behind and those still to come.
     pub(super) gradient: Vec<f32>,
     next: Vec<f32>,
+    /// As many as images.
+    ones: Vec<f32>,
 }
 
 impl Operation {
@@ -89,9 +91,14 @@ impl Operation {
     }
 
     /// Computes the output from the input and keeps what the way back needs.
-    pub(super) fn forward(&mut self, input: &[f32], masks: &mut ChaCha8Rng) {
+    pub(super) fn forward(
+        &mut self,
+        input: &[f32],
+        masks: &mut ChaCha8Rng,
+        workspace: &mut Workspace,
+    ) {
         match &mut self.kind {
-            OperationKind::Dense(dense) => dense.forward(input, &mut self.output),
+            OperationKind::Dense(dense) => dense.forward(input, &mut self.output, workspace),
             OperationKind::Activation(activation) => {
                 copy(input, &mut self.output);
                 activate(*activation, &mut self.output, &[]);
@@ -110,10 +117,10 @@ impl Operation {
     }
 
     /// The output of the input as inference gives it: nothing is kept or dropped.
-    pub(super) fn infer(&self, input: &[f32], output: &mut Vec<f32>) {
+    pub(super) fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         match &self.kind {
             OperationKind::Dense(dense) => {
-                dense.product(input, output);
+                dense.product(input, output, workspace);
                 activate(dense.activation, output, dense.bias());
             }
             OperationKind::Activation(activation) => {
@@ -132,10 +139,11 @@ impl Operation {
         flow: &mut Backflow,
         to_input: bool,
         gradients: Gradients,
+        workspace: &mut Workspace,
     ) {
         match &mut self.kind {
             OperationKind::Dense(dense) => {
-                dense.backward(input, &self.output, flow, to_input, gradients);
+                dense.backward(input, &self.output, flow, to_input, gradients, workspace);
             }
             OperationKind::Activation(activation) => {
                 let before = needs_values_before(*activation);
@@ -171,13 +179,13 @@ impl Dense {
     }
 
     /// W·x
-    fn product(&self, input: &[f32], output: &mut Vec<f32>) {
+    fn product(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         output.resize(input.len() / self.inputs * self.units, 0.0);
-        multiply_into(output, 0.0, 1.0, self.weights(), self.matrix(input));
+        multiply_into(output, Blend::Replace, self.weights(), self.matrix(input), workspace);
     }
 
-    fn forward(&mut self, input: &[f32], output: &mut Vec<f32>) {
-        self.product(input, output);
+    fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
+        self.product(input, output, workspace);
         if !needs_values_before(self.activation) {
             activate(self.activation, output, self.bias());
             return;
@@ -194,29 +202,28 @@ impl Dense {
         flow: &mut Backflow,
         to_input: bool,
         gradients: Gradients,
+        workspace: &mut Workspace,
     ) {
         let before = needs_values_before(self.activation);
         let values = if before { &self.before_activation } else { output };
         multiply_by_derivative(self.activation, &mut flow.gradient, values);
 
-        let Backflow { gradient, next } = flow;
-        let slope = Matrix::new(gradient, self.units, input.len() / self.inputs);
+        let Backflow { gradient, next, ones } = flow;
+        let count = input.len() / self.inputs;
+        let slope = Matrix::new(gradient, self.units, count);
         if to_input {
             // Before the update: it is the gradient at the weights of the way forth.
             next.resize(input.len(), 0.0);
-            multiply_into(next, 0.0, 1.0, self.weights().transposed(), slope);
+            multiply_into(next, Blend::Replace, self.weights().transposed(), slope, workspace);
         }
         let input = self.matrix(input).transposed();
-        match gradients {
-            Gradients::Folded { keep, rate } => {
-                multiply_into(&mut self.weight.values, keep, -rate, slope, input);
-            }
-            Gradients::Kept => {
-                multiply_into(&mut self.weight.gradient, 0.0, 1.0, slope, input);
-            }
-        }
+        let (place, blend) = gradients.of(&mut self.weight);
+        multiply_into(place, blend, slope, input, workspace);
         if let Some(bias) = &mut self.bias {
-            bias_backward(bias, gradient, gradients);
+            // The sum over the batch.
+            ones.resize(count, 1.0);
+            let (place, blend) = gradients.of(bias);
+            multiply_into(place, blend, slope, Matrix::new(ones, count, 1), workspace);
         }
         if to_input {
             std::mem::swap(gradient, next);
@@ -224,20 +231,18 @@ impl Dense {
     }
 }
 
-/// The gradient of a bias is the sum over the batch.
-fn bias_backward(bias: &mut Parameter, gradient: &[f32], gradients: Gradients) {
-    let count = gradient.len() / bias.values.len();
-    let sums = gradient.chunks_exact(count).map(|row| sum_of(row, |slope| slope));
-    match gradients {
-        Gradients::Folded { keep, rate } => {
-            for (value, sum) in bias.values.iter_mut().zip(sums) {
-                *value = keep * *value - rate * sum;
-            }
-        }
-        Gradients::Kept => {
-            for (value, sum) in bias.gradient.iter_mut().zip(sums) {
-                *value = sum;
-            }
+impl Gradients {
+    /// For w ← `keep` · w − η · gradient.
+    #[expect(clippy::float_cmp, reason = "it is 1 where nothing decays")]
+    pub(super) fn folded(keep: f32) -> Self {
+        Self::Folded(if keep == 1.0 { Blend::Add } else { Blend::DecayAndAdd(keep) })
+    }
+
+    /// Where a parameter's gradient goes, and how.
+    fn of(self, parameter: &mut Parameter) -> (&mut [f32], Blend) {
+        match self {
+            Self::Kept => (&mut parameter.gradient, Blend::Replace),
+            Self::Folded(blend) => (&mut parameter.values, blend),
         }
     }
 }

@@ -1,15 +1,17 @@
-//! Products of matrices, by the gemm crate on one thread.
+//! Products of matrices, on one thread.
 
-use gemm::Parallelism;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::kernel::Product;
 
 /// A matrix in a slice, its rows one after another or, transposed, its columns.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) values: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -21,6 +23,11 @@ impl<'a> Matrix<'a> {
     pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(Some(values.len()), rows.checked_mul(columns), "a value for each place");
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
+    }
+
+    /// The rows from `row` on, which is there.
+    pub(super) fn rows_from(self, row: usize) -> Self {
+        Self { values: &self.values[row * self.row_stride..], rows: self.rows - row, ..self }
     }
 
     /// The same values as `[columns, rows]`.
@@ -35,50 +42,108 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// out ← `keep` · out + `scale` · left · right, where out is `[left's rows, right's columns]`, its
-/// rows one after another. With a `keep` of 0 what out held is not read.
+/// What a place becomes, of what it held and a new value.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Blend {
+    /// The new value.
+    Replace,
+    /// The sum of both.
+    Add,
+    /// A factor · what it held + the new value.
+    DecayAndAdd(f32),
+}
+
+impl Blend {
+    #[inline(always)]
+    fn apply(self, held: f32, new: f32) -> f32 {
+        match self {
+            Self::Replace => new,
+            Self::Add => held + new,
+            Self::DecayAndAdd(factor) => factor * held + new,
+        }
+    }
+}
+
+/// Room in which products rearrange a factor, used again by the next.
+#[derive(Default)]
+pub(super) struct Workspace {
+    panels: Vec<f32>,
+}
+
+/// Blends left · right into out, which is `[left's rows, right's columns]`, its rows one after another.
 ///
 /// # Panics
 ///
-/// The shapes do not fit.
+/// The shapes do not fit, or there is nothing to sum.
 pub(super) fn multiply_into(
     out: &mut [f32],
-    keep: f32,
-    scale: f32,
+    blend: Blend,
     left: Matrix<'_>,
     right: Matrix<'_>,
+    workspace: &mut Workspace,
 ) {
-    let (rows, depth, columns) = (left.rows, left.columns, right.columns);
-    assert_eq!(depth, right.rows, "the factors fit each other");
-    assert_eq!(Some(out.len()), rows.checked_mul(columns), "the product fits its place");
-    let stride = usize::cast_signed;
-    #[expect(unsafe_code, reason = "gemm takes pointers")]
-    // SAFETY: a `Matrix` has as many values as places, and its strides reach each place once, so all
-    // that is read lies in its slice; `out` has as many values as the product and is borrowed by
-    // nobody else. f32 is one of gemm's types.
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
-            depth,
-            out.as_mut_ptr(),
-            1,
-            stride(columns),
-            keep != 0.0,
-            left.values.as_ptr(),
-            stride(left.column_stride),
-            stride(left.row_stride),
-            right.values.as_ptr(),
-            stride(right.column_stride),
-            stride(right.row_stride),
-            keep,
-            scale,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+    assert_eq!(left.columns, right.rows, "the factors fit each other");
+    assert!(right.rows > 0, "there is something to sum");
+    let size = left.rows.checked_mul(right.columns);
+    assert_eq!(Some(out.len()), size, "the product fits its place");
+    if right.columns == 1 {
+        Arch::new().dispatch(ColumnProduct { out, blend, left, right: right.values });
+    } else {
+        let panels = &mut workspace.panels;
+        Arch::new().dispatch(Product { out, blend, left, right, panels });
     }
+}
+
+/// A product of one column: a batch of one image. Each value of the left factor counts once, so what
+/// matters is that it is read as it lies.
+struct ColumnProduct<'a> {
+    out: &'a mut [f32],
+    blend: Blend,
+    left: Matrix<'a>,
+    right: &'a [f32],
+}
+
+impl WithSimd for ColumnProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { out, blend, left, right } = self;
+        if left.column_stride == 1 {
+            for (value, row) in out.iter_mut().zip(left.values.chunks_exact(left.columns)) {
+                *value = blend.apply(*value, dot(simd, row, right));
+            }
+        } else {
+            out.iter_mut().for_each(|value| *value = blend.apply(*value, 0.0));
+            for (column, factor) in left.values.chunks_exact(left.rows).zip(right) {
+                for (value, term) in out.iter_mut().zip(column) {
+                    *value += term * factor;
+                }
+            }
+        }
+    }
+}
+
+/// The sum of the products, in sums that are computed side by side.
+#[inline(always)]
+fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
+    let (left, left_rest) = S::as_simd_f32s(left);
+    let (right, right_rest) = S::as_simd_f32s(right);
+    let rest: f32 = left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum();
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    let (left, left_last) = left.as_chunks::<4>();
+    let (right, right_last) = right.as_chunks::<4>();
+    for (left, right) in left.iter().zip(right) {
+        for index in 0..4 {
+            sums[index] = simd.mul_add_e_f32s(left[index], right[index], sums[index]);
+        }
+    }
+    for (left, right) in left_last.iter().zip(right_last) {
+        sums[0] = simd.mul_add_e_f32s(*left, *right, sums[0]);
+    }
+    let [a, b, c, d] = sums;
+    let sum = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
+    simd.reduce_sum_f32s(sum) + rest
 }
 
 /// Writes the rows of `[rows, columns]` values as columns.

@@ -214,17 +214,17 @@ fn clip(clipping: GradientClipping, parameters: &mut [&mut Parameter]) {
 /// The sum of the squares.
 fn square_sum(values: &[f32]) -> f64 {
     // Not so many that the sums of a block lose more than their last digits.
-    values.chunks(4096).map(|block| f64::from(sum_of(block, |value| value * value))).sum()
+    values.chunks(4096).map(|block| f64::from(block_square_sum(block))).sum()
 }
 
-/// The sum of a function of the values, in sixteen sums that are computed side by side.
-pub(super) fn sum_of(values: &[f32], function: impl Fn(f32) -> f32) -> f32 {
+/// The sum of the squares, in sixteen sums that are computed side by side.
+fn block_square_sum(values: &[f32]) -> f32 {
     let mut sums = [0.0; 16];
     let chunks = values.chunks_exact(sums.len());
-    let rest: f32 = chunks.remainder().iter().map(|value| function(*value)).sum();
+    let rest: f32 = chunks.remainder().iter().map(|value| value * value).sum();
     for chunk in chunks {
         for (sum, value) in sums.iter_mut().zip(chunk) {
-            *sum += function(*value);
+            *sum += value * value;
         }
     }
     sums.iter().sum::<f32>() + rest
