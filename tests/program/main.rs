@@ -6,6 +6,7 @@ mod bad_input;
 mod columns;
 mod compare;
 mod data;
+mod doctor;
 mod interruption;
 mod reading;
 mod run;

@@ -163,15 +163,32 @@ impl Claim {
     /// Whether somebody works on a run at this moment, as far as that can be told.
     #[must_use]
     pub fn is_taken(directory: &Path, id: &str) -> bool {
+        Self::holder(directory, id).is_some()
+    }
+
+    /// Who works on a run at this moment, in words and as far as that can be told.
+    #[must_use]
+    pub fn holder(directory: &Path, id: &str) -> Option<String> {
         let paths = Paths::of(directory, id);
-        let Ok(file) = File::open(&paths.log) else { return false };
+        let file = File::open(&paths.log).ok()?;
         let locks = match file.try_lock_shared() {
             Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return true,
+            Err(TryLockError::WouldBlock) => return Some(in_words(read_holder(&paths.holder))),
             Err(TryLockError::Error(_)) => false,
         };
         let found = read_holder(&paths.holder);
-        matches!(standing(&paths, found.as_ref(), locks), Ok(Standing::Taken(_)))
+        match standing(&paths, found.as_ref(), locks) {
+            Ok(Standing::Taken(holder)) => Some(in_words(holder)),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the file that says who has a claim, where it is there and cannot be read.
+    pub(crate) fn problem(directory: &Path, id: &str) -> Option<ReportError> {
+        let path = Paths::of(directory, id).holder;
+        let read = versioned::read::<Holder>(&path, CLAIM_VERSION);
+        // It may be gone by now.
+        read.err().filter(|_| path.exists())
     }
 
     /// Empties the log for a new attempt and gives it as a process' standard error. The lock then lives as long as

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Position;
+use crate::checkpoint::{Position, Sum};
 
 /// The version of `run.json` that this build writes, and the newest that it reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -46,6 +48,10 @@ pub struct RunRecord {
     /// The times that it went on after it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
+    /// What the files beside this one were when the run ended, by name. The log, which still grows, is not among
+    /// them; of a run that is under way there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Sum>,
 }
 
 /// A run went on where it had been interrupted.

@@ -10,6 +10,7 @@
 //! Every random number comes from [`random::stream`], a generator for a seed, a purpose and an
 //! epoch: never from a backend's, which all runs of a process would share.
 
+mod check;
 mod checkpoint;
 mod config;
 mod course;
@@ -34,6 +35,7 @@ mod training_loop;
 
 use thiserror::Error;
 
+pub use check::check;
 pub use config::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 pub use device::{Backend, DeviceConfig, EngineChoice};
 pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};

@@ -154,6 +154,7 @@ impl Run {
             training_seconds: None,
             epochs: 0,
             resumed: Vec::new(),
+            files: std::collections::BTreeMap::new(),
         };
         let course = Course::new(experiment, weights);
         let claim = if id.is_none() { Some(Claim::of(&directory)?) } else { None };
