@@ -13,4 +13,5 @@ mod run;
 mod summary;
 mod sweep;
 mod sweep_interrupted;
+mod verify;
 mod world;

@@ -32,6 +32,7 @@ mod run;
 mod schedule;
 mod speed;
 mod training_loop;
+mod verify;
 
 use thiserror::Error;
 
@@ -52,6 +53,7 @@ pub use resume::Resumed;
 pub use run::{Outcome, Run};
 pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
+pub use verify::{Difference, Verdict, Verification, Verifier};
 
 /// Why a run could not be made or finished.
 #[derive(Debug, Error)]
