@@ -7,6 +7,7 @@ mod columns;
 mod compare;
 mod data;
 mod doctor;
+mod golden;
 mod interruption;
 mod reading;
 mod run;
