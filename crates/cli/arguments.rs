@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareArguments;
+use crate::doctor::DoctorArguments;
 use crate::resume::ResumeArguments;
 use crate::sweep::SweepArguments;
 
@@ -74,6 +75,23 @@ pub(crate) enum Command {
         Two runs alone are compared in depth. Validation ranks, and over several seeds verdicts are about what ranks; single runs are\n\
         compared by what they said of each test image.")]
     Compare(CompareArguments),
+    /// Train a run again and say whether the recorded bytes come of it, or from which epoch on they do not
+    #[command(after_help = "Example:\n  \
+        kiln verify runs/fashion-mnist/20261124-101500\n\n\
+        It is trained in a temporary directory, and the run is left as it is. A run that was cut short is held to\n\
+        its record as far as its history goes. Exit status: 0 the same, 1 different.")]
+    Verify {
+        /// The run's directory
+        run: PathBuf,
+    },
+    /// Check every file of runs and sweeps: what is damaged, stale or unfinished, and what to do
+    #[command(after_help = "Examples:\n  \
+        kiln doctor runs\n  \
+        kiln doctor runs/learning-rate-depth --json\n  \
+        kiln doctor runs --clean\n\n\
+        Nothing is changed without --clean. Exit status: 0 all is whole or to be gone on with, 1 something is\n\
+        damaged or could not be checked.")]
+    Doctor(DoctorArguments),
     /// Show one run's history and test report
     Show {
         /// The run's directory

@@ -3,15 +3,16 @@
 mod arguments;
 mod compare;
 mod data;
+mod doctor;
 mod logging;
 mod predict;
 mod progress;
 mod resume;
 mod run;
-mod shell;
 mod signals;
 mod sweep;
 mod sweep_view;
+mod verify;
 mod work;
 
 use std::io::{self, IsTerminal, Write};
@@ -47,6 +48,8 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Work => work::work(),
         Command::Summary(experiment) => run::summary(arguments, experiment),
         Command::Compare(options) => compare::compare(arguments, options),
+        Command::Verify { run } => verify::verify(arguments, run),
+        Command::Doctor(options) => doctor::doctor(arguments, options),
         Command::Show { run } => predict::show(run),
         Command::Predict { run, images } => predict::predict(arguments, run, images),
         Command::Data { command } => data::data(arguments, command),

@@ -1,11 +1,11 @@
 use std::process::ExitCode;
 
-use kiln_report::Status;
+use kiln_report::{Status, quoted};
 use kiln_train::{Declaration, Run};
 
 use crate::arguments::{Arguments, ExperimentArguments};
 use crate::progress::Reporter;
-use crate::shell::quoted;
+
 use crate::{complain, logging, say};
 
 pub(crate) fn run(

@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use anyhow::Context;
 use clap::Args;
 use kiln_report::compare::Comparison;
-use kiln_report::{RunDirectory, Status, duration, printable};
+use kiln_report::{RunDirectory, Status, duration, printable, quoted};
 use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, Requests, State, Sweep};
 
 use crate::arguments::Arguments;
-use crate::shell::quoted;
+
 use crate::signals::{self, Asked, Signalled};
 use crate::sweep_view::View;
 use crate::{complain, say, say_styled};

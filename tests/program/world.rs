@@ -29,6 +29,13 @@ impl World {
         world
     }
 
+    /// A world with a copy of all that lies in a directory, for the program may change it.
+    pub(crate) fn copy_of(original: &Path) -> Self {
+        let world = Self { directory: tempfile::tempdir().unwrap() };
+        copy(original, world.directory.path());
+        world
+    }
+
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
         self.directory.path().join(relative)
     }
@@ -75,6 +82,19 @@ impl World {
         }
         paths.sort();
         paths
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

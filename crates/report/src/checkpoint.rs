@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::sum::is_plain;
 use crate::{ReportError, Result, RunDirectory, files, versioned};
 
 /// The version of the manifest that this build writes, and the newest that it reads.
@@ -167,22 +168,24 @@ impl Checkpoints {
     /// [`ReportError::Io`], [`ReportError::Malformed`] or [`ReportError::NewerFormat`] for the manifest.
     pub fn read(&self, position: Position, most: u64) -> Result<CheckpointFiles> {
         let path = self.path(position);
-        let manifest = path.join(MANIFEST);
-        let text = files::read(&manifest, MOST_MANIFEST_BYTES)?;
-        let manifest: Manifest = versioned::parse(&manifest, &text, MANIFEST_VERSION)?;
         let mut content = CheckpointFiles::new();
-        for (name, sum) in manifest.files {
-            let is_plain = !name.is_empty()
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-                && !name.starts_with('.');
-            if !is_plain {
-                let problem = format!("its manifest has a file {name:?}, which is no plain name");
-                return Err(ReportError::damaged(&path, problem));
-            }
-            let bytes = read_sum(&path.join(&name), &sum, most)?;
+        for (name, sum) in read_manifest(&path)?.files {
+            let bytes = read_sum(&plain(&path, &name)?, &sum, most)?;
             content.insert(name, bytes);
         }
         Ok(content)
+    }
+
+    /// Holds the files of a checkpoint to their sums, without keeping them in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn check(&self, position: Position) -> Result<()> {
+        let path = self.path(position);
+        let manifest = read_manifest(&path)?;
+        let mut files = manifest.files.iter();
+        files.try_for_each(|(name, sum)| sum.check(&plain(&path, name)?))
     }
 
     /// Removes all checkpoints but those of these positions.
@@ -216,6 +219,20 @@ impl Checkpoints {
     pub fn remove_partial(&self) -> Result<()> {
         files::remove_partial(&self.directory)
     }
+}
+
+/// The file of that name in a checkpoint's directory, and nowhere else.
+fn plain(checkpoint: &Path, name: &str) -> Result<PathBuf> {
+    if !is_plain(name) {
+        let problem = format!("its manifest has a file {name:?}, which is no plain name");
+        return Err(ReportError::damaged(checkpoint, problem));
+    }
+    Ok(checkpoint.join(name))
+}
+
+fn read_manifest(checkpoint: &Path) -> Result<Manifest> {
+    let path = checkpoint.join(MANIFEST);
+    versioned::parse(&path, &files::read(&path, MOST_MANIFEST_BYTES)?, MANIFEST_VERSION)
 }
 
 /// Reads a file that must be as it was written.

@@ -178,15 +178,32 @@ impl Claim {
     /// Whether somebody works on a run at this moment, as far as that can be told.
     #[must_use]
     pub fn is_taken(directory: &Path, id: &str) -> bool {
+        Self::holder(directory, id).is_some()
+    }
+
+    /// Who works on a run at this moment, in words and as far as that can be told.
+    #[must_use]
+    pub fn holder(directory: &Path, id: &str) -> Option<String> {
         let paths = Paths::of(directory, id);
         let locks = match File::open(&paths.log).map(|file| file.try_lock_shared()) {
-            Ok(Err(TryLockError::WouldBlock)) => return true,
+            Ok(Err(TryLockError::WouldBlock)) => return Some(in_words(read_holder(&paths.holder))),
             Ok(Err(TryLockError::Error(_))) => false,
             // Where there is nothing to lock, nobody here has it locked.
             Ok(Ok(())) | Err(_) => true,
         };
         let found = read_holder(&paths.holder);
-        !matches!(standing(&paths, found.as_ref(), locks), Ok(Standing::Free))
+        match standing(&paths, found.as_ref(), locks) {
+            Ok(Standing::Free) => None,
+            Ok(Standing::Taken(holder)) => Some(in_words(holder)),
+            Err(_) => Some(in_words(found)),
+        }
+    }
+
+    /// What is wrong with the file that says who has a claim, where it is there and cannot be read.
+    pub(crate) fn problem(directory: &Path, id: &str) -> Option<ReportError> {
+        let path = Paths::of(directory, id).holder;
+        // It may be gone by now.
+        try_read_holder(&path).err().filter(|_| path.exists())
     }
 
     /// Empties the log for a new attempt and gives it as a process' standard error. The lock then lives as long as
@@ -260,8 +277,11 @@ fn standing(paths: &Paths, found: Option<&Holder>, locks: bool) -> Result<Standi
 
 /// Who has a claim; `None` where nobody wrote, or nothing that can be read.
 fn read_holder(path: &Path) -> Option<Holder> {
-    let text = files::read(path, MOST_BYTES).ok()?;
-    versioned::parse(path, &text, CLAIM_VERSION).ok()
+    try_read_holder(path).ok()
+}
+
+fn try_read_holder(path: &Path) -> Result<Holder> {
+    versioned::parse(path, &files::read(path, MOST_BYTES)?, CLAIM_VERSION)
 }
 
 fn in_words(holder: Option<Holder>) -> String {

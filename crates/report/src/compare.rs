@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 
 use self::columns::SettingsTable;
 use self::read::Read;
+pub(crate) use self::read::in_parallel;
 use crate::{ReportError, Result};
 
 pub use combination::{Combination, EpochValue, RunSummary, TestSummary};

@@ -136,6 +136,26 @@ pub enum ReportError {
 pub type Result<T, E = ReportError> = std::result::Result<T, E>;
 
 impl ReportError {
+    /// The file or directory that it is about, where it is about one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            ReportError::Io { path, .. }
+            | ReportError::RunExists { path }
+            | ReportError::NotARun { path, .. }
+            | ReportError::Malformed { path, .. }
+            | ReportError::Claimed { path, .. }
+            | ReportError::Damaged { path, .. }
+            | ReportError::NewerFormat { path, .. }
+            | ReportError::Unreadable { path, .. }
+            | ReportError::LeadsOut { path, .. }
+            | ReportError::NoRuns { path, .. }
+            | ReportError::Mismatch { path, .. } => Some(path),
+            ReportError::Name { .. } | ReportError::Request(_) | ReportError::Inconsistent(_) => {
+                None
+            }
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, cause: io::Error) -> Self {
         ReportError::Io { action, path: path.to_owned(), cause }
     }

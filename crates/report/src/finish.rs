@@ -5,11 +5,12 @@ use crate::markdown::markdown;
 use crate::mistakes::{TestImages, mistakes_picture};
 use crate::{
     History, ReportError, Result, RunDirectory, RunRecord, Status, TestReport, Tested, files,
-    predictions,
+    predictions, sum,
 };
 
 /// Ends a run that was trained and tested: writes `predictions.csv`, the pictures, `report.md`, then `run.json`, and
-/// last `report.json`, which declares the run finished. What the trainer writes itself must be there before.
+/// last `report.json`, which declares the run finished. The record
+/// is given the sums of all the others. What the trainer writes itself must be there before.
 ///
 /// # Errors
 ///
@@ -34,8 +35,10 @@ pub fn finish(
     files::write(&run.confusion_chart_path(), confusion)?;
     files::write(&run.mistakes_path(), mistakes_picture(tested, images)?)?;
     files::write(&run.markdown_path(), markdown(record, history, Some(&report)))?;
-    run.write_record(record)?;
-    run.write_report(&report)?;
+    let text = report.to_json()?;
+    let files = sum::of_run(run, Some(&text))?;
+    run.write_record(&RunRecord { files, ..record.clone() })?;
+    files::write(&run.report_path(), text)?;
     Ok(report)
 }
 
@@ -55,5 +58,7 @@ pub fn stop(run: &RunDirectory, record: &RunRecord, history: &History) -> Result
         files::write(&run.history_chart_path(), history_chart(&record.name, history))?;
     }
     files::write(&run.markdown_path(), markdown(record, history, None))?;
-    run.write_record(record)
+    // How the run ended is worth more than what its files were: it is told even where one cannot be read.
+    let files = sum::of_run(run, None).unwrap_or_default();
+    run.write_record(&RunRecord { files, ..record.clone() })
 }

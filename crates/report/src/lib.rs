@@ -27,6 +27,9 @@
 //! later one and pass over fields that they do not know, so a field is added without a new version. The reader of each
 //! file lives beside its writer.
 //!
+//! The record of a run that ended holds the size and the SHA-256 of every other file but the log, so that [`doctor`]
+//! finds a byte that changed later.
+//!
 //! [`compare`] sets many runs side by side, [`statistics`] says which differ, [`chart::compared`] draws them and [`page`]
 //! puts all that on one page.
 
@@ -35,6 +38,7 @@ pub mod chart;
 mod checkpoint;
 mod claim;
 pub mod compare;
+pub mod doctor;
 mod error;
 mod escape;
 pub mod files;
@@ -49,8 +53,10 @@ pub mod page;
 pub mod predictions;
 mod record;
 mod run;
+mod shell;
 mod show;
 pub mod statistics;
+mod sum;
 mod summary;
 mod test_report;
 mod versioned;
@@ -69,6 +75,7 @@ pub use number::{duration, grouped};
 pub use predictions::Predictions;
 pub use record::{DatasetRecord, RECORD_VERSION, Resumption, RunRecord, Status, Versions, now};
 pub use run::{RunDirectory, RunFile};
+pub use shell::quoted;
 pub use show::{Terminal, show, table};
 pub use test_report::{
     Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested, TopK,

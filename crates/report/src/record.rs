@@ -1,9 +1,10 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Position;
+use crate::checkpoint::{Position, Sum};
 use crate::{Result, files, versioned};
 
 /// The largest record that is read; one is about a kilobyte.
@@ -52,6 +53,10 @@ pub struct RunRecord {
     /// The times that it went on after it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
+    /// What the files beside this one were when the run ended, by name. The log, which still grows, is not among
+    /// them; of a run that is under way there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Sum>,
 }
 
 /// A run went on where it had been interrupted.

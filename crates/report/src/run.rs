@@ -112,6 +112,11 @@ impl RunDirectory {
         Err(ReportError::NotARun { path: run.path, problem })
     }
 
+    /// What looks like a run, be it one or not.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// Whether the run is complete: `report.json` is written last.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -138,6 +143,7 @@ impl RunDirectory {
         if record.status == Status::Finished && !self.is_finished() {
             record.status = Status::Interrupted;
             record.stop_reason = Some("it was cut off while its report was written".to_owned());
+            record.files.remove("report.json");
         }
         Ok(record)
     }
@@ -171,11 +177,6 @@ impl RunDirectory {
             return Ok(None);
         }
         TestReport::read(&self.report_path()).map(Some)
-    }
-
-    /// Writes `report.json`, which declares the run finished: nothing is written after it.
-    pub(crate) fn write_report(&self, report: &TestReport) -> Result<()> {
-        files::write(&self.report_path(), report.to_json()?)
     }
 
     /// Removes what [`finish`](crate::finish()) writes but the record. Half a report is of no use to a run that

@@ -21,6 +21,7 @@
 mod axis;
 mod block;
 mod change;
+mod check;
 mod child;
 mod declaration;
 mod estimate;
@@ -38,6 +39,7 @@ mod worker;
 use std::path::{Path, PathBuf};
 
 pub use change::Change;
+pub use check::Checker;
 pub use declaration::{Combination, MOST_RUNS, Sweep};
 pub use estimate::Estimate;
 pub use launch::{Event, LaunchOptions, Launched, Requests, Watcher, launch};

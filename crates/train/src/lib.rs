@@ -10,6 +10,7 @@
 //! Every random number comes from [`random::stream`], a generator for a seed, a purpose and an
 //! epoch: never from a backend's, which all runs of a process would share.
 
+mod check;
 mod checkpoint;
 mod config;
 mod course;
@@ -32,9 +33,11 @@ mod run;
 mod schedule;
 mod speed;
 mod training_loop;
+mod verify;
 
 use thiserror::Error;
 
+pub use check::check;
 pub use config::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 pub use device::{Backend, DeviceConfig, EngineChoice};
 pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};
@@ -51,6 +54,7 @@ pub use resume::Resumed;
 pub use run::{Outcome, Run};
 pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
+pub use verify::{Difference, Verdict, Verification, Verifier};
 
 /// Why a run could not be made or finished.
 #[derive(Debug, Error)]

@@ -131,6 +131,7 @@ impl Run {
         self.record.ended = None;
         self.record.training_seconds = None;
         self.record.epochs = from.epochs;
+        self.record.files.clear();
         self.record.resumed.push(Resumption { at: kiln_report::now(), from });
         self.directory.write_record(&self.record)?;
         self.directory.remove_report();

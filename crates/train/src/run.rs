@@ -103,6 +103,7 @@ impl Run {
             training_seconds: None,
             epochs: 0,
             resumed: Vec::new(),
+            files: std::collections::BTreeMap::new(),
         };
         let course = Course::new(experiment, weights);
         let claim = match id {

@@ -55,7 +55,7 @@ fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
 }
 
 /// What `task` makes of each item, in the items' order.
-pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let chunk = items.len().div_ceil(cores).max(1);
     let task = &task;

@@ -22,6 +22,20 @@ fn a_finished_run_has_its_report() {
     }
 }
 
+#[test]
+fn the_record_of_a_finished_run_has_the_sum_of_every_file_that_does_not_grow() {
+    let runs = directory();
+    let run = finished(runs.path());
+    let record = run.read_record().expect("read");
+    let mut names = listing(run.path());
+    names.retain(|name| name != "run.json" && name != "log.jsonl");
+    assert_eq!(Vec::from_iter(record.files.keys()), Vec::from_iter(&names));
+    for (name, sum) in &record.files {
+        let content = std::fs::read(run.path().join(name)).expect("a file");
+        assert_eq!(*sum, kiln_report::Sum::of(&content), "{name}");
+    }
+}
+
 /// The report is written last: whatever else cannot be written, the run does not look finished.
 #[test]
 fn a_file_that_cannot_be_written_leaves_the_run_unfinished() {
@@ -72,7 +86,9 @@ fn a_run_that_stopped_leaves_what_it_has_and_no_test_report() {
         let stopped = RunRecord { status, ..record() };
         stop(&run, &stopped, &history()).expect("stopped");
         assert_eq!(listing(run.path()), ["history.svg", "report.md", "run.json"]);
-        assert_eq!(run.read_record().expect("read"), stopped);
+        let read = run.read_record().expect("read");
+        assert_eq!(Vec::from_iter(read.files.keys()), ["history.svg", "report.md"]);
+        assert_eq!(RunRecord { files: stopped.files.clone(), ..read }, stopped);
         assert!(!run.is_finished());
     }
 }

@@ -51,6 +51,7 @@ pub(crate) fn record() -> RunRecord {
         training_seconds: Some(61.25),
         epochs: 3,
         resumed: Vec::new(),
+        files: std::collections::BTreeMap::new(),
     }
 }
 

@@ -100,6 +100,7 @@ impl SampleRun {
             training_seconds: Some(1.5),
             epochs: self.val_accuracies.len(),
             resumed: Vec::new(),
+            files: std::collections::BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 /// A word of a command line as a POSIX shell takes it: between single quotes where that is needed.
-pub(crate) fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./=,:@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -1,0 +1,59 @@
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use kiln_report::{RunDirectory, printable};
+use kiln_train::{Difference, Verdict, Verification, Verifier};
+
+use crate::arguments::Arguments;
+use crate::progress::Reporter;
+use crate::{complain, say};
+
+/// Trains a run again where nobody looks, and says whether the same comes of it.
+pub(crate) fn verify(arguments: &Arguments, run: &Path) -> anyhow::Result<ExitCode> {
+    let directory = RunDirectory::open(run)?;
+    let mut reporter = Reporter::new(arguments.quiet)?;
+    // Removed when this function is left, be it for Ctrl-C.
+    let scratch = tempfile::Builder::new()
+        .prefix("kiln-verify-")
+        .tempdir()
+        .context("cannot make a directory for temporary files")?;
+    let verifier = Verifier::prepare(directory, &arguments.data, scratch.path())?;
+    reporter.begin(verifier.record());
+    let changes = verifier.changes();
+    for change in &changes {
+        complain(format_args!("warning: {}", printable(change)));
+    }
+    let Verification { epochs, same, verdict } = verifier.verify(&mut reporter)?;
+    let epochs = if epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") };
+    match verdict {
+        Verdict::Same => {
+            say(format!("the same bytes: {}", [vec![epochs.as_str()], same].concat().join(", ")))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verdict::Different(differences) => {
+            let is_computed =
+                |difference: &Difference| !matches!(difference, Difference::Damaged(_));
+            let has_reason = differences.iter().any(is_computed);
+            for difference in differences {
+                say(printable(&difference.to_string()))?;
+            }
+            if !same.is_empty() {
+                say(format!("the same are: {}", same.join(", ")))?;
+            }
+            if has_reason && !arguments.quiet {
+                complain(if changes.is_empty() {
+                    "the likely reason: another machine, which computes other last digits, or files that were changed \
+                     (kiln doctor tells)"
+                } else {
+                    "the likely reason: what has changed since it was trained, as told above"
+                });
+            }
+            Ok(ExitCode::FAILURE)
+        }
+        Verdict::Interrupted => {
+            complain(format_args!("interrupted: the same so far, {epochs}"));
+            Ok(reporter.exit_code())
+        }
+    }
+}

@@ -1,0 +1,50 @@
+use std::fs;
+use std::path::PathBuf;
+
+use super::{Found, directory};
+use crate::{Claim, ReportError, RunDirectory, files};
+
+/// What [`clean`] did.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// What is gone.
+    pub removed: Vec<PathBuf>,
+    /// What stays, and why.
+    pub kept: Vec<ReportError>,
+}
+
+/// Removes what was left half written in and beside runs, where nobody works on them, and nothing else.
+#[must_use]
+pub fn clean(found: &Found) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    for path in &found.runs {
+        let run = RunDirectory::at(path);
+        let partial = [files::partial(path), files::partial(&run.checkpoints_path())].concat();
+        if partial.is_empty() {
+            continue;
+        }
+        // Held until all is removed.
+        match Claim::of(&run) {
+            Ok(_claim) => cleaned.remove(partial),
+            Err(error) => cleaned.kept.push(error),
+        }
+    }
+    for path in &found.directories {
+        cleaned.remove(directory::stale(path));
+    }
+    cleaned
+}
+
+impl Cleaned {
+    fn remove(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            let is_directory = path.is_dir() && !path.is_symlink();
+            let removed =
+                if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match removed {
+                Ok(()) => self.removed.push(path),
+                Err(cause) => self.kept.push(ReportError::io("remove", &path, cause)),
+            }
+        }
+    }
+}
