@@ -207,15 +207,6 @@ impl Checkpoints {
     pub fn remove(&self) -> Result<()> {
         files::remove_directory(&self.directory)
     }
-
-    /// Removes what a process that was killed left half written.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError::Io`] where something cannot be removed.
-    pub fn remove_partial(&self) -> Result<()> {
-        files::remove_partial(&self.directory)
-    }
 }
 
 /// Reads a file that must be as it was written.
