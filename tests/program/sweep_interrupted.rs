@@ -52,7 +52,7 @@ fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
 #[test]
 fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
     let world = World::new();
-    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=2000", "--jobs=2"];
+    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300", "--jobs=2"];
     let sweep = start(&world, &arguments);
     let process = sweep.id();
     wait_until("a second run", || {
@@ -68,7 +68,7 @@ fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
     }
     let found = statuses(&world, "runs/columns");
     assert!(found.values().all(|status| status != "running"), "{found:?}");
-    let ran = world.kiln(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=2000"]);
+    let ran = world.kiln(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300"]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     let found = statuses(&world, "runs/columns");
     assert_eq!(found.values().filter(|status| *status == "finished").count(), 5, "{found:?}");
