@@ -21,3 +21,6 @@ bench:
 side-by-side:
     cargo bench --bench side_by_side
 
+# A quarter of an hour: the reliability tests in their long form. RELIABILITY.md has the figures of the last time.
+reliability:
+    KILN_RELIABILITY=long cargo test --workspace --test program reliability:: -- --nocapture

@@ -35,6 +35,8 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
     // Looked at again when nobody else can have changed it.
     let claim = Claim::of(&directory)?;
     if directory.read_record()?.status == Status::Finished {
+        // It may have been killed while it tidied up.
+        directory.remove_partial()?;
         complain("it is finished, and there is nothing to go on with");
         say(directory.path().display())?;
         return Ok(ExitCode::SUCCESS);

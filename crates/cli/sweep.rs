@@ -250,7 +250,9 @@ fn other_runs(plan: &Plan) -> usize {
     let entries = std::fs::read_dir(&plan.directory).into_iter().flatten().flatten();
     let names = entries
         .filter(|entry| entry.path().join("run.json").exists())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        // One that was being removed when its sweep was killed is no run.
+        .filter(|name| !name.starts_with('.'));
     let own: std::collections::HashSet<&str> =
         plan.members.iter().map(|member| member.id.as_str()).collect();
     names.filter(|name| !own.contains(name.as_str())).count()

@@ -12,6 +12,7 @@ mod hostile_files;
 mod hostile_names;
 mod interruption;
 mod reading;
+mod reliability;
 mod run;
 mod summary;
 mod sweep;

@@ -1,44 +1,11 @@
-//! Sweeps that are killed, interrupted, or not alone.
+//! Sweeps that are interrupted, or not alone.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
-use crate::sweep::{results, statuses, trained_here};
+use crate::reliability::processes::{children, signal, start, wait_until};
+use crate::sweep::{statuses, trained_here};
 use crate::world::{Ran, World};
-
-fn start(world: &World, arguments: &[&str]) -> Child {
-    let mut command = world.command();
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
-}
-
-fn signal(process: u32, signal: &str) {
-    assert!(try_signal(process, signal));
-}
-
-/// Whether the process was still there to get the signal.
-fn try_signal(process: u32, signal: &str) -> bool {
-    let mut kill = std::process::Command::new("kill");
-    kill.args([signal, &process.to_string()]).stderr(Stdio::null()).status().unwrap().success()
-}
-
-/// The processes that a process has started.
-#[cfg(target_os = "linux")]
-fn children(process: u32) -> Vec<u32> {
-    let path = format!("/proc/{process}/task/{process}/children");
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.split_whitespace().map(|child| child.parse().unwrap()).collect()
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "{what} never came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -85,7 +52,7 @@ fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
 #[test]
 fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
     let world = World::new();
-    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=2000", "--jobs=2"];
+    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300", "--jobs=2"];
     let sweep = start(&world, &arguments);
     let process = sweep.id();
     wait_until("a second run", || {
@@ -101,7 +68,7 @@ fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
     }
     let found = statuses(&world, "runs/columns");
     assert!(found.values().all(|status| status != "running"), "{found:?}");
-    let ran = world.kiln(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=2000"]);
+    let ran = world.kiln(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300"]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     let found = statuses(&world, "runs/columns");
     assert_eq!(found.values().filter(|status| *status == "finished").count(), 5, "{found:?}");
@@ -122,52 +89,4 @@ fn two_sweeps_at_once_share_the_work() {
     assert_eq!(trained.iter().sum::<usize>(), 8, "each run once: {trained:?}");
     assert!(trained.iter().filter(|runs| **runs > 0).count() > 1, "one did it all: {trained:?}");
     assert_eq!(statuses(&world, "runs/columns").len(), 8);
-}
-
-/// `kill -9` of the sweep, or of one of its runs, at moments that come with what has been written; then the
-/// same command until it is done.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
-    const KILLS: usize = 14;
-    let world = World::new();
-    let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6", "epochs=60", "--jobs=2"];
-    let undisturbed = world.kiln(&[arguments.as_slice(), &["--runs=undisturbed"]].concat());
-    assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
-    let files = || {
-        let runs = fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten();
-        runs.filter_map(|run| Some(fs::read_dir(run.path()).ok()?.count())).sum::<usize>()
-    };
-    let mut finished: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for kill in 0..KILLS {
-        let mut sweep = start(&world, &arguments);
-        // Each time a few files later than the last: in the midst of a run's beginning, training and end.
-        let enough = files() + 1 + kill % 5;
-        while files() < enough && sweep.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        match children(sweep.id()).first() {
-            Some(run) if kill % 3 == 2 => drop(try_signal(*run, "-KILL")),
-            _ => {}
-        }
-        sweep.kill().unwrap();
-        sweep.wait().unwrap();
-        for run in fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten() {
-            if run.path().join("report.json").exists() {
-                let record = fs::read(run.path().join("run.json")).unwrap();
-                let before = finished
-                    .entry(run.file_name().into_string().unwrap())
-                    .or_insert_with(|| record.clone());
-                assert!(*before == record, "a finished run was trained again");
-            }
-        }
-    }
-    assert!(!finished.is_empty(), "no run came to its end between two kills");
-    let ran = world.kiln(&arguments);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    assert!(ran.stdout.contains("6 runs: 6 finished"), "{}", ran.stdout);
-    let (disturbed, whole) =
-        (results(&world, "runs/columns"), results(&world, "undisturbed/columns"));
-    assert_eq!(disturbed.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
-    assert!(disturbed == whole, "the same runs came out differently");
 }

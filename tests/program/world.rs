@@ -22,7 +22,12 @@ pub(crate) struct Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let world = Self { directory: tempfile::tempdir().unwrap() };
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    /// In a directory that is gone with it.
+    pub(crate) fn within(directory: TempDir) -> Self {
+        let world = Self { directory };
         world.write("experiment.toml", columns::EXPERIMENT);
         columns::write(&world.path("data/columns"));
         world.write("data/columns/classes.txt", "left\nmiddle\nright\n");

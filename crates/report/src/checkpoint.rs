@@ -210,15 +210,6 @@ impl Checkpoints {
     pub fn remove(&self) -> Result<()> {
         files::remove_directory(&self.directory)
     }
-
-    /// Removes what a process that was killed left half written.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError::Io`] where something cannot be removed.
-    pub fn remove_partial(&self) -> Result<()> {
-        files::remove_partial(&self.directory)
-    }
 }
 
 /// The file of that name in a checkpoint's directory, and nowhere else.

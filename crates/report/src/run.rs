@@ -196,6 +196,17 @@ impl RunDirectory {
         }
     }
 
+    /// Removes what a process that was killed left half written, here and among the checkpoints. Nobody else may be
+    /// at work on the run.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where something cannot be removed.
+    pub fn remove_partial(&self) -> Result<()> {
+        files::remove_partial(&self.checkpoints_path())?;
+        files::remove_partial(&self.path)
+    }
+
     /// Reads `predictions.csv`.
     ///
     /// # Errors

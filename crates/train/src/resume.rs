@@ -63,14 +63,17 @@ impl Run {
             }
             Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {}
         }
+        if !directory.config_path().exists() {
+            let problem = "it has no config.toml, so it never began; run its experiment anew";
+            return Err(refused(problem.into()));
+        }
         let declaration = Declaration::of_run(&directory)?;
         let material = Material::read(&declaration, data)?;
         if let Some(difference) = dataset_difference(&record, &material.origin) {
             return Err(refused(difference.into()));
         }
         let checkpoints = Checkpoints::of(&directory);
-        checkpoints.remove_partial()?;
-        kiln_report::files::remove_partial(directory.path())?;
+        directory.remove_partial()?;
 
         let mut damage = Vec::new();
         let history = directory.read_history().unwrap_or_else(|error| {

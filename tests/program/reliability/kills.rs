@@ -1,0 +1,114 @@
+//! `kill -9` at random moments of a sweep.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::processes::{children, is_alive, start, try_signal, wait_until};
+use super::{Generator, short_or_long, tell};
+use crate::sweep::results;
+use crate::world::{Ran, World};
+
+/// The sweep and one of its runs, the sweep alone, or a run alone.
+const VICTIMS: [&str; 3] = ["both", "sweep", "run"];
+
+const ARGUMENTS: [&str; 5] =
+    ["sweep", "experiment.toml", "seed=1,2,3,4,5,6", "epochs=15", "--jobs=2"];
+
+#[test]
+fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
+    let kills = short_or_long(20, 500);
+    let world = World::new();
+    let begun = Instant::now();
+    let undisturbed = world.kiln(&[ARGUMENTS.as_slice(), &["--runs=undisturbed"]].concat());
+    assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
+    let mut length = begun.elapsed();
+    let undisturbed = results(&world, "undisturbed/columns");
+
+    let (mut killed, mut sweeps, mut survivors) = (0, 0, 0);
+    while killed < kills {
+        let mut chance = Generator::new("kills", sweeps);
+        let mut finished: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        // Each sweep is done after a few kills; then comes the next.
+        for attempt in 0..kills - killed {
+            // Some of the way, so that several are needed for the whole of it; further each time, so that a machine
+            // that has become slow comes to the end as well.
+            let most = 0.4 + 0.1 * attempt as f64;
+            let moment = length.mul_f64(most * chance.fraction());
+            match kill_at(&world, moment, &mut chance) {
+                Sweep::Killed => killed += 1,
+                Sweep::Done(took) => {
+                    // It was measured while other things were going on.
+                    length = if attempt == 0 { took } else { length };
+                    break;
+                }
+            }
+            note_finished(&world, &mut finished);
+        }
+        survivors += finished.len();
+        let ran = world.kiln(&ARGUMENTS);
+        assert_eq!(ran.status, 0, "after {killed} kills: {}", ran.stderr);
+        assert!(ran.stdout.contains("6 runs: 6 finished"), "{}", ran.stdout);
+        note_finished(&world, &mut finished);
+        assert!(results(&world, "runs/columns") == undisturbed, "another result, {killed} kills");
+        fs::remove_dir_all(world.path("runs")).unwrap();
+        sweeps += 1;
+    }
+    assert!(survivors > 0, "no run came to its end between two kills");
+    tell(&format!(
+        "kills: {killed} of {sweeps} sweeps, {survivors} runs had finished before the last kill of theirs"
+    ));
+}
+
+enum Sweep {
+    Killed,
+    /// After this time, before it was killed.
+    Done(Duration),
+}
+
+/// Starts the sweep and kills at this moment.
+fn kill_at(world: &World, moment: Duration, chance: &mut Generator) -> Sweep {
+    let mut sweep = start(world, &ARGUMENTS);
+    let begun = Instant::now();
+    while begun.elapsed() < moment && sweep.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if sweep.try_wait().unwrap().is_some() {
+        let took = begun.elapsed();
+        let ran = Ran::from(sweep.wait_with_output().unwrap());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        return Sweep::Done(took);
+    }
+    let runs = children(sweep.id());
+    let victim = VICTIMS[chance.below(VICTIMS.len())];
+    if let (Some(run), "run" | "both") = (runs.get(chance.below(runs.len())), victim) {
+        // It may have ended just now.
+        try_signal(*run, "-KILL");
+        if victim == "run" {
+            // The sweep has time to hear of it, or not.
+            std::thread::sleep(Duration::from_millis(chance.below(20) as u64));
+        }
+    }
+    sweep.kill().unwrap();
+    sweep.wait().unwrap();
+    if chance.coin() {
+        // Else the next sweep meets them still at work.
+        wait_until("the end of the runs", || !runs.iter().any(|run| is_alive(*run)));
+    }
+    Sweep::Killed
+}
+
+/// What has a report stays as it is.
+fn note_finished(world: &World, finished: &mut BTreeMap<String, Vec<u8>>) {
+    for run in fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten() {
+        if run.path().join("report.json").exists() {
+            let record = fs::read(run.path().join("run.json")).unwrap();
+            let name = run.file_name().into_string().unwrap();
+            let before = finished.entry(name).or_insert_with(|| record.clone());
+            assert!(*before == record, "a finished run was trained again");
+        }
+    }
+    for run in finished.keys() {
+        assert!(world.path("runs/columns").join(run).join("report.json").exists(), "{run} is lost");
+    }
+}

@@ -1,0 +1,106 @@
+//! A disk that is really full, and one that may only be read.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::run_state::{Results, assert_no_panic, assert_resumes, assert_valid, only_run, status};
+use super::{quick_world, tell};
+
+/// A disk of its own, in memory, taken away when it is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None` where that is not allowed.
+    fn new(at: &Path, kibibytes: usize) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let size = format!("size={kibibytes}k");
+        let mounted = mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], at);
+        mounted.then(|| Self(at.to_owned()))
+    }
+
+    fn remount(&self, options: &str) {
+        assert!(mount(&["-o", &format!("remount,{options}")], &self.0), "{options}");
+    }
+}
+
+fn mount(arguments: &[&str], at: &Path) -> bool {
+    let mut mount = Command::new("mount");
+    let mount = mount.args(arguments).arg(at).stderr(Stdio::null());
+    mount.status().is_ok_and(|status| status.success())
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        // Where a test has failed already, that is what to tell.
+        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
+    let undisturbed = {
+        let world = quick_world();
+        assert_eq!(world.kiln(&["run", "experiment.toml"]).status, 0);
+        Results::of(&only_run(&world).unwrap())
+    };
+    let (mut full, mut resumed) = (0, 0);
+    // A little larger each time, until all of it fits. A page of memory is the least that a file takes.
+    for kibibytes in (4..).step_by(4) {
+        let world = quick_world();
+        let Some(disk) = Mounted::new(&world.path("runs"), kibibytes) else {
+            tell("full disk: skipped, for mounting is not allowed here");
+            return;
+        };
+        let ran = world.kiln(&["run", "experiment.toml"]);
+        let context = format!("a disk of {kibibytes} KiB:\n{}", ran.stderr);
+        assert_no_panic(&ran, &context);
+        if ran.status == 0 {
+            break;
+        }
+        full += 1;
+        assert!(kibibytes < 10_000, "it never fits, {context}");
+        assert_eq!(ran.status, 1, "{context}");
+        assert!(ran.stderr.contains("the disk is full; free some space"), "{context}");
+        assert!(ran.stderr.contains(" runs/columns"), "where? {context}");
+        if let Some(run) = only_run(&world) {
+            assert_valid(&world, &run, &undisturbed, &context);
+            assert!(!run.join("report.json").exists(), "{context}");
+            resumed += usize::from(run.join("run.json").exists());
+        }
+        disk.remount("size=10m");
+        assert_resumes(&world, &undisturbed, &context);
+    }
+    assert!(full > 5 && resumed > 5, "{full} disks were full, {resumed} runs went on");
+    tell(&format!("full disk: {full} sizes, {resumed} runs resumed"));
+}
+
+#[test]
+fn a_directory_that_may_only_be_read_is_told() {
+    let world = quick_world();
+    let Some(disk) = Mounted::new(&world.path("runs"), 10_000) else {
+        tell("read-only: skipped, for mounting is not allowed here");
+        return;
+    };
+    disk.remount("ro");
+    let ran = world.kiln(&["run", "experiment.toml"]);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("error: cannot create the directory runs/columns"),
+        "{}",
+        ran.stderr
+    );
+
+    disk.remount("rw");
+    let mut command = world.command();
+    let died = command.args(["run", "experiment.toml"]).env("KILN_FAULT", "die@100").output();
+    assert!(!died.unwrap().status.success());
+    disk.remount("ro");
+    let run = only_run(&world).unwrap();
+    let ran = world.kiln(&["resume", run.to_str().unwrap()]);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains(world.path("runs").to_str().unwrap()), "{}", ran.stderr);
+    assert_eq!(status(&run, "").as_deref(), Some("running"));
+    disk.remount("rw");
+    assert_eq!(world.kiln(&["resume", run.to_str().unwrap()]).status, 0);
+}
