@@ -34,7 +34,12 @@ impl Reporter {
             Asked::Checkpoint => wanted.store(true, Ordering::Relaxed),
             Asked::End(1, _) if quiet => {}
             Asked::End(1, _) => complain("\nstopping; once more to stop at once"),
-            Asked::End(_, status) => status.exit(),
+            Asked::End(_, status) => {
+                if !quiet {
+                    complain("stopped at once; kiln resume goes on from the last checkpoint");
+                }
+                status.exit()
+            }
         })?;
         let terminal = io::stderr().is_terminal();
         Ok(Self { quiet, terminal, bar: None, signalled, checkpoint })
@@ -96,7 +101,11 @@ impl Observer for Reporter {
     }
 
     fn wants_checkpoint(&mut self) -> bool {
-        self.checkpoint.swap(false, Ordering::Relaxed)
+        let wanted = self.checkpoint.swap(false, Ordering::Relaxed);
+        if wanted {
+            self.message("writing a checkpoint");
+        }
+        wanted
     }
 
     fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {

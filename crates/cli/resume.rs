@@ -34,10 +34,13 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
     let reporter = Reporter::new(arguments.quiet)?;
     // Looked at again when nobody else can have changed it.
     let claim = Claim::of(&directory)?;
-    if directory.read_record()?.status == Status::Finished {
+    let status = directory.read_record()?.status;
+    if status == Status::Finished {
         // It may have been killed while it tidied up.
         directory.remove_partial()?;
-        complain("it is finished, and there is nothing to go on with");
+        complain(
+            "it is finished, and there is nothing to go on with; kiln doctor checks its files",
+        );
         say(directory.path().display())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -48,7 +51,10 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
     if !arguments.quiet {
         match from {
             Some(from) => complain(format_args!("goes on {from}")),
-            None => complain("there is no checkpoint to go on from: it begins anew"),
+            None => complain("there is no checkpoint that can be used: it begins anew"),
+        }
+        if status == Status::Pruned {
+            complain("its sweep had pruned it; now it goes on to its end");
         }
     }
     run::train(arguments, run, reporter)
@@ -63,15 +69,15 @@ fn resume_sweep(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Res
     let path = std::path::absolute(&options.path)
         .with_context(|| format!("cannot find {}", options.path.display()))?;
     let is_its_own = path.file_name().is_some_and(|name| *name == *sweep.name);
-    let (Some(runs), true) = (options.path.parent(), is_its_own) else {
+    // As it was given, where that says it.
+    let given = options.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let (Some(runs), true) = (given.or(path.parent()), is_its_own) else {
         anyhow::bail!(
             "{} holds the sweep `{}`, and the directory of a sweep has its name: rename it back",
             options.path.display(),
             kiln_report::printable(&sweep.name)
         );
     };
-    // The parent of a bare name is the working directory.
-    let runs = if runs.as_os_str().is_empty() { Path::new(".") } else { runs };
     let plan = Plan::new(&sweep, data, runs)?;
     sweep::launch(arguments, &plan, sweep::launch_options(options.jobs, false, false)?)
 }

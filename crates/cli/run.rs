@@ -1,11 +1,11 @@
+use std::path::Path;
 use std::process::ExitCode;
 
-use kiln_report::{Status, quoted};
+use kiln_report::{RunDirectory, Status, quoted};
 use kiln_train::{Declaration, Run};
 
 use crate::arguments::{Arguments, ExperimentArguments};
 use crate::progress::Reporter;
-
 use crate::{complain, logging, say};
 
 pub(crate) fn run(
@@ -30,7 +30,14 @@ pub(crate) fn train(
         return Err(error);
     }
     reporter.begin(run.record());
-    let outcome = run.train(&mut reporter)?;
+    let resume = resume_command(arguments, &directory);
+    let outcome = match run.train(&mut reporter) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            complain(format_args!("when that is mended, go on: {resume}"));
+            return Err(error.into());
+        }
+    };
     if let Some(report) = &outcome.report {
         let loss = report.loss.map_or_else(String::new, |loss| format!("loss {loss:.4}, "));
         say(format!(
@@ -43,10 +50,7 @@ pub(crate) fn train(
             Status::Diverged => {
                 complain("help: lower optimizer.learning_rate, or set optimizer.global_clipnorm");
             }
-            Status::Interrupted => {
-                let path = quoted(&directory.path().display().to_string());
-                complain(format_args!("go on: kiln resume {path}"));
-            }
+            Status::Interrupted => complain(format_args!("go on: {resume}")),
             _ => {}
         }
     }
@@ -56,6 +60,15 @@ pub(crate) fn train(
         Status::Interrupted => reporter.exit_code(),
         _ => ExitCode::FAILURE,
     })
+}
+
+/// The command that goes on with a run, from the same working directory.
+fn resume_command(arguments: &Arguments, run: &RunDirectory) -> String {
+    let mut command = format!("kiln resume {}", quoted(&run.path().display().to_string()));
+    if arguments.data != Path::new("data") {
+        command.push_str(&format!(" --data {}", quoted(&arguments.data.display().to_string())));
+    }
+    command
 }
 
 pub(crate) fn summary(

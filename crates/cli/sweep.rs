@@ -68,12 +68,17 @@ pub(crate) fn launch(
     options: LaunchOptions,
 ) -> anyhow::Result<ExitCode> {
     let requests = Arc::new(Requests::default());
-    let shared = Arc::clone(&requests);
+    let (shared, quiet) = (Arc::clone(&requests), arguments.quiet);
     let signalled = signals::listen(move |asked| match asked {
         Asked::Checkpoint => shared.checkpoint.store(true, Ordering::Relaxed),
         // Without waiting for anything.
         Asked::End(3.., status) => status.exit(),
-        Asked::End(times, _) => shared.stops.store(times, Ordering::Relaxed),
+        Asked::End(times, _) => {
+            if times == 1 && !quiet {
+                complain("\nstopping: each run ends after its step; once more to stop at once");
+            }
+            shared.stops.store(times, Ordering::Relaxed);
+        }
     })?;
     plan.record()?;
     let mut view = View::new(arguments.quiet, plan);

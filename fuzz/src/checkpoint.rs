@@ -157,7 +157,7 @@ fn resume(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
         fs::write(file, bytes).expect("a file");
     }
     let run = RunDirectory::open(&path).expect("a run");
-    for position in Checkpoints::of(&run).positions() {
+    for position in Checkpoints::of(&run).positions().expect("they lie in the run") {
         if let Err(error) = Checkpoints::of(&run).read(position, 1 << 20) {
             assert_sound(&error);
         }

@@ -245,6 +245,70 @@ mod unix {
         assert_untouched(&world);
     }
 
+    /// A run that is to go on, with a pipe or a link in it.
+    fn interrupted(world: &World) -> String {
+        let run = world.trained(&["epochs=2"]);
+        fs::remove_file(world.path(&format!("{run}/report.json"))).unwrap();
+        run
+    }
+
+    #[test]
+    fn a_run_does_not_go_on_through_a_pipe_or_a_link() {
+        let world = world_with_outside();
+        let run = interrupted(&world);
+        let log = world.path(&format!("{run}/log.jsonl"));
+        fs::remove_file(&log).unwrap();
+        assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+        let ran = world.kiln(&["resume", &run]);
+        assert_eq!(ran.status, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("it is a pipe"), "{}", ran.stderr);
+        fs::remove_file(&log).unwrap();
+
+        let checkpoints = world.path(&format!("{run}/checkpoints"));
+        fs::rename(&checkpoints, world.path("moved")).unwrap();
+        fs::create_dir(world.path("outside/.partial-1-1")).unwrap();
+        symlink(world.path("outside"), &checkpoints).unwrap();
+        let ran = world.kiln(&["resume", &run]);
+        assert_eq!(ran.status, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("leads out of"), "{}", ran.stderr);
+        assert!(world.kiln(&["doctor", "--clean", "runs"]).status < 2);
+        assert!(world.path("outside/.partial-1-1").is_dir());
+    }
+
+    #[test]
+    fn one_run_has_one_claim_however_its_path_is_written() {
+        let world = World::new();
+        let run = interrupted(&world);
+        symlink(world.path(&run), world.path("link")).unwrap();
+        let id = run.rsplit('/').next().unwrap();
+        let lock = fs::File::create(world.path(&format!("runs/columns/.kiln/{id}.log"))).unwrap();
+        lock.lock().unwrap();
+        for path in [".", "../../../link", "./"] {
+            let ran = world.command().current_dir(world.path(&run)).args(["resume", path]).output();
+            let ran = crate::world::Ran::from(ran.unwrap());
+            assert_eq!(ran.status, 1, "{path}: {}", ran.stderr);
+            assert!(ran.stderr.contains("is being worked on"), "{path}: {}", ran.stderr);
+        }
+        assert!(!world.path(&format!("{run}/.kiln")).exists());
+    }
+
+    #[test]
+    fn checkpoints_that_cannot_be_looked_at_are_not_missing() {
+        let world = World::new();
+        let run = interrupted(&world);
+        let checkpoints = world.path(&format!("{run}/checkpoints"));
+        fs::rename(&checkpoints, world.path("moved")).unwrap();
+        fs::write(&checkpoints, "no directory").unwrap();
+        let history = world.read(format!("{run}/history.csv"));
+        let ran = world.kiln(&["resume", &run]);
+        assert_eq!(ran.status, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("/checkpoints"), "{}", ran.stderr);
+        assert_eq!(world.read(format!("{run}/history.csv")), history, "nothing was begun anew");
+        fs::remove_file(&checkpoints).unwrap();
+        fs::rename(world.path("moved"), &checkpoints).unwrap();
+        assert_eq!(world.kiln(&["resume", &run]).status, 0);
+    }
+
     #[test]
     fn a_comparison_does_not_search_through_a_link_and_takes_one_that_is_named() {
         let world = World::new();

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ use crate::{ReportError, Result, RunDirectory, files, versioned};
 pub const MANIFEST_VERSION: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
+
+/// The most files that a checkpoint may have.
+const MOST_FILES: usize = 4;
 
 /// The largest manifest that is read; one is some hundred bytes.
 const MOST_MANIFEST_BYTES: u64 = 64 << 10;
@@ -124,34 +127,54 @@ impl Checkpoints {
     }
 
     /// The positions of all checkpoints, the newest first. They may be damaged.
-    #[must_use]
-    pub fn positions(&self) -> Vec<Position> {
-        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut positions: Vec<Position> =
-            names.filter_map(|name| Position::of_directory_name(&name)).collect();
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Io`] where they cannot be looked at, [`ReportError::LeadsOut`] where they lie elsewhere: that is
+    /// not to say that there are none.
+    pub fn positions(&self) -> Result<Vec<Position>> {
+        self.check_place()?;
+        let refused = |cause| ReportError::io("read the directory", &self.directory, cause);
+        let entries = match fs::read_dir(&self.directory) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(refused)?,
+        };
+        let mut positions = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(refused)?;
+            let is_directory = entry.file_type().map_err(refused)?.is_dir();
+            let position = entry.file_name().to_str().and_then(Position::of_directory_name);
+            positions.extend(position.filter(|_| is_directory));
+        }
         positions.sort_unstable_by(|a, b| b.cmp(a));
-        positions
+        Ok(positions)
     }
 
-    /// Writes a checkpoint. Where a whole one of that position is there already, that one is as good.
+    fn check_place(&self) -> Result<()> {
+        self.directory.parent().map_or(Ok(()), |run| files::check_within(run, &self.directory))
+    }
+
+    /// Writes a checkpoint in place of one that is there already.
     ///
     /// # Errors
     ///
     /// [`ReportError::Io`] where it cannot be written; the others are as they were.
     pub fn write(&self, position: Position, content: &[(&str, &[u8])]) -> Result<()> {
         let path = self.path(position);
+        files::create_directories(&self.directory)?;
+        self.check_place()?;
         if path.symlink_metadata().is_ok() {
             let most = content.iter().map(|(_, bytes)| bytes.len() as u64).max().unwrap_or(0);
-            // Its times may be others; all that decides what comes next is the same.
-            if self.read(position, most.saturating_mul(2)).is_ok() {
+            let is_same = |found: CheckpointFiles| {
+                found
+                    .iter()
+                    .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+                    .eq(content.iter().copied().collect::<BTreeMap<_, _>>())
+            };
+            if self.read(position, most).is_ok_and(is_same) {
                 return Ok(());
             }
             files::remove_directory(&path)?;
-        }
-        files::create_directories(&self.directory)?;
-        if let Some(run) = self.directory.parent() {
-            files::check_within(run, &self.directory)?;
         }
         let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Sum::of(bytes)));
         let manifest = versioned::to_json(MANIFEST_VERSION, &Manifest { files: sums.collect() })?;
@@ -169,7 +192,12 @@ impl Checkpoints {
     pub fn read(&self, position: Position, most: u64) -> Result<CheckpointFiles> {
         let path = self.path(position);
         let mut content = CheckpointFiles::new();
-        for (name, sum) in read_manifest(&path)?.files {
+        let manifest = read_manifest(&path)?;
+        if manifest.files.len() > MOST_FILES {
+            let problem = format!("its manifest has more than {MOST_FILES} files");
+            return Err(ReportError::damaged(&path, problem));
+        }
+        for (name, sum) in manifest.files {
             let bytes = read_sum(&plain(&path, &name)?, &sum, most)?;
             content.insert(name, bytes);
         }
@@ -194,7 +222,7 @@ impl Checkpoints {
     ///
     /// [`ReportError::Io`] where one cannot be removed.
     pub fn retain(&self, positions: &[Position]) -> Result<()> {
-        for position in self.positions() {
+        for position in self.positions()? {
             if !positions.contains(&position) {
                 files::remove_directory(&self.path(position))?;
             }

@@ -15,7 +15,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,10 @@ const STALE: Duration = Duration::from_secs(120);
 /// who that is.
 const SETTLING: Duration = Duration::from_secs(2);
 
+/// How often, and how far apart, a lock is tried that nobody says to hold.
+const LOOKS: usize = 5;
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The longest end of a log that is shown.
 const LONGEST_TAIL: u64 = 16 << 10;
 
@@ -45,8 +50,15 @@ const LONGEST_TAIL: u64 = 16 << 10;
 pub struct Claim {
     file: File,
     holder: PathBuf,
-    /// Dropped to end the heartbeat.
-    heart: Option<Sender<()>>,
+    me: Holder,
+    heart: Option<Heart>,
+}
+
+/// The thread that gives the heartbeat; it ends when the sender is dropped.
+#[derive(Debug)]
+struct Heart {
+    end: Sender<()>,
+    beating: JoinHandle<()>,
 }
 
 /// Who holds a claim.
@@ -131,6 +143,7 @@ impl Claim {
     pub fn take(directory: &Path, id: &str) -> Result<Self> {
         let paths = Paths::of(directory, id);
         files::check_within(&create_hidden(directory)?, &paths.log)?;
+        files::check_no_pipe(&paths.log)?;
         let refused = |action, cause| ReportError::io(action, &paths.log, cause);
         let file = OpenOptions::new()
             .read(true)
@@ -141,7 +154,16 @@ impl Claim {
         let claimed = |holder| {
             Err(ReportError::Claimed { path: directory.join(id), holder: in_words(holder) })
         };
-        let locks = match file.try_lock() {
+        let mut lock = file.try_lock();
+        for _ in 0..LOOKS {
+            // Without a holder it may be somebody who only looks, which takes a moment.
+            if !matches!(lock, Err(TryLockError::WouldBlock)) || paths.holder.exists() {
+                break;
+            }
+            std::thread::sleep(LOOK);
+            lock = file.try_lock();
+        }
+        let locks = match lock {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => return claimed(read_holder(&paths.holder)),
             Err(TryLockError::Error(cause)) if has_no_locks(&cause) => false,
@@ -161,8 +183,8 @@ impl Claim {
                 return claimed(now);
             }
         }
-        let heart = beat(paths.holder.clone(), text);
-        Ok(Self { file, holder: paths.holder, heart })
+        let heart = beat(paths.holder.clone(), me.clone(), text);
+        Ok(Self { file, holder: paths.holder, me, heart })
     }
 
     /// Claims the run of a directory.
@@ -171,8 +193,15 @@ impl Claim {
     ///
     /// As [`take`](Self::take).
     pub fn of(run: &RunDirectory) -> Result<Self> {
-        let directory = run.path().parent().unwrap_or(Path::new(""));
-        Self::take(directory, &run.id())
+        // One run has one claim, however its path is written.
+        let path = if run.path().file_name().is_none() || run.path().is_symlink() {
+            fs::canonicalize(run.path())
+                .map_err(|cause| ReportError::io("find", run.path(), cause))?
+        } else {
+            run.path().to_owned()
+        };
+        let id = path.file_name().unwrap_or_default().to_string_lossy();
+        Self::take(path.parent().unwrap_or(&path), &id)
     }
 
     /// Whether somebody works on a run at this moment, as far as that can be told.
@@ -185,11 +214,15 @@ impl Claim {
     #[must_use]
     pub fn holder(directory: &Path, id: &str) -> Option<String> {
         let paths = Paths::of(directory, id);
-        let locks = match File::open(&paths.log).map(|file| file.try_lock_shared()) {
-            Ok(Err(TryLockError::WouldBlock)) => return Some(in_words(read_holder(&paths.holder))),
-            Ok(Err(TryLockError::Error(_))) => false,
+        // A pipe in its place would be waited for.
+        let log = files::check_no_pipe(&paths.log).ok().and_then(|()| File::open(&paths.log).ok());
+        let locks = match log.map(|file| file.try_lock_shared()) {
+            Some(Err(TryLockError::WouldBlock)) => {
+                return Some(in_words(read_holder(&paths.holder)));
+            }
+            Some(Err(TryLockError::Error(_))) => false,
             // Where there is nothing to lock, nobody here has it locked.
-            Ok(Ok(())) | Err(_) => true,
+            Some(Ok(())) | None => true,
         };
         let found = read_holder(&paths.holder);
         match standing(&paths, found.as_ref(), locks) {
@@ -237,24 +270,32 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if let Some(heart) = self.heart.take() {
-            drop(heart);
-            // One that stays is stale, and found to be.
-            let _ = files::remove(&self.holder);
+        if let Some(Heart { end, beating }) = self.heart.take() {
+            drop(end);
+            // A beat that is under way would bring back what is removed.
+            let _ = beating.join();
+            if read_holder(&self.holder).as_ref() == Some(&self.me) {
+                // One that stays is stale, and found to be.
+                let _ = files::remove(&self.holder);
+            }
         }
     }
 }
 
-/// Writes the claim anew from time to time, until what is returned is dropped.
-fn beat(path: PathBuf, text: String) -> Option<Sender<()>> {
-    let (heart, ended) = channel();
+/// Writes the claim anew from time to time, as long as it is this one.
+fn beat(path: PathBuf, me: Holder, text: String) -> Option<Heart> {
+    let (end, ended) = channel();
     let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(HEARTBEAT) {
+            // Who was asleep for too long may have lost it, and must not take it back.
+            if read_holder(&path).is_some_and(|holder| holder != me) {
+                return;
+            }
             // A disk that refuses is told by those who need it.
             let _ = files::write(&path, &text);
         }
     });
-    beating.is_ok().then_some(heart)
+    beating.ok().map(|beating| Heart { end, beating })
 }
 
 /// Whether a claim's file says that somebody has it whom the lock would not tell of.
@@ -265,13 +306,22 @@ fn standing(paths: &Paths, found: Option<&Holder>, locks: bool) -> Result<Standi
         return Ok(Standing::Free);
     }
     // Ages are told by the clock of the file system, which is one for all machines.
-    let probe = paths.holder.with_extension(format!("probe-{}", std::process::id()));
+    let probe = paths.holder.with_file_name(format!(
+        "{}probe-{}-{}",
+        files::PARTIAL,
+        std::process::id(),
+        Holder::this_process().boot
+    ));
     files::write(&probe, "")?;
     let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let age = |now: SystemTime| now.duration_since(time(&paths.holder)?).ok();
-    let age = time(&probe).and_then(age);
+    let is_alive = match (time(&probe), time(&paths.holder)) {
+        // Given up at this moment.
+        (_, None) => false,
+        // A heartbeat since the probe was written is the best sign of life.
+        (Some(now), Some(last)) => now.duration_since(last).map_or(true, |age| age < STALE),
+        (None, Some(_)) => true,
+    };
     files::remove(&probe)?;
-    let is_alive = age.is_some_and(|age| age < STALE);
     Ok(if is_alive { Standing::Taken(Some(holder.clone())) } else { Standing::Free })
 }
 

@@ -147,20 +147,33 @@ impl History {
     ///
     /// [`ReportError::Malformed`] with the line where anything but the last line is not what a [`HistoryWriter`] writes.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let (history, problem) = Self::parse_rows(path, text);
+        problem.map_or(Ok(history), Err)
+    }
+
+    /// The rows of a `history.csv` before the first that cannot be read, and what is wrong with that one.
+    #[must_use]
+    pub fn salvage(path: &Path) -> (Self, Option<ReportError>) {
+        match files::read(path, MOST_BYTES) {
+            Ok(text) => Self::parse_rows(path, &text),
+            Err(error) => (Self::default(), Some(error)),
+        }
+    }
+
+    fn parse_rows(path: &Path, text: &str) -> (Self, Option<ReportError>) {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut history = History { cut: whole.len() < text.len(), ..History::default() };
-        let mut lines = (1_u64..).zip(whole.lines());
-        let Some((_, head)) = lines.next() else {
-            return Ok(history);
-        };
-        history.extra_columns =
-            extra_columns(head).map_err(|problem| ReportError::malformed(path, 1, problem))?;
-        for (line, text) in lines {
-            let row = parse(text, &history)
-                .map_err(|problem| ReportError::malformed(path, line, problem))?;
-            history.rows.push(row);
+        for (line, text) in (1_u64..).zip(whole.lines()) {
+            let read = if line == 1 {
+                extra_columns(text).map(|columns| history.extra_columns = columns)
+            } else {
+                parse(text, &history).map(|row| history.rows.push(row))
+            };
+            if let Err(problem) = read {
+                return (history, Some(ReportError::malformed(path, line, problem)));
+            }
         }
-        Ok(history)
+        (history, None)
     }
 }
 
@@ -199,7 +212,10 @@ fn parse(line: &str, history: &History) -> Result<EpochRow, String> {
     let cells: Vec<&str> = line.split(',').collect();
     let unequal = || {
         let expected = COLUMNS.len() + history.extra_columns.len();
-        format!("{} cells where the header has {expected}", cells.len())
+        match cells.len() {
+            1 => format!("1 cell where the header has {expected}"),
+            cells => format!("{cells} cells where the header has {expected}"),
+        }
     };
     let [epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds, extra @ ..] =
         cells.as_slice()

@@ -209,7 +209,12 @@ impl<'a> Launch<'a> {
         };
         // Whoever had the claim before may have done the work.
         let state = State::read(self.plan, member);
-        if let State::Unreadable(problem) = &state {
+        let goes_on = state.goes_on(self.plan, member);
+        let in_the_way = match (&state, &goes_on) {
+            (State::Unreadable(problem), _) | (_, Err(problem)) => Some(problem),
+            _ => None,
+        };
+        if let Some(problem) = in_the_way {
             let reason = format!(
                 "what is there already is left alone, move it away to run it again: {problem}"
             );
@@ -221,7 +226,7 @@ impl<'a> Launch<'a> {
             self.note_history(index);
             self.end(index, Outcome::of_done(self.plan, member, &state), By::Elsewhere);
         } else {
-            let resumes = state.goes_on(self.plan, member);
+            let resumes = goes_on.unwrap_or(false);
             if resumes {
                 self.note_history(index);
             } else {
@@ -273,7 +278,7 @@ impl<'a> Launch<'a> {
                 let member = &self.plan.members[index];
                 let outcome = match process.wait() {
                     Ok(status) => {
-                        Outcome::of_ended(self.plan, member, status, &process.claim, self.stopping)
+                        Outcome::of_ended(self.plan, member, status, &process, self.stopping)
                     }
                     Err(error) => Outcome::failed(error.to_string()),
                 };

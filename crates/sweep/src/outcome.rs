@@ -2,6 +2,7 @@ use std::process::ExitStatus;
 
 use kiln_report::{Claim, RunDirectory, RunRecord, Status, last_lines};
 
+use crate::child::Process;
 use crate::plan::{Member, Plan};
 use crate::state::State;
 
@@ -76,11 +77,14 @@ impl Outcome {
         plan: &Plan,
         member: &Member,
         status: ExitStatus,
-        claim: &Claim,
+        process: &Process,
         interrupted: bool,
     ) -> Self {
         let run = RunDirectory::open(plan.directory.join(&member.id)).ok();
+        let claim = &process.claim;
         let record = run.as_ref().and_then(|run| run.read_record().ok());
+        // An older one says how an earlier attempt ended: this one was refused before it came to write.
+        let record = record.filter(|record| record.last_begun() >= process.started);
         let reason = match record.as_ref().map(|record| record.status) {
             Some(Status::Finished) => return Self::Finished,
             Some(Status::Diverged) => {
@@ -92,6 +96,7 @@ impl Outcome {
             }
             Some(Status::Interrupted) | None if interrupted => return Self::Interrupted,
             Some(Status::Failed | Status::Interrupted) => stop_reason(plan, member),
+            None if status.code().is_some() => refused_in_words(claim, status),
             Some(Status::Running) | None => ended_in_words(status),
         };
         if let (Some(run), Some(record)) = (&run, record)
@@ -144,6 +149,15 @@ fn set_right(run: &RunDirectory, mut record: RunRecord, status: Status, reason: 
     record.epochs = history.rows.len();
     record.end(status, reason);
     let _ = kiln_report::stop(run, &record, &history);
+}
+
+/// What a process that wrote no record said last.
+fn refused_in_words(claim: &Claim, status: ExitStatus) -> String {
+    let said = claim.tail(1).pop();
+    said.map_or_else(
+        || ended_in_words(status),
+        |line| line.strip_prefix("error: ").unwrap_or(&line).to_owned(),
+    )
 }
 
 fn ended_in_words(status: ExitStatus) -> String {

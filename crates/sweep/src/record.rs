@@ -80,6 +80,10 @@ impl SweepRecord {
             problem: error.to_string(),
         };
         let VersionOnly { format_version } = serde_json::from_str(&text).map_err(malformed)?;
+        if format_version == 0 {
+            let problem = "format versions are counted from 1".to_owned();
+            return Err(ReportError::Malformed { path: path.clone(), line: 1, problem });
+        }
         if format_version > SWEEP_VERSION {
             return Err(ReportError::NewerFormat {
                 path: path.clone(),

@@ -66,13 +66,21 @@ impl State {
     }
 
     /// Whether there is something to go on with, rather than to begin anew.
-    pub(crate) fn goes_on(&self, plan: &Plan, member: &Member) -> bool {
-        matches!(self, Self::Unfinished | Self::Pruned(_))
-            && RunDirectory::open(plan.directory.join(&member.id)).is_ok_and(|run| {
-                !Checkpoints::of(&run).positions().is_empty()
-                    && run.read_record().is_ok()
-                    && has_config(&run, member)
-            })
+    ///
+    /// # Errors
+    ///
+    /// There are checkpoints, and something that keeps the run from going on: it is worth more than a new beginning.
+    pub(crate) fn goes_on(&self, plan: &Plan, member: &Member) -> Result<bool, String> {
+        if !matches!(self, Self::Unfinished | Self::Pruned(_)) {
+            return Ok(false);
+        }
+        let Ok(run) = RunDirectory::open(plan.directory.join(&member.id)) else { return Ok(false) };
+        let in_words = |error: ReportError| error.to_string();
+        if Checkpoints::of(&run).positions().map_err(in_words)?.is_empty() {
+            return Ok(false);
+        }
+        run.read_record().map_err(in_words)?;
+        if has_config(&run, member) { Ok(true) } else { Err(other_config(&run)) }
     }
 
     /// Whether there is nothing left to do. A diverged run is done, unless it is to be tried again; a
@@ -101,14 +109,16 @@ fn has_config(run: &RunDirectory, member: &Member) -> bool {
     config == member.config || identity().is_some_and(|identity| identity == member.id)
 }
 
+fn other_config(run: &RunDirectory) -> String {
+    let path = run.config_path();
+    format!("{} is not the configuration that the directory is named after", path.display())
+}
+
 /// What is wrong with a run that is said to be complete, where something is.
 fn damage(plan: &Plan, member: &Member) -> Option<String> {
     let run = RunDirectory::open(plan.directory.join(&member.id)).ok()?;
     if !has_config(&run, member) {
-        return Some(format!(
-            "{} is not the configuration that the directory is named after",
-            run.config_path().display()
-        ));
+        return Some(other_config(&run));
     }
     let problem = run.read_report().err().or_else(|| run.read_history().err());
     problem.map(|problem| problem.to_string())

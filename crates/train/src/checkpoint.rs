@@ -59,6 +59,11 @@ struct State {
     origin: Origin,
 }
 
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct UnderWayState {
     /// How many words dropout's generator has given.
@@ -211,6 +216,12 @@ impl Checkpoint {
         (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(16 << 20)
     }
 
+    /// The version of a checkpoint's state, where it is later than this Kiln's.
+    pub(crate) fn newer_version(files: &CheckpointFiles) -> Option<u32> {
+        let version: VersionOnly = serde_json::from_slice(files.get(STATE)?).ok()?;
+        (version.format_version > STATE_VERSION).then_some(version.format_version)
+    }
+
     /// What the run was when the checkpoint of these files was written.
     ///
     /// # Errors
@@ -269,10 +280,6 @@ impl Checkpoint {
 
 impl State {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct VersionOnly {
-            format_version: u32,
-        }
         let wrong = |error: serde_json::Error| format!("{STATE}: {error}");
         let VersionOnly { format_version } = serde_json::from_slice(bytes).map_err(wrong)?;
         if format_version != STATE_VERSION {

@@ -55,6 +55,10 @@ impl Metrics {
             return Err("its metrics are not those of training.top_k".to_owned());
         }
         let MetricSums { samples, loss, correct, in_top } = sums;
+        let counts = in_top.iter().chain([&correct]).all(|count| *count <= samples);
+        if !counts || u32::try_from(samples).is_err() || !loss.is_finite() {
+            return Err("its metrics are no sums over samples".to_owned());
+        }
         (self.samples, self.loss_sum, self.correct, self.in_top) = (samples, loss, correct, in_top);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kiln_config::Document;
 use kiln_report::{
-    Checkpoints, Claim, History, Position, Resumption, RunDirectory, RunRecord, Status,
+    Checkpoints, Claim, History, Position, ReportError, Resumption, RunDirectory, RunRecord, Status,
 };
 
 use crate::TrainError;
@@ -73,19 +73,28 @@ impl Run {
             return Err(refused(difference.into()));
         }
         let checkpoints = Checkpoints::of(&directory);
+        // Looked at first: what cannot be looked at is not missing.
+        checkpoints.positions()?;
         directory.remove_partial()?;
 
         let mut damage = Vec::new();
-        let history = directory.read_history().unwrap_or_else(|error| {
-            damage.push(error.to_string());
-            History::default()
-        });
+        let path = directory.history_path();
+        let (history, problem) =
+            if path.exists() { History::salvage(&path) } else { (History::default(), None) };
+        if let Some(problem @ (ReportError::Io { .. } | ReportError::Unreadable { .. })) = problem {
+            return Err(problem.into());
+        }
+        if let Some(problem) = problem {
+            damage.push(format!("{problem}; the rows before it are used"));
+        }
         if history.cut {
-            let path = directory.history_path();
             damage.push(format!("{}: its last row is cut off and left out", path.display()));
         }
-        let found = find(&checkpoints, &declaration, &material, &history, &mut damage);
-        let found = found.map_err(refused)?;
+        let found = find(&checkpoints, &declaration, &material, &history, &mut damage, refused)?;
+        if let (None, Some(sum)) = (&found, record.files.get("config.toml")) {
+            // No checkpoint tells what it was.
+            sum.check(&directory.config_path())?;
+        }
         let from = found.as_ref().map(|found| found.position);
         let mut run = Self::restored(declaration, material, directory, record, found, history)?;
         run.claim = claim;
@@ -102,10 +111,11 @@ impl Run {
         declaration: Declaration,
         material: Material,
         directory: RunDirectory,
-        record: RunRecord,
+        mut record: RunRecord,
         found: Option<Found>,
         mut history: History,
     ) -> Result<Self, TrainError> {
+        history.extra_columns = crate::epoch::extra_columns(&declaration.experiment);
         let (engine, course, position) = match found {
             Some(Found { engine, course, position }) => {
                 history.rows.truncate(course.epochs);
@@ -116,7 +126,12 @@ impl Run {
                 let engine =
                     Engine::new(&material.settings, &weights).map_err(TrainError::Engine)?;
                 history.rows.clear();
-                history.extra_columns = crate::epoch::extra_columns(&declaration.experiment);
+                // Another program may begin it anew.
+                let Origin { versions, backend, engine: implementation, .. } =
+                    material.origin.clone();
+                record.seed = declaration.experiment.seed;
+                (record.versions, record.backend, record.engine) =
+                    (versions, backend, implementation);
                 (engine, Course::new(&declaration.experiment, weights), None)
             }
         };
@@ -138,6 +153,7 @@ impl Run {
         self.record.resumed.push(Resumption { at: kiln_report::now(), from });
         self.directory.write_record(&self.record)?;
         self.directory.remove_report();
+        kiln_report::files::remove(&self.directory.model_path())?;
         if !self.directory.initial_path().exists() {
             self.write_initial()?;
         }
@@ -172,24 +188,30 @@ struct Found {
 }
 
 /// The newest checkpoint that is whole; what is wrong with newer ones goes to `damage`. An error is why
-/// the run may not go on at all.
+/// the run may not go on at all, which `refused` puts into words.
 fn find(
     checkpoints: &Checkpoints,
     declaration: &Declaration,
     material: &Material,
     history: &History,
     damage: &mut Vec<String>,
-) -> Result<Option<Found>, Refusal> {
+    refused: impl Fn(Refusal) -> TrainError,
+) -> Result<Option<Found>, TrainError> {
     let most = Checkpoint::most_bytes(&material.architecture);
-    for position in checkpoints.positions() {
+    for position in checkpoints.positions()? {
         let place = checkpoints.path(position).display().to_string();
         let files = match checkpoints.read(position, most) {
             Ok(files) => files,
-            Err(error) => {
+            Err(error) if is_damage(&error) => {
                 damage.push(error.to_string());
                 continue;
             }
+            Err(error) => return Err(error.into()),
         };
+        if let Some(version) = Checkpoint::newer_version(&files) {
+            let problem = format!("{place} has version {version}, which a later Kiln wrote");
+            return Err(refused(problem.into()));
+        }
         let origin = match Checkpoint::origin(&files) {
             Ok(origin) => origin,
             Err(problem) => {
@@ -198,7 +220,7 @@ fn find(
             }
         };
         if let Some(difference) = difference(&origin, &material.origin) {
-            return Err(difference);
+            return Err(refused(difference));
         }
         match restore(position, files, declaration, material, history) {
             Ok(found) => return Ok(Some(found)),
@@ -206,6 +228,15 @@ fn find(
         }
     }
     Ok(None)
+}
+
+/// Whether a checkpoint was read and found wrong, rather than out of reach.
+fn is_damage(error: &ReportError) -> bool {
+    match error {
+        ReportError::Damaged { .. } | ReportError::Malformed { .. } => true,
+        ReportError::Io { cause, .. } => cause.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
 }
 
 fn restore(

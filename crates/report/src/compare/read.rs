@@ -84,6 +84,12 @@ fn left_out(path: &Path, error: &ReportError) -> LeftOut {
 fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configuration)> {
     let directory = RunDirectory::open(path)?;
     let record = directory.read_record()?;
+    // Numbers and settings that somebody edited are no run's. The large files are the doctor's business.
+    for name in ["config.toml", "history.csv", "report.json"] {
+        if let Some(sum) = record.files.get(name) {
+            sum.check(&path.join(name))?;
+        }
+    }
     let flat = read_config(&directory)?;
     let history = directory.read_history()?;
     let report = directory.read_report()?;

@@ -139,9 +139,9 @@ impl Examiner {
             let problem = "it is missing, and report.json says that the run was finished";
             self.damaged("run.json", problem, &advice);
         } else {
-            let path = quoted(&self.run.path().display().to_string());
-            let problem = "it has no run.json: it was cut off as it began";
-            self.find(Severity::Unfinished, "", problem, &format!("remove it: rm -r {path}"));
+            let problem =
+                "it has no run.json: a run that was cut off as it began, or no run at all";
+            self.find(Severity::Unfinished, "", problem, "look at what is in it, and remove it");
         }
         None
     }
@@ -296,7 +296,11 @@ impl Examiner {
         let mut usable = None;
         let mut ahead = None;
         let mut wrong = Vec::new();
-        for position in checkpoints.positions() {
+        let positions = checkpoints.positions().unwrap_or_else(|error| {
+            self.error("checkpoints", &error, "make them readable, in their place");
+            Vec::new()
+        });
+        for position in positions {
             match checkpoints.check(position) {
                 Ok(()) if position.epochs > rows => ahead = ahead.max(Some(position)),
                 Ok(()) => usable = usable.max(Some(position)),

@@ -103,11 +103,16 @@ pub(crate) fn claim_directory(path: &Path) -> Result<()> {
 /// [`ReportError::Io`] where it cannot be removed.
 pub fn remove_directory(path: &Path) -> Result<()> {
     let refused = |cause| ReportError::io("remove", path, cause);
-    let aside = partial_name(parent(path));
-    match disk::rename(path, &aside) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
-        renamed => renamed.map_err(refused)?,
-    }
+    let aside = loop {
+        let aside = partial_name(parent(path));
+        match disk::rename(path, &aside) {
+            Ok(()) => break aside,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // What an earlier process of this number left.
+            Err(_) if aside.symlink_metadata().is_ok() => {}
+            Err(cause) => return Err(refused(cause)),
+        }
+    };
     disk::remove_tree(&aside).map_err(refused)
 }
 
@@ -143,8 +148,12 @@ pub fn remove_partial(directory: &Path) -> Result<()> {
 }
 
 /// What is half written in a directory, be it that somebody writes it at this moment or that one who did was killed.
+/// A link to a directory holds nothing of ours.
 #[must_use]
 pub fn partial(directory: &Path) -> Vec<PathBuf> {
+    if directory.is_symlink() {
+        return Vec::new();
+    }
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let is_partial = |entry: &fs::DirEntry| {
         entry.file_name().to_str().is_some_and(|name| name.starts_with(PARTIAL))
@@ -339,9 +348,22 @@ impl Write for LineWriter {
     }
 }
 
+/// Refuses a pipe: to open it is to wait for somebody at its other end.
+pub(crate) fn check_no_pipe(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            return Err(ReportError::damaged(path, "it is a pipe, not a file"));
+        }
+    }
+    Ok(())
+}
+
 /// Opens a file of a run, not one that a link in its place leads to.
 fn open_to_append(path: &Path) -> Result<File> {
     check_within(parent(path), path)?;
+    check_no_pipe(path)?;
     disk::open_to_append(path).map_err(|cause| ReportError::io("open", path, cause))
 }
 

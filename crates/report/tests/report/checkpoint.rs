@@ -34,11 +34,14 @@ fn positions_are_named_and_found_again_in_the_order_of_training() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let checkpoints = Checkpoints::of(&run);
-    assert_eq!(checkpoints.positions(), []);
+    assert_eq!(checkpoints.positions().expect("positions"), []);
     for position in [at(2, 0), at(10, 0), at(2, 30), at(2, 4)] {
         checkpoints.write(position, &CONTENT).expect("a checkpoint");
     }
-    assert_eq!(checkpoints.positions(), [at(10, 0), at(2, 30), at(2, 4), at(2, 0)]);
+    assert_eq!(
+        checkpoints.positions().expect("positions"),
+        [at(10, 0), at(2, 30), at(2, 4), at(2, 0)]
+    );
     checkpoints.retain(&[at(2, 30), at(7, 0)]).expect("the others removed");
     assert_eq!(listing(&run.checkpoints_path()), ["epoch-00002-step-000030"]);
 }

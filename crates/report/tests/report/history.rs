@@ -156,7 +156,7 @@ fn a_line_that_is_not_an_epoch_is_reported_with_its_number() {
         (HEADER.replace('\n', ",f1,f1\n"), ", line 1: column `f1` comes twice".to_owned()),
         (lines("1,2\n"), ", line 2: 2 cells where the header has 7".to_owned()),
         (lines("1,,,,,0.1,1.5,7\n"), ", line 2: 8 cells where the header has 7".to_owned()),
-        (lines("\n"), ", line 2: 1 cells where the header has 7".to_owned()),
+        (lines("\n"), ", line 2: 1 cell where the header has 7".to_owned()),
         (lines("2,,,,,0.1,1.5\n"), ", line 2: epoch `2` where epoch 1 comes next".to_owned()),
         (lines(&first.repeat(2)), ", line 3: epoch `1` where epoch 2 comes next".to_owned()),
         (

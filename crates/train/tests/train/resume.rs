@@ -300,6 +300,44 @@ fn a_history_cut_anywhere_costs_at_most_the_epochs_that_are_missing() {
 }
 
 #[test]
+fn a_line_that_is_no_row_costs_no_row_before_it() {
+    let world = World::new();
+    let copied = world.runs().join("columns").join("copied");
+    let overrides = [SMALL.as_slice(), &["top_k=[2]"]].concat();
+    let whole = killed_at(&world, 3 * STEPS + 2, &overrides, &copied);
+    let text = fs::read_to_string(copied.join("history.csv")).unwrap();
+    // Behind all rows, and in place of the header: then it begins anew.
+    for (name, damaged, from) in [
+        ("behind", text.clone() + "junk\n", Some(Position { epochs: 3, step: 0 })),
+        ("header", text.replacen("epoch,", "epo", 1), None),
+    ] {
+        let again = world.runs().join("columns").join(name);
+        copy(&copied, &again);
+        fs::write(again.join("history.csv"), damaged).unwrap();
+        let (found, run) = resume(&world, &RunDirectory::open(&again).unwrap());
+        assert_eq!(found.from, from, "{name}: {:?}", found.damage);
+        assert!(found.damage[0].contains("history.csv, line"), "{:?}", found.damage);
+        found.run.train(&mut ()).unwrap();
+        whole.assert_same(&Results::of(&run), name);
+    }
+}
+
+#[test]
+fn a_header_that_was_cut_off_is_written_anew() {
+    let world = World::new();
+    let overrides = [SMALL.as_slice(), &["top_k=[2]"]].concat();
+    let (run, _) = world.run(&overrides);
+    let whole = Results::of(&run);
+    let (run, _) = world.observed_run(&world.runs(), &overrides, &mut At::stop(2));
+    fs::write(run.history_path(), "epoch,lo").unwrap();
+    let (found, run) = resume(&world, &run);
+    // The checkpoint was written beside another header, and is as good.
+    assert!(found.from.is_none_or(|from| from.epochs == 0), "{:?}", found.damage);
+    found.run.train(&mut ()).unwrap();
+    whole.assert_same(&Results::of(&run), "a header cut off");
+}
+
+#[test]
 fn what_has_changed_since_is_refused_with_the_difference() {
     let world = World::new();
     let data = world.runs().parent().unwrap().to_owned();
@@ -348,7 +386,7 @@ fn the_last_and_the_best_checkpoint_stay_unless_they_are_not_wanted() {
     let best = run.read_report().unwrap().unwrap().epoch;
     assert!(best < 8, "the best epoch is {best}");
     let at = |epochs| Position { epochs, step: 0 };
-    assert_eq!(Checkpoints::of(&run).positions(), [at(9), at(best)]);
+    assert_eq!(Checkpoints::of(&run).positions().unwrap(), [at(9), at(best)]);
 
     let (run, _) = world.run(&[overrides.as_slice(), &["checkpoint.keep=false"]].concat());
     assert!(!run.checkpoints_path().exists());
@@ -363,7 +401,7 @@ impl Observer for Always {
     }
 
     fn step_ended(&mut self, _: Progress) -> ControlFlow<Stop> {
-        self.1.extend(Checkpoints::of(&self.0).positions().first());
+        self.1.extend(Checkpoints::of(&self.0).positions().unwrap().first());
         ControlFlow::Continue(())
     }
 

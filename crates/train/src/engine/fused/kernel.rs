@@ -16,7 +16,7 @@ use super::product::{Blend, Matrix};
 const GROUP: usize = 1 << 16;
 
 /// Blends left · right into out, whose shapes fit. Every value is the sum of its products in their
-/// order, whichever registers the machine has.
+/// order, however wide the machine's registers are.
 pub(super) struct Product<'a> {
     /// `[left's rows, right's columns]`, its rows one after another.
     pub(super) out: &'a mut [f32],
