@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -25,15 +25,27 @@ pub(crate) struct Arguments {
     /// Where runs leave their directories
     #[arg(long, global = true, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
-    /// Where the named datasets lie
-    #[arg(long, global = true, value_name = "DIR", default_value = "data")]
-    pub(crate) data: PathBuf,
+    /// Where the named datasets lie [default: data, or of a sweep that goes on where they were]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Say nothing but results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Show the log of a run as well
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+}
+
+impl Arguments {
+    /// Where the named datasets lie.
+    pub(crate) fn data(&self) -> &Path {
+        self.given_data().unwrap_or(Path::new("data"))
+    }
+
+    /// The same, where it was said.
+    pub(crate) fn given_data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
 }
 
 #[derive(Debug, Subcommand)]

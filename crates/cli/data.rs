@@ -8,9 +8,9 @@ use crate::{say, with_causes};
 
 pub(crate) fn data(arguments: &Arguments, command: &DataCommand) -> anyhow::Result<ExitCode> {
     match command {
-        DataCommand::List => list(&arguments.data),
-        DataCommand::Verify { name } => verify(&arguments.data, name),
-        DataCommand::Preview { name, out } => preview(&arguments.data, name, out),
+        DataCommand::List => list(arguments.data()),
+        DataCommand::Verify { name } => verify(arguments.data(), name),
+        DataCommand::Preview { name, out } => preview(arguments.data(), name, out),
     }
 }
 

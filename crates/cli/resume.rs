@@ -44,7 +44,7 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
         say(directory.path().display())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Resumed { run, from, damage } = Run::resume(directory, &arguments.data, Some(claim))?;
+    let Resumed { run, from, damage } = Run::resume(directory, arguments.data(), Some(claim))?;
     for problem in damage {
         complain(format_args!("warning: {problem}"));
     }
@@ -61,11 +61,11 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn resume_sweep(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Result<ExitCode> {
+    let control = sweep::Control::listen(arguments.quiet)?;
     let record = SweepRecord::read(&options.path)?;
     let sweep = Sweep::again(&record)?;
     // What was given when it was begun, unless something else is given now.
-    let is_given = arguments.data != Path::new("data");
-    let data = if is_given { &arguments.data } else { &record.data };
+    let data = arguments.given_data().unwrap_or(&record.data);
     let path = std::path::absolute(&options.path)
         .with_context(|| format!("cannot find {}", options.path.display()))?;
     let is_its_own = path.file_name().is_some_and(|name| *name == *sweep.name);
@@ -79,5 +79,6 @@ fn resume_sweep(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Res
         );
     };
     let plan = Plan::new(&sweep, data, runs)?;
-    sweep::launch(arguments, &plan, sweep::launch_options(options.jobs, false, false)?)
+    let launch_options = sweep::launch_options(options.jobs, false, false)?;
+    sweep::launch(arguments, &plan, launch_options, &control)
 }

@@ -14,7 +14,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
     let reporter = Reporter::new(arguments.quiet)?;
-    let run = Run::prepare(declaration, &arguments.data, &arguments.runs, None)?;
+    let run = Run::prepare(declaration, arguments.data(), &arguments.runs, None)?;
     train(arguments, run, reporter)
 }
 
@@ -65,8 +65,8 @@ pub(crate) fn train(
 /// The command that goes on with a run, from the same working directory.
 fn resume_command(arguments: &Arguments, run: &RunDirectory) -> String {
     let mut command = format!("kiln resume {}", quoted(&run.path().display().to_string()));
-    if arguments.data != Path::new("data") {
-        command.push_str(&format!(" --data {}", quoted(&arguments.data.display().to_string())));
+    if arguments.data() != Path::new("data") {
+        command.push_str(&format!(" --data {}", quoted(&arguments.data().display().to_string())));
     }
     command
 }
@@ -76,7 +76,7 @@ pub(crate) fn summary(
     experiment: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
     let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
-    let architecture = declaration.architecture_without_data(&arguments.data)?;
+    let architecture = declaration.architecture_without_data(arguments.data())?;
     let experiment = &declaration.experiment;
     let slots = experiment.optimizer.kind.slots();
     say(architecture.summary(experiment.training.batch_size.get(), slots))?;

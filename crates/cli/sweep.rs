@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
@@ -11,7 +11,6 @@ use kiln_report::{RunDirectory, Status, duration, printable, quoted};
 use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, Requests, State, Sweep};
 
 use crate::arguments::Arguments;
-
 use crate::signals::{self, Asked, Signalled};
 use crate::sweep_view::View;
 use crate::{complain, say, say_styled};
@@ -41,14 +40,45 @@ pub(crate) struct SweepArguments {
     pub(crate) retry_failed: bool,
 }
 
+/// What signals ask of a sweep.
+pub(crate) struct Control {
+    requests: Arc<Requests>,
+    signalled: Arc<Signalled>,
+    /// Whether there are runs to be brought to a good end.
+    has_runs: Arc<AtomicBool>,
+}
+
+impl Control {
+    /// Listens from now on. Before there are runs and after them, what asks for the end ends the process at once.
+    pub(crate) fn listen(quiet: bool) -> std::io::Result<Self> {
+        let requests = Arc::new(Requests::default());
+        let has_runs = Arc::new(AtomicBool::new(false));
+        let (shared, launched) = (Arc::clone(&requests), Arc::clone(&has_runs));
+        let signalled = signals::listen(move |asked| match asked {
+            Asked::Checkpoint => shared.checkpoint.store(true, Ordering::Relaxed),
+            // Without waiting for anything.
+            Asked::End(3.., status) => status.exit(),
+            Asked::End(_, status) if !launched.load(Ordering::Relaxed) => status.exit(),
+            Asked::End(times, _) => {
+                if times == 1 && !quiet {
+                    complain("\nstopping: each run ends after its step; once more to stop at once");
+                }
+                shared.stops.store(times, Ordering::Relaxed);
+            }
+        })?;
+        Ok(Self { requests, signalled, has_runs })
+    }
+}
+
 pub(crate) fn sweep(arguments: &Arguments, options: &SweepArguments) -> anyhow::Result<ExitCode> {
+    let control = Control::listen(arguments.quiet)?;
     let sweep = Sweep::open(&options.file, &options.axes)?;
-    let plan = Plan::new(&sweep, &arguments.data, &arguments.runs)?;
+    let plan = Plan::new(&sweep, arguments.data(), &arguments.runs)?;
     let launch_options = launch_options(options.jobs, options.fail_fast, options.retry_failed)?;
     if options.dry_run {
         return dry_run(&plan, options, launch_options.jobs);
     }
-    launch(arguments, &plan, launch_options)
+    launch(arguments, &plan, launch_options, &control)
 }
 
 pub(crate) fn launch_options(
@@ -66,25 +96,15 @@ pub(crate) fn launch(
     arguments: &Arguments,
     plan: &Plan,
     options: LaunchOptions,
+    control: &Control,
 ) -> anyhow::Result<ExitCode> {
-    let requests = Arc::new(Requests::default());
-    let (shared, quiet) = (Arc::clone(&requests), arguments.quiet);
-    let signalled = signals::listen(move |asked| match asked {
-        Asked::Checkpoint => shared.checkpoint.store(true, Ordering::Relaxed),
-        // Without waiting for anything.
-        Asked::End(3.., status) => status.exit(),
-        Asked::End(times, _) => {
-            if times == 1 && !quiet {
-                complain("\nstopping: each run ends after its step; once more to stop at once");
-            }
-            shared.stops.store(times, Ordering::Relaxed);
-        }
-    })?;
     plan.record()?;
     let mut view = View::new(arguments.quiet, plan);
-    let launched = kiln_sweep::launch(plan, &options, &mut view, &requests);
+    control.has_runs.store(true, Ordering::Relaxed);
+    let launched = kiln_sweep::launch(plan, &options, &mut view, &control.requests);
+    control.has_runs.store(false, Ordering::Relaxed);
     view.close();
-    conclude(plan, &launched, &signalled)
+    conclude(plan, &launched, &control.signalled)
 }
 
 fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow::Result<ExitCode> {

@@ -18,7 +18,7 @@ pub(crate) fn verify(arguments: &Arguments, run: &Path) -> anyhow::Result<ExitCo
         .prefix("kiln-verify-")
         .tempdir()
         .context("cannot make a directory for temporary files")?;
-    let verifier = Verifier::prepare(directory, &arguments.data, scratch.path())?;
+    let verifier = Verifier::prepare(directory, arguments.data(), scratch.path())?;
     reporter.begin(verifier.record());
     let changes = verifier.changes();
     for change in &changes {

@@ -1,3 +1,5 @@
+//! libFuzzer on `kiln_fuzz::checkpoint`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| kiln_fuzz::checkpoint(bytes));

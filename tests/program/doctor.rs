@@ -99,6 +99,30 @@ fn a_run_cut_off_before_its_report_is_unfinished_and_not_damaged() {
     assert_eq!(world.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
 }
 
+/// Without sums, as a killed run has none: its checkpoint knows what it was.
+#[test]
+fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
+    let world = World::new();
+    let run = world.trained(&[]);
+    fs::remove_file(world.path(&run).join("report.json")).unwrap();
+    let record = world.read(format!("{run}/run.json"));
+    let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    record["status"] = "running".into();
+    record.as_object_mut().unwrap().remove("files");
+    world.write(&format!("{run}/run.json"), record.to_string());
+    let config = world.read(format!("{run}/config.toml"));
+    let changed = config.replacen("batch_size = ", "batch_size = 1", 1);
+    world.write(&format!("{run}/config.toml"), &changed);
+    let ran = world.kiln(&["doctor", &run]);
+    assert_eq!(ran.status, 1, "{}", ran.stdout);
+    let words = ["damaged ", " config.toml: ", "training.batch_size was ", "kiln resume refuses"];
+    assert!(has_line(&ran, &words), "{}", ran.stdout);
+    assert!(world.kiln(&["resume", &run]).stderr.contains("training.batch_size was "));
+    // What no result depends on is not.
+    world.write(&format!("{run}/config.toml"), config.replacen("keep = true", "keep = false", 1));
+    assert_eq!(world.kiln(&["doctor", &run]).status, 0);
+}
+
 /// What is done to a file's text.
 type Change = fn(&str) -> String;
 

@@ -306,6 +306,21 @@ fn pruned_runs_keep_their_history_and_are_done() {
     assert_eq!((again.status, trained_here(&again)), (0, 0), "{}", again.stderr);
     assert!(again.stdout.contains(&saving), "{}", again.stdout);
 
+    // One that was killed when its checkpoint was written, before it heard that it is to end there, is ended there.
+    let run = format!("runs/pruned/{}", pruned[0]);
+    let (record, history) =
+        (world.read(format!("{run}/run.json")), world.read(format!("{run}/history.csv")));
+    world.write(&format!("{run}/run.json"), record.replace("\"pruned\"", "\"running\""));
+    let again = world.kiln(&arguments);
+    assert_eq!((again.status, trained_here(&again)), (0, 1), "{}", again.stderr);
+    assert_eq!(statuses(&world, "runs/pruned"), found);
+    assert_eq!(world.read(format!("{run}/history.csv")), history);
+    assert!(
+        again.stderr.contains("pruned at epoch") && again.stderr.contains("val_accuracy"),
+        "{}",
+        again.stderr
+    );
+
     // A sweep that does not prune wants them whole.
     world.write("sweep.toml", sweep);
     let whole = world.kiln(&arguments);

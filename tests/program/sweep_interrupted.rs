@@ -74,6 +74,34 @@ fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
     assert_eq!(found.values().filter(|status| *status == "finished").count(), 5, "{found:?}");
 }
 
+/// As another machine does on a file system whose locks do not reach it, when this one was asleep.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
+    let world = World::new();
+    let sweep = start(&world, &["sweep", "experiment.toml", "epochs=300000", "--jobs=1"]);
+    let history =
+        |run: &str| fs::read_to_string(world.path(&format!("runs/columns/{run}/history.csv")));
+    let run = || {
+        let entries = fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        names.find(|name| history(name).is_ok_and(|history| history.lines().count() > 3))
+    };
+    wait_until("the run", || run().is_some());
+    let run = run().unwrap();
+    let claim = format!("runs/columns/.kiln/{run}.claim");
+    let holder = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
+        "since": "2026-01-02T03:04:05Z"}"#;
+    world.write(&claim, holder);
+    let ran = Ran::from(sweep.wait_with_output().unwrap());
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("was taken over by process 17 on ada"), "{}", ran.stderr);
+    // What is there is the other's, and so is the claim.
+    assert_eq!(statuses(&world, "runs/columns")[&run], "running");
+    assert!(!world.path(&format!("runs/columns/{run}/report.md")).exists());
+    assert_eq!(world.read(&claim), holder);
+}
+
 #[test]
 fn two_sweeps_at_once_share_the_work() {
     let world = World::new();

@@ -195,6 +195,18 @@ impl Checkpoints {
         Ok(content)
     }
 
+    /// Reads one file of a checkpoint, of at most `most` bytes, and holds it to its sum; `None` where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_file(&self, position: Position, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.path(position);
+        let manifest = read_manifest(&path)?;
+        let sum = manifest.files.get(name);
+        sum.map(|sum| read_sum(&plain(&path, name)?, sum, most)).transpose()
+    }
+
     /// Holds the files of a checkpoint to their sums, without keeping them in memory.
     ///
     /// # Errors

@@ -49,9 +49,17 @@ const LONGEST_TAIL: u64 = 16 << 10;
 #[derive(Debug)]
 pub struct Claim {
     file: File,
-    holder: PathBuf,
-    me: Holder,
+    held: Held,
     heart: Option<Heart>,
+}
+
+/// What shows whether a claim still holds, to the process that took it and to those that work under it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Held {
+    /// The directory of all runs of the run's name.
+    directory: PathBuf,
+    id: String,
+    me: Holder,
 }
 
 /// The thread that gives the heartbeat; it ends when the sender is dropped.
@@ -183,8 +191,15 @@ impl Claim {
                 return claimed(now);
             }
         }
-        let heart = beat(paths.holder.clone(), me.clone(), text);
-        Ok(Self { file, holder: paths.holder, me, heart })
+        let heart = beat(paths.holder, me.clone(), text);
+        let held = Held { directory: directory.to_owned(), id: id.to_owned(), me };
+        Ok(Self { file, held, heart })
+    }
+
+    /// What shows whether it still holds.
+    #[must_use]
+    pub fn held(&self) -> &Held {
+        &self.held
     }
 
     /// Claims the run of a directory.
@@ -274,11 +289,34 @@ impl Drop for Claim {
             drop(end);
             // A beat that is under way would bring back what is removed.
             let _ = beating.join();
-            if read_holder(&self.holder).as_ref() == Some(&self.me) {
+            let path = self.held.path();
+            if read_holder(&path).as_ref() == Some(&self.held.me) {
                 // One that stays is stale, and found to be.
-                let _ = files::remove(&self.holder);
+                let _ = files::remove(&path);
             }
         }
+    }
+}
+
+impl Held {
+    /// Makes sure that nobody has taken the run over. Where locks do not reach, another machine does so when this one
+    /// was asleep or cut off for two minutes; whoever finds that out must write nothing more.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::TakenOver`] where somebody has.
+    pub fn check(&self) -> Result<()> {
+        match read_holder(&self.path()) {
+            Some(holder) if holder != self.me => Err(ReportError::TakenOver {
+                path: self.directory.join(&self.id),
+                holder: holder.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        Paths::of(&self.directory, &self.id).holder
     }
 }
 

@@ -85,6 +85,15 @@ pub enum ReportError {
         holder: String,
     },
 
+    /// Somebody else works on a run that was this process' own.
+    #[error("{} was taken over by {holder}, for this machine gave no sign of life: nothing more is written here", path.display())]
+    TakenOver {
+        /// The run's directory.
+        path: PathBuf,
+        /// Who, in words.
+        holder: String,
+    },
+
     /// A file that is not as it was written.
     #[error("{} is damaged: {problem}", path.display())]
     Damaged {
@@ -144,6 +153,7 @@ impl ReportError {
             | ReportError::NotARun { path, .. }
             | ReportError::Malformed { path, .. }
             | ReportError::Claimed { path, .. }
+            | ReportError::TakenOver { path, .. }
             | ReportError::Damaged { path, .. }
             | ReportError::NewerFormat { path, .. }
             | ReportError::Unreadable { path, .. }

@@ -11,9 +11,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use crate::checkpoint::hexadecimal;
 use crate::files::Appender;
 use crate::number::decimals;
 use crate::{ReportError, Result, files};
@@ -125,12 +122,6 @@ impl History {
         std::iter::once(header(&self.extra_columns)).chain(rows).collect()
     }
 
-    /// The SHA-256 of the file that these rows are, in hexadecimal digits.
-    #[must_use]
-    pub fn sha256(&self) -> String {
-        hexadecimal(&Sha256::digest(self.to_csv()))
-    }
-
     /// Reads `history.csv`; see [`parse`](Self::parse).
     ///
     /// # Errors
@@ -140,27 +131,13 @@ impl History {
         Self::parse(path, &files::read(path, MOST_BYTES)?)
     }
 
-    /// Reads the text of a `history.csv`; `path` stands for it in messages. A last line without its end, left by a run that was killed or a disk that was full, is
-    /// passed over and reported in [`History::cut`].
+    /// Reads the text of a `history.csv`; `path` stands for it in messages. A last line without its end, left by a run
+    /// that was killed or a disk that was full, is passed over and reported in [`History::cut`].
     ///
     /// # Errors
     ///
     /// [`ReportError::Malformed`] with the line where anything but the last line is not what a [`HistoryWriter`] writes.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let (history, problem) = Self::parse_rows(path, text);
-        problem.map_or(Ok(history), Err)
-    }
-
-    /// The rows of a `history.csv` before the first that cannot be read, and what is wrong with that one.
-    #[must_use]
-    pub fn salvage(path: &Path) -> (Self, Option<ReportError>) {
-        match files::read(path, MOST_BYTES) {
-            Ok(text) => Self::parse_rows(path, &text),
-            Err(error) => (Self::default(), Some(error)),
-        }
-    }
-
-    fn parse_rows(path: &Path, text: &str) -> (Self, Option<ReportError>) {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut history = History { cut: whole.len() < text.len(), ..History::default() };
         for (line, text) in (1_u64..).zip(whole.lines()) {
@@ -169,11 +146,9 @@ impl History {
             } else {
                 parse(text, &history).map(|row| history.rows.push(row))
             };
-            if let Err(problem) = read {
-                return (history, Some(ReportError::malformed(path, line, problem)));
-            }
+            read.map_err(|problem| ReportError::malformed(path, line, problem))?;
         }
-        (history, None)
+        Ok(history)
     }
 }
 
@@ -267,7 +242,6 @@ pub struct HistoryWriter {
     file: Appender,
     extra_columns: Vec<String>,
     next_epoch: usize,
-    sum: Sha256,
 }
 
 impl HistoryWriter {
@@ -279,9 +253,8 @@ impl HistoryWriter {
     /// twice; [`ReportError::Io`] where the file cannot be written.
     pub fn create(path: &Path, extra_columns: &[&str]) -> Result<Self> {
         let extra_columns = checked_columns(extra_columns).map_err(inconsistent)?;
-        let head = header(&extra_columns);
-        let file = Appender::create(path, &head)?;
-        Ok(Self { file, extra_columns, next_epoch: 1, sum: Sha256::new_with_prefix(head) })
+        let file = Appender::create(path, header(&extra_columns))?;
+        Ok(Self { file, extra_columns, next_epoch: 1 })
     }
 
     /// Goes on behind `history`, to which the file is first set: later rows and a cut one are gone.
@@ -290,18 +263,10 @@ impl HistoryWriter {
     ///
     /// [`ReportError::Io`] where the file cannot be written.
     pub fn go_on(path: &Path, history: &History) -> Result<Self> {
-        let text = history.to_csv();
-        files::write(path, &text)?;
+        files::write(path, history.to_csv())?;
         let file = Appender::open(path)?;
         let extra_columns = history.extra_columns.clone();
-        let sum = Sha256::new_with_prefix(text);
-        Ok(Self { file, extra_columns, next_epoch: history.rows.len() + 1, sum })
-    }
-
-    /// The SHA-256 of the file as it is now, in hexadecimal digits: that of [`History::to_csv`].
-    #[must_use]
-    pub fn sha256(&self) -> String {
-        hexadecimal(&self.sum.clone().finalize())
+        Ok(Self { file, extra_columns, next_epoch: history.rows.len() + 1 })
     }
 
     /// Adds the next epoch.
@@ -319,9 +284,7 @@ impl HistoryWriter {
         } else if !row.learning_rate.is_finite() || !row.seconds.is_finite() {
             "learning rate and seconds must be finite".to_owned()
         } else {
-            let line = row.to_csv(&self.extra_columns);
-            self.file.append(&line)?;
-            self.sum.update(line);
+            self.file.append(row.to_csv(&self.extra_columns))?;
             self.next_epoch += 1;
             return Ok(());
         };

@@ -62,7 +62,7 @@ mod test_report;
 mod versioned;
 
 pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION, Position, Sum};
-pub use claim::{Claim, Holder, create_hidden, hidden, last_lines};
+pub use claim::{Claim, Held, Holder, create_hidden, hidden, last_lines};
 pub use error::{ReportError, Result};
 pub use finish::{finish, stop};
 pub use history::{EpochRow, History, HistoryWriter};

@@ -133,12 +133,6 @@ impl std::fmt::Display for Status {
 }
 
 impl RunRecord {
-    /// When it was begun, or last went on.
-    #[must_use]
-    pub fn last_begun(&self) -> Timestamp {
-        self.resumed.last().map_or(self.started, |resumption| resumption.at)
-    }
-
     /// Reads `run.json`.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         Self::parse(path, &files::read(path, MOST_BYTES)?)

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 
-use kiln_report::{Claim, Timestamp};
+use kiln_report::{Claim, RunRecord};
 
 use crate::SweepError;
 use crate::plan::{Member, Plan};
@@ -13,7 +13,8 @@ use crate::protocol::{Answer, Message, Order};
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) claim: Claim,
-    pub(crate) started: Timestamp,
+    /// The run's record before it was started.
+    pub(crate) before: Option<RunRecord>,
     child: Child,
     /// Closed to tell the run to stop.
     input: Option<ChildStdin>,
@@ -44,6 +45,7 @@ impl Process {
             runs: plan.runs.clone(),
             asks: plan.prune.is_some(),
             resumes,
+            held: claim.held().clone(),
         };
         // A path that is not UTF-8 has no JSON.
         let order = serde_json::to_string(&order).map_err(|error| refused(error.into()))?;
@@ -56,9 +58,9 @@ impl Process {
         // A group of its own: Ctrl-C on the terminal is for the sweep, which tells its runs itself.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let started = kiln_report::now();
+        let before = plan.run_record(member);
         let mut child = command.spawn().map_err(refused)?;
-        let mut process = Self { claim, started, input: child.stdin.take(), child };
+        let mut process = Self { claim, before, input: child.stdin.take(), child };
         process.write_line(&order);
         if let Some(output) = process.child.stdout.take() {
             let listening = std::thread::Builder::new().spawn(move || {

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kiln_report::{Claim, ReportError, RunDirectory, RunRecord, Status, Timestamp, files};
+use kiln_report::{Claim, ReportError, RunDirectory, RunRecord, Status, files};
 
 use crate::SweepError;
 use crate::child::{Process, Word};
 use crate::outcome::{By, Failure, Outcome, end_of_log};
-use crate::plan::{Member, Plan};
+use crate::plan::Plan;
 use crate::protocol::{Answer, EpochReport, Message, StepReport};
 use crate::prune::Rungs;
 use crate::state::State;
@@ -99,7 +99,8 @@ struct Launch<'a> {
     plan: &'a Plan,
     options: &'a LaunchOptions,
     watcher: &'a mut dyn Watcher,
-    started: Timestamp,
+    /// The members' records before the sweep began any.
+    before: Vec<Option<RunRecord>>,
     /// What is still to be begun, the longest first.
     queue: Vec<usize>,
     /// Those of the queue that others have claimed.
@@ -120,7 +121,7 @@ impl<'a> Launch<'a> {
             plan,
             options,
             watcher,
-            started: kiln_report::now(),
+            before: plan.members.iter().map(|member| plan.run_record(member)).collect(),
             queue,
             elsewhere: Vec::new(),
             running: BTreeMap::new(),
@@ -137,6 +138,14 @@ impl<'a> Launch<'a> {
         let mut looked = None::<Instant>;
         let mut heard = 0;
         loop {
+            let stops = requests.stops.load(Ordering::Relaxed);
+            if stops > heard {
+                heard = stops;
+                self.stop_all();
+                if stops > 1 {
+                    self.running.values_mut().for_each(Process::kill);
+                }
+            }
             let room = !self.stopping && self.running.len() < self.options.jobs.get();
             let others_may_be_done = looked.is_none_or(|looked| looked.elapsed() > POLL);
             if room && (self.elsewhere.len() < self.queue.len() || others_may_be_done) {
@@ -155,14 +164,6 @@ impl<'a> Launch<'a> {
             if requests.checkpoint.swap(false, Ordering::Relaxed) {
                 for process in self.running.values_mut() {
                     process.answer(Answer::Checkpoint);
-                }
-            }
-            let stops = requests.stops.load(Ordering::Relaxed);
-            if stops > heard {
-                heard = stops;
-                self.stop_all();
-                if stops > 1 {
-                    self.running.values_mut().for_each(Process::kill);
                 }
             }
         }
@@ -219,10 +220,10 @@ impl<'a> Launch<'a> {
                 "what is there already is left alone, move it away to run it again: {problem}"
             );
             self.end(index, Outcome::failed(reason), By::Here);
-        } else if let Some(reason) = self.failed_elsewhere(member) {
+        } else if let Some(reason) = self.failed_elsewhere(index) {
             let log = end_of_log(self.plan, member, &claim);
             self.end(index, Outcome::Failed(Failure { reason, log }), By::Elsewhere);
-        } else if self.is_done_elsewhere(member, &state) {
+        } else if self.is_done_elsewhere(index, &state) {
             self.note_history(index);
             self.end(index, Outcome::of_done(self.plan, member, &state), By::Elsewhere);
         } else {
@@ -242,22 +243,24 @@ impl<'a> Launch<'a> {
     }
 
     /// Whether the state is one to be content with, brought about since this sweep began.
-    fn is_done_elsewhere(&self, member: &Member, state: &State) -> bool {
+    fn is_done_elsewhere(&self, index: usize, state: &State) -> bool {
+        let member = &self.plan.members[index];
         // A run to be tried again may be one that another sweep has tried in the meantime.
         state.is_done(self.plan, member, self.options.retry_failed)
-            || *state == State::Diverged && self.record_since_start(member).is_some()
+            || *state == State::Diverged && self.record_since_start(index).is_some()
     }
 
     /// Why a run failed in another sweep since this one began: it is not tried twice.
-    fn failed_elsewhere(&self, member: &Member) -> Option<String> {
-        let record = self.record_since_start(member)?;
+    fn failed_elsewhere(&self, index: usize) -> Option<String> {
+        let record = self.record_since_start(index)?;
         (record.status == Status::Failed).then(|| record.stop_reason.unwrap_or_default())
     }
 
-    /// The record of a run that was begun, or went on, after this sweep was begun.
-    fn record_since_start(&self, member: &Member) -> Option<RunRecord> {
-        let run = RunDirectory::open(self.plan.directory.join(&member.id)).ok()?;
-        run.read_record().ok().filter(|record| record.last_begun() >= self.started)
+    /// The record of a run that somebody has written since this sweep was begun. Clocks are not asked: they differ
+    /// between machines, and are set back.
+    fn record_since_start(&self, index: usize) -> Option<RunRecord> {
+        let record = self.plan.run_record(&self.plan.members[index])?;
+        (self.before[index].as_ref() != Some(&record)).then_some(record)
     }
 
     fn hear(&mut self, word: Word) {

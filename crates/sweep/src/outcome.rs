@@ -82,9 +82,13 @@ impl Outcome {
     ) -> Self {
         let run = RunDirectory::open(plan.directory.join(&member.id)).ok();
         let claim = &process.claim;
+        if let Err(error) = claim.held().check() {
+            // What is there now is another's.
+            return Self::failed(error.to_string());
+        }
         let record = run.as_ref().and_then(|run| run.read_record().ok());
         // An older one says how an earlier attempt ended: this one was refused before it came to write.
-        let record = record.filter(|record| record.last_begun() >= process.started);
+        let record = record.filter(|record| process.before.as_ref() != Some(record));
         let reason = match record.as_ref().map(|record| record.status) {
             Some(Status::Finished) => return Self::Finished,
             Some(Status::Diverged) => {
@@ -138,9 +142,7 @@ fn in_words(line: &str) -> String {
 }
 
 fn stop_reason(plan: &Plan, member: &Member) -> String {
-    let record =
-        RunDirectory::open(plan.directory.join(&member.id)).and_then(|run| run.read_record());
-    record.ok().and_then(|record| record.stop_reason).unwrap_or_default()
+    plan.run_record(member).and_then(|record| record.stop_reason).unwrap_or_default()
 }
 
 /// As far as that can be written: a disk that is full is told by the failure itself.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kiln_config::ConfigError;
 use kiln_data::Dataset;
 use kiln_model::Architecture;
-use kiln_report::{ReportError, files};
+use kiln_report::{ReportError, RunDirectory, RunRecord, files};
 use kiln_train::{Declaration, TrainError};
 
 use crate::change::Change;
@@ -126,6 +126,12 @@ impl Plan {
     /// The file cannot be written.
     pub fn record(&self) -> Result<(), ReportError> {
         self.record.write(&self.directory)
+    }
+
+    /// The record of a member's run, where there is one that can be read.
+    pub(crate) fn run_record(&self, member: &Member) -> Option<RunRecord> {
+        let run = RunDirectory::open(self.directory.join(&member.id));
+        run.and_then(|run| run.read_record()).ok()
     }
 
     /// The keys that its runs change and that are not the same in all of them, in the order in which

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use kiln_report::EpochRow;
+use kiln_report::{EpochRow, Held};
 use kiln_train::{Metric, Progress};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) asks: bool,
     /// Whether to go on with what is there, where it was interrupted.
     pub(crate) resumes: bool,
+    /// The sweep's claim on the run.
+    pub(crate) held: Held,
 }
 
 /// What the sweep says to a run.

@@ -38,6 +38,7 @@ pub fn work<E: std::fmt::Display>(
         .map_err(SweepError::Order)?;
     let answers = listen(input, Arc::clone(&requests));
     let (mut run, remarks) = ready(&order)?;
+    run.work_under(order.held);
     if let Err(error) = claimed(&run) {
         let reason = error.to_string();
         run.fail(&reason);
@@ -127,6 +128,10 @@ impl<W: Write> Observer for Reporter<W> {
         }
         self.last_step = Instant::now();
         self.tell(&Message::Step(progress.into()))
+    }
+
+    fn goes_on_after(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+        self.epoch_ended(end)
     }
 
     fn wants_checkpoint(&mut self) -> bool {

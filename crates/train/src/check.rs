@@ -3,6 +3,7 @@ use kiln_report::{RunDirectory, RunRecord, Status};
 
 use crate::experiment::Declaration;
 use crate::predictor::Predictor;
+use crate::resume::{Obstacle, obstacle};
 
 /// What is wrong with a run's files by the rules of its experiment: that `config.toml` is one and that of the record,
 /// and where there are no sums to tell that the weights are as they were, that they are those of its network.
@@ -51,5 +52,30 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         let problem = "the run is finished, and was not to keep them";
         findings.push(Finding::of(Severity::Stale, "checkpoints", problem, "remove them"));
     }
+    let is_open = matches!(record.status, Status::Running | Status::Interrupted | Status::Failed);
+    if is_open {
+        findings
+            .extend(obstacle(run, &experiment).and_then(|obstacle| in_words(obstacle, is_summed)));
+    }
     findings
+}
+
+/// What keeps an unfinished run from going on.
+fn in_words(obstacle: Obstacle, is_summed: bool) -> Option<Finding> {
+    let (severity, file, problem, advice) = match obstacle {
+        // Its sum has told that.
+        Obstacle::Config(_) if is_summed => return None,
+        Obstacle::Config(problem) => {
+            let advice = "change it back, or run it as another: kiln resume refuses";
+            (Severity::Damaged, "config.toml", problem, advice)
+        }
+        Obstacle::Program(problem) => {
+            let advice = "go on with that program: this one's kiln resume refuses";
+            (Severity::Note, "checkpoints", problem, advice)
+        }
+        Obstacle::BeginsAnew(problem) => {
+            (Severity::Note, "checkpoints", problem, "kiln resume begins anew")
+        }
+    };
+    Some(Finding::of(severity, file, problem, advice))
 }

@@ -2,10 +2,11 @@
 //! floats. The module of the same name in the report crate says how it lies on disk.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kiln_model::{Architecture, WeightTensor, Weights};
-use kiln_report::{CheckpointFiles, Checkpoints, DatasetRecord, Position, Versions};
+use kiln_report::{CheckpointFiles, Checkpoints, DatasetRecord, History, Position, Versions};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -13,14 +14,18 @@ use crate::TrainError;
 use crate::config::CheckpointConfig;
 use crate::course::{Course, Kept, UnderWay};
 use crate::engine::{Engine, OptimizerState};
+use crate::epoch::extra_columns;
 use crate::experiment::Experiment;
 use crate::metrics::MetricSums;
 use crate::monitor::Seen;
 
 /// The version of `state.json` that this build writes, and the newest that it reads.
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 
-const STATE: &str = "state.json";
+pub(crate) const STATE: &str = "state.json";
+/// The largest `state.json` that is read: with the longest history.
+pub(crate) const MOST_STATE_BYTES: u64 = 32 << 20;
+
 const TENSORS: &str = "tensors.safetensors";
 
 /// The parts of `tensors.safetensors`; a tensor's name has its part's in front.
@@ -52,8 +57,8 @@ struct State {
     patience: Option<Seen>,
     stopped_early: Option<String>,
     seconds: f64,
-    /// Of `history.csv` with the epochs completed.
-    history_sha256: String,
+    /// The text of `history.csv` with the epochs completed.
+    history: String,
     /// What the optimiser counts.
     optimizer: BTreeMap<String, u64>,
     origin: Origin,
@@ -117,11 +122,11 @@ impl<'a> Saver<'a> {
         engine: &Engine,
         course: &Course,
         under_way: Option<&UnderWay>,
-        history_sha256: String,
+        history: &History,
     ) -> Result<(), TrainError> {
         let step = under_way.map_or(0, |under_way| under_way.step);
         let position = Position { epochs: course.epochs, step };
-        let files = self.files(engine, course, under_way, position, history_sha256)?;
+        let files = self.files(engine, course, under_way, position, history)?;
         let content: Vec<(&str, &[u8])> =
             files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         self.checkpoints.write(position, &content)?;
@@ -141,7 +146,7 @@ impl<'a> Saver<'a> {
         course: &Course,
         under_way: Option<&UnderWay>,
         position: Position,
-        history_sha256: String,
+        history: &History,
     ) -> Result<CheckpointFiles, TrainError> {
         let failed = |message: String| TrainError::Checkpoint {
             place: self.checkpoints.path(position).display().to_string(),
@@ -162,7 +167,7 @@ impl<'a> Saver<'a> {
             patience: course.patience.as_ref().map(|patience| patience.monitor.seen),
             stopped_early: course.stopped_early.clone(),
             seconds: course.seconds,
-            history_sha256,
+            history: history.to_csv(),
             optimizer: counters,
             origin: self.origin.clone(),
         };
@@ -206,29 +211,29 @@ pub(crate) struct Checkpoint {
     pub(crate) course: Course,
     pub(crate) weights: Weights,
     pub(crate) optimizer: OptimizerState,
-    pub(crate) history_sha256: String,
+    /// The epochs completed.
+    pub(crate) history: History,
 }
 
 impl Checkpoint {
     /// The most bytes that a file of a checkpoint may have: four copies of the parameters, and what the
-    /// hungriest optimiser keeps.
+    /// hungriest optimiser keeps; or the largest state.
     pub(crate) fn most_bytes(architecture: &Architecture) -> u64 {
-        (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(16 << 20)
+        (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(MOST_STATE_BYTES)
     }
 
-    /// The version of a checkpoint's state, where it is later than this Kiln's.
-    pub(crate) fn newer_version(files: &CheckpointFiles) -> Option<u32> {
-        let version: VersionOnly = serde_json::from_slice(files.get(STATE)?).ok()?;
+    /// The version of a checkpoint's `state.json`, where it is later than this Kiln's.
+    pub(crate) fn newer_version(state: &[u8]) -> Option<u32> {
+        let version: VersionOnly = serde_json::from_slice(state).ok()?;
         (version.format_version > STATE_VERSION).then_some(version.format_version)
     }
 
-    /// What the run was when the checkpoint of these files was written.
+    /// What the run was when the checkpoint with this `state.json` was written.
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
-    pub(crate) fn origin(files: &CheckpointFiles) -> Result<Origin, String> {
-        let state = files.get(STATE).ok_or_else(|| format!("it has no {STATE}"))?;
+    /// What is wrong with it.
+    pub(crate) fn origin(state: &[u8]) -> Result<Origin, String> {
         State::parse(state).map(|state| state.origin)
     }
 
@@ -273,8 +278,8 @@ impl Checkpoint {
             course.keeper.kept = Some(Kept { weights: whole(BEST)?, epoch });
         }
         state.give(&mut course, experiment)?;
-        let State { history_sha256, .. } = state;
-        Ok(Self { course, weights, optimizer, history_sha256 })
+        let history = state.history(experiment)?;
+        Ok(Self { course, weights, optimizer, history })
     }
 }
 
@@ -288,6 +293,23 @@ impl State {
             ));
         }
         serde_json::from_slice(bytes).map_err(wrong)
+    }
+
+    /// The epochs completed, which must be as many as the position says.
+    fn history(&self, experiment: &Experiment) -> Result<History, String> {
+        let place = Path::new(STATE).join("history");
+        let history = History::parse(&place, &self.history).map_err(|error| error.to_string())?;
+        if history.cut || history.rows.len() != self.position.epochs {
+            let rows = history.rows.len();
+            return Err(format!(
+                "{STATE} has a history of {rows} epochs, and it is {}",
+                self.position
+            ));
+        }
+        if history.extra_columns != extra_columns(experiment) {
+            return Err(format!("{STATE} has a history with other columns than this run"));
+        }
+        Ok(history)
     }
 
     /// Gives the course what the state holds of it beside weights.

@@ -13,6 +13,11 @@ use crate::random::{Purpose, stream};
 /// The release of Burn that this build computes with.
 const BURN_VERSION: &str = "0.22.1";
 
+/// Of this build.
+pub(crate) fn versions() -> Versions {
+    Versions { kiln: env!("CARGO_PKG_VERSION").to_owned(), burn: BURN_VERSION.to_owned() }
+}
+
 /// What an experiment and its data come to, before anything is written.
 pub(crate) struct Material {
     pub(crate) architecture: Architecture,
@@ -45,10 +50,7 @@ impl Material {
                 validation_rows: split.validation.len(),
                 test_rows: dataset.test.len(),
             },
-            versions: Versions {
-                kiln: env!("CARGO_PKG_VERSION").to_owned(),
-                burn: BURN_VERSION.to_owned(),
-            },
+            versions: versions(),
             backend: experiment.device.backend.to_string(),
             engine: settings.implementation.to_string(),
         };

@@ -46,6 +46,13 @@ pub trait Observer {
     /// An epoch is done, evaluated and safe on disk. To break is to end the run here, before its test too.
     fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop>;
 
+    /// A run goes on after this epoch, which was completed before it was interrupted. Whoever observed it then may not
+    /// have heard of the epoch, or had no time to say what follows from it. To break is to end the run here.
+    fn goes_on_after(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+        let _ = end;
+        ControlFlow::Continue(())
+    }
+
     /// Whether a checkpoint shall be written now, after this step; training then goes on. Asked after
     /// each step.
     fn wants_checkpoint(&mut self) -> bool {

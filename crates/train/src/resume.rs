@@ -1,5 +1,6 @@
 //! Going on with a run that was interrupted, from its last checkpoint that is whole.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use kiln_config::Document;
@@ -8,16 +9,17 @@ use kiln_report::{
 };
 
 use crate::TrainError;
-use crate::checkpoint::{Checkpoint, Origin};
+use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, Origin, STATE};
 use crate::course::Course;
 use crate::engine::Engine;
-use crate::experiment::Declaration;
-use crate::material::Material;
+use crate::epoch::extra_columns;
+use crate::experiment::{Declaration, Experiment};
+use crate::material::{Material, versions};
 use crate::run::Run;
 
 /// What a run goes on from.
 pub(crate) struct Restored {
-    /// The epochs that stay.
+    /// The epochs completed.
     pub(crate) history: History,
     /// The checkpoint; `None` where there is none to be used, and the run begins anew.
     pub(crate) position: Option<Position>,
@@ -78,25 +80,15 @@ impl Run {
         directory.remove_partial()?;
 
         let mut damage = Vec::new();
-        let path = directory.history_path();
-        let (history, problem) =
-            if path.exists() { History::salvage(&path) } else { (History::default(), None) };
-        if let Some(problem @ (ReportError::Io { .. } | ReportError::Unreadable { .. })) = problem {
-            return Err(problem.into());
-        }
-        if let Some(problem) = problem {
-            damage.push(format!("{problem}; the rows before it are used"));
-        }
-        if history.cut {
-            damage.push(format!("{}: its last row is cut off and left out", path.display()));
-        }
-        let found = find(&checkpoints, &declaration, &material, &history, &mut damage, refused)?;
-        if let (None, Some(sum)) = (&found, record.files.get("config.toml")) {
+        let found = find(&checkpoints, &declaration, &material, &mut damage, refused)?;
+        match (&found, record.files.get("config.toml")) {
+            (Some(found), _) => damage.extend(history_damage(&directory, &found.history)),
             // No checkpoint tells what it was.
-            sum.check(&directory.config_path())?;
+            (None, Some(sum)) => sum.check(&directory.config_path())?,
+            (None, None) => {}
         }
         let from = found.as_ref().map(|found| found.position);
-        let mut run = Self::restored(declaration, material, directory, record, found, history)?;
+        let mut run = Self::restored(declaration, material, directory, record, found)?;
         run.claim = claim;
         match run.go_on(from) {
             Ok(()) => Ok(Resumed { run, from, damage }),
@@ -113,32 +105,29 @@ impl Run {
         directory: RunDirectory,
         mut record: RunRecord,
         found: Option<Found>,
-        mut history: History,
     ) -> Result<Self, TrainError> {
-        history.extra_columns = crate::epoch::extra_columns(&declaration.experiment);
-        let (engine, course, position) = match found {
-            Some(Found { engine, course, position }) => {
-                history.rows.truncate(course.epochs);
-                (engine, course, Some(position))
+        let (engine, course, history, position) = match found {
+            Some(Found { engine, course, history, position }) => {
+                (engine, course, history, Some(position))
             }
             None => {
                 let weights = material.initial_weights(&declaration.experiment);
                 let engine =
                     Engine::new(&material.settings, &weights).map_err(TrainError::Engine)?;
-                history.rows.clear();
                 // Another program may begin it anew.
                 let Origin { versions, backend, engine: implementation, .. } =
                     material.origin.clone();
                 record.seed = declaration.experiment.seed;
                 (record.versions, record.backend, record.engine) =
                     (versions, backend, implementation);
-                (engine, Course::new(&declaration.experiment, weights), None)
+                let extra_columns = extra_columns(&declaration.experiment);
+                let history = History { extra_columns, ..History::default() };
+                (engine, Course::new(&declaration.experiment, weights), history, None)
             }
         };
-        history.cut = false;
         let restored = Some(Restored { history, position });
-        let claim = None;
-        Ok(Self { declaration, material, engine, directory, record, course, restored, claim })
+        let (claim, held) = (None, None);
+        Ok(Self { declaration, material, engine, directory, record, course, restored, claim, held })
     }
 
     /// Notes that the run goes on, and takes away what was written at its interruption.
@@ -184,6 +173,7 @@ impl From<String> for Refusal {
 struct Found {
     engine: Engine,
     course: Course,
+    history: History,
     position: Position,
 }
 
@@ -193,7 +183,6 @@ fn find(
     checkpoints: &Checkpoints,
     declaration: &Declaration,
     material: &Material,
-    history: &History,
     damage: &mut Vec<String>,
     refused: impl Fn(Refusal) -> TrainError,
 ) -> Result<Option<Found>, TrainError> {
@@ -208,11 +197,15 @@ fn find(
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(version) = Checkpoint::newer_version(&files) {
+        let Some(state) = files.get(STATE) else {
+            damage.push(format!("{place}: it has no {STATE}"));
+            continue;
+        };
+        if let Some(version) = Checkpoint::newer_version(state) {
             let problem = format!("{place} has version {version}, which a later Kiln wrote");
             return Err(refused(problem.into()));
         }
-        let origin = match Checkpoint::origin(&files) {
+        let origin = match Checkpoint::origin(state) {
             Ok(origin) => origin,
             Err(problem) => {
                 damage.push(format!("{place}: {problem}"));
@@ -222,7 +215,7 @@ fn find(
         if let Some(difference) = difference(&origin, &material.origin) {
             return Err(refused(difference));
         }
-        match restore(position, files, declaration, material, history) {
+        match restore(position, files, declaration, material) {
             Ok(found) => return Ok(Some(found)),
             Err(problem) => damage.push(format!("{place}: {problem}")),
         }
@@ -230,11 +223,54 @@ fn find(
     Ok(None)
 }
 
+/// What `kiln resume` would come upon, as far as that shows without the data.
+pub(crate) enum Obstacle {
+    /// It begins anew: this is wrong with the newest checkpoint.
+    BeginsAnew(String),
+    /// It refuses, since the experiment is another.
+    Config(String),
+    /// It refuses, since the program is another.
+    Program(String),
+}
+
+/// What is in the way of going on from the checkpoints of a run, where something is. Those whose sums are wrong are passed
+/// over: that is told where sums are checked.
+pub(crate) fn obstacle(run: &RunDirectory, experiment: &Experiment) -> Option<Obstacle> {
+    let checkpoints = Checkpoints::of(run);
+    let mut first = None;
+    for position in checkpoints.positions().ok()? {
+        let Ok(Some(state)) = checkpoints.read_file(position, STATE, MOST_STATE_BYTES) else {
+            continue;
+        };
+        let place = checkpoints.path(position).display().to_string();
+        if Checkpoint::newer_version(&state).is_some() {
+            return Some(Obstacle::Program(format!("a later Kiln wrote {place}")));
+        }
+        match Checkpoint::origin(&state) {
+            Err(problem) => first = first.or(Some(problem)),
+            Ok(then) => {
+                let now = Origin {
+                    config: experiment.to_toml().ok()?,
+                    versions: versions(),
+                    ..then.clone()
+                };
+                return difference(&then, &now).map(|Refusal { problem, is_program }| {
+                    match is_program {
+                        true => Obstacle::Program(problem),
+                        false => Obstacle::Config(problem),
+                    }
+                });
+            }
+        }
+    }
+    first.map(Obstacle::BeginsAnew)
+}
+
 /// Whether a checkpoint was read and found wrong, rather than out of reach.
 fn is_damage(error: &ReportError) -> bool {
     match error {
         ReportError::Damaged { .. } | ReportError::Malformed { .. } => true,
-        ReportError::Io { cause, .. } => cause.kind() == std::io::ErrorKind::NotFound,
+        ReportError::Io { cause, .. } => cause.kind() == ErrorKind::NotFound,
         _ => false,
     }
 }
@@ -244,7 +280,6 @@ fn restore(
     files: kiln_report::CheckpointFiles,
     declaration: &Declaration,
     material: &Material,
-    history: &History,
 ) -> Result<Found, String> {
     let Material { architecture, settings, split, .. } = material;
     let experiment = &declaration.experiment;
@@ -252,21 +287,37 @@ fn restore(
     if position.step >= steps {
         return Err(format!("an epoch has {steps} steps, and it is {position}"));
     }
-    let checkpoint = Checkpoint::decode(position, files, experiment, architecture)?;
-    if history.rows.len() < position.epochs {
-        let epochs = history.rows.len();
-        return Err(format!("history.csv has {epochs} epochs, and it is {position}"));
-    }
-    let rows = history.rows[..position.epochs].to_vec();
-    let columns = crate::epoch::extra_columns(experiment);
-    let before = History { extra_columns: columns, rows, cut: false };
-    if before.sha256() != checkpoint.history_sha256 {
-        return Err("history.csv is no longer what it was when this was written".to_owned());
-    }
-    let Checkpoint { course, weights, optimizer, .. } = checkpoint;
+    let Checkpoint { course, weights, optimizer, history } =
+        Checkpoint::decode(position, files, experiment, architecture)?;
     let engine = Engine::restore(settings, &weights, &optimizer)
         .map_err(|problem| format!("its optimiser's state: {problem}"))?;
-    Ok(Found { engine, course, position })
+    Ok(Found { engine, course, history, position })
+}
+
+/// What is wrong with `history.csv`, where it is not what was written up to the checkpoint that holds `history`, and
+/// perhaps some rows more.
+fn history_damage(directory: &RunDirectory, history: &History) -> Option<String> {
+    let path = directory.history_path();
+    let problem = match History::read(&path) {
+        Err(ReportError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => {
+            format!("{} is missing", path.display())
+        }
+        Err(error) => error.to_string(),
+        Ok(read) if !read.rows.starts_with(&history.rows) => {
+            let (epochs, whole) = (history.rows.len(), read.rows.len());
+            if whole < epochs && history.rows.starts_with(&read.rows) {
+                format!("{} ends after epoch {whole} of {epochs}", path.display())
+            } else {
+                format!("{} is not what was written", path.display())
+            }
+        }
+        Ok(read) if read.cut => {
+            let problem = "its last row is cut off, and its epoch is computed again";
+            return Some(format!("{}: {problem}", path.display()));
+        }
+        Ok(_) => return None,
+    };
+    Some(format!("{problem}; it is written again from the checkpoint"))
 }
 
 /// What is no longer as it was when a checkpoint was written, where something is.

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use kiln_data::Normalizer;
 use kiln_model::Weights;
 use kiln_report::{
-    Checkpoints, Claim, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
-    TestImages, TestReport, Tested, files,
+    Checkpoints, Claim, Held, History, HistoryWriter, Position, ReportError, RunDirectory,
+    RunRecord, Status, TestImages, TestReport, Tested, files,
 };
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
@@ -35,6 +35,8 @@ pub struct Run {
     pub(crate) restored: Option<Restored>,
     /// Held until the run is over; `None` where the caller has it.
     pub(crate) claim: Option<Claim>,
+    /// The caller's claim, where it has said so.
+    pub(crate) held: Option<Held>,
 }
 
 /// How a run ended.
@@ -117,9 +119,18 @@ impl Run {
                 }
             },
         };
-        let restored = None;
-        let mut run =
-            Self { declaration, material, engine, directory, record, course, restored, claim };
+        let (restored, held) = (None, None);
+        let mut run = Self {
+            declaration,
+            material,
+            engine,
+            directory,
+            record,
+            course,
+            restored,
+            claim,
+            held,
+        };
         match run.begin() {
             Ok(()) => Ok(run),
             Err(error) => {
@@ -145,9 +156,26 @@ impl Run {
         self.write_weights(&self.directory.initial_path(), &weights)
     }
 
+    /// Works under a claim that the caller holds: where that is lost, nothing more is written.
+    pub fn work_under(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    /// Makes sure that nobody else works on the run.
+    fn check_claim(&self) -> Result<(), ReportError> {
+        self.held().map_or(Ok(()), Held::check)
+    }
+
+    fn held(&self) -> Option<&Held> {
+        self.claim.as_ref().map(Claim::held).or(self.held.as_ref())
+    }
+
     /// Marks the run as failed, as far as that can still be written.
     pub fn fail(&mut self, reason: &str) {
         error!(reason, "failed");
+        if self.check_claim().is_err() {
+            return;
+        }
         // Half a report is of no use, and on a full disk its room is needed to say so.
         self.directory.remove_report();
         let history = self.directory.read_history().unwrap_or_default();
@@ -197,6 +225,7 @@ impl Run {
 
     fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         let trained = self.train_epochs(observer)?;
+        self.check_claim()?;
         self.write_weights(&self.directory.model_path(), &trained.kept.weights)?;
         self.record.training_seconds = Some(trained.seconds);
         self.record.epochs = trained.history.rows.iter().filter(|row| row.loss.is_some()).count();
@@ -222,6 +251,7 @@ impl Run {
         }
         self.record.end(status, reason.clone());
         info!(status = status.as_str(), reason, seconds = trained.seconds, "ended");
+        self.check_claim()?;
         let report = match &evaluation {
             Some(evaluation) => {
                 let report = self.report(&trained, evaluation)?;
@@ -259,6 +289,7 @@ impl Run {
             data: TrainingData { experiment, dataset, split, normalizer },
             engine: &mut self.engine,
             course: &mut self.course,
+            held: self.claim.as_ref().map(Claim::held).or(self.held.as_ref()),
             history,
             writer,
             saver: Saver::new(checkpoints, experiment.checkpoint, origin, last),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kiln_data::{Batch, gather};
-use kiln_report::{History, HistoryWriter};
+use kiln_report::{Held, History, HistoryWriter, ReportError};
 
 use crate::TrainError;
 use crate::checkpoint::Saver;
@@ -67,6 +67,8 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) data: TrainingData<'a>,
     pub(crate) engine: &'a mut Engine,
     pub(crate) course: &'a mut Course,
+    /// The claim on the run, where somebody has one.
+    pub(crate) held: Option<&'a Held>,
     pub(crate) history: History,
     pub(crate) writer: HistoryWriter,
     pub(crate) saver: Saver<'a>,
@@ -78,7 +80,7 @@ impl TrainingLoop<'_> {
     /// loss that is not finite, or the observer ends it.
     pub(crate) fn run(mut self) -> Result<Trained, TrainError> {
         let epochs = self.data.experiment.training.epochs.get();
-        let mut ending = None;
+        let mut ending = self.take_up();
         while ending.is_none() && self.course.stopped_early.is_none() && self.course.epochs < epochs
         {
             ending = self.epoch()?;
@@ -90,6 +92,24 @@ impl TrainingLoop<'_> {
         let best = keeper.kept.take().filter(|_| !matches!(ending, Ending::Diverged(_)));
         let kept = best.unwrap_or_else(|| last.clone());
         Ok(Trained { history: self.history, ending, kept, seconds: *seconds })
+    }
+
+    /// Tells the observer of the epoch that training goes on after, if it does so; gives what ends it there.
+    fn take_up(&mut self) -> Option<Ending> {
+        let row = self.history.rows.last().filter(|_| self.course.under_way.is_none())?;
+        let keeper = &self.course.keeper;
+        let end = EpochEnd {
+            row,
+            epochs: self.data.experiment.training.epochs.get(),
+            steps: self.data.steps_per_epoch(),
+            best: keeper.keeps_weights && keeper.best == row.epoch,
+        };
+        let stop = self.observer.goes_on_after(end).break_value()?;
+        Some(Ending::stopped(stop, after_epoch(row.epoch)))
+    }
+
+    fn check_claim(&self) -> Result<(), ReportError> {
+        self.held.map_or(Ok(()), Held::check)
     }
 
     /// One epoch; gives what ends training with it, if anything but early stopping does.
@@ -108,6 +128,7 @@ impl TrainingLoop<'_> {
         };
         let mut row = self.data.row(self.engine, epoch, &metrics);
         row.seconds = seconds + begun.elapsed().as_secs_f64();
+        self.check_claim()?;
         self.writer.append(&row)?;
         log(&row);
         self.history.rows.push(row.clone());
@@ -124,7 +145,7 @@ impl TrainingLoop<'_> {
             let out_of_patience = patience.and_then(|patience| patience.observe(&row));
             self.course.stopped_early = out_of_patience.filter(|_| epoch < epochs);
             self.course.seconds = before + begun.elapsed().as_secs_f64();
-            self.saver.save(self.engine, self.course, None, self.writer.sha256())?;
+            self.saver.save(self.engine, self.course, None, &self.history)?;
         }
         let steps = self.data.steps_per_epoch();
         let go_on = self.observer.epoch_ended(EpochEnd { row: &row, epochs, steps, best });
@@ -136,7 +157,7 @@ impl TrainingLoop<'_> {
         }
         // What was asked for in the last step counts here.
         let stop = go_on.break_value().or(stop);
-        Ok(stop.map(|stop| Ending::stopped(stop, format!("after epoch {epoch}"))))
+        Ok(stop.map(|stop| Ending::stopped(stop, after_epoch(epoch))))
     }
 
     /// The steps of an epoch that are left. Where it does not come to its end, the course is as it was before
@@ -177,8 +198,8 @@ impl TrainingLoop<'_> {
                 let spent = begun.elapsed().as_secs_f64();
                 self.course.seconds = before + spent;
                 (under_way.step, under_way.seconds) = (step, seconds + spent);
-                let sum = self.writer.sha256();
-                self.saver.save(self.engine, self.course, Some(&under_way), sum)?;
+                self.check_claim().map_err(TrainError::from)?;
+                self.saver.save(self.engine, self.course, Some(&under_way), &self.history)?;
             }
             if let Some(stop) = stop.filter(|_| step < steps) {
                 let place = format!("in epoch {epoch}, after step {step}");
@@ -187,6 +208,10 @@ impl TrainingLoop<'_> {
         }
         Ok(Steps { metrics: under_way.metrics, seconds, stop })
     }
+}
+
+fn after_epoch(epoch: usize) -> String {
+    format!("after epoch {epoch}")
 }
 
 fn diverged(what: &str, value: f64, epoch: usize, step: usize) -> Broken {

@@ -294,7 +294,6 @@ impl Examiner {
         let rows = self.rows;
         let is_open = is_open(record);
         let mut usable = None;
-        let mut ahead = None;
         let mut wrong = Vec::new();
         let positions = checkpoints.positions().unwrap_or_else(|error| {
             self.error("checkpoints", &error, "make them readable, in their place");
@@ -302,7 +301,6 @@ impl Examiner {
         });
         for position in positions {
             match checkpoints.check(position) {
-                Ok(()) if position.epochs > rows => ahead = ahead.max(Some(position)),
                 Ok(()) => usable = usable.max(Some(position)),
                 Err(error) => wrong.push((position, error)),
             }
@@ -317,7 +315,10 @@ impl Examiner {
             let file = from(self.run.path(), error.path().unwrap_or(&checkpoint));
             self.error(&file, &error, &advice);
         }
-        if let Some(position) = ahead.filter(|_| !self.has_finding("history.csv")) {
+        let is_ahead = |position: &Position| position.epochs > rows;
+        if let Some(position) = usable.filter(is_ahead)
+            && !self.has_finding("history.csv")
+        {
             let problem = format!("it ends at epoch {rows}, and there is a checkpoint {position}");
             self.damaged("history.csv", &problem, &self.remedy(record, "history.csv"));
         }

@@ -75,6 +75,22 @@ fn a_heartbeat_from_a_machine_that_the_lock_does_not_reach_counts() {
 }
 
 #[test]
+fn who_lost_a_claim_is_told() {
+    let runs = directory();
+    let claim = Claim::take(runs.path(), "one").expect("a claim");
+    let held = claim.held().clone();
+    held.check().expect("it holds");
+    fs::remove_file(hidden(runs.path()).join("one.claim")).expect("the claim");
+    held.check().expect("nobody else has it");
+    claim_elsewhere(runs.path(), "one", Duration::ZERO);
+    let lost = held.check().expect_err("somebody else has it");
+    assert!(matches!(lost, ReportError::TakenOver { .. }), "{lost}");
+    // Nor is it given up for the other.
+    drop(claim);
+    assert!(hidden(runs.path()).join("one.claim").exists());
+}
+
+#[test]
 fn a_claim_that_cannot_be_read_is_nobodys() {
     let runs = directory();
     fs::create_dir_all(hidden(runs.path())).expect("a directory");

@@ -33,13 +33,22 @@ impl World {
         self.observed_run(&self.runs(), overrides, &mut ())
     }
 
+    /// The small experiment, ready to train.
+    pub(crate) fn prepared(&self, overrides: &[&str]) -> Run {
+        self.prepared_in(&self.runs(), overrides)
+    }
+
+    fn prepared_in(&self, runs: &Path, overrides: &[&str]) -> Run {
+        Run::prepare(declaration(overrides), self.directory.path(), runs, None).unwrap()
+    }
+
     pub(crate) fn observed_run(
         &self,
         runs: &Path,
         overrides: &[&str],
         observer: &mut dyn Observer,
     ) -> (RunDirectory, Outcome) {
-        let run = Run::prepare(declaration(overrides), self.directory.path(), runs, None).unwrap();
+        let run = self.prepared_in(runs, overrides);
         let directory = run.directory().clone();
         let outcome = run.train(observer).unwrap();
         (directory, outcome)

@@ -257,6 +257,34 @@ fn a_killed_run_goes_on_from_its_last_epoch() {
     }
 }
 
+/// Hands the run over to another machine at the end of its second epoch.
+struct TakenOver(PathBuf);
+
+impl Observer for TakenOver {
+    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+        if end.row.epoch == 2 {
+            let holder = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
+                "since": "2026-01-02T03:04:05Z"}"#;
+            fs::write(&self.0, holder).unwrap();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
+    let world = World::new();
+    let run = world.prepared(&SMALL);
+    let directory = run.directory().clone();
+    let claims = kiln_report::hidden(directory.path().parent().unwrap());
+    let claim = claims.join(format!("{}.claim", directory.id()));
+    let error = run.train(&mut TakenOver(claim.clone())).unwrap_err();
+    assert!(error.to_string().contains("was taken over by process 17 on ada"), "{error}");
+    assert_eq!(directory.read_record().unwrap().status, Status::Running);
+    assert_eq!(directory.read_history().unwrap().rows.len(), 2);
+    assert!(!directory.model_path().exists() && claim.exists());
+}
+
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
     let world = World::new();
@@ -278,7 +306,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
 }
 
 #[test]
-fn a_history_cut_anywhere_costs_at_most_the_epochs_that_are_missing() {
+fn a_history_cut_anywhere_is_written_again_from_the_checkpoint() {
     let world = World::new();
     let copied = world.runs().join("columns").join("copied");
     let whole = killed_at(&world, 3 * STEPS + 2, &SMALL, &copied);
@@ -289,34 +317,37 @@ fn a_history_cut_anywhere_costs_at_most_the_epochs_that_are_missing() {
         copy(&copied, &again);
         fs::write(again.join("history.csv"), &text[..length]).unwrap();
         let (found, run) = resume(&world, &RunDirectory::open(&again).unwrap());
+        assert_eq!(found.from, Some(Position { epochs: 3, step: 0 }), "{length}");
         let rows = lines.iter().filter(|end| **end <= length).count().saturating_sub(1);
-        // The last two checkpoints and the best are there.
-        let from = found.from.map_or(0, |from| from.epochs);
-        assert!(from <= rows, "{length}: {from} of {rows}");
-        assert!(from + 1 >= rows || rows < 2, "{length}: {from} of {rows}");
+        let ends = format!("history.csv ends after epoch {rows} of 3");
+        assert!(found.damage[0].contains(&ends), "{length}: {:?}", found.damage);
         found.run.train(&mut ()).unwrap();
         whole.assert_same(&Results::of(&run), &format!("cut at {length}"));
     }
 }
 
 #[test]
-fn a_line_that_is_no_row_costs_no_row_before_it() {
+fn a_history_that_is_damaged_or_gone_is_written_again_from_the_checkpoint() {
     let world = World::new();
     let copied = world.runs().join("columns").join("copied");
     let overrides = [SMALL.as_slice(), &["top_k=[2]"]].concat();
     let whole = killed_at(&world, 3 * STEPS + 2, &overrides, &copied);
     let text = fs::read_to_string(copied.join("history.csv")).unwrap();
-    // Behind all rows, and in place of the header: then it begins anew.
-    for (name, damaged, from) in [
-        ("behind", text.clone() + "junk\n", Some(Position { epochs: 3, step: 0 })),
-        ("header", text.replacen("epoch,", "epo", 1), None),
+    for (name, damaged, problem) in [
+        ("behind", Some(text.clone() + "junk\n"), "history.csv, line 5"),
+        ("header", Some(text.replacen("epoch,", "epo", 1)), "history.csv, line 1"),
+        ("number", Some(text.replacen("0.", "1.", 1)), "history.csv is not what was written"),
+        ("gone", None, "history.csv is missing"),
     ] {
         let again = world.runs().join("columns").join(name);
         copy(&copied, &again);
-        fs::write(again.join("history.csv"), damaged).unwrap();
+        match damaged {
+            Some(text) => fs::write(again.join("history.csv"), text).unwrap(),
+            None => fs::remove_file(again.join("history.csv")).unwrap(),
+        }
         let (found, run) = resume(&world, &RunDirectory::open(&again).unwrap());
-        assert_eq!(found.from, from, "{name}: {:?}", found.damage);
-        assert!(found.damage[0].contains("history.csv, line"), "{:?}", found.damage);
+        assert_eq!(found.from, Some(Position { epochs: 3, step: 0 }), "{name}: {:?}", found.damage);
+        assert!(found.damage[0].contains(problem), "{name}: {:?}", found.damage);
         found.run.train(&mut ()).unwrap();
         whole.assert_same(&Results::of(&run), name);
     }
@@ -331,8 +362,8 @@ fn a_header_that_was_cut_off_is_written_anew() {
     let (run, _) = world.observed_run(&world.runs(), &overrides, &mut At::stop(2));
     fs::write(run.history_path(), "epoch,lo").unwrap();
     let (found, run) = resume(&world, &run);
-    // The checkpoint was written beside another header, and is as good.
-    assert!(found.from.is_none_or(|from| from.epochs == 0), "{:?}", found.damage);
+    assert_eq!(found.from, Some(Position { epochs: 0, step: 2 }), "{:?}", found.damage);
+    assert!(found.damage[0].contains("its last row is cut off"), "{:?}", found.damage);
     found.run.train(&mut ()).unwrap();
     whole.assert_same(&Results::of(&run), "a header cut off");
 }
