@@ -37,7 +37,7 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
     let status = directory.read_record()?.status;
     if status == Status::Finished {
         // It may have been killed while it tidied up.
-        directory.remove_partial()?;
+        Run::tidy(&directory)?;
         complain(
             "it is finished, and there is nothing to go on with; kiln doctor checks its files",
         );

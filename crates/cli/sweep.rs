@@ -111,10 +111,13 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
     let estimate = Estimate::measure(plan, jobs)?;
     let differing = plan.differing_keys();
     let mut left = Vec::new();
+    let mut damaged = 0;
     let mut rows = Vec::new();
     for (index, member) in plan.members.iter().enumerate() {
         let state = State::look(plan, member);
-        if !state.is_done(plan, member, options.retry_failed) {
+        if matches!(state, State::Unreadable(_)) {
+            damaged += 1;
+        } else if !state.is_done(plan, member, options.retry_failed) {
             left.push(index);
         }
         let mut row = vec![member.id.clone()];
@@ -142,6 +145,12 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
         left.len(),
         duration(estimate.total(&left, jobs)),
     ))?;
+    if damaged > 0 {
+        let directory = quoted(&plan.directory.display().to_string());
+        say(format!(
+            "{damaged} damaged, which a sweep leaves alone: kiln doctor {directory} says more"
+        ))?;
+    }
     say(plan.directory.display())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -175,9 +184,11 @@ fn conclude(plan: &Plan, launched: &Launched, signalled: &Signalled) -> anyhow::
     if let Some(saving) = saving(plan) {
         say(saving)?;
     }
+    let path = quoted(&plan.directory.display().to_string());
     if launched.interrupted {
-        let path = quoted(&plan.directory.display().to_string());
         complain(format_args!("interrupted; go on: kiln resume {path}"));
+    } else if count(|outcome| matches!(outcome, Outcome::Failed(_))) > 0 {
+        complain(format_args!("when what failed is mended, go on: kiln resume {path}"));
     }
     select(plan)?;
     say(plan.directory.display())?;

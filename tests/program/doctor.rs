@@ -266,3 +266,31 @@ fn a_path_without_runs_is_a_wrong_command() {
         assert_eq!(world.kiln(&["doctor", path]).status, 2, "{path}");
     }
 }
+
+/// As a run that was killed when it was finished and had not tidied up.
+#[test]
+fn checkpoints_that_a_finished_run_does_not_keep_are_stale_until_it_is_resumed() {
+    let world = World::new();
+    let run = world.trained(&["checkpoint.keep=false"]);
+    let checkpoints = world.path(&format!("{run}/checkpoints"));
+    assert!(!checkpoints.exists());
+    fs::create_dir_all(checkpoints.join("epoch-00003")).unwrap();
+    world.write(&format!("{run}/checkpoints/epoch-00003/manifest.json"), "{}");
+    let ran = world.kiln(&["doctor", &run]);
+    assert!(has_line(&ran, &["stale ", "checkpoints", "kiln resume "]), "{}", ran.stdout);
+    let resumed = world.kiln(&["resume", &run]);
+    assert_eq!(resumed.status, 0, "{}", resumed.stderr);
+    assert!(!checkpoints.exists());
+    assert_eq!(world.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
+}
+
+#[test]
+fn of_two_seeds_the_one_without_its_sum_is_wrong() {
+    let world = World::new();
+    let run = world.trained(&[]);
+    let record = world.read(format!("{run}/run.json"));
+    world.write(&format!("{run}/run.json"), record.replacen("\"seed\": 1", "\"seed\": 2", 1));
+    let ran = world.kiln(&["doctor", &run]);
+    assert_eq!(ran.status, 1);
+    assert!(has_line(&ran, &["damaged ", " run.json: ", "seed 1"]), "{}", ran.stdout);
+}

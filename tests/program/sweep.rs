@@ -227,6 +227,13 @@ fn a_run_that_cannot_be_read_is_left_alone() {
     let ran = world.kiln(&arguments);
     assert_eq!(ran.status, 1);
     assert!(ran.stderr.contains("not the configuration"), "{}", ran.stderr);
+    let planned = world.kiln(&[arguments.as_slice(), &["--dry-run"]].concat());
+    assert!(planned.stdout.contains(" 0 to do: "), "{}", planned.stdout);
+    assert!(
+        planned.stdout.contains("\n1 damaged, which a sweep leaves alone: "),
+        "{}",
+        planned.stdout
+    );
 }
 
 #[test]

@@ -28,6 +28,21 @@ fn a_run_of_any_kind_comes_again() {
     }
 }
 
+/// Another experiment comes to other numbers, and says nothing of the machine.
+#[test]
+fn an_experiment_that_was_changed_is_told_before_anything_is_trained() {
+    let world = World::new();
+    let run = world.trained(&[]);
+    let config = world.read(format!("{run}/config.toml"));
+    world.write(
+        &format!("{run}/config.toml"),
+        config.replacen("batch_size = ", "batch_size = 1", 1),
+    );
+    let ran = world.kiln(&["verify", &run]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("config.toml is damaged: "), "{}", ran.stderr);
+}
+
 #[test]
 fn a_run_that_was_cut_short_comes_again_as_far_as_it_goes() {
     let world = World::new();

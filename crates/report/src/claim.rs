@@ -10,7 +10,7 @@
 //! about. On file systems whose locks end at the machine, or that have none, the heartbeat counts: who has not given
 //! one for two minutes is gone.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -150,15 +150,8 @@ impl Claim {
     /// [`ReportError::Claimed`] where somebody else has it; [`ReportError::Io`] where the files cannot be written.
     pub fn take(directory: &Path, id: &str) -> Result<Self> {
         let paths = Paths::of(directory, id);
-        files::check_within(&create_hidden(directory)?, &paths.log)?;
-        files::check_no_pipe(&paths.log)?;
-        let refused = |action, cause| ReportError::io(action, &paths.log, cause);
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&paths.log)
-            .map_err(|cause| refused("open", cause))?;
+        create_hidden(directory)?;
+        let file = files::open_to_append(&paths.log)?;
         let claimed = |holder| {
             Err(ReportError::Claimed { path: directory.join(id), holder: in_words(holder) })
         };
@@ -175,7 +168,9 @@ impl Claim {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => return claimed(read_holder(&paths.holder)),
             Err(TryLockError::Error(cause)) if has_no_locks(&cause) => false,
-            Err(TryLockError::Error(cause)) => return Err(refused("lock", cause)),
+            Err(TryLockError::Error(cause)) => {
+                return Err(ReportError::io("lock", &paths.log, cause));
+            }
         };
         let found = read_holder(&paths.holder);
         if let Standing::Taken(holder) = standing(&paths, found.as_ref(), locks)? {
@@ -243,7 +238,13 @@ impl Claim {
         match standing(&paths, found.as_ref(), locks) {
             Ok(Standing::Free) => None,
             Ok(Standing::Taken(holder)) => Some(in_words(holder)),
-            Err(_) => Some(in_words(found)),
+            // On a disk that may only be read there is this machine's clock alone.
+            Err(_) => {
+                let written = fs::metadata(&paths.holder).and_then(|metadata| metadata.modified());
+                let is_alive =
+                    written.is_ok_and(|last| last.elapsed().map_or(true, |age| age < STALE));
+                is_alive.then(|| in_words(found))
+            }
         }
     }
 

@@ -59,7 +59,7 @@ pub mod statistics;
 mod sum;
 mod summary;
 mod test_report;
-mod versioned;
+pub mod versioned;
 
 pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION, Position, Sum};
 pub use claim::{Claim, Held, Holder, create_hidden, hidden, last_lines};

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use crate::claim::hidden;
 use crate::history::{History, HistoryWriter};
 use crate::name::check_name;
 use crate::predictions::Predictions;
@@ -222,10 +223,25 @@ impl RunDirectory {
         &self.path
     }
 
-    /// The run's id: the directory's own name.
+    /// The run's id: the directory's own name, also where the path does not say it, such as `.`.
     #[must_use]
     pub fn id(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.place().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether a sweep made it: ids from sweeps are twelve digits of a hash, those of single runs are times or given; and a
+    /// sweep was begun where it lies.
+    #[must_use]
+    pub fn is_of_sweep(&self) -> bool {
+        let id = self.id();
+        let is_hash = id.len() == 12 && id.chars().all(|c| c.is_ascii_hexdigit());
+        let record = |above: &Path| hidden(above).join("sweep.json");
+        is_hash && self.place().parent().is_some_and(|above| record(above).exists())
+    }
+
+    /// The path from the root.
+    fn place(&self) -> PathBuf {
+        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
     }
 
     /// `config.toml`, the resolved experiment.

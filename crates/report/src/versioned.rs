@@ -22,31 +22,49 @@ struct VersionOnly {
 
 /// The file's text: `format_version` first, then the fields of `body`, indented. What a terminal would obey is escaped,
 /// which reads back the same.
-pub(crate) fn to_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
+///
+/// # Errors
+///
+/// [`ReportError::Inconsistent`] where JSON cannot hold it.
+pub fn to_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
     let text = serde_json::to_string_pretty(&Versioned { format_version: version, body }).map_err(
         |error| ReportError::Inconsistent(format!("this cannot be put into JSON: {error}")),
     )?;
     Ok(json(&text).into_owned() + "\n")
 }
 
+/// The version of a file's text, from 1; `path` stands for the file in messages.
+///
+/// # Errors
+///
+/// [`ReportError::Malformed`] with the line where it has none.
+pub fn version(path: &Path, text: &str) -> Result<u32> {
+    match from_json(path, text)? {
+        VersionOnly { format_version: 0 } => {
+            Err(ReportError::malformed(path, 1, "format versions are counted from 1"))
+        }
+        VersionOnly { format_version } => Ok(format_version),
+    }
+}
+
 /// Reads the text of a file of at most version `known`. The version is looked at before anything else: a later one may hold
 /// anything. Fields that are not known are passed over, so that adding one needs no new version.
-pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &str, known: u32) -> Result<T> {
-    let malformed = |error: serde_json::Error| {
+///
+/// # Errors
+///
+/// [`ReportError::Malformed`] with the line where it is no such file, [`ReportError::NewerFormat`].
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str, known: u32) -> Result<T> {
+    let found = version(path, text)?;
+    if found > known {
+        return Err(ReportError::NewerFormat { path: path.to_owned(), found, known });
+    }
+    from_json(path, text)
+}
+
+fn from_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
         ReportError::malformed(path, error.line() as u64, without_place(&error.to_string()))
-    };
-    let VersionOnly { format_version } = serde_json::from_str(text).map_err(malformed)?;
-    if format_version == 0 {
-        return Err(ReportError::malformed(path, 1, "format versions are counted from 1"));
-    }
-    if format_version > known {
-        return Err(ReportError::NewerFormat {
-            path: path.to_owned(),
-            found: format_version,
-            known,
-        });
-    }
-    serde_json::from_str(text).map_err(malformed)
+    })
 }
 
 /// serde_json ends its messages with " at line L column C"; the line is told in front.

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use kiln_report::doctor::{Finding, Severity, Specialist};
-use kiln_report::{ReportError, RunDirectory, RunRecord, hidden, quoted};
+use kiln_report::{ReportError, RunDirectory, RunRecord, quoted};
 use kiln_train::Declaration;
 
 use crate::declaration::Sweep;
@@ -65,12 +65,10 @@ fn ids(sweep: &Sweep) -> Result<Vec<String>, kiln_config::ConfigError> {
 
 /// Where a run lies in a sweep under a name that is not its experiment's.
 fn identity(run: &RunDirectory) -> Option<Finding> {
-    let above = run.path().parent()?;
-    let id = run.id();
-    let is_of_sweep = id.len() == 12 && id.chars().all(|c| c.is_ascii_hexdigit());
-    if !is_of_sweep || !hidden(above).join("sweep.json").exists() {
+    if !run.is_of_sweep() {
         return None;
     }
+    let id = run.id();
     let declaration = Declaration::open(&run.config_path(), &[]).ok()?;
     let identity = declaration.experiment.identity().ok()?;
     (identity != id).then(|| {

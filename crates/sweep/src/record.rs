@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_report::{ReportError, create_hidden, files, hidden};
+use kiln_report::{ReportError, create_hidden, files, hidden, versioned};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file that this build writes, and the newest that it reads.
@@ -14,7 +14,6 @@ const MOST_BYTES: u64 = 3 * kiln_config::MOST_BYTES;
 /// The files and the words that declared a sweep. What was edited since then does not change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepRecord {
-    format_version: u32,
     /// The sweep file, or the experiment that stood in its place, as it was given.
     pub file: PathBuf,
     /// What it held.
@@ -35,7 +34,6 @@ impl SweepRecord {
         axes: &[String],
     ) -> Self {
         Self {
-            format_version: SWEEP_VERSION,
             file: file.to_owned(),
             text,
             experiment_text,
@@ -56,10 +54,9 @@ impl SweepRecord {
 
     /// Writes the record of the sweep that was last begun in a directory.
     pub(crate) fn write(&self, directory: &Path) -> Result<(), ReportError> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| ReportError::Inconsistent(format!("the sweep's record: {error}")))?;
+        let text = versioned::to_json(SWEEP_VERSION, self)?;
         create_hidden(directory)?;
-        files::write(&Self::path(directory), text + "\n")
+        files::write(&Self::path(directory), text)
     }
 
     /// Reads the record of the sweep that was last begun in a directory.
@@ -68,29 +65,7 @@ impl SweepRecord {
     ///
     /// It is not there, damaged, or of a later Kiln.
     pub fn read(directory: &Path) -> Result<Self, ReportError> {
-        #[derive(Deserialize)]
-        struct VersionOnly {
-            format_version: u32,
-        }
         let path = Self::path(directory);
-        let text = files::read(&path, MOST_BYTES)?;
-        let malformed = |error: serde_json::Error| ReportError::Malformed {
-            path: path.clone(),
-            line: error.line() as u64,
-            problem: error.to_string(),
-        };
-        let VersionOnly { format_version } = serde_json::from_str(&text).map_err(malformed)?;
-        if format_version == 0 {
-            let problem = "format versions are counted from 1".to_owned();
-            return Err(ReportError::Malformed { path: path.clone(), line: 1, problem });
-        }
-        if format_version > SWEEP_VERSION {
-            return Err(ReportError::NewerFormat {
-                path: path.clone(),
-                found: format_version,
-                known: SWEEP_VERSION,
-            });
-        }
-        serde_json::from_str(&text).map_err(malformed)
+        versioned::parse(&path, &files::read(&path, MOST_BYTES)?, SWEEP_VERSION)
     }
 }

@@ -1,5 +1,5 @@
 use kiln_report::doctor::{Finding, Severity};
-use kiln_report::{RunDirectory, RunRecord, Status};
+use kiln_report::{RunDirectory, RunRecord, Status, quoted};
 
 use crate::experiment::Declaration;
 use crate::predictor::Predictor;
@@ -31,10 +31,13 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
     let mut findings = Vec::new();
     if experiment.seed != record.seed {
         let problem = format!(
-            "it has seed {} where run.json has {}: one of them is of another run",
+            "config.toml has seed {} and run.json {}: one of them is of another run",
             experiment.seed, record.seed
         );
-        findings.push(Finding::of(Severity::Damaged, FILE, problem, "restore it from a copy"));
+        let is_as_written =
+            record.files.get(FILE).is_some_and(|sum| sum.check(&run.config_path()).is_ok());
+        let file = if is_as_written { "run.json" } else { FILE };
+        findings.push(Finding::of(Severity::Damaged, file, problem, "restore it from a copy"));
     }
     let has_weights = run.model_path().exists() && !record.files.contains_key("model.safetensors");
     if record.status == Status::Finished
@@ -50,7 +53,11 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         && run.checkpoints_path().exists()
     {
         let problem = "the run is finished, and was not to keep them";
-        findings.push(Finding::of(Severity::Stale, "checkpoints", problem, "remove them"));
+        let advice = format!(
+            "kiln resume removes them: kiln resume {}",
+            quoted(&run.path().display().to_string())
+        );
+        findings.push(Finding::of(Severity::Stale, "checkpoints", problem, advice));
     }
     let is_open = matches!(record.status, Status::Running | Status::Interrupted | Status::Failed);
     if is_open {

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kiln_model::{Architecture, WeightTensor, Weights};
-use kiln_report::{CheckpointFiles, Checkpoints, DatasetRecord, History, Position, Versions};
+use kiln_report::{
+    CheckpointFiles, Checkpoints, DatasetRecord, History, Position, ReportError, Versions,
+    versioned,
+};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -48,7 +51,6 @@ pub(crate) struct Origin {
 /// `state.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    format_version: u32,
     #[serde(flatten)]
     position: Position,
     /// In the midst of an epoch.
@@ -62,11 +64,6 @@ struct State {
     /// What the optimiser counts.
     optimizer: BTreeMap<String, u64>,
     origin: Origin,
-}
-
-#[derive(Deserialize)]
-struct VersionOnly {
-    format_version: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -156,7 +153,6 @@ impl<'a> Saver<'a> {
             engine.optimizer_state().map_err(failed)?;
         let kept = course.keeper.kept.as_ref();
         let state = State {
-            format_version: STATE_VERSION,
             position,
             under_way: under_way.map(UnderWayState::new).transpose().map_err(failed)?,
             keeper: KeeperState {
@@ -179,14 +175,11 @@ impl<'a> Saver<'a> {
         if under_way.is_some() {
             tensors.extend(prefixed(LAST, course.last.weights.tensors.clone()));
         }
-        let state = serde_json::to_string_pretty(&state).map_err(|e| failed(e.to_string()))?;
+        let state = versioned::to_json(STATE_VERSION, &state).map_err(|e| failed(e.to_string()))?;
         let tensors = Weights { tensors }
             .to_safetensors("{}".to_owned())
             .map_err(|error| failed(error.to_string()))?;
-        Ok(BTreeMap::from([
-            (STATE.to_owned(), (state + "\n").into_bytes()),
-            (TENSORS.to_owned(), tensors),
-        ]))
+        Ok(BTreeMap::from([(STATE.to_owned(), state.into_bytes()), (TENSORS.to_owned(), tensors)]))
     }
 }
 
@@ -224,8 +217,8 @@ impl Checkpoint {
 
     /// The version of a checkpoint's `state.json`, where it is later than this Kiln's.
     pub(crate) fn newer_version(state: &[u8]) -> Option<u32> {
-        let version: VersionOnly = serde_json::from_slice(state).ok()?;
-        (version.format_version > STATE_VERSION).then_some(version.format_version)
+        let text = std::str::from_utf8(state).ok()?;
+        versioned::version(Path::new(STATE), text).ok().filter(|version| *version > STATE_VERSION)
     }
 
     /// What the run was when the checkpoint with this `state.json` was written.
@@ -285,14 +278,16 @@ impl Checkpoint {
 
 impl State {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let wrong = |error: serde_json::Error| format!("{STATE}: {error}");
-        let VersionOnly { format_version } = serde_json::from_slice(bytes).map_err(wrong)?;
-        if format_version != STATE_VERSION {
+        let in_words = |error: ReportError| error.to_string();
+        let path = Path::new(STATE);
+        let text = std::str::from_utf8(bytes).map_err(|error| format!("{STATE}: {error}"))?;
+        let version = versioned::version(path, text).map_err(in_words)?;
+        if version != STATE_VERSION {
             return Err(format!(
-                "{STATE} has format version {format_version}, and this Kiln reads {STATE_VERSION}"
+                "{STATE} has format version {version}, and this Kiln reads {STATE_VERSION}"
             ));
         }
-        serde_json::from_slice(bytes).map_err(wrong)
+        versioned::parse(path, text, STATE_VERSION).map_err(in_words)
     }
 
     /// The epochs completed, which must be as many as the position says.

@@ -298,6 +298,20 @@ impl Run {
         training.run()
     }
 
+    /// Does what is left to do for a finished run that was killed at its very end: removes what was half written, and
+    /// the checkpoints where it was to keep none. Nobody else may be at work on it.
+    ///
+    /// # Errors
+    ///
+    /// Its experiment cannot be read, or something cannot be removed.
+    pub fn tidy(directory: &RunDirectory) -> Result<(), TrainError> {
+        directory.remove_partial()?;
+        if !Declaration::of_run(directory)?.experiment.checkpoint.keep {
+            Checkpoints::of(directory).remove()?;
+        }
+        Ok(())
+    }
+
     /// A finished run keeps its last checkpoint and its best, or none.
     fn tidy_checkpoints(&self) -> Result<(), TrainError> {
         let checkpoints = Checkpoints::of(&self.directory);

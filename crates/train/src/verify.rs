@@ -123,7 +123,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// Those of [`Run::prepare`]; the run's record or history cannot be read.
+    /// Those of [`Run::prepare`]; the run's record or history cannot be read, or its experiment was changed since.
     pub fn prepare(
         directory: RunDirectory,
         data: &Path,
@@ -131,6 +131,10 @@ impl Verifier {
     ) -> Result<Self, TrainError> {
         let record = directory.read_record()?;
         let history = directory.read_history()?;
+        if let Some(sum) = record.files.get("config.toml") {
+            // Another experiment would come to other results, and tell nothing of this machine.
+            sum.check(&directory.config_path())?;
+        }
         let declaration = Declaration::open(&directory.config_path(), &[])?;
         let run = Run::prepare(declaration, data, scratch, None)?;
         Ok(Self { directory, record, history, run })

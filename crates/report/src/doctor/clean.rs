@@ -1,4 +1,3 @@
-use std::fs;
 use std::path::PathBuf;
 
 use super::{Found, directory};
@@ -38,12 +37,9 @@ pub fn clean(found: &Found) -> Cleaned {
 impl Cleaned {
     fn remove(&mut self, paths: Vec<PathBuf>) {
         for path in paths {
-            let is_directory = path.is_dir() && !path.is_symlink();
-            let removed =
-                if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            match removed {
+            match files::remove_any(&path) {
                 Ok(()) => self.removed.push(path),
-                Err(cause) => self.kept.push(ReportError::io("remove", &path, cause)),
+                Err(error) => self.kept.push(error),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Examined, Finding, Health, Severity, Specialist};
-use crate::claim::{self, Claim};
+use crate::claim::Claim;
 use crate::files::PARTIAL;
 use crate::{
     Checkpoints, History, Position, Predictions, ReportError, RunDirectory, RunRecord, Status,
@@ -64,15 +64,10 @@ impl Examiner {
         let run = RunDirectory::at(path);
         // A path such as `.` does not say where it is.
         let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let id = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let above = place.parent().unwrap_or(Path::new(""));
         let shown = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(above);
         let quote = |path: &Path| quoted(&path.display().to_string());
-        // The ids of sweeps are digits of a hash, those of single runs are times or given.
-        let is_of_sweep = id.len() == 12
-            && id.chars().all(|c| c.is_ascii_hexdigit())
-            && claim::hidden(above).join("sweep.json").exists();
-        let (go_on, again) = if is_of_sweep {
+        let (go_on, again) = if run.is_of_sweep() {
             let go_on = format!("kiln resume {}", quote(shown));
             (go_on.clone(), format!("move the directory away and train it again: {go_on}"))
         } else {
@@ -94,7 +89,8 @@ impl Examiner {
             }
         }
         names.sort();
-        Self { run, names, holder: Claim::holder(above, &id), rows: 0, again, go_on, findings }
+        let holder = Claim::holder(above, &run.id());
+        Self { run, names, holder, rows: 0, again, go_on, findings }
     }
 
     fn find(&mut self, severity: Severity, file: &str, problem: &str, advice: &str) {
@@ -202,8 +198,7 @@ impl Examiner {
             Ok(None) => {}
             Err(error) => self.error("report.json", &error, &self.restore("report.json")),
         }
-        let own = self.run.id();
-        if !own.is_empty() && record.id != own {
+        if record.id != self.run.id() {
             let problem =
                 format!("it is of the run {}: the directory was copied or renamed", record.id);
             self.note("run.json", &problem, "");

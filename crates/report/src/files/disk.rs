@@ -21,10 +21,10 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Opens a file to write behind its end, and creates it where it is missing.
+/// Opens a file to read it and to write behind its end, and creates it where it is missing.
 pub(super) fn open_to_append(path: &Path) -> io::Result<File> {
     about_to!(Operation::Create(path));
-    OpenOptions::new().append(true).create(true).open(path)
+    OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
 /// Writes behind what was written last.

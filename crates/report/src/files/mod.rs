@@ -136,15 +136,18 @@ pub fn remove(path: &Path) -> Result<()> {
 ///
 /// [`ReportError::Io`] where something cannot be removed.
 pub fn remove_partial(directory: &Path) -> Result<()> {
-    for path in partial(directory) {
-        let removed = if path.is_dir() && !path.is_symlink() {
-            disk::remove_tree(&path)
-        } else {
-            disk::remove_file(&path)
-        };
-        removed.map_err(|cause| ReportError::io("remove", &path, cause))?;
-    }
-    Ok(())
+    partial(directory).iter().try_for_each(|path| remove_any(path))
+}
+
+/// Removes a file, a link, or a directory with all that is in it.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where it cannot be removed.
+pub(crate) fn remove_any(path: &Path) -> Result<()> {
+    let is_directory = path.is_dir() && !path.is_symlink();
+    let removed = if is_directory { disk::remove_tree(path) } else { disk::remove_file(path) };
+    removed.map_err(|cause| ReportError::io("remove", path, cause))
 }
 
 /// What is half written in a directory, be it that somebody writes it at this moment or that one who did was killed.
@@ -360,8 +363,9 @@ pub(crate) fn check_no_pipe(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens a file of a run, not one that a link in its place leads to.
-fn open_to_append(path: &Path) -> Result<File> {
+/// Opens a file to read it and to go on behind what it holds, made where it is missing; not one that a link in its
+/// place leads to.
+pub(crate) fn open_to_append(path: &Path) -> Result<File> {
     check_within(parent(path), path)?;
     check_no_pipe(path)?;
     disk::open_to_append(path).map_err(|cause| ReportError::io("open", path, cause))
