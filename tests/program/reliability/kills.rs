@@ -6,11 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::processes::{children, is_alive, start, try_signal, wait_until};
 use super::{Generator, short_or_long, tell};
-use crate::sweep::results;
+use crate::sweep::{results, statuses};
 use crate::world::{Ran, World};
 
-/// The sweep and one of its runs, the sweep alone, or a run alone.
-const VICTIMS: [&str; 3] = ["both", "sweep", "run"];
+/// What is killed, and how it is begun again.
+struct Attack<'a> {
+    sweep: &'a [&'a str],
+    /// The sweep and one of its runs, the sweep alone, or a run alone.
+    victims: &'a [&'a str],
+    /// Whether the next sweep may meet runs that are still at work.
+    overlaps: bool,
+}
 
 const ARGUMENTS: [&str; 5] =
     ["sweep", "experiment.toml", "seed=1,2,3,4,5,6", "epochs=15", "--jobs=2"];
@@ -18,6 +24,7 @@ const ARGUMENTS: [&str; 5] =
 #[test]
 fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
     let kills = short_or_long(20, 500);
+    let attack = Attack { sweep: &ARGUMENTS, victims: &["both", "sweep", "run"], overlaps: true };
     let world = World::new();
     let begun = Instant::now();
     let undisturbed = world.kiln(&[ARGUMENTS.as_slice(), &["--runs=undisturbed"]].concat());
@@ -35,7 +42,7 @@ fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
             // that has become slow comes to the end as well.
             let most = 0.4 + 0.1 * attempt as f64;
             let moment = length.mul_f64(most * chance.fraction());
-            match kill_at(&world, moment, &mut chance) {
+            match kill_at(&world, &attack, moment, &mut chance) {
                 Sweep::Killed => killed += 1,
                 Sweep::Done(took) => {
                     // It was measured while other things were going on.
@@ -60,6 +67,61 @@ fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
     ));
 }
 
+/// One run at a time: several come to the rungs in an order that nobody decides.
+#[test]
+fn a_sweep_that_prunes_and_is_killed_prunes_the_same_runs() {
+    let kills = short_or_long(8, 200);
+    let sweep = ["sweep", "sweep.toml", "epochs=12", "--jobs=1"];
+    let attack = Attack { sweep: &sweep, victims: &["both"], overlaps: false };
+    let world = World::new();
+    world.write(
+        "sweep.toml",
+        "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
+         [grid]\nlearning_rate = [0.03, 0.1, 0.3, 1e-3, 0.01, 1e-4]\n\
+         [prune]\nmetric = \"val_loss\"\nmin_epochs = 1\nreduction = 2\n",
+    );
+    let begun = Instant::now();
+    let undisturbed = world.kiln(&[sweep.as_slice(), &["--runs=undisturbed"]].concat());
+    assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
+    let length = begun.elapsed();
+    let undisturbed = endings(&world, "undisturbed/pruned");
+    let pruned = undisturbed.values().filter(|(status, _)| *status == "pruned").count();
+    assert!((1..6).contains(&pruned), "{undisturbed:?}");
+
+    let (mut killed, mut sweeps) = (0, 0);
+    while killed < kills {
+        let mut chance = Generator::new("pruned kills", sweeps);
+        for attempt in 0..kills - killed {
+            let moment = length.mul_f64((0.4 + 0.1 * attempt as f64) * chance.fraction());
+            match kill_at(&world, &attack, moment, &mut chance) {
+                Sweep::Killed => killed += 1,
+                Sweep::Done(_) => break,
+            }
+        }
+        let ran = world.kiln(&sweep);
+        assert_eq!(ran.status, 0, "after {killed} kills: {}", ran.stderr);
+        assert_eq!(endings(&world, "runs/pruned"), undisturbed, "after {killed} kills");
+        fs::remove_dir_all(world.path("runs")).unwrap();
+        sweeps += 1;
+    }
+    tell(&format!(
+        "kills of pruning sweeps: {killed} of {sweeps} sweeps, of whose 6 runs {pruned} are pruned"
+    ));
+}
+
+/// How each run ended, and its history without seconds.
+fn endings(world: &World, sweep: &str) -> BTreeMap<String, (String, String)> {
+    let ending = |(run, status): (String, String)| {
+        let history = world.read(format!("{sweep}/{run}/history.csv"));
+        let without_seconds = |line: &str| {
+            let (numbers, _) = line.rsplit_once(',').unwrap();
+            numbers.to_owned()
+        };
+        (run, (status, history.lines().map(without_seconds).collect()))
+    };
+    statuses(world, sweep).into_iter().map(ending).collect()
+}
+
 enum Sweep {
     Killed,
     /// After this time, before it was killed.
@@ -67,8 +129,8 @@ enum Sweep {
 }
 
 /// Starts the sweep and kills at this moment.
-fn kill_at(world: &World, moment: Duration, chance: &mut Generator) -> Sweep {
-    let mut sweep = start(world, &ARGUMENTS);
+fn kill_at(world: &World, attack: &Attack<'_>, moment: Duration, chance: &mut Generator) -> Sweep {
+    let mut sweep = start(world, attack.sweep);
     let begun = Instant::now();
     while begun.elapsed() < moment && sweep.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
@@ -80,7 +142,7 @@ fn kill_at(world: &World, moment: Duration, chance: &mut Generator) -> Sweep {
         return Sweep::Done(took);
     }
     let runs = children(sweep.id());
-    let victim = VICTIMS[chance.below(VICTIMS.len())];
+    let victim = attack.victims[chance.below(attack.victims.len())];
     if let (Some(run), "run" | "both") = (runs.get(chance.below(runs.len())), victim) {
         // It may have ended just now.
         try_signal(*run, "-KILL");
@@ -91,7 +153,7 @@ fn kill_at(world: &World, moment: Duration, chance: &mut Generator) -> Sweep {
     }
     sweep.kill().unwrap();
     sweep.wait().unwrap();
-    if chance.coin() {
+    if !attack.overlaps || chance.coin() {
         // Else the next sweep meets them still at work.
         wait_until("the end of the runs", || !runs.iter().any(|run| is_alive(*run)));
     }
