@@ -1,8 +1,8 @@
 use super::{Examination, Examined, Finding, Health, Severity};
 use crate::printable;
 
-/// A line a finding, under the run or directory that it is of, the most serious first; and a line with the number of
-/// runs by their health.
+/// The findings under the run or directory that they are of, the most serious first, each with what to do in a line of
+/// its own; and a line with the number of runs by their health.
 #[must_use]
 pub fn text(examination: &Examination) -> String {
     let Examination { runs, directories } = examination;
@@ -14,17 +14,21 @@ pub fn text(examination: &Examination) -> String {
     for Examined { path, findings, .. } in told {
         text.push_str(&format!("{}\n", printable(&path.display().to_string())));
         for finding in findings {
-            text.push_str(&format!("  {}\n", printable(&line(finding))));
+            text.push_str(&lines(finding));
         }
     }
     text + &summary(examination)
 }
 
-fn line(finding: &Finding) -> String {
+fn lines(finding: &Finding) -> String {
     let Finding { severity, file, problem, advice } = finding;
     let file = if file.is_empty() { String::new() } else { format!("{file}: ") };
-    let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
-    format!("{:<11}  {file}{problem}{advice}", severity.as_str())
+    let mut lines =
+        format!("  {:<11}  {}\n", severity.as_str(), printable(&format!("{file}{problem}")));
+    if !advice.is_empty() {
+        lines.push_str(&format!("{:15}{}\n", "", printable(advice)));
+    }
+    lines
 }
 
 fn summary(examination: &Examination) -> String {
