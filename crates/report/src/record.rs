@@ -10,7 +10,8 @@ use crate::{Result, files, versioned};
 /// The largest record that is read; one is about a kilobyte.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The version of `run.json` that this build writes, and the newest that it reads.
+/// The version of `run.json` that this build writes, and the newest that it reads. It stands for the files beside it that
+/// have none of their own, too: `config.toml`, `history.csv`, `predictions.csv` and `log.jsonl`.
 pub const RECORD_VERSION: u32 = 1;
 
 /// `run.json`: what was run, on what, and how it ended.
