@@ -120,6 +120,23 @@ fn refuse(error: &clap::Error) -> ! {
     std::process::exit(error.exit_code());
 }
 
+/// What to do about what is wrong with a run.
+fn help(error: &ReportError) -> Option<String> {
+    match error {
+        ReportError::NotARun { path, .. } => {
+            let found = kiln_report::doctor::find(std::slice::from_ref(path)).ok()?;
+            let run = found.runs.iter().find(|run| *run != path)?;
+            Some(format!("runs lie in it, such as {}", run.display()))
+        }
+        ReportError::Damaged { .. }
+        | ReportError::Malformed { .. }
+        | ReportError::Mismatch { .. } => {
+            Some("kiln doctor RUN says what is damaged, and what to do".to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// Shows the error, once, and gives the exit status: 2 where the command or the configuration is
 /// wrong, else 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
@@ -136,6 +153,13 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     match config {
         Some(config) => complain_styled(config.render(colour(&io::stderr()))),
         None => complain(format_args!("error: {}", printable(&format!("{error:#}")))),
+    }
+    let report = error.downcast_ref::<ReportError>().or(match train {
+        Some(TrainError::Report(report)) => Some(report),
+        _ => None,
+    });
+    if let Some(help) = report.and_then(help) {
+        complain(format_args!("help: {help}"));
     }
     let no_such_data = matches!(
         error.downcast_ref::<DataError>(),
