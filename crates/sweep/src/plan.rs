@@ -79,8 +79,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Those of [`Sweep::expand`]; the sweep's directory is a link out of `runs`; a dataset cannot be read; or a run does not fit its data or the
-    /// rules of pruning, which the error names.
+    /// Those of [`Sweep::expand`]; the sweep's directory is a link out of `runs`; a dataset cannot be read; or a run
+    /// does not fit its data or the rules of pruning, which the error names.
     pub fn new(sweep: &Sweep, data: &Path, runs: &Path) -> Result<Self, TrainError> {
         let directory = runs.join(&sweep.name);
         files::check_within(runs, &directory)?;

@@ -2,8 +2,8 @@ use kiln_report::doctor::{Finding, Severity};
 use kiln_report::{RunDirectory, RunRecord, Status, quoted};
 
 use crate::experiment::Declaration;
+use crate::origin::{Obstacle, obstacle};
 use crate::predictor::Predictor;
-use crate::resume::{Obstacle, obstacle};
 
 /// What is wrong with a run's files by the rules of its experiment: that `config.toml` is one and that of the record,
 /// and where there are no sums to tell that the weights are as they were, that they are those of its network.

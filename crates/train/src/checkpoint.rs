@@ -6,10 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kiln_model::{Architecture, WeightTensor, Weights};
-use kiln_report::{
-    CheckpointFiles, Checkpoints, DatasetRecord, History, Position, ReportError, Versions,
-    versioned,
-};
+use kiln_report::{CheckpointFiles, Checkpoints, History, Position, ReportError, versioned};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -21,6 +18,7 @@ use crate::epoch::extra_columns;
 use crate::experiment::Experiment;
 use crate::metrics::MetricSums;
 use crate::monitor::Seen;
+use crate::origin::Origin;
 
 /// The version of `state.json` that this build writes, and the newest that it reads.
 const STATE_VERSION: u32 = 2;
@@ -36,17 +34,6 @@ const WEIGHTS: &str = "weights/";
 const OPTIMIZER: &str = "optimizer/";
 const LAST: &str = "last/";
 const BEST: &str = "best/";
-
-/// What a run must still be to go on from a checkpoint: what it was when that was written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Origin {
-    /// The resolved experiment as TOML.
-    pub(crate) config: String,
-    pub(crate) dataset: DatasetRecord,
-    pub(crate) versions: Versions,
-    pub(crate) backend: String,
-    pub(crate) engine: String,
-}
 
 /// `state.json`.
 #[derive(Debug, Serialize, Deserialize)]

@@ -26,6 +26,7 @@ mod metrics;
 mod monitor;
 mod observer;
 mod optimizer;
+mod origin;
 mod predictor;
 pub mod random;
 mod resume;

@@ -5,9 +5,9 @@ use kiln_model::{Architecture, Weights};
 use kiln_report::{DatasetRecord, Versions};
 
 use crate::TrainError;
-use crate::checkpoint::Origin;
 use crate::engine::EngineSettings;
 use crate::experiment::{Declaration, Experiment};
+use crate::origin::Origin;
 use crate::random::{Purpose, stream};
 
 /// The release of Burn that this build computes with.

@@ -3,19 +3,19 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use kiln_config::Document;
 use kiln_report::{
     Checkpoints, Claim, History, Position, ReportError, Resumption, RunDirectory, RunRecord, Status,
 };
 
 use crate::TrainError;
-use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, Origin, STATE};
+use crate::checkpoint::{Checkpoint, STATE};
 use crate::course::Course;
 use crate::engine::Engine;
 use crate::epoch::extra_columns;
-use crate::experiment::{Declaration, Experiment};
-use crate::material::{Material, versions};
-use crate::run::Run;
+use crate::experiment::Declaration;
+use crate::material::Material;
+use crate::origin::{Origin, Refusal, dataset_difference, difference};
+use crate::run::{Hold, Run};
 
 /// What a run goes on from.
 pub(crate) struct Restored {
@@ -89,7 +89,7 @@ impl Run {
         }
         let from = found.as_ref().map(|found| found.position);
         let mut run = Self::restored(declaration, material, directory, record, found)?;
-        run.claim = claim;
+        run.hold = claim.map_or(Hold::Caller(None), Hold::Own);
         match run.go_on(from) {
             Ok(()) => Ok(Resumed { run, from, damage }),
             Err(error) => {
@@ -126,8 +126,8 @@ impl Run {
             }
         };
         let restored = Some(Restored { history, position });
-        let (claim, held) = (None, None);
-        Ok(Self { declaration, material, engine, directory, record, course, restored, claim, held })
+        let hold = Hold::Caller(None);
+        Ok(Self { declaration, material, engine, directory, record, course, restored, hold })
     }
 
     /// Notes that the run goes on, and takes away what was written at its interruption.
@@ -147,25 +147,6 @@ impl Run {
             self.write_initial()?;
         }
         Ok(())
-    }
-}
-
-/// Why a run may not go on.
-struct Refusal {
-    problem: String,
-    /// Whether it is another program that would go on with it.
-    is_program: bool,
-}
-
-impl From<&str> for Refusal {
-    fn from(problem: &str) -> Self {
-        problem.to_owned().into()
-    }
-}
-
-impl From<String> for Refusal {
-    fn from(problem: String) -> Self {
-        Self { problem, is_program: false }
     }
 }
 
@@ -223,49 +204,6 @@ fn find(
     Ok(None)
 }
 
-/// What `kiln resume` would come upon, as far as that shows without the data.
-pub(crate) enum Obstacle {
-    /// It begins anew: this is wrong with the newest checkpoint.
-    BeginsAnew(String),
-    /// It refuses, since the experiment is another.
-    Config(String),
-    /// It refuses, since the program is another.
-    Program(String),
-}
-
-/// What is in the way of going on from the checkpoints of a run, where something is. Those whose sums are wrong are passed
-/// over: that is told where sums are checked.
-pub(crate) fn obstacle(run: &RunDirectory, experiment: &Experiment) -> Option<Obstacle> {
-    let checkpoints = Checkpoints::of(run);
-    let mut first = None;
-    for position in checkpoints.positions().ok()? {
-        let Ok(Some(state)) = checkpoints.read_file(position, STATE, MOST_STATE_BYTES) else {
-            continue;
-        };
-        let place = checkpoints.path(position).display().to_string();
-        if Checkpoint::newer_version(&state).is_some() {
-            return Some(Obstacle::Program(format!("a later Kiln wrote {place}")));
-        }
-        match Checkpoint::origin(&state) {
-            Err(problem) => first = first.or(Some(problem)),
-            Ok(then) => {
-                let now = Origin {
-                    config: experiment.to_toml().ok()?,
-                    versions: versions(),
-                    ..then.clone()
-                };
-                return difference(&then, &now).map(|Refusal { problem, is_program }| {
-                    match is_program {
-                        true => Obstacle::Program(problem),
-                        false => Obstacle::Config(problem),
-                    }
-                });
-            }
-        }
-    }
-    first.map(Obstacle::BeginsAnew)
-}
-
 /// Whether a checkpoint was read and found wrong, rather than out of reach.
 fn is_damage(error: &ReportError) -> bool {
     match error {
@@ -318,62 +256,4 @@ fn history_damage(directory: &RunDirectory, history: &History) -> Option<String>
         Ok(_) => return None,
     };
     Some(format!("{problem}; it is written again from the checkpoint"))
-}
-
-/// What is no longer as it was when a checkpoint was written, where something is.
-fn difference(then: &Origin, now: &Origin) -> Option<Refusal> {
-    if let Some(difference) = config_difference(&then.config, &now.config) {
-        return Some(format!("its configuration has changed: {difference}").into());
-    }
-    if then.dataset.fingerprint != now.dataset.fingerprint {
-        let (then, now) = (&then.dataset.fingerprint, &now.dataset.fingerprint);
-        return Some(format!("its dataset has changed: it was {then} and is {now}").into());
-    }
-    let pairs = [
-        ("Kiln", &then.versions.kiln, &now.versions.kiln),
-        ("Burn", &then.versions.burn, &now.versions.burn),
-        ("the engine", &then.engine, &now.engine),
-        ("the backend", &then.backend, &now.backend),
-    ];
-    let (what, then, now) = pairs.into_iter().find(|(_, then, now)| then != now)?;
-    let problem = format!(
-        "{what} was {then} and is {now}, and the rest of the run would not be what it would have been"
-    );
-    Some(Refusal { problem, is_program: true })
-}
-
-/// The data of a run that is no longer what its record says.
-fn dataset_difference(record: &RunRecord, now: &Origin) -> Option<String> {
-    let (then, now) = (&record.dataset, &now.dataset);
-    (then.fingerprint != now.fingerprint).then(|| {
-        format!(
-            "its dataset has changed: {} was {} and is {}",
-            then.name, then.fingerprint, now.fingerprint
-        )
-    })
-}
-
-/// The keys that differ between two resolved experiments, but for those that no result depends on.
-fn config_difference(then: &str, now: &str) -> Option<String> {
-    if then == now {
-        return None;
-    }
-    let (Ok(then), Ok(now)) = (Document::parse("then", then), Document::parse("now", now)) else {
-        return Some("the checkpoint's cannot be read".to_owned());
-    };
-    let mut paths = then.paths();
-    paths.extend(now.paths());
-    paths.sort_unstable();
-    paths.dedup();
-    let text = |document: &Document, path: &str| {
-        document.get(path).map_or_else(|| "not there".to_owned(), ToString::to_string)
-    };
-    let differing: Vec<String> = paths
-        .iter()
-        .filter(|path| !path.starts_with("checkpoint."))
-        .map(|path| (path, text(&then, path), text(&now, path)))
-        .filter(|(_, then, now)| then != now)
-        .map(|(path, then, now)| format!("{path} was {then} and is {now}"))
-        .collect();
-    (!differing.is_empty()).then(|| differing.join(", "))
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use crate::TrainError;
-use crate::checkpoint::{Origin, Saver};
+use crate::checkpoint::Saver;
 use crate::config::WeightsChoice;
 use crate::course::Course;
 use crate::engine::Engine;
@@ -20,6 +20,7 @@ use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, Experiment};
 use crate::material::Material;
 use crate::observer::Observer;
+use crate::origin::Origin;
 use crate::resume::Restored;
 use crate::training_loop::{Ending, Trained, TrainingLoop};
 
@@ -33,10 +34,25 @@ pub struct Run {
     pub(crate) course: Course,
     /// What it goes on from, where it was interrupted before.
     pub(crate) restored: Option<Restored>,
-    /// Held until the run is over; `None` where the caller has it.
-    pub(crate) claim: Option<Claim>,
-    /// The caller's claim, where it has said so.
-    pub(crate) held: Option<Held>,
+    pub(crate) hold: Hold,
+}
+
+/// Who sees to it that nobody else works on a run.
+pub(crate) enum Hold {
+    /// The run itself, until it is over.
+    Own(Claim),
+    /// Whoever called for it, with what shows that it still does so, where that was given.
+    Caller(Option<Held>),
+}
+
+impl Hold {
+    /// Makes sure that it still holds.
+    pub(crate) fn check(&self) -> Result<(), ReportError> {
+        match self {
+            Self::Own(claim) => claim.held().check(),
+            Self::Caller(held) => held.as_ref().map_or(Ok(()), Held::check),
+        }
+    }
 }
 
 /// How a run ended.
@@ -65,8 +81,8 @@ pub(crate) struct WeightsMetadata {
 
 impl Run {
     /// Reads the data, checks the experiment against it, draws the initial weights, and claims a
-    /// directory under `runs`, by the time where no `id` is given. Who gives one has a [`Claim`] on it. What is wrong with experiment or
-    /// data leaves no run directory behind; where the directory cannot be filled, the run in it is
+    /// directory under `runs`, by the time where no `id` is given. Who gives one has a [`Claim`] on it. What is wrong
+    /// with experiment or data leaves no run directory behind; where the directory cannot be filled, the run in it is
     /// marked as failed.
     ///
     /// # Errors
@@ -108,10 +124,10 @@ impl Run {
             files: std::collections::BTreeMap::new(),
         };
         let course = Course::new(experiment, weights);
-        let claim = match id {
-            Some(_) => None,
+        let hold = match id {
+            Some(_) => Hold::Caller(None),
             None => match Claim::of(&directory) {
-                Ok(claim) => Some(claim),
+                Ok(claim) => Hold::Own(claim),
                 Err(error) => {
                     // Nothing is in it yet. The first error is the one to tell.
                     let _ = files::remove_directory(directory.path());
@@ -119,18 +135,9 @@ impl Run {
                 }
             },
         };
-        let (restored, held) = (None, None);
-        let mut run = Self {
-            declaration,
-            material,
-            engine,
-            directory,
-            record,
-            course,
-            restored,
-            claim,
-            held,
-        };
+        let restored = None;
+        let mut run =
+            Self { declaration, material, engine, directory, record, course, restored, hold };
         match run.begin() {
             Ok(()) => Ok(run),
             Err(error) => {
@@ -158,22 +165,13 @@ impl Run {
 
     /// Works under a claim that the caller holds: where that is lost, nothing more is written.
     pub fn work_under(&mut self, held: Held) {
-        self.held = Some(held);
-    }
-
-    /// Makes sure that nobody else works on the run.
-    fn check_claim(&self) -> Result<(), ReportError> {
-        self.held().map_or(Ok(()), Held::check)
-    }
-
-    fn held(&self) -> Option<&Held> {
-        self.claim.as_ref().map(Claim::held).or(self.held.as_ref())
+        self.hold = Hold::Caller(Some(held));
     }
 
     /// Marks the run as failed, as far as that can still be written.
     pub fn fail(&mut self, reason: &str) {
         error!(reason, "failed");
-        if self.check_claim().is_err() {
+        if self.hold.check().is_err() {
             return;
         }
         // Half a report is of no use, and on a full disk its room is needed to say so.
@@ -225,7 +223,7 @@ impl Run {
 
     fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         let trained = self.train_epochs(observer)?;
-        self.check_claim()?;
+        self.hold.check()?;
         self.write_weights(&self.directory.model_path(), &trained.kept.weights)?;
         self.record.training_seconds = Some(trained.seconds);
         self.record.epochs = trained.history.rows.iter().filter(|row| row.loss.is_some()).count();
@@ -251,7 +249,7 @@ impl Run {
         }
         self.record.end(status, reason.clone());
         info!(status = status.as_str(), reason, seconds = trained.seconds, "ended");
-        self.check_claim()?;
+        self.hold.check()?;
         let report = match &evaluation {
             Some(evaluation) => {
                 let report = self.report(&trained, evaluation)?;
@@ -289,7 +287,7 @@ impl Run {
             data: TrainingData { experiment, dataset, split, normalizer },
             engine: &mut self.engine,
             course: &mut self.course,
-            held: self.claim.as_ref().map(Claim::held).or(self.held.as_ref()),
+            hold: &self.hold,
             history,
             writer,
             saver: Saver::new(checkpoints, experiment.checkpoint, origin, last),

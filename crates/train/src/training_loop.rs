@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kiln_data::{Batch, gather};
-use kiln_report::{Held, History, HistoryWriter, ReportError};
+use kiln_report::{History, HistoryWriter};
 
 use crate::TrainError;
 use crate::checkpoint::Saver;
@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::epoch::{TrainingData, log};
 use crate::metrics::Metrics;
 use crate::observer::{EpochEnd, Observer, Progress, Stop};
+use crate::run::Hold;
 
 /// What the loop leaves.
 pub(crate) struct Trained {
@@ -67,8 +68,7 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) data: TrainingData<'a>,
     pub(crate) engine: &'a mut Engine,
     pub(crate) course: &'a mut Course,
-    /// The claim on the run, where somebody has one.
-    pub(crate) held: Option<&'a Held>,
+    pub(crate) hold: &'a Hold,
     pub(crate) history: History,
     pub(crate) writer: HistoryWriter,
     pub(crate) saver: Saver<'a>,
@@ -108,10 +108,6 @@ impl TrainingLoop<'_> {
         Some(Ending::stopped(stop, after_epoch(row.epoch)))
     }
 
-    fn check_claim(&self) -> Result<(), ReportError> {
-        self.held.map_or(Ok(()), Held::check)
-    }
-
     /// One epoch; gives what ends training with it, if anything but early stopping does.
     fn epoch(&mut self) -> Result<Option<Ending>, TrainError> {
         let epoch = self.course.epochs + 1;
@@ -128,7 +124,7 @@ impl TrainingLoop<'_> {
         };
         let mut row = self.data.row(self.engine, epoch, &metrics);
         row.seconds = seconds + begun.elapsed().as_secs_f64();
-        self.check_claim()?;
+        self.hold.check()?;
         self.writer.append(&row)?;
         log(&row);
         self.history.rows.push(row.clone());
@@ -198,7 +194,7 @@ impl TrainingLoop<'_> {
                 let spent = begun.elapsed().as_secs_f64();
                 self.course.seconds = before + spent;
                 (under_way.step, under_way.seconds) = (step, seconds + spent);
-                self.check_claim().map_err(TrainError::from)?;
+                self.hold.check().map_err(TrainError::from)?;
                 self.saver.save(self.engine, self.course, Some(&under_way), &self.history)?;
             }
             if let Some(stop) = stop.filter(|_| step < steps) {

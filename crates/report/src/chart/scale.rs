@@ -22,8 +22,8 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// From 0 to 1 where all values lie there, but for rounding errors. Otherwise between two round numbers, one of them 0 unless the values
-    /// lie on both sides of it, with four to ten round steps.
+    /// From 0 to 1 where all values lie there, but for rounding errors. Otherwise between two round numbers, one of
+    /// them 0 unless the values lie on both sides of it, with four to ten round steps.
     pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) =
             values.fold((0.0_f64, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));

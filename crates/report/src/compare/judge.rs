@@ -180,8 +180,8 @@ fn over_seeds(
     welch(&own, &others, resolution(combination, accuracy), family)
 }
 
-/// The accuracy over the seeds of the tested runs. The seed decides all of a run, so a second run of one seed is the same once more and
-/// no second witness.
+/// The accuracy over the seeds of the tested runs. The seed decides all of a run, so a second run of one seed is the
+/// same once more and no second witness.
 fn of_seeds(combination: &Combination, accuracy: Accuracy) -> Option<Spread> {
     let mut seeds = HashSet::new();
     let runs = tested(combination).filter(|run| seeds.insert(run.seed));

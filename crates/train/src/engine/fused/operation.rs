@@ -2,8 +2,8 @@
 //!
 //! Features are `[width, n]`: the values of one feature over the batch lie side by side. Batch sizes
 //! are mostly multiples of a vector register's values and widths are not, and so the way forth and the
-//! gradients of the inputs multiply factors as they lie. Only the pixels come the other way, image after image; what stands before the
-//! first dense layer leaves them so, and its product reads them transposed.
+//! gradients of the inputs multiply factors as they lie. Only the pixels come the other way, image after image; what
+//! stands before the first dense layer leaves them so, and its product reads them transposed.
 
 use kiln_model::Activation;
 use kiln_model::layers::dropout::draw_mask;

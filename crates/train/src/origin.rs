@@ -1,0 +1,140 @@
+//! What a run is computed from, and whether that is still the same when it goes on.
+
+use kiln_config::Document;
+use kiln_report::{Checkpoints, DatasetRecord, RunDirectory, RunRecord, Versions};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, STATE};
+use crate::experiment::Experiment;
+use crate::material::versions;
+
+/// What a run must still be to go on from a checkpoint: what it was when that was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The resolved experiment as TOML.
+    pub(crate) config: String,
+    pub(crate) dataset: DatasetRecord,
+    pub(crate) versions: Versions,
+    pub(crate) backend: String,
+    pub(crate) engine: String,
+}
+
+/// Why a run may not go on.
+pub(crate) struct Refusal {
+    pub(crate) problem: String,
+    /// Whether it is another program that would go on with it.
+    pub(crate) is_program: bool,
+}
+
+impl From<&str> for Refusal {
+    fn from(problem: &str) -> Self {
+        problem.to_owned().into()
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(problem: String) -> Self {
+        Self { problem, is_program: false }
+    }
+}
+
+/// What is no longer as it was when a checkpoint was written, where something is.
+pub(crate) fn difference(then: &Origin, now: &Origin) -> Option<Refusal> {
+    if let Some(difference) = config_difference(&then.config, &now.config) {
+        return Some(format!("its configuration has changed: {difference}").into());
+    }
+    if then.dataset.fingerprint != now.dataset.fingerprint {
+        let (then, now) = (&then.dataset.fingerprint, &now.dataset.fingerprint);
+        return Some(format!("its dataset has changed: it was {then} and is {now}").into());
+    }
+    let pairs = [
+        ("Kiln", &then.versions.kiln, &now.versions.kiln),
+        ("Burn", &then.versions.burn, &now.versions.burn),
+        ("the engine", &then.engine, &now.engine),
+        ("the backend", &then.backend, &now.backend),
+    ];
+    let (what, then, now) = pairs.into_iter().find(|(_, then, now)| then != now)?;
+    let problem = format!(
+        "{what} was {then} and is {now}, and the rest of the run would not be what it would have been"
+    );
+    Some(Refusal { problem, is_program: true })
+}
+
+/// The data of a run that is no longer what its record says.
+pub(crate) fn dataset_difference(record: &RunRecord, now: &Origin) -> Option<String> {
+    let (then, now) = (&record.dataset, &now.dataset);
+    (then.fingerprint != now.fingerprint).then(|| {
+        format!(
+            "its dataset has changed: {} was {} and is {}",
+            then.name, then.fingerprint, now.fingerprint
+        )
+    })
+}
+
+/// The keys that differ between two resolved experiments, but for those that no result depends on.
+fn config_difference(then: &str, now: &str) -> Option<String> {
+    if then == now {
+        return None;
+    }
+    let (Ok(then), Ok(now)) = (Document::parse("then", then), Document::parse("now", now)) else {
+        return Some("the checkpoint's cannot be read".to_owned());
+    };
+    let mut paths = then.paths();
+    paths.extend(now.paths());
+    paths.sort_unstable();
+    paths.dedup();
+    let text = |document: &Document, path: &str| {
+        document.get(path).map_or_else(|| "not there".to_owned(), ToString::to_string)
+    };
+    let differing: Vec<String> = paths
+        .iter()
+        .filter(|path| !path.starts_with("checkpoint."))
+        .map(|path| (path, text(&then, path), text(&now, path)))
+        .filter(|(_, then, now)| then != now)
+        .map(|(path, then, now)| format!("{path} was {then} and is {now}"))
+        .collect();
+    (!differing.is_empty()).then(|| differing.join(", "))
+}
+
+/// What `kiln resume` would come upon, as far as that shows without the data.
+pub(crate) enum Obstacle {
+    /// It begins anew: this is wrong with the newest checkpoint.
+    BeginsAnew(String),
+    /// It refuses, since the experiment is another.
+    Config(String),
+    /// It refuses, since the program is another.
+    Program(String),
+}
+
+/// What is in the way of going on from the checkpoints of a run, where something is. Those whose sums are wrong are passed
+/// over: that is told where sums are checked.
+pub(crate) fn obstacle(run: &RunDirectory, experiment: &Experiment) -> Option<Obstacle> {
+    let checkpoints = Checkpoints::of(run);
+    let mut first = None;
+    for position in checkpoints.positions().ok()? {
+        let Ok(Some(state)) = checkpoints.read_file(position, STATE, MOST_STATE_BYTES) else {
+            continue;
+        };
+        let place = checkpoints.path(position).display().to_string();
+        if Checkpoint::newer_version(&state).is_some() {
+            return Some(Obstacle::Program(format!("a later Kiln wrote {place}")));
+        }
+        match Checkpoint::origin(&state) {
+            Err(problem) => first = first.or(Some(problem)),
+            Ok(then) => {
+                let now = Origin {
+                    config: experiment.to_toml().ok()?,
+                    versions: versions(),
+                    ..then.clone()
+                };
+                return difference(&then, &now).map(|Refusal { problem, is_program }| {
+                    match is_program {
+                        true => Obstacle::Program(problem),
+                        false => Obstacle::Config(problem),
+                    }
+                });
+            }
+        }
+    }
+    first.map(Obstacle::BeginsAnew)
+}
