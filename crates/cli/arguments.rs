@@ -69,9 +69,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         kiln resume runs/fashion-mnist/20261124-101500\n  \
         kiln resume runs/learning-rate-depth\n\n\
-        A run goes on from its last checkpoint, and what comes of it is what would have come without the\n\
-        interruption. kill -USR1 has a run or a sweep write a checkpoint at once. The last line of standard\n\
-        output is the directory.")]
+        A run goes on from its last checkpoint, and what comes of it is what would have come without\n\
+        the interruption. kill -USR1 has a run or a sweep write a checkpoint at once. The last line of\n\
+        standard output is the directory.")]
     Resume(ResumeArguments),
     /// The process of one run of a sweep: takes its order from standard input
     #[command(hide = true)]
@@ -84,14 +84,14 @@ pub(crate) enum Command {
         kiln compare runs/learning-rate-depth --html report.html\n  \
         kiln compare 'runs/*/*' --baseline learning_rate=0.01,hidden.repeat=3 --csv > table.csv\n  \
         kiln compare runs/fashion-mnist/ID runs/fashion-mnist/OTHER\n\n\
-        Two runs alone are compared in depth. Validation ranks, and over several seeds verdicts are about what ranks; single runs are\n\
-        compared by what they said of each test image.")]
+        Two runs alone are compared in depth. Validation ranks, and over several seeds verdicts are\n\
+        about what ranks; single runs are compared by what they said of each test image.")]
     Compare(CompareArguments),
     /// Train a run again and say whether the recorded bytes come of it, or from which epoch on they do not
     #[command(after_help = "Example:\n  \
         kiln verify runs/fashion-mnist/20261124-101500\n\n\
-        It is trained in a temporary directory, and the run is left as it is. A run that was cut short is held to\n\
-        its record as far as its history goes. Exit status: 0 the same, 1 different.")]
+        It is trained in a temporary directory, and the run is left as it is. A run that was cut\n\
+        short is held to its record as far as its history goes. Exit status: 0 the same, 1 different.")]
     Verify {
         /// The run's directory
         run: PathBuf,
@@ -101,8 +101,8 @@ pub(crate) enum Command {
         kiln doctor runs\n  \
         kiln doctor runs/learning-rate-depth --json\n  \
         kiln doctor runs --clean\n\n\
-        Nothing is changed without --clean. Exit status: 0 all is whole or to be gone on with, 1 something is\n\
-        damaged or could not be checked.")]
+        Nothing is changed without --clean. Exit status: 0 all is whole or to be gone on with,\n\
+        1 something is damaged or could not be checked.")]
     Doctor(DoctorArguments),
     /// Show one run's history and test report
     Show {

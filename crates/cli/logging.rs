@@ -2,7 +2,7 @@ use std::io;
 
 use kiln_report::{RunDirectory, files};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -10,7 +10,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// as far as `-v` asks.
 pub(crate) fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
     let file = files::LineWriter::open(&run.log_path())?;
-    let on_terminal = if verbose { LevelFilter::INFO } else { LevelFilter::WARN };
+    // What ends the program it says itself, whether it has a log or not.
+    let on_terminal = filter_fn(move |event| verbose || *event.level() == LevelFilter::WARN);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -19,7 +20,8 @@ pub(crate) fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
     let terminal = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(crate::colour(&io::stderr()))
-        .with_filter(on_terminal);
+        .with_filter(on_terminal)
+        .with_filter(LevelFilter::INFO);
     tracing_subscriber::registry().with(lines).with(terminal).try_init()?;
     Ok(())
 }

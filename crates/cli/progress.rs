@@ -25,9 +25,18 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
+    /// For a run that leaves checkpoints.
+    pub(crate) fn of_run(quiet: bool) -> io::Result<Self> {
+        Self::new(quiet, move || {
+            if !quiet {
+                complain("stopped at once; kiln resume goes on from the last checkpoint");
+            }
+        })
+    }
+
     /// Begins to listen for Ctrl-C and its like, too: the first ends the run after its step, a
-    /// second at once.
-    pub(crate) fn new(quiet: bool) -> io::Result<Self> {
+    /// second at once, but for what `at_once` does.
+    pub(crate) fn new(quiet: bool, at_once: impl Fn() + Send + 'static) -> io::Result<Self> {
         let checkpoint = Arc::new(AtomicBool::new(false));
         let wanted = Arc::clone(&checkpoint);
         let signalled = signals::listen(move |asked| match asked {
@@ -35,9 +44,7 @@ impl Reporter {
             Asked::End(1, _) if quiet => {}
             Asked::End(1, _) => complain("\nstopping; once more to stop at once"),
             Asked::End(_, status) => {
-                if !quiet {
-                    complain("stopped at once; kiln resume goes on from the last checkpoint");
-                }
+                at_once();
                 status.exit()
             }
         })?;

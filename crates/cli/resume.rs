@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_report::{Claim, RunDirectory, Status};
+use kiln_report::{Claim, RunDirectory, Status, files};
 use kiln_sweep::{Plan, Sweep, SweepRecord};
 use kiln_train::{Resumed, Run};
 
@@ -22,7 +22,7 @@ pub(crate) struct ResumeArguments {
 }
 
 pub(crate) fn resume(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Result<ExitCode> {
-    if SweepRecord::path(&options.path).exists() {
+    if files::exists(&SweepRecord::path(&options.path))? {
         resume_sweep(arguments, options)
     } else {
         resume_run(arguments, &options.path)
@@ -31,20 +31,22 @@ pub(crate) fn resume(arguments: &Arguments, options: &ResumeArguments) -> anyhow
 
 fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
     let directory = RunDirectory::open(path)?;
-    let reporter = Reporter::new(arguments.quiet)?;
+    let reporter = Reporter::of_run(arguments.quiet)?;
     // Looked at again when nobody else can have changed it.
     let claim = Claim::of(&directory)?;
     let status = directory.read_record()?.status;
     if status == Status::Finished {
         // It may have been killed while it tidied up.
-        Run::tidy(&directory)?;
+        // What keeps it from being tidied up is the doctor's business.
+        let _ = Run::tidy(&directory);
         complain(
             "it is finished, and there is nothing to go on with; kiln doctor checks its files",
         );
         say(directory.path().display())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Resumed { run, from, damage } = Run::resume(directory, arguments.data(), Some(claim))?;
+    let data = data_of(arguments, &directory);
+    let Resumed { run, from, damage } = Run::resume(directory, &data, Some(claim))?;
     for problem in damage {
         complain(format_args!("warning: {problem}"));
     }
@@ -58,6 +60,16 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
         }
     }
     run::train(arguments, run, reporter)
+}
+
+/// Where the named datasets of a run lie: where it is said, else where its sweep had them.
+pub(crate) fn data_of(arguments: &Arguments, run: &RunDirectory) -> PathBuf {
+    let of_sweep = || {
+        let sweep = run.path().parent().filter(|_| run.is_of_sweep())?;
+        SweepRecord::read(sweep).ok().map(|record| record.data)
+    };
+    let given = arguments.given_data().map(Path::to_owned);
+    given.or_else(of_sweep).unwrap_or_else(|| arguments.data().to_owned())
 }
 
 fn resume_sweep(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Result<ExitCode> {

@@ -1,8 +1,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use kiln_report::{RunDirectory, Status, quoted};
-use kiln_train::{Declaration, Run};
+use kiln_report::{ReportError, RunDirectory, Status, quoted};
+use kiln_train::{Declaration, Run, TrainError};
 
 use crate::arguments::{Arguments, ExperimentArguments};
 use crate::progress::Reporter;
@@ -13,7 +13,7 @@ pub(crate) fn run(
     experiment: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
     let declaration = Declaration::open(&experiment.config, &experiment.overrides)?;
-    let reporter = Reporter::new(arguments.quiet)?;
+    let reporter = Reporter::of_run(arguments.quiet)?;
     let run = Run::prepare(declaration, arguments.data(), &arguments.runs, None)?;
     train(arguments, run, reporter)
 }
@@ -33,9 +33,12 @@ pub(crate) fn train(
     let resume = resume_command(arguments, &directory);
     let outcome = match run.train(&mut reporter) {
         Ok(outcome) => outcome,
+        // Nothing is left to do here.
+        Err(error @ TrainError::Report(ReportError::TakenOver { .. })) => return Err(error.into()),
         Err(error) => {
+            let code = crate::fail(&error.into());
             complain(format_args!("when that is mended, go on: {resume}"));
-            return Err(error.into());
+            return Ok(code);
         }
     };
     if let Some(report) = &outcome.report {

@@ -55,13 +55,22 @@ impl Control {
         let has_runs = Arc::new(AtomicBool::new(false));
         let (shared, launched) = (Arc::clone(&requests), Arc::clone(&has_runs));
         let signalled = signals::listen(move |asked| match asked {
-            Asked::Checkpoint => shared.checkpoint.store(true, Ordering::Relaxed),
+            Asked::Checkpoint => {
+                if launched.load(Ordering::Relaxed) && !quiet {
+                    complain("each run that goes writes a checkpoint");
+                }
+                shared.checkpoint.store(true, Ordering::Relaxed);
+            }
             // Without waiting for anything.
             Asked::End(3.., status) => status.exit(),
             Asked::End(_, status) if !launched.load(Ordering::Relaxed) => status.exit(),
             Asked::End(times, _) => {
-                if times == 1 && !quiet {
-                    complain("\nstopping: each run ends after its step; once more to stop at once");
+                match times {
+                    _ if quiet => {}
+                    1 => complain(
+                        "\nstopping: each run ends after its step; once more to stop at once",
+                    ),
+                    _ => complain("stopping at once"),
                 }
                 shared.stops.store(times, Ordering::Relaxed);
             }
@@ -266,7 +275,8 @@ fn select(plan: &Plan) -> anyhow::Result<()> {
     command.push(plan.experiment.display().to_string());
     command.extend(member.changes.iter().map(ToString::to_string));
     for (option, path) in [("data", &plan.data), ("runs", &plan.runs)] {
-        if path != Path::new(option) {
+        let is_default = std::path::absolute(option).is_ok_and(|default| default == *path);
+        if path != Path::new(option) && !is_default {
             command.extend([format!("--{option}"), path.display().to_string()]);
         }
     }

@@ -256,6 +256,21 @@ impl Watcher for View<'_> {
         match event {
             Event::Started(member) => self.started(member),
             Event::Step(member, report) => self.step(member, report),
+            Event::Remark(member, words) => {
+                if !self.quiet {
+                    self.message(&format!(
+                        "{}: {}",
+                        self.label(member),
+                        kiln_report::printable(words)
+                    ));
+                }
+            }
+            Event::Lost(member, error) => {
+                if let Some(bar) = self.running.remove(&member).and_then(|running| running.bar) {
+                    bar.finish_and_clear();
+                }
+                self.message(&format!("{}: {error}", self.label(member)));
+            }
             Event::Epoch(member, report) => self.epoch(member, report),
             Event::Ended(member, outcome, by) => self.ended(member, outcome, by),
             Event::Idle(elsewhere) => {

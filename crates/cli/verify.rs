@@ -7,18 +7,23 @@ use kiln_train::{Difference, Verdict, Verification, Verifier};
 
 use crate::arguments::Arguments;
 use crate::progress::Reporter;
+use crate::resume::data_of;
 use crate::{complain, say};
 
 /// Trains a run again where nobody looks, and says whether the same comes of it.
 pub(crate) fn verify(arguments: &Arguments, run: &Path) -> anyhow::Result<ExitCode> {
     let directory = RunDirectory::open(run)?;
-    let mut reporter = Reporter::new(arguments.quiet)?;
-    // Removed when this function is left, be it for Ctrl-C.
     let scratch = tempfile::Builder::new()
         .prefix("kiln-verify-")
         .tempdir()
         .context("cannot make a directory for temporary files")?;
-    let verifier = Verifier::prepare(directory, arguments.data(), scratch.path())?;
+    let path = scratch.path().to_owned();
+    let mut reporter = Reporter::new(arguments.quiet, move || {
+        // The process ends at once, and nothing is dropped.
+        let _ = std::fs::remove_dir_all(&path);
+    })?;
+    let data = data_of(arguments, &directory);
+    let verifier = Verifier::prepare(directory, &data, scratch.path())?;
     reporter.begin(verifier.record());
     let changes = verifier.changes();
     for change in &changes {

@@ -73,7 +73,12 @@ fn each_run_of_a_sweep_is_told_by_its_health() {
     assert_eq!(ran.status, 1);
     assert_eq!(ran.last_line(), "3 runs: 1 whole, 1 unfinished, 1 damaged", "{}", ran.stdout);
     assert!(has_line(&ran, &["model.safetensors", "SHA-256", "kiln resume runs/columns"]));
-    assert!(has_line(&ran, &["it was killed; go on from where it was after epoch 3: kiln resume"]));
+    assert!(has_line(
+        &ran,
+        &[
+            "it was killed, or its disk was full; go on from where it was after epoch 3: kiln resume"
+        ]
+    ));
     assert!(has_line(&ran, &["still to do: 1 of 4", "kiln resume runs/columns"]));
     assert!(ran.stdout.starts_with(&run(0)), "the most serious first: {}", ran.stdout);
 

@@ -10,7 +10,7 @@ fn an_interrupted_run_says_so_and_keeps_what_it_has() {
     let world = World::new();
     let child = world
         .command()
-        .args(["run", "experiment.toml", "epochs=1000000"])
+        .args(["run", "experiment.toml", "epochs=100000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

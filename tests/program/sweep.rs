@@ -236,6 +236,31 @@ fn a_run_that_cannot_be_read_is_left_alone() {
     );
 }
 
+/// What cannot be looked at is not missing, and what lost its record was something.
+#[cfg(unix)]
+#[test]
+fn a_run_whose_record_is_gone_or_out_of_reach_is_left_alone() {
+    let world = World::new();
+    let arguments = ["sweep", "experiment.toml", "seed=1,2"];
+    world.kiln(&arguments);
+    let runs: Vec<String> = statuses(&world, "runs/columns").into_keys().collect();
+    let [first, second] = [0, 1].map(|run| world.path(&format!("runs/columns/{}", runs[run])));
+    // A link to itself is as little to be looked at as what permissions forbid, to everybody.
+    fs::remove_file(first.join("run.json")).unwrap();
+    std::os::unix::fs::symlink("run.json", first.join("run.json")).unwrap();
+    // As if its checkpoints were all that is left of its beginning.
+    for name in ["run.json", "report.json"] {
+        fs::remove_file(second.join(name)).unwrap();
+    }
+    let ran = world.kiln(&arguments);
+    assert_eq!(ran.status, 1, "{}", ran.stdout);
+    assert_eq!(ran.stderr.matches("left alone").count(), 2, "{}", ran.stderr);
+    assert!(first.join("report.json").exists() && second.join("checkpoints").exists());
+    let examined = world.kiln(&["doctor", second.to_str().unwrap()]);
+    assert_eq!(examined.status, 1, "{}", examined.stdout);
+    assert!(examined.stdout.contains("run.json: it is missing"), "{}", examined.stdout);
+}
+
 #[test]
 fn a_run_that_cannot_be_claimed_costs_itself_alone() {
     let world = World::new();

@@ -11,7 +11,7 @@ use crate::world::{Ran, World};
 #[test]
 fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
     let world = World::new();
-    let arguments = ["sweep", "experiment.toml", "epochs=300000,1,2", "--jobs=1"];
+    let arguments = ["sweep", "experiment.toml", "epochs=100000,1,2", "--jobs=1"];
     let sweep = start(&world, &arguments);
     let process = sweep.id();
     let trains = || {
@@ -27,7 +27,7 @@ fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
     assert_eq!(ran.status, 1, "{}", ran.stderr);
     assert!(ran.stdout.contains("3 runs: 2 finished, 1 failed"), "{}", ran.stdout);
     assert!(
-        ran.stderr.contains("epochs=300000  FAILED: it was killed (signal 9)"),
+        ran.stderr.contains("epochs=100000  FAILED: it was killed (signal 9)"),
         "{}",
         ran.stderr
     );
@@ -79,7 +79,7 @@ fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
 #[test]
 fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
     let world = World::new();
-    let sweep = start(&world, &["sweep", "experiment.toml", "epochs=300000", "--jobs=1"]);
+    let sweep = start(&world, &["sweep", "experiment.toml", "epochs=100000", "--jobs=1"]);
     let history =
         |run: &str| fs::read_to_string(world.path(&format!("runs/columns/{run}/history.csv")));
     let run = || {
@@ -93,9 +93,13 @@ fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
     let holder = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
         "since": "2026-01-02T03:04:05Z"}"#;
     world.write(&claim, holder);
+    wait_until("the end of the run here", || children(sweep.id()).is_empty());
+    // The sweep waits for the other.
+    signal(sweep.id(), "-INT");
     let ran = Ran::from(sweep.wait_with_output().unwrap());
-    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert_eq!(ran.status, 130, "{}", ran.stderr);
     assert!(ran.stderr.contains("was taken over by process 17 on ada"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("1 run: 1 not run"), "{}", ran.stdout);
     // What is there is the other's, and so is the claim.
     assert_eq!(statuses(&world, "runs/columns")[&run], "running");
     assert!(!world.path(&format!("runs/columns/{run}/report.md")).exists());

@@ -28,6 +28,18 @@ fn a_run_of_any_kind_comes_again() {
     }
 }
 
+#[test]
+fn a_file_that_is_gone_is_told() {
+    let world = World::new();
+    for name in ["model.safetensors", "predictions.csv"] {
+        let run = world.trained(&[]);
+        fs::remove_file(world.path(&run).join(name)).unwrap();
+        let ran = world.kiln(&["verify", &run]);
+        assert_eq!(ran.status, 1, "{name}: {}", ran.stdout);
+        assert!(ran.stdout.contains(&format!("{name} is missing\n")), "{name}: {}", ran.stdout);
+    }
+}
+
 /// Another experiment comes to other numbers, and says nothing of the machine.
 #[test]
 fn an_experiment_that_was_changed_is_told_before_anything_is_trained() {

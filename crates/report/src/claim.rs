@@ -34,8 +34,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A claim on another machine that gave no heartbeat for so long is nobody's.
 const STALE: Duration = Duration::from_secs(120);
 
-/// Where locks do not reach, two may write their claims at once; the later writer has it. This long after, both see
-/// who that is.
+/// Where there are no locks, two may write their claims at once; the later writer has it. This long after, both see
+/// who that is. Where locks end at the machine, this is only done behind a claim from another one: of two that begin at
+/// the same moment one finds out when it next asks whether it still has the run ([`Held::check`]).
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// How often, and how far apart, a lock is tried that nobody says to hold.
@@ -105,6 +106,21 @@ impl Holder {
     }
 }
 
+impl Holder {
+    /// Whether it is of this machine, since it was started.
+    fn is_here(&self) -> bool {
+        self.boot == Self::this_process().boot
+    }
+
+    /// Whether its process is known to have ended.
+    fn is_dead(&self) -> bool {
+        let processes = Path::new("/proc");
+        self.is_here()
+            && processes.join("self").exists()
+            && !processes.join(self.process.to_string()).exists()
+    }
+}
+
 /// What is known of a run's claim.
 enum Standing {
     Free,
@@ -157,8 +173,9 @@ impl Claim {
         };
         let mut lock = file.try_lock();
         for _ in 0..LOOKS {
-            // Without a holder it may be somebody who only looks, which takes a moment.
-            if !matches!(lock, Err(TryLockError::WouldBlock)) || paths.holder.exists() {
+            // Where nobody at work says so, it may be somebody who only looks, which takes a moment.
+            let is_held = read_holder(&paths.holder).is_some_and(|holder| !holder.is_dead());
+            if is_held || !matches!(lock, Err(TryLockError::WouldBlock)) {
                 break;
             }
             std::thread::sleep(LOOK);
@@ -174,7 +191,10 @@ impl Claim {
         };
         let found = read_holder(&paths.holder);
         if let Standing::Taken(holder) = standing(&paths, found.as_ref(), locks)? {
-            return claimed(holder);
+            let holder = in_words(holder);
+            let holder =
+                format!("{holder}; without a sign of life for two minutes it counts as gone");
+            return Err(ReportError::Claimed { path: directory.join(id), holder });
         }
         let me = Holder::this_process();
         let text = versioned::to_json(CLAIM_VERSION, &me)?;
@@ -203,15 +223,19 @@ impl Claim {
     ///
     /// As [`take`](Self::take).
     pub fn of(run: &RunDirectory) -> Result<Self> {
-        // One run has one claim, however its path is written.
-        let path = if run.path().file_name().is_none() || run.path().is_symlink() {
-            fs::canonicalize(run.path())
-                .map_err(|cause| ReportError::io("find", run.path(), cause))?
-        } else {
-            run.path().to_owned()
-        };
-        let id = path.file_name().unwrap_or_default().to_string_lossy();
-        Self::take(path.parent().unwrap_or(&path), &id)
+        let (directory, id) = place(run)?;
+        Self::take(&directory, &id).map_err(|error| match error {
+            ReportError::Claimed { holder, .. } => {
+                ReportError::Claimed { path: run.path().to_owned(), holder }
+            }
+            error => error,
+        })
+    }
+
+    /// Who works on the run of a directory at this moment, in words and as far as that can be told.
+    #[must_use]
+    pub(crate) fn holder_of(run: &RunDirectory) -> Option<String> {
+        place(run).ok().and_then(|(directory, id)| Self::holder(&directory, &id))
     }
 
     /// Whether somebody works on a run at this moment, as far as that can be told.
@@ -234,18 +258,14 @@ impl Claim {
             // Where there is nothing to lock, nobody here has it locked.
             Some(Ok(())) | None => true,
         };
-        let found = read_holder(&paths.holder);
-        match standing(&paths, found.as_ref(), locks) {
-            Ok(Standing::Free) => None,
-            Ok(Standing::Taken(holder)) => Some(in_words(holder)),
-            // On a disk that may only be read there is this machine's clock alone.
-            Err(_) => {
-                let written = fs::metadata(&paths.holder).and_then(|metadata| metadata.modified());
-                let is_alive =
-                    written.is_ok_and(|last| last.elapsed().map_or(true, |age| age < STALE));
-                is_alive.then(|| in_words(found))
-            }
+        let found = read_holder(&paths.holder)?;
+        if locks && found.is_here() {
+            return None;
         }
+        // Whoever only looks writes nothing, and has but this machine's clock.
+        let written = fs::metadata(&paths.holder).and_then(|metadata| metadata.modified()).ok()?;
+        let is_alive = written.elapsed().map_or(true, |age| age < STALE);
+        is_alive.then(|| in_words(Some(found)))
     }
 
     /// What is wrong with the file that says who has a claim, where it is there and cannot be read.
@@ -307,12 +327,16 @@ impl Held {
     ///
     /// [`ReportError::TakenOver`] where somebody has.
     pub fn check(&self) -> Result<()> {
-        match read_holder(&self.path()) {
-            Some(holder) if holder != self.me => Err(ReportError::TakenOver {
-                path: self.directory.join(&self.id),
-                holder: holder.to_string(),
-            }),
-            _ => Ok(()),
+        let taken_over = |holder: String| {
+            Err(ReportError::TakenOver { path: self.directory.join(&self.id), holder })
+        };
+        match try_read_holder(&self.path()) {
+            Ok(holder) if holder != self.me => taken_over(holder.to_string()),
+            // Only whoever has a claim takes it away.
+            Err(error) if is_missing(&error) => {
+                taken_over("another process, which has ended".to_owned())
+            }
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -327,8 +351,10 @@ fn beat(path: PathBuf, me: Holder, text: String) -> Option<Heart> {
     let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(HEARTBEAT) {
             // Who was asleep for too long may have lost it, and must not take it back.
-            if read_holder(&path).is_some_and(|holder| holder != me) {
-                return;
+            match try_read_holder(&path) {
+                Ok(holder) if holder != me => return,
+                Err(error) if is_missing(&error) => return,
+                Ok(_) | Err(_) => {}
             }
             // A disk that refuses is told by those who need it.
             let _ = files::write(&path, &text);
@@ -337,10 +363,29 @@ fn beat(path: PathBuf, me: Holder, text: String) -> Option<Heart> {
     beating.ok().map(|beating| Heart { end, beating })
 }
 
+/// Where the claim on a run lies: one run has one, however its path is written.
+fn place(run: &RunDirectory) -> Result<(PathBuf, String)> {
+    let find =
+        |path: &Path| fs::canonicalize(path).map_err(|cause| ReportError::io("find", path, cause));
+    let split = |path: &Path| {
+        let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (files::parent(path).to_owned(), id)
+    };
+    let path = find(run.path())?;
+    let (written, id) = split(run.path());
+    // As it was written, where that leads there without a link: that is what people know it by.
+    let is_plain = !id.is_empty() && find(&written)?.join(&id) == path;
+    Ok(if is_plain { (written, id) } else { split(&path) })
+}
+
+fn is_missing(error: &ReportError) -> bool {
+    matches!(error, ReportError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// Whether a claim's file says that somebody has it whom the lock would not tell of.
 fn standing(paths: &Paths, found: Option<&Holder>, locks: bool) -> Result<Standing> {
     let Some(holder) = found else { return Ok(Standing::Free) };
-    if locks && holder.boot == Holder::this_process().boot {
+    if locks && holder.is_here() {
         // Its lock is gone, and so is it.
         return Ok(Standing::Free);
     }

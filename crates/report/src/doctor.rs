@@ -78,7 +78,8 @@ impl Finding {
     }
 
     /// A finding about a file that could not be read or is not what was written.
-    pub(crate) fn of_error(file: &str, error: &ReportError, advice: &str) -> Self {
+    #[must_use]
+    pub fn of_error(file: &str, error: &ReportError, advice: &str) -> Self {
         let (severity, problem) = match error {
             ReportError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
                 (Severity::Damaged, "it is missing".to_owned())

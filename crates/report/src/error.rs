@@ -182,10 +182,8 @@ impl ReportError {
 /// The operating system's answer and, where one is known, what to do about it.
 fn explain(cause: &io::Error) -> String {
     match cause.kind() {
-        io::ErrorKind::StorageFull => "the disk is full; free some space and run again".to_owned(),
-        io::ErrorKind::QuotaExceeded => {
-            "your disk quota is used up; free some space and run again".to_owned()
-        }
+        io::ErrorKind::StorageFull => "the disk is full; free some space".to_owned(),
+        io::ErrorKind::QuotaExceeded => "your disk quota is used up; free some space".to_owned(),
         io::ErrorKind::PermissionDenied => {
             "permission denied; change the permissions or choose another place".to_owned()
         }

@@ -15,8 +15,11 @@ use crate::files::Appender;
 use crate::number::decimals;
 use crate::{ReportError, Result, files};
 
-/// The largest history that is read: a hundred thousand epochs.
-const MOST_BYTES: u64 = 16 << 20;
+/// The most epochs that a run may have: each checkpoint holds all of their rows.
+pub const MOST_EPOCHS: usize = 100_000;
+
+/// The largest history that is written and read: so many epochs with a dozen further metrics.
+pub const MOST_BYTES: u64 = 32 << 20;
 
 /// More columns than any choice of metrics gives.
 const MOST_EXTRA_COLUMNS: usize = 256;
@@ -144,7 +147,7 @@ impl History {
             let read = if line == 1 {
                 extra_columns(text).map(|columns| history.extra_columns = columns)
             } else {
-                parse(text, &history).map(|row| history.rows.push(row))
+                row(text, &history).map(|row| history.rows.push(row))
             };
             read.map_err(|problem| ReportError::malformed(path, line, problem))?;
         }
@@ -183,7 +186,10 @@ fn checked_columns(extra: &[&str]) -> Result<Vec<String>, String> {
 }
 
 /// Reads the row that follows those which `history` holds.
-fn parse(line: &str, history: &History) -> Result<EpochRow, String> {
+fn row(line: &str, history: &History) -> Result<EpochRow, String> {
+    if history.rows.len() == MOST_EPOCHS {
+        return Err(format!("there are more than {MOST_EPOCHS} epochs"));
+    }
     let cells: Vec<&str> = line.split(',').collect();
     let unequal = || {
         let expected = COLUMNS.len() + history.extra_columns.len();
@@ -274,7 +280,8 @@ impl HistoryWriter {
     /// # Errors
     ///
     /// [`ReportError::Inconsistent`] where it is not the next epoch, has a metric that the header has not, or a
-    /// learning rate or duration that is not finite; [`ReportError::Io`] where it cannot be written.
+    /// learning rate or duration that is not finite, or the file would be too large to be read;
+    /// [`ReportError::Io`] where it cannot be written.
     pub fn append(&mut self, row: &EpochRow) -> Result<()> {
         let problem = if row.epoch != self.next_epoch {
             format!("epoch {} where epoch {} comes next", row.epoch, self.next_epoch)
@@ -284,7 +291,13 @@ impl HistoryWriter {
         } else if !row.learning_rate.is_finite() || !row.seconds.is_finite() {
             "learning rate and seconds must be finite".to_owned()
         } else {
-            self.file.append(row.to_csv(&self.extra_columns))?;
+            let line = row.to_csv(&self.extra_columns);
+            if self.file.length().saturating_add(line.len() as u64) > MOST_BYTES {
+                let most = MOST_BYTES >> 20;
+                let problem = format!("it is full: more than {most} MiB would not be read again");
+                return Err(inconsistent(problem));
+            }
+            self.file.append(line)?;
             self.next_epoch += 1;
             return Ok(());
         };

@@ -98,14 +98,15 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// [`ReportError::NotARun`] where there is no directory or it has no `run.json`.
+    /// [`ReportError::NotARun`] where there is no directory or it has no `run.json`, [`ReportError::Io`] where that cannot be
+    /// told.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let run = Self { path: path.into() };
-        let problem = if !run.path.exists() {
+        let problem = if !files::exists(&run.path)? {
             "there is nothing of that name"
         } else if !run.path.is_dir() {
             "it is a file"
-        } else if !run.record_path().exists() {
+        } else if !files::exists(&run.record_path())? {
             "it holds no run.json"
         } else {
             return Ok(run);
@@ -114,7 +115,8 @@ impl RunDirectory {
     }
 
     /// What looks like a run, be it one or not.
-    pub(crate) fn at(path: &Path) -> Self {
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
@@ -165,7 +167,7 @@ impl RunDirectory {
     /// As [`History::read`].
     pub fn read_history(&self) -> Result<History> {
         let path = self.history_path();
-        if path.exists() { History::read(&path) } else { Ok(History::default()) }
+        if files::exists(&path)? { History::read(&path) } else { Ok(History::default()) }
     }
 
     /// Reads `report.json`; `None` where the run is not finished.

@@ -25,6 +25,7 @@ pub struct Terminal {
 pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<String> {
     let record = run.read_record()?;
     let mut text = head(&record, terminal);
+    text.push_str(&damage(run, &record, terminal));
     text.push_str(&heading("History", terminal));
     match run.read_history() {
         Ok(history) => text.push_str(&show_history(&history, terminal)),
@@ -53,6 +54,22 @@ fn head(record: &RunRecord, terminal: Terminal) -> String {
         text.push_str(&format!("{:<12} {}\n", fact.label, control(&fact.text)));
     }
     text
+}
+
+/// Which of the files that are shown are not what was written.
+fn damage(run: &RunDirectory, record: &RunRecord, terminal: Terminal) -> String {
+    let shown = ["config.toml", "history.csv", "report.json"];
+    let sums = shown.iter().filter_map(|name| Some((name, record.files.get(*name)?)));
+    let problems: Vec<String> = sums
+        .filter_map(|(name, sum)| sum.check(&run.path().join(name)).err())
+        .map(|error| format!("{}\n", control(&error.to_string())))
+        .collect();
+    if problems.is_empty() {
+        return String::new();
+    }
+    let path = run.path().display().to_string();
+    let help = format!("What to do: kiln doctor {}\n", control(&crate::quoted(&path)));
+    heading("Damaged", terminal) + &problems.concat() + &help
 }
 
 fn heading(words: &str, terminal: Terminal) -> String {

@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{Sum, hexadecimal};
-use crate::{ReportError, Result, RunDirectory};
+use crate::{ReportError, Result, RunDirectory, files};
 
 /// The most of a file that is in memory at a time.
 const CHUNK: usize = 64 << 10;
@@ -68,7 +68,8 @@ pub(crate) fn of_run(run: &RunDirectory, report: Option<&str>) -> Result<BTreeMa
     let mut sums = BTreeMap::new();
     for file in RunDirectory::FILES {
         let path = run.path().join(file.name);
-        if matches!(file.name, "run.json" | "report.json" | "log.jsonl") || !path.exists() {
+        let is_to_come = matches!(file.name, "run.json" | "report.json" | "log.jsonl");
+        if is_to_come || !files::exists(&path)? {
             continue;
         }
         sums.insert(file.name.to_owned(), Sum::of_file(&path)?);

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use kiln_report::doctor::{Finding, Severity, Specialist};
-use kiln_report::{ReportError, RunDirectory, RunRecord, quoted};
+use kiln_report::{RunDirectory, RunRecord, quoted};
 use kiln_train::Declaration;
 
 use crate::declaration::Sweep;
@@ -12,6 +12,10 @@ use crate::record::SweepRecord;
 pub struct Checker;
 
 const RECORD: &str = ".kiln/sweep.json";
+
+/// What to do where that is damaged.
+const AGAIN: &str =
+    "run the `kiln sweep` again that the sweep was begun with, which writes it anew";
 
 impl Specialist for Checker {
     fn run(&self, run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
@@ -25,13 +29,7 @@ impl Specialist for Checker {
     fn sweep(&self, directory: &Path) -> Vec<Finding> {
         let record = match SweepRecord::read(directory) {
             Ok(record) => record,
-            Err(ReportError::NewerFormat { found, known, .. }) => {
-                let problem =
-                    format!("it has format version {found}, and this Kiln reads up to {known}");
-                let advice = "look at it with a newer Kiln";
-                return vec![Finding::of(Severity::Unchecked, RECORD, problem, advice)];
-            }
-            Err(error) => return vec![damaged(error.to_string())],
+            Err(error) => return vec![Finding::of_error(RECORD, &error, AGAIN)],
         };
         let ids = match Sweep::again(&record).and_then(|sweep| Ok((ids(&sweep)?, sweep.name))) {
             Ok((ids, name)) if directory.file_name().is_none_or(|own| *own == *name) => ids,
@@ -54,8 +52,7 @@ impl Specialist for Checker {
 }
 
 fn damaged(problem: String) -> Finding {
-    let advice = "run the `kiln sweep` again that the sweep was begun with, which writes it anew";
-    Finding::of(Severity::Damaged, RECORD, problem, advice)
+    Finding::of(Severity::Damaged, RECORD, problem, AGAIN)
 }
 
 fn ids(sweep: &Sweep) -> Result<Vec<String>, kiln_config::ConfigError> {
@@ -76,7 +73,7 @@ fn identity(run: &RunDirectory) -> Option<Finding> {
             "its experiment is {identity}, and not what the directory is named after: \
              it was changed, or another Kiln named it"
         );
-        let advice = "a sweep leaves it alone and trains its own";
+        let advice = "a sweep leaves it alone; when it is moved away it trains its own";
         Finding::of(Severity::Stale, "config.toml", problem, advice)
     })
 }

@@ -15,6 +15,8 @@ pub(crate) struct Process {
     pub(crate) claim: Claim,
     /// The run's record before it was started.
     pub(crate) before: Option<RunRecord>,
+    /// Why it fails, in its own words.
+    pub(crate) failure: Option<String>,
     child: Child,
     /// Closed to tell the run to stop.
     input: Option<ChildStdin>,
@@ -60,7 +62,7 @@ impl Process {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let before = plan.run_record(member);
         let mut child = command.spawn().map_err(refused)?;
-        let mut process = Self { claim, before, input: child.stdin.take(), child };
+        let mut process = Self { claim, before, failure: None, input: child.stdin.take(), child };
         process.write_line(&order);
         if let Some(output) = process.child.stdout.take() {
             let listening = std::thread::Builder::new().spawn(move || {

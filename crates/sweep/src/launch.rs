@@ -57,6 +57,10 @@ pub enum Event<'a> {
     Started(usize),
     /// A run trains.
     Step(usize, StepReport),
+    /// A run has something to say: what is damaged and was passed over, why it begins anew.
+    Remark(usize, &'a str),
+    /// Another machine has taken a run over from this one, as the error says. The sweep waits for its end.
+    Lost(usize, &'a ReportError),
     /// A run completed an epoch.
     Epoch(usize, EpochReport),
     /// A run is over.
@@ -90,8 +94,8 @@ pub fn launch(
     requests: &Requests,
 ) -> Launched {
     let begun = Instant::now();
-    let mut launch = Launch::new(plan, options, watcher);
-    let interrupted = launch.run(requests);
+    let mut launch = Launch::new(plan, options, watcher, requests);
+    let interrupted = launch.run();
     Launched { outcomes: launch.outcomes, interrupted, seconds: begun.elapsed().as_secs_f64() }
 }
 
@@ -109,12 +113,18 @@ struct Launch<'a> {
     outcomes: Vec<Option<(Outcome, By)>>,
     rungs: Option<Rungs>,
     words: (Sender<Word>, Receiver<Word>),
+    requests: &'a Requests,
     /// Whether no run is begun any more.
     stopping: bool,
 }
 
 impl<'a> Launch<'a> {
-    fn new(plan: &'a Plan, options: &'a LaunchOptions, watcher: &'a mut dyn Watcher) -> Self {
+    fn new(
+        plan: &'a Plan,
+        options: &'a LaunchOptions,
+        watcher: &'a mut dyn Watcher,
+        requests: &'a Requests,
+    ) -> Self {
         let mut queue: Vec<usize> = (0..plan.members.len()).collect();
         queue.sort_by_key(|member| Reverse(plan.members[*member].weight()));
         Self {
@@ -128,12 +138,14 @@ impl<'a> Launch<'a> {
             outcomes: vec![None; plan.members.len()],
             rungs: plan.prune.map(Rungs::new),
             words: channel(),
+            requests,
             stopping: false,
         }
     }
 
     /// Until everything is done or stopped; whether it was stopped from outside.
-    fn run(&mut self, requests: &Requests) -> bool {
+    fn run(&mut self) -> bool {
+        let requests = self.requests;
         self.take_what_is_done();
         let mut looked = None::<Instant>;
         let mut heard = 0;
@@ -189,6 +201,7 @@ impl<'a> Launch<'a> {
         let mut queue = std::mem::take(&mut self.queue).into_iter();
         self.elsewhere.clear();
         while !self.stopping
+            && self.requests.stops.load(Ordering::Relaxed) == 0
             && self.running.len() < self.options.jobs.get()
             && let Some(index) = queue.next()
         {
@@ -266,6 +279,12 @@ impl<'a> Launch<'a> {
     fn hear(&mut self, word: Word) {
         let Word { member: index, message } = word;
         match message {
+            Some(Message::Failed(reason)) => {
+                if let Some(process) = self.running.get_mut(&index) {
+                    process.failure = Some(reason);
+                }
+            }
+            Some(Message::Remark(words)) => self.watcher.event(Event::Remark(index, &words)),
             Some(Message::Step(report)) => self.watcher.event(Event::Step(index, report)),
             Some(Message::Epoch(report)) => {
                 self.watcher.event(Event::Epoch(index, report));
@@ -279,7 +298,14 @@ impl<'a> Launch<'a> {
             None => {
                 let Some(mut process) = self.running.remove(&index) else { return };
                 let member = &self.plan.members[index];
-                let outcome = match process.wait() {
+                let ended = process.wait();
+                if let Err(error) = process.claim.held().check() {
+                    // What is there now is another's.
+                    self.watcher.event(Event::Lost(index, &error));
+                    self.queue.push(index);
+                    return;
+                }
+                let outcome = match ended {
                     Ok(status) => {
                         Outcome::of_ended(self.plan, member, status, &process, self.stopping)
                     }

@@ -82,10 +82,6 @@ impl Outcome {
     ) -> Self {
         let run = RunDirectory::open(plan.directory.join(&member.id)).ok();
         let claim = &process.claim;
-        if let Err(error) = claim.held().check() {
-            // What is there now is another's.
-            return Self::failed(error.to_string());
-        }
         let record = run.as_ref().and_then(|run| run.read_record().ok());
         // An older one says how an earlier attempt ended: this one was refused before it came to write.
         let record = record.filter(|record| process.before.as_ref() != Some(record));
@@ -100,7 +96,13 @@ impl Outcome {
             }
             Some(Status::Interrupted) | None if interrupted => return Self::Interrupted,
             Some(Status::Failed | Status::Interrupted) => stop_reason(plan, member),
+            Some(Status::Running) | None if process.failure.is_some() => {
+                process.failure.clone().unwrap_or_default()
+            }
             None if status.code().is_some() => refused_in_words(claim, status),
+            Some(Status::Running) | None if interrupted => {
+                "stopped at once, with its sweep".to_owned()
+            }
             Some(Status::Running) | None => ended_in_words(status),
         };
         if let (Some(run), Some(record)) = (&run, record)

@@ -57,6 +57,10 @@ impl Answer {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Message {
+    /// Something that whoever watches the sweep should know, in a sentence.
+    Remark(String),
+    /// Why it fails: its log may be on a disk that is full.
+    Failed(String),
     Step(StepReport),
     Epoch(EpochReport),
 }

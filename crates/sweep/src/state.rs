@@ -36,16 +36,18 @@ impl State {
     /// Reads how a run stands, for who has claimed it.
     pub(crate) fn read(plan: &Plan, member: &Member) -> Self {
         let path = plan.directory.join(&member.id);
-        // `exists` takes what cannot be looked at for missing.
-        match path.try_exists() {
+        match files::exists(&path) {
             Ok(true) => {}
             Ok(false) => return Self::Missing,
-            Err(cause) => return Self::Unreadable(format!("{}: {cause}", path.display())),
+            Err(error) => return Self::Unreadable(error.to_string()),
         }
         if let Err(error) = files::check_within(&plan.directory, &path) {
             return Self::Unreadable(error.to_string());
         }
-        let is_finished = path.join("report.json").exists();
+        let is_finished = match files::exists(&path.join("report.json")) {
+            Ok(is_finished) => is_finished,
+            Err(error) => return Self::Unreadable(error.to_string()),
+        };
         match RunDirectory::open(path).and_then(|run| run.read_record()) {
             Ok(record) => match record.status {
                 Status::Finished => match damage(plan, member) {
@@ -74,11 +76,12 @@ impl State {
         if !matches!(self, Self::Unfinished | Self::Pruned(_)) {
             return Ok(false);
         }
-        let Ok(run) = RunDirectory::open(plan.directory.join(&member.id)) else { return Ok(false) };
+        let run = RunDirectory::at(&plan.directory.join(&member.id));
         let in_words = |error: ReportError| error.to_string();
         if Checkpoints::of(&run).positions().map_err(in_words)?.is_empty() {
             return Ok(false);
         }
+        // Without its record, or with half of one, it was damaged, and what it was cannot be told.
         run.read_record().map_err(in_words)?;
         if has_config(&run, member) { Ok(true) } else { Err(other_config(&run)) }
     }

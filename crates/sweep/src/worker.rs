@@ -26,6 +26,22 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(100);
 ///
 /// There is no order; or those of [`Run::prepare`] and [`Run::train`].
 pub fn work<E: std::fmt::Display>(
+    input: impl BufRead + Send + 'static,
+    mut output: impl Write,
+    requests: Arc<Requests>,
+    claimed: impl FnOnce(&Run) -> Result<(), E>,
+) -> Result<Outcome, SweepError> {
+    let result = carry_out(input, &mut output, requests, claimed);
+    if let Err(error) = &result
+        && let Ok(line) = serde_json::to_string(&Message::Failed(error.to_string()))
+    {
+        // A sweep that is gone does not ask.
+        let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+    }
+    result
+}
+
+fn carry_out<E: std::fmt::Display>(
     mut input: impl BufRead + Send + 'static,
     output: impl Write,
     requests: Arc<Requests>,
@@ -44,15 +60,17 @@ pub fn work<E: std::fmt::Display>(
         run.fail(&reason);
         return Err(SweepError::Order(reason));
     }
-    for remark in remarks {
-        warn!("{remark}");
-    }
     let mut reporter = Reporter {
         output,
         requests,
         answers: order.asks.then_some(answers),
         last_step: Instant::now(),
     };
+    for remark in remarks {
+        warn!("{remark}");
+        // Without a sweep the run ends after its first step.
+        let _ = reporter.tell(&Message::Remark(remark));
+    }
     Ok(run.train(&mut reporter)?)
 }
 

@@ -1,9 +1,12 @@
+use kiln_config::ConfigError;
 use kiln_report::doctor::{Finding, Severity};
-use kiln_report::{RunDirectory, RunRecord, Status, quoted};
+use kiln_report::{Checkpoints, ReportError, RunDirectory, RunRecord, Status, quoted};
 
-use crate::experiment::Declaration;
-use crate::origin::{Obstacle, obstacle};
+use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, STATE};
+use crate::experiment::{Declaration, Experiment};
+use crate::origin::{Refusal, obstacle};
 use crate::predictor::Predictor;
+use crate::resume::damage;
 
 /// What is wrong with a run's files by the rules of its experiment: that `config.toml` is one and that of the record,
 /// and where there are no sums to tell that the weights are as they were, that they are those of its network.
@@ -19,23 +22,23 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         Ok(declaration) => declaration.experiment,
         // It may be as it was written, or changed; then its sum has told that.
         Err(error) if is_summed => {
-            let problem = format!("this Kiln does not understand it: {error}");
+            let problem = format!("this Kiln does not understand it: {}", in_words(&error));
             let advice = format!("use Kiln {}, which wrote it", record.versions.kiln);
             return vec![Finding::of(Severity::Unchecked, FILE, problem, advice)];
         }
         Err(error) => {
             let advice = "restore it from a copy, or mend it";
-            return vec![Finding::of(Severity::Damaged, FILE, error.to_string(), advice)];
+            return vec![Finding::of(Severity::Damaged, FILE, in_words(&error), advice)];
         }
     };
+    let is_as_written =
+        record.files.get(FILE).is_some_and(|sum| sum.check(&run.config_path()).is_ok());
     let mut findings = Vec::new();
     if experiment.seed != record.seed {
         let problem = format!(
             "config.toml has seed {} and run.json {}: one of them is of another run",
             experiment.seed, record.seed
         );
-        let is_as_written =
-            record.files.get(FILE).is_some_and(|sum| sum.check(&run.config_path()).is_ok());
         let file = if is_as_written { "run.json" } else { FILE };
         findings.push(Finding::of(Severity::Damaged, file, problem, "restore it from a copy"));
     }
@@ -59,30 +62,39 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         );
         findings.push(Finding::of(Severity::Stale, "checkpoints", problem, advice));
     }
-    let is_open = matches!(record.status, Status::Running | Status::Interrupted | Status::Failed);
-    if is_open {
-        findings
-            .extend(obstacle(run, &experiment).and_then(|obstacle| in_words(obstacle, is_summed)));
+    let is_over = matches!(record.status, Status::Finished | Status::Diverged);
+    if !is_over && let Some(Refusal { problem, is_program }) = obstacle(run, &experiment) {
+        if is_program {
+            let advice = if run.is_of_sweep() {
+                "go on with that program: with this one the sweep begins it anew"
+            } else {
+                "go on with that program: this one's kiln resume refuses"
+            };
+            findings.push(Finding::of(Severity::Note, "checkpoints", problem, advice));
+        } else if is_as_written || !is_summed {
+            // Else its sum has told that.
+            let advice = "change it back, or run it as another: kiln resume refuses";
+            findings.push(Finding::of(Severity::Damaged, FILE, problem, advice));
+        }
+    } else if !is_over && let Some(error) = history_problem(run, &experiment) {
+        let advice = "kiln resume writes it again from the checkpoint";
+        findings.push(Finding::of_error("history.csv", &error, advice));
     }
     findings
 }
 
-/// What keeps an unfinished run from going on.
-fn in_words(obstacle: Obstacle, is_summed: bool) -> Option<Finding> {
-    let (severity, file, problem, advice) = match obstacle {
-        // Its sum has told that.
-        Obstacle::Config(_) if is_summed => return None,
-        Obstacle::Config(problem) => {
-            let advice = "change it back, or run it as another: kiln resume refuses";
-            (Severity::Damaged, "config.toml", problem, advice)
-        }
-        Obstacle::Program(problem) => {
-            let advice = "go on with that program: this one's kiln resume refuses";
-            (Severity::Note, "checkpoints", problem, advice)
-        }
-        Obstacle::BeginsAnew(problem) => {
-            (Severity::Note, "checkpoints", problem, "kiln resume begins anew")
-        }
-    };
-    Some(Finding::of(severity, file, problem, advice))
+/// In one line.
+fn in_words(error: &ConfigError) -> String {
+    let line = error.place().map_or_else(String::new, |place| format!("line {}: ", place.line()));
+    format!("{line}{}", error.message())
+}
+
+/// What is wrong with the history of a run that is not over, by its newest checkpoint that is whole. A row that is cut
+/// off is no damage: a process was killed while it wrote.
+fn history_problem(run: &RunDirectory, experiment: &Experiment) -> Option<ReportError> {
+    let checkpoints = Checkpoints::of(run);
+    let read = |position| checkpoints.read_file(position, STATE, MOST_STATE_BYTES).ok().flatten();
+    let state = checkpoints.positions().ok()?.into_iter().find_map(read)?;
+    let history = Checkpoint::history(&state, experiment).ok()?;
+    damage(run, &history)
 }

@@ -18,14 +18,14 @@ use crate::epoch::extra_columns;
 use crate::experiment::Experiment;
 use crate::metrics::MetricSums;
 use crate::monitor::Seen;
-use crate::origin::Origin;
+use crate::origin::{Origin, Refusal};
 
 /// The version of `state.json` that this build writes, and the newest that it reads.
 const STATE_VERSION: u32 = 2;
 
 pub(crate) const STATE: &str = "state.json";
 /// The largest `state.json` that is read: with the longest history.
-pub(crate) const MOST_STATE_BYTES: u64 = 32 << 20;
+pub(crate) const MOST_STATE_BYTES: u64 = kiln_report::history::MOST_BYTES + (8 << 20);
 
 const TENSORS: &str = "tensors.safetensors";
 
@@ -202,10 +202,16 @@ impl Checkpoint {
         (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(MOST_STATE_BYTES)
     }
 
-    /// The version of a checkpoint's `state.json`, where it is later than this Kiln's.
-    pub(crate) fn newer_version(state: &[u8]) -> Option<u32> {
+    /// Why a checkpoint with this `state.json` is not gone on with, where its format is another than this Kiln's.
+    pub(crate) fn other_version(state: &[u8]) -> Option<Refusal> {
         let text = std::str::from_utf8(state).ok()?;
-        versioned::version(Path::new(STATE), text).ok().filter(|version| *version > STATE_VERSION)
+        let version = versioned::version(Path::new(STATE), text).ok()?;
+        let problem = format!(
+            "its checkpoints have format version {version}, and this Kiln reads {STATE_VERSION}: another Kiln wrote them"
+        );
+        // What a later one knows may be worth more than a new beginning.
+        let is_program = version < STATE_VERSION;
+        (version != STATE_VERSION).then_some(Refusal { problem, is_program })
     }
 
     /// What the run was when the checkpoint with this `state.json` was written.
@@ -215,6 +221,15 @@ impl Checkpoint {
     /// What is wrong with it.
     pub(crate) fn origin(state: &[u8]) -> Result<Origin, String> {
         State::parse(state).map(|state| state.origin)
+    }
+
+    /// The epochs completed when the checkpoint with this `state.json` was written.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(crate) fn history(state: &[u8], experiment: &Experiment) -> Result<History, String> {
+        State::parse(state)?.history(experiment)
     }
 
     /// Understands the files of a checkpoint of this experiment.
@@ -268,12 +283,6 @@ impl State {
         let in_words = |error: ReportError| error.to_string();
         let path = Path::new(STATE);
         let text = std::str::from_utf8(bytes).map_err(|error| format!("{STATE}: {error}"))?;
-        let version = versioned::version(path, text).map_err(in_words)?;
-        if version != STATE_VERSION {
-            return Err(format!(
-                "{STATE} has format version {version}, and this Kiln reads {STATE_VERSION}"
-            ));
-        }
         versioned::parse(path, text, STATE_VERSION).map_err(in_words)
     }
 

@@ -1,6 +1,7 @@
 use std::num::NonZeroUsize;
 
 use kiln_config::{ConfigError, Table};
+use kiln_report::history::MOST_EPOCHS;
 use serde::Serialize;
 
 use crate::monitor::Metric;
@@ -106,7 +107,12 @@ impl TrainingConfig {
         let default = Self::default();
         let expected = "different whole numbers above 1, such as [3, 5]";
         Ok(Self {
-            epochs: table.default("epochs", default.epochs)?,
+            epochs: table.checked(
+                "epochs",
+                default.epochs,
+                "a whole number from 1 to 100000",
+                |epochs: &NonZeroUsize| epochs.get() <= MOST_EPOCHS,
+            )?,
             batch_size: table.default("batch_size", default.batch_size)?,
             shuffle: table.default("shuffle", default.shuffle)?,
             weights: table.default("weights", default.weights)?,

@@ -96,45 +96,22 @@ fn config_difference(then: &str, now: &str) -> Option<String> {
     (!differing.is_empty()).then(|| differing.join(", "))
 }
 
-/// What `kiln resume` would come upon, as far as that shows without the data.
-pub(crate) enum Obstacle {
-    /// It begins anew: this is wrong with the newest checkpoint.
-    BeginsAnew(String),
-    /// It refuses, since the experiment is another.
-    Config(String),
-    /// It refuses, since the program is another.
-    Program(String),
-}
-
-/// What is in the way of going on from the checkpoints of a run, where something is. Those whose sums are wrong are passed
-/// over: that is told where sums are checked.
-pub(crate) fn obstacle(run: &RunDirectory, experiment: &Experiment) -> Option<Obstacle> {
+/// What keeps a run from going on from its newest checkpoint, as far as that shows without the data. A checkpoint that is
+/// damaged is passed over: its sums tell that.
+pub(crate) fn obstacle(run: &RunDirectory, experiment: &Experiment) -> Option<Refusal> {
     let checkpoints = Checkpoints::of(run);
-    let mut first = None;
     for position in checkpoints.positions().ok()? {
         let Ok(Some(state)) = checkpoints.read_file(position, STATE, MOST_STATE_BYTES) else {
             continue;
         };
-        let place = checkpoints.path(position).display().to_string();
-        if Checkpoint::newer_version(&state).is_some() {
-            return Some(Obstacle::Program(format!("a later Kiln wrote {place}")));
+        if let Some(refusal) = Checkpoint::other_version(&state) {
+            return Some(refusal);
         }
-        match Checkpoint::origin(&state) {
-            Err(problem) => first = first.or(Some(problem)),
-            Ok(then) => {
-                let now = Origin {
-                    config: experiment.to_toml().ok()?,
-                    versions: versions(),
-                    ..then.clone()
-                };
-                return difference(&then, &now).map(|Refusal { problem, is_program }| {
-                    match is_program {
-                        true => Obstacle::Program(problem),
-                        false => Obstacle::Config(problem),
-                    }
-                });
-            }
+        if let Ok(then) = Checkpoint::origin(&state) {
+            let config = experiment.to_toml().ok()?;
+            let now = Origin { config, versions: versions(), ..then.clone() };
+            return difference(&then, &now);
         }
     }
-    first.map(Obstacle::BeginsAnew)
+    None
 }

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use kiln_report::{
-    Checkpoints, Claim, History, Position, ReportError, Resumption, RunDirectory, RunRecord, Status,
+    Checkpoints, Claim, History, Position, ReportError, Resumption, RunDirectory, RunRecord,
+    Status, files,
 };
 
 use crate::TrainError;
@@ -65,8 +66,12 @@ impl Run {
             }
             Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {}
         }
-        if !directory.config_path().exists() {
-            let problem = "it has no config.toml, so it never began; run its experiment anew";
+        if !files::exists(&directory.config_path())? {
+            let problem = if Checkpoints::of(&directory).positions()?.is_empty() {
+                "it has no config.toml, so it never began; run its experiment anew"
+            } else {
+                "its config.toml is missing: restore it from a copy"
+            };
             return Err(refused(problem.into()));
         }
         let declaration = Declaration::of_run(&directory)?;
@@ -142,8 +147,8 @@ impl Run {
         self.record.resumed.push(Resumption { at: kiln_report::now(), from });
         self.directory.write_record(&self.record)?;
         self.directory.remove_report();
-        kiln_report::files::remove(&self.directory.model_path())?;
-        if !self.directory.initial_path().exists() {
+        files::remove(&self.directory.model_path())?;
+        if !files::exists(&self.directory.initial_path())? {
             self.write_initial()?;
         }
         Ok(())
@@ -182,9 +187,8 @@ fn find(
             damage.push(format!("{place}: it has no {STATE}"));
             continue;
         };
-        if let Some(version) = Checkpoint::newer_version(state) {
-            let problem = format!("{place} has version {version}, which a later Kiln wrote");
-            return Err(refused(problem.into()));
+        if let Some(refusal) = Checkpoint::other_version(state) {
+            return Err(refused(refusal));
         }
         let origin = match Checkpoint::origin(state) {
             Ok(origin) => origin,
@@ -234,26 +238,30 @@ fn restore(
 
 /// What is wrong with `history.csv`, where it is not what was written up to the checkpoint that holds `history`, and
 /// perhaps some rows more.
-fn history_damage(directory: &RunDirectory, history: &History) -> Option<String> {
-    let path = directory.history_path();
-    let problem = match History::read(&path) {
-        Err(ReportError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => {
-            format!("{} is missing", path.display())
-        }
-        Err(error) => error.to_string(),
-        Ok(read) if !read.rows.starts_with(&history.rows) => {
-            let (epochs, whole) = (history.rows.len(), read.rows.len());
-            if whole < epochs && history.rows.starts_with(&read.rows) {
-                format!("{} ends after epoch {whole} of {epochs}", path.display())
-            } else {
-                format!("{} is not what was written", path.display())
-            }
-        }
-        Ok(read) if read.cut => {
-            let problem = "its last row is cut off, and its epoch is computed again";
-            return Some(format!("{}: {problem}", path.display()));
-        }
-        Ok(_) => return None,
+pub(crate) fn damage(run: &RunDirectory, history: &History) -> Option<ReportError> {
+    let path = run.history_path();
+    let read = match History::read(&path) {
+        Ok(read) if read.rows.starts_with(&history.rows) => return None,
+        Ok(read) => read,
+        Err(error) => return Some(error),
     };
-    Some(format!("{problem}; it is written again from the checkpoint"))
+    let (whole, epochs) = (read.rows.len(), history.rows.len());
+    let problem = if history.rows.starts_with(&read.rows) {
+        format!("it ends after epoch {whole} of {epochs}")
+    } else {
+        "it is not what was written".to_owned()
+    };
+    Some(ReportError::Damaged { path, problem })
+}
+
+/// The same in words, and a last row that is cut off.
+fn history_damage(run: &RunDirectory, history: &History) -> Option<String> {
+    match damage(run, history) {
+        Some(error) => Some(format!("{error}; it is written again from the checkpoint")),
+        // A process was killed while it wrote.
+        None => run.read_history().is_ok_and(|read| read.cut).then(|| {
+            let path = run.history_path();
+            format!("{}: its last row is cut off, and its epoch is computed again", path.display())
+        }),
+    }
 }

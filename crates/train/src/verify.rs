@@ -205,7 +205,15 @@ impl Verifier {
                 outcome.reason
             )));
         }
-        let same = files(&directory, &record.files, &again, &mut differences)?;
+        let mut names = vec!["initial.safetensors", "model.safetensors"];
+        if has_end {
+            names.extend(["report.json", "predictions.csv"]);
+        } else if record.files.contains_key("report.json") {
+            let status = record.status;
+            let problem = format!("report.json is of a finished run, and run.json says {status}");
+            differences.push(Difference::Other(problem));
+        }
+        let same = files(&directory, &names, &record.files, &again, &mut differences)?;
         let verdict =
             if differences.is_empty() { Verdict::Same } else { Verdict::Different(differences) };
         ended(same, verdict)
@@ -287,14 +295,18 @@ fn difference(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<D
 /// Holds the files that are the same every time to those of the run, as far as it has them.
 fn files(
     run: &RunDirectory,
+    names: &[&'static str],
     sums: &BTreeMap<String, Sum>,
     again: &RunDirectory,
     differences: &mut Vec<Difference>,
 ) -> Result<Vec<&'static str>, TrainError> {
     let mut same = Vec::new();
-    for name in ["initial.safetensors", "model.safetensors", "report.json", "predictions.csv"] {
+    for name in names.iter().copied() {
         let [recorded, now] = [run, again].map(|run| run.path().join(name));
-        if !recorded.exists() {
+        if !kiln_report::files::exists(&recorded)? {
+            if sums.contains_key(name) {
+                differences.push(Difference::Other(format!("{name} is missing")));
+            }
             continue;
         }
         if !now.exists() {

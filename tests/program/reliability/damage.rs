@@ -60,7 +60,8 @@ fn a_history_that_is_cut_anywhere_loses_its_last_row_at_most_and_says_so() {
         let context = format!("{context}:\n{}", resumed.stderr);
         assert_eq!(resumed.status, 0, "{context}");
         assert_valid(&world, &run, &undisturbed, &context);
-        let ends = format!("history.csv ends after epoch {} of 2", rows.saturating_sub(1));
+        let ends =
+            format!("history.csv is damaged: it ends after epoch {} of 2", rows.saturating_sub(1));
         assert_eq!(resumed.stderr.contains(&ends), rows < 3, "{context}");
         assert_eq!(resumed.stderr.contains("warning: "), rows < 3, "{context}");
         // The rows are in the checkpoint, too.

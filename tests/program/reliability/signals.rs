@@ -38,7 +38,7 @@ fn sweep(epochs: &'static str) -> Vec<&'static str> {
 
 const RUN: &str = "epochs=20";
 const SWEEP: &str = "epochs=12";
-const ENDLESS: &str = "epochs=1000000";
+const ENDLESS: &str = "epochs=100000";
 
 /// What the run comes to that nobody disturbs, and how long that takes.
 fn undisturbed() -> (Results, Duration) {

@@ -20,8 +20,14 @@ pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
     if let Some(record) = record.as_ref().filter(|_| !is_at_work) {
         examiner.files(record);
         examiner.contents(record);
+        examiner.usable = examiner.checkpoints(record);
+        for finding in specialist.run(&examiner.run, record) {
+            // Once is enough.
+            if !examiner.has_finding(&finding.file) {
+                examiner.findings.push(finding);
+            }
+        }
         examiner.status(record);
-        examiner.findings.extend(specialist.run(&examiner.run, record));
     }
     if let Some(holder) = examiner.holder.take() {
         examiner.note("", &format!("it is being worked on by {holder}"), "wait for its end");
@@ -35,7 +41,10 @@ pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
         _ if is_at_work => Health::AtWork,
         health => health,
     };
-    let ended = |record: &RunRecord| record.files.is_empty() && record.ended.is_some();
+    // A failure is noted without sums where there is no room for more.
+    let ended = |record: &RunRecord| {
+        record.files.is_empty() && record.ended.is_some() && record.status != Status::Failed
+    };
     Examined {
         path: path.to_owned(),
         status: record.as_ref().map(|record| record.status),
@@ -53,6 +62,8 @@ struct Examiner {
     holder: Option<String>,
     /// The rows of its history, as far as that can be read.
     rows: usize,
+    /// The checkpoint that it would go on from.
+    usable: Option<Position>,
     /// The command that trains it again or goes on with it.
     again: String,
     go_on: String,
@@ -89,8 +100,8 @@ impl Examiner {
             }
         }
         names.sort();
-        let holder = Claim::holder(above, &run.id());
-        Self { run, names, holder, rows: 0, again, go_on, findings }
+        let holder = Claim::holder_of(&run);
+        Self { run, names, holder, rows: 0, usable: None, again, go_on, findings }
     }
 
     fn find(&mut self, severity: Severity, file: &str, problem: &str, advice: &str) {
@@ -133,6 +144,10 @@ impl Examiner {
         if self.has("report.json") {
             let advice = self.restore("run.json");
             let problem = "it is missing, and report.json says that the run was finished";
+            self.damaged("run.json", problem, &advice);
+        } else if Checkpoints::of(&self.run).positions().is_ok_and(|all| !all.is_empty()) {
+            let problem = "it is missing, and there are checkpoints of a run that was under way";
+            let advice = self.restore("run.json");
             self.damaged("run.json", problem, &advice);
         } else {
             let problem =
@@ -261,7 +276,7 @@ impl Examiner {
 
     /// What is left to do, and from where.
     fn status(&mut self, record: &RunRecord) {
-        let usable = self.checkpoints(record);
+        let usable = self.usable;
         let reason = record.stop_reason.as_deref().unwrap_or("no reason was noted");
         let problem = match record.status {
             Status::Finished | Status::Pruned => return,
@@ -270,7 +285,8 @@ impl Examiner {
                 return self.note("", &format!("diverged: {reason}"), advice);
             }
             Status::Running => {
-                "it says that it is running, and nobody works on it: it was killed".to_owned()
+                "it says that it is running, and nobody works on it: it was killed, or its disk was full"
+                    .to_owned()
             }
             Status::Interrupted => format!("interrupted: {reason}"),
             Status::Failed => format!("failed: {reason}"),
@@ -279,7 +295,11 @@ impl Examiner {
             .map_or("its beginning, for want of a checkpoint".to_owned(), |position| {
                 format!("where it was {position}")
             });
-        let advice = format!("go on from {from}: {}", self.go_on);
+        let advice = if self.has_finding("config.toml") {
+            format!("when config.toml is as it was, go on: {}", self.go_on)
+        } else {
+            format!("go on from {from}: {}", self.go_on)
+        };
         self.find(Severity::Unfinished, "", &problem, &advice);
     }
 
@@ -287,7 +307,7 @@ impl Examiner {
     fn checkpoints(&mut self, record: &RunRecord) -> Option<Position> {
         let checkpoints = Checkpoints::of(&self.run);
         let rows = self.rows;
-        let is_open = is_open(record);
+        let goes_on = is_open(record) || record.status == Status::Pruned;
         let mut usable = None;
         let mut wrong = Vec::new();
         let positions = checkpoints.positions().unwrap_or_else(|error| {
@@ -302,7 +322,7 @@ impl Examiner {
         }
         for (position, error) in wrong {
             let advice = match usable {
-                _ if !is_open => "it is not needed any more: remove it".to_owned(),
+                _ if !goes_on => "it is not needed any more: remove it".to_owned(),
                 Some(usable) => format!("the run goes on from the one {usable}"),
                 None => "the run begins anew when it goes on".to_owned(),
             };

@@ -42,14 +42,17 @@ fn summary(examination: &Examination) -> String {
     }
     let damaged =
         directories.iter().filter(|directory| directory.health <= Health::Unchecked).count();
+    let mut about_directories = String::new();
     if damaged > 0 {
-        counts.push(format!("{damaged} with a damaged sweep.json"));
+        let directories = if damaged == 1 { "directory" } else { "directories" };
+        about_directories = format!("; {damaged} {directories} with a damaged sweep.json");
     }
     let count = runs.len();
     let mut text = format!("{count} {}", if count == 1 { "run" } else { "runs" });
     if !counts.is_empty() {
         text.push_str(&format!(": {}", counts.join(", ")));
     }
+    text.push_str(&about_directories);
     let all = runs.iter().chain(directories).flat_map(|examined| &examined.findings);
     let stale = all.filter(|finding| finding.severity == Severity::Stale).count();
     if stale > 0 {

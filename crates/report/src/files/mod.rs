@@ -164,6 +164,15 @@ pub fn partial(directory: &Path) -> Vec<PathBuf> {
     entries.filter(is_partial).map(|entry| entry.path()).collect()
 }
 
+/// Whether something is there. What cannot be looked at is not missing.
+///
+/// # Errors
+///
+/// [`ReportError::Io`] where that cannot be told.
+pub fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|cause| ReportError::io("look at", path, cause))
+}
+
 /// Reads a whole text file of at most `most` bytes. A symbolic link is not followed: a run's files lie in its directory.
 ///
 /// # Errors
@@ -186,6 +195,7 @@ pub fn read(path: &Path, most: u64) -> Result<String> {
 ///
 /// [`ReportError::LeadsOut`]. What is not there leads nowhere, unless a link to it is.
 pub fn check_within(root: &Path, path: &Path) -> Result<()> {
+    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
     let is_within = match (fs::canonicalize(root), fs::canonicalize(path)) {
         (Ok(root), Ok(path)) => path.starts_with(root),
         (_, Ok(_)) => true,
@@ -300,6 +310,12 @@ impl Appender {
         Ok(Self { path: path.to_owned(), file, length })
     }
 
+    /// Where the last whole record ends.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Adds one record and syncs it to disk. A record that does not fit is taken back whole.
     ///
     /// # Errors
@@ -371,7 +387,7 @@ pub(crate) fn open_to_append(path: &Path) -> Result<File> {
     disk::open_to_append(path).map_err(|cause| ReportError::io("open", path, cause))
 }
 
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),

@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use kiln_report::{Claim, ReportError, hidden};
+use kiln_report::{Claim, ReportError, RunDirectory, hidden};
 
 use crate::samples::directory;
 
@@ -81,13 +81,41 @@ fn who_lost_a_claim_is_told() {
     let held = claim.held().clone();
     held.check().expect("it holds");
     fs::remove_file(hidden(runs.path()).join("one.claim")).expect("the claim");
-    held.check().expect("nobody else has it");
+    let lost = held.check().expect_err("somebody else had it");
+    assert!(lost.to_string().contains("taken over by another process, which has ended"), "{lost}");
     claim_elsewhere(runs.path(), "one", Duration::ZERO);
     let lost = held.check().expect_err("somebody else has it");
     assert!(matches!(lost, ReportError::TakenOver { .. }), "{lost}");
     // Nor is it given up for the other.
     drop(claim);
     assert!(hidden(runs.path()).join("one.claim").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_has_one_claim_however_its_path_is_written() {
+    let runs = directory();
+    fs::create_dir_all(runs.path().join("own/one")).expect("a run");
+    fs::create_dir_all(runs.path().join("links")).expect("a directory");
+    std::os::unix::fs::symlink("../own/one", runs.path().join("links/it")).expect("a link");
+    let run = |path: &str| RunDirectory::at(&runs.path().join(path));
+    let claim = Claim::of(&run("own/one")).expect("a claim");
+    for path in [
+        "own/one/",
+        "own/./one",
+        "own/one/.",
+        "own/../own/one",
+        "links/it",
+        "links/it/",
+        "links/it/.",
+    ] {
+        let second = Claim::of(&run(path));
+        assert!(is_claimed(&second), "{path}");
+        let message = second.expect_err("it is claimed").to_string();
+        assert!(message.starts_with(&runs.path().join(path).display().to_string()), "{message}");
+    }
+    assert!(!runs.path().join("links/.kiln").exists());
+    drop(claim);
 }
 
 #[test]

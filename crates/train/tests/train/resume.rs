@@ -319,7 +319,7 @@ fn a_history_cut_anywhere_is_written_again_from_the_checkpoint() {
         let (found, run) = resume(&world, &RunDirectory::open(&again).unwrap());
         assert_eq!(found.from, Some(Position { epochs: 3, step: 0 }), "{length}");
         let rows = lines.iter().filter(|end| **end <= length).count().saturating_sub(1);
-        let ends = format!("history.csv ends after epoch {rows} of 3");
+        let ends = format!("history.csv is damaged: it ends after epoch {rows} of 3");
         assert!(found.damage[0].contains(&ends), "{length}: {:?}", found.damage);
         found.run.train(&mut ()).unwrap();
         whole.assert_same(&Results::of(&run), &format!("cut at {length}"));
@@ -336,8 +336,12 @@ fn a_history_that_is_damaged_or_gone_is_written_again_from_the_checkpoint() {
     for (name, damaged, problem) in [
         ("behind", Some(text.clone() + "junk\n"), "history.csv, line 5"),
         ("header", Some(text.replacen("epoch,", "epo", 1)), "history.csv, line 1"),
-        ("number", Some(text.replacen("0.", "1.", 1)), "history.csv is not what was written"),
-        ("gone", None, "history.csv is missing"),
+        (
+            "number",
+            Some(text.replacen("0.", "1.", 1)),
+            "history.csv is damaged: it is not what was written",
+        ),
+        ("gone", None, "history.csv: there is no such file"),
     ] {
         let again = world.runs().join("columns").join(name);
         copy(&copied, &again);
