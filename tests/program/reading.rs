@@ -18,6 +18,20 @@ fn show_prints_the_history_and_the_test_report() {
 }
 
 #[test]
+fn show_says_which_numbers_are_not_those_that_were_written() {
+    let world = World::new();
+    let run = world.trained(&[]);
+    let history = world.read(format!("{run}/history.csv"));
+    world.write(&format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
+    let ran = world.kiln(&["show", &run]);
+    let damaged = format!("\nDamaged\n{run}/history.csv is damaged: ");
+    assert!(ran.stdout.contains(&damaged), "{}", ran.stdout);
+    assert!(ran.stdout.contains(&format!("kiln doctor {run}\n")), "{}", ran.stdout);
+    world.write(&format!("{run}/history.csv"), history);
+    assert!(!world.kiln(&["show", &run]).stdout.contains("Damaged"));
+}
+
+#[test]
 fn show_refuses_what_is_no_run() {
     let world = World::new();
     for path in ["nowhere", "data", "experiment.toml"] {

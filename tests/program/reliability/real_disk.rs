@@ -75,6 +75,40 @@ fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
     tell(&format!("full disk: {full} sizes, {resumed} runs resumed"));
 }
 
+/// Each run's reason comes to the sweep's end, though there is no room for its log either.
+#[test]
+fn a_sweep_on_a_full_disk_says_why_and_with_room_goes_on() {
+    let mut full = 0;
+    for kibibytes in (12..).step_by(12) {
+        let world = quick_world();
+        let Some(disk) = Mounted::new(&world.path("runs"), kibibytes) else {
+            tell("a sweep on a full disk: skipped, for mounting is not allowed here");
+            return;
+        };
+        let arguments = ["sweep", "experiment.toml", "seed=1,2", "--jobs=2"];
+        let ran = world.kiln(&arguments);
+        let context = format!("a disk of {kibibytes} KiB:\n{}", ran.stderr);
+        assert_no_panic(&ran, &context);
+        if ran.status == 0 {
+            break;
+        }
+        full += 1;
+        assert!(kibibytes < 10_000, "it never fits, {context}");
+        assert_eq!(ran.status, 1, "{context}");
+        for line in ran.stderr.lines().filter(|line| line.contains("FAILED: ")) {
+            assert!(
+                line.contains("runs/columns") && line.contains("the disk is full"),
+                "{context}"
+            );
+        }
+        disk.remount("size=10m");
+        let ran = world.kiln(&arguments);
+        assert_eq!(ran.status, 0, "{}\nafter {context}", ran.stderr);
+        assert!(ran.stdout.contains("2 runs: 2 finished"), "{}", ran.stdout);
+    }
+    assert!(full > 3, "{full} disks were full");
+}
+
 #[test]
 fn a_directory_that_may_only_be_read_is_told() {
     let world = quick_world();
