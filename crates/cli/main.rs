@@ -22,7 +22,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use kiln_config::ConfigError;
 use kiln_data::DataError;
-use kiln_report::{ReportError, Terminal, printable};
+use kiln_report::{ReportError, RunDirectory, Terminal, printable};
 use kiln_sweep::SweepError;
 use kiln_train::TrainError;
 
@@ -125,7 +125,8 @@ fn help(error: &ReportError) -> Option<String> {
     match error {
         ReportError::NotARun { path, .. } => {
             let found = kiln_report::doctor::find(std::slice::from_ref(path)).ok()?;
-            let run = found.runs.iter().find(|run| *run != path)?;
+            let run =
+                found.runs.iter().find(|run| *run != path && RunDirectory::open(*run).is_ok())?;
             Some(format!("runs lie in it, such as {}", run.display()))
         }
         ReportError::Damaged { .. }

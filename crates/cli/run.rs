@@ -33,8 +33,11 @@ pub(crate) fn train(
     let resume = resume_command(arguments, &directory);
     let outcome = match run.train(&mut reporter) {
         Ok(outcome) => outcome,
-        // Nothing is left to do here.
-        Err(error @ TrainError::Report(ReportError::TakenOver { .. })) => return Err(error.into()),
+        Err(error @ TrainError::Report(ReportError::TakenOver { .. })) => {
+            let code = crate::fail(&error.into());
+            complain(format_args!("if nobody brings it to its end, go on: {resume}"));
+            return Ok(code);
+        }
         Err(error) => {
             let code = crate::fail(&error.into());
             complain(format_args!("when that is mended, go on: {resume}"));

@@ -2,9 +2,13 @@ use std::ffi::c_int;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+
+/// Two signals within this time are one wish: `timeout` signals its child, and then the group that the child is in.
+const ONE_WISH: Duration = Duration::from_millis(20);
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +49,13 @@ pub(crate) fn listen(
     let shared = Arc::clone(&signalled);
     std::thread::spawn(move || {
         let mut ends = 0;
+        let mut last = None::<Instant>;
         for signal in signals.forever() {
             if signal == SIGUSR1 {
                 tell(Asked::Checkpoint);
+                continue;
+            }
+            if last.replace(Instant::now()).is_some_and(|last| last.elapsed() < ONE_WISH) {
                 continue;
             }
             ends += 1;

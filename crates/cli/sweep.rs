@@ -56,10 +56,12 @@ impl Control {
         let (shared, launched) = (Arc::clone(&requests), Arc::clone(&has_runs));
         let signalled = signals::listen(move |asked| match asked {
             Asked::Checkpoint => {
-                if launched.load(Ordering::Relaxed) && !quiet {
-                    complain("each run that goes writes a checkpoint");
+                if launched.load(Ordering::Relaxed) {
+                    if !quiet {
+                        complain("each run that goes writes a checkpoint");
+                    }
+                    shared.checkpoint.store(true, Ordering::Relaxed);
                 }
-                shared.checkpoint.store(true, Ordering::Relaxed);
             }
             // Without waiting for anything.
             Asked::End(3.., status) => status.exit(),
@@ -108,8 +110,7 @@ pub(crate) fn launch(
     control: &Control,
 ) -> anyhow::Result<ExitCode> {
     plan.record()?;
-    let mut view = View::new(arguments.quiet, plan);
-    control.has_runs.store(true, Ordering::Relaxed);
+    let mut view = View::new(arguments.quiet, plan, Arc::clone(&control.has_runs));
     let launched = kiln_sweep::launch(plan, &options, &mut view, &control.requests);
     control.has_runs.store(false, Ordering::Relaxed);
     view.close();

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -15,6 +17,7 @@ pub(crate) struct View<'a> {
     /// What tells the runs apart.
     keys: Vec<DifferingKey>,
     quiet: bool,
+    has_runs: Arc<AtomicBool>,
     /// Where lines that change in place can be drawn.
     live: Option<Live>,
     running: BTreeMap<usize, Running>,
@@ -44,7 +47,8 @@ struct Running {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(quiet: bool, plan: &'a Plan) -> Self {
+    /// `has_runs` is set when there are runs to wait for.
+    pub(crate) fn new(quiet: bool, plan: &'a Plan, has_runs: Arc<AtomicBool>) -> Self {
         let live = (io::stderr().is_terminal() && !quiet).then(|| {
             let lines = MultiProgress::new();
             let total = lines.add(ProgressBar::new_spinner());
@@ -54,6 +58,7 @@ impl<'a> View<'a> {
         });
         Self {
             plan,
+            has_runs,
             keys: plan.differing_keys(),
             quiet,
             live,
@@ -253,6 +258,9 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Watcher for View<'_> {
     fn event(&mut self, event: Event<'_>) {
+        if matches!(event, Event::Started(_) | Event::Idle(_)) {
+            self.has_runs.store(true, Ordering::Relaxed);
+        }
         match event {
             Event::Started(member) => self.started(member),
             Event::Step(member, report) => self.step(member, report),

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use kiln_report::{Checkpoints, Position, RunDirectory, Sum};
 use kiln_sweep::{Sweep, SweepRecord};
-use kiln_train::{Declaration, EpochEnd, Observer, Progress, Run, Stop};
+use kiln_train::{Declaration, EpochEnd, Hold, Observer, Progress, Run, Stop};
 use tempfile::TempDir;
 
 use crate::assert_sound;
@@ -86,7 +86,9 @@ impl Interrupted {
         write_data(directory.path());
         let declaration = Declaration::parse("fuzz", EXPERIMENT, &[]).expect("an experiment");
         let runs = directory.path().join("runs");
-        let run = Run::prepare(declaration, directory.path(), &runs, Some("1")).expect("a run");
+        let run =
+            Run::prepare(declaration, directory.path(), &runs, Some(("1", Hold::Caller(None))))
+                .expect("a run");
         let path = run.directory().path().to_owned();
         run.train(&mut Stopper).expect("an interrupted run");
         let mut files = BTreeMap::new();
@@ -162,7 +164,7 @@ fn resume(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
             assert_sound(&error);
         }
     }
-    match Run::resume(run, directory, None) {
+    match Run::resume(run, directory, Hold::Caller(None)) {
         Ok(resumed) => {
             for problem in &resumed.damage {
                 assert!(problem.contains("epoch-") || problem.contains("history"), "{problem}");

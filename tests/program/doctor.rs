@@ -130,6 +130,31 @@ fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
     assert_eq!(world.kiln(&["doctor", &run]).status, 0);
 }
 
+/// As a later Kiln would leave it: the experiment has nothing to do with it.
+#[test]
+fn checkpoints_of_a_later_kiln_are_not_checked() {
+    let world = World::new();
+    let run = world.trained(&[]);
+    fs::remove_file(world.path(&run).join("report.json")).unwrap();
+    let checkpoint = format!("{run}/checkpoints/epoch-00003");
+    let state = world.read(format!("{checkpoint}/state.json"));
+    let state = state.replacen("\"format_version\": 2", "\"format_version\": 99", 1);
+    let manifest = world.read(format!("{checkpoint}/manifest.json"));
+    let mut manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let sum = kiln_report::Sum::of(state.as_bytes());
+    manifest["files"]["state.json"] = serde_json::to_value(sum).unwrap();
+    world.write(&format!("{checkpoint}/state.json"), state);
+    world.write(&format!("{checkpoint}/manifest.json"), manifest.to_string());
+    let ran = world.kiln(&["doctor", &run]);
+    assert_eq!((ran.status, ran.last_line()), (1, "1 run: 1 not checked".to_owned()));
+    assert!(has_line(&ran, &["not checked", "checkpoints: ", "version 99", "newer Kiln"]));
+    let listing = world.listing();
+    let resumed = world.kiln(&["resume", &run]);
+    assert_eq!(resumed.status, 1, "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("version 99"), "{}", resumed.stderr);
+    assert_eq!(world.listing(), listing);
+}
+
 /// What is done to a file's text.
 type Change = fn(&str) -> String;
 

@@ -74,6 +74,15 @@ impl ConfigError {
         &self.message
     }
 
+    /// What is wrong and in which line, in one line.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        match self.place() {
+            Some(place) => format!("{}, line {}: {}", place.name(), place.line(), self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Where it is wrong.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {

@@ -93,23 +93,18 @@ impl std::fmt::Display for Holder {
 
 impl Holder {
     fn this_process() -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-        let machine = read("/proc/sys/kernel/hostname");
-        let boot = read("/proc/sys/kernel/random/boot_id");
+        let machine = kernel("hostname");
         Self {
-            // Without Linux' files every machine is taken for this one, as locks do.
             machine: if machine.is_empty() { "this machine".to_owned() } else { machine },
-            boot,
+            boot: kernel("random/boot_id"),
             process: std::process::id(),
             since: now(),
         }
     }
-}
 
-impl Holder {
     /// Whether it is of this machine, since it was started.
     fn is_here(&self) -> bool {
-        self.boot == Self::this_process().boot
+        self.boot == kernel("random/boot_id")
     }
 
     /// Whether its process is known to have ended.
@@ -121,10 +116,10 @@ impl Holder {
     }
 }
 
-/// What is known of a run's claim.
-enum Standing {
-    Free,
-    Taken(Option<Holder>),
+/// What Linux says of itself. Without its files every machine is taken for this one, as locks do.
+fn kernel(name: &str) -> String {
+    let read = fs::read_to_string(Path::new("/proc/sys/kernel").join(name));
+    read.unwrap_or_default().trim().to_owned()
 }
 
 /// The two files of a claim.
@@ -190,10 +185,11 @@ impl Claim {
             }
         };
         let found = read_holder(&paths.holder);
-        if let Standing::Taken(holder) = standing(&paths, found.as_ref(), locks)? {
-            let holder = in_words(holder);
+        if let Some(found) = &found
+            && is_alive(&paths, found, locks)?
+        {
             let holder =
-                format!("{holder}; without a sign of life for two minutes it counts as gone");
+                format!("{found}; without a sign of life for two minutes it counts as gone");
             return Err(ReportError::Claimed { path: directory.join(id), holder });
         }
         let me = Holder::this_process();
@@ -331,10 +327,12 @@ impl Held {
             Err(ReportError::TakenOver { path: self.directory.join(&self.id), holder })
         };
         match try_read_holder(&self.path()) {
-            Ok(holder) if holder != self.me => taken_over(holder.to_string()),
-            // Only whoever has a claim takes it away.
+            Ok(holder) if holder != self.me => {
+                taken_over(format!("{holder}, for this machine gave no sign of life"))
+            }
+            // Only whoever has a claim takes it away, and people do.
             Err(error) if is_missing(&error) => {
-                taken_over("another process, which has ended".to_owned())
+                taken_over("another process that has ended, or its claim was removed".to_owned())
             }
             Ok(_) | Err(_) => Ok(()),
         }
@@ -382,12 +380,11 @@ fn is_missing(error: &ReportError) -> bool {
     matches!(error, ReportError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// Whether a claim's file says that somebody has it whom the lock would not tell of.
-fn standing(paths: &Paths, found: Option<&Holder>, locks: bool) -> Result<Standing> {
-    let Some(holder) = found else { return Ok(Standing::Free) };
+/// Whether a claim's file is of somebody at work of whom the lock would not tell.
+fn is_alive(paths: &Paths, holder: &Holder, locks: bool) -> Result<bool> {
     if locks && holder.is_here() {
         // Its lock is gone, and so is it.
-        return Ok(Standing::Free);
+        return Ok(false);
     }
     // Ages are told by the clock of the file system, which is one for all machines.
     let probe = paths.holder.with_file_name(format!(
@@ -406,7 +403,7 @@ fn standing(paths: &Paths, found: Option<&Holder>, locks: bool) -> Result<Standi
         (None, Some(_)) => true,
     };
     files::remove(&probe)?;
-    Ok(if is_alive { Standing::Taken(Some(holder.clone())) } else { Standing::Free })
+    Ok(is_alive)
 }
 
 /// Who has a claim; `None` where nobody wrote, or nothing that can be read.

@@ -86,7 +86,7 @@ pub enum ReportError {
     },
 
     /// Somebody else works on a run that was this process' own.
-    #[error("{} was taken over by {holder}, for this machine gave no sign of life: nothing more is written here", path.display())]
+    #[error("{} was taken over by {holder}: nothing more is written here", path.display())]
     TakenOver {
         /// The run's directory.
         path: PathBuf,

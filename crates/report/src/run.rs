@@ -225,7 +225,7 @@ impl RunDirectory {
         &self.path
     }
 
-    /// The run's id: the directory's own name, also where the path does not say it, such as `.`.
+    /// The run's id: the directory's own name, also where the path does not say it, such as `..`.
     #[must_use]
     pub fn id(&self) -> String {
         self.place().file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -241,9 +241,13 @@ impl RunDirectory {
         is_hash && self.place().parent().is_some_and(|above| record(above).exists())
     }
 
-    /// The path from the root.
+    /// The path from the root, its last part being the directory's name.
     fn place(&self) -> PathBuf {
-        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+        let found = match self.path.file_name() {
+            Some(_) => std::path::absolute(&self.path),
+            None => self.path.canonicalize(),
+        };
+        found.unwrap_or_else(|_| self.path.clone())
     }
 
     /// `config.toml`, the resolved experiment.

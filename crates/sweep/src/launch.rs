@@ -244,6 +244,7 @@ impl<'a> Launch<'a> {
             if resumes {
                 self.note_history(index);
             } else {
+                claim.held().check()?;
                 files::remove_directory(&self.plan.directory.join(&member.id))?;
             }
             let (plan, words) = (self.plan, self.words.0.clone());

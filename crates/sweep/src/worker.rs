@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use kiln_report::{RunDirectory, files};
-use kiln_train::{Declaration, EpochEnd, Observer, Outcome, Progress, Run, Stop, TrainError};
+use kiln_train::{Declaration, EpochEnd, Hold, Observer, Outcome, Progress, Run, Stop, TrainError};
 use serde::Serialize;
 use tracing::warn;
 
@@ -33,12 +33,20 @@ pub fn work<E: std::fmt::Display>(
 ) -> Result<Outcome, SweepError> {
     let result = carry_out(input, &mut output, requests, claimed);
     if let Err(error) = &result
-        && let Ok(line) = serde_json::to_string(&Message::Failed(error.to_string()))
+        && let Ok(line) = serde_json::to_string(&Message::Failed(in_words(error)))
     {
         // A sweep that is gone does not ask.
         let _ = writeln!(output, "{line}").and_then(|()| output.flush());
     }
     result
+}
+
+/// In one line: it becomes the run's stop reason.
+fn in_words(error: &SweepError) -> String {
+    match error {
+        SweepError::Train(TrainError::Config(error)) => error.to_line(),
+        error => error.to_string(),
+    }
 }
 
 fn carry_out<E: std::fmt::Display>(
@@ -54,7 +62,6 @@ fn carry_out<E: std::fmt::Display>(
         .map_err(SweepError::Order)?;
     let answers = listen(input, Arc::clone(&requests));
     let (mut run, remarks) = ready(&order)?;
-    run.work_under(order.held);
     if let Err(error) = claimed(&run) {
         let reason = error.to_string();
         run.fail(&reason);
@@ -77,10 +84,11 @@ fn carry_out<E: std::fmt::Display>(
 /// The run of an order, where it was interrupted or before its beginning, and what there is to say of that.
 fn ready(order: &Order) -> Result<(Run, Vec<String>), SweepError> {
     let mut remarks = Vec::new();
+    let hold = || Hold::Caller(Some(order.held.clone()));
     let declaration = Declaration::parse("the sweep's order", &order.config, &[])?;
     if order.resumes {
         let path = order.runs.join(&declaration.experiment.name).join(&order.id);
-        match Run::resume(RunDirectory::open(&path)?, &order.data, None) {
+        match Run::resume(RunDirectory::open(&path)?, &order.data, hold()) {
             // What another program began is not worth more than a new beginning.
             Err(TrainError::Resume { problem, is_program: true, .. }) => {
                 remarks.push(format!("begun anew: {problem}"));
@@ -90,7 +98,7 @@ fn ready(order: &Order) -> Result<(Run, Vec<String>), SweepError> {
             Ok(resumed) => return Ok((resumed.run, resumed.damage)),
         }
     }
-    Ok((Run::prepare(declaration, &order.data, &order.runs, Some(&order.id))?, remarks))
+    Ok((Run::prepare(declaration, &order.data, &order.runs, Some((&order.id, hold())))?, remarks))
 }
 
 /// Reads the sweep's words from now on. That the input ends is an interruption.

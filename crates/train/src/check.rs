@@ -1,10 +1,9 @@
-use kiln_config::ConfigError;
 use kiln_report::doctor::{Finding, Severity};
 use kiln_report::{Checkpoints, ReportError, RunDirectory, RunRecord, Status, quoted};
 
 use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, STATE};
 use crate::experiment::{Declaration, Experiment};
-use crate::origin::{Refusal, obstacle};
+use crate::origin::{Cause, Refusal, obstacle};
 use crate::predictor::Predictor;
 use crate::resume::damage;
 
@@ -22,13 +21,13 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         Ok(declaration) => declaration.experiment,
         // It may be as it was written, or changed; then its sum has told that.
         Err(error) if is_summed => {
-            let problem = format!("this Kiln does not understand it: {}", in_words(&error));
+            let problem = format!("this Kiln does not understand it: {}", error.to_line());
             let advice = format!("use Kiln {}, which wrote it", record.versions.kiln);
             return vec![Finding::of(Severity::Unchecked, FILE, problem, advice)];
         }
         Err(error) => {
             let advice = "restore it from a copy, or mend it";
-            return vec![Finding::of(Severity::Damaged, FILE, in_words(&error), advice)];
+            return vec![Finding::of(Severity::Damaged, FILE, error.to_line(), advice)];
         }
     };
     let is_as_written =
@@ -63,8 +62,11 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         findings.push(Finding::of(Severity::Stale, "checkpoints", problem, advice));
     }
     let is_over = matches!(record.status, Status::Finished | Status::Diverged);
-    if !is_over && let Some(Refusal { problem, is_program }) = obstacle(run, &experiment) {
-        if is_program {
+    if !is_over && let Some(Refusal { problem, cause }) = obstacle(run, &experiment) {
+        if cause == Cause::LaterKiln {
+            let advice = "look at it with a newer Kiln";
+            findings.push(Finding::of(Severity::Unchecked, "checkpoints", problem, advice));
+        } else if cause == Cause::Program {
             let advice = if run.is_of_sweep() {
                 "go on with that program: with this one the sweep begins it anew"
             } else {
@@ -81,12 +83,6 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         findings.push(Finding::of_error("history.csv", &error, advice));
     }
     findings
-}
-
-/// In one line.
-fn in_words(error: &ConfigError) -> String {
-    let line = error.place().map_or_else(String::new, |place| format!("line {}: ", place.line()));
-    format!("{line}{}", error.message())
 }
 
 /// What is wrong with the history of a run that is not over, by its newest checkpoint that is whole. A row that is cut

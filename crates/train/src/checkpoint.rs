@@ -18,7 +18,8 @@ use crate::epoch::extra_columns;
 use crate::experiment::Experiment;
 use crate::metrics::MetricSums;
 use crate::monitor::Seen;
-use crate::origin::{Origin, Refusal};
+use crate::origin::{Cause, Origin, Refusal};
+use crate::run::Hold;
 
 /// The version of `state.json` that this build writes, and the newest that it reads.
 const STATE_VERSION: u32 = 2;
@@ -75,6 +76,7 @@ pub(crate) struct Saver<'a> {
     origin: &'a Origin,
     minutes: f64,
     last: Option<Position>,
+    hold: &'a Hold,
     /// When the last one was written.
     written: Instant,
 }
@@ -86,8 +88,9 @@ impl<'a> Saver<'a> {
         config: CheckpointConfig,
         origin: &'a Origin,
         last: Option<Position>,
+        hold: &'a Hold,
     ) -> Self {
-        Self { checkpoints, origin, minutes: config.minutes, last, written: Instant::now() }
+        Self { checkpoints, origin, minutes: config.minutes, last, hold, written: Instant::now() }
     }
 
     /// Whether it is time for another one within an epoch.
@@ -100,7 +103,7 @@ impl<'a> Saver<'a> {
     ///
     /// # Errors
     ///
-    /// It cannot be written.
+    /// It cannot be written, or another process has taken the run over.
     pub(crate) fn save(
         &mut self,
         engine: &Engine,
@@ -113,6 +116,7 @@ impl<'a> Saver<'a> {
         let files = self.files(engine, course, under_way, position, history)?;
         let content: Vec<(&str, &[u8])> =
             files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        self.hold.check()?;
         self.checkpoints.write(position, &content)?;
         let best = Position { epochs: course.keeper.best, step: 0 };
         let retained: Vec<Position> = self.last.into_iter().chain([position, best]).collect();
@@ -209,9 +213,8 @@ impl Checkpoint {
         let problem = format!(
             "its checkpoints have format version {version}, and this Kiln reads {STATE_VERSION}: another Kiln wrote them"
         );
-        // What a later one knows may be worth more than a new beginning.
-        let is_program = version < STATE_VERSION;
-        (version != STATE_VERSION).then_some(Refusal { problem, is_program })
+        let cause = if version > STATE_VERSION { Cause::LaterKiln } else { Cause::Program };
+        (version != STATE_VERSION).then_some(Refusal { problem, cause })
     }
 
     /// What the run was when the checkpoint with this `state.json` was written.

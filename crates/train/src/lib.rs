@@ -52,7 +52,7 @@ pub use observer::{EpochEnd, Observer, Progress, Stop};
 pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use resume::Resumed;
-pub use run::{Outcome, Run};
+pub use run::{Hold, Outcome, Run};
 pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
 pub use verify::{Difference, Verdict, Verification, Verifier};

@@ -22,8 +22,18 @@ pub(crate) struct Origin {
 /// Why a run may not go on.
 pub(crate) struct Refusal {
     pub(crate) problem: String,
-    /// Whether it is another program that would go on with it.
-    pub(crate) is_program: bool,
+    pub(crate) cause: Cause,
+}
+
+/// What of a run is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its experiment, its data, or how it stands.
+    Run,
+    /// The program that would go on with it.
+    Program,
+    /// A later program wrote it, and knows things that may be worth more than a new beginning.
+    LaterKiln,
 }
 
 impl From<&str> for Refusal {
@@ -34,7 +44,7 @@ impl From<&str> for Refusal {
 
 impl From<String> for Refusal {
     fn from(problem: String) -> Self {
-        Self { problem, is_program: false }
+        Self { problem, cause: Cause::Run }
     }
 }
 
@@ -57,7 +67,7 @@ pub(crate) fn difference(then: &Origin, now: &Origin) -> Option<Refusal> {
     let problem = format!(
         "{what} was {then} and is {now}, and the rest of the run would not be what it would have been"
     );
-    Some(Refusal { problem, is_program: true })
+    Some(Refusal { problem, cause: Cause::Program })
 }
 
 /// The data of a run that is no longer what its record says.

@@ -4,8 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use kiln_report::{
-    Checkpoints, Claim, History, Position, ReportError, Resumption, RunDirectory, RunRecord,
-    Status, files,
+    Checkpoints, History, Position, ReportError, Resumption, RunDirectory, RunRecord, Status, files,
 };
 
 use crate::TrainError;
@@ -15,7 +14,7 @@ use crate::engine::Engine;
 use crate::epoch::extra_columns;
 use crate::experiment::Declaration;
 use crate::material::Material;
-use crate::origin::{Origin, Refusal, dataset_difference, difference};
+use crate::origin::{Cause, Origin, Refusal, dataset_difference, difference};
 use crate::run::{Hold, Run};
 
 /// What a run goes on from.
@@ -41,23 +40,19 @@ impl Run {
     /// there is none. What comes of it is what would have come of it without the interruption, byte for byte but
     /// for times. `data` is the directory of the named datasets.
     ///
-    /// Nobody else may be at work on it, and so there is a [`Claim`] to give, unless the caller holds it.
+    /// Nobody else may be at work on it, and `hold` sees to that.
     ///
     /// # Errors
     ///
     /// [`TrainError::Resume`] where the run is over, or its experiment, data or program is no longer what
     /// the checkpoint was written with; those of [`prepare`](Self::prepare); a file cannot be read.
-    pub fn resume(
-        directory: RunDirectory,
-        data: &Path,
-        claim: Option<Claim>,
-    ) -> Result<Resumed, TrainError> {
+    pub fn resume(directory: RunDirectory, data: &Path, hold: Hold) -> Result<Resumed, TrainError> {
         let record = directory.read_record()?;
         let run = directory.path().display().to_string();
-        let refused = |Refusal { problem, is_program }: Refusal| TrainError::Resume {
+        let refused = |Refusal { problem, cause }: Refusal| TrainError::Resume {
             run: run.clone(),
             problem,
-            is_program,
+            is_program: cause == Cause::Program,
         };
         match record.status {
             Status::Finished => return Err(refused("it is finished".into())),
@@ -93,8 +88,7 @@ impl Run {
             (None, None) => {}
         }
         let from = found.as_ref().map(|found| found.position);
-        let mut run = Self::restored(declaration, material, directory, record, found)?;
-        run.hold = claim.map_or(Hold::Caller(None), Hold::Own);
+        let mut run = Self::restored(declaration, material, directory, record, found, hold)?;
         match run.go_on(from) {
             Ok(()) => Ok(Resumed { run, from, damage }),
             Err(error) => {
@@ -110,6 +104,7 @@ impl Run {
         directory: RunDirectory,
         mut record: RunRecord,
         found: Option<Found>,
+        hold: Hold,
     ) -> Result<Self, TrainError> {
         let (engine, course, history, position) = match found {
             Some(Found { engine, course, history, position }) => {
@@ -131,12 +126,12 @@ impl Run {
             }
         };
         let restored = Some(Restored { history, position });
-        let hold = Hold::Caller(None);
         Ok(Self { declaration, material, engine, directory, record, course, restored, hold })
     }
 
     /// Notes that the run goes on, and takes away what was written at its interruption.
     fn go_on(&mut self, from: Option<Position>) -> Result<(), TrainError> {
+        self.hold.check()?;
         let from = from.unwrap_or(Position { epochs: 0, step: 0 });
         self.record.status = Status::Running;
         self.record.stop_reason = None;

@@ -38,10 +38,11 @@ pub struct Run {
 }
 
 /// Who sees to it that nobody else works on a run.
-pub(crate) enum Hold {
+#[derive(Debug)]
+pub enum Hold {
     /// The run itself, until it is over.
     Own(Claim),
-    /// Whoever called for it, with what shows that it still does so, where that was given.
+    /// Whoever called for it, with what shows that it still does so, where there is such a thing.
     Caller(Option<Held>),
 }
 
@@ -81,7 +82,7 @@ pub(crate) struct WeightsMetadata {
 
 impl Run {
     /// Reads the data, checks the experiment against it, draws the initial weights, and claims a
-    /// directory under `runs`, by the time where no `id` is given. Who gives one has a [`Claim`] on it. What is wrong
+    /// directory under `runs`: that of the id that is `given` with who holds it, else one by the time. What is wrong
     /// with experiment or data leaves no run directory behind; where the directory cannot be filled, the run in it is
     /// marked as failed.
     ///
@@ -93,13 +94,14 @@ impl Run {
         declaration: Declaration,
         data: &Path,
         runs: &Path,
-        id: Option<&str>,
+        given: Option<(&str, Hold)>,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
         let material = Material::read(&declaration, data)?;
         let weights = material.initial_weights(experiment);
         let engine = Engine::new(&material.settings, &weights).map_err(TrainError::Engine)?;
 
+        let id = given.as_ref().map(|(id, _)| *id);
         let directory = RunDirectory::create(runs, &experiment.name, id)?;
         let Origin { dataset, versions, backend, engine: implementation, .. } =
             material.origin.clone();
@@ -124,8 +126,8 @@ impl Run {
             files: std::collections::BTreeMap::new(),
         };
         let course = Course::new(experiment, weights);
-        let hold = match id {
-            Some(_) => Hold::Caller(None),
+        let hold = match given {
+            Some((_, hold)) => hold,
             None => match Claim::of(&directory) {
                 Ok(claim) => Hold::Own(claim),
                 Err(error) => {
@@ -148,6 +150,7 @@ impl Run {
     }
 
     fn begin(&self) -> Result<(), TrainError> {
+        self.hold.check()?;
         files::write(&self.directory.config_path(), &self.material.origin.config)?;
         self.directory.write_record(&self.record)?;
         self.write_initial()
@@ -163,17 +166,13 @@ impl Run {
         self.write_weights(&self.directory.initial_path(), &weights)
     }
 
-    /// Works under a claim that the caller holds: where that is lost, nothing more is written.
-    pub fn work_under(&mut self, held: Held) {
-        self.hold = Hold::Caller(Some(held));
-    }
-
     /// Marks the run as failed, as far as that can still be written.
     pub fn fail(&mut self, reason: &str) {
-        error!(reason, "failed");
         if self.hold.check().is_err() {
+            // The log is another's, too.
             return;
         }
+        error!(reason, "failed");
         // Half a report is of no use, and on a full disk its room is needed to say so.
         self.directory.remove_report();
         let history = self.directory.read_history().unwrap_or_default();
@@ -248,8 +247,8 @@ impl Run {
             reason = format!("{reason}; {} kept", kept_words(trained.kept.epoch));
         }
         self.record.end(status, reason.clone());
-        info!(status = status.as_str(), reason, seconds = trained.seconds, "ended");
         self.hold.check()?;
+        info!(status = status.as_str(), reason, seconds = trained.seconds, "ended");
         let report = match &evaluation {
             Some(evaluation) => {
                 let report = self.report(&trained, evaluation)?;
@@ -287,10 +286,10 @@ impl Run {
             data: TrainingData { experiment, dataset, split, normalizer },
             engine: &mut self.engine,
             course: &mut self.course,
-            hold: &self.hold,
             history,
             writer,
-            saver: Saver::new(checkpoints, experiment.checkpoint, origin, last),
+            hold: &self.hold,
+            saver: Saver::new(checkpoints, experiment.checkpoint, origin, last, &self.hold),
             observer,
         };
         training.run()

@@ -194,7 +194,6 @@ impl TrainingLoop<'_> {
                 let spent = begun.elapsed().as_secs_f64();
                 self.course.seconds = before + spent;
                 (under_way.step, under_way.seconds) = (step, seconds + spent);
-                self.hold.check().map_err(TrainError::from)?;
                 self.saver.save(self.engine, self.course, Some(&under_way), &self.history)?;
             }
             if let Some(stop) = stop.filter(|_| step < steps) {

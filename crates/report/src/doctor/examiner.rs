@@ -22,8 +22,11 @@ pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
         examiner.contents(record);
         examiner.usable = examiner.checkpoints(record);
         for finding in specialist.run(&examiner.run, record) {
-            // Once is enough.
-            if !examiner.has_finding(&finding.file) {
+            let is_told = examiner
+                .findings
+                .iter()
+                .any(|told| told.file == finding.file && told.severity <= finding.severity);
+            if !is_told {
                 examiner.findings.push(finding);
             }
         }

@@ -44,8 +44,7 @@ fn summary(examination: &Examination) -> String {
         directories.iter().filter(|directory| directory.health <= Health::Unchecked).count();
     let mut about_directories = String::new();
     if damaged > 0 {
-        let directories = if damaged == 1 { "directory" } else { "directories" };
-        about_directories = format!("; {damaged} {directories} with a damaged sweep.json");
+        about_directories = format!("; {damaged} sweep.json damaged or not checked");
     }
     let count = runs.len();
     let mut text = format!("{count} {}", if count == 1 { "run" } else { "runs" });

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use kiln_report::{Checkpoints, Position, RunDirectory, Status};
-use kiln_train::{Declaration, EpochEnd, Observer, Outcome, Progress, Resumed, Run, Stop};
+use kiln_train::{Declaration, EpochEnd, Hold, Observer, Outcome, Progress, Resumed, Run, Stop};
 
 use crate::columns::EXPERIMENT;
 use crate::common::World;
@@ -182,7 +182,7 @@ const CASES: [Case; 12] = [
 fn resume(world: &World, run: &RunDirectory) -> (Resumed, RunDirectory) {
     let data = world.runs().parent().unwrap().to_owned();
     let run = RunDirectory::open(run.path()).unwrap();
-    (Run::resume(run.clone(), &data, None).unwrap(), run)
+    (Run::resume(run.clone(), &data, Hold::Caller(None)).unwrap(), run)
 }
 
 fn resumed(world: &World, run: &RunDirectory, observer: &mut dyn Observer) -> Outcome {
@@ -379,7 +379,10 @@ fn what_has_changed_since_is_refused_with_the_difference() {
     let (run, _) = world.observed_run(&world.runs(), &SMALL, &mut At::stop(STEPS + 2));
     let refusal = || {
         let run = RunDirectory::open(run.path()).unwrap();
-        Run::resume(run, &data, None).err().map(|error| error.to_string()).unwrap_or_default()
+        Run::resume(run, &data, Hold::Caller(None))
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     };
     let config = fs::read_to_string(run.config_path()).unwrap();
     fs::write(run.config_path(), config.replace("batch_size = 16", "batch_size = 8")).unwrap();
@@ -407,7 +410,7 @@ fn what_is_over_is_not_gone_on_with() {
         [(["learning_rate=0.1"], "it is finished"), (["learning_rate=1e30"], "diverge")]
     {
         let (run, _) = world.run(&overrides);
-        let error = Run::resume(run, &data, None).err().unwrap().to_string();
+        let error = Run::resume(run, &data, Hold::Caller(None)).err().unwrap().to_string();
         assert!(error.contains(problem), "{error}");
     }
 }
