@@ -10,6 +10,8 @@
 //! about. On file systems whose locks end at the machine, or that have none, the heartbeat counts: who has not given
 //! one for two minutes is gone.
 
+mod holder;
+
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -20,13 +22,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ReportError, Result, RunDirectory, Timestamp, files, now, versioned};
+use crate::{ReportError, Result, RunDirectory, files};
 
-/// The version of a claim's file that this build writes, and the newest that it reads.
-const CLAIM_VERSION: u32 = 1;
-
-/// The largest claim that is read; one is some hundred bytes.
-const MOST_BYTES: u64 = 64 << 10;
+pub use holder::Holder;
 
 /// The time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -68,58 +66,6 @@ pub struct Held {
 struct Heart {
     end: Sender<()>,
     beating: JoinHandle<()>,
-}
-
-/// Who holds a claim.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Its machine's name.
-    pub machine: String,
-    /// What tells the machine, since it was started, from every other.
-    boot: String,
-    /// The number of its process there.
-    pub process: u32,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-/// `the process 4711 on machine "ada", since 2026-11-24T…`
-impl std::fmt::Display for Holder {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let machine = crate::printable(&self.machine);
-        write!(formatter, "process {} on {machine}, since {}", self.process, self.since)
-    }
-}
-
-impl Holder {
-    fn this_process() -> Self {
-        let machine = kernel("hostname");
-        Self {
-            machine: if machine.is_empty() { "this machine".to_owned() } else { machine },
-            boot: kernel("random/boot_id"),
-            process: std::process::id(),
-            since: now(),
-        }
-    }
-
-    /// Whether it is of this machine, since it was started.
-    fn is_here(&self) -> bool {
-        self.boot == kernel("random/boot_id")
-    }
-
-    /// Whether its process is known to have ended.
-    fn is_dead(&self) -> bool {
-        let processes = Path::new("/proc");
-        self.is_here()
-            && processes.join("self").exists()
-            && !processes.join(self.process.to_string()).exists()
-    }
-}
-
-/// What Linux says of itself. Without its files every machine is taken for this one, as locks do.
-fn kernel(name: &str) -> String {
-    let read = fs::read_to_string(Path::new("/proc/sys/kernel").join(name));
-    read.unwrap_or_default().trim().to_owned()
 }
 
 /// The two files of a claim.
@@ -169,7 +115,7 @@ impl Claim {
         let mut lock = file.try_lock();
         for _ in 0..LOOKS {
             // Where nobody at work says so, it may be somebody who only looks, which takes a moment.
-            let is_held = read_holder(&paths.holder).is_some_and(|holder| !holder.is_dead());
+            let is_held = Holder::find(&paths.holder).is_some_and(|holder| !holder.is_dead());
             if is_held || !matches!(lock, Err(TryLockError::WouldBlock)) {
                 break;
             }
@@ -178,13 +124,13 @@ impl Claim {
         }
         let locks = match lock {
             Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return claimed(read_holder(&paths.holder)),
+            Err(TryLockError::WouldBlock) => return claimed(Holder::find(&paths.holder)),
             Err(TryLockError::Error(cause)) if has_no_locks(&cause) => false,
             Err(TryLockError::Error(cause)) => {
                 return Err(ReportError::io("lock", &paths.log, cause));
             }
         };
-        let found = read_holder(&paths.holder);
+        let found = Holder::find(&paths.holder);
         if let Some(found) = &found
             && is_alive(&paths, found, locks)?
         {
@@ -193,11 +139,11 @@ impl Claim {
             return Err(ReportError::Claimed { path: directory.join(id), holder });
         }
         let me = Holder::this_process();
-        let text = versioned::to_json(CLAIM_VERSION, &me)?;
+        let text = me.to_json()?;
         files::write(&paths.holder, &text)?;
-        if !locks || found.is_some_and(|found| found.boot != me.boot) {
+        if !locks || found.is_some_and(|found| !found.is_here()) {
             std::thread::sleep(SETTLING);
-            let now = read_holder(&paths.holder);
+            let now = Holder::find(&paths.holder);
             if now.as_ref() != Some(&me) {
                 return claimed(now);
             }
@@ -248,13 +194,13 @@ impl Claim {
         let log = files::check_no_pipe(&paths.log).ok().and_then(|()| File::open(&paths.log).ok());
         let locks = match log.map(|file| file.try_lock_shared()) {
             Some(Err(TryLockError::WouldBlock)) => {
-                return Some(in_words(read_holder(&paths.holder)));
+                return Some(in_words(Holder::find(&paths.holder)));
             }
             Some(Err(TryLockError::Error(_))) => false,
             // Where there is nothing to lock, nobody here has it locked.
             Some(Ok(())) | None => true,
         };
-        let found = read_holder(&paths.holder)?;
+        let found = Holder::find(&paths.holder)?;
         if locks && found.is_here() {
             return None;
         }
@@ -268,7 +214,7 @@ impl Claim {
     pub(crate) fn problem(directory: &Path, id: &str) -> Option<ReportError> {
         let path = Paths::of(directory, id).holder;
         // It may be gone by now.
-        try_read_holder(&path).err().filter(|_| path.exists())
+        Holder::read(&path).err().filter(|_| path.exists())
     }
 
     /// Empties the log for a new attempt and gives it as a process' standard error. The lock then lives as long as
@@ -307,7 +253,7 @@ impl Drop for Claim {
             // A beat that is under way would bring back what is removed.
             let _ = beating.join();
             let path = self.held.path();
-            if read_holder(&path).as_ref() == Some(&self.held.me) {
+            if Holder::find(&path).as_ref() == Some(&self.held.me) {
                 // One that stays is stale, and found to be.
                 let _ = files::remove(&path);
             }
@@ -326,7 +272,7 @@ impl Held {
         let taken_over = |holder: String| {
             Err(ReportError::TakenOver { path: self.directory.join(&self.id), holder })
         };
-        match try_read_holder(&self.path()) {
+        match Holder::read(&self.path()) {
             Ok(holder) if holder != self.me => {
                 taken_over(format!("{holder}, for this machine gave no sign of life"))
             }
@@ -349,7 +295,7 @@ fn beat(path: PathBuf, me: Holder, text: String) -> Option<Heart> {
     let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(HEARTBEAT) {
             // Who was asleep for too long may have lost it, and must not take it back.
-            match try_read_holder(&path) {
+            match Holder::read(&path) {
                 Ok(holder) if holder != me => return,
                 Err(error) if is_missing(&error) => return,
                 Ok(_) | Err(_) => {}
@@ -391,7 +337,7 @@ fn is_alive(paths: &Paths, holder: &Holder, locks: bool) -> Result<bool> {
         "{}probe-{}-{}",
         files::PARTIAL,
         std::process::id(),
-        Holder::this_process().boot
+        holder::boot()
     ));
     files::write(&probe, "")?;
     let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
@@ -404,15 +350,6 @@ fn is_alive(paths: &Paths, holder: &Holder, locks: bool) -> Result<bool> {
     };
     files::remove(&probe)?;
     Ok(is_alive)
-}
-
-/// Who has a claim; `None` where nobody wrote, or nothing that can be read.
-fn read_holder(path: &Path) -> Option<Holder> {
-    try_read_holder(path).ok()
-}
-
-fn try_read_holder(path: &Path) -> Result<Holder> {
-    versioned::parse(path, &files::read(path, MOST_BYTES)?, CLAIM_VERSION)
 }
 
 fn in_words(holder: Option<Holder>) -> String {

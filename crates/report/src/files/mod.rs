@@ -7,18 +7,21 @@
 //! What is done to the disk is in the module `disk`, one function an operation. With the feature `faults`, which tests
 //! turn on, each of these can be made to fail, or the process to die at it.
 
+mod append;
 mod disk;
 #[cfg(feature = "faults")]
 mod faults;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kiln_config::Unreadable;
 
 use crate::{ReportError, Result};
+
+pub use append::{Appender, LineWriter};
 
 /// What the names of files and directories begin with that are not whole yet.
 pub const PARTIAL: &str = ".partial-";
@@ -273,98 +276,6 @@ fn partial_name(directory: &Path) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     directory.join(format!("{PARTIAL}{}-{number}", std::process::id()))
-}
-
-/// A file that grows by whole records, each on disk before the next.
-#[derive(Debug)]
-pub struct Appender {
-    path: PathBuf,
-    file: File,
-    /// Where the last whole record ends.
-    length: u64,
-}
-
-impl Appender {
-    /// Creates `path`, which must not exist, with `head` as its first record.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError::Io`] where it exists or cannot be created; no part of it is left.
-    pub fn create(path: &Path, head: impl AsRef<[u8]>) -> Result<Self> {
-        if path.symlink_metadata().is_ok() {
-            return Err(ReportError::io("create", path, io::ErrorKind::AlreadyExists.into()));
-        }
-        write(path, head)?;
-        Self::open(path)
-    }
-
-    /// Opens `path` to go on behind what it holds; makes it where it is missing.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError::Io`] where it can be neither opened nor created.
-    pub fn open(path: &Path) -> Result<Self> {
-        let refused = |cause| ReportError::io("open", path, cause);
-        let file = open_to_append(path)?;
-        let length = file.metadata().map_err(refused)?.len();
-        Ok(Self { path: path.to_owned(), file, length })
-    }
-
-    /// Where the last whole record ends.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// Adds one record and syncs it to disk. A record that does not fit is taken back whole.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError::Io`] where the disk is full or refuses.
-    pub fn append(&mut self, record: impl AsRef<[u8]>) -> Result<()> {
-        let record = record.as_ref();
-        let written = disk::write(&mut self.file, &self.path, record);
-        match written.and_then(|()| disk::sync(&self.file, &self.path)) {
-            Ok(()) => {
-                self.length += record.len() as u64;
-                Ok(())
-            }
-            Err(cause) => {
-                // The first error is the one to tell; should this fail too, the reader copes with a cut last record.
-                let _ = disk::truncate(&self.file, &self.path, self.length);
-                Err(ReportError::io("write", &self.path, cause))
-            }
-        }
-    }
-}
-
-/// A file that grows line by line without waiting for the disk: what a crash takes of it is missed by nobody.
-#[derive(Debug)]
-pub struct LineWriter {
-    path: PathBuf,
-    file: File,
-}
-
-impl LineWriter {
-    /// Opens `path` to go on behind what it holds; makes it where it is missing.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError::Io`] where it can be neither opened nor created.
-    pub fn open(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), file: open_to_append(path)? })
-    }
-}
-
-impl Write for LineWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        disk::write(&mut self.file, &self.path, bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Refuses a pipe: to open it is to wait for somebody at its other end.

@@ -1,0 +1,104 @@
+use super::*;
+
+/// The classes of the curves, in the order of drawing.
+fn curve_classes(elements: &[Element]) -> Vec<&str> {
+    let paths = elements.iter().filter(|e| e.name == "path");
+    paths.map(|path| path.attributes["class"].as_str()).collect()
+}
+
+#[test]
+fn twelve_combinations_are_coloured_and_of_more_the_best() {
+    let elements = parse(&overlay_chart(&overlay(12, &[Some(0.5), Some(0.6)])));
+    let classes = curve_classes(&elements);
+    assert_eq!(classes[0], "line thin color4 dashed");
+    assert_eq!(classes[11], "line thin color0", "the best is drawn last, on top");
+    assert!(texts(&elements).contains(&"group 11"));
+
+    let elements = parse(&overlay_chart(&overlay(13, &[Some(0.5), Some(0.6)])));
+    let classes = curve_classes(&elements);
+    assert_eq!(classes.iter().filter(|class| **class == "line thin other").count(), 8);
+    assert_eq!(classes[12], "line thin color0");
+    let texts = texts(&elements);
+    assert!(texts.contains(&"8 others") && !texts.contains(&"group 5"), "{texts:?}");
+}
+
+#[test]
+fn missing_epochs_leave_gaps_and_single_ones_are_marked() {
+    let values = [Some(0.5), None, Some(0.4), Some(0.3), Some(f64::NAN), Some(0.2)];
+    let elements = parse(&overlay_chart(&overlay(1, &values)));
+    let path = elements.iter().find(|e| e.name == "path").expect("a curve");
+    let lengths: Vec<usize> =
+        path.attributes["d"].split('M').skip(1).map(|run| run.split('L').count()).collect();
+    assert_eq!(lengths, [1, 2, 1]);
+    assert_eq!(elements.iter().filter(|e| e.name == "circle").count(), 4);
+}
+
+#[test]
+fn the_axis_of_curves_fits_their_values() {
+    let elements = parse(&overlay_chart(&overlay(1, &[Some(0.81), Some(0.88)])));
+    let texts = texts(&elements);
+    assert!(texts.contains(&"0.80") && texts.contains(&"0.88"), "{texts:?}");
+    assert!(!texts.contains(&"0.00"));
+}
+
+#[test]
+fn first_epochs_are_in_the_picture_and_a_run_that_exploded_is_at_its_edge() {
+    // Most points are near the end of 0.9: the fences of all points together would cut the beginning.
+    let learned: Vec<_> = (0..60).map(|epoch| Some(0.9 - 0.4 * 0.8_f64.powi(epoch))).collect();
+    let mut overlay = overlay(9, &learned);
+    for (curve, lower) in overlay.curves.iter_mut().zip(0..) {
+        for point in &mut curve.points {
+            point.value = point.value.map(|value| value - 0.001 * f64::from(lower));
+        }
+    }
+    let texts_of = |overlay: &Overlay| {
+        let elements = parse(&overlay_chart(overlay));
+        texts(&elements).iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()
+    };
+    let texts = texts_of(&overlay);
+    assert!(texts.contains(&"0.5".to_owned()) && texts[1].is_empty(), "{texts:?}");
+    overlay.curves[8].points[5].value = Some(1e9);
+    let texts = texts_of(&overlay);
+    assert!(texts.contains(&"0.5".to_owned()), "{texts:?}");
+    assert!(texts[1].ends_with("far higher values are shown at the end of the scale"), "{texts:?}");
+}
+
+#[test]
+fn curves_are_read_from_the_histories() {
+    let (comparison, _sweep) = sweep();
+    let overlays = metric_curves(&comparison, &["val_accuracy", "no_such"], 100);
+    assert_eq!(overlays.len(), 1, "a metric that no run has makes no picture");
+    let curves = &overlays[0].curves;
+    assert_eq!(curves.len(), 5);
+    assert_eq!(overlays[0].groups[0], "repeat 2, learning_rate 0.1");
+    assert_eq!(curves[0].points[1], OverlayPoint { epoch: 2, value: Some(0.875) });
+    assert_eq!(overlays[0].note, "a line a run, a colour a combination; 1 without an epoch");
+
+    let few = metric_curves(&comparison, &["val_accuracy"], 2);
+    assert_eq!(few[0].curves.len(), 2);
+    assert!(few[0].note.starts_with("the 2 best of 6 runs by validation"), "{}", few[0].note);
+}
+
+#[test]
+fn a_damaged_history_is_left_out() {
+    let (comparison, _sweep) = sweep();
+    let path = comparison.combinations[0].runs[0].directory.history_path();
+    std::fs::write(path, "no history\n").expect("written");
+    let overlays = metric_curves(&comparison, &["val_accuracy"], 100);
+    assert_eq!(overlays[0].curves.len(), 4);
+    let report = comparison.combinations[0].runs[0].directory.report_path();
+    std::fs::write(report, "{").expect("written");
+    let classes = class_recall(&comparison, 10).expect("others");
+    assert!(!classes.rows.contains(&"repeat 2, learning_rate 0.1".to_owned()));
+}
+
+#[test]
+fn long_histories_are_thinned_and_keep_their_last_epoch() {
+    let values = (0..1_001).map(|epoch| Some(f64::from(epoch) / 1_001.0)).collect();
+    let (comparison, _sweep) =
+        read(&[SampleRun { val_accuracies: values, ..SampleRun::new(0.1, 1, 1) }]);
+    let overlays = metric_curves(&comparison, &["val_accuracy"], 10);
+    let points = &overlays[0].curves[0].points;
+    assert!(points.len() <= 201, "{}", points.len());
+    assert_eq!((points[0].epoch, points[points.len() - 1].epoch), (1, 1_001));
+}
