@@ -128,6 +128,15 @@ fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
     // What no result depends on is not.
     world.write(&format!("{run}/config.toml"), config.replacen("keep = true", "keep = false", 1));
     assert_eq!(world.kiln(&["doctor", &run]).status, 0);
+    // It knows the history, too, and brings it back.
+    let history = world.read(format!("{run}/history.csv"));
+    world.write(&format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
+    let ran = world.kiln(&["doctor", &run]);
+    assert_eq!(ran.status, 1, "{}", ran.stdout);
+    let words = ["damaged ", " history.csv: it is not what was written; kiln resume writes it again"];
+    assert!(has_line(&ran, &words), "{}", ran.stdout);
+    assert_eq!(world.kiln(&["resume", &run]).status, 0);
+    assert_eq!(world.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
 }
 
 /// As a later Kiln would leave it: the experiment has nothing to do with it.
