@@ -133,7 +133,8 @@ fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
     world.write(&format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
     let ran = world.kiln(&["doctor", &run]);
     assert_eq!(ran.status, 1, "{}", ran.stdout);
-    let words = ["damaged ", " history.csv: it is not what was written; kiln resume writes it again"];
+    let words =
+        ["damaged ", " history.csv: it is not what was written; kiln resume writes it again"];
     assert!(has_line(&ran, &words), "{}", ran.stdout);
     assert_eq!(world.kiln(&["resume", &run]).status, 0);
     assert_eq!(world.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
