@@ -95,6 +95,21 @@ fn each_run_of_a_sweep_is_told_by_its_health() {
 }
 
 #[test]
+fn a_sweep_that_came_to_no_run_is_told_with_what_there_is_to_do() {
+    let world = World::new();
+    world.kiln(&["sweep", "experiment.toml", "seed=1,2"]);
+    for run in statuses(&world, "runs/columns").into_keys() {
+        fs::remove_dir_all(world.path(&format!("runs/columns/{run}"))).unwrap();
+    }
+    for path in ["runs", "runs/columns"] {
+        let ran = world.kiln(&["doctor", path]);
+        assert_eq!(ran.status, 0, "{path}: {}", ran.stderr);
+        let words = ["still to do: 2 of 2", "kiln resume runs/columns"];
+        assert!(has_line(&ran, &words), "{path}: {}", ran.stdout);
+    }
+}
+
+#[test]
 fn a_run_cut_off_before_its_report_is_unfinished_and_not_damaged() {
     let world = World::new();
     let run = world.trained(&[]);

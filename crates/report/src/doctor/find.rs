@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::{ReportError, Result, claim, compare};
@@ -24,9 +25,12 @@ pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
         if claim::hidden(&path).is_dir() {
             directories.insert(path.clone());
         }
+        let sweeps = sweeps_below(&path);
+        let has_sweeps = !sweeps.is_empty() || directories.contains(&path);
+        directories.extend(sweeps);
         let found = match compare::find(&[&path]) {
-            // A sweep that came to no run.
-            Err(ReportError::NoRuns { .. }) if directories.contains(&path) => continue,
+            // Sweeps that came to no run.
+            Err(ReportError::NoRuns { .. }) if has_sweeps => continue,
             found => found?,
         };
         let left_out = found.left_out.into_iter().map(|left_out| left_out.path);
@@ -41,4 +45,14 @@ pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
         }
     }
     Ok(Found { runs: runs.into_iter().collect(), directories: directories.into_iter().collect() })
+}
+
+/// The directories in this one in which a sweep was begun, whether it came to a run or not.
+fn sweeps_below(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    // Links are not followed.
+    let directories = entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path());
+    directories.filter(|path| claim::hidden(path).join("sweep.json").exists()).collect()
 }
