@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// Where runs leave their directories
     #[arg(long, global = true, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
-    /// Where the named datasets lie [default: data, or of a sweep that goes on where they were]
+    /// Where the named datasets lie [default: data; a sweep remembers its own]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Say nothing but results and errors

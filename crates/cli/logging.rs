@@ -11,7 +11,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(crate) fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
     let file = files::LineWriter::open(&run.log_path())?;
     // What ends the program it says itself, whether it has a log or not.
-    let on_terminal = filter_fn(move |event| verbose || *event.level() == LevelFilter::WARN);
+    let is_shown = filter_fn(move |event| {
+        *event.level() == LevelFilter::WARN || verbose && *event.level() <= LevelFilter::INFO
+    });
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -20,8 +22,7 @@ pub(crate) fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
     let terminal = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(crate::colour(&io::stderr()))
-        .with_filter(on_terminal)
-        .with_filter(LevelFilter::INFO);
+        .with_filter(is_shown.with_max_level_hint(LevelFilter::INFO));
     tracing_subscriber::registry().with(lines).with(terminal).try_init()?;
     Ok(())
 }

@@ -104,6 +104,8 @@ fn a_wrong_command_line() {
         assert!(ran.stderr.contains("Usage:"), "{}", ran.stderr);
     }
     assert_refused(&world, &["run", "experiment.toml", "epochs"], 2, &["expected KEY=VALUE"]);
+    let too_many = ["run", "experiment.toml", "epochs=100001"];
+    assert_refused(&world, &too_many, 2, &["a whole number from 1 to 100000"]);
 }
 
 /// The small dataset with one file replaced.

@@ -277,7 +277,7 @@ impl Held {
                 taken_over(format!("{holder}, for this machine gave no sign of life"))
             }
             // Only whoever has a claim takes it away, and people do.
-            Err(error) if is_missing(&error) => {
+            Err(error) if error.is_missing() => {
                 taken_over("another process that has ended, or its claim was removed".to_owned())
             }
             Ok(_) | Err(_) => Ok(()),
@@ -297,7 +297,7 @@ fn beat(path: PathBuf, me: Holder, text: String) -> Option<Heart> {
             // Who was asleep for too long may have lost it, and must not take it back.
             match Holder::read(&path) {
                 Ok(holder) if holder != me => return,
-                Err(error) if is_missing(&error) => return,
+                Err(error) if error.is_missing() => return,
                 Ok(_) | Err(_) => {}
             }
             // A disk that refuses is told by those who need it.
@@ -320,10 +320,6 @@ fn place(run: &RunDirectory) -> Result<(PathBuf, String)> {
     // As it was written, where that leads there without a link: that is what people know it by.
     let is_plain = !id.is_empty() && find(&written)?.join(&id) == path;
     Ok(if is_plain { (written, id) } else { split(&path) })
-}
-
-fn is_missing(error: &ReportError) -> bool {
-    matches!(error, ReportError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Whether a claim's file is of somebody at work of whom the lock would not tell.

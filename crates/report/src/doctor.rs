@@ -81,9 +81,7 @@ impl Finding {
     #[must_use]
     pub fn of_error(file: &str, error: &ReportError, advice: &str) -> Self {
         let (severity, problem) = match error {
-            ReportError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
-                (Severity::Damaged, "it is missing".to_owned())
-            }
+            error if error.is_missing() => (Severity::Damaged, "it is missing".to_owned()),
             ReportError::Io { cause, .. } => {
                 (Severity::Unchecked, format!("cannot be read: {cause}"))
             }

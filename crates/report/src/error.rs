@@ -145,6 +145,12 @@ pub enum ReportError {
 pub type Result<T, E = ReportError> = std::result::Result<T, E>;
 
 impl ReportError {
+    /// Whether a file or directory is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, ReportError::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The file or directory that it is about, where it is about one.
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {

@@ -1,11 +1,11 @@
 use kiln_report::doctor::{Finding, Severity};
-use kiln_report::{Checkpoints, ReportError, RunDirectory, RunRecord, Status, quoted};
+use kiln_report::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
 
 use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, STATE};
-use crate::experiment::{Declaration, Experiment};
+use crate::experiment::Declaration;
 use crate::origin::{Cause, Refusal, obstacle};
 use crate::predictor::Predictor;
-use crate::resume::damage;
+use crate::resume::history_damage;
 
 /// What is wrong with a run's files by the rules of its experiment: that `config.toml` is one and that of the record,
 /// and where there are no sums to tell that the weights are as they were, that they are those of its network.
@@ -62,35 +62,41 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         findings.push(Finding::of(Severity::Stale, "checkpoints", problem, advice));
     }
     let is_over = matches!(record.status, Status::Finished | Status::Diverged);
-    if !is_over && let Some(Refusal { problem, cause }) = obstacle(run, &experiment) {
-        if cause == Cause::LaterKiln {
+    let state = if is_over { None } else { newest_state(run) };
+    let Some(state) = state else { return findings };
+    match obstacle(&state, &experiment) {
+        Some(Refusal { problem, cause: Cause::LaterKiln }) => {
             let advice = "look at it with a newer Kiln";
             findings.push(Finding::of(Severity::Unchecked, "checkpoints", problem, advice));
-        } else if cause == Cause::Program {
+        }
+        Some(Refusal { problem, cause: Cause::Program }) => {
             let advice = if run.is_of_sweep() {
                 "go on with that program: with this one the sweep begins it anew"
             } else {
                 "go on with that program: this one's kiln resume refuses"
             };
             findings.push(Finding::of(Severity::Note, "checkpoints", problem, advice));
-        } else if is_as_written || !is_summed {
-            // Else its sum has told that.
+        }
+        // Its sum has told that.
+        Some(Refusal { cause: Cause::Run, .. }) if is_summed && !is_as_written => {}
+        Some(Refusal { problem, cause: Cause::Run }) => {
             let advice = "change it back, or run it as another: kiln resume refuses";
             findings.push(Finding::of(Severity::Damaged, FILE, problem, advice));
         }
-    } else if !is_over && let Some(error) = history_problem(run, &experiment) {
-        let advice = "kiln resume writes it again from the checkpoint";
-        findings.push(Finding::of_error("history.csv", &error, advice));
+        None => {
+            let history = Checkpoint::history(&state, &experiment).ok();
+            if let Some(error) = history.and_then(|history| history_damage(run, &history)) {
+                let advice = "kiln resume writes it again from the checkpoint";
+                findings.push(Finding::of_error("history.csv", &error, advice));
+            }
+        }
     }
     findings
 }
 
-/// What is wrong with the history of a run that is not over, by its newest checkpoint that is whole. A row that is cut
-/// off is no damage: a process was killed while it wrote.
-fn history_problem(run: &RunDirectory, experiment: &Experiment) -> Option<ReportError> {
+/// The `state.json` of the newest checkpoint in which that is whole.
+fn newest_state(run: &RunDirectory) -> Option<Vec<u8>> {
     let checkpoints = Checkpoints::of(run);
     let read = |position| checkpoints.read_file(position, STATE, MOST_STATE_BYTES).ok().flatten();
-    let state = checkpoints.positions().ok()?.into_iter().find_map(read)?;
-    let history = Checkpoint::history(&state, experiment).ok()?;
-    damage(run, &history)
+    checkpoints.positions().ok()?.into_iter().find_map(read)
 }

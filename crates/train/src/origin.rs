@@ -1,10 +1,10 @@
 //! What a run is computed from, and whether that is still the same when it goes on.
 
 use kiln_config::Document;
-use kiln_report::{Checkpoints, DatasetRecord, RunDirectory, RunRecord, Versions};
+use kiln_report::{DatasetRecord, RunRecord, Versions};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, STATE};
+use crate::checkpoint::Checkpoint;
 use crate::experiment::Experiment;
 use crate::material::versions;
 
@@ -106,22 +106,12 @@ fn config_difference(then: &str, now: &str) -> Option<String> {
     (!differing.is_empty()).then(|| differing.join(", "))
 }
 
-/// What keeps a run from going on from its newest checkpoint, as far as that shows without the data. A checkpoint that is
-/// damaged is passed over: its sums tell that.
-pub(crate) fn obstacle(run: &RunDirectory, experiment: &Experiment) -> Option<Refusal> {
-    let checkpoints = Checkpoints::of(run);
-    for position in checkpoints.positions().ok()? {
-        let Ok(Some(state)) = checkpoints.read_file(position, STATE, MOST_STATE_BYTES) else {
-            continue;
-        };
-        if let Some(refusal) = Checkpoint::other_version(&state) {
-            return Some(refusal);
-        }
-        if let Ok(then) = Checkpoint::origin(&state) {
-            let config = experiment.to_toml().ok()?;
-            let now = Origin { config, versions: versions(), ..then.clone() };
-            return difference(&then, &now);
-        }
-    }
-    None
+/// What keeps a run from going on from the checkpoint with this `state.json`, as far as that shows without the data.
+pub(crate) fn obstacle(state: &[u8], experiment: &Experiment) -> Option<Refusal> {
+    Checkpoint::other_version(state).or_else(|| {
+        let then = Checkpoint::origin(state).ok()?;
+        let config = experiment.to_toml().ok()?;
+        let now = Origin { config, versions: versions(), ..then.clone() };
+        difference(&then, &now)
+    })
 }

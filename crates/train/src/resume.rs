@@ -1,6 +1,5 @@
 //! Going on with a run that was interrupted, from its last checkpoint that is whole.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use kiln_report::{
@@ -82,7 +81,7 @@ impl Run {
         let mut damage = Vec::new();
         let found = find(&checkpoints, &declaration, &material, &mut damage, refused)?;
         match (&found, record.files.get("config.toml")) {
-            (Some(found), _) => damage.extend(history_damage(&directory, &found.history)),
+            (Some(found), _) => damage.extend(history_remark(&directory, &found.history)),
             // No checkpoint tells what it was.
             (None, Some(sum)) => sum.check(&directory.config_path())?,
             (None, None) => {}
@@ -205,11 +204,8 @@ fn find(
 
 /// Whether a checkpoint was read and found wrong, rather than out of reach.
 fn is_damage(error: &ReportError) -> bool {
-    match error {
-        ReportError::Damaged { .. } | ReportError::Malformed { .. } => true,
-        ReportError::Io { cause, .. } => cause.kind() == ErrorKind::NotFound,
-        _ => false,
-    }
+    matches!(error, ReportError::Damaged { .. } | ReportError::Malformed { .. })
+        || error.is_missing()
 }
 
 fn restore(
@@ -233,7 +229,7 @@ fn restore(
 
 /// What is wrong with `history.csv`, where it is not what was written up to the checkpoint that holds `history`, and
 /// perhaps some rows more.
-pub(crate) fn damage(run: &RunDirectory, history: &History) -> Option<ReportError> {
+pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<ReportError> {
     let path = run.history_path();
     let read = match History::read(&path) {
         Ok(read) if read.rows.starts_with(&history.rows) => return None,
@@ -250,8 +246,8 @@ pub(crate) fn damage(run: &RunDirectory, history: &History) -> Option<ReportErro
 }
 
 /// The same in words, and a last row that is cut off.
-fn history_damage(run: &RunDirectory, history: &History) -> Option<String> {
-    match damage(run, history) {
+fn history_remark(run: &RunDirectory, history: &History) -> Option<String> {
+    match history_damage(run, history) {
         Some(error) => Some(format!("{error}; it is written again from the checkpoint")),
         // A process was killed while it wrote.
         None => run.read_history().is_ok_and(|read| read.cut).then(|| {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::run_state::{Results, assert_no_panic, assert_resumes, assert_valid, only_run, status};
 use super::{quick_world, tell};
+use crate::world::{Ran, World};
 
 /// A disk of its own, in memory, taken away when it is dropped.
 struct Mounted(PathBuf);
@@ -37,6 +38,30 @@ impl Drop for Mounted {
     }
 }
 
+/// Runs a command on disks that are each larger than the last by `step` KiB, until all of it fits, and gives `check` each
+/// that is full. The number of these; `None` where mounting is not allowed.
+fn until_it_fits(
+    step: usize,
+    command: &[&str],
+    mut check: impl FnMut(&World, &Mounted, &Ran, &str),
+) -> Option<usize> {
+    for full in 0.. {
+        let kibibytes = (full + 1) * step;
+        let world = quick_world();
+        let disk = Mounted::new(&world.path("runs"), kibibytes)?;
+        let ran = world.kiln(command);
+        let context = format!("a disk of {kibibytes} KiB:\n{}", ran.stderr);
+        assert_no_panic(&ran, &context);
+        if ran.status == 0 {
+            return Some(full);
+        }
+        assert!(kibibytes < 10_000, "it never fits, {context}");
+        assert_eq!(ran.status, 1, "{context}");
+        check(&world, &disk, &ran, &context);
+    }
+    None
+}
+
 #[test]
 fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
     let undisturbed = {
@@ -44,33 +69,22 @@ fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
         assert_eq!(world.kiln(&["run", "experiment.toml"]).status, 0);
         Results::of(&only_run(&world).unwrap())
     };
-    let (mut full, mut resumed) = (0, 0);
-    // A little larger each time, until all of it fits. A page of memory is the least that a file takes.
-    for kibibytes in (4..).step_by(4) {
-        let world = quick_world();
-        let Some(disk) = Mounted::new(&world.path("runs"), kibibytes) else {
-            tell("full disk: skipped, for mounting is not allowed here");
-            return;
-        };
-        let ran = world.kiln(&["run", "experiment.toml"]);
-        let context = format!("a disk of {kibibytes} KiB:\n{}", ran.stderr);
-        assert_no_panic(&ran, &context);
-        if ran.status == 0 {
-            break;
-        }
-        full += 1;
-        assert!(kibibytes < 10_000, "it never fits, {context}");
-        assert_eq!(ran.status, 1, "{context}");
+    let mut resumed = 0;
+    // A page of memory is the least that a file takes.
+    let full = until_it_fits(4, &["run", "experiment.toml"], |world, disk, ran, context| {
         assert!(ran.stderr.contains("the disk is full; free some space"), "{context}");
         assert!(ran.stderr.contains(" runs/columns"), "where? {context}");
-        if let Some(run) = only_run(&world) {
-            assert_valid(&world, &run, &undisturbed, &context);
+        if let Some(run) = only_run(world) {
+            assert_valid(world, &run, &undisturbed, context);
             assert!(!run.join("report.json").exists(), "{context}");
             resumed += usize::from(run.join("run.json").exists());
         }
         disk.remount("size=10m");
-        assert_resumes(&world, &undisturbed, &context);
-    }
+        assert_resumes(world, &undisturbed, context);
+    });
+    let Some(full) = full else {
+        return tell("full disk: skipped, for mounting is not allowed here");
+    };
     assert!(full > 5 && resumed > 5, "{full} disks were full, {resumed} runs went on");
     tell(&format!("full disk: {full} sizes, {resumed} runs resumed"));
 }
@@ -78,34 +92,20 @@ fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
 /// Each run's reason comes to the sweep's end, though there is no room for its log either.
 #[test]
 fn a_sweep_on_a_full_disk_says_why_and_with_room_goes_on() {
-    let mut full = 0;
-    for kibibytes in (12..).step_by(12) {
-        let world = quick_world();
-        let Some(disk) = Mounted::new(&world.path("runs"), kibibytes) else {
-            tell("a sweep on a full disk: skipped, for mounting is not allowed here");
-            return;
-        };
-        let arguments = ["sweep", "experiment.toml", "seed=1,2", "--jobs=2"];
-        let ran = world.kiln(&arguments);
-        let context = format!("a disk of {kibibytes} KiB:\n{}", ran.stderr);
-        assert_no_panic(&ran, &context);
-        if ran.status == 0 {
-            break;
-        }
-        full += 1;
-        assert!(kibibytes < 10_000, "it never fits, {context}");
-        assert_eq!(ran.status, 1, "{context}");
+    let sweep = ["sweep", "experiment.toml", "seed=1,2", "--jobs=2"];
+    let full = until_it_fits(12, &sweep, |world, disk, ran, context| {
         for line in ran.stderr.lines().filter(|line| line.contains("FAILED: ")) {
-            assert!(
-                line.contains("runs/columns") && line.contains("the disk is full"),
-                "{context}"
-            );
+            assert!(line.contains("runs/columns"), "where? {context}");
+            assert!(line.contains("the disk is full"), "{context}");
         }
         disk.remount("size=10m");
-        let ran = world.kiln(&arguments);
+        let ran = world.kiln(&sweep);
         assert_eq!(ran.status, 0, "{}\nafter {context}", ran.stderr);
         assert!(ran.stdout.contains("2 runs: 2 finished"), "{}", ran.stdout);
-    }
+    });
+    let Some(full) = full else {
+        return tell("a sweep on a full disk: skipped, for mounting is not allowed here");
+    };
     assert!(full > 3, "{full} disks were full");
 }
 

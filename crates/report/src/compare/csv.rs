@@ -9,10 +9,8 @@ use crate::{ReportError, Result};
 /// Settings have a column each. A number has columns for its mean, its sample deviation and its count of runs
 /// (`test_accuracy_mean`, `test_accuracy_sd`, `test_accuracy_n`); of single runs it has one (`test_accuracy`). The verdict
 /// is in `verdict` (`baseline` for what the others are held against), `difference`, `interval_low`, `interval_high`,
-/// `p_value`, `method` and
-/// `verdict_on` (`val_accuracy` or `test_accuracy`). Numbers have as many digits as
-/// bring back the same `f64`; what is not there is empty. Text that a spreadsheet would take for a formula has a `'` in
-/// front, and control characters are written as `\u{…}`.
+/// `p_value`, `method` and `verdict_on` (`val_accuracy` or `test_accuracy`). Numbers have as many digits as bring back the
+/// same `f64`; what is not there is empty. Text that a spreadsheet would take for a formula has a `'` in front, and control characters are written as `\u{…}`.
 ///
 /// # Errors
 ///

@@ -1,5 +1,7 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use kiln_report::history::{MOST_BYTES, MOST_EPOCHS};
 use kiln_report::{EpochRow, History, HistoryWriter, ReportError};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -270,4 +272,36 @@ proptest! {
             }
         }
     }
+}
+
+/// What is written can be read again, and what is read is bounded.
+#[test]
+fn a_history_is_bounded_in_epochs_and_in_bytes() {
+    let text = |epochs: usize| {
+        let rows: String = (1..=epochs).map(|epoch| format!("{epoch},,,,,0.1,1.000\n")).collect();
+        HEADER.to_owned() + &rows
+    };
+    assert_eq!(read(&text(MOST_EPOCHS)).rows.len(), MOST_EPOCHS);
+    let one_more = problem(&text(MOST_EPOCHS + 1));
+    assert_eq!(one_more, ", line 100002: there are more than 100000 epochs");
+
+    let extra_columns: Vec<String> = (0..200).map(|metric| format!("metric_{metric}")).collect();
+    let extra: BTreeMap<String, f64> =
+        extra_columns.iter().map(|column| (column.clone(), 1.0 / 3.0)).collect();
+    let row = |epoch| EpochRow { extra: extra.clone(), ..bare(epoch) };
+    let rows = |epochs| History {
+        extra_columns: extra_columns.clone(),
+        rows: (1..=epochs).map(row).collect(),
+        cut: false,
+    };
+    let line = rows(2).to_csv().len() - rows(1).to_csv().len();
+    // Later rows are a little longer: their epoch has more digits.
+    let begun = usize::try_from(MOST_BYTES).expect("some MiB") / line - 20;
+    let (_directory, path) = file("");
+    let mut writer = HistoryWriter::go_on(&path, &rows(begun)).expect("there is room");
+    let added = (begun + 1..).take_while(|epoch| writer.append(&row(*epoch)).is_ok()).count();
+    assert!((1..20).contains(&added), "{added} rows of {line} bytes");
+    let error = writer.append(&row(begun + added + 1)).expect_err("it is full");
+    assert!(error.to_string().contains("more than 32 MiB would not be read again"), "{error}");
+    assert_eq!(History::read(&path).expect("it is whole").rows.len(), begun + added);
 }
