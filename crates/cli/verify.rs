@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use kiln_report::{RunDirectory, printable};
-use kiln_train::{Difference, Verdict, Verification, Verifier};
+use kiln_train::{Mismatch, Verification, VerificationResult, Verifier};
 
 use crate::arguments::Arguments;
 use crate::progress::Reporter;
@@ -29,16 +29,15 @@ pub(crate) fn verify(arguments: &Arguments, run: &Path) -> anyhow::Result<ExitCo
     for change in &changes {
         complain(format_args!("warning: {}", printable(change)));
     }
-    let Verification { epochs, same, verdict } = verifier.verify(&mut reporter)?;
+    let Verification { epochs, same, result } = verifier.verify(&mut reporter)?;
     let epochs = if epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") };
-    match verdict {
-        Verdict::Same => {
+    match result {
+        VerificationResult::Reproduced => {
             say(format!("the same bytes: {}", [vec![epochs.as_str()], same].concat().join(", ")))?;
             Ok(ExitCode::SUCCESS)
         }
-        Verdict::Different(differences) => {
-            let is_computed =
-                |difference: &Difference| !matches!(difference, Difference::Damaged(_));
+        VerificationResult::Different(differences) => {
+            let is_computed = |difference: &Mismatch| !matches!(difference, Mismatch::Damaged(_));
             let has_reason = differences.iter().any(is_computed);
             for difference in differences {
                 say(printable(&difference.to_string()))?;
@@ -56,7 +55,7 @@ pub(crate) fn verify(arguments: &Arguments, run: &Path) -> anyhow::Result<ExitCo
             }
             Ok(ExitCode::FAILURE)
         }
-        Verdict::Interrupted => {
+        VerificationResult::Interrupted => {
             complain(format_args!("interrupted: the same so far, {epochs}"));
             Ok(reporter.exit_code())
         }

@@ -141,8 +141,8 @@ fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, s
         .map(|x| f32::from(x) / 255.0)
         .collect();
     let labels: Vec<u8> = (0..10).cycle().take(size.batch).collect();
-    let mut masks = stream(42, Purpose::Dropout, 1);
-    bencher.bench_local(move || engine.step(&pixels, &labels, 1e-6, &mut masks));
+    let mut dropout_rng = stream(42, Purpose::Dropout, 1);
+    bencher.bench_local(move || engine.step(&pixels, &labels, 1e-6, &mut dropout_rng));
 }
 
 fn engine(

@@ -10,23 +10,13 @@
 //! Every random number comes from [`random::stream`], a generator for a seed, a purpose and an
 //! epoch: never from a backend's, which all runs of a process would share.
 
-mod check;
-mod checkpoint;
-mod config;
-mod course;
-mod device;
 mod engine;
-mod epoch;
 mod evaluation;
 mod experiment;
 mod gradient_clipping;
 mod loss;
-mod material;
 mod metrics;
-mod monitor;
-mod observer;
 mod optimizer;
-mod origin;
 mod predictor;
 pub mod random;
 mod resume;
@@ -34,28 +24,28 @@ mod run;
 mod schedule;
 mod speed;
 mod training_loop;
-mod verify;
+mod weights_file;
 
 use thiserror::Error;
 
-pub use check::check;
-pub use config::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
-pub use device::{Backend, DeviceConfig, EngineChoice};
 pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
-pub use experiment::{Declaration, Experiment, REFERENCE, known_paths};
+pub use experiment::{
+    Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
+    Experiment, REFERENCE, TrainingConfig, WeightsChoice, known_paths,
+};
 pub use gradient_clipping::GradientClipping;
 pub use loss::LossConfig;
-pub use metrics::Metrics;
-pub use monitor::Metric;
-pub use observer::{EpochEnd, Observer, Progress, Stop};
+pub use metrics::{Metric, Metrics};
 pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
-pub use resume::Resumed;
-pub use run::{Hold, Outcome, Run};
+pub use resume::lock::RunLock;
+pub use resume::origin::{ResumeError, ResumeErrorKind};
+pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, check};
+pub use run::{Run, TrainingOutcome};
 pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
-pub use verify::{Difference, Verdict, Verification, Verifier};
+pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
 /// Why a run could not be made or finished.
 #[derive(Debug, Error)]
@@ -80,16 +70,13 @@ pub enum TrainError {
     /// The weights do not fit the backend or the architecture.
     #[error("{0}")]
     Engine(String),
-    /// A run cannot go on where it was interrupted.
-    #[error("{run} cannot go on: {problem}")]
+    /// A run cannot be resumed.
+    #[error("{run} cannot be resumed: {error}")]
     Resume {
         /// Its directory.
         run: String,
-        /// Why.
-        problem: String,
-        /// Whether it is another program or engine that would go on with it: begun anew, it comes out as this
-        /// one computes it.
-        is_program: bool,
+        /// The reason.
+        error: ResumeError,
     },
     /// A checkpoint cannot be encoded.
     #[error("the checkpoint {place}: {message}")]

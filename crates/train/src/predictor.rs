@@ -1,13 +1,11 @@
-use kiln_config::read_bytes;
 use kiln_data::{ImageShape, Normalizer};
-use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
 use kiln_report::RunDirectory;
 
 use crate::TrainError;
 use crate::engine::Engine;
 use crate::evaluation::softmax;
 use crate::experiment::Declaration;
-use crate::run::{WEIGHTS_VERSION, WeightsMetadata};
+use crate::weights_file::{WeightsMetadata, read_weights, weights_error};
 
 /// A trained network read back from its run directory.
 pub struct Predictor {
@@ -38,23 +36,10 @@ impl Predictor {
             return Err(TrainError::Unfinished { run, status });
         }
         let path = run.model_path();
-        let error =
-            |message: String| TrainError::Weights { place: path.display().to_string(), message };
+        let error = |message: String| weights_error(&path, message);
         let declaration = Declaration::of_run(run)?;
-        let bytes = read_bytes(&path, MOST_WEIGHTS_BYTES)
-            .map_err(|e| error(format!("cannot be read: {e}")))?;
-        let (weights, metadata) =
-            Weights::from_safetensors(&bytes).map_err(|e| error(e.to_string()))?;
-        let metadata =
-            metadata.ok_or_else(|| error("the file has no `kiln` metadata".to_owned()))?;
-        let metadata: WeightsMetadata =
-            serde_json::from_str(&metadata).map_err(|e| error(format!("its metadata: {e}")))?;
-        let WeightsMetadata { format_version, image, class_names, normalizer } = metadata;
-        if format_version > WEIGHTS_VERSION {
-            return Err(error(format!(
-                "format_version {format_version} is later than this Kiln knows, {WEIGHTS_VERSION}"
-            )));
-        }
+        let (weights, WeightsMetadata { image, class_names, normalizer, .. }) =
+            read_weights(&path)?;
         let values = image
             .channels
             .checked_mul(image.height)

@@ -48,12 +48,12 @@ impl Speed {
             experiment.data.normalize.fit(images, &rows[..rows.len().min(EVALUATED)])?;
         let batch_rows = &rows[..rows.len().min(experiment.training.batch_size.get())];
         let mut batch = Batch::new(images.shape);
-        let mut masks = stream(experiment.seed, Purpose::Dropout, 0);
+        let mut dropout_rng = stream(experiment.seed, Purpose::Dropout, 0);
         let mut metrics = Metrics::new(experiment.loss, &experiment.training.top_k);
         let mut step = || {
             let begun = Instant::now();
             gather(images, batch_rows, &normalizer, &mut batch);
-            let logits = engine.step(&batch.pixels, &batch.labels, LEARNING_RATE, &mut masks);
+            let logits = engine.step(&batch.pixels, &batch.labels, LEARNING_RATE, &mut dropout_rng);
             metrics.add(&logits, &batch.labels);
             begun.elapsed().as_secs_f64()
         };

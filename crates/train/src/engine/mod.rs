@@ -11,7 +11,7 @@ use crate::optimizer::OptimizerConfig;
 use fused::Fused;
 use generic::Generic;
 
-pub(crate) use fused::obstacle;
+pub(crate) use fused::unsupported_layer;
 pub use state::OptimizerState;
 
 /// What an [`Engine`] computes with; [`Declaration::engine_settings`](crate::Declaration::engine_settings)
@@ -103,7 +103,7 @@ impl Engine {
     }
 
     /// Performs one training step on a batch: `pixels` are the normalised images one after
-    /// another, `masks` gives dropout its random numbers. Returns the logits `[n, classes]` that
+    /// another, `dropout_rng` draws the masks of dropout. Returns the logits `[n, classes]` that
     /// the weights gave before the step, row after row.
     ///
     /// # Panics
@@ -115,13 +115,13 @@ impl Engine {
         pixels: &[f32],
         labels: &[u8],
         learning_rate: f64,
-        masks: &mut ChaCha8Rng,
+        dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         assert!(!labels.is_empty(), "a batch holds an image");
         assert_eq!(pixels.len(), labels.len() * self.input.len(), "an image for each label");
         match &mut self.computation {
-            Computation::Generic(engine) => engine.step(pixels, labels, learning_rate, masks),
-            Computation::Fused(engine) => engine.step(pixels, labels, learning_rate, masks),
+            Computation::Generic(engine) => engine.step(pixels, labels, learning_rate, dropout_rng),
+            Computation::Fused(engine) => engine.step(pixels, labels, learning_rate, dropout_rng),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kiln_report::RunDirectory;
-use kiln_train::{Declaration, Observer, Outcome, Run};
+use kiln_train::{Declaration, Observer, Run, TrainingOutcome};
 use tempfile::TempDir;
 
 use crate::columns::{self, EXPERIMENT};
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Trains the small experiment with these overrides.
-    pub(crate) fn run(&self, overrides: &[&str]) -> (RunDirectory, Outcome) {
+    pub(crate) fn run(&self, overrides: &[&str]) -> (RunDirectory, TrainingOutcome) {
         self.observed_run(&self.runs(), overrides, &mut ())
     }
 
@@ -47,7 +47,7 @@ impl World {
         runs: &Path,
         overrides: &[&str],
         observer: &mut dyn Observer,
-    ) -> (RunDirectory, Outcome) {
+    ) -> (RunDirectory, TrainingOutcome) {
         let run = self.prepared_in(runs, overrides);
         let directory = run.directory().clone();
         let outcome = run.train(observer).unwrap();

@@ -61,13 +61,13 @@ impl Case {
     /// Trains for [`STEPS`] steps; gives each one's logits.
     fn train(&self, engine: &mut Engine, rate: f64) -> Vec<(Vec<f32>, Vec<u8>)> {
         let rows = self.rows();
-        let mut masks = stream(self.seed, Purpose::Dropout, 1);
+        let mut dropout_rng = stream(self.seed, Purpose::Dropout, 1);
         let pixels = rows.pixels.chunks(self.batch_size * self.image.values());
         let batches: Vec<_> = pixels.zip(rows.labels.chunks(self.batch_size)).collect();
         let steps = batches.into_iter().cycle().take(STEPS);
         steps
             .map(|(pixels, labels)| {
-                (engine.step(pixels, labels, rate, &mut masks), labels.to_vec())
+                (engine.step(pixels, labels, rate, &mut dropout_rng), labels.to_vec())
             })
             .collect()
     }
@@ -220,17 +220,17 @@ proptest! {
             let rows = case.rows();
             let pixels = rows.pixels.chunks(case.batch_size * case.image.values());
             let batches = pixels.zip(rows.labels.chunks(case.batch_size)).cycle();
-            let mut masks = stream(case.seed, Purpose::Dropout, 1);
+            let mut dropout_rng = stream(case.seed, Purpose::Dropout, 1);
             for (pixels, labels) in batches.clone().take(steps) {
-                whole.step(pixels, labels, rate, &mut masks);
+                whole.step(pixels, labels, rate, &mut dropout_rng);
             }
             let state = whole.optimizer_state().unwrap();
             let mut restored = Engine::restore(&settings, &whole.weights(), &state).unwrap();
             prop_assert_eq!(&restored.optimizer_state().unwrap(), &state);
-            let mut same_masks = masks.clone();
+            let mut same_dropout_rng = dropout_rng.clone();
             for (pixels, labels) in batches.skip(steps).take(5) {
-                let own = restored.step(pixels, labels, rate, &mut masks);
-                let their = whole.step(pixels, labels, rate, &mut same_masks);
+                let own = restored.step(pixels, labels, rate, &mut dropout_rng);
+                let their = whole.step(pixels, labels, rate, &mut same_dropout_rng);
                 prop_assert!(own == their, "{}: a step differs", choice);
             }
             prop_assert!(restored.weights() == whole.weights(), "{}: the weights differ", choice);

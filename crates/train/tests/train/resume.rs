@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use kiln_report::{Checkpoints, Position, RunDirectory, Status};
-use kiln_train::{Declaration, EpochEnd, Hold, Observer, Outcome, Progress, Resumed, Run, Stop};
+use kiln_train::{
+    Declaration, EpochEnd, Observer, Progress, Resumed, Run, RunLock, Stop, TrainingOutcome,
+};
 
 use crate::columns::EXPERIMENT;
 use crate::common::World;
@@ -55,11 +57,11 @@ impl At {
 }
 
 impl Observer for At {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 
-    fn step_ended(&mut self, _: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, _: Progress) -> ControlFlow<Stop> {
         self.done += 1;
         match (&self.snapshot, self.done == self.step) {
             (Some((from, to)), true) => copy(from, to),
@@ -182,10 +184,10 @@ const CASES: [Case; 12] = [
 fn resume(world: &World, run: &RunDirectory) -> (Resumed, RunDirectory) {
     let data = world.runs().parent().unwrap().to_owned();
     let run = RunDirectory::open(run.path()).unwrap();
-    (Run::resume(run.clone(), &data, Hold::Caller(None)).unwrap(), run)
+    (Run::resume(run.clone(), &data, RunLock::Caller(None)).unwrap(), run)
 }
 
-fn resumed(world: &World, run: &RunDirectory, observer: &mut dyn Observer) -> Outcome {
+fn resumed(world: &World, run: &RunDirectory, observer: &mut dyn Observer) -> TrainingOutcome {
     resume(world, run).0.run.train(observer).unwrap()
 }
 
@@ -261,7 +263,7 @@ fn a_killed_run_goes_on_from_its_last_epoch() {
 struct TakenOver(PathBuf);
 
 impl Observer for TakenOver {
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         if end.row.epoch == 2 {
             let holder = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
                 "since": "2026-01-02T03:04:05Z"}"#;
@@ -379,7 +381,7 @@ fn what_has_changed_since_is_refused_with_the_difference() {
     let (run, _) = world.observed_run(&world.runs(), &SMALL, &mut At::stop(STEPS + 2));
     let refusal = || {
         let run = RunDirectory::open(run.path()).unwrap();
-        Run::resume(run, &data, Hold::Caller(None))
+        Run::resume(run, &data, RunLock::Caller(None))
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()
@@ -410,7 +412,7 @@ fn what_is_over_is_not_gone_on_with() {
         [(["learning_rate=0.1"], "it is finished"), (["learning_rate=1e30"], "diverge")]
     {
         let (run, _) = world.run(&overrides);
-        let error = Run::resume(run, &data, Hold::Caller(None)).err().unwrap().to_string();
+        let error = Run::resume(run, &data, RunLock::Caller(None)).err().unwrap().to_string();
         assert!(error.contains(problem), "{error}");
     }
 }
@@ -434,11 +436,11 @@ fn the_last_and_the_best_checkpoint_stay_unless_they_are_not_wanted() {
 struct Always(RunDirectory, Vec<Position>);
 
 impl Observer for Always {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 
-    fn step_ended(&mut self, _: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, _: Progress) -> ControlFlow<Stop> {
         self.1.extend(Checkpoints::of(&self.0).positions().unwrap().first());
         ControlFlow::Continue(())
     }

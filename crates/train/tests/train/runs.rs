@@ -166,11 +166,11 @@ fn a_validation_fraction_of_zero_is_no_validation() {
 struct InterruptIn(usize);
 
 impl Observer for InterruptIn {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if progress.epoch == self.0 && progress.step == 3 {
             return ControlFlow::Break(Stop::Interrupted);
         }
@@ -194,7 +194,7 @@ fn an_interrupted_run_keeps_its_history_and_the_weights_of_its_last_epoch() {
 struct Prune;
 
 impl Observer for Prune {
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         if end.row.epoch == 2 {
             ControlFlow::Break(Stop::Pruned)
         } else {

@@ -29,12 +29,12 @@ pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32])
 }
 
 /// Whether the derivative needs the values before the function; else those behind it suffice.
-pub(super) const fn needs_values_before(activation: Activation) -> bool {
+pub(super) const fn needs_pre_activation(activation: Activation) -> bool {
     matches!(activation, Activation::Gelu | Activation::Silu)
 }
 
 /// Multiplies the gradient by the function's derivative, in place. `values` are those before the
-/// function where it [needs](needs_values_before) them, else those behind it.
+/// function where it [needs](needs_pre_activation) them, else those behind it.
 pub(super) fn multiply_by_derivative(activation: Activation, gradient: &mut [f32], values: &[f32]) {
     match activation {
         Activation::Linear | Activation::Softmax => {}

@@ -18,23 +18,25 @@ use rand_chacha::ChaCha8Rng;
 use super::EngineSettings;
 use crate::loss::LossConfig;
 use cross_entropy::cross_entropy_gradient;
-use operation::{Backflow, Dense, Gradients, Operation, OperationKind};
+use operation::{Dense, GradientBuffers, Gradients, Operation, OperationKind};
 use product::{Workspace, transpose};
 use update::{Parameter, Rule};
 
-/// The layer that this implementation does not know, if there is one, in words.
-pub(crate) fn obstacle(architecture: &Architecture) -> Option<String> {
+/// Describes the first layer that this engine does not support; `None` if it supports the whole network.
+///
+/// A new type of layer is unsupported, and trained by the generic engine, until it is listed here.
+pub(crate) fn unsupported_layer(architecture: &Architecture) -> Option<String> {
     architecture.layers().iter().find_map(|layer| {
-        let (name, word) = (&layer.name, layer.kind.word());
+        let (name, kind) = (&layer.name, layer.kind.word());
         if layer.activation == Activation::Softmax {
-            return Some(format!("the softmax inside the network, in layer \"{name}\" ({word})"));
+            return Some(format!("the softmax inside the network, in layer \"{name}\" ({kind})"));
         }
         match layer.kind {
             LayerType::Flatten(_)
             | LayerType::Dense(_)
             | LayerType::Activation(_)
             | LayerType::Dropout(_) => None,
-            LayerType::BatchNormalization(_) => Some(format!("layer \"{name}\" ({word})")),
+            _ => Some(format!("layer \"{name}\" ({kind})")),
         }
     })
 }
@@ -47,23 +49,23 @@ pub(super) struct Fused {
     first: usize,
     rule: Rule,
     label_smoothing: f32,
-    flow: Backflow,
+    buffers: GradientBuffers,
     workspace: Workspace,
 }
 
 impl Fused {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let EngineSettings { architecture, optimizer, loss, .. } = settings;
-        if let Some(obstacle) = obstacle(architecture) {
-            return Err(format!("the fused engine does not know {obstacle}"));
+        if let Some(layer) = unsupported_layer(architecture) {
+            return Err(format!("the fused engine does not support {layer}"));
         }
         let rule = Rule::new(optimizer.kind, optimizer.clipping);
         let mut weights = weights.in_order_of(architecture)?.into_iter();
         let mut operations: Vec<Operation> = Vec::new();
         let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
         for layer in architecture.layers() {
-            let by_image = !operations.iter().any(is_dense);
-            let kind = operation(layer, by_image, &rule, &mut weights);
+            let batch_major = !operations.iter().any(is_dense);
+            let kind = operation(layer, batch_major, &rule, &mut weights);
             operations.extend(kind.map(Operation::new));
         }
         let LossConfig::SparseCategoricalCrossentropy { label_smoothing } = *loss;
@@ -74,7 +76,7 @@ impl Fused {
             operations,
             rule,
             label_smoothing: label_smoothing as f32,
-            flow: Backflow::default(),
+            buffers: GradientBuffers::default(),
             workspace: Workspace::default(),
         })
     }
@@ -85,11 +87,11 @@ impl Fused {
         pixels: &[f32],
         labels: &[u8],
         learning_rate: f64,
-        masks: &mut ChaCha8Rng,
+        dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         for index in 0..self.operations.len() {
             let (before, operation, _, workspace) = self.around(index, pixels);
-            operation.forward(before, masks, workspace);
+            operation.forward(before, dropout_rng, workspace);
         }
         let mut logits = Vec::new(); // [n, classes]
         if let Some(last) = self.operations.last() {
@@ -103,12 +105,12 @@ impl Fused {
             }
             None => (1.0, Gradients::Kept),
         };
-        let gradient = &mut self.flow.gradient;
+        let gradient = &mut self.buffers.gradient;
         cross_entropy_gradient(&logits, labels, self.label_smoothing, scale, gradient);
         for index in (self.first..self.operations.len()).rev() {
             let to_input = index > self.first;
-            let (before, operation, flow, workspace) = self.around(index, pixels);
-            operation.backward(before, flow, to_input, gradients, workspace);
+            let (before, operation, buffers, workspace) = self.around(index, pixels);
+            operation.backward(before, buffers, to_input, gradients, workspace);
         }
         if matches!(gradients, Gradients::Kept) {
             // Not by `parameters_mut`, which would borrow the rule as well.
@@ -157,18 +159,18 @@ impl Fused {
         &'a mut self,
         index: usize,
         pixels: &'a [f32],
-    ) -> (&'a [f32], &'a mut Operation, &'a mut Backflow, &'a mut Workspace) {
+    ) -> (&'a [f32], &'a mut Operation, &'a mut GradientBuffers, &'a mut Workspace) {
         let (before, rest) = self.operations.split_at_mut(index);
         let input = before.last().map_or(pixels, |operation| operation.output.as_slice());
-        (input, &mut rest[0], &mut self.flow, &mut self.workspace)
+        (input, &mut rest[0], &mut self.buffers, &mut self.workspace)
     }
 }
 
-/// What a layer computes, if it is anything; its weights are the next of `weights`. `by_image` says
+/// What a layer computes, if it is anything; its weights are the next of `weights`. `batch_major` says
 /// that no dense layer stands before it.
 fn operation<'a>(
     layer: &PlannedLayer,
-    by_image: bool,
+    batch_major: bool,
     rule: &Rule,
     weights: &mut impl Iterator<Item = &'a WeightTensor>,
 ) -> Option<OperationKind> {
@@ -183,9 +185,9 @@ fn operation<'a>(
                 bias: own.next().map(|tensor| rule.parameter(tensor.values.clone())),
                 inputs,
                 units,
-                by_image,
+                batch_major,
                 activation: layer.activation,
-                before_activation: Vec::new(),
+                pre_activation: Vec::new(),
             })))
         }
         LayerType::Activation(_) if layer.activation != Activation::Linear => {
@@ -193,7 +195,7 @@ fn operation<'a>(
         }
         LayerType::Dropout(dropout) if dropout.rate > 0.0 => {
             let (rate, width) = (dropout.rate, layer.output.len());
-            Some(OperationKind::Dropout { rate, width, by_image, mask: Vec::new() })
+            Some(OperationKind::Dropout { rate, width, batch_major, mask: Vec::new() })
         }
         _ => None,
     }

@@ -9,7 +9,7 @@ use kiln_model::Activation;
 use kiln_model::layers::dropout::draw_mask;
 use rand_chacha::ChaCha8Rng;
 
-use super::activation::{activate, multiply_by_derivative, needs_values_before};
+use super::activation::{activate, multiply_by_derivative, needs_pre_activation};
 use super::product::{Blend, Matrix, Workspace, multiply_into, transpose};
 use super::update::Parameter;
 
@@ -27,7 +27,7 @@ pub(super) enum OperationKind {
         rate: f64,
         /// How many values a sample has.
         width: usize,
-        by_image: bool,
+        batch_major: bool,
         /// What each value was multiplied by.
         mask: Vec<f32>,
     },
@@ -42,10 +42,10 @@ pub(super) struct Dense {
     pub(super) inputs: usize,
     pub(super) units: usize,
     /// Whether the input is the pixels, image after image.
-    pub(super) by_image: bool,
+    pub(super) batch_major: bool,
     pub(super) activation: Activation,
     /// W·x + b, where the activation's derivative needs it.
-    pub(super) before_activation: Vec<f32>,
+    pub(super) pre_activation: Vec<f32>,
 }
 
 /// What becomes of the parameters' gradients on the way back.
@@ -59,7 +59,7 @@ pub(super) enum Gradients {
 
 /// The gradient on its way back through the operations, and room for the next.
 #[derive(Default)]
-pub(super) struct Backflow {
+pub(super) struct GradientBuffers {
     /// With respect to what stands between the operations behind and those still to come.
     pub(super) gradient: Vec<f32>,
     next: Vec<f32>,
@@ -94,7 +94,7 @@ impl Operation {
     pub(super) fn forward(
         &mut self,
         input: &[f32],
-        masks: &mut ChaCha8Rng,
+        dropout_rng: &mut ChaCha8Rng,
         workspace: &mut Workspace,
     ) {
         match &mut self.kind {
@@ -103,11 +103,11 @@ impl Operation {
                 copy(input, &mut self.output);
                 activate(*activation, &mut self.output, &[]);
             }
-            OperationKind::Dropout { rate, width, by_image, mask } => {
+            OperationKind::Dropout { rate, width, batch_major, mask } => {
                 // Drawn image after image, whichever way the features lie.
                 mask.resize(input.len(), 0.0);
-                draw_mask(*rate, mask, masks);
-                if !*by_image {
+                draw_mask(*rate, mask, dropout_rng);
+                if !*batch_major {
                     transpose(&std::mem::take(mask), input.len() / *width, *width, mask);
                 }
                 self.output.clear();
@@ -136,22 +136,22 @@ impl Operation {
     pub(super) fn backward(
         &mut self,
         input: &[f32],
-        flow: &mut Backflow,
+        buffers: &mut GradientBuffers,
         to_input: bool,
         gradients: Gradients,
         workspace: &mut Workspace,
     ) {
         match &mut self.kind {
             OperationKind::Dense(dense) => {
-                dense.backward(input, &self.output, flow, to_input, gradients, workspace);
+                dense.backward(input, &self.output, buffers, to_input, gradients, workspace);
             }
             OperationKind::Activation(activation) => {
-                let before = needs_values_before(*activation);
+                let before = needs_pre_activation(*activation);
                 let values = if before { input } else { &self.output };
-                multiply_by_derivative(*activation, &mut flow.gradient, values);
+                multiply_by_derivative(*activation, &mut buffers.gradient, values);
             }
             OperationKind::Dropout { mask, .. } => {
-                for (gradient, factor) in flow.gradient.iter_mut().zip(mask) {
+                for (gradient, factor) in buffers.gradient.iter_mut().zip(mask) {
                     *gradient *= *factor;
                 }
             }
@@ -171,7 +171,7 @@ impl Dense {
     /// The input as `[inputs, n]`.
     fn matrix<'a>(&self, input: &'a [f32]) -> Matrix<'a> {
         let count = input.len() / self.inputs;
-        if self.by_image {
+        if self.batch_major {
             Matrix::new(input, count, self.inputs).transposed()
         } else {
             Matrix::new(input, self.inputs, count)
@@ -186,12 +186,12 @@ impl Dense {
 
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         self.product(input, output, workspace);
-        if !needs_values_before(self.activation) {
+        if !needs_pre_activation(self.activation) {
             activate(self.activation, output, self.bias());
             return;
         }
         activate(Activation::Linear, output, self.bias());
-        copy(output, &mut self.before_activation);
+        copy(output, &mut self.pre_activation);
         activate(self.activation, output, &[]);
     }
 
@@ -199,16 +199,16 @@ impl Dense {
         &mut self,
         input: &[f32],
         output: &[f32],
-        flow: &mut Backflow,
+        buffers: &mut GradientBuffers,
         to_input: bool,
         gradients: Gradients,
         workspace: &mut Workspace,
     ) {
-        let before = needs_values_before(self.activation);
-        let values = if before { &self.before_activation } else { output };
-        multiply_by_derivative(self.activation, &mut flow.gradient, values);
+        let before = needs_pre_activation(self.activation);
+        let values = if before { &self.pre_activation } else { output };
+        multiply_by_derivative(self.activation, &mut buffers.gradient, values);
 
-        let Backflow { gradient, next, ones } = flow;
+        let GradientBuffers { gradient, next, ones } = buffers;
         let count = input.len() / self.inputs;
         let slope = Matrix::new(gradient, self.units, count);
         if to_input {

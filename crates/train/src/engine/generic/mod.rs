@@ -38,14 +38,14 @@ impl Generic {
         pixels: &[f32],
         labels: &[u8],
         learning_rate: f64,
-        masks: &mut ChaCha8Rng,
+        dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         let x = self.images(pixels, &self.device);
         let labels: Vec<i32> = labels.iter().map(|label| i32::from(*label)).collect();
         let count = labels.len();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &self.device);
 
-        let logits = self.network.forward(x, &mut Mode::Training(masks)); // [n, classes]
+        let logits = self.network.forward(x, &mut Mode::Training(dropout_rng)); // [n, classes]
         let loss = self.loss.forward(logits.clone(), labels);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let gradients = self.clipping.apply(&self.network, gradients);

@@ -1,11 +1,11 @@
 use kiln_report::doctor::{Finding, Severity};
 use kiln_report::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
 
-use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, STATE};
-use crate::experiment::Declaration;
-use crate::origin::{Cause, Refusal, obstacle};
+use super::checkpoint::{Checkpoint, MAX_STATE_BYTES, STATE};
+use super::history_damage;
+use super::origin::{Origin, ResumeError, ResumeErrorKind, difference, versions};
+use crate::experiment::{Declaration, Experiment};
 use crate::predictor::Predictor;
-use crate::resume::history_damage;
 
 /// What is wrong with a run's files by the rules of its experiment: that `config.toml` is one and that of the record,
 /// and where there are no sums to tell that the weights are as they were, that they are those of its network.
@@ -64,12 +64,12 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
     let is_over = matches!(record.status, Status::Finished | Status::Diverged);
     let state = if is_over { None } else { newest_state(run) };
     let Some(state) = state else { return findings };
-    match obstacle(&state, &experiment) {
-        Some(Refusal { problem, cause: Cause::LaterKiln }) => {
+    match resume_error(&state, &experiment) {
+        Some(ResumeError { problem, kind: ResumeErrorKind::LaterKiln }) => {
             let advice = "look at it with a newer Kiln";
             findings.push(Finding::of(Severity::Unchecked, "checkpoints", problem, advice));
         }
-        Some(Refusal { problem, cause: Cause::Program }) => {
+        Some(ResumeError { problem, kind: ResumeErrorKind::Program }) => {
             let advice = if run.is_of_sweep() {
                 "go on with that program: with this one the sweep begins it anew"
             } else {
@@ -78,8 +78,8 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
             findings.push(Finding::of(Severity::Note, "checkpoints", problem, advice));
         }
         // Its sum has told that.
-        Some(Refusal { cause: Cause::Run, .. }) if is_summed && !is_as_written => {}
-        Some(Refusal { problem, cause: Cause::Run }) => {
+        Some(ResumeError { kind: ResumeErrorKind::Run, .. }) if is_summed && !is_as_written => {}
+        Some(ResumeError { problem, kind: ResumeErrorKind::Run }) => {
             let advice = "change it back, or run it as another: kiln resume refuses";
             findings.push(Finding::of(Severity::Damaged, FILE, problem, advice));
         }
@@ -97,6 +97,16 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
 /// The `state.json` of the newest checkpoint in which that is whole.
 fn newest_state(run: &RunDirectory) -> Option<Vec<u8>> {
     let checkpoints = Checkpoints::of(run);
-    let read = |position| checkpoints.read_file(position, STATE, MOST_STATE_BYTES).ok().flatten();
+    let read = |position| checkpoints.read_file(position, STATE, MAX_STATE_BYTES).ok().flatten();
     checkpoints.positions().ok()?.into_iter().find_map(read)
+}
+
+/// Why the run cannot be resumed from the checkpoint with this `state.json`, as far as that shows without its data.
+fn resume_error(state: &[u8], experiment: &Experiment) -> Option<ResumeError> {
+    Checkpoint::other_version(state).or_else(|| {
+        let then = Checkpoint::origin(state).ok()?;
+        let config = experiment.to_toml().ok()?;
+        let now = Origin { config, versions: versions(), ..then.clone() };
+        difference(&then, &now)
+    })
 }

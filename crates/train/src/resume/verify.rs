@@ -10,8 +10,8 @@ use kiln_report::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, histo
 
 use crate::TrainError;
 use crate::experiment::Declaration;
-use crate::observer::{EpochEnd, Observer, Progress, Stop};
 use crate::run::Run;
+use crate::training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
 /// What a run came to when it was trained again.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,23 +21,23 @@ pub struct Verification {
     /// The files that are the same, byte for byte.
     pub same: Vec<&'static str>,
     /// What came of it.
-    pub verdict: Verdict,
+    pub result: VerificationResult,
 }
 
 /// What came of training a run again.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+pub enum VerificationResult {
     /// All that is on record came again.
-    Same,
+    Reproduced,
     /// Something else came, in a line for each thing that differs.
-    Different(Vec<Difference>),
+    Different(Vec<Mismatch>),
     /// It was stopped from outside.
     Interrupted,
 }
 
 /// Something that differs.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Difference {
+pub enum Mismatch {
     /// The first number of a history that does.
     Epoch {
         /// The epoch, from 1.
@@ -68,7 +68,7 @@ pub enum Difference {
     Other(String),
 }
 
-impl std::fmt::Display for Difference {
+impl std::fmt::Display for Mismatch {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Epoch { epoch, column, recorded, now } => {
@@ -181,18 +181,18 @@ impl Verifier {
         };
         let outcome = run.train(&mut comparing)?;
         let Comparing { epochs, difference, is_interrupted, .. } = comparing;
-        let ended = |same, verdict| Ok(Verification { epochs, same, verdict });
+        let ended = |same, result| Ok(Verification { epochs, same, result });
         if let Some(difference) = difference {
-            return ended(Vec::new(), Verdict::Different(vec![difference]));
+            return ended(Vec::new(), VerificationResult::Different(vec![difference]));
         }
         if is_interrupted {
-            return ended(Vec::new(), Verdict::Interrupted);
+            return ended(Vec::new(), VerificationResult::Interrupted);
         }
         let mut differences = Vec::new();
         if has_end && outcome.status != record.status || epochs < history.rows.len() {
             let rows = history.rows.len();
             let then = record.stop_reason.as_deref().unwrap_or_default();
-            differences.push(Difference::Other(format!(
+            differences.push(Mismatch::Other(format!(
                 "it was {} after {rows} epochs ({then}), and is {} after {epochs} ({})",
                 record.status, outcome.status, outcome.reason
             )));
@@ -200,10 +200,8 @@ impl Verifier {
             && record.stop_reason.as_ref() != Some(&outcome.reason)
         {
             let then = record.stop_reason.as_deref().unwrap_or_default();
-            differences.push(Difference::Other(format!(
-                "it diverged, {then}, and now, {}",
-                outcome.reason
-            )));
+            differences
+                .push(Mismatch::Other(format!("it diverged, {then}, and now, {}", outcome.reason)));
         }
         let mut names = vec!["initial.safetensors", "model.safetensors"];
         if has_end {
@@ -211,11 +209,14 @@ impl Verifier {
         } else if record.files.contains_key("report.json") {
             let status = record.status;
             let problem = format!("report.json is of a finished run, and run.json says {status}");
-            differences.push(Difference::Other(problem));
+            differences.push(Mismatch::Other(problem));
         }
         let same = files(&directory, &names, &record.files, &again, &mut differences)?;
-        let verdict =
-            if differences.is_empty() { Verdict::Same } else { Verdict::Different(differences) };
+        let verdict = if differences.is_empty() {
+            VerificationResult::Reproduced
+        } else {
+            VerificationResult::Different(differences)
+        };
         ended(same, verdict)
     }
 }
@@ -227,7 +228,7 @@ struct Comparing<'a> {
     last: Option<usize>,
     observer: &'a mut dyn Observer,
     epochs: usize,
-    difference: Option<Difference>,
+    difference: Option<Mismatch>,
     is_interrupted: bool,
 }
 
@@ -239,8 +240,8 @@ impl Comparing<'_> {
 }
 
 impl Observer for Comparing<'_> {
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
-        let answer = self.observer.step_ended(progress);
+    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+        let answer = self.observer.on_step_end(progress);
         self.heard(answer)?;
         // A run that came to no epoch has nothing but its initial weights to be held to.
         if self.last == Some(0) {
@@ -250,12 +251,12 @@ impl Observer for Comparing<'_> {
         }
     }
 
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
-        let answer = self.observer.epoch_ended(end);
+    fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+        let answer = self.observer.on_epoch_end(end);
         self.epochs = end.row.epoch;
         self.difference = match self.history.rows.get(self.epochs - 1) {
             Some(recorded) => difference(recorded, end.row, &self.history.extra_columns),
-            None => Some(Difference::Other(format!(
+            None => Some(Mismatch::Other(format!(
                 "epoch {} was not there: the history ends at epoch {}",
                 self.epochs,
                 self.history.rows.len()
@@ -273,7 +274,7 @@ impl Observer for Comparing<'_> {
 }
 
 /// The first column in which an epoch is not the recorded one. Times are never the same.
-fn difference(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<Difference> {
+fn difference(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<Mismatch> {
     let own =
         history::COLUMNS.iter().copied().filter(|column| !["epoch", "seconds"].contains(column));
     let mut columns: Vec<&str> = own.chain(extra.iter().map(String::as_str)).collect();
@@ -284,7 +285,7 @@ fn difference(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<D
         recorded.metric(column).map(f64::to_bits) != now.metric(column).map(f64::to_bits)
     };
     let column = columns.into_iter().find(differs)?;
-    Some(Difference::Epoch {
+    Some(Mismatch::Epoch {
         epoch: now.epoch,
         column: column.to_owned(),
         recorded: recorded.metric(column),
@@ -298,30 +299,30 @@ fn files(
     names: &[&'static str],
     sums: &BTreeMap<String, Sum>,
     again: &RunDirectory,
-    differences: &mut Vec<Difference>,
+    differences: &mut Vec<Mismatch>,
 ) -> Result<Vec<&'static str>, TrainError> {
     let mut same = Vec::new();
     for name in names.iter().copied() {
         let [recorded, now] = [run, again].map(|run| run.path().join(name));
         if !kiln_report::files::exists(&recorded)? {
             if sums.contains_key(name) {
-                differences.push(Difference::Other(format!("{name} is missing")));
+                differences.push(Mismatch::Other(format!("{name} is missing")));
             }
             continue;
         }
         if !now.exists() {
-            differences.push(Difference::Other(format!("{name} was there, and is not")));
+            differences.push(Mismatch::Other(format!("{name} was there, and is not")));
             continue;
         }
         let sum = Sum::of_file(&now)?;
         if Sum::of_file(&recorded)? == sum {
             same.push(name);
         } else if sums.get(name) == Some(&sum) {
-            differences.push(Difference::Damaged(name));
+            differences.push(Mismatch::Damaged(name));
         } else if name == "model.safetensors" {
             differences.push(weights(&recorded, &now));
         } else {
-            differences.push(Difference::Other(format!("{name} differs{}", line(&recorded, &now))));
+            differences.push(Mismatch::Other(format!("{name} differs{}", line(&recorded, &now))));
         }
     }
     Ok(same)
@@ -341,8 +342,8 @@ fn line(recorded: &Path, now: &Path) -> String {
 }
 
 /// Where two files of weights differ most.
-fn weights(recorded: &Path, now: &Path) -> Difference {
-    let other = |problem: &str| Difference::Other(format!("model.safetensors {problem}"));
+fn weights(recorded: &Path, now: &Path) -> Mismatch {
+    let other = |problem: &str| Mismatch::Other(format!("model.safetensors {problem}"));
     let read =
         |path: &Path| Weights::from_safetensors(&read_bytes(path, MOST_WEIGHTS_BYTES).ok()?).ok();
     let Some((recorded, _)) = read(recorded) else {
@@ -358,7 +359,7 @@ fn weights(recorded: &Path, now: &Path) -> Difference {
     if !is_alike {
         return other("holds other tensors than before");
     }
-    let mut most = None::<(f32, Difference)>;
+    let mut most = None::<(f32, Mismatch)>;
     let mut differing = 0;
     for (then, now) in recorded.tensors.iter().zip(&now.tensors) {
         for (index, (recorded, now)) in then.values.iter().zip(&now.values).enumerate() {
@@ -370,13 +371,13 @@ fn weights(recorded: &Path, now: &Path) -> Difference {
             if most.as_ref().is_none_or(|(most, _)| by > *most) {
                 let tensor = then.name.clone();
                 let (recorded, now) = (*recorded, *now);
-                most = Some((by, Difference::Weight { tensor, index, recorded, now, count: 0 }));
+                most = Some((by, Mismatch::Weight { tensor, index, recorded, now, count: 0 }));
             }
         }
     }
     match most {
-        Some((_, Difference::Weight { tensor, index, recorded, now, .. })) => {
-            Difference::Weight { tensor, index, recorded, now, count: differing }
+        Some((_, Mismatch::Weight { tensor, index, recorded, now, .. })) => {
+            Mismatch::Weight { tensor, index, recorded, now, count: differing }
         }
         _ => other("has the same weights and other words about them"),
     }

@@ -4,7 +4,7 @@ use kiln_config::{ConfigError, Table};
 use kiln_report::history::MOST_EPOCHS;
 use serde::Serialize;
 
-use crate::monitor::Metric;
+use crate::metrics::Metric;
 
 /// The `[training]` table.
 #[derive(Debug, Clone, PartialEq, Serialize)]

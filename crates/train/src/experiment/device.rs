@@ -3,7 +3,7 @@ use kiln_config::{ConfigError, Table};
 use kiln_model::Architecture;
 use serde::Serialize;
 
-use crate::engine::{Implementation, obstacle};
+use crate::engine::{Implementation, unsupported_layer};
 
 /// The `[device]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -63,16 +63,16 @@ impl DeviceConfig {
         self,
         architecture: &Architecture,
     ) -> Result<Implementation, String> {
-        let obstacle = match self.backend {
-            Backend::Flex => obstacle(architecture),
+        let unsupported = match self.backend {
+            Backend::Flex => unsupported_layer(architecture),
             other => Some(format!("device.backend = \"{other}\"")),
         };
-        match (self.engine, obstacle) {
+        match (self.engine, unsupported) {
             (EngineChoice::Generic, _) | (EngineChoice::Auto, Some(_)) => {
                 Ok(Implementation::Generic)
             }
             (EngineChoice::Auto | EngineChoice::Fused, None) => Ok(Implementation::Fused),
-            (EngineChoice::Fused, Some(obstacle)) => Err(obstacle),
+            (EngineChoice::Fused, Some(unsupported)) => Err(unsupported),
         }
     }
 }
