@@ -137,9 +137,9 @@ fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
     world.write(&format!("{run}/config.toml"), &changed);
     let ran = world.kiln(&["doctor", &run]);
     assert_eq!(ran.status, 1, "{}", ran.stdout);
-    let words = ["damaged ", " config.toml: ", "training.batch_size was ", "kiln resume refuses"];
+    let words = ["damaged ", " config.toml: ", "training.batch_size from ", "kiln resume refuses"];
     assert!(has_line(&ran, &words), "{}", ran.stdout);
-    assert!(world.kiln(&["resume", &run]).stderr.contains("training.batch_size was "));
+    assert!(world.kiln(&["resume", &run]).stderr.contains("training.batch_size from "));
     // What no result depends on is not.
     world.write(&format!("{run}/config.toml"), config.replacen("keep = true", "keep = false", 1));
     assert_eq!(world.kiln(&["doctor", &run]).status, 0);
@@ -148,8 +148,10 @@ fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
     world.write(&format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
     let ran = world.kiln(&["doctor", &run]);
     assert_eq!(ran.status, 1, "{}", ran.stdout);
-    let words =
-        ["damaged ", " history.csv: it is not what was written; kiln resume writes it again"];
+    let words = [
+        "damaged ",
+        " history.csv: it differs from the history in the checkpoint; kiln resume restores it",
+    ];
     assert!(has_line(&ran, &words), "{}", ran.stdout);
     assert_eq!(world.kiln(&["resume", &run]).status, 0);
     assert_eq!(world.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");

@@ -1,5 +1,5 @@
-//! Whole trajectories against PyTorch's in float64: the loss before every step, and the weights
-//! after the last. The files say where they come from.
+//! Compares complete trajectories with those of PyTorch in float64: the loss before every step, and the weights after the
+//! last one. Each file states its origin.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use kiln_train::random::{Purpose, stream};
 use kiln_train::{Backend, Declaration, Engine, Implementation, Metrics};
 use serde_json::Value;
 
-/// The bound on the loss at every step, relative.
+/// The largest relative difference of the loss of a step.
 const LOSS: f64 = 1e-4;
 
-/// The bound on a final weight: relative to the largest weight of its tensor.
+/// The largest difference of a final weight, relative to the largest weight of its tensor.
 const WEIGHT: f64 = 1e-4;
 
-/// What computes: a backend, and how it is used.
+/// A backend and the implementation of a training step.
 type Device = (Backend, Implementation);
 
 const GENERIC: Device = (Backend::Flex, Implementation::Generic);
@@ -73,7 +73,7 @@ fn shape(value: &Value) -> Vec<usize> {
     }
 }
 
-/// Trains along the trajectory and holds every loss and the final weights to it.
+/// Trains along the trajectory, and compares every loss and the final weights with it.
 fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
     let trajectory = Trajectory::open(name);
     let text = format!(
@@ -126,7 +126,7 @@ fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
     engine
 }
 
-/// 8-7-6-5, the net of the small files.
+/// The network of the small files, with layers of 8, 7, 6 and 5 units.
 fn small(activation: &str) -> String {
     format!(
         r#"{{ type = "flatten" }},
@@ -165,7 +165,7 @@ fn sgd_with_momentum() {
 }
 
 #[test]
-fn sgd_with_nesterovs_momentum() {
+fn sgd_with_nesterov_momentum() {
     let optimizer = "type = 'sgd'\nlearning_rate = 0.1\nmomentum = 0.9\nnesterov = true";
     follow_small("sgd_nesterov", "tanh", optimizer);
 }
@@ -177,13 +177,13 @@ fn sgd_with_weight_decay() {
 }
 
 #[test]
-fn sgd_with_the_global_norm_clipped() {
+fn sgd_with_clipped_global_norm() {
     let optimizer = "type = 'sgd'\nlearning_rate = 0.5\nglobal_clipnorm = 0.25";
     follow_small("sgd_clip", "relu", optimizer);
 }
 
 #[test]
-fn sgd_with_every_gradient_clipped() {
+fn sgd_with_clipped_values() {
     let layers = r#"{ type = "flatten" },
         { type = "dense", units = 5, activation = "relu" },
         { type = "dense", units = "classes" }"#;
@@ -195,7 +195,7 @@ fn sgd_with_every_gradient_clipped() {
 
 #[test]
 fn adam() {
-    // PyTorch ran with Keras' epsilon.
+    // PyTorch used the default epsilon of Keras here.
     follow_small("adam", "relu", "type = 'adam'\nlearning_rate = 0.01");
 }
 

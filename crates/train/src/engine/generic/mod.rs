@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::EngineSettings;
 use crate::gradient_clipping::GradientClipping;
 
-/// Burn's autodiff and optimisers: every layer, every backend.
+/// The engine on Burn's autodiff and optimizers. It supports every layer and every backend.
 pub(super) struct Generic {
     architecture: Architecture,
     network: Network,
@@ -49,9 +49,11 @@ impl Generic {
         let loss = self.loss.forward(logits.clone(), labels);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let gradients = self.clipping.apply(&self.network, gradients);
+        // Burn's optimizers take the network by value. The clone shares its tensors.
         let network = self.network.clone();
         self.network = self.optimizer.step(learning_rate, network, gradients);
 
+        // Reading the logits waits for the device, once per step.
         values(logits)
     }
 
