@@ -62,7 +62,7 @@ struct WithoutResult {
 }
 
 impl Experiment {
-    pub(super) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+    fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let name = match table.value("name") {
             None => table.required("name")?,
             Some(value) => {

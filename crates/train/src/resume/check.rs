@@ -1,5 +1,5 @@
 use kiln_report::doctor::{Finding, Severity};
-use kiln_report::{Checkpoints, RunDirectory, RunRecord, Status, Sum, quoted};
+use kiln_report::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
 
 use super::checkpoint::{Checkpoint, MAX_STATE_BYTES, STATE};
 use super::history_damage;
@@ -33,7 +33,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
             return vec![Finding::of(Severity::Damaged, CONFIG, error.to_line(), advice)];
         }
     };
-    let is_unchanged = recorded_sum.is_some_and(|sum| Sum::check(sum, &path).is_ok());
+    let is_unchanged = recorded_sum.is_some_and(|sum| sum.check(&path).is_ok());
     let mut findings = Vec::new();
     if experiment.seed != record.seed {
         let problem = format!(

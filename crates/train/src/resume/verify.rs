@@ -205,12 +205,12 @@ fn compare_epoch(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Optio
     let usual =
         history::COLUMNS.iter().copied().filter(|name| !["epoch", "seconds"].contains(name));
     let new = now.extra.keys().filter(|name| !extra.contains(name));
-    let columns = usual.chain(extra.iter().chain(new).map(String::as_str));
+    let mut columns = usual.chain(extra.iter().chain(new).map(String::as_str));
     let values = |column: &str| (recorded.metric(column), now.metric(column));
     // Compared by their bits: the promise is the same bytes, and -0 is not 0.
     let differs =
         |(then, now): (Option<f64>, Option<f64>)| then.map(f64::to_bits) != now.map(f64::to_bits);
-    let column = columns.into_iter().find(|column| differs(values(column)))?;
+    let column = columns.find(|column| differs(values(column)))?;
     let text = |value: Option<f64>| value.map_or("no number".to_owned(), |value| value.to_string());
     let (then, is) = values(column);
     let by = then.zip(is).map(|(then, is)| by(then, is)).unwrap_or_default();
@@ -285,9 +285,9 @@ fn compare_file(
 fn first_different_line(recorded: &Path, now: &Path) -> Option<usize> {
     let read = |path| read_bytes(path, MOST_WEIGHTS_BYTES).ok();
     let (recorded, now) = (read(recorded)?, read(now)?);
-    let lines = |text: &'_ [u8]| text.split(|byte| *byte == b'\n');
-    let index = lines(&recorded).zip(lines(&now)).position(|(then, now)| then != now)?;
-    Some(index + 1)
+    let is_newline = |byte: &u8| *byte == b'\n';
+    let mut lines = recorded.split(is_newline).zip(now.split(is_newline));
+    Some(lines.position(|(then, now)| then != now)? + 1)
 }
 
 /// Describes the largest difference between two files of weights.
@@ -312,7 +312,7 @@ fn compare_weights(recorded: &Path, now: &Path) -> String {
         .zip(&now.tensors)
         .flat_map(|(then, now)| {
             let values = then.values.iter().zip(&now.values).enumerate();
-            values.map(|(index, (then_value, value))| (&then.name, index, *then_value, *value))
+            values.map(move |(index, (recorded, now))| (&then.name, index, *recorded, *now))
         })
         .filter(|(.., then, now)| then.to_bits() != now.to_bits())
         .inspect(|_| count += 1)
