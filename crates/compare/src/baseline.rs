@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::columns::{self, Named, Place};
-use crate::combination::Combination;
+use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
 use crate::verdict::BaselineChoice;
@@ -49,7 +49,7 @@ impl Comparison {
         }
     }
 
-    fn having(&self, is_it: impl Fn(&super::RunSummary) -> bool) -> Vec<usize> {
+    fn having(&self, is_it: impl Fn(&RunSummary) -> bool) -> Vec<usize> {
         self.indices(|combination| combination.runs.iter().any(&is_it))
     }
 
@@ -81,7 +81,7 @@ impl Comparison {
 
     /// Where the setting called `name` is.
     fn place(&self, name: &str) -> Result<Place> {
-        match columns::find(name, self) {
+        match columns::find(name, &self.columns, &self.shared) {
             Named::One(place) => Ok(place),
             Named::None => {
                 let known: Vec<_> =

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::comparison::{Column, Comparison};
+use crate::column::{Column, SharedSetting};
 use crate::layers;
-use crate::settings::{Configuration, NumberedLayers, Setting, Words, ends};
+use crate::settings::{Configuration, NumberedLayers, Setting, Words};
+use crate::toml_text::ends;
 
 /// The settings of all runs as one table.
 #[derive(Debug, Default)]
@@ -144,10 +145,14 @@ fn labels(paths: &[&str]) -> Vec<String> {
 
 /// The setting that `name` stands for: a whole path, or the end of a single one. Those that differ go first, since a
 /// comparison is about them.
-pub(crate) fn find<'a>(name: &str, comparison: &'a Comparison) -> Named<'a> {
-    let own = comparison.columns.iter().enumerate();
+pub(crate) fn find<'a>(
+    name: &str,
+    columns: &'a [Column],
+    shared: &'a [SharedSetting],
+) -> Named<'a> {
+    let own = columns.iter().enumerate();
     let own = own.map(|(place, column)| (column, Place::Column(place)));
-    let shared = comparison.shared.iter().enumerate();
+    let shared = shared.iter().enumerate();
     let shared = shared.map(|(place, shared)| (&shared.column, Place::Shared(place)));
     match among(name, own) {
         Named::None => among(name, shared),
@@ -183,8 +188,8 @@ pub(crate) enum Named<'a> {
 /// Where a setting is.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    /// At this index of [`Comparison::columns`].
+    /// At this index of the settings that differ.
     Column(usize),
-    /// At this index of [`Comparison::shared`].
+    /// At this index of the settings that all runs share.
     Shared(usize),
 }

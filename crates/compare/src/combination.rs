@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use kiln_store::{RunDirectory, Status};
 
-use crate::comparison::Column;
+use crate::column::Column;
 use crate::statistics::Spread;
 use crate::verdict::Verdict;
 

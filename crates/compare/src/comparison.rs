@@ -3,6 +3,7 @@ use std::path::Path;
 
 use kiln_store::{LeftOut, StoreError, find};
 
+use crate::column::{Column, SharedSetting};
 use crate::columns::SettingsTable;
 use crate::combination::{Combination, RunSummary};
 use crate::error::Result;
@@ -28,24 +29,6 @@ pub struct Comparison {
     pub notes: Vec<String>,
 }
 
-/// A setting that differs between the runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// Its path in `config.toml`: `model.layers.hidden.repeat`.
-    pub key: String,
-    /// The shortest end of the path that no other setting has: `hidden.repeat`.
-    pub label: String,
-}
-
-/// A setting that all runs share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedSetting {
-    /// Where it is and what it is called.
-    pub column: Column,
-    /// Its value as text, without quotes.
-    pub value: String,
-}
-
 impl Comparison {
     /// Reads the runs that `paths` stand for, as [`find()`](find()) has them, and compares them. `baseline` is a run's directory,
     /// a run's id, or settings such as `learning_rate=0.01,hidden.repeat=2` that a single combination has; without it
@@ -53,7 +36,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoRuns`] where a path leads to no run or none can be read, [`CompareError::Request`] where the
+    /// [`StoreError::NoRuns`] where a path leads to no run or none can be read, [`CompareError::Request`](crate::CompareError::Request) where the
     /// baseline is not one combination among them that was tested.
     pub fn read(paths: &[impl AsRef<Path>], baseline: Option<&str>) -> Result<Self> {
         let mut comparison = Self::ranked(paths)?;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use kiln_store::{Outcomes, Status, in_parallel};
 
+use crate::column::Column;
 use crate::combination::{Combination, RunSummary};
-use crate::comparison::Column;
 use crate::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
 use crate::verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
 

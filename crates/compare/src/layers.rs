@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::settings::{in_order, join, text};
+use crate::toml_text::{in_order, join, text};
 
 /// Where the layers are.
 pub(crate) const KEY: &str = "model.layers";

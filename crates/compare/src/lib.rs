@@ -15,6 +15,7 @@
 mod baseline;
 mod cells;
 pub mod charts;
+mod column;
 mod columns;
 mod combination;
 mod comparison;
@@ -35,10 +36,12 @@ mod settings;
 pub mod statistics;
 mod table;
 mod terminal;
+mod toml_text;
 mod verdict;
 
+pub use column::{Column, SharedSetting};
 pub use combination::{Combination, EpochValue, RunSummary, TestSummary};
-pub use comparison::{Column, Comparison, SharedSetting};
+pub use comparison::Comparison;
 pub use csv::csv;
 pub use error::{CompareError, Result};
 pub use json::{COMPARISON_VERSION, json};

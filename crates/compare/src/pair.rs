@@ -1,7 +1,8 @@
 use kiln_store::Outcomes;
 
+use crate::column::Column;
 use crate::combination::RunSummary;
-use crate::comparison::{Column, Comparison};
+use crate::comparison::Comparison;
 use crate::judge;
 use crate::statistics::Family;
 use crate::verdict::Verdict;

@@ -174,7 +174,7 @@ impl<'a> Table<'a> {
         {
             return Ok(*field);
         }
-        match columns::find(name, comparison) {
+        match columns::find(name, &comparison.columns, &comparison.shared) {
             Named::One(Place::Column(index)) => Ok(Field::Setting(index)),
             Named::One(Place::Shared(index)) => Ok(Field::Shared(index)),
             Named::None => Err(self.unknown(name, &shown)),

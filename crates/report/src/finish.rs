@@ -16,7 +16,7 @@ use crate::mistakes::{TestImages, mistakes_picture};
 /// # Errors
 ///
 /// [`ReportError::Inconsistent`] where the record does not say `finished` or what was tested does not fit together;
-/// [`ReportError::Io`] where something cannot be written. Either way there is no `report.json`.
+/// [`ReportError::Store`] where something cannot be written. Either way there is no `report.json`.
 pub fn finish(
     run: &RunDirectory,
     record: &RunRecord,
@@ -48,7 +48,7 @@ pub fn finish(
 ///
 /// # Errors
 ///
-/// [`ReportError::Inconsistent`] where the record says `finished` or `running`; [`ReportError::Io`] where something
+/// [`ReportError::Inconsistent`] where the record says `finished` or `running`; [`ReportError::Store`] where something
 /// cannot be written.
 pub fn stop(run: &RunDirectory, record: &RunRecord, history: &History) -> Result<()> {
     if matches!(record.status, Status::Finished | Status::Running) {

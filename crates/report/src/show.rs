@@ -22,8 +22,7 @@ pub struct Terminal {
 ///
 /// # Errors
 ///
-/// [`ReportError::Io`](crate::error::ReportError::Io), [`Malformed`](crate::error::ReportError::Malformed) or
-/// [`NewerFormat`](crate::error::ReportError::NewerFormat) where `run.json` cannot be read.
+/// [`ReportError::Store`](crate::error::ReportError::Store) where `run.json` cannot be read.
 pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<String> {
     let record = run.read_record()?;
     let mut text = head(&record, terminal);

@@ -13,7 +13,7 @@ pub fn hidden(directory: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where it cannot be made, [`StoreError::LeadsOut`] where it is a link to somewhere else.
+/// [`StoreError::Io`](crate::StoreError::Io) where it cannot be made, [`StoreError::LeadsOut`](crate::StoreError::LeadsOut) where it is a link to somewhere else.
 pub fn create_hidden(directory: &Path) -> Result<PathBuf> {
     let hidden = hidden(directory);
     files::create_directories(&hidden)?;

@@ -5,7 +5,7 @@ use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::statistics::Spread;
 
-use super::spread_words;
+use super::labels::spread_words;
 
 /// The recall of each class, its accuracy, in the first `most` combinations that were tested, as means over their
 /// tested runs. `None` where no run was tested.

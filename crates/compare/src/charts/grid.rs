@@ -6,7 +6,7 @@ use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::statistics::Spread;
 
-use super::{column, is_selected, name, setting, spread_words, unfinished, values};
+use super::labels::{column, is_selected, name, setting, spread_words, unfinished, values};
 
 /// What a combination is shown by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

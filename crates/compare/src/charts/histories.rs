@@ -3,7 +3,7 @@ use kiln_store::{History, grouped};
 
 use crate::comparison::Comparison;
 
-use super::run_words;
+use super::labels::run_words;
 
 /// A curve of more epochs than this has every n-th of them, and the last.
 pub const MOST_POINTS: usize = 200;

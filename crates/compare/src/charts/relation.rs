@@ -6,7 +6,7 @@ use kiln_store::Status;
 use crate::combination::Combination;
 use crate::comparison::Comparison;
 
-use super::{column, name, number, setting};
+use super::labels::{column, name, number, setting};
 
 /// The best `val_accuracy` against a numeric setting, given by its key; a line for each combination of the other
 /// settings. `None` where the key is not one of the comparison's columns, or fewer than two of its values are numbers.

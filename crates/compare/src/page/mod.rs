@@ -32,7 +32,8 @@ use askama::filters::Escaper;
 use kiln_report::chart;
 use kiln_store::{LeftOut, escape};
 
-use crate::comparison::{Comparison, SharedSetting};
+use crate::column::SharedSetting;
+use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
 
 pub use figures::{MOST_CLASS_ROWS, MOST_CURVES, MOST_FIGURE_BYTES};

@@ -1,7 +1,8 @@
 use statrs::function::beta::beta_reg;
 use statrs::function::erf::{erfc, erfc_inv};
 
-use super::{Difference, Family, beta};
+use super::beta;
+use super::difference::{Difference, Family};
 
 /// On which images of one test set two classifiers differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 use statrs::function::beta::beta_reg;
 
-use super::{Difference, Family, Spread, beta};
+use super::beta;
+use super::difference::{Difference, Family};
+use super::spread::Spread;
 
 /// Welch's t test: the difference of two means whose variances need not be equal.
 ///

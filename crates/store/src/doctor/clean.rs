@@ -5,7 +5,8 @@ use crate::error::StoreError;
 use crate::files;
 use crate::run::RunDirectory;
 
-use super::{Found, directory};
+use super::directory;
+use super::find::Found;
 
 /// What [`clean`] did.
 #[derive(Debug, Default)]

@@ -9,8 +9,10 @@ use crate::files;
 use crate::hidden::hidden;
 use crate::shell::quoted;
 
+use super::examination::{Examined, Health};
 use super::examiner::from;
-use super::{Examined, Finding, Health, Severity, Specialist};
+use super::finding::{Finding, Severity};
+use super::specialist::Specialist;
 
 /// What was written so long ago is not being written at this moment.
 const SETTLED: Duration = Duration::from_secs(120);

@@ -17,7 +17,9 @@ use crate::shell::quoted;
 use crate::test_report::{TestReport, Tested};
 use crate::{files, sum};
 
-use super::{Examined, Finding, Health, Severity, Specialist};
+use super::examination::{Examined, Health};
+use super::finding::{Finding, Severity};
+use super::specialist::Specialist;
 
 /// Looks at every file of a run, or of what looks like one.
 pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {

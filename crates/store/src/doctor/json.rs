@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::versioned;
 
-use super::{Examination, Examined, Finding, Health};
+use super::examination::{Examination, Examined, Health};
+use super::finding::Finding;
 
 /// The version of the JSON that this build writes.
 pub const DOCTOR_VERSION: u32 = 1;

@@ -1,6 +1,7 @@
 use kiln_config::printable;
 
-use super::{Examination, Examined, Finding, Health, Severity};
+use super::examination::{Examination, Examined, Health};
+use super::finding::{Finding, Severity};
 
 /// The findings under the run or directory that they are of, the most serious first, each with what to do in a line of
 /// its own; and a line with the number of runs by their health.
