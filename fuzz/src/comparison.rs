@@ -54,7 +54,10 @@ fn two_runs() -> TempDir {
 
 fn compare(runs: &Path) {
     let terminal = Terminal { width: 80, color: false };
-    match RunDirectory::open(runs.join("second")).and_then(|run| show(&run, terminal)) {
+    match RunDirectory::open(runs.join("second"))
+        .map_err(Into::into)
+        .and_then(|run| show(&run, terminal))
+    {
         Ok(shown) => assert_printable(&shown),
         Err(error) => assert_sound(&error),
     }
