@@ -58,7 +58,10 @@ pub enum TrainError {
     Data(#[from] kiln_data::DataError),
     /// A file of the run cannot be written or read.
     #[error(transparent)]
-    Report(#[from] kiln_report::ReportError),
+    Store(#[from] kiln_store::StoreError),
+    /// The report of the run cannot be computed.
+    #[error(transparent)]
+    Report(kiln_report::ReportError),
     /// A file of weights cannot be written or read.
     #[error("weights {place}: {message}")]
     Weights {
@@ -92,6 +95,16 @@ pub enum TrainError {
         /// The directory of the run.
         run: String,
         /// The status of the run.
-        status: kiln_report::Status,
+        status: kiln_store::Status,
     },
+}
+
+// Callers match on `Store` for all errors of files, including those that occur while the report is written.
+impl From<kiln_report::ReportError> for TrainError {
+    fn from(error: kiln_report::ReportError) -> Self {
+        match error {
+            kiln_report::ReportError::Store(error) => Self::Store(error),
+            error => Self::Report(error),
+        }
+    }
 }

@@ -1,5 +1,5 @@
 use kiln_data::{ImageShape, Normalizer};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 
 use crate::TrainError;
 use crate::engine::Engine;

@@ -6,7 +6,7 @@ use std::path::Path;
 use kiln_config::read_bytes;
 use kiln_data::{ImageShape, Normalizer};
 use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::files;
+use kiln_store::files;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;

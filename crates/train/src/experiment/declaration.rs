@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, MOST_BYTES, Override, read_text};
 use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, Shape};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 
 use super::{Experiment, WeightsChoice, known_paths};
 use crate::TrainError;

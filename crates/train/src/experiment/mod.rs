@@ -67,7 +67,7 @@ impl Experiment {
             None => table.required("name")?,
             Some(value) => {
                 let name = String::from_value(value)?;
-                kiln_report::check_name(&name)
+                kiln_store::check_name(&name)
                     .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
                 name
             }

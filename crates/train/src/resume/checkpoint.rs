@@ -1,12 +1,12 @@
 //! Encodes and decodes a checkpoint: `state.json`, and `tensors.safetensors` with everything that consists of 32-bit
-//! floats. The module of the same name in the report crate describes the directory that holds them.
+//! floats. The module of the same name in the store crate describes the directory that holds them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use kiln_model::{Architecture, WeightTensor, Weights};
-use kiln_report::{CheckpointFiles, History, Position, ReportError, versioned};
+use kiln_store::{CheckpointFiles, History, Position, StoreError, versioned};
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Origin, ResumeError, ResumeErrorKind};
@@ -22,7 +22,7 @@ const STATE_VERSION: u32 = 2;
 
 pub(crate) const STATE: &str = "state.json";
 /// The largest `state.json` that is read: one with the longest history.
-pub(crate) const MAX_STATE_BYTES: u64 = kiln_report::history::MOST_BYTES + (8 << 20);
+pub(crate) const MAX_STATE_BYTES: u64 = kiln_store::history::MOST_BYTES + (8 << 20);
 
 const TENSORS: &str = "tensors.safetensors";
 
@@ -229,7 +229,7 @@ impl StateFile {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| format!("{STATE}: {error}"))?;
         versioned::parse(Path::new(STATE), text, STATE_VERSION)
-            .map_err(|error: ReportError| error.to_string())
+            .map_err(|error: StoreError| error.to_string())
     }
 
     /// The completed epochs; there must be as many as the position says.

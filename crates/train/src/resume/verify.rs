@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kiln_config::read_bytes;
 use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, files, history};
+use kiln_store::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, files, history};
 
 use crate::TrainError;
 use crate::experiment::Declaration;

@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 
 /// How far training has come after a step.
 #[derive(Debug, Clone, Copy)]
