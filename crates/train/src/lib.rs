@@ -25,7 +25,7 @@ mod material;
 mod metrics;
 mod monitor;
 mod observer;
-mod optimizer;
+mod optimizers;
 mod origin;
 mod predictor;
 pub mod random;
@@ -49,7 +49,9 @@ pub use loss::LossConfig;
 pub use metrics::Metrics;
 pub use monitor::Metric;
 pub use observer::{EpochEnd, Observer, Progress, Stop};
-pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
+pub use optimizers::{
+    Adagrad, Adam, Adamw, Lion, Nadam, OptimizerConfig, OptimizerKind, OptimizerName, Rmsprop, Sgd,
+};
 pub use predictor::{Guess, Predictor};
 pub use resume::Resumed;
 pub use run::{Hold, Outcome, Run};

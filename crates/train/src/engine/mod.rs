@@ -7,7 +7,7 @@ use kiln_model::{Architecture, Shape, Weights};
 use rand_chacha::ChaCha8Rng;
 
 use crate::loss::LossConfig;
-use crate::optimizer::OptimizerConfig;
+use crate::optimizers::OptimizerConfig;
 use fused::Fused;
 use generic::Generic;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kiln_data::Validation;
-use kiln_train::{Declaration, OptimizerKind};
+use kiln_train::{Adam, Declaration, OptimizerKind};
 
 use crate::columns::EXPERIMENT;
 use crate::common::declaration;
@@ -44,7 +44,7 @@ fn an_override_may_name_a_key_of_a_table_that_is_not_written() {
 #[test]
 fn an_override_may_replace_a_whole_table() {
     let experiment = declaration(&["optimizer={type=\"adam\", beta_1=0.8}"]).experiment;
-    assert!(matches!(experiment.optimizer.kind, OptimizerKind::Adam { beta_1: 0.8, .. }));
+    assert!(matches!(experiment.optimizer.kind, OptimizerKind::Adam(Adam { beta_1: 0.8, .. })));
     assert_eq!(experiment.optimizer.learning_rate, 0.001);
 }
 
