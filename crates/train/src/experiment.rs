@@ -13,10 +13,9 @@ use crate::TrainError;
 use crate::config::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 use crate::device::DeviceConfig;
 use crate::engine::{EngineSettings, Implementation};
-use crate::gradient_clipping::GradientClipping;
 use crate::loss::LossConfig;
 use crate::monitor::Metric;
-use crate::optimizers::OptimizerConfig;
+use crate::optimizers::{GradientClipping, OptimizerConfig};
 use crate::random::{Purpose, stream};
 use crate::schedule::ScheduleConfig;
 

@@ -222,7 +222,7 @@ fn restore(
     let Checkpoint { course, weights, optimizer, history } =
         Checkpoint::decode(position, files, experiment, architecture)?;
     let engine = Engine::restore(settings, &weights, &optimizer)
-        .map_err(|problem| format!("its optimiser's state: {problem}"))?;
+        .map_err(|problem| format!("its optimizer's state: {problem}"))?;
     Ok(Found { engine, course, history, position })
 }
 

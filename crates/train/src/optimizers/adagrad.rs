@@ -3,7 +3,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::{slots, update_with_slot};
-use super::{FusedParameter, FusedUpdate, Step, UpdateRule, keys};
+use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// s ← s + g²; w ← w − η g / (√s + ε) (Duchi et al. 2011). s starts at 0, as in PyTorch; in Keras it
 /// starts at 0.1.
@@ -32,7 +32,7 @@ impl UpdateRule for Adagrad {
 }
 
 impl FusedUpdate for Adagrad {
-    fn update(&self, step: Step, parameter: FusedParameter<'_>) {
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let FusedParameter { values, gradient, slots: kept } = parameter;
         let rate = step.learning_rate as f32;
         let epsilon = self.epsilon as f32;

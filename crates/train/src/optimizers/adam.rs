@@ -3,7 +3,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::update_with_moments;
-use super::{FusedParameter, FusedUpdate, Step, UpdateRule, keys};
+use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; w ← w − η m̂ / (√v̂ + ε), where
 /// m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) correct for the start at 0 (Kingma and Ba 2015).
@@ -44,7 +44,7 @@ impl UpdateRule for Adam {
 }
 
 impl FusedUpdate for Adam {
-    fn update(&self, step: Step, parameter: FusedParameter<'_>) {
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let rate = step.learning_rate as f32;
         let (beta_1, beta_2) = (self.beta_1 as f32, self.beta_2 as f32);
         let root = (1.0 - beta_2.powi(step.number)).sqrt();

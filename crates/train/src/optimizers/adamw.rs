@@ -3,7 +3,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::update_with_moments;
-use super::{FusedParameter, FusedUpdate, Step, UpdateRule, keys};
+use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// Adam with decoupled weight decay: besides Adam's step, w ← w − η λ w (Loshchilov and Hutter 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -47,7 +47,7 @@ impl UpdateRule for Adamw {
 }
 
 impl FusedUpdate for Adamw {
-    fn update(&self, step: Step, parameter: FusedParameter<'_>) {
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let rate = step.learning_rate as f32;
         let (beta_1, beta_2) = (self.beta_1 as f32, self.beta_2 as f32);
         let mean_scale = 1.0 / (1.0 - beta_1.powi(step.number));

@@ -5,7 +5,7 @@ use pulp::Arch;
 
 /// What an update depends on besides the parameter.
 #[derive(Clone, Copy)]
-pub(crate) struct Step {
+pub(crate) struct UpdateStep {
     /// η of this step, as the schedule sets it.
     pub(crate) learning_rate: f64,
     /// t, counted from 1.
@@ -24,7 +24,7 @@ pub(crate) struct FusedParameter<'a> {
 /// An optimizer's update on the CPU.
 pub(crate) trait FusedUpdate {
     /// Changes a parameter and its slots by one step.
-    fn update(&self, step: Step, parameter: FusedParameter<'_>);
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>);
 
     /// λ of the weight decay if the update is w ← (1 − η λ) w − η g. The engine can then subtract the
     /// gradient from the weights while it computes it, and stores no gradient.

@@ -4,7 +4,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::{slots, update_with_slot};
-use super::{FusedParameter, FusedUpdate, Step, UpdateRule, keys};
+use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// c = β₁ m + (1 − β₁) g; w ← w − η (sign(c) + λ w); m ← β₂ m + (1 − β₂) g (Chen et al. 2023, "Symbolic
 /// Discovery of Optimization Algorithms", algorithm 2). PyTorch has no Lion. Keras' computes the same.
@@ -44,7 +44,7 @@ impl UpdateRule for Lion {
 }
 
 impl FusedUpdate for Lion {
-    fn update(&self, step: Step, parameter: FusedParameter<'_>) {
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let FusedParameter { values, gradient, slots: kept } = parameter;
         let rate = step.learning_rate as f32;
         let (beta_1, beta_2) = (self.beta_1 as f32, self.beta_2 as f32);

@@ -9,6 +9,7 @@ mod adagrad;
 mod adam;
 mod adamw;
 mod fused;
+mod gradient_clipping;
 mod keys;
 mod lion;
 mod nadam;
@@ -19,12 +20,11 @@ use burn::optim::ModuleOptimizer;
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-use crate::gradient_clipping::GradientClipping;
-
 pub use adagrad::Adagrad;
 pub use adam::Adam;
 pub use adamw::Adamw;
-pub(crate) use fused::{FusedParameter, FusedUpdate, Step};
+pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep};
+pub use gradient_clipping::GradientClipping;
 pub use lion::Lion;
 pub use nadam::Nadam;
 pub use rmsprop::Rmsprop;

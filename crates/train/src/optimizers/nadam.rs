@@ -4,7 +4,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::update_with_moments;
-use super::{FusedParameter, FusedUpdate, Step, UpdateRule, keys};
+use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov Momentum into Adam"):
 /// m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; w ← w − η m̄ / (√v̂ + ε), where
@@ -90,7 +90,7 @@ fn momentum_product(beta_1: f64, step: i32) -> f64 {
 }
 
 impl FusedUpdate for Nadam {
-    fn update(&self, step: Step, parameter: FusedParameter<'_>) {
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let rate = step.learning_rate as f32;
         let epsilon = self.epsilon as f32;
         let Factors { gradient, mean, square } = self.factors(step.number);

@@ -3,7 +3,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::{zip, zip_two};
-use super::{FusedParameter, FusedUpdate, Step, UpdateRule, keys};
+use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// v ← ρ v + (1 − ρ) g²; w ← w − η g / (√v + ε) (Hinton 2012). ε is outside the root, as in PyTorch;
 /// Keras puts it inside. Centered, the root is that of v less the squared running mean of g.
@@ -53,7 +53,7 @@ impl UpdateRule for Rmsprop {
 }
 
 impl FusedUpdate for Rmsprop {
-    fn update(&self, step: Step, parameter: FusedParameter<'_>) {
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let FusedParameter { values, gradient, slots } = parameter;
         let rate = step.learning_rate as f32;
         let (rho, momentum) = (self.rho as f32, self.momentum as f32);

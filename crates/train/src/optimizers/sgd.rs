@@ -5,7 +5,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::zip;
-use super::{FusedParameter, FusedUpdate, Step, UpdateRule, keys};
+use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// v ← momentum · v + g; w ← w − η v, or with Nesterov's momentum w ← w − η (g + momentum · v)
 /// (Sutskever et al. 2013, in the form of PyTorch).
@@ -59,7 +59,7 @@ impl UpdateRule for Sgd {
 }
 
 impl FusedUpdate for Sgd {
-    fn update(&self, step: Step, parameter: FusedParameter<'_>) {
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let FusedParameter { values, gradient, slots } = parameter;
         let rate = step.learning_rate as f32;
         let (momentum, decay) = (self.momentum as f32, self.weight_decay as f32);

@@ -17,7 +17,7 @@ const STEPS: usize = 100;
 /// The bound on the difference of two losses, relative.
 const LOSS: f64 = 1e-5;
 
-/// A network, an optimiser and batches, without the engine.
+/// A network, an optimizer and batches, without the engine.
 #[derive(Debug, Clone)]
 struct Case {
     image: ImageShape,
@@ -210,7 +210,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// After some steps one engine is left for another, made of its weights and its optimiser's state.
+    /// After some steps one engine is left for another, made of its weights and its optimizer's state.
     #[test]
     fn an_engine_that_is_restored_goes_on_bit_for_bit(case in case(), steps in 0..40_usize) {
         for choice in [EngineChoice::Fused, EngineChoice::Generic] {
@@ -241,7 +241,7 @@ proptest! {
 }
 
 #[test]
-fn a_state_of_another_optimiser_or_network_is_refused() {
+fn a_state_of_another_optimizer_or_network_is_refused() {
     let layers = |units: usize| {
         format!(
             "name = 'case'\n[data]\nsource = 'none'\n[model]\nlayers = [{{ type = 'flatten' }}, \

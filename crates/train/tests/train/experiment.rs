@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use kiln_data::Validation;
-use kiln_train::{Adam, Declaration, OptimizerKind};
+use kiln_train::optimizers::Adam;
+use kiln_train::{Declaration, OptimizerKind};
 
 use crate::columns::EXPERIMENT;
 use crate::common::declaration;

@@ -104,20 +104,20 @@ fn the_resolved_tables_keep_their_text() {
         ),
         (
             "type = \"adam\", global_clipnorm = 1",
-            "type = \"adam\"\nbeta_1 = 0.9\nbeta_2 = 0.999\nepsilon = 1e-7\nlearning_rate = 0.001\nglobal_clipnorm = 1.0\n",
+            "type = \"adam\"\nbeta_1 = 0.9\nbeta_2 = 0.999\nepsilon = 0.0000001\nlearning_rate = 0.001\nglobal_clipnorm = 1.0\n",
         ),
         (
             "type = \"adamw\"",
-            "type = \"adamw\"\nbeta_1 = 0.9\nbeta_2 = 0.999\nepsilon = 1e-7\nweight_decay = 0.004\nlearning_rate = 0.001\n",
+            "type = \"adamw\"\nbeta_1 = 0.9\nbeta_2 = 0.999\nepsilon = 0.0000001\nweight_decay = 0.004\nlearning_rate = 0.001\n",
         ),
         (
             "type = \"rmsprop\"",
-            "type = \"rmsprop\"\nrho = 0.9\nmomentum = 0.0\nepsilon = 1e-7\ncentered = false\nlearning_rate = 0.001\n",
+            "type = \"rmsprop\"\nrho = 0.9\nmomentum = 0.0\nepsilon = 0.0000001\ncentered = false\nlearning_rate = 0.001\n",
         ),
-        ("type = \"adagrad\"", "type = \"adagrad\"\nepsilon = 1e-7\nlearning_rate = 0.001\n"),
+        ("type = \"adagrad\"", "type = \"adagrad\"\nepsilon = 0.0000001\nlearning_rate = 0.001\n"),
         (
             "type = \"nadam\"",
-            "type = \"nadam\"\nbeta_1 = 0.9\nbeta_2 = 0.999\nepsilon = 1e-7\nlearning_rate = 0.001\n",
+            "type = \"nadam\"\nbeta_1 = 0.9\nbeta_2 = 0.999\nepsilon = 0.0000001\nlearning_rate = 0.001\n",
         ),
         (
             "type = \"lion\"",

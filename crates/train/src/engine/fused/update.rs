@@ -1,7 +1,8 @@
 //! A step of all parameters in place: gradient clipping, then the optimizer's update.
 
-use crate::gradient_clipping::GradientClipping;
-use crate::optimizers::{FusedParameter, OptimizerConfig, OptimizerKind, Step};
+use crate::optimizers::{
+    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, UpdateStep,
+};
 
 /// A parameter's values, their gradient and the optimizer's state.
 pub(super) struct Parameter {
@@ -68,7 +69,7 @@ impl Rule {
     pub(super) fn apply(&mut self, learning_rate: f64, mut parameters: Vec<&mut Parameter>) {
         clip(self.clipping, &mut parameters);
         self.steps = self.steps.saturating_add(1);
-        let step = Step { learning_rate, number: self.steps };
+        let step = UpdateStep { learning_rate, number: self.steps };
         // An engine is not made for an optimizer without a fused update.
         if let Some(fused) = self.optimizer.rule().fused() {
             for Parameter { values, gradient, slots, .. } in parameters {

@@ -8,7 +8,7 @@ use kiln_model::{Architecture, Mode, Network, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
-use crate::gradient_clipping::GradientClipping;
+use crate::optimizers::GradientClipping;
 
 /// Burn's autodiff and optimizers: every layer, every backend.
 pub(super) struct Generic {
