@@ -36,6 +36,7 @@
 mod document;
 mod error;
 mod file;
+mod keys;
 mod keywords;
 mod overrides;
 mod parse;
@@ -48,6 +49,7 @@ mod value;
 pub use document::{Document, MOST_BYTES};
 pub use error::{ConfigError, nearest};
 pub use file::{Unreadable, read_bytes, read_text};
+pub use keys::{KeyError, KeyIndex};
 pub use overrides::Override;
 pub use parse::{NotToml, parse_toml};
 pub use place::Place;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::document::{Document, item_index};
-use crate::error::{ConfigError, nearest};
+use crate::error::ConfigError;
+use crate::keys::{KeyError, KeyIndex};
 use crate::place::{Place, Source};
 use crate::value::{Entry, Kind, Value};
 
@@ -207,40 +208,21 @@ impl Document {
             let message = format!("a key has at most {DEEPEST} steps");
             return Err(ConfigError::at(&change.key_place, message));
         }
-        let known = with_tables(known);
-        if known.contains(&key) {
-            return Ok(key.to_owned());
-        }
-        let ending = format!(".{key}");
-        let mut matches: Vec<String> = known
-            .iter()
-            .filter(|path| path.ends_with(&ending))
-            .map(|path| self.by_names(path))
-            .collect();
-        matches.sort_unstable();
-        matches.dedup();
-        match matches.as_slice() {
-            [one] => return Ok(one.clone()),
-            [] => {}
-            several => {
-                return Err(ConfigError::at(
-                    &change.key_place,
-                    format!("`{key}` could be several keys"),
-                )
-                .expected("write more of its path")
-                .help(format!("one of {}", several.join(", "))));
-            }
-        }
+        let index = KeyIndex::new(with_tables(known));
+        let nearest = match index.complete(key) {
+            // A full key stays as it was written.
+            Ok(path) if path == key => return Ok(path.to_owned()),
+            Ok(path) => return Ok(self.by_names(path)),
+            Err(KeyError::Ambiguous(paths)) => return self.only_element(change, &paths),
+            Err(KeyError::Unknown { nearest }) => nearest,
+        };
         let first = key.split('.').next().unwrap_or(key);
-        if first != key && known.iter().any(|path| path.split('.').next() == Some(first)) {
+        if first != key && index.contains(first) {
             // A key that is not written yet, such as one of an absent table: the reader will judge it.
             return Ok(key.to_owned());
         }
-        let ends = known.iter().flat_map(|path| {
-            std::iter::once(*path).chain(path.match_indices('.').map(|(dot, _)| &path[dot + 1..]))
-        });
         let error = ConfigError::at(&change.key_place, format!("no key `{}`", key.escape_debug()));
-        Err(match nearest(key, ends) {
+        Err(match nearest {
             Some(near) => error.expected(format!("did you mean `{near}`?")),
             None => error
                 .expected("not a key of the experiment")
@@ -248,8 +230,24 @@ impl Document {
         })
     }
 
-    /// The path with its steps into lists by name, where the element has one: an element is
-    /// known by its index too, and that is not another key.
+    /// The one path that remains of several when list elements are written by name.
+    fn only_element(&self, change: &Override, paths: &[&str]) -> Result<String, ConfigError> {
+        // An element with a name has two paths (`layers.1.units`, `layers.hidden.units`) and is one key.
+        let mut named: Vec<String> = paths.iter().map(|path| self.by_names(path)).collect();
+        named.sort_unstable();
+        named.dedup();
+        match named.as_slice() {
+            [path] => Ok(path.clone()),
+            several => {
+                let message = format!("`{}` could be several keys", change.key);
+                Err(ConfigError::at(&change.key_place, message)
+                    .expected("write more of its path")
+                    .help(format!("one of {}", several.join(", "))))
+            }
+        }
+    }
+
+    /// The path with list elements written by name instead of by index, if they have one.
     fn by_names(&self, path: &str) -> String {
         let mut value = Some(&self.root);
         let step = |segment: &str| {
