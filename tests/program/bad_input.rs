@@ -42,7 +42,7 @@ fn an_experiment_that_is_not_there() {
 
 #[test]
 fn a_text_that_is_not_toml() {
-    refused_experiment("seed = 1", "seed = = 1", &["this is not TOML", "experiment.toml:2:"]);
+    refused_experiment("seed = 1", "seed = = 1", &["invalid TOML", "experiment.toml:2:"]);
 }
 
 #[test]

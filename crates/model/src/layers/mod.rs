@@ -140,7 +140,7 @@ impl LayerKind {
 impl FromValue for Word {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let words = LayerKind::words();
-        value.word(&words).map(|index| Self(words[index].to_owned()))
+        value.keyword(&words).map(|index| Self(words[index].to_owned()))
     }
 }
 

@@ -106,7 +106,7 @@ fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configurat
 
 pub(super) fn read_config(directory: &RunDirectory) -> Result<Flat> {
     let path = directory.config_path();
-    Flat::parse(&files::read(&path, kiln_config::MOST_BYTES)?)
+    Flat::parse(&files::read(&path, kiln_config::MAX_BYTES)?)
         .map_err(|(line, problem)| ReportError::malformed(&path, line, problem))
 }
 

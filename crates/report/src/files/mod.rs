@@ -184,7 +184,7 @@ pub fn exists(path: &Path) -> Result<bool> {
 /// file, [`ReportError::Malformed`] where it is not UTF-8.
 pub fn read(path: &Path, most: u64) -> Result<String> {
     kiln_config::read_text(path, most).map_err(|problem| match problem {
-        Unreadable::Refused(cause) => ReportError::io("read", path, cause),
+        Unreadable::Io(cause) => ReportError::io("read", path, cause),
         Unreadable::NotText { line } => {
             ReportError::malformed(path, line, "this is not UTF-8 text")
         }

@@ -83,7 +83,7 @@ fn a_long_name_is_not_repeated_in_every_setting_below_it() {
     assert_eq!(comparison.left_out.len(), 1);
     let problem = &comparison.left_out[0].problem;
     assert!(
-        problem.starts_with("config.toml, line 26: a key whose path has 400000 bytes"),
+        problem.starts_with("config.toml, line 26: the path of this key has 400000 bytes"),
         "{problem}"
     );
 }
@@ -156,7 +156,7 @@ fn nothing_is_written_or_read_through_a_link() {
     symlink(at("text"), at("link")).expect("a link");
     let error = files::read(&at("link"), 100).expect_err("a link");
     assert!(
-        error.to_string().ends_with("it is a symbolic link where an ordinary file is expected")
+        error.to_string().ends_with("it is a symbolic link, not an ordinary file")
     );
 }
 
