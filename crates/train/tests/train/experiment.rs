@@ -78,7 +78,7 @@ fn a_misspelt_override_is_answered_with_the_nearest_key() {
 fn a_wrong_value_of_an_override_is_shown_where_it_was_written() {
     let error = error(&["learning_rate=fast"]);
     assert!(error.contains("learning_rate=fast"), "{error}");
-    assert!(error.contains("expected a number, found the text"), "{error}");
+    assert!(error.contains("expected a number, found the string"), "{error}");
 }
 
 #[test]
