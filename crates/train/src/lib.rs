@@ -13,10 +13,9 @@
 mod engine;
 mod evaluation;
 mod experiment;
-mod gradient_clipping;
 mod loss;
 mod metrics;
-mod optimizer;
+pub mod optimizers;
 mod predictor;
 pub mod random;
 mod resume;
@@ -34,10 +33,9 @@ pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
     Experiment, REFERENCE, TrainingConfig, WeightsChoice, known_paths,
 };
-pub use gradient_clipping::GradientClipping;
 pub use loss::LossConfig;
 pub use metrics::{Metric, Metrics};
-pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
+pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use resume::lock::RunLock;
 pub use resume::origin::{ResumeError, ResumeErrorKind};

@@ -7,11 +7,11 @@ use kiln_model::{Architecture, Shape, Weights};
 use rand_chacha::ChaCha8Rng;
 
 use crate::loss::LossConfig;
-use crate::optimizer::OptimizerConfig;
+use crate::optimizers::OptimizerConfig;
 use fused::Fused;
 use generic::Generic;
 
-pub(crate) use fused::unsupported_layer;
+pub(crate) use fused::unsupported;
 pub use state::OptimizerState;
 
 /// The settings of an [`Engine`]. [`Declaration::engine_settings`](crate::Declaration::engine_settings) derives them from

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use kiln_config::{ConfigError, Document, MOST_BYTES, Override, read_text};
+use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
 use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
@@ -39,7 +39,7 @@ impl Declaration {
     pub fn of_run(run: &RunDirectory) -> Result<Self, ConfigError> {
         let path = run.config_path();
         let name = path.display().to_string();
-        let text = read_text(&path, MOST_BYTES)
+        let text = read_text(&path, MAX_BYTES)
             .map_err(|error| ConfigError::new(format!("cannot read {name}: {error}")))?;
         Self::parse(&name, &text, &[])
     }
@@ -139,12 +139,13 @@ impl Declaration {
         Ok(architecture)
     }
 
-    /// The engine for this architecture.
+    /// The implementation of a training step for this architecture.
     fn implementation(&self, architecture: &Architecture) -> Result<Implementation, ConfigError> {
-        self.experiment.device.implementation(architecture).map_err(|unsupported| {
+        let Experiment { device, optimizer, .. } = &self.experiment;
+        device.implementation(architecture, &optimizer.kind).map_err(|unsupported| {
             let message = format!("the fused engine does not support {unsupported}");
             let help = "set device.engine to \"auto\" or \"generic\"; the generic engine supports \
-                        every layer and backend";
+                        every layer, optimizer and backend";
             self.error_at("device.engine", message).help(help)
         })
     }
@@ -153,8 +154,8 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// This build lacks the backend, or the engine that `device.engine` requires does not support the backend or a
-    /// layer.
+    /// This build lacks the backend, or the engine that `device.engine` requires does not support the backend, the
+    /// optimizer or a layer.
     pub fn engine_settings(
         &self,
         architecture: &Architecture,

@@ -3,7 +3,8 @@ use kiln_config::{ConfigError, Table};
 use kiln_model::Architecture;
 use serde::Serialize;
 
-use crate::engine::{Implementation, unsupported_layer};
+use crate::engine::{Implementation, unsupported};
+use crate::optimizers::OptimizerKind;
 
 /// The `[device]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -17,11 +18,12 @@ pub struct DeviceConfig {
 kiln_config::keywords! {
     /// The choices of `engine`.
     pub enum EngineChoice {
-        /// The fused engine if it supports every layer and the backend is `flex`, otherwise the generic engine.
+        /// The fused engine if it supports every layer and the optimizer, and the backend is `flex`; otherwise the generic
+        /// engine.
         Auto = "auto",
         /// [`Implementation::Generic`].
         Generic = "generic",
-        /// [`Implementation::Fused`], or an error if it does not support the backend or a layer.
+        /// [`Implementation::Fused`], or an error if it does not support the backend, the optimizer or a layer.
         Fused = "fused",
     }
 }
@@ -57,7 +59,7 @@ impl Default for DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// The implementation for this architecture.
+    /// The implementation for this architecture and this optimizer.
     ///
     /// # Errors
     ///
@@ -65,9 +67,10 @@ impl DeviceConfig {
     pub(crate) fn implementation(
         self,
         architecture: &Architecture,
+        optimizer: &OptimizerKind,
     ) -> Result<Implementation, String> {
         let unsupported = match self.backend {
-            Backend::Flex => unsupported_layer(architecture),
+            Backend::Flex => unsupported(architecture, optimizer),
             other => Some(format!("device.backend = \"{other}\"")),
         };
         match (self.engine, unsupported) {

@@ -13,9 +13,8 @@ use kiln_model::ModelConfig;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::gradient_clipping::GradientClipping;
 use crate::loss::LossConfig;
-use crate::optimizer::OptimizerConfig;
+use crate::optimizers::{GradientClipping, OptimizerConfig};
 use crate::schedule::ScheduleConfig;
 
 pub use declaration::Declaration;

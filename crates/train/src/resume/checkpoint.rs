@@ -13,6 +13,7 @@ use super::origin::{Origin, ResumeError, ResumeErrorKind};
 use crate::engine::{Engine, OptimizerState};
 use crate::experiment::Experiment;
 use crate::metrics::{MetricSums, MonitorState};
+use crate::optimizers::OptimizerKind;
 use crate::training_loop::epoch::extra_columns;
 use crate::training_loop::state::{PartialEpoch, TrainingState};
 use crate::training_loop::{Stopwatch, WeightsSnapshot};
@@ -142,10 +143,14 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The size limit for a file of a checkpoint, in bytes: four copies of the parameters and the state of the optimizer
-    /// with the largest state, or the largest `state.json`.
-    pub(crate) fn max_bytes(architecture: &Architecture) -> u64 {
-        (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(MAX_STATE_BYTES)
+    /// The size limit for a file of a checkpoint, in bytes.
+    pub(crate) fn max_bytes(architecture: &Architecture, optimizer: &OptimizerKind) -> u64 {
+        // `tensors.safetensors` contains the current weights, those after the last epoch, those of the best epoch, and the
+        // state of the optimizer. Burn's record of the state may contain some tensors twice.
+        let numbers = 3 + 2 * optimizer.slots() as u64;
+        (architecture.parameters() as u64)
+            .saturating_mul(4 * numbers)
+            .saturating_add(MAX_STATE_BYTES)
     }
 
     /// The reason why this Kiln cannot resume from a checkpoint with this `state.json`, if its format has another

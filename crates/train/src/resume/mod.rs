@@ -183,7 +183,8 @@ fn newest_intact(
     damage: &mut Vec<String>,
     refused: impl Fn(ResumeError) -> TrainError,
 ) -> Result<Option<Restored>, TrainError> {
-    let max_bytes = Checkpoint::max_bytes(&prepared.architecture);
+    let PreparedExperiment { architecture, settings, .. } = prepared;
+    let max_bytes = Checkpoint::max_bytes(architecture, &settings.optimizer.kind);
     for position in checkpoints.positions()? {
         let place = checkpoints.path(position).display().to_string();
         let files = match checkpoints.read(position, max_bytes) {

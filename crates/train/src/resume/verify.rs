@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use kiln_config::read_bytes;
-use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
+use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
 use kiln_store::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, files, history};
 
 use crate::TrainError;
@@ -283,7 +283,7 @@ fn compare_file(
 
 /// The number, from 1, of the first line in which two texts differ.
 fn first_different_line(recorded: &Path, now: &Path) -> Option<usize> {
-    let read = |path| read_bytes(path, MOST_WEIGHTS_BYTES).ok();
+    let read = |path| read_bytes(path, MAX_WEIGHTS_BYTES).ok();
     let (recorded, now) = (read(recorded)?, read(now)?);
     let is_newline = |byte: &u8| *byte == b'\n';
     let mut lines = recorded.split(is_newline).zip(now.split(is_newline));
@@ -293,7 +293,7 @@ fn first_different_line(recorded: &Path, now: &Path) -> Option<usize> {
 /// Describes the largest difference between two files of weights.
 fn compare_weights(recorded: &Path, now: &Path) -> String {
     let read = |path: &Path| -> Option<Weights> {
-        Some(Weights::from_safetensors(&read_bytes(path, MOST_WEIGHTS_BYTES).ok()?).ok()?.0)
+        Some(Weights::from_safetensors(&read_bytes(path, MAX_WEIGHTS_BYTES).ok()?).ok()?.0)
     };
     let Some(recorded) = read(recorded) else {
         return "is damaged: kiln doctor shows details".to_owned();

@@ -116,6 +116,7 @@ fn optimizer() -> impl Strategy<Value = String> {
             )
         }),
         Just("type = 'adagrad'\nepsilon = 1e-3".to_owned()),
+        Just("type = 'nadam'\nepsilon = 1e-3".to_owned()),
     ];
     let clipping = prop_oneof![
         3 => Just(String::new()),

@@ -17,17 +17,26 @@ use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
 use crate::loss::LossConfig;
+use crate::optimizers::OptimizerKind;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Dense, GradientBuffers, Gradients, Operation, OperationKind};
 use product::{Workspace, transpose};
 use update::{Parameter, Rule};
 
-/// Describes the first layer that this engine does not support; `None` if it supports the whole network.
-///
+/// Describes the layer or the optimizer that this engine does not support; `None` if it supports the experiment.
+pub(crate) fn unsupported(
+    architecture: &Architecture,
+    optimizer: &OptimizerKind,
+) -> Option<String> {
+    let has_update = optimizer.rule().fused().is_some();
+    unsupported_layer(architecture)
+        .or_else(|| (!has_update).then(|| format!("the optimizer \"{}\"", optimizer.name())))
+}
+
 /// A new type of layer is unsupported, and trained by the generic engine, until it is listed here.
-pub(crate) fn unsupported_layer(architecture: &Architecture) -> Option<String> {
+fn unsupported_layer(architecture: &Architecture) -> Option<String> {
     architecture.layers().iter().find_map(|layer| {
-        let (name, kind) = (&layer.name, layer.kind.word());
+        let (name, kind) = (&layer.name, layer.kind.keyword());
         if layer.activation == Activation::Softmax {
             return Some(format!("the softmax inside the network, in layer \"{name}\" ({kind})"));
         }
@@ -41,7 +50,7 @@ pub(crate) fn unsupported_layer(architecture: &Architecture) -> Option<String> {
     })
 }
 
-/// The engine for flatten, dense, activation and dropout layers, with every optimizer.
+/// The engine for flatten, dense, activation and dropout layers, with every optimizer that has a fused update.
 pub(super) struct Fused {
     architecture: Architecture,
     operations: Vec<Operation>,
@@ -56,10 +65,10 @@ pub(super) struct Fused {
 impl Fused {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let EngineSettings { architecture, optimizer, loss, .. } = settings;
-        if let Some(layer) = unsupported_layer(architecture) {
-            return Err(format!("the fused engine does not support {layer}"));
+        if let Some(unsupported) = unsupported(architecture, &optimizer.kind) {
+            return Err(format!("the fused engine does not support {unsupported}"));
         }
-        let rule = Rule::new(optimizer.kind, optimizer.clipping);
+        let rule = Rule::new(optimizer);
         let mut weights = weights.in_order_of(architecture)?.into_iter();
         let mut operations: Vec<Operation> = Vec::new();
         let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
@@ -97,7 +106,7 @@ impl Fused {
         if let Some(last) = self.operations.last() {
             transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
         }
-        let (scale, gradients) = match self.rule.folds() {
+        let (scale, gradients) = match self.rule.fused_weight_decay() {
             // The backward pass is linear in the gradient. Scaled by −η at its start, it yields the updates of the
             // parameters themselves.
             Some(decay) => {
