@@ -4,36 +4,36 @@ use std::fs;
 use std::io::Write;
 
 use crate::columns::{EXPERIMENT, header};
+use crate::project::{CommandOutput, Project};
 use crate::reliability::run_state::only_run;
-use crate::world::{Ran, World};
 
 /// One message, no panic, and nothing left behind.
-fn assert_refused(world: &World, arguments: &[&str], status: i32, parts: &[&str]) {
-    let before = world.listing();
-    let ran = world.kiln(arguments);
-    assert_eq!(ran.status, status, "{}", ran.stderr);
+fn assert_refused(project: &Project, arguments: &[&str], status: i32, parts: &[&str]) {
+    let before = project.listing();
+    let output = project.kiln(arguments);
+    assert_eq!(output.status, status, "{}", output.stderr);
     for part in parts {
-        assert!(ran.stderr.contains(part), "`{part}` is not in:\n{}", ran.stderr);
+        assert!(output.stderr.contains(part), "`{part}` is not in:\n{}", output.stderr);
     }
-    assert_eq!(ran.stderr.matches("error: ").count(), 1, "said once:\n{}", ran.stderr);
-    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
-    assert_eq!(ran.stdout, "");
-    assert_eq!(world.listing(), before, "something was left");
+    assert_eq!(output.stderr.matches("error: ").count(), 1, "said once:\n{}", output.stderr);
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+    assert_eq!(output.stdout, "");
+    assert_eq!(project.listing(), before, "something was left");
 }
 
 /// The experiment with one text in place of another, and what the program says about it.
 fn refused_experiment(from: &str, to: &str, parts: &[&str]) {
-    let world = World::new();
+    let project = Project::new();
     assert!(EXPERIMENT.contains(from));
-    world.write("experiment.toml", EXPERIMENT.replacen(from, to, 1));
-    assert_refused(&world, &["run", "experiment.toml"], 2, parts);
+    project.write("experiment.toml", EXPERIMENT.replacen(from, to, 1));
+    assert_refused(&project, &["run", "experiment.toml"], 2, parts);
 }
 
 #[test]
 fn an_experiment_that_is_not_there() {
-    let world = World::new();
+    let project = Project::new();
     assert_refused(
-        &world,
+        &project,
         &["run", "missing.toml"],
         2,
         &["cannot read missing.toml", "check the path"],
@@ -97,35 +97,40 @@ fn a_dataset_that_nobody_knows() {
 
 #[test]
 fn a_wrong_command_line() {
-    let world = World::new();
+    let project = Project::new();
     for arguments in [vec!["fire"], vec!["run"], vec!["run", "experiment.toml", "--speed=9"]] {
-        let ran = world.kiln(&arguments);
-        assert_eq!(ran.status, 2, "{arguments:?}");
-        assert!(ran.stderr.contains("Usage:"), "{}", ran.stderr);
+        let output = project.kiln(&arguments);
+        assert_eq!(output.status, 2, "{arguments:?}");
+        assert!(output.stderr.contains("Usage:"), "{}", output.stderr);
     }
-    assert_refused(&world, &["run", "experiment.toml", "epochs"], 2, &["expected KEY=VALUE"]);
+    assert_refused(&project, &["run", "experiment.toml", "epochs"], 2, &["expected KEY=VALUE"]);
     let too_many = ["run", "experiment.toml", "epochs=100001"];
-    assert_refused(&world, &too_many, 2, &["a whole number from 1 to 100000"]);
+    assert_refused(&project, &too_many, 2, &["a whole number from 1 to 100000"]);
 }
 
 /// The small dataset with one file replaced.
 fn refused_data(file: &str, content: &[u8], parts: &[&str]) {
-    let world = World::new();
-    world.write(&format!("data/columns/{file}"), content);
-    assert_refused(&world, &["run", "experiment.toml"], 1, &[[file].as_slice(), parts].concat());
+    let project = Project::new();
+    project.write(&format!("data/columns/{file}"), content);
+    assert_refused(&project, &["run", "experiment.toml"], 1, &[[file].as_slice(), parts].concat());
 }
 
 #[test]
 fn a_data_file_that_is_not_there() {
-    let world = World::new();
-    fs::remove_file(world.path("data/columns/t10k-labels-idx1-ubyte")).unwrap();
-    assert_refused(&world, &["run", "experiment.toml"], 1, &["t10k-labels-idx1-ubyte is missing"]);
+    let project = Project::new();
+    fs::remove_file(project.path("data/columns/t10k-labels-idx1-ubyte")).unwrap();
+    assert_refused(
+        &project,
+        &["run", "experiment.toml"],
+        1,
+        &["t10k-labels-idx1-ubyte is missing"],
+    );
 }
 
 #[test]
 fn a_truncated_gzip() {
-    let world = World::new();
-    let images = fs::read(world.path("data/columns/train-images-idx3-ubyte")).unwrap();
+    let project = Project::new();
+    let images = fs::read(project.path("data/columns/train-images-idx3-ubyte")).unwrap();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(&images).unwrap();
     let whole = encoder.finish().unwrap();
@@ -157,10 +162,10 @@ fn a_label_without_a_class() {
 
 #[test]
 fn runs_that_cannot_be_written() {
-    let world = World::new();
-    world.write("occupied", "a file where a directory should be");
+    let project = Project::new();
+    project.write("occupied", "a file where a directory should be");
     assert_refused(
-        &world,
+        &project,
         &["run", "experiment.toml", "--runs", "occupied"],
         1,
         &["occupied/columns"],
@@ -169,12 +174,12 @@ fn runs_that_cannot_be_written() {
 
 /// A file may grow to so many blocks of 512 bytes and no further, as on a disk that is full.
 #[cfg(unix)]
-fn with_room_for(world: &World, blocks: usize) -> Ran {
+fn with_room_for(project: &Project, blocks: usize) -> CommandOutput {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" run experiment.toml");
     let program = env!("CARGO_BIN_EXE_kiln");
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", &script, program]).current_dir(world.path("."));
-    Ran::from(command.output().unwrap())
+    command.args(["-c", &script, program]).current_dir(project.path("."));
+    CommandOutput::from(command.output().unwrap())
 }
 
 #[cfg(unix)]
@@ -182,14 +187,14 @@ fn with_room_for(world: &World, blocks: usize) -> Ran {
 fn a_disk_that_fills_up() {
     // With no room at all, with room for the record but not for a picture.
     for blocks in [0, 2, 8] {
-        let world = World::new();
-        let ran = with_room_for(&world, blocks);
-        assert_eq!(ran.status, 1, "{}", ran.stderr);
-        let errors = ran.stderr.lines().filter(|line| line.starts_with("error: "));
+        let project = Project::new();
+        let output = with_room_for(&project, blocks);
+        assert_eq!(output.status, 1, "{}", output.stderr);
+        let errors = output.stderr.lines().filter(|line| line.starts_with("error: "));
         let errors: Vec<&str> = errors.collect();
         assert!(matches!(errors.as_slice(), [one] if one.contains("runs/columns/")), "{errors:?}");
-        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
-        let Some(run) = only_run(&world) else {
+        assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+        let Some(run) = only_run(&project) else {
             // Without any room it did not come to a run.
             assert_eq!(blocks, 0, "{errors:?}");
             continue;

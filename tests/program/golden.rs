@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::project::Project;
 use crate::sweep::trained_here;
-use crate::world::World;
 
-/// A world for each version, with its name.
-fn worlds() -> Vec<(String, World)> {
+/// A project for each version, with its name.
+fn projects() -> Vec<(String, Project)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut versions: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
@@ -17,12 +17,12 @@ fn worlds() -> Vec<(String, World)> {
     versions.sort();
     assert!(!versions.is_empty());
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    versions.iter().map(|path| (name(path), World::copy_of(path))).collect()
+    versions.iter().map(|path| (name(path), Project::copy_of(path))).collect()
 }
 
-/// The directories of the runs of a name, from the world's.
-fn runs(world: &World, name: &str) -> Vec<String> {
-    let entries = fs::read_dir(world.path("runs").join(name)).unwrap();
+/// The directories of the runs of a name, from the project's.
+fn runs(project: &Project, name: &str) -> Vec<String> {
+    let entries = fs::read_dir(project.path("runs").join(name)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut runs: Vec<String> =
         names.filter(|name| !name.starts_with('.')).map(|id| format!("runs/{name}/{id}")).collect();
@@ -31,15 +31,15 @@ fn runs(world: &World, name: &str) -> Vec<String> {
 }
 
 /// The run of a name that has only one.
-fn run(world: &World, name: &str) -> String {
-    let runs = runs(world, name);
+fn run(project: &Project, name: &str) -> String {
+    let runs = runs(project, name);
     assert_eq!(runs.len(), 1, "{runs:?}");
     runs[0].clone()
 }
 
 /// The test accuracy that `kiln show` tells, where it tells one.
-fn shown_accuracy(world: &World, run: &str) -> Option<f64> {
-    let shown = world.kiln(&["show", run]);
+fn shown_accuracy(project: &Project, run: &str) -> Option<f64> {
+    let shown = project.kiln(&["show", run]);
     assert_eq!(shown.status, 0, "{}", shown.stderr);
     let line = shown.stdout.lines().find(|line| line.contains(" test images, with the weights"))?;
     let (_, rest) = line.split_once("accuracy ")?;
@@ -48,23 +48,23 @@ fn shown_accuracy(world: &World, run: &str) -> Option<f64> {
 
 #[test]
 fn golden_runs_are_shown() {
-    for (version, world) in worlds() {
+    for (version, project) in projects() {
         for (name, words) in [
             ("columns", "finished: all epochs done"),
             ("normalized", "finished: all epochs done"),
             ("diverged", "diverged: the loss became NaN in epoch 1, step 3"),
             ("dropout", "interrupted: in epoch 5, after step 46"),
         ] {
-            let shown = world.kiln(&["show", &run(&world, name)]);
+            let shown = project.kiln(&["show", &run(&project, name)]);
             assert_eq!(shown.status, 0, "{version}: {}", shown.stderr);
             assert!(shown.stdout.contains(words), "{version}: {}", shown.stdout);
         }
-        assert_eq!(shown_accuracy(&world, &run(&world, "columns")), Some(1.0));
-        assert_eq!(shown_accuracy(&world, &run(&world, "normalized")), Some(0.9667));
-        let pruned = runs(&world, "pruned");
+        assert_eq!(shown_accuracy(&project, &run(&project, "columns")), Some(1.0));
+        assert_eq!(shown_accuracy(&project, &run(&project, "normalized")), Some(0.9667));
+        let pruned = runs(&project, "pruned");
         let endings: Vec<bool> = pruned
             .iter()
-            .map(|run| world.kiln(&["show", run]).stdout.contains("pruned: after epoch 1"))
+            .map(|run| project.kiln(&["show", run]).stdout.contains("pruned: after epoch 1"))
             .collect();
         assert_eq!(endings.iter().filter(|pruned| **pruned).count(), 2, "{version}");
     }
@@ -72,8 +72,8 @@ fn golden_runs_are_shown() {
 
 #[test]
 fn golden_runs_are_compared() {
-    for (version, world) in worlds() {
-        let compared = world.kiln(&["compare", "runs", "--json"]);
+    for (version, project) in projects() {
+        let compared = project.kiln(&["compare", "runs", "--json"]);
         assert_eq!(compared.status, 0, "{version}: {}", compared.stderr);
         let compared: serde_json::Value = serde_json::from_str(&compared.stdout).unwrap();
         assert_eq!(compared["combinations"].as_array().unwrap().len(), 8, "{version}");
@@ -83,13 +83,13 @@ fn golden_runs_are_compared() {
 
 #[test]
 fn golden_runs_are_whole() {
-    for (version, world) in worlds() {
-        let examined = world.kiln(&["doctor", "runs"]);
+    for (version, project) in projects() {
+        let examined = project.kiln(&["doctor", "runs"]);
         assert_eq!(examined.status, 0, "{version}: {}", examined.stdout);
         assert_eq!(examined.last_line(), "8 runs: 6 whole, 2 unfinished", "{version}");
         let advice = format!(
             "go on from where it was in epoch 6, after step 39: kiln resume {}",
-            run(&world, "dropout-state-2")
+            run(&project, "dropout-state-2")
         );
         let is_told = |line: &str| line.ends_with(&advice);
         assert!(examined.stdout.lines().any(is_told), "{version}: {}", examined.stdout);
@@ -98,13 +98,13 @@ fn golden_runs_are_whole() {
 
 #[test]
 fn a_golden_network_predicts() {
-    for (version, world) in worlds() {
+    for (version, project) in projects() {
         // The right column shines.
         let picture =
             image::GrayImage::from_fn(4, 4, |x, _| image::Luma([20 + 180 * u8::from(x == 2)]));
-        picture.save(world.path("right.png")).unwrap();
+        picture.save(project.path("right.png")).unwrap();
         for name in ["columns", "normalized"] {
-            let predicted = world.kiln(&["predict", &run(&world, name), "right.png"]);
+            let predicted = project.kiln(&["predict", &run(&project, name), "right.png"]);
             assert_eq!(predicted.status, 0, "{version}: {}", predicted.stderr);
             assert!(predicted.stdout.starts_with("right.png: right "), "{}", predicted.stdout);
         }
@@ -113,9 +113,9 @@ fn a_golden_network_predicts() {
 
 #[test]
 fn a_golden_run_that_was_interrupted_goes_on() {
-    for (version, world) in worlds() {
-        let run = run(&world, "dropout-state-2");
-        let resumed = world.kiln(&["resume", &run]);
+    for (version, project) in projects() {
+        let run = run(&project, "dropout-state-2");
+        let resumed = project.kiln(&["resume", &run]);
         if version != env!("CARGO_PKG_VERSION") {
             // Another program's rest would not be the rest of this run, and that is said.
             assert_eq!(resumed.status, 1, "{version}: {}", resumed.stderr);
@@ -124,34 +124,34 @@ fn a_golden_run_that_was_interrupted_goes_on() {
         }
         assert_eq!(resumed.status, 0, "{version}: {}", resumed.stderr);
         assert!(resumed.stderr.contains("goes on in epoch 6, after step 39"), "{}", resumed.stderr);
-        assert_eq!(world.read(format!("{run}/history.csv")).lines().count(), 13);
-        assert!(shown_accuracy(&world, &run).unwrap() > 0.9, "{version}");
-        let examined = world.kiln(&["doctor", &run]);
+        assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), 13);
+        assert!(shown_accuracy(&project, &run).unwrap() > 0.9, "{version}");
+        let examined = project.kiln(&["doctor", &run]);
         assert_eq!(examined.last_line(), "1 run: 1 whole", "{version}: {}", examined.stdout);
     }
 }
 
 #[test]
 fn a_golden_run_with_an_older_state_is_left_as_it_is() {
-    for (version, world) in worlds() {
-        let run = run(&world, "dropout");
-        let examined = world.kiln(&["doctor", &run]);
+    for (version, project) in projects() {
+        let run = run(&project, "dropout");
+        let examined = project.kiln(&["doctor", &run]);
         assert!(examined.stdout.contains("kiln resume refuses"), "{}", examined.stdout);
-        let listing = world.listing();
-        let resumed = world.kiln(&["resume", &run]);
+        let listing = project.listing();
+        let resumed = project.kiln(&["resume", &run]);
         assert_eq!(resumed.status, 1, "{version}: {}", resumed.stderr);
         let problem = "its checkpoints have format version 1, and this Kiln reads 2";
         assert!(resumed.stderr.contains(problem), "{version}: {}", resumed.stderr);
-        assert_eq!(world.listing(), listing, "{version}");
+        assert_eq!(project.listing(), listing, "{version}");
     }
 }
 
 #[test]
 fn a_golden_sweep_is_known_to_be_done() {
-    for (version, world) in worlds() {
+    for (version, project) in projects() {
         // Where a later Kiln has other settings, its runs are others.
         if version == env!("CARGO_PKG_VERSION") {
-            let again = world.kiln(&["resume", "runs/pruned", "--data", "data"]);
+            let again = project.kiln(&["resume", "runs/pruned", "--data", "data"]);
             assert_eq!(again.status, 0, "{}", again.stderr);
             assert!(again.stdout.contains("3 runs: 1 finished, 2 pruned"), "{}", again.stdout);
             assert_eq!(trained_here(&again), 0, "{}", again.stderr);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::world::{Ran, World};
+use crate::project::{CommandOutput, Project};
 
 /// How many names are tried, the written ones first.
 const NAMES: usize = 200;
@@ -129,13 +129,13 @@ const WRITTEN: &[&str] = &[
     "a.b-c_d",
 ];
 
-/// The written names, one of too many bytes, one of the world's own directory, and drawn ones up to [`NAMES`].
-fn names(world: &World) -> BTreeSet<String> {
+/// The written names, one of too many bytes, one of the project's own directory, and drawn ones up to [`NAMES`].
+fn names(project: &Project) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = WRITTEN.iter().map(|name| (*name).to_owned()).collect();
     names.insert("x".repeat(101));
     names.insert("é".repeat(51));
     names.insert("x".repeat(100_000));
-    names.insert(world.path("escape").display().to_string());
+    names.insert(project.path("escape").display().to_string());
     let pieces = [
         "..", "/", "\\", ".", "-", "x", "\u{1b}", "\n", "\u{202e}", "é", "\u{9b}", " ", ":",
         "\u{200d}", "🔥", "\0", "~", "%",
@@ -157,77 +157,80 @@ fn quoted(text: &str) -> String {
 }
 
 /// Nothing that a terminal obeys.
-pub(crate) fn assert_tame(ran: &Ran, what: &str) {
-    for output in [&ran.stdout, &ran.stderr] {
-        let wild = output.chars().find(|c| kiln_report::is_unprintable(*c) && *c != '\n');
-        assert_eq!(wild, None, "{what:?}: {output:?}");
-        assert!(!output.contains("panicked"), "{what:?}: {output}");
+pub(crate) fn assert_tame(output: &CommandOutput, what: &str) {
+    for text in [&output.stdout, &output.stderr] {
+        let wild = text.chars().find(|c| kiln_report::is_unprintable(*c) && *c != '\n');
+        assert_eq!(wild, None, "{what:?}: {text:?}");
+        assert!(!text.contains("panicked"), "{what:?}: {text}");
     }
 }
 
 /// What there is now and was not there before.
-fn added(world: &World, before: &[PathBuf]) -> Vec<PathBuf> {
-    world.listing().into_iter().filter(|path| before.binary_search(path).is_err()).collect()
+fn added(project: &Project, before: &[PathBuf]) -> Vec<PathBuf> {
+    project.listing().into_iter().filter(|path| before.binary_search(path).is_err()).collect()
 }
 
-fn is_in_runs(world: &World, path: &Path) -> bool {
-    let above = world.path(&format!("./{RUNS}"));
+fn is_in_runs(project: &Project, path: &Path) -> bool {
+    let above = project.path(&format!("./{RUNS}"));
     path.starts_with(&above) || above.starts_with(path)
 }
 
 #[test]
 fn no_name_of_a_run_or_sweep_leaves_the_runs() {
-    let world = World::new();
+    let project = Project::new();
     let mut allowed = 0;
-    for name in names(&world) {
-        let before = world.listing();
+    for name in names(&project) {
+        let before = project.listing();
         let named = format!("name={}", quoted(&name));
         // A long text as it is: an argument has an end.
         let named = if named.len() > 100_000 { format!("name={name}") } else { named };
-        let ran = world.kiln(&["run", "experiment.toml", "epochs=1", "--runs", RUNS, &named]);
-        assert_tame(&ran, &name);
-        let added = added(&world, &before);
-        match ran.status {
+        let output = project.kiln(&["run", "experiment.toml", "epochs=1", "--runs", RUNS, &named]);
+        assert_tame(&output, &name);
+        let added = added(&project, &before);
+        match output.status {
             0 => {
                 allowed += 1;
                 let outside: Vec<_> =
-                    added.iter().filter(|path| !is_in_runs(&world, path)).collect();
+                    added.iter().filter(|path| !is_in_runs(&project, path)).collect();
                 assert!(outside.is_empty(), "{name:?} left {outside:?}");
-                assert!(world.path(RUNS).join(&name).is_dir(), "{name:?} is the directory's name");
+                assert!(
+                    project.path(RUNS).join(&name).is_dir(),
+                    "{name:?} is the directory's name"
+                );
             }
             2 => assert!(added.is_empty(), "{name:?} left {added:?}"),
-            status => panic!("{name:?}: status {status}: {}", ran.stderr),
+            status => panic!("{name:?}: status {status}: {}", output.stderr),
         }
         let text = format!("name = {}\nexperiment = \"experiment.toml\"\n", quoted(&name));
-        world.write("sweep.toml", text);
-        let before = world.listing();
+        project.write("sweep.toml", text);
+        let before = project.listing();
         // An axis that is wrong, too, where the name is right: the name alone is asked about.
-        let axis = if ran.status == 0 { "nothing=1" } else { "seed=1" };
-        let swept = world.kiln(&["sweep", "sweep.toml", axis, "--runs", RUNS]);
+        let axis = if output.status == 0 { "nothing=1" } else { "seed=1" };
+        let swept = project.kiln(&["sweep", "sweep.toml", axis, "--runs", RUNS]);
         assert_tame(&swept, &name);
         assert_eq!(swept.status, 2, "{name:?}: {}", swept.stderr);
         let says_name = swept.stderr.contains("this name cannot be used");
-        assert_eq!(says_name, ran.status == 2, "{name:?}: {}", swept.stderr);
-        assert_eq!(world.listing(), before, "{name:?}");
+        assert_eq!(says_name, output.status == 2, "{name:?}: {}", swept.stderr);
+        assert_eq!(project.listing(), before, "{name:?}");
     }
     assert!((5..40).contains(&allowed), "{allowed} names are allowed");
 }
 
 #[test]
 fn no_path_takes_over_the_terminal() {
-    let world = World::new();
-    let before = world.listing();
-    for name in names(&world) {
+    let project = Project::new();
+    let before = project.listing();
+    for name in names(&project) {
         // What no command line can hold, is an option, or is there: `..` and `/` are what they are.
-        let is_there = world.path(&name).exists();
+        let is_there = project.path(&name).exists();
         if name.contains('\0') || name.len() > 1000 || name.starts_with("--") || is_there {
             continue;
         }
         for command in ["show", "compare", "run", "summary"] {
-            let ran = world.kiln(&[command, &name]);
-            assert_tame(&ran, &name);
-            assert!(matches!(ran.status, 1 | 2), "{command} {name:?}: {}", ran.stderr);
+            let output = project.kiln(&[command, &name]);
+            assert_tame(&output, &name);
+            assert!(matches!(output.status, 1 | 2), "{command} {name:?}: {}", output.stderr);
         }
     }
-    assert_eq!(world.listing(), before);
+    assert_eq!(project.listing(), before);
 }

@@ -3,12 +3,12 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::{Ran, World};
+use crate::project::{CommandOutput, Project};
 
 #[test]
 fn an_interrupted_run_says_so_and_keeps_what_it_has() {
-    let world = World::new();
-    let child = world
+    let project = Project::new();
+    let child = project
         .command()
         .args(["run", "experiment.toml", "epochs=100000"])
         .stdout(Stdio::piped())
@@ -17,7 +17,7 @@ fn an_interrupted_run_says_so_and_keeps_what_it_has() {
         .unwrap();
     let started = Instant::now();
     let trains = || {
-        let entries = std::fs::read_dir(world.path("runs/columns")).ok()?;
+        let entries = std::fs::read_dir(project.path("runs/columns")).ok()?;
         let histories = entries.flatten().map(|entry| entry.path().join("history.csv"));
         let mut histories = histories.flat_map(std::fs::read_to_string);
         histories.any(|history| history.lines().count() > 2).then_some(())
@@ -28,18 +28,18 @@ fn an_interrupted_run_says_so_and_keeps_what_it_has() {
     }
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    let ran = Ran::from(child.wait_with_output().unwrap());
-    assert_eq!(ran.status, 130);
+    let output = CommandOutput::from(child.wait_with_output().unwrap());
+    assert_eq!(output.status, 130);
 
-    let run = ran.last_line();
+    let run = output.last_line();
     let record: serde_json::Value =
-        serde_json::from_str(&world.read(format!("{run}/run.json"))).unwrap();
+        serde_json::from_str(&project.read(format!("{run}/run.json"))).unwrap();
     assert_eq!(record["status"], "interrupted");
     let epochs = record["epochs"].as_u64().unwrap() as usize;
-    assert_eq!(world.read(format!("{run}/history.csv")).lines().count(), epochs + 1);
-    assert!(!world.path(&run).join("report.json").exists());
+    assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), epochs + 1);
+    assert!(!project.path(&run).join("report.json").exists());
 
-    let shown = world.kiln(&["show", &run]);
+    let shown = project.kiln(&["show", &run]);
     assert_eq!(shown.status, 0);
     assert!(shown.stdout.contains("interrupted: "), "{}", shown.stdout);
 }

@@ -2,42 +2,42 @@
 
 use image::{GrayImage, Rgb, RgbImage};
 
-use crate::world::World;
+use crate::project::Project;
 
 #[test]
 fn show_prints_the_history_and_the_test_report() {
-    let world = World::new();
-    let run = world.trained(&[]);
-    let ran = world.kiln(&["show", &run]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let project = Project::new();
+    let run = project.trained(&[]);
+    let output = project.kiln(&["show", &run]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
     for part in ["finished", "val_accuracy", "precision", "macro average", "middle", "config.toml"]
     {
-        assert!(ran.stdout.contains(part), "`{part}` is not in:\n{}", ran.stdout);
+        assert!(output.stdout.contains(part), "`{part}` is not in:\n{}", output.stdout);
     }
-    assert!(!ran.stdout.contains('\u{1b}'), "a pipe takes no colour");
+    assert!(!output.stdout.contains('\u{1b}'), "a pipe takes no colour");
 }
 
 #[test]
 fn show_says_which_numbers_are_not_those_that_were_written() {
-    let world = World::new();
-    let run = world.trained(&[]);
-    let history = world.read(format!("{run}/history.csv"));
-    world.write(&format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
-    let ran = world.kiln(&["show", &run]);
+    let project = Project::new();
+    let run = project.trained(&[]);
+    let history = project.read(format!("{run}/history.csv"));
+    project.write(&format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
+    let output = project.kiln(&["show", &run]);
     let damaged = format!("\nDamaged\n{run}/history.csv is damaged: ");
-    assert!(ran.stdout.contains(&damaged), "{}", ran.stdout);
-    assert!(ran.stdout.contains(&format!("kiln doctor {run}\n")), "{}", ran.stdout);
-    world.write(&format!("{run}/history.csv"), history);
-    assert!(!world.kiln(&["show", &run]).stdout.contains("Damaged"));
+    assert!(output.stdout.contains(&damaged), "{}", output.stdout);
+    assert!(output.stdout.contains(&format!("kiln doctor {run}\n")), "{}", output.stdout);
+    project.write(&format!("{run}/history.csv"), history);
+    assert!(!project.kiln(&["show", &run]).stdout.contains("Damaged"));
 }
 
 #[test]
 fn show_refuses_what_is_no_run() {
-    let world = World::new();
+    let project = Project::new();
     for path in ["nowhere", "data", "experiment.toml"] {
-        let ran = world.kiln(&["show", path]);
-        assert_eq!(ran.status, 1);
-        assert!(ran.stderr.contains(path), "{}", ran.stderr);
+        let output = project.kiln(&["show", path]);
+        assert_eq!(output.status, 1);
+        assert!(output.stderr.contains(path), "{}", output.stderr);
     }
 }
 
@@ -50,74 +50,74 @@ fn bright(column: u32, scale: u32) -> GrayImage {
 
 #[test]
 fn predict_classifies_pictures_as_they_come_and_says_what_it_did() {
-    let world = World::new();
-    let run = world.trained(&["epochs=12"]);
-    bright(0, 1).save(world.path("small.png")).unwrap();
-    bright(1, 16).save(world.path("large.png")).unwrap();
+    let project = Project::new();
+    let run = project.trained(&["epochs=12"]);
+    bright(0, 1).save(project.path("small.png")).unwrap();
+    bright(1, 16).save(project.path("large.png")).unwrap();
     let grey = bright(2, 1);
     let colour = RgbImage::from_fn(4, 4, |x, y| Rgb([grey.get_pixel(x, y).0[0]; 3]));
-    colour.save(world.path("colour.png")).unwrap();
+    colour.save(project.path("colour.png")).unwrap();
 
-    let ran = world.kiln(&["predict", &run, "small.png", "large.png", "colour.png"]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let output = project.kiln(&["predict", &run, "small.png", "large.png", "colour.png"]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let lines: Vec<&str> = output.stdout.lines().collect();
     assert_eq!(lines.len(), 3);
     for (line, (file, class)) in
         lines.iter().zip([("small.png", "left"), ("large.png", "middle"), ("colour.png", "right")])
     {
         assert!(line.starts_with(&format!("{file}: {class} ")), "{line}");
     }
-    let notes = |file: &str| ran.stderr.lines().filter(|line| line.starts_with(file)).count();
-    assert_eq!(notes("small.png"), 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("64×64") && ran.stderr.contains("4×4"), "{}", ran.stderr);
-    assert_eq!(notes("colour.png"), 1, "{}", ran.stderr);
+    let notes = |file: &str| output.stderr.lines().filter(|line| line.starts_with(file)).count();
+    assert_eq!(notes("small.png"), 0, "{}", output.stderr);
+    assert!(output.stderr.contains("64×64") && output.stderr.contains("4×4"), "{}", output.stderr);
+    assert_eq!(notes("colour.png"), 1, "{}", output.stderr);
 }
 
 #[test]
 fn a_picture_that_cannot_be_read_does_not_keep_the_others_from_their_answer() {
-    let world = World::new();
-    let run = world.trained(&[]);
-    bright(0, 1).save(world.path("good.png")).unwrap();
-    world.write("bad.png", "no picture");
-    let ran = world.kiln(&["predict", &run, "bad.png", "good.png", "missing.png"]);
-    assert_eq!(ran.status, 1);
-    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+    let project = Project::new();
+    let run = project.trained(&[]);
+    bright(0, 1).save(project.path("good.png")).unwrap();
+    project.write("bad.png", "no picture");
+    let output = project.kiln(&["predict", &run, "bad.png", "good.png", "missing.png"]);
+    assert_eq!(output.status, 1);
+    assert_eq!(output.stdout.lines().count(), 1, "{}", output.stdout);
     for file in ["bad.png", "missing.png"] {
-        assert!(ran.stderr.contains(file), "{}", ran.stderr);
+        assert!(output.stderr.contains(file), "{}", output.stderr);
     }
 }
 
 #[test]
 fn predict_refuses_a_run_that_is_not_finished() {
-    let world = World::new();
-    let run = world.kiln(&["run", "experiment.toml", "learning_rate=1e30"]).last_line();
-    bright(0, 1).save(world.path("good.png")).unwrap();
-    let ran = world.kiln(&["predict", &run, "good.png"]);
-    assert_eq!((ran.status, ran.stdout.as_str()), (1, ""));
-    assert!(ran.stderr.contains("is not a finished run (diverged)"), "{}", ran.stderr);
+    let project = Project::new();
+    let run = project.kiln(&["run", "experiment.toml", "learning_rate=1e30"]).last_line();
+    bright(0, 1).save(project.path("good.png")).unwrap();
+    let output = project.kiln(&["predict", &run, "good.png"]);
+    assert_eq!((output.status, output.stdout.as_str()), (1, ""));
+    assert!(output.stderr.contains("is not a finished run (diverged)"), "{}", output.stderr);
 }
 
 #[test]
 fn predict_refuses_a_damaged_model() {
-    let world = World::new();
-    let run = world.trained(&[]);
+    let project = Project::new();
+    let run = project.trained(&[]);
     let path = format!("{run}/model.safetensors");
-    let mut bytes = std::fs::read(world.path(&path)).unwrap();
+    let mut bytes = std::fs::read(project.path(&path)).unwrap();
     bytes.truncate(bytes.len() - 7);
-    world.write(&path, bytes);
-    bright(0, 1).save(world.path("good.png")).unwrap();
-    let ran = world.kiln(&["predict", &run, "good.png"]);
-    assert_eq!(ran.status, 1);
-    assert!(ran.stderr.contains("model.safetensors"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    project.write(&path, bytes);
+    bright(0, 1).save(project.path("good.png")).unwrap();
+    let output = project.kiln(&["predict", &run, "good.png"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("model.safetensors"), "{}", output.stderr);
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
 }
 
 #[test]
 fn help_and_completions_know_every_command() {
-    let world = World::new();
-    let help = world.kiln(&["--help"]).stdout;
+    let project = Project::new();
+    let help = project.kiln(&["--help"]).stdout;
     for shell in ["bash", "zsh", "fish"] {
-        let completions = world.kiln(&["completions", shell]).stdout;
+        let completions = project.kiln(&["completions", shell]).stdout;
         for command in ["run", "summary", "show", "predict", "data", "completions"] {
             assert!(completions.contains(command), "{shell}: {command}");
             assert!(help.contains(&format!("  {command}")), "{help}");

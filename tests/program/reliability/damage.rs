@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::run_state::{Results, assert_no_panic, assert_resumes, assert_valid, only_run};
 use super::single_faults::{copy_tree, journal, kiln_with_fault};
-use super::{Generator, in_parallel, quick_world, short_or_long, tell};
-use crate::world::World;
+use super::{Generator, in_memory_project, in_parallel, short_or_long, tell};
+use crate::project::Project;
 
 /// A run that died in its third epoch, before its row in the history, and what it would have come to.
-fn interrupted() -> (World, Results) {
-    let whole = quick_world();
+fn interrupted() -> (Project, Results) {
+    let whole = in_memory_project();
     let operations = journal(&whole, &["run", "experiment.toml"]);
     let is_row = |index: &usize| {
         let operation = &operations[*index];
@@ -18,30 +18,30 @@ fn interrupted() -> (World, Results) {
     };
     // Counted from 1, this is the operation before the third row.
     let before_third = (0..operations.len()).filter(is_row).nth(2).unwrap();
-    let world = quick_world();
-    kiln_with_fault(&world, &["run", "experiment.toml"], "die", before_third);
-    (world, Results::of(&only_run(&whole).unwrap()))
+    let project = in_memory_project();
+    kiln_with_fault(&project, &["run", "experiment.toml"], "die", before_third);
+    (project, Results::of(&only_run(&whole).unwrap()))
 }
 
-/// Another world with the same run in it, and the run's directory.
-fn copy(world: &World) -> (World, PathBuf) {
-    let copy = quick_world();
-    copy_tree(&world.path("runs"), &copy.path("runs"));
+/// Another project with the same run in it, and the run's directory.
+fn copy(project: &Project) -> (Project, PathBuf) {
+    let copy = in_memory_project();
+    copy_tree(&project.path("runs"), &copy.path("runs"));
     let run = only_run(&copy).unwrap();
     (copy, run)
 }
 
 #[test]
 fn a_history_that_is_cut_anywhere_loses_its_last_row_at_most_and_says_so() {
-    let (world, undisturbed) = interrupted();
-    let history = fs::read(only_run(&world).unwrap().join("history.csv")).unwrap();
+    let (project, undisturbed) = interrupted();
+    let history = fs::read(only_run(&project).unwrap().join("history.csv")).unwrap();
     assert_eq!(history.iter().filter(|byte| **byte == b'\n').count(), 3);
     let lengths: Vec<usize> = (0..=history.len()).collect();
     in_parallel(&lengths, |length| {
-        let (world, run) = copy(&world);
+        let (project, run) = copy(&project);
         let context = format!("history.csv cut to {length} of {} bytes", history.len());
         fs::write(run.join("history.csv"), &history[..*length]).unwrap();
-        let shown = world.kiln(&["show", run.to_str().unwrap()]);
+        let shown = project.kiln(&["show", run.to_str().unwrap()]);
         assert_eq!(shown.status, 0, "{}, {context}", shown.stderr);
         let rows = history[..*length].iter().filter(|byte| **byte == b'\n').count();
         let has_epoch = |epoch: usize| {
@@ -56,10 +56,10 @@ fn a_history_that_is_cut_anywhere_loses_its_last_row_at_most_and_says_so() {
                 shown.stdout
             );
         }
-        let resumed = world.kiln(&["resume", run.to_str().unwrap()]);
+        let resumed = project.kiln(&["resume", run.to_str().unwrap()]);
         let context = format!("{context}:\n{}", resumed.stderr);
         assert_eq!(resumed.status, 0, "{context}");
-        assert_valid(&world, &run, &undisturbed, &context);
+        assert_valid(&project, &run, &undisturbed, &context);
         let ends =
             format!("history.csv is damaged: it ends after epoch {} of 2", rows.saturating_sub(1));
         assert_eq!(resumed.stderr.contains(&ends), rows < 3, "{context}");
@@ -71,18 +71,18 @@ fn a_history_that_is_cut_anywhere_loses_its_last_row_at_most_and_says_so() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
-    let (world, undisturbed) = interrupted();
+    let (project, undisturbed) = interrupted();
     let rounds: Vec<usize> = (0..short_or_long(40, 1000)).collect();
     in_parallel(&rounds, |round| {
         let mut chance = Generator::new("damage", *round);
-        let (world, run) = copy(&world);
+        let (project, run) = copy(&project);
         let mut checkpoints = entries(&run.join("checkpoints"));
         checkpoints.retain(|path| !path.to_string_lossy().contains(".partial-"));
         let newest = checkpoints.pop().unwrap();
         let files = entries(&newest);
         let file = &files[chance.below(files.len())];
         let context = damage(file, &mut chance);
-        let resumed = world.kiln(&["resume", run.to_str().unwrap()]);
+        let resumed = project.kiln(&["resume", run.to_str().unwrap()]);
         let context = format!("round {round}: {context}:\n{}", resumed.stderr);
         assert_no_panic(&resumed, &context);
         assert_eq!(resumed.status, 0, "{context}");
@@ -91,7 +91,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
         assert!(resumed.stderr.contains(name), "which checkpoint? {context}");
         // The run died after the third epoch's last step, which has no checkpoint of its own.
         assert!(resumed.stderr.contains("goes on in epoch 3, after step 1\n"), "{context}");
-        assert_valid(&world, &run, &undisturbed, &context);
+        assert_valid(&project, &run, &undisturbed, &context);
         assert!(run.join("report.json").exists(), "{context}");
     });
     tell(&format!("damaged checkpoints: {}", rounds.len()));
@@ -99,13 +99,13 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
 
 #[test]
 fn with_every_checkpoint_damaged_the_run_begins_anew() {
-    let (world, undisturbed) = interrupted();
-    let (world, run) = copy(&world);
+    let (project, undisturbed) = interrupted();
+    let (project, run) = copy(&project);
     let checkpoints = entries(&run.join("checkpoints"));
     for checkpoint in &checkpoints {
         fs::write(checkpoint.join("tensors.safetensors"), "no tensors").unwrap();
     }
-    let resumed = world.kiln(&["resume", run.to_str().unwrap()]);
+    let resumed = project.kiln(&["resume", run.to_str().unwrap()]);
     assert!(resumed.stderr.contains("it begins anew"), "{}", resumed.stderr);
     assert!(resumed.stderr.matches("is damaged").count() > 1, "{}", resumed.stderr);
     Results::of(&run).assert_same(&undisturbed, &resumed.stderr);
@@ -113,8 +113,8 @@ fn with_every_checkpoint_damaged_the_run_begins_anew() {
 
 #[test]
 fn another_configuration_or_dataset_is_refused_with_the_difference() {
-    let (world, undisturbed) = interrupted();
-    let (changed, run) = copy(&world);
+    let (project, undisturbed) = interrupted();
+    let (changed, run) = copy(&project);
     let config = fs::read_to_string(run.join("config.toml")).unwrap();
     let other = config.replace("learning_rate = 0.3", "learning_rate = 0.4");
     assert!(other != config, "{config}");
@@ -127,7 +127,7 @@ fn another_configuration_or_dataset_is_refused_with_the_difference() {
     fs::write(run.join("config.toml"), config).unwrap();
     assert_resumes(&changed, &undisturbed, "the configuration was put right");
 
-    let (changed, run) = copy(&world);
+    let (changed, run) = copy(&project);
     let images = changed.path("data/columns/train-images-idx3-ubyte");
     let whole = fs::read(&images).unwrap();
     let mut other = whole.clone();

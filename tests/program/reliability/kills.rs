@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::processes::{children, is_alive, start, try_signal, wait_until};
 use super::{Generator, short_or_long, tell};
+use crate::project::{CommandOutput, Project};
 use crate::sweep::{results, statuses};
-use crate::world::{Ran, World};
 
 /// What is killed, and how it is begun again.
 struct Attack<'a> {
@@ -25,12 +25,12 @@ const ARGUMENTS: [&str; 5] =
 fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
     let kills = short_or_long(20, 500);
     let attack = Attack { sweep: &ARGUMENTS, victims: &["both", "sweep", "run"], overlaps: true };
-    let world = World::new();
+    let project = Project::new();
     let begun = Instant::now();
-    let undisturbed = world.kiln(&[ARGUMENTS.as_slice(), &["--runs=undisturbed"]].concat());
+    let undisturbed = project.kiln(&[ARGUMENTS.as_slice(), &["--runs=undisturbed"]].concat());
     assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
     let mut length = begun.elapsed();
-    let undisturbed = results(&world, "undisturbed/columns");
+    let undisturbed = results(&project, "undisturbed/columns");
 
     let (mut killed, mut sweeps, mut survivors) = (0, 0, 0);
     while killed < kills {
@@ -42,7 +42,7 @@ fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
             // that has become slow comes to the end as well.
             let most = 0.4 + 0.1 * attempt as f64;
             let moment = length.mul_f64(most * chance.fraction());
-            match kill_at(&world, &attack, moment, &mut chance) {
+            match kill_at(&project, &attack, moment, &mut chance) {
                 Sweep::Killed => killed += 1,
                 Sweep::Done(took) => {
                     // It was measured while other things were going on.
@@ -50,15 +50,15 @@ fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
                     break;
                 }
             }
-            note_finished(&world, &mut finished);
+            note_finished(&project, &mut finished);
         }
         survivors += finished.len();
-        let ran = world.kiln(&ARGUMENTS);
-        assert_eq!(ran.status, 0, "after {killed} kills: {}", ran.stderr);
-        assert!(ran.stdout.contains("6 runs: 6 finished"), "{}", ran.stdout);
-        note_finished(&world, &mut finished);
-        assert!(results(&world, "runs/columns") == undisturbed, "another result, {killed} kills");
-        fs::remove_dir_all(world.path("runs")).unwrap();
+        let output = project.kiln(&ARGUMENTS);
+        assert_eq!(output.status, 0, "after {killed} kills: {}", output.stderr);
+        assert!(output.stdout.contains("6 runs: 6 finished"), "{}", output.stdout);
+        note_finished(&project, &mut finished);
+        assert!(results(&project, "runs/columns") == undisturbed, "another result, {killed} kills");
+        fs::remove_dir_all(project.path("runs")).unwrap();
         sweeps += 1;
     }
     assert!(survivors > 0, "no run came to its end between two kills");
@@ -73,18 +73,18 @@ fn a_sweep_that_prunes_and_is_killed_prunes_the_same_runs() {
     let kills = short_or_long(8, 200);
     let sweep = ["sweep", "sweep.toml", "epochs=12", "--jobs=1"];
     let attack = Attack { sweep: &sweep, victims: &["both"], overlaps: false };
-    let world = World::new();
-    world.write(
+    let project = Project::new();
+    project.write(
         "sweep.toml",
         "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
          [grid]\nlearning_rate = [0.03, 0.1, 0.3, 1e-3, 0.01, 1e-4]\n\
          [prune]\nmetric = \"val_loss\"\nmin_epochs = 1\nreduction = 2\n",
     );
     let begun = Instant::now();
-    let undisturbed = world.kiln(&[sweep.as_slice(), &["--runs=undisturbed"]].concat());
+    let undisturbed = project.kiln(&[sweep.as_slice(), &["--runs=undisturbed"]].concat());
     assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
     let length = begun.elapsed();
-    let undisturbed = endings(&world, "undisturbed/pruned");
+    let undisturbed = endings(&project, "undisturbed/pruned");
     let pruned = undisturbed.values().filter(|(status, _)| *status == "pruned").count();
     assert!((1..6).contains(&pruned), "{undisturbed:?}");
 
@@ -93,15 +93,15 @@ fn a_sweep_that_prunes_and_is_killed_prunes_the_same_runs() {
         let mut chance = Generator::new("pruned kills", sweeps);
         for attempt in 0..kills - killed {
             let moment = length.mul_f64((0.4 + 0.1 * attempt as f64) * chance.fraction());
-            match kill_at(&world, &attack, moment, &mut chance) {
+            match kill_at(&project, &attack, moment, &mut chance) {
                 Sweep::Killed => killed += 1,
                 Sweep::Done(_) => break,
             }
         }
-        let ran = world.kiln(&sweep);
-        assert_eq!(ran.status, 0, "after {killed} kills: {}", ran.stderr);
-        assert_eq!(endings(&world, "runs/pruned"), undisturbed, "after {killed} kills");
-        fs::remove_dir_all(world.path("runs")).unwrap();
+        let output = project.kiln(&sweep);
+        assert_eq!(output.status, 0, "after {killed} kills: {}", output.stderr);
+        assert_eq!(endings(&project, "runs/pruned"), undisturbed, "after {killed} kills");
+        fs::remove_dir_all(project.path("runs")).unwrap();
         sweeps += 1;
     }
     tell(&format!(
@@ -110,16 +110,16 @@ fn a_sweep_that_prunes_and_is_killed_prunes_the_same_runs() {
 }
 
 /// How each run ended, and its history without seconds.
-fn endings(world: &World, sweep: &str) -> BTreeMap<String, (String, String)> {
+fn endings(project: &Project, sweep: &str) -> BTreeMap<String, (String, String)> {
     let ending = |(run, status): (String, String)| {
-        let history = world.read(format!("{sweep}/{run}/history.csv"));
+        let history = project.read(format!("{sweep}/{run}/history.csv"));
         let without_seconds = |line: &str| {
             let (numbers, _) = line.rsplit_once(',').unwrap();
             numbers.to_owned()
         };
         (run, (status, history.lines().map(without_seconds).collect()))
     };
-    statuses(world, sweep).into_iter().map(ending).collect()
+    statuses(project, sweep).into_iter().map(ending).collect()
 }
 
 enum Sweep {
@@ -129,16 +129,21 @@ enum Sweep {
 }
 
 /// Starts the sweep and kills at this moment.
-fn kill_at(world: &World, attack: &Attack<'_>, moment: Duration, chance: &mut Generator) -> Sweep {
-    let mut sweep = start(world, attack.sweep);
+fn kill_at(
+    project: &Project,
+    attack: &Attack<'_>,
+    moment: Duration,
+    chance: &mut Generator,
+) -> Sweep {
+    let mut sweep = start(project, attack.sweep);
     let begun = Instant::now();
     while begun.elapsed() < moment && sweep.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
     if sweep.try_wait().unwrap().is_some() {
         let took = begun.elapsed();
-        let ran = Ran::from(sweep.wait_with_output().unwrap());
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+        assert_eq!(output.status, 0, "{}", output.stderr);
         return Sweep::Done(took);
     }
     let runs = children(sweep.id());
@@ -161,8 +166,8 @@ fn kill_at(world: &World, attack: &Attack<'_>, moment: Duration, chance: &mut Ge
 }
 
 /// What has a report stays as it is.
-fn note_finished(world: &World, finished: &mut BTreeMap<String, Vec<u8>>) {
-    for run in fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten() {
+fn note_finished(project: &Project, finished: &mut BTreeMap<String, Vec<u8>>) {
+    for run in fs::read_dir(project.path("runs/columns")).into_iter().flatten().flatten() {
         if run.path().join("report.json").exists() {
             let record = fs::read(run.path().join("run.json")).unwrap();
             let name = run.file_name().into_string().unwrap();
@@ -171,6 +176,9 @@ fn note_finished(world: &World, finished: &mut BTreeMap<String, Vec<u8>>) {
         }
     }
     for run in finished.keys() {
-        assert!(world.path("runs/columns").join(run).join("report.json").exists(), "{run} is lost");
+        assert!(
+            project.path("runs/columns").join(run).join("report.json").exists(),
+            "{run} is lost"
+        );
     }
 }

@@ -20,7 +20,7 @@ mod single_faults;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::world::World;
+use crate::project::Project;
 
 /// Three epochs of three steps with all that a checkpoint has to bring back: moments of the optimiser, dropout's
 /// generator, the best weights (those of the second epoch), early stopping's patience. A checkpoint after every step.
@@ -107,15 +107,15 @@ impl Generator {
     }
 }
 
-/// A world on a disk that answers at once where there is one, with [`EXPERIMENT`]. For faults that are made, a real disk
+/// A project on a disk that answers at once where there is one, with [`EXPERIMENT`]. For faults that are made, a real disk
 /// would only take its time.
-pub(super) fn quick_world() -> World {
+pub(super) fn in_memory_project() -> Project {
     let memory = std::path::Path::new("/dev/shm");
     let directory =
         if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let world = World::within(directory.unwrap());
-    world.write("experiment.toml", EXPERIMENT);
-    world
+    let project = Project::within(directory.unwrap());
+    project.write("experiment.toml", EXPERIMENT);
+    project
 }
 
 /// Two at a time: the cores of the smallest machine that runs these tests.

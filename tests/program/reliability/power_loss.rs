@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::disk_model::Disk;
 use super::run_state::{Results, assert_resumes, assert_valid, only_run};
 use super::single_faults::{copy_tree, journal, kiln_with_fault};
-use super::{Generator, in_parallel, quick_world, short_or_long, tell};
-use crate::world::World;
+use super::{Generator, in_memory_project, in_parallel, short_or_long, tell};
+use crate::project::Project;
 
 /// What was safe on a disk, and what was then done to it.
 struct Story {
@@ -16,9 +16,9 @@ struct Story {
 
 #[test]
 fn a_run_whose_machine_lost_its_power_goes_on_to_the_same_result() {
-    let world = quick_world();
-    let operations = journal(&world, &["run", "experiment.toml"]);
-    let undisturbed = Results::of(&only_run(&world).unwrap());
+    let project = in_memory_project();
+    let operations = journal(&project, &["run", "experiment.toml"]);
+    let undisturbed = Results::of(&only_run(&project).unwrap());
     let count = operations.len();
     let stories = [
         Story { before: Disk::empty(), operations },
@@ -37,8 +37,8 @@ fn a_run_whose_machine_lost_its_power_goes_on_to_the_same_result() {
         story.operations[..at].iter().for_each(|operation| disk.apply(operation));
         let all = chance.coin();
         let left = disk.lose_power(if all { None } else { Some(&mut chance) });
-        let world = quick_world();
-        left.write(&world.path("."));
+        let project = in_memory_project();
+        left.write(&project.path("."));
 
         let lost = if all { "all" } else { "some" };
         let done = at.checked_sub(1).map_or("", |last| &story.operations[last]);
@@ -48,11 +48,11 @@ fn a_run_whose_machine_lost_its_power_goes_on_to_the_same_result() {
             story.operations.len()
         );
         for path in lasting(&story.operations[..at]) {
-            assert!(world.path(&path).exists(), "{path} is lost, {context}");
+            assert!(project.path(&path).exists(), "{path} is lost, {context}");
         }
-        let Some(run) = only_run(&world) else { return };
-        assert_valid(&world, &run, &undisturbed, &context);
-        assert_resumes(&world, &undisturbed, &context);
+        let Some(run) = only_run(&project) else { return };
+        assert_valid(&project, &run, &undisturbed, &context);
+        assert_resumes(&project, &undisturbed, &context);
     });
     tell(&format!("power loss: {} crash points of {count} operations of a run", rounds.len()));
 }
@@ -80,22 +80,22 @@ fn lasting(operations: &[String]) -> Vec<String> {
 
 /// A run that died at an operation, and is resumed.
 fn resumption(died_at: usize) -> Story {
-    let world = quick_world();
-    kiln_with_fault(&world, &["run", "experiment.toml"], "die", died_at);
-    let run = only_run(&world).unwrap();
+    let project = in_memory_project();
+    kiln_with_fault(&project, &["run", "experiment.toml"], "die", died_at);
+    let run = only_run(&project).unwrap();
     let run: PathBuf = Path::new("runs/columns").join(run.file_name().unwrap());
-    let before = Disk::holding(&world.path("."), "runs");
-    let again = quick_world();
-    copy_tree(&world.path("runs"), &again.path("runs"));
+    let before = Disk::holding(&project.path("."), "runs");
+    let again = in_memory_project();
+    copy_tree(&project.path("runs"), &again.path("runs"));
     let operations = journal(&again, &["resume", run.to_str().unwrap()]);
     Story { before, operations }
 }
 
-/// That the simulation bites: a world whose syncs were left out loses what Kiln keeps.
+/// That the simulation bites: a project whose syncs were left out loses what Kiln keeps.
 #[test]
 fn without_its_syncs_a_run_would_be_lost() {
-    let world: World = quick_world();
-    let operations = journal(&world, &["run", "experiment.toml"]);
+    let project: Project = in_memory_project();
+    let operations = journal(&project, &["run", "experiment.toml"]);
     let mut disk = Disk::empty();
     let is_sync = |operation: &&String| operation.contains(r#""operation":"sync"#);
     operations.iter().filter(|line| !is_sync(line)).for_each(|operation| disk.apply(operation));

@@ -3,13 +3,13 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::project::Project;
 
 /// Longer than anything here takes on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(crate) fn start(world: &World, arguments: &[&str]) -> Child {
-    let mut command = world.command();
+pub(crate) fn start(project: &Project, arguments: &[&str]) -> Child {
+    let mut command = project.command();
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::run_state::{Results, assert_no_panic, assert_resumes, assert_valid, only_run, status};
-use super::{quick_world, tell};
-use crate::world::{Ran, World};
+use super::{in_memory_project, tell};
+use crate::project::{CommandOutput, Project};
 
 /// A disk of its own, in memory, taken away when it is dropped.
 struct Mounted(PathBuf);
@@ -43,21 +43,21 @@ impl Drop for Mounted {
 fn until_it_fits(
     step: usize,
     command: &[&str],
-    mut check: impl FnMut(&World, &Mounted, &Ran, &str),
+    mut check: impl FnMut(&Project, &Mounted, &CommandOutput, &str),
 ) -> Option<usize> {
     for full in 0.. {
         let kibibytes = (full + 1) * step;
-        let world = quick_world();
-        let disk = Mounted::new(&world.path("runs"), kibibytes)?;
-        let ran = world.kiln(command);
-        let context = format!("a disk of {kibibytes} KiB:\n{}", ran.stderr);
-        assert_no_panic(&ran, &context);
-        if ran.status == 0 {
+        let project = in_memory_project();
+        let disk = Mounted::new(&project.path("runs"), kibibytes)?;
+        let output = project.kiln(command);
+        let context = format!("a disk of {kibibytes} KiB:\n{}", output.stderr);
+        assert_no_panic(&output, &context);
+        if output.status == 0 {
             return Some(full);
         }
         assert!(kibibytes < 10_000, "it never fits, {context}");
-        assert_eq!(ran.status, 1, "{context}");
-        check(&world, &disk, &ran, &context);
+        assert_eq!(output.status, 1, "{context}");
+        check(&project, &disk, &output, &context);
     }
     None
 }
@@ -65,22 +65,22 @@ fn until_it_fits(
 #[test]
 fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
     let undisturbed = {
-        let world = quick_world();
-        assert_eq!(world.kiln(&["run", "experiment.toml"]).status, 0);
-        Results::of(&only_run(&world).unwrap())
+        let project = in_memory_project();
+        assert_eq!(project.kiln(&["run", "experiment.toml"]).status, 0);
+        Results::of(&only_run(&project).unwrap())
     };
     let mut resumed = 0;
     // A page of memory is the least that a file takes.
-    let full = until_it_fits(4, &["run", "experiment.toml"], |world, disk, ran, context| {
-        assert!(ran.stderr.contains("the disk is full; free some space"), "{context}");
-        assert!(ran.stderr.contains(" runs/columns"), "where? {context}");
-        if let Some(run) = only_run(world) {
-            assert_valid(world, &run, &undisturbed, context);
+    let full = until_it_fits(4, &["run", "experiment.toml"], |project, disk, output, context| {
+        assert!(output.stderr.contains("the disk is full; free some space"), "{context}");
+        assert!(output.stderr.contains(" runs/columns"), "where? {context}");
+        if let Some(run) = only_run(project) {
+            assert_valid(project, &run, &undisturbed, context);
             assert!(!run.join("report.json").exists(), "{context}");
             resumed += usize::from(run.join("run.json").exists());
         }
         disk.remount("size=10m");
-        assert_resumes(world, &undisturbed, context);
+        assert_resumes(project, &undisturbed, context);
     });
     let Some(full) = full else {
         return tell("full disk: skipped, for mounting is not allowed here");
@@ -93,15 +93,15 @@ fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
 #[test]
 fn a_sweep_on_a_full_disk_says_why_and_with_room_goes_on() {
     let sweep = ["sweep", "experiment.toml", "seed=1,2", "--jobs=2"];
-    let full = until_it_fits(12, &sweep, |world, disk, ran, context| {
-        for line in ran.stderr.lines().filter(|line| line.contains("FAILED: ")) {
+    let full = until_it_fits(12, &sweep, |project, disk, output, context| {
+        for line in output.stderr.lines().filter(|line| line.contains("FAILED: ")) {
             assert!(line.contains("runs/columns"), "where? {context}");
             assert!(line.contains("the disk is full"), "{context}");
         }
         disk.remount("size=10m");
-        let ran = world.kiln(&sweep);
-        assert_eq!(ran.status, 0, "{}\nafter {context}", ran.stderr);
-        assert!(ran.stdout.contains("2 runs: 2 finished"), "{}", ran.stdout);
+        let output = project.kiln(&sweep);
+        assert_eq!(output.status, 0, "{}\nafter {context}", output.stderr);
+        assert!(output.stdout.contains("2 runs: 2 finished"), "{}", output.stdout);
     });
     let Some(full) = full else {
         return tell("a sweep on a full disk: skipped, for mounting is not allowed here");
@@ -111,30 +111,30 @@ fn a_sweep_on_a_full_disk_says_why_and_with_room_goes_on() {
 
 #[test]
 fn a_directory_that_may_only_be_read_is_told() {
-    let world = quick_world();
-    let Some(disk) = Mounted::new(&world.path("runs"), 10_000) else {
+    let project = in_memory_project();
+    let Some(disk) = Mounted::new(&project.path("runs"), 10_000) else {
         tell("read-only: skipped, for mounting is not allowed here");
         return;
     };
     disk.remount("ro");
-    let ran = world.kiln(&["run", "experiment.toml"]);
-    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    let output = project.kiln(&["run", "experiment.toml"]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
     assert!(
-        ran.stderr.contains("error: cannot create the directory runs/columns"),
+        output.stderr.contains("error: cannot create the directory runs/columns"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 
     disk.remount("rw");
-    let mut command = world.command();
+    let mut command = project.command();
     let died = command.args(["run", "experiment.toml"]).env("KILN_FAULT", "die@100").output();
     assert!(!died.unwrap().status.success());
     disk.remount("ro");
-    let run = only_run(&world).unwrap();
-    let ran = world.kiln(&["resume", run.to_str().unwrap()]);
-    assert_eq!(ran.status, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains(world.path("runs").to_str().unwrap()), "{}", ran.stderr);
+    let run = only_run(&project).unwrap();
+    let output = project.kiln(&["resume", run.to_str().unwrap()]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains(project.path("runs").to_str().unwrap()), "{}", output.stderr);
     assert_eq!(status(&run, "").as_deref(), Some("running"));
     disk.remount("rw");
-    assert_eq!(world.kiln(&["resume", run.to_str().unwrap()]).status, 0);
+    assert_eq!(project.kiln(&["resume", run.to_str().unwrap()]).status, 0);
 }

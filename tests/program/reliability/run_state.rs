@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::world::{Ran, World};
+use crate::project::{CommandOutput, Project};
 
 /// What a run computes, without times.
 #[derive(PartialEq, Eq, Clone)]
@@ -49,13 +49,13 @@ impl Results {
     }
 }
 
-/// The one run directory of a world, where there is one.
-pub(crate) fn only_run(world: &World) -> Option<PathBuf> {
-    let entries = fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten();
+/// The one run directory of a project, where there is one.
+pub(crate) fn only_run(project: &Project) -> Option<PathBuf> {
+    let entries = fs::read_dir(project.path("runs/columns")).into_iter().flatten().flatten();
     let visible = |path: &PathBuf| !path.file_name().unwrap().to_string_lossy().starts_with('.');
     let mut runs = entries.map(|entry| entry.path()).filter(visible);
     let run = runs.next();
-    assert!(runs.next().is_none(), "more than one run in {}", world.path("runs").display());
+    assert!(runs.next().is_none(), "more than one run in {}", project.path("runs").display());
     run
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn status(run: &Path, context: &str) -> Option<String> {
 }
 
 /// A run with a `report.json` is complete and what it should be. One without may not look finished.
-pub(crate) fn assert_valid(world: &World, run: &Path, undisturbed: &Results, context: &str) {
+pub(crate) fn assert_valid(project: &Project, run: &Path, undisturbed: &Results, context: &str) {
     let recorded = status(run, context);
     if run.join("report.json").exists() {
         assert_eq!(recorded.as_deref(), Some("finished"), "{context}");
@@ -83,7 +83,7 @@ pub(crate) fn assert_valid(world: &World, run: &Path, undisturbed: &Results, con
         }
     } else if recorded.as_deref() == Some("finished") {
         // Cut off between the two files. The program knows.
-        let shown = world.kiln(&["show", run.to_str().unwrap()]);
+        let shown = project.kiln(&["show", run.to_str().unwrap()]);
         assert!(shown.stdout.contains("cut off while its report"), "{}, {context}", shown.stdout);
     }
 }
@@ -105,13 +105,13 @@ pub(crate) fn partial(run: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// `kiln resume` brings the world's run to what it would have been, or says why there is nothing to go on with.
-pub(crate) fn assert_resumes(world: &World, undisturbed: &Results, context: &str) {
-    let Some(run) = only_run(world) else { return };
+/// `kiln resume` brings the project's run to what it would have been, or says why there is nothing to go on with.
+pub(crate) fn assert_resumes(project: &Project, undisturbed: &Results, context: &str) {
+    let Some(run) = only_run(project) else { return };
     let was_finished = run.join("report.json").exists();
     let goes_on = !was_finished && has_checkpoint(&run);
     let place = record(&run, context).and_then(|record| interrupted_at(&record));
-    let resumed = world.kiln(&["resume", run.to_str().unwrap()]);
+    let resumed = project.kiln(&["resume", run.to_str().unwrap()]);
     let context = format!("{context}, then resumed:\n{}", resumed.stderr);
     assert_no_panic(&resumed, &context);
     let missing = ["run.json", "config.toml"].into_iter().find(|name| !run.join(name).exists());
@@ -127,7 +127,7 @@ pub(crate) fn assert_resumes(world: &World, undisturbed: &Results, context: &str
         assert!(resumed.stderr.contains(&format!("goes on {place}\n")), "{context}");
     }
     assert_eq!(status(&run, &context).as_deref(), Some("finished"), "{context}");
-    assert_valid(world, &run, undisturbed, &context);
+    assert_valid(project, &run, undisturbed, &context);
     assert!(run.join("report.json").exists(), "{context}");
     let left = partial(&run);
     assert!(left.is_empty(), "{left:?} is left, {context}");
@@ -146,6 +146,6 @@ fn has_checkpoint(run: &Path) -> bool {
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("epoch-"))
 }
 
-pub(crate) fn assert_no_panic(ran: &Ran, context: &str) {
-    assert!(!ran.stderr.contains("panicked"), "{context}\n{}", ran.stderr);
+pub(crate) fn assert_no_panic(output: &CommandOutput, context: &str) {
+    assert!(!output.stderr.contains("panicked"), "{context}\n{}", output.stderr);
 }

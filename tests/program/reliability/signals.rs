@@ -10,9 +10,9 @@ use super::processes::{children, is_alive, signal_unless_ended, start, wait_unti
 use super::run_state::{
     Results, assert_no_panic, assert_resumes, assert_valid, only_run, partial, record, status,
 };
-use super::{Generator, quick_world, short_or_long, tell};
+use super::{Generator, in_memory_project, short_or_long, tell};
+use crate::project::{CommandOutput, Project};
 use crate::sweep::{results, statuses};
-use crate::world::{Ran, World};
 
 /// The time that a signal may take to end a run or a sweep.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -43,11 +43,11 @@ const ENDLESS: &str = "epochs=100000";
 /// What the run comes to that nobody disturbs, and how long that takes.
 fn undisturbed() -> (Results, Duration) {
     let once = || {
-        let world = quick_world();
+        let project = in_memory_project();
         let begun = Instant::now();
-        let ran = world.kiln(&run(RUN));
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        (Results::of(&only_run(&world).unwrap()), begun.elapsed())
+        let output = project.kiln(&run(RUN));
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        (Results::of(&only_run(&project).unwrap()), begun.elapsed())
     };
     // The first has more to wait for.
     let (results, first) = once();
@@ -79,9 +79,9 @@ struct Promptness {
 
 impl Promptness {
     /// Waits for the end of what was told to end.
-    fn end(&mut self, mut process: Child, context: &str) -> Ran {
+    fn end(&mut self, mut process: Child, context: &str) -> CommandOutput {
         self.wait(context, || process.try_wait().unwrap().is_some());
-        Ran::from(process.wait_with_output().unwrap())
+        CommandOutput::from(process.wait_with_output().unwrap())
     }
 
     fn wait(&mut self, context: &str, ended: impl FnMut() -> bool) {
@@ -104,25 +104,29 @@ fn a_run_that_is_told_to_end_does_and_goes_on_to_the_same_result() {
     let (mut interrupted, mut within_epochs) = (0, 0);
     for (signal, exit) in ENDS {
         for round in 0..rounds {
-            let world = quick_world();
+            let project = in_memory_project();
             let context = format!("{signal}, round {round}");
-            let mut process = start(&world, &self::run(RUN));
+            let mut process = start(&project, &self::run(RUN));
             let_pass(&mut process, &mut length, &mut Generator::new(signal, round));
             signal_unless_ended(&mut process, signal);
-            let ran = promptness.end(process, &context);
-            let context = format!("{context}:\n{}", ran.stderr);
-            assert_no_panic(&ran, &context);
-            let Some(run) = only_run(&world) else {
-                assert!([exit, BY_THE_SIGNAL].contains(&ran.status), "{}, {context}", ran.status);
+            let output = promptness.end(process, &context);
+            let context = format!("{context}:\n{}", output.stderr);
+            assert_no_panic(&output, &context);
+            let Some(run) = only_run(&project) else {
+                assert!(
+                    [exit, BY_THE_SIGNAL].contains(&output.status),
+                    "{}, {context}",
+                    output.status
+                );
                 continue;
             };
-            assert_valid(&world, &run, &undisturbed, &context);
-            if ran.status == 0 {
+            assert_valid(&project, &run, &undisturbed, &context);
+            if output.status == 0 {
                 assert_eq!(status(&run, &context).as_deref(), Some("finished"), "{context}");
             } else {
-                assert_eq!(ran.status, exit, "{context}");
+                assert_eq!(output.status, exit, "{context}");
                 assert_eq!(status(&run, &context).as_deref(), Some("interrupted"), "{context}");
-                assert!(ran.stderr.contains("go on: kiln resume"), "{context}");
+                assert!(output.stderr.contains("go on: kiln resume"), "{context}");
                 let checkpoints = fs::read_dir(run.join("checkpoints")).unwrap().count();
                 assert!(checkpoints > 0, "no checkpoint, {context}");
                 assert_eq!(partial(&run), Vec::<PathBuf>::new(), "{context}");
@@ -130,7 +134,7 @@ fn a_run_that_is_told_to_end_does_and_goes_on_to_the_same_result() {
                 let place = record(&run, &context).unwrap()["stop_reason"].to_string();
                 within_epochs += usize::from(place.contains("after step"));
             }
-            assert_resumes(&world, &undisturbed, &context);
+            assert_resumes(&project, &undisturbed, &context);
         }
     }
     assert!(within_epochs > 0, "no signal met the midst of an epoch, and {interrupted} training");
@@ -148,21 +152,21 @@ fn a_second_signal_ends_a_run_at_once() {
     let rounds = short_or_long(4, 40);
     for (signal, exit) in ENDS {
         for round in 0..rounds {
-            let world = quick_world();
+            let project = in_memory_project();
             let mut chance = Generator::new("second", round);
-            let mut process = start(&world, &run(RUN));
+            let mut process = start(&project, &run(RUN));
             let_pass(&mut process, &mut length, &mut chance);
             signal_unless_ended(&mut process, signal);
             // Within 20 ms it is taken for the same wish.
             sleep(Duration::from_millis(chance.below(40) as u64));
             signal_unless_ended(&mut process, signal);
             let context = format!("{signal} twice, round {round}");
-            let ran = promptness.end(process, &context);
-            assert_no_panic(&ran, &context);
-            let nobody_listened = only_run(&world).is_none() && ran.status == BY_THE_SIGNAL;
-            let is_right = [0, exit].contains(&ran.status) || nobody_listened;
-            assert!(is_right, "{}, {context}\n{}", ran.status, ran.stderr);
-            assert_resumes(&world, &undisturbed, &context);
+            let output = promptness.end(process, &context);
+            assert_no_panic(&output, &context);
+            let nobody_listened = only_run(&project).is_none() && output.status == BY_THE_SIGNAL;
+            let is_right = [0, exit].contains(&output.status) || nobody_listened;
+            assert!(is_right, "{}, {context}\n{}", output.status, output.stderr);
+            assert_resumes(&project, &undisturbed, &context);
         }
     }
     promptness.assert();
@@ -175,14 +179,14 @@ fn a_run_that_is_asked_for_a_checkpoint_writes_one_and_comes_to_the_same_result(
     let rounds = short_or_long(10, 100);
     let (mut within_epochs, mut killed) = (0, 0);
     for round in 0..rounds {
-        let world = quick_world();
+        let project = in_memory_project();
         let mut chance = Generator::new("-USR1", round);
-        let mut process = start(&world, &run(RUN));
+        let mut process = start(&project, &run(RUN));
         let_pass(&mut process, &mut length, &mut chance);
         signal_unless_ended(&mut process, "-USR1");
         let context = format!("-USR1, round {round}");
         let log = || {
-            let run = only_run(&world).map(|run| run.join("log.jsonl"));
+            let run = only_run(&project).map(|run| run.join("log.jsonl"));
             run.and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default()
         };
         let has_written = || log().contains(r#""message":"checkpoint""#);
@@ -194,12 +198,12 @@ fn a_run_that_is_asked_for_a_checkpoint_writes_one_and_comes_to_the_same_result(
             killed += usize::from(process.try_wait().unwrap().is_none());
             process.kill().unwrap();
         }
-        let ran = Ran::from(process.wait_with_output().unwrap());
-        assert_no_panic(&ran, &context);
+        let output = CommandOutput::from(process.wait_with_output().unwrap());
+        assert_no_panic(&output, &context);
         // It was killed, or the signal came before anybody listened.
-        assert!([0, BY_THE_SIGNAL].contains(&ran.status), "{}, {context}", ran.status);
+        assert!([0, BY_THE_SIGNAL].contains(&output.status), "{}, {context}", output.status);
         within_epochs += usize::from(has_written());
-        assert_resumes(&world, &undisturbed, &context);
+        assert_resumes(&project, &undisturbed, &context);
     }
     assert!(within_epochs > 0, "no checkpoint within an epoch in {rounds} rounds");
     tell(&format!(
@@ -210,18 +214,18 @@ fn a_run_that_is_asked_for_a_checkpoint_writes_one_and_comes_to_the_same_result(
 #[test]
 fn a_sweep_passes_signals_on_and_leaves_no_orphan() {
     let begun = Instant::now();
-    let whole = quick_world();
-    let ran = whole.kiln(&sweep(SWEEP));
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let whole = in_memory_project();
+    let output = whole.kiln(&sweep(SWEEP));
+    assert_eq!(output.status, 0, "{}", output.stderr);
     let (undisturbed, mut length) = (results(&whole, "runs/columns"), begun.elapsed());
     let mut promptness = Promptness::default();
     let rounds = short_or_long(4, 100);
     let mut interrupted = 0;
     for (signal, exit) in [ENDS[0], ENDS[1], ("-USR1", 0)] {
         for round in 0..rounds {
-            let world = quick_world();
+            let project = in_memory_project();
             let mut chance = Generator::new(&format!("sweep {signal}"), round);
-            let mut sweep = start(&world, &sweep(SWEEP));
+            let mut sweep = start(&project, &sweep(SWEEP));
             let_pass(&mut sweep, &mut length, &mut chance);
             let runs = children(sweep.id());
             signal_unless_ended(&mut sweep, signal);
@@ -230,22 +234,22 @@ fn a_sweep_passes_signals_on_and_leaves_no_orphan() {
                 signal_unless_ended(&mut sweep, signal);
             }
             let context = format!("sweep, {signal}, twice: {twice}, round {round}");
-            let ran = match exit {
-                0 => Ran::from(sweep.wait_with_output().unwrap()),
+            let output = match exit {
+                0 => CommandOutput::from(sweep.wait_with_output().unwrap()),
                 _ => promptness.end(sweep, &context),
             };
-            assert_no_panic(&ran, &context);
-            let nobody_listened = !is_recorded(&world) && ran.status == BY_THE_SIGNAL;
-            let is_right = [0, exit].contains(&ran.status) || nobody_listened;
-            assert!(is_right, "{}, {context}\n{}", ran.status, ran.stderr);
+            assert_no_panic(&output, &context);
+            let nobody_listened = !is_recorded(&project) && output.status == BY_THE_SIGNAL;
+            let is_right = [0, exit].contains(&output.status) || nobody_listened;
+            assert!(is_right, "{}, {context}\n{}", output.status, output.stderr);
             let orphans: Vec<&u32> = runs.iter().filter(|run| is_alive(**run)).collect();
             assert!(orphans.is_empty(), "{orphans:?} are left, {context}");
-            if ran.status == exit && exit != 0 {
+            if output.status == exit && exit != 0 {
                 interrupted += 1;
-                assert_none_is_running(&world, &context);
+                assert_none_is_running(&project, &context);
             }
-            assert_sweep_resumes(&world, &context);
-            assert!(results(&world, "runs/columns") == undisturbed, "another result, {context}");
+            assert_sweep_resumes(&project, &context);
+            assert!(results(&project, "runs/columns") == undisturbed, "another result, {context}");
         }
     }
     assert!(interrupted > 0, "no sweep was interrupted");
@@ -263,23 +267,23 @@ fn an_endless_sweep_ends_with_its_runs() {
     let rounds = short_or_long(3, 50);
     for (signal, exit) in [ENDS[0], ENDS[1], ("-KILL", BY_THE_SIGNAL)] {
         for round in 0..rounds {
-            let world = quick_world();
+            let project = in_memory_project();
             let mut chance = Generator::new(&format!("endless {signal}"), round);
-            let mut process = start(&world, &sweep(ENDLESS));
+            let mut process = start(&project, &sweep(ENDLESS));
             wait_until("two runs", || children(process.id()).len() == 2);
             sleep(Duration::from_millis(chance.below(300) as u64));
             let runs = children(process.id());
             signal_unless_ended(&mut process, signal);
             let context = format!("endless sweep, {signal}, round {round}");
-            let ran = promptness.end(process, &context);
-            assert_eq!(ran.status, exit, "{context}\n{}", ran.stderr);
+            let output = promptness.end(process, &context);
+            assert_eq!(output.status, exit, "{context}\n{}", output.stderr);
             let left = || runs.iter().any(|run| is_alive(*run));
             if signal == "-KILL" {
                 promptness.wait(&format!("of the runs, {context}"), || !left());
             } else {
                 assert!(!left(), "{runs:?} are left, {context}");
             }
-            assert_none_is_running(&world, &context);
+            assert_none_is_running(&project, &context);
         }
     }
     promptness.assert();
@@ -289,22 +293,22 @@ fn an_endless_sweep_ends_with_its_runs() {
     ));
 }
 
-fn assert_none_is_running(world: &World, context: &str) {
-    for run in fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten() {
+fn assert_none_is_running(project: &Project, context: &str) {
+    for run in fs::read_dir(project.path("runs/columns")).into_iter().flatten().flatten() {
         let found = record(&run.path(), context).map(|record| record["status"].clone());
         assert!(found.as_ref().is_none_or(|status| status != "running"), "{found:?}, {context}");
     }
 }
 
 /// Whether the sweep has begun: from then on it listens.
-fn is_recorded(world: &World) -> bool {
-    world.path("runs/columns/.kiln/sweep.json").exists()
+fn is_recorded(project: &Project) -> bool {
+    project.path("runs/columns/.kiln/sweep.json").exists()
 }
 
-fn assert_sweep_resumes(world: &World, context: &str) {
+fn assert_sweep_resumes(project: &Project, context: &str) {
     let (resume, again) = (vec!["resume", "runs/columns"], sweep(SWEEP));
-    let ran = world.kiln(if is_recorded(world) { &resume } else { &again });
-    assert_eq!(ran.status, 0, "{context}, then resumed:\n{}", ran.stderr);
-    let found = statuses(world, "runs/columns");
+    let output = project.kiln(if is_recorded(project) { &resume } else { &again });
+    assert_eq!(output.status, 0, "{context}, then resumed:\n{}", output.stderr);
+    let found = statuses(project, "runs/columns");
     assert!(found.values().all(|status| status == "finished"), "{found:?}, {context}");
 }

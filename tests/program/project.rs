@@ -1,4 +1,4 @@
-//! A tiny world: a directory with a dataset and an experiment, and the program let loose in it.
+//! A tiny project: a directory with a dataset and an experiment, and the program let loose in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,36 +9,36 @@ use tempfile::TempDir;
 use crate::columns;
 
 /// A dataset of three classes in `data/columns`, and `experiment.toml`, which trains on it.
-pub(crate) struct World {
+pub(crate) struct Project {
     directory: TempDir,
 }
 
 /// What came of a command.
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     pub(crate) status: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl World {
+impl Project {
     pub(crate) fn new() -> Self {
         Self::within(tempfile::tempdir().unwrap())
     }
 
     /// In a directory that is gone with it.
     pub(crate) fn within(directory: TempDir) -> Self {
-        let world = Self { directory };
-        world.write("experiment.toml", columns::EXPERIMENT);
-        columns::write(&world.path("data/columns"));
-        world.write("data/columns/classes.txt", "left\nmiddle\nright\n");
-        world
+        let project = Self { directory };
+        project.write("experiment.toml", columns::EXPERIMENT);
+        columns::write(&project.path("data/columns"));
+        project.write("data/columns/classes.txt", "left\nmiddle\nright\n");
+        project
     }
 
-    /// A world with a copy of all that lies in a directory, for the program may change it.
+    /// A project with a copy of all that lies in a directory, for the program may change it.
     pub(crate) fn copy_of(original: &Path) -> Self {
-        let world = Self { directory: tempfile::tempdir().unwrap() };
-        copy(original, world.directory.path());
-        world
+        let project = Self { directory: tempfile::tempdir().unwrap() };
+        copy(original, project.directory.path());
+        project
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
@@ -53,25 +53,25 @@ impl World {
         fs::read_to_string(self.directory.path().join(relative)).unwrap()
     }
 
-    /// The program, to be run in the world's directory.
+    /// The program, to be run in the project's directory.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
         command.current_dir(self.directory.path()).env_remove("NO_COLOR");
         command
     }
 
-    pub(crate) fn kiln(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command().args(arguments).output().unwrap())
+    pub(crate) fn kiln(&self, arguments: &[&str]) -> CommandOutput {
+        CommandOutput::from(self.command().args(arguments).output().unwrap())
     }
 
-    /// Runs `experiment.toml` to its end and gives the run directory, from the world's.
+    /// Runs `experiment.toml` to its end and gives the run directory, from the project's.
     pub(crate) fn trained(&self, overrides: &[&str]) -> String {
-        let ran = self.kiln(&[["run", "experiment.toml"].as_slice(), overrides].concat());
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        ran.last_line()
+        let output = self.kiln(&[["run", "experiment.toml"].as_slice(), overrides].concat());
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        output.last_line()
     }
 
-    /// Everything in the world, and in the directory above it that a name could climb to.
+    /// Everything in the project, and in the directory above it that a name could climb to.
     pub(crate) fn listing(&self) -> Vec<PathBuf> {
         let mut paths = vec![self.path("../escape")];
         paths.retain(|path| path.exists());
@@ -103,13 +103,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-impl Ran {
+impl CommandOutput {
     pub(crate) fn last_line(&self) -> String {
         self.stdout.lines().last().unwrap_or_default().to_owned()
     }
 }
 
-impl From<Output> for Ran {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         Self {
             status: output.status.code().unwrap_or(-1),
