@@ -3,36 +3,36 @@
 use std::fs;
 
 use crate::project::Project;
+use crate::run_state::run_directories;
 
-/// Two learning rates, of which one does not learn, with two seeds each.
+/// A sweep of two learning rates with two seeds each. The smaller learning rate is too small to learn anything.
 fn sweep() -> Project {
     let project = Project::new();
-    let output = project.kiln(&[
+    let output = project.kiln_ok(&[
         "sweep",
         "experiment.toml",
         "learning_rate=0.3,1e-9",
         "seed=1,2",
         "epochs=12",
     ]);
-    assert_eq!(output.status, 0, "{}", output.stderr);
     project
 }
 
 #[test]
-fn a_sweep_is_a_row_a_combination_the_best_by_validation_first() {
+fn rows_are_combinations_sorted_by_validation_accuracy() {
     let project = sweep();
     let output = project.kiln(&["compare", "runs/columns"]);
     assert_eq!((output.status, output.stderr.as_str()), (0, ""));
     let row = |text: &str| output.stdout.lines().position(|line| line.trim().starts_with(text));
     assert!(row("0.3 ").unwrap() < row("1e-9 ").unwrap(), "{}", output.stdout);
     assert!(output.stdout.contains("4 runs in 2 combinations, ranked by the best val_accuracy"));
-    // Only what differs has a column.
+    // Settings that all runs share have no column.
     assert!(!output.stdout.contains("batch_size"), "{}", output.stdout);
-    assert!(!output.stdout.contains('\u{1b}'), "no colour off a terminal");
+    assert!(!output.stdout.contains('\u{1b}'), "no colors without a terminal");
 }
 
 #[test]
-fn tables_for_programs_are_all_of_standard_output() {
+fn csv_json_and_markdown_have_stdout_to_themselves() {
     let project = sweep();
     let csv = project.kiln(&["compare", "runs/columns", "--csv"]);
     let lines: Vec<&str> = csv.stdout.lines().collect();
@@ -41,9 +41,9 @@ fn tables_for_programs_are_all_of_standard_output() {
     assert!(lines.iter().all(|line| cells(line) == cells(lines[0])), "{}", csv.stdout);
     assert!(csv.stderr.contains("ranked by"), "{}", csv.stderr);
 
-    let json = project.kiln(&["compare", "runs/columns", "--json", "--quiet"]);
-    assert_eq!(json.stderr, "");
-    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let output = project.kiln(&["compare", "runs/columns", "--json", "--quiet"]);
+    assert_eq!(output.stderr, "");
+    let json = output.json();
     assert_eq!(json["format_version"], 1);
     assert_eq!(json["combinations"].as_array().unwrap().len(), 2);
 
@@ -58,7 +58,7 @@ fn tables_for_programs_are_all_of_standard_output() {
 }
 
 #[test]
-fn the_page_is_one_file() {
+fn html_page_loads_nothing_from_elsewhere() {
     let project = sweep();
     let output =
         project.kiln(&["compare", "runs/columns", "--html", "page.html", "--plot", "plot.svg"]);
@@ -73,17 +73,16 @@ fn the_page_is_one_file() {
 }
 
 #[test]
-fn pictures_and_axes_are_chosen() {
+fn plot_kind_and_axes_can_be_chosen() {
     let project = Project::new();
-    let output = project.kiln(&[
+    let output = project.kiln_ok(&[
         "sweep",
         "experiment.toml",
         "learning_rate=0.3,0.1",
         "epochs=1,2",
         "hidden.units=4,8",
     ]);
-    assert_eq!(output.status, 0, "{}", output.stderr);
-    // Of three settings none is left out unasked.
+    // With three settings, two of them are shown only on request.
     let output = project.kiln(&["compare", "runs/columns"]);
     assert!(!output.stdout.contains("best val_accuracy by "), "{}", output.stdout);
     let output = project.kiln(&["compare", "runs/columns", "--axes", "epochs,learning_rate"]);
@@ -100,8 +99,7 @@ fn pictures_and_axes_are_chosen() {
     ] {
         let arguments =
             ["compare", "runs/columns", "--plot=p.svg", "--axes=units,epochs", "--plot-kind", kind];
-        let output = project.kiln(&arguments);
-        assert_eq!(output.status, 0, "{}", output.stderr);
+        let output = project.kiln_ok(&arguments);
         let picture = project.read("p.svg");
         assert!(picture.contains(words), "`{words}` is not in the picture of {kind}");
     }
@@ -114,18 +112,18 @@ fn pictures_and_axes_are_chosen() {
     assert!(output.stderr.contains("those that do are"), "{}", output.stderr);
 }
 
-/// The same experiment in two sweeps that differ in nothing but their seeds.
+/// The two sweeps differ only in their seeds.
 #[test]
-fn two_identical_sweeps_have_no_winner() {
+fn sweeps_of_the_same_experiment_are_not_distinguishable() {
     let project = Project::new();
     for (name, seeds) in [("one", "1,2,3"), ("two", "4,5,6")] {
         let name = format!("name={name}");
         let seeds = format!("seed={seeds}");
-        let output = project.kiln(&["sweep", "experiment.toml", &name, &seeds, "hidden.units=4,8"]);
-        assert_eq!(output.status, 0, "{}", output.stderr);
+        let output =
+            project.kiln_ok(&["sweep", "experiment.toml", &name, &seeds, "hidden.units=4,8"]);
     }
     let output = project.kiln(&["compare", "runs/one", "runs/two", "--json", "-q"]);
-    let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let json = output.json();
     let rows = json["combinations"].as_array().unwrap();
     assert_eq!(rows.len(), 4, "two sizes in two sweeps");
     let mut outcomes: Vec<&str> =
@@ -136,37 +134,32 @@ fn two_identical_sweeps_have_no_winner() {
 }
 
 #[test]
-fn two_runs_are_compared_in_depth() {
+fn two_runs_are_compared_in_detail() {
     let project = Project::new();
-    let first = project.trained(&["learning_rate=0.3", "epochs=12"]);
-    let second = project.trained(&["learning_rate=1e-9"]);
-    let output = project.kiln(&["compare", &first, &second]);
-    assert_eq!(output.status, 0, "{}", output.stderr);
+    let first = project.train(&["learning_rate=0.3", "epochs=12"]);
+    let second = project.train(&["learning_rate=1e-9"]);
+    let output = project.kiln_ok(&["compare", &first, &second]);
     for part in ["learning_rate", "recall", "only", "middle"] {
         assert!(output.stdout.contains(part), "`{part}` is not in\n{}", output.stdout);
     }
 }
 
 #[test]
-fn what_is_damaged_is_named_and_left_out() {
+fn damaged_runs_are_reported_and_skipped() {
     let project = sweep();
-    let entries = fs::read_dir(project.path("runs/columns")).unwrap().flatten();
-    let mut runs: Vec<_> = entries.filter(|run| run.path().join("run.json").exists()).collect();
-    runs.sort_by_key(fs::DirEntry::path);
-    fs::write(runs[0].path().join("report.json"), "{\"format_version\": 1, \"examples\"").unwrap();
-    fs::remove_file(runs[1].path().join("config.toml")).unwrap();
-    let output = project.kiln(&["compare", "runs/columns"]);
-    assert_eq!(output.status, 0, "{}", output.stderr);
+    let runs = run_directories(&project.path("runs/columns"));
+    fs::write(runs[0].join("report.json"), "{\"format_version\": 1, \"examples\"").unwrap();
+    fs::remove_file(runs[1].join("config.toml")).unwrap();
+    let output = project.kiln_ok(&["compare", "runs/columns"]);
     assert!(output.stdout.contains("2 runs in "), "{}", output.stdout);
     for run in &runs[..2] {
-        let name = run.file_name().into_string().unwrap();
-        let told = output.stdout.lines().any(|line| line.contains(&name));
-        assert!(told, "{name} is not told of in\n{}", output.stdout);
+        let name = run.file_name().unwrap().to_str().unwrap();
+        assert!(output.stdout.contains(name), "{name} is not reported in\n{}", output.stdout);
     }
 }
 
 #[test]
-fn what_cannot_be_compared_is_a_wrong_command() {
+fn unusable_paths_and_options_are_usage_errors() {
     let project = sweep();
     for (arguments, part) in [
         (["compare", "runs/colums"].as_slice(), "runs/colums"),
@@ -179,6 +172,6 @@ fn what_cannot_be_compared_is_a_wrong_command() {
         let output = project.kiln(arguments);
         assert_eq!(output.status, 2, "{arguments:?}\n{}", output.stderr);
         assert!(output.stderr.contains(part), "{}", output.stderr);
-        assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+        output.assert_no_panic("compare");
     }
 }

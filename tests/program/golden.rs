@@ -1,12 +1,13 @@
-//! What earlier versions left on disk is read, and gone on with.
+//! Runs that earlier versions wrote can be read and resumed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::project::Project;
-use crate::sweep::trained_here;
+use crate::run_state::run_directories;
+use crate::sweep::runs_trained;
 
-/// A project for each version, with its name.
+/// A project for each version, with the name of the version.
 fn projects() -> Vec<(String, Project)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut versions: Vec<PathBuf> = fs::read_dir(directory)
@@ -16,28 +17,27 @@ fn projects() -> Vec<(String, Project)> {
         .collect();
     versions.sort();
     assert!(!versions.is_empty());
-    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    versions.iter().map(|path| (name(path), Project::copy_of(path))).collect()
+    versions.iter().map(|path| (file_name(path), Project::copy_of(path))).collect()
 }
 
-/// The directories of the runs of a name, from the project's.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The run directories of an experiment, relative to the project.
 fn runs(project: &Project, name: &str) -> Vec<String> {
-    let entries = fs::read_dir(project.path("runs").join(name)).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut runs: Vec<String> =
-        names.filter(|name| !name.starts_with('.')).map(|id| format!("runs/{name}/{id}")).collect();
-    runs.sort();
-    runs
+    let runs = run_directories(&project.path("runs").join(name));
+    runs.iter().map(|run| format!("runs/{name}/{}", file_name(run))).collect()
 }
 
-/// The run of a name that has only one.
+/// The run directory of an experiment that has only one run.
 fn run(project: &Project, name: &str) -> String {
     let runs = runs(project, name);
     assert_eq!(runs.len(), 1, "{runs:?}");
     runs[0].clone()
 }
 
-/// The test accuracy that `kiln show` tells, where it tells one.
+/// The test accuracy that `kiln show` prints, if the run has one.
 fn shown_accuracy(project: &Project, run: &str) -> Option<f64> {
     let shown = project.kiln(&["show", run]);
     assert_eq!(shown.status, 0, "{}", shown.stderr);
@@ -47,9 +47,9 @@ fn shown_accuracy(project: &Project, run: &str) -> Option<f64> {
 }
 
 #[test]
-fn golden_runs_are_shown() {
+fn show_reads_golden_runs() {
     for (version, project) in projects() {
-        for (name, words) in [
+        for (name, reason) in [
             ("columns", "finished: all epochs done"),
             ("normalized", "finished: all epochs done"),
             ("diverged", "diverged: the loss became NaN in epoch 1, step 3"),
@@ -57,32 +57,29 @@ fn golden_runs_are_shown() {
         ] {
             let shown = project.kiln(&["show", &run(&project, name)]);
             assert_eq!(shown.status, 0, "{version}: {}", shown.stderr);
-            assert!(shown.stdout.contains(words), "{version}: {}", shown.stdout);
+            assert!(shown.stdout.contains(reason), "{version}: {}", shown.stdout);
         }
         assert_eq!(shown_accuracy(&project, &run(&project, "columns")), Some(1.0));
         assert_eq!(shown_accuracy(&project, &run(&project, "normalized")), Some(0.9667));
-        let pruned = runs(&project, "pruned");
-        let endings: Vec<bool> = pruned
-            .iter()
-            .map(|run| project.kiln(&["show", run]).stdout.contains("pruned: after epoch 1"))
-            .collect();
-        assert_eq!(endings.iter().filter(|pruned| **pruned).count(), 2, "{version}");
+        let is_pruned =
+            |run: &&String| project.kiln(&["show", run]).stdout.contains("pruned: after epoch 1");
+        assert_eq!(runs(&project, "pruned").iter().filter(is_pruned).count(), 2, "{version}");
     }
 }
 
 #[test]
-fn golden_runs_are_compared() {
+fn compare_reads_golden_runs() {
     for (version, project) in projects() {
         let compared = project.kiln(&["compare", "runs", "--json"]);
         assert_eq!(compared.status, 0, "{version}: {}", compared.stderr);
-        let compared: serde_json::Value = serde_json::from_str(&compared.stdout).unwrap();
+        let compared = compared.json();
         assert_eq!(compared["combinations"].as_array().unwrap().len(), 8, "{version}");
         assert_eq!(compared["left_out"].as_array().unwrap().len(), 0, "{version}");
     }
 }
 
 #[test]
-fn golden_runs_are_whole() {
+fn doctor_finds_no_damage_in_golden_runs() {
     for (version, project) in projects() {
         let examined = project.kiln(&["doctor", "runs"]);
         assert_eq!(examined.status, 0, "{version}: {}", examined.stdout);
@@ -91,15 +88,15 @@ fn golden_runs_are_whole() {
             "go on from where it was in epoch 6, after step 39: kiln resume {}",
             run(&project, "dropout-state-2")
         );
-        let is_told = |line: &str| line.ends_with(&advice);
-        assert!(examined.stdout.lines().any(is_told), "{version}: {}", examined.stdout);
+        let has_advice = examined.stdout.lines().any(|line| line.ends_with(&advice));
+        assert!(has_advice, "{version}: {}", examined.stdout);
     }
 }
 
 #[test]
-fn a_golden_network_predicts() {
+fn predict_uses_golden_weights() {
     for (version, project) in projects() {
-        // The right column shines.
+        // Column 2, the one of the class `right`, is bright.
         let picture =
             image::GrayImage::from_fn(4, 4, |x, _| image::Luma([20 + 180 * u8::from(x == 2)]));
         picture.save(project.path("right.png")).unwrap();
@@ -112,12 +109,12 @@ fn a_golden_network_predicts() {
 }
 
 #[test]
-fn a_golden_run_that_was_interrupted_goes_on() {
+fn interrupted_golden_run_resumes() {
     for (version, project) in projects() {
         let run = run(&project, "dropout-state-2");
         let resumed = project.kiln(&["resume", &run]);
         if version != env!("CARGO_PKG_VERSION") {
-            // Another program's rest would not be the rest of this run, and that is said.
+            // Another version may compute other results, so that `resume` must refuse and say why.
             assert_eq!(resumed.status, 1, "{version}: {}", resumed.stderr);
             assert!(resumed.stderr.contains("Kiln was"), "{version}: {}", resumed.stderr);
             continue;
@@ -132,7 +129,7 @@ fn a_golden_run_that_was_interrupted_goes_on() {
 }
 
 #[test]
-fn a_golden_run_with_an_older_state_is_left_as_it_is() {
+fn resume_refuses_a_golden_run_with_an_older_checkpoint_format() {
     for (version, project) in projects() {
         let run = run(&project, "dropout");
         let examined = project.kiln(&["doctor", &run]);
@@ -147,14 +144,14 @@ fn a_golden_run_with_an_older_state_is_left_as_it_is() {
 }
 
 #[test]
-fn a_golden_sweep_is_known_to_be_done() {
+fn completed_golden_sweep_trains_nothing() {
     for (version, project) in projects() {
-        // Where a later Kiln has other settings, its runs are others.
+        // A later Kiln may have other settings. Then the ids of the runs are others, and they are trained again.
         if version == env!("CARGO_PKG_VERSION") {
             let again = project.kiln(&["resume", "runs/pruned", "--data", "data"]);
             assert_eq!(again.status, 0, "{}", again.stderr);
             assert!(again.stdout.contains("3 runs: 1 finished, 2 pruned"), "{}", again.stdout);
-            assert_eq!(trained_here(&again), 0, "{}", again.stderr);
+            assert_eq!(runs_trained(&again), 0, "{}", again.stderr);
         }
     }
 }

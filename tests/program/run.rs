@@ -4,12 +4,12 @@ use std::fs;
 use std::process::Stdio;
 
 use crate::project::Project;
+use crate::run_state::{Results, run_directories};
 
 #[test]
-fn a_run_ends_with_its_directory_and_the_directory_is_complete() {
+fn run_prints_its_directory_and_fills_it() {
     let project = Project::new();
-    let output = project.kiln(&["run", "experiment.toml", "epochs=12", "save_initial=true"]);
-    assert_eq!(output.status, 0, "{}", output.stderr);
+    let output = project.kiln_ok(&["run", "experiment.toml", "epochs=12", "save_initial=true"]);
     let run = output.last_line();
     assert!(run.starts_with("runs/columns/"), "{run}");
     for file in [
@@ -36,12 +36,10 @@ fn a_run_ends_with_its_directory_and_the_directory_is_complete() {
         Some("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds")
     );
     assert_eq!(history.lines().count(), 13);
-    let record: serde_json::Value =
-        serde_json::from_str(&project.read(format!("{run}/run.json"))).unwrap();
+    let record = project.read_json(format!("{run}/run.json"));
     assert_eq!(record["status"], "finished");
     assert_eq!(record["format_version"], 1);
-    let report: serde_json::Value =
-        serde_json::from_str(&project.read(format!("{run}/report.json"))).unwrap();
+    let report = project.read_json(format!("{run}/report.json"));
     assert_eq!(report["examples"], 30);
     assert!(report["accuracy"].as_f64().unwrap() > 0.9);
     for line in project.read(format!("{run}/log.jsonl")).lines() {
@@ -50,19 +48,19 @@ fn a_run_ends_with_its_directory_and_the_directory_is_complete() {
 }
 
 #[test]
-fn the_record_names_the_release_of_burn_that_was_compiled_in() {
+fn record_has_the_version_of_burn_in_the_lock_file() {
     let lock = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
     let lock = fs::read_to_string(lock).unwrap();
-    let (_, behind) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
-    let (version, _) = behind.split_once('"').unwrap();
+    let (_, rest) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
+    let (version, _) = rest.split_once('"').unwrap();
     let project = Project::new();
-    let run = project.trained(&[]);
+    let run = project.train(&[]);
     let record = project.read(format!("{run}/run.json"));
     assert!(record.contains(&format!("\"burn\": \"{version}\"")), "{record}");
 }
 
 #[test]
-fn off_a_terminal_an_epoch_is_a_line_without_colour() {
+fn epochs_are_plain_lines_if_stderr_is_not_a_terminal() {
     let output = Project::new().kiln(&["run", "experiment.toml"]);
     let epochs: Vec<&str> =
         output.stderr.lines().filter(|line| line.starts_with("Epoch ")).collect();
@@ -75,38 +73,29 @@ fn off_a_terminal_an_epoch_is_a_line_without_colour() {
 }
 
 #[test]
-fn quiet_leaves_only_the_results() {
+fn quiet_prints_only_the_results() {
     let output = Project::new().kiln(&["run", "--quiet", "experiment.toml"]);
     assert_eq!((output.status, output.stderr.as_str()), (0, ""));
     assert_eq!(output.stdout.lines().count(), 2);
 }
 
-/// The history but for the seconds.
-fn history(project: &Project, run: &str) -> String {
-    let text = project.read(format!("{run}/history.csv"));
-    text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n").collect()
-}
-
 #[test]
-fn the_same_file_gives_the_same_bytes_elsewhere_and_from_its_own_config() {
+fn repeated_run_gives_identical_bytes() {
     let project = Project::new();
-    let first = project.trained(&[]);
-    let second = project.trained(&["--runs", "other/place"]);
+    let first = project.train(&[]);
+    let second = project.train(&["--runs", "other/place"]);
     assert!(second.starts_with("other/place/columns/"), "{second}");
     let config = format!("{first}/config.toml");
-    let output = project.kiln(&["run", &config]);
-    assert_eq!(output.status, 0, "{}", output.stderr);
-    for other in [second, output.last_line()] {
-        assert_eq!(history(&project, &first), history(&project, &other));
-        for file in ["model.safetensors", "config.toml", "predictions.csv"] {
-            let bytes = |run: &str| fs::read(project.path(run).join(file)).unwrap();
-            assert!(bytes(&first) == bytes(&other), "{file} of {other}");
-        }
+    let third = project.kiln_ok(&["run", &config]).last_line();
+    for other in [second, third] {
+        let results = Results::of(&project.path(&other));
+        results.assert_same(&Results::of(&project.path(&first)), &other);
+        assert_eq!(project.read(format!("{other}/config.toml")), project.read(&config));
     }
 }
 
 #[test]
-fn runs_at_the_same_time_get_directories_of_their_own() {
+fn concurrent_runs_get_separate_directories() {
     let project = Project::new();
     let mut children: Vec<_> = (0..3)
         .map(|_| {
@@ -117,17 +106,14 @@ fn runs_at_the_same_time_get_directories_of_their_own() {
     for child in &mut children {
         assert!(child.wait().unwrap().success());
     }
-    let entries = fs::read_dir(project.path("runs/columns")).unwrap();
-    assert_eq!(
-        entries.filter(|entry| entry.as_ref().unwrap().path().join("run.json").exists()).count(),
-        3
-    );
+    let runs = run_directories(&project.path("runs/columns"));
+    assert_eq!(runs.iter().filter(|run| run.join("run.json").exists()).count(), 3);
 }
 
 #[test]
-fn overrides_change_the_experiment_and_stand_in_the_config() {
+fn overrides_are_recorded_in_config_toml() {
     let project = Project::new();
-    let run = project.trained(&["learning_rate=0.03", "hidden.repeat=2", "name=deeper"]);
+    let run = project.train(&["learning_rate=0.03", "hidden.repeat=2", "name=deeper"]);
     assert!(run.starts_with("runs/deeper/"), "{run}");
     let config = project.read(format!("{run}/config.toml"));
     for line in ["learning_rate = 0.03", "repeat = 2", "name = \"deeper\""] {
@@ -136,7 +122,7 @@ fn overrides_change_the_experiment_and_stand_in_the_config() {
 }
 
 #[test]
-fn a_diverged_run_fails_and_says_where() {
+fn diverged_run_fails_and_reports_the_step() {
     let project = Project::new();
     let output = project.kiln(&["run", "experiment.toml", "learning_rate=1e30"]);
     assert_eq!(output.status, 1);

@@ -1,27 +1,29 @@
-//! Sweeps that are interrupted, or not alone.
+//! Sweeps that are interrupted, and concurrent sweeps.
 
 use std::fs;
 use std::process::Child;
 
+use crate::processes::start;
+#[cfg(target_os = "linux")]
+use crate::processes::{children, signal, wait_until};
 use crate::project::{CommandOutput, Project};
-use crate::reliability::processes::{children, signal, start, wait_until};
-use crate::sweep::{statuses, trained_here};
+#[cfg(target_os = "linux")]
+use crate::run_state::{has_epochs, run_directories};
+use crate::run_state::{statuses, with_status};
+use crate::sweep::runs_trained;
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
+fn killed_run_is_reported_with_its_log_and_trained_again() {
     let project = Project::new();
     let arguments = ["sweep", "experiment.toml", "epochs=100000,1,2", "--jobs=1"];
     let sweep = start(&project, &arguments);
     let process = sweep.id();
-    let trains = || {
-        let entries = fs::read_dir(project.path("runs/columns")).into_iter().flatten().flatten();
-        let mut histories =
-            entries.map(|entry| fs::read_to_string(entry.path().join("history.csv")));
-        histories.any(|history| history.is_ok_and(|history| history.lines().count() > 3))
-    };
-    wait_until("the longest run", trains);
-    let [child] = children(process)[..] else { panic!("one job is one process") };
+    // The sweep starts with the longest run. The others have fewer than three epochs.
+    wait_until("the longest run", || {
+        run_directories(&project.path("runs/columns")).iter().any(|run| has_epochs(run, 3))
+    });
+    let [child] = children(process)[..] else { panic!("expected one process per job") };
     signal(child, "-KILL");
     let output = CommandOutput::from(sweep.wait_with_output().unwrap());
     assert_eq!(output.status, 1, "{}", output.stderr);
@@ -31,15 +33,19 @@ fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
         "{}",
         output.stderr
     );
-    assert!(output.stderr.contains("\n    | "), "the end of its log:\n{}", output.stderr);
-    let found = statuses(&project, "runs/columns");
-    assert_eq!(found.values().filter(|status| *status == "failed").count(), 1, "{found:?}");
+    assert!(
+        output.stderr.contains("\n    | "),
+        "the end of its log is missing:\n{}",
+        output.stderr
+    );
+    let failed = with_status(&project, "runs/columns", "failed");
+    assert_eq!(failed.len(), 1, "{failed:?}");
 
-    // What crashed is run again, and nothing else.
+    // The same sweep trains only the failed run.
     let sweep = start(&project, &arguments);
-    let failed = found.iter().find(|(_, status)| *status == "failed").unwrap().0;
     wait_until("the failed run", || {
-        let record = fs::read_to_string(project.path("runs/columns").join(failed).join("run.json"));
+        let record =
+            fs::read_to_string(project.path(format!("runs/columns/{}/run.json", failed[0])));
         record.is_ok_and(|record| record.contains("\"running\""))
     });
     signal(sweep.id(), "-INT");
@@ -50,7 +56,7 @@ fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
+fn ctrl_c_stops_the_runs_and_the_same_command_resumes() {
     let project = Project::new();
     let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300", "--jobs=2"];
     let sweep = start(&project, &arguments);
@@ -64,63 +70,62 @@ fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
     assert_eq!(output.status, 130, "{}", output.stderr);
     assert_eq!(output.last_line(), "runs/columns");
     for child in running {
-        assert!(!project.path(&format!("/proc/{child}")).exists(), "{child} is left");
+        assert!(!project.path(format!("/proc/{child}")).exists(), "process {child} still runs");
     }
     let found = statuses(&project, "runs/columns");
     assert!(found.values().all(|status| status != "running"), "{found:?}");
-    let output = project.kiln(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300"]);
-    assert_eq!(output.status, 0, "{}", output.stderr);
-    let found = statuses(&project, "runs/columns");
-    assert_eq!(found.values().filter(|status| *status == "finished").count(), 5, "{found:?}");
+    project.kiln_ok(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300"]);
+    let finished = with_status(&project, "runs/columns", "finished");
+    assert_eq!(finished.len(), 5, "{finished:?}");
 }
 
-/// As another machine does on a file system whose locks do not reach it, when this one was asleep.
+/// Another machine takes over a run if the file system does not share locks and this machine was suspended.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
+fn run_that_another_machine_took_over_is_not_written_to() {
     let project = Project::new();
     let sweep = start(&project, &["sweep", "experiment.toml", "epochs=100000", "--jobs=1"]);
-    let history =
-        |run: &str| fs::read_to_string(project.path(&format!("runs/columns/{run}/history.csv")));
     let run = || {
-        let entries = fs::read_dir(project.path("runs/columns")).into_iter().flatten().flatten();
-        let mut names = entries.map(|entry| entry.file_name().into_string().unwrap());
-        names.find(|name| history(name).is_ok_and(|history| history.lines().count() > 3))
+        let runs = run_directories(&project.path("runs/columns"));
+        runs.into_iter().find(|run| has_epochs(run, 3))
     };
     wait_until("the run", || run().is_some());
-    let run = run().unwrap();
+    let run = run().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     let claim = format!("runs/columns/.kiln/{run}.claim");
     let holder = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
         "since": "2026-01-02T03:04:05Z"}"#;
     project.write(&claim, holder);
     wait_until("the end of the run here", || children(sweep.id()).is_empty());
-    // The sweep waits for the other.
+    // The sweep still waits for the other machine to finish the run.
     signal(sweep.id(), "-INT");
     let output = CommandOutput::from(sweep.wait_with_output().unwrap());
     assert_eq!(output.status, 130, "{}", output.stderr);
     assert!(output.stderr.contains("was taken over by process 17 on ada"), "{}", output.stderr);
     assert!(output.stdout.contains("1 run: 1 not run"), "{}", output.stdout);
-    // What is there is the other's, and so is the claim.
+    // The sweep has not changed the run or its claim, which belong to the other machine now.
     assert_eq!(statuses(&project, "runs/columns")[&run], "running");
-    assert!(!project.path(&format!("runs/columns/{run}/report.md")).exists());
+    assert!(!project.path(format!("runs/columns/{run}/report.md")).exists());
     assert_eq!(project.read(&claim), holder);
 }
 
 #[test]
-fn two_sweeps_at_once_share_the_work() {
+fn concurrent_sweeps_share_the_runs() {
     let project = Project::new();
     let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6,7,8", "epochs=300", "--jobs=2"];
     let sweeps: Vec<Child> = (0..3).map(|_| start(&project, &arguments)).collect();
-    let output: Vec<CommandOutput> = sweeps
+    let outputs: Vec<CommandOutput> = sweeps
         .into_iter()
         .map(|sweep| CommandOutput::from(sweep.wait_with_output().unwrap()))
         .collect();
-    for output in &output {
+    for output in &outputs {
         assert_eq!(output.status, 0, "{}", output.stderr);
         assert!(output.stdout.contains("8 runs: 8 finished"), "{}", output.stdout);
     }
-    let trained: Vec<usize> = output.iter().map(trained_here).collect();
-    assert_eq!(trained.iter().sum::<usize>(), 8, "each run once: {trained:?}");
-    assert!(trained.iter().filter(|runs| **runs > 0).count() > 1, "one did it all: {trained:?}");
+    let trained: Vec<usize> = outputs.iter().map(runs_trained).collect();
+    assert_eq!(trained.iter().sum::<usize>(), 8, "not each run once: {trained:?}");
+    assert!(
+        trained.iter().filter(|runs| **runs > 0).count() > 1,
+        "one sweep trained all runs: {trained:?}"
+    );
     assert_eq!(statuses(&project, "runs/columns").len(), 8);
 }

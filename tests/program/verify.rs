@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use crate::doctor::flip;
 use crate::project::Project;
-use crate::sweep::statuses;
+use crate::run_state::with_status;
 
 #[test]
-fn a_run_of_any_kind_comes_again() {
+fn runs_of_any_kind_are_reproduced() {
     let project = Project::new();
     let layers = "layers=[{type=\"flatten\"},{type=\"dense\",units=5},{type=\"batch_normalization\"},\
                   {type=\"dropout\",rate=0.3},{type=\"dense\",units=\"classes\",activation=\"softmax\"}]";
@@ -16,7 +15,7 @@ fn a_run_of_any_kind_comes_again() {
         vec!["save_initial=true", "optimizer={type=\"adam\"}", "weights=best", "top_k=[2]"],
         vec![layers, "engine=generic", "validation=0"],
     ] {
-        let run = project.trained(&overrides);
+        let run = project.train(&overrides);
         let listing = project.listing();
         let output = project.kiln(&["verify", &run]);
         assert_eq!(output.status, 0, "{overrides:?}: {}{}", output.stdout, output.stderr);
@@ -24,15 +23,15 @@ fn a_run_of_any_kind_comes_again() {
         for name in ["model.safetensors", "report.json", "predictions.csv"] {
             assert!(output.stdout.contains(name), "{}", output.stdout);
         }
-        assert_eq!(project.listing(), listing, "it leaves the run as it is");
+        assert_eq!(project.listing(), listing, "verify must not change the run");
     }
 }
 
 #[test]
-fn a_file_that_is_gone_is_told() {
+fn missing_file_is_reported() {
     let project = Project::new();
     for name in ["model.safetensors", "predictions.csv"] {
-        let run = project.trained(&[]);
+        let run = project.train(&[]);
         fs::remove_file(project.path(&run).join(name)).unwrap();
         let output = project.kiln(&["verify", &run]);
         assert_eq!(output.status, 1, "{name}: {}", output.stdout);
@@ -44,11 +43,11 @@ fn a_file_that_is_gone_is_told() {
     }
 }
 
-/// Another experiment comes to other numbers, and says nothing of the machine.
+/// Training a changed experiment would give other results, whether or not the machine reproduces the run.
 #[test]
-fn an_experiment_that_was_changed_is_told_before_anything_is_trained() {
+fn changed_config_is_reported_before_training() {
     let project = Project::new();
-    let run = project.trained(&[]);
+    let run = project.train(&[]);
     let config = project.read(format!("{run}/config.toml"));
     project.write(
         &format!("{run}/config.toml"),
@@ -60,7 +59,7 @@ fn an_experiment_that_was_changed_is_told_before_anything_is_trained() {
 }
 
 #[test]
-fn a_run_that_was_cut_short_comes_again_as_far_as_it_goes() {
+fn diverged_and_pruned_runs_are_reproduced_up_to_their_end() {
     let project = Project::new();
     let diverged = project.kiln(&["run", "experiment.toml", "learning_rate=1e20"]);
     let output = project.kiln(&["verify", &diverged.last_line()]);
@@ -75,8 +74,7 @@ fn a_run_that_was_cut_short_comes_again_as_far_as_it_goes() {
          [prune]\nmetric = \"val_loss\"\nmin_epochs = 1\nreduction = 2\n",
     );
     project.kiln(&["sweep", "sweep.toml", "--jobs=1"]);
-    let pruned = statuses(&project, "runs/pruned");
-    let pruned = pruned.iter().find(|(_, status)| *status == "pruned").unwrap().0;
+    let pruned = &with_status(&project, "runs/pruned", "pruned")[0];
     let output = project.kiln(&["verify", &format!("runs/pruned/{pruned}")]);
     assert_eq!(
         (output.status, output.stdout.as_str()),
@@ -85,14 +83,14 @@ fn a_run_that_was_cut_short_comes_again_as_far_as_it_goes() {
 }
 
 #[test]
-fn the_first_epoch_that_differs_is_told_and_by_how_much() {
+fn first_differing_epoch_is_reported_with_the_difference() {
     let project = Project::new();
-    let run = project.trained(&[]);
+    let run = project.train(&[]);
     let history = project.read(format!("{run}/history.csv"));
     let row = history.lines().nth(2).unwrap();
     let cells: Vec<&str> = row.split(',').collect();
     let changed = row.replacen(cells[3], "0.5", 1);
-    project.write(&format!("{run}/history.csv"), history.replace(row, &changed));
+    project.write(format!("{run}/history.csv"), history.replace(row, &changed));
     let output = project.kiln(&["verify", &run]);
     assert_eq!(output.status, 1, "{}", output.stderr);
     let words = format!("epoch 2 differs: val_loss was 0.5 and is {}, by ", cells[3]);
@@ -101,19 +99,19 @@ fn the_first_epoch_that_differs_is_told_and_by_how_much() {
         "{}",
         output.stdout
     );
-    assert!(!output.stderr.contains("Epoch 3/3"), "it stops there: {}", output.stderr);
+    assert!(!output.stderr.contains("Epoch 3/3"), "verify must stop there: {}", output.stderr);
 }
 
 #[test]
-fn what_has_changed_since_is_named_as_the_reason() {
+fn changed_kiln_version_is_reported_as_the_likely_reason() {
     let project = Project::new();
-    let run = project.trained(&[]);
+    let run = project.train(&[]);
     let path = format!("{run}/run.json");
     project.write(&path, project.read(&path).replace("\"kiln\": \"", "\"kiln\": \"0."));
     let model = format!("{run}/model.safetensors");
-    let other = project.trained(&["seed=2"]);
+    let other = project.train(&["seed=2"]);
     fs::copy(project.path(&other).join("model.safetensors"), project.path(&model)).unwrap();
-    // Its sum would tell that it was changed later.
+    // Without its checksum, the file may be what the run wrote.
     project.write(&path, project.read(&path).replace("\"model.safetensors\"", "\"other\""));
     let output = project.kiln(&["verify", &run]);
     assert_eq!(output.status, 1);
@@ -127,10 +125,10 @@ fn what_has_changed_since_is_named_as_the_reason() {
 }
 
 #[test]
-fn a_file_that_was_damaged_is_told_from_one_that_does_not_come_again() {
+fn damaged_file_is_distinguished_from_one_that_is_not_reproduced() {
     let project = Project::new();
-    let run = project.trained(&[]);
-    flip(&project, &format!("{run}/predictions.csv"));
+    let run = project.train(&[]);
+    project.flip_bit(format!("{run}/predictions.csv"));
     let output = project.kiln(&["verify", &run]);
     assert_eq!(output.status, 1);
     assert!(output.stdout.starts_with("predictions.csv was damaged later"), "{}", output.stdout);
