@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 
-use crate::columns::{EXPERIMENT, header};
+use crate::columns::{EXPERIMENT, idx_header};
 use crate::project::{CommandOutput, Project};
 use crate::run_state::only_run;
 
@@ -153,21 +153,21 @@ fn truncated_gzip() {
 
 #[test]
 fn fewer_labels_than_images() {
-    let mut labels = header(&[7]);
+    let mut labels = idx_header(&[7]);
     labels.extend([0; 7]);
     assert_data_refused("train-labels-idx1-ubyte", &labels, &["7 labels for the 120 images"]);
 }
 
 #[test]
 fn header_that_claims_four_billion_images() {
-    let mut images = header(&[u32::MAX, 4, 4]);
+    let mut images = idx_header(&[u32::MAX, 4, 4]);
     images.extend([0; 64]);
     assert_data_refused("train-images-idx3-ubyte", &images, &["4294967295"]);
 }
 
 #[test]
 fn label_outside_the_classes() {
-    let mut labels = header(&[30]);
+    let mut labels = idx_header(&[30]);
     labels.extend([0; 29]);
     labels.push(200);
     assert_data_refused("t10k-labels-idx1-ubyte", &labels, &["row 29", "label 200"]);

@@ -38,14 +38,14 @@ pub(crate) fn write(directory: &Path) {
 }
 
 /// The header of an IDX file that contains unsigned bytes.
-pub(crate) fn header(dimensions: &[u32]) -> Vec<u8> {
+pub(crate) fn idx_header(dimensions: &[u32]) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
     bytes.extend(dimensions.iter().flat_map(|dimension| dimension.to_be_bytes()));
     bytes
 }
 
 fn images_and_labels(count: u32, seed: u32) -> (Vec<u8>, Vec<u8>) {
-    let (mut images, mut labels) = (header(&[count, 4, 4]), header(&[count]));
+    let (mut images, mut labels) = (idx_header(&[count, 4, 4]), idx_header(&[count]));
     let mut state = seed;
     for _ in 0..count {
         let mut noise = || {
