@@ -8,7 +8,7 @@ use crate::run_state::run_directories;
 /// A sweep of two learning rates with two seeds each. The smaller learning rate is too small to learn anything.
 fn sweep() -> Project {
     let project = Project::new();
-    let output = project.kiln_ok(&[
+    project.kiln_ok(&[
         "sweep",
         "experiment.toml",
         "learning_rate=0.3,1e-9",
@@ -75,7 +75,7 @@ fn html_page_loads_nothing_from_elsewhere() {
 #[test]
 fn plot_kind_and_axes_can_be_chosen() {
     let project = Project::new();
-    let output = project.kiln_ok(&[
+    project.kiln_ok(&[
         "sweep",
         "experiment.toml",
         "learning_rate=0.3,0.1",
@@ -99,7 +99,7 @@ fn plot_kind_and_axes_can_be_chosen() {
     ] {
         let arguments =
             ["compare", "runs/columns", "--plot=p.svg", "--axes=units,epochs", "--plot-kind", kind];
-        let output = project.kiln_ok(&arguments);
+        project.kiln_ok(&arguments);
         let picture = project.read("p.svg");
         assert!(picture.contains(words), "`{words}` is not in the picture of {kind}");
     }
@@ -119,8 +119,7 @@ fn sweeps_of_the_same_experiment_are_not_distinguishable() {
     for (name, seeds) in [("one", "1,2,3"), ("two", "4,5,6")] {
         let name = format!("name={name}");
         let seeds = format!("seed={seeds}");
-        let output =
-            project.kiln_ok(&["sweep", "experiment.toml", &name, &seeds, "hidden.units=4,8"]);
+        project.kiln_ok(&["sweep", "experiment.toml", &name, &seeds, "hidden.units=4,8"]);
     }
     let output = project.kiln(&["compare", "runs/one", "runs/two", "--json", "-q"]);
     let json = output.json();

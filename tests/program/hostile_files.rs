@@ -231,7 +231,7 @@ mod unix {
     fn sweep_does_not_write_through_a_link() {
         let project = project_with_outside();
         let sweep = ["sweep", "experiment.toml", "seed=1", "--jobs", "1"];
-        let first = project.kiln_ok(&sweep);
+        project.kiln_ok(&sweep);
         let files = fs::read_dir(project.path("runs/columns/.kiln")).unwrap();
         let mut files = files.map(|entry| entry.unwrap().path());
         let log = files.find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
