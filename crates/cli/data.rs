@@ -83,7 +83,7 @@ fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
             )],
         })
         .collect();
-    kiln_report::files::write(out, image_grid(&captioned, 5, IMAGE_SIDE)?)?;
+    kiln_store::files::write(out, image_grid(&captioned, 5, IMAGE_SIDE)?)?;
     say(out.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -162,7 +162,7 @@ fn checkpoints_of_a_newer_kiln_are_not_checked() {
     let state = project.read(format!("{checkpoint}/state.json"));
     let state = state.replacen("\"format_version\": 2", "\"format_version\": 99", 1);
     let mut manifest = project.read_json(format!("{checkpoint}/manifest.json"));
-    let sum = kiln_report::Sum::of(state.as_bytes());
+    let sum = kiln_store::Sum::of(state.as_bytes());
     manifest["files"]["state.json"] = serde_json::to_value(sum).unwrap();
     project.write(format!("{checkpoint}/state.json"), state);
     project.write(format!("{checkpoint}/manifest.json"), manifest.to_string());
@@ -230,7 +230,7 @@ fn run_in_use_is_not_examined_or_cleaned() {
     let project = Project::new();
     let run = project.train(&[]);
     let _claim =
-        kiln_report::Claim::of(&kiln_report::RunDirectory::open(project.path(&run)).unwrap())
+        kiln_store::Claim::of(&kiln_store::RunDirectory::open(project.path(&run)).unwrap())
             .unwrap();
     project.write(format!("{run}/.partial-1-1"), "half");
     let output = project.kiln(&["doctor", &run, "--clean"]);

@@ -158,7 +158,7 @@ fn quoted(text: &str) -> String {
 /// Asserts that the output contains nothing that controls a terminal, and no panic.
 pub(crate) fn assert_printable(output: &CommandOutput, what: &str) {
     for text in [&output.stdout, &output.stderr] {
-        let control = text.chars().find(|c| kiln_report::is_unprintable(*c) && *c != '\n');
+        let control = text.chars().find(|c| kiln_store::is_unprintable(*c) && *c != '\n');
         assert_eq!(control, None, "{what:?}: {text:?}");
         assert!(!text.contains("panicked"), "{what:?}: {text}");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kiln_config::ConfigError;
 use kiln_data::Dataset;
 use kiln_model::Architecture;
-use kiln_report::{ReportError, RunDirectory, RunRecord, files};
+use kiln_store::{RunDirectory, RunRecord, StoreError, files};
 use kiln_train::{Declaration, TrainError};
 
 use crate::change::Change;
@@ -124,7 +124,7 @@ impl Plan {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn record(&self) -> Result<(), ReportError> {
+    pub fn record(&self) -> Result<(), StoreError> {
         self.record.write(&self.directory)
     }
 

@@ -1,4 +1,4 @@
-use kiln_report::{Checkpoints, Claim, ReportError, RunDirectory, Status, files};
+use kiln_store::{Checkpoints, Claim, RunDirectory, Status, StoreError, files};
 use kiln_train::Declaration;
 
 use crate::plan::{Member, Plan};
@@ -60,7 +60,7 @@ impl State {
             },
             // Without a record, or with half of one, nobody came to its end. All else may be a run that
             // is worth more than another one.
-            Err(ReportError::NotARun { .. } | ReportError::Malformed { .. }) if !is_finished => {
+            Err(StoreError::NotARun { .. } | StoreError::Malformed { .. }) if !is_finished => {
                 Self::Unfinished
             }
             Err(error) => Self::Unreadable(error.to_string()),
@@ -77,7 +77,7 @@ impl State {
             return Ok(false);
         }
         let run = RunDirectory::at(&plan.directory.join(&member.id));
-        let in_words = |error: ReportError| error.to_string();
+        let in_words = |error: StoreError| error.to_string();
         if Checkpoints::of(&run).positions().map_err(in_words)?.is_empty() {
             return Ok(false);
         }
