@@ -64,7 +64,7 @@ fn runs_of_a_sweep_are_reported_by_health() {
     let ids: Vec<String> = statuses(&project, "runs/columns").into_keys().collect();
     let run = |index: usize| format!("runs/columns/{}", ids[index]);
     project.flip_bit(format!("{}/model.safetensors", run(0)));
-    fs::remove_dir_all(project.path(&run(1))).unwrap();
+    fs::remove_dir_all(project.path(run(1))).unwrap();
     mark_as_killed(&project, &run(2));
 
     let output = project.kiln(&["doctor", "runs"]);
@@ -85,7 +85,7 @@ fn runs_of_a_sweep_are_reported_by_health() {
     );
 
     // Following the advice helps: once the damaged run is removed, `resume` completes the sweep.
-    fs::remove_dir_all(project.path(&run(0))).unwrap();
+    fs::remove_dir_all(project.path(run(0))).unwrap();
     project.kiln_ok(&["resume", "runs/columns"]);
     let output = project.kiln(&["doctor", "runs"]);
     assert_eq!((output.status, output.stdout.as_str()), (0, "4 runs: 4 whole\n"));
@@ -187,7 +187,7 @@ fn files_without_checksums_are_checked_for_consistency() {
     let path = |name: &str| format!("{run}/{name}");
     let mut record = project.read_json(path("run.json"));
     record.as_object_mut().unwrap().remove("files");
-    project.write(&path("run.json"), record.to_string());
+    project.write(path("run.json"), record.to_string());
     let output = project.kiln_ok(&["doctor", &run]);
     assert_eq!(
         output.last_line(),
@@ -209,11 +209,11 @@ fn files_without_checksums_are_checked_for_consistency() {
     ];
     for (name, change) in changes {
         let before = project.read(path(name));
-        project.write(&path(name), change(&before));
+        project.write(path(name), change(&before));
         let output = project.kiln(&["doctor", &run]);
         assert_eq!(output.status, 1, "{name}");
         assert_finding(&output, &["damaged ", &format!(" {name}: ")]);
-        project.write(&path(name), before);
+        project.write(path(name), before);
     }
     // Without a checksum, a flipped bit in the middle of the weights is only another weight. In the first byte, it
     // changes the length of the header.

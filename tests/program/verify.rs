@@ -49,10 +49,8 @@ fn changed_config_is_reported_before_training() {
     let project = Project::new();
     let run = project.train(&[]);
     let config = project.read(format!("{run}/config.toml"));
-    project.write(
-        &format!("{run}/config.toml"),
-        config.replacen("batch_size = ", "batch_size = 1", 1),
-    );
+    project
+        .write(format!("{run}/config.toml"), config.replacen("batch_size = ", "batch_size = 1", 1));
     let output = project.kiln(&["verify", &run]);
     assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{}", output.stderr);
     assert!(output.stderr.contains("config.toml is damaged: "), "{}", output.stderr);
