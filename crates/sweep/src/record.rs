@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const SWEEP_VERSION: u32 = 1;
 
 /// The largest record that is read: two files of the largest size that is read, and the axes of a command line.
-const MOST_BYTES: u64 = 3 * kiln_config::MOST_BYTES;
+const MOST_BYTES: u64 = 3 * kiln_config::MAX_BYTES;
 
 /// The files and the words that declared a sweep. What was edited since then does not change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -104,7 +104,7 @@ impl State {
 /// Whether a run's configuration is a member's, but for what no result depends on.
 fn has_config(run: &RunDirectory, member: &Member) -> bool {
     let path = run.config_path();
-    let Ok(config) = files::read(&path, kiln_config::MOST_BYTES) else { return false };
+    let Ok(config) = files::read(&path, kiln_config::MAX_BYTES) else { return false };
     let identity = || {
         let declaration = Declaration::parse(&path.to_string_lossy(), &config, &[]).ok()?;
         declaration.experiment.identity().ok()
