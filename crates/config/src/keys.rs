@@ -31,7 +31,7 @@ pub struct KeyIndex<'a> {
     by_end: HashMap<&'a str, Vec<&'a str>>,
 }
 
-/// Why a written key does not stand for exactly one known key.
+/// Why a written key does not identify exactly one known key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError<'a> {
     /// No known key is or ends in it.
@@ -65,8 +65,8 @@ impl<'a> KeyIndex<'a> {
         self.by_end.get(key).is_some_and(|keys| keys.contains(&key))
     }
 
-    /// The full key that `written` stands for: itself if it is a known key, else the only known key
-    /// that ends in it.
+    /// The full key for a written one: itself if it is a known key, else the only known key that ends
+    /// in it.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_shortest_end_stands_for_its_key_and_a_shorter_one_does_not(
+        fn the_shortest_end_is_completed_to_its_key_and_a_shorter_one_is_not(
             keys in prop::collection::vec(r#"([ab]|"[a.]")(\.([ab]|"[a.]")){0,3}"#, 1..12)
         ) {
             let index = KeyIndex::new(keys.iter().map(String::as_str));

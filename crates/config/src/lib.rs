@@ -2,7 +2,7 @@
 //!
 //! serde loses the place of a value inside a tagged table (`{ type = "dense", units = -3 }`), and
 //! overrides from the command line have no file. Kiln therefore keeps the parsed document as a tree
-//! of [`Value`]s that know where they were written, and every crate reads its own table from it:
+//! of [`Value`]s that know their places, and every crate reads its own table from it:
 //!
 //! ```
 //! use kiln_config::{ConfigError, Document, Table};
