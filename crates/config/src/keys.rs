@@ -98,6 +98,19 @@ impl<'a> KeyIndex<'a> {
     }
 }
 
+/// The tables of an experiment that affect no result, such as how often checkpoints are written.
+///
+/// They are not part of the identity of a run, may change when a run is resumed, and are not settings
+/// in a comparison.
+pub const TABLES_WITHOUT_RESULTS: &[&str] = &["checkpoint"];
+
+/// Whether results may depend on the value of this full key; see [`TABLES_WITHOUT_RESULTS`].
+#[must_use]
+pub fn affects_results(key: &str) -> bool {
+    let table = key.split_once('.').map_or(key, |(table, _)| table);
+    !TABLES_WITHOUT_RESULTS.contains(&table)
+}
+
 /// The ends of a key, from the full key to its last step.
 fn ends(key: &str) -> Vec<&str> {
     let mut ends = vec![key];
@@ -134,7 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_steps_are_ends() {
+    fn keys_in_some_tables_do_not_affect_results() {
+        assert!(!affects_results("checkpoint"));
+        assert!(!affects_results("checkpoint.minutes"));
+        assert!(affects_results("checkpoints.minutes"));
+        assert!(affects_results("training.checkpoint"));
+        assert!(affects_results("seed"));
+    }
+
+    #[test]
+    fn only_complete_steps_are_ends() {
         let index = KeyIndex::new(["data.seed", "early_stopping.patience"]);
         assert_eq!(index.complete("stopping.patience"), Err(KeyError::Unknown { nearest: None }));
         assert_eq!(index.complete("eed"), Err(KeyError::Unknown { nearest: Some("seed") }));
