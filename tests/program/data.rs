@@ -13,7 +13,7 @@ fn list_names_the_datasets_and_says_which_are_here() {
     assert!(ran.stdout.contains("fashion-mnist"), "{}", ran.stdout);
     assert!(ran.stdout.contains("60000 training and 10000 test images"), "{}", ran.stdout);
     let nowhere = World::new().kiln(&["data", "list", "--data", "nowhere"]);
-    assert!(nowhere.stdout.contains("not in nowhere/fashion-mnist"), "{}", nowhere.stdout);
+    assert!(nowhere.stdout.contains("missing in nowhere/fashion-mnist"), "{}", nowhere.stdout);
 }
 
 #[test]

@@ -123,7 +123,11 @@ fn a_golden_run_that_was_interrupted_goes_on() {
             continue;
         }
         assert_eq!(resumed.status, 0, "{version}: {}", resumed.stderr);
-        assert!(resumed.stderr.contains("goes on in epoch 6, after step 39"), "{}", resumed.stderr);
+        assert!(
+            resumed.stderr.contains("resuming in epoch 6, after step 39"),
+            "{}",
+            resumed.stderr
+        );
         assert_eq!(world.read(format!("{run}/history.csv")).lines().count(), 13);
         assert!(shown_accuracy(&world, &run).unwrap() > 0.9, "{version}");
         let examined = world.kiln(&["doctor", &run]);

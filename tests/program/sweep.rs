@@ -110,7 +110,7 @@ fn a_sweep_file_names_its_experiment_beside_it() {
     assert_eq!((ran.status, ran.last_line().as_str()), (0, "runs/both"), "{}", ran.stderr);
     assert_eq!(statuses(&world, "runs/both").len(), 4);
     let command = ran.stdout.lines().find(|line| line.contains("kiln run "));
-    let command = command.unwrap().trim_start().trim_start_matches("again:").trim();
+    let command = command.unwrap().trim_start().trim_start_matches("repeat:").trim();
     // The command works as it stands.
     let script = command.replacen("kiln", env!("CARGO_BIN_EXE_kiln"), 1);
     let again = std::process::Command::new("sh")
@@ -178,7 +178,11 @@ fn a_run_that_diverges_costs_itself_alone() {
     assert!(ran.stdout.contains("3 runs: 2 finished, 1 diverged"), "{}", ran.stdout);
     let told = ran.stderr.lines().find(|line| line.contains("learning_rate=1e30")).unwrap();
     assert!(told.contains("DIVERGED: the loss became "), "{told}");
-    assert!(ran.stderr.contains("\n    | ended: "), "the end of its log:\n{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("\n    | diverged: the loss became "),
+        "the end of its log:\n{}",
+        ran.stderr
+    );
     let first = begun(&world, "runs/columns");
 
     // It would diverge again.
@@ -230,7 +234,9 @@ fn a_run_that_cannot_be_read_is_left_alone() {
     let planned = world.kiln(&[arguments.as_slice(), &["--dry-run"]].concat());
     assert!(planned.stdout.contains(" 0 to do: "), "{}", planned.stdout);
     assert!(
-        planned.stdout.contains("\n1 damaged, which a sweep leaves alone: "),
+        planned
+            .stdout
+            .contains("\n1 damaged, which the sweep leaves alone; for details: kiln doctor "),
         "{}",
         planned.stdout
     );
@@ -300,13 +306,17 @@ fn pruning_by_what_never_comes_is_refused() {
     let ran = world.kiln(&["sweep", "sweep.toml", "validation=0"]);
     assert_eq!(ran.status, 2);
     assert!(
-        ran.stderr.contains("goes by val_accuracy, which needs validation rows"),
+        ran.stderr.contains("compares val_accuracy, which needs validation rows"),
         "{}",
         ran.stderr
     );
     let ran = world.kiln(&["sweep", "sweep.toml", "epochs=1"]);
     assert_eq!(ran.status, 2);
-    assert!(ran.stderr.contains("leaves every run 1 epochs"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("ends no run before epoch 1, but this run has only 1 epoch"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(world.kiln(&["sweep", "sweep.toml", "--dry-run"]).status, 0);
 }
 
@@ -324,15 +334,15 @@ fn pruned_runs_keep_their_history_and_are_done() {
     let pruned: Vec<&String> =
         found.iter().filter(|(_, status)| *status == "pruned").map(|(run, _)| run).collect();
     assert!(!pruned.is_empty() && pruned.len() < 6, "{found:?}");
-    let mut spared = 0;
+    let mut saved = 0;
     for run in &pruned {
         let epochs = world.read(format!("runs/pruned/{run}/history.csv")).lines().count() - 1;
         assert!(epochs == 2 || epochs == 4, "a rung, not epoch {epochs}");
         assert!(ran.stderr.contains(&format!("pruned at epoch {epochs}")), "{}", ran.stderr);
         assert!(!world.path(&format!("runs/pruned/{run}/report.json")).exists());
-        spared += 8 - epochs;
+        saved += 8 - epochs;
     }
-    let saving = format!("pruning spared {spared} of 48 epochs");
+    let saving = format!("pruning saved {saved} of 48 epochs");
     assert!(ran.stdout.contains(&saving), "`{saving}` is not in\n{}", ran.stdout);
     let again = world.kiln(&arguments);
     assert_eq!((again.status, trained_here(&again)), (0, 0), "{}", again.stderr);

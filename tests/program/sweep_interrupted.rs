@@ -27,7 +27,7 @@ fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
     assert_eq!(ran.status, 1, "{}", ran.stderr);
     assert!(ran.stdout.contains("3 runs: 2 finished, 1 failed"), "{}", ran.stdout);
     assert!(
-        ran.stderr.contains("epochs=100000  FAILED: it was killed (signal 9)"),
+        ran.stderr.contains("epochs=100000  FAILED: the process was killed (signal 9)"),
         "{}",
         ran.stderr
     );

@@ -20,7 +20,7 @@ fn a_run_of_any_kind_comes_again() {
         let listing = world.listing();
         let ran = world.kiln(&["verify", &run]);
         assert_eq!(ran.status, 0, "{overrides:?}: {}{}", ran.stdout, ran.stderr);
-        assert!(ran.stdout.starts_with("the same bytes: 3 epochs, "), "{}", ran.stdout);
+        assert!(ran.stdout.starts_with("identical: 3 epochs, "), "{}", ran.stdout);
         for name in ["model.safetensors", "report.json", "predictions.csv"] {
             assert!(ran.stdout.contains(name), "{}", ran.stdout);
         }
@@ -60,10 +60,7 @@ fn a_run_that_was_cut_short_comes_again_as_far_as_it_goes() {
     let world = World::new();
     let diverged = world.kiln(&["run", "experiment.toml", "learning_rate=1e20"]);
     let ran = world.kiln(&["verify", &diverged.last_line()]);
-    assert_eq!(
-        (ran.status, ran.stdout.as_str()),
-        (0, "the same bytes: 0 epochs, model.safetensors\n")
-    );
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, "identical: 0 epochs, model.safetensors\n"));
 
     world.write(
         "sweep.toml",
@@ -74,10 +71,7 @@ fn a_run_that_was_cut_short_comes_again_as_far_as_it_goes() {
     let pruned = statuses(&world, "runs/pruned");
     let pruned = pruned.iter().find(|(_, status)| *status == "pruned").unwrap().0;
     let ran = world.kiln(&["verify", &format!("runs/pruned/{pruned}")]);
-    assert_eq!(
-        (ran.status, ran.stdout.as_str()),
-        (0, "the same bytes: 1 epoch, model.safetensors\n")
-    );
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, "identical: 1 epoch, model.safetensors\n"));
 }
 
 #[test]
@@ -111,7 +105,7 @@ fn what_has_changed_since_is_named_as_the_reason() {
     assert_eq!(ran.status, 1);
     assert!(ran.stderr.contains("warning: Kiln was 0."), "{}", ran.stderr);
     assert!(ran.stdout.contains("most in layers."), "{}", ran.stdout);
-    assert!(ran.stdout.contains("the same are: report.json, predictions.csv"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("identical: report.json, predictions.csv"), "{}", ran.stdout);
 }
 
 #[test]

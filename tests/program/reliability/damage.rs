@@ -65,7 +65,7 @@ fn a_history_that_is_cut_anywhere_loses_its_last_row_at_most_and_says_so() {
         assert_eq!(resumed.stderr.contains(&ends), rows < 3, "{context}");
         assert_eq!(resumed.stderr.contains("warning: "), rows < 3, "{context}");
         // The rows are in the checkpoint, too.
-        assert!(resumed.stderr.contains("goes on in epoch 3, after step 2\n"), "{context}");
+        assert!(resumed.stderr.contains("resuming in epoch 3, after step 2\n"), "{context}");
     });
 }
 
@@ -90,7 +90,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
         assert!(resumed.stderr.contains("warning: "), "{context}");
         assert!(resumed.stderr.contains(name), "which checkpoint? {context}");
         // The run died after the third epoch's last step, which has no checkpoint of its own.
-        assert!(resumed.stderr.contains("goes on in epoch 3, after step 1\n"), "{context}");
+        assert!(resumed.stderr.contains("resuming in epoch 3, after step 1\n"), "{context}");
         assert_valid(&world, &run, &undisturbed, &context);
         assert!(run.join("report.json").exists(), "{context}");
     });
@@ -106,7 +106,11 @@ fn with_every_checkpoint_damaged_the_run_begins_anew() {
         fs::write(checkpoint.join("tensors.safetensors"), "no tensors").unwrap();
     }
     let resumed = world.kiln(&["resume", run.to_str().unwrap()]);
-    assert!(resumed.stderr.contains("it begins anew"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("no usable checkpoint, starting from scratch"),
+        "{}",
+        resumed.stderr
+    );
     assert!(resumed.stderr.matches("is damaged").count() > 1, "{}", resumed.stderr);
     Results::of(&run).assert_same(&undisturbed, &resumed.stderr);
 }

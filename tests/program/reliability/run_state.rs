@@ -122,9 +122,9 @@ pub(crate) fn assert_resumes(world: &World, undisturbed: &Results, context: &str
         return;
     }
     assert_eq!(resumed.status, 0, "{context}");
-    assert_eq!(resumed.stderr.contains("goes on"), goes_on, "{context}");
+    assert_eq!(resumed.stderr.contains("resuming "), goes_on, "{context}");
     if let Some(place) = place {
-        assert!(resumed.stderr.contains(&format!("goes on {place}\n")), "{context}");
+        assert!(resumed.stderr.contains(&format!("resuming {place}\n")), "{context}");
     }
     assert_eq!(status(&run, &context).as_deref(), Some("finished"), "{context}");
     assert_valid(world, &run, undisturbed, &context);

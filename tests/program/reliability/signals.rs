@@ -122,7 +122,7 @@ fn a_run_that_is_told_to_end_does_and_goes_on_to_the_same_result() {
             } else {
                 assert_eq!(ran.status, exit, "{context}");
                 assert_eq!(status(&run, &context).as_deref(), Some("interrupted"), "{context}");
-                assert!(ran.stderr.contains("go on: kiln resume"), "{context}");
+                assert!(ran.stderr.contains("to resume: kiln resume"), "{context}");
                 let checkpoints = fs::read_dir(run.join("checkpoints")).unwrap().count();
                 assert!(checkpoints > 0, "no checkpoint, {context}");
                 assert_eq!(partial(&run), Vec::<PathBuf>::new(), "{context}");
