@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
-use kiln_report::{Terminal, printable};
+use kiln_report::Terminal;
+use kiln_store::printable;
 
 /// Prints text to standard output. Control characters except line breaks are escaped.
 pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {

@@ -2,13 +2,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kiln_report::chart::compared::{
-    Measure, against_setting, class_recall, metric_curves, setting_grid,
-};
+use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::page::page;
+use kiln_compare::{Column, CompareError, Comparison, Pair, TableOptions, show_pair};
 use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
-use kiln_report::compare::{self, Column, Comparison, Pair, TableOptions, show_pair};
-use kiln_report::page::page;
-use kiln_report::{ReportError, files};
+use kiln_store::files;
 
 use crate::options::GlobalOptions;
 use crate::output::{print_styled, status, terminal};
@@ -84,7 +82,7 @@ pub(crate) fn compare(
 ) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::read(&arguments.paths, arguments.baseline.as_deref())?;
     let axes = axes(&comparison, &arguments.axes)?;
-    let notes = compare::notes(&comparison);
+    let notes = kiln_compare::notes(&comparison);
     let table = TableOptions {
         sort: arguments.sort.clone(),
         columns: arguments.columns.clone(),
@@ -92,11 +90,11 @@ pub(crate) fn compare(
     };
     let is_for_programs = arguments.csv || arguments.md || arguments.json;
     let text = if arguments.csv {
-        compare::csv(&comparison, &table)?
+        kiln_compare::csv(&comparison, &table)?
     } else if arguments.md {
-        compare::markdown(&comparison, &table)?
+        kiln_compare::markdown(&comparison, &table)?
     } else if arguments.json {
-        compare::json(&comparison, &table)?
+        kiln_compare::json(&comparison, &table)?
     } else {
         terminal_text(&comparison, &table, &axes, &notes)?
     };
@@ -123,7 +121,7 @@ fn terminal_text(
     notes: &str,
 ) -> anyhow::Result<String> {
     let terminal = terminal();
-    let table = compare::terminal(comparison, options, terminal)?;
+    let table = kiln_compare::terminal(comparison, options, terminal)?;
     let mut text = wrap(&(table + notes), terminal.width);
     if let Some(pair) = Pair::of(comparison) {
         text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
@@ -144,7 +142,7 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
     }
     if asked.len() > 2 {
         let problem = format!("--axes {}: a picture has two axes", asked.join(","));
-        return Err(ReportError::Request(problem).into());
+        return Err(CompareError::Request(problem).into());
     }
     let labels = || columns.iter().map(|column| column.label.as_str()).collect::<Vec<_>>();
     let find = |asked: &String| {
@@ -161,7 +159,7 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
                 "--axes {asked}: no setting of that name differs; those that do are {}",
                 labels().join(", ")
             );
-            ReportError::Request(problem).into()
+            CompareError::Request(problem).into()
         })
     };
     asked.iter().map(find).collect()

@@ -119,7 +119,7 @@ fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
             )],
         })
         .collect();
-    kiln_report::files::write(out, image_grid(&captioned, PREVIEW_COLUMNS, IMAGE_SIDE)?)?;
+    kiln_store::files::write(out, image_grid(&captioned, PREVIEW_COLUMNS, IMAGE_SIDE)?)?;
     print(out.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kiln_report::doctor;
+use kiln_store::doctor;
 use kiln_sweep::SweepRules;
 
 use crate::options::GlobalOptions;

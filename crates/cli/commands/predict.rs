@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kiln_report::{RunDirectory, printable};
+use kiln_store::{RunDirectory, printable};
 use kiln_train::Predictor;
 
 use crate::options::GlobalOptions;

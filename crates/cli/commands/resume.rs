@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_report::{Claim, RunDirectory, Status, files, printable, quoted};
+use kiln_store::{Claim, RunDirectory, Status, files, printable, quoted};
 use kiln_sweep::{Plan, Sweep, SweepRecord};
 use kiln_train::{Hold, Resumed, Run};
 

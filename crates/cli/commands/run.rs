@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use kiln_report::{ReportError, RunDirectory, Status, quoted};
+use kiln_store::{RunDirectory, Status, StoreError, quoted};
 use kiln_train::{Declaration, Run, TrainError};
 
 use crate::options::{ExperimentArguments, GlobalOptions};
@@ -36,7 +36,7 @@ pub(crate) fn train(
     let outcome = match run.train(&mut reporter) {
         Ok(outcome) => outcome,
         Err(error) => {
-            let is_taken_over = matches!(error, TrainError::Report(ReportError::TakenOver { .. }));
+            let is_taken_over = matches!(error, TrainError::Store(StoreError::TakenOver { .. }));
             let code = failure::report(&error.into());
             if is_taken_over {
                 help(format_args!(

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 
 use crate::output::{print_styled, terminal};
 

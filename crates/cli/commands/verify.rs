@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_report::{RunDirectory, printable};
+use kiln_store::{RunDirectory, printable};
 use kiln_train::{Difference, Verdict, Verification, Verifier};
 
 use crate::commands::resume::data_of;

@@ -18,7 +18,7 @@ pub enum SweepError {
     },
     /// A file of the run cannot be read or written, or another process has locked the run.
     #[error(transparent)]
-    Report(#[from] kiln_report::ReportError),
+    Store(#[from] kiln_store::StoreError),
     /// The worker process received no valid request.
     #[error(
         "`kiln work` is the process of one run of a sweep and is started by `kiln sweep` only: {0}"

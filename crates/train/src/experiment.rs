@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, FromValue, MOST_BYTES, Override, Table, read_text};
 use kiln_data::{DATASETS, DataConfig, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, ModelConfig, Shape};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -271,7 +271,7 @@ impl Experiment {
             None => table.required("name")?,
             Some(value) => {
                 let name = String::from_value(value)?;
-                kiln_report::check_name(&name)
+                kiln_store::check_name(&name)
                     .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
                 name
             }

@@ -1,7 +1,7 @@
 use kiln_config::read_bytes;
 use kiln_data::{ImageShape, Normalizer};
 use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 
 use crate::TrainError;
 use crate::engine::Engine;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kiln_config::read_bytes;
 use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, history};
+use kiln_store::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, history};
 
 use crate::TrainError;
 use crate::experiment::Declaration;
@@ -303,7 +303,7 @@ fn files(
     let mut same = Vec::new();
     for name in names.iter().copied() {
         let [recorded, now] = [run, again].map(|run| run.path().join(name));
-        if !kiln_report::files::exists(&recorded)? {
+        if !kiln_store::files::exists(&recorded)? {
             if sums.contains_key(name) {
                 differences.push(Difference::Other(format!("{name} is missing")));
             }

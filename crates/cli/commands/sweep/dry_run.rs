@@ -1,4 +1,5 @@
-use kiln_report::{duration, grouped, quoted, table};
+use kiln_report::table;
+use kiln_store::{duration, grouped, quoted};
 use kiln_sweep::{Estimate, LaunchOptions, Plan, RunState};
 
 use crate::output::{count, print, print_styled, terminal};

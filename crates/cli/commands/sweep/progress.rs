@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use kiln_report::{duration, printable};
+use kiln_store::{duration, printable};
 use kiln_sweep::{
     CompletedBy, DifferingKey, EpochReport, Event, Plan, PlannedRun, RunOutcome, StepReport,
     Watcher,

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use kiln_report::compare::Comparison;
-use kiln_report::{Status, duration, printable, quoted};
+use kiln_compare::Comparison;
+use kiln_store::{Status, duration, printable, quoted};
 use kiln_sweep::{Plan, PlannedRun, RunOutcome, SweepResult};
 use kiln_train::WeightsChoice;
 

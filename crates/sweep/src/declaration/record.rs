@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_report::{ReportError, create_hidden, files, hidden, versioned};
+use kiln_store::{StoreError, create_hidden, files, hidden, versioned};
 use serde::{Deserialize, Serialize};
 
 /// The format version that this build writes, and the newest that it reads.
@@ -53,7 +53,7 @@ impl SweepRecord {
     }
 
     /// Writes the record into the directory of a sweep. It replaces the record of an earlier sweep there.
-    pub(crate) fn write(&self, directory: &Path) -> Result<(), ReportError> {
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), StoreError> {
         let text = versioned::to_json(SWEEP_VERSION, self)?;
         create_hidden(directory)?;
         files::write(&Self::path(directory), text)
@@ -64,7 +64,7 @@ impl SweepRecord {
     /// # Errors
     ///
     /// The file is missing or damaged, or a newer version of Kiln wrote it.
-    pub fn read(directory: &Path) -> Result<Self, ReportError> {
+    pub fn read(directory: &Path) -> Result<Self, StoreError> {
         let path = Self::path(directory);
         versioned::parse(&path, &files::read(&path, MAX_BYTES)?, SWEEP_VERSION)
     }

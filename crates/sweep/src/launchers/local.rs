@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kiln_report::{Claim, ReportError, RunDirectory, RunRecord, Status, files};
+use kiln_store::{Claim, RunDirectory, RunRecord, Status, StoreError, files};
 
 use crate::SweepError;
 use crate::launchers::log_tail::log_tail;
@@ -170,7 +170,7 @@ impl<'a> LocalLauncher<'a> {
     fn start(&mut self, run: usize) -> Result<bool, SweepError> {
         let planned = &self.plan.runs[run];
         let lock = match Claim::take(&self.plan.directory, &planned.id) {
-            Err(ReportError::Claimed { .. }) => return Ok(false),
+            Err(StoreError::Claimed { .. }) => return Ok(false),
             lock => lock?,
         };
         // Another process may have finished the run before this lock was acquired.

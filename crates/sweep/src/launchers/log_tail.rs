@@ -1,4 +1,4 @@
-use kiln_report::{Claim, RunDirectory, last_lines};
+use kiln_store::{Claim, RunDirectory, last_lines};
 use serde_json::{Map, Value};
 
 use crate::plan::{Plan, PlannedRun};

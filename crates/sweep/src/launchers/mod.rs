@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use kiln_report::ReportError;
+use kiln_store::StoreError;
 
 pub use local::launch;
 pub use outcome::{CompletedBy, Failure, RunOutcome};
@@ -65,7 +65,7 @@ pub enum Event<'a> {
     /// A run has a warning, such as a damaged checkpoint that it skipped.
     Warning(usize, &'a str),
     /// Another machine took over the lock of a run; the error names it. The sweep waits until the run is done there.
-    Lost(usize, &'a ReportError),
+    Lost(usize, &'a StoreError),
     /// A run has completed an epoch.
     Epoch(usize, EpochReport),
     /// A run has ended, or was complete before.

@@ -1,6 +1,6 @@
 use std::process::ExitStatus;
 
-use kiln_report::{Claim, RunDirectory, RunRecord, Status};
+use kiln_store::{Claim, RunDirectory, RunRecord, Status};
 
 use crate::launchers::log_tail::log_tail;
 use crate::launchers::process::WorkerProcess;

@@ -7,7 +7,7 @@ mod state;
 use std::path::{Path, PathBuf};
 
 use kiln_model::Architecture;
-use kiln_report::{ReportError, RunDirectory, RunRecord, files};
+use kiln_store::{RunDirectory, RunRecord, StoreError, files};
 use kiln_train::{Declaration, Experiment, TrainError};
 
 use crate::declaration::{Setting, Sweep, SweepRecord};
@@ -117,7 +117,7 @@ impl Plan {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn write_record(&self) -> Result<(), ReportError> {
+    pub fn write_record(&self) -> Result<(), StoreError> {
         self.record.write(&self.directory)
     }
 

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use kiln_report::{Checkpoints, Claim, ReportError, RunDirectory, Status, files};
+use kiln_store::{Checkpoints, Claim, RunDirectory, Status, StoreError, files};
 use kiln_train::Declaration;
 
 use crate::plan::{Plan, PlannedRun};
@@ -41,7 +41,7 @@ impl RunState {
         Self::of_directory(plan, run).unwrap_or_else(|error| Self::Unreadable(error.to_string()))
     }
 
-    fn of_directory(plan: &Plan, run: &PlannedRun) -> Result<Self, ReportError> {
+    fn of_directory(plan: &Plan, run: &PlannedRun) -> Result<Self, StoreError> {
         let path = plan.path_of(run);
         // An error is not treated as a missing directory: the run may exist on a disk that cannot be read right now.
         if !files::exists(&path)? {
@@ -52,7 +52,7 @@ impl RunState {
         let record = match RunDirectory::open(path).and_then(|directory| directory.read_record()) {
             // Without a report, a missing or incomplete record means that the run was killed early. With a report, the
             // run was complete and has been damaged since.
-            Err(ReportError::NotARun { .. } | ReportError::Malformed { .. }) if !has_report => {
+            Err(StoreError::NotARun { .. } | StoreError::Malformed { .. }) if !has_report => {
                 return Ok(Self::Unfinished);
             }
             record => record?,
@@ -79,7 +79,7 @@ impl RunState {
             return Ok(false);
         }
         let directory = RunDirectory::at(&plan.path_of(run));
-        let to_text = |error: ReportError| error.to_string();
+        let to_text = |error: StoreError| error.to_string();
         if Checkpoints::of(&directory).positions().map_err(to_text)?.is_empty() {
             return Ok(false);
         }
