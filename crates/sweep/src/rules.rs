@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use kiln_config::ConfigError;
-use kiln_store::doctor::{Finding, Severity, Specialist};
+use kiln_store::doctor::{ExperimentRules, Finding, Severity};
 use kiln_store::{RunDirectory, RunRecord, quoted};
 use kiln_train::Declaration;
 
@@ -17,7 +17,7 @@ const RECORD: &str = ".kiln/sweep.json";
 const REWRITE_RECORD: &str =
     "repeat the `kiln sweep` command of this sweep: it writes the file again";
 
-impl Specialist for SweepRules {
+impl ExperimentRules for SweepRules {
     fn run(&self, run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         let mut findings = kiln_train::check(run, record);
         if findings.is_empty() {

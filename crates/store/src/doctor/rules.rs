@@ -4,17 +4,17 @@ use super::finding::Finding;
 use crate::record::RunRecord;
 use crate::run::RunDirectory;
 
-/// Who knows what it takes an experiment's rules to judge.
-pub trait Specialist: Sync {
-    /// Looks at a run that nobody works on. Its files are as they were written, as far as its record has their sums.
+/// Checks that need to know the rules of experiments and sweeps, which this crate does not know.
+pub trait ExperimentRules: Sync {
+    /// Checks a run that no process is training. The files with a checksum in `record` are those that the run wrote.
     fn run(&self, run: &RunDirectory, record: &RunRecord) -> Vec<Finding>;
 
-    /// Looks at what a directory says of the sweep that was begun in it.
+    /// Checks the record of the sweep in a directory of runs.
     fn sweep(&self, directory: &Path) -> Vec<Finding>;
 }
 
-/// Nobody.
-impl Specialist for () {
+/// No rules: nothing is found.
+impl ExperimentRules for () {
     fn run(&self, _: &RunDirectory, _: &RunRecord) -> Vec<Finding> {
         Vec::new()
     }
