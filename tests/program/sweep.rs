@@ -132,7 +132,7 @@ fn a_bad_axis_is_refused_before_anything_runs() {
     for (axes, parts) in [
         (["lerning_rate=0.1"].as_slice(), ["did you mean `learning_rate`?"].as_slice()),
         (&["hidden.repeat=1,-1", "seed=1"], &["in the combination hidden.repeat=-1 seed=1"]),
-        (&["validation=24,5000"], &["in the combination validation=5000", "hold 120"]),
+        (&["validation=24,5000"], &["in the combination validation=5000", "have 120"]),
         (&["training.top_k=[2],[7]"], &["in the combination training.top_k=[7]"]),
     ] {
         let ran = world.kiln(&[["sweep", "experiment.toml"].as_slice(), axes].concat());

@@ -67,7 +67,7 @@ fn list(data: &Path) -> anyhow::Result<ExitCode> {
             dataset.test_examples,
             dataset.shape,
             dataset.class_names.len(),
-            dataset.licence,
+            dataset.license,
         ))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -77,15 +77,15 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
     let verification = kiln_data::verify(name, data)?;
     for check in &verification.files {
         match &check.outcome {
-            Ok(sound) => {
+            Ok(file) => {
                 let published = match check.published_sha256 {
                     Some(_) => "as published",
                     None => "no published checksum",
                 };
                 print(format!(
                     "ok      {}  sha256 {} ({published})",
-                    sound.path.display(),
-                    sound.sha256
+                    file.path.display(),
+                    file.sha256
                 ))?;
             }
             Err(error) => print(format!("FAILED  {}", with_causes(error)))?,
@@ -98,7 +98,7 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
         Some(Err(error)) => print(format!("FAILED  {}", with_causes(error)))?,
         None => {}
     }
-    Ok(if verification.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verification.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {

@@ -90,7 +90,7 @@ fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configurat
 
 pub(crate) fn read_config(directory: &RunDirectory) -> Result<Flat> {
     let path = directory.config_path();
-    let flat = Flat::parse(&files::read(&path, kiln_config::MOST_BYTES)?)
+    let flat = Flat::parse(&files::read(&path, kiln_config::MAX_BYTES)?)
         .map_err(|(line, problem)| StoreError::malformed(&path, line, problem))?;
     Ok(flat)
 }

@@ -23,7 +23,7 @@ fn a_long_name_is_not_repeated_in_every_setting_below_it() {
     assert_eq!(comparison.left_out.len(), 1);
     let problem = &comparison.left_out[0].problem;
     assert!(
-        problem.starts_with("config.toml, line 26: a key whose path has 400000 bytes"),
+        problem.starts_with("config.toml, line 26: the path of this key has 400000 bytes"),
         "{problem}"
     );
 }

@@ -45,7 +45,7 @@ fn a_damaged_run_is_named_and_not_fatal() {
     );
     insta::assert_snapshot!(
         left_out(|run| edit(run, "config.toml", "type = \"sgd\"", "type = ")),
-        @"config.toml, line 20: this is not TOML: string values must be quoted, expected literal string"
+        @"config.toml, line 20: invalid TOML: string values must be quoted, expected literal string"
     );
     insta::assert_snapshot!(
         left_out(|run| edit(run, "history.csv", "\n2,0.5", "\n2,x")),

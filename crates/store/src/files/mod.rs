@@ -184,7 +184,7 @@ pub fn exists(path: &Path) -> Result<bool> {
 /// file, [`StoreError::Malformed`] where it is not UTF-8.
 pub fn read(path: &Path, most: u64) -> Result<String> {
     kiln_config::read_text(path, most).map_err(|problem| match problem {
-        Unreadable::Refused(cause) => StoreError::io("read", path, cause),
+        Unreadable::Io(cause) => StoreError::io("read", path, cause),
         Unreadable::NotText { line } => StoreError::malformed(path, line, "this is not UTF-8 text"),
         problem => StoreError::Unreadable { path: path.to_owned(), problem },
     })

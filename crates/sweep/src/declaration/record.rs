@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const SWEEP_VERSION: u32 = 1;
 
 /// The largest record that is read: it holds two TOML files and the axes of a command line.
-const MAX_BYTES: u64 = 3 * kiln_config::MOST_BYTES;
+const MAX_BYTES: u64 = 3 * kiln_config::MAX_BYTES;
 
 /// The text of the files and the arguments that declared a sweep. Later edits of the files do not change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

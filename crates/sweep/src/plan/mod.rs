@@ -6,6 +6,7 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
+use kiln_config::KeyIndex;
 use kiln_model::Architecture;
 use kiln_store::{RunDirectory, RunRecord, StoreError, files};
 use kiln_train::{Declaration, Experiment, TrainError};
@@ -152,10 +153,13 @@ impl Plan {
                 _ => false,
             })
         };
-        let differing: Vec<&str> = paths.iter().copied().filter(differs).collect();
+        let index = KeyIndex::new(paths.iter().copied());
+        let differing = paths.into_iter().filter(differs);
         differing
-            .iter()
-            .map(|path| DifferingKey { path: (*path).to_owned(), label: label(path, &paths) })
+            .map(|path| DifferingKey {
+                path: path.to_owned(),
+                label: index.shortest(path).to_owned(),
+            })
             .collect()
     }
 }
@@ -167,16 +171,6 @@ pub struct DifferingKey {
     pub path: String,
     /// The shortest end of the path that identifies the key among the keys of the plan.
     pub label: String,
-}
-
-/// The shortest end of a path that no other has.
-fn label(path: &str, paths: &[&str]) -> String {
-    let ends = path.rmatch_indices('.').map(|(dot, _)| &path[dot + 1..]);
-    let is_own = |end: &&str| {
-        let ending = format!(".{end}");
-        paths.iter().filter(|other| *other == end || other.ends_with(&ending)).count() == 1
-    };
-    ends.chain([path]).find(is_own).unwrap_or(path).to_owned()
 }
 
 impl PlannedRun {

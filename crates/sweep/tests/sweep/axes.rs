@@ -109,7 +109,7 @@ fn errors_of_axes_show_the_place() {
             &["learning_rate=0.1", "optimizer.learning_rate=0.2"],
             &["`optimizer.learning_rate` is given twice"],
         ),
-        (&["learning_rate=0.1,,0.2"], &["there is no value here"]),
+        (&["learning_rate=0.1,,0.2"], &["a value is missing"]),
         (&["learning_rate"], &["expected KEY=VALUE"]),
         (&[r#"loss={},{label_smoothing=0}"#], &["occurs twice", "label_smoothing"]),
     ] {
