@@ -4,10 +4,10 @@ use anyhow::{Context, bail};
 
 pub(crate) const USAGE: &str = "\
 usage: cargo bench --bench side_by_side -- [OPTIONS]
-  --repetitions N    how often each is measured [default: 5]
-  --only PARTS       of step,run,sweep,commands,evaluation
-  --without-peers    Kiln alone
-benches/RESULTS.md is written where nothing is left out and each is measured five times or more.";
+  --repetitions N    how often to measure each value [default: 5]
+  --only PARTS       measure only these, comma-separated: step,run,sweep,commands,evaluation
+  --without-peers    measure only Kiln
+benches/RESULTS.md is written if all parts and all programs are measured, with at least 5 repetitions.";
 
 /// Fewer are no result: of five, the median bears two that something else disturbed.
 const REPETITIONS: usize = 5;
