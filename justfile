@@ -25,3 +25,20 @@ side-by-side:
 # A quarter of an hour: the reliability tests in their long form. RELIABILITY.md has the figures of the last time.
 reliability:
     KILN_RELIABILITY=long cargo test --workspace --test program reliability:: -- --nocapture
+
+# The pictures in docs/, from a new run and a new sweep: two minutes. Needs Chromium, for the screenshot.
+docs-pictures:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release
+    kiln="$PWD/target/release/kiln" docs="$PWD/docs"
+    # In a directory of its own, so that the page shows paths such as runs/learning-rate-depth.
+    rm -rf target/docs-pictures && mkdir -p target/docs-pictures && cd target/docs-pictures
+    ln -s ../../configs ../../data .
+    "$kiln" data preview fashion-mnist --out "$docs/preview.png"
+    run=$("$kiln" run configs/fashion-mnist.toml | tail -1)
+    cp "$run"/{history.svg,confusion.svg,mistakes.png} "$docs"
+    "$kiln" sweep configs/sweeps/learning-rate-depth.toml
+    "$kiln" compare runs/learning-rate-depth --plot "$docs/heatmap.svg" --html "$docs/learning-rate-depth.html"
+    chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1700 \
+        --screenshot="$docs/comparison.png" "$docs/learning-rate-depth.html"
