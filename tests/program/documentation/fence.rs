@@ -23,7 +23,8 @@ pub(super) fn fences(page: &str) -> Vec<Fence> {
             (None, Some(info)) => {
                 let (language, note) = info.split_once(' ').unwrap_or((info, ""));
                 let (language, note) = (language.to_owned(), note.trim().to_owned());
-                open = Some(Fence { line: index + 1, language, note, text: String::new(), follows });
+                open =
+                    Some(Fence { line: index + 1, language, note, text: String::new(), follows });
             }
             (Some(_), Some(_)) => {
                 fences.extend(open.take());

@@ -50,7 +50,10 @@ fn headings(text: &str) -> Vec<String> {
 
 fn slug(heading: &str) -> String {
     let lower = heading.to_lowercase().replace(' ', "-");
-    lower.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()
+    lower
+        .chars()
+        .filter(|character| character.is_alphanumeric() || "-_".contains(*character))
+        .collect()
 }
 
 #[test]

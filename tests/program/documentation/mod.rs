@@ -11,10 +11,11 @@
 //! | `sh no-run: REASON`, `python no-run: REASON` | does nothing |
 //! | `text` | compares the text with the output of the block before it; numbers, ids and times may differ |
 //! | `text sample: REASON` | does nothing |
-//! | `toml configs/FILE` | compares the text with the file |
+//! | `toml configs/FILE` | looks for the text in the file |
 //! | `toml new: FILE` | writes the file for later commands |
 //!
-//! Each page has its own directory, with the shipped configurations on a small dataset. `ID` in a path is the newest run.
+//! Each page has its own directory, with the shipped configurations on a small dataset. In a path, `ID` is the newest run
+//! and `OTHER` the one before it.
 
 mod commands;
 mod fence;
@@ -23,11 +24,39 @@ mod output;
 mod small;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Pages whose links are checked, besides the guide.
-const PAGES: [&str; 6] = [
-    "README.md",
+/// A test for each page whose commands are run, and the list of these pages.
+macro_rules! pages {
+    ($($name:ident: $page:literal,)*) => {
+        const PAGES: &[&str] = &[$($page),*];
+        $(
+            #[test]
+            fn $name() {
+                let problems = commands::check($page, &read($page));
+                assert!(problems.is_empty(), "{}", problems.join("\n"));
+            }
+        )*
+    };
+}
+
+pages! {
+    readme: "README.md",
+    guide: "docs/guide/README.md",
+    command_line: "docs/guide/command-line.md",
+    comparing: "docs/guide/comparing.md",
+    data: "docs/guide/data.md",
+    experiments: "docs/guide/experiments.md",
+    gpus: "docs/guide/gpus.md",
+    interrupted_runs: "docs/guide/interrupted-runs.md",
+    performance: "docs/guide/performance.md",
+    run_directory: "docs/guide/run-directory.md",
+    sweeps: "docs/guide/sweeps.md",
+    verifying: "docs/guide/verifying.md",
+}
+
+/// Pages of which only the links are checked.
+const OTHER_PAGES: [&str; 5] = [
     "ARCHITECTURE.md",
     "RELIABILITY.md",
     "CHANGELOG.md",
@@ -43,47 +72,39 @@ fn read(page: &str) -> String {
     fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
 }
 
-/// The pages of the guide, as paths from the root.
-fn guide() -> Vec<String> {
-    let entries = fs::read_dir(root().join("docs/guide")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut pages: Vec<String> = names.map(|name| format!("docs/guide/{name}")).collect();
-    pages.sort();
-    assert!(pages.len() > 5, "{pages:?}");
-    pages
-}
-
-#[test]
-fn the_commands_of_the_documentation_work() {
-    let pages = [vec!["README.md".to_owned()], guide()].concat();
-    let problems: Vec<String> = std::thread::scope(|scope| {
-        let check = |page| scope.spawn(move || commands::check(page, &read(page)));
-        let checks: Vec<_> = pages.iter().map(|page| check(page.as_str())).collect();
-        checks.into_iter().flat_map(|check| check.join().unwrap()).collect()
-    });
-    assert!(problems.is_empty(), "{}", problems.join("\n"));
+/// The pages of the guide, without its index.
+fn guide_pages() -> impl Iterator<Item = &'static str> {
+    PAGES
+        .iter()
+        .copied()
+        .filter(|page| page.starts_with("docs/guide/") && !page.ends_with("README.md"))
 }
 
 #[test]
 fn links_lead_to_files_and_headings() {
-    let pages = PAGES.iter().map(|page| (*page).to_owned()).chain(guide());
+    let pages = PAGES.iter().chain(&OTHER_PAGES);
     let broken: Vec<String> =
-        pages.flat_map(|page| links::broken(&root(), &page, &read(&page))).collect();
+        pages.flat_map(|page| links::broken(&root(), page, &read(page))).collect();
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
-fn the_index_of_the_guide_lists_every_page() {
+fn every_page_of_the_guide_is_tested_and_in_the_index() {
     let index = read("docs/guide/README.md");
-    for page in guide().iter().filter(|page| !page.ends_with("/README.md")) {
-        let name = Path::new(page).file_name().unwrap().to_str().unwrap();
-        assert!(index.contains(&format!("({name})")), "{page} is not in docs/guide/README.md");
+    for entry in fs::read_dir(root().join("docs/guide")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let page = format!("docs/guide/{name}");
+        assert!(PAGES.contains(&page.as_str()), "{page} has no test");
+        assert!(
+            name == "README.md" || index.contains(&format!("({name})")),
+            "{page} is not in the index"
+        );
     }
 }
 
 #[test]
 fn a_page_of_the_guide_opens_with_a_command() {
-    for page in guide().iter().filter(|page| !page.ends_with("/README.md")) {
+    for page in guide_pages() {
         let fences = fence::fences(&read(page));
         let first = fences.first().unwrap_or_else(|| panic!("{page} has no block"));
         assert_eq!(first.language, "sh", "{page}");
@@ -92,6 +113,6 @@ fn a_page_of_the_guide_opens_with_a_command() {
 
 #[test]
 fn the_test_command_of_the_readme_is_the_one_that_ci_runs() {
-    assert!(read("README.md").contains("\ncargo test --workspace"));
+    assert!(read("README.md").contains("\ncargo test --workspace\n"));
     assert!(read(".ci/run").contains("cargo test --workspace --locked\n"));
 }

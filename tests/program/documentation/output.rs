@@ -1,7 +1,7 @@
 //! Compares the output that a page shows with what the program printed.
 
-/// Whether the shown lines are the printed ones, after masking. A shown line `…` stands for any number of lines, and `…`
-/// within a line for any text.
+/// Whether the shown lines equal the printed ones after masking. A shown line `…` matches any number of lines, and `…`
+/// within a line matches any text.
 pub(super) fn matches(shown: &str, printed: &str) -> bool {
     let (shown, printed) = (masked_lines(shown), masked_lines(printed));
     lines_match(&shown, &printed)
@@ -45,7 +45,9 @@ pub(super) fn masked_lines(text: &str) -> Vec<String> {
 }
 
 fn masked_word(word: &str) -> String {
-    let parts = word.split('/').map(|part| if is_hash(part) { "#".to_owned() } else { masked_numbers(part) });
+    let parts = word
+        .split('/')
+        .map(|part| if is_hash(part) { "#".to_owned() } else { masked_numbers(part) });
     parts.collect::<Vec<_>>().join("/")
 }
 
