@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use kiln_report::{RunDirectory, printable};
+use kiln_store::{RunDirectory, printable};
 use kiln_train::{Difference, Verdict, Verification, Verifier};
 
 use crate::arguments::Arguments;

@@ -166,7 +166,7 @@ fn checkpoints_of_a_later_kiln_are_not_checked() {
     let state = state.replacen("\"format_version\": 2", "\"format_version\": 99", 1);
     let manifest = world.read(format!("{checkpoint}/manifest.json"));
     let mut manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
-    let sum = kiln_report::Sum::of(state.as_bytes());
+    let sum = kiln_store::Sum::of(state.as_bytes());
     manifest["files"]["state.json"] = serde_json::to_value(sum).unwrap();
     world.write(&format!("{checkpoint}/state.json"), state);
     world.write(&format!("{checkpoint}/manifest.json"), manifest.to_string());
@@ -238,8 +238,7 @@ fn a_run_that_is_at_work_is_left_alone() {
     let world = World::new();
     let run = world.trained(&[]);
     let _claim =
-        kiln_report::Claim::of(&kiln_report::RunDirectory::open(world.path(&run)).unwrap())
-            .unwrap();
+        kiln_store::Claim::of(&kiln_store::RunDirectory::open(world.path(&run)).unwrap()).unwrap();
     world.write(&format!("{run}/.partial-1-1"), "half");
     let ran = world.kiln(&["doctor", &run, "--clean"]);
     assert_eq!((ran.status, ran.last_line()), (0, "1 run: 1 at work".to_owned()));

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use kiln_report::{RunDirectory, files};
+use kiln_store::{RunDirectory, files};
 use kiln_train::{Declaration, EpochEnd, Hold, Observer, Outcome, Progress, Run, Stop, TrainError};
 use serde::Serialize;
 use tracing::warn;

@@ -10,7 +10,7 @@ use std::fmt;
 
 use divan::Bencher;
 use gemm::Parallelism;
-use kiln_data::{ImageShape, LabelledImages, Normalize};
+use kiln_data::{ImageShape, LabeledImages, Normalize};
 use kiln_train::random::{Purpose, stream};
 use kiln_train::{Declaration, Engine, evaluate};
 
@@ -124,7 +124,7 @@ fn evaluation(bencher: Bencher<'_, '_>, implementation: &str) {
     let count = if cfg!(debug_assertions) { 50 } else { 5000 };
     let pixels = (0..=255).cycle().take(count * IMAGE.values()).collect();
     let labels = (0..10).cycle().take(count).collect();
-    let images = LabelledImages { shape: IMAGE, pixels, labels };
+    let images = LabeledImages { shape: IMAGE, pixels, labels };
     let rows: Vec<u32> = (0..).take(count).collect();
     let normalizer = Normalize::Unit.fit(&images, &rows).expect("nothing to fit");
     let (engine, declaration) = engine(implementation, "{type=\"sgd\"}", ARTICLE);

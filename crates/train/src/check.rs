@@ -1,5 +1,5 @@
-use kiln_report::doctor::{Finding, Severity};
-use kiln_report::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
+use kiln_store::doctor::{Finding, Severity};
+use kiln_store::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
 
 use crate::checkpoint::{Checkpoint, MOST_STATE_BYTES, STATE};
 use crate::experiment::Declaration;

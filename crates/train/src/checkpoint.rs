@@ -1,12 +1,12 @@
 //! A checkpoint's content, out and in: `state.json`, and `tensors.safetensors` with all that is made of 32-bit
-//! floats. The module of the same name in the report crate says how it lies on disk.
+//! floats. The module of the same name in the store crate says how it lies on disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kiln_model::{Architecture, WeightTensor, Weights};
-use kiln_report::{CheckpointFiles, Checkpoints, History, Position, ReportError, versioned};
+use kiln_store::{CheckpointFiles, Checkpoints, History, Position, StoreError, versioned};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -26,7 +26,7 @@ const STATE_VERSION: u32 = 2;
 
 pub(crate) const STATE: &str = "state.json";
 /// The largest `state.json` that is read: with the longest history.
-pub(crate) const MOST_STATE_BYTES: u64 = kiln_report::history::MOST_BYTES + (8 << 20);
+pub(crate) const MOST_STATE_BYTES: u64 = kiln_store::history::MOST_BYTES + (8 << 20);
 
 const TENSORS: &str = "tensors.safetensors";
 
@@ -283,7 +283,7 @@ impl Checkpoint {
 
 impl State {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let in_words = |error: ReportError| error.to_string();
+        let in_words = |error: StoreError| error.to_string();
         let path = Path::new(STATE);
         let text = std::str::from_utf8(bytes).map_err(|error| format!("{STATE}: {error}"))?;
         versioned::parse(path, text, STATE_VERSION).map_err(in_words)

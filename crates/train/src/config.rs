@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use kiln_config::{ConfigError, Table};
-use kiln_report::history::MOST_EPOCHS;
+use kiln_store::history::MOST_EPOCHS;
 use serde::Serialize;
 
 use crate::monitor::Metric;

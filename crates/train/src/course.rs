@@ -1,7 +1,7 @@
 //! What training carries from one step to the next, beside the engine.
 
 use kiln_model::Weights;
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::{EarlyStoppingConfig, WeightsChoice};

@@ -1,7 +1,7 @@
 //! What an epoch is made of: the order of its rows, its rates, and the numbers that come of it.
 
 use kiln_data::{Dataset, Normalizer, Split, shuffle};
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 use tracing::info;
 
 use crate::engine::Engine;

@@ -1,4 +1,4 @@
-use kiln_data::{Batch, LabelledImages, Normalizer, gather};
+use kiln_data::{Batch, LabeledImages, Normalizer, gather};
 
 use crate::engine::Engine;
 use crate::loss::LossConfig;
@@ -20,7 +20,7 @@ pub struct Evaluation {
 #[must_use]
 pub fn evaluate(
     engine: &Engine,
-    images: &LabelledImages,
+    images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
     loss: LossConfig,
@@ -37,7 +37,7 @@ pub fn evaluate(
 #[must_use]
 pub fn evaluate_each(
     engine: &Engine,
-    images: &LabelledImages,
+    images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
     loss: LossConfig,
@@ -56,7 +56,7 @@ pub fn evaluate_each(
 /// Gives `take` the logits and labels of these rows, batch after batch.
 fn infer(
     engine: &Engine,
-    images: &LabelledImages,
+    images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
     mut take: impl FnMut(&[f32], &[u8]),

@@ -2,10 +2,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use burn::tensor::Device;
-use kiln_config::{ConfigError, Document, FromValue, MOST_BYTES, Override, Table, read_text};
+use kiln_config::{ConfigError, Document, FromValue, MAX_BYTES, Override, Table, read_text};
 use kiln_data::{DATASETS, DataConfig, DataError, Dataset, ImageShape, Split, Validation};
 use kiln_model::{Architecture, ModelConfig, Shape};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -86,7 +86,7 @@ impl Declaration {
     pub fn of_run(run: &RunDirectory) -> Result<Self, ConfigError> {
         let path = run.config_path();
         let name = path.display().to_string();
-        let text = read_text(&path, MOST_BYTES)
+        let text = read_text(&path, MAX_BYTES)
             .map_err(|error| ConfigError::new(format!("cannot read {name}: {error}")))?;
         Self::parse(&name, &text, &[])
     }
@@ -271,7 +271,7 @@ impl Experiment {
             None => table.required("name")?,
             Some(value) => {
                 let name = String::from_value(value)?;
-                kiln_report::check_name(&name)
+                kiln_store::check_name(&name)
                     .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
                 name
             }

@@ -68,7 +68,10 @@ pub enum TrainError {
     Data(#[from] kiln_data::DataError),
     /// A file of the run cannot be written or read.
     #[error(transparent)]
-    Report(#[from] kiln_report::ReportError),
+    Store(#[from] kiln_store::StoreError),
+    /// The run's report cannot be computed.
+    #[error(transparent)]
+    Report(kiln_report::ReportError),
     /// The weights cannot be encoded or decoded.
     #[error("the weights of {place}: {message}")]
     Weights {
@@ -105,6 +108,16 @@ pub enum TrainError {
         /// Its directory.
         run: String,
         /// How it stands.
-        status: kiln_report::Status,
+        status: kiln_store::Status,
     },
+}
+
+// An error of a file is `Store`, whether the report met it or training did: callers match on one variant.
+impl From<kiln_report::ReportError> for TrainError {
+    fn from(error: kiln_report::ReportError) -> Self {
+        match error {
+            kiln_report::ReportError::Store(error) => Self::Store(error),
+            error => Self::Report(error),
+        }
+    }
 }

@@ -25,7 +25,7 @@ impl Default for LossConfig {
 impl LossConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         if let Some(value) = table.value("type") {
-            value.word(&["sparse_categorical_crossentropy"])?;
+            value.keyword(&["sparse_categorical_crossentropy"])?;
         }
         let expected = "a number from 0 up to, but not, 1";
         let label_smoothing =

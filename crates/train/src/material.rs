@@ -2,7 +2,7 @@ use std::path::Path;
 
 use kiln_data::{Dataset, Normalizer, Split};
 use kiln_model::{Architecture, Weights};
-use kiln_report::{DatasetRecord, Versions};
+use kiln_store::{DatasetRecord, Versions};
 
 use crate::TrainError;
 use crate::engine::EngineSettings;

@@ -1,4 +1,4 @@
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 use serde::{Deserialize, Serialize};
 
 kiln_config::keywords! {

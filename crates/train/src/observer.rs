@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy)]

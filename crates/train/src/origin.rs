@@ -1,7 +1,7 @@
 //! What a run is computed from, and whether that is still the same when it goes on.
 
 use kiln_config::Document;
-use kiln_report::{DatasetRecord, RunRecord, Versions};
+use kiln_store::{DatasetRecord, RunRecord, Versions};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;

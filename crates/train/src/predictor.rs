@@ -1,7 +1,7 @@
 use kiln_config::read_bytes;
 use kiln_data::{ImageShape, Normalizer};
-use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::RunDirectory;
+use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
+use kiln_store::RunDirectory;
 
 use crate::TrainError;
 use crate::engine::Engine;
@@ -41,7 +41,7 @@ impl Predictor {
         let error =
             |message: String| TrainError::Weights { place: path.display().to_string(), message };
         let declaration = Declaration::of_run(run)?;
-        let bytes = read_bytes(&path, MOST_WEIGHTS_BYTES)
+        let bytes = read_bytes(&path, MAX_WEIGHTS_BYTES)
             .map_err(|e| error(format!("cannot be read: {e}")))?;
         let (weights, metadata) =
             Weights::from_safetensors(&bytes).map_err(|e| error(e.to_string()))?;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use kiln_report::{
-    Checkpoints, History, Position, ReportError, Resumption, RunDirectory, RunRecord, Status, files,
+use kiln_store::{
+    Checkpoints, History, Position, Resumption, RunDirectory, RunRecord, Status, StoreError, files,
 };
 
 use crate::TrainError;
@@ -138,7 +138,7 @@ impl Run {
         self.record.training_seconds = None;
         self.record.epochs = from.epochs;
         self.record.files.clear();
-        self.record.resumed.push(Resumption { at: kiln_report::now(), from });
+        self.record.resumed.push(Resumption { at: kiln_store::now(), from });
         self.directory.write_record(&self.record)?;
         self.directory.remove_report();
         files::remove(&self.directory.model_path())?;
@@ -203,14 +203,13 @@ fn find(
 }
 
 /// Whether a checkpoint was read and found wrong, rather than out of reach.
-fn is_damage(error: &ReportError) -> bool {
-    matches!(error, ReportError::Damaged { .. } | ReportError::Malformed { .. })
-        || error.is_missing()
+fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. } | StoreError::Malformed { .. }) || error.is_missing()
 }
 
 fn restore(
     position: Position,
-    files: kiln_report::CheckpointFiles,
+    files: kiln_store::CheckpointFiles,
     declaration: &Declaration,
     material: &Material,
 ) -> Result<Found, String> {
@@ -229,7 +228,7 @@ fn restore(
 
 /// What is wrong with `history.csv`, where it is not what was written up to the checkpoint that holds `history`, and
 /// perhaps some rows more.
-pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<ReportError> {
+pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<StoreError> {
     let path = run.history_path();
     let read = match History::read(&path) {
         Ok(read) if read.rows.starts_with(&history.rows) => return None,
@@ -242,7 +241,7 @@ pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<Re
     } else {
         "it is not what was written".to_owned()
     };
-    Some(ReportError::Damaged { path, problem })
+    Some(StoreError::Damaged { path, problem })
 }
 
 /// The same in words, and a last row that is cut off.

@@ -3,9 +3,10 @@ use std::process::{Command, Stdio};
 
 use kiln_data::Normalizer;
 use kiln_model::Weights;
-use kiln_report::{
-    Checkpoints, Claim, Held, History, HistoryWriter, Position, ReportError, RunDirectory,
-    RunRecord, Status, TestImages, TestReport, Tested, files,
+use kiln_report::TestImages;
+use kiln_store::{
+    Checkpoints, Claim, Held, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
+    StoreError, TestReport, Tested, files,
 };
 use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
@@ -48,7 +49,7 @@ pub enum Hold {
 
 impl Hold {
     /// Makes sure that it still holds.
-    pub(crate) fn check(&self) -> Result<(), ReportError> {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Own(claim) => claim.held().check(),
             Self::Caller(held) => held.as_ref().map_or(Ok(()), Held::check),
@@ -118,7 +119,7 @@ impl Run {
             git_commit: git_commit(),
             dataset,
             parameters: material.architecture.parameters() as u64,
-            started: kiln_report::now(),
+            started: kiln_store::now(),
             ended: None,
             training_seconds: None,
             epochs: 0,
@@ -342,7 +343,7 @@ impl Run {
             labels: &images.labels,
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
-            weights: if chosen { kiln_report::Weights::Best } else { kiln_report::Weights::Last },
+            weights: if chosen { kiln_store::Weights::Best } else { kiln_store::Weights::Last },
             epoch: trained.kept.epoch,
             top_k: &training.top_k,
         };

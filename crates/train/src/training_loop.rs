@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kiln_data::{Batch, gather};
-use kiln_report::{History, HistoryWriter};
+use kiln_store::{History, HistoryWriter};
 
 use crate::TrainError;
 use crate::checkpoint::Saver;

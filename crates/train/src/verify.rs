@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use kiln_config::read_bytes;
-use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, history};
+use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
+use kiln_store::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, history};
 
 use crate::TrainError;
 use crate::experiment::Declaration;
@@ -303,7 +303,7 @@ fn files(
     let mut same = Vec::new();
     for name in names.iter().copied() {
         let [recorded, now] = [run, again].map(|run| run.path().join(name));
-        if !kiln_report::files::exists(&recorded)? {
+        if !kiln_store::files::exists(&recorded)? {
             if sums.contains_key(name) {
                 differences.push(Difference::Other(format!("{name} is missing")));
             }
@@ -329,7 +329,7 @@ fn files(
 
 /// The first line in which two texts differ.
 fn line(recorded: &Path, now: &Path) -> String {
-    let read = |path| read_bytes(path, MOST_WEIGHTS_BYTES).unwrap_or_default();
+    let read = |path| read_bytes(path, MAX_WEIGHTS_BYTES).unwrap_or_default();
     let [recorded, now] = [recorded, now].map(read);
     let lines = |text: &[u8]| -> Vec<Vec<u8>> {
         text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
@@ -344,7 +344,7 @@ fn line(recorded: &Path, now: &Path) -> String {
 fn weights(recorded: &Path, now: &Path) -> Difference {
     let other = |problem: &str| Difference::Other(format!("model.safetensors {problem}"));
     let read =
-        |path: &Path| Weights::from_safetensors(&read_bytes(path, MOST_WEIGHTS_BYTES).ok()?).ok();
+        |path: &Path| Weights::from_safetensors(&read_bytes(path, MAX_WEIGHTS_BYTES).ok()?).ok();
     let Some((recorded, _)) = read(recorded) else {
         return other("is damaged: kiln doctor tells more");
     };

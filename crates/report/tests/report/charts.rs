@@ -1,5 +1,5 @@
 use kiln_report::chart::{confusion_chart, history_chart};
-use kiln_report::{EpochRow, History};
+use kiln_store::{EpochRow, History};
 use proptest::prelude::*;
 
 use crate::samples;

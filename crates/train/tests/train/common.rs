@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 use kiln_train::{Declaration, Observer, Outcome, Run};
 use tempfile::TempDir;
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use kiln_data::ImageShape;
 use kiln_model::{Activation, Weights};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 use kiln_train::random::{Purpose, stream};
 use kiln_train::{Declaration, Engine, EngineChoice, Metrics, Run};
 use proptest::prelude::*;

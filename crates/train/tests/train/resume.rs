@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use kiln_report::{Checkpoints, Position, RunDirectory, Status};
+use kiln_store::{Checkpoints, Position, RunDirectory, Status};
 use kiln_train::{Declaration, EpochEnd, Hold, Observer, Outcome, Progress, Resumed, Run, Stop};
 
 use crate::columns::EXPERIMENT;
@@ -276,7 +276,7 @@ fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
     let world = World::new();
     let run = world.prepared(&SMALL);
     let directory = run.directory().clone();
-    let claims = kiln_report::hidden(directory.path().parent().unwrap());
+    let claims = kiln_store::hidden(directory.path().parent().unwrap());
     let claim = claims.join(format!("{}.claim", directory.id()));
     let error = run.train(&mut TakenOver(claim.clone())).unwrap_err();
     assert!(error.to_string().contains("was taken over by process 17 on ada"), "{error}");

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use kiln_model::Weights;
-use kiln_report::{RunDirectory, Status};
+use kiln_store::{RunDirectory, Status};
 use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
 
 use crate::common::{World, declaration};

@@ -1,6 +1,6 @@
 //! Early stopping and the choice of weights, on runs whose course is known beforehand.
 
-use kiln_report::{Status, Weights};
+use kiln_store::{Status, Weights};
 use kiln_train::Metric;
 
 use crate::common::World;
@@ -70,7 +70,7 @@ fn the_best_weights_are_those_of_the_epoch_with_the_lowest_validation_loss() {
     // A run of as many epochs ends with those weights.
     let short = format!("epochs={}", best.epoch);
     let (short, _) = world.run(&[ROUGH.as_slice(), &[&short]].concat());
-    let weights = |run: &kiln_report::RunDirectory| std::fs::read(run.model_path()).unwrap();
+    let weights = |run: &kiln_store::RunDirectory| std::fs::read(run.model_path()).unwrap();
     assert!(weights(&run) == weights(&short), "the weights of epoch {}", best.epoch);
 }
 

@@ -25,7 +25,7 @@ use update::{Parameter, Rule};
 /// The layer that this implementation does not know, if there is one, in words.
 pub(crate) fn obstacle(architecture: &Architecture) -> Option<String> {
     architecture.layers().iter().find_map(|layer| {
-        let (name, word) = (&layer.name, layer.kind.word());
+        let (name, word) = (&layer.name, layer.kind.keyword());
         if layer.activation == Activation::Softmax {
             return Some(format!("the softmax inside the network, in layer \"{name}\" ({word})"));
         }
