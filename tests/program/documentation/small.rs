@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
-use crate::columns::header;
+use crate::columns::idx_header;
 
 /// Kiln calls a dataset by the name of its directory, so the output is that of the real dataset.
 const DATASET: &str = "small/fashion-mnist";
@@ -87,7 +87,7 @@ fn write_head(root: &Path, target: &Path, name: &str, dimensions: &[u32]) {
     let mut bytes = Vec::new();
     let length = (old_header + values as usize) as u64;
     GzDecoder::new(original).take(length).read_to_end(&mut bytes).unwrap();
-    let content = [header(dimensions), bytes.split_off(old_header)].concat();
+    let content = [idx_header(dimensions), bytes.split_off(old_header)].concat();
     fs::write(target.join(name), content).unwrap();
 }
 
