@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
 use kiln_compare::page::page;
 use kiln_compare::{Column, CompareError, Comparison, Pair, TableOptions, show_pair};
 use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
@@ -164,7 +164,7 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
 
 fn heatmap(comparison: &Comparison, axes: &[&str]) -> Option<Heatmap> {
     let (rows, columns) = (axes.first()?, axes.get(1).copied());
-    setting_grid(comparison, rows, columns, Measure::BestValidation)
+    setting_grid(comparison, rows, columns, comparison.ranking.measure()?)
 }
 
 /// The picture that was asked for, or that fits what differs: a heatmap for two settings, a line over the numbers of

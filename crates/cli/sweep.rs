@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use kiln_compare::Comparison;
+use kiln_compare::{AtEpoch, Comparison, Ranking};
 use kiln_store::{RunDirectory, Status, duration, printable, quoted};
 use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, Requests, State, Sweep};
 
@@ -250,7 +250,7 @@ fn select(plan: &Plan) -> anyhow::Result<()> {
     let Some(best) = comparison.selected() else { return Ok(()) };
     let run = best.runs.iter().find(|run| run.status == Status::Finished);
     let member = run.and_then(|run| plan.members.iter().find(|member| member.id == run.id));
-    let (Some(value), Some(member)) = (best.best(), member) else { return Ok(()) };
+    let (Some(value), Some(member)) = (comparison.ranking.of(best), member) else { return Ok(()) };
     let deviation = value.deviation.map(|deviation| format!(" ± {deviation:.4}"));
     let (finished, all) = (best.finished(), best.runs.len());
     let runs = match (finished, all) {
@@ -259,12 +259,14 @@ fn select(plan: &Plan) -> anyhow::Result<()> {
         (finished, all) => format!(" ({finished} of {all} runs)"),
     };
     say(format!(
-        "best by validation: {}: val_accuracy {:.4}{}{runs} in its best epoch",
+        "best by validation: {}: {} {:.4}{}{runs} in its best epoch",
         printable(&best.label(&comparison.columns)),
+        comparison.ranking.metric,
         value.mean,
         deviation.unwrap_or_default()
     ))?;
-    if let Some(last) = best.last().filter(|last| last.mean < value.mean - WORTH_KEEPING)
+    let last = Ranking { at: AtEpoch::Last, ..comparison.ranking.clone() };
+    if let Some(last) = last.of(best).filter(|last| last.mean < value.mean - WORTH_KEEPING)
         && member.config.contains("\nweights = \"last\"\n")
     {
         say(format!(

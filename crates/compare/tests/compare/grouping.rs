@@ -150,7 +150,7 @@ fn validation_ranks_and_what_finished_comes_first() {
     let depths: Vec<_> =
         comparison.combinations.iter().map(|it| it.settings[0].as_deref()).collect();
     assert_eq!(depths, [Some("2"), Some("0"), Some("1"), Some("3"), Some("4")]);
-    let best: Vec<_> = comparison.combinations.iter().map(|it| it.best()).collect();
+    let best: Vec<_> = comparison.combinations.iter().map(|it| comparison.ranking.of(it)).collect();
     // Only what finished counts, as long as anything did.
     assert_eq!(best[2].map(|best| (best.mean, best.count)), Some((0.95, 1)));
     assert_eq!(best[3].map(|best| best.mean), Some(0.99));

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use kiln_compare::{Comparison, EpochValue};
+use kiln_compare::{AtEpoch, Comparison, DEFAULT_METRIC, EpochValue, Measure};
 use kiln_store::Status;
 
 use crate::tree::SampleRun;
@@ -91,8 +91,9 @@ fn a_run_is_summed_up() {
     run.val_accuracies = vec![Some(0.5), Some(0.75), Some(0.75), None];
     let comparison = compared(sweep.path(), &[run]);
     let run = &comparison.combinations[0].runs[0];
-    assert_eq!(run.best, Some(EpochValue { epoch: 2, value: 0.75 }));
-    assert_eq!((run.last, run.epochs, run.seed), (None, 4, 1));
+    let metric = |at| run.metric(DEFAULT_METRIC, at);
+    assert_eq!(metric(AtEpoch::Best), Some(EpochValue { epoch: 2, value: 0.75 }));
+    assert_eq!((metric(AtEpoch::Last), run.epochs, run.seed), (None, 4, 1));
     let test = run.test.expect("a test");
     assert_eq!((test.accuracy, test.loss, test.examples), (0.75, Some(0.5), 20));
     assert_eq!(run.training_seconds, Some(1.5));
@@ -110,8 +111,9 @@ fn a_run_that_was_killed_counts_with_what_it_has() {
     let combination = &comparison.combinations[0];
     assert_eq!(combination.runs[0].epochs, 2);
     assert_eq!(combination.status(), "running");
-    assert_eq!(combination.best().map(|best| best.mean), Some(0.75));
-    assert_eq!((combination.test_accuracy(), comparison.selected()), (None, None));
+    assert_eq!(comparison.ranking.of(combination).map(|best| best.mean), Some(0.75));
+    let tested = Measure::find("test_accuracy").and_then(|accuracy| accuracy.of(combination));
+    assert_eq!((tested, comparison.selected()), (None, None));
 }
 
 #[test]

@@ -319,9 +319,23 @@ fn as_json() {
                 "examples": 20
               },
               "training_seconds": 1.5,
-              "fingerprint": "50b4"
+              "fingerprint": "50b4",
+              "measures": {
+                "best_epoch": 2.0,
+                "best_val_accuracy": 0.75,
+                "last_val_accuracy": 0.625,
+                "parameters": 286810.0,
+                "test_accuracy": 0.75,
+                "test_loss": 0.5,
+                "training_seconds": 1.5
+              }
             }
-          ]
+          ],
+          "parameters": {
+            "mean": 286810.0,
+            "deviation": null,
+            "count": 1
+          }
         },
         {
           "settings": {
@@ -370,9 +384,23 @@ fn as_json() {
               },
               "test": null,
               "training_seconds": 1.5,
-              "fingerprint": "50b4"
+              "fingerprint": "50b4",
+              "measures": {
+                "best_epoch": 2.0,
+                "best_val_accuracy": 0.75,
+                "last_val_accuracy": 0.625,
+                "parameters": 286810.0,
+                "test_accuracy": null,
+                "test_loss": null,
+                "training_seconds": 1.5
+              }
             }
-          ]
+          ],
+          "parameters": {
+            "mean": 286810.0,
+            "deviation": null,
+            "count": 1
+          }
         }
       ],
       "left_out": [],
@@ -393,7 +421,7 @@ fn json_has_every_digit_and_follows_the_order() {
     assert_eq!(depths, [Some("0"), Some("0"), Some("2"), Some("2"), Some("2")]);
     let selected = json["selected"].as_u64().expect("an index") as usize;
     assert_eq!(json["baseline"]["combination"], json["selected"]);
-    let best = comparison.selected().and_then(|selected| selected.best()).expect("a value");
+    let best = comparison.selected().and_then(|selected| comparison.ranking.of(selected)).expect("a value");
     assert_eq!(rows[selected]["best_val_accuracy"]["mean"].as_f64(), Some(best.mean));
 }
 
