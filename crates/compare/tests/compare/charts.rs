@@ -6,8 +6,8 @@ mod settings;
 
 use std::path::Path;
 
-use kiln_compare::{Comparison, Measure};
 use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::{Comparison, Measure};
 use kiln_report::Terminal;
 use kiln_report::chart::{
     Heatmap, HeatmapCell, Overlay, OverlayCurve, OverlayPoint, SettingChart, SettingLine,

@@ -80,7 +80,7 @@ fn nothing_to_read_is_an_error_that_says_why() {
     fs::write(run.join("run.json"), "").expect("written");
     let error = Comparison::read(&[sweep.path()], None).expect_err("no run").to_string();
     assert!(error.contains("run.json, line 1: EOF"), "{error}");
-    assert!(error.ends_with("no run that was given can be read"), "{error}");
+    assert!(error.ends_with("none of the given runs can be read"), "{error}");
 }
 
 #[test]

@@ -176,9 +176,9 @@ fn a_column_that_is_not_there_is_told_with_those_that_are() {
     let problem = |name: &str| {
         csv(&comparison, &options(name, &[], false)).expect_err("no column").to_string()
     };
-    insta::assert_snapshot!(problem("accuracy"), @"there is no column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, or any setting of the runs");
-    insta::assert_snapshot!(problem("seed"), @"there is a column `seed` only with one row a run (--all-seeds)");
-    insta::assert_snapshot!(problem("activation"), @"`activation` could be model.layers.hidden.activation or model.layers.2.activation: give more of it");
+    insta::assert_snapshot!(problem("accuracy"), @"unknown column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, parameters, or any setting of the runs");
+    insta::assert_snapshot!(problem("seed"), @"the column `seed` needs one row per run: add --all-seeds");
+    insta::assert_snapshot!(problem("activation"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
 }
 
 #[test]
@@ -421,7 +421,10 @@ fn json_has_every_digit_and_follows_the_order() {
     assert_eq!(depths, [Some("0"), Some("0"), Some("2"), Some("2"), Some("2")]);
     let selected = json["selected"].as_u64().expect("an index") as usize;
     assert_eq!(json["baseline"]["combination"], json["selected"]);
-    let best = comparison.selected().and_then(|selected| comparison.ranking.of(selected)).expect("a value");
+    let best = comparison
+        .selected()
+        .and_then(|selected| comparison.ranking.of(selected))
+        .expect("a value");
     assert_eq!(rows[selected]["best_val_accuracy"]["mean"].as_f64(), Some(best.mean));
 }
 
