@@ -18,6 +18,7 @@ use crate::epoch::extra_columns;
 use crate::experiment::Experiment;
 use crate::metrics::MetricSums;
 use crate::monitor::Seen;
+use crate::optimizers::OptimizerKind;
 use crate::origin::{Cause, Origin, Refusal};
 use crate::run::Hold;
 
@@ -200,10 +201,14 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The most bytes that a file of a checkpoint may have: four copies of the parameters, and what the
-    /// hungriest optimiser keeps; or the largest state.
-    pub(crate) fn most_bytes(architecture: &Architecture) -> u64 {
-        (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(MOST_STATE_BYTES)
+    /// The largest size in bytes that a file of a checkpoint may have.
+    pub(crate) fn most_bytes(architecture: &Architecture, optimizer: &OptimizerKind) -> u64 {
+        // `tensors.safetensors`: the weights now, after the last epoch and of the best epoch, and the
+        // optimizer's state, of which Burn's record may hold some tensors twice.
+        let numbers = 3 + 2 * optimizer.slots() as u64;
+        (architecture.parameters() as u64)
+            .saturating_mul(4 * numbers)
+            .saturating_add(MOST_STATE_BYTES)
     }
 
     /// Why a checkpoint with this `state.json` is not gone on with, where its format is another than this Kiln's.

@@ -4,6 +4,7 @@ use kiln_model::Architecture;
 use serde::Serialize;
 
 use crate::engine::{Implementation, obstacle};
+use crate::optimizers::OptimizerKind;
 
 /// The `[device]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -17,7 +18,8 @@ pub struct DeviceConfig {
 kiln_config::keywords! {
     /// The choices of `engine`.
     pub enum EngineChoice {
-        /// The fused one where it knows every layer and the backend is `flex`, else the generic one.
+        /// The fused one if it knows every layer and the optimizer and the backend is `flex`, otherwise the
+        /// generic one.
         Auto = "auto",
         /// [`Implementation::Generic`].
         Generic = "generic",
@@ -57,14 +59,15 @@ impl Default for DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// The implementation that computes the steps of this architecture; where it is told to be the
-    /// fused one and cannot be, what is in its way.
+    /// The implementation that computes the steps of this architecture with this optimizer; if the
+    /// fused one is asked for and cannot be used, the reason.
     pub(crate) fn implementation(
         self,
         architecture: &Architecture,
+        optimizer: &OptimizerKind,
     ) -> Result<Implementation, String> {
         let obstacle = match self.backend {
-            Backend::Flex => obstacle(architecture),
+            Backend::Flex => obstacle(architecture, optimizer),
             other => Some(format!("device.backend = \"{other}\"")),
         };
         match (self.engine, obstacle) {

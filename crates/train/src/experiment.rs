@@ -13,10 +13,9 @@ use crate::TrainError;
 use crate::config::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
 use crate::device::DeviceConfig;
 use crate::engine::{EngineSettings, Implementation};
-use crate::gradient_clipping::GradientClipping;
 use crate::loss::LossConfig;
 use crate::monitor::Metric;
-use crate::optimizer::OptimizerConfig;
+use crate::optimizers::{GradientClipping, OptimizerConfig};
 use crate::random::{Purpose, stream};
 use crate::schedule::ScheduleConfig;
 
@@ -187,10 +186,11 @@ impl Declaration {
 
     /// How the steps of this architecture are computed.
     fn implementation(&self, architecture: &Architecture) -> Result<Implementation, ConfigError> {
-        self.experiment.device.implementation(architecture).map_err(|obstacle| {
+        let Experiment { device, optimizer, .. } = &self.experiment;
+        device.implementation(architecture, &optimizer.kind).map_err(|obstacle| {
             let message = format!("the fused engine does not go with {obstacle}");
             let help = "set device.engine to \"auto\" or \"generic\"; the generic engine takes every \
-                        layer and backend";
+                        layer, optimizer and backend";
             self.error_at("device.engine", message).help(help)
         })
     }

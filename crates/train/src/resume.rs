@@ -166,7 +166,7 @@ fn find(
     damage: &mut Vec<String>,
     refused: impl Fn(Refusal) -> TrainError,
 ) -> Result<Option<Found>, TrainError> {
-    let most = Checkpoint::most_bytes(&material.architecture);
+    let most = Checkpoint::most_bytes(&material.architecture, &material.settings.optimizer.kind);
     for position in checkpoints.positions()? {
         let place = checkpoints.path(position).display().to_string();
         let files = match checkpoints.read(position, most) {
@@ -222,7 +222,7 @@ fn restore(
     let Checkpoint { course, weights, optimizer, history } =
         Checkpoint::decode(position, files, experiment, architecture)?;
     let engine = Engine::restore(settings, &weights, &optimizer)
-        .map_err(|problem| format!("its optimiser's state: {problem}"))?;
+        .map_err(|problem| format!("its optimizer's state: {problem}"))?;
     Ok(Found { engine, course, history, position })
 }
 

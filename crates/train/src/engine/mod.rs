@@ -7,7 +7,7 @@ use kiln_model::{Architecture, Shape, Weights};
 use rand_chacha::ChaCha8Rng;
 
 use crate::loss::LossConfig;
-use crate::optimizer::OptimizerConfig;
+use crate::optimizers::OptimizerConfig;
 use fused::Fused;
 use generic::Generic;
 
@@ -20,7 +20,7 @@ pub use state::OptimizerState;
 pub struct EngineSettings {
     /// The layers.
     pub architecture: Architecture,
-    /// The update rule, its learning rate left aside: each step is given its own.
+    /// The optimizer. Its learning rate is not used: each step is given one.
     pub optimizer: OptimizerConfig,
     /// The loss.
     pub loss: LossConfig,
@@ -40,7 +40,7 @@ kiln_config::keywords! {
     }
 }
 
-/// The parameters, the optimiser's state, and the one place that performs a training step.
+/// The parameters, the optimizer's state, and the one place that performs a training step.
 ///
 /// Both implementations compute the same, but for rounding.
 pub struct Engine {
@@ -70,13 +70,13 @@ impl Engine {
         Ok(Self { input: settings.architecture.input(), computation })
     }
 
-    /// Goes on where another engine of the same settings was: with its weights, and with what its
-    /// optimiser kept. Every later step is the same, bit for bit.
+    /// An engine that continues where another one with the same settings was, from its weights and its
+    /// optimizer's state. Every later step is the same, bit for bit.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), or the state is not one that this optimiser keeps for these
-    /// weights; the message says what differs.
+    /// Those of [`new`](Self::new), or the state is not one of this optimizer and these weights; the
+    /// message says what differs.
     pub fn restore(
         settings: &EngineSettings,
         weights: &Weights,
@@ -90,7 +90,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// What the optimiser keeps from one step to the next.
+    /// The optimizer's state.
     ///
     /// # Errors
     ///

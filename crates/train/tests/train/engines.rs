@@ -17,7 +17,7 @@ const STEPS: usize = 100;
 /// The bound on the difference of two losses, relative.
 const LOSS: f64 = 1e-5;
 
-/// A network, an optimiser and batches, without the engine.
+/// A network, an optimizer and batches, without the engine.
 #[derive(Debug, Clone)]
 struct Case {
     image: ImageShape,
@@ -92,9 +92,9 @@ fn hidden_layer() -> impl Strategy<Value = String> {
     prop_oneof![4 => dense, 1 => activation, 1 => dropout]
 }
 
-/// Every optimiser, with constants at which rounding does not grow: an ε far above the rounding of a
-/// gradient of zero, which would else be divided by itself; and rates so small that it makes no
-/// visible difference when rounding puts a value on the other side of an activation's kink.
+/// Every optimizer, with constants at which rounding errors do not grow. ε is far above the rounding error of
+/// a gradient of 0, which would otherwise be divided by itself. Rates are so small that it makes no visible
+/// difference if rounding puts a value on the other side of an activation's kink.
 fn optimizer() -> impl Strategy<Value = String> {
     let rate = prop::sample::select(vec![1e-4, 1e-3]);
     let share = prop::sample::select(vec![0.0, 0.5, 0.9]);
@@ -116,6 +116,7 @@ fn optimizer() -> impl Strategy<Value = String> {
             )
         }),
         Just("type = 'adagrad'\nepsilon = 1e-3".to_owned()),
+        Just("type = 'nadam'\nepsilon = 1e-3".to_owned()),
     ];
     let clipping = prop_oneof![
         3 => Just(String::new()),
@@ -209,7 +210,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// After some steps one engine is left for another, made of its weights and its optimiser's state.
+    /// After some steps one engine is left for another, made of its weights and its optimizer's state.
     #[test]
     fn an_engine_that_is_restored_goes_on_bit_for_bit(case in case(), steps in 0..40_usize) {
         for choice in [EngineChoice::Fused, EngineChoice::Generic] {
@@ -240,7 +241,7 @@ proptest! {
 }
 
 #[test]
-fn a_state_of_another_optimiser_or_network_is_refused() {
+fn a_state_of_another_optimizer_or_network_is_refused() {
     let layers = |units: usize| {
         format!(
             "name = 'case'\n[data]\nsource = 'none'\n[model]\nlayers = [{{ type = 'flatten' }}, \

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use kiln_data::Validation;
+use kiln_train::optimizers::Adam;
 use kiln_train::{Declaration, OptimizerKind};
 
 use crate::columns::EXPERIMENT;
@@ -44,7 +45,7 @@ fn an_override_may_name_a_key_of_a_table_that_is_not_written() {
 #[test]
 fn an_override_may_replace_a_whole_table() {
     let experiment = declaration(&["optimizer={type=\"adam\", beta_1=0.8}"]).experiment;
-    assert!(matches!(experiment.optimizer.kind, OptimizerKind::Adam { beta_1: 0.8, .. }));
+    assert!(matches!(experiment.optimizer.kind, OptimizerKind::Adam(Adam { beta_1: 0.8, .. })));
     assert_eq!(experiment.optimizer.learning_rate, 0.001);
 }
 
@@ -77,7 +78,7 @@ fn a_misspelt_override_is_answered_with_the_nearest_key() {
 fn a_wrong_value_of_an_override_is_shown_where_it_was_written() {
     let error = error(&["learning_rate=fast"]);
     assert!(error.contains("learning_rate=fast"), "{error}");
-    assert!(error.contains("expected a number, found the text"), "{error}");
+    assert!(error.contains("expected a number, found the string"), "{error}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod common;
 mod engines;
 mod experiment;
 mod metrics;
+mod optimizers;
 mod parity;
 mod random;
 mod reference;

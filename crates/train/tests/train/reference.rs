@@ -69,7 +69,7 @@ fn described(table: &str, kind: &str) -> String {
 #[test]
 fn the_comments_on_other_types_state_their_defaults() {
     for (table, kinds) in [
-        ("optimizer", vec!["adam", "adamw", "rmsprop", "adagrad"]),
+        ("optimizer", vec!["adam", "adamw", "rmsprop", "adagrad", "nadam", "lion"]),
         ("schedule", vec!["step", "exponential", "cosine"]),
     ] {
         for kind in kinds {

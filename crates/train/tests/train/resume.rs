@@ -93,7 +93,7 @@ struct Case {
 const LAYERS: &str = "layers=[{type='flatten'},{type='dense',units=12,activation='relu'},{type='dropout',rate=0.3},{type='dense',units=7,activation='tanh',name='hidden'},{type='dense',units='classes',activation='softmax'}]";
 const NORMALIZED: &str = "layers=[{type='flatten'},{type='dense',units=12,activation='elu'},{type='batch_normalization'},{type='dropout',rate=0.2},{type='dense',units='classes',activation='softmax'}]";
 
-const CASES: [Case; 12] = [
+const CASES: &[Case] = &[
     Case { what: "plain sgd", engine: "fused", overrides: &[LAYERS, "optimizer={type='sgd'}"] },
     Case {
         what: "nesterov, clipping",
@@ -139,6 +139,12 @@ const CASES: [Case; 12] = [
         engine: "fused",
         overrides: &[LAYERS, "optimizer={type='adagrad'}", "evaluate_training_set=true"],
     },
+    Case { what: "nadam", engine: "fused", overrides: &[LAYERS, "optimizer={type='nadam'}"] },
+    Case {
+        what: "lion",
+        engine: "fused",
+        overrides: &[LAYERS, "optimizer={type='lion',weight_decay=0.1}"],
+    },
     Case {
         what: "sgd with normalisation",
         engine: "generic",
@@ -176,6 +182,16 @@ const CASES: [Case; 12] = [
         what: "adagrad with normalisation",
         engine: "generic",
         overrides: &[NORMALIZED, "optimizer={type='adagrad'}"],
+    },
+    Case {
+        what: "nadam with normalisation",
+        engine: "generic",
+        overrides: &[NORMALIZED, "optimizer={type='nadam'}"],
+    },
+    Case {
+        what: "lion with normalisation",
+        engine: "generic",
+        overrides: &[NORMALIZED, "optimizer={type='lion',weight_decay=0.1}"],
     },
 ];
 

@@ -17,14 +17,15 @@ use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
 use crate::loss::LossConfig;
+use crate::optimizers::OptimizerKind;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Backflow, Dense, Gradients, Operation, OperationKind};
 use product::{Workspace, transpose};
 use update::{Parameter, Rule};
 
-/// The layer that this implementation does not know, if there is one, in words.
-pub(crate) fn obstacle(architecture: &Architecture) -> Option<String> {
-    architecture.layers().iter().find_map(|layer| {
+/// The layer or optimizer that this implementation does not know, if there is one, in words.
+pub(crate) fn obstacle(architecture: &Architecture, optimizer: &OptimizerKind) -> Option<String> {
+    let layer = architecture.layers().iter().find_map(|layer| {
         let (name, word) = (&layer.name, layer.kind.keyword());
         if layer.activation == Activation::Softmax {
             return Some(format!("the softmax inside the network, in layer \"{name}\" ({word})"));
@@ -36,10 +37,12 @@ pub(crate) fn obstacle(architecture: &Architecture) -> Option<String> {
             | LayerType::Dropout(_) => None,
             LayerType::BatchNormalization(_) => Some(format!("layer \"{name}\" ({word})")),
         }
-    })
+    });
+    let has_update = optimizer.rule().fused().is_some();
+    layer.or_else(|| (!has_update).then(|| format!("the optimizer \"{}\"", optimizer.name())))
 }
 
-/// Flatten, dense, activation and dropout; every optimiser.
+/// Flatten, dense, activation and dropout; every optimizer that has a fused update.
 pub(super) struct Fused {
     architecture: Architecture,
     operations: Vec<Operation>,
@@ -54,10 +57,10 @@ pub(super) struct Fused {
 impl Fused {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let EngineSettings { architecture, optimizer, loss, .. } = settings;
-        if let Some(obstacle) = obstacle(architecture) {
+        if let Some(obstacle) = obstacle(architecture, &optimizer.kind) {
             return Err(format!("the fused engine does not know {obstacle}"));
         }
-        let rule = Rule::new(optimizer.kind, optimizer.clipping);
+        let rule = Rule::new(optimizer);
         let mut weights = weights.in_order_of(architecture)?.into_iter();
         let mut operations: Vec<Operation> = Vec::new();
         let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));

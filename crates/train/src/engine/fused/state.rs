@@ -1,4 +1,4 @@
-//! What the optimiser keeps, out and in.
+//! Reading and restoring the optimizer's state.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use kiln_model::WeightTensor;
 use super::{Fused, as_in_files, from_files};
 use crate::engine::OptimizerState;
 
-/// The counter of the steps taken.
+/// The name of the counter of steps.
 const STEPS: &str = "steps";
 
 impl Fused {
@@ -49,7 +49,7 @@ impl Fused {
             }
         }
         if let Some(name) = rest.keys().min() {
-            return Err(format!("this optimiser keeps no `{name}`"));
+            return Err(format!("this optimizer has no `{name}`"));
         }
         self.rule.set_steps(steps);
         Ok(())

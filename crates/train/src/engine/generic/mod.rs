@@ -8,9 +8,9 @@ use kiln_model::{Architecture, Mode, Network, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
-use crate::gradient_clipping::GradientClipping;
+use crate::optimizers::GradientClipping;
 
-/// Burn's autodiff and optimisers: every layer, every backend.
+/// Burn's autodiff and optimizers: every layer, every backend.
 pub(super) struct Generic {
     architecture: Architecture,
     network: Network,
@@ -26,7 +26,7 @@ impl Generic {
         Ok(Self {
             architecture: settings.architecture.clone(),
             network: Network::new(&settings.architecture, weights, &device)?,
-            optimizer: settings.optimizer.kind.init(),
+            optimizer: settings.optimizer.kind.rule().burn(),
             clipping: settings.optimizer.clipping,
             loss: settings.loss.init(&device),
             device,

@@ -1,5 +1,5 @@
-//! What the optimiser keeps, out and in: Burn's own record of it, with the names of parameters in its keys
-//! instead of the numbers that they have in this process.
+//! Reading and restoring the optimizer's state: Burn's record of it, with the names of parameters in its
+//! keys instead of the ids that they have in this process.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
@@ -26,7 +26,7 @@ impl Generic {
             let (id, field) = key.split_once('.').unwrap_or((key, ""));
             let parameter = parameters.iter().find(|parameter| parameter.id == id);
             let parameter = parameter
-                .ok_or_else(|| format!("the optimiser keeps `{key}`, which is no parameter's"))?;
+                .ok_or_else(|| format!("the optimizer has a state `{key}` of no parameter"))?;
             Ok::<String, String>(format!("{}.{field}", parameter.name))
         };
         let bytes = self.optimizer.into_bytes().map_err(in_words)?;
@@ -59,7 +59,7 @@ impl Generic {
         let mut tensors = Vec::new();
         for WeightTensor { name, shape, values } in &state.tensors {
             let (key, parameter) = renamed(name)?;
-            // What every optimiser keeps is a number for each of the parameter's.
+            // Every tensor of an optimizer's state has the shape of its parameter.
             if *shape != parameter.shape || shape.iter().product::<usize>() != values.len() {
                 return Err(format!("`{name}` has not the shape of its parameter"));
             }
@@ -78,9 +78,9 @@ impl Generic {
         }
         let bytes = writer.into_bytes().map_err(in_words)?;
         self.optimizer = self.optimizer.clone().from_bytes(bytes).map_err(in_words)?;
-        // Burn passes over what it does not know, and begins anew where something is missing.
+        // Burn ignores unknown entries, and starts from scratch if one is missing.
         if self.optimizer_state()? != *state {
-            return Err("it is not what this optimiser keeps for these parameters".to_owned());
+            return Err("it is not a state of this optimizer for these parameters".to_owned());
         }
         Ok(())
     }

@@ -4,15 +4,15 @@ use burn::tensor::Tensor;
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-/// What is done to large gradients before the optimiser sees them: the keys `global_clipnorm` and
-/// `clipvalue` of `[optimizer]`, by Keras' names. The values are clipped first.
+/// The clipping of large gradients before the update: the keys `global_clipnorm` and `clipvalue` of
+/// `[optimizer]`, with Keras' names. If both are set, values are clipped first.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct GradientClipping {
-    /// Where the Euclidean norm over all gradients together is larger, all are scaled so that it
-    /// is this (Pascanu et al. 2013).
+    /// The largest Euclidean norm over the gradients of all parameters together. If it is exceeded, all of
+    /// them are scaled by the same factor (Pascanu et al. 2013).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global_clipnorm: Option<f64>,
-    /// Every gradient is cut to ± this.
+    /// The largest absolute value of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clipvalue: Option<f64>,
 }
@@ -26,8 +26,8 @@ impl GradientClipping {
         Ok(Self { global_clipnorm: limit("global_clipnorm")?, clipvalue: limit("clipvalue")? })
     }
 
-    /// Clips the gradients of a module's parameters. Burn's own clipping takes each parameter's
-    /// norm by itself; the global one is over all of them.
+    /// Clips the gradients of a module's parameters. Burn's own clipping computes a norm for each
+    /// parameter, not one over all of them.
     pub(crate) fn apply<M: Module>(
         self,
         module: &M,
@@ -65,7 +65,7 @@ impl ModuleVisitor for SquaredNorm<'_> {
     }
 }
 
-/// Replaces every gradient by what `change` makes of it.
+/// Applies `change` to every gradient.
 struct Change<C> {
     gradients: GradientsParams,
     change: C,
