@@ -123,7 +123,7 @@ fn a_running_or_finished_record_cannot_be_stopped() {
     let run = new_run(&runs);
     for record in [running(), record()] {
         let error = stop(&run, &record, &history()).expect_err("not stopped").to_string();
-        assert_eq!(error, format!("a run that is {} was not stopped", record.status));
+        assert_eq!(error, format!("a run with status {} was not stopped early", record.status));
     }
     assert_eq!(listing(run.path()), Vec::<String>::new());
 }

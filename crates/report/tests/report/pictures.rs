@@ -153,13 +153,13 @@ fn images_that_cannot_be_drawn_are_an_error() {
             vec![good()],
             5,
             usize::MAX,
-            "the picture would be too large: take fewer or smaller images",
+            "the picture would be too large: use fewer or smaller images",
         ),
         (
             vec![good(); 10_000],
             100,
             140,
-            "the picture would be too large: take fewer or smaller images",
+            "the picture would be too large: use fewer or smaller images",
         ),
     ] {
         let error = image_grid(&images, columns, side).expect_err(problem);
