@@ -61,6 +61,7 @@ fn infer(
     normalizer: &Normalizer,
     mut take: impl FnMut(&[f32], &[u8]),
 ) {
+    // `gather` reuses the buffers of the batch.
     let mut batch = Batch::new(images.shape);
     for rows in rows.chunks(BATCH) {
         gather(images, rows, normalizer, &mut batch);

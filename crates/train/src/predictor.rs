@@ -40,6 +40,7 @@ impl Predictor {
         let declaration = Declaration::of_run(run)?;
         let (weights, WeightsMetadata { image, class_names, normalizer, .. }) =
             read_weights(&path)?;
+        // The metadata may come from anywhere, so the product must not overflow.
         let values = image
             .channels
             .checked_mul(image.height)
@@ -75,6 +76,7 @@ impl Predictor {
             .zip(probabilities)
             .map(|(class, probability)| Guess { class: class.clone(), probability })
             .collect();
+        // The sort is stable: classes of equal probability stay in their usual order.
         guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         Ok(guesses)
     }

@@ -46,6 +46,7 @@ pub fn named_stream(seed: u64, purpose: Purpose, name: &str) -> ChaCha8Rng {
 }
 
 fn key(seed: u64, purpose: Purpose, epoch: usize) -> Sha256 {
+    // Any change here changes every result. A new derivation needs a new number in the first part.
     Sha256::new()
         .chain_update(b"kiln stream 1")
         .chain_update(seed.to_le_bytes())

@@ -68,6 +68,7 @@ impl Run {
         let weights = prepared.initial_weights(experiment);
         let engine = Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
 
+        // Everything that can fail because of the experiment or the data has succeeded: now create the directory.
         let id = given.as_ref().map(|(id, _)| *id);
         let directory = RunDirectory::create(runs, &experiment.name, id)?;
         let Origin { dataset, versions, backend, engine: implementation, .. } =
@@ -300,6 +301,7 @@ impl Run {
     fn test(&self, weights: &Weights) -> Result<Evaluation, TrainError> {
         let experiment = &self.declaration.experiment;
         let PreparedExperiment { settings, dataset, normalizer, .. } = &self.prepared;
+        // A new engine, because the weights to test may be those of an earlier epoch.
         let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
         let images = &dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();

@@ -34,6 +34,7 @@ pub(crate) fn write_weights(
     weights: &Weights,
     prepared: &PreparedExperiment,
 ) -> Result<(), TrainError> {
+    // A prediction must work without the dataset, and after a change of the listed datasets.
     let metadata = WeightsMetadata {
         format_version: WEIGHTS_VERSION,
         image: prepared.dataset.train.shape,

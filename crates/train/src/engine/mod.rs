@@ -82,6 +82,7 @@ impl Engine {
         weights: &Weights,
         optimizer: &OptimizerState,
     ) -> Result<Self, String> {
+        // The settings do not contain the state of the optimizer, because it depends on the engine.
         let mut engine = Self::new(settings, weights)?;
         match &mut engine.computation {
             Computation::Generic(generic) => generic.restore(optimizer)?,
@@ -127,6 +128,7 @@ impl Engine {
     /// The logits `[n, classes]` of a batch in inference mode. `pixels` is `[n, channels, height, width]`, normalized.
     #[must_use]
     pub fn infer(&self, pixels: &[f32]) -> Vec<f32> {
+        // The number of classes follows from the length of the output and the number of images.
         if pixels.is_empty() {
             return Vec::new();
         }

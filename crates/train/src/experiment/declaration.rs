@@ -83,6 +83,7 @@ impl Declaration {
     /// Checks the rules that involve several tables.
     fn check(&self) -> Result<(), ConfigError> {
         let Experiment { data, training, early_stopping, .. } = &self.experiment;
+        // A fraction of 0 is read as 0 rows.
         let validates = !matches!(data.validation, Validation::Rows(0));
         let needs = |metric: Metric, path: &str, choice: &str| {
             if validates || !metric.needs_validation() {
@@ -135,6 +136,7 @@ impl Declaration {
         let architecture = self.experiment.model.architecture(input, classes).map_err(|error| {
             self.error_at(&error.path, format!("{}: {}", error.layer, error.message))
         })?;
+        // Checked here, where the plan of a sweep sees it, and not when the first run starts.
         self.implementation(&architecture)?;
         Ok(architecture)
     }
@@ -189,6 +191,7 @@ impl Declaration {
     ///
     /// `data.source` names no dataset, or its files are missing or damaged.
     pub fn dataset(&self, data: &Path) -> Result<Dataset, TrainError> {
+        // Only these two errors are about the value of the key. The others are about files, and name them.
         self.experiment.data.load(data).map_err(|error| match error {
             DataError::UnknownDataset { .. } | DataError::NotADirectory { .. } => {
                 self.error_at("data.source", error.to_string()).into()

@@ -71,6 +71,7 @@ impl DeviceConfig {
     ) -> Result<Implementation, String> {
         let unsupported = match self.backend {
             Backend::Flex => unsupported(architecture, optimizer),
+            // A user who chooses another backend wants it to compute, and the fused engine uses none.
             other => Some(format!("device.backend = \"{other}\"")),
         };
         match (self.engine, unsupported) {

@@ -66,6 +66,7 @@ impl Experiment {
             None => table.required("name")?,
             Some(value) => {
                 let name = String::from_value(value)?;
+                // The name becomes the name of a directory.
                 kiln_store::check_name(&name)
                     .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
                 name
@@ -95,6 +96,7 @@ impl Experiment {
     ///
     /// The errors of [`to_toml`](Self::to_toml).
     pub fn identity(&self) -> Result<String, ConfigError> {
+        // Renaming a sweep must not train its runs again.
         let unnamed = Self { name: String::new(), ..self.clone() };
         let digest = Sha256::digest(toml_of(&unnamed)?);
         Ok(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
@@ -131,6 +133,7 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         everything.optimizer.clipping =
             GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
+        // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
         Ok(paths)
     });

@@ -83,6 +83,7 @@ impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             epochs: NonZeroUsize::MIN,
+            // 32, as in Keras.
             batch_size: NonZeroUsize::MIN.saturating_add(31),
             shuffle: true,
             weights: WeightsChoice::Last,
@@ -118,6 +119,7 @@ impl TrainingConfig {
             save_initial: table.default("save_initial", default.save_initial)?,
             evaluate_training_set: table
                 .default("evaluate_training_set", default.evaluate_training_set)?,
+            // A k of 1 is the accuracy, and each k has its own column in the history.
             top_k: table.checked("top_k", default.top_k, expected, |top_k| {
                 let mut sorted = top_k.clone();
                 sorted.sort_unstable();

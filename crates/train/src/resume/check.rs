@@ -33,6 +33,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
             return vec![Finding::of(Severity::Damaged, CONFIG, error.to_line(), advice)];
         }
     };
+    // Decides which of two files that contradict each other is the wrong one.
     let is_unchanged = recorded_sum.is_some_and(|sum| sum.check(&path).is_ok());
     let mut findings = Vec::new();
     if experiment.seed != record.seed {
@@ -45,6 +46,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
     }
     match record.status {
         Status::Finished => findings.extend(check_finished(run, record, &experiment)),
+        // Nothing resumes a diverged run, so its checkpoints do not matter.
         Status::Diverged => {}
         Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {
             let is_reported = recorded_sum.is_some() && !is_unchanged;

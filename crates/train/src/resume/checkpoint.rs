@@ -200,6 +200,7 @@ impl Checkpoint {
         if state_file.position != position {
             return Err(format!("{STATE} was written {}", state_file.position));
         }
+        // Checksums are right at this point. But a checkpoint may have been made by anyone, so every part is checked.
         let tensors = file(TENSORS)?;
         let (Weights { tensors }, _) =
             Weights::from_safetensors(&tensors).map_err(|error| format!("{TENSORS}: {error}"))?;
@@ -218,6 +219,7 @@ impl Checkpoint {
         let weights = checked(WEIGHTS)?;
         let optimizer =
             OptimizerState { tensors: part(OPTIMIZER), counters: state_file.optimizer.clone() };
+        // A run that is interrupted again within this epoch keeps the weights of the last completed one.
         let last = if position.step > 0 { checked(LAST)? } else { weights.clone() };
         let mut state = TrainingState::new(experiment, last);
         state.last.epoch = position.epochs;
@@ -248,6 +250,7 @@ impl StateFile {
                 self.position
             ));
         }
+        // Otherwise the first row that training appends would not fit the header.
         if history.extra_columns != extra_columns(experiment) {
             return Err(format!("{STATE} has a history with other columns than this run"));
         }
@@ -274,6 +277,7 @@ impl StateFile {
             (None, None) => {}
             _ => return Err(format!("{STATE} and config.toml disagree about early stopping")),
         }
+        // `TrainingState::new` began with epoch 1, and each epoch has its own dropout generator.
         state.partial_epoch = PartialEpoch::new(experiment, epochs + 1);
         match (&self.partial_epoch, step) {
             (None, 0) => {}
@@ -281,6 +285,7 @@ impl StateFile {
                 let partial = &mut state.partial_epoch;
                 partial.step = step;
                 partial.stopwatch = Stopwatch::stopped_at(saved.seconds);
+                // ChaCha can seek, so a position is enough to restore the generator.
                 partial.dropout_rng.set_word_pos(saved.dropout_position.into());
                 partial.metrics.set_sums(saved.metrics.clone())?;
             }

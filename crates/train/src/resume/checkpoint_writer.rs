@@ -59,11 +59,13 @@ impl<'a> CheckpointWriter<'a> {
         })?;
         let files: Vec<(&str, &[u8])> =
             files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        // Encoding a large network takes a while, so the lock is checked afterwards.
         self.lock.check()?;
         self.checkpoints.write(position, &files)?;
         let best = Position { epochs: state.best.epoch, step: 0 };
         let retained: Vec<Position> = self.last.into_iter().chain([position, best]).collect();
         self.checkpoints.retain(&retained)?;
+        // The end of an epoch has its own line in the log.
         if position.step > 0 {
             info!(epochs = position.epochs, step = position.step, "checkpoint");
         }

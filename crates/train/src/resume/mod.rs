@@ -4,6 +4,7 @@ mod check;
 pub(crate) mod checkpoint;
 pub(crate) mod checkpoint_writer;
 pub(crate) mod lock;
+mod mismatch;
 pub(crate) mod origin;
 mod verify;
 
@@ -25,7 +26,8 @@ use lock::RunLock;
 use origin::{Origin, ResumeError, dataset_difference, difference};
 
 pub use check::check;
-pub use verify::{Mismatch, Verification, VerificationResult, Verifier};
+pub use mismatch::Mismatch;
+pub use verify::{Verification, VerificationResult, Verifier};
 
 /// The result of [`Run::resume`].
 pub struct Resumed {

@@ -63,6 +63,7 @@ impl From<String> for ResumeError {
 
 /// The first difference between the origin of a checkpoint and the current one.
 pub(crate) fn difference(then: &Origin, now: &Origin) -> Option<ResumeError> {
+    // First what the user may have changed and can change back, then the program.
     if let Some(difference) = config_difference(&then.config, &now.config) {
         return Some(format!("its configuration changed: {difference}").into());
     }
@@ -111,6 +112,7 @@ fn config_difference(then: &str, now: &str) -> Option<String> {
     };
     let differing: Vec<String> = paths
         .iter()
+        // A user may want checkpoints more often after an interruption.
         .filter(|path| !path.starts_with("checkpoint."))
         .map(|path| (path, text(&then, path), text(&now, path)))
         .filter(|(_, then, now)| then != now)

@@ -1,16 +1,14 @@
 //! Retrains a run in another directory and compares the results with the recorded ones.
 
-use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use kiln_config::read_bytes;
-use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
-use kiln_store::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, files, history};
+use kiln_store::{History, RunDirectory, RunRecord, Status, files};
 
+use super::mismatch::{Mismatch, compare_end, compare_epoch, compare_file};
 use crate::TrainError;
 use crate::experiment::Declaration;
-use crate::run::{Run, TrainingOutcome};
+use crate::run::Run;
 use crate::training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
 /// The result of retraining a run.
@@ -33,22 +31,6 @@ pub enum VerificationResult {
     Different(Vec<Mismatch>),
     /// The observer stopped the verification, and no difference was found before.
     Interrupted,
-}
-
-/// A difference between a recorded result and the retrained one, described for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mismatch {
-    /// Retraining gives another result.
-    Result(String),
-    /// The file was changed after it was written. Retraining gives the result that was written.
-    Damaged(String),
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Result(text) | Self::Damaged(text)) = self;
-        formatter.write_str(text)
-    }
 }
 
 /// A run that is ready to be retrained and compared.
@@ -122,6 +104,7 @@ impl Verifier {
             mismatch: None,
             is_interrupted: false,
         };
+        // The retrained run also writes its files, and they are compared below.
         let outcome = run.train(&mut comparison)?;
         let Comparison { epochs, mismatch, is_interrupted, .. } = comparison;
 
@@ -132,20 +115,26 @@ impl Verifier {
         let mut mismatches = Vec::from_iter(mismatch);
         if mismatches.is_empty() {
             mismatches.extend(compare_end(&record, &history, &outcome, epochs));
+            // Only these are the same every time: the others have times and durations.
             let mut names = vec!["initial.safetensors", "model.safetensors"];
             if ended_by_itself {
                 names.extend(["report.json", "predictions.csv"]);
             } else if record.files.contains_key("report.json") {
-                mismatches.push(Mismatch::Result(format!(
-                    "report.json belongs to a finished run, but run.json says {}",
-                    record.status
-                )));
+                let status = record.status;
+                let text =
+                    format!("report.json belongs to a finished run, but run.json says {status}");
+                mismatches.push(Mismatch::Result(text));
             }
             for name in names {
-                match compare_file(name, &directory, &retrained, record.files.get(name))? {
-                    FileComparison::Identical => identical.push(name),
-                    FileComparison::Different(mismatch) => mismatches.push(mismatch),
-                    FileComparison::NotRecorded => {}
+                let [recorded, now] = [&directory, &retrained].map(|run| run.path().join(name));
+                let sum = record.files.get(name);
+                if files::exists(&recorded)? {
+                    match compare_file(name, &recorded, &now, sum)? {
+                        Some(mismatch) => mismatches.push(mismatch),
+                        None => identical.push(name),
+                    }
+                } else if sum.is_some() {
+                    mismatches.push(Mismatch::Result(format!("{name} is missing")));
                 }
             }
         }
@@ -179,6 +168,7 @@ impl Observer for Comparison<'_> {
     }
 
     fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+        // Report the epoch even if it differs.
         let answer = self.observer.on_epoch_end(end);
         self.epochs = end.row.epoch;
         let difference = match self.history.rows.get(self.epochs - 1) {
@@ -199,140 +189,3 @@ impl Observer for Comparison<'_> {
 }
 
 const CONTINUE: ControlFlow<Stop> = ControlFlow::Continue(());
-
-/// Describes the first column in which two epochs differ. Seconds always differ, so they are not compared.
-fn compare_epoch(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<String> {
-    let usual =
-        history::COLUMNS.iter().copied().filter(|name| !["epoch", "seconds"].contains(name));
-    let new = now.extra.keys().filter(|name| !extra.contains(name));
-    let mut columns = usual.chain(extra.iter().chain(new).map(String::as_str));
-    let values = |column: &str| (recorded.metric(column), now.metric(column));
-    // Compared by their bits: the promise is the same bytes, and -0 is not 0.
-    let differs =
-        |(then, now): (Option<f64>, Option<f64>)| then.map(f64::to_bits) != now.map(f64::to_bits);
-    let column = columns.find(|column| differs(values(column)))?;
-    let text = |value: Option<f64>| value.map_or("no number".to_owned(), |value| value.to_string());
-    let (then, is) = values(column);
-    let by = then.zip(is).map(|(then, is)| by(then, is)).unwrap_or_default();
-    let epoch = now.epoch;
-    Some(format!("epoch {epoch} differs: {column} was {} and is {}{by}", text(then), text(is)))
-}
-
-/// Describes the difference if the run ended in another way than the recorded one.
-fn compare_end(
-    record: &RunRecord,
-    history: &History,
-    outcome: &TrainingOutcome,
-    epochs: usize,
-) -> Option<Mismatch> {
-    let reason = record.stop_reason.as_deref().unwrap_or_default();
-    let differs = match record.status {
-        Status::Finished => outcome.status != record.status,
-        // The reason names the step in which the run diverged.
-        Status::Diverged => outcome.status != record.status || outcome.reason != reason,
-        // The comparison itself stopped the retrained run.
-        Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => false,
-    };
-    let rows = history.rows.len();
-    (differs || epochs < rows).then(|| {
-        Mismatch::Result(format!(
-            "the run was {} after {rows} epochs ({reason}), and is {} after {epochs} ({})",
-            record.status, outcome.status, outcome.reason
-        ))
-    })
-}
-
-enum FileComparison {
-    Identical,
-    Different(Mismatch),
-    /// The run has no such file and should not have one.
-    NotRecorded,
-}
-
-fn compare_file(
-    name: &str,
-    run: &RunDirectory,
-    retrained: &RunDirectory,
-    recorded_sum: Option<&Sum>,
-) -> Result<FileComparison, TrainError> {
-    let [recorded, now] = [run, retrained].map(|run| run.path().join(name));
-    let different = |text: String| FileComparison::Different(Mismatch::Result(text));
-    if !files::exists(&recorded)? {
-        return Ok(match recorded_sum {
-            Some(_) => different(format!("{name} is missing")),
-            None => FileComparison::NotRecorded,
-        });
-    }
-    if !now.exists() {
-        return Ok(different(format!("{name} is not written any more")));
-    }
-    let sum = Sum::of_file(&now)?;
-    Ok(if Sum::of_file(&recorded)? == sum {
-        FileComparison::Identical
-    } else if recorded_sum == Some(&sum) {
-        let text = format!("{name} was damaged later: retraining gives the file that was written");
-        FileComparison::Different(Mismatch::Damaged(text))
-    } else if name == "model.safetensors" {
-        different(format!("{name} {}", compare_weights(&recorded, &now)))
-    } else {
-        let line = first_different_line(&recorded, &now);
-        let place = line.map(|line| format!(", first in line {line}")).unwrap_or_default();
-        different(format!("{name} differs{place}"))
-    })
-}
-
-/// The number, from 1, of the first line in which two texts differ.
-fn first_different_line(recorded: &Path, now: &Path) -> Option<usize> {
-    let read = |path| read_bytes(path, MAX_WEIGHTS_BYTES).ok();
-    let (recorded, now) = (read(recorded)?, read(now)?);
-    let is_newline = |byte: &u8| *byte == b'\n';
-    let mut lines = recorded.split(is_newline).zip(now.split(is_newline));
-    Some(lines.position(|(then, now)| then != now)? + 1)
-}
-
-/// Describes the largest difference between two files of weights.
-fn compare_weights(recorded: &Path, now: &Path) -> String {
-    let read = |path: &Path| -> Option<Weights> {
-        Some(Weights::from_safetensors(&read_bytes(path, MAX_WEIGHTS_BYTES).ok()?).ok()?.0)
-    };
-    let Some(recorded) = read(recorded) else {
-        return "is damaged: kiln doctor shows details".to_owned();
-    };
-    let Some(now) = read(now) else { return "differs".to_owned() };
-    let shapes = |weights: &Weights| -> Vec<(String, Vec<usize>)> {
-        weights.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect()
-    };
-    if shapes(&recorded) != shapes(&now) {
-        return "has tensors of other names or shapes".to_owned();
-    }
-    let mut count = 0;
-    let largest = recorded
-        .tensors
-        .iter()
-        .zip(&now.tensors)
-        .flat_map(|(then, now)| {
-            let values = then.values.iter().zip(&now.values).enumerate();
-            values.map(move |(index, (recorded, now))| (&then.name, index, *recorded, *now))
-        })
-        .filter(|(.., then, now)| then.to_bits() != now.to_bits())
-        .inspect(|_| count += 1)
-        .max_by(|(.., a, b), (.., c, d)| (a - b).abs().total_cmp(&(c - d).abs()));
-    match largest {
-        Some((tensor, index, then, now)) => format!(
-            "differs in {count} weights, most in {tensor}, value {index}: it was {then} and is {now}{}",
-            by(then.into(), now.into())
-        ),
-        None => "has the same weights but other metadata".to_owned(),
-    }
-}
-
-/// `, by 1.2e-7 (relative 3.4e-8)`
-fn by(recorded: f64, now: f64) -> String {
-    let difference = now - recorded;
-    let relative = difference / recorded;
-    if relative.is_finite() {
-        format!(", by {difference:.2e} (relative {relative:.2e})")
-    } else {
-        format!(", by {difference:.2e}")
-    }
-}

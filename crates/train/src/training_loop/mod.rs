@@ -127,6 +127,7 @@ impl TrainingLoop<'_> {
         let rows = self.data.rows(epoch);
         let mut batch = Batch::new(dataset.train.shape);
         let mut stop = None;
+        // The stopwatch already shows the time of earlier processes that were interrupted in this epoch.
         self.state.partial_epoch.stopwatch.start();
 
         let batches = rows.chunks(experiment.training.batch_size.get());
@@ -169,6 +170,7 @@ impl TrainingLoop<'_> {
     fn end_epoch(&mut self, epoch: usize, stop: Option<Stop>) -> Result<EpochResult, TrainError> {
         let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
         let mut row = self.data.row(self.engine, epoch, metrics);
+        // The seconds include the evaluation.
         row.seconds = stopwatch.seconds();
         self.lock.check()?;
         self.history_writer.append(&row)?;

@@ -40,6 +40,7 @@ pub(crate) struct PartialEpoch {
 impl TrainingState {
     /// The state before the first step.
     pub(crate) fn new(experiment: &Experiment, weights: Weights) -> Self {
+        // The initial weights count as those of epoch 0: a run that is interrupted in its first epoch keeps them.
         Self {
             epochs: 0,
             partial_epoch: PartialEpoch::new(experiment, 1),

@@ -48,6 +48,7 @@ impl WithSimd for Product<'_> {
         let Self { out, blend, left, right, panels } = self;
         let (depth, columns) = (right.rows, right.columns);
         let width = 2 * S::F32_LANES;
+        // With a remainder, the last register of a row would also load values of the next row.
         let in_place = right.column_stride == 1 && columns.is_multiple_of(S::F32_LANES);
         let group = (GROUP / (width * depth)).max(1) * width;
         for first in (0..columns).step_by(group) {
@@ -65,6 +66,8 @@ impl WithSimd for Product<'_> {
                 let out = &mut out[row * columns + first..];
                 let strip =
                     Strip { out, out_stride: columns, columns: last - first, blend, left, panels };
+                // More rows per tile reuse a loaded register more often, but need as many registers for their sums: with 12
+                // rows, 24 of 32.
                 row += match left.rows {
                     12.. if S::REGISTER_COUNT >= 32 => strip.compute::<S, 12>(simd),
                     6.. => strip.compute::<S, 6>(simd),

@@ -73,6 +73,7 @@ impl Fused {
         let mut operations: Vec<Operation> = Vec::new();
         let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
         for layer in architecture.layers() {
+            // The first product turns the pixels, `[n, width]`, into features, `[width, n]`.
             let batch_major = !operations.iter().any(is_dense);
             let kind = operation(layer, batch_major, &rule, &mut weights);
             operations.extend(kind.map(Operation::new));
@@ -117,6 +118,7 @@ impl Fused {
         let gradient = &mut self.buffers.gradient;
         cross_entropy_gradient(&logits, labels, self.label_smoothing, scale, gradient);
         for index in (self.first..self.operations.len()).rev() {
+            // Nothing before the first parameters needs a gradient; for the pixels it would be the largest product.
             let to_input = index > self.first;
             let (input, operation, buffers, workspace) = self.borrow_parts(index, pixels);
             operation.backward(input, buffers, to_input, gradients, workspace);
@@ -131,6 +133,7 @@ impl Fused {
 
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
         let (mut values, mut next) = (Vec::new(), Vec::new());
+        // Inference takes `&self`, so it has its own workspace. It is allocated once per batch, not per product.
         let mut workspace = Workspace::default();
         for (index, operation) in self.operations.iter().enumerate() {
             let input = if index == 0 { pixels } else { &values };

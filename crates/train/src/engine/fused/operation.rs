@@ -187,9 +187,11 @@ impl Dense {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         self.product(input, output, workspace);
         if !needs_pre_activation(self.activation) {
+            // One pass for bias and activation saves reading the output twice.
             activate(self.activation, output, self.bias());
             return;
         }
+        // Keep W·x + b before the activation overwrites it.
         activate(Activation::Linear, output, self.bias());
         copy(output, &mut self.pre_activation);
         activate(self.activation, output, &[]);
@@ -206,6 +208,7 @@ impl Dense {
     ) {
         let before = needs_pre_activation(self.activation);
         let values = if before { &self.pre_activation } else { output };
+        // From the gradient of the output to that of W·x + b, which all three gradients below need.
         multiply_by_derivative(self.activation, &mut buffers.gradient, values);
 
         let GradientBuffers { gradient, next, ones } = buffers;

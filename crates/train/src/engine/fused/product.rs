@@ -87,6 +87,7 @@ pub(super) fn multiply_into(
     let size = left.rows.checked_mul(right.columns);
     assert_eq!(Some(out.len()), size, "out has the size of the product");
     if right.columns == 1 {
+        // The kernel is made for tiles two registers wide, and would waste all but one column of them.
         Arch::new().dispatch(ColumnProduct { out, blend, left, right: right.values });
     } else {
         let panels = &mut workspace.panels;
@@ -114,6 +115,7 @@ impl WithSimd for ColumnProduct<'_> {
                 *value = blend.apply(*value, dot(simd, row, right));
             }
         } else {
+            // The columns of the left factor are contiguous: add them one by one, each scaled by its factor.
             out.iter_mut().for_each(|value| *value = blend.apply(*value, 0.0));
             for (column, factor) in left.values.chunks_exact(left.rows).zip(right) {
                 for (value, term) in out.iter_mut().zip(column) {
@@ -138,6 +140,7 @@ fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
             sums[index] = simd.mul_add_e_f32s(left[index], right[index], sums[index]);
         }
     }
+    // At most three registers are left. They need no sums of their own.
     for (left, right) in left_last.iter().zip(right_last) {
         sums[0] = simd.mul_add_e_f32s(*left, *right, sums[0]);
     }
@@ -149,6 +152,7 @@ fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
 /// Writes the transpose of `values`, which is `[rows, columns]`, to `out`.
 pub(super) fn transpose(values: &[f32], rows: usize, columns: usize, out: &mut Vec<f32>) {
     assert_eq!(values.len(), rows * columns, "one value per element");
+    // Written in order and read with a stride, because `extend` then needs no zeroed buffer.
     out.clear();
     out.extend(
         (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])),

@@ -22,6 +22,7 @@ impl Fused {
                 })
             })
             .collect();
+        // Sorted, as the weights file is read: a restored state can then be compared with this one.
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         let steps = u64::try_from(self.rule.steps()).unwrap_or(0);
         OptimizerState { tensors, counters: BTreeMap::from([(STEPS.to_owned(), steps)]) }
@@ -29,10 +30,9 @@ impl Fused {
 
     pub(in crate::engine) fn restore(&mut self, state: &OptimizerState) -> Result<(), String> {
         let steps = match (state.counters.get(STEPS), state.counters.len()) {
+            // The bias corrections of some optimizers compute β^steps by `powi`, which takes an i32.
             (Some(steps), 1) => i32::try_from(*steps).map_err(|_| "too many steps".to_owned())?,
-            _ => {
-                return Err(format!("its counters should be `{STEPS}` alone"));
-            }
+            _ => return Err(format!("its counters should be `{STEPS}` alone")),
         };
         let mut rest: HashMap<&str, &WeightTensor> =
             state.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
@@ -48,6 +48,7 @@ impl Fused {
                 *values = from_file_order(&tensor.values, spec);
             }
         }
+        // A remaining tensor shows that another optimizer wrote the state. Ignoring it would change the result.
         if let Some(name) = rest.keys().min() {
             return Err(format!("this optimizer has no `{name}`"));
         }

@@ -58,6 +58,7 @@ impl Generic {
     }
 
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
+        // The inner device computes without recording for autodiff.
         let x = self.images(pixels, &self.device.clone().inner());
         values(self.network.valid().forward(x, &mut Mode::<ChaCha8Rng>::Inference))
     }

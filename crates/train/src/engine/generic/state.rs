@@ -29,6 +29,7 @@ impl Generic {
                 .ok_or_else(|| format!("`{key}` in the optimizer belongs to no parameter"))?;
             Ok::<String, String>(format!("{}.{field}", parameter.name))
         };
+        // Burn offers no other access to the state than its serialized record.
         let bytes = self.optimizer.into_bytes().map_err(in_words)?;
         let reader = Reader::from_bytes(bytes).map_err(in_words)?;
         let mut state = OptimizerState::default();
@@ -101,6 +102,7 @@ impl Generic {
         let mut found = found.0.into_iter();
         let mut named = Vec::new();
         for (name, spec) in self.architecture.named_parameters() {
+            // Ids and names meet only by their order. Comparing the shapes catches a layer that visits them in another one.
             match found.next() {
                 Some((id, shape)) if shape == spec.shape => {
                     named.push(Named { id, name, shape });
