@@ -165,8 +165,8 @@ fn engine(
     (Engine::new(&settings, &weights).expect("the weights fit"), declaration)
 }
 
-/// out ← keep · out + scale · a·b, with a `[rows, depth]` and b `[depth, columns]`, all row-major. Each factor comes with a
-/// flag that says whether its transpose is stored.
+/// out ← keep · out + scale · a·b, with a `[rows, depth]` and b `[depth, columns]`, all row-major. Each factor comes
+/// with a flag that says whether its transpose is stored.
 fn multiply(
     [rows, depth, columns]: [usize; 3],
     out: &mut [f32],

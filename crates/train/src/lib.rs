@@ -7,8 +7,8 @@
 //!
 //! [`Engine::step`] performs one training step. No other code depends on how a step is computed.
 //!
-//! All random numbers come from [`random::stream`], a generator for a seed, a purpose and an epoch. The generators of the
-//! backends are not used, because all runs of a process would share them.
+//! All random numbers come from [`random::stream`], a generator for a seed, a purpose and an epoch. The generators of
+//! the backends are not used, because all runs of a process would share them.
 
 mod engine;
 mod evaluation;

@@ -7,9 +7,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum LossConfig {
-    /// The mean over samples of −Σ q ln p, where p is the softmax of the logits and q the distribution of the label: 1 for
-    /// the true class, or with label smoothing s (Szegedy et al. 2016) 1 − s + s/classes for the true class and s/classes
-    /// for all others.
+    /// The mean over samples of −Σ q ln p, where p is the softmax of the logits and q the distribution of the label: 1
+    /// for the true class, or with label smoothing s (Szegedy et al. 2016) 1 − s + s/classes for the true class and
+    /// s/classes for all others.
     SparseCategoricalCrossentropy {
         /// s, at least 0 and below 1. Evaluation uses the same loss, as in Keras.
         label_smoothing: f64,

@@ -14,8 +14,8 @@ use generic::Generic;
 pub(crate) use fused::unsupported;
 pub use state::OptimizerState;
 
-/// The settings of an [`Engine`]. [`Declaration::engine_settings`](crate::Declaration::engine_settings) derives them from
-/// an experiment.
+/// The settings of an [`Engine`]. [`Declaration::engine_settings`](crate::Declaration::engine_settings) derives them
+/// from an experiment.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
     /// The layers.
@@ -75,8 +75,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// The errors of [`new`](Self::new), or the state does not fit this optimizer and these weights. The message says what
-    /// differs.
+    /// The errors of [`new`](Self::new), or the state does not fit this optimizer and these weights. The message says
+    /// what differs.
     pub fn restore(
         settings: &EngineSettings,
         weights: &Weights,
@@ -108,8 +108,8 @@ impl Engine {
     ///
     /// # Panics
     ///
-    /// The batch is empty, the number of pixels does not match the number of labels, or a label is not below the number of
-    /// classes.
+    /// The batch is empty, the number of pixels does not match the number of labels, or a label is not below the number
+    /// of classes.
     pub fn step(
         &mut self,
         pixels: &[f32],

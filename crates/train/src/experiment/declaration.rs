@@ -175,7 +175,8 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// The errors of [`architecture`](Self::architecture), and those of [`dataset`](Self::dataset) for any other dataset.
+    /// The errors of [`architecture`](Self::architecture), and those of [`dataset`](Self::dataset) for any other
+    /// dataset.
     pub fn architecture_without_data(&self, data: &Path) -> Result<Architecture, TrainError> {
         let source = &self.experiment.data.source;
         if let Some(listed) = DATASETS.iter().find(|dataset| dataset.name == source.as_str()) {

@@ -18,8 +18,8 @@ pub struct DeviceConfig {
 kiln_config::keywords! {
     /// The choices of `engine`.
     pub enum EngineChoice {
-        /// The fused engine if it supports every layer and the optimizer, and the backend is `flex`; otherwise the generic
-        /// engine.
+        /// The fused engine if it supports every layer and the optimizer, and the backend is `flex`; otherwise the
+        /// generic engine.
         Auto = "auto",
         /// [`Implementation::Generic`].
         Generic = "generic",

@@ -89,8 +89,8 @@ impl Experiment {
         })
     }
 
-    /// The id of the experiment in a sweep: the first 48 bits of a SHA-256 over all values that affect the result, as 12
-    /// hexadecimal digits. The name and the notation in the file do not matter.
+    /// The id of the experiment in a sweep: the first 48 bits of a SHA-256 over all values that affect the result, as
+    /// 12 hexadecimal digits. The name and the notation in the file do not matter.
     ///
     /// # Errors
     ///

@@ -145,8 +145,8 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The size limit for a file of a checkpoint, in bytes.
     pub(crate) fn max_bytes(architecture: &Architecture, optimizer: &OptimizerKind) -> u64 {
-        // `tensors.safetensors` contains the current weights, those after the last epoch, those of the best epoch, and the
-        // state of the optimizer. Burn's record of the state may contain some tensors twice.
+        // `tensors.safetensors` contains the current weights, those after the last epoch, those of the best epoch, and
+        // the state of the optimizer. Burn's record of the state may contain some tensors twice.
         let numbers = 3 + 2 * optimizer.slots() as u64;
         (architecture.parameters() as u64)
             .saturating_mul(4 * numbers)

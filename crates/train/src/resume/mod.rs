@@ -247,8 +247,8 @@ fn restore(
     Ok(Restored { engine, state, history, position })
 }
 
-/// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more rows:
-/// epochs that were completed after the checkpoint are trained again.
+/// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more
+/// rows: epochs that were completed after the checkpoint are trained again.
 pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<StoreError> {
     let path = run.history_path();
     let read = match History::read(&path) {

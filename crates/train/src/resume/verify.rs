@@ -86,8 +86,8 @@ impl Verifier {
         changed.map(|(what, then, now)| format!("{what} changed from {then} to {now}")).collect()
     }
 
-    /// Retrains the run, and stops at the first epoch that differs. A finished or diverged run must end in the same way.
-    /// Any other run is compared up to the last epoch of its history.
+    /// Retrains the run, and stops at the first epoch that differs. A finished or diverged run must end in the same
+    /// way. Any other run is compared up to the last epoch of its history.
     ///
     /// # Errors
     ///

@@ -165,8 +165,8 @@ impl TrainingLoop<'_> {
         self.end_epoch(epoch, stop)
     }
 
-    /// Evaluates an epoch, appends it to the history and saves a checkpoint. `stop` is what the observer asked for in the
-    /// last step.
+    /// Evaluates an epoch, appends it to the history and saves a checkpoint. `stop` is what the observer asked for in
+    /// the last step.
     fn end_epoch(&mut self, epoch: usize, stop: Option<Stop>) -> Result<EpochResult, TrainError> {
         let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
         let mut row = self.data.row(self.engine, epoch, metrics);

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
-/// Measures wall-clock time over interruptions: the seconds of earlier processes plus those since [`start`](Self::start).
+/// Measures wall-clock time over interruptions: the seconds of earlier processes plus those since
+/// [`start`](Self::start).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stopwatch {
     /// Seconds measured by earlier processes.

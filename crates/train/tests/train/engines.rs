@@ -92,9 +92,9 @@ fn hidden_layer() -> impl Strategy<Value = String> {
     prop_oneof![4 => dense, 1 => activation, 1 => dropout]
 }
 
-/// An optimizer with constants that do not amplify rounding errors. ε is far above the rounding error of a zero gradient,
-/// which some optimizers would otherwise divide by itself. The learning rate is so small that it does not matter when
-/// rounding moves a value across the kink of an activation.
+/// An optimizer with constants that do not amplify rounding errors. ε is far above the rounding error of a zero
+/// gradient, which some optimizers would otherwise divide by itself. The learning rate is so small that it does not
+/// matter when rounding moves a value across the kink of an activation.
 fn optimizer() -> impl Strategy<Value = String> {
     let rate = prop::sample::select(vec![1e-4, 1e-3]);
     let share = prop::sample::select(vec![0.0, 0.5, 0.9]);

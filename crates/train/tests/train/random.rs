@@ -1,5 +1,5 @@
-//! Compares the generators with a second implementation: SHA-256 and ChaCha8, written in Python from their specifications
-//! (FIPS 180-4; D. J. Bernstein, "ChaCha, a variant of Salsa20", 2008).
+//! Compares the generators with a second implementation: SHA-256 and ChaCha8, written in Python from their
+//! specifications (FIPS 180-4; D. J. Bernstein, "ChaCha, a variant of Salsa20", 2008).
 
 use kiln_train::random::{Purpose, stream};
 use rand_core::Rng;

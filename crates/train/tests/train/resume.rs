@@ -43,8 +43,8 @@ impl Results {
     }
 }
 
-/// Interrupts the run after `step` steps. With a `snapshot`, from one directory to another, copies the directory of the run
-/// instead, in the state in which a kill would leave it.
+/// Interrupts the run after `step` steps. With a `snapshot`, from one directory to another, copies the directory of the
+/// run instead, in the state in which a kill would leave it.
 struct At {
     step: usize,
     done: usize,

@@ -1,4 +1,5 @@
-//! The activation functions over slices, and their derivatives. Each rounds at least as well as its counterpart in Burn.
+//! The activation functions over slices, and their derivatives. Each rounds at least as well as its counterpart in
+//! Burn.
 
 use kiln_model::Activation;
 use pulp::Arch;

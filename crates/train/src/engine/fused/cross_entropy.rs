@@ -1,7 +1,7 @@
 //! The gradient of the loss.
 
-/// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits `[n, classes]`, times `scale`:
-/// (softmax − q) / n, where q is the smoothed distribution of the label.
+/// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits `[n, classes]`, times
+/// `scale`: (softmax − q) / n, where q is the smoothed distribution of the label.
 #[expect(clippy::cast_precision_loss, reason = "rows and classes are far below 2^24")]
 pub(super) fn cross_entropy_gradient(
     logits: &[f32],

@@ -1,10 +1,10 @@
-//! The product of two matrices. The rows of the right factor are loaded into vector registers, and each value of the left
-//! factor is broadcast to a register.
+//! The product of two matrices. The rows of the right factor are loaded into vector registers, and each value of the
+//! left factor is broadcast to a register.
 //!
-//! A tile of the product, up to twelve rows and two registers wide, stays in registers while it is summed. The left factor
-//! is read in place. The right factor is read in place if its rows consist of whole registers. Otherwise it is first
-//! packed into panels of the width of a tile, padded with zeros. Other libraries always pack, which pays off for factors
-//! that are far larger than here.
+//! A tile of the product, up to twelve rows and two registers wide, stays in registers while it is summed. The left
+//! factor is read in place. The right factor is read in place if its rows consist of whole registers. Otherwise it is
+//! first packed into panels of the width of a tile, padded with zeros. Other libraries always pack, which pays off for
+//! factors that are far larger than here.
 
 use std::ops::Range;
 
@@ -12,12 +12,12 @@ use pulp::{Simd, WithSimd};
 
 use super::product::{Blend, Matrix};
 
-/// The values of the right factor that are multiplied with all rows of the left one before the next group: 256 KiB, which
-/// fit into the L2 cache of a core.
+/// The values of the right factor that are multiplied with all rows of the left one before the next group: 256 KiB,
+/// which fit into the L2 cache of a core.
 const GROUP: usize = 1 << 16;
 
-/// Blends left · right into `out`; the shapes must fit. Every value is summed in the order of the inner dimension, whatever
-/// the width of the registers, so the result does not depend on it.
+/// Blends left · right into `out`; the shapes must fit. Every value is summed in the order of the inner dimension,
+/// whatever the width of the registers, so the result does not depend on it.
 pub(super) struct Product<'a> {
     /// `[left.rows, right.columns]`, row-major.
     pub(super) out: &'a mut [f32],
@@ -41,8 +41,8 @@ struct Panels<'a> {
 impl WithSimd for Product<'_> {
     type Output = ();
 
-    // Everything that computes is inlined into this function, because only here may the compiler use the instruction set
-    // that was chosen at run time.
+    // Everything that computes is inlined into this function, because only here may the compiler use the instruction
+    // set that was chosen at run time.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { out, blend, left, right, panels } = self;
@@ -66,8 +66,8 @@ impl WithSimd for Product<'_> {
                 let out = &mut out[row * columns + first..];
                 let strip =
                     Strip { out, out_stride: columns, columns: last - first, blend, left, panels };
-                // More rows per tile reuse a loaded register more often, but need as many registers for their sums: with 12
-                // rows, 24 of 32.
+                // More rows per tile reuse a loaded register more often, but need as many registers for their sums:
+                // with 12 rows, 24 of 32.
                 row += match left.rows {
                     12.. if S::REGISTER_COUNT >= 32 => strip.compute::<S, 12>(simd),
                     6.. => strip.compute::<S, 6>(simd),
@@ -242,8 +242,8 @@ fn pack(matrix: Matrix<'_>, columns: Range<usize>, width: usize, panels: &mut Ve
 
 /// Writes columns, `stride` values apart, into the rows of a panel.
 ///
-/// Works on a few rows at a time, which stay in the L1 cache: first interleaves four columns, in a loop that compiles to
-/// register shuffles, then copies the result to the panel.
+/// Works on a few rows at a time, which stay in the L1 cache: first interleaves four columns, in a loop that compiles
+/// to register shuffles, then copies the result to the panel.
 #[inline(always)]
 fn transpose_into(columns: &[f32], stride: usize, count: usize, width: usize, panel: &mut [f32]) {
     const ROWS: usize = 32;

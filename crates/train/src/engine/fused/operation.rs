@@ -1,9 +1,9 @@
 //! The forward and backward pass of each operation.
 //!
 //! Features are `[width, n]`: the values of one feature for all images of the batch are adjacent in memory. Batch sizes
-//! are usually multiples of the width of a vector register, layer widths are not. So the products of the forward pass and
-//! of the gradients of the inputs need no rearranged factor. Only the pixels are batch-major, `[n, width]`. Operations
-//! before the first dense layer keep that order, and its product reads them transposed.
+//! are usually multiples of the width of a vector register, layer widths are not. So the products of the forward pass
+//! and of the gradients of the inputs need no rearranged factor. Only the pixels are batch-major, `[n, width]`.
+//! Operations before the first dense layer keep that order, and its product reads them transposed.
 
 use kiln_model::Activation;
 use kiln_model::layers::dropout::draw_mask;
@@ -131,8 +131,8 @@ impl Operation {
         }
     }
 
-    /// Computes the gradients of the parameters and, if `to_input`, that of the input, which replaces the gradient of the
-    /// output in `buffers`. `input` is the input of the last [`forward`](Self::forward).
+    /// Computes the gradients of the parameters and, if `to_input`, that of the input, which replaces the gradient of
+    /// the output in `buffers`. `input` is the input of the last [`forward`](Self::forward).
     pub(super) fn backward(
         &mut self,
         input: &[f32],

@@ -102,7 +102,8 @@ impl Generic {
         let mut found = found.0.into_iter();
         let mut named = Vec::new();
         for (name, spec) in self.architecture.named_parameters() {
-            // Ids and names meet only by their order. Comparing the shapes catches a layer that visits them in another one.
+            // Ids and names meet only by their order. Comparing the shapes catches a layer that visits them in another
+            // one.
             match found.next() {
                 Some((id, shape)) if shape == spec.shape => {
                     named.push(Named { id, name, shape });
