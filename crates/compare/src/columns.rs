@@ -1,4 +1,4 @@
-//! Which settings differ between the runs, and what they are called.
+//! Finds the settings that differ between the runs, and labels them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,12 +8,12 @@ use crate::column::{Column, SharedSetting};
 use crate::layers;
 use crate::settings::{Configuration, InternedLayers, Interner, Setting};
 
-/// The settings of all runs as one table.
+/// The settings of all runs, with one column per setting.
 #[derive(Debug, Default)]
 pub(crate) struct SettingsTable {
-    /// All settings that any run has, in the order of the configurations.
+    /// The settings of all runs, in the order of the configuration files.
     pub(crate) columns: Vec<Column>,
-    /// For each run the numbers of its values, one a column.
+    /// For each run, the interned value of each column; `None` if the run does not have the setting.
     pub(crate) rows: Vec<Vec<Option<u32>>>,
 }
 
@@ -34,7 +34,7 @@ impl SettingsTable {
         table
     }
 
-    /// The columns in which not all runs are equal.
+    /// The columns whose values differ between runs.
     pub(crate) fn differing(&self) -> Vec<usize> {
         let differs =
             |column: &usize| self.rows.windows(2).any(|rows| rows[0][*column] != rows[1][*column]);
@@ -42,7 +42,8 @@ impl SettingsTable {
     }
 }
 
-/// Each run's settings with those of its layers: layer by layer where all runs have the same layers, else as a whole.
+/// Each run's settings with those of its layers: one setting per key of each layer if all runs have the same structure
+/// of layers, otherwise one setting for the whole list.
 fn with_layers(configurations: &[&Configuration], interner: &mut Interner) -> Vec<Vec<Setting>> {
     let structures: HashSet<Option<u32>> = configurations
         .iter()
@@ -66,7 +67,7 @@ fn with_layers(configurations: &[&Configuration], interner: &mut Interner) -> Ve
     configurations.iter().map(row).collect()
 }
 
-/// For each list of layers the text that stands for it: its short form, or, where two lists share that, all of it.
+/// The text for each list of layers: its short form, or the full list if two lists have the same short form.
 fn whole_texts<'a>(
     configurations: &[&'a Configuration],
     interner: &mut Interner,
@@ -83,8 +84,8 @@ fn whole_texts<'a>(
     lists
         .into_iter()
         .map(|(settings, layers)| {
-            let is_own = uses[&layers.summary] == 1;
-            (settings, if is_own { layers.summary } else { in_full(settings, interner) })
+            let is_unique = uses[&layers.summary] == 1;
+            (settings, if is_unique { layers.summary } else { in_full(settings, interner) })
         })
         .collect()
 }
@@ -101,7 +102,7 @@ fn in_full(settings: &[Setting], interner: &mut Interner) -> u32 {
     interner.number(&parts.join(" "))
 }
 
-/// All keys, those that only some runs have behind what they stand behind there.
+/// The keys of all runs in one order. A key that only some runs have comes after the key that it follows there.
 fn merged_keys(rows: &[Vec<Setting>]) -> Vec<u32> {
     let mut lists_seen: HashSet<Vec<u32>> = HashSet::new();
     let mut keys: Vec<u32> = Vec::new();
@@ -156,16 +157,16 @@ fn position<'a>(
     keys.position(|other| other == key).ok_or(KeyError::Unknown { nearest: None })
 }
 
-/// The message for a name that stands for several keys.
+/// The message for a name that matches several keys.
 pub(crate) fn ambiguous(name: &str, keys: &[&str]) -> String {
     format!("`{name}` is ambiguous: write {}", keys.join(" or "))
 }
 
-/// Where a setting is.
+/// The place of a setting in a comparison.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
     /// At this index of the settings that differ.
     Column(usize),
-    /// At this index of the settings that all runs share.
+    /// At this index of the settings that are the same in all runs.
     Shared(usize),
 }

@@ -9,7 +9,7 @@ use crate::verdict::Verdict;
 
 /// The runs of one combination of settings; they differ only in their seeds.
 ///
-/// Kiln's sweeps have points that are not run yet. A combination is made of runs that exist.
+/// Unlike a point of a sweep, a combination has only runs that exist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Combination {
     /// One value per column of the comparison, as text without quotes; `None` if the runs do not have the setting.

@@ -11,10 +11,10 @@ use crate::error::{CompareError, Result};
 use crate::metric::MetricSummary;
 use crate::settings::{Configuration, FlatConfig, Interner};
 
-/// A table has a cell for each of the runs' settings in each run.
+/// The largest number of different settings. Each run has a cell for each of them, so the table grows with both.
 const MAX_SETTINGS: usize = 10_000;
 
-/// The runs that could be read, each with its configuration, and those that could not.
+/// The runs that could be read, each with its configuration, and the directories that could not.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
     pub(crate) runs: Vec<(RunSummary, Configuration)>,
@@ -22,7 +22,7 @@ pub(crate) struct Read {
     pub(crate) interner: Interner,
 }
 
-/// Reads these run directories, on all cores; the order stays.
+/// Reads these run directories on all cores. The runs keep their order.
 pub(crate) fn read(paths: &[PathBuf]) -> Read {
     let interner = Mutex::new(Interner::default());
     let results = in_parallel(paths, |path| {
@@ -36,7 +36,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Read {
             Ok((run, _)) => read.left_out.push(LeftOut {
                 path: run.directory.path().to_owned(),
                 problem: format!(
-                    "with it the runs have more than {MAX_SETTINGS} different settings"
+                    "with this run, the runs would have more than {MAX_SETTINGS} different settings"
                 ),
             }),
             Err(left_out) => read.left_out.push(left_out),
@@ -46,7 +46,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Read {
     read
 }
 
-/// Adds a configuration's keys to those of the others; false where they come to too many.
+/// Adds a configuration's keys to those of the other runs; false, and no change, if they would be too many.
 fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
     let layers = configuration.layers.iter().flat_map(|layers| &layers.settings);
     let own = configuration.settings.iter().chain(layers).map(|setting| setting.key);
@@ -58,7 +58,7 @@ fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
     has_room
 }
 
-/// What a directory cannot be read for, its files named from inside of it.
+/// Why a directory could not be read. File names are relative to the directory.
 fn left_out(path: &Path, error: &CompareError) -> LeftOut {
     let text = error.to_string();
     let own = path.display().to_string();
@@ -70,7 +70,7 @@ fn left_out(path: &Path, error: &CompareError) -> LeftOut {
 fn read_run(path: &Path, interner: &Mutex<Interner>) -> Result<(RunSummary, Configuration)> {
     let directory = RunDirectory::open(path)?;
     let record = directory.read_record()?;
-    // Numbers and settings that somebody edited are no run's. The large files are the doctor's business.
+    // The numbers and settings of an edited file are not those of the run. Large files are checked only by `kiln doctor`.
     for name in ["config.toml", "history.csv", "report.json"] {
         if let Some(sum) = record.files.get(name) {
             sum.check(&path.join(name))?;
@@ -108,7 +108,7 @@ pub(crate) fn read_config(directory: &RunDirectory) -> Result<FlatConfig> {
     Ok(flat)
 }
 
-/// Files that do not belong together tell of two runs, and a row of numbers from both would be of none.
+/// Checks that the files belong to the same run. A row with numbers of two runs would be wrong for both.
 fn check(
     directory: &RunDirectory,
     record: &RunRecord,
@@ -118,24 +118,24 @@ fn check(
 ) -> Result<()> {
     let problem = if record.status != Status::Finished && report.is_some() {
         format!(
-            "run.json says {} beside a report.json, which only a finished run has",
+            "run.json has status {}, but there is a report.json, which only a finished run has",
             record.status
         )
     } else if let Some(report) = report.filter(|report| report.epoch > history.rows.len()) {
         let epochs = history.rows.len();
         format!(
-            "report.json is about epoch {} and history.csv ends at epoch {epochs}",
+            "report.json is about epoch {}, but history.csv ends at epoch {epochs}",
             report.epoch
         )
     } else if let Some(seed) = config.seed.as_ref().filter(|seed| **seed != record.seed.to_string())
     {
-        format!("config.toml has seed {seed} and run.json has seed {}", record.seed)
+        format!("config.toml has seed {seed}, but run.json has seed {}", record.seed)
     } else if report.is_some_and(|report| !(0.0..=1.0).contains(&report.accuracy)) {
-        "report.json has an accuracy that is no share".to_owned()
+        "report.json has an accuracy that is not between 0 and 1".to_owned()
     } else {
         return Ok(());
     };
-    let problem = format!("{problem}: one of them is stale or was edited");
+    let problem = format!("{problem}: a file is stale or was edited");
     Err(CompareError::Mismatch { path: directory.path().to_owned(), problem })
 }
 

@@ -1,4 +1,7 @@
-//! `config.toml` as flat settings, without knowing what they mean.
+//! `config.toml` as a flat list of settings, without knowledge of their meaning.
+//!
+//! Ten thousand runs have hundreds of thousands of settings, nearly all with the same few texts. The texts are interned:
+//! runs are grouped and compared by numbers, and equal texts are stored once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::layers::{self, Layers};
 use crate::toml_text::{in_order, join, text};
 
-/// Texts by number: the settings of many runs are mostly the same words.
+/// Gives equal texts the same number.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     texts: Vec<Arc<str>>,
@@ -21,7 +24,7 @@ impl Interner {
         if let Some(number) = self.numbers.get(text) {
             return *number;
         }
-        // Words are as many as different lines in all files; they do not come to four billion.
+        // Files with 2^32 different texts would not fit into memory.
         let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         let text: Arc<str> = text.into();
         self.texts.push(Arc::clone(&text));
@@ -33,7 +36,7 @@ impl Interner {
         self.texts.get(number as usize).map_or("", |text| text)
     }
 
-    /// The text itself, shared.
+    /// The text as a shared string.
     pub(crate) fn shared(&self, number: u32) -> Arc<str> {
         self.texts.get(number as usize).map_or_else(|| "".into(), Arc::clone)
     }
@@ -43,25 +46,25 @@ impl Interner {
     }
 }
 
-/// A key and its value, by their numbers.
+/// An interned key and its interned value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Setting {
     pub(crate) key: u32,
     pub(crate) value: u32,
 }
 
-/// One configuration, as text.
+/// The settings of one configuration file, as text.
 #[derive(Debug, Default)]
 pub(crate) struct FlatConfig {
-    /// Keys and values in the file's order, without the layers and the seed.
+    /// Keys and values in the order of the file, without the layers and the seed.
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) layers: Option<Layers>,
-    /// How many settings come before the layers.
+    /// The number of settings before the layers.
     before_layers: usize,
     pub(crate) seed: Option<String>,
 }
 
-/// One configuration, by the numbers of its words.
+/// The settings of one configuration file, interned.
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) settings: Vec<Setting>,
@@ -69,18 +72,16 @@ pub(crate) struct Configuration {
     pub(crate) before_layers: usize,
 }
 
+/// The layers of one configuration file, interned; see [`Layers`].
 #[derive(Debug)]
 pub(crate) struct InternedLayers {
-    /// The types and names in their order.
     pub(crate) structure: u32,
-    /// Each layer's settings, by the layer's name or place.
     pub(crate) settings: Vec<Setting>,
-    /// All in a short form.
     pub(crate) summary: u32,
 }
 
 impl FlatConfig {
-    /// Reads a configuration. The error has the line, counted from 1, and what is wrong there.
+    /// Reads a configuration. The error is the line, counted from 1, and the problem there.
     pub(crate) fn parse(text: &str) -> Result<Self, (u64, String)> {
         let table = kiln_config::parse_toml(text).map_err(|error| {
             let before = &text.as_bytes()[..error.span.start.min(text.len())];

@@ -13,26 +13,26 @@ use crate::verdict::Baseline;
 use super::verdicts;
 use super::words::counted;
 
-/// The page's first section: the best combination by validation, and how sure that is.
+/// The first section of the page: the best combination by validation, and how certain that is.
 pub(super) struct Answer {
     pub(super) kicker: &'static str,
     pub(super) combination: String,
     pub(super) facts: Vec<Fact>,
     pub(super) sentences: Vec<String>,
-    /// What repeats it.
+    /// The command that runs it again.
     pub(super) command: String,
 }
 
-/// A number of the answer.
+/// A number in the first section.
 pub(super) struct Fact {
     pub(super) name: &'static str,
     pub(super) value: String,
-    /// Over seeds; empty where there is one.
+    /// The deviation over seeds; empty if there is one seed.
     pub(super) deviation: String,
 }
 
 impl Answer {
-    /// `None` where nothing was validated.
+    /// `None` if no run was validated.
     pub(super) fn new(comparison: &Comparison) -> Option<Self> {
         let first = comparison.selected().or(comparison.combinations.first())?;
         comparison.ranking.of(first)?;
@@ -55,7 +55,7 @@ impl Answer {
             kicker: if first.finished() > 0 {
                 "Best by validation"
             } else {
-                "Best by validation so far; none of its runs is finished"
+                "Best by validation so far, without a finished run"
             },
             combination: first.label(&comparison.columns),
             facts,
@@ -80,7 +80,7 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
         if comparison.baseline.as_ref().is_some_and(is_baseline) {
             sentences.push(match &next.verdict {
                 Some(verdict) => format!("It is {}.", verdicts::words(verdict)),
-                None => "Nothing can be said about whether their difference is noise.".to_owned(),
+                None => "Whether their difference is noise is not known.".to_owned(),
             });
         }
     }
@@ -89,14 +89,14 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
             (&first.verdict, comparison.combinations.get(baseline.combination))
     {
         sentences.push(format!(
-            "Against the baseline, {}, the best is {}.",
+            "Compared with the baseline, {}, the best is {}.",
             other.label(&comparison.columns),
             verdicts::words(verdict)
         ));
     }
     let runs = first.runs.len();
     if runs == 1 {
-        let words = "It ran with one seed: how much another seed would change is not known.";
+        let words = "It has one seed. How much the results vary between seeds is not known.";
         sentences.push(words.to_owned());
     } else if (1..runs).contains(&first.finished()) {
         sentences.push(format!("Of its {}, {} finished.", counted(runs, "run"), first.finished()));
@@ -127,7 +127,7 @@ fn behind(
     })
 }
 
-/// `kiln run` on the run's configuration, fit for a shell.
+/// `kiln run` with the run's configuration, quoted for a shell.
 fn command(run: &RunSummary) -> String {
     format!("kiln run {}", quoted(&run.directory.config_path()))
 }
