@@ -32,7 +32,7 @@ fn error_names_a_layer_with_a_wrong_input_shape() {
     let output = project.kiln(&["summary", "experiment.toml"]);
     assert_eq!(output.status, 2);
     assert!(output.stderr.contains("layer \"hidden\" (dense)"), "{}", output.stderr);
-    assert!(output.stderr.contains("put { type = \"flatten\" } before it"), "{}", output.stderr);
+    assert!(output.stderr.contains("insert { type = \"flatten\" } before it"), "{}", output.stderr);
     assert!(output.stderr.contains("experiment.toml:10"), "{}", output.stderr);
 }
 
