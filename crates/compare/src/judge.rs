@@ -266,7 +266,12 @@ pub(crate) fn by_images(run: &Outcomes, baseline: &Outcomes, family: Family) -> 
     Some(verdict(mcnemar(counts, family)?, family, Method::McNemar, Accuracy::Test))
 }
 
-fn verdict(estimate: AccuracyDifference, family: Family, method: Method, accuracy: Accuracy) -> Verdict {
+fn verdict(
+    estimate: AccuracyDifference,
+    family: Family,
+    method: Method,
+    accuracy: Accuracy,
+) -> Verdict {
     let outcome = if estimate.p_value >= family.level {
         VerdictOutcome::NotDistinguishable
     } else if estimate.difference > 0.0 {

@@ -38,7 +38,9 @@ impl Layers {
             // A name that looks like an index, or that two layers have, would give two layers the same path.
             let name = layer.get("name").and_then(|name| name.get_ref().as_str());
             let name = name.filter(|name| {
-                name.len() <= MAX_NAME_BYTES && name.parse::<usize>().is_err() && names.insert(*name)
+                name.len() <= MAX_NAME_BYTES
+                    && name.parse::<usize>().is_err()
+                    && names.insert(*name)
             });
             let path = join(above, &name.map_or_else(|| index.to_string(), str::to_owned));
             summaries.push(self.layer(&path, layer, name.is_some())?);

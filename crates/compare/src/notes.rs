@@ -25,7 +25,9 @@ pub fn notes(comparison: &Comparison) -> String {
         );
     }
     if runs(comparison).any(|run| run.status == Status::Running) {
-        lines.push("A run with status `running` is still training, or its process was killed.".to_owned());
+        lines.push(
+            "A run with status `running` is still training, or its process was killed.".to_owned(),
+        );
     }
     lines.extend(left_out(comparison));
     lines.iter().map(|line| format!("{}\n", control(line))).collect()
@@ -102,10 +104,14 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
     let (choice, comparisons) = match (baseline.chosen, baseline.comparisons) {
         (BaselineChoice::Given, 1) => ("", String::new()),
         (BaselineChoice::Best, 1) => (", the best by validation", String::new()),
-        (BaselineChoice::Given, _) => ("", format!(", Bonferroni-corrected for {count} comparisons")),
+        (BaselineChoice::Given, _) => {
+            ("", format!(", Bonferroni-corrected for {count} comparisons"))
+        }
         (BaselineChoice::Best, _) => (
             ", the best by validation",
-            format!(", Bonferroni-corrected for all {count} pairs, because the baseline was chosen from the results"),
+            format!(
+                ", Bonferroni-corrected for all {count} pairs, because the baseline was chosen from the results"
+            ),
         ),
     };
     let mut lines = vec![format!(

@@ -126,8 +126,9 @@ impl Pair {
             return;
         }
         if self.first.fingerprint != self.second.fingerprint {
-            self.notes
-                .push("The runs used different datasets, so their tests are not compared.".to_owned());
+            self.notes.push(
+                "The runs used different datasets, so their tests are not compared.".to_owned(),
+            );
             return;
         }
         let read = |run: &RunSummary| Outcomes::read(&run.directory);

@@ -36,7 +36,11 @@ pub(super) struct Run {
 /// The data as JSON for a `<script>` element: no character ends the element or begins another one. Marks that change the
 /// direction of writing become U+FFFD, as in the page's text.
 pub(super) fn json(data: &Data) -> Result<String> {
-    let failed = |error| CompareError::Inconsistent(format!("the data of the page cannot be written as JSON: {error}"));
+    let failed = |error| {
+        CompareError::Inconsistent(format!(
+            "the data of the page cannot be written as JSON: {error}"
+        ))
+    };
     let text = serde_json::to_string(data).map_err(failed)?;
     let mut json = String::with_capacity(text.len());
     for character in text.chars() {

@@ -104,9 +104,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
         }
     }
     if missing > 0 {
-        notes.push(format!(
-            "{missing} more heatmaps are omitted to keep this file small."
-        ));
+        notes.push(format!("{missing} more heatmaps are omitted to keep this file small."));
     }
     FigureGroup {
         id: "heatmap",

@@ -149,6 +149,7 @@ fn contents(
 }
 
 fn render(template: &impl Template) -> Result<String> {
-    let failed = |error| CompareError::Inconsistent(format!("the page cannot be rendered: {error}"));
+    let failed =
+        |error| CompareError::Inconsistent(format!("the page cannot be rendered: {error}"));
     template.render().map_err(failed)
 }

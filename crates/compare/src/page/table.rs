@@ -153,7 +153,8 @@ pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
         head("status", false),
     ]);
     heads.extend(measure_heads(&further));
-    HtmlTable { id: "ranking-table", label: "All combinations", heads, rows }.without_empty_columns()
+    HtmlTable { id: "ranking-table", label: "All combinations", heads, rows }
+        .without_empty_columns()
 }
 
 fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {

@@ -45,7 +45,11 @@ pub fn welch(
     let log_odds = beta::quantile_log_odds(family.level_of_each(), freedom / 2.0, 0.5);
     let margin = error * (freedom * (-log_odds).exp()).sqrt();
     let interval = (difference - margin, difference + margin);
-    Some(AccuracyDifference { difference, interval: Some(interval), p_value: family.corrected(p_value) })
+    Some(AccuracyDifference {
+        difference,
+        interval: Some(interval),
+        p_value: family.corrected(p_value),
+    })
 }
 
 /// The squared standard error of the mean.
