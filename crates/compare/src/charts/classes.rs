@@ -33,12 +33,11 @@ pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
     let all = comparison.combinations.iter().filter(|all| all.is_tested()).count();
     let note = if tested.len() < all {
         format!(
-            "share of each class's test images that were classified correctly; the {} best of {all} combinations by validation",
+            "share of each class's test images classified correctly; the {} best of {all} combinations by validation",
             tested.len()
         )
     } else {
-        "share of each class's test images that were classified correctly; means over seeds"
-            .to_owned()
+        "share of each class's test images classified correctly; means over seeds".to_owned()
     };
     let row = |(combination, reports): &(&Combination, Vec<TestReport>)| -> Vec<HeatmapCell> {
         let label = combination.label(&comparison.columns);

@@ -1,17 +1,17 @@
 use std::path::Path;
 
-use kiln_store::Status;
 use kiln_store::number::decimals;
+use kiln_store::{Status, quoted};
 
-use crate::combination::{Combination, RunSummary};
+use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::measures::by_importance;
 use crate::metric::Direction;
 use crate::ranking::Ranking;
 use crate::verdict::Baseline;
 
+use super::text::counted;
 use super::verdicts;
-use super::words::counted;
 
 /// The first section of the page: the best combination by validation, and how certain that is.
 pub(super) struct Answer {
@@ -60,7 +60,7 @@ impl Answer {
             combination: first.label(&comparison.columns),
             facts,
             sentences: sentences(comparison, first),
-            command: command(run),
+            command: command(&run.directory.config_path()),
         })
     }
 }
@@ -128,20 +128,11 @@ fn behind(
 }
 
 /// `kiln run` with the run's configuration, quoted for a shell.
-fn command(run: &RunSummary) -> String {
-    format!("kiln run {}", quoted(&run.directory.config_path()))
-}
-
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@:,%".contains(c);
-    if text.chars().all(is_plain) && !text.starts_with('-') {
-        text.into_owned()
-    } else if text.starts_with('-') {
-        format!("'./{}'", text.replace('\'', "'\\''"))
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+fn command(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // Without the prefix, a relative path could be taken for an option.
+    let prefix = if path.starts_with('-') { "./" } else { "" };
+    format!("kiln run {}", quoted(&format!("{prefix}{path}")))
 }
 
 #[cfg(test)]
@@ -149,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_one_word_to_a_shell() {
-        assert_eq!(quoted(Path::new("runs/a/b/config.toml")), "runs/a/b/config.toml");
-        assert_eq!(quoted(Path::new("my runs/a'b")), "'my runs/a'\\''b'");
-        assert_eq!(quoted(Path::new("-x/$(y)")), "'./-x/$(y)'");
+    fn the_path_is_one_argument_for_a_shell() {
+        assert_eq!(command(Path::new("runs/a/b/config.toml")), "kiln run runs/a/b/config.toml");
+        assert_eq!(command(Path::new("my runs/a'b")), "kiln run 'my runs/a'\\''b'");
+        assert_eq!(command(Path::new("-x/$(y)")), "kiln run './-x/$(y)'");
     }
 }

@@ -63,7 +63,7 @@ fn verdict_is_on_validation_accuracy_or_on_test_accuracy_without_validation() {
     let comparison = Comparison::read(&[sweep.path()], Some("hidden.repeat=1")).expect("runs");
     let found = comparison.combinations.iter().find_map(|all| all.verdict).expect("a verdict");
     assert_eq!((found.accuracy, found.outcome), (Accuracy::Test, VerdictOutcome::Better));
-    assert!(notes(&comparison).contains("not all validated on the same images"));
+    assert!(notes(&comparison).contains("not all runs were validated on the same images"));
 }
 
 #[test]
