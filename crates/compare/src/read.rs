@@ -1,6 +1,5 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_store::{
     History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files, in_parallel,
@@ -9,7 +8,7 @@ use kiln_store::{
 use crate::combination::{RunSummary, TestSummary};
 use crate::error::{CompareError, Result};
 use crate::metric::MetricSummary;
-use crate::settings::{Configuration, FlatConfig, Interner};
+use crate::settings::FlatConfig;
 
 /// The largest number of different settings. Each run has a cell for each of them, so the table grows with both.
 const MAX_SETTINGS: usize = 10_000;
@@ -17,17 +16,13 @@ const MAX_SETTINGS: usize = 10_000;
 /// The runs that could be read, each with its configuration, and the directories that could not.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
-    pub(crate) runs: Vec<(RunSummary, Configuration)>,
+    pub(crate) runs: Vec<(RunSummary, FlatConfig)>,
     pub(crate) left_out: Vec<LeftOut>,
-    pub(crate) interner: Interner,
 }
 
 /// Reads these run directories on all cores. The runs keep their order.
 pub(crate) fn read(paths: &[PathBuf]) -> Read {
-    let interner = Mutex::new(Interner::default());
-    let results = in_parallel(paths, |path| {
-        read_run(path, &interner).map_err(|error| left_out(path, &error))
-    });
+    let results = in_parallel(paths, |path| read_run(path).map_err(|error| left_out(path, &error)));
     let mut read = Read::default();
     let mut keys = HashSet::new();
     for result in results {
@@ -42,15 +37,14 @@ pub(crate) fn read(paths: &[PathBuf]) -> Read {
             Err(left_out) => read.left_out.push(left_out),
         }
     }
-    read.interner = interner.into_inner().unwrap_or_else(PoisonError::into_inner);
     read
 }
 
 /// Adds a configuration's keys to those of the other runs; false, and no change, if they would be too many.
-fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
+fn has_room(keys: &mut HashSet<String>, configuration: &FlatConfig) -> bool {
     let layers = configuration.layers.iter().flat_map(|layers| &layers.settings);
-    let own = configuration.settings.iter().chain(layers).map(|setting| setting.key);
-    let new: Vec<u32> = own.filter(|key| !keys.contains(key)).collect();
+    let own = configuration.settings.iter().chain(layers).map(|(key, _)| key);
+    let new: Vec<String> = own.filter(|key| !keys.contains(*key)).cloned().collect();
     let has_room = keys.len() + new.len() <= MAX_SETTINGS;
     if has_room {
         keys.extend(new);
@@ -67,7 +61,7 @@ fn left_out(path: &Path, error: &CompareError) -> LeftOut {
     LeftOut { path: path.to_owned(), problem }
 }
 
-fn read_run(path: &Path, interner: &Mutex<Interner>) -> Result<(RunSummary, Configuration)> {
+fn read_run(path: &Path) -> Result<(RunSummary, FlatConfig)> {
     let directory = RunDirectory::open(path)?;
     let record = directory.read_record()?;
     // The numbers and settings of an edited file are not those of the run. Large files are checked only by `kiln doctor`.
@@ -80,19 +74,10 @@ fn read_run(path: &Path, interner: &Mutex<Interner>) -> Result<(RunSummary, Conf
     let history = directory.read_history()?;
     let report = directory.read_report()?;
     check(&directory, &record, &flat, &history, report.as_ref())?;
-    let mut interner = interner.lock().unwrap_or_else(PoisonError::into_inner);
-    let configuration = flat.interned(&mut interner);
-    // Most runs have the same dataset and the same metrics, so they share these texts.
-    let mut shared = |text: &str| {
-        let number = interner.number(text);
-        interner.shared(number)
-    };
-    let fingerprint = shared(&record.dataset.fingerprint);
-    let names: Vec<_> = metric_names(&history).map(&mut shared).collect();
-    drop(interner);
     let kept = report.as_ref().map(|report| report.epoch);
-    let metrics = names.into_iter().map(|name| MetricSummary::new(name, &history, kept)).collect();
-    Ok((summary(directory, record, metrics, &history, report.as_ref(), fingerprint), configuration))
+    let metrics =
+        metric_names(&history).map(|name| MetricSummary::new(name, &history, kept)).collect();
+    Ok((summary(directory, record, metrics, &history, report.as_ref()), flat))
 }
 
 /// The columns of the history that are metrics: all except the epoch, the learning rate and the seconds.
@@ -145,7 +130,6 @@ fn summary(
     metrics: Vec<MetricSummary>,
     history: &History,
     report: Option<&TestReport>,
-    fingerprint: Arc<str>,
 ) -> RunSummary {
     let finite = |value: &f64| value.is_finite();
     RunSummary {
@@ -165,7 +149,7 @@ fn summary(
         // run.json has the number of epochs only when the run has ended; the history always has it.
         epochs: history.rows.len(),
         validation_rows: record.dataset.validation_rows,
-        fingerprint,
+        fingerprint: record.dataset.fingerprint,
         directory,
     }
 }

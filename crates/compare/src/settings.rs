@@ -1,57 +1,10 @@
 //! `config.toml` as a flat list of settings, without knowledge of their meaning.
-//!
-//! Ten thousand runs have hundreds of thousands of settings, nearly all with the same few texts. The texts are interned:
-//! runs are grouped and compared by numbers, and equal texts are stored once.
-
-use std::collections::HashMap;
-use std::sync::Arc;
 
 use kiln_config::affects_results;
 use toml::de::{DeTable, DeValue};
 
 use crate::layers::{self, Layers};
 use crate::toml_text::{in_order, join, text};
-
-/// Gives equal texts the same number.
-#[derive(Debug, Default)]
-pub(crate) struct Interner {
-    texts: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, u32>,
-}
-
-impl Interner {
-    pub(crate) fn number(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.numbers.get(text) {
-            return *number;
-        }
-        // Files with 2^32 different texts would not fit into memory.
-        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        let text: Arc<str> = text.into();
-        self.texts.push(Arc::clone(&text));
-        self.numbers.insert(text, number);
-        number
-    }
-
-    pub(crate) fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", |text| text)
-    }
-
-    /// The text as a shared string.
-    pub(crate) fn shared(&self, number: u32) -> Arc<str> {
-        self.texts.get(number as usize).map_or_else(|| "".into(), Arc::clone)
-    }
-
-    fn setting(&mut self, (key, value): &(String, String)) -> Setting {
-        Setting { key: self.number(key), value: self.number(value) }
-    }
-}
-
-/// An interned key and its interned value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Setting {
-    pub(crate) key: u32,
-    pub(crate) value: u32,
-}
 
 /// The settings of one configuration file, as text.
 #[derive(Debug, Default)]
@@ -60,24 +13,8 @@ pub(crate) struct FlatConfig {
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) layers: Option<Layers>,
     /// The number of settings before the layers.
-    before_layers: usize,
-    pub(crate) seed: Option<String>,
-}
-
-/// The settings of one configuration file, interned.
-#[derive(Debug)]
-pub(crate) struct Configuration {
-    pub(crate) settings: Vec<Setting>,
-    pub(crate) layers: Option<InternedLayers>,
     pub(crate) before_layers: usize,
-}
-
-/// The layers of one configuration file, interned; see [`Layers`].
-#[derive(Debug)]
-pub(crate) struct InternedLayers {
-    pub(crate) structure: u32,
-    pub(crate) settings: Vec<Setting>,
-    pub(crate) summary: u32,
+    pub(crate) seed: Option<String>,
 }
 
 impl FlatConfig {
@@ -110,15 +47,5 @@ impl FlatConfig {
                 _ => self.settings.push((path, text(value))),
             }
         }
-    }
-
-    pub(crate) fn interned(&self, interner: &mut Interner) -> Configuration {
-        let layers = self.layers.as_ref().map(|layers| InternedLayers {
-            structure: interner.number(&layers.structure),
-            settings: layers.settings.iter().map(|setting| interner.setting(setting)).collect(),
-            summary: interner.number(&layers.summary),
-        });
-        let settings = self.settings.iter().map(|setting| interner.setting(setting)).collect();
-        Configuration { settings, layers, before_layers: self.before_layers }
     }
 }

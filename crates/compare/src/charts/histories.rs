@@ -16,8 +16,8 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
     let mut overlays: Vec<Vec<OverlayCurve>> = vec![Vec::new(); metrics.len()];
     let (mut drawn, mut without, mut cut) = (0, 0, 0);
     for combination in &comparison.combinations {
-        // Combinations are drawn completely or not at all, so that the seeds of each can be compared. The first one is
-        // drawn even if it has too many runs.
+        // Combinations are drawn completely or not at all, so that the seeds of each can be compared. Only the first one
+        // is cut if it has too many runs.
         if cut > 0 || (drawn + combination.runs.len() > most && drawn > 0) {
             cut += combination.runs.len();
             continue;

@@ -176,7 +176,7 @@ fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
     let p_value = verdicts::p_value(verdict.p_value);
     let p_value = p_value.trim_start_matches("p = ").trim_start_matches("p ");
     [
-        Cell::text(verdicts::short(verdict)),
+        Cell::text(verdict.outcome.as_str()),
         Cell { text: signed(difference), ..Cell::number(difference, 4) },
         Cell { text: interval, ..Cell::number(low, 4) },
         Cell { text: p_value.to_owned(), ..Cell::number(Some(verdict.p_value), 4) },

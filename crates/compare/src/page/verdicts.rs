@@ -21,15 +21,6 @@ pub(super) fn words(verdict: &Verdict) -> String {
     words + &format!("{}, {}", p_value(verdict.p_value), method(verdict))
 }
 
-/// A verdict in a cell of a table.
-pub(super) fn short(verdict: &Verdict) -> &'static str {
-    match verdict.outcome {
-        VerdictOutcome::Better => "better",
-        VerdictOutcome::Worse => "worse",
-        VerdictOutcome::NotDistinguishable => "not distinguishable",
-    }
-}
-
 /// A difference with its sign. The minus is U+2212, which is as wide as a plus.
 pub(super) fn signed(value: f64) -> String {
     let digits = decimals(Some(value.abs()), 4);
