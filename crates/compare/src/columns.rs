@@ -48,15 +48,15 @@ impl<'a> SettingsTable<'a> {
 
 /// Each run's settings with those of its layers: one setting per key of each layer if all runs have the same structure
 /// of layers, otherwise one setting for the whole list.
-fn with_layers(configurations: &[FlatConfig]) -> Vec<Vec<Setting<'_>>> {
+fn with_layers<'a>(configurations: &'a [FlatConfig]) -> Vec<Vec<Setting<'a>>> {
     let structures: HashSet<Option<&str>> = configurations
         .iter()
         .map(|configuration| configuration.layers.as_ref().map(|layers| layers.structure.as_str()))
         .collect();
     let texts = if structures.len() > 1 { Some(whole_texts(configurations)) } else { None };
-    let row = |configuration: &'_ FlatConfig| {
+    let row = |configuration: &'a FlatConfig| {
         let (before, after) = configuration.settings.split_at(configuration.before_layers);
-        let mut row: Vec<Setting<'_>> = before.iter().map(borrowed).collect();
+        let mut row: Vec<Setting<'a>> = before.iter().map(borrowed).collect();
         if let Some(layers) = &configuration.layers {
             match &texts {
                 None => row.extend(layers.settings.iter().map(borrowed)),
