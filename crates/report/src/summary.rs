@@ -2,8 +2,8 @@
 
 use kiln_store::number::{decimals, significant};
 use kiln_store::{
-    ConfusedPair, EpochRow, History, RunRecord, Status, TestReport, Weights, duration, grouped,
-    history,
+    ConfusedPair, EpochRow, History, RunRecord, Status, TestReport, TestedWeights, duration,
+    grouped, history,
 };
 
 /// The number of epochs up to which a table shows all of them.
@@ -73,8 +73,8 @@ pub(crate) fn result(report: &TestReport) -> String {
     numbers.extend(report.loss.map(|loss| format!("loss {loss:.4}")));
     numbers.extend(report.top_k.iter().map(|top| format!("top-{} {:.4}", top.k, top.accuracy)));
     let weights = match report.weights {
-        Weights::Last => "the last",
-        Weights::Best => "the best by the monitored metric",
+        TestedWeights::Last => "the last",
+        TestedWeights::Best => "the best by the monitored metric",
     };
     format!(
         "{} on {} test images, with the weights of epoch {} ({weights})",

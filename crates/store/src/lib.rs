@@ -72,8 +72,8 @@ pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
 pub use sum::Sum;
 pub use test_report::{
-    Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested, TopK,
-    Weights,
+    Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested,
+    TestedWeights, TopK,
 };
 // Times in records are of this type.
 pub use jiff::Timestamp;

@@ -30,7 +30,7 @@ pub struct Tested<'a> {
     /// Mean loss over the test set.
     pub loss: f64,
     /// Which weights were tested.
-    pub weights: Weights,
+    pub weights: TestedWeights,
     /// The epoch that they come from, counted from 1.
     pub epoch: usize,
     /// The k of the top-k accuracies to report.
@@ -127,20 +127,20 @@ fn most_probable(probabilities: &[f32]) -> usize {
 /// Which weights a run keeps and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Weights {
+pub enum TestedWeights {
     /// Those after the last epoch.
     Last,
     /// Those of the epoch that the monitor found best.
     Best,
 }
 
-impl Weights {
+impl TestedWeights {
     /// The word in `report.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Weights::Last => "last",
-            Weights::Best => "best",
+            TestedWeights::Last => "last",
+            TestedWeights::Best => "best",
         }
     }
 }
@@ -157,7 +157,7 @@ pub struct TestReport {
     /// Images tested.
     pub examples: usize,
     /// Which weights were tested.
-    pub weights: Weights,
+    pub weights: TestedWeights,
     /// The epoch that they come from, counted from 1.
     pub epoch: usize,
     /// Mean loss; `None` where it is not finite.

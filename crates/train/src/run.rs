@@ -318,7 +318,11 @@ impl Run {
             labels: &images.labels,
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
-            weights: if is_best { kiln_store::Weights::Best } else { kiln_store::Weights::Last },
+            weights: if is_best {
+                kiln_store::TestedWeights::Best
+            } else {
+                kiln_store::TestedWeights::Last
+            },
             epoch,
             top_k: &self.declaration.experiment.training.top_k,
         };

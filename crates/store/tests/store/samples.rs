@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use kiln_store::{
-    DatasetRecord, EpochRow, History, RunDirectory, RunRecord, Status, Tested, Timestamp, Versions,
-    Weights,
+    DatasetRecord, EpochRow, History, RunDirectory, RunRecord, Status, Tested, TestedWeights,
+    Timestamp, Versions,
 };
 use tempfile::TempDir;
 
@@ -107,7 +107,7 @@ impl Test {
             labels: &self.labels,
             probabilities: &self.probabilities,
             loss: 0.375,
-            weights: Weights::Best,
+            weights: TestedWeights::Best,
             epoch: 2,
             top_k: &[2],
         }

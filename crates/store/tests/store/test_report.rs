@@ -1,4 +1,4 @@
-use kiln_store::{Average, ClassReport, StoreError, TestReport, Tested, TopK, Weights};
+use kiln_store::{Average, ClassReport, StoreError, TestReport, Tested, TestedWeights, TopK};
 use proptest::prelude::*;
 
 use crate::finished;
@@ -80,7 +80,7 @@ fn newer_format_is_refused_and_unknown_fields_are_ignored() {
 fn metrics_match_their_definitions() {
     let report = report(&test());
     assert_eq!(report.confusion, [[3, 1, 0], [0, 2, 0], [1, 0, 1]]);
-    assert_eq!((report.examples, report.epoch, report.weights), (8, 2, Weights::Best));
+    assert_eq!((report.examples, report.epoch, report.weights), (8, 2, TestedWeights::Best));
     assert_eq!((report.loss, report.accuracy), (Some(0.375), 6.0 / 8.0));
     let class = |name: &str, precision, recall, f1, support| ClassReport {
         class: name.to_owned(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kiln_store::{
-    DatasetRecord, RunRecord, Status, TestReport, Tested, Timestamp, Versions, Weights,
+    DatasetRecord, RunRecord, Status, TestReport, Tested, TestedWeights, Timestamp, Versions,
 };
 
 /// The content of a run directory.
@@ -141,7 +141,7 @@ impl SampleRun {
             labels: &labels,
             probabilities: &probabilities,
             loss: 0.5,
-            weights: Weights::Last,
+            weights: TestedWeights::Last,
             epoch: self.val_accuracies.len().max(1),
             top_k: &[],
         })

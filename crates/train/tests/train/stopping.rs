@@ -1,6 +1,6 @@
 //! Early stopping and the choice of weights, in runs with a predictable loss.
 
-use kiln_store::{Status, Weights};
+use kiln_store::{Status, TestedWeights};
 use kiln_train::Metric;
 
 use crate::common::World;
@@ -65,7 +65,7 @@ fn the_best_weights_are_those_of_the_epoch_with_the_lowest_validation_loss() {
     let best = rows.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
     assert!(best.epoch < rows.len(), "the last epoch must not be the best one in this test");
     let report = outcome.report.unwrap();
-    assert_eq!((report.weights, report.epoch), (Weights::Best, best.epoch));
+    assert_eq!((report.weights, report.epoch), (TestedWeights::Best, best.epoch));
 
     // A run that ends with the best epoch has the same weights.
     let short = format!("epochs={}", best.epoch);
@@ -82,12 +82,12 @@ fn restore_best_keeps_the_best_weights_of_a_run_that_stops_early() {
     let rows = run.read_history().unwrap().rows;
     let best = rows.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
     let report = outcome.report.unwrap();
-    assert_eq!((report.weights, report.epoch), (Weights::Best, best.epoch));
+    assert_eq!((report.weights, report.epoch), (TestedWeights::Best, best.epoch));
     assert_eq!(rows.len(), best.epoch + 3, "stopped by patience: {}", outcome.reason);
 }
 
 #[test]
 fn the_last_weights_are_kept_by_default() {
     let report = World::new().run(&ROUGH).1.report.unwrap();
-    assert_eq!((report.weights, report.epoch), (Weights::Last, 12));
+    assert_eq!((report.weights, report.epoch), (TestedWeights::Last, 12));
 }
