@@ -1,14 +1,14 @@
-//! Who works on a run.
+//! Locks: at most one process works on a run.
 //!
 //! ```text
 //! <runs>/<name>/.kiln/
-//!   <id>.log      locked by whoever works on the run; in a sweep also the end of its words
-//!   <id>.claim    who that is; written anew every few seconds, for machines that a lock does not reach
+//! <id>.log      locked by the process that works on the run; in a sweep also its standard error
+//! <id>.claim    names that process; rewritten every few seconds, for machines that do not share locks
 //! ```
 //!
-//! The kernel lets go of a lock however its holder ended, so on one machine there are no stale claims to find out
-//! about. On file systems whose locks end at the machine, or that have none, the heartbeat counts: who has not given
-//! one for two minutes is gone.
+//! The kernel releases a lock however its owner ends, so there are no stale locks on one machine. On file systems
+//! that do not share locks between machines, or have none, the heartbeat counts: an owner without a heartbeat for two
+//! minutes is considered dead.
 
 mod holder;
 
@@ -32,22 +32,23 @@ pub use holder::Holder;
 /// The time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// A claim on another machine that gave no heartbeat for so long is nobody's.
+/// An owner on another machine without a heartbeat for this long is considered dead.
 const STALE: Duration = Duration::from_secs(120);
 
-/// Where there are no locks, two may write their claims at once; the later writer has it. This long after, both see
-/// who that is. Where locks end at the machine, this is only done behind a claim from another one: of two that begin at
-/// the same moment one finds out when it next asks whether it still has the run ([`Held::check`]).
+/// Without file locks, two processes may write the owner file at the same time; the later writer owns the lock. After
+/// this pause, both read who that is. If file locks end at the machine, Kiln only waits when it replaces an owner on
+/// another machine. Of two processes that start at the same moment, one finds out at its next check
+/// ([`Held::check`]).
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// How often, and how far apart, a lock is tried that nobody says to hold.
+/// How often a lock without an owner file is retried, and the pause between two attempts.
 const LOOKS: usize = 5;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The longest end of a log that is shown.
+/// The maximum number of bytes read from the end of a log.
 const LONGEST_TAIL: u64 = 16 << 10;
 
-/// The right to work on one run, as long as this value lives.
+/// An exclusive lock on a run, held as long as this value lives.
 #[derive(Debug)]
 pub struct Claim {
     file: File,
@@ -55,23 +56,23 @@ pub struct Claim {
     heart: Option<Heart>,
 }
 
-/// What shows whether a claim still holds, to the process that took it and to those that work under it.
+/// Shows whether a lock is still owned, for its owner and for processes that work on its behalf.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Held {
-    /// The directory of all runs of the run's name.
+    /// The directory of all runs with the run's name.
     directory: PathBuf,
     id: String,
     me: Holder,
 }
 
-/// The thread that gives the heartbeat; it ends when the sender is dropped.
+/// The heartbeat thread; it ends when the sender is dropped.
 #[derive(Debug)]
 struct Heart {
     end: Sender<()>,
     beating: JoinHandle<()>,
 }
 
-/// The two files of a claim.
+/// The two files of a lock.
 struct Paths {
     log: PathBuf,
     holder: PathBuf,
@@ -85,11 +86,11 @@ impl Paths {
 }
 
 impl Claim {
-    /// Claims the run `id` of `directory`, the one of all runs of its name. The run need not be there yet.
+    /// Locks the run `id` in `directory`, the directory of all runs of its name. The run need not exist yet.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Claimed`] where somebody else has it; [`StoreError::Io`] where the files cannot be written.
+    /// [`StoreError::Claimed`] if another process owns the lock; [`StoreError::Io`] if its files cannot be written.
     pub fn take(directory: &Path, id: &str) -> Result<Self> {
         let paths = Paths::of(directory, id);
         create_hidden(directory)?;
@@ -99,7 +100,7 @@ impl Claim {
         };
         let mut lock = file.try_lock();
         for _ in 0..LOOKS {
-            // Where nobody at work says so, it may be somebody who only looks, which takes a moment.
+            // A lock without an owner file may belong to a process that only checks it, which takes a moment.
             let is_held = Holder::find(&paths.holder).is_some_and(|holder| !holder.is_dead());
             if is_held || !matches!(lock, Err(TryLockError::WouldBlock)) {
                 break;
@@ -120,7 +121,7 @@ impl Claim {
             && is_alive(&paths, found, locks)?
         {
             let holder =
-                format!("{found}; without a sign of life for two minutes it counts as gone");
+                format!("{found}; it is considered dead after two minutes without a heartbeat");
             return Err(StoreError::Claimed { path: directory.join(id), holder });
         }
         let me = Holder::this_process();
@@ -138,17 +139,17 @@ impl Claim {
         Ok(Self { file, held, heart })
     }
 
-    /// What shows whether it still holds.
+    /// A token that shows whether the lock is still owned.
     #[must_use]
     pub fn held(&self) -> &Held {
         &self.held
     }
 
-    /// Claims the run of a directory.
+    /// Locks the run of a directory.
     ///
     /// # Errors
     ///
-    /// As [`take`](Self::take).
+    /// Those of [`take`](Self::take).
     pub fn of(run: &RunDirectory) -> Result<Self> {
         let (directory, id) = place(run)?;
         Self::take(&directory, &id).map_err(|error| match error {
@@ -159,68 +160,68 @@ impl Claim {
         })
     }
 
-    /// Who works on the run of a directory at this moment, in words and as far as that can be told.
+    /// Describes the owner of the lock on a run's directory; `None` if no owner can be found.
     #[must_use]
     pub(crate) fn holder_of(run: &RunDirectory) -> Option<String> {
         place(run).ok().and_then(|(directory, id)| Self::holder(&directory, &id))
     }
 
-    /// Whether somebody works on a run at this moment, as far as that can be told.
+    /// Whether another process owns the lock on a run.
     #[must_use]
     pub fn is_taken(directory: &Path, id: &str) -> bool {
         Self::holder(directory, id).is_some()
     }
 
-    /// Who works on a run at this moment, in words and as far as that can be told.
+    /// Describes the owner of the lock on a run; `None` if no owner can be found.
     #[must_use]
     pub fn holder(directory: &Path, id: &str) -> Option<String> {
         let paths = Paths::of(directory, id);
-        // A pipe in its place would be waited for.
+        // Opening a pipe would block.
         let log = files::check_no_pipe(&paths.log).ok().and_then(|()| File::open(&paths.log).ok());
         let locks = match log.map(|file| file.try_lock_shared()) {
             Some(Err(TryLockError::WouldBlock)) => {
                 return Some(in_words(Holder::find(&paths.holder)));
             }
             Some(Err(TryLockError::Error(_))) => false,
-            // Where there is nothing to lock, nobody here has it locked.
+            // A missing lock file cannot be locked by a process on this machine.
             Some(Ok(())) | None => true,
         };
         let found = Holder::find(&paths.holder)?;
         if locks && found.is_here() {
             return None;
         }
-        // Whoever only looks writes nothing, and has but this machine's clock.
+        // This function writes nothing, so it has to use this machine's clock instead of the file system's.
         let written = fs::metadata(&paths.holder).and_then(|metadata| metadata.modified()).ok()?;
         let is_alive = written.elapsed().map_or(true, |age| age < STALE);
         is_alive.then(|| in_words(Some(found)))
     }
 
-    /// What is wrong with the file that says who has a claim, where it is there and cannot be read.
+    /// The error of an owner file that exists but cannot be read.
     pub(crate) fn problem(directory: &Path, id: &str) -> Option<StoreError> {
         let path = Paths::of(directory, id).holder;
-        // It may be gone by now.
+        // The lock may have been released in the meantime.
         Holder::read(&path).err().filter(|_| path.exists())
     }
 
-    /// Empties the log for a new attempt and gives it as a process' standard error. The lock then lives as long as
-    /// that process, too.
+    /// Empties the log for a new attempt and returns it for use as a process's standard error. The lock then also
+    /// lives as long as that process.
     ///
     /// # Errors
     ///
-    /// The operating system refuses.
+    /// [`StoreError::Io`] if the operating system refuses.
     pub fn standard_error(&self) -> std::io::Result<Stdio> {
         self.file.set_len(0)?;
         Ok(self.file.try_clone()?.into())
     }
 
-    /// The last lines of the log that are not blank, at most `most`.
+    /// The last non-blank lines of the log, at most `most`.
     #[must_use]
     pub fn tail(&self, most: usize) -> Vec<String> {
         let mut file = &self.file;
         let mut bytes = Vec::new();
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         let start = length.saturating_sub(LONGEST_TAIL);
-        // A log that cannot be read has nothing to show; the failure itself is told anyway.
+        // An unreadable log has no lines to show; the failure itself is reported in any case.
         let read = file
             .seek(SeekFrom::Start(start))
             .and_then(|_| file.take(LONGEST_TAIL).read_to_end(&mut bytes));
@@ -235,11 +236,11 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if let Some(Heart { end, beating }) = self.heart.take() {
             drop(end);
-            // A beat that is under way would bring back what is removed.
+            // A heartbeat in progress would create the file again.
             let _ = beating.join();
             let path = self.held.path();
             if Holder::find(&path).as_ref() == Some(&self.held.me) {
-                // One that stays is stale, and found to be.
+                // A file that remains is recognized as stale later.
                 let _ = files::remove(&path);
             }
         }
@@ -247,23 +248,24 @@ impl Drop for Claim {
 }
 
 impl Held {
-    /// Makes sure that nobody has taken the run over. Where locks do not reach, another machine does so when this one
-    /// was asleep or cut off for two minutes; whoever finds that out must write nothing more.
+    /// Checks that no other process has taken over the run. If machines do not share locks, another machine takes
+    /// over when this one was suspended or cut off for two minutes. After an error the caller must not write
+    /// anything.
     ///
     /// # Errors
     ///
-    /// [`StoreError::TakenOver`] where somebody has.
+    /// [`StoreError::TakenOver`] if another process has taken over.
     pub fn check(&self) -> Result<()> {
         let taken_over = |holder: String| {
             Err(StoreError::TakenOver { path: self.directory.join(&self.id), holder })
         };
         match Holder::read(&self.path()) {
             Ok(holder) if holder != self.me => {
-                taken_over(format!("{holder}, for this machine gave no sign of life"))
+                taken_over(format!("{holder}, because this machine gave no heartbeat"))
             }
-            // Only whoever has a claim takes it away, and people do.
+            // Only the owner of the lock removes this file, and people do.
             Err(error) if error.is_missing() => {
-                taken_over("another process that has ended, or its claim was removed".to_owned())
+                taken_over("another process that has ended, or its lock file was removed".to_owned())
             }
             Ok(_) | Err(_) => Ok(()),
         }
@@ -274,25 +276,25 @@ impl Held {
     }
 }
 
-/// Writes the claim anew from time to time, as long as it is this one.
+/// Rewrites the owner file periodically as long as it names this process.
 fn beat(path: PathBuf, me: Holder, text: String) -> Option<Heart> {
     let (end, ended) = channel();
     let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(HEARTBEAT) {
-            // Who was asleep for too long may have lost it, and must not take it back.
+            // A process that was suspended for too long may have lost the lock and must not take it back.
             match Holder::read(&path) {
                 Ok(holder) if holder != me => return,
                 Err(error) if error.is_missing() => return,
                 Ok(_) | Err(_) => {}
             }
-            // A disk that refuses is told by those who need it.
+            // Writers report a full disk themselves.
             let _ = files::write(&path, &text);
         }
     });
     beating.ok().map(|beating| Heart { end, beating })
 }
 
-/// Where the claim on a run lies: one run has one, however its path is written.
+/// The location of a run's lock: one per run, however its path is written.
 fn place(run: &RunDirectory) -> Result<(PathBuf, String)> {
     let find =
         |path: &Path| fs::canonicalize(path).map_err(|cause| StoreError::io("find", path, cause));
@@ -302,18 +304,18 @@ fn place(run: &RunDirectory) -> Result<(PathBuf, String)> {
     };
     let path = find(run.path())?;
     let (written, id) = split(run.path());
-    // As it was written, where that leads there without a link: that is what people know it by.
+    // Keep the path as the user wrote it if it leads there without a link.
     let is_plain = !id.is_empty() && find(&written)?.join(&id) == path;
     Ok(if is_plain { (written, id) } else { split(&path) })
 }
 
-/// Whether a claim's file is of somebody at work of whom the lock would not tell.
+/// Whether an owner file names a live process that the file lock cannot show.
 fn is_alive(paths: &Paths, holder: &Holder, locks: bool) -> Result<bool> {
     if locks && holder.is_here() {
-        // Its lock is gone, and so is it.
+        // The file lock of a process on this machine was free, so the process has ended.
         return Ok(false);
     }
-    // Ages are told by the clock of the file system, which is one for all machines.
+    // Ages are measured by the file system's clock, which is the same for all machines.
     let probe = paths.holder.with_file_name(format!(
         "{}probe-{}-{}",
         files::PARTIAL,
@@ -323,9 +325,9 @@ fn is_alive(paths: &Paths, holder: &Holder, locks: bool) -> Result<bool> {
     files::write(&probe, "")?;
     let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let is_alive = match (time(&probe), time(&paths.holder)) {
-        // Given up at this moment.
+        // The lock was released at this moment.
         (_, None) => false,
-        // A heartbeat since the probe was written is the best sign of life.
+        // A heartbeat after the probe was written proves that the owner is alive.
         (Some(now), Some(last)) => now.duration_since(last).map_or(true, |age| age < STALE),
         (None, Some(_)) => true,
     };
@@ -338,12 +340,12 @@ fn in_words(holder: Option<Holder>) -> String {
 }
 
 fn has_no_locks(cause: &std::io::Error) -> bool {
-    /// "No locks available", as in Linux's errno.h: what file systems without a lock manager answer.
+    /// "No locks available" (errno.h): the answer of file systems without a lock manager.
     const ENOLCK: i32 = 37;
     cause.kind() == std::io::ErrorKind::Unsupported || cause.raw_os_error() == Some(ENOLCK)
 }
 
-/// The last lines of a text that are not blank.
+/// The last non-blank lines of a text.
 #[must_use]
 pub fn last_lines(text: &str, most: usize) -> Vec<String> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -8,16 +8,16 @@ use crate::run::RunDirectory;
 use super::directory;
 use super::find::Found;
 
-/// What [`clean`] did.
+/// The result of [`clean`].
 #[derive(Debug, Default)]
 pub struct Cleaned {
-    /// What is gone.
+    /// The removed files.
     pub removed: Vec<PathBuf>,
-    /// What stays, and why.
+    /// The files that remain, and why.
     pub kept: Vec<StoreError>,
 }
 
-/// Removes what was left half written in and beside runs, where nobody works on them, and nothing else.
+/// Removes temporary files in and next to runs that no process works on, and nothing else.
 #[must_use]
 pub fn clean(found: &Found) -> Cleaned {
     let mut cleaned = Cleaned::default();
@@ -27,7 +27,7 @@ pub fn clean(found: &Found) -> Cleaned {
         if partial.is_empty() {
             continue;
         }
-        // Held until all is removed.
+        // The locks are held until everything is removed.
         match Claim::of(&run) {
             Ok(_claim) => cleaned.remove(partial),
             Err(error) => cleaned.kept.push(error),
