@@ -191,7 +191,7 @@ fn files_without_checksums_are_checked_for_consistency() {
     let output = project.kiln_ok(&["doctor", &run]);
     assert_eq!(
         output.last_line(),
-        "1 run: 1 whole; 1 from before files had sums, checked by their form alone"
+        "1 run: 1 whole; 1 without checksums (from an earlier version of Kiln), only checked for consistency"
     );
     let half = |text: &str| text[..text.len() / 2].to_owned();
     let cut = |text: &str| text[..text.len() - 3].to_owned();
@@ -235,7 +235,7 @@ fn run_in_use_is_not_examined_or_cleaned() {
     project.write(format!("{run}/.partial-1-1"), "half");
     let output = project.kiln(&["doctor", &run, "--clean"]);
     assert_eq!((output.status, output.last_line()), (0, "1 run: 1 at work".to_owned()));
-    assert_finding(&output, &["note ", "it is being worked on by process"]);
+    assert_finding(&output, &["note ", "it is in use by process"]);
     assert!(output.stderr.contains("warning: "), "{}", output.stderr);
     assert!(project.path(&run).join(".partial-1-1").exists());
 }
@@ -247,7 +247,7 @@ fn run_without_usable_checkpoint_is_reported_to_restart() {
     project.write(format!("{run}/checkpoints/epoch-00003/manifest.json"), "{");
     fs::remove_file(project.path(&run).join("report.json")).unwrap();
     let output = project.kiln(&["doctor", &run]);
-    assert_finding(&output, &["checkpoints/epoch-00003/manifest.json", "begins anew"]);
+    assert_finding(&output, &["checkpoints/epoch-00003/manifest.json", "restart from scratch"]);
     assert_finding(&output, &["unfinished ", "go on from its beginning"]);
 }
 

@@ -8,8 +8,7 @@ use crate::error::{Result, StoreError};
 use crate::run::RunDirectory;
 
 /// The advice for a path that leads to no run.
-const INSTEAD: &str =
-    "give a run directory, a sweep directory, the directory of all runs, or a pattern such as 'runs/*/*'";
+const INSTEAD: &str = "give a run directory, a sweep directory, the directory of all runs, or a pattern such as 'runs/*/*'";
 
 /// The depth at which runs are searched below a directory: `runs/<name>/<id>`.
 const DEPTH: usize = 2;
@@ -151,10 +150,7 @@ impl Search {
         } else if path.join("config.toml").exists() {
             self.not_begun(&path);
         } else if is_cut_off(&path) {
-            self.leave_out(
-                &path,
-                "it has no run.json: the run was killed at its start".to_owned(),
-            );
+            self.leave_out(&path, "it has no run.json: the run was killed at its start".to_owned());
         } else if depth > 1 {
             self.below(&path, &resolved, depth - 1);
         }

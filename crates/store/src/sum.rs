@@ -92,11 +92,7 @@ pub(crate) fn read_sum(path: &Path, sum: &Sum, most: u64) -> Result<Vec<u8>> {
         return damaged("it is not a file".to_owned());
     }
     if metadata.len() != sum.bytes {
-        return damaged(format!(
-            "it has {} bytes, but {} were written",
-            metadata.len(),
-            sum.bytes
-        ));
+        return damaged(format!("it has {} bytes, but {} were written", metadata.len(), sum.bytes));
     }
     if sum.bytes > most {
         return damaged(format!("it has {} bytes; at most {most} are expected", sum.bytes));

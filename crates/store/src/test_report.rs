@@ -49,7 +49,9 @@ impl<'a> Tested<'a> {
         let problem = if classes == 0 || images == 0 {
             "there are no images or no classes".to_owned()
         } else if classes > MOST_CLASSES {
-            format!("{classes} classes; labels are single bytes, so at most {MOST_CLASSES} classes are supported")
+            format!(
+                "{classes} classes; labels are single bytes, so at most {MOST_CLASSES} classes are supported"
+            )
         } else if Some(self.probabilities.len()) != images.checked_mul(classes) {
             format!(
                 "{images} images of {classes} classes need {images} × {classes} probabilities, not {}",
@@ -239,7 +241,9 @@ impl TestReport {
         let sides =
             || std::iter::once(report.confusion.len()).chain(report.confusion.iter().map(Vec::len));
         if let Some(side) = sides().find(|side| *side != classes) {
-            let problem = format!("the confusion matrix has {side} rows or columns, but there are {classes} classes");
+            let problem = format!(
+                "the confusion matrix has {side} rows or columns, but there are {classes} classes"
+            );
             return Err(malformed("confusion", problem));
         }
         Ok(report)

@@ -66,7 +66,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
     let Some(state) = state else { return findings };
     match obstacle(&state, &experiment) {
         Some(Refusal { problem, cause: Cause::LaterKiln }) => {
-            let advice = "look at it with a newer Kiln";
+            let advice = "use a newer version of Kiln";
             findings.push(Finding::of(Severity::Unchecked, "checkpoints", problem, advice));
         }
         Some(Refusal { problem, cause: Cause::Program }) => {

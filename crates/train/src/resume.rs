@@ -251,7 +251,10 @@ fn history_remark(run: &RunDirectory, history: &History) -> Option<String> {
         // A process was killed while it wrote.
         None => run.read_history().is_ok_and(|read| read.cut).then(|| {
             let path = run.history_path();
-            format!("{}: its last row is cut off, and its epoch is computed again", path.display())
+            format!(
+                "{}: its last row is incomplete, and its epoch is computed again",
+                path.display()
+            )
         }),
     }
 }

@@ -59,7 +59,7 @@ fn wide_terminal() {
     Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
     Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
     Left out:
-      <sweep>/next: the run has not begun: there is a config.toml and no run.json
+      <sweep>/next: the run did not start: it has a config.toml but no run.json
     ");
 }
 
@@ -86,7 +86,7 @@ fn narrow_terminal() {
     Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
     Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
     Left out:
-      <sweep>/next: the run has not begun: there is a config.toml and no run.json
+      <sweep>/next: the run did not start: it has a config.toml but no run.json
     ");
 }
 

@@ -56,16 +56,16 @@ fn shows_a_finished_run() {
 
     Files
     <run>
-      config.toml          the whole experiment; `kiln run` on it repeats the run
-      run.json             what was run, and how it ended
+      config.toml          the complete experiment; `kiln run` repeats it
+      run.json             settings, versions, status and checksums
       history.csv          the numbers of each epoch
-      history.svg          the same as curves
-      report.md            the report for a person
-      report.json          the test report for a program
-      predictions.csv      what was said about each test image
+      history.svg          loss and accuracy as curves
+      report.md            the report for people
+      report.json          the test report for programs
+      predictions.csv      the prediction for each test image
       confusion.svg        the confusion matrix
       mistakes.png         the most confident mistakes
-      model.safetensors    the kept weights
+      model.safetensors    the saved weights
       initial.safetensors  the weights before training
       log.jsonl            the log
     ");
@@ -103,8 +103,8 @@ fn shows_a_running_run() {
 
     Files
     <run>
-      config.toml          the whole experiment; `kiln run` on it repeats the run
-      run.json             what was run, and how it ended
+      config.toml          the complete experiment; `kiln run` repeats it
+      run.json             settings, versions, status and checksums
       history.csv          the numbers of each epoch
       missing: history.svg, report.md, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
@@ -143,9 +143,9 @@ fn shows_a_diverged_run_with_an_incomplete_history() {
 
     Files
     <run>
-      run.json             what was run, and how it ended
+      run.json             settings, versions, status and checksums
       history.csv          the numbers of each epoch
-      report.md            the report for a person
+      report.md            the report for people
       missing: config.toml, history.svg, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
 }

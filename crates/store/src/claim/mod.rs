@@ -264,9 +264,9 @@ impl Held {
                 taken_over(format!("{holder}, because this machine gave no heartbeat"))
             }
             // Only the owner of the lock removes this file, and people do.
-            Err(error) if error.is_missing() => {
-                taken_over("another process that has ended, or its lock file was removed".to_owned())
-            }
+            Err(error) if error.is_missing() => taken_over(
+                "another process that has ended, or its lock file was removed".to_owned(),
+            ),
             Ok(_) | Err(_) => Ok(()),
         }
     }

@@ -23,7 +23,12 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     let clean = format!("remove it: kiln doctor --clean {}", quoted(&path.display().to_string()));
     for partial in stale(path) {
         let file = from(path, &partial);
-        findings.push(Finding::of(Severity::Stale, file, "it is a temporary file of a killed process", &clean));
+        findings.push(Finding::of(
+            Severity::Stale,
+            file,
+            "it is a temporary file of a killed process",
+            &clean,
+        ));
     }
     for id in ids(path, "claim") {
         if let Some(error) = Claim::problem(path, &id) {

@@ -162,8 +162,7 @@ impl Examiner {
             let advice = self.restore("run.json");
             self.damaged("run.json", problem, &advice);
         } else {
-            let problem =
-                "it has no run.json: a run that was killed at its start, or not a run";
+            let problem = "it has no run.json: a run that was killed at its start, or not a run";
             self.find(Severity::Unfinished, "", problem, "look at its content, then remove it");
         }
         None
@@ -194,7 +193,8 @@ impl Examiner {
             let checked = if sum::is_plain(name) {
                 sum.check(&self.run.path().join(name))
             } else {
-                let problem = format!("its list of files has {name:?}, which is not a plain file name");
+                let problem =
+                    format!("its list of files has {name:?}, which is not a plain file name");
                 Err(StoreError::damaged(self.run.path(), problem))
             };
             let name = if sum::is_plain(name) { name } else { "run.json" };
@@ -259,7 +259,9 @@ impl Examiner {
         let rows = self.rows;
         let problem = if record.status != Status::Finished {
             let status = record.status;
-            format!("it exists, but the status in run.json is {status}: one of them belongs to another run")
+            format!(
+                "it exists, but the status in run.json is {status}: one of them belongs to another run"
+            )
         } else if report.epoch > rows && !self.has_finding("history.csv") {
             format!("it is about epoch {}, but history.csv ends at epoch {rows}", report.epoch)
         } else if report.examples != record.dataset.test_rows {

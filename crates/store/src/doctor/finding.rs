@@ -64,14 +64,10 @@ impl Finding {
                 (Severity::Unchecked, format!("cannot be read: {cause}"))
             }
             StoreError::NewerFormat { found, known, .. } => {
-                let problem =
-                    format!("it has format version {found}, but this version of Kiln reads versions up to {known}");
-                return Self::of(
-                    Severity::Unchecked,
-                    file,
-                    problem,
-                    "use a newer version of Kiln",
+                let problem = format!(
+                    "it has format version {found}, but this version of Kiln reads versions up to {known}"
                 );
+                return Self::of(Severity::Unchecked, file, problem, "use a newer version of Kiln");
             }
             StoreError::Damaged { problem, .. } => (Severity::Damaged, problem.clone()),
             StoreError::Malformed { line, problem, .. } => {

@@ -84,7 +84,7 @@ fn lost_claim_is_reported() {
     let lost = held.check().expect_err("another process had it");
     assert!(
         lost.to_string()
-            .contains("taken over by another process that has ended, or its claim was removed"),
+            .contains("taken over by another process that has ended, or its lock file was removed"),
         "{lost}"
     );
     claim_elsewhere(runs.path(), "one", Duration::ZERO);

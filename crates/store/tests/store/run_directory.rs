@@ -56,7 +56,7 @@ fn existing_run_is_never_overwritten() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} is there already and runs are never overwritten: give another name, or move it away",
+            "{} already exists, and Kiln never overwrites runs: choose another name, or move the directory away",
             run.path().display()
         )
     );
@@ -107,9 +107,9 @@ fn only_a_run_can_be_opened() {
         Err(StoreError::NotARun { path: own, problem }) if own == path => problem,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&runs.path().join("missing")), "there is nothing of that name");
+    assert_eq!(refused(&runs.path().join("missing")), "it does not exist");
     assert_eq!(refused(&file), "it is a file");
-    assert_eq!(refused(&empty), "it holds no run.json");
+    assert_eq!(refused(&empty), "it has no run.json");
 
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
     run.write_record(&running()).expect("a record");

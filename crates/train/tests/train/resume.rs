@@ -383,7 +383,7 @@ fn a_header_that_was_cut_off_is_written_anew() {
     fs::write(run.history_path(), "epoch,lo").unwrap();
     let (found, run) = resume(&world, &run);
     assert_eq!(found.from, Some(Position { epochs: 0, step: 2 }), "{:?}", found.damage);
-    assert!(found.damage[0].contains("its last row is cut off"), "{:?}", found.damage);
+    assert!(found.damage[0].contains("its last row is incomplete"), "{:?}", found.damage);
     found.run.train(&mut ()).unwrap();
     whole.assert_same(&Results::of(&run), "a header cut off");
 }
