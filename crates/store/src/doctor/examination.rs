@@ -13,25 +13,35 @@ pub enum Health {
     /// The run was interrupted, killed, or failed.
     Unfinished,
     /// A process is working on the run.
-    AtWork,
+    InUse,
     /// The run is complete, and every file is as it was written.
-    Whole,
+    Intact,
 }
 
 impl Health {
     /// All states, best first.
     pub const ALL: [Self; 5] =
-        [Self::Whole, Self::AtWork, Self::Unfinished, Self::Unchecked, Self::Damaged];
+        [Self::Intact, Self::InUse, Self::Unfinished, Self::Unchecked, Self::Damaged];
 
-    /// A short name.
+    /// The key in `doctor --json`, which other programs read.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Health::Damaged => "damaged",
             Health::Unchecked => "not checked",
             Health::Unfinished => "unfinished",
-            Health::AtWork => "at work",
-            Health::Whole => "whole",
+            Health::InUse => "at work",
+            Health::Intact => "whole",
+        }
+    }
+
+    /// The label for people.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Health::InUse => "in use",
+            Health::Intact => "intact",
+            _ => self.as_str(),
         }
     }
 
@@ -40,7 +50,7 @@ impl Health {
             Some(Severity::Damaged) => Self::Damaged,
             Some(Severity::Unchecked) => Self::Unchecked,
             Some(Severity::Unfinished) => Self::Unfinished,
-            Some(Severity::Stale | Severity::Note) | None => Self::Whole,
+            Some(Severity::Stale | Severity::Note) | None => Self::Intact,
         }
     }
 }

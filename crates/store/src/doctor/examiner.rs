@@ -50,7 +50,7 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     findings.sort_by(|a, b| (a.severity, &a.file).cmp(&(b.severity, &b.file)));
     let health = match Health::of(&findings) {
         Health::Damaged => Health::Damaged,
-        _ if is_at_work => Health::AtWork,
+        _ if is_at_work => Health::InUse,
         health => health,
     };
     // On a full disk, a failure is recorded without checksums.
@@ -306,13 +306,13 @@ impl Examiner {
             Status::Failed => format!("failed: {reason}"),
         };
         let from = usable
-            .map_or("the beginning, because there is no checkpoint".to_owned(), |position| {
-                format!("where it was {position}")
+            .map_or("from the beginning, because there is no checkpoint".to_owned(), |position| {
+                position.to_string()
             });
         let advice = if self.has_finding("config.toml") {
             format!("restore config.toml, then resume: {}", self.go_on)
         } else {
-            format!("to resume from {from}: {}", self.go_on)
+            format!("to resume {from}: {}", self.go_on)
         };
         self.find(Severity::Unfinished, "", &problem, &advice);
     }

@@ -39,7 +39,7 @@ fn summary(examination: &Examination) -> String {
     for health in Health::ALL {
         let number = runs.iter().filter(|run| run.health == health).count();
         if number > 0 {
-            counts.push(format!("{number} {}", health.as_str()));
+            counts.push(format!("{number} {}", health.label()));
         }
     }
     let damaged =
