@@ -137,9 +137,9 @@ fn files_of_a_killed_run_are_checked_against_its_checkpoint() {
     assert_eq!(output.status, 1, "{}", output.stdout);
     assert_finding(
         &output,
-        &["damaged ", " config.toml: ", "training.batch_size was ", "kiln resume refuses"],
+        &["damaged ", " config.toml: ", "training.batch_size from ", "kiln resume refuses"],
     );
-    assert!(project.kiln(&["resume", &run]).stderr.contains("training.batch_size was "));
+    assert!(project.kiln(&["resume", &run]).stderr.contains("training.batch_size from "));
     // A setting that no result depends on may change.
     project.write(format!("{run}/config.toml"), config.replacen("keep = true", "keep = false", 1));
     project.kiln_ok(&["doctor", &run]);
@@ -150,7 +150,10 @@ fn files_of_a_killed_run_are_checked_against_its_checkpoint() {
     assert_eq!(output.status, 1, "{}", output.stdout);
     assert_finding(
         &output,
-        &["damaged ", " history.csv: it is not what was written; kiln resume writes it again"],
+        &[
+            "damaged ",
+            " history.csv: it differs from the history in the checkpoint; kiln resume restores it",
+        ],
     );
     project.kiln_ok(&["resume", &run]);
     assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 intact\n");
@@ -171,7 +174,7 @@ fn checkpoints_of_a_newer_kiln_are_not_checked() {
     project.write(format!("{checkpoint}/manifest.json"), manifest.to_string());
     let output = project.kiln(&["doctor", &run]);
     assert_eq!((output.status, output.last_line()), (1, "1 run: 1 not checked".to_owned()));
-    assert_finding(&output, &["not checked", "checkpoints: ", "version 99", "newer Kiln"]);
+    assert_finding(&output, &["not checked", "checkpoints: ", "version 99", "newer version of Kiln"]);
     let listing = project.listing();
     let resumed = project.kiln(&["resume", &run]);
     assert_eq!(resumed.status, 1, "{}", resumed.stderr);
