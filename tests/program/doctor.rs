@@ -168,13 +168,16 @@ fn checkpoints_of_a_newer_kiln_are_not_checked() {
     let state = project.read(format!("{checkpoint}/state.json"));
     let state = state.replacen("\"format_version\": 2", "\"format_version\": 99", 1);
     let mut manifest = project.read_json(format!("{checkpoint}/manifest.json"));
-    let sum = kiln_store::Sum::of(state.as_bytes());
+    let sum = kiln_store::Checksum::of(state.as_bytes());
     manifest["files"]["state.json"] = serde_json::to_value(sum).unwrap();
     project.write(format!("{checkpoint}/state.json"), state);
     project.write(format!("{checkpoint}/manifest.json"), manifest.to_string());
     let output = project.kiln(&["doctor", &run]);
     assert_eq!((output.status, output.last_line()), (1, "1 run: 1 not checked".to_owned()));
-    assert_finding(&output, &["not checked", "checkpoints: ", "version 99", "newer version of Kiln"]);
+    assert_finding(
+        &output,
+        &["not checked", "checkpoints: ", "version 99", "newer version of Kiln"],
+    );
     let listing = project.listing();
     let resumed = project.kiln(&["resume", &run]);
     assert_eq!(resumed.status, 1, "{}", resumed.stderr);
@@ -236,7 +239,7 @@ fn run_in_use_is_not_examined_or_cleaned() {
     let project = Project::new();
     let run = project.train(&[]);
     let _claim =
-        kiln_store::Claim::of(&kiln_store::RunDirectory::open(project.path(&run)).unwrap())
+        kiln_store::FileLock::of(&kiln_store::RunDirectory::open(project.path(&run)).unwrap())
             .unwrap();
     project.write(format!("{run}/.partial-1-1"), "half");
     let output = project.kiln(&["doctor", &run, "--clean"]);

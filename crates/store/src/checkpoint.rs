@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::{Checksum, is_plain, read_checked};
 use crate::error::{Result, StoreError};
 use crate::position::Position;
 use crate::run::RunDirectory;
-use crate::sum::{Sum, is_plain, read_sum};
 use crate::{files, versioned};
 
 /// The version of the manifest that this build writes, and the newest that it reads.
@@ -29,10 +29,10 @@ pub const MANIFEST_VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 
 /// The maximum number of files in a checkpoint.
-const MOST_FILES: usize = 4;
+const MAX_FILES: usize = 4;
 
 /// The maximum size of a manifest; a typical one has a few hundred bytes.
-const MOST_MANIFEST_BYTES: u64 = 64 << 10;
+const MAX_MANIFEST_BYTES: u64 = 64 << 10;
 
 /// The checkpoints of a run.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub type CheckpointFiles = BTreeMap<String, Vec<u8>>;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
-    files: BTreeMap<String, Sum>,
+    files: BTreeMap<String, Checksum>,
 }
 
 impl Checkpoints {
@@ -102,7 +102,7 @@ impl Checkpoints {
             // A resumed run never returns to the position of its checkpoint, so this one was rejected as unusable.
             files::remove_directory(&path)?;
         }
-        let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Sum::of(bytes)));
+        let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Checksum::of(bytes)));
         let manifest = versioned::to_json(MANIFEST_VERSION, &Manifest { files: sums.collect() })?;
         let mut all = content.to_vec();
         all.push((MANIFEST, manifest.as_bytes()));
@@ -119,12 +119,12 @@ impl Checkpoints {
         let path = self.path(position);
         let mut content = CheckpointFiles::new();
         let manifest = read_manifest(&path)?;
-        if manifest.files.len() > MOST_FILES {
-            let problem = format!("its manifest has more than {MOST_FILES} files");
+        if manifest.files.len() > MAX_FILES {
+            let problem = format!("its manifest has more than {MAX_FILES} files");
             return Err(StoreError::damaged(&path, problem));
         }
         for (name, sum) in manifest.files {
-            let bytes = read_sum(&plain(&path, &name)?, &sum, most)?;
+            let bytes = read_checked(&plain(&path, &name)?, &sum, most)?;
             content.insert(name, bytes);
         }
         Ok(content)
@@ -140,7 +140,7 @@ impl Checkpoints {
         let path = self.path(position);
         let manifest = read_manifest(&path)?;
         let sum = manifest.files.get(name);
-        sum.map(|sum| read_sum(&plain(&path, name)?, sum, most)).transpose()
+        sum.map(|sum| read_checked(&plain(&path, name)?, sum, most)).transpose()
     }
 
     /// Verifies the checksums of a checkpoint's files without keeping the files in memory.
@@ -190,5 +190,5 @@ fn plain(checkpoint: &Path, name: &str) -> Result<PathBuf> {
 
 fn read_manifest(checkpoint: &Path) -> Result<Manifest> {
     let path = checkpoint.join(MANIFEST);
-    versioned::parse(&path, &files::read(&path, MOST_MANIFEST_BYTES)?, MANIFEST_VERSION)
+    versioned::parse(&path, &files::read(&path, MAX_MANIFEST_BYTES)?, MANIFEST_VERSION)
 }

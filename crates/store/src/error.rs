@@ -78,21 +78,21 @@ pub enum StoreError {
     },
 
     /// Another process works on the run.
-    #[error("{} is in use by {holder}: wait for it to finish, or stop it", path.display())]
-    Claimed {
+    #[error("{} is in use by {owner}: wait for it to finish, or stop it", path.display())]
+    Locked {
         /// The run's directory.
         path: PathBuf,
         /// A description of the owner.
-        holder: String,
+        owner: String,
     },
 
     /// Another process took over a run that this process was working on.
-    #[error("{} was taken over by {holder}; this process stops writing to it", path.display())]
+    #[error("{} was taken over by {owner}; this process stops writing to it", path.display())]
     TakenOver {
         /// The run's directory.
         path: PathBuf,
         /// A description of the new owner.
-        holder: String,
+        owner: String,
     },
 
     /// A file whose content has changed since it was written.
@@ -146,7 +146,7 @@ impl StoreError {
             | StoreError::RunExists { path }
             | StoreError::NotARun { path, .. }
             | StoreError::Malformed { path, .. }
-            | StoreError::Claimed { path, .. }
+            | StoreError::Locked { path, .. }
             | StoreError::TakenOver { path, .. }
             | StoreError::Damaged { path, .. }
             | StoreError::NewerFormat { path, .. }

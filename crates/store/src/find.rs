@@ -19,12 +19,12 @@ pub struct Found {
     /// Directories with a `run.json`, sorted, without duplicates.
     pub runs: Vec<PathBuf>,
     /// Directories that look like runs but cannot be read, sorted.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<Skipped>,
 }
 
 /// A directory that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct Skipped {
     /// The directory.
     pub path: PathBuf,
     /// The reason.
@@ -170,7 +170,7 @@ impl Search {
     }
 
     fn leave_out(&mut self, path: &Path, problem: String) {
-        self.found.left_out.push(LeftOut { path: path.to_owned(), problem });
+        self.found.left_out.push(Skipped { path: path.to_owned(), problem });
     }
 }
 

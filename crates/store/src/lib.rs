@@ -33,7 +33,7 @@
 //! Other crates build on this one: `kiln-report` writes what one run shows, `kiln-compare` compares many runs.
 
 mod checkpoint;
-mod claim;
+mod checksum;
 pub mod doctor;
 mod error;
 pub mod escape;
@@ -41,6 +41,7 @@ pub mod files;
 mod find;
 mod hidden;
 pub mod history;
+mod lock;
 mod name;
 pub mod number;
 mod outcomes;
@@ -50,17 +51,17 @@ pub mod predictions;
 mod record;
 mod run;
 mod shell;
-mod sum;
 mod test_report;
 pub mod versioned;
 
 pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION};
-pub use claim::{Claim, Held, Holder, last_lines};
+pub use checksum::Checksum;
 pub use error::{Result, StoreError};
-pub use find::{Found, LeftOut, find};
+pub use find::{Found, Skipped, find};
 pub use hidden::{create_hidden, hidden};
 pub use history::{EpochRow, History, HistoryWriter};
 pub use kiln_config::{is_unprintable, printable};
+pub use lock::{FileLock, LockOwner, LockToken, last_lines};
 pub use name::{NameError, check_name};
 pub use number::{duration, grouped};
 pub use outcomes::Outcomes;
@@ -70,7 +71,6 @@ pub use predictions::Predictions;
 pub use record::{DatasetRecord, RECORD_VERSION, Resumption, RunRecord, Status, Versions, now};
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
-pub use sum::Sum;
 pub use test_report::{
     Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested, TopK,
     Weights,

@@ -23,7 +23,7 @@ impl Outcomes {
     /// is not what [`write`](fn@predictions::write) writes.
     pub fn read(run: &RunDirectory) -> Result<Self> {
         let path = run.predictions_path();
-        let text = files::read(&path, predictions::MOST_BYTES)?;
+        let text = files::read(&path, predictions::MAX_BYTES)?;
         let malformed = |line, problem: String| StoreError::malformed(&path, line, problem);
         // Class names may be quoted and contain anything; the rows after the header contain numbers only.
         let mut reader = csv::Reader::from_reader(text.as_bytes());

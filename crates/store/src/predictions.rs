@@ -13,10 +13,10 @@ use std::path::Path;
 
 use crate::error::{Result, StoreError};
 use crate::files;
-use crate::test_report::{MOST_CLASSES, PROBABILITIES, Prediction, Tested};
+use crate::test_report::{MAX_CLASSES, PROBABILITIES, Prediction, Tested};
 
 /// The maximum size of the file: about four million test images with ten classes, or 200,000 with 256.
-pub(crate) const MOST_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_BYTES: u64 = 512 << 20;
 
 const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
 
@@ -71,7 +71,7 @@ impl Predictions {
     ///
     /// [`StoreError::Io`] or [`StoreError::Unreadable`] if it cannot be read, and those of [`parse`](Self::parse).
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &files::read(path, MOST_BYTES)?)
+        Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
     /// Reads the text of a `predictions.csv`; `path` is used in messages.
@@ -126,8 +126,8 @@ pub(crate) fn class_names(path: &Path, header: &csv::StringRecord) -> Result<Vec
         return Err(StoreError::malformed(path, 1, problem));
     }
     let names: Vec<String> = header.iter().skip(COLUMNS.len()).map(str::to_owned).collect();
-    if names.len() > MOST_CLASSES {
-        let problem = format!("{} classes; at most {MOST_CLASSES} are supported", names.len());
+    if names.len() > MAX_CLASSES {
+        let problem = format!("{} classes; at most {MAX_CLASSES} are supported", names.len());
         return Err(StoreError::malformed(path, 1, problem));
     }
     Ok(names)

@@ -4,13 +4,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::position::Position;
-use crate::sum::Sum;
 use crate::{files, versioned};
 
 /// The maximum size of a record; a typical one has about a kilobyte.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The version of `run.json` that this build writes, and the newest that it reads. It also covers the files in the
 /// same directory that have no version of their own: `config.toml`, `history.csv`, `predictions.csv` and `log.jsonl`.
@@ -59,7 +59,7 @@ pub struct RunRecord {
     /// The checksums of the other files when the run ended, by name. The log is not included because it still grows;
     /// a running run has no checksums.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, Sum>,
+    pub files: BTreeMap<String, Checksum>,
 }
 
 /// A resumption of an interrupted run.
@@ -138,7 +138,7 @@ impl std::fmt::Display for Status {
 impl RunRecord {
     /// Reads `run.json`.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &files::read(path, MOST_BYTES)?)
+        Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
     /// Reads the text of a `run.json`; `path` is used in messages.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::checksum::Checksum;
 use crate::error::{Result, StoreError};
 use crate::files;
 use crate::hidden::hidden;
@@ -8,7 +9,6 @@ use crate::history::{History, HistoryWriter};
 use crate::name::check_name;
 use crate::predictions::Predictions;
 use crate::record::{RunRecord, Status, now};
-use crate::sum::Sum;
 use crate::test_report::TestReport;
 
 /// The directory of one run, `<runs>/<name>/<id>/`. The crate's documentation lists its files.
@@ -72,12 +72,12 @@ impl RunDirectory {
         files::create_directories(&above)?;
         files::check_within(runs, &above)?;
         match id {
-            Some(id) => Self::claim(above.join(id)),
+            Some(id) => Self::create_new(above.join(id)),
             None => Self::claim_by_time(&above),
         }
     }
 
-    fn claim(path: PathBuf) -> Result<Self> {
+    fn create_new(path: PathBuf) -> Result<Self> {
         files::claim_directory(&path)?;
         Ok(Self { path })
     }
@@ -87,7 +87,7 @@ impl RunDirectory {
         let mut id = time.clone();
         let mut number = 1_u32;
         loop {
-            match Self::claim(above.join(&id)) {
+            match Self::create_new(above.join(&id)) {
                 Err(StoreError::RunExists { .. }) => {
                     number += 1;
                     id = format!("{time}-{number}");
@@ -190,8 +190,8 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// Those of [`Sum::of_file`]; [`StoreError::Io`] if a file cannot be examined.
-    pub fn sums(&self, report: Option<&str>) -> Result<BTreeMap<String, Sum>> {
+    /// Those of [`Checksum::of_file`]; [`StoreError::Io`] if a file cannot be examined.
+    pub fn sums(&self, report: Option<&str>) -> Result<BTreeMap<String, Checksum>> {
         let mut sums = BTreeMap::new();
         for file in RunDirectory::FILES {
             let path = self.path.join(file.name);
@@ -199,10 +199,10 @@ impl RunDirectory {
             if is_to_come || !files::exists(&path)? {
                 continue;
             }
-            sums.insert(file.name.to_owned(), Sum::of_file(&path)?);
+            sums.insert(file.name.to_owned(), Checksum::of_file(&path)?);
         }
         if let Some(text) = report {
-            sums.insert("report.json".to_owned(), Sum::of(text.as_bytes()));
+            sums.insert("report.json".to_owned(), Checksum::of(text.as_bytes()));
         }
         Ok(sums)
     }

@@ -13,10 +13,10 @@ pub const REPORT_VERSION: u32 = 1;
 pub(crate) const PROBABILITIES: RangeInclusive<f32> = 0.0..=1.001;
 
 /// The number of values of a byte.
-pub(crate) const MOST_CLASSES: usize = 256;
+pub(crate) const MAX_CLASSES: usize = 256;
 
 /// The maximum size of a report; the confusion matrix of 256 classes takes a megabyte.
-const MOST_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// A model's output for the test set, from which a [`TestReport`] is computed.
 #[derive(Debug, Clone, Copy)]
@@ -48,9 +48,9 @@ impl<'a> Tested<'a> {
         let (images, classes) = (self.labels.len(), self.class_names.len());
         let problem = if classes == 0 || images == 0 {
             "there are no images or no classes".to_owned()
-        } else if classes > MOST_CLASSES {
+        } else if classes > MAX_CLASSES {
             format!(
-                "{classes} classes; labels are single bytes, so at most {MOST_CLASSES} classes are supported"
+                "{classes} classes; labels are single bytes, so at most {MAX_CLASSES} classes are supported"
             )
         } else if Some(self.probabilities.len()) != images.checked_mul(classes) {
             format!(
@@ -218,7 +218,7 @@ pub struct Average {
 impl TestReport {
     /// Reads `report.json`.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &files::read(path, MOST_BYTES)?)
+        Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
     /// Reads the text of a `report.json`; `path` is used in messages.
@@ -234,8 +234,8 @@ impl TestReport {
             let before = text.find(&format!("\"{key}\"")).map_or("", |place| &text[..place]);
             StoreError::malformed(path, 1 + before.matches('\n').count() as u64, problem)
         };
-        if classes > MOST_CLASSES {
-            let problem = format!("{classes} classes; at most {MOST_CLASSES} are supported");
+        if classes > MAX_CLASSES {
+            let problem = format!("{classes} classes; at most {MAX_CLASSES} are supported");
             return Err(malformed("per_class", problem));
         }
         let sides =

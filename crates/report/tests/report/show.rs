@@ -74,7 +74,7 @@ fn shows_a_finished_run() {
 #[test]
 fn shows_a_running_run() {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     run.write_record(&running()).expect("a record");
     let mut writer = run.start_history(&[]).expect("a history");
     writer.append(&EpochRow { extra: [].into(), ..row(1, [0.75, 0.5, 0.6, 0.7]) }).expect("a row");
@@ -113,7 +113,7 @@ fn shows_a_running_run() {
 #[test]
 fn shows_a_diverged_run_with_an_incomplete_history() {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let record = RunRecord {
         status: Status::Diverged,
         stop_reason: Some("the loss became NaN in epoch 1, step 7".to_owned()),
@@ -187,7 +187,7 @@ fn color_changes_no_text() {
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let hostile = "\u{1b}[2J\u{7}\u{9b}31m\r\n\u{202e}";
     let names = [hostile, "dog"];
     let test = Test::new(&names, &[(0, &[0.0, 1.0]), (0, &[0.0, 1.0])]);

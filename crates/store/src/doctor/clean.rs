@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use crate::claim::Claim;
 use crate::error::StoreError;
 use crate::files;
+use crate::lock::FileLock;
 use crate::run::RunDirectory;
 
 use super::directory;
@@ -28,7 +28,7 @@ pub fn clean(found: &Found) -> Cleaned {
             continue;
         }
         // The locks are held until everything is removed.
-        match Claim::of(&run) {
+        match FileLock::of(&run) {
             Ok(_claim) => cleaned.remove(partial),
             Err(error) => cleaned.kept.push(error),
         }

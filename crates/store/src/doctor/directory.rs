@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::claim::Claim;
 use crate::files;
 use crate::hidden::hidden;
+use crate::lock::FileLock;
 use crate::shell::quoted;
 
 use super::examination::{Examined, Health};
@@ -31,7 +31,7 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
         ));
     }
     for id in ids(path, "claim") {
-        if let Some(error) = Claim::problem(path, &id) {
+        if let Some(error) = FileLock::problem(path, &id) {
             let advice = "harmless: the next process that works on the run rewrites it";
             let finding = Finding::of_error(&format!(".kiln/{id}.claim"), &error, advice);
             // File locks show who works on a run; this file only helps if machines do not share locks.
@@ -53,7 +53,7 @@ pub(super) fn stale(path: &Path) -> Vec<PathBuf> {
     partial.extend(files::partial(&hidden));
     partial.retain(|path| is_settled(path));
     // Usually there are no temporary files, and the locks need not be checked.
-    if partial.is_empty() || ids(path, "log").iter().any(|id| Claim::is_taken(path, id)) {
+    if partial.is_empty() || ids(path, "log").iter().any(|id| FileLock::is_taken(path, id)) {
         return Vec::new();
     }
     partial.sort();

@@ -5,17 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoints;
-use crate::claim::Claim;
 use crate::error::StoreError;
 use crate::files::PARTIAL;
 use crate::history::History;
+use crate::lock::FileLock;
 use crate::position::Position;
 use crate::predictions::Predictions;
 use crate::record::{RunRecord, Status};
 use crate::run::RunDirectory;
 use crate::shell::quoted;
 use crate::test_report::{TestReport, Tested};
-use crate::{files, sum};
+use crate::{checksum, files};
 
 use super::examination::{Examined, Health};
 use super::finding::{Finding, Severity};
@@ -25,7 +25,7 @@ use super::rules::ExperimentRules;
 pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     let mut examiner = Examiner::new(path);
     let record = examiner.record();
-    let is_at_work = examiner.holder.is_some();
+    let is_at_work = examiner.owner.is_some();
     if let Some(record) = record.as_ref().filter(|_| !is_at_work) {
         examiner.files(record);
         examiner.contents(record);
@@ -41,8 +41,8 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
         }
         examiner.status(record);
     }
-    if let Some(holder) = examiner.holder.take() {
-        examiner.note("", &format!("it is in use by {holder}"), "wait for it to finish");
+    if let Some(owner) = examiner.owner.take() {
+        examiner.note("", &format!("it is in use by {owner}"), "wait for it to finish");
     } else {
         examiner.left_over();
     }
@@ -71,14 +71,14 @@ struct Examiner {
     /// The names of the files in the directory.
     names: Vec<OsString>,
     /// The process that works on the run.
-    holder: Option<String>,
+    owner: Option<String>,
     /// The number of rows in the history, if it can be read.
     rows: usize,
     /// The checkpoint that the run would be resumed from.
     usable: Option<Position>,
     /// The command that trains the run again or resumes it.
     again: String,
-    go_on: String,
+    resume: String,
     findings: Vec<Finding>,
 }
 
@@ -90,9 +90,9 @@ impl Examiner {
         let above = place.parent().unwrap_or(Path::new(""));
         let shown = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(above);
         let quote = |path: &Path| quoted(&path.display().to_string());
-        let (go_on, again) = if run.is_of_sweep() {
-            let go_on = format!("kiln resume {}", quote(shown));
-            (go_on.clone(), format!("move the directory away and train it again: {go_on}"))
+        let (resume, again) = if run.is_of_sweep() {
+            let resume = format!("kiln resume {}", quote(shown));
+            (resume.clone(), format!("move the directory away and train it again: {resume}"))
         } else {
             let config = quote(&run.config_path());
             (format!("kiln resume {}", quote(path)), format!("train it again: kiln run {config}"))
@@ -112,8 +112,8 @@ impl Examiner {
             }
         }
         names.sort();
-        let holder = Claim::holder_of(&run);
-        Self { run, names, holder, rows: 0, usable: None, again, go_on, findings }
+        let owner = FileLock::owner_of(&run);
+        Self { run, names, owner, rows: 0, usable: None, again, resume, findings }
     }
 
     fn find(&mut self, severity: Severity, file: &str, problem: &str, advice: &str) {
@@ -150,7 +150,7 @@ impl Examiner {
             let advice = self.restore("run.json");
             return read.map_err(|error| self.error("run.json", &error, &advice)).ok();
         }
-        if !self.findings.is_empty() || self.holder.is_some() {
+        if !self.findings.is_empty() || self.owner.is_some() {
             return None;
         }
         if self.has("report.json") {
@@ -181,7 +181,7 @@ impl Examiner {
         let is_open = is_open(record);
         // Resuming rewrites all files except the experiment.
         if is_open && file != "config.toml" {
-            format!("go on: {}", self.go_on)
+            format!("go on: {}", self.resume)
         } else {
             self.restore(file)
         }
@@ -190,14 +190,14 @@ impl Examiner {
     /// Checks that each file exists and is unchanged.
     fn files(&mut self, record: &RunRecord) {
         for (name, sum) in &record.files {
-            let checked = if sum::is_plain(name) {
+            let checked = if checksum::is_plain(name) {
                 sum.check(&self.run.path().join(name))
             } else {
                 let problem =
                     format!("its list of files has {name:?}, which is not a plain file name");
                 Err(StoreError::damaged(self.run.path(), problem))
             };
-            let name = if sum::is_plain(name) { name } else { "run.json" };
+            let name = if checksum::is_plain(name) { name } else { "run.json" };
             if let Err(error) = checked {
                 self.error(name, &error, &self.remedy(record, name));
             }
@@ -310,9 +310,9 @@ impl Examiner {
                 position.to_string()
             });
         let advice = if self.has_finding("config.toml") {
-            format!("restore config.toml, then resume: {}", self.go_on)
+            format!("restore config.toml, then resume: {}", self.resume)
         } else {
-            format!("to resume {from}: {}", self.go_on)
+            format!("to resume {from}: {}", self.resume)
         };
         self.find(Severity::Unfinished, "", &problem, &advice);
     }

@@ -9,7 +9,7 @@ const GOLDEN: &str = include_str!("golden/run.json");
 /// A run whose `run.json` has the given text.
 fn run_with(text: &str) -> (TempDir, RunDirectory) {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     std::fs::write(run.record_path(), text).expect("written");
     (runs, run)
 }

@@ -23,7 +23,7 @@ const STATE_VERSION: u32 = 2;
 
 pub(crate) const STATE: &str = "state.json";
 /// The largest `state.json` that is read: one with the longest history.
-pub(crate) const MAX_STATE_BYTES: u64 = kiln_store::history::MOST_BYTES + (8 << 20);
+pub(crate) const MAX_STATE_BYTES: u64 = kiln_store::history::MAX_BYTES + (8 << 20);
 
 const TENSORS: &str = "tensors.safetensors";
 

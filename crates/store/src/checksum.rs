@@ -14,14 +14,14 @@ const CHUNK: usize = 64 << 10;
 
 /// The checksum of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sum {
+pub struct Checksum {
     /// The size in bytes.
     pub bytes: u64,
     /// The SHA-256 in hexadecimal.
     pub sha256: String,
 }
 
-impl Sum {
+impl Checksum {
     /// The checksum of a file's content.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
@@ -84,7 +84,7 @@ pub(crate) fn is_plain(name: &str) -> bool {
 }
 
 /// Reads a file and verifies its checksum.
-pub(crate) fn read_sum(path: &Path, sum: &Sum, most: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_checked(path: &Path, sum: &Checksum, most: u64) -> Result<Vec<u8>> {
     let damaged = |problem: String| Err(StoreError::damaged(path, problem));
     let refused = |cause| StoreError::io("read", path, cause);
     let metadata = path.symlink_metadata().map_err(refused)?;
@@ -100,7 +100,7 @@ pub(crate) fn read_sum(path: &Path, sum: &Sum, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(refused)?;
     file.take(sum.bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;
-    if Sum::of(&bytes) != *sum {
+    if Checksum::of(&bytes) != *sum {
         return damaged("its content has changed (the SHA-256 differs)".to_owned());
     }
     Ok(bytes)

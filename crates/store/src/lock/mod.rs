@@ -10,7 +10,7 @@
 //! that do not share locks between machines, or have none, the heartbeat counts: an owner without a heartbeat for two
 //! minutes is considered dead.
 
-mod holder;
+mod owner;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom};
@@ -27,7 +27,7 @@ use crate::files;
 use crate::hidden::{create_hidden, hidden};
 use crate::run::RunDirectory;
 
-pub use holder::Holder;
+pub use owner::LockOwner;
 
 /// The time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ const STALE: Duration = Duration::from_secs(120);
 /// Without file locks, two processes may write the owner file at the same time; the later writer owns the lock. After
 /// this pause, both read who that is. If file locks end at the machine, Kiln only waits when it replaces an owner on
 /// another machine. Of two processes that start at the same moment, one finds out at its next check
-/// ([`Held::check`]).
+/// ([`LockToken::check`]).
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// How often a lock without an owner file is retried, and the pause between two attempts.
@@ -48,21 +48,21 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The maximum number of bytes read from the end of a log.
 const LONGEST_TAIL: u64 = 16 << 10;
 
-/// An exclusive lock on a run, held as long as this value lives.
+/// An exclusive lock on a run, token as long as this value lives.
 #[derive(Debug)]
-pub struct Claim {
+pub struct FileLock {
     file: File,
-    held: Held,
+    token: LockToken,
     heart: Option<Heart>,
 }
 
 /// Shows whether a lock is still owned, for its owner and for processes that work on its behalf.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Held {
+pub struct LockToken {
     /// The directory of all runs with the run's name.
     directory: PathBuf,
     id: String,
-    me: Holder,
+    me: LockOwner,
 }
 
 /// The heartbeat thread; it ends when the sender is dropped.
@@ -75,33 +75,32 @@ struct Heart {
 /// The two files of a lock.
 struct Paths {
     log: PathBuf,
-    holder: PathBuf,
+    owner: PathBuf,
 }
 
 impl Paths {
     fn of(directory: &Path, id: &str) -> Self {
         let hidden = hidden(directory);
-        Self { log: hidden.join(format!("{id}.log")), holder: hidden.join(format!("{id}.claim")) }
+        Self { log: hidden.join(format!("{id}.log")), owner: hidden.join(format!("{id}.claim")) }
     }
 }
 
-impl Claim {
+impl FileLock {
     /// Locks the run `id` in `directory`, the directory of all runs of its name. The run need not exist yet.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Claimed`] if another process owns the lock; [`StoreError::Io`] if its files cannot be written.
+    /// [`StoreError::Locked`] if another process owns the lock; [`StoreError::Io`] if its files cannot be written.
     pub fn take(directory: &Path, id: &str) -> Result<Self> {
         let paths = Paths::of(directory, id);
         create_hidden(directory)?;
         let file = files::open_to_append(&paths.log)?;
-        let claimed = |holder| {
-            Err(StoreError::Claimed { path: directory.join(id), holder: in_words(holder) })
-        };
+        let claimed =
+            |owner| Err(StoreError::Locked { path: directory.join(id), owner: in_words(owner) });
         let mut lock = file.try_lock();
         for _ in 0..LOOKS {
             // A lock without an owner file may belong to a process that only checks it, which takes a moment.
-            let is_held = Holder::find(&paths.holder).is_some_and(|holder| !holder.is_dead());
+            let is_held = LockOwner::find(&paths.owner).is_some_and(|owner| !owner.is_dead());
             if is_held || !matches!(lock, Err(TryLockError::WouldBlock)) {
                 break;
             }
@@ -110,39 +109,39 @@ impl Claim {
         }
         let locks = match lock {
             Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return claimed(Holder::find(&paths.holder)),
+            Err(TryLockError::WouldBlock) => return claimed(LockOwner::find(&paths.owner)),
             Err(TryLockError::Error(cause)) if has_no_locks(&cause) => false,
             Err(TryLockError::Error(cause)) => {
                 return Err(StoreError::io("lock", &paths.log, cause));
             }
         };
-        let found = Holder::find(&paths.holder);
+        let found = LockOwner::find(&paths.owner);
         if let Some(found) = &found
             && is_alive(&paths, found, locks)?
         {
-            let holder =
+            let owner =
                 format!("{found}; it is considered dead after two minutes without a heartbeat");
-            return Err(StoreError::Claimed { path: directory.join(id), holder });
+            return Err(StoreError::Locked { path: directory.join(id), owner });
         }
-        let me = Holder::this_process();
+        let me = LockOwner::this_process();
         let text = me.to_json()?;
-        files::write(&paths.holder, &text)?;
+        files::write(&paths.owner, &text)?;
         if !locks || found.is_some_and(|found| !found.is_here()) {
             std::thread::sleep(SETTLING);
-            let now = Holder::find(&paths.holder);
+            let now = LockOwner::find(&paths.owner);
             if now.as_ref() != Some(&me) {
                 return claimed(now);
             }
         }
-        let heart = beat(paths.holder, me.clone(), text);
-        let held = Held { directory: directory.to_owned(), id: id.to_owned(), me };
-        Ok(Self { file, held, heart })
+        let heart = beat(paths.owner, me.clone(), text);
+        let token = LockToken { directory: directory.to_owned(), id: id.to_owned(), me };
+        Ok(Self { file, token, heart })
     }
 
     /// A token that shows whether the lock is still owned.
     #[must_use]
-    pub fn held(&self) -> &Held {
-        &self.held
+    pub fn token(&self) -> &LockToken {
+        &self.token
     }
 
     /// Locks the run of a directory.
@@ -153,8 +152,8 @@ impl Claim {
     pub fn of(run: &RunDirectory) -> Result<Self> {
         let (directory, id) = place(run)?;
         Self::take(&directory, &id).map_err(|error| match error {
-            StoreError::Claimed { holder, .. } => {
-                StoreError::Claimed { path: run.path().to_owned(), holder }
+            StoreError::Locked { owner, .. } => {
+                StoreError::Locked { path: run.path().to_owned(), owner }
             }
             error => error,
         })
@@ -162,45 +161,45 @@ impl Claim {
 
     /// Describes the owner of the lock on a run's directory; `None` if no owner can be found.
     #[must_use]
-    pub(crate) fn holder_of(run: &RunDirectory) -> Option<String> {
-        place(run).ok().and_then(|(directory, id)| Self::holder(&directory, &id))
+    pub(crate) fn owner_of(run: &RunDirectory) -> Option<String> {
+        place(run).ok().and_then(|(directory, id)| Self::owner(&directory, &id))
     }
 
     /// Whether another process owns the lock on a run.
     #[must_use]
     pub fn is_taken(directory: &Path, id: &str) -> bool {
-        Self::holder(directory, id).is_some()
+        Self::owner(directory, id).is_some()
     }
 
     /// Describes the owner of the lock on a run; `None` if no owner can be found.
     #[must_use]
-    pub fn holder(directory: &Path, id: &str) -> Option<String> {
+    pub fn owner(directory: &Path, id: &str) -> Option<String> {
         let paths = Paths::of(directory, id);
         // Opening a pipe would block.
         let log = files::check_no_pipe(&paths.log).ok().and_then(|()| File::open(&paths.log).ok());
         let locks = match log.map(|file| file.try_lock_shared()) {
             Some(Err(TryLockError::WouldBlock)) => {
-                return Some(in_words(Holder::find(&paths.holder)));
+                return Some(in_words(LockOwner::find(&paths.owner)));
             }
             Some(Err(TryLockError::Error(_))) => false,
             // A missing lock file cannot be locked by a process on this machine.
             Some(Ok(())) | None => true,
         };
-        let found = Holder::find(&paths.holder)?;
+        let found = LockOwner::find(&paths.owner)?;
         if locks && found.is_here() {
             return None;
         }
         // This function writes nothing, so it has to use this machine's clock instead of the file system's.
-        let written = fs::metadata(&paths.holder).and_then(|metadata| metadata.modified()).ok()?;
+        let written = fs::metadata(&paths.owner).and_then(|metadata| metadata.modified()).ok()?;
         let is_alive = written.elapsed().map_or(true, |age| age < STALE);
         is_alive.then(|| in_words(Some(found)))
     }
 
     /// The error of an owner file that exists but cannot be read.
     pub(crate) fn problem(directory: &Path, id: &str) -> Option<StoreError> {
-        let path = Paths::of(directory, id).holder;
+        let path = Paths::of(directory, id).owner;
         // The lock may have been released in the meantime.
-        Holder::read(&path).err().filter(|_| path.exists())
+        LockOwner::read(&path).err().filter(|_| path.exists())
     }
 
     /// Empties the log for a new attempt and returns it for use as a process's standard error. The lock then also
@@ -232,14 +231,14 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for FileLock {
     fn drop(&mut self) {
         if let Some(Heart { end, beating }) = self.heart.take() {
             drop(end);
             // A heartbeat in progress would create the file again.
             let _ = beating.join();
-            let path = self.held.path();
-            if Holder::find(&path).as_ref() == Some(&self.held.me) {
+            let path = self.token.path();
+            if LockOwner::find(&path).as_ref() == Some(&self.token.me) {
                 // A file that remains is recognized as stale later.
                 let _ = files::remove(&path);
             }
@@ -247,7 +246,7 @@ impl Drop for Claim {
     }
 }
 
-impl Held {
+impl LockToken {
     /// Checks that no other process has taken over the run. If machines do not share locks, another machine takes
     /// over when this one was suspended or cut off for two minutes. After an error the caller must not write
     /// anything.
@@ -256,12 +255,12 @@ impl Held {
     ///
     /// [`StoreError::TakenOver`] if another process has taken over.
     pub fn check(&self) -> Result<()> {
-        let taken_over = |holder: String| {
-            Err(StoreError::TakenOver { path: self.directory.join(&self.id), holder })
+        let taken_over = |owner: String| {
+            Err(StoreError::TakenOver { path: self.directory.join(&self.id), owner })
         };
-        match Holder::read(&self.path()) {
-            Ok(holder) if holder != self.me => {
-                taken_over(format!("{holder}, because this machine gave no heartbeat"))
+        match LockOwner::read(&self.path()) {
+            Ok(owner) if owner != self.me => {
+                taken_over(format!("{owner}, because this machine gave no heartbeat"))
             }
             // Only the owner of the lock removes this file, and people do.
             Err(error) if error.is_missing() => taken_over(
@@ -272,18 +271,18 @@ impl Held {
     }
 
     fn path(&self) -> PathBuf {
-        Paths::of(&self.directory, &self.id).holder
+        Paths::of(&self.directory, &self.id).owner
     }
 }
 
 /// Rewrites the owner file periodically as long as it names this process.
-fn beat(path: PathBuf, me: Holder, text: String) -> Option<Heart> {
+fn beat(path: PathBuf, me: LockOwner, text: String) -> Option<Heart> {
     let (end, ended) = channel();
     let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(HEARTBEAT) {
             // A process that was suspended for too long may have lost the lock and must not take it back.
-            match Holder::read(&path) {
-                Ok(holder) if holder != me => return,
+            match LockOwner::read(&path) {
+                Ok(owner) if owner != me => return,
                 Err(error) if error.is_missing() => return,
                 Ok(_) | Err(_) => {}
             }
@@ -310,21 +309,21 @@ fn place(run: &RunDirectory) -> Result<(PathBuf, String)> {
 }
 
 /// Whether an owner file names a live process that the file lock cannot show.
-fn is_alive(paths: &Paths, holder: &Holder, locks: bool) -> Result<bool> {
-    if locks && holder.is_here() {
+fn is_alive(paths: &Paths, owner: &LockOwner, locks: bool) -> Result<bool> {
+    if locks && owner.is_here() {
         // The file lock of a process on this machine was free, so the process has ended.
         return Ok(false);
     }
     // Ages are measured by the file system's clock, which is the same for all machines.
-    let probe = paths.holder.with_file_name(format!(
+    let probe = paths.owner.with_file_name(format!(
         "{}probe-{}-{}",
         files::PARTIAL,
         std::process::id(),
-        holder::boot()
+        owner::boot()
     ));
     files::write(&probe, "")?;
     let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let is_alive = match (time(&probe), time(&paths.holder)) {
+    let is_alive = match (time(&probe), time(&paths.owner)) {
         // The lock was released at this moment.
         (_, None) => false,
         // A heartbeat after the probe was written proves that the owner is alive.
@@ -335,8 +334,8 @@ fn is_alive(paths: &Paths, holder: &Holder, locks: bool) -> Result<bool> {
     Ok(is_alive)
 }
 
-fn in_words(holder: Option<Holder>) -> String {
-    holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string())
+fn in_words(owner: Option<LockOwner>) -> String {
+    owner.map_or_else(|| "another process".to_owned(), |owner| owner.to_string())
 }
 
 fn has_no_locks(cause: &std::io::Error) -> bool {

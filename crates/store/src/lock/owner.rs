@@ -14,11 +14,11 @@ use crate::{files, versioned};
 const CLAIM_VERSION: u32 = 1;
 
 /// The maximum size of an owner file; a typical one has a few hundred bytes.
-const MOST_BYTES: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 
 /// The process that owns a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct LockOwner {
     /// The host name of its machine.
     pub machine: String,
     /// An id of the machine's current boot.
@@ -30,14 +30,14 @@ pub struct Holder {
 }
 
 /// `the process 4711 on machine "ada", since 2026-11-24T…`
-impl std::fmt::Display for Holder {
+impl std::fmt::Display for LockOwner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let machine = kiln_config::printable(&self.machine);
         write!(formatter, "process {} on {machine}, since {}", self.process, self.since)
     }
 }
 
-impl Holder {
+impl LockOwner {
     pub(super) fn this_process() -> Self {
         let machine = kernel("hostname");
         Self {
@@ -68,7 +68,7 @@ impl Holder {
 
     /// Reads an owner file.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        versioned::parse(path, &files::read(path, MOST_BYTES)?, CLAIM_VERSION)
+        versioned::parse(path, &files::read(path, MAX_BYTES)?, CLAIM_VERSION)
     }
 
     /// The text of an owner file.
