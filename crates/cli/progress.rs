@@ -104,7 +104,7 @@ impl ProgressReporter {
 }
 
 impl Observer for ProgressReporter {
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
             if progress.step.is_multiple_of(STEPS_PER_UPDATE) || progress.step == progress.steps {
@@ -132,7 +132,7 @@ impl Observer for ProgressReporter {
         is_requested
     }
 
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.clear();
         self.status(&epoch_line(&end));
         if self.stop_signal.is_received() {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use kiln_store::{Claim, RunDirectory, Status, files, printable, quoted};
 use kiln_sweep::{Plan, Sweep, SweepRecord};
-use kiln_train::{Hold, Resumed, Run};
+use kiln_train::{Resumed, Run, RunLock};
 
 use crate::commands::{run, sweep};
 use crate::options::GlobalOptions;
@@ -51,7 +51,7 @@ fn resume_run(options: &GlobalOptions, path: &Path) -> anyhow::Result<ExitCode> 
         return Ok(ExitCode::SUCCESS);
     }
     let data = data_of(options, &directory);
-    let Resumed { run, from, damage } = Run::resume(directory, &data, Hold::Own(lock))?;
+    let Resumed { run, from, damage } = Run::resume(directory, &data, RunLock::Run(lock))?;
     for problem in damage {
         warning(problem);
     }

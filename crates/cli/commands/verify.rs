@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use kiln_store::{RunDirectory, printable};
-use kiln_train::{Difference, Verdict, Verification, Verifier};
+use kiln_train::{Mismatch, Verification, VerificationResult, Verifier};
 
 use crate::commands::resume::data_of;
 use crate::options::GlobalOptions;
@@ -38,23 +38,23 @@ pub(crate) fn verify(
     for change in &changes {
         warning(change);
     }
-    let Verification { epochs, same, verdict } = verifier.verify(&mut reporter)?;
+    let Verification { epochs, identical, result } = verifier.verify(&mut reporter)?;
     let epochs = count(epochs, "epoch");
-    match verdict {
-        Verdict::Same => {
-            print(format!("identical: {}", [vec![epochs.as_str()], same].concat().join(", ")))?;
+    match result {
+        VerificationResult::Reproduced => {
+            let identical = [vec![epochs.as_str()], identical].concat();
+            print(format!("identical: {}", identical.join(", ")))?;
             Ok(ExitCode::SUCCESS)
         }
-        Verdict::Different(differences) => {
+        VerificationResult::Different(mismatches) => {
             // A file that was damaged later is not a different result of the computation.
-            let is_computed =
-                |difference: &Difference| !matches!(difference, Difference::Damaged(_));
-            let is_other_result = differences.iter().any(is_computed);
-            for difference in differences {
-                print(printable(&difference.to_string()))?;
+            let is_computed = |mismatch: &Mismatch| matches!(mismatch, Mismatch::Result(_));
+            let is_other_result = mismatches.iter().any(is_computed);
+            for mismatch in mismatches {
+                print(printable(&mismatch.to_string()))?;
             }
-            if !same.is_empty() {
-                print(format!("identical: {}", same.join(", ")))?;
+            if !identical.is_empty() {
+                print(format!("identical: {}", identical.join(", ")))?;
             }
             if is_other_result && !options.quiet {
                 help(if changes.is_empty() {
@@ -66,7 +66,7 @@ pub(crate) fn verify(
             }
             Ok(ExitCode::FAILURE)
         }
-        Verdict::Interrupted => {
+        VerificationResult::Interrupted => {
             status(format_args!("interrupted: identical so far, {epochs}"));
             Ok(reporter.exit_code())
         }

@@ -6,7 +6,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use kiln_store::{RunDirectory, files};
-use kiln_train::{Declaration, EpochEnd, Hold, Observer, Outcome, Progress, Run, Stop, TrainError};
+use kiln_train::{
+    Declaration, EpochEnd, Observer, Progress, ResumeErrorKind, Run, RunLock, Stop, TrainError,
+    TrainingOutcome,
+};
 use serde::Serialize;
 use tracing::warn;
 
@@ -31,7 +34,7 @@ pub fn work<E: std::fmt::Display>(
     mut output: impl Write,
     requests: Arc<Requests>,
     start_log: impl FnOnce(&Run) -> Result<(), E>,
-) -> Result<Outcome, SweepError> {
+) -> Result<TrainingOutcome, SweepError> {
     let result = carry_out(input, &mut output, requests, start_log);
     if let Err(error) = &result
         && let Ok(line) = serde_json::to_string(&WorkerMessage::Failed(to_line(error)))
@@ -55,7 +58,7 @@ fn carry_out<E: std::fmt::Display>(
     output: impl Write,
     requests: Arc<Requests>,
     start_log: impl FnOnce(&Run) -> Result<(), E>,
-) -> Result<Outcome, SweepError> {
+) -> Result<TrainingOutcome, SweepError> {
     let mut line = String::new();
     input.read_line(&mut line).map_err(|error| SweepError::Request(error.to_string()))?;
     let request: WorkerRequest =
@@ -85,7 +88,7 @@ fn carry_out<E: std::fmt::Display>(
 /// user.
 fn prepare(request: &WorkerRequest) -> Result<(Run, Vec<String>), SweepError> {
     let mut warnings = Vec::new();
-    let lock = || Hold::Caller(Some(request.lock.clone()));
+    let lock = || RunLock::Caller(Some(request.lock.clone()));
     let declaration = Declaration::parse("the request of the sweep", &request.config, &[])?;
     let data = &request.data_directory;
     if request.resume {
@@ -93,8 +96,8 @@ fn prepare(request: &WorkerRequest) -> Result<(Run, Vec<String>), SweepError> {
         match Run::resume(RunDirectory::open(&path)?, data, lock()) {
             // A new version of Kiln cannot continue what another has started. A sweep may contain many such runs, so
             // they are trained again without asking.
-            Err(TrainError::Resume { problem, is_program: true, .. }) => {
-                warnings.push(format!("restarted from scratch: {problem}"));
+            Err(TrainError::Resume { error, .. }) if error.kind == ResumeErrorKind::Program => {
+                warnings.push(format!("restarted from scratch: {error}"));
                 files::remove_directory(&path)?;
             }
             Err(error) => return Err(error.into()),
@@ -155,7 +158,7 @@ impl<W: Write> SweepObserver<W> {
 }
 
 impl<W: Write> Observer for SweepObserver<W> {
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if self.is_interrupted() {
             return ControlFlow::Break(Stop::Interrupted);
         }
@@ -166,17 +169,17 @@ impl<W: Write> Observer for SweepObserver<W> {
         self.send(&WorkerMessage::Step(progress.into()))
     }
 
-    fn goes_on_after(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_resume(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         // The run may have been killed after it reported this epoch and before it received the command to prune. The
         // same report leads to the same command.
-        self.epoch_ended(end)
+        self.on_epoch_end(end)
     }
 
     fn wants_checkpoint(&mut self) -> bool {
         self.requests.checkpoint.swap(false, Ordering::Relaxed)
     }
 
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.send(&WorkerMessage::Epoch(EpochReport::new(end.row, end.epochs)))?;
         match self.commands.as_ref().map(Receiver::recv) {
             None | Some(Ok(WorkerCommand::Continue | WorkerCommand::Checkpoint)) => {
