@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::contest::Contest;
+use crate::benchmark::Benchmark;
 use crate::machine;
 use crate::options::Options;
 use crate::samples::{Samples, Subject};
@@ -32,8 +32,8 @@ const MEANING: &str = "\
   included, in a run that validates on 5,000; each of its run's quickest epoch.
 ";
 
-pub(crate) fn markdown(contest: &Contest<'_>, options: &Options) -> String {
-    let samples = &contest.samples;
+pub(crate) fn markdown(benchmark: &Benchmark<'_>, options: &Options) -> String {
+    let samples = &benchmark.samples;
     let mut text = format!("{HEAD}```\n{}\n```\n", options.command());
     text += "\n## Targets\n\n";
     text += &targets(samples);
@@ -41,14 +41,14 @@ pub(crate) fn markdown(contest: &Contest<'_>, options: &Options) -> String {
     text += &measurements(samples);
     text += "\n## What they mean\n\n";
     text += MEANING;
-    if !contest.peers.notes.is_empty() {
+    if !benchmark.peers.notes.is_empty() {
         text += "\n## What could not be measured\n\n";
-        for note in &contest.peers.notes {
+        for note in &benchmark.peers.notes {
             let _ = writeln!(text, "- {note}");
         }
     }
     text += "\n## Where and with what\n\n| | |\n|---|---|\n";
-    for (name, value) in facts(contest) {
+    for (name, value) in facts(benchmark) {
         let _ = writeln!(text, "| {name} | {value} |");
     }
     text
@@ -60,14 +60,14 @@ fn targets(samples: &Samples) -> String {
     for target in &TARGETS {
         let (what, against) = (target.title(), target.against_title());
         let bound = match target.bound {
-            Bound::AtMost(bound) => format!("at most {}", target.tell(bound)),
-            Bound::AtLeast(bound) => format!("at least {}", target.tell(bound)),
+            Bound::AtMost(bound) => format!("at most {}", target.format(bound)),
+            Bound::AtLeast(bound) => format!("at least {}", target.format(bound)),
         };
         let (result, spread, met) = match target.reached(samples) {
             None => ("not measured".to_owned(), String::new(), ""),
             Some(reached) => (
-                target.tell(reached.value),
-                target.tell_span(reached.min, reached.max),
+                target.format(reached.value),
+                target.format_range(reached.min, reached.max),
                 if reached.met { "yes" } else { "**no**" },
             ),
         };
@@ -81,8 +81,8 @@ fn measurements(samples: &Samples) -> String {
         "| what | who | median | min–max | repetitions |\n|---|---|---|---|---|\n".to_owned();
     for (quantity, subject, series) in samples.iter() {
         let (what, who, count) = (quantity.name(), subject.name(), series.len());
-        let median = quantity.tell(series.median());
-        let span = quantity.tell_span(series.min(), series.max());
+        let median = quantity.format(series.median());
+        let span = quantity.format_range(series.min(), series.max());
         let _ = writeln!(text, "| {what} | {who} | {median} | {span} | {count} |");
     }
     text
@@ -104,24 +104,25 @@ impl Target {
         }
     }
 
-    /// A ratio, or a value with its unit.
-    fn tell(&self, value: f64) -> String {
+    /// Formats a ratio, or a value with its unit.
+    fn format(&self, value: f64) -> String {
         match self.against {
             Some(_) => format!("{value:.2}"),
-            None => self.quantity.tell(value),
+            None => self.quantity.format(value),
         }
     }
 
-    fn tell_span(&self, min: f64, max: f64) -> String {
+    fn format_range(&self, min: f64, max: f64) -> String {
         match self.against {
             Some(_) => format!("{min:.2}–{max:.2}"),
-            None => self.quantity.tell_span(min, max),
+            None => self.quantity.format_range(min, max),
         }
     }
 }
 
-fn facts(contest: &Contest<'_>) -> Vec<(String, String)> {
-    let record = &contest.record;
+/// The properties of the machine and the versions of the programs.
+fn facts(benchmark: &Benchmark<'_>) -> Vec<(String, String)> {
+    let record = &benchmark.record;
     let commit = record.git_commit.as_deref().unwrap_or("unknown");
     let kiln = format!(
         "{} (commit {}, backend {}, engine {})",
@@ -132,10 +133,12 @@ fn facts(contest: &Contest<'_>) -> Vec<(String, String)> {
     );
     let mut facts = vec![("Date".to_owned(), record.started.strftime("%F").to_string())];
     facts.extend(machine::describe().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    facts.push(("Cores used (taskset)".to_owned(), contest.kiln.cores.describe()));
+    facts.push(("Cores used (taskset)".to_owned(), benchmark.kiln.cores.describe()));
     facts.push(("Kiln".to_owned(), kiln));
     facts.push(("Burn".to_owned(), record.versions.burn.clone()));
-    facts.extend(machine::said("rustc", &["--version"]).map(|said| ("rustc".to_owned(), said)));
-    facts.extend(contest.peers.versions());
+    facts.extend(
+        machine::first_line("rustc", &["--version"]).map(|line| ("rustc".to_owned(), line)),
+    );
+    facts.extend(benchmark.peers.versions());
     facts
 }

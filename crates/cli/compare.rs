@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
 use kiln_compare::page::page;
-use kiln_compare::{Column, CompareError, Comparison, Pair, TableOptions, show_pair};
+use kiln_compare::{CompareError, Comparison, Pair, TableOptions, show_pair};
+use kiln_config::{KeyError, KeyIndex};
 use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
 use kiln_store::files;
 
@@ -141,21 +142,21 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
         let problem = format!("--axes {}: a picture has two axes", asked.join(","));
         return Err(CompareError::Request(problem).into());
     }
-    let labels = || columns.iter().map(|column| column.label.as_str()).collect::<Vec<_>>();
+    let index = KeyIndex::new(columns.iter().map(|column| column.key.as_str()));
     let find = |asked: &String| {
-        let ending = format!(".{asked}");
-        let is_it = |column: &&Column| column.label == *asked || column.key == *asked;
-        let ends_so = |column: &&Column| column.key.ends_with(&ending);
-        let by_end = match columns.iter().filter(ends_so).collect::<Vec<_>>().as_slice() {
-            [one] => Some(*one),
-            _ => None,
-        };
-        let column = columns.iter().find(is_it).or(by_end).map(|column| column.key.as_str());
-        column.ok_or_else(|| {
-            let problem = format!(
-                "--axes {asked}: no setting of that name differs; those that do are {}",
-                labels().join(", ")
-            );
+        index.complete(asked).map_err(|error| {
+            let problem = match error {
+                KeyError::Unknown { .. } => {
+                    let labels: Vec<_> = columns.iter().map(|column| &*column.label).collect();
+                    format!(
+                        "--axes {asked}: no setting of this name differs; choose from {}",
+                        labels.join(", ")
+                    )
+                }
+                KeyError::Ambiguous(keys) => {
+                    format!("--axes {asked} is ambiguous: write {}", keys.join(" or "))
+                }
+            };
             CompareError::Request(problem).into()
         })
     };

@@ -36,7 +36,7 @@ impl ConfigError {
         Self { place: Some(Box::new(place.clone())), ..Self::new(message) }
     }
 
-    /// Sets the label next to the caret: what was expected there.
+    /// Sets the label next to the caret, which describes the expected text.
     #[must_use]
     pub fn expected(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());

@@ -8,7 +8,7 @@ use crate::error::ConfigError;
 use crate::place::{Place, Source};
 use crate::table::Table;
 
-/// A TOML value with the place where it was written.
+/// A TOML value and its place in the text.
 #[derive(Debug, Clone)]
 pub struct Value {
     /// The value itself.
@@ -48,7 +48,7 @@ impl Entry {
         &self.key
     }
 
-    /// Where the key was written.
+    /// The place of the key in the text.
     #[must_use]
     pub fn key_place(&self) -> &Place {
         &self.key_place
@@ -173,7 +173,7 @@ impl Value {
         }
     }
 
-    /// The place where the value was written.
+    /// The place of the value in the text.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place

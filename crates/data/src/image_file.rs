@@ -36,7 +36,7 @@ pub enum Adjustment {
     Rotated,
     /// Reduced from 16 to 8 bits per channel.
     ReducedDepth,
-    /// Blended over black where the picture is transparent.
+    /// Blended the transparent pixels over black.
     Flattened,
     /// Converted from RGB to gray by the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
     ConvertedToGray,

@@ -58,7 +58,7 @@ impl ModelConfig {
         let mut names = HashSet::new();
         for (layer, item) in layers.iter().zip(items) {
             if let Some(name) = layer.duplicate_name(&mut names) {
-                // On the command line, a name must stand for exactly one layer.
+                // On the command line, a name must identify exactly one layer.
                 return Err(item.error(format!("two layers have the name `{name}`")));
             }
         }

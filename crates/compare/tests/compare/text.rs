@@ -178,7 +178,7 @@ fn a_column_that_is_not_there_is_told_with_those_that_are() {
     };
     insta::assert_snapshot!(problem("accuracy"), @"there is no column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, or any setting of the runs");
     insta::assert_snapshot!(problem("seed"), @"there is a column `seed` only with one row a run (--all-seeds)");
-    insta::assert_snapshot!(problem("activation"), @"`activation` could be model.layers.hidden.activation or model.layers.2.activation: give more of it");
+    insta::assert_snapshot!(problem("activation"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
 }
 
 #[test]

@@ -1,37 +1,40 @@
-//! Processes that are started, waited for, signalled and looked at.
+//! Starting processes, sending them signals and waiting for them.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::project::Project;
 
-/// Longer than anything here takes on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than anything in these tests takes, even on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-pub(crate) fn start(world: &World, arguments: &[&str]) -> Child {
-    let mut command = world.command();
+/// Starts `kiln` with standard output and standard error captured.
+pub(crate) fn start(project: &Project, arguments: &[&str]) -> Child {
+    let mut command = project.command();
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
+/// Sends a signal such as `-INT` to a running process.
 pub(crate) fn signal(process: u32, signal: &str) {
     assert!(try_signal(process, signal));
 }
 
-/// Whether the process was still there to get the signal.
+/// Returns whether the process still existed when the signal was sent.
 pub(crate) fn try_signal(process: u32, signal: &str) -> bool {
     let mut kill = Command::new("kill");
     kill.args([signal, &process.to_string()]).stderr(Stdio::null()).status().unwrap().success()
 }
 
-/// Signals a process of the test's own. Once it was waited for, its number may be another's.
+/// Sends a signal to a child process, unless the child has already ended.
 pub(crate) fn signal_unless_ended(process: &mut Child, signal: &str) {
+    // Once an ended child has been waited for, the kernel may give its process id to another process.
     if process.try_wait().unwrap().is_none() {
         try_signal(process.id(), signal);
     }
 }
 
-/// The processes that a process has started.
+/// The ids of the processes that a process has started.
 #[cfg(target_os = "linux")]
 pub(crate) fn children(process: u32) -> Vec<u32> {
     let path = format!("/proc/{process}/task/{process}/children");
@@ -39,20 +42,20 @@ pub(crate) fn children(process: u32) -> Vec<u32> {
     text.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
-/// Whether a process computes: one that has ended and was not waited for does not.
+/// Whether a process is running. A zombie, which has ended and has not been waited for, is not.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_alive(process: u32) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name of the program, which is in front, may hold anything but ends with the last bracket.
+    // The state follows the program's name. The name is in parentheses and may contain any character, even `)`.
     state.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
-/// How long it took.
+/// Polls until the condition holds, and returns how long that took. Panics after [`TIMEOUT`].
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
-    let begun = Instant::now();
+    let start = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "{what} never came");
+        assert!(start.elapsed() < TIMEOUT, "timed out while waiting for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
-    begun.elapsed()
+    start.elapsed()
 }

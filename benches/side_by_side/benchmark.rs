@@ -1,4 +1,4 @@
-//! The contenders take turns.
+//! Runs the measurements. The subjects take turns.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,18 +12,18 @@ use crate::options::Part;
 use crate::peers::Peers;
 use crate::samples::{Samples, Subject, Value};
 
-pub(crate) struct Contest<'a> {
+pub(crate) struct Benchmark<'a> {
     pub(crate) kiln: Kiln<'a>,
     pub(crate) peers: Peers<'a>,
     pub(crate) samples: Samples,
-    /// What Kiln's run says of the program: versions, commit, engine.
+    /// The record of a run of Kiln, with versions, commit and engine.
     pub(crate) record: RunRecord,
-    /// Each value as it comes: what is measured in half an hour is not lost with the process.
+    /// A CSV file that gets each value at once, so that half an hour of measurements is not lost with the process.
     log: File,
 }
 
 impl Part {
-    /// Who is measured, in the order of their turns.
+    /// The subjects of this part, in the order of their turns.
     fn subjects(self) -> &'static [Subject] {
         match self {
             Self::Step | Self::Run => {
@@ -35,8 +35,8 @@ impl Part {
     }
 }
 
-impl<'a> Contest<'a> {
-    /// Every value goes to the log as well, a CSV file.
+impl<'a> Benchmark<'a> {
+    /// Trains an epoch with Kiln, and creates the log.
     pub(crate) fn new(kiln: Kiln<'a>, peers: Peers<'a>, log: &Path) -> anyhow::Result<Self> {
         let record = kiln.warm_up()?;
         let mut log = File::create(log)?;
@@ -44,22 +44,22 @@ impl<'a> Contest<'a> {
         Ok(Self { kiln, peers, samples: Samples::default(), record, log })
     }
 
-    /// A peer that fails is given up; that Kiln fails is an error.
-    pub(crate) fn hold(&mut self, parts: &[Part], repetitions: usize) -> anyhow::Result<()> {
+    /// Measures all parts. A peer that fails is not measured again. If Kiln fails, that is an error.
+    pub(crate) fn run(&mut self, parts: &[Part], repetitions: usize) -> anyhow::Result<()> {
         for part in parts {
             for repetition in 1..=repetitions {
                 for subject in part.subjects() {
                     let values = match self.turn(*part, *subject) {
                         Some(Ok(values)) => values,
                         Some(Err(error)) if self.peers.get(*subject).is_some() => {
-                            self.peers.give_up(*subject, &error);
+                            self.peers.remove(*subject, &error);
                             continue;
                         }
                         Some(Err(error)) => return Err(error).context(subject.name()),
                         None => continue,
                     };
                     for value in values {
-                        self.note(*part, repetition, *subject, value)?;
+                        self.record_value(*part, repetition, *subject, value)?;
                     }
                 }
             }
@@ -67,7 +67,7 @@ impl<'a> Contest<'a> {
         Ok(())
     }
 
-    /// `None` of a peer that is not there.
+    /// Measures one part of one subject. `None` if the subject is a peer that is not available.
     fn turn(&self, part: Part, subject: Subject) -> Option<anyhow::Result<Vec<Value>>> {
         let kiln = &self.kiln;
         Some(match (subject, part) {
@@ -84,7 +84,7 @@ impl<'a> Contest<'a> {
         })
     }
 
-    fn note(
+    fn record_value(
         &mut self,
         part: Part,
         repetition: usize,
@@ -93,7 +93,7 @@ impl<'a> Contest<'a> {
     ) -> anyhow::Result<()> {
         let (quantity, number) = value;
         let (part, name) = (part.name(), subject.name());
-        println!("{part} {repetition}  {name}: {} {}", quantity.name(), quantity.tell(number));
+        println!("{part} {repetition}  {name}: {} {}", quantity.name(), quantity.format(number));
         writeln!(self.log, "{part},{repetition},\"{name}\",\"{}\",{number}", quantity.name())?;
         self.samples.add(subject, value);
         Ok(())
