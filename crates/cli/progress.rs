@@ -87,7 +87,7 @@ impl Reporter {
 }
 
 impl Observer for Reporter {
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
             if progress.step.is_multiple_of(REDRAW) || progress.step == progress.steps {
@@ -115,7 +115,7 @@ impl Observer for Reporter {
         wanted
     }
 
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.clear();
         self.message(&line(&end));
         if self.signalled.ends() {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use kiln_store::{Claim, RunDirectory, Status, files};
 use kiln_sweep::{Plan, Sweep, SweepRecord};
-use kiln_train::{Hold, Resumed, Run};
+use kiln_train::{Resumed, Run, RunLock};
 
 use crate::arguments::Arguments;
 use crate::progress::Reporter;
@@ -46,7 +46,7 @@ fn resume_run(arguments: &Arguments, path: &Path) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let data = data_of(arguments, &directory);
-    let Resumed { run, from, damage } = Run::resume(directory, &data, Hold::Own(claim))?;
+    let Resumed { run, from, damage } = Run::resume(directory, &data, RunLock::Run(claim))?;
     for problem in damage {
         complain(format_args!("warning: {problem}"));
     }

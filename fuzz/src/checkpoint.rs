@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use kiln_store::{Checkpoints, Position, RunDirectory, Sum};
 use kiln_sweep::{Sweep, SweepRecord};
-use kiln_train::{Declaration, EpochEnd, Hold, Observer, Progress, Run, Stop};
+use kiln_train::{Declaration, EpochEnd, Observer, Progress, Run, RunLock, Stop};
 use tempfile::TempDir;
 
 use crate::assert_has_message;
@@ -69,11 +69,11 @@ fn in_memory_directory() -> TempDir {
 struct Stopper;
 
 impl Observer for Stopper {
-    fn epoch_ended(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, _: EpochEnd<'_>) -> ControlFlow<Stop> {
         ControlFlow::Continue(())
     }
 
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if (progress.epoch, progress.step) == (STOP.epochs + 1, STOP.step) {
             return ControlFlow::Break(Stop::Interrupted);
         }
@@ -88,7 +88,7 @@ impl Interrupted {
         let declaration = Declaration::parse("fuzz", EXPERIMENT, &[]).expect("an experiment");
         let runs = directory.path().join("runs");
         let run =
-            Run::prepare(declaration, directory.path(), &runs, Some(("1", Hold::Caller(None))))
+            Run::prepare(declaration, directory.path(), &runs, Some(("1", RunLock::Caller(None))))
                 .expect("a run");
         let path = run.directory().path().to_owned();
         run.train(&mut Stopper).expect("an interrupted run");
@@ -167,7 +167,7 @@ fn resume(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
             assert_has_message(&error);
         }
     }
-    match Run::resume(run, directory, Hold::Caller(None)) {
+    match Run::resume(run, directory, RunLock::Caller(None)) {
         Ok(resumed) => {
             for problem in &resumed.damage {
                 assert!(problem.contains("epoch-") || problem.contains("history"), "{problem}");

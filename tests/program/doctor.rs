@@ -134,9 +134,9 @@ fn files_of_a_killed_run_are_checked_against_its_checkpoint() {
     assert_eq!(output.status, 1, "{}", output.stdout);
     assert_finding(
         &output,
-        &["damaged ", " config.toml: ", "training.batch_size was ", "kiln resume refuses"],
+        &["damaged ", " config.toml: ", "training.batch_size from ", "kiln resume refuses"],
     );
-    assert!(project.kiln(&["resume", &run]).stderr.contains("training.batch_size was "));
+    assert!(project.kiln(&["resume", &run]).stderr.contains("training.batch_size from "));
     // A setting that no result depends on may change.
     project.write(format!("{run}/config.toml"), config.replacen("keep = true", "keep = false", 1));
     project.kiln_ok(&["doctor", &run]);
@@ -147,7 +147,10 @@ fn files_of_a_killed_run_are_checked_against_its_checkpoint() {
     assert_eq!(output.status, 1, "{}", output.stdout);
     assert_finding(
         &output,
-        &["damaged ", " history.csv: it is not what was written; kiln resume writes it again"],
+        &[
+            "damaged ",
+            " history.csv: it differs from the history in the checkpoint; kiln resume restores it",
+        ],
     );
     project.kiln_ok(&["resume", &run]);
     assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");

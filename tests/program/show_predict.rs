@@ -94,7 +94,7 @@ fn predict_refuses_an_unfinished_run() {
     bright(0, 1).save(project.path("good.png")).unwrap();
     let output = project.kiln(&["predict", &run, "good.png"]);
     assert_eq!((output.status, output.stdout.as_str()), (1, ""));
-    assert!(output.stderr.contains("is not a finished run (diverged)"), "{}", output.stderr);
+    assert!(output.stderr.contains("is not finished (diverged)"), "{}", output.stderr);
 }
 
 #[test]

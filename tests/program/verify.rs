@@ -113,7 +113,7 @@ fn changed_kiln_version_is_reported_as_the_likely_reason() {
     project.write(&path, project.read(&path).replace("\"model.safetensors\"", "\"other\""));
     let output = project.kiln(&["verify", &run]);
     assert_eq!(output.status, 1);
-    assert!(output.stderr.contains("warning: Kiln was 0."), "{}", output.stderr);
+    assert!(output.stderr.contains("warning: Kiln changed from 0."), "{}", output.stderr);
     assert!(output.stdout.contains("most in layers."), "{}", output.stdout);
     assert!(
         output.stdout.contains("the same are: report.json, predictions.csv"),

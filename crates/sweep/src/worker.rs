@@ -6,7 +6,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use kiln_store::{RunDirectory, files};
-use kiln_train::{Declaration, EpochEnd, Hold, Observer, Outcome, Progress, Run, Stop, TrainError};
+use kiln_train::{
+    Declaration, EpochEnd, Observer, Progress, ResumeErrorKind, Run, RunLock, Stop, TrainError,
+    TrainingOutcome,
+};
 use serde::Serialize;
 use tracing::warn;
 
@@ -30,7 +33,7 @@ pub fn work<E: std::fmt::Display>(
     mut output: impl Write,
     requests: Arc<Requests>,
     claimed: impl FnOnce(&Run) -> Result<(), E>,
-) -> Result<Outcome, SweepError> {
+) -> Result<TrainingOutcome, SweepError> {
     let result = carry_out(input, &mut output, requests, claimed);
     if let Err(error) = &result
         && let Ok(line) = serde_json::to_string(&Message::Failed(in_words(error)))
@@ -54,7 +57,7 @@ fn carry_out<E: std::fmt::Display>(
     output: impl Write,
     requests: Arc<Requests>,
     claimed: impl FnOnce(&Run) -> Result<(), E>,
-) -> Result<Outcome, SweepError> {
+) -> Result<TrainingOutcome, SweepError> {
     let mut line = String::new();
     let order = input.read_line(&mut line).map_err(|error| error.to_string());
     let order: Order = order
@@ -84,21 +87,21 @@ fn carry_out<E: std::fmt::Display>(
 /// The run of an order, where it was interrupted or before its beginning, and what there is to say of that.
 fn ready(order: &Order) -> Result<(Run, Vec<String>), SweepError> {
     let mut remarks = Vec::new();
-    let hold = || Hold::Caller(Some(order.held.clone()));
+    let lock = || RunLock::Caller(Some(order.held.clone()));
     let declaration = Declaration::parse("the sweep's order", &order.config, &[])?;
     if order.resumes {
         let path = order.runs.join(&declaration.experiment.name).join(&order.id);
-        match Run::resume(RunDirectory::open(&path)?, &order.data, hold()) {
-            // What another program began is not worth more than a new beginning.
-            Err(TrainError::Resume { problem, is_program: true, .. }) => {
-                remarks.push(format!("begun anew: {problem}"));
+        match Run::resume(RunDirectory::open(&path)?, &order.data, lock()) {
+            // Another program cannot be expected to return. Restarted from scratch, the run finishes with this one.
+            Err(TrainError::Resume { error, .. }) if error.kind == ResumeErrorKind::Program => {
+                remarks.push(format!("starting from scratch: {error}"));
                 files::remove_directory(&path)?;
             }
             Err(error) => return Err(error.into()),
             Ok(resumed) => return Ok((resumed.run, resumed.damage)),
         }
     }
-    Ok((Run::prepare(declaration, &order.data, &order.runs, Some((&order.id, hold())))?, remarks))
+    Ok((Run::prepare(declaration, &order.data, &order.runs, Some((&order.id, lock())))?, remarks))
 }
 
 /// Reads the sweep's words from now on. That the input ends is an interruption.
@@ -145,7 +148,7 @@ impl<W: Write> Reporter<W> {
 }
 
 impl<W: Write> Observer for Reporter<W> {
-    fn step_ended(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
         if self.is_interrupted() {
             return ControlFlow::Break(Stop::Interrupted);
         }
@@ -156,15 +159,15 @@ impl<W: Write> Observer for Reporter<W> {
         self.tell(&Message::Step(progress.into()))
     }
 
-    fn goes_on_after(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
-        self.epoch_ended(end)
+    fn on_resume(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+        self.on_epoch_end(end)
     }
 
     fn wants_checkpoint(&mut self) -> bool {
         self.requests.checkpoint.swap(false, Ordering::Relaxed)
     }
 
-    fn epoch_ended(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
+    fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.tell(&Message::Epoch(EpochReport::new(end.row, end.epochs)))?;
         match self.answers.as_ref().map(Receiver::recv) {
             None | Some(Ok(Answer::Continue | Answer::Checkpoint)) => ControlFlow::Continue(()),

@@ -4,19 +4,19 @@ use crate::engine::Engine;
 use crate::loss::LossConfig;
 use crate::metrics::Metrics;
 
-/// Images a pass in evaluation. No result depends on it, but for rounding.
+/// Images per batch. It affects results only by rounding.
 const BATCH: usize = 256;
 
-/// What a network makes of a set of images.
+/// The results of a network on a set of images.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// Loss and accuracies over all of them.
+    /// Loss and accuracies over all images.
     pub metrics: Metrics,
-    /// The probability of each class for each image, `[n, classes]`, row after row.
+    /// The probability of each class for each image, `[n, classes]`, row-major.
     pub probabilities: Vec<f32>,
 }
 
-/// Loss and accuracies of the engine's present weights on these rows.
+/// The loss and the accuracies of the current weights on these rows of `images`.
 #[must_use]
 pub fn evaluate(
     engine: &Engine,
@@ -33,7 +33,7 @@ pub fn evaluate(
     metrics
 }
 
-/// Like [`evaluate`], with the probabilities, in the rows' order.
+/// Like [`evaluate`], but also returns the probabilities, in the order of the rows.
 #[must_use]
 pub fn evaluate_each(
     engine: &Engine,
@@ -53,7 +53,7 @@ pub fn evaluate_each(
     Evaluation { metrics, probabilities }
 }
 
-/// Gives `take` the logits and labels of these rows, batch after batch.
+/// Calls `take` with the logits and labels of each batch of these rows.
 fn infer(
     engine: &Engine,
     images: &LabeledImages,
@@ -68,8 +68,8 @@ fn infer(
     }
 }
 
-/// eˣ over its sum, computed in f64 with the largest x taken away first.
-#[expect(clippy::cast_possible_truncation, reason = "f32 is what is asked for")]
+/// The softmax of the logits, computed in f64. The largest logit is subtracted first, so that no power of e overflows.
+#[expect(clippy::cast_possible_truncation, reason = "probabilities are stored as f32")]
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
     let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let powers: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - most).exp()).collect();

@@ -1,111 +1,77 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use kiln_data::Normalizer;
 use kiln_model::Weights;
 use kiln_report::TestImages;
 use kiln_store::{
-    Checkpoints, Claim, Held, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
-    StoreError, TestReport, Tested, files,
+    Checkpoints, Claim, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
+    TestReport, Tested, files,
 };
-use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use crate::TrainError;
-use crate::checkpoint::Saver;
-use crate::config::WeightsChoice;
-use crate::course::Course;
 use crate::engine::Engine;
-use crate::epoch::{TrainingData, extra_columns};
 use crate::evaluation::{Evaluation, evaluate_each};
-use crate::experiment::{Declaration, Experiment};
-use crate::material::Material;
-use crate::observer::Observer;
-use crate::origin::Origin;
-use crate::resume::Restored;
-use crate::training_loop::{Ending, Trained, TrainingLoop};
+use crate::experiment::{Declaration, PreparedExperiment};
+use crate::resume::checkpoint_writer::CheckpointWriter;
+use crate::resume::lock::RunLock;
+use crate::resume::origin::Origin;
+use crate::training_loop::epoch::{TrainingData, extra_columns};
+use crate::training_loop::observer::Observer;
+use crate::training_loop::state::TrainingState;
+use crate::training_loop::{StopReason, Trained, TrainingLoop};
+use crate::weights_file::write_weights;
 
-/// A run that is ready to train: checked against its data, its directory claimed.
+/// A run that is ready to train: its experiment is checked against its data, its directory exists and is locked.
 pub struct Run {
     pub(crate) declaration: Declaration,
-    pub(crate) material: Material,
+    pub(crate) prepared: PreparedExperiment,
     pub(crate) engine: Engine,
     pub(crate) directory: RunDirectory,
     pub(crate) record: RunRecord,
-    pub(crate) course: Course,
-    /// What it goes on from, where it was interrupted before.
-    pub(crate) restored: Option<Restored>,
-    pub(crate) hold: Hold,
-}
-
-/// Who sees to it that nobody else works on a run.
-#[derive(Debug)]
-pub enum Hold {
-    /// The run itself, until it is over.
-    Own(Claim),
-    /// Whoever called for it, with what shows that it still does so, where there is such a thing.
-    Caller(Option<Held>),
-}
-
-impl Hold {
-    /// Makes sure that it still holds.
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Own(claim) => claim.held().check(),
-            Self::Caller(held) => held.as_ref().map_or(Ok(()), Held::check),
-        }
-    }
+    pub(crate) state: TrainingState,
+    /// The completed epochs.
+    pub(crate) history: History,
+    /// The checkpoint that the run resumes from.
+    pub(crate) last_checkpoint: Option<Position>,
+    pub(crate) lock: RunLock,
 }
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Outcome {
-    /// How.
+pub struct TrainingOutcome {
+    /// The status, as in `run.json`.
     pub status: Status,
-    /// Why, in words.
+    /// Why the run ended, for people.
     pub reason: String,
-    /// What the test came to, where the run finished.
+    /// The test results, if the run finished.
     pub report: Option<TestReport>,
 }
 
-/// The version of the metadata that this build writes, and the newest that it reads.
-pub(crate) const WEIGHTS_VERSION: u32 = 1;
-
-/// What the weights file says beside the weights: all that a prediction needs and `config.toml`
-/// does not hold.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct WeightsMetadata {
-    pub(crate) format_version: u32,
-    pub(crate) image: kiln_data::ImageShape,
-    pub(crate) class_names: Vec<String>,
-    pub(crate) normalizer: Normalizer,
-}
-
 impl Run {
-    /// Reads the data, checks the experiment against it, draws the initial weights, and claims a
-    /// directory under `runs`: that of the id that is `given` with who holds it, else one by the time. What is wrong
-    /// with experiment or data leaves no run directory behind; where the directory cannot be filled, the run in it is
-    /// marked as failed.
+    /// Reads the data, checks the experiment against it, draws the initial weights, and creates a locked run directory
+    /// under `runs`. `given` is its id and lock; without it the id is made from the time. If the experiment or the data
+    /// is wrong, no run directory is left. If the directory cannot be filled, its run is marked as failed.
     ///
     /// # Errors
     ///
-    /// The data cannot be read, the experiment does not fit it, the backend is not there, or the
-    /// directory cannot be made.
+    /// The data cannot be read, the experiment does not fit the data, this build lacks the backend, or the directory
+    /// cannot be created.
     pub fn prepare(
         declaration: Declaration,
         data: &Path,
         runs: &Path,
-        given: Option<(&str, Hold)>,
+        given: Option<(&str, RunLock)>,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let material = Material::read(&declaration, data)?;
-        let weights = material.initial_weights(experiment);
-        let engine = Engine::new(&material.settings, &weights).map_err(TrainError::Engine)?;
+        let prepared = PreparedExperiment::read(&declaration, data)?;
+        let weights = prepared.initial_weights(experiment);
+        let engine = Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
 
         let id = given.as_ref().map(|(id, _)| *id);
         let directory = RunDirectory::create(runs, &experiment.name, id)?;
         let Origin { dataset, versions, backend, engine: implementation, .. } =
-            material.origin.clone();
+            prepared.origin.clone();
         let record = RunRecord {
             name: experiment.name.clone(),
             id: directory.id(),
@@ -118,7 +84,7 @@ impl Run {
             versions,
             git_commit: git_commit(),
             dataset,
-            parameters: material.architecture.parameters() as u64,
+            parameters: prepared.architecture.parameters() as u64,
             started: kiln_store::now(),
             ended: None,
             training_seconds: None,
@@ -126,22 +92,33 @@ impl Run {
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
         };
-        let course = Course::new(experiment, weights);
-        let hold = match given {
-            Some((_, hold)) => hold,
+        let state = TrainingState::new(experiment, weights);
+        let extra_columns = extra_columns(experiment);
+        let history = History { extra_columns, ..History::default() };
+        let lock = match given {
+            Some((_, lock)) => lock,
             None => match Claim::of(&directory) {
-                Ok(claim) => Hold::Own(claim),
+                Ok(claim) => RunLock::Run(claim),
                 Err(error) => {
-                    // Nothing is in it yet. The first error is the one to tell.
+                    // The directory is still empty. If it cannot be removed, the first error is more useful.
                     let _ = files::remove_directory(directory.path());
                     return Err(error.into());
                 }
             },
         };
-        let restored = None;
-        let mut run =
-            Self { declaration, material, engine, directory, record, course, restored, hold };
-        match run.begin() {
+        let last_checkpoint = None;
+        let mut run = Self {
+            declaration,
+            prepared,
+            engine,
+            directory,
+            record,
+            state,
+            history,
+            last_checkpoint,
+            lock,
+        };
+        match run.write_first_files() {
             Ok(()) => Ok(run),
             Err(error) => {
                 run.fail(&error.to_string());
@@ -150,59 +127,59 @@ impl Run {
         }
     }
 
-    fn begin(&self) -> Result<(), TrainError> {
-        self.hold.check()?;
-        files::write(&self.directory.config_path(), &self.material.origin.config)?;
+    fn write_first_files(&self) -> Result<(), TrainError> {
+        self.lock.check()?;
+        files::write(&self.directory.config_path(), &self.prepared.origin.config)?;
         self.directory.write_record(&self.record)?;
         self.write_initial()
     }
 
-    /// Writes `initial.safetensors`, where it is asked for.
+    /// Writes `initial.safetensors`, if the experiment asks for it.
     pub(crate) fn write_initial(&self) -> Result<(), TrainError> {
         let experiment = &self.declaration.experiment;
         if !experiment.training.save_initial {
             return Ok(());
         }
-        let weights = self.material.initial_weights(experiment);
-        self.write_weights(&self.directory.initial_path(), &weights)
+        let weights = self.prepared.initial_weights(experiment);
+        write_weights(&self.directory.initial_path(), &weights, &self.prepared)
     }
 
-    /// Marks the run as failed, as far as that can still be written.
+    /// Marks the run as failed, if that can still be written.
     pub fn fail(&mut self, reason: &str) {
-        if self.hold.check().is_err() {
-            // The log is another's, too.
+        if self.lock.check().is_err() {
+            // Another process has taken over the run, including its log.
             return;
         }
         error!(reason, "failed");
-        // Half a report is of no use, and on a full disk its room is needed to say so.
+        // An incomplete report is useless, and removing it frees space on a full disk for the record.
         self.directory.remove_report();
         let history = self.directory.read_history().unwrap_or_default();
         self.record.epochs = history.rows.len();
         self.record.end(Status::Failed, reason.to_owned());
-        // The record first. That the disk is gone is no news, and the first error is already told.
+        // The caller already has an error to report, so another one from the same disk adds nothing.
         if self.directory.write_record(&self.record).is_ok() {
             let _ = kiln_report::stop(&self.directory, &self.record, &history);
         }
     }
 
-    /// Where the run leaves its files.
+    /// The directory of the run.
     #[must_use]
     pub fn directory(&self) -> &RunDirectory {
         &self.directory
     }
 
-    /// What is known of the run so far.
+    /// The record of the run, as far as it is known.
     #[must_use]
     pub fn record(&self) -> &RunRecord {
         &self.record
     }
 
-    /// Trains, keeps the weights, tests once, and completes the run directory.
+    /// Trains, writes the weights, tests once, and completes the run directory.
     ///
     /// # Errors
     ///
-    /// A file cannot be written; the run is then marked as failed where that can still be written.
-    pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    /// A file cannot be written. The run is then marked as failed, if that can still be written.
+    pub fn train(mut self, observer: &mut dyn Observer) -> Result<TrainingOutcome, TrainError> {
         info!(
             name = self.record.name,
             id = self.record.id,
@@ -221,87 +198,85 @@ impl Run {
         result
     }
 
-    fn train_and_test(&mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-        let trained = self.train_epochs(observer)?;
-        self.hold.check()?;
-        self.write_weights(&self.directory.model_path(), &trained.kept.weights)?;
-        self.record.training_seconds = Some(trained.seconds);
-        self.record.epochs = trained.history.rows.iter().filter(|row| row.loss.is_some()).count();
-        let (mut status, mut reason) = match &trained.ending {
-            Ending::AllEpochs => (Status::Finished, "all epochs done".to_owned()),
-            Ending::Early(reason) => (Status::Finished, reason.clone()),
-            Ending::Diverged(reason) => (Status::Diverged, reason.clone()),
-            Ending::Interrupted(reason) => (Status::Interrupted, reason.clone()),
-            Ending::Pruned(reason) => (Status::Pruned, reason.clone()),
+    fn train_and_test(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<TrainingOutcome, TrainError> {
+        let Trained { stop_reason, weights, seconds } = self.train_epochs(observer)?;
+        self.lock.check()?;
+        write_weights(&self.directory.model_path(), &weights.weights, &self.prepared)?;
+        self.record.training_seconds = Some(seconds);
+        self.record.epochs = self.history.rows.iter().filter(|row| row.loss.is_some()).count();
+        let (mut status, mut reason) = match stop_reason {
+            StopReason::AllEpochs => (Status::Finished, "all epochs done".to_owned()),
+            StopReason::EarlyStopping(reason) => (Status::Finished, reason),
+            StopReason::Diverged(reason) => (Status::Diverged, reason),
+            StopReason::Interrupted(reason) => (Status::Interrupted, reason),
+            StopReason::Pruned(reason) => (Status::Pruned, reason),
         };
         let mut evaluation = None;
         if status == Status::Finished {
-            let tested = self.test(&trained.kept.weights)?;
+            let tested = self.test(&weights.weights)?;
             if tested.metrics.loss().is_finite() {
                 evaluation = Some(tested);
             } else {
-                // Without validation rows nothing looked at the weights after their last step.
+                // Without validation rows, the test is the first evaluation after the last update.
                 (status, reason) = (Status::Diverged, "the test loss is not finite".to_owned());
             }
         }
         if status != Status::Finished {
-            reason = format!("{reason}; {} kept", kept_words(trained.kept.epoch));
+            reason = format!("{reason}; {} kept", describe_weights(weights.epoch));
         }
         self.record.end(status, reason.clone());
-        self.hold.check()?;
-        info!(status = status.as_str(), reason, seconds = trained.seconds, "ended");
+        self.lock.check()?;
+        info!(status = status.as_str(), reason, seconds, "ended");
         let report = match &evaluation {
             Some(evaluation) => {
-                let report = self.report(&trained, evaluation)?;
-                // It is finished, and nothing undoes that.
+                let report = self.report(weights.epoch, evaluation)?;
+                // The run is finished whether or not its checkpoints can be removed.
                 if let Err(error) = self.tidy_checkpoints() {
-                    warn!("checkpoints that are not needed any more stay: {error}");
+                    warn!("cannot remove checkpoints that are no longer needed: {error}");
                 }
                 Some(report)
             }
             None => {
-                kiln_report::stop(&self.directory, &self.record, &trained.history)?;
+                kiln_report::stop(&self.directory, &self.record, &self.history)?;
                 None
             }
         };
-        Ok(Outcome { status, reason, report })
+        Ok(TrainingOutcome { status, reason, report })
     }
 
     fn train_epochs(&mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let experiment = &self.declaration.experiment;
-        let columns = extra_columns(experiment);
-        let (writer, history, last) = match self.restored.take() {
-            Some(Restored { history, position }) => {
-                let writer = HistoryWriter::go_on(&self.directory.history_path(), &history)?;
-                (writer, history, position)
-            }
-            None => {
-                let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-                let writer = self.directory.start_history(&names)?;
-                (writer, History { extra_columns: columns, ..History::default() }, None)
-            }
-        };
-        let Material { dataset, split, normalizer, origin, .. } = &self.material;
-        let checkpoints = Checkpoints::of(&self.directory);
+        let PreparedExperiment { dataset, split, normalizer, origin, .. } = &self.prepared;
+        let (directory, lock) = (&self.directory, &self.lock);
         let training = TrainingLoop {
             data: TrainingData { experiment, dataset, split, normalizer },
             engine: &mut self.engine,
-            course: &mut self.course,
-            history,
-            writer,
-            hold: &self.hold,
-            saver: Saver::new(checkpoints, experiment.checkpoint, origin, last, &self.hold),
+            state: &mut self.state,
+            // Written from the checkpoint: the file on disk may be damaged, or have epochs after the checkpoint.
+            history_writer: HistoryWriter::go_on(&directory.history_path(), &self.history)?,
+            history: &mut self.history,
+            checkpoints: CheckpointWriter::new(
+                Checkpoints::of(directory),
+                experiment.checkpoint,
+                origin,
+                self.last_checkpoint,
+                lock,
+            ),
+            lock,
             observer,
         };
         training.run()
     }
 
-    /// Does what is left to do for a finished run that was killed at its very end: removes what was half written, and
-    /// the checkpoints where it was to keep none. Nobody else may be at work on it.
+    /// Completes a finished run whose process was killed before it could clean up: removes temporary files, and the
+    /// checkpoints unless the experiment keeps them. No other process may work on the run.
     ///
     /// # Errors
     ///
-    /// Its experiment cannot be read, or something cannot be removed.
+    /// The experiment cannot be read, or a file cannot be removed.
     pub fn tidy(directory: &RunDirectory) -> Result<(), TrainError> {
         directory.remove_partial()?;
         if !Declaration::of_run(directory)?.experiment.checkpoint.keep {
@@ -310,21 +285,21 @@ impl Run {
         Ok(())
     }
 
-    /// A finished run keeps its last checkpoint and its best, or none.
+    /// Keeps the last checkpoint and the one of the best epoch, or none.
     fn tidy_checkpoints(&self) -> Result<(), TrainError> {
         let checkpoints = Checkpoints::of(&self.directory);
         if !self.declaration.experiment.checkpoint.keep {
             return Ok(checkpoints.remove()?);
         }
-        let Course { epochs, keeper, .. } = &self.course;
-        let kept = [*epochs, keeper.best].map(|epochs| Position { epochs, step: 0 });
+        let TrainingState { epochs, best, .. } = &self.state;
+        let kept = [*epochs, best.epoch].map(|epochs| Position { epochs, step: 0 });
         Ok(checkpoints.retain(&kept)?)
     }
 
-    /// The test set is evaluated here and nowhere else.
+    /// Evaluates the test set. Nothing else in Kiln does, so that no choice depends on it.
     fn test(&self, weights: &Weights) -> Result<Evaluation, TrainError> {
         let experiment = &self.declaration.experiment;
-        let Material { settings, dataset, normalizer, .. } = &self.material;
+        let PreparedExperiment { settings, dataset, normalizer, .. } = &self.prepared;
         let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
         let images = &dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
@@ -332,20 +307,18 @@ impl Run {
         Ok(evaluate_each(&engine, images, &rows, normalizer, experiment.loss, top_k))
     }
 
-    fn report(&self, trained: &Trained, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
-        let Experiment { training, early_stopping, .. } = &self.declaration.experiment;
-        let chosen = training.weights == WeightsChoice::Best
-            || early_stopping.as_ref().is_some_and(|stopping| stopping.restore_best);
-        let dataset = &self.material.dataset;
+    fn report(&self, epoch: usize, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
+        let dataset = &self.prepared.dataset;
         let images = &dataset.test;
+        let is_best = self.state.best.restores_best;
         let tested = Tested {
             class_names: &dataset.class_names,
             labels: &images.labels,
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
-            weights: if chosen { kiln_store::Weights::Best } else { kiln_store::Weights::Last },
-            epoch: trained.kept.epoch,
-            top_k: &training.top_k,
+            weights: if is_best { kiln_store::Weights::Best } else { kiln_store::Weights::Last },
+            epoch,
+            top_k: &self.declaration.experiment.training.top_k,
         };
         let shape = kiln_report::ImageShape {
             channels: images.shape.channels,
@@ -354,33 +327,19 @@ impl Run {
         };
         let pictures = TestImages { pixels: &images.pixels, shape };
         let (directory, record) = (&self.directory, &self.record);
-        Ok(kiln_report::finish(directory, record, &trained.history, &tested, pictures)?)
-    }
-
-    fn write_weights(&self, path: &Path, weights: &Weights) -> Result<(), TrainError> {
-        let error =
-            |message: String| TrainError::Weights { place: path.display().to_string(), message };
-        let metadata = WeightsMetadata {
-            format_version: WEIGHTS_VERSION,
-            image: self.material.dataset.train.shape,
-            class_names: self.material.dataset.class_names.clone(),
-            normalizer: self.material.normalizer.clone(),
-        };
-        let metadata = serde_json::to_string(&metadata).map_err(|e| error(e.to_string()))?;
-        let bytes = weights.to_safetensors(metadata).map_err(|e| error(e.to_string()))?;
-        Ok(files::write(path, bytes)?)
+        Ok(kiln_report::finish(directory, record, &self.history, &tested, pictures)?)
     }
 }
 
-/// Which weights an unfinished run leaves.
-fn kept_words(epoch: usize) -> String {
+/// The weights that an unfinished run keeps.
+fn describe_weights(epoch: usize) -> String {
     match epoch {
         0 => "the weights before training are".to_owned(),
         epoch => format!("the weights after epoch {epoch} are"),
     }
 }
 
-/// The commit of the repository that the run is started in, where there is one and git to ask.
+/// The commit of the repository in the current directory; `None` without a repository or git.
 fn git_commit() -> Option<String> {
     let output = Command::new("git")
         .args(["rev-parse", "HEAD"])

@@ -120,7 +120,7 @@ fn resume_refuses_another_configuration_or_dataset() {
     fs::write(run.join("config.toml"), other).unwrap();
     let resumed = changed.kiln(&["resume", run.to_str().unwrap()]);
     assert_eq!(resumed.status, 1, "{}", resumed.stderr);
-    let difference = "learning_rate was 0.3 and is 0.4";
+    let difference = "learning_rate from 0.3 to 0.4";
     assert!(resumed.stderr.contains(difference), "{}", resumed.stderr);
     // The refusal has changed nothing, so that the run resumes with the original file.
     fs::write(run.join("config.toml"), config).unwrap();
@@ -134,7 +134,7 @@ fn resume_refuses_another_configuration_or_dataset() {
     fs::write(&images, other).unwrap();
     let resumed = changed.kiln(&["resume", run.to_str().unwrap()]);
     assert_eq!(resumed.status, 1, "{}", resumed.stderr);
-    assert!(resumed.stderr.contains("its dataset has changed"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("its dataset columns changed from"), "{}", resumed.stderr);
     fs::write(&images, original).unwrap();
     assert_resumes(&changed, &expected, "the dataset was restored");
 }

@@ -87,8 +87,8 @@ fn a_gradient_that_is_not_a_number_shows_in_the_weights() {
         for engine in ENGINES {
             let (settings, weights) = settings(&optimizer, engine);
             let mut engine_at_nan = Engine::new(&settings, &weights).unwrap();
-            let masks = &mut stream(1, Purpose::Dropout, 1);
-            engine_at_nan.step(&[f32::NAN; 6], &[1], 0.01, masks);
+            let dropout_rng = &mut stream(1, Purpose::Dropout, 1);
+            engine_at_nan.step(&[f32::NAN; 6], &[1], 0.01, dropout_rng);
             assert!(!engine_at_nan.weights().are_finite(), "{optimizer}, {engine}");
         }
     }

@@ -1,15 +1,15 @@
-//! Early stopping and the choice of weights, on runs whose course is known beforehand.
+//! Early stopping and the choice of weights, in runs with a predictable loss.
 
 use kiln_store::{Status, Weights};
 use kiln_train::Metric;
 
 use crate::common::World;
 
-/// So small that f32 weights do not change: the validation loss is the same in every epoch.
+/// A rate so small that f32 weights do not change. The validation loss is the same in every epoch.
 const STANDING_STILL: &str = "learning_rate=1e-300";
 
 #[test]
-fn a_run_without_improvement_stops_when_patience_is_out() {
+fn a_run_without_improvement_stops_when_patience_runs_out() {
     let world = World::new();
     let overrides = [STANDING_STILL, "epochs=9", "early_stopping.patience=2"];
     let (run, outcome) = world.run(&overrides);
@@ -28,7 +28,7 @@ fn patience_0_stops_at_the_first_epoch_without_improvement() {
 }
 
 #[test]
-fn an_improvement_below_min_delta_is_none() {
+fn an_improvement_below_min_delta_does_not_count() {
     let world = World::new();
     let improving = ["epochs=6", "early_stopping.patience=1"];
     let (run, outcome) = world.run(&improving);
@@ -50,7 +50,7 @@ fn accuracy_improves_upwards_and_loss_downwards() {
     ] {
         assert_eq!(metric.improves(0.6, 0.5, 0.0), upwards, "{metric}");
         assert_eq!(metric.improves(0.4, 0.5, 0.0), !upwards, "{metric}");
-        assert!(!metric.improves(0.5, 0.5, 0.0), "{metric}: to stay is no improvement");
+        assert!(!metric.improves(0.5, 0.5, 0.0), "{metric}: the same value is no improvement");
     }
 }
 
@@ -63,11 +63,11 @@ fn the_best_weights_are_those_of_the_epoch_with_the_lowest_validation_loss() {
     let (run, outcome) = world.run(&[ROUGH.as_slice(), &["training.weights=best"]].concat());
     let rows = run.read_history().unwrap().rows;
     let best = rows.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
-    assert!(best.epoch < rows.len(), "the last epoch is not the best, or nothing is tested here");
+    assert!(best.epoch < rows.len(), "the last epoch must not be the best one in this test");
     let report = outcome.report.unwrap();
     assert_eq!((report.weights, report.epoch), (Weights::Best, best.epoch));
 
-    // A run of as many epochs ends with those weights.
+    // A run that ends with the best epoch has the same weights.
     let short = format!("epochs={}", best.epoch);
     let (short, _) = world.run(&[ROUGH.as_slice(), &[&short]].concat());
     let weights = |run: &kiln_store::RunDirectory| std::fs::read(run.model_path()).unwrap();
@@ -87,7 +87,7 @@ fn restore_best_keeps_the_best_weights_of_a_run_that_stops_early() {
 }
 
 #[test]
-fn by_default_the_last_weights_are_kept() {
+fn the_last_weights_are_kept_by_default() {
     let report = World::new().run(&ROUGH).1.report.unwrap();
     assert_eq!((report.weights, report.epoch), (Weights::Last, 12));
 }

@@ -7,7 +7,7 @@ use crate::optimizers::{
 /// A parameter's values, their gradient and the optimizer's state.
 pub(super) struct Parameter {
     pub(super) values: Vec<f32>,
-    /// Empty if the gradient is subtracted while it is computed; see [`Rule::folds`].
+    /// Empty if the gradient is subtracted while it is computed; see [`Rule::fused_weight_decay`].
     pub(super) gradient: Vec<f32>,
     /// One for each name in `names`, as long as the values.
     slots: Vec<Vec<f32>>,
@@ -40,7 +40,7 @@ impl Rule {
 
     /// λ of the weight decay, if the gradient can be subtracted from the weights while it is computed.
     /// Clipping has to see the whole gradient first.
-    pub(super) fn folds(&self) -> Option<f64> {
+    pub(super) fn fused_weight_decay(&self) -> Option<f64> {
         let unclipped = self.clipping == GradientClipping::default();
         self.optimizer.rule().fused().filter(|_| unclipped)?.plain_descent()
     }
@@ -51,7 +51,7 @@ impl Rule {
         let names = self.optimizer.rule().slots();
         Parameter {
             slots: vec![zeros.clone(); names.len()],
-            gradient: if self.folds().is_none() { zeros } else { Vec::new() },
+            gradient: if self.fused_weight_decay().is_none() { zeros } else { Vec::new() },
             names,
             values,
         }

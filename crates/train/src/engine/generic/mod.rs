@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::EngineSettings;
 use crate::optimizers::GradientClipping;
 
-/// Burn's autodiff and optimizers: every layer, every backend.
+/// The engine on Burn's autodiff and optimizers. It supports every layer and every backend.
 pub(super) struct Generic {
     architecture: Architecture,
     network: Network,
@@ -38,20 +38,22 @@ impl Generic {
         pixels: &[f32],
         labels: &[u8],
         learning_rate: f64,
-        masks: &mut ChaCha8Rng,
+        dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         let x = self.images(pixels, &self.device);
         let labels: Vec<i32> = labels.iter().map(|label| i32::from(*label)).collect();
         let count = labels.len();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &self.device);
 
-        let logits = self.network.forward(x, &mut Mode::Training(masks)); // [n, classes]
+        let logits = self.network.forward(x, &mut Mode::Training(dropout_rng)); // [n, classes]
         let loss = self.loss.forward(logits.clone(), labels);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let gradients = self.clipping.apply(&self.network, gradients);
+        // Burn's optimizers take the network by value. The clone shares its tensors.
         let network = self.network.clone();
         self.network = self.optimizer.step(learning_rate, network, gradients);
 
+        // Reading the logits waits for the device, once per step.
         values(logits)
     }
 

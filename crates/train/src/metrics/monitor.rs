@@ -43,12 +43,12 @@ impl Metric {
 pub(crate) struct Monitor {
     pub(crate) metric: Metric,
     min_delta: f64,
-    pub(crate) seen: Seen,
+    pub(crate) state: MonitorState,
 }
 
 /// What a monitor remembers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Seen {
+pub(crate) struct MonitorState {
     best: Option<f64>,
     /// Epochs since the last improvement.
     pub(crate) waited: usize,
@@ -56,13 +56,13 @@ pub(crate) struct Seen {
 
 impl Monitor {
     pub(crate) fn new(metric: Metric, min_delta: f64) -> Self {
-        Self { metric, min_delta, seen: Seen::default() }
+        Self { metric, min_delta, state: MonitorState::default() }
     }
 
     /// Takes an epoch in; whether it is the best so far. The first always is.
     pub(crate) fn observe(&mut self, row: &EpochRow) -> bool {
         let Some(value) = self.metric.of(row) else { return false };
-        let Seen { best, waited } = &mut self.seen;
+        let MonitorState { best, waited } = &mut self.state;
         let better = best.is_none_or(|best| self.metric.improves(value, best, self.min_delta));
         if better {
             (*best, *waited) = (Some(value), 0);

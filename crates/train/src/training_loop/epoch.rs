@@ -1,16 +1,17 @@
-//! What an epoch is made of: the order of its rows, its rates, and the numbers that come of it.
+//! What an epoch consists of: the order of its rows, its learning rates, and its row of the history.
 
 use kiln_data::{Dataset, Normalizer, Split, shuffle};
 use kiln_store::EpochRow;
 use tracing::info;
 
+use super::observer::EpochEnd;
 use crate::engine::Engine;
 use crate::evaluation::evaluate;
 use crate::experiment::Experiment;
 use crate::metrics::Metrics;
 use crate::random::{Purpose, stream};
 
-/// What training reads.
+/// The experiment and its data, as the training loop reads them.
 #[derive(Clone, Copy)]
 pub(crate) struct TrainingData<'a> {
     pub(crate) experiment: &'a Experiment,
@@ -20,11 +21,17 @@ pub(crate) struct TrainingData<'a> {
 }
 
 impl TrainingData<'_> {
+    /// The number of epochs, unless something stops training earlier.
+    pub(crate) fn epochs(&self) -> usize {
+        self.experiment.training.epochs.get()
+    }
+
     pub(crate) fn steps_per_epoch(&self) -> usize {
         self.split.training.len().div_ceil(self.experiment.training.batch_size.get())
     }
 
-    /// The training rows in the order of an epoch.
+    /// The training rows in the order of this epoch. Seed and epoch determine the order, so a checkpoint does not store
+    /// it.
     pub(crate) fn rows(&self, epoch: usize) -> Vec<u32> {
         let mut rows = self.split.training.clone();
         if self.experiment.training.shuffle {
@@ -33,15 +40,20 @@ impl TrainingData<'_> {
         rows
     }
 
-    /// The learning rate of a step of an epoch, the step counted from 0, the epoch from 1.
-    pub(crate) fn rate(&self, epoch: usize, step: usize) -> f64 {
+    /// The learning rate of a step. The step counts from 0 within its epoch, the epoch from 1.
+    pub(crate) fn learning_rate(&self, epoch: usize, step: usize) -> f64 {
         let Experiment { training, optimizer, schedule, .. } = self.experiment;
         let steps = self.steps_per_epoch();
         let done = (epoch - 1) * steps + step;
         schedule.rate(optimizer.learning_rate, done, steps, training.epochs.get())
     }
 
-    /// An epoch's row in the history, but for its seconds.
+    /// What the observer learns about an epoch.
+    pub(crate) fn epoch_end<'b>(&self, row: &'b EpochRow, is_best: bool) -> EpochEnd<'b> {
+        EpochEnd { row, epochs: self.epochs(), steps: self.steps_per_epoch(), best: is_best }
+    }
+
+    /// The row of the history for an epoch, except its seconds.
     pub(crate) fn row(&self, engine: &Engine, epoch: usize, metrics: &Metrics) -> EpochRow {
         let Experiment { training, loss, .. } = self.experiment;
         let on = |rows: &[u32]| {
@@ -56,7 +68,7 @@ impl TrainingData<'_> {
             accuracy: finite(metrics.accuracy()),
             val_loss: validation.as_ref().and_then(|metrics| finite(metrics.loss())),
             val_accuracy: validation.as_ref().and_then(|metrics| finite(metrics.accuracy())),
-            learning_rate: self.rate(epoch, self.steps_per_epoch() - 1),
+            learning_rate: self.learning_rate(epoch, self.steps_per_epoch() - 1),
             seconds: 0.0,
             extra: metrics.top_k().map(|(k, share)| (format!("top_{k}_accuracy"), share)).collect(),
         };
@@ -90,7 +102,7 @@ pub(crate) fn log(row: &EpochRow) {
     );
 }
 
-/// The columns of the history behind the usual ones.
+/// The columns of the history after the usual ones.
 pub(crate) fn extra_columns(experiment: &Experiment) -> Vec<String> {
     let training = &experiment.training;
     let validates = !matches!(experiment.data.validation, kiln_data::Validation::Rows(0));

@@ -2,24 +2,16 @@ use std::path::Path;
 
 use kiln_data::{Dataset, Normalizer, Split};
 use kiln_model::{Architecture, Weights};
-use kiln_store::{DatasetRecord, Versions};
+use kiln_store::DatasetRecord;
 
+use super::{Declaration, Experiment};
 use crate::TrainError;
 use crate::engine::EngineSettings;
-use crate::experiment::{Declaration, Experiment};
-use crate::origin::Origin;
 use crate::random::{Purpose, stream};
+use crate::resume::origin::{Origin, versions};
 
-/// The release of Burn that this build computes with.
-const BURN_VERSION: &str = "0.22.1";
-
-/// Of this build.
-pub(crate) fn versions() -> Versions {
-    Versions { kiln: env!("CARGO_PKG_VERSION").to_owned(), burn: BURN_VERSION.to_owned() }
-}
-
-/// What an experiment and its data come to, before anything is written.
-pub(crate) struct Material {
+/// An experiment together with its data: read, checked against each other, ready to train. Nothing is written yet.
+pub(crate) struct PreparedExperiment {
     pub(crate) architecture: Architecture,
     pub(crate) dataset: Dataset,
     pub(crate) split: Split,
@@ -28,17 +20,22 @@ pub(crate) struct Material {
     pub(crate) origin: Origin,
 }
 
-impl Material {
+impl PreparedExperiment {
     /// Reads the data and checks the experiment against it.
+    ///
+    /// # Errors
+    ///
+    /// This build lacks the backend, the data cannot be read, or the experiment does not fit the data.
     pub(crate) fn read(declaration: &Declaration, data: &Path) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        // Before the data is read.
+        // Reading a large dataset takes a while, so report a missing backend first.
         declaration.device()?;
         let config = experiment.to_toml()?;
         let dataset = declaration.dataset(data)?;
         let architecture =
             declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
         let split = declaration.split(&dataset)?;
+        // Validation rows must not influence what the network sees, so only training rows are fitted.
         let normalizer = experiment.data.normalize.fit(&dataset.train, &split.training)?;
         let settings = declaration.engine_settings(&architecture)?;
         let origin = Origin {
@@ -57,7 +54,7 @@ impl Material {
         Ok(Self { architecture, dataset, split, normalizer, settings, origin })
     }
 
-    /// The weights that training starts from.
+    /// The weights at the start of training. The seed determines them.
     pub(crate) fn initial_weights(&self, experiment: &Experiment) -> Weights {
         self.architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0))
     }

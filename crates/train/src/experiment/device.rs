@@ -3,33 +3,33 @@ use kiln_config::{ConfigError, Table};
 use kiln_model::Architecture;
 use serde::Serialize;
 
-use crate::engine::{Implementation, obstacle};
+use crate::engine::{Implementation, unsupported};
 use crate::optimizers::OptimizerKind;
 
 /// The `[device]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DeviceConfig {
-    /// What computes.
+    /// The Burn backend.
     pub backend: Backend,
-    /// How it computes a training step.
+    /// The implementation of a training step.
     pub engine: EngineChoice,
 }
 
 kiln_config::keywords! {
     /// The choices of `engine`.
     pub enum EngineChoice {
-        /// The fused one if it knows every layer and the optimizer and the backend is `flex`, otherwise the
-        /// generic one.
+        /// The fused engine if it supports every layer and the optimizer, and the backend is `flex`; otherwise the generic
+        /// engine.
         Auto = "auto",
         /// [`Implementation::Generic`].
         Generic = "generic",
-        /// [`Implementation::Fused`], or an error.
+        /// [`Implementation::Fused`], or an error if it does not support the backend, the optimizer or a layer.
         Fused = "fused",
     }
 }
 
 kiln_config::keywords! {
-    /// The Burn backends that Kiln knows.
+    /// The Burn backends that Kiln supports.
     pub enum Backend {
         /// Burn's own CPU backend; the default.
         Flex = "flex",
@@ -59,33 +59,36 @@ impl Default for DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// The implementation that computes the steps of this architecture with this optimizer; if the
-    /// fused one is asked for and cannot be used, the reason.
+    /// The implementation for this architecture and this optimizer.
+    ///
+    /// # Errors
+    ///
+    /// The configuration requires the fused engine; the message names what it does not support.
     pub(crate) fn implementation(
         self,
         architecture: &Architecture,
         optimizer: &OptimizerKind,
     ) -> Result<Implementation, String> {
-        let obstacle = match self.backend {
-            Backend::Flex => obstacle(architecture, optimizer),
+        let unsupported = match self.backend {
+            Backend::Flex => unsupported(architecture, optimizer),
             other => Some(format!("device.backend = \"{other}\"")),
         };
-        match (self.engine, obstacle) {
+        match (self.engine, unsupported) {
             (EngineChoice::Generic, _) | (EngineChoice::Auto, Some(_)) => {
                 Ok(Implementation::Generic)
             }
             (EngineChoice::Auto | EngineChoice::Fused, None) => Ok(Implementation::Fused),
-            (EngineChoice::Fused, Some(obstacle)) => Err(obstacle),
+            (EngineChoice::Fused, Some(unsupported)) => Err(unsupported),
         }
     }
 }
 
 impl Backend {
-    /// The backend's device, without autodiff.
+    /// The device of the backend, without autodiff.
     ///
     /// # Errors
     ///
-    /// The backend was not compiled in.
+    /// This build lacks the backend.
     pub fn device(self) -> Result<Device, String> {
         match self {
             Self::Flex => Ok(Device::flex()),

@@ -1,6 +1,11 @@
+mod monitor;
+
 use serde::{Deserialize, Serialize};
 
 use crate::loss::LossConfig;
+
+pub use monitor::Metric;
+pub(crate) use monitor::{Monitor, MonitorState};
 
 /// The sums behind [`Metrics`], over the samples seen so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

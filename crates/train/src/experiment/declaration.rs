@@ -1,0 +1,226 @@
+use std::path::Path;
+
+use burn::tensor::Device;
+use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
+use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split, Validation};
+use kiln_model::{Architecture, Shape};
+use kiln_store::RunDirectory;
+
+use super::{Experiment, WeightsChoice, known_paths};
+use crate::TrainError;
+use crate::engine::{EngineSettings, Implementation};
+use crate::metrics::Metric;
+use crate::random::{Purpose, stream};
+
+/// An [`Experiment`] with the text that it was read from, so that an error that is found later still shows its place.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// The experiment, with its own rules checked.
+    pub experiment: Experiment,
+    document: Document,
+}
+
+impl Declaration {
+    /// Reads a file and applies `KEY=VALUE` overrides in their order.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or the file or an override is invalid. The error shows the place.
+    pub fn open(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::new(Document::open(path)?, &parsed(overrides)?)
+    }
+
+    /// Reads the `config.toml` of a run. It must be an ordinary file, unlike an experiment that the user names on the
+    /// command line.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`open`](Self::open).
+    pub fn of_run(run: &RunDirectory) -> Result<Self, ConfigError> {
+        let path = run.config_path();
+        let name = path.display().to_string();
+        let text = read_text(&path, MAX_BYTES)
+            .map_err(|error| ConfigError::new(format!("cannot read {name}: {error}")))?;
+        Self::parse(&name, &text, &[])
+    }
+
+    /// Like [`open`](Self::open), but reads a text. Error messages call it `name`.
+    ///
+    /// # Errors
+    ///
+    /// The text or an override is invalid. The error shows the place.
+    pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::new(Document::parse(name, text)?, &parsed(overrides)?)
+    }
+
+    /// Like [`open`](Self::open), but reads a parsed document.
+    ///
+    /// # Errors
+    ///
+    /// The document or an override is invalid. The error shows the place.
+    pub fn new(mut document: Document, overrides: &[Override]) -> Result<Self, ConfigError> {
+        let mut known = Vec::new();
+        for change in overrides {
+            // Keep the paths known before the previous override. If that one made the experiment invalid, this one is
+            // still checked by itself.
+            known.extend(known_paths(&document)?);
+            known.sort_unstable();
+            known.dedup();
+            document.apply(change, &known)?;
+        }
+        let experiment = document.read(Experiment::read)?;
+        let declaration = Self { experiment, document };
+        declaration.check()?;
+        Ok(declaration)
+    }
+
+    /// An error about the key at a dotted path. It shows the place where the key was written.
+    #[must_use]
+    pub fn error_at(&self, path: &str, message: impl Into<String>) -> ConfigError {
+        self.document.error_at(path, message)
+    }
+
+    /// Checks the rules that involve several tables.
+    fn check(&self) -> Result<(), ConfigError> {
+        let Experiment { data, training, early_stopping, .. } = &self.experiment;
+        let validates = !matches!(data.validation, Validation::Rows(0));
+        let needs = |metric: Metric, path: &str, choice: &str| {
+            if validates || !metric.needs_validation() {
+                return Ok(());
+            }
+            let message = format!(
+                "{choice} uses `{metric}`, which needs validation rows, but data.validation is 0"
+            );
+            let monitor = if path.starts_with("early") { "early_stopping" } else { "training" };
+            let help = format!(
+                "set data.validation, such as 5000 or 0.1, or {monitor}.monitor to \"loss\""
+            );
+            Err(self.error_at(path, message).help(help))
+        };
+        if training.weights == WeightsChoice::Best {
+            needs(training.monitor, "training.weights", "weights = \"best\"")?;
+        }
+        if let Some(stopping) = early_stopping {
+            needs(stopping.monitor, "early_stopping.monitor", "early stopping")?;
+            let two_bests = training.weights == WeightsChoice::Best && stopping.restore_best;
+            if two_bests && training.monitor != stopping.monitor {
+                let message = format!(
+                    "training.weights and early_stopping.restore_best need the same monitor, but \
+                     training.monitor is {} and early_stopping.monitor is {}",
+                    training.monitor, stopping.monitor
+                );
+                return Err(self.error_at("early_stopping.restore_best", message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The architecture of the network for images of this shape.
+    ///
+    /// # Errors
+    ///
+    /// The layers do not fit each other or the data, `training.top_k` has a k that is not below the number of classes,
+    /// or the engine that `device.engine` requires does not support a layer.
+    pub fn architecture(
+        &self,
+        image: ImageShape,
+        classes: usize,
+    ) -> Result<Architecture, ConfigError> {
+        let ImageShape { channels, height, width } = image;
+        let input = Shape::Image { channels, height, width };
+        if let Some(k) = self.experiment.training.top_k.iter().find(|k| **k >= classes) {
+            let message = format!("k must be below the number of classes, {classes}, but is {k}");
+            return Err(self.error_at("training.top_k", message));
+        }
+        let architecture = self.experiment.model.architecture(input, classes).map_err(|error| {
+            self.error_at(&error.path, format!("{}: {}", error.layer, error.message))
+        })?;
+        self.implementation(&architecture)?;
+        Ok(architecture)
+    }
+
+    /// The implementation of a training step for this architecture.
+    fn implementation(&self, architecture: &Architecture) -> Result<Implementation, ConfigError> {
+        let Experiment { device, optimizer, .. } = &self.experiment;
+        device.implementation(architecture, &optimizer.kind).map_err(|unsupported| {
+            let message = format!("the fused engine does not support {unsupported}");
+            let help = "set device.engine to \"auto\" or \"generic\"; the generic engine supports \
+                        every layer, optimizer and backend";
+            self.error_at("device.engine", message).help(help)
+        })
+    }
+
+    /// The settings of an [`Engine`](crate::Engine) for this architecture.
+    ///
+    /// # Errors
+    ///
+    /// This build lacks the backend, or the engine that `device.engine` requires does not support the backend, the
+    /// optimizer or a layer.
+    pub fn engine_settings(
+        &self,
+        architecture: &Architecture,
+    ) -> Result<EngineSettings, ConfigError> {
+        Ok(EngineSettings {
+            architecture: architecture.clone(),
+            optimizer: self.experiment.optimizer,
+            loss: self.experiment.loss,
+            device: self.device()?,
+            implementation: self.implementation(architecture)?,
+        })
+    }
+
+    /// The architecture, without reading the dataset if it is a listed one, whose shape and classes are known.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`architecture`](Self::architecture), and those of [`dataset`](Self::dataset) for any other dataset.
+    pub fn architecture_without_data(&self, data: &Path) -> Result<Architecture, TrainError> {
+        let source = &self.experiment.data.source;
+        if let Some(listed) = DATASETS.iter().find(|dataset| dataset.name == source.as_str()) {
+            return Ok(self.architecture(listed.shape, listed.class_names.len())?);
+        }
+        let dataset = self.dataset(data)?;
+        Ok(self.architecture(dataset.train.shape, dataset.class_names.len())?)
+    }
+
+    /// Reads the dataset. `data` is the directory of the listed datasets.
+    ///
+    /// # Errors
+    ///
+    /// `data.source` names no dataset, or its files are missing or damaged.
+    pub fn dataset(&self, data: &Path) -> Result<Dataset, TrainError> {
+        self.experiment.data.load(data).map_err(|error| match error {
+            DataError::UnknownDataset { .. } | DataError::NotADirectory { .. } => {
+                self.error_at("data.source", error.to_string()).into()
+            }
+            error => error.into(),
+        })
+    }
+
+    /// The device of the backend.
+    ///
+    /// # Errors
+    ///
+    /// This build lacks the backend.
+    pub fn device(&self) -> Result<Device, ConfigError> {
+        let backend = self.experiment.device.backend;
+        backend.device().map_err(|message| self.error_at("device.backend", message))
+    }
+
+    /// Splits the training images of a dataset into training and validation rows.
+    ///
+    /// # Errors
+    ///
+    /// No row would be left for training.
+    pub fn split(&self, dataset: &Dataset) -> Result<Split, ConfigError> {
+        let mut rng = stream(self.experiment.seed, Purpose::Split, 0);
+        self.experiment
+            .data
+            .split(&dataset.train.labels, &mut rng)
+            .map_err(|error| self.error_at("data.validation", error.to_string()))
+    }
+}
+
+fn parsed(overrides: &[String]) -> Result<Vec<Override>, ConfigError> {
+    overrides.iter().map(|change| Override::parse(change)).collect()
+}

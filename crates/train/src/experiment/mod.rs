@@ -1,0 +1,146 @@
+//! The experiment: what the TOML file declares, and its data.
+
+mod declaration;
+mod device;
+mod prepared;
+mod training;
+
+use std::sync::LazyLock;
+
+use kiln_config::{ConfigError, Document, FromValue, Table};
+use kiln_data::DataConfig;
+use kiln_model::ModelConfig;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::loss::LossConfig;
+use crate::optimizers::{GradientClipping, OptimizerConfig};
+use crate::schedule::ScheduleConfig;
+
+pub use declaration::Declaration;
+pub use device::{Backend, DeviceConfig, EngineChoice};
+pub(crate) use prepared::PreparedExperiment;
+pub use training::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
+
+/// `configs/reference.toml`: every key with its default.
+pub const REFERENCE: &str = include_str!("../../../../configs/reference.toml");
+
+/// A complete experiment: all tables of the TOML file, with every value explicit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Experiment {
+    /// The name; runs with the same name share a directory.
+    pub name: String,
+    /// All random numbers are derived from it.
+    pub seed: u64,
+    /// The images and their split.
+    pub data: DataConfig,
+    /// The layers.
+    pub model: ModelConfig,
+    /// The function that training minimizes.
+    pub loss: LossConfig,
+    /// The update rule and its learning rate.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate changes during training.
+    pub schedule: ScheduleConfig,
+    /// The number of epochs, the batch size and the weights to keep.
+    pub training: TrainingConfig,
+    /// When to stop before the last epoch; `None` to train all epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingConfig>,
+    /// The backend and the engine.
+    pub device: DeviceConfig,
+    /// When checkpoints are written and kept. This does not affect the result, so it is not part of the identity.
+    #[serde(skip)]
+    pub checkpoint: CheckpointConfig,
+}
+
+/// The tables that do not affect the result. They follow the others in `config.toml`.
+#[derive(Serialize)]
+struct WithoutResult {
+    checkpoint: CheckpointConfig,
+}
+
+impl Experiment {
+    fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let name = match table.value("name") {
+            None => table.required("name")?,
+            Some(value) => {
+                let name = String::from_value(value)?;
+                kiln_store::check_name(&name)
+                    .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
+                name
+            }
+        };
+        Ok(Self {
+            name,
+            seed: table.default("seed", 42)?,
+            data: table.table("data", DataConfig::read)?,
+            model: table.table("model", ModelConfig::read)?,
+            loss: table.optional_table("loss", LossConfig::read)?.unwrap_or_default(),
+            optimizer: table.table("optimizer", OptimizerConfig::read)?,
+            schedule: table.optional_table("schedule", ScheduleConfig::read)?.unwrap_or_default(),
+            training: table.optional_table("training", TrainingConfig::read)?.unwrap_or_default(),
+            early_stopping: table.optional_table("early_stopping", EarlyStoppingConfig::read)?,
+            device: table.optional_table("device", DeviceConfig::read)?.unwrap_or_default(),
+            checkpoint: table
+                .optional_table("checkpoint", CheckpointConfig::read)?
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The id of the experiment in a sweep: the first 48 bits of a SHA-256 over all values that affect the result, as 12
+    /// hexadecimal digits. The name and the notation in the file do not matter.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`to_toml`](Self::to_toml).
+    pub fn identity(&self) -> Result<String, ConfigError> {
+        let unnamed = Self { name: String::new(), ..self.clone() };
+        let digest = Sha256::digest(toml_of(&unnamed)?);
+        Ok(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The experiment as TOML with every value explicit. Reading it gives the same experiment.
+    ///
+    /// # Errors
+    ///
+    /// A number cannot be written as TOML (a seed above 2⁶³ − 1).
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        let results = toml_of(self)?;
+        Ok(results + "\n" + &toml_of(&WithoutResult { checkpoint: self.checkpoint })?)
+    }
+}
+
+fn toml_of(part: &impl Serialize) -> Result<String, ConfigError> {
+    toml::to_string(part).map_err(|error| {
+        ConfigError::new(format!("the experiment cannot be written as TOML: {error}"))
+    })
+}
+
+/// All paths that an override may name: those in the document, those of the defaults that apply to it, and those of an
+/// experiment with every optional table, except its layers.
+///
+/// # Errors
+///
+/// The experiment cannot be written as TOML.
+pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
+    static ALWAYS: LazyLock<Result<Vec<String>, ConfigError>> = LazyLock::new(|| {
+        let mut everything =
+            Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
+        everything.early_stopping = Some(EarlyStoppingConfig::default());
+        everything.optimizer.clipping =
+            GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
+        let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
+        paths.retain(|path| !path.starts_with("model."));
+        Ok(paths)
+    });
+    let mut paths = ALWAYS.clone()?;
+    paths.extend(document.paths());
+    // An invalid document still has its own paths: the override may be what makes it valid.
+    if let Ok(experiment) = document.read(Experiment::read) {
+        paths.extend(Document::parse("resolved", &experiment.to_toml()?)?.paths());
+    }
+    paths.sort_unstable();
+    paths.dedup();
+    Ok(paths)
+}

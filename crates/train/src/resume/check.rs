@@ -1,0 +1,124 @@
+use kiln_store::doctor::{Finding, Severity};
+use kiln_store::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
+
+use super::checkpoint::{Checkpoint, MAX_STATE_BYTES, STATE};
+use super::history_damage;
+use super::origin::{Origin, ResumeError, ResumeErrorKind, difference, versions};
+use crate::experiment::{Declaration, Experiment};
+use crate::predictor::Predictor;
+
+const CONFIG: &str = "config.toml";
+const WEIGHTS: &str = "model.safetensors";
+
+/// Checks the files of a run against its experiment: `config.toml` must be valid and belong to `run.json` and to the
+/// newest checkpoint, and weights without a recorded checksum must fit the network.
+#[must_use]
+pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
+    let path = run.config_path();
+    if !path.exists() {
+        // The doctor reports missing files itself.
+        return Vec::new();
+    }
+    let recorded_sum = record.files.get(CONFIG);
+    let experiment = match Declaration::open(&path, &[]) {
+        Ok(declaration) => declaration.experiment,
+        // The doctor compares the checksum. If it is right, another Kiln wrote a file that this one cannot read.
+        Err(error) if recorded_sum.is_some() => {
+            let problem = format!("this Kiln does not understand it: {}", error.to_line());
+            let advice = format!("use Kiln {}, which wrote it", record.versions.kiln);
+            return vec![Finding::of(Severity::Unchecked, CONFIG, problem, advice)];
+        }
+        Err(error) => {
+            let advice = "restore it from a copy, or correct it";
+            return vec![Finding::of(Severity::Damaged, CONFIG, error.to_line(), advice)];
+        }
+    };
+    let is_unchanged = recorded_sum.is_some_and(|sum| sum.check(&path).is_ok());
+    let mut findings = Vec::new();
+    if experiment.seed != record.seed {
+        let problem = format!(
+            "config.toml has seed {} but run.json has seed {}: one of them belongs to another run",
+            experiment.seed, record.seed
+        );
+        let file = if is_unchanged { "run.json" } else { CONFIG };
+        findings.push(Finding::of(Severity::Damaged, file, problem, "restore it from a copy"));
+    }
+    match record.status {
+        Status::Finished => findings.extend(check_finished(run, record, &experiment)),
+        Status::Diverged => {}
+        Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {
+            let is_reported = recorded_sum.is_some() && !is_unchanged;
+            findings.extend(check_checkpoint(run, &experiment, is_reported));
+        }
+    }
+    findings
+}
+
+/// Checks the weights and the checkpoints of a finished run.
+fn check_finished(run: &RunDirectory, record: &RunRecord, experiment: &Experiment) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let is_unsummed = run.model_path().exists() && !record.files.contains_key(WEIGHTS);
+    if is_unsummed && let Err(error) = Predictor::open(run) {
+        let advice = "restore it from a copy, or train the run again";
+        findings.push(Finding::of(Severity::Damaged, WEIGHTS, error.to_string(), advice));
+    }
+    if !experiment.checkpoint.keep && run.checkpoints_path().exists() {
+        let problem = "the run is finished and should not keep them";
+        let advice =
+            format!("to remove them: kiln resume {}", quoted(&run.path().to_string_lossy()));
+        findings.push(Finding::of(Severity::Stale, "checkpoints", problem, advice));
+    }
+    findings
+}
+
+/// Checks whether an unfinished run can be resumed from its newest checkpoint. `is_reported` says that the doctor
+/// already reports a changed `config.toml`.
+fn check_checkpoint(
+    run: &RunDirectory,
+    experiment: &Experiment,
+    is_reported: bool,
+) -> Option<Finding> {
+    let state = newest_state(run)?;
+    let Some(ResumeError { problem, kind }) = resume_error(&state, experiment) else {
+        let history = Checkpoint::history(&state, experiment).ok()?;
+        let error = history_damage(run, &history)?;
+        let advice = "kiln resume restores it from the checkpoint";
+        return Some(Finding::of_error("history.csv", &error, advice));
+    };
+    match kind {
+        ResumeErrorKind::LaterKiln => {
+            let advice = "check it with a newer Kiln";
+            Some(Finding::of(Severity::Unchecked, "checkpoints", problem, advice))
+        }
+        ResumeErrorKind::Program => {
+            let advice = if run.is_of_sweep() {
+                "resume with that program; with this one, the sweep restarts the run from scratch"
+            } else {
+                "resume with that program; with this one, kiln resume refuses"
+            };
+            Some(Finding::of(Severity::Note, "checkpoints", problem, advice))
+        }
+        ResumeErrorKind::Run if is_reported => None,
+        ResumeErrorKind::Run => {
+            let advice = "undo the change, or train it as another run: kiln resume refuses";
+            Some(Finding::of(Severity::Damaged, CONFIG, problem, advice))
+        }
+    }
+}
+
+/// The `state.json` of the newest checkpoint in which it is intact.
+fn newest_state(run: &RunDirectory) -> Option<Vec<u8>> {
+    let checkpoints = Checkpoints::of(run);
+    let read = |position| checkpoints.read_file(position, STATE, MAX_STATE_BYTES).ok().flatten();
+    checkpoints.positions().ok()?.into_iter().find_map(read)
+}
+
+/// Why the run cannot be resumed from the checkpoint with this `state.json`, as far as that shows without its data.
+fn resume_error(state: &[u8], experiment: &Experiment) -> Option<ResumeError> {
+    Checkpoint::other_version(state).or_else(|| {
+        let then = Checkpoint::origin(state).ok()?;
+        let config = experiment.to_toml().ok()?;
+        let now = Origin { config, versions: versions(), ..then.clone() };
+        difference(&then, &now)
+    })
+}

@@ -1,0 +1,276 @@
+//! Resuming an interrupted run from its last intact checkpoint, and checking runs on disk.
+
+mod check;
+pub(crate) mod checkpoint;
+pub(crate) mod checkpoint_writer;
+pub(crate) mod lock;
+pub(crate) mod origin;
+mod verify;
+
+use std::path::Path;
+
+use kiln_store::{
+    CheckpointFiles, Checkpoints, History, Position, Resumption, RunDirectory, RunRecord, Status,
+    StoreError, files,
+};
+
+use crate::TrainError;
+use crate::engine::Engine;
+use crate::experiment::{Declaration, PreparedExperiment};
+use crate::run::Run;
+use crate::training_loop::epoch::extra_columns;
+use crate::training_loop::state::TrainingState;
+use checkpoint::{Checkpoint, STATE};
+use lock::RunLock;
+use origin::{Origin, ResumeError, dataset_difference, difference};
+
+pub use check::check;
+pub use verify::{Mismatch, Verification, VerificationResult, Verifier};
+
+/// The result of [`Run::resume`].
+pub struct Resumed {
+    /// The run, ready to train.
+    pub run: Run,
+    /// The checkpoint that training resumes from; `None` if it starts from scratch.
+    pub from: Option<Position>,
+    /// Damaged files that were skipped or are written again, one sentence each.
+    pub damage: Vec<String>,
+}
+
+impl Run {
+    /// Prepares a run to resume from its last intact checkpoint, or to start from scratch if there is none. The result
+    /// is byte-for-byte identical to that of an uninterrupted run, except for times. `data` is the directory of the
+    /// named datasets.
+    ///
+    /// The caller must hold `lock`, so that no other process works on the run.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Resume`] if the run is over, or its experiment, data or program differs from the one in the
+    /// checkpoint; the errors of [`prepare`](Self::prepare); a file cannot be read.
+    pub fn resume(
+        directory: RunDirectory,
+        data: &Path,
+        lock: RunLock,
+    ) -> Result<Resumed, TrainError> {
+        let record = directory.read_record()?;
+        let run = directory.path().display().to_string();
+        let refused = |error: ResumeError| TrainError::Resume { run: run.clone(), error };
+        match record.status {
+            Status::Finished => return Err(refused("it is finished".into())),
+            Status::Diverged => {
+                return Err(refused("it has diverged, and would diverge again".into()));
+            }
+            Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {}
+        }
+        if !files::exists(&directory.config_path())? {
+            let problem = if Checkpoints::of(&directory).positions()?.is_empty() {
+                "it has no config.toml, so it never began; run its experiment again"
+            } else {
+                "its config.toml is missing: restore it from a copy"
+            };
+            return Err(refused(problem.into()));
+        }
+        let declaration = Declaration::of_run(&directory)?;
+        let prepared = PreparedExperiment::read(&declaration, data)?;
+        if let Some(difference) = dataset_difference(&record, &prepared.origin) {
+            return Err(refused(difference.into()));
+        }
+        let checkpoints = Checkpoints::of(&directory);
+        // An unreadable directory of checkpoints is an error. Find it before anything is removed.
+        checkpoints.positions()?;
+        directory.remove_partial()?;
+
+        let mut damage = Vec::new();
+        let restored = newest_intact(&checkpoints, &declaration, &prepared, &mut damage, refused)?;
+        match (&restored, record.files.get("config.toml")) {
+            (Some(restored), _) => damage.extend(history_warning(&directory, &restored.history)),
+            // A checkpoint would contain the experiment. Without one, only the checksum shows a changed config.toml.
+            (None, Some(sum)) => sum.check(&directory.config_path())?,
+            (None, None) => {}
+        }
+        let from = restored.as_ref().map(|restored| restored.position);
+        let mut run = Self::restored(declaration, prepared, directory, record, restored, lock)?;
+        match run.mark_resumed(from) {
+            Ok(()) => Ok(Resumed { run, from, damage }),
+            Err(error) => {
+                run.fail(&error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn restored(
+        declaration: Declaration,
+        prepared: PreparedExperiment,
+        directory: RunDirectory,
+        mut record: RunRecord,
+        restored: Option<Restored>,
+        lock: RunLock,
+    ) -> Result<Self, TrainError> {
+        let experiment = &declaration.experiment;
+        let (engine, state, history, last_checkpoint) = match restored {
+            Some(Restored { engine, state, history, position }) => {
+                (engine, state, history, Some(position))
+            }
+            None => {
+                let weights = prepared.initial_weights(experiment);
+                let engine =
+                    Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
+                // Starting from scratch does not require the program that wrote the record.
+                let Origin { versions, backend, engine: implementation, .. } =
+                    prepared.origin.clone();
+                record.seed = experiment.seed;
+                (record.versions, record.backend, record.engine) =
+                    (versions, backend, implementation);
+                let extra_columns = extra_columns(experiment);
+                let history = History { extra_columns, ..History::default() };
+                (engine, TrainingState::new(experiment, weights), history, None)
+            }
+        };
+        Ok(Self {
+            declaration,
+            prepared,
+            engine,
+            directory,
+            record,
+            state,
+            history,
+            last_checkpoint,
+            lock,
+        })
+    }
+
+    /// Records the resumption, and removes the files that the interrupted run left.
+    fn mark_resumed(&mut self, from: Option<Position>) -> Result<(), TrainError> {
+        self.lock.check()?;
+        let from = from.unwrap_or(Position { epochs: 0, step: 0 });
+        self.record.status = Status::Running;
+        self.record.stop_reason = None;
+        self.record.ended = None;
+        self.record.training_seconds = None;
+        self.record.epochs = from.epochs;
+        // The checksums go before the first of their files changes.
+        self.record.files.clear();
+        self.record.resumed.push(Resumption { at: kiln_store::now(), from });
+        self.directory.write_record(&self.record)?;
+        self.directory.remove_report();
+        files::remove(&self.directory.model_path())?;
+        if !files::exists(&self.directory.initial_path())? {
+            self.write_initial()?;
+        }
+        Ok(())
+    }
+}
+
+/// A checkpoint that was decoded and fits the run.
+struct Restored {
+    engine: Engine,
+    state: TrainingState,
+    history: History,
+    position: Position,
+}
+
+/// Finds the newest intact checkpoint, and adds what is wrong with newer ones to `damage`.
+///
+/// # Errors
+///
+/// A checkpoint cannot be read, or shows that the run cannot be resumed; `refused` makes the error.
+fn newest_intact(
+    checkpoints: &Checkpoints,
+    declaration: &Declaration,
+    prepared: &PreparedExperiment,
+    damage: &mut Vec<String>,
+    refused: impl Fn(ResumeError) -> TrainError,
+) -> Result<Option<Restored>, TrainError> {
+    let PreparedExperiment { architecture, settings, .. } = prepared;
+    let max_bytes = Checkpoint::max_bytes(architecture, &settings.optimizer.kind);
+    for position in checkpoints.positions()? {
+        let place = checkpoints.path(position).display().to_string();
+        let files = match checkpoints.read(position, max_bytes) {
+            Ok(files) => files,
+            Err(error) if is_damage(&error) => {
+                damage.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(state) = files.get(STATE) else {
+            damage.push(format!("{place}: it has no {STATE}"));
+            continue;
+        };
+        // Another format may well be intact. Falling back to an older checkpoint would discard it.
+        if let Some(error) = Checkpoint::other_version(state) {
+            return Err(refused(error));
+        }
+        let origin = match Checkpoint::origin(state) {
+            Ok(origin) => origin,
+            Err(problem) => {
+                damage.push(format!("{place}: {problem}"));
+                continue;
+            }
+        };
+        if let Some(difference) = difference(&origin, &prepared.origin) {
+            return Err(refused(difference));
+        }
+        match restore(position, files, declaration, prepared) {
+            Ok(restored) => return Ok(Some(restored)),
+            Err(problem) => damage.push(format!("{place}: {problem}")),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether this error means that a file is damaged or missing, not that it cannot be reached.
+fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. } | StoreError::Malformed { .. }) || error.is_missing()
+}
+
+fn restore(
+    position: Position,
+    files: CheckpointFiles,
+    declaration: &Declaration,
+    prepared: &PreparedExperiment,
+) -> Result<Restored, String> {
+    let PreparedExperiment { architecture, settings, split, .. } = prepared;
+    let experiment = &declaration.experiment;
+    let steps = split.training.len().div_ceil(experiment.training.batch_size.get());
+    if position.step >= steps {
+        return Err(format!("an epoch has {steps} steps, but it was written {position}"));
+    }
+    let Checkpoint { state, weights, optimizer, history } =
+        Checkpoint::decode(position, files, experiment, architecture)?;
+    let engine = Engine::restore(settings, &weights, &optimizer)
+        .map_err(|problem| format!("the state of the optimizer: {problem}"))?;
+    Ok(Restored { engine, state, history, position })
+}
+
+/// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more rows:
+/// epochs that were completed after the checkpoint are trained again.
+pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<StoreError> {
+    let path = run.history_path();
+    let read = match History::read(&path) {
+        Ok(read) if read.rows.starts_with(&history.rows) => return None,
+        Ok(read) => read,
+        Err(error) => return Some(error),
+    };
+    let (rows, epochs) = (read.rows.len(), history.rows.len());
+    let problem = if history.rows.starts_with(&read.rows) {
+        format!("it ends after epoch {rows} of {epochs}")
+    } else {
+        "it differs from the history in the checkpoint".to_owned()
+    };
+    Some(StoreError::Damaged { path, problem })
+}
+
+/// A warning if `history.csv` is damaged or its last row is incomplete.
+fn history_warning(run: &RunDirectory, history: &History) -> Option<String> {
+    match history_damage(run, history) {
+        Some(error) => Some(format!("{error}; it is restored from the checkpoint")),
+        // The process was killed while it wrote the row.
+        None => run.read_history().is_ok_and(|read| read.cut).then(|| {
+            let path = run.history_path();
+            format!("{}: its last row is incomplete; that epoch is trained again", path.display())
+        }),
+    }
+}

@@ -1,0 +1,120 @@
+//! What determines the result of a run, and whether it is unchanged when the run is resumed.
+
+use kiln_config::Document;
+use kiln_store::{DatasetRecord, RunRecord, Versions};
+use serde::{Deserialize, Serialize};
+
+/// The release of Burn that this build computes with.
+const BURN_VERSION: &str = "0.22.1";
+
+/// The versions of this build.
+pub(crate) fn versions() -> Versions {
+    Versions { kiln: env!("CARGO_PKG_VERSION").to_owned(), burn: BURN_VERSION.to_owned() }
+}
+
+/// What determines the result of a run. A checkpoint stores it, and a run is resumed only if it is unchanged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The resolved experiment as TOML.
+    pub(crate) config: String,
+    pub(crate) dataset: DatasetRecord,
+    pub(crate) versions: Versions,
+    pub(crate) backend: String,
+    pub(crate) engine: String,
+}
+
+/// Why a run cannot be resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumeError {
+    /// The reason, for people.
+    pub problem: String,
+    /// What to change.
+    pub kind: ResumeErrorKind,
+}
+
+/// What differs from the run that was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeErrorKind {
+    /// The run itself: its experiment, its data or its status.
+    Run,
+    /// The version or the engine of this program. Restarted from scratch, the run would finish with this program.
+    Program,
+    /// A later version of Kiln wrote the checkpoint. This one must not discard what it cannot read.
+    LaterKiln,
+}
+
+impl std::fmt::Display for ResumeError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.problem)
+    }
+}
+
+impl From<&str> for ResumeError {
+    fn from(problem: &str) -> Self {
+        problem.to_owned().into()
+    }
+}
+
+impl From<String> for ResumeError {
+    fn from(problem: String) -> Self {
+        Self { problem, kind: ResumeErrorKind::Run }
+    }
+}
+
+/// The first difference between the origin of a checkpoint and the current one.
+pub(crate) fn difference(then: &Origin, now: &Origin) -> Option<ResumeError> {
+    if let Some(difference) = config_difference(&then.config, &now.config) {
+        return Some(format!("its configuration changed: {difference}").into());
+    }
+    if then.dataset.fingerprint != now.dataset.fingerprint {
+        let (then, now) = (&then.dataset.fingerprint, &now.dataset.fingerprint);
+        return Some(format!("its dataset changed from {then} to {now}").into());
+    }
+    let pairs = [
+        ("Kiln", &then.versions.kiln, &now.versions.kiln),
+        ("Burn", &then.versions.burn, &now.versions.burn),
+        ("the engine", &then.engine, &now.engine),
+        ("the backend", &then.backend, &now.backend),
+    ];
+    let (what, then, now) = pairs.into_iter().find(|(_, then, now)| then != now)?;
+    let problem = format!(
+        "{what} changed from {then} to {now}; resuming would not reproduce the original run"
+    );
+    Some(ResumeError { problem, kind: ResumeErrorKind::Program })
+}
+
+/// The difference between the dataset in the record of a run and the current one.
+pub(crate) fn dataset_difference(record: &RunRecord, now: &Origin) -> Option<String> {
+    let (then, now) = (&record.dataset, &now.dataset);
+    (then.fingerprint != now.fingerprint).then(|| {
+        format!(
+            "its dataset {} changed from {} to {}",
+            then.name, then.fingerprint, now.fingerprint
+        )
+    })
+}
+
+/// The keys that differ between two resolved experiments, except those that do not affect the result.
+fn config_difference(then: &str, now: &str) -> Option<String> {
+    if then == now {
+        return None;
+    }
+    let (Ok(then), Ok(now)) = (Document::parse("then", then), Document::parse("now", now)) else {
+        return Some("the one in the checkpoint cannot be read".to_owned());
+    };
+    let mut paths = then.paths();
+    paths.extend(now.paths());
+    paths.sort_unstable();
+    paths.dedup();
+    let text = |document: &Document, path: &str| {
+        document.get(path).map_or_else(|| "not set".to_owned(), ToString::to_string)
+    };
+    let differing: Vec<String> = paths
+        .iter()
+        .filter(|path| !path.starts_with("checkpoint."))
+        .map(|path| (path, text(&then, path), text(&now, path)))
+        .filter(|(_, then, now)| then != now)
+        .map(|(path, then, now)| format!("{path} from {then} to {now}"))
+        .collect();
+    (!differing.is_empty()).then(|| differing.join(", "))
+}

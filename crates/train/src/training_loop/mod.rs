@@ -1,0 +1,210 @@
+//! The training loop: [`TrainingLoop::run`] goes through the epochs, and each epoch goes through its batches, is
+//! evaluated and saved.
+
+mod best_weights;
+mod early_stopping;
+pub(crate) mod epoch;
+pub(crate) mod observer;
+pub(crate) mod state;
+mod stopwatch;
+
+use kiln_data::{Batch, gather};
+use kiln_store::{History, HistoryWriter};
+
+use crate::TrainError;
+use crate::engine::Engine;
+use crate::resume::checkpoint_writer::CheckpointWriter;
+use crate::resume::lock::RunLock;
+use epoch::TrainingData;
+use observer::{Observer, Progress, Stop};
+use state::{PartialEpoch, TrainingState};
+
+pub(crate) use best_weights::WeightsSnapshot;
+pub(crate) use stopwatch::Stopwatch;
+
+/// What the training loop returns.
+pub(crate) struct Trained {
+    pub(crate) stop_reason: StopReason,
+    /// The weights to test and to keep.
+    pub(crate) weights: WeightsSnapshot,
+    /// Time spent on training.
+    pub(crate) seconds: f64,
+}
+
+/// Why training ended. The texts are for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    AllEpochs,
+    EarlyStopping(String),
+    Diverged(String),
+    Interrupted(String),
+    Pruned(String),
+}
+
+impl StopReason {
+    /// The observer asked to stop at this place.
+    fn asked(stop: Stop, place: String) -> Self {
+        match stop {
+            Stop::Interrupted => Self::Interrupted(place),
+            Stop::Pruned => Self::Pruned(place),
+        }
+    }
+
+    /// A number that training depends on is not finite.
+    fn diverged(what: &str, value: f64, epoch: usize, step: usize) -> Self {
+        Self::Diverged(format!("the {what} became {value} in epoch {epoch}, step {step}"))
+    }
+}
+
+/// How an epoch ended.
+enum EpochResult {
+    Completed,
+    Stopped(StopReason),
+}
+
+pub(crate) struct TrainingLoop<'a> {
+    pub(crate) data: TrainingData<'a>,
+    pub(crate) engine: &'a mut Engine,
+    pub(crate) state: &'a mut TrainingState,
+    /// The completed epochs.
+    pub(crate) history: &'a mut History,
+    pub(crate) history_writer: HistoryWriter,
+    pub(crate) checkpoints: CheckpointWriter<'a>,
+    pub(crate) lock: &'a RunLock,
+    pub(crate) observer: &'a mut dyn Observer,
+}
+
+impl TrainingLoop<'_> {
+    /// Trains from the current state until all epochs are done, early stopping or the observer ends training, or a
+    /// number is no longer finite.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written, or another process has taken over the run.
+    pub(crate) fn run(mut self) -> Result<Trained, TrainError> {
+        self.state.stopwatch.start();
+        let stop_reason = self.train()?;
+        let TrainingState { best, last, stopwatch, .. } = self.state;
+        // A diverged run keeps its last finite weights, as the evidence that is closest to the problem.
+        let diverged = matches!(stop_reason, StopReason::Diverged(_));
+        let best = best.snapshot.take().filter(|_| !diverged);
+        let weights = best.unwrap_or_else(|| last.clone());
+        Ok(Trained { stop_reason, weights, seconds: stopwatch.seconds() })
+    }
+
+    fn train(&mut self) -> Result<StopReason, TrainError> {
+        if let Some(stop) = self.resume_observer() {
+            return Ok(stop);
+        }
+        loop {
+            if let Some(reason) = &self.state.stopped_early {
+                return Ok(StopReason::EarlyStopping(reason.clone()));
+            }
+            if self.state.epochs >= self.data.epochs() {
+                return Ok(StopReason::AllEpochs);
+            }
+            if let EpochResult::Stopped(reason) = self.train_epoch()? {
+                return Ok(reason);
+            }
+        }
+    }
+
+    /// Reports the last completed epoch of a resumed run, because the interruption may have come between saving that
+    /// epoch and reporting it.
+    fn resume_observer(&mut self) -> Option<StopReason> {
+        let row = self.history.rows.last().filter(|_| self.state.position().step == 0)?;
+        let best = &self.state.best;
+        let is_best = best.restores_best && best.epoch == row.epoch;
+        let stop = self.observer.on_resume(self.data.epoch_end(row, is_best)).break_value()?;
+        Some(StopReason::asked(stop, after_epoch(row.epoch)))
+    }
+
+    /// Trains the next epoch, or the rest of it if it was interrupted, and saves it.
+    fn train_epoch(&mut self) -> Result<EpochResult, TrainError> {
+        let TrainingData { experiment, dataset, normalizer, .. } = self.data;
+        let (epoch, epochs) = (self.state.epochs + 1, self.data.epochs());
+        let steps = self.data.steps_per_epoch();
+        let rows = self.data.rows(epoch);
+        let mut batch = Batch::new(dataset.train.shape);
+        let mut stop = None;
+        self.state.partial_epoch.stopwatch.start();
+
+        let batches = rows.chunks(experiment.training.batch_size.get());
+        for (index, rows) in batches.enumerate().skip(self.state.partial_epoch.step) {
+            let step = index + 1;
+            let PartialEpoch { dropout_rng, metrics, step: done, .. } =
+                &mut self.state.partial_epoch;
+            let learning_rate = self.data.learning_rate(epoch, index);
+            if !learning_rate.is_finite() {
+                let reason = StopReason::diverged("learning rate", learning_rate, epoch, step);
+                return Ok(EpochResult::Stopped(reason));
+            }
+            gather(&dataset.train, rows, normalizer, &mut batch);
+            let logits = self.engine.step(&batch.pixels, &batch.labels, learning_rate, dropout_rng);
+            let loss = metrics.add(&logits, &batch.labels);
+            if !loss.is_finite() {
+                let reason = StopReason::diverged("loss", loss, epoch, step);
+                return Ok(EpochResult::Stopped(reason));
+            }
+            *done = step;
+
+            let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
+            let progress = Progress { epoch, epochs, step, steps, loss, accuracy };
+            stop = self.observer.on_step_end(progress).break_value();
+            let saves = self.observer.wants_checkpoint() || self.checkpoints.is_due();
+            // The end of the epoch saves a checkpoint anyway, so the last step needs none.
+            if step < steps && (stop.is_some() || saves) {
+                self.checkpoints.save(self.engine, self.state, self.history)?;
+            }
+            if let Some(stop) = stop.filter(|_| step < steps) {
+                let place = format!("in epoch {epoch}, after step {step}");
+                return Ok(EpochResult::Stopped(StopReason::asked(stop, place)));
+            }
+        }
+        self.end_epoch(epoch, stop)
+    }
+
+    /// Evaluates an epoch, appends it to the history and saves a checkpoint. `stop` is what the observer asked for in the
+    /// last step.
+    fn end_epoch(&mut self, epoch: usize, stop: Option<Stop>) -> Result<EpochResult, TrainError> {
+        let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
+        let mut row = self.data.row(self.engine, epoch, metrics);
+        row.seconds = stopwatch.seconds();
+        self.lock.check()?;
+        self.history_writer.append(&row)?;
+        epoch::log(&row);
+        self.history.rows.push(row.clone());
+
+        let current = WeightsSnapshot::new(self.engine.weights(), epoch);
+        // The loss of a step is computed before its update. So the last update may break the weights, and no loss of
+        // this epoch shows it.
+        let is_validated = self.data.split.validation.is_empty() || row.val_loss.is_some();
+        let is_finite = is_validated && current.weights.are_finite();
+        let is_best = is_finite && self.state.best.observe(&row, &current);
+        if is_finite {
+            self.state.last = current;
+            self.state.epochs = epoch;
+            self.state.partial_epoch = PartialEpoch::new(self.data.experiment, epoch + 1);
+            let early_stopping = self.state.early_stopping.as_mut();
+            let stopped_early = early_stopping.and_then(|stopping| stopping.observe(&row));
+            // After the last epoch there is nothing left to stop.
+            self.state.stopped_early = stopped_early.filter(|_| epoch < self.data.epochs());
+            self.checkpoints.save(self.engine, self.state, self.history)?;
+        }
+        // The observer hears of the epoch after it is saved: what it reports is never lost.
+        let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
+        if !is_finite {
+            return Ok(EpochResult::Stopped(StopReason::Diverged(format!(
+                "weights or validation loss were no longer finite after epoch {epoch}"
+            ))));
+        }
+        Ok(match answer.break_value().or(stop) {
+            Some(stop) => EpochResult::Stopped(StopReason::asked(stop, after_epoch(epoch))),
+            None => EpochResult::Completed,
+        })
+    }
+}
+
+fn after_epoch(epoch: usize) -> String {
+    format!("after epoch {epoch}")
+}
