@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::loss::LossConfig;
 use crate::optimizers::{GradientClipping, OptimizerConfig};
-use crate::schedule::ScheduleConfig;
+use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice};

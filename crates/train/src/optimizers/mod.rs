@@ -12,11 +12,12 @@ mod fused;
 mod gradient_clipping;
 mod keys;
 mod lion;
+mod momentum;
 mod nadam;
 mod rmsprop;
 mod sgd;
 
-use burn::optim::ModuleOptimizer;
+use burn::optim::{ModuleOptimizer, Optimizer};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
@@ -26,6 +27,7 @@ pub use adamw::Adamw;
 pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep};
 pub use gradient_clipping::GradientClipping;
 pub use lion::Lion;
+pub(crate) use momentum::SharedMomentum;
 pub use nadam::Nadam;
 pub use rmsprop::Rmsprop;
 pub use sgd::Sgd;
@@ -77,10 +79,26 @@ impl OptimizerKind {
     pub fn slots(&self) -> usize {
         self.rule().slots().len()
     }
+
+    /// Whether a schedule can change the momentum.
+    pub(crate) fn has_momentum(mut self) -> bool {
+        self.rule_mut().momentum().is_some()
+    }
+
+    /// The optimizer with the momentum that a schedule sets, if it sets one.
+    pub(crate) fn with_momentum(mut self, momentum: Option<f64>) -> Self {
+        self.rule_mut().set_momentum(momentum);
+        self
+    }
 }
 
 /// What every optimizer defines; its constants are the fields of the type that implements this.
 pub(crate) trait UpdateRule: Send + Sync {
+    /// The optimizer of the generic engine.
+    type Burn: Optimizer
+    where
+        Self: Sized;
+
     /// Reads the optimizer's own keys.
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError>
     where
@@ -95,8 +113,23 @@ pub(crate) trait UpdateRule: Send + Sync {
     /// its parameter and starts at 0. Checkpoints of the fused engine contain these names.
     fn slots(&self) -> &'static [&'static str];
 
-    /// The optimizer of the generic engine.
-    fn burn(&self) -> ModuleOptimizer;
+    /// The constant that a schedule may change from step to step: the momentum, or β₁ of Adam and its
+    /// variants.
+    fn momentum(&mut self) -> Option<&mut f64> {
+        None
+    }
+
+    /// Sets the momentum, if there is one and the schedule changes it.
+    fn set_momentum(&mut self, momentum: Option<f64>) {
+        if let (Some(own), Some(momentum)) = (self.momentum(), momentum) {
+            *own = momentum;
+        }
+    }
+
+    /// The optimizer of the generic engine with the present constants.
+    fn burn(&self) -> Self::Burn
+    where
+        Self: Sized;
 
     /// The update of the fused engine. Without one, the generic engine trains all models.
     fn fused(&self) -> Option<&dyn FusedUpdate> {
@@ -143,6 +176,19 @@ macro_rules! optimizers {
             pub(crate) fn rule(&self) -> &dyn UpdateRule {
                 match self {
                     $( Self::$optimizer(rule) => rule, )+
+                }
+            }
+
+            fn rule_mut(&mut self) -> &mut dyn UpdateRule {
+                match self {
+                    $( Self::$optimizer(rule) => rule, )+
+                }
+            }
+
+            /// The optimizer of the generic engine. In each step it has the momentum that was set last.
+            pub(crate) fn burn(self, momentum: SharedMomentum) -> ModuleOptimizer {
+                match self {
+                    $( Self::$optimizer(rule) => momentum::Adjustable { rule, momentum }.into(), )+
                 }
             }
         }
