@@ -185,7 +185,7 @@ pub fn sweep_json(bytes: &[u8]) {
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         fs::write(&path, bytes).expect("a file");
         match SweepRecord::read(directory.path()) {
-            Ok(record) => match Sweep::again(&record) {
+            Ok(record) => match Sweep::from_record(&record) {
                 Ok(sweep) if sweep.size().is_some_and(|size| size <= MAX_COMBINATIONS) => {
                     if let Err(error) = sweep.expand() {
                         assert_has_message(&error);

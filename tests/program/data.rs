@@ -12,7 +12,7 @@ fn list_shows_named_datasets_and_which_are_missing() {
     assert!(output.stdout.contains("fashion-mnist"), "{}", output.stdout);
     assert!(output.stdout.contains("60000 training and 10000 test images"), "{}", output.stdout);
     let nowhere = Project::new().kiln(&["data", "list", "--data", "nowhere"]);
-    assert!(nowhere.stdout.contains("not in nowhere/fashion-mnist"), "{}", nowhere.stdout);
+    assert!(nowhere.stdout.contains("missing in nowhere/fashion-mnist"), "{}", nowhere.stdout);
 }
 
 #[test]

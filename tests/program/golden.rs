@@ -120,7 +120,11 @@ fn interrupted_golden_run_resumes() {
             continue;
         }
         assert_eq!(resumed.status, 0, "{version}: {}", resumed.stderr);
-        assert!(resumed.stderr.contains("goes on in epoch 6, after step 39"), "{}", resumed.stderr);
+        assert!(
+            resumed.stderr.contains("resuming in epoch 6, after step 39"),
+            "{}",
+            resumed.stderr
+        );
         assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), 13);
         assert!(shown_accuracy(&project, &run).unwrap() > 0.9, "{version}");
         let examined = project.kiln(&["doctor", &run]);

@@ -7,6 +7,7 @@ mod columns;
 mod compare;
 mod data;
 mod doctor;
+mod documentation;
 mod golden;
 mod hostile_files;
 mod hostile_names;

@@ -171,9 +171,9 @@ pub(crate) fn assert_resumes(project: &Project, expected: &Results, context: &st
         return;
     }
     assert_eq!(resumed.status, 0, "{context}");
-    assert_eq!(resumed.stderr.contains("goes on"), continues, "{context}");
+    assert_eq!(resumed.stderr.contains("resuming "), continues, "{context}");
     if let Some(position) = position {
-        assert!(resumed.stderr.contains(&format!("goes on {position}\n")), "{context}");
+        assert!(resumed.stderr.contains(&format!("resuming {position}\n")), "{context}");
     }
     assert_eq!(status(&run, &context).as_deref(), Some("finished"), "{context}");
     assert_valid(project, &run, expected, &context);

@@ -71,7 +71,7 @@ fn sweep_file_names_its_experiment_relative_to_itself() {
     assert_eq!((output.status, output.last_line().as_str()), (0, "runs/both"), "{}", output.stderr);
     assert_eq!(statuses(&project, "runs/both").len(), 4);
     let command = output.stdout.lines().find(|line| line.contains("kiln run "));
-    let command = command.unwrap().trim_start().trim_start_matches("again:").trim();
+    let command = command.unwrap().trim_start().trim_start_matches("repeat:").trim();
     // The printed command works when it is copied into a shell.
     let script = command.replacen("kiln", env!("CARGO_BIN_EXE_kiln"), 1);
     let mut shell = std::process::Command::new("sh");
@@ -135,7 +135,7 @@ fn diverged_run_does_not_affect_the_other_runs() {
     let line = output.stderr.lines().find(|line| line.contains("learning_rate=1e30")).unwrap();
     assert!(line.contains("DIVERGED: the loss became "), "{line}");
     assert!(
-        output.stderr.contains("\n    | ended: "),
+        output.stderr.contains("\n    | diverged: the loss became "),
         "the end of its log is missing:\n{}",
         output.stderr
     );
@@ -190,7 +190,9 @@ fn sweep_does_not_touch_unreadable_or_damaged_runs() {
     let planned = project.kiln(&[arguments.as_slice(), &["--dry-run"]].concat());
     assert!(planned.stdout.contains(" 0 to do: "), "{}", planned.stdout);
     assert!(
-        planned.stdout.contains("\n1 damaged, which a sweep leaves alone: "),
+        planned
+            .stdout
+            .contains("\n1 damaged, which the sweep leaves alone; for details: kiln doctor "),
         "{}",
         planned.stdout
     );
@@ -261,13 +263,17 @@ fn pruning_that_can_never_happen_is_refused() {
     let output = project.kiln(&["sweep", "sweep.toml", "validation=0"]);
     assert_eq!(output.status, 2);
     assert!(
-        output.stderr.contains("goes by val_accuracy, which needs validation rows"),
+        output.stderr.contains("compares val_accuracy, which needs validation rows"),
         "{}",
         output.stderr
     );
     let output = project.kiln(&["sweep", "sweep.toml", "epochs=1"]);
     assert_eq!(output.status, 2);
-    assert!(output.stderr.contains("leaves every run 1 epochs"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("ends no run before epoch 1, but this run has only 1 epoch"),
+        "{}",
+        output.stderr
+    );
     project.kiln_ok(&["sweep", "sweep.toml", "--dry-run"]);
 }
 
@@ -283,15 +289,15 @@ fn pruned_runs_keep_their_history_and_are_not_trained_again() {
     let found = statuses(&project, "runs/pruned");
     let pruned = with_status(&project, "runs/pruned", "pruned");
     assert!(!pruned.is_empty() && pruned.len() < 6, "{found:?}");
-    let mut spared = 0;
+    let mut saved = 0;
     for run in &pruned {
         let epochs = project.read(format!("runs/pruned/{run}/history.csv")).lines().count() - 1;
         assert!(epochs == 2 || epochs == 4, "runs are pruned after epoch 2 or 4, not {epochs}");
         assert!(output.stderr.contains(&format!("pruned at epoch {epochs}")), "{}", output.stderr);
         assert!(!project.path(format!("runs/pruned/{run}/report.json")).exists());
-        spared += 8 - epochs;
+        saved += 8 - epochs;
     }
-    let saving = format!("pruning spared {spared} of 48 epochs");
+    let saving = format!("pruning saved {saved} of 48 epochs");
     assert!(output.stdout.contains(&saving), "`{saving}` is not in\n{}", output.stdout);
     let again = project.kiln(&arguments);
     assert_eq!((again.status, runs_trained(&again)), (0, 0), "{}", again.stderr);

@@ -29,7 +29,7 @@ fn killed_run_is_reported_with_its_log_and_trained_again() {
     assert_eq!(output.status, 1, "{}", output.stderr);
     assert!(output.stdout.contains("3 runs: 2 finished, 1 failed"), "{}", output.stdout);
     assert!(
-        output.stderr.contains("epochs=100000  FAILED: it was killed (signal 9)"),
+        output.stderr.contains("epochs=100000  FAILED: the process was killed (signal 9)"),
         "{}",
         output.stderr
     );

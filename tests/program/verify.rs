@@ -19,7 +19,7 @@ fn runs_of_any_kind_are_reproduced() {
         let listing = project.listing();
         let output = project.kiln(&["verify", &run]);
         assert_eq!(output.status, 0, "{overrides:?}: {}{}", output.stdout, output.stderr);
-        assert!(output.stdout.starts_with("the same bytes: 3 epochs, "), "{}", output.stdout);
+        assert!(output.stdout.starts_with("identical: 3 epochs, "), "{}", output.stdout);
         for name in ["model.safetensors", "report.json", "predictions.csv"] {
             assert!(output.stdout.contains(name), "{}", output.stdout);
         }
@@ -63,7 +63,7 @@ fn diverged_and_pruned_runs_are_reproduced_up_to_their_end() {
     let output = project.kiln(&["verify", &diverged.last_line()]);
     assert_eq!(
         (output.status, output.stdout.as_str()),
-        (0, "the same bytes: 0 epochs, model.safetensors\n")
+        (0, "identical: 0 epochs, model.safetensors\n")
     );
 
     project.write(
@@ -76,7 +76,7 @@ fn diverged_and_pruned_runs_are_reproduced_up_to_their_end() {
     let output = project.kiln(&["verify", &format!("runs/pruned/{pruned}")]);
     assert_eq!(
         (output.status, output.stdout.as_str()),
-        (0, "the same bytes: 1 epoch, model.safetensors\n")
+        (0, "identical: 1 epoch, model.safetensors\n")
     );
 }
 
@@ -115,11 +115,7 @@ fn changed_kiln_version_is_reported_as_the_likely_reason() {
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("warning: Kiln changed from 0."), "{}", output.stderr);
     assert!(output.stdout.contains("most in layers."), "{}", output.stdout);
-    assert!(
-        output.stdout.contains("the same are: report.json, predictions.csv"),
-        "{}",
-        output.stdout
-    );
+    assert!(output.stdout.contains("identical: report.json, predictions.csv"), "{}", output.stdout);
 }
 
 #[test]

@@ -47,9 +47,9 @@ impl Document {
             Err(KeyError::Ambiguous(paths)) => return self.only_element(change, &paths),
             Err(KeyError::Unknown { nearest }) => nearest,
         };
+        // The document may not have the table of this key yet. Reading it will check the key.
         let first = key.split('.').next().unwrap_or(key);
         if first != key && index.contains(first) {
-            // The document does not have this table yet. Reading the document will check the key.
             return Ok(key.to_owned());
         }
         let error =
@@ -119,6 +119,7 @@ fn put(value: &mut Value, path: &[&str], change: &Override) -> Result<(), Config
             let index = match entries.iter().position(|entry| entry.key == **segment) {
                 Some(index) => index,
                 None => {
+                    // Errors about the new entry point at the override.
                     let empty =
                         Value { kind: Kind::Table(Vec::new()), place: change.key_place.clone() };
                     entries.push(Entry {

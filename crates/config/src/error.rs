@@ -153,6 +153,7 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|candidate| candidate.len() <= MAX_BYTES)
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(text, candidate);
+            // An abbreviation may miss many letters, but a closer candidate wins over it.
             let is_prefix = text.len() >= 3 && candidate.starts_with(text);
             (if is_prefix { distance.min(max_distance) } else { distance }, candidate)
         })

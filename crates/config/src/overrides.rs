@@ -125,14 +125,16 @@ impl Argument {
             return Err(ConfigError::at(&place, "a value is missing")
                 .expected("expected a value between the commas"));
         }
-        // A line of TOML in which the value has the same byte offsets as in the argument, so that
-        // the parser's places are valid there.
+        // Parses a line of TOML in which the value has the same byte offsets as in the argument, so
+        // that places of the parser are places in the argument.
         let line = format!("{}={text}", "k".repeat(part.start - 1));
         let value = match DeTable::parse(&line) {
             Ok(table) => match (table.get_ref().len(), table.get_ref().values().next()) {
                 (1, Some(value)) => Value::from_toml(value, &self.source)?,
+                // A line break in the argument may start another key.
                 _ => return Err(ConfigError::at(&place, "an override takes exactly one value")),
             },
+            // Quotes are optional because most shells remove them.
             Err(_) if is_unquoted_string(text) => {
                 Value { kind: Kind::String(text.to_owned()), place: place.clone() }
             }

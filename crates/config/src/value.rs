@@ -212,6 +212,7 @@ impl Value {
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.kind {
+            // A longer string would hide the rest of the message.
             Kind::String(text) if text.chars().count() <= 40 => format!("the string {text:?}"),
             Kind::String(_) => "a long string".to_owned(),
             Kind::Integer(number) => format!("the number {number}"),
@@ -238,6 +239,7 @@ impl Value {
             ),
             DeValue::Float(float) => {
                 let number: f64 = float.as_str().parse().map_err(|_| out_of_range("number"))?;
+                // `parse` returns infinity for numbers such as 1e999; only `inf` may be infinite.
                 if number.is_infinite() && !float.as_str().contains("inf") {
                     return Err(out_of_range("number"));
                 }

@@ -51,6 +51,7 @@ impl ModelConfig {
     /// A key is unknown or missing, a value is invalid, or two entries have the same name.
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let layers: Vec<LayerConfig> = table.required("layers")?;
+        // The entries as values, which have the places for messages.
         let items = match table.value("layers").map(|value| &value.kind) {
             Some(Kind::Array(items)) => items.as_slice(),
             _ => &[],

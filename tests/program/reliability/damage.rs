@@ -63,7 +63,7 @@ fn truncated_history_is_reported_and_restored_from_the_checkpoint() {
         assert_eq!(resumed.stderr.contains(&ends), lines < 3, "{context}");
         assert_eq!(resumed.stderr.contains("warning: "), lines < 3, "{context}");
         // The checkpoint contains the rows, too, so that the run resumes where it was killed.
-        assert!(resumed.stderr.contains("goes on in epoch 3, after step 2\n"), "{context}");
+        assert!(resumed.stderr.contains("resuming in epoch 3, after step 2\n"), "{context}");
     });
 }
 
@@ -89,7 +89,7 @@ fn damaged_checkpoint_is_reported_and_the_previous_one_used() {
         assert!(resumed.stderr.contains(name), "the checkpoint is not named, {context}");
         // The newest checkpoint is from after step 2: the last step of an epoch has no checkpoint of its own, and the
         // run was killed before the checkpoint of the third epoch.
-        assert!(resumed.stderr.contains("goes on in epoch 3, after step 1\n"), "{context}");
+        assert!(resumed.stderr.contains("resuming in epoch 3, after step 1\n"), "{context}");
         assert_valid(&project, &run, &expected, &context);
         assert!(run.join("report.json").exists(), "{context}");
     });
@@ -105,7 +105,11 @@ fn run_whose_checkpoints_are_all_damaged_restarts_from_scratch() {
         fs::write(checkpoint.join("tensors.safetensors"), "no tensors").unwrap();
     }
     let resumed = project.kiln(&["resume", run.to_str().unwrap()]);
-    assert!(resumed.stderr.contains("it begins anew"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("no usable checkpoint, starting from scratch"),
+        "{}",
+        resumed.stderr
+    );
     assert!(resumed.stderr.matches("is damaged").count() > 1, "{}", resumed.stderr);
     Results::of(&run).assert_same(&expected, &resumed.stderr);
 }

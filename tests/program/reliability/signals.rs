@@ -125,7 +125,7 @@ fn signaled_run_stops_and_resumes_to_identical_results() {
             } else {
                 assert_eq!(output.status, exit, "{context}");
                 assert_eq!(status(&run, &context).as_deref(), Some("interrupted"), "{context}");
-                assert!(output.stderr.contains("go on: kiln resume"), "{context}");
+                assert!(output.stderr.contains("to resume: kiln resume"), "{context}");
                 let checkpoints = fs::read_dir(run.join("checkpoints")).unwrap().count();
                 assert!(checkpoints > 0, "no checkpoint, {context}");
                 assert_eq!(partial_files(&run), Vec::<PathBuf>::new(), "{context}");

@@ -5,7 +5,7 @@ use crate::tree::SampleRun;
 use crate::{compared, directory};
 
 #[test]
-fn the_baseline_is_named_by_directory_id_or_settings() {
+fn baseline_is_a_directory_an_id_or_settings() {
     let sweep = directory();
     let runs = [(0.1, 1), (0.1, 2), (0.01, 2)].map(|(rate, depth)| SampleRun::new(rate, depth, 1));
     compared(sweep.path(), &runs);
@@ -25,7 +25,7 @@ fn the_baseline_is_named_by_directory_id_or_settings() {
 }
 
 #[test]
-fn a_baseline_that_is_not_one_says_what_would_be() {
+fn errors_about_a_baseline_list_the_choices() {
     let sweep = directory();
     let runs = [(0.1, 1), (0.1, 2), (0.01, 2)].map(|(rate, depth)| SampleRun::new(rate, depth, 1));
     compared(sweep.path(), &runs);
