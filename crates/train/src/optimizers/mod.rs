@@ -1,9 +1,10 @@
-//! The optimizers. Each has one file with its keys in `[optimizer]`, its state, its Burn form for the
-//! generic engine and its update for the fused engine. To add one: its file, and a line in the list below.
+//! The optimizers. Each has one file with its keys in `[optimizer]`, the names of its state tensors, its optimizer for
+//! the generic engine and its update for the fused engine. To add an optimizer, write its file, and add the module and a
+//! line in the list below.
 //!
-//! In the formulas, g is the gradient, w the weight, η the learning rate and t the step, counted from 1.
-//! Names and defaults are those of Keras. The updates are checked against trajectories that PyTorch
-//! computes in float64 (`tests/train/parity.rs`).
+//! In the formulas, g is the gradient, w the weight, η the learning rate and t the step, counted from 1. Names and
+//! defaults are those of Keras. A test compares the updates with trajectories in float64, which are PyTorch's except for
+//! Lion (`tests/train/parity.rs`).
 
 mod adagrad;
 mod adam;
@@ -21,32 +22,25 @@ use burn::optim::{ModuleOptimizer, Optimizer};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-pub use adagrad::Adagrad;
-pub use adam::Adam;
-pub use adamw::Adamw;
 pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep};
 pub use gradient_clipping::GradientClipping;
-pub use lion::Lion;
 pub(crate) use momentum::SharedMomentum;
-pub use nadam::Nadam;
-pub use rmsprop::Rmsprop;
-pub use sgd::Sgd;
 
 optimizers! {
     /// Stochastic gradient descent, with or without momentum.
-    Sgd = "sgd";
+    sgd::Sgd = "sgd";
     /// Running means of the gradient and of its square.
-    Adam = "adam";
+    adam::Adam = "adam";
     /// Adam with decoupled weight decay.
-    Adamw = "adamw";
+    adamw::Adamw = "adamw";
     /// A running mean of the squared gradient.
-    Rmsprop = "rmsprop";
+    rmsprop::Rmsprop = "rmsprop";
     /// The sum of the squared gradients.
-    Adagrad = "adagrad";
+    adagrad::Adagrad = "adagrad";
     /// Adam with Nesterov's momentum.
-    Nadam = "nadam";
+    nadam::Nadam = "nadam";
     /// The sign of a running mean of the gradient.
-    Lion = "lion";
+    lion::Lion = "lion";
 }
 
 /// The `[optimizer]` table.
@@ -57,7 +51,7 @@ pub struct OptimizerConfig {
     pub kind: OptimizerKind,
     /// η, before the schedule is applied.
     pub learning_rate: f64,
-    /// How large gradients are clipped before the update.
+    /// The limits of the gradients that the update uses.
     #[serde(flatten)]
     pub clipping: GradientClipping,
 }
@@ -92,7 +86,7 @@ impl OptimizerKind {
     }
 }
 
-/// What every optimizer defines; its constants are the fields of the type that implements this.
+/// What an optimizer defines. Its constants are the fields of the type that implements the trait.
 pub(crate) trait UpdateRule: Send + Sync {
     /// The optimizer of the generic engine.
     type Burn: Optimizer
@@ -109,8 +103,8 @@ pub(crate) trait UpdateRule: Send + Sync {
         0.001
     }
 
-    /// The names of the tensors that are kept for each parameter between steps. Each has the shape of
-    /// its parameter and starts at 0. Checkpoints of the fused engine contain these names.
+    /// The names of the tensors that the optimizer keeps for each parameter between steps. Each has the shape of its
+    /// parameter and starts at 0. Checkpoints of the fused engine contain these names.
     fn slots(&self) -> &'static [&'static str];
 
     /// The constant that a schedule may change from step to step: the momentum, or β₁ of Adam and its
@@ -126,7 +120,7 @@ pub(crate) trait UpdateRule: Send + Sync {
         }
     }
 
-    /// The optimizer of the generic engine with the present constants.
+    /// The optimizer of the generic engine with these constants.
     fn burn(&self) -> Self::Burn
     where
         Self: Sized;
@@ -139,7 +133,9 @@ pub(crate) trait UpdateRule: Send + Sync {
 
 /// Turns the list above into [`OptimizerName`] and [`OptimizerKind`].
 macro_rules! optimizers {
-    ($( $(#[$documentation:meta])* $optimizer:ident = $name:literal; )+) => {
+    ($( $(#[$documentation:meta])* $module:ident::$optimizer:ident = $name:literal; )+) => {
+        $( pub use $module::$optimizer; )+
+
         kiln_config::keywords! {
             /// The values of `optimizer.type`.
             pub enum OptimizerName {

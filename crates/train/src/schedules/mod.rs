@@ -1,9 +1,8 @@
-//! The schedules of the learning rate. Each has one file with its keys in `[schedule]` and its formula. To
-//! add one: its file, and a line in the list below.
+//! The schedules of the learning rate. Each has one file with its keys in `[schedule]` and its formula. To add a schedule,
+//! write its file, and add the module and a line in the list below.
 //!
-//! A schedule is a function of the step, of the length of the run and of the epochs in the history. It
-//! keeps no state, so that an interrupted run needs nothing in its checkpoint to continue with the same
-//! rates.
+//! A schedule is a function of the step, the length of the run and the completed epochs in the history. It keeps no state,
+//! so a checkpoint needs nothing of it, and a resumed run continues with the same rates.
 
 mod constant;
 mod cosine;
@@ -19,26 +18,21 @@ use serde::Serialize;
 
 use crate::metrics::Metric;
 
-pub use constant::Constant;
-pub use cosine::Cosine;
-pub use exponential::Exponential;
-pub use one_cycle::{Annealing, OneCycle};
-pub use reduce_on_plateau::ReduceOnPlateau;
-pub use step::Step;
+pub use one_cycle::Annealing;
 
 schedules! {
-    /// The rate of the optimizer in every step.
-    Constant = "constant";
+    /// The same rate in every step.
+    constant::Constant = "constant";
     /// Drops by a factor every few epochs.
-    Step = "step";
+    step::Step = "step";
     /// Decays by a factor, smoothly.
-    Exponential = "exponential";
+    exponential::Exponential = "exponential";
     /// Falls along half a cosine wave.
-    Cosine = "cosine";
+    cosine::Cosine = "cosine";
     /// Rises to a peak, then falls far below the start.
-    OneCycle = "one_cycle";
+    one_cycle::OneCycle = "one_cycle";
     /// Drops by a factor when a metric stops improving.
-    ReduceOnPlateau = "reduce_on_plateau";
+    reduce_on_plateau::ReduceOnPlateau = "reduce_on_plateau";
 }
 
 /// The `[schedule]` table: how the learning rate changes from `optimizer.learning_rate`.
@@ -65,13 +59,13 @@ pub struct RunLength {
 #[derive(Debug, Clone, Copy)]
 pub struct EpochSchedule {
     config: ScheduleConfig,
-    /// The rate that the schedule starts from, as the earlier epochs leave it.
+    /// The optimizer's rate, or its replacement after the epochs before.
     rate: f64,
     epochs_before: usize,
     length: RunLength,
 }
 
-/// What a schedule sets for one step.
+/// What the schedule sets for one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepSettings {
     /// η.
@@ -90,7 +84,7 @@ pub(crate) struct Place {
     pub(crate) steps_per_epoch: f64,
 }
 
-/// What every schedule defines; its constants are the fields of the type that implements this.
+/// What a schedule defines. Its constants are the fields of the type that implements the trait.
 pub(crate) trait ScheduleRule {
     /// Reads the schedule's own keys.
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError>
@@ -114,7 +108,7 @@ pub(crate) trait ScheduleRule {
         None
     }
 
-    /// What the optimizer's `rate` has become after these epochs. It is asked once for each epoch.
+    /// The rate that replaces the optimizer's `rate` after these epochs. It is computed once per epoch.
     fn rate_after(&self, rate: f64, rows: &[EpochRow]) -> f64 {
         let _ = rows;
         rate
@@ -188,7 +182,9 @@ impl From<f64> for StepSettings {
 
 /// Turns the list above into [`ScheduleName`] and [`ScheduleKind`].
 macro_rules! schedules {
-    ($( $(#[$documentation:meta])* $schedule:ident = $name:literal; )+) => {
+    ($( $(#[$documentation:meta])* $module:ident::$schedule:ident = $name:literal; )+) => {
+        $( pub use $module::$schedule; )+
+
         kiln_config::keywords! {
             /// The values of `schedule.type`.
             pub enum ScheduleName {

@@ -5,12 +5,11 @@ use serde::Serialize;
 
 use super::{Place, ScheduleRule, keys};
 
-/// From start_factor · η to η, and from there to end_factor · η (Smith and Topin 2018, "Super-Convergence";
-/// in two phases, as PyTorch's `OneCycleLR`). Of N steps, the one after the first peak · N has the rate η,
-/// and the last one has the lowest.
+/// The rate rises from start_factor · η to η and falls to end_factor · η (Smith and Topin 2018, "Super-Convergence"). The
+/// two phases are those of PyTorch's `OneCycleLR`: of N steps, number peak · N has the rate η.
 ///
-/// PyTorch's `div_factor` of 25 is a `start_factor` of 0.04, and its `final_div_factor` of 10,000 divides
-/// that once more, which is an `end_factor` of 4e-6. Its `max_lr` is `optimizer.learning_rate`.
+/// The defaults are PyTorch's: `start_factor` is 1 / `div_factor` = 1 / 25, and `end_factor` is that divided by
+/// `final_div_factor` = 10,000. PyTorch's `max_lr` is `optimizer.learning_rate`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct OneCycle {
     /// The first rate, as a share of η.
@@ -21,8 +20,8 @@ pub struct OneCycle {
     pub peak: f64,
     /// The curve between the rates.
     pub annealing: Annealing,
-    /// Whether the optimizer's momentum (β₁ in Adam) falls while the rate rises, and the other way round.
-    /// PyTorch's default is true; here it is false, like that of `optimizer.momentum` is 0.
+    /// Whether the optimizer's momentum (β₁ in Adam) falls while the rate rises, and rises while the rate falls. PyTorch
+    /// cycles the momentum by default. Kiln does not, because its SGD has no momentum by default.
     pub cycle_momentum: bool,
     /// The momentum at the peak.
     pub momentum_low: f64,
@@ -76,13 +75,13 @@ impl OneCycle {
     }
 }
 
-/// The part of a phase that is over. A phase without a length is over at once.
+/// The completed share of a phase. A phase without steps is complete.
 fn share(steps: f64, length: f64) -> f64 {
     if length > 0.0 { steps / length } else { 1.0 }
 }
 
 impl Annealing {
-    /// From `start` to `end`, in the order of operations of PyTorch.
+    /// The value between `start` and `end`, with the operations in PyTorch's order.
     fn value(self, start: f64, end: f64, share: f64) -> f64 {
         match self {
             Self::Cosine => end + (start - end) / 2.0 * ((PI * share).cos() + 1.0),

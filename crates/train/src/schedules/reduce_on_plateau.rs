@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::ScheduleRule;
 use crate::metrics::{Metric, Monitor};
 
-/// η ← max(factor · η, min_learning_rate) after `patience` epochs in a row in which the metric did not
-/// improve by more than `min_delta`.
+/// η ← max(factor · η, min_learning_rate) after `patience` epochs in a row that do not improve the metric by more than
+/// `min_delta`.
 ///
-/// Names, defaults and the meaning of `patience` are those of Keras' `ReduceLROnPlateau`; PyTorch waits one
-/// epoch longer. `cooldown` is PyTorch's: Keras counts the last epoch of the cooldown as one without
-/// improvement, so that a cooldown of 1 does nothing there.
+/// Names, defaults and the meaning of `patience` are those of Keras' `ReduceLROnPlateau`; PyTorch waits one epoch longer.
+/// The meaning of `cooldown` is PyTorch's. Keras counts the last epoch of the cooldown as one without improvement, so a
+/// cooldown of 1 has no effect there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ReduceOnPlateau {
     /// The metric that must improve.
