@@ -24,7 +24,7 @@ fn read(text: &str) -> History {
     History::read(&path).expect("a history")
 }
 
-/// What is said about a damaged file, behind its name.
+/// The error message about a damaged file, after the file name.
 fn problem(text: &str) -> String {
     let (_directory, path) = file(text);
     let error = History::read(&path).expect_err("it is damaged");
@@ -33,13 +33,13 @@ fn problem(text: &str) -> String {
     error.strip_prefix(&path.display().to_string()).expect("the file is named").to_owned()
 }
 
-/// An epoch without any metric.
+/// An epoch without metrics.
 fn bare(epoch: usize) -> EpochRow {
     EpochRow { epoch, learning_rate: 0.1, seconds: 1.5, ..EpochRow::default() }
 }
 
 #[test]
-fn the_file_is_the_golden_one_and_is_read_back() {
+fn file_matches_the_golden_file_and_round_trips() {
     let runs = directory();
     let run = finished(runs.path());
     assert_eq!(std::fs::read_to_string(run.history_path()).expect("read"), GOLDEN);
@@ -52,7 +52,7 @@ fn the_file_is_the_golden_one_and_is_read_back() {
 }
 
 #[test]
-fn numbers_that_are_missing_or_not_finite_leave_their_cells_empty() {
+fn missing_and_non_finite_numbers_are_empty_cells() {
     let directory = directory();
     let path = directory.path().join("history.csv");
     let mut writer = HistoryWriter::create(&path, &["top_2_accuracy"]).expect("created");
@@ -77,7 +77,7 @@ fn numbers_that_are_missing_or_not_finite_leave_their_cells_empty() {
 }
 
 #[test]
-fn each_epoch_is_on_disk_before_the_next() {
+fn each_epoch_is_written_when_it_is_appended() {
     let directory = directory();
     let path = directory.path().join("history.csv");
     let mut writer = HistoryWriter::create(&path, &[]).expect("created");
@@ -91,7 +91,7 @@ fn each_epoch_is_on_disk_before_the_next() {
 }
 
 #[test]
-fn a_row_that_does_not_belong_there_is_refused_and_not_written() {
+fn invalid_row_is_refused_and_not_written() {
     let directory = directory();
     let path = directory.path().join("history.csv");
     let mut writer = HistoryWriter::create(&path, &["f1"]).expect("created");
@@ -117,7 +117,7 @@ fn a_row_that_does_not_belong_there_is_refused_and_not_written() {
 }
 
 #[test]
-fn columns_have_names_that_keep_the_file_whole() {
+fn invalid_column_names_are_refused() {
     let directory = directory();
     for (columns, problem) in [
         (&["loss"][..], "column `loss` comes twice"),
@@ -136,7 +136,7 @@ fn columns_have_names_that_keep_the_file_whole() {
 }
 
 #[test]
-fn a_last_line_that_was_cut_is_passed_over_and_told() {
+fn truncated_last_line_is_skipped_and_reported() {
     for end in ["4,0.2", "4,0.2,0.9,0.4,0.86,0.01,20.417,0.9", "4", "garbage \u{fffd}"] {
         let read = read(&format!("{GOLDEN}{end}"));
         assert!(read.cut, "{end}");
@@ -148,7 +148,7 @@ fn a_last_line_that_was_cut_is_passed_over_and_told() {
 }
 
 #[test]
-fn a_line_that_is_not_an_epoch_is_reported_with_its_number() {
+fn invalid_line_is_reported_with_its_number() {
     let lines = |rows: &str| format!("{HEADER}{rows}");
     let first = "1,,,,,0.1,1.5\n";
     for (text, expected) in [
@@ -178,14 +178,14 @@ fn a_line_that_is_not_an_epoch_is_reported_with_its_number() {
 }
 
 #[test]
-fn lines_may_end_as_on_windows() {
+fn windows_line_endings_are_accepted() {
     let read = read(&GOLDEN.replace('\n', "\r\n"));
     assert_eq!(read.extra_columns, ["top_3_accuracy"]);
     assert_eq!(read.rows.len(), 3);
 }
 
 #[test]
-fn a_run_before_its_first_epoch_has_an_empty_history() {
+fn missing_history_is_empty() {
     let runs = directory();
     let run = finished(runs.path());
     std::fs::remove_file(run.history_path()).expect("removed");
@@ -193,7 +193,7 @@ fn a_run_before_its_first_epoch_has_an_empty_history() {
 }
 
 #[test]
-fn going_on_drops_what_came_after_the_given_history() {
+fn resumed_history_drops_later_rows() {
     let (_directory, path) = file(&format!("{GOLDEN}4,0.2"));
     let mut history = History::read(&path).expect("read");
     history.rows.truncate(2);
@@ -206,13 +206,13 @@ fn going_on_drops_what_came_after_the_given_history() {
 }
 
 #[test]
-fn the_best_epoch_has_the_lowest_validation_loss_the_earlier_of_equals() {
+fn best_epoch_is_the_first_with_the_lowest_validation_loss() {
     let best = |history: &History| history.best().map(|row| row.epoch);
     let mut history = history();
     assert_eq!(best(&history), Some(2));
     history.rows[2].val_loss = history.rows[1].val_loss;
     assert_eq!(best(&history), Some(2));
-    // The sign of a NaN that comes from a calculation differs from processor to processor.
+    // The sign of a computed NaN depends on the processor, so both signs must be ignored.
     history.rows[0].val_loss = Some(-f64::NAN);
     history.rows[1].val_loss = Some(f64::NAN);
     assert_eq!(best(&history), Some(3));
@@ -225,7 +225,7 @@ fn the_best_epoch_has_the_lowest_validation_loss_the_earlier_of_equals() {
 }
 
 #[test]
-fn a_metric_is_found_by_its_column() {
+fn metric_is_found_by_its_column_name() {
     let row = row(1, [0.75, 0.5, 0.6, 0.7]);
     let names = ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"];
     let values = [0.75, 0.5, 0.6, 0.7, 0.01, 20.4166];
@@ -239,9 +239,9 @@ fn a_metric_is_found_by_its_column() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Every finite number comes back as the same bits; only seconds are rounded.
+    /// Finite numbers keep all their bits. Only the seconds are rounded.
     #[test]
-    fn a_history_comes_back_as_it_was(
+    fn history_round_trips(
         numbers in prop::collection::vec(
             prop::array::uniform6(prop::option::of(prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL)),
             0..6,
@@ -262,9 +262,9 @@ proptest! {
         prop_assert_eq!(read(&history.to_csv()), history);
     }
 
-    /// Whatever a file holds, reading it gives a history or an error, and a history that was read is written as read.
+    /// Reading any text gives a history or an error, and writing and reading that history gives the same history.
     #[test]
-    fn no_file_is_too_strange(text in "([0-9a-z.,\\n\u{e9}-]|epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds){0,40}") {
+    fn any_text_can_be_read(text in "([0-9a-z.,\\n\u{e9}-]|epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds){0,40}") {
         let (_directory, path) = file(&text);
         if let Ok(history) = History::read(&path) {
             let again = History { cut: false, ..history };
@@ -275,9 +275,9 @@ proptest! {
     }
 }
 
-/// What is written can be read again, and what is read is bounded.
+/// Writing has the same limits as reading, so that every written history can be read.
 #[test]
-fn a_history_is_bounded_in_epochs_and_in_bytes() {
+fn history_is_limited_in_epochs_and_bytes() {
     let text = |epochs: usize| {
         let rows: String = (1..=epochs).map(|epoch| format!("{epoch},,,,,0.1,1.000\n")).collect();
         HEADER.to_owned() + &rows
@@ -296,7 +296,7 @@ fn a_history_is_bounded_in_epochs_and_in_bytes() {
         cut: false,
     };
     let line = rows(2).to_csv().len() - rows(1).to_csv().len();
-    // Later rows are a little longer: their epoch has more digits.
+    // Later rows are a little longer, because the number of their epoch has more digits.
     let begun = usize::try_from(MOST_BYTES).expect("some MiB") / line - 20;
     let (_directory, path) = file("");
     let mut writer = HistoryWriter::go_on(&path, &rows(begun)).expect("there is room");
