@@ -1,14 +1,12 @@
 //! The metrics of a run's history, reduced to the epochs that matter.
 
-use std::sync::Arc;
-
 use kiln_store::History;
 
 /// A metric of the history at the epochs by which runs are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricSummary {
     /// The metric's column in `history.csv`: `val_accuracy`.
-    pub name: Arc<str>,
+    pub name: String,
     /// The epoch with the best value; the earliest if several have it.
     pub best: Option<EpochValue>,
     /// The last epoch.
@@ -77,12 +75,11 @@ impl Direction {
 
 impl MetricSummary {
     /// Reads the metric from the history; `kept` is the number of the epoch whose weights are kept.
-    pub(crate) fn new(name: Arc<str>, history: &History, kept: Option<usize>) -> Self {
-        let direction = Direction::of_metric(&name);
-        let mut summary = Self { name, best: None, last: None, kept: None };
+    pub(crate) fn new(name: &str, history: &History, kept: Option<usize>) -> Self {
+        let direction = Direction::of_metric(name);
+        let mut summary = Self { name: name.to_owned(), best: None, last: None, kept: None };
         for row in &history.rows {
-            let value =
-                row.metric(&summary.name).map(|value| EpochValue { epoch: row.epoch, value });
+            let value = row.metric(name).map(|value| EpochValue { epoch: row.epoch, value });
             if let Some(value) = value
                 && summary.best.is_none_or(|best| direction.is_better(value.value, best.value))
             {
