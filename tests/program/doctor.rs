@@ -243,7 +243,7 @@ fn run_in_use_is_not_examined_or_cleaned() {
             .unwrap();
     project.write(format!("{run}/.partial-1-1"), "half");
     let output = project.kiln(&["doctor", &run, "--clean"]);
-    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 at work".to_owned()));
+    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 in use".to_owned()));
     assert_finding(&output, &["note ", "it is in use by process"]);
     assert!(output.stderr.contains("warning: "), "{}", output.stderr);
     assert!(project.path(&run).join(".partial-1-1").exists());

@@ -87,7 +87,7 @@ fn check_checkpoint(
     };
     match kind {
         ResumeErrorKind::LaterKiln => {
-            let advice = "check it with a newer Kiln";
+            let advice = "check it with a newer version of Kiln";
             Some(Finding::of(Severity::Unchecked, "checkpoints", problem, advice))
         }
         ResumeErrorKind::Program => {
