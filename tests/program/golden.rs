@@ -141,7 +141,7 @@ fn resume_refuses_a_golden_run_with_an_older_checkpoint_format() {
         let listing = project.listing();
         let resumed = project.kiln(&["resume", &run]);
         assert_eq!(resumed.status, 1, "{version}: {}", resumed.stderr);
-        let problem = "its checkpoints have format version 1, and this Kiln reads 2";
+        let problem = "its checkpoints have format version 1, but this version of Kiln reads 2";
         assert!(resumed.stderr.contains(problem), "{version}: {}", resumed.stderr);
         assert_eq!(project.listing(), listing, "{version}");
     }
