@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kiln_config::read_bytes;
 use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
-use kiln_store::{EpochRow, History, RunRecord, Status, Sum, history};
+use kiln_store::{Checksum, EpochRow, History, RunRecord, Status, history};
 
 use crate::TrainError;
 use crate::run::TrainingOutcome;
@@ -77,13 +77,13 @@ pub(super) fn compare_file(
     name: &str,
     recorded: &Path,
     now: &Path,
-    recorded_sum: Option<&Sum>,
+    recorded_sum: Option<&Checksum>,
 ) -> Result<Option<Mismatch>, TrainError> {
     if !now.exists() {
         return Ok(Some(Mismatch::Result(format!("{name} was written then, but not now"))));
     }
-    let sum = Sum::of_file(now)?;
-    Ok(if Sum::of_file(recorded)? == sum {
+    let sum = Checksum::of_file(now)?;
+    Ok(if Checksum::of_file(recorded)? == sum {
         None
     } else if recorded_sum == Some(&sum) {
         let text = format!("{name} was damaged later: retraining gives the file that was written");

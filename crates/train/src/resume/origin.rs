@@ -1,6 +1,6 @@
 //! What determines the result of a run, and whether it is unchanged when the run is resumed.
 
-use kiln_config::Document;
+use kiln_config::{Document, affects_results};
 use kiln_store::{DatasetRecord, RunRecord, Versions};
 use serde::{Deserialize, Serialize};
 
@@ -112,8 +112,8 @@ fn config_difference(then: &str, now: &str) -> Option<String> {
     };
     let differing: Vec<String> = paths
         .iter()
-        // A user may want checkpoints more often after an interruption.
-        .filter(|path| !path.starts_with("checkpoint."))
+        // The interval of checkpoints, for example, may change: it does not affect the result.
+        .filter(|path| affects_results(path))
         .map(|path| (path, text(&then, path), text(&now, path)))
         .filter(|(_, then, now)| then != now)
         .map(|(path, then, now)| format!("{path} from {then} to {now}"))
