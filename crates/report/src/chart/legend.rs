@@ -8,14 +8,14 @@ const LONGEST_NAME: usize = 84;
 const LINE_HEIGHT: f64 = 22.0;
 const SAMPLE: f64 = 26.0;
 
-/// The legend below a chart: what its lines stand for.
+/// The legend below a chart: the names of its lines.
 pub(super) struct Legend {
     entries: Vec<Entry>,
     pub(super) height: f64,
 }
 
 struct Entry {
-    /// The first of the lines that the entry stands for.
+    /// The index of the first line that the entry names.
     line: usize,
     class: String,
     name: String,

@@ -94,13 +94,13 @@ fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
     let inputs: Vec<f32> = trajectory.numbers("inputs").iter().map(|x| *x as f32).collect();
     let labels: Vec<u8> = trajectory.numbers("labels").iter().map(|x| *x as u8).collect();
     let losses = trajectory.numbers("loss_before_each_step");
-    let mut masks = stream(0, Purpose::Dropout, 1);
+    let mut dropout_rng = stream(0, Purpose::Dropout, 1);
     for (step, expected) in losses.iter().enumerate() {
         let rows = step * batch..(step + 1) * batch;
         let pixels = &inputs[rows.start * features..rows.end * features];
         let labels = &labels[rows];
         let rate = experiment.optimizer.learning_rate;
-        let logits = engine.step(pixels, labels, rate, &mut masks);
+        let logits = engine.step(pixels, labels, rate, &mut dropout_rng);
         let loss = Metrics::new(experiment.loss, &[]).add(&logits, labels);
         assert!(
             (loss - expected).abs() <= LOSS * expected.abs(),
