@@ -131,7 +131,7 @@ pub(crate) fn assert_valid(project: &Project, run: &Path, expected: &Results, co
     } else if recorded.as_deref() == Some("finished") {
         // The process ended between writing `run.json` and `report.json`. The program must notice that.
         let shown = project.kiln(&["show", run.to_str().unwrap()]);
-        assert!(shown.stdout.contains("cut off while its report"), "{}, {context}", shown.stdout);
+        assert!(shown.stdout.contains("killed while its report"), "{}, {context}", shown.stdout);
     }
 }
 

@@ -17,13 +17,13 @@ use crate::files::Appender;
 use crate::number::decimals;
 
 /// The most epochs that a run may have: each checkpoint holds all of their rows.
-pub const MOST_EPOCHS: usize = 100_000;
+pub const MAX_EPOCHS: usize = 100_000;
 
 /// The largest history that is written and read: so many epochs with a dozen further metrics.
-pub const MOST_BYTES: u64 = 32 << 20;
+pub const MAX_BYTES: u64 = 32 << 20;
 
 /// More columns than any choice of metrics gives.
-const MOST_EXTRA_COLUMNS: usize = 256;
+const MAX_EXTRA_COLUMNS: usize = 256;
 
 /// The columns that every history has, in order.
 pub const COLUMNS: [&str; 7] =
@@ -133,7 +133,7 @@ impl History {
     ///
     /// [`StoreError::Io`] or [`StoreError::Unreadable`] where it cannot be read, and those of [`parse`](Self::parse).
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &files::read(path, MOST_BYTES)?)
+        Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
     /// Reads the text of a `history.csv`; `path` stands for it in messages. A last line without its end, left by a run
@@ -173,8 +173,8 @@ fn extra_columns(head: &str) -> Result<Vec<String>, String> {
 
 /// The names of further columns, none of which may break the file's lines or come twice.
 fn checked_columns(extra: &[&str]) -> Result<Vec<String>, String> {
-    if extra.len() > MOST_EXTRA_COLUMNS {
-        return Err(format!("there are more than {MOST_EXTRA_COLUMNS} columns of further metrics"));
+    if extra.len() > MAX_EXTRA_COLUMNS {
+        return Err(format!("there are more than {MAX_EXTRA_COLUMNS} columns of further metrics"));
     }
     for (index, column) in extra.iter().enumerate() {
         if COLUMNS.contains(column) || extra[..index].contains(column) {
@@ -189,8 +189,8 @@ fn checked_columns(extra: &[&str]) -> Result<Vec<String>, String> {
 
 /// Reads the row that follows those which `history` holds.
 fn row(line: &str, history: &History) -> Result<EpochRow, String> {
-    if history.rows.len() == MOST_EPOCHS {
-        return Err(format!("there are more than {MOST_EPOCHS} epochs"));
+    if history.rows.len() == MAX_EPOCHS {
+        return Err(format!("there are more than {MAX_EPOCHS} epochs"));
     }
     let cells: Vec<&str> = line.split(',').collect();
     let unequal = || {
@@ -294,8 +294,8 @@ impl HistoryWriter {
             "learning rate and seconds must be finite".to_owned()
         } else {
             let line = row.to_csv(&self.extra_columns);
-            if self.file.length().saturating_add(line.len() as u64) > MOST_BYTES {
-                let most = MOST_BYTES >> 20;
+            if self.file.length().saturating_add(line.len() as u64) > MAX_BYTES {
+                let most = MAX_BYTES >> 20;
                 let problem = format!("it is full: more than {most} MiB would not be read again");
                 return Err(inconsistent(problem));
             }

@@ -108,7 +108,7 @@ fn correction(level: f64, comparisons: usize, chosen: BaselineChoice) -> String 
         BaselineChoice::Best => "all pairs, because the baseline was chosen from the results",
     };
     format!(
-        "If no combinations differ, at least one verdict of the page is wrong in at most {percent}% of cases: p-values and intervals \
-         are Bonferroni-corrected for {comparisons} comparisons ({why})."
+        "If no combinations differ, at least one verdict of the page is wrong in at most {percent}% of cases: p-values \
+         and intervals are Bonferroni-corrected for {comparisons} comparisons ({why})."
     )
 }

@@ -164,7 +164,7 @@ fn hostile_names_are_only_text() {
         combination.runs[0].status = Status::Failed;
         combination.runs[0].name = "<script>alert(2)</script>\u{202e}".to_owned();
     }
-    comparison.left_out.push(kiln_store::LeftOut {
+    comparison.left_out.push(kiln_store::Skipped {
         path: sweep.path().join("<script>alert(3)</script>"),
         problem: HOSTILE.to_owned(),
     });

@@ -37,11 +37,11 @@ fn damaged_run_is_reported_and_skipped() {
     );
     insta::assert_snapshot!(
         left_out(|run| edit(run, "run.json", "\"format_version\":1", "\"format_version\":2")),
-        @"run.json has format version 2, and this Kiln reads versions up to 1: read it with a newer Kiln"
+        @"run.json has format version 2, but this version of Kiln reads versions up to 1: use a newer version of Kiln"
     );
     insta::assert_snapshot!(
         left_out(|run| fs::remove_file(run.join("config.toml")).expect("removed")),
-        @"cannot read config.toml: there is no such file or directory"
+        @"cannot read config.toml: no such file or directory"
     );
     insta::assert_snapshot!(
         left_out(|run| edit(run, "config.toml", "type = \"sgd\"", "type = ")),

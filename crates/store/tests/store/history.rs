@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use kiln_store::history::{MOST_BYTES, MOST_EPOCHS};
+use kiln_store::history::{MAX_BYTES, MAX_EPOCHS};
 use kiln_store::{EpochRow, History, HistoryWriter, StoreError};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -282,8 +282,8 @@ fn history_is_limited_in_epochs_and_bytes() {
         let rows: String = (1..=epochs).map(|epoch| format!("{epoch},,,,,0.1,1.000\n")).collect();
         HEADER.to_owned() + &rows
     };
-    assert_eq!(read(&text(MOST_EPOCHS)).rows.len(), MOST_EPOCHS);
-    let one_more = problem(&text(MOST_EPOCHS + 1));
+    assert_eq!(read(&text(MAX_EPOCHS)).rows.len(), MAX_EPOCHS);
+    let one_more = problem(&text(MAX_EPOCHS + 1));
     assert_eq!(one_more, ", line 100002: there are more than 100000 epochs");
 
     let extra_columns: Vec<String> = (0..200).map(|metric| format!("metric_{metric}")).collect();
@@ -297,7 +297,7 @@ fn history_is_limited_in_epochs_and_bytes() {
     };
     let line = rows(2).to_csv().len() - rows(1).to_csv().len();
     // Later rows are a little longer, because the number of their epoch has more digits.
-    let begun = usize::try_from(MOST_BYTES).expect("some MiB") / line - 20;
+    let begun = usize::try_from(MAX_BYTES).expect("some MiB") / line - 20;
     let (_directory, path) = file("");
     let mut writer = HistoryWriter::go_on(&path, &rows(begun)).expect("there is room");
     let added = (begun + 1..).take_while(|epoch| writer.append(&row(*epoch)).is_ok()).count();

@@ -1,11 +1,11 @@
 //! Tests of `kiln-store` through its public interface. They are one program, so that they are linked only once.
 
 mod checkpoint;
-mod claim;
 mod files;
 mod finding;
 mod history;
 mod hostile;
+mod lock;
 mod predictions;
 mod record;
 mod run_directory;

@@ -82,7 +82,8 @@ impl Declaration {
 
     /// Checks the rules that involve several tables.
     fn check(&self) -> Result<(), ConfigError> {
-        let Experiment { data, training, early_stopping, .. } = &self.experiment;
+        let Experiment { data, optimizer, schedule, training, early_stopping, .. } =
+            &self.experiment;
         let validates = !matches!(data.validation, Validation::Rows(0));
         let needs = |metric: Metric, path: &str, choice: &str| {
             if validates || !metric.needs_validation() {
@@ -91,14 +92,24 @@ impl Declaration {
             let message = format!(
                 "{choice} uses `{metric}`, which needs validation rows, but data.validation is 0"
             );
-            let monitor = if path.starts_with("early") { "early_stopping" } else { "training" };
-            let help = format!(
-                "set data.validation, such as 5000 or 0.1, or {monitor}.monitor to \"loss\""
-            );
+            let (table, _) = path.split_once('.').unwrap_or((path, ""));
+            let help =
+                format!("set data.validation, such as 5000 or 0.1, or {table}.monitor to \"loss\"");
             Err(self.error_at(path, message).help(help))
         };
         if training.weights == WeightsChoice::Best {
             needs(training.monitor, "training.weights", "weights = \"best\"")?;
+        }
+        if let Some(monitor) = schedule.monitor() {
+            needs(monitor, "schedule.monitor", "the schedule")?;
+        }
+        if schedule.sets_momentum() && !optimizer.kind.has_momentum() {
+            let name = optimizer.kind.name();
+            let message =
+                format!("the optimizer \"{name}\" has no momentum that a schedule can set");
+            let help = "set schedule.cycle_momentum to false, or choose an optimizer with momentum: \
+                        sgd or rmsprop with optimizer.momentum above 0, adam, adamw or lion";
+            return Err(self.error_at("schedule.cycle_momentum", message).help(help));
         }
         if let Some(stopping) = early_stopping {
             needs(stopping.monitor, "early_stopping.monitor", "early stopping")?;

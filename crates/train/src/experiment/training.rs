@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use kiln_config::{ConfigError, Table};
-use kiln_store::history::MOST_EPOCHS;
+use kiln_store::history::MAX_EPOCHS;
 use serde::Serialize;
 
 use crate::metrics::Metric;
@@ -109,7 +109,7 @@ impl TrainingConfig {
                 "epochs",
                 default.epochs,
                 "a whole number from 1 to 100000",
-                |epochs: &NonZeroUsize| epochs.get() <= MOST_EPOCHS,
+                |epochs: &NonZeroUsize| epochs.get() <= MAX_EPOCHS,
             )?,
             batch_size: table.default("batch_size", default.batch_size)?,
             shuffle: table.default("shuffle", default.shuffle)?,

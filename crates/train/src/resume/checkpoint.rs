@@ -23,7 +23,7 @@ const STATE_VERSION: u32 = 2;
 
 pub(crate) const STATE: &str = "state.json";
 /// The largest `state.json` that is read: one with the longest history.
-pub(crate) const MAX_STATE_BYTES: u64 = kiln_store::history::MOST_BYTES + (8 << 20);
+pub(crate) const MAX_STATE_BYTES: u64 = kiln_store::history::MAX_BYTES + (8 << 20);
 
 const TENSORS: &str = "tensors.safetensors";
 
@@ -159,7 +159,7 @@ impl Checkpoint {
         let text = std::str::from_utf8(state).ok()?;
         let version = versioned::version(Path::new(STATE), text).ok()?;
         let problem = format!(
-            "its checkpoints have format version {version}, and this Kiln reads {STATE_VERSION}: another Kiln wrote them"
+            "its checkpoints have format version {version}, but this version of Kiln reads {STATE_VERSION}: another version of Kiln wrote them"
         );
         let is_later = version > STATE_VERSION;
         let kind = if is_later { ResumeErrorKind::LaterKiln } else { ResumeErrorKind::Program };

@@ -10,6 +10,7 @@ use crate::evaluation::evaluate;
 use crate::experiment::Experiment;
 use crate::metrics::Metrics;
 use crate::random::{Purpose, stream};
+use crate::schedules::{EpochSchedule, RunLength};
 
 /// The experiment and its data, as the training loop reads them.
 #[derive(Clone, Copy)]
@@ -40,12 +41,11 @@ impl TrainingData<'_> {
         rows
     }
 
-    /// The learning rate of a step. The step counts from 0 within its epoch, the epoch from 1.
-    pub(crate) fn learning_rate(&self, epoch: usize, step: usize) -> f64 {
-        let Experiment { training, optimizer, schedule, .. } = self.experiment;
-        let steps = self.steps_per_epoch();
-        let done = (epoch - 1) * steps + step;
-        schedule.rate(optimizer.learning_rate, done, steps, training.epochs.get())
+    /// The schedule in the epoch after these rows of the history.
+    pub(crate) fn schedule(&self, rows: &[EpochRow]) -> EpochSchedule {
+        let Experiment { optimizer, schedule, .. } = self.experiment;
+        let length = RunLength { epochs: self.epochs(), steps_per_epoch: self.steps_per_epoch() };
+        schedule.after(rows, optimizer.learning_rate, length)
     }
 
     /// What the observer learns about an epoch.
@@ -53,8 +53,14 @@ impl TrainingData<'_> {
         EpochEnd { row, epochs: self.epochs(), steps: self.steps_per_epoch(), best: is_best }
     }
 
-    /// The row of the history for an epoch, except its seconds.
-    pub(crate) fn row(&self, engine: &Engine, epoch: usize, metrics: &Metrics) -> EpochRow {
+    /// The row of the history for an epoch, except its seconds. `learning_rate` is that of its last step.
+    pub(crate) fn row(
+        &self,
+        engine: &Engine,
+        epoch: usize,
+        metrics: &Metrics,
+        learning_rate: f64,
+    ) -> EpochRow {
         let Experiment { training, loss, .. } = self.experiment;
         let on = |rows: &[u32]| {
             let images = &self.dataset.train;
@@ -68,7 +74,7 @@ impl TrainingData<'_> {
             accuracy: finite(metrics.accuracy()),
             val_loss: validation.as_ref().and_then(|metrics| finite(metrics.loss())),
             val_accuracy: validation.as_ref().and_then(|metrics| finite(metrics.accuracy())),
-            learning_rate: self.learning_rate(epoch, self.steps_per_epoch() - 1),
+            learning_rate,
             seconds: 0.0,
             extra: metrics.top_k().map(|(k, share)| (format!("top_{k}_accuracy"), share)).collect(),
         };
