@@ -1,6 +1,6 @@
 use kiln_store::escape;
 
-use super::palette::{EMPHASISED, MAX_COLORED, line_class};
+use super::palette::{EMPHASIZED, MAX_COLORED, line_class};
 use super::svg::{Anchor, Svg, text_width};
 
 /// Longer names are cut to this many characters.
@@ -26,7 +26,7 @@ impl Legend {
     /// Lays out the names of the lines in columns between two edges. All gray lines share one entry.
     pub(super) fn new(names: &[String], (left, right): (f64, f64)) -> Self {
         let all = names.len();
-        let shown = if all > MAX_COLORED { EMPHASISED } else { all };
+        let shown = if all > MAX_COLORED { EMPHASIZED } else { all };
         let mut texts: Vec<String> = names[..shown].to_vec();
         if shown < all {
             texts.push(format!("{} others", all - shown));
