@@ -68,7 +68,7 @@ pub(crate) fn only_run(project: &Project) -> Option<PathBuf> {
     runs.into_iter().next()
 }
 
-/// Whether a run has recorded so many epochs in its history.
+/// Whether the history of a run has at least `epochs` rows.
 pub(crate) fn has_epochs(run: &Path, epochs: usize) -> bool {
     // The first line is the header.
     fs::read_to_string(run.join("history.csv"))

@@ -22,7 +22,7 @@ pub(crate) struct Read {
 
 /// Reads these run directories on all cores. The runs keep their order.
 pub(crate) fn read(paths: &[PathBuf]) -> Read {
-    let results = in_parallel(paths, |path| read_run(path).map_err(|error| left_out(path, &error)));
+    let results = in_parallel(paths, |path| read_run(path).map_err(|error| skipped(path, &error)));
     let mut read = Read::default();
     let mut keys = HashSet::new();
     for result in results {
@@ -53,7 +53,7 @@ fn has_room(keys: &mut HashSet<String>, configuration: &FlatConfig) -> bool {
 }
 
 /// Why a directory could not be read. File names are relative to the directory.
-fn left_out(path: &Path, error: &CompareError) -> Skipped {
+fn skipped(path: &Path, error: &CompareError) -> Skipped {
     let text = error.to_string();
     let own = path.display().to_string();
     let problem = text.strip_prefix(&format!("{own}: ")).unwrap_or(&text);

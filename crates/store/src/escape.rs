@@ -56,7 +56,7 @@ pub fn markdown(text: &str) -> String {
     let mut characters = text.chars().peekable();
     let mut before = None;
     while let Some(character) = characters.next() {
-        let is_word = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
+        let is_word = |neighbor: Option<char>| neighbor.is_some_and(char::is_alphanumeric);
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),

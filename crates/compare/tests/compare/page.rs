@@ -210,7 +210,7 @@ fn images_of_mistakes_are_embedded_up_to_a_limit() {
     assert!(
         texts(&elements, "p")
             .iter()
-            .any(|text| text.starts_with("One run of each of the 8 best combinations"))
+            .any(|text| text.starts_with("One run of each of the 8 best of"))
     );
 }
 

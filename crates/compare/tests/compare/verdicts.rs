@@ -73,7 +73,11 @@ fn combination_with_pruned_seeds_has_no_verdict() {
     all[5] = all[5].clone().ended(Status::Pruned);
     let comparison = compared(sweep.path(), &all);
     assert!(comparison.combinations.iter().all(|it| it.verdict.is_none()));
-    assert!(notes(&comparison).contains("seeds were pruned"), "{}", notes(&comparison));
+    assert!(
+        notes(&comparison).contains("pruning stopped some of its seeds"),
+        "{}",
+        notes(&comparison)
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Heatmap {
         let cells = || self.cells.iter().flatten();
         let sound = Extent::of(cells().filter(|cell| cell.mark.is_none()).filter_map(|c| c.value));
         let all = cells().filter_map(|cell| cell.value);
-        sound.map(|extent| extent.beside(all.clone())).or_else(|| Extent::of(all))
+        sound.map(|extent| extent.with_cuts_for(all.clone())).or_else(|| Extent::of(all))
     }
 
     pub(super) fn color(&self, extent: &Extent, value: f64) -> Rgb {

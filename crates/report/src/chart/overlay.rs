@@ -90,7 +90,7 @@ fn extent(overlay: &Overlay) -> Option<Extent> {
     let high = highest.high.max(lowest.high);
     Some(
         Extent { low: lowest.low, high, cut_low: false, cut_high: false }
-            .beside(ends(f64::min).chain(ends(f64::max))),
+            .with_cuts_for(ends(f64::min).chain(ends(f64::max))),
     )
 }
 

@@ -74,12 +74,12 @@ const LINE_COLORS: usize = 7;
 pub(super) const MAX_COLORED: usize = 12;
 
 /// If there are more lines than that, this many are colored and the others are gray.
-pub(super) const EMPHASISED: usize = 5;
+pub(super) const EMPHASIZED: usize = 5;
 
 /// The CSS classes of the line at index `place` of `lines`: a color, dashed in the second round. If there are too
 /// many lines, those after the first few are gray.
 pub(super) fn line_class(place: usize, lines: usize) -> String {
-    if lines > MAX_COLORED && place >= EMPHASISED {
+    if lines > MAX_COLORED && place >= EMPHASIZED {
         return "other".to_owned();
     }
     let dashed = if place >= LINE_COLORS { " dashed" } else { "" };

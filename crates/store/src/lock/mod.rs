@@ -6,9 +6,9 @@
 //! <id>.claim    names that process; rewritten every few seconds, for machines that do not share locks
 //! ```
 //!
-//! The kernel releases a lock however its owner ends, so there are no stale locks on one machine. On file systems
-//! that do not share locks between machines, or have none, the heartbeat counts: an owner without a heartbeat for two
-//! minutes is considered dead.
+//! The kernel releases the locks of a process when it ends, for whatever reason, so there are no stale locks on one
+//! machine. On file systems that do not share locks between machines, or have none, the heartbeat decides: an owner
+//! without a heartbeat for two minutes is considered dead.
 
 mod owner;
 
@@ -36,27 +36,27 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(120);
 
 /// Without file locks, two processes may write the owner file at the same time; the later writer owns the lock. After
-/// this pause, both read who that is. If file locks end at the machine, Kiln only waits when it replaces an owner on
-/// another machine. Of two processes that start at the same moment, one finds out at its next check
-/// ([`LockToken::check`]).
+/// this pause, both read the file to learn which of them that is. If file locks work only within a machine, Kiln waits
+/// only when it replaces an owner on another machine. Of two machines that lock a run at the same moment, one finds out
+/// at its next [`LockToken::check`].
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// How often a lock without an owner file is retried, and the pause between two attempts.
-const LOOKS: usize = 5;
-const LOOK: Duration = Duration::from_millis(20);
+/// How often a lock without an owner file is retried, and the pause before each attempt.
+const MAX_RETRIES: usize = 5;
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The maximum number of bytes read from the end of a log.
-const LONGEST_TAIL: u64 = 16 << 10;
+const MAX_TAIL_BYTES: u64 = 16 << 10;
 
-/// An exclusive lock on a run, token as long as this value lives.
+/// An exclusive lock on a run. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
     token: LockToken,
-    heart: Option<Heart>,
+    heartbeat: Option<Heartbeat>,
 }
 
-/// Shows whether a lock is still owned, for its owner and for processes that work on its behalf.
+/// Lets the owner of a lock, and the processes that it starts, check that it still owns the lock.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LockToken {
     /// The directory of all runs with the run's name.
@@ -67,9 +67,9 @@ pub struct LockToken {
 
 /// The heartbeat thread; it ends when the sender is dropped.
 #[derive(Debug)]
-struct Heart {
-    end: Sender<()>,
-    beating: JoinHandle<()>,
+struct Heartbeat {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 /// The two files of a lock.
@@ -95,21 +95,22 @@ impl FileLock {
         let paths = Paths::of(directory, id);
         create_hidden(directory)?;
         let file = files::open_to_append(&paths.log)?;
-        let claimed =
-            |owner| Err(StoreError::Locked { path: directory.join(id), owner: in_words(owner) });
+        let locked =
+            |owner| Err(StoreError::Locked { path: directory.join(id), owner: describe(owner) });
         let mut lock = file.try_lock();
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_RETRIES {
             // A lock without an owner file may belong to a process that only checks it, which takes a moment.
-            let is_held = LockOwner::find(&paths.owner).is_some_and(|owner| !owner.is_dead());
-            if is_held || !matches!(lock, Err(TryLockError::WouldBlock)) {
+            let has_live_owner =
+                LockOwner::find(&paths.owner).is_some_and(|owner| !owner.is_dead());
+            if has_live_owner || !matches!(lock, Err(TryLockError::WouldBlock)) {
                 break;
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(RETRY_PAUSE);
             lock = file.try_lock();
         }
         let locks = match lock {
             Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return claimed(LockOwner::find(&paths.owner)),
+            Err(TryLockError::WouldBlock) => return locked(LockOwner::find(&paths.owner)),
             Err(TryLockError::Error(cause)) if has_no_locks(&cause) => false,
             Err(TryLockError::Error(cause)) => {
                 return Err(StoreError::io("lock", &paths.log, cause));
@@ -130,12 +131,12 @@ impl FileLock {
             std::thread::sleep(SETTLING);
             let now = LockOwner::find(&paths.owner);
             if now.as_ref() != Some(&me) {
-                return claimed(now);
+                return locked(now);
             }
         }
-        let heart = beat(paths.owner, me.clone(), text);
+        let heartbeat = start_heartbeat(paths.owner, me.clone(), text);
         let token = LockToken { directory: directory.to_owned(), id: id.to_owned(), me };
-        Ok(Self { file, token, heart })
+        Ok(Self { file, token, heartbeat })
     }
 
     /// A token that shows whether the lock is still owned.
@@ -179,7 +180,7 @@ impl FileLock {
         let log = files::check_no_pipe(&paths.log).ok().and_then(|()| File::open(&paths.log).ok());
         let locks = match log.map(|file| file.try_lock_shared()) {
             Some(Err(TryLockError::WouldBlock)) => {
-                return Some(in_words(LockOwner::find(&paths.owner)));
+                return Some(describe(LockOwner::find(&paths.owner)));
             }
             Some(Err(TryLockError::Error(_))) => false,
             // A missing lock file cannot be locked by a process on this machine.
@@ -192,7 +193,7 @@ impl FileLock {
         // This function writes nothing, so it has to use this machine's clock instead of the file system's.
         let written = fs::metadata(&paths.owner).and_then(|metadata| metadata.modified()).ok()?;
         let is_alive = written.elapsed().map_or(true, |age| age < STALE);
-        is_alive.then(|| in_words(Some(found)))
+        is_alive.then(|| describe(Some(found)))
     }
 
     /// The error of an owner file that exists but cannot be read.
@@ -213,30 +214,30 @@ impl FileLock {
         Ok(self.file.try_clone()?.into())
     }
 
-    /// The last non-blank lines of the log, at most `most`.
+    /// The last non-blank lines of the log, at most `max_lines`.
     #[must_use]
-    pub fn tail(&self, most: usize) -> Vec<String> {
+    pub fn tail(&self, max_lines: usize) -> Vec<String> {
         let mut file = &self.file;
         let mut bytes = Vec::new();
         let length = file.metadata().map_or(0, |metadata| metadata.len());
-        let start = length.saturating_sub(LONGEST_TAIL);
-        // An unreadable log has no lines to show; the failure itself is reported in any case.
+        let start = length.saturating_sub(MAX_TAIL_BYTES);
+        // An unreadable log has no lines to show. The failure of the run is reported in any case.
         let read = file
             .seek(SeekFrom::Start(start))
-            .and_then(|_| file.take(LONGEST_TAIL).read_to_end(&mut bytes));
+            .and_then(|_| file.take(MAX_TAIL_BYTES).read_to_end(&mut bytes));
         if read.is_err() {
             return Vec::new();
         }
-        last_lines(&String::from_utf8_lossy(&bytes), most)
+        last_lines(&String::from_utf8_lossy(&bytes), max_lines)
     }
 }
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        if let Some(Heart { end, beating }) = self.heart.take() {
-            drop(end);
-            // A heartbeat in progress would create the file again.
-            let _ = beating.join();
+        if let Some(Heartbeat { stop, thread }) = self.heartbeat.take() {
+            drop(stop);
+            // Wait for the thread: a heartbeat in progress would create the file again.
+            let _ = thread.join();
             let path = self.token.path();
             if LockOwner::find(&path).as_ref() == Some(&self.token.me) {
                 // A file that remains is recognized as stale later.
@@ -262,7 +263,7 @@ impl LockToken {
             Ok(owner) if owner != self.me => {
                 taken_over(format!("{owner}, because this machine gave no heartbeat"))
             }
-            // Only the owner of the lock removes this file, and people do.
+            // Only the owner of the lock removes this file, or a person.
             Err(error) if error.is_missing() => taken_over(
                 "another process that has ended, or its lock file was removed".to_owned(),
             ),
@@ -276,21 +277,21 @@ impl LockToken {
 }
 
 /// Rewrites the owner file periodically as long as it names this process.
-fn beat(path: PathBuf, me: LockOwner, text: String) -> Option<Heart> {
-    let (end, ended) = channel();
-    let beating = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
-        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(HEARTBEAT) {
+fn start_heartbeat(path: PathBuf, me: LockOwner, text: String) -> Option<Heartbeat> {
+    let (stop, stopped) = channel();
+    let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(HEARTBEAT) {
             // A process that was suspended for too long may have lost the lock and must not take it back.
             match LockOwner::read(&path) {
                 Ok(owner) if owner != me => return,
                 Err(error) if error.is_missing() => return,
                 Ok(_) | Err(_) => {}
             }
-            // Writers report a full disk themselves.
+            // On a full disk, training fails with its own error.
             let _ = files::write(&path, &text);
         }
     });
-    beating.ok().map(|beating| Heart { end, beating })
+    thread.ok().map(|thread| Heartbeat { stop, thread })
 }
 
 /// The location of a run's lock: one per run, however its path is written.
@@ -324,7 +325,7 @@ fn is_alive(paths: &Paths, owner: &LockOwner, locks: bool) -> Result<bool> {
     files::write(&probe, "")?;
     let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let is_alive = match (time(&probe), time(&paths.owner)) {
-        // The lock was released at this moment.
+        // The owner has just removed its file, so it has released the lock.
         (_, None) => false,
         // A heartbeat after the probe was written proves that the owner is alive.
         (Some(now), Some(last)) => now.duration_since(last).map_or(true, |age| age < STALE),
@@ -334,7 +335,7 @@ fn is_alive(paths: &Paths, owner: &LockOwner, locks: bool) -> Result<bool> {
     Ok(is_alive)
 }
 
-fn in_words(owner: Option<LockOwner>) -> String {
+fn describe(owner: Option<LockOwner>) -> String {
     owner.map_or_else(|| "another process".to_owned(), |owner| owner.to_string())
 }
 
@@ -344,9 +345,9 @@ fn has_no_locks(cause: &std::io::Error) -> bool {
     cause.kind() == std::io::ErrorKind::Unsupported || cause.raw_os_error() == Some(ENOLCK)
 }
 
-/// The last non-blank lines of a text.
+/// The last non-blank lines of a text, at most `max_lines`.
 #[must_use]
-pub fn last_lines(text: &str, most: usize) -> Vec<String> {
+pub fn last_lines(text: &str, max_lines: usize) -> Vec<String> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(most)..].iter().map(|line| (*line).to_owned()).collect()
+    lines[lines.len().saturating_sub(max_lines)..].iter().map(|line| (*line).to_owned()).collect()
 }

@@ -29,7 +29,7 @@ pub struct LockOwner {
     pub since: Timestamp,
 }
 
-/// `the process 4711 on machine "ada", since 2026-11-24T…`
+/// `process 4711 on ada, since 2026-11-24T…`
 impl std::fmt::Display for LockOwner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let machine = kiln_config::printable(&self.machine);
@@ -82,7 +82,8 @@ pub(super) fn boot() -> String {
     kernel("random/boot_id")
 }
 
-/// A value from Linux's /proc. Where it does not exist, every machine counts as this one, as file locks do too.
+/// A value from /proc, or an empty text on systems other than Linux. There, every machine counts as this one: its locks
+/// are assumed to reach this machine.
 fn kernel(name: &str) -> String {
     let read = fs::read_to_string(Path::new("/proc/sys/kernel").join(name));
     read.unwrap_or_default().trim().to_owned()

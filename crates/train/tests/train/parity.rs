@@ -97,12 +97,12 @@ fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
     let losses = trajectory.numbers("loss_before_each_step");
     let length = RunLength { epochs: 1, steps_per_epoch: losses.len() };
     let schedule = experiment.schedule.after(&[], experiment.optimizer.learning_rate, length);
-    let mut masks = stream(0, Purpose::Dropout, 1);
+    let mut dropout_rng = stream(0, Purpose::Dropout, 1);
     for (step, expected) in losses.iter().enumerate() {
         let rows = step * batch..(step + 1) * batch;
         let pixels = &inputs[rows.start * features..rows.end * features];
         let labels = &labels[rows];
-        let logits = engine.step(pixels, labels, schedule.step(step), &mut masks);
+        let logits = engine.step(pixels, labels, schedule.step(step), &mut dropout_rng);
         let loss = Metrics::new(experiment.loss, &[]).add(&logits, labels);
         assert!(
             (loss - expected).abs() <= LOSS * expected.abs(),
