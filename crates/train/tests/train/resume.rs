@@ -385,14 +385,14 @@ fn a_damaged_or_missing_history_is_restored_from_the_checkpoint() {
     let uninterrupted = killed_at(&world, 3 * STEPS + 2, &overrides, &copied);
     let text = fs::read_to_string(copied.join("history.csv")).unwrap();
     for (name, damaged, problem) in [
-        ("behind", Some(text.clone() + "junk\n"), "history.csv, line 5"),
+        ("extra line", Some(text.clone() + "junk\n"), "history.csv, line 5"),
         ("header", Some(text.replacen("epoch,", "epo", 1)), "history.csv, line 1"),
         (
             "number",
             Some(text.replacen("0.", "1.", 1)),
             "history.csv is damaged: it differs from the history in the checkpoint",
         ),
-        ("gone", None, "history.csv: there is no such file"),
+        ("missing", None, "history.csv: no such file"),
     ] {
         let again = world.runs().join("columns").join(name);
         copy(&copied, &again);
