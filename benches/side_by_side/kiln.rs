@@ -127,7 +127,7 @@ impl Kiln<'_> {
         let directory = RunDirectory::open(directory)?;
         let report = directory.read_report()?.context("the run left no report")?;
         let history = directory.read_history()?.rows;
-        let validation = history.last().and_then(|row| row.val_accuracy);
+        let validation = history.last().and_then(|row| row.metric("val_accuracy"));
         let mut accuracies = vec![(Quantity::TestAccuracy, report.accuracy)];
         accuracies.extend(validation.map(|share| (Quantity::ValidationAccuracy, share)));
         Ok(Trained {

@@ -113,7 +113,7 @@ impl<'a> View<'a> {
         running.share = epochs / report.epochs.max(1) as f64;
         let Some(bar) = &running.bar else { return };
         bar.set_position((running.share * 1000.0) as u64);
-        let accuracy = running.last.and_then(|last| last.val_accuracy);
+        let accuracy = running.last.as_ref().and_then(|last| last.metric("val_accuracy"));
         let accuracy =
             accuracy.map_or_else(String::new, |value| format!("  val_accuracy {value:.4}"));
         let passed = running.begun.elapsed().as_secs_f64();
@@ -128,15 +128,15 @@ impl<'a> View<'a> {
         self.draw_total();
     }
 
-    fn epoch(&mut self, member: usize, report: EpochReport) {
-        if let Some(running) = self.running.get_mut(&member) {
-            running.share = report.epoch as f64 / report.epochs.max(1) as f64;
-            running.last = Some(report);
-        }
-        if let Some(value) = report.val_accuracy
+    fn epoch(&mut self, member: usize, report: &EpochReport) {
+        if let Some(value) = report.metric("val_accuracy")
             && self.best.is_none_or(|(best, _)| value > best)
         {
             self.best = Some((value, member));
+        }
+        if let Some(running) = self.running.get_mut(&member) {
+            running.share = report.epoch as f64 / report.epochs.max(1) as f64;
+            running.last = Some(report.clone());
         }
     }
 
@@ -165,7 +165,7 @@ impl<'a> View<'a> {
         let place = format!("[{:>width$}/{members}]", self.ended);
         let mut line = format!("{place} {}  {}", self.label(member), in_words(outcome));
         if let Some(running) = running {
-            let accuracy = running.last.and_then(|last| last.val_accuracy);
+            let accuracy = running.last.as_ref().and_then(|last| last.metric("val_accuracy"));
             if let Some(accuracy) = accuracy {
                 line.push_str(&format!("  val_accuracy {accuracy:.4}"));
             }

@@ -72,7 +72,7 @@ impl Observer for Stopper {
         ControlFlow::Continue(())
     }
 
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         if (progress.epoch, progress.step) == (STOP.epochs + 1, STOP.step) {
             return ControlFlow::Break(Stop::Interrupted);
         }

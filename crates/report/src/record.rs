@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Position, Sum};
+use crate::metric::{Direction, MetricInfo};
 use crate::{Result, files, versioned};
 
 /// The largest record that is read; one is about a kilobyte.
@@ -51,6 +52,9 @@ pub struct RunRecord {
     pub training_seconds: Option<f64>,
     /// Epochs completed.
     pub epochs: usize,
+    /// The metrics of the history, in the order of its columns. Empty if an earlier Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricInfo>,
     /// The times that it went on after it was interrupted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
@@ -156,6 +160,13 @@ impl RunRecord {
     /// [`ReportError::Inconsistent`](crate::ReportError::Inconsistent) where JSON cannot hold it.
     pub fn to_json(&self) -> Result<String> {
         versioned::to_json(RECORD_VERSION, self)
+    }
+
+    /// Whether lower or higher values of a metric of the history are better.
+    #[must_use]
+    pub fn direction(&self, metric: &str) -> Direction {
+        let info = self.metrics.iter().find(|info| info.name == metric);
+        info.map_or_else(|| Direction::of_name(metric), |info| info.better)
     }
 
     /// Notes how the run ended, and when: now.

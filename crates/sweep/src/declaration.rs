@@ -282,7 +282,11 @@ impl Sweep {
         if is_excluded {
             return Ok(None);
         }
-        let declaration = declared.map_err(|error| in_combination(error, &changes))?;
+        let mut declaration = declared.map_err(|error| in_combination(error, &changes))?;
+        if let Some(prune) = &self.prune {
+            // Without its column in the history there would be nothing to prune by.
+            declaration.experiment.compute(prune.metric);
+        }
         Ok(Some(Combination { changes, declaration }))
     }
 }

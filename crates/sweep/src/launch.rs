@@ -62,7 +62,7 @@ pub enum Event<'a> {
     /// Another machine has taken a run over from this one, as the error says. The sweep waits for its end.
     Lost(usize, &'a ReportError),
     /// A run completed an epoch.
-    Epoch(usize, EpochReport),
+    Epoch(usize, &'a EpochReport),
     /// A run is over.
     Ended(usize, &'a Outcome, By),
     /// Nothing for a while; so many runs are left to another sweep that works on them.
@@ -288,7 +288,7 @@ impl<'a> Launch<'a> {
             Some(Message::Remark(words)) => self.watcher.event(Event::Remark(index, &words)),
             Some(Message::Step(report)) => self.watcher.event(Event::Step(index, report)),
             Some(Message::Epoch(report)) => {
-                self.watcher.event(Event::Epoch(index, report));
+                self.watcher.event(Event::Epoch(index, &report));
                 if self.rungs.is_some() {
                     let answer = self.judge(index, &report);
                     if let Some(process) = self.running.get_mut(&index) {
@@ -327,7 +327,7 @@ impl<'a> Launch<'a> {
             self.note_history(other);
         }
         let Some(rungs) = &mut self.rungs else { return Answer::Continue };
-        let value = report.metric(rungs.config.metric);
+        let value = report.metric(&rungs.config.metric.to_string());
         if rungs.goes_on(index, report.epoch, report.epochs, value) {
             Answer::Continue
         } else {

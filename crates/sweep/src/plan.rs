@@ -6,7 +6,7 @@ use kiln_config::ConfigError;
 use kiln_data::Dataset;
 use kiln_model::Architecture;
 use kiln_report::{ReportError, RunDirectory, RunRecord, files};
-use kiln_train::{Declaration, TrainError};
+use kiln_train::{Declaration, MissingSetting, TrainError};
 
 use crate::change::Change;
 use crate::declaration::{Combination, Sweep, in_combination};
@@ -195,29 +195,24 @@ impl Member {
     }
 }
 
-/// Pruning that never comes, or by a number that never does, would prune nothing and say nothing.
+/// Refuses pruning that would never end a run: by a metric that the run does not have, or after its last epoch.
 fn check_pruning(prune: Option<&PruneConfig>, run: &Combination) -> Result<(), ConfigError> {
-    let validates =
-        !matches!(run.declaration.experiment.data.validation, kiln_data::Validation::Rows(0));
-    match prune {
-        Some(prune) if prune.metric.needs_validation() && !validates => {
-            let message = format!(
-                "`[prune]` goes by {}, which needs validation rows, but data.validation is 0",
-                prune.metric
-            );
-            let help = "set data.validation, such as 5000 or 0.1, or prune.metric to \"loss\"";
-            Err(run.declaration.error_at("data.validation", message).help(help))
-        }
-        Some(prune) if prune.min_epochs >= run.declaration.experiment.training.epochs => {
-            let message = format!(
-                "`[prune]` leaves every run {} epochs, and this one has no more",
-                prune.min_epochs
-            );
-            let help = "lower prune.min_epochs, or train longer";
-            Err(run.declaration.error_at("training.epochs", message).help(help))
-        }
-        _ => Ok(()),
+    let Some(prune) = prune else { return Ok(()) };
+    let experiment = &run.declaration.experiment;
+    if let Some(MissingSetting { path, problem, help }) = prune.metric.missing_setting(experiment) {
+        let message = format!("`[prune]` goes by `{}`, which {problem}", prune.metric);
+        let help = format!("{help}, or set prune.metric to \"loss\"");
+        return Err(run.declaration.error_at(path, message).help(help));
     }
+    if prune.min_epochs >= experiment.training.epochs {
+        let message = format!(
+            "`[prune]` lets every run train for {} epochs, but this one has no more",
+            prune.min_epochs
+        );
+        let help = "lower prune.min_epochs, or raise training.epochs";
+        return Err(run.declaration.error_at("training.epochs", message).help(help));
+    }
+    Ok(())
 }
 
 /// Checks runs against their data, reading each dataset once.
@@ -285,7 +280,7 @@ impl Checker<'_> {
         let experiment = &declaration.experiment;
         // The constants of an optimiser cost nothing; that it keeps a state does.
         let key = format!(
-            "{} {:?} {:?} {} {} {} {:?}",
+            "{} {:?} {:?} {} {} {} {:?} {:?}",
             experiment.data.source,
             experiment.model,
             std::mem::discriminant(&experiment.optimizer.kind),
@@ -293,6 +288,7 @@ impl Checker<'_> {
             experiment.training.batch_size,
             experiment.device.backend,
             experiment.training.top_k,
+            experiment.training.metrics,
         );
         if let Some(index) = self.known.get(&key) {
             return Ok(*index);

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use kiln_report::{EpochRow, Held};
-use kiln_train::{Metric, Progress};
+use kiln_train::Progress;
 use serde::{Deserialize, Serialize};
 
 /// What to run.
@@ -79,51 +79,36 @@ pub struct StepReport {
 }
 
 /// What a run's epoch came to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// From 1.
     pub epoch: usize,
     /// Epochs at the most.
     pub epochs: usize,
-    /// As in the history.
-    pub loss: Option<f64>,
-    /// As in the history.
-    pub accuracy: Option<f64>,
-    /// As in the history.
-    pub val_loss: Option<f64>,
-    /// As in the history.
-    pub val_accuracy: Option<f64>,
+    /// The metrics by the names of their columns of the history, in the order of the columns.
+    pub metrics: Vec<(String, f64)>,
     /// How long it took.
     pub seconds: f64,
 }
 
-impl From<Progress> for StepReport {
-    fn from(progress: Progress) -> Self {
+impl From<Progress<'_>> for StepReport {
+    fn from(progress: Progress<'_>) -> Self {
         let Progress { epoch, epochs, step, steps, .. } = progress;
         Self { epoch, epochs, step, steps }
     }
 }
 
 impl EpochReport {
-    /// The value of a metric.
-    pub(crate) const fn metric(&self, metric: Metric) -> Option<f64> {
-        match metric {
-            Metric::Loss => self.loss,
-            Metric::Accuracy => self.accuracy,
-            Metric::ValLoss => self.val_loss,
-            Metric::ValAccuracy => self.val_accuracy,
-        }
+    /// The value of a metric by the name of its column.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.iter().find(|(metric, _)| metric == name).map(|(_, value)| *value)
     }
 
     pub(crate) fn new(row: &EpochRow, epochs: usize) -> Self {
-        Self {
-            epoch: row.epoch,
-            epochs,
-            loss: row.metric("loss"),
-            accuracy: row.metric("accuracy"),
-            val_loss: row.metric("val_loss"),
-            val_accuracy: row.metric("val_accuracy"),
-            seconds: row.seconds,
-        }
+        // JSON has no NaN and no infinity.
+        let metrics = row.metrics.iter().filter(|(_, value)| value.is_finite());
+        let metrics = metrics.map(|(name, value)| (name.to_string(), *value)).collect();
+        Self { epoch: row.epoch, epochs, metrics, seconds: row.seconds }
     }
 }

@@ -148,7 +148,7 @@ impl<W: Write> Reporter<W> {
 }
 
 impl<W: Write> Observer for Reporter<W> {
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         if self.is_interrupted() {
             return ControlFlow::Break(Stop::Interrupted);
         }

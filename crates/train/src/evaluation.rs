@@ -1,49 +1,44 @@
 use kiln_data::{Batch, LabelledImages, Normalizer, gather};
 
 use crate::engine::Engine;
-use crate::loss::LossConfig;
 use crate::metrics::Metrics;
 
-/// Images a pass in evaluation. No result depends on it, but for rounding.
+/// Images per forward pass in evaluation. Results depend on it by rounding only.
 const BATCH: usize = 256;
 
-/// What a network makes of a set of images.
+/// The results of a network on a set of images.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// Loss and accuracies over all of them.
+    /// The metrics over all images.
     pub metrics: Metrics,
-    /// The probability of each class for each image, `[n, classes]`, row after row.
+    /// The probability of each class for each image, `[images, classes]`, row-major.
     pub probabilities: Vec<f32>,
 }
 
-/// Loss and accuracies of the engine's present weights on these rows.
+/// Adds these rows of `images` to `metrics`, with the logits that the engine's current weights give them.
 #[must_use]
 pub fn evaluate(
     engine: &Engine,
     images: &LabelledImages,
     rows: &[u32],
     normalizer: &Normalizer,
-    loss: LossConfig,
-    top_k: &[usize],
+    mut metrics: Metrics,
 ) -> Metrics {
-    let mut metrics = Metrics::new(loss, top_k);
     infer(engine, images, rows, normalizer, |logits, labels| {
         metrics.add(logits, labels);
     });
     metrics
 }
 
-/// Like [`evaluate`], with the probabilities, in the rows' order.
+/// Like [`evaluate`], with the probabilities in the order of the rows.
 #[must_use]
 pub fn evaluate_each(
     engine: &Engine,
     images: &LabelledImages,
     rows: &[u32],
     normalizer: &Normalizer,
-    loss: LossConfig,
-    top_k: &[usize],
+    mut metrics: Metrics,
 ) -> Evaluation {
-    let mut metrics = Metrics::new(loss, top_k);
     let mut probabilities = Vec::new();
     infer(engine, images, rows, normalizer, |logits, labels| {
         metrics.add(logits, labels);
@@ -53,26 +48,27 @@ pub fn evaluate_each(
     Evaluation { metrics, probabilities }
 }
 
-/// Gives `take` the logits and labels of these rows, batch after batch.
+/// Calls `consume` with the logits and the labels of each batch of these rows.
 fn infer(
     engine: &Engine,
     images: &LabelledImages,
     rows: &[u32],
     normalizer: &Normalizer,
-    mut take: impl FnMut(&[f32], &[u8]),
+    mut consume: impl FnMut(&[f32], &[u8]),
 ) {
     let mut batch = Batch::new(images.shape);
     for rows in rows.chunks(BATCH) {
         gather(images, rows, normalizer, &mut batch);
-        take(&engine.infer(&batch.pixels), &batch.labels);
+        consume(&engine.infer(&batch.pixels), &batch.labels);
     }
 }
 
-/// eˣ over its sum, computed in f64 with the largest x taken away first.
-#[expect(clippy::cast_possible_truncation, reason = "f32 is what is asked for")]
+/// The probabilities of these logits, computed in f64.
+#[expect(clippy::cast_possible_truncation, reason = "probabilities are f32")]
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
-    let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let powers: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - most).exp()).collect();
+    // Without the subtraction the powers of large logits would overflow.
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let powers: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| (power / sum) as f32).collect()
 }

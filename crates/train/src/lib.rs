@@ -26,6 +26,7 @@ mod speed;
 mod training_loop;
 mod weights_file;
 
+extern crate kiln_report as kiln_store;
 use thiserror::Error;
 
 pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};
@@ -36,7 +37,7 @@ pub use experiment::{
 };
 pub use gradient_clipping::GradientClipping;
 pub use loss::LossConfig;
-pub use metrics::{Metric, Metrics};
+pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
 pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use resume::lock::RunLock;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::statistics::Spread;
 use crate::{RunDirectory, Status};
 
-use super::{Column, Verdict};
+use super::{Column, MetricSummary, Verdict};
 
 /// The runs of one combination of settings: they differ in nothing but their seeds.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct RunSummary {
     pub best: Option<EpochValue>,
     /// The last epoch's `val_accuracy`.
     pub last: Option<EpochValue>,
+    /// The metrics of its history, in the order of the columns.
+    pub metrics: Vec<MetricSummary>,
     /// Its test, where it came to one.
     pub test: Option<TestSummary>,
     /// Seconds spent in training and validation.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::settings::{Configuration, Flat, Words};
-use super::{EpochValue, LeftOut, RunSummary, TestSummary};
-use crate::{History, ReportError, Result, RunDirectory, RunRecord, Status, TestReport, files};
+use super::{EpochValue, LeftOut, MetricSummary, RunSummary, TestSummary};
+use crate::{Direction, History, ReportError, Result, RunDirectory, RunRecord, Status, TestReport, files};
 
 /// A table has a cell for each of the runs' settings in each run.
 const MOST_SETTINGS: usize = 10_000;
@@ -155,10 +155,13 @@ fn summary(
         seed: record.seed,
         status: record.status,
         stop_reason: record.stop_reason,
-        best: best(history),
+        best: history
+            .best_by("val_accuracy", Direction::Higher)
+            .map(|(row, value)| EpochValue { epoch: row.epoch, value }),
         last: history.rows.last().and_then(|row| {
             Some(EpochValue { epoch: row.epoch, value: row.metric("val_accuracy")? })
         }),
+        metrics: MetricSummary::all(&record.metrics, history),
         test: report.map(|report| TestSummary {
             loss: report.loss.filter(finite),
             accuracy: report.accuracy,
@@ -171,17 +174,4 @@ fn summary(
         fingerprint,
         directory,
     }
-}
-
-/// The highest `val_accuracy`, the earliest of equals.
-fn best(history: &History) -> Option<EpochValue> {
-    let mut best: Option<EpochValue> = None;
-    for row in &history.rows {
-        if let Some(value) = row.metric("val_accuracy")
-            && best.is_none_or(|best| value > best.value)
-        {
-            best = Some(EpochValue { epoch: row.epoch, value });
-        }
-    }
-    best
 }

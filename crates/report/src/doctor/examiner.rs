@@ -227,7 +227,7 @@ impl Examiner {
         let rows = history.rows.len();
         self.rows = rows;
         // An epoch that broke the weights may have no numbers, and does not count.
-        let complete = history.rows.iter().filter(|row| row.loss.is_some()).count();
+        let complete = history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
         let is_open = is_open(record);
         let problem = if history.cut && !is_open {
             "its last row is cut off".to_owned()

@@ -2,14 +2,14 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, MOST_BYTES, Override, read_text};
-use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split, Validation};
+use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split};
 use kiln_model::{Architecture, Shape};
 use kiln_report::RunDirectory;
 
 use super::{Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
 use crate::engine::{EngineSettings, Implementation};
-use crate::metrics::Metric;
+use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
 /// An [`Experiment`] with the text that it was read from, so that an error found later still shows
@@ -82,27 +82,25 @@ impl Declaration {
 
     /// What spans several tables.
     fn check(&self) -> Result<(), ConfigError> {
-        let Experiment { data, training, early_stopping, .. } = &self.experiment;
-        let validates = !matches!(data.validation, Validation::Rows(0));
-        let needs = |metric: Metric, path: &str, choice: &str| {
-            if validates || !metric.needs_validation() {
-                return Ok(());
-            }
-            let message = format!(
-                "{choice} goes by `{metric}`, which needs validation rows, but data.validation is 0"
-            );
-            let monitor = if path.starts_with("early") { "early_stopping" } else { "training" };
-            let help = format!(
-                "set data.validation, such as 5000 or 0.1, or {monitor}.monitor to \"loss\""
-            );
+        let Experiment { training, early_stopping, .. } = &self.experiment;
+        let check = |metric: MetricName, path: &str, monitor: &str| {
+            let Some(missing) = metric.missing_setting(&self.experiment) else { return Ok(()) };
+            let MissingSetting { problem, help, .. } = missing;
+            let message = format!("{monitor} monitors `{metric}`, which {problem}");
+            let table = if path.starts_with("early") { "early_stopping" } else { "training" };
+            let help = format!("{help}, or set {table}.monitor to \"loss\"");
             Err(self.error_at(path, message).help(help))
         };
-        if training.weights == WeightsChoice::Best {
-            needs(training.monitor, "training.weights", "weights = \"best\"")?;
+        // The default is val_loss, also without validation rows. That only matters if the best weights are kept.
+        let keeps_best = training.weights == WeightsChoice::Best;
+        if keeps_best {
+            check(training.monitor, "training.weights", "weights = \"best\"")?;
+        } else if !training.monitor.needs_validation() {
+            check(training.monitor, "training.monitor", "this run")?;
         }
         if let Some(stopping) = early_stopping {
-            needs(stopping.monitor, "early_stopping.monitor", "early stopping")?;
-            let two_bests = training.weights == WeightsChoice::Best && stopping.restore_best;
+            check(stopping.monitor, "early_stopping.monitor", "early stopping")?;
+            let two_bests = keeps_best && stopping.restore_best;
             if two_bests && training.monitor != stopping.monitor {
                 let message = format!(
                     "two monitors would choose the weights: training.monitor is {}, \

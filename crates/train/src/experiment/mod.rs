@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::gradient_clipping::GradientClipping;
 use crate::loss::LossConfig;
+use crate::metrics::OptionalMetric;
 use crate::optimizer::OptimizerConfig;
 use crate::schedule::ScheduleConfig;
 
@@ -129,6 +130,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut everything =
             Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
         everything.early_stopping = Some(EarlyStoppingConfig::default());
+        // Empty, it would not be written.
+        everything.training.metrics = OptionalMetric::all().collect();
         everything.optimizer.clipping =
             GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();

@@ -1,10 +1,10 @@
 use std::num::NonZeroUsize;
 
 use kiln_config::{ConfigError, Table};
-use kiln_report::history::MOST_EPOCHS;
+use kiln_report::history::MAX_EPOCHS;
 use serde::Serialize;
 
-use crate::metrics::Metric;
+use crate::metrics::{MetricName, OptionalMetric};
 
 /// The `[training]` table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub struct TrainingConfig {
     /// Which weights are tested and kept.
     pub weights: WeightsChoice,
     /// What `weights = "best"` goes by.
-    pub monitor: Metric,
+    pub monitor: MetricName,
     /// Whether the weights before training are written to `initial.safetensors`.
     pub save_initial: bool,
     /// Whether the training rows are evaluated at the end of every epoch, beside the running
@@ -27,6 +27,10 @@ pub struct TrainingConfig {
     /// For each k here the history and the report say how often the right class was among the k
     /// most probable.
     pub top_k: Vec<usize>,
+    /// Further metrics of the history, each a column on the training rows and one on the validation rows. Metrics that the
+    /// experiment monitors are computed anyway. An empty list is not written, so that run ids from before this key stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<OptionalMetric>,
 }
 
 kiln_config::keywords! {
@@ -43,7 +47,7 @@ kiln_config::keywords! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EarlyStoppingConfig {
     /// What must improve.
-    pub monitor: Metric,
+    pub monitor: MetricName,
     /// Stops after this many epochs in a row without improvement; 0 is as 1, as in Keras.
     pub patience: usize,
     /// By how much it must improve to count.
@@ -88,17 +92,18 @@ impl Default for TrainingConfig {
             batch_size: NonZeroUsize::MIN.saturating_add(31),
             shuffle: true,
             weights: WeightsChoice::Last,
-            monitor: Metric::ValLoss,
+            monitor: MetricName::VAL_LOSS,
             save_initial: false,
             evaluate_training_set: false,
             top_k: Vec::new(),
+            metrics: Vec::new(),
         }
     }
 }
 
 impl Default for EarlyStoppingConfig {
     fn default() -> Self {
-        Self { monitor: Metric::ValLoss, patience: 0, min_delta: 0.0, restore_best: false }
+        Self { monitor: MetricName::VAL_LOSS, patience: 0, min_delta: 0.0, restore_best: false }
     }
 }
 
@@ -111,7 +116,7 @@ impl TrainingConfig {
                 "epochs",
                 default.epochs,
                 "a whole number from 1 to 100000",
-                |epochs: &NonZeroUsize| epochs.get() <= MOST_EPOCHS,
+                |epochs: &NonZeroUsize| epochs.get() <= MAX_EPOCHS,
             )?,
             batch_size: table.default("batch_size", default.batch_size)?,
             shuffle: table.default("shuffle", default.shuffle)?,
@@ -126,6 +131,7 @@ impl TrainingConfig {
                 sorted.dedup();
                 sorted.len() == top_k.len() && top_k.iter().all(|k| *k > 1)
             })?,
+            metrics: OptionalMetric::sorted(&table.default("metrics", default.metrics)?),
         })
     }
 }

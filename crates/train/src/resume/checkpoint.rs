@@ -8,12 +8,12 @@ use std::path::Path;
 use kiln_model::{Architecture, WeightTensor, Weights};
 use kiln_report::{CheckpointFiles, History, Position, ReportError, versioned};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::origin::{Origin, ResumeError, ResumeErrorKind};
 use crate::engine::{Engine, OptimizerState};
 use crate::experiment::Experiment;
-use crate::metrics::{MetricSums, MonitorState};
-use crate::training_loop::epoch::extra_columns;
+use crate::metrics::{MonitorState, extra_columns};
 use crate::training_loop::state::{PartialEpoch, TrainingState};
 use crate::training_loop::{Stopwatch, WeightsSnapshot};
 
@@ -22,7 +22,7 @@ const STATE_VERSION: u32 = 2;
 
 pub(crate) const STATE: &str = "state.json";
 /// The largest `state.json` that is read: one with the longest history.
-pub(crate) const MAX_STATE_BYTES: u64 = kiln_report::history::MOST_BYTES + (8 << 20);
+pub(crate) const MAX_STATE_BYTES: u64 = kiln_report::history::MAX_BYTES + (8 << 20);
 
 const TENSORS: &str = "tensors.safetensors";
 
@@ -58,7 +58,8 @@ struct PartialEpochState {
     /// How many 32-bit words the dropout generator has produced.
     #[serde(rename = "masks")]
     dropout_position: u64,
-    metrics: MetricSums,
+    /// See [`Metrics::counters`](crate::metrics::Metrics::counters).
+    metrics: Map<String, Value>,
     seconds: f64,
 }
 
@@ -122,7 +123,7 @@ fn partial_epoch(partial: &PartialEpoch) -> Result<PartialEpochState, String> {
     let dropout_position = u64::try_from(partial.dropout_rng.get_word_pos())
         .map_err(|_| "the position of the dropout generator exceeds 64 bits".to_owned())?;
     let seconds = partial.stopwatch.seconds();
-    Ok(PartialEpochState { dropout_position, metrics: partial.metrics.sums(), seconds })
+    Ok(PartialEpochState { dropout_position, metrics: partial.metrics.counters(), seconds })
 }
 
 fn prefixed(prefix: &str, tensors: &[WeightTensor]) -> impl Iterator<Item = WeightTensor> {
@@ -189,6 +190,7 @@ impl Checkpoint {
         mut files: CheckpointFiles,
         experiment: &Experiment,
         architecture: &Architecture,
+        classes: usize,
     ) -> Result<Self, String> {
         let mut file = |name: &str| files.remove(name).ok_or_else(|| format!("it has no {name}"));
         let state_file = StateFile::parse(&file(STATE)?)?;
@@ -214,12 +216,12 @@ impl Checkpoint {
         let optimizer =
             OptimizerState { tensors: part(OPTIMIZER), counters: state_file.optimizer.clone() };
         let last = if position.step > 0 { checked(LAST)? } else { weights.clone() };
-        let mut state = TrainingState::new(experiment, last);
+        let mut state = TrainingState::new(experiment, classes, last);
         state.last.epoch = position.epochs;
         if let Some(epoch) = state_file.best.snapshot {
             state.best.snapshot = Some(WeightsSnapshot::new(checked(BEST)?, epoch));
         }
-        state_file.restore(&mut state, experiment)?;
+        state_file.restore(&mut state, experiment, classes)?;
         let history = state_file.history(experiment)?;
         Ok(Self { state, weights, optimizer, history })
     }
@@ -250,7 +252,12 @@ impl StateFile {
     }
 
     /// Sets everything in `state` except weights.
-    fn restore(&self, state: &mut TrainingState, experiment: &Experiment) -> Result<(), String> {
+    fn restore(
+        &self,
+        state: &mut TrainingState,
+        experiment: &Experiment,
+        classes: usize,
+    ) -> Result<(), String> {
         let Position { epochs, step } = self.position;
         let limit = experiment.training.epochs.get();
         if epochs > limit {
@@ -269,7 +276,7 @@ impl StateFile {
             (None, None) => {}
             _ => return Err(format!("{STATE} and config.toml disagree about early stopping")),
         }
-        state.partial_epoch = PartialEpoch::new(experiment, epochs + 1);
+        state.partial_epoch = PartialEpoch::new(experiment, classes, epochs + 1);
         match (&self.partial_epoch, step) {
             (None, 0) => {}
             (Some(saved), 1..) => {
@@ -277,7 +284,7 @@ impl StateFile {
                 partial.step = step;
                 partial.stopwatch = Stopwatch::stopped_at(saved.seconds);
                 partial.dropout_rng.set_word_pos(saved.dropout_position.into());
-                partial.metrics.set_sums(saved.metrics.clone())?;
+                partial.metrics.restore(saved.metrics.clone())?;
             }
             _ => return Err(format!("{STATE} is both within an epoch and between two")),
         }

@@ -17,8 +17,8 @@ use kiln_report::{
 use crate::TrainError;
 use crate::engine::Engine;
 use crate::experiment::{Declaration, PreparedExperiment};
+use crate::metrics::{self, extra_columns};
 use crate::run::Run;
-use crate::training_loop::epoch::extra_columns;
 use crate::training_loop::state::TrainingState;
 use checkpoint::{Checkpoint, STATE};
 use lock::RunLock;
@@ -109,6 +109,8 @@ impl Run {
         lock: RunLock,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
+        // An earlier Kiln may have written the record.
+        record.metrics = metrics::columns(experiment);
         let (engine, state, history, last_checkpoint) = match restored {
             Some(Restored { engine, state, history, position }) => {
                 (engine, state, history, Some(position))
@@ -125,7 +127,7 @@ impl Run {
                     (versions, backend, implementation);
                 let extra_columns = extra_columns(experiment);
                 let history = History { extra_columns, ..History::default() };
-                (engine, TrainingState::new(experiment, weights), history, None)
+                (engine, TrainingState::new(experiment, prepared.classes(), weights), history, None)
             }
         };
         Ok(Self {
@@ -239,7 +241,7 @@ fn restore(
         return Err(format!("an epoch has {steps} steps, but it was written {position}"));
     }
     let Checkpoint { state, weights, optimizer, history } =
-        Checkpoint::decode(position, files, experiment, architecture)?;
+        Checkpoint::decode(position, files, experiment, architecture, prepared.classes())?;
     let engine = Engine::restore(settings, &weights, &optimizer)
         .map_err(|problem| format!("the state of the optimizer: {problem}"))?;
     Ok(Restored { engine, state, history, position })

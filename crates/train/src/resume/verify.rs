@@ -240,7 +240,7 @@ impl Comparing<'_> {
 }
 
 impl Observer for Comparing<'_> {
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         let answer = self.observer.on_step_end(progress);
         self.heard(answer)?;
         // A run that came to no epoch has nothing but its initial weights to be held to.
@@ -278,9 +278,9 @@ fn difference(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<M
     let own =
         history::COLUMNS.iter().copied().filter(|column| !["epoch", "seconds"].contains(column));
     let mut columns: Vec<&str> = own.chain(extra.iter().map(String::as_str)).collect();
-    columns.extend(
-        now.extra.keys().map(String::as_str).filter(|name| !extra.iter().any(|own| own == name)),
-    );
+    let others = now.metrics.iter().map(|(name, _)| &**name);
+    let others: Vec<&str> = others.filter(|name| !columns.contains(name)).collect();
+    columns.extend(others);
     let differs = |column: &&str| {
         recorded.metric(column).map(f64::to_bits) != now.metric(column).map(f64::to_bits)
     };

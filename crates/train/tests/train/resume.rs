@@ -61,7 +61,7 @@ impl Observer for At {
         ControlFlow::Continue(())
     }
 
-    fn on_step_end(&mut self, _: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, _: Progress<'_>) -> ControlFlow<Stop> {
         self.done += 1;
         match (&self.snapshot, self.done == self.step) {
             (Some((from, to)), true) => copy(from, to),
@@ -134,6 +134,17 @@ const CASES: [Case; 12] = [
             "optimizer={type='rmsprop',momentum=0.5,centered=true}",
             "schedule={type='step',every_epochs=1.5,factor=0.5}",
             "top_k=[2]",
+        ],
+    },
+    Case {
+        what: "sgd, metrics that count classes",
+        engine: "fused",
+        overrides: &[
+            LAYERS,
+            "optimizer={type='sgd'}",
+            "weights=best",
+            "training.monitor=val_macro_f1",
+            "metrics=[balanced_accuracy]",
         ],
     },
     Case {
@@ -440,7 +451,7 @@ impl Observer for Always {
         ControlFlow::Continue(())
     }
 
-    fn on_step_end(&mut self, _: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, _: Progress<'_>) -> ControlFlow<Stop> {
         self.1.extend(Checkpoints::of(&self.0).positions().unwrap().first());
         ControlFlow::Continue(())
     }
