@@ -16,7 +16,7 @@ fuzz TARGET SECONDS="1800":
 
 # Measures; close other programs first.
 bench:
-    cargo bench -p kiln-train -p kiln-report
+    cargo bench -p kiln-train -p kiln-compare
 
 # Half an hour: Kiln beside JAX, PyTorch and Keras, into benches/RESULTS.md.
 side-by-side:

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use kiln_report::RunRecord;
+use kiln_store::RunRecord;
 
 use crate::kiln::Kiln;
 use crate::options::Part;

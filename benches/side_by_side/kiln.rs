@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use kiln_report::{RunDirectory, RunRecord};
+use kiln_store::{RunDirectory, RunRecord};
 use tempfile::TempDir;
 
 use crate::machine::{Cores, On};

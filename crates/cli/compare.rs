@@ -2,13 +2,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kiln_report::chart::compared::{
-    Measure, against_setting, class_recall, metric_curves, setting_grid,
-};
+use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::page::page;
+use kiln_compare::{Column, CompareError, Comparison, Pair, TableOptions, show_pair};
 use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
-use kiln_report::compare::{self, Column, Comparison, Pair, TableOptions, show_pair};
-use kiln_report::page::page;
-use kiln_report::{ReportError, files};
+use kiln_store::files;
 
 use crate::arguments::Arguments;
 use crate::{complain, say_styled, terminal};
@@ -82,7 +80,7 @@ pub(crate) fn compare(
 ) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::read(&options.paths, options.baseline.as_deref())?;
     let axes = axes(&comparison, &options.axes)?;
-    let notes = compare::notes(&comparison);
+    let notes = kiln_compare::notes(&comparison);
     let table = TableOptions {
         sort: options.sort.clone(),
         columns: options.columns.clone(),
@@ -90,11 +88,11 @@ pub(crate) fn compare(
     };
     let is_for_programs = options.csv || options.md || options.json;
     let text = if options.csv {
-        compare::csv(&comparison, &table)?
+        kiln_compare::csv(&comparison, &table)?
     } else if options.md {
-        compare::markdown(&comparison, &table)?
+        kiln_compare::markdown(&comparison, &table)?
     } else if options.json {
-        compare::json(&comparison, &table)?
+        kiln_compare::json(&comparison, &table)?
     } else {
         in_terminal(&comparison, &table, &axes, &notes)?
     };
@@ -120,7 +118,7 @@ fn in_terminal(
     notes: &str,
 ) -> anyhow::Result<String> {
     let terminal = terminal();
-    let table = compare::terminal(comparison, options, terminal)?;
+    let table = kiln_compare::terminal(comparison, options, terminal)?;
     let mut text = wrapped(&(table + notes), terminal.width);
     if let Some(pair) = Pair::of(comparison) {
         text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
@@ -141,7 +139,7 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
     }
     if asked.len() > 2 {
         let problem = format!("--axes {}: a picture has two axes", asked.join(","));
-        return Err(ReportError::Request(problem).into());
+        return Err(CompareError::Request(problem).into());
     }
     let labels = || columns.iter().map(|column| column.label.as_str()).collect::<Vec<_>>();
     let find = |asked: &String| {
@@ -158,7 +156,7 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
                 "--axes {asked}: no setting of that name differs; those that do are {}",
                 labels().join(", ")
             );
-            ReportError::Request(problem).into()
+            CompareError::Request(problem).into()
         })
     };
     asked.iter().map(find).collect()

@@ -30,7 +30,7 @@ fn list(data: &Path) -> anyhow::Result<ExitCode> {
             dataset.test_examples,
             dataset.shape,
             dataset.class_names.len(),
-            dataset.licence,
+            dataset.license,
         ))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -40,15 +40,15 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
     let verification = kiln_data::verify(name, data)?;
     for check in &verification.files {
         match &check.outcome {
-            Ok(sound) => {
+            Ok(file) => {
                 let published = match check.published_sha256 {
                     Some(_) => "as published",
                     None => "no published sum",
                 };
                 say(format!(
                     "ok      {}  sha256 {} ({published})",
-                    sound.path.display(),
-                    sound.sha256
+                    file.path.display(),
+                    file.sha256
                 ))?;
             }
             Err(error) => say(format!("FAILED  {}", with_causes(error)))?,
@@ -61,7 +61,7 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
         Some(Err(error)) => say(format!("FAILED  {}", with_causes(error)))?,
         None => {}
     }
-    Ok(if verification.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verification.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The article's picture: the first 25 training images, five in a row, each with its class.
@@ -83,7 +83,7 @@ fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
             )],
         })
         .collect();
-    kiln_report::files::write(out, image_grid(&captioned, 5, IMAGE_SIDE)?)?;
+    kiln_store::files::write(out, image_grid(&captioned, 5, IMAGE_SIDE)?)?;
     say(out.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kiln_report::{doctor, printable};
+use kiln_store::{doctor, printable};
 use kiln_sweep::Checker;
 
 use crate::arguments::Arguments;

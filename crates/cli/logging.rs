@@ -1,6 +1,6 @@
 use std::io;
 
-use kiln_report::{RunDirectory, files};
+use kiln_store::{RunDirectory, files};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;

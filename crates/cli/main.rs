@@ -20,9 +20,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use kiln_compare::CompareError;
 use kiln_config::ConfigError;
 use kiln_data::DataError;
-use kiln_report::{ReportError, RunDirectory, Terminal, printable};
+use kiln_report::{ReportError, Terminal};
+use kiln_store::{RunDirectory, StoreError, printable};
 use kiln_sweep::SweepError;
 use kiln_train::TrainError;
 
@@ -121,17 +123,15 @@ fn refuse(error: &clap::Error) -> ! {
 }
 
 /// What to do about what is wrong with a run.
-fn help(error: &ReportError) -> Option<String> {
+fn help(error: &StoreError) -> Option<String> {
     match error {
-        ReportError::NotARun { path, .. } => {
-            let found = kiln_report::doctor::find(std::slice::from_ref(path)).ok()?;
+        StoreError::NotARun { path, .. } => {
+            let found = kiln_store::doctor::find(std::slice::from_ref(path)).ok()?;
             let run =
                 found.runs.iter().find(|run| *run != path && RunDirectory::open(*run).is_ok())?;
             Some(format!("runs lie in it, such as {}", run.display()))
         }
-        ReportError::Damaged { .. }
-        | ReportError::Malformed { .. }
-        | ReportError::Mismatch { .. } => {
+        StoreError::Damaged { .. } | StoreError::Malformed { .. } => {
             Some("kiln doctor RUN says what is damaged, and what to do".to_owned())
         }
         _ => None,
@@ -155,21 +155,24 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         Some(config) => complain_styled(config.render(colour(&io::stderr()))),
         None => complain(format_args!("error: {}", printable(&format!("{error:#}")))),
     }
-    let report = error.downcast_ref::<ReportError>().or(match train {
-        Some(TrainError::Report(report)) => Some(report),
+    let compare = error.downcast_ref::<CompareError>();
+    let report = error.downcast_ref::<ReportError>();
+    let store = match (error.downcast_ref::<StoreError>(), train, compare, report) {
+        (Some(store), ..)
+        | (_, Some(TrainError::Store(store)), ..)
+        | (_, _, Some(CompareError::Store(store)), _)
+        | (.., Some(ReportError::Store(store))) => Some(store),
         _ => None,
-    });
-    if let Some(help) = report.and_then(help) {
+    };
+    if let Some(help) = store.and_then(help) {
         complain(format_args!("help: {help}"));
     }
     let no_such_data = matches!(
         error.downcast_ref::<DataError>(),
         Some(DataError::UnknownDataset { .. } | DataError::NotADirectory { .. })
     );
-    let no_such_runs = matches!(
-        error.downcast_ref::<ReportError>(),
-        Some(ReportError::NoRuns { .. } | ReportError::Request(_))
-    );
+    let no_such_runs = matches!(store, Some(StoreError::NoRuns { .. }))
+        || matches!(compare, Some(CompareError::Request(_)));
     let is_wrong_command = config.is_some() || no_such_data || no_such_runs;
     ExitCode::from(if is_wrong_command { 2 } else { 1 })
 }

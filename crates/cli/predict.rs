@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use kiln_report::{RunDirectory, printable};
+use kiln_store::{RunDirectory, printable};
 use kiln_train::Predictor;
 
 use crate::arguments::Arguments;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kiln_report::{RunRecord, printable};
+use kiln_store::{RunRecord, printable};
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
 
 use crate::complain;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_report::{Claim, RunDirectory, Status, files};
+use kiln_store::{Claim, RunDirectory, Status, files};
 use kiln_sweep::{Plan, Sweep, SweepRecord};
 use kiln_train::{Resumed, Run, RunLock};
 
@@ -87,7 +87,7 @@ fn resume_sweep(arguments: &Arguments, options: &ResumeArguments) -> anyhow::Res
         anyhow::bail!(
             "{} holds the sweep `{}`, and the directory of a sweep has its name: rename it back",
             options.path.display(),
-            kiln_report::printable(&sweep.name)
+            kiln_store::printable(&sweep.name)
         );
     };
     let plan = Plan::new(&sweep, data, runs)?;

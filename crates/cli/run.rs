@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use kiln_report::{ReportError, RunDirectory, Status, quoted};
+use kiln_store::{RunDirectory, Status, StoreError, quoted};
 use kiln_train::{Declaration, Run, TrainError};
 
 use crate::arguments::{Arguments, ExperimentArguments};
@@ -33,7 +33,7 @@ pub(crate) fn train(
     let resume = resume_command(arguments, &directory);
     let outcome = match run.train(&mut reporter) {
         Ok(outcome) => outcome,
-        Err(error @ TrainError::Report(ReportError::TakenOver { .. })) => {
+        Err(error @ TrainError::Store(StoreError::TakenOver { .. })) => {
             let code = crate::fail(&error.into());
             complain(format_args!("if nobody brings it to its end, go on: {resume}"));
             return Ok(code);

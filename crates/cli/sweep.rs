@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use kiln_report::compare::Comparison;
-use kiln_report::{RunDirectory, Status, duration, printable, quoted};
+use kiln_compare::Comparison;
+use kiln_store::{RunDirectory, Status, duration, printable, quoted};
 use kiln_sweep::{Estimate, LaunchOptions, Launched, Outcome, Plan, Requests, State, Sweep};
 
 use crate::arguments::Arguments;
@@ -136,7 +136,7 @@ fn dry_run(plan: &Plan, options: &SweepArguments, jobs: NonZeroUsize) -> anyhow:
             change.map_or_else(String::new, |change| change.value.value_text())
         }));
         row.extend([
-            kiln_report::grouped(member.parameters as u64),
+            kiln_store::grouped(member.parameters as u64),
             format!("{:.1} M", member.step_flops as f64 / 1e6),
             duration(estimate.runs[index]),
             state.to_string(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use kiln_report::duration;
+use kiln_store::duration;
 use kiln_sweep::{By, DifferingKey, EpochReport, Event, Outcome, Plan, StepReport, Watcher};
 
 use crate::complain;
@@ -179,7 +179,7 @@ impl<'a> View<'a> {
         line.push_str(&format!("  {}", self.plan.members[member].id));
         if let Outcome::Failed(failure) | Outcome::Diverged(failure) = outcome {
             for words in &failure.log {
-                line.push_str(&format!("\n    | {}", kiln_report::printable(words)));
+                line.push_str(&format!("\n    | {}", kiln_store::printable(words)));
             }
         }
         self.message(&line);
@@ -233,7 +233,7 @@ impl<'a> View<'a> {
 /// A value, cut where it is long and safe to be shown.
 fn short(value: &str) -> String {
     const LONGEST: usize = 32;
-    let value = kiln_report::printable(value);
+    let value = kiln_store::printable(value);
     if value.chars().count() <= LONGEST {
         return value.into_owned();
     }
@@ -245,9 +245,9 @@ fn in_words(outcome: &Outcome) -> String {
         Outcome::Finished => "finished".to_owned(),
         Outcome::Pruned(epoch) => format!("pruned at epoch {epoch}"),
         Outcome::Diverged(failure) => {
-            format!("DIVERGED: {}", kiln_report::printable(&failure.reason))
+            format!("DIVERGED: {}", kiln_store::printable(&failure.reason))
         }
-        Outcome::Failed(failure) => format!("FAILED: {}", kiln_report::printable(&failure.reason)),
+        Outcome::Failed(failure) => format!("FAILED: {}", kiln_store::printable(&failure.reason)),
         Outcome::Interrupted => "interrupted".to_owned(),
     }
 }
@@ -269,7 +269,7 @@ impl Watcher for View<'_> {
                     self.message(&format!(
                         "{}: {}",
                         self.label(member),
-                        kiln_report::printable(words)
+                        kiln_store::printable(words)
                     ));
                 }
             }

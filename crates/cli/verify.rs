@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use kiln_report::{RunDirectory, printable};
+use kiln_store::{RunDirectory, printable};
 use kiln_train::{Mismatch, Verification, VerificationResult, Verifier};
 
 use crate::arguments::Arguments;
@@ -29,21 +29,22 @@ pub(crate) fn verify(arguments: &Arguments, run: &Path) -> anyhow::Result<ExitCo
     for change in &changes {
         complain(format_args!("warning: {}", printable(change)));
     }
-    let Verification { epochs, same, result } = verifier.verify(&mut reporter)?;
+    let Verification { epochs, identical, result } = verifier.verify(&mut reporter)?;
     let epochs = if epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") };
     match result {
         VerificationResult::Reproduced => {
-            say(format!("the same bytes: {}", [vec![epochs.as_str()], same].concat().join(", ")))?;
+            let same = [vec![epochs.as_str()], identical].concat();
+            say(format!("the same bytes: {}", same.join(", ")))?;
             Ok(ExitCode::SUCCESS)
         }
-        VerificationResult::Different(differences) => {
-            let is_computed = |difference: &Mismatch| !matches!(difference, Mismatch::Damaged(_));
-            let has_reason = differences.iter().any(is_computed);
-            for difference in differences {
-                say(printable(&difference.to_string()))?;
+        VerificationResult::Different(mismatches) => {
+            let is_computed = |mismatch: &Mismatch| matches!(mismatch, Mismatch::Result(_));
+            let has_reason = mismatches.iter().any(is_computed);
+            for mismatch in mismatches {
+                say(printable(&mismatch.to_string()))?;
             }
-            if !same.is_empty() {
-                say(format!("the same are: {}", same.join(", ")))?;
+            if !identical.is_empty() {
+                say(format!("the same are: {}", identical.join(", ")))?;
             }
             if has_reason && !arguments.quiet {
                 complain(if changes.is_empty() {

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kiln_report::Status;
+use kiln_store::Status;
 use kiln_sweep::Requests;
 
 use crate::logging;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use kiln_report::{Checkpoints, Position, RunDirectory, Sum};
+use kiln_store::{Checkpoints, Position, RunDirectory, Sum};
 use kiln_sweep::{Sweep, SweepRecord};
 use kiln_train::{Declaration, EpochEnd, Observer, Progress, Run, RunLock, Stop};
 use tempfile::TempDir;

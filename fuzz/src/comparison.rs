@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
-use kiln_report::chart::compared::{
-    Measure, against_setting, class_recall, metric_curves, setting_grid,
-};
+use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::page::page;
+use kiln_compare::{Comparison, Pair, TableOptions, show_pair};
 use kiln_report::chart::{heatmap_chart, heatmap_text, overlay_chart, setting_chart};
-use kiln_report::compare::{self, Comparison, Pair, TableOptions, show_pair};
-use kiln_report::page::page;
-use kiln_report::{RunDirectory, Terminal, show};
+use kiln_report::{Terminal, show};
+use kiln_store::RunDirectory;
 use tempfile::TempDir;
 
 use crate::{assert_picture, assert_printable, assert_sound};
@@ -55,19 +54,22 @@ fn two_runs() -> TempDir {
 
 fn compare(runs: &Path) {
     let terminal = Terminal { width: 80, color: false };
-    match RunDirectory::open(runs.join("second")).and_then(|run| show(&run, terminal)) {
+    match RunDirectory::open(runs.join("second"))
+        .map_err(Into::into)
+        .and_then(|run| show(&run, terminal))
+    {
         Ok(shown) => assert_printable(&shown),
         Err(error) => assert_sound(&error),
     }
     let comparison = Comparison::read(&[runs], None).expect("the first run is sound");
     let options = TableOptions { all_seeds: true, ..TableOptions::default() };
-    let forms = [compare::csv, compare::json, compare::markdown];
+    let forms = [kiln_compare::csv, kiln_compare::json, kiln_compare::markdown];
     for text in forms.map(|form| form(&comparison, &options).expect("no column was asked for")) {
         assert_printable(&text);
     }
-    let table = compare::terminal(&comparison, &TableOptions::default(), terminal);
+    let table = kiln_compare::terminal(&comparison, &TableOptions::default(), terminal);
     assert_printable(&table.expect("no column was asked for"));
-    assert_printable(&compare::notes(&comparison));
+    assert_printable(&kiln_compare::notes(&comparison));
     if let Some(pair) = Pair::of(&comparison) {
         assert_printable(&show_pair(&pair, terminal));
     }

@@ -5,7 +5,8 @@ use std::path::Path;
 use kiln_config::ConfigError;
 use kiln_data::ImageShape;
 use kiln_report::chart::{confusion_chart, history_chart};
-use kiln_report::{History, Predictions, ReportError, RunRecord, TestReport, markdown};
+use kiln_report::markdown;
+use kiln_store::{History, Predictions, RunRecord, StoreError, TestReport};
 use kiln_sweep::Sweep;
 use kiln_train::Declaration;
 
@@ -123,7 +124,7 @@ fn assert_shown(error: &ConfigError) {
 }
 
 /// An error about a file of a run names the file.
-fn assert_malformed(error: &ReportError) {
+fn assert_malformed(error: &StoreError) {
     assert_sound(error);
     assert!(error.to_string().contains(FILE), "{error}");
 }

@@ -42,7 +42,7 @@ fn an_experiment_that_is_not_there() {
 
 #[test]
 fn a_text_that_is_not_toml() {
-    refused_experiment("seed = 1", "seed = = 1", &["this is not TOML", "experiment.toml:2:"]);
+    refused_experiment("seed = 1", "seed = = 1", &["invalid TOML", "experiment.toml:2:"]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_validation_larger_than_the_data() {
     refused_experiment(
         "validation = 24",
         "validation = 500",
-        &["validation = 500", "hold 120", "experiment.toml:6:14"],
+        &["validation = 500", "have 120", "experiment.toml:6:14"],
     );
 }
 
@@ -130,7 +130,7 @@ fn a_truncated_gzip() {
     encoder.write_all(&images).unwrap();
     let whole = encoder.finish().unwrap();
     let half = &whole[..whole.len() / 2];
-    refused_data("train-images-idx3-ubyte", half, &["gzip", "cut off"]);
+    refused_data("train-images-idx3-ubyte", half, &["gzip", "truncated"]);
 }
 
 #[test]

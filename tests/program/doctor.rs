@@ -137,9 +137,9 @@ fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
     world.write(&format!("{run}/config.toml"), &changed);
     let ran = world.kiln(&["doctor", &run]);
     assert_eq!(ran.status, 1, "{}", ran.stdout);
-    let words = ["damaged ", " config.toml: ", "training.batch_size was ", "kiln resume refuses"];
+    let words = ["damaged ", " config.toml: ", "training.batch_size from ", "kiln resume refuses"];
     assert!(has_line(&ran, &words), "{}", ran.stdout);
-    assert!(world.kiln(&["resume", &run]).stderr.contains("training.batch_size was "));
+    assert!(world.kiln(&["resume", &run]).stderr.contains("training.batch_size from "));
     // What no result depends on is not.
     world.write(&format!("{run}/config.toml"), config.replacen("keep = true", "keep = false", 1));
     assert_eq!(world.kiln(&["doctor", &run]).status, 0);
@@ -148,8 +148,10 @@ fn an_experiment_that_its_checkpoint_does_not_know_is_damaged() {
     world.write(&format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
     let ran = world.kiln(&["doctor", &run]);
     assert_eq!(ran.status, 1, "{}", ran.stdout);
-    let words =
-        ["damaged ", " history.csv: it is not what was written; kiln resume writes it again"];
+    let words = [
+        "damaged ",
+        " history.csv: it differs from the history in the checkpoint; kiln resume restores it",
+    ];
     assert!(has_line(&ran, &words), "{}", ran.stdout);
     assert_eq!(world.kiln(&["resume", &run]).status, 0);
     assert_eq!(world.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
@@ -166,7 +168,7 @@ fn checkpoints_of_a_later_kiln_are_not_checked() {
     let state = state.replacen("\"format_version\": 2", "\"format_version\": 99", 1);
     let manifest = world.read(format!("{checkpoint}/manifest.json"));
     let mut manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
-    let sum = kiln_report::Sum::of(state.as_bytes());
+    let sum = kiln_store::Sum::of(state.as_bytes());
     manifest["files"]["state.json"] = serde_json::to_value(sum).unwrap();
     world.write(&format!("{checkpoint}/state.json"), state);
     world.write(&format!("{checkpoint}/manifest.json"), manifest.to_string());
@@ -238,8 +240,7 @@ fn a_run_that_is_at_work_is_left_alone() {
     let world = World::new();
     let run = world.trained(&[]);
     let _claim =
-        kiln_report::Claim::of(&kiln_report::RunDirectory::open(world.path(&run)).unwrap())
-            .unwrap();
+        kiln_store::Claim::of(&kiln_store::RunDirectory::open(world.path(&run)).unwrap()).unwrap();
     world.write(&format!("{run}/.partial-1-1"), "half");
     let ran = world.kiln(&["doctor", &run, "--clean"]);
     assert_eq!((ran.status, ran.last_line()), (0, "1 run: 1 at work".to_owned()));

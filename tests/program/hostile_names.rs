@@ -159,7 +159,7 @@ fn quoted(text: &str) -> String {
 /// Nothing that a terminal obeys.
 pub(crate) fn assert_tame(ran: &Ran, what: &str) {
     for output in [&ran.stdout, &ran.stderr] {
-        let wild = output.chars().find(|c| kiln_report::is_unprintable(*c) && *c != '\n');
+        let wild = output.chars().find(|c| kiln_store::is_unprintable(*c) && *c != '\n');
         assert_eq!(wild, None, "{what:?}: {output:?}");
         assert!(!output.contains("panicked"), "{what:?}: {output}");
     }

@@ -94,7 +94,7 @@ fn predict_refuses_a_run_that_is_not_finished() {
     bright(0, 1).save(world.path("good.png")).unwrap();
     let ran = world.kiln(&["predict", &run, "good.png"]);
     assert_eq!((ran.status, ran.stdout.as_str()), (1, ""));
-    assert!(ran.stderr.contains("is not a finished run (diverged)"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is not finished (diverged)"), "{}", ran.stderr);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn what_has_changed_since_is_named_as_the_reason() {
     world.write(&path, world.read(&path).replace("\"model.safetensors\"", "\"other\""));
     let ran = world.kiln(&["verify", &run]);
     assert_eq!(ran.status, 1);
-    assert!(ran.stderr.contains("warning: Kiln was 0."), "{}", ran.stderr);
+    assert!(ran.stderr.contains("warning: Kiln changed from 0."), "{}", ran.stderr);
     assert!(ran.stdout.contains("most in layers."), "{}", ran.stdout);
     assert!(ran.stdout.contains("the same are: report.json, predictions.csv"), "{}", ran.stdout);
 }

@@ -2,15 +2,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::ConfigError;
-use crate::file::read_text_of_any;
-use crate::parse::{LONGEST_NAME, NotToml, parse_toml};
+use crate::file::read_named_text;
+use crate::parse::{TomlError, parse_toml};
 use crate::place::{Place, Source};
 use crate::table::Table;
 use crate::value::{Kind, Value, entries};
 
-/// The largest experiment file that is read: far more than anybody writes. As a tree of values a text takes some hundred
-/// times its size.
-pub const MOST_BYTES: u64 = 1 << 20;
+/// Size limit for an experiment file: 1 MiB. The tree of values can take a hundred times the size of
+/// its text.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// Length limit for a `name` that [`Document::paths`] uses in place of an index.
+const MAX_NAME_BYTES: usize = 100;
+
+/// Limit for the steps of a path that [`Document::paths`] lists both by index and by name. Each such
+/// step doubles the number of paths below it.
+const MAX_ALIASED_STEPS: usize = 4;
 
 /// A parsed TOML file, with overrides from the command line applied to it.
 #[derive(Debug, Clone)]
@@ -23,36 +30,37 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is larger than [`MOST_BYTES`], or is not TOML.
+    /// The file cannot be read, is larger than [`MAX_BYTES`], or is not TOML.
     pub fn open(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text_of_any(path, MOST_BYTES)
+        let text = read_named_text(path, MAX_BYTES)
             .map_err(|error| ConfigError::cannot_read(path, &error))?;
         Self::parse(&path.display().to_string(), &text)
     }
 
-    /// Parses a text; `name` stands for it in messages.
+    /// Parses a text; error messages call it `name`.
     ///
     /// # Errors
     ///
     /// The text is not TOML.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
-        let table = parse_toml(text).map_err(|NotToml { message, span }| {
+        let table = parse_toml(text).map_err(|TomlError { message, span }| {
             let place = Place::new(&source, span);
             let wrong = &source.text[place.span.clone()];
-            let is_word = wrong.starts_with(|first: char| first.is_alphabetic());
+            // Probably a string without quotes (`activation = relu`).
+            let is_unquoted = wrong.starts_with(|first: char| first.is_alphabetic());
             let error = ConfigError::at(&place, message);
-            if is_word { error.help("text stands between quotes: \"…\"") } else { error }
+            if is_unquoted { error.help("strings must be quoted: \"…\"") } else { error }
         })?;
         let kind = Kind::Table(entries(table.get_ref(), &source)?);
         Ok(Self { root: Value { kind, place: Place::new(&source, 0..0) } })
     }
 
-    /// Reads the whole document; a key that `read` does not ask for is an error.
+    /// Reads the root table.
     ///
     /// # Errors
     ///
-    /// What `read` returns, or the first key that is left over.
+    /// The errors of `read`, or the document has a key that `read` did not read.
     pub fn read<T>(
         &self,
         read: impl FnOnce(&mut Table<'_>) -> Result<T, ConfigError>,
@@ -60,14 +68,15 @@ impl Document {
         self.root.read_table(read)
     }
 
-    /// The text that was parsed, without what overrides have changed since then.
+    /// The text that was parsed. Later overrides do not change it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.root.place.source.text
     }
 
-    /// The value at a dotted path such as `model.layers.hidden.units`; a list's element is named by
-    /// its index or by its `name` key. Where the path ends early, the nearest value above.
+    /// The value at a dotted path such as `model.layers.hidden.units`, or the innermost value that
+    /// contains it if the document does not have it. A step into a list is an element's index or the
+    /// value of its `name` key.
     #[must_use]
     pub fn locate(&self, path: &str) -> &Value {
         let mut value = &self.root;
@@ -80,29 +89,30 @@ impl Document {
         value
     }
 
-    /// The bytes of the text that it was read from.
+    /// The length in bytes of [`text`](Self::text).
     #[must_use]
     pub fn text_length(&self) -> usize {
         self.root.place.source.text.len()
     }
 
-    /// The value at exactly this dotted path (see [`locate`](Self::locate)).
+    /// The value at a dotted path (see [`locate`](Self::locate)), if the document has it.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Value> {
         self.root.get(path)
     }
 
-    /// The dotted path of every value that is no table or list, in the order of writing; a list's
-    /// element stands under its index, and under its `name` too where it has one.
+    /// The dotted paths of all values except tables and lists of tables, in the order of the text.
+    /// Elements of lists are listed by index, and those with a `name` key also by name. Below four
+    /// such elements, only the name is listed.
     #[must_use]
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        self.root.collect_paths("", &mut paths);
+        self.root.collect_paths("", MAX_ALIASED_STEPS, &mut paths);
         paths
     }
 
-    /// An error about the value at a dotted path (see [`locate`](Self::locate)). Without a place
-    /// where nothing on the way to it was written.
+    /// An error about the value at a dotted path (see [`locate`](Self::locate)). It has no place if
+    /// the document has no part of the path.
     #[must_use]
     pub fn error_at(&self, path: &str, message: impl Into<String>) -> ConfigError {
         let value = self.locate(path);
@@ -114,13 +124,13 @@ impl Document {
 }
 
 impl Value {
-    /// The value at a dotted path below this one (see [`Document::locate`]).
+    /// The value at a dotted path relative to this one (see [`Document::locate`]), if there is one.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, |value, segment| value.child(segment))
     }
 
-    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
+    fn collect_paths(&self, prefix: &str, aliased_steps: usize, paths: &mut Vec<String>) {
         let join = |step: &str| match prefix {
             "" => step.to_owned(),
             prefix => format!("{prefix}.{step}"),
@@ -128,16 +138,20 @@ impl Value {
         match &self.kind {
             Kind::Table(entries) => {
                 for entry in entries {
-                    entry.value.collect_paths(&join(&entry.key), paths);
+                    entry.value.collect_paths(&join(&entry.key), aliased_steps, paths);
                 }
             }
             Kind::Array(items) if items.iter().any(|item| matches!(item.kind, Kind::Table(_))) => {
                 for (index, item) in items.iter().enumerate() {
-                    item.collect_paths(&join(&index.to_string()), paths);
-                    if let Some(Kind::String(name)) = item.child("name").map(|name| &name.kind)
-                        && name.len() <= LONGEST_NAME
-                    {
-                        item.collect_paths(&join(name), paths);
+                    let index = join(&index.to_string());
+                    match item.child("name").map(|name| &name.kind) {
+                        Some(Kind::String(name)) if name.len() <= MAX_NAME_BYTES => {
+                            if let Some(aliased_steps) = aliased_steps.checked_sub(1) {
+                                item.collect_paths(&index, aliased_steps, paths);
+                            }
+                            item.collect_paths(&join(name), aliased_steps.saturating_sub(1), paths);
+                        }
+                        _ => item.collect_paths(&index, aliased_steps, paths),
                     }
                 }
             }
@@ -156,7 +170,7 @@ impl Value {
     }
 }
 
-/// The index of the element that `segment` names: by its `name` key, else by number.
+/// The index of the element whose `name` key is `segment`, or else whose index it is.
 pub(crate) fn item_index(items: &[Value], segment: &str) -> Option<usize> {
     let named = |item: &Value| matches!(item.child("name").map(|name| &name.kind), Some(Kind::String(name)) if name == segment);
     items

@@ -9,45 +9,48 @@ use crate::file::Unreadable;
 use crate::place::Place;
 use crate::printable::{printable, printable_lines};
 
-/// What is wrong with a configuration, where, and what would have been right.
+/// An error in a configuration: the message, the place in the text, and advice.
+///
+/// [`Display`](fmt::Display) shows the text with a caret under the place; see
+/// [`render`](Self::render).
 #[derive(Debug, Clone)]
 pub struct ConfigError {
     message: String,
     label: Option<String>,
     help: Option<String>,
     note: Option<String>,
-    // Boxed: errors travel through every `Result` of the reading code.
+    // Boxed to keep every `Result` of the reading code small.
     place: Option<Box<Place>>,
 }
 
 impl ConfigError {
-    /// An error that belongs to no place in a text, such as a file that cannot be read.
+    /// An error without a place, such as a file that cannot be read.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), label: None, help: None, note: None, place: None }
     }
 
-    /// An error at a place.
+    /// An error about the text at `place`.
     #[must_use]
     pub fn at(place: &Place, message: impl Into<String>) -> Self {
         Self { place: Some(Box::new(place.clone())), ..Self::new(message) }
     }
 
-    /// The words beside the caret: what was expected there.
+    /// Sets the label next to the caret: what was expected there.
     #[must_use]
     pub fn expected(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// What to do about it.
+    /// Sets the advice, shown after `help:`.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// In which larger thing it is wrong, such as a combination of a sweep.
+    /// Sets the context, shown after `note:`, such as the sweep point that has the error.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
@@ -56,25 +59,25 @@ impl ConfigError {
 
     pub(crate) fn cannot_read(path: &Path, error: &Unreadable) -> Self {
         let help = match error {
-            Unreadable::Refused(cause) => match cause.kind() {
-                ErrorKind::NotFound => "check the path; `configs/` holds examples to start from",
-                ErrorKind::IsADirectory => "name a .toml file in it",
-                _ => "check that the file can be read",
+            Unreadable::Io(error) => match error.kind() {
+                ErrorKind::NotFound => "check the path; `configs/` has examples to start from",
+                ErrorKind::IsADirectory => "give the path of a .toml file in it",
+                _ => "check the permissions of the file",
             },
-            Unreadable::NotAFile(_) => "name a .toml file",
-            Unreadable::TooLarge { .. } => "an experiment is a short TOML file",
-            Unreadable::NotText { .. } => "the file must be UTF-8 text",
+            Unreadable::NotAFile(_) => "give the path of a .toml file",
+            Unreadable::TooLarge { .. } => "check the path; experiments are short TOML files",
+            Unreadable::NotText { .. } => "save the file as UTF-8 text",
         };
         Self::new(format!("cannot read {}: {error}", path.display())).help(help)
     }
 
-    /// What is wrong, in one line, without the place.
+    /// The message without place and advice, in one line.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What is wrong and in which line, in one line.
+    /// The message with file and line number, in one line.
     #[must_use]
     pub fn to_line(&self) -> String {
         match self.place() {
@@ -83,21 +86,22 @@ impl ConfigError {
         }
     }
 
-    /// Where it is wrong.
+    /// The place of the error, if it has one.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
         self.place.as_deref()
     }
 
-    /// The error as a compiler would show it: the message, then file, line and a caret under the
-    /// value, then what to do. In colour where `colour` says so.
+    /// The error in the style of a compiler: the message, then file, line and a caret under the
+    /// value, then the advice. `color` adds ANSI escape sequences.
     #[must_use]
-    pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        // Words and text from files: the only control characters in what is shown are the renderer's own.
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        // Messages quote text from files. After escaping, all control characters in the output are
+        // the renderer's own.
         let message = printable(&self.message);
         let [label, note, help] =
-            [&self.label, &self.note, &self.help].map(|words| words.as_deref().map(printable));
+            [&self.label, &self.note, &self.help].map(|text| text.as_deref().map(printable));
         let place = self.place.as_deref().map(|place| {
             let (text, span) = printable_lines(&place.source.text, place.first_line());
             (printable(place.name()), text, span)
@@ -131,25 +135,28 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The candidate that `word` was most likely meant to be, if one is near enough: an edit distance
-/// (Damerau–Levenshtein) of at most a third of its length, or one the other's beginning. What is longer than any word of
-/// a configuration is near to none: the distance takes as much memory as the product of the lengths.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const LONGEST: usize = 200;
+/// The candidate most similar to a misspelled `text`, if one is similar enough.
+///
+/// Similar means a Damerau–Levenshtein distance of at most a third of the length of `text`, or that
+/// the candidate starts with `text` (3 bytes or more). Texts longer than 200 bytes are similar to
+/// none. The first of equally similar candidates is returned.
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Computing a distance needs memory in proportion to the product of both lengths.
+    const MAX_BYTES: usize = 200;
 
-    if word.len() > LONGEST {
+    if text.len() > MAX_BYTES {
         return None;
     }
-    let most = (word.chars().count() / 3).max(1);
+    let max_distance = (text.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST)
+        .filter(|candidate| candidate.len() <= MAX_BYTES)
         .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(word, candidate);
-            let begins = word.len() >= 3 && candidate.starts_with(word);
-            (if begins { distance.min(most) } else { distance }, candidate)
+            let distance = strsim::damerau_levenshtein(text, candidate);
+            let is_prefix = text.len() >= 3 && candidate.starts_with(text);
+            (if is_prefix { distance.min(max_distance) } else { distance }, candidate)
         })
-        .filter(|(distance, _)| *distance <= most)
+        .filter(|(distance, _)| *distance <= max_distance)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -2,21 +2,21 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Why a file was not read. Its path is not in the message.
+/// Why a file could not be read. The message does not include the path.
 #[derive(Debug)]
 pub enum Unreadable {
-    /// The operating system refused.
-    Refused(io::Error),
-    /// It is a directory, a pipe, a device or a symbolic link.
+    /// An operation of the operating system failed.
+    Io(io::Error),
+    /// The path is not an ordinary file but this: `a directory`, `a symbolic link`, …
     NotAFile(&'static str),
-    /// It is larger than anything that it could be.
+    /// The file is larger than the limit for its kind.
     TooLarge {
-        /// The most bytes that are read.
-        most: u64,
+        /// The limit in bytes.
+        max_bytes: u64,
     },
-    /// It should be text.
+    /// The file is not UTF-8 text.
     NotText {
-        /// The first line that is not UTF-8, counted from 1.
+        /// The first line that is not UTF-8, from 1.
         line: u64,
     },
 }
@@ -24,15 +24,11 @@ pub enum Unreadable {
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Refused(cause) => cause.fmt(formatter),
-            Self::NotAFile(what) => {
-                write!(formatter, "it is {what} where an ordinary file is expected")
+            Self::Io(error) => error.fmt(formatter),
+            Self::NotAFile(kind) => write!(formatter, "it is {kind}, not an ordinary file"),
+            Self::TooLarge { max_bytes } => {
+                write!(formatter, "it is larger than {}, the limit for this file", size(*max_bytes))
             }
-            Self::TooLarge { most } => write!(
-                formatter,
-                "it is larger than {}, the most that is read of such a file",
-                size(*most)
-            ),
             Self::NotText { line } => write!(formatter, "line {line} is not UTF-8 text"),
         }
     }
@@ -40,15 +36,16 @@ impl std::fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// The whole of an ordinary file of at most `most` bytes.
+/// Reads an ordinary file of at most `max_bytes` bytes.
 ///
-/// Nothing else is opened: a pipe may never end, a device may do anything, and a symbolic link may lead anywhere.
+/// Other kinds of files are not opened: a pipe may never end, reading a device may have side effects,
+/// and a symbolic link may lead out of the run directory.
 ///
 /// # Errors
 ///
-/// It cannot be read, is no ordinary file, or is larger.
-pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
-    let kind = fs::symlink_metadata(path).map_err(Unreadable::Refused)?.file_type();
+/// The file cannot be read, is not an ordinary file, or is larger than `max_bytes`.
+pub fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Unreadable> {
+    let kind = fs::symlink_metadata(path).map_err(Unreadable::Io)?.file_type();
     if kind.is_symlink() {
         return Err(Unreadable::NotAFile("a symbolic link"));
     } else if kind.is_dir() {
@@ -56,42 +53,44 @@ pub fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable> {
     } else if !kind.is_file() {
         return Err(Unreadable::NotAFile("a pipe or a device"));
     }
-    let file = File::open(path).map_err(Unreadable::Refused)?;
-    let length = file.metadata().map_err(Unreadable::Refused)?.len();
-    if length > most {
-        return Err(Unreadable::TooLarge { most });
+    let file = File::open(path).map_err(Unreadable::Io)?;
+    let length = file.metadata().map_err(Unreadable::Io)?.len();
+    if length > max_bytes {
+        return Err(Unreadable::TooLarge { max_bytes });
     }
-    read_to_end(file, length, most)
+    read_to_end(file, length, max_bytes)
 }
 
-/// As [`read_bytes`], of text.
+/// Like [`read_bytes`], for a text file.
 ///
 /// # Errors
 ///
-/// Those of [`read_bytes`], or it is not UTF-8.
-pub fn read_text(path: &Path, most: u64) -> Result<String, Unreadable> {
-    text(read_bytes(path, most)?)
+/// The errors of [`read_bytes`], or the file is not UTF-8.
+pub fn read_text(path: &Path, max_bytes: u64) -> Result<String, Unreadable> {
+    text(read_bytes(path, max_bytes)?)
 }
 
-/// As [`read_text`], of anything that can be opened: who names a pipe or a link on the command line means it.
-pub(crate) fn read_text_of_any(path: &Path, most: u64) -> Result<String, Unreadable> {
-    let file = File::open(path).map_err(Unreadable::Refused)?;
-    if file.metadata().map_err(Unreadable::Refused)?.is_dir() {
-        return Err(Unreadable::Refused(io::ErrorKind::IsADirectory.into()));
+/// Like [`read_text`], but also reads pipes, devices and symbolic links, because the user named this
+/// file on the command line.
+pub(crate) fn read_named_text(path: &Path, max_bytes: u64) -> Result<String, Unreadable> {
+    let file = File::open(path).map_err(Unreadable::Io)?;
+    if file.metadata().map_err(Unreadable::Io)?.is_dir() {
+        return Err(Unreadable::Io(io::ErrorKind::IsADirectory.into()));
     }
-    text(read_to_end(file, 0, most)?)
+    text(read_to_end(file, 0, max_bytes)?)
 }
 
-/// Reads at most one byte more than `most`: a file may grow, and a pipe has no length.
-fn read_to_end(file: File, length: u64, most: u64) -> Result<Vec<u8>, Unreadable> {
+/// Reads up to the limit. `length` is the expected size, used to reserve memory.
+fn read_to_end(file: File, length: u64, max_bytes: u64) -> Result<Vec<u8>, Unreadable> {
     let mut bytes = Vec::new();
     let expected = usize::try_from(length).unwrap_or(usize::MAX);
     bytes
         .try_reserve_exact(expected)
-        .map_err(|_| Unreadable::Refused(io::ErrorKind::OutOfMemory.into()))?;
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(Unreadable::Refused)?;
-    if bytes.len() as u64 > most {
-        return Err(Unreadable::TooLarge { most });
+        .map_err(|_| Unreadable::Io(io::ErrorKind::OutOfMemory.into()))?;
+    // One byte above the limit shows that there is more: a file may grow, and a pipe has no length.
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(Unreadable::TooLarge { max_bytes });
     }
     Ok(bytes)
 }

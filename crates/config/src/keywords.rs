@@ -1,7 +1,7 @@
-/// Declares an enum of words: how each is written in TOML stands beside it, once.
+/// Declares an enum whose variants are keywords in TOML.
 ///
-/// Gives the enum `ALL` (every variant), `as_str`, `Display`, [`FromValue`](crate::FromValue) with
-/// the nearest word in its error, and `serde::Serialize` as the word. The crate that uses it needs
+/// The enum gets `ALL` (every variant), `as_str`, `Display`, [`FromValue`](crate::FromValue), whose
+/// error suggests the most similar keyword, and `serde::Serialize`. The calling crate must depend on
 /// serde.
 ///
 /// ```
@@ -20,7 +20,7 @@
 #[macro_export]
 macro_rules! keywords {
     ($(#[$outer:meta])* pub enum $name:ident {
-        $($(#[$inner:meta])* $variant:ident = $word:literal),+ $(,)?
+        $($(#[$inner:meta])* $variant:ident = $keyword:literal),+ $(,)?
     }) => {
         $(#[$outer])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,14 +29,14 @@ macro_rules! keywords {
         }
 
         impl $name {
-            /// Every one, in the order of declaration.
+            /// All variants, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word as it is written in TOML.
+            /// The keyword in TOML.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $word,)+
+                    $(Self::$variant => $keyword,)+
                 }
             }
         }
@@ -49,8 +49,8 @@ macro_rules! keywords {
 
         impl $crate::FromValue for $name {
             fn from_value(value: &$crate::Value) -> ::std::result::Result<Self, $crate::ConfigError> {
-                let words: &[&str] = &[$($word),+];
-                let index = value.word(words)?;
+                let keywords: &[&str] = &[$($keyword),+];
+                let index = value.keyword(keywords)?;
                 Ok(Self::ALL[index])
             }
         }
@@ -67,22 +67,24 @@ macro_rules! keywords {
 }
 
 impl crate::Value {
-    /// The index of this text among `words`.
+    /// The index of this string among `keywords`.
     ///
     /// # Errors
     ///
-    /// The value is no text, or none of the words; the error names the nearest and all of them.
-    pub fn word(&self, words: &[&str]) -> Result<usize, crate::ConfigError> {
-        let all = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    /// The value is not a string, or not one of the keywords; the error lists all of them and
+    /// suggests the most similar one.
+    pub fn keyword(&self, keywords: &[&str]) -> Result<usize, crate::ConfigError> {
+        let all: Vec<_> = keywords.iter().map(|keyword| format!("\"{keyword}\"")).collect();
+        let all = all.join(", ");
         let crate::Kind::String(text) = &self.kind else {
             return Err(self.expected(&format!("one of {all}")));
         };
-        words.iter().position(|word| word == text).ok_or_else(|| {
-            let label = match crate::nearest(text, words.iter().copied()) {
+        keywords.iter().position(|keyword| keyword == text).ok_or_else(|| {
+            let label = match crate::nearest(text, keywords.iter().copied()) {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("expected one of {all}"),
             };
-            self.error(format!("{} is not known here", self.describe()))
+            self.error(format!("{} is not a known value", self.describe()))
                 .expected(label)
                 .help(format!("one of {all}"))
         })

@@ -1,8 +1,8 @@
 //! Reads TOML so that every error shows its place: the file, the line and a caret under the value.
 //!
 //! serde loses the place of a value inside a tagged table (`{ type = "dense", units = -3 }`), and
-//! overrides from the command line have no file at all. So Kiln keeps the parsed document as a tree
-//! of [`Value`]s that each know where they were written, and every crate reads its own table from it:
+//! overrides from the command line have no file. Kiln therefore keeps the parsed document as a tree
+//! of [`Value`]s that know where they were written, and every crate reads its own table from it:
 //!
 //! ```
 //! use kiln_config::{ConfigError, Document, Table};
@@ -27,15 +27,18 @@
 //! # Ok::<(), ConfigError>(())
 //! ```
 //!
-//! What was not asked for is an error: a [`Table`] remembers which keys were read, and the one that
-//! nobody wanted is reported with the nearest of those that somebody did.
+//! Unknown keys are errors: a [`Table`] remembers which keys were read, and reports the first other
+//! key together with the most similar known one. [`KeyIndex`] completes the short forms of keys that
+//! users write on the command line.
 //!
-//! What every crate needs for text from anywhere is here, too: [`read_bytes`] and [`read_text`] take an ordinary file of a
-//! bounded size and nothing else, and [`printable()`] makes words safe for a terminal.
+//! All other crates depend on this one, so it also has what each of them needs to handle untrusted
+//! files: [`read_bytes`] and [`read_text`] read ordinary files up to a size limit, and
+//! [`printable()`] escapes text for a terminal.
 
 mod document;
 mod error;
 mod file;
+mod keys;
 mod keywords;
 mod overrides;
 mod parse;
@@ -45,11 +48,12 @@ mod read;
 mod table;
 mod value;
 
-pub use document::{Document, MOST_BYTES};
+pub use document::{Document, MAX_BYTES};
 pub use error::{ConfigError, nearest};
 pub use file::{Unreadable, read_bytes, read_text};
+pub use keys::{KeyError, KeyIndex};
 pub use overrides::Override;
-pub use parse::{NotToml, parse_toml};
+pub use parse::{TomlError, parse_toml};
 pub use place::Place;
 pub use printable::{is_unprintable, printable};
 pub use read::FromValue;

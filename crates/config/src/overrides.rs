@@ -5,16 +5,18 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::document::{Document, item_index};
-use crate::error::{ConfigError, nearest};
+use crate::error::ConfigError;
+use crate::keys::{KeyError, KeyIndex};
 use crate::place::{Place, Source};
 use crate::value::{Entry, Kind, Value};
 
-/// The most steps of a dotted key: as many as TOML itself is read to. Each makes a table within a table.
-const DEEPEST: usize = 80;
+/// Limit for the steps of a dotted key, which may each create a nested table. The `toml` crate has the
+/// same limit for nesting.
+const MAX_STEPS: usize = 80;
 
-/// A key to change and its new value: `KEY=VALUE` of the command line, or a value of a sweep's axis.
+/// A key and its new value: `KEY=VALUE` from the command line, or a value of a sweep's axis.
 ///
-/// VALUE is read as TOML; what is not TOML and begins like a word is text (`activation=relu`).
+/// VALUE is TOML. Strings need no quotes if they start like a word or a path (`activation=relu`).
 #[derive(Debug, Clone)]
 pub struct Override {
     key: String,
@@ -22,7 +24,7 @@ pub struct Override {
     key_place: Place,
 }
 
-/// `KEY=VALUE` as it can be given again, VALUE as TOML on one line.
+/// Displays `KEY=VALUE` on one line, in the form that [`Override::parse`] reads.
 impl fmt::Display for Override {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}={}", self.key, self.value_text())
@@ -30,13 +32,13 @@ impl fmt::Display for Override {
 }
 
 impl Override {
-    /// A value that stands elsewhere, for a key that does.
+    /// An override whose key and value were written in a file.
     #[must_use]
     pub fn new(key: &str, key_place: &Place, value: Value) -> Self {
         Self { key: key.to_owned(), value, key_place: key_place.clone() }
     }
 
-    /// A text for a key, from no file.
+    /// An override by a string that was not written in a file.
     #[must_use]
     pub fn text(key: &str, text: &str) -> Self {
         let source = Arc::new(Source { name: key.to_owned(), text: text.to_owned() });
@@ -45,39 +47,39 @@ impl Override {
         Self { key: key.to_owned(), value, key_place: place }
     }
 
-    /// The value as it stands in [`Display`](fmt::Display).
+    /// The VALUE of `KEY=VALUE`: TOML on one line, or a string without quotes if that is unambiguous.
     #[must_use]
     pub fn value_text(&self) -> String {
         match &self.value.kind {
-            Kind::String(text) if is_plain_word(text) => text.clone(),
+            Kind::String(text) if needs_no_quotes(text) => text.clone(),
             _ => self.value.to_string(),
         }
     }
 
-    /// Splits the argument at its first `=`.
+    /// Parses `KEY=VALUE`. The first `=` separates the two.
     ///
     /// # Errors
     ///
-    /// There is no `=`, no key, no value, or a value that is neither TOML nor a word.
+    /// The argument has no `=`, no key or no value, or the value is neither TOML nor a string that
+    /// needs no quotes.
     pub fn parse(argument: &str) -> Result<Self, ConfigError> {
         let argument = Argument::new(argument)?;
         argument.read(argument.value.clone())
     }
 
-    /// As [`parse`](Self::parse), where VALUE is one or more values with commas between them. A
-    /// comma within brackets, braces or quotes parts nothing: `units=[300,100],[100]` is two
-    /// lists.
+    /// Parses `KEY=VALUE,VALUE,…` into one override per value. Commas inside brackets, braces or
+    /// quotes do not separate values: `units=[300,100],[100]` has two values.
     ///
     /// # Errors
     ///
-    /// Those of [`parse`](Self::parse), for each value.
+    /// The errors of [`parse`](Self::parse), for each value.
     pub fn parse_list(argument: &str) -> Result<Vec<Self>, ConfigError> {
         let argument = Argument::new(argument)?;
-        let parts = at_commas(&argument.source.text, argument.value.clone());
+        let parts = split_at_commas(&argument.source.text, argument.value.clone());
         parts.into_iter().map(|part| argument.read(part)).collect()
     }
 
-    /// The key as it was given.
+    /// The key as written, possibly a short form.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -89,14 +91,14 @@ impl Override {
         &self.value
     }
 
-    /// An error about the key.
+    /// An error that points at the key.
     #[must_use]
     pub fn key_error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError::at(&self.key_place, message)
     }
 }
 
-/// An argument of the command line that changes a key.
+/// A `KEY=VALUE` argument of the command line, split at the `=` into byte ranges.
 struct Argument {
     source: Arc<Source>,
     key: Range<usize>,
@@ -121,28 +123,29 @@ impl Argument {
         Ok(Self { source, key, value })
     }
 
-    /// Reads a part of the argument as the key's value.
+    /// Parses a part of the argument as the value of an override.
     fn read(&self, part: Range<usize>) -> Result<Override, ConfigError> {
         let text = &self.source.text[part.clone()];
         let place = Place::new(&self.source, part.clone());
         if text.trim().is_empty() {
-            return Err(ConfigError::at(&place, "there is no value here")
+            return Err(ConfigError::at(&place, "a value is missing")
                 .expected("expected a value between the commas"));
         }
-        // A key that ends where the value begins, so that the value's places are those in the argument.
+        // A line of TOML in which the value has the same byte offsets as in the argument, so that
+        // the parser's places are valid there.
         let line = format!("{}={text}", "k".repeat(part.start - 1));
         let value = match DeTable::parse(&line) {
             Ok(table) => match (table.get_ref().len(), table.get_ref().values().next()) {
                 (1, Some(value)) => Value::from_toml(value, &self.source)?,
-                _ => return Err(ConfigError::at(&place, "an override is one value")),
+                _ => return Err(ConfigError::at(&place, "an override takes exactly one value")),
             },
-            Err(_) if is_word(text) => {
+            Err(_) if is_unquoted_string(text) => {
                 Value { kind: Kind::String(text.to_owned()), place: place.clone() }
             }
             Err(error) => {
                 let message = error.message().trim().replace('\n', ", ");
                 return Err(ConfigError::at(&place, format!("not a TOML value: {message}"))
-                    .help("text with spaces or signs stands between quotes: 'name=\"a b\"'"));
+                    .help("quote strings with spaces or special characters: 'name=\"a b\"'"));
             }
         };
         let key = self.source.text[self.key.clone()].trim();
@@ -150,15 +153,15 @@ impl Argument {
     }
 }
 
-/// The parts of `text[range]` between the commas that stand outside of brackets, braces and quotes.
-fn at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+/// Splits `text[range]` at the commas outside brackets, braces and quotes.
+fn split_at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let (mut start, mut depth) = (range.start, 0_usize);
     let (mut quote, mut escaped) = (None, false);
     for (offset, character) in text[range.clone()].char_indices() {
         let at = range.start + offset;
         match (quote, character) {
-            // Only a text between double quotes has escapes.
+            // Single-quoted strings of TOML have no escapes.
             (Some('"'), '\\') if !escaped => {
                 escaped = true;
                 continue;
@@ -181,75 +184,75 @@ fn at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
 }
 
 impl Document {
-    /// Puts an override's value in its place, making tables on the way where there are none.
+    /// Sets the override's key to its value. Creates missing tables.
     ///
-    /// `known` holds the dotted path of every key that the experiment has, written or not; the
-    /// override's key is one of them, an end of exactly one of them, or a full path whose first
-    /// table is known.
+    /// `known` has the dotted path of every key of the experiment, including keys that are not
+    /// written in this document.
     ///
     /// # Errors
     ///
-    /// No known path ends so, more than one does, or a step of the path is no table.
+    /// The errors of [`complete`](Self::complete), or a step of the path leads into a value that is
+    /// neither a table nor a list with such an element.
     pub fn apply(&mut self, change: &Override, known: &[String]) -> Result<(), ConfigError> {
         let path = self.complete(change, known)?;
         let segments: Vec<&str> = path.split('.').collect();
         put(&mut self.root, &segments, change)
     }
 
-    /// The one full path that the override's key stands for; `known` as in [`apply`](Self::apply).
+    /// The full path of the override's key, which may be any unambiguous end of a path in `known`
+    /// (see [`apply`](Self::apply)) or of a table above one. A key of several steps whose first step
+    /// is known is taken to be a full path.
     ///
     /// # Errors
     ///
-    /// No known path ends so, or more than one does.
+    /// The key is unknown or ambiguous, or has more than 80 steps.
     pub fn complete(&self, change: &Override, known: &[String]) -> Result<String, ConfigError> {
         let key = change.key.as_str();
-        if key.split('.').count() > DEEPEST {
-            let message = format!("a key has at most {DEEPEST} steps");
+        if key.split('.').count() > MAX_STEPS {
+            let message = format!("a key can have at most {MAX_STEPS} steps");
             return Err(ConfigError::at(&change.key_place, message));
         }
-        let known = with_tables(known);
-        if known.contains(&key) {
-            return Ok(key.to_owned());
-        }
-        let ending = format!(".{key}");
-        let mut matches: Vec<String> = known
-            .iter()
-            .filter(|path| path.ends_with(&ending))
-            .map(|path| self.by_names(path))
-            .collect();
-        matches.sort_unstable();
-        matches.dedup();
-        match matches.as_slice() {
-            [one] => return Ok(one.clone()),
-            [] => {}
-            several => {
-                return Err(ConfigError::at(
-                    &change.key_place,
-                    format!("`{key}` could be several keys"),
-                )
-                .expected("write more of its path")
-                .help(format!("one of {}", several.join(", "))));
-            }
-        }
+        let index = KeyIndex::new(with_tables(known));
+        let nearest = match index.complete(key) {
+            // A full path stays as written, even if it has an index instead of a name.
+            Ok(path) if path == key => return Ok(path.to_owned()),
+            Ok(path) => return Ok(self.by_names(path)),
+            Err(KeyError::Ambiguous(paths)) => return self.only_element(change, &paths),
+            Err(KeyError::Unknown { nearest }) => nearest,
+        };
         let first = key.split('.').next().unwrap_or(key);
-        if first != key && known.iter().any(|path| path.split('.').next() == Some(first)) {
-            // A key that is not written yet, such as one of an absent table: the reader will judge it.
+        if first != key && index.contains(first) {
+            // A key of a table that the document does not have yet. Reading it will tell whether it is valid.
             return Ok(key.to_owned());
         }
-        let ends = known.iter().flat_map(|path| {
-            std::iter::once(*path).chain(path.match_indices('.').map(|(dot, _)| &path[dot + 1..]))
-        });
-        let error = ConfigError::at(&change.key_place, format!("no key `{}`", key.escape_debug()));
-        Err(match nearest(key, ends) {
+        let error =
+            ConfigError::at(&change.key_place, format!("unknown key `{}`", key.escape_debug()));
+        Err(match nearest {
             Some(near) => error.expected(format!("did you mean `{near}`?")),
             None => error
                 .expected("not a key of the experiment")
-                .help("configs/reference.toml shows every key"),
+                .help("configs/reference.toml lists every key"),
         })
     }
 
-    /// The path with its steps into lists by name, where the element has one: an element is
-    /// known by its index too, and that is not another key.
+    /// The only path that remains of several after [`by_names`](Self::by_names).
+    fn only_element(&self, change: &Override, paths: &[&str]) -> Result<String, ConfigError> {
+        // `layers.1.units` and `layers.hidden.units` can be the same key.
+        let mut named: Vec<String> = paths.iter().map(|path| self.by_names(path)).collect();
+        named.sort_unstable();
+        named.dedup();
+        match named.as_slice() {
+            [path] => Ok(path.clone()),
+            several => {
+                let message = format!("`{}` is ambiguous", change.key);
+                Err(ConfigError::at(&change.key_place, message)
+                    .expected("write more steps of the key")
+                    .help(format!("one of {}", several.join(", "))))
+            }
+        }
+    }
+
+    /// The path with the names of list elements in place of their indices, if they have names.
     fn by_names(&self, path: &str) -> String {
         let mut value = Some(&self.root);
         let step = |segment: &str| {
@@ -264,7 +267,8 @@ impl Document {
     }
 }
 
-/// The paths, and those of the tables and lists that hold them: a whole table can be replaced too.
+/// Adds the paths of all tables and lists above the given paths, because an override may replace a
+/// whole table. Sorted.
 fn with_tables(paths: &[String]) -> Vec<&str> {
     let mut all: Vec<&str> = paths
         .iter()
@@ -306,7 +310,7 @@ fn put(value: &mut Value, path: &[&str], change: &Override) -> Result<(), Config
         },
         _ => Err(ConfigError::at(
             &change.key_place,
-            format!("`{}`: there is no `{segment}` in {}", change.key, value.describe()),
+            format!("`{}`: {} has no key `{segment}`", change.key, value.describe()),
         )),
     }
 }
@@ -319,23 +323,25 @@ fn no_such_item(items: &[Value], segment: &str, change: &Override) -> ConfigErro
             _ => None,
         })
         .collect();
-    let last = items.len().saturating_sub(1);
-    let help = match names.as_slice() {
-        [] => format!("its elements are 0 to {last}; none has a name"),
-        names => format!("its elements are 0 to {last}, and by name: {}", names.join(", ")),
+    let help = match (items.len(), names.as_slice()) {
+        (0, _) => "the list is empty".to_owned(),
+        (count, []) => format!("its elements are 0 to {}; none has a name", count - 1),
+        (count, names) => {
+            format!("its elements are 0 to {}, or by name: {}", count - 1, names.join(", "))
+        }
     };
     ConfigError::at(&change.key_place, format!("the list has no element `{segment}`")).help(help)
 }
 
-/// Whether a value that is no TOML was meant as text: it starts like a word or a path.
-fn is_word(text: &str) -> bool {
+/// Whether a value that is not TOML is a string without quotes: it starts like a word or a path.
+fn is_unquoted_string(text: &str) -> bool {
     text.starts_with(|first: char| {
         first.is_alphanumeric() || matches!(first, '_' | '.' | '/' | '~' | '-')
     }) && !text.contains(['\n', '\r'])
 }
 
-/// A word that any TOML reader and any shell takes as it stands, and that is not TOML itself.
-fn is_plain_word(text: &str) -> bool {
+/// Whether [`Override::parse`] and every shell read this string back without quotes.
+fn needs_no_quotes(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
         && !matches!(text, "true" | "false" | "inf" | "nan")

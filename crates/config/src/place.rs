@@ -1,14 +1,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A text that values were read from: a file, or one argument of the command line.
+/// A text that contains values: a file, or one argument of the command line.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) text: String,
 }
 
-/// Where something was written: a byte range in a named text.
+/// Where a key or value was written: a byte range in a named text.
 #[derive(Debug, Clone)]
 pub struct Place {
     pub(crate) source: Arc<Source>,
@@ -16,27 +16,28 @@ pub struct Place {
 }
 
 impl Place {
-    /// A range that a parser gave, put right where it does not lie within the text and between characters.
+    /// Clamps the range to the text and widens it to character boundaries, in case a parser reports
+    /// an invalid one.
     pub(crate) fn new(source: &Arc<Source>, span: Range<usize>) -> Self {
         let start = source.text.floor_char_boundary(span.start);
         let end = source.text.ceil_char_boundary(span.end).max(start);
         Self { source: Arc::clone(source), span: start..end }
     }
 
-    /// The file's path as it was given, or `command line`.
+    /// The path as given by the user, or `command line`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.source.name
     }
 
-    /// The line, counted from 1.
+    /// The line number, from 1.
     #[must_use]
     pub fn line(&self) -> usize {
         self.source.text[..self.span.start].matches('\n').count() + 1
     }
 
-    /// The range without the line breaks and all that follows the first of them, so that a caret
-    /// never runs over the whole of a long table.
+    /// The part of the range that is on its first line, so that carets never underline a whole
+    /// multi-line table.
     pub(crate) fn first_line(&self) -> Range<usize> {
         let text = &self.source.text[self.span.clone()];
         let length = text.find(['\n', '\r']).unwrap_or(text.len());

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
-/// Text from anywhere made safe for a terminal: control characters, line breaks among them, and the marks that turn the
-/// direction of writing become `\u{…}`.
+/// Escapes untrusted text for a terminal: control characters (including line breaks) and the marks
+/// that change the writing direction become `\u{…}`.
 ///
 /// ```
 /// assert_eq!(kiln_config::printable("red \u{1b}[31m"), "red \\u{1b}[31m");
@@ -22,8 +22,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Control characters, line and paragraph separators, and the marks, embeddings, overrides and isolates of bidirectional
-/// text.
+/// Whether a character could control a terminal or hide text: control characters, line and paragraph
+/// separators, and the marks, embeddings, overrides and isolates of bidirectional text.
 #[must_use]
 pub fn is_unprintable(character: char) -> bool {
     character.is_control()
@@ -33,17 +33,19 @@ pub fn is_unprintable(character: char) -> bool {
         )
 }
 
-/// A text of lines with U+FFFD in place of what cannot be printed, one character for one, so that columns stay; and where
-/// a range of its bytes has come to lie.
+/// Replaces each unprintable character of a multi-line text, except line breaks and tabs, by U+FFFD.
+/// Replacing one character by one keeps carets in their columns. Returns the text, and `range` (in
+/// bytes) adjusted to it.
 pub(crate) fn printable_lines(
     text: &str,
     range: std::ops::Range<usize>,
 ) -> (Cow<'_, str>, std::ops::Range<usize>) {
-    let is_wrong = |character| is_unprintable(character) && !matches!(character, '\n' | '\t');
-    if !text.chars().any(is_wrong) {
+    let must_be_replaced =
+        |character| is_unprintable(character) && !matches!(character, '\n' | '\t');
+    if !text.chars().any(must_be_replaced) {
         return (Cow::Borrowed(text), range);
     }
-    let replaced = |part: &str| part.replace("\r\n", "\n").replace(is_wrong, "\u{fffd}");
+    let replaced = |part: &str| part.replace("\r\n", "\n").replace(must_be_replaced, "\u{fffd}");
     let before = replaced(&text[..range.start]);
     let within = replaced(&text[range.clone()]);
     let (start, end) = (before.len(), before.len() + within.len());

@@ -9,7 +9,7 @@ pub trait FromValue: Sized {
     ///
     /// # Errors
     ///
-    /// The value is of another type or out of the type's range; the error carries its place.
+    /// The value has another type or is out of the type's range; the error points at it.
     fn from_value(value: &Value) -> Result<Self, ConfigError>;
 }
 
@@ -26,18 +26,21 @@ impl FromValue for String {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         match &value.kind {
             Kind::String(text) => Ok(text.clone()),
-            _ => Err(value.expected("text").help("text stands between quotes: \"…\"")),
+            _ => Err(value.expected("a string").help("strings must be quoted: \"…\"")),
         }
     }
 }
 
-/// A whole number may stand for a float (`learning_rate = 1`); never the other way round.
-/// Infinity and NaN are refused: no key has a use for them.
+/// Also accepts integers (`learning_rate = 1`). Rejects infinity and NaN, which are not valid for any
+/// key.
 impl FromValue for f64 {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         match value.kind {
             Kind::Float(number) if number.is_finite() => Ok(number),
-            #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 no setting is that exact")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "settings above 2^53 do not need to be exact"
+            )]
             Kind::Integer(number) => Ok(number as Self),
             _ => Err(value.expected("a number")),
         }

@@ -2,43 +2,43 @@ use crate::error::{ConfigError, nearest};
 use crate::read::FromValue;
 use crate::value::{Entry, Kind, Value};
 
-/// A table being read: it remembers the keys that were asked for, and [`Value::read_table`] refuses
-/// any other.
+/// A table that is being read. It remembers the keys that were read; [`Value::read_table`] then
+/// reports any other key as unknown.
 #[derive(Debug)]
 pub struct Table<'a> {
     value: &'a Value,
     entries: &'a [Entry],
-    asked: Vec<&'static str>,
+    read_keys: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
     pub(crate) fn new(value: &'a Value) -> Result<Self, ConfigError> {
         match &value.kind {
-            Kind::Table(entries) => Ok(Self { value, entries, asked: Vec::new() }),
+            Kind::Table(entries) => Ok(Self { value, entries, read_keys: Vec::new() }),
             _ => Err(value.expected("a table")),
         }
     }
 
-    /// The value of a key as it was written, if it is there.
+    /// The value of a key, if the table has it, as written.
     pub fn value(&mut self, key: &'static str) -> Option<&'a Value> {
-        self.asked.push(key);
+        self.read_keys.push(key);
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    /// The value of a key, if it is there.
+    /// The value of a key, if the table has it.
     ///
     /// # Errors
     ///
-    /// The value is of another type.
+    /// The value cannot be read as `T`.
     pub fn optional<T: FromValue>(&mut self, key: &'static str) -> Result<Option<T>, ConfigError> {
         self.value(key).map(T::from_value).transpose()
     }
 
-    /// The value of a key, or its default where it is not there.
+    /// The value of a key, or `default` if the table does not have it.
     ///
     /// # Errors
     ///
-    /// The value is of another type.
+    /// The value cannot be read as `T`.
     pub fn default<T: FromValue>(
         &mut self,
         key: &'static str,
@@ -47,11 +47,11 @@ impl<'a> Table<'a> {
         Ok(self.optional(key)?.unwrap_or(default))
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     ///
     /// # Errors
     ///
-    /// The key is missing (perhaps misspelt), or its value is of another type.
+    /// The key is missing or misspelled, or its value cannot be read as `T`.
     pub fn required<T: FromValue>(&mut self, key: &'static str) -> Result<T, ConfigError> {
         match self.value(key) {
             Some(value) => T::from_value(value),
@@ -59,12 +59,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The number of a key, or its default, which must pass `accept`; `expected` says in words what
-    /// does (`a number above 0`).
+    /// The value of a key, or `default` if the table does not have it. `accept` decides whether a
+    /// value is valid; `expected` describes valid values (`a number above 0`).
     ///
     /// # Errors
     ///
-    /// The value is of another type or does not pass.
+    /// The value cannot be read as `T`, or `accept` rejects it.
     pub fn checked<T: FromValue>(
         &mut self,
         key: &'static str,
@@ -77,11 +77,11 @@ impl<'a> Table<'a> {
         if accept(&read) { Ok(read) } else { Err(value.expected(expected)) }
     }
 
-    /// Reads the table under a key that must be there.
+    /// Reads the table of a required key.
     ///
     /// # Errors
     ///
-    /// The key is missing, its value is no table, or what `read` returns.
+    /// The key is missing or misspelled, or the errors of [`Value::read_table`].
     pub fn table<T>(
         &mut self,
         key: &'static str,
@@ -93,11 +93,11 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reads the table under a key, if it is there.
+    /// Reads the table of a key, if this table has it.
     ///
     /// # Errors
     ///
-    /// The value is no table, or what `read` returns.
+    /// The errors of [`Value::read_table`].
     pub fn optional_table<T>(
         &mut self,
         key: &'static str,
@@ -106,15 +106,15 @@ impl<'a> Table<'a> {
         self.value(key).map(|value| value.read_table(read)).transpose()
     }
 
-    /// An error about this table as a whole.
+    /// An error about the whole table.
     #[must_use]
     pub fn error(&self, message: impl Into<String>) -> ConfigError {
         self.value.error(message)
     }
 
     fn missing(&self, key: &str) -> ConfigError {
-        let misspelt = self.unasked().find(|entry| nearest(&entry.key, [key]).is_some());
-        match misspelt {
+        let misspelled = self.unread().find(|entry| nearest(&entry.key, [key]).is_some());
+        match misspelled {
             Some(entry) => unknown_key(entry, [key]),
             None => {
                 self.error(format!("the key `{key}` is missing")).expected(format!("needs `{key}`"))
@@ -122,13 +122,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn unasked(&self) -> impl Iterator<Item = &'a Entry> {
-        self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str()))
+    fn unread(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().filter(|entry| !self.read_keys.contains(&entry.key.as_str()))
     }
 
     pub(crate) fn finish(self) -> Result<(), ConfigError> {
-        match self.unasked().next() {
-            Some(entry) => Err(unknown_key(entry, self.asked.iter().copied())),
+        match self.unread().next() {
+            Some(entry) => Err(unknown_key(entry, self.read_keys.iter().copied())),
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use crate::error::ConfigError;
 use crate::place::{Place, Source};
 use crate::table::Table;
 
-/// A TOML value that knows where it was written.
+/// A TOML value with the place where it was written.
 #[derive(Debug, Clone)]
 pub struct Value {
     /// The value itself.
@@ -16,20 +16,20 @@ pub struct Value {
     pub(crate) place: Place,
 }
 
-/// The kinds of TOML values that an experiment can hold. Dates are none of them.
+/// The types of TOML values. Dates and times are not supported.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// Text.
+    /// A string.
     String(String),
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// A number with a fraction; may be infinite or not a number.
+    /// A floating-point number, possibly infinite or NaN.
     Float(f64),
     /// `true` or `false`.
     Boolean(bool),
     /// A list.
     Array(Vec<Value>),
-    /// A table, inline or with a header.
+    /// A table, inline or with a header, in the order of the text.
     Table(Vec<Entry>),
 }
 
@@ -54,14 +54,14 @@ impl Entry {
         &self.key_place
     }
 
-    /// What stands behind the key.
+    /// The value of the key.
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
     }
 }
 
-/// The value as TOML on one line, tables inline; numbers in their shortest form.
+/// Writes the value as TOML on one line, with inline tables and the shortest form of numbers.
 impl fmt::Display for Value {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
@@ -89,7 +89,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// A key as TOML writes it: bare where it can be.
+/// Displays a key of TOML, with quotes only if it needs them.
 struct Key<'a>(&'a str);
 
 impl fmt::Display for Key<'_> {
@@ -103,7 +103,7 @@ impl fmt::Display for Key<'_> {
     }
 }
 
-/// Text between double quotes, on one line: TOML's own writer may take several.
+/// Writes a basic string on one line. The writer of the `toml` crate may use several lines.
 fn write_quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     formatter.write_str("\"")?;
     for character in text.chars() {
@@ -121,20 +121,24 @@ fn write_quoted(text: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 impl Value {
-    /// Whether both stand for the same: places and the order of keys aside, and 1 is 1.0.
+    /// Whether both values are equal, ignoring their places, the order of keys, and whether a number
+    /// is an integer or a float (1 equals 1.0).
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let same_entry = |entry: &Entry, others: &[Entry]| {
             others.iter().any(|other| entry.key == other.key && entry.value.is_same(&other.value))
         };
-        #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 no setting is that exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "settings above 2^53 do not need to be exact"
+        )]
         match (&self.kind, &other.kind) {
             (Kind::String(left), Kind::String(right)) => left == right,
             (Kind::Boolean(left), Kind::Boolean(right)) => left == right,
             (Kind::Integer(left), Kind::Integer(right)) => left == right,
             (Kind::Float(left), Kind::Float(right)) => left == right,
-            (Kind::Integer(whole), Kind::Float(number))
-            | (Kind::Float(number), Kind::Integer(whole)) => *whole as f64 == *number,
+            (Kind::Integer(integer), Kind::Float(float))
+            | (Kind::Float(float), Kind::Integer(integer)) => *integer as f64 == *float,
             (Kind::Array(left), Kind::Array(right)) => {
                 left.len() == right.len() && left.iter().zip(right).all(|(l, r)| l.is_same(r))
             }
@@ -145,11 +149,11 @@ impl Value {
         }
     }
 
-    /// The entries of a table in the order in which they were written.
+    /// The entries of a table, in the order of the text.
     ///
     /// # Errors
     ///
-    /// The value is no table.
+    /// The value is not a table.
     pub fn entries(&self) -> Result<&[Entry], ConfigError> {
         match &self.kind {
             Kind::Table(entries) => Ok(entries),
@@ -161,7 +165,7 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// The value is no list.
+    /// The value is not a list.
     pub fn items(&self) -> Result<&[Self], ConfigError> {
         match &self.kind {
             Kind::Array(items) => Ok(items),
@@ -169,7 +173,7 @@ impl Value {
         }
     }
 
-    /// Where the value was written.
+    /// The place where the value was written.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
@@ -181,18 +185,19 @@ impl Value {
         ConfigError::at(&self.place, message)
     }
 
-    /// An error that says what was expected instead of this value.
+    /// The error `expected …, found …`, where `expected` describes valid values: `a number above 0`.
     #[must_use]
     pub fn expected(&self, expected: &str) -> ConfigError {
         self.error(format!("expected {expected}, found {}", self.describe()))
             .expected(format!("expected {expected}"))
     }
 
-    /// Reads the value as a table whose every key must be read by `read`.
+    /// Reads the value as a table. `read` must read every key that is valid in it.
     ///
     /// # Errors
     ///
-    /// The value is no table, `read` fails, or a key is left over.
+    /// The value is not a table, the errors of `read`, or the table has a key that `read` did not
+    /// read.
     pub fn read_table<T>(
         &self,
         read: impl FnOnce(&mut Table<'_>) -> Result<T, ConfigError>,
@@ -203,12 +208,12 @@ impl Value {
         Ok(value)
     }
 
-    /// The value in words, for messages: `text "abc"`, `the number -3`, `a table`.
+    /// A short description for messages: `the string "abc"`, `the number -3`, `a table`.
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.kind {
-            Kind::String(text) if text.chars().count() <= 40 => format!("the text {text:?}"),
-            Kind::String(_) => "a long text".to_owned(),
+            Kind::String(text) if text.chars().count() <= 40 => format!("the string {text:?}"),
+            Kind::String(_) => "a long string".to_owned(),
             Kind::Integer(number) => format!("the number {number}"),
             Kind::Float(number) => format!("the number {number:?}"),
             Kind::Boolean(boolean) => format!("{boolean}"),
@@ -240,8 +245,8 @@ impl Value {
             }
             DeValue::Boolean(boolean) => Kind::Boolean(*boolean),
             DeValue::Datetime(_) => {
-                return Err(ConfigError::at(&place, "a date or time has no use in an experiment")
-                    .help("put it between quotes to have it as text"));
+                return Err(ConfigError::at(&place, "dates and times are not supported")
+                    .help("quote the value to make it a string"));
             }
             DeValue::Array(items) => Kind::Array(
                 items.iter().map(|item| Self::from_toml(item, source)).collect::<Result<_, _>>()?,
@@ -252,7 +257,7 @@ impl Value {
     }
 }
 
-/// The entries of a table in the order in which they were written.
+/// Converts the entries of a parsed table.
 pub(crate) fn entries(
     table: &DeTable<'_>,
     source: &Arc<Source>,
@@ -267,6 +272,7 @@ pub(crate) fn entries(
             })
         })
         .collect::<Result<Vec<_>, ConfigError>>()?;
+    // The parser sorts keys alphabetically; their places restore the order of the text.
     entries.sort_by_key(|entry| entry.key_place.span.start);
     Ok(entries)
 }

@@ -1,13 +1,13 @@
-//! What a person sees when a configuration is wrong, and what the program reads when it is right.
+//! Reading configurations and overrides, and the messages for invalid ones.
 
 use kiln_config::{ConfigError, Document, Override, Table};
 
 kiln_config::keywords! {
-    /// A kind of thing.
+    /// A test enum.
     pub enum Kind {
-        /// One.
+        /// The first keyword.
         Relu = "relu",
-        /// Another.
+        /// The second keyword.
         Gelu = "gelu",
     }
 }
@@ -54,7 +54,7 @@ layers = [
 fn error(text: &str) -> String {
     Document::parse("experiment.toml", text)
         .and_then(|document| document.read(read))
-        .expect_err("the text is wrong")
+        .expect_err("the text is invalid")
         .to_string()
 }
 
@@ -69,12 +69,12 @@ fn with(overrides: &[&str]) -> Result<Experiment, ConfigError> {
 }
 
 fn override_error(change: &str) -> String {
-    with(&[change]).expect_err("the override is wrong").to_string()
+    with(&[change]).expect_err("the override is invalid").to_string()
 }
 
 #[test]
-fn a_right_document_is_read() {
-    let experiment = with(&[]).expect("the document is right");
+fn a_valid_document_is_read() {
+    let experiment = with(&[]).expect("the document is valid");
     assert_eq!(experiment.rate, 0.1);
     assert_eq!(experiment.layers[0], Layer { name: None, units: 3, activation: Kind::Gelu });
     assert_eq!(experiment.layers[1].activation, Kind::Relu);
@@ -92,7 +92,7 @@ error: expected a whole number, 0 or more, found the number -3
 }
 
 #[test]
-fn errors_name_the_nearest_word() {
+fn messages_say_what_is_wrong_and_suggest_similar_keys() {
     for (text, wanted) in [
         ("ratee = 1", "did you mean `rate`?"),
         ("nothing_like_it = 1", "known here: layers, rate"),
@@ -100,14 +100,14 @@ fn errors_name_the_nearest_word() {
         ("layers = [{ activation = \"relu\" }]", "the key `units` is missing"),
         ("layers = [{ units = 3, activation = \"rellu\" }]", "did you mean \"relu\"?"),
         ("layers = [{ units = 3, activation = 3 }]", "one of \"relu\", \"gelu\""),
-        ("rate = \"fast\"", "expected a number, found the text \"fast\""),
+        ("rate = \"fast\"", "expected a number, found the string \"fast\""),
         ("rate = nan", "expected a number"),
         ("rate = -1", "expected a number above 0"),
         ("rate = 1e999", "too large"),
         ("layers = 3", "expected a list"),
         ("layers = [3]", "expected a table"),
-        ("rate = 2020-01-01", "a date or time has no use"),
-        ("rate = ", "this is not TOML"),
+        ("rate = 2020-01-01", "dates and times are not supported"),
+        ("rate = ", "invalid TOML"),
         ("rate = 1\nrate = 2", "experiment.toml:2"),
     ] {
         let shown = error(text);
@@ -117,7 +117,7 @@ fn errors_name_the_nearest_word() {
 }
 
 #[test]
-fn overrides_reach_keys_by_any_unambiguous_end() {
+fn the_key_of_an_override_is_any_unambiguous_end() {
     assert_eq!(with(&["rate=0.5"]).map(|read| read.rate).ok(), Some(0.5));
     assert_eq!(with(&["rate=1"]).map(|read| read.rate).ok(), Some(1.0));
     let units = |changes: &[&str]| with(changes).map(|read| read.layers[1].units).ok();
@@ -129,20 +129,21 @@ fn overrides_reach_keys_by_any_unambiguous_end() {
 }
 
 #[test]
-fn a_wrong_override_shows_itself() {
+fn errors_of_overrides_point_into_the_command_line() {
     for (change, wanted) in [
-        ("units=3", "could be several keys"),
+        ("units=3", "`units` is ambiguous"),
+        ("units=3", "one of layers.0.units, layers.hidden.units"),
         ("rte=3", "did you mean `rate`?"),
-        ("zzz=3", "no key `zzz`"),
+        ("zzz=3", "unknown key `zzz`"),
         ("rate", "an override needs a value"),
         ("rate=", "has no value"),
         ("=3", "has no key"),
         ("rate=[1,", "not a TOML value"),
-        ("rate=fast", "expected a number, found the text \"fast\""),
+        ("rate=fast", "expected a number, found the string \"fast\""),
         ("hidden.units=-1", "command line:1:14"),
         ("layers.7.units=1", "the list has no element `7`"),
         ("layers.hiden.units=1", "by name: hidden"),
-        ("rate.x=1", "there is no `x` in the number 0.1"),
+        ("rate.x=1", "`rate.x`: the number 0.1 has no key `x`"),
         ("layers=[{units=-2}]", "command line:1:16"),
     ] {
         let shown = override_error(change);
@@ -152,7 +153,7 @@ fn a_wrong_override_shows_itself() {
 }
 
 #[test]
-fn values_are_parted_by_the_commas_outside_of_everything() {
+fn commas_outside_brackets_braces_and_quotes_separate_values() {
     let values = |argument: &str| {
         let list = Override::parse_list(argument).unwrap_or_else(|error| panic!("{error}"));
         list.iter().map(|change| change.value().to_string()).collect::<Vec<_>>()
@@ -166,24 +167,25 @@ fn values_are_parted_by_the_commas_outside_of_everything() {
     );
     for (argument, wanted) in [
         ("rate=0.1,", "command line:1:10"),
-        ("rate=,0.1", "there is no value here"),
+        ("rate=,0.1", "a value is missing"),
         ("rate=0.1,[2", "not a TOML value"),
         ("rate=0.1,0.2,=", "command line:1:14"),
     ] {
-        let error = Override::parse_list(argument).expect_err("it is wrong").to_string();
+        let error =
+            Override::parse_list(argument).expect_err("the argument is invalid").to_string();
         assert!(error.contains(wanted), "{argument}\n{error}");
     }
 }
 
 #[test]
-fn a_value_is_written_so_that_it_reads_back_the_same() {
+fn a_displayed_value_reads_back_as_the_same_value() {
     let text = r#"a = "quote\" \\ line\nbreak \u007f \tü"
 b = [1, -2, 0.1, 1e300, true, "", []]
 c = { plain = 1, "with space" = 2, "" = { deep = [{ x = "y" }] } }
 "#;
-    let document = Document::parse("values.toml", text).expect("the document is right");
+    let document = Document::parse("values.toml", text).expect("the document is valid");
     for key in ["a", "b", "c"] {
-        let value = document.get(key).expect("it is there");
+        let value = document.get(key).expect("the key exists");
         let written = format!("again = {value}");
         assert_eq!(written.lines().count(), 1, "{written}");
         let again = Document::parse("again.toml", &written).unwrap_or_else(|e| panic!("{e}"));
@@ -192,12 +194,12 @@ c = { plain = 1, "with space" = 2, "" = { deep = [{ x = "y" }] } }
 }
 
 #[test]
-fn values_are_the_same_by_what_they_stand_for() {
+fn is_same_ignores_the_order_of_keys_and_number_types() {
     let document = Document::parse(
         "values.toml",
         "a = [1, 1.0, 2, \"1\", true, [1], {x = 1, y = 2}, {y = 2.0, x = 1}, {x = 1}]",
     )
-    .expect("the document is right");
+    .expect("the document is valid");
     let items = document.get("a").and_then(|list| list.items().ok()).expect("a list");
     let same: Vec<(usize, usize)> = (0..items.len())
         .flat_map(|left| (left + 1..items.len()).map(move |right| (left, right)))
@@ -207,15 +209,15 @@ fn values_are_the_same_by_what_they_stand_for() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn the_error_for_an_unreadable_file_names_it() {
     for path in ["/nonexistent/experiment.toml", "/"] {
-        let error = Document::open(path.as_ref()).expect_err("there is no such file");
+        let error = Document::open(path.as_ref()).expect_err("the path cannot be read");
         assert!(error.to_string().contains(path), "{error}");
     }
 }
 
 #[test]
-fn later_checks_find_the_place_again() {
+fn error_at_finds_the_place_of_a_path() {
     let document = Document::parse("experiment.toml", GOOD).expect("the document is right");
     let line = |path: &str| document.error_at(path, "wrong").place().map(kiln_config::Place::line);
     assert_eq!(line("rate"), Some(1));

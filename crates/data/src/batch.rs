@@ -1,20 +1,20 @@
-//! Rows of bytes become a batch of numbers.
+//! Makes batches: rows of bytes become rows of `f32`.
 
-use crate::{ImageShape, LabelledImages, Normalizer};
+use crate::{ImageShape, LabeledImages, Normalizer};
 
-/// Normalised images and their labels, in buffers that are used again for the next batch.
+/// Normalized images and their labels. The buffers are reused for the next batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// The shape of every image.
     pub shape: ImageShape,
-    /// Row-major: image, channel, row, column.
+    /// `[n, channels, height, width]`, row-major.
     pub pixels: Vec<f32>,
-    /// One label an image.
+    /// `[n]`: the class index of each image.
     pub labels: Vec<u8>,
 }
 
 impl Batch {
-    /// An empty batch, to be filled by [`gather`].
+    /// An empty batch for [`gather`] to fill.
     #[must_use]
     pub const fn new(shape: ImageShape) -> Self {
         Self { shape, pixels: Vec::new(), labels: Vec::new() }
@@ -26,34 +26,36 @@ impl Batch {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether the batch has no images.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 }
 
-/// Fills `batch` with these rows, in this order, in place of what it held.
+/// Replaces the content of `batch` by these rows, in this order.
 ///
 /// # Panics
 ///
-/// A row is not among the images, or [`Normalizer::check_size`] fails on them.
-pub fn gather(images: &LabelledImages, rows: &[u32], normalizer: &Normalizer, batch: &mut Batch) {
+/// A row does not exist, or [`Normalizer::check_size`] fails for the images.
+pub fn gather(images: &LabeledImages, rows: &[u32], normalizer: &Normalizer, batch: &mut Batch) {
     let values = images.shape.values();
     batch.shape = images.shape;
     batch.labels.clear();
     batch.labels.extend(rows.iter().map(|&row| images.labels[row as usize]));
-    // Not cleared first: what is there is written over, and only growth is filled with zeros.
+    // Every value is overwritten below, so the buffer is not cleared; only growth is zeroed.
     batch.pixels.resize(rows.len() * values, 0.0);
-    touch(images, rows);
+    prefetch(images, rows);
     for (&row, pixels) in rows.iter().zip(batch.pixels.chunks_exact_mut(values)) {
         normalizer.normalize(images.image(row as usize), pixels);
     }
 }
 
-/// Reads a byte of each cache line of these rows. In a shuffled order each row is far from the one
-/// before; read so, the processor waits for memory once and not for every row.
-fn touch(images: &LabelledImages, rows: &[u32]) {
+/// Loads these rows into the processor's cache by reading one byte of each cache line.
+///
+/// Shuffled rows are far apart in memory. Independent reads in a tight loop overlap, so the processor
+/// waits for memory about once and not once per row.
+fn prefetch(images: &LabeledImages, rows: &[u32]) {
     const CACHE_LINE: usize = 64;
     let lines = rows.iter().flat_map(|&row| images.image(row as usize).iter().step_by(CACHE_LINE));
     std::hint::black_box(lines.fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));

@@ -1,9 +1,9 @@
-//! The listed datasets. To add one, add its entry to [`DATASETS`], and its sums to the test in
+//! The listed datasets. To add one, add an entry to [`DATASETS`] and its checksums to the test in
 //! `tests/data/catalog.rs`.
 
 use crate::{DataFile, ImageShape};
 
-/// Every dataset that has a name, in the order in which they are listed.
+/// All listed datasets, in the order of `kiln data list`.
 pub const DATASETS: &[NamedDataset] = &[
     NamedDataset {
         name: "fashion-mnist",
@@ -29,7 +29,7 @@ pub const DATASETS: &[NamedDataset] = &[
             test_images: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
             test_labels: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         },
-        licence: "MIT, Copyright 2017 Zalando SE",
+        license: "MIT, Copyright 2017 Zalando SE",
         origin: "https://github.com/zalandoresearch/fashion-mnist",
     },
     NamedDataset {
@@ -45,39 +45,39 @@ pub const DATASETS: &[NamedDataset] = &[
             test_images: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             test_labels: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
-        licence: "not stated by its authors",
+        license: "not stated by its authors",
         origin: "http://yann.lecun.com/exdb/mnist/",
     },
 ];
 
-/// A dataset that is known by name: what it shows, and how its files are told from others.
+/// A dataset that experiments refer to by name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NamedDataset {
-    /// The name in `data.source`, and of the directory under the data directory.
+    /// The name in `data.source` and of the dataset's directory in the data directory.
     pub name: &'static str,
-    /// The name and the subject, for people.
+    /// The full name and the subject.
     pub title: &'static str,
     /// The class of each label, in order.
     pub class_names: &'static [&'static str],
     /// The shape of every image.
     pub shape: ImageShape,
-    /// The rows of the training files.
+    /// The number of rows in the training files.
     pub training_examples: usize,
-    /// The rows of the test files.
+    /// The number of rows in the test files.
     pub test_examples: usize,
-    /// What the four files must contain.
+    /// The checksums of the four files.
     pub sha256: ContentSums,
-    /// The licence under which the data are published.
-    pub licence: &'static str,
-    /// Where the data are published.
+    /// The license of the data.
+    pub license: &'static str,
+    /// The web page of the dataset.
     pub origin: &'static str,
 }
 
-/// The SHA-256 of each file's content, in lower-case hexadecimal: what `gzip -dc FILE | sha256sum`
-/// prints.
+/// The SHA-256 of the content of each file, in lower-case hexadecimal, as printed by
+/// `gzip -dc FILE | sha256sum`.
 ///
-/// The content is summed rather than the `.gz` around it: the same images are handed on packed anew,
-/// with another name or date in the gzip header, or not packed at all.
+/// The checksums are of the decompressed content, because copies of a dataset are often compressed
+/// again, with another name or date in the gzip header, or not compressed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ContentSums {
     /// Of `train-images-idx3-ubyte`.
@@ -91,7 +91,7 @@ pub struct ContentSums {
 }
 
 impl ContentSums {
-    /// The sum of one of the four.
+    /// The checksum of one of the files.
     pub fn of(&self, file: DataFile) -> &'static str {
         match file {
             DataFile::TrainImages => self.train_images,
@@ -102,7 +102,7 @@ impl ContentSums {
     }
 }
 
-/// The dataset of that name, if it is listed.
+/// The listed dataset of this name.
 pub(crate) fn find(name: &str) -> Option<&'static NamedDataset> {
     DATASETS.iter().find(|dataset| dataset.name == name)
 }

@@ -8,17 +8,17 @@ use serde::Serialize;
 
 use crate::{DataError, Dataset};
 
-/// The `[data]` table: what to read, what to set aside for validation, how to normalise.
-/// Serialises as it is written.
+/// The `[data]` table: the dataset, its validation split, and its normalization.
+/// Serializes to the same keys.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataConfig {
     /// A listed dataset or a directory of IDX files; see [`load`](crate::load).
     pub source: String,
-    /// How much of the training files validates. Default: 0, nothing.
+    /// How many rows of the training files are used for validation. Default: 0.
     pub validation: Validation,
-    /// Which rows validate. Default: `head`.
+    /// How the validation rows are chosen. Default: `head`.
     pub split: SplitMethod,
-    /// What becomes of the bytes. Default: `unit`.
+    /// How pixels are normalized. Default: `unit`.
     pub normalize: Normalize,
 }
 
@@ -27,7 +27,7 @@ impl DataConfig {
     ///
     /// # Errors
     ///
-    /// `source` is missing, or a value is of another type or out of range.
+    /// `source` is missing, or a value has the wrong type or is out of range.
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             source: table.required("source")?,
@@ -37,24 +37,24 @@ impl DataConfig {
         })
     }
 
-    /// Reads the dataset that the table names; see [`load`](crate::load).
+    /// Reads the dataset `source`; see [`load`](crate::load).
     ///
     /// # Errors
     ///
-    /// Those of [`load`](crate::load).
+    /// The errors of [`load`](crate::load).
     pub fn load(&self, data_directory: &Path) -> Result<Dataset, DataError> {
         crate::load(&self.source, data_directory)
     }
 }
 
-/// How much of the training files is set aside for validation: a whole number of rows, or a fraction
-/// of them, which TOML tells apart by the point.
+/// How many rows of the training files are used for validation. In TOML, an integer is a number of
+/// rows and a float is a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Validation {
-    /// So many rows.
+    /// A number of rows.
     Rows(usize),
-    /// This part of the rows, from 0 up to but not including 1.
+    /// A fraction of the rows: 0 ≤ fraction < 1.
     Fraction(f64),
 }
 
@@ -73,16 +73,16 @@ impl fmt::Display for Validation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rows(rows) => rows.fmt(formatter),
-            // With the point, as in TOML.
+            // Debug formatting keeps the decimal point that marks a fraction in TOML.
             Self::Fraction(fraction) => write!(formatter, "{fraction:?}"),
         }
     }
 }
 
 keywords! {
-    /// Which rows of the training files validate.
+    /// How the validation rows are chosen from the training files.
     pub enum SplitMethod {
-        /// The first.
+        /// The first rows.
         Head = "head",
         /// Rows drawn at random.
         Shuffled = "shuffled",
@@ -92,16 +92,16 @@ keywords! {
 }
 
 keywords! {
-    /// What becomes of the bytes of an image before a network sees them. This names the method;
-    /// [`fit`](Self::fit) makes it a [`Normalizer`](crate::Normalizer), which alone can normalise.
+    /// A method of normalizing pixels. [`fit`](Self::fit) turns it into a
+    /// [`Normalizer`](crate::Normalizer), which can normalize images.
     pub enum Normalize {
-        /// x / 255: from 0 to 1.
+        /// x / 255, in the range 0 to 1.
         Unit = "unit",
         /// (x − mean) / standard deviation, both over all pixels of the training rows.
         Standardize = "standardize",
-        /// The same with a mean and a deviation for each pixel.
+        /// (x − mean) / standard deviation, both separately for each pixel.
         StandardizePerPixel = "standardize_per_pixel",
-        /// The bytes as they are: from 0 to 255.
+        /// x unchanged, in the range 0 to 255.
         None = "none",
     }
 }

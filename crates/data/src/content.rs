@@ -1,4 +1,4 @@
-//! A file's content: decompressed where the file is gzip, counted and summed as it is read.
+//! Reads the content of a file, decompresses gzip, and computes the SHA-256 while reading.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,16 +12,16 @@ use crate::DataError;
 /// The first two bytes of every gzip member (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Reads one file's content once, front to back.
+/// Reads the content of one file sequentially.
 ///
-/// Whether it is compressed is told from its first bytes, never from its name: some programs unpack
-/// a `.gz` while downloading and keep the name. Gzip files of several members are one content.
+/// The first bytes decide whether the file is compressed, not its name: some programs decompress a
+/// `.gz` file during the download and keep its name. The members of a gzip file are concatenated.
 pub(crate) struct Content {
     path: PathBuf,
     reader: Box<dyn Read>,
     compressed: bool,
     offset: u64,
-    sum: Sha256,
+    sha256: Sha256,
 }
 
 impl Content {
@@ -32,15 +32,15 @@ impl Content {
         let compressed = file.fill_buf().map_err(unreadable)?.starts_with(&GZIP_MAGIC);
         let reader: Box<dyn Read> =
             if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-        Ok(Self { path: path.to_owned(), reader, compressed, offset: 0, sum: Sha256::new() })
+        Ok(Self { path: path.to_owned(), reader, compressed, offset: 0, sha256: Sha256::new() })
     }
 
-    /// How many bytes of the content have been read.
+    /// The number of bytes read so far.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Fills `buffer` as far as the content goes and returns how far that is.
+    /// Reads until `buffer` is full or the content ends. Returns the number of bytes read.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DataError> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -51,21 +51,22 @@ impl Content {
                     self.offset += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failure(error)),
+                Err(error) => return Err(self.error(error)),
             }
         }
-        self.sum.update(&buffer[..filled]);
+        self.sha256.update(&buffer[..filled]);
         Ok(filled)
     }
 
-    /// The SHA-256 of all that was read.
-    pub(crate) fn into_sum(self) -> [u8; 32] {
-        self.sum.finalize().into()
+    /// The SHA-256 of everything read.
+    pub(crate) fn into_sha256(self) -> [u8; 32] {
+        self.sha256.finalize().into()
     }
 
-    /// Tells damage in the container from a disk that does not answer: the decompressor reports
-    /// damage as one of these three kinds, the operating system does not.
-    fn failure(&self, source: io::Error) -> DataError {
+    /// Distinguishes damaged gzip data from errors of the operating system.
+    fn error(&self, source: io::Error) -> DataError {
+        // The decompressor reports damage as one of these kinds; the operating system uses none of
+        // them for reads.
         let damage =
             [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
         if self.compressed && damage.contains(&source.kind()) {
@@ -76,7 +77,7 @@ impl Content {
     }
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Formats bytes as lower-case hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The shape of one image. Displays as `28×28`, with more than one channel as `3×32×32`.
+/// The shape of one image. Displays as `28×28`, or as `3×32×32` with more than one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageShape {
-    /// 1 for grey images, 3 for colour.
+    /// 1 for gray images, 3 for RGB.
     pub channels: usize,
-    /// Rows of pixels.
+    /// The number of rows of pixels.
     pub height: usize,
-    /// Pixels in a row.
+    /// The number of pixels in a row.
     pub width: usize,
 }
 
@@ -32,38 +32,38 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// Images of one shape, and the class of each.
+/// Images of one shape and their labels.
 ///
-/// Images stay the bytes that they were in the file, a quarter of what they take as `f32`; a
-/// [`Batch`](crate::Batch) becomes `f32` when it is gathered.
+/// Pixels stay bytes, which take a quarter of the memory of `f32`. [`gather`](crate::gather) converts
+/// one batch at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelledImages {
+pub struct LabeledImages {
     /// The shape of every image.
     pub shape: ImageShape,
-    /// One image after another, each by channel, then by row, then by column.
+    /// `[n, channels, height, width]`, row-major.
     pub pixels: Vec<u8>,
-    /// The label of each image: an index into the dataset's class names.
+    /// `[n]`: the label of each image, an index into the class names of the dataset.
     pub labels: Vec<u8>,
 }
 
-impl LabelledImages {
+impl LabeledImages {
     /// The number of images.
     #[must_use]
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether there are no images.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The pixels of one image.
+    /// The pixels of one image: `[channels, height, width]`, row-major.
     ///
     /// # Panics
     ///
-    /// There is no such row.
+    /// The row does not exist.
     #[must_use]
     pub fn image(&self, row: usize) -> &[u8] {
         let values = self.shape.values();
@@ -71,21 +71,21 @@ impl LabelledImages {
     }
 }
 
-/// A dataset that was read and checked: as many labels as images, a class name for every label, and
-/// test images of the same shape as the training images.
+/// A complete, checked dataset: each image has a label, each label has a class name, and training
+/// and test images have the same shape.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// The listed name, or the name of the directory.
+    /// The name of a listed dataset, or else of the directory.
     pub name: String,
-    /// The name and the subject, where the dataset is a listed one.
+    /// The full name and the subject of a listed dataset.
     pub title: Option<&'static str>,
     /// The class of each label, in order.
     pub class_names: Vec<String>,
-    /// What is trained and validated on.
-    pub train: LabelledImages,
-    /// What is tested on, once.
-    pub test: LabelledImages,
-    /// A SHA-256, in hexadecimal, that is the same for the same images, labels and class names,
-    /// wherever and however they are stored, and another for any other.
+    /// The rows for training and validation.
+    pub train: LabeledImages,
+    /// The rows for testing.
+    pub test: LabeledImages,
+    /// A SHA-256 over all images, labels and class names, in hexadecimal. It does not depend on the
+    /// directory, the file names or the compression.
     pub fingerprint: String,
 }

@@ -1,16 +1,15 @@
-//! What can be wrong with data, each with its place and a way out.
+//! The errors of this crate.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::{ImageShape, Validation};
 
-/// Why data could not be read, split or normalised.
+/// Why data could not be read, split or normalized.
 ///
-/// A message names the file, the place in it where there is one, and what to do. Offsets count the
-/// bytes of a file's content: where the file is compressed, of what `gzip -dc` prints. Causes (an
-/// I/O error, a decoder's complaint) are not in the message: they follow in the chain of
-/// [`source`](std::error::Error::source)s.
+/// Messages name the file, the byte or line if there is one, and what to do. Byte offsets refer to
+/// the decompressed content, as printed by `gzip -dc`. Underlying errors (of I/O, of a decoder) are
+/// not part of the message; they are in the chain of [`source`](std::error::Error::source)s.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A file could not be opened or read.
@@ -18,43 +17,43 @@ pub enum DataError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// The source is neither a listed name nor a directory.
+    /// The source is neither the name of a listed dataset nor a directory.
     #[error(
         "no dataset is called `{name}`{suggestion}; known: {known}. \
-         A directory of IDX files is given by its path, such as `./{name}`",
+         For a directory of IDX files, give its path, such as `./{name}`",
         suggestion = did_you_mean(.nearest)
     )]
     UnknownDataset {
-        /// The source as it was written.
+        /// The source as written.
         name: String,
-        /// The listed name most like it, if one is like it at all.
+        /// The most similar listed name, if one is similar.
         nearest: Option<&'static str>,
         /// All listed names, separated by commas.
         known: String,
     },
 
-    /// The source is written as a path, and no directory is there.
-    #[error("{path} is not a directory; give the directory that holds the four IDX files")]
+    /// The source is a path that does not lead to a directory.
+    #[error("{path} is not a directory; give the directory that has the four IDX files")]
     NotADirectory {
-        /// The path as it was written.
+        /// The path as written.
         path: PathBuf,
     },
 
-    /// One of the four files of a dataset is not there.
+    /// One of the four files of a dataset does not exist.
     #[error("{path} is missing (so is {path}.gz); {advice}")]
     MissingFile {
-        /// Where the uncompressed file would be.
+        /// The expected path of the uncompressed file.
         path: PathBuf,
-        /// Where to get it, or what a directory must hold.
+        /// How to get the file, or which files a directory must have.
         advice: String,
     },
 
-    /// The content does not begin with an IDX magic number.
-    #[error("{path}: not an IDX file: bytes 0 and 1 should be 00 00, found {found}")]
+    /// The content does not start with an IDX magic number.
+    #[error("{path}: not an IDX file: bytes 0 and 1 must be 00 00, found {found}")]
     NotIdx {
         /// The file.
         path: PathBuf,
@@ -64,142 +63,144 @@ pub enum DataError {
 
     /// The values are not unsigned bytes.
     #[error(
-        "{path}: byte 2 gives the element type 0x{code:02x}; \
-         only 0x08 (unsigned bytes) can be read"
+        "{path}: byte 2 declares the element type 0x{code:02x}; \
+         only 0x08 (unsigned bytes) is supported"
     )]
     ElementType {
         /// The file.
         path: PathBuf,
-        /// The type code found.
+        /// The type code in the header.
         code: u8,
     },
 
-    /// An image file that is not three-dimensional, or a label file that is not a list.
+    /// An image file that does not have three dimensions, or a label file that does not have one.
     #[error(
-        "{path}: byte 3 gives {found} dimension(s), expected {expected} \
+        "{path}: byte 3 declares {found} dimension(s), expected {expected} \
          (3 for images: count, height, width; 1 for labels: count)"
     )]
     DimensionCount {
         /// The file.
         path: PathBuf,
-        /// The number of dimensions that the header gives.
+        /// The number of dimensions in the header.
         found: u8,
-        /// The number that this kind of file has.
+        /// The number of dimensions of this kind of file.
         expected: usize,
     },
 
-    /// A dimension is zero: no images, or images without pixels.
+    /// A dimension is zero.
     #[error(
-        "{path}: the header claims {claim} values; the dimension at byte {offset} must be at least 1"
+        "{path}: the header declares {dimensions} values; \
+         the dimension at byte {offset} must be at least 1"
     )]
     EmptyDimension {
         /// The file.
         path: PathBuf,
-        /// Where the zero stands.
+        /// The byte offset of the zero.
         offset: u64,
-        /// The dimensions, such as `0 × 28 × 28`.
-        claim: String,
+        /// The dimensions in the header, such as `0 × 28 × 28`.
+        dimensions: String,
     },
 
-    /// The header claims more than is ever read.
+    /// The header declares more values than the limit.
     #[error(
-        "{path}: the header claims {claim} values, at byte 4; at most {ceiling} are read from one \
-         file, so the header is damaged or this is not the file it should be"
+        "{path}: the header declares {dimensions} values, at byte 4; at most {max_values} are \
+         supported, so the header is damaged or this is not an IDX file of images or labels"
     )]
-    ClaimTooLarge {
+    HeaderTooLarge {
         /// The file.
         path: PathBuf,
-        /// The dimensions, such as `4294967295 × 28 × 28`.
-        claim: String,
-        /// The largest number of values that is read.
-        ceiling: u64,
+        /// The dimensions in the header, such as `4294967295 × 28 × 28`.
+        dimensions: String,
+        /// The largest supported number of values.
+        max_values: u64,
     },
 
-    /// The content ends before the header does.
+    /// The content ends inside the header.
     #[error(
         "{path}: the content ends at byte {offset}, inside the header; \
-         the file is cut off, get it again"
+         the file is truncated, download it again"
     )]
     TruncatedHeader {
         /// The file.
         path: PathBuf,
-        /// Where the content ends.
+        /// The length of the content in bytes.
         offset: u64,
     },
 
-    /// The content ends before the values that the header claims.
+    /// The content has fewer values than the header declares.
     #[error(
-        "{path}: the content ends at byte {offset}, but the header claims {claim} values, \
-         up to byte {expected}; the file is cut off or its header is damaged, get it again"
+        "{path}: the content ends at byte {offset}, but the header declares {dimensions} values, \
+         up to byte {expected}; the file is truncated or its header is damaged, download it again"
     )]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Where the content ends.
+        /// The length of the content in bytes.
         offset: u64,
-        /// The dimensions that the header gives.
-        claim: String,
-        /// Where the content should end.
+        /// The dimensions in the header.
+        dimensions: String,
+        /// The length in bytes that the header implies.
         expected: u64,
     },
 
-    /// The content goes on behind the values that the header claims.
+    /// The content has more bytes than the header declares.
     #[error(
-        "{path}: the content goes on after byte {offset}, where the {claim} values that the header \
-         claims end; the header is damaged or files were joined, get it again"
+        "{path}: the content continues after byte {offset}, the end of the {dimensions} values \
+         that the header declares; the header is damaged or files were concatenated, \
+         download it again"
     )]
     TrailingBytes {
         /// The file.
         path: PathBuf,
-        /// Where the content should end.
+        /// The length in bytes that the header implies.
         offset: u64,
-        /// The dimensions that the header gives.
-        claim: String,
+        /// The dimensions in the header.
+        dimensions: String,
     },
 
-    /// The gzip container is damaged or cut off.
+    /// The gzip container is damaged or truncated.
     #[error(
-        "{path}: the gzip data is damaged or cut off, after {offset} decompressed bytes; \
-         get the file again"
+        "{path}: the gzip data is damaged or truncated after {offset} decompressed bytes; \
+         download the file again"
     )]
     Gzip {
         /// The file.
         path: PathBuf,
-        /// How many bytes were decompressed before.
+        /// The number of bytes decompressed before the error.
         offset: u64,
-        /// What the decompressor said.
+        /// The error of the decompressor.
         source: io::Error,
     },
 
-    /// There is no memory for a file's content.
+    /// There is not enough memory for the content of a file.
     #[error("{path}: not enough memory for its content of {bytes} bytes")]
     OutOfMemory {
         /// The file.
         path: PathBuf,
-        /// The size of the content.
+        /// The length of the content in bytes.
         bytes: u64,
     },
 
-    /// A file of a named dataset is not the published one.
+    /// A file of a listed dataset differs from the published one.
     #[error(
         "{path} is not the published file: the SHA-256 of its content is {found}, not {expected}; \
-         get it again from {origin}"
+         download it again from {origin}"
     )]
     Checksum {
         /// The file.
         path: PathBuf,
-        /// The published sum.
+        /// The published SHA-256.
         expected: &'static str,
-        /// The sum of what was read.
+        /// The SHA-256 of the content.
         found: String,
-        /// Where the dataset is published.
+        /// The web page of the dataset.
         origin: &'static str,
     },
 
-    /// Images and labels do not pair up.
+    /// The number of labels is not the number of images.
     #[error(
-        "{labels_path} holds {labels} labels for the {images} images in {images_path}; \
-         the two do not belong together"
+        "{labels_path} has {labels} labels for the {images} images of {images_path}; \
+         use two files of the same dataset"
     )]
     LabelCount {
         /// The file of images.
@@ -212,7 +213,7 @@ pub enum DataError {
         labels: usize,
     },
 
-    /// A label has no class.
+    /// A label is not the index of a class.
     #[error(
         "{path}: row {row} (byte {offset}) has label {label}, \
          but there are {classes} classes, numbered from 0"
@@ -220,9 +221,9 @@ pub enum DataError {
     LabelOutOfRange {
         /// The file of labels.
         path: PathBuf,
-        /// The row, counted from 0.
+        /// The row, from 0.
         row: usize,
-        /// Where the label stands in the content.
+        /// The byte offset of the label in the content.
         offset: usize,
         /// The label.
         label: u8,
@@ -230,9 +231,9 @@ pub enum DataError {
         classes: usize,
     },
 
-    /// Training and test images are of different sizes.
+    /// Training and test images have different shapes.
     #[error(
-        "{test_path} holds images of {test}, {train_path} of {train}; both must be of one size"
+        "{test_path} has images of {test}, {train_path} of {train}; both must have the same size"
     )]
     ShapesDiffer {
         /// The file of training images.
@@ -245,68 +246,68 @@ pub enum DataError {
         test: ImageShape,
     },
 
-    /// `classes.txt` cannot name the classes.
+    /// `classes.txt` is not a list of class names.
     #[error(
-        "{path}:{line}: {problem}; write one distinct class name a line, the first for label 0"
+        "{path}:{line}: {problem}; write one distinct class name per line, starting with label 0"
     )]
     ClassNames {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// The line, from 1.
         line: usize,
-        /// What is wrong there.
+        /// What is wrong in this line.
         problem: &'static str,
     },
 
-    /// The validation rows would leave nothing to train on.
+    /// The validation rows would leave no training rows.
     #[error(
-        "validation = {validation} is {wanted} rows, but the training files hold {rows}; \
+        "validation = {validation} is {wanted} rows, but the training files have {rows}; \
          leave at least one for training"
     )]
     ValidationTooLarge {
-        /// What was asked for.
+        /// The value of the key.
         validation: Validation,
-        /// The rows that it comes to.
+        /// The number of rows that it stands for.
         wanted: usize,
-        /// The rows that there are.
+        /// The number of rows in the training files.
         rows: usize,
     },
 
-    /// A fraction above zero that comes to no row.
+    /// A fraction above zero that rounds to zero rows.
     #[error(
-        "validation = {fraction} of {rows} rows comes to none; ask for a larger fraction, or for 0"
+        "validation = {fraction} of {rows} rows is less than one row; use a larger fraction, or 0"
     )]
     ValidationTooSmall {
-        /// What was asked for.
+        /// The value of the key.
         fraction: f64,
-        /// The rows that there are.
+        /// The number of rows in the training files.
         rows: usize,
     },
 
-    /// A fraction that is none.
+    /// A fraction that is not in the range 0 ≤ fraction < 1.
     #[error("validation = {fraction}: a fraction must be at least 0 and below 1")]
     ValidationFraction {
-        /// What was asked for.
+        /// The value of the key.
         fraction: f64,
     },
 
-    /// Statistics were asked of no rows.
-    #[error("there are no training rows to fit the normalisation on")]
+    /// Statistics of zero rows were requested.
+    #[error("there are no training rows to fit the normalization on")]
     NothingToFit,
 
-    /// A normaliser that was read back does not normalise.
-    #[error("the stored normaliser is unusable: {problem}")]
+    /// The parameters of a stored normalizer are invalid.
+    #[error("the stored normalizer is invalid: {problem}")]
     InvalidNormalizer {
-        /// What is wrong with its numbers.
+        /// What is wrong with its parameters.
         problem: &'static str,
     },
 
-    /// A normaliser fitted on images of another size.
-    #[error("the normaliser was fitted on images of {fitted} pixels, these have {found}")]
+    /// A normalizer was fitted on images of another size.
+    #[error("the normalizer was fitted on images of {fitted} pixels, these have {found}")]
     NormalizerSize {
-        /// The pixels of the images that it was fitted on.
+        /// The number of pixels of the images that it was fitted on.
         fitted: usize,
-        /// The pixels of the images at hand.
+        /// The number of pixels of these images.
         found: usize,
     },
 
@@ -315,30 +316,29 @@ pub enum DataError {
     Image {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The error of the decoder.
         source: Box<image::ImageError>,
     },
 
-    /// An image that is a directory, a pipe or a device.
+    /// The path of an image leads to a directory, a pipe or a device.
     #[error("{path} is not an ordinary file; give a PNG or JPEG file")]
     NotAFile {
-        /// The path as it was given.
+        /// The path as given.
         path: PathBuf,
     },
 
-    /// An image file takes more room than any image that is decoded.
-    #[error("{path} is larger than {ceiling} bytes, the most that is read of an image file")]
+    /// An image file is larger than the limit.
+    #[error("{path} is larger than {max_bytes} bytes, the limit for image files; make it smaller")]
     ImageFileTooLarge {
         /// The file.
         path: PathBuf,
-        /// The largest number of bytes that is read.
-        ceiling: u64,
+        /// The limit in bytes.
+        max_bytes: u64,
     },
 
-    /// An image has more pixels than are ever decoded.
+    /// An image has more pixels than the limit.
     #[error(
-        "{path}: {width}×{height} is more than the {ceiling} pixels that are decoded; \
-         make the image smaller"
+        "{path}: {width}×{height} pixels are above the limit of {max_pixels}; make the image smaller"
     )]
     ImageTooLarge {
         /// The file.
@@ -347,18 +347,19 @@ pub enum DataError {
         width: u32,
         /// Its height in pixels.
         height: u32,
-        /// The largest number of pixels that is decoded.
-        ceiling: u64,
+        /// The limit in pixels.
+        max_pixels: u64,
     },
 
-    /// An image file cannot become what the network takes.
+    /// Image files cannot be converted to the requested shape.
     #[error(
-        "{path}: an image file becomes 1 (grey) or 3 (RGB) channels of at least one pixel, not {shape}"
+        "{path}: cannot convert an image file to {shape}; \
+         only 1 (gray) or 3 (RGB) channels of at least one pixel are supported"
     )]
     ImageShape {
         /// The file.
         path: PathBuf,
-        /// What was asked for.
+        /// The requested shape.
         shape: ImageShape,
     },
 }

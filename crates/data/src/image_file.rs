@@ -1,4 +1,4 @@
-//! A picture from anywhere becomes an image as a network was trained on.
+//! Converts PNG and JPEG files to the image shape of a network.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -11,72 +11,72 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, RgbI
 
 use crate::{DataError, ImageShape};
 
-/// The most pixels that are decoded: a photograph of 50 megapixels.
-const MOST_PIXELS: u64 = 50_000_000;
+/// Limit for the pixels of a file: 50 megapixels, more than most cameras have.
+const MAX_PIXELS: u64 = 50_000_000;
 
-/// The most that a decoder may allocate, and the largest file that it is given: 50 million pixels of four 16-bit channels,
-/// and some room.
-const MOST_BYTES: u64 = 512 << 20;
+/// Limit for the size of a file and for the memory of its decoder, in bytes. 50 million pixels with
+/// four 16-bit channels need 400 million.
+const MAX_BYTES: u64 = 512 << 20;
 
-/// An image file as a network takes it.
+/// An image file, converted to the input of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadImage {
-    /// The bytes of one image: by channel, then by row, then by column.
+    /// `[channels, height, width]`, row-major.
     pub pixels: Vec<u8>,
-    /// What had to be done to the picture, in the order in which it was done.
+    /// The changes to the picture in the file, in the order in which they were made.
     pub adjustments: Vec<Adjustment>,
-    /// What may make a prediction worth less.
+    /// Reasons to doubt a prediction for this image.
     pub hints: Vec<Hint>,
 }
 
-/// One change that was made to a picture. Displays as a sentence without its end.
+/// A change to a picture. Displays as a phrase: `reduced to 8 bits per channel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adjustment {
-    /// The camera noted which way up it was held.
-    Turned,
-    /// Channels of 16 bits became channels of 8.
+    /// Rotated or mirrored as the EXIF orientation of the camera requires.
+    Rotated,
+    /// Reduced from 16 to 8 bits per channel.
     ReducedDepth,
-    /// What shines through is black.
+    /// Blended over black where the picture is transparent.
     Flattened,
-    /// The luma of ITU-R BT.601: 0.299 red + 0.587 green + 0.114 blue.
-    Greyed,
-    /// Grey became three equal channels.
-    Coloured,
-    /// A triangle filter as wide as the reduction (bilinear, antialiased), which averages without
-    /// overshooting.
+    /// Converted from RGB to gray by the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
+    ConvertedToGray,
+    /// Converted from gray to RGB with three equal channels.
+    ConvertedToRgb,
+    /// Resized by bilinear interpolation with antialiasing: a triangle filter whose width grows with
+    /// the reduction. It does not overshoot.
     Resized {
-        /// Height and width before.
+        /// The size in the file.
         from: PixelSize,
-        /// Height and width after.
+        /// The size for the network.
         to: PixelSize,
     },
 }
 
-/// Height and width. Displays as picture programs do, width × height: `100×30`.
+/// Height and width in pixels. Displays as width × height, like image editors do: `100×30`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PixelSize {
-    /// Rows of pixels.
+    /// The number of rows of pixels.
     pub height: usize,
-    /// Pixels in a row.
+    /// The number of pixels in a row.
     pub width: usize,
 }
 
-/// A reason to doubt a prediction. Displays as a sentence without its end.
+/// A reason to doubt a prediction. Displays as a sentence without its final full stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
-    /// The mean of the outermost pixels is above 127. MNIST-like images show light things on black.
+    /// The mean of the border pixels is above 127. Images like those of MNIST have a black background.
     LightBackground,
 }
 
-/// Reads a PNG or JPEG file as an image of this shape, with as few changes as that takes.
+/// Reads a PNG or JPEG file and converts it to `shape`.
 ///
-/// Nothing is inverted or cropped, even where the picture is unlike the images that a network was
-/// trained on; `adjustments` and `hints` say what was done and what was noticed.
+/// Makes only the changes that the shape requires and lists them in `adjustments`. It never inverts
+/// or crops a picture, even if the picture looks unlike the training images; `hints` says so.
 ///
 /// # Errors
 ///
-/// The file cannot be read or decoded, has more than 50 million pixels, or the shape has other than
-/// one or three channels.
+/// The file cannot be read or decoded, is larger than 512 MiB or 50 million pixels, or the shape does
+/// not have one or three channels.
 pub fn read_image(path: &Path, shape: ImageShape) -> Result<ReadImage, DataError> {
     let unusable = || DataError::ImageShape { path: path.to_owned(), shape };
     let width = u32::try_from(shape.width).ok().filter(|&width| width > 0).ok_or_else(unusable)?;
@@ -86,7 +86,7 @@ pub fn read_image(path: &Path, shape: ImageShape) -> Result<ReadImage, DataError
     let picture = decode(path, &mut adjustments)?;
     let from = PixelSize { height: picture.height() as usize, width: picture.width() as usize };
     let to = PixelSize { height: shape.height, width: shape.width };
-    let grey = !picture.color().has_color();
+    let is_gray = !picture.color().has_color();
     let opaque = flatten(picture, &mut adjustments);
     let resized = if from == to {
         opaque
@@ -96,14 +96,14 @@ pub fn read_image(path: &Path, shape: ImageShape) -> Result<ReadImage, DataError
     };
     let pixels: Vec<u8> = match shape.channels {
         1 => {
-            if !grey {
-                adjustments.push(Adjustment::Greyed);
+            if !is_gray {
+                adjustments.push(Adjustment::ConvertedToGray);
             }
             resized.pixels().map(|pixel| luma(pixel.0)).collect()
         }
         3 => {
-            if grey {
-                adjustments.push(Adjustment::Coloured);
+            if is_gray {
+                adjustments.push(Adjustment::ConvertedToRgb);
             }
             let resized = &resized;
             let channel = |channel| resized.pixels().map(move |pixel| pixel.0[channel]);
@@ -116,22 +116,23 @@ pub fn read_image(path: &Path, shape: ImageShape) -> Result<ReadImage, DataError
     Ok(ReadImage { pixels, adjustments, hints })
 }
 
-/// Opens an ordinary file that is not larger than any picture that is decoded: a JPEG is read whole before anything is
-/// known of it, and a pipe may never end.
+/// Opens an ordinary file up to the size limit. The JPEG decoder reads the complete file before it
+/// knows the size of the picture, and a pipe may never end.
 fn open(path: &Path) -> Result<File, DataError> {
     let unreadable = |source| DataError::Read { path: path.to_owned(), source };
-    let kind = fs::metadata(path).map_err(unreadable)?;
-    if !kind.is_file() {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(DataError::NotAFile { path: path.to_owned() });
-    } else if kind.len() > MOST_BYTES {
-        return Err(DataError::ImageFileTooLarge { path: path.to_owned(), ceiling: MOST_BYTES });
+    } else if metadata.len() > MAX_BYTES {
+        return Err(DataError::ImageFileTooLarge { path: path.to_owned(), max_bytes: MAX_BYTES });
     }
     File::open(path).map_err(unreadable)
 }
 
-/// Decodes a file and turns the picture the way up that it was taken.
+/// Decodes a file and applies its EXIF orientation.
 fn decode(path: &Path, adjustments: &mut Vec<Adjustment>) -> Result<DynamicImage, DataError> {
     let unreadable = |source| DataError::Read { path: path.to_owned(), source };
+    // The decoder also reports truncated files as I/O errors, but without an error code.
     let undecodable = |error| match error {
         ImageError::IoError(source) if source.raw_os_error().is_some() => unreadable(source),
         error => DataError::Image { path: path.to_owned(), source: Box::new(error) },
@@ -140,32 +141,32 @@ fn decode(path: &Path, adjustments: &mut Vec<Adjustment>) -> Result<DynamicImage
     let mut reader =
         ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
 
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(DataError::ImageTooLarge {
             path: path.to_owned(),
             width,
             height,
-            ceiling: MOST_PIXELS,
+            max_pixels: MAX_PIXELS,
         });
     }
     let orientation = decoder.orientation().map_err(undecodable)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
     if orientation != Orientation::NoTransforms {
         picture.apply_orientation(orientation);
-        adjustments.push(Adjustment::Turned);
+        adjustments.push(Adjustment::Rotated);
     }
     Ok(picture)
 }
 
-/// Three opaque channels of 8 bits.
+/// Converts a picture to three opaque channels of 8 bits.
 fn flatten(picture: DynamicImage, adjustments: &mut Vec<Adjustment>) -> RgbImage {
-    let narrow = [ColorType::L8, ColorType::La8, ColorType::Rgb8, ColorType::Rgba8];
-    if !narrow.contains(&picture.color()) {
+    let eight_bit = [ColorType::L8, ColorType::La8, ColorType::Rgb8, ColorType::Rgba8];
+    if !eight_bit.contains(&picture.color()) {
         adjustments.push(Adjustment::ReducedDepth);
     }
     if !picture.has_alpha() {
@@ -182,7 +183,7 @@ fn flatten(picture: DynamicImage, adjustments: &mut Vec<Adjustment>) -> RgbImage
     })
 }
 
-/// ITU-R BT.601, rounded to the nearest; equal channels stay what they are.
+/// The luma of ITU-R BT.601, rounded to the nearest integer. Gray pixels keep their value.
 fn luma([red, green, blue]: [u8; 3]) -> u8 {
     ((299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue) + 500) / 1000) as u8
 }
@@ -207,18 +208,22 @@ impl fmt::Display for PixelSize {
 impl fmt::Display for Adjustment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Turned => formatter.write_str("turned as its EXIF orientation says"),
-            Self::ReducedDepth => formatter.write_str("reduced to 8 bits a channel"),
-            Self::Flattened => formatter.write_str("laid over black where it is transparent"),
-            Self::Greyed => formatter.write_str("converted from colour to grey (BT.601 luma)"),
-            Self::Coloured => formatter.write_str("converted from grey to three equal channels"),
+            Self::Rotated => formatter.write_str("rotated as its EXIF orientation requires"),
+            Self::ReducedDepth => formatter.write_str("reduced to 8 bits per channel"),
+            Self::Flattened => formatter.write_str("blended over black where it is transparent"),
+            Self::ConvertedToGray => {
+                formatter.write_str("converted from RGB to gray (BT.601 luma)")
+            }
+            Self::ConvertedToRgb => {
+                formatter.write_str("converted from gray to RGB (three equal channels)")
+            }
             Self::Resized { from, to } => {
                 write!(
                     formatter,
                     "resized from {from} to {to} pixels (width × height, triangle filter)"
                 )?;
                 if from.height * to.width != from.width * to.height {
-                    formatter.write_str(", which changes its proportions")?;
+                    formatter.write_str(", which changes its aspect ratio")?;
                 }
                 Ok(())
             }
@@ -230,8 +235,8 @@ impl fmt::Display for Hint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LightBackground => formatter.write_str(
-                "the background is light; where the training images have a dark one, as those of \
-                 Fashion-MNIST, the prediction may be off",
+                "the background is light; the prediction may be wrong if the training images have a \
+                 dark background, like those of Fashion-MNIST",
             ),
         }
     }

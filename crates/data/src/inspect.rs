@@ -1,4 +1,4 @@
-//! Which datasets are there, and whether they are what they should be.
+//! Lists datasets and verifies their files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,18 @@ use crate::idx::Idx;
 use crate::source::{Contents, Source};
 use crate::{DataError, DataFile, Dataset};
 
-/// A listed dataset, and which of its files are there.
+/// A listed dataset and its missing files.
 #[derive(Debug)]
 pub struct Listing {
     /// The dataset.
     pub dataset: &'static NamedDataset,
-    /// Where its files belong.
+    /// The directory for its files.
     pub directory: PathBuf,
-    /// The files that are not there, each under its usual name; empty where all are.
+    /// The usual names of the files that do not exist.
     pub missing: Vec<&'static str>,
 }
 
-/// All listed datasets. Looks for their files without reading them.
+/// All listed datasets, with their missing files. Does not read any file.
 #[must_use]
 pub fn list(data_directory: &Path) -> Vec<Listing> {
     let listing = |dataset| {
@@ -34,52 +34,52 @@ pub fn list(data_directory: &Path) -> Vec<Listing> {
     DATASETS.iter().map(listing).collect()
 }
 
-/// What came of verifying a dataset.
+/// The result of [`verify`].
 #[derive(Debug)]
 pub struct Verification {
-    /// The four files, in the order of [`DataFile::ALL`].
+    /// The result for each file, in the order of [`DataFile::ALL`].
     pub files: Vec<FileCheck>,
-    /// The files taken together; looked at once each is sound by itself.
+    /// The result of combining the files, if each of them is intact.
     pub dataset: Option<Result<Dataset, DataError>>,
 }
 
-/// What came of verifying one file.
+/// The result of verifying one file.
 #[derive(Debug)]
 pub struct FileCheck {
-    /// Which of the four it is.
+    /// The role of the file.
     pub file: DataFile,
-    /// The published sum of its content, where there is one.
+    /// The published SHA-256 of its content, if there is one.
     pub published_sha256: Option<&'static str>,
-    /// What was read, or what is wrong.
-    pub outcome: Result<SoundFile, DataError>,
+    /// The content of the intact file, or the error.
+    pub outcome: Result<VerifiedFile, DataError>,
 }
 
-/// A file whose content is what its header and, where there is one, its published sum say.
+/// A file whose content matches its header and, if there is one, its published SHA-256.
 #[derive(Debug)]
-pub struct SoundFile {
-    /// Its path.
+pub struct VerifiedFile {
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its dimensions: count, and for images height and width.
+    /// `[n, height, width]` for images, `[n]` for labels.
     pub dimensions: Vec<usize>,
-    /// The length of its content, decompressed, in bytes.
+    /// The length of the decompressed content in bytes.
     pub bytes: u64,
-    /// The SHA-256 of its content, in hexadecimal.
+    /// The SHA-256 of the decompressed content, in hexadecimal.
     pub sha256: String,
 }
 
 impl Verification {
-    /// Whether nothing is wrong.
+    /// Whether all files are intact and fit together.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         matches!(self.dataset, Some(Ok(_)))
     }
 }
 
-/// Checks everything that [`load`](crate::load) checks, without stopping at the first fault.
+/// Checks everything that [`load`](crate::load) checks, without stopping at the first error.
 ///
 /// # Errors
 ///
-/// The source is neither a listed name nor a directory. All other faults are in the
+/// The source is neither a listed name nor a directory. All other errors are in the
 /// [`Verification`].
 pub fn verify(source: &str, data_directory: &Path) -> Result<Verification, DataError> {
     let source = Source::resolve(source, data_directory)?;
@@ -98,24 +98,25 @@ pub fn verify(source: &str, data_directory: &Path) -> Result<Verification, DataE
     Ok(Verification { files, dataset })
 }
 
+/// Verifies one file and appends the result to `checks`. Returns the content of an intact file.
 fn check<const N: usize>(
     source: &Source,
     file: DataFile,
     checks: &mut Vec<FileCheck>,
 ) -> Option<Idx<N>> {
-    let (sound, outcome) = match source.read::<N>(file) {
+    let (intact, outcome) = match source.read::<N>(file) {
         Ok(idx) => {
-            let outcome = SoundFile {
+            let file = VerifiedFile {
                 path: idx.path.clone(),
                 dimensions: idx.dimensions.to_vec(),
-                bytes: (Idx::<N>::HEADER + idx.values.len()) as u64,
+                bytes: (Idx::<N>::HEADER_BYTES + idx.values.len()) as u64,
                 sha256: hexadecimal(&idx.sha256),
             };
-            (Some(idx), Ok(outcome))
+            (Some(idx), Ok(file))
         }
         Err(error) => (None, Err(error)),
     };
     let published_sha256 = source.published_sha256(file);
     checks.push(FileCheck { file, published_sha256, outcome });
-    sound
+    intact
 }

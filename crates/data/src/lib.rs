@@ -1,21 +1,18 @@
-//! Named datasets and directories: verified bytes, a split, normalised batches.
+//! Reads and verifies datasets, splits them, and makes normalized batches.
 //!
-//! A dataset is four IDX files: images and labels to train on, images and labels to test on. It is
-//! named in the experiment's `[data]` table, a [`DataConfig`], and goes through this crate in five
-//! steps, each of which takes only what the one before it gave:
+//! A dataset is four IDX files: images and labels for training, images and labels for testing. The
+//! `[data]` table of an experiment, [`DataConfig`], names it. The steps from files to batches:
 //!
-//! 1. [`load`] finds the files of a listed dataset ([`DATASETS`]) or of any directory, and reads
-//!    them, gzip or plain, into a [`Dataset`]. Headers are held against contents, contents against
-//!    published sums, labels against images and classes; what is wrong is a [`DataError`] that names
-//!    the file and the place in it. Images stay bytes. The dataset's `fingerprint` says what was
-//!    read.
-//! 2. [`DataConfig::split`] parts the training rows into a [`Split`], disjoint and exhaustive.
-//! 3. [`Normalize::fit`] takes from the rows that are trained on what normalisation needs to know,
-//!    and gives a [`Normalizer`], the only type that can normalise. It is stored beside the weights,
-//!    and read back to predict.
-//! 4. [`shuffle`] puts the rows in an epoch's order. All chance comes from a generator that the
-//!    caller hands in.
-//! 5. [`gather`] turns some rows of bytes into a [`Batch`] of `f32`.
+//! 1. [`load`] reads a listed dataset ([`DATASETS`]) or a directory of IDX files, compressed with
+//!    gzip or not, into a [`Dataset`]. It checks headers against contents, contents against
+//!    published checksums, and labels against images and classes. A [`DataError`] names the file and
+//!    the byte or line. Images stay bytes. The `fingerprint` of the dataset identifies its content.
+//! 2. [`DataConfig::split`] divides the training rows into the disjoint lists of a [`Split`].
+//! 3. [`Normalize::fit`] computes the statistics of the training rows and returns a [`Normalizer`],
+//!    the only type that can normalize. It is stored with the weights and read back for prediction.
+//! 4. [`shuffle`] brings the rows into the random order of an epoch. The caller provides every
+//!    random number generator.
+//! 5. [`gather`] converts some rows from bytes to a [`Batch`] of `f32`.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -41,8 +38,8 @@
 //! # Ok::<(), kiln_data::DataError>(())
 //! ```
 //!
-//! Beside that path, [`list`] and [`verify`] tell which datasets are there and sound, and
-//! [`read_image`] makes a PNG or JPEG file an image as a network was trained on.
+//! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts a PNG or
+//! JPEG file to the image shape of a network.
 
 mod batch;
 mod catalog;
@@ -60,10 +57,10 @@ mod split;
 pub use batch::{Batch, gather};
 pub use catalog::{ContentSums, DATASETS, NamedDataset};
 pub use config::{DataConfig, Normalize, SplitMethod, Validation};
-pub use dataset::{Dataset, ImageShape, LabelledImages};
+pub use dataset::{Dataset, ImageShape, LabeledImages};
 pub use error::DataError;
 pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
-pub use inspect::{FileCheck, Listing, SoundFile, Verification, list, verify};
+pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use normalize::{Normalizer, NormalizerParameters};
 pub use source::{DataFile, load};
 pub use split::{Split, shuffle};

@@ -1,17 +1,16 @@
-//! Bytes become the numbers that a network is trained on.
+//! Converts the bytes of images to the numbers that a network is trained on.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, LabelledImages, Normalize};
+use crate::{DataError, LabeledImages, Normalize};
 
 impl Normalize {
-    /// Takes from the training rows what the method needs to know of the data; `unit` and `none`
-    /// need nothing.
+    /// Computes the statistics that the method needs; `unit` and `none` need none.
     ///
-    /// Statistics are of the raw bytes, 0 to 255, and of `rows` only, so that nothing of the
-    /// validation rows leaks into training. The deviation is the population's (divided by n), as in
-    /// Keras' `Normalization` and scikit-learn's `StandardScaler`; a deviation of zero, of a pixel
-    /// that is the same in every row, counts as 1, as in the latter.
+    /// The statistics are of the raw bytes (0 to 255) of `rows` only, so that validation rows do not
+    /// leak into training. The standard deviation is that of the population (divided by n), as in
+    /// Keras' `Normalization` and scikit-learn's `StandardScaler`. As in the latter, 1 replaces a
+    /// standard deviation of zero, which belongs to a pixel with the same value in all rows.
     ///
     /// # Errors
     ///
@@ -19,8 +18,8 @@ impl Normalize {
     ///
     /// # Panics
     ///
-    /// A row is not among the images.
-    pub fn fit(self, images: &LabelledImages, rows: &[u32]) -> Result<Normalizer, DataError> {
+    /// A row does not exist.
+    pub fn fit(self, images: &LabeledImages, rows: &[u32]) -> Result<Normalizer, DataError> {
         let parameters = match self {
             Self::Unit => NormalizerParameters::Unit,
             Self::None => NormalizerParameters::None,
@@ -32,14 +31,14 @@ impl Normalize {
                 let all = moments.iter().fold(Moments::default(), |all, pixel| all.join(pixel));
                 NormalizerParameters::Standardize {
                     mean: all.mean(),
-                    standard_deviation: all.scale(),
+                    standard_deviation: all.standard_deviation(),
                 }
             }
             Self::StandardizePerPixel => {
                 let moments = Moments::of_each_pixel(images, rows);
                 NormalizerParameters::StandardizePerPixel {
                     mean: moments.iter().map(Moments::mean).collect(),
-                    standard_deviation: moments.iter().map(Moments::scale).collect(),
+                    standard_deviation: moments.iter().map(Moments::standard_deviation).collect(),
                 }
             }
         };
@@ -47,8 +46,8 @@ impl Normalize {
     }
 }
 
-/// The count, sum and sum of squares of some bytes: exact, so that the order of the rows makes no
-/// difference.
+/// The count, sum and sum of squares of some bytes. Integers are exact, so the order of the rows does
+/// not matter.
 #[derive(Clone, Default)]
 struct Moments {
     count: u64,
@@ -57,7 +56,7 @@ struct Moments {
 }
 
 impl Moments {
-    fn of_each_pixel(images: &LabelledImages, rows: &[u32]) -> Vec<Self> {
+    fn of_each_pixel(images: &LabeledImages, rows: &[u32]) -> Vec<Self> {
         let mut moments = vec![Self::default(); images.shape.values()];
         for &row in rows {
             for (pixel, &byte) in moments.iter_mut().zip(images.image(row as usize)) {
@@ -83,9 +82,9 @@ impl Moments {
         self.sum as f64 / self.count as f64
     }
 
-    /// √(mean of x² − (mean of x)²), or 1 where that is zero. The subtraction is of whole numbers, so that
-    /// nothing cancels.
-    fn scale(&self) -> f64 {
+    /// √(mean of x² − (mean of x)²), or 1 if that is zero. Subtracting integers avoids the
+    /// cancellation of floating-point numbers.
+    fn standard_deviation(&self) -> f64 {
         let (count, sum) = (u128::from(self.count), u128::from(self.sum));
         match count * u128::from(self.sum_of_squares) - sum * sum {
             0 => 1.0,
@@ -94,7 +93,7 @@ impl Moments {
     }
 }
 
-/// The method and numbers of a [`Normalizer`], as they are stored.
+/// The method and statistics of a [`Normalizer`], in the stored form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NormalizerParameters {
@@ -104,22 +103,22 @@ pub enum NormalizerParameters {
     None,
     /// (x − mean) / standard deviation.
     Standardize {
-        /// From 0 to 255.
+        /// In the range 0 to 255.
         mean: f64,
         /// Above 0.
         standard_deviation: f64,
     },
-    /// (x − mean) / standard deviation, with those of the pixel.
+    /// (x − mean) / standard deviation, both separately for each pixel.
     StandardizePerPixel {
-        /// One a pixel, in the order of an image's pixels.
+        /// `[channels × height × width]`, each in the range 0 to 255.
         mean: Vec<f64>,
-        /// One a pixel, each above 0.
+        /// `[channels × height × width]`, each above 0.
         standard_deviation: Vec<f64>,
     },
 }
 
-/// A normalisation that is fitted: it turns bytes into numbers, the same for training, validation,
-/// test and prediction. Serialises as its [`NormalizerParameters`]; reading them back checks them.
+/// A fitted normalization, applied to all images of a run: training, validation, test and prediction.
+/// Serializes as [`NormalizerParameters`]; deserializing checks them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "NormalizerParameters", into = "NormalizerParameters")]
 pub struct Normalizer {
@@ -127,31 +126,31 @@ pub struct Normalizer {
     mapping: Mapping,
 }
 
-/// What is applied: `f32`, in the shape that is quickest.
+/// The computation in `f32`, in the fastest form for each method.
 #[derive(Debug, Clone, PartialEq)]
 enum Mapping {
-    /// x × high + x × low. The factor is split so that the first product is exact: what is
-    /// rounded is their sum, and a vector of pixels is done at once.
+    /// x × high + x × low. The factor is split so that the first product is exact and only the sum
+    /// is rounded. Unlike a table, this form uses vector instructions.
     Scale { high: f32, low: f32 },
-    /// The result for each of the 256 bytes, computed in `f64`.
+    /// The result for each byte, computed in `f64`.
     Table(Box<[f32; 256]>),
-    /// (x − mean) × reciprocal, by pixel.
+    /// (x − mean) × reciprocal, separately for each pixel.
     PerPixel { mean: Vec<f32>, reciprocal: Vec<f32> },
 }
 
 impl Normalizer {
-    /// The method and its numbers.
+    /// The method and its statistics.
     #[must_use]
     pub fn parameters(&self) -> &NormalizerParameters {
         &self.parameters
     }
 
-    /// Checks that images of so many values can be normalised: a normaliser that was read back may
-    /// have been fitted on others.
+    /// Checks that the normalizer fits images of `values` values, because a stored one may have been
+    /// fitted on images of another size.
     ///
     /// # Errors
     ///
-    /// It has numbers by pixel, and for another number of pixels.
+    /// The normalizer has statistics per pixel, for another number of pixels.
     pub fn check_size(&self, values: usize) -> Result<(), DataError> {
         match &self.mapping {
             Mapping::PerPixel { mean, .. } if mean.len() != values => {
@@ -161,14 +160,13 @@ impl Normalizer {
         }
     }
 
-    /// Normalises one image, or several one after another.
+    /// Normalizes one or several consecutive images.
     ///
     /// # Panics
     ///
-    /// `normalized` is not as long as `pixels`, or [`check_size`](Self::check_size) fails on the
-    /// images.
+    /// The slices differ in length, or [`check_size`](Self::check_size) fails for the images.
     pub fn normalize(&self, pixels: &[u8], normalized: &mut [f32]) {
-        assert_eq!(pixels.len(), normalized.len(), "a number for each pixel");
+        assert_eq!(pixels.len(), normalized.len(), "one number for each pixel");
         match &self.mapping {
             Mapping::Scale { high, low } => {
                 for (number, &byte) in normalized.iter_mut().zip(pixels) {
@@ -182,7 +180,7 @@ impl Normalizer {
                 }
             }
             Mapping::PerPixel { mean, reciprocal } => {
-                assert_eq!(pixels.len() % mean.len(), 0, "whole images");
+                assert_eq!(pixels.len() % mean.len(), 0, "complete images");
                 let images = pixels.chunks_exact(mean.len());
                 for (image, normalized) in images.zip(normalized.chunks_exact_mut(mean.len())) {
                     let parameters = mean.iter().zip(reciprocal);
@@ -227,7 +225,8 @@ impl From<Normalizer> for NormalizerParameters {
 }
 
 fn scale(factor: f64) -> Mapping {
-    // A byte has 8 bits and an f32 24: 16 are left for the factor.
+    // An f32 has 24 significant bits and a byte 8. With 16 bits for `high`, the product of both is
+    // exact.
     let high = f32::from_bits((factor as f32).to_bits() & !0xff);
     Mapping::Scale { high, low: (factor - f64::from(high)) as f32 }
 }
@@ -241,17 +240,18 @@ fn table(normalize: impl Fn(f64) -> f64) -> Mapping {
 }
 
 fn check(mean: &[f64], standard_deviation: &[f64]) -> Result<(), DataError> {
-    let usable = |deviation: &f64| {
+    // The reciprocal must be a finite `f32`, too.
+    let is_valid = |deviation: &f64| {
         let reciprocal = (1.0 / deviation) as f32;
         reciprocal.is_finite() && reciprocal > 0.0
     };
     let problem = if mean.is_empty() {
-        "it has numbers for no pixel"
+        "it has no statistics"
     } else if mean.len() != standard_deviation.len() {
-        "it has not as many deviations as means"
+        "the numbers of means and standard deviations differ"
     } else if !mean.iter().all(|mean| (0.0..=255.0).contains(mean)) {
         "a mean is not between 0 and 255"
-    } else if !standard_deviation.iter().all(usable) {
+    } else if !standard_deviation.iter().all(is_valid) {
         "a standard deviation is not above 0"
     } else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! From the word in `data.source` to a dataset in memory.
+//! Finds the dataset that `data.source` names and reads it into memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,27 +9,27 @@ use sha2::{Digest, Sha256};
 use crate::catalog::{self, DATASETS, NamedDataset};
 use crate::content::hexadecimal;
 use crate::idx::Idx;
-use crate::{DataError, Dataset, ImageShape, LabelledImages};
+use crate::{DataError, Dataset, ImageShape, LabeledImages};
 
 /// The four files of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataFile {
-    /// The images that are trained and validated on.
+    /// The images for training and validation.
     TrainImages,
-    /// Their labels.
+    /// The labels for training and validation.
     TrainLabels,
-    /// The images that are tested on.
+    /// The images for testing.
     TestImages,
-    /// Their labels.
+    /// The labels for testing.
     TestLabels,
 }
 
 impl DataFile {
-    /// All four, in the order in which they are read and shown.
+    /// All four files, in the order in which they are read and shown.
     pub const ALL: [Self; 4] =
         [Self::TrainImages, Self::TrainLabels, Self::TestImages, Self::TestLabels];
 
-    /// The names that the file may have, with or without `.gz`; the usual one first.
+    /// The possible names of the file without `.gz`, the usual one first.
     #[must_use]
     pub const fn names(self) -> &'static [&'static str] {
         match self {
@@ -41,16 +41,17 @@ impl DataFile {
     }
 }
 
-/// Reads a dataset, whole: every file checked against its header, against the other files and, for
-/// a listed dataset, against its published sum.
+/// Reads a complete dataset into memory. Checks every file against its header, against the other
+/// files and, for a listed dataset, against its published SHA-256.
 ///
-/// `source` is a listed name, whose files lie in the directory of that name under `data_directory`;
-/// or the path of a directory of IDX files; or the name of such a directory under `data_directory`.
+/// `source` is the name of a listed dataset, whose files are in the directory of that name in
+/// `data_directory`; or the path of a directory of IDX files; or the name of such a directory in
+/// `data_directory`.
 ///
 /// # Errors
 ///
-/// The source is not there, a file is missing, damaged or not the published one, or the files do
-/// not belong together.
+/// The source does not exist; a file is missing, damaged or not the published one; or the files do
+/// not fit together.
 pub fn load(source: &str, data_directory: &Path) -> Result<Dataset, DataError> {
     let source = Source::resolve(source, data_directory)?;
     source.assemble(Contents {
@@ -61,7 +62,7 @@ pub fn load(source: &str, data_directory: &Path) -> Result<Dataset, DataError> {
     })
 }
 
-/// The four files, each sound by itself.
+/// The contents of the four files, not yet checked against each other.
 pub(crate) struct Contents {
     pub(crate) train_images: Idx<3>,
     pub(crate) train_labels: Idx<1>,
@@ -69,9 +70,10 @@ pub(crate) struct Contents {
     pub(crate) test_labels: Idx<1>,
 }
 
-/// Where a dataset is, and what is known of it before it is read.
+/// The location of a dataset.
 pub(crate) struct Source {
     name: String,
+    /// The entry of a listed dataset.
     listed: Option<&'static NamedDataset>,
     directory: PathBuf,
 }
@@ -83,13 +85,13 @@ impl Source {
         }
         let path = Path::new(source);
         let is_path = source.starts_with('.') || source.contains(std::path::is_separator);
-        let below = data_directory.join(path);
+        let in_data = data_directory.join(path);
         let directory = if path.is_dir() {
             path.to_owned()
         } else if is_path {
             return Err(DataError::NotADirectory { path: path.to_owned() });
-        } else if !source.is_empty() && below.is_dir() {
-            below
+        } else if !source.is_empty() && in_data.is_dir() {
+            in_data
         } else {
             let names = DATASETS.iter().map(|dataset| dataset.name);
             return Err(DataError::UnknownDataset {
@@ -115,8 +117,7 @@ impl Source {
         &self.directory
     }
 
-    /// The path of one of the files. Where a file is there compressed and not, the latter is read:
-    /// it is quicker.
+    /// The path of one of the files. Prefers an uncompressed file, which is faster to read.
     pub(crate) fn find(&self, file: DataFile) -> Result<PathBuf, DataError> {
         let plain = file.names().iter().map(|name| self.directory.join(name));
         let compressed = file.names().iter().map(|name| self.directory.join(format!("{name}.gz")));
@@ -124,23 +125,23 @@ impl Source {
             path: self.directory.join(file.names()[0]),
             advice: match self.listed {
                 Some(listed) => format!(
-                    "put the four files of {} there, as published at {}",
+                    "download the four files of {} from {} and put them there",
                     listed.name, listed.origin
                 ),
                 None => format!(
-                    "a directory of IDX files must hold {}",
+                    "a directory of IDX files must have {}",
                     DataFile::ALL.map(|file| file.names()[0]).join(", ")
                 ),
             },
         })
     }
 
-    /// The sum that the content of a file must have, where one is published.
+    /// The published SHA-256 of the content of a file, if there is one.
     pub(crate) fn published_sha256(&self, file: DataFile) -> Option<&'static str> {
         self.listed.map(|listed| listed.sha256.of(file))
     }
 
-    /// Reads one of the files and checks it against its published sum.
+    /// Reads one of the files and checks it against its published SHA-256.
     pub(crate) fn read<const N: usize>(&self, file: DataFile) -> Result<Idx<N>, DataError> {
         let idx = Idx::read(&self.find(file)?)?;
         if let Some(listed) = self.listed {
@@ -153,7 +154,7 @@ impl Source {
         Ok(idx)
     }
 
-    /// Joins the four files, where they belong together.
+    /// Combines the four files to a dataset if they fit together.
     pub(crate) fn assemble(&self, contents: Contents) -> Result<Dataset, DataError> {
         let Contents { train_images, train_labels, test_images, test_labels } = contents;
         if image_shape(&train_images) != image_shape(&test_images) {
@@ -180,14 +181,14 @@ impl Source {
         })
     }
 
-    /// The names in `classes.txt`, or else the numbers from 0 to the highest label.
+    /// The names in `classes.txt`, or else the numbers from 0 to the largest label.
     fn class_names(&self, labels: &[&[u8]]) -> Result<Vec<String>, DataError> {
         let path = self.directory.join("classes.txt");
         if path.is_file() {
             return read_class_names(&path);
         }
-        let highest = labels.iter().copied().flatten().max().copied().unwrap_or(0);
-        Ok((0..=highest).map(|label| label.to_string()).collect())
+        let max_label = labels.iter().copied().flatten().max().copied().unwrap_or(0);
+        Ok((0..=max_label).map(|label| label.to_string()).collect())
     }
 }
 
@@ -196,7 +197,8 @@ fn image_shape(images: &Idx<3>) -> ImageShape {
     ImageShape { channels: 1, height, width }
 }
 
-fn pair(images: Idx<3>, labels: Idx<1>, classes: usize) -> Result<LabelledImages, DataError> {
+/// Combines images with their labels.
+fn pair(images: Idx<3>, labels: Idx<1>, classes: usize) -> Result<LabeledImages, DataError> {
     let ([image_count, ..], [label_count]) = (images.dimensions, labels.dimensions);
     if image_count != label_count {
         return Err(DataError::LabelCount {
@@ -211,15 +213,15 @@ fn pair(images: Idx<3>, labels: Idx<1>, classes: usize) -> Result<LabelledImages
             label: labels.values[row],
             path: labels.path,
             row,
-            offset: Idx::<1>::HEADER + row,
+            offset: Idx::<1>::HEADER_BYTES + row,
             classes,
         });
     }
-    Ok(LabelledImages { shape: image_shape(&images), pixels: images.values, labels: labels.values })
+    Ok(LabeledImages { shape: image_shape(&images), pixels: images.values, labels: labels.values })
 }
 
-/// The SHA-256 over the sums of the four contents (which include their dimensions), the number of
-/// classes, and each class name with its length before it.
+/// The SHA-256 over the SHA-256 of the four contents (which include their dimensions), the number of
+/// classes, and the length and bytes of each class name.
 fn fingerprint(sums: [&[u8; 32]; 4], class_names: &[String]) -> String {
     let mut sum = Sha256::new();
     for content in sums {
@@ -233,19 +235,19 @@ fn fingerprint(sums: [&[u8; 32]; 4], class_names: &[String]) -> String {
     hexadecimal(&sum.finalize())
 }
 
-/// One name a line.
+/// Reads `classes.txt`, which has one name per line.
 fn read_class_names(path: &Path) -> Result<Vec<String>, DataError> {
-    /// A label is a byte.
-    const MOST_NAMES: usize = 256;
-    /// Keeps a wrong file from filling the memory; more than 256 names of 1000 bytes.
-    const MOST_BYTES: u64 = 256 * 1024;
+    /// Labels are bytes.
+    const MAX_CLASSES: usize = 256;
+    /// Limits the memory for a wrong file. 256 names of 1,000 bytes are shorter.
+    const MAX_BYTES: u64 = 256 * 1024;
 
     let unreadable = |source| DataError::Read { path: path.to_owned(), source };
     let invalid = |line, problem| DataError::ClassNames { path: path.to_owned(), line, problem };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(invalid(1, "the file is longer than 256 KiB"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -255,16 +257,14 @@ fn read_class_names(path: &Path) -> Result<Vec<String>, DataError> {
     })?;
 
     let mut names: Vec<String> = Vec::new();
+    // Some editors start UTF-8 files with a byte order mark.
     for (line, name) in (1..).zip(text.trim_start_matches('\u{feff}').lines().map(str::trim)) {
         if name.is_empty() {
             return Err(invalid(line, "the line is empty"));
         } else if names.iter().any(|earlier| earlier == name) {
-            return Err(invalid(line, "an earlier line has the same name"));
-        } else if names.len() == MOST_NAMES {
-            return Err(invalid(
-                line,
-                "labels are bytes, so there can be no more than 256 classes",
-            ));
+            return Err(invalid(line, "another line has the same name"));
+        } else if names.len() == MAX_CLASSES {
+            return Err(invalid(line, "labels are bytes, so at most 256 classes are possible"));
         }
         names.push(name.to_owned());
     }

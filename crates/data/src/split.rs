@@ -1,27 +1,26 @@
-//! Which rows train and which validate.
+//! Divides rows into training and validation rows, and shuffles them.
 
 use rand_core::Rng;
 
 use crate::{DataConfig, DataError, SplitMethod, Validation};
 
-/// The rows of the training files, parted in two: every row is in one list and in one only, and
-/// each list ascends.
+/// The rows of the training files, divided in two. Every row is in exactly one of the lists, and both
+/// lists are in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// The rows to train on; never empty.
+    /// The rows for training; never empty.
     pub training: Vec<u32>,
-    /// The rows to validate on; empty where `validation = 0`.
+    /// The rows for validation; empty if `validation = 0`.
     pub validation: Vec<u32>,
 }
 
 impl DataConfig {
-    /// Parts the rows that have these labels. The same generator state gives the same split on every
-    /// machine; `head` draws nothing from it.
+    /// Splits the rows with these labels. The result depends only on the state of the generator, not
+    /// on the machine. `head` does not use the generator.
     ///
     /// # Errors
     ///
-    /// The validation rows would leave none for training, or a fraction is out of range or comes to
-    /// no row.
+    /// No rows would remain for training, or a fraction is out of range or rounds to zero rows.
     pub fn split(&self, labels: &[u8], rng: &mut impl Rng) -> Result<Split, DataError> {
         let wanted = self.validation.rows_of(labels.len())?;
         let rows: Vec<u32> = (0..).take(labels.len()).collect();
@@ -40,8 +39,8 @@ impl DataConfig {
 }
 
 impl Validation {
-    /// How many of `rows` rows validate. A fraction is rounded to the nearest whole number of rows,
-    /// a half up.
+    /// The number of validation rows among `rows` rows. Fractions are rounded to the nearest row, and
+    /// halves up.
     fn rows_of(self, rows: usize) -> Result<usize, DataError> {
         let wanted = match self {
             Self::Rows(wanted) => wanted,
@@ -62,16 +61,18 @@ impl Validation {
     }
 }
 
-/// `count` of `rows`, each subset as likely as any other.
+/// Draws `count` of `rows`. All subsets are equally likely.
 fn draw(mut rows: Vec<u32>, count: usize, rng: &mut impl Rng) -> Vec<u32> {
     shuffle(&mut rows, rng);
     rows.truncate(count);
     rows
 }
 
-/// `count` rows, from each class in proportion to its size. What proportion leaves over goes to the
-/// classes with the largest remainders, the lower label first (the method of Hamilton), so that the
-/// counts are within one of proportional and add up.
+/// Draws `count` rows, from each class in proportion to its size.
+///
+/// The shares are rounded by the largest remainder method (Hamilton): all are rounded down, and the
+/// classes with the largest remainders get one more row until the counts add up. For equal
+/// remainders, the lower label comes first. Each count differs from its exact share by less than 1.
 fn stratified(labels: &[u8], count: usize, rng: &mut impl Rng) -> Vec<u32> {
     let mut classes = vec![Vec::new(); 256];
     for (row, &label) in (0..).zip(labels) {
@@ -81,31 +82,32 @@ fn stratified(labels: &[u8], count: usize, rng: &mut impl Rng) -> Vec<u32> {
     let remainder = |class: &Vec<u32>| class.len() as u64 * count as u64 % labels.len() as u64;
 
     let mut counts: Vec<usize> = classes.iter().map(|class| share(class) as usize).collect();
-    let left_over = count - counts.iter().sum::<usize>();
+    let remaining = count - counts.iter().sum::<usize>();
     let mut by_remainder: Vec<usize> = (0..classes.len()).collect();
+    // The sort is stable, which keeps the lower label first.
     by_remainder.sort_by_key(|&class| std::cmp::Reverse(remainder(&classes[class])));
-    for &class in &by_remainder[..left_over] {
+    for &class in &by_remainder[..remaining] {
         counts[class] += 1;
     }
     classes.into_iter().zip(counts).flat_map(|(rows, count)| draw(rows, count, rng)).collect()
 }
 
-/// Puts rows in random order, every order as likely as any other.
+/// Shuffles rows. All orders are equally likely.
 ///
-/// The algorithm is spelled out here so that an order never changes with the version of a
-/// dependency: the shuffle of Fisher and Yates in the form of R. Durstenfeld, "Algorithm 235: Random
-/// permutation", Communications of the ACM 7 (1964).
+/// Implemented here so that an order never changes with the version of a dependency: the shuffle of
+/// Fisher and Yates in the form of R. Durstenfeld, "Algorithm 235: Random permutation",
+/// Communications of the ACM 7 (1964).
 pub fn shuffle(rows: &mut [u32], rng: &mut impl Rng) {
     for last in (1..rows.len()).rev() {
         rows.swap(last, below(last as u64 + 1, rng) as usize);
     }
 }
 
-/// A number from 0 to `bound` − 1, each as likely as any other: D. Lemire, "Fast Random Integer
+/// A uniformly distributed number from 0 to `bound` − 1, by D. Lemire, "Fast Random Integer
 /// Generation in an Interval", ACM Transactions on Modeling and Computer Simulation 29 (2019).
 fn below(bound: u64, rng: &mut impl Rng) -> u64 {
-    // The high half of a random 64-bit number times the bound lies below the bound. It is biased
-    // only through the lowest 2^64 mod `bound` values of the low half, which are drawn again.
+    // The high half of a random 64-bit number times the bound is below the bound. Rejecting the
+    // lowest 2^64 mod `bound` values of the low half removes the bias.
     let rejected = bound.wrapping_neg() % bound;
     loop {
         let product = u128::from(rng.next_u64()) * u128::from(bound);

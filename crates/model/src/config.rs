@@ -3,26 +3,44 @@ use std::collections::HashSet;
 use kiln_config::{ConfigError, FromValue, Kind, Table, Value};
 use serde::Serialize;
 
-use crate::layers::LayerKind;
+use crate::layers::LayerType;
 
 /// The `[model]` table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelConfig {
-    /// The layers from the images to the classes.
+    /// The layers, from the images to the scores of the classes.
     pub layers: Vec<LayerConfig>,
 }
 
-/// One entry of `model.layers`: a layer, or a block of them.
+/// An entry of `model.layers`: a layer or a block of layers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerConfig {
-    /// What the layer is and does.
+    /// The layer or block.
     #[serde(flatten)]
     pub kind: LayerKind,
-    /// A name by which the command line and the summary know it.
+    /// The name for use on the command line (`hidden.units=300`) and in the summary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How many times it stands in a row, each time with weights of its own. 0 leaves it out.
+    /// The number of consecutive copies, each with its own weights. 0 skips the entry.
     pub repeat: usize,
+}
+
+/// The kinds of entries of `model.layers`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum LayerKind {
+    /// Several entries that are repeated together.
+    Block(BlockConfig),
+    /// A single layer.
+    Layer(LayerType),
+}
+
+/// `{ type = "block", repeat = 3, layers = [ … ] }`: layers that are repeated together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename = "block")]
+pub struct BlockConfig {
+    /// The layers of one repetition.
+    pub layers: Vec<LayerConfig>,
 }
 
 impl ModelConfig {
@@ -30,7 +48,7 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// A key is unknown, missing or has a value that it cannot have, or two entries share a name.
+    /// A key is unknown or missing, a value is invalid, or two entries have the same name.
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let layers: Vec<LayerConfig> = table.required("layers")?;
         let items = match table.value("layers").map(|value| &value.kind) {
@@ -39,8 +57,8 @@ impl ModelConfig {
         };
         let mut names = HashSet::new();
         for (layer, item) in layers.iter().zip(items) {
-            if let Some(name) = layer.repeated_name(&mut names) {
-                // A name on the command line must mean one layer.
+            if let Some(name) = layer.duplicate_name(&mut names) {
+                // On the command line, a name must stand for exactly one layer.
                 return Err(item.error(format!("two layers have the name `{name}`")));
             }
         }
@@ -49,8 +67,9 @@ impl ModelConfig {
 }
 
 impl LayerConfig {
-    /// Adds the names of the layer and those in it; gives the first that was there before.
-    fn repeated_name<'a>(&'a self, names: &mut HashSet<&'a str>) -> Option<&'a str> {
+    /// Adds the names of this entry and of the entries in it to `names`. Returns the first one that
+    /// was already there.
+    fn duplicate_name<'a>(&'a self, names: &mut HashSet<&'a str>) -> Option<&'a str> {
         if let Some(name) = self.name.as_deref()
             && !names.insert(name)
         {
@@ -58,7 +77,7 @@ impl LayerConfig {
         }
         match &self.kind {
             LayerKind::Block(block) => {
-                block.layers.iter().find_map(|layer| layer.repeated_name(names))
+                block.layers.iter().find_map(|layer| layer.duplicate_name(names))
             }
             LayerKind::Layer(_) => None,
         }
@@ -68,21 +87,55 @@ impl LayerConfig {
 impl FromValue for LayerConfig {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         value.read_table(|table| {
-            let kind = LayerKind::read(table)?;
-            let name = match table.value("name") {
-                None => None,
-                Some(value) => {
-                    let name = String::from_value(value)?;
-                    let well_formed = name.starts_with(|first: char| first.is_ascii_alphabetic())
-                        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-                    if !well_formed {
-                        // A name is a step of a dotted key on the command line.
-                        return Err(value.expected("a letter, then letters, digits, `_` or `-`"));
-                    }
-                    Some(name)
-                }
-            };
-            Ok(Self { kind, name, repeat: table.default("repeat", 1)? })
+            Ok(Self {
+                kind: LayerKind::read(table)?,
+                name: table.optional::<LayerName>("name")?.map(|LayerName(name)| name),
+                repeat: table.default("repeat", 1)?,
+            })
         })
+    }
+}
+
+/// A valid `name`: a letter, then letters, digits, `_` or `-`.
+struct LayerName(String);
+
+impl FromValue for LayerName {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let name = String::from_value(value)?;
+        // A name is a step of a dotted key on the command line.
+        let is_valid = name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        match is_valid {
+            true => Ok(Self(name)),
+            false => Err(value.expected("a letter, then letters, digits, `_` or `-`")),
+        }
+    }
+}
+
+/// The keyword of a `type` key, checked to be a known one.
+struct TypeKeyword(String);
+
+impl FromValue for TypeKeyword {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let keywords = LayerKind::keywords();
+        value.keyword(&keywords).map(|index| Self(keywords[index].to_owned()))
+    }
+}
+
+impl LayerKind {
+    const BLOCK: &str = "block";
+
+    fn keywords() -> Vec<&'static str> {
+        std::iter::once(Self::BLOCK).chain(LayerType::KEYWORDS.iter().copied()).collect()
+    }
+
+    fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let TypeKeyword(keyword) = table.required("type").map_err(|error: ConfigError| {
+            error.help(format!("type is one of {}", Self::keywords().join(", ")))
+        })?;
+        match LayerType::read(&keyword, table)? {
+            Some(layer) => Ok(Self::Layer(layer)),
+            None => Ok(Self::Block(BlockConfig { layers: table.required("layers")? })),
+        }
     }
 }

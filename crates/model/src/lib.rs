@@ -1,14 +1,15 @@
-//! A list of layers becomes checked shapes, then a Burn module.
+//! Builds a network from a list of layers: checks every shape, then makes a Burn module.
 //!
-//! The way of a model, each step a type that only the step before can give:
+//! Each step is a type that is made from the previous one:
 //!
-//! 1. [`ModelConfig`]: the `[model]` table as it was written, with names and repetitions.
-//! 2. [`Architecture`]: the list expanded, every shape checked against the data's; what
-//!    [`Summary`] prints. Nothing is allocated yet.
-//! 3. [`Weights`]: numbers on the host, drawn from a generator or read from a safetensors file.
-//! 4. [`Network`]: the Burn module on a device, from images to one logit a class.
+//! 1. [`ModelConfig`]: the `[model]` table as written, with names, blocks and repetitions.
+//! 2. [`Architecture`]: the list expanded, with every shape checked, from the images of the dataset
+//!    to one score per class. Nothing is allocated yet; [`Summary`] shows it.
+//! 3. [`Weights`]: the parameters in host memory, drawn from a generator or read from a safetensors
+//!    file.
+//! 4. [`Network`]: the Burn module on a device, from images to logits.
 //!
-//! A layer is one file under `layers/` and its line in the list of `layers/mod.rs`.
+//! A layer is one file in `layers/` and an entry in the list of `layers/mod.rs`.
 
 mod activation;
 mod architecture;
@@ -16,18 +17,21 @@ mod config;
 mod initializer;
 pub mod layers;
 mod network;
+mod planner;
 mod safetensors;
 mod shape;
 mod summary;
+mod tensor;
 mod weights;
 
 pub use activation::Activation;
 pub use architecture::{Architecture, ModelError, PlannedLayer};
-pub use config::{LayerConfig, ModelConfig};
+pub use config::{BlockConfig, LayerConfig, LayerKind, ModelConfig};
 pub use initializer::{Initializer, Scheme};
-pub use layers::{LayerKind, LayerType, Mode, ParameterSpec};
+pub use layers::{LayerType, Mode, ParameterSpec};
 pub use network::{Network, images};
-pub use safetensors::{MOST_WEIGHTS_BYTES, WeightsFileError};
+pub use safetensors::{MAX_WEIGHTS_BYTES, WeightsFileError};
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
-pub use weights::{WeightTensor, Weights};
+pub use tensor::WeightTensor;
+pub use weights::Weights;

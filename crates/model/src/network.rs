@@ -5,35 +5,36 @@ use rand_core::Rng;
 use crate::architecture::Architecture;
 use crate::layers::{Features, Layer, LayerModule, Mode};
 use crate::shape::Shape;
-use crate::weights::{WeightTensor, Weights};
+use crate::tensor::WeightTensor;
+use crate::weights::Weights;
 
-/// The layers on a device: from a batch of images to one logit a class.
+/// A network on a device: from a batch of images to one logit per class.
 ///
-/// On an autodiff device it trains; its [`valid`](Module::valid) form infers.
+/// Use an autodiff device for training, and the [`valid`](Module::valid) form for inference.
 #[derive(Module, Debug)]
 pub struct Network {
     layers: Vec<Layer>,
 }
 
 impl Network {
-    /// Builds the layers of `architecture` around `weights` on `device`.
+    /// Builds the layers of `architecture` with `weights` on `device`.
     ///
     /// # Errors
     ///
-    /// The weights are not those of the architecture; the message says which differs.
+    /// The weights do not fit the architecture. The message reports the first difference.
     pub fn new(
         architecture: &Architecture,
         weights: &Weights,
         device: &Device,
     ) -> Result<Self, String> {
         let weights = weights.in_order_of(architecture)?;
-        let mut rest = weights.as_slice();
+        let mut remaining = weights.as_slice();
         let layers = architecture
             .layers()
             .iter()
             .map(|layer| {
-                let (own, others) = rest.split_at(layer.parameters.len());
-                rest = others;
+                let (own, others) = remaining.split_at(layer.parameters.len());
+                remaining = others;
                 layer.kind.rules().module(own, layer.activation, device)
             })
             .collect();
@@ -46,7 +47,7 @@ impl Network {
         self.layers.iter().fold(x, |x, layer| layer.forward(x, mode)).flat()
     }
 
-    /// Copies the weights to the host; `architecture` is the one that the network was built from.
+    /// Copies the weights to the host. `architecture` must be the one that the network was built from.
     #[must_use]
     pub fn weights(&self, architecture: &Architecture) -> Weights {
         let values = self.layers.iter().flat_map(Layer::values);
@@ -63,11 +64,11 @@ impl Network {
     }
 }
 
-/// Puts a batch of pixels, image after image, on a device as `[n, channels, height, width]`.
+/// Copies the pixels of consecutive images to a device: `[n, channels, height, width]`.
 ///
 /// # Panics
 ///
-/// `pixels` are not whole images of this shape.
+/// The number of pixels is not a multiple of the size of `shape`.
 #[must_use]
 pub fn images(pixels: Vec<f32>, shape: Shape, device: &Device) -> Tensor<4> {
     let [channels, height, width] = match shape {

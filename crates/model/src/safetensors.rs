@@ -1,52 +1,55 @@
-//! The weights file: safetensors, its tensors named as in [`Weights`], and one metadata entry,
-//! `kiln`, that holds a JSON text. One entry only, since the format writes its metadata in the
-//! order of a hash map and the file's bytes must be the same every time.
+//! Reads and writes the weights file: safetensors, with the tensor names of [`Weights`] and one
+//! metadata entry, `kiln`, which is JSON text.
+//!
+//! There is only one metadata entry because the `safetensors` crate writes them in the order of a
+//! hash map, and the bytes of the file must be reproducible.
 
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use thiserror::Error;
 
-use crate::architecture::MOST_PARAMETERS;
-use crate::weights::{WeightTensor, Weights};
+use crate::planner::MAX_PARAMETERS;
+use crate::tensor::WeightTensor;
+use crate::weights::Weights;
 
 /// The name of the metadata entry.
 const METADATA: &str = "kiln";
 
-/// The largest weights file that is read: the most parameters that a model may have, and the longest header that the format
-/// allows.
-pub const MOST_WEIGHTS_BYTES: u64 = 4 * MOST_PARAMETERS as u64 + 100_000_000;
+/// Size limit for a weights file: the largest possible model plus the longest header of the format,
+/// 100 MB.
+pub const MAX_WEIGHTS_BYTES: u64 = 4 * MAX_PARAMETERS as u64 + 100_000_000;
 
-/// A weights file that cannot be read or written.
+/// Why a weights file cannot be read or written.
 #[derive(Debug, Error)]
 pub enum WeightsFileError {
-    /// It is not a safetensors file, or a damaged one.
-    #[error("not a whole safetensors file: {error}; {place}")]
+    /// The bytes are not a safetensors file, or the file is damaged.
+    #[error("not an intact safetensors file: {error}; {extent}")]
     Damaged {
-        /// What the format's reader says; its columns count from byte 8.
+        /// The error of the `safetensors` crate. Its columns count from byte 8.
         error: safetensors::SafeTensorError,
-        /// Where the header and the file end, in bytes.
-        place: String,
+        /// The extent of the header and of the file in bytes.
+        extent: String,
     },
-    /// A tensor's shape and values do not agree.
-    #[error("this cannot be put into a safetensors file: {0}")]
+    /// The number of values of a tensor does not fit its shape.
+    #[error("cannot write the weights as a safetensors file: {0}")]
     Format(#[from] safetensors::SafeTensorError),
-    /// A tensor is of another type than 32-bit floats.
+    /// The values of a tensor are not 32-bit floats.
     #[error("tensor `{name}` is {found}, expected F32")]
     Type {
-        /// The tensor.
+        /// The name of the tensor.
         name: String,
-        /// Its type.
+        /// Its element type.
         found: String,
     },
 }
 
 impl Weights {
-    /// Encodes the weights; `metadata` is a JSON text.
+    /// Encodes the weights. `metadata` is JSON text.
     ///
     /// # Errors
     ///
-    /// A tensor's shape and values do not agree.
+    /// The number of values of a tensor does not fit its shape.
     pub fn to_safetensors(&self, metadata: String) -> Result<Vec<u8>, WeightsFileError> {
         let bytes: Vec<Vec<u8>> = self
             .tensors
@@ -66,14 +69,14 @@ impl Weights {
         Ok(serialize(views, Some(metadata))?)
     }
 
-    /// Decodes a file's bytes; gives the weights in the order of their names, and the metadata
-    /// where the file has some.
+    /// Decodes the bytes of a file. Returns the weights, sorted by name, and the metadata if the file
+    /// has any.
     ///
     /// # Errors
     ///
-    /// The bytes are damaged or hold anything but 32-bit floats.
+    /// The bytes are not an intact safetensors file, or a tensor has other values than 32-bit floats.
     pub fn from_safetensors(bytes: &[u8]) -> Result<(Self, Option<String>), WeightsFileError> {
-        let damaged = |error| WeightsFileError::Damaged { error, place: place(bytes) };
+        let damaged = |error| WeightsFileError::Damaged { error, extent: extent(bytes) };
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let metadata =
             header.metadata().as_ref().and_then(|entries| entries.get(METADATA).cloned());
@@ -90,20 +93,20 @@ impl Weights {
                 Ok(WeightTensor { name: name.to_owned(), shape: view.shape().to_vec(), values })
             })
             .collect::<Result<Vec<_>, WeightsFileError>>()?;
-        // The reader gives them in the order of a hash map.
+        // The `safetensors` crate returns them in the order of a hash map.
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((Self { tensors }, metadata))
     }
 }
 
-/// How long the header and the file are.
-fn place(bytes: &[u8]) -> String {
+/// Describes the extent of the header and of the file.
+fn extent(bytes: &[u8]) -> String {
     match bytes.first_chunk() {
         Some(length) => format!(
-            "its header is bytes 8 to {}, and the file ends at byte {}",
+            "the header is bytes 8 to {}, the file ends at byte {}",
             u64::from_le_bytes(*length).saturating_add(8),
             bytes.len()
         ),
-        None => format!("it ends at byte {}, within the length of its header", bytes.len()),
+        None => format!("the file ends at byte {}, inside the length of the header", bytes.len()),
     }
 }

@@ -1,18 +1,20 @@
 use std::fmt;
 
-/// The shape of one sample between two layers, without the batch's dimension.
+/// The shape of one sample between two layers, without the batch dimension.
+///
+/// Displays as `1×28×28` or `784`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// A stack of planes: channels, then rows, then columns.
+    /// `[channels, height, width]`.
     Image {
-        /// Planes: 1 for grey, 3 for colour, filters behind a convolution.
+        /// 1 for gray images, 3 for RGB, the number of filters after a convolution.
         channels: usize,
-        /// Rows.
+        /// The number of rows.
         height: usize,
-        /// Columns.
+        /// The number of columns.
         width: usize,
     },
-    /// A flat list of numbers.
+    /// `[features]`.
     Features(usize),
 }
 
@@ -26,13 +28,13 @@ impl Shape {
         }
     }
 
-    /// Whether a sample has no values at all.
+    /// Whether a sample has no values.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The dimension along which a layer shares its parameters: channels, or features.
+    /// The number of channels of an image, or of features.
     #[must_use]
     pub const fn channels(self) -> usize {
         match self {
@@ -42,7 +44,6 @@ impl Shape {
     }
 }
 
-/// `1×28×28`, or `784`.
 impl fmt::Display for Shape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,46 +3,47 @@ use std::fmt;
 use crate::activation::Activation;
 use crate::architecture::Architecture;
 
-/// What `kiln summary` prints: Keras' `model.summary()`, and what a step costs.
+/// The output of `kiln summary`: a table like that of Keras' `model.summary()`, and the cost of a
+/// training step.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// One a layer.
+    /// One row per layer.
     pub rows: Vec<SummaryRow>,
-    /// Values in all parameters.
+    /// The number of values in all parameters.
     pub parameters: usize,
-    /// Values that the optimiser changes.
+    /// The number of values that the optimizer updates.
     pub trainable: usize,
-    /// Floating-point operations of one sample's forward pass.
+    /// The floating-point operations of the forward pass, per sample.
     pub forward_flops: u64,
-    /// Images in a training step.
+    /// The number of images in a training step.
     pub batch_size: usize,
-    /// Floating-point operations of a training step: forward, weight gradients, and input
-    /// gradients of every layer but the first that holds weights, whose input needs none.
+    /// The floating-point operations of a training step: the forward pass, the weight gradients, and
+    /// the input gradients of all layers except the first one with weights, which needs none.
     pub step_flops: u64,
-    /// Bytes of the parameters.
+    /// The bytes of the parameters.
     pub parameter_bytes: u64,
-    /// Bytes of their gradients.
+    /// The bytes of the gradients.
     pub gradient_bytes: u64,
-    /// Bytes of the optimiser's state.
+    /// The bytes of the optimizer state.
     pub optimizer_bytes: u64,
-    /// Bytes of a batch and of what each layer keeps of it for the way back.
+    /// The bytes of a batch and of the activations that are stored for the backward pass.
     pub activation_bytes: u64,
 }
 
 /// One layer of a [`Summary`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryRow {
-    /// Name and type: `hidden_1 (dense, relu)`.
+    /// The name, type and activation: `hidden_1 (dense, relu)`.
     pub layer: String,
-    /// The shape of one sample behind it.
+    /// The shape of one output sample.
     pub output: String,
-    /// Values in its parameters.
+    /// The number of values in its parameters.
     pub parameters: usize,
 }
 
 impl Architecture {
-    /// Sums the model up for steps of `batch_size` images with an optimiser that keeps
-    /// `optimizer_slots` numbers for each parameter (0 for plain SGD, 2 for Adam).
+    /// Summarizes the model for training steps of `batch_size` images with an optimizer that stores
+    /// `optimizer_slots` numbers per parameter (0 for plain SGD, 2 for Adam).
     #[must_use]
     pub fn summary(&self, batch_size: usize, optimizer_slots: usize) -> Summary {
         let last = self.layers().len().saturating_sub(1);
@@ -52,8 +53,8 @@ impl Architecture {
                 Activation::Linear => "",
                 other => other.as_str(),
             };
-            let kind = [layer.kind.word(), activation];
-            let kind: Vec<&str> = kind.into_iter().filter(|word| !word.is_empty()).collect();
+            let kind = [layer.kind.keyword(), activation];
+            let kind: Vec<&str> = kind.into_iter().filter(|part| !part.is_empty()).collect();
             SummaryRow {
                 layer: format!("{} ({})", layer.name, kind.join(", ")),
                 output: layer.output.to_string(),
@@ -62,21 +63,22 @@ impl Architecture {
         });
         let forward_flops: u64 = self.layers().iter().map(|layer| layer.flops).sum();
         let first = self.layers().iter().find(|layer| !layer.parameters.is_empty());
-        let first = first.map_or(0, |layer| layer.flops);
+        let first_flops = first.map_or(0, |layer| layer.flops);
         let bytes = |values: usize| 4 * values as u64;
         let trainable = self.trainable_parameters();
-        let kept: usize = self.layers().iter().map(|layer| layer.kept_values).sum();
+        let saved: usize = self.layers().iter().map(|layer| layer.saved_activations).sum();
         Summary {
             rows: rows.collect(),
             parameters: self.parameters(),
             trainable,
             forward_flops,
             batch_size,
-            step_flops: (3 * forward_flops - first).saturating_mul(batch_size as u64),
+            // Each of the two gradients costs as much as the forward pass.
+            step_flops: (3 * forward_flops - first_flops).saturating_mul(batch_size as u64),
             parameter_bytes: bytes(self.parameters()),
             gradient_bytes: bytes(trainable),
             optimizer_bytes: bytes(trainable).saturating_mul(optimizer_slots as u64),
-            activation_bytes: bytes(self.input().len() + kept).saturating_mul(batch_size as u64),
+            activation_bytes: bytes(self.input().len() + saved).saturating_mul(batch_size as u64),
         }
     }
 }
@@ -111,7 +113,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "  trainable:     {}", thousands(self.trainable as u64))?;
         writeln!(f, "  not trainable: {}", thousands(not_trainable as u64))?;
-        writeln!(f, "FLOPs a sample:  {} forward", thousands(self.forward_flops))?;
+        writeln!(f, "Forward pass:    {} FLOPs per sample", thousands(self.forward_flops))?;
         let memory = [self.gradient_bytes, self.optimizer_bytes, self.activation_bytes]
             .into_iter()
             .fold(self.parameter_bytes, u64::saturating_add);
@@ -124,7 +126,7 @@ impl fmt::Display for Summary {
         )?;
         write!(
             f,
-            "  of which       parameters {}, gradients {}, optimizer {}, activations {}",
+            "  memory:        parameters {}, gradients {}, optimizer {}, activations {}",
             size(self.parameter_bytes),
             size(self.gradient_bytes),
             size(self.optimizer_bytes),
@@ -133,7 +135,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// `286,810`
+/// Formats `286810` as `286,810`.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
@@ -146,7 +148,7 @@ fn thousands(number: u64) -> String {
     grouped
 }
 
-/// `1.1 MiB`
+/// Formats bytes as `1.1 MiB`.
 fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let bytes = bytes as f64;

@@ -1,30 +1,19 @@
 use std::collections::HashMap;
 
-use burn::tensor::TensorData;
 use rand_core::Rng;
 
 use crate::architecture::Architecture;
+use crate::tensor::WeightTensor;
 
-/// The values of one parameter, on the host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WeightTensor {
-    /// `layers.<n>.weight` and so on.
-    pub name: String,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// Values, the last dimension running fastest.
-    pub values: Vec<f32>,
-}
-
-/// All parameters of a network, on the host.
+/// All parameters of a network, in host memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// One a parameter; what the name says, not the order, makes it that parameter's.
+    /// One tensor per parameter, in any order; the names identify the parameters.
     pub tensors: Vec<WeightTensor>,
 }
 
 impl Architecture {
-    /// Draws the weights that training starts from, layer after layer from one generator.
+    /// Draws the initial weights of all layers, in order, from one generator.
     #[must_use]
     pub fn initial_weights(&self, rng: &mut impl Rng) -> Weights {
         let tensors = self
@@ -45,37 +34,38 @@ impl Architecture {
 }
 
 impl Weights {
-    /// Whether every value is a finite number.
+    /// Whether every value is finite.
     #[must_use]
     pub fn are_finite(&self) -> bool {
         self.tensors.iter().all(|tensor| tensor.values.iter().all(|value| value.is_finite()))
     }
 
-    /// Checks that these are the parameters of `architecture`, by name and shape.
+    /// Checks that the tensors have the names and shapes of the parameters of `architecture`.
     ///
     /// # Errors
     ///
-    /// What differs first.
+    /// The message reports the first difference.
     pub fn check(&self, architecture: &Architecture) -> Result<(), String> {
         self.in_order_of(architecture).map(|_| ())
     }
 
-    /// The tensors as the architecture lists its parameters, whatever their order is here.
+    /// The tensors in the order of the parameters of `architecture`.
     ///
     /// # Errors
     ///
-    /// They are not its parameters, by name and shape; what differs first.
+    /// The tensors do not have the names and shapes of its parameters. The message reports the first
+    /// difference.
     pub fn in_order_of(&self, architecture: &Architecture) -> Result<Vec<&WeightTensor>, String> {
-        let mut rest: HashMap<&str, &WeightTensor> = HashMap::new();
+        let mut remaining: HashMap<&str, &WeightTensor> = HashMap::new();
         for tensor in &self.tensors {
-            if rest.insert(&tensor.name, tensor).is_some() {
+            if remaining.insert(&tensor.name, tensor).is_some() {
                 return Err(format!("there are two `{}`", tensor.name));
             }
         }
         let in_order = architecture
             .named_parameters()
             .map(|(name, spec)| {
-                let tensor = rest.remove(name.as_str());
+                let tensor = remaining.remove(name.as_str());
                 let tensor = tensor.ok_or_else(|| format!("`{name}` is missing"))?;
                 if tensor.shape != spec.shape {
                     return Err(format!(
@@ -94,15 +84,10 @@ impl Weights {
                 Ok(tensor)
             })
             .collect::<Result<Vec<_>, String>>()?;
-        match rest.keys().min() {
+        // The smallest name, so that the message does not depend on the order of the hash map.
+        match remaining.keys().min() {
             Some(name) => Err(format!("the model has no `{name}`")),
             None => Ok(in_order),
         }
-    }
-}
-
-impl WeightTensor {
-    pub(crate) fn data(&self) -> TensorData {
-        TensorData::new(self.values.clone(), self.shape.clone())
     }
 }

@@ -1,12 +1,13 @@
 //! The end of a run: everything that is computed from its history and its test is written.
 
+use kiln_store::{
+    History, RunDirectory, RunRecord, Status, TestReport, Tested, files, predictions,
+};
+
 use crate::chart::{confusion_chart, history_chart};
+use crate::error::{ReportError, Result};
 use crate::markdown::markdown;
 use crate::mistakes::{TestImages, mistakes_picture};
-use crate::{
-    History, ReportError, Result, RunDirectory, RunRecord, Status, TestReport, Tested, files,
-    predictions, sum,
-};
 
 /// Ends a run that was trained and tested: writes `predictions.csv`, the pictures, `report.md`, then `run.json`, and
 /// last `report.json`, which declares the run finished. The record
@@ -15,7 +16,7 @@ use crate::{
 /// # Errors
 ///
 /// [`ReportError::Inconsistent`] where the record does not say `finished` or what was tested does not fit together;
-/// [`ReportError::Io`] where something cannot be written. Either way there is no `report.json`.
+/// [`ReportError::Store`] where something cannot be written. Either way there is no `report.json`.
 pub fn finish(
     run: &RunDirectory,
     record: &RunRecord,
@@ -36,7 +37,7 @@ pub fn finish(
     files::write(&run.mistakes_path(), mistakes_picture(tested, images)?)?;
     files::write(&run.markdown_path(), markdown(record, history, Some(&report)))?;
     let text = report.to_json()?;
-    let files = sum::of_run(run, Some(&text))?;
+    let files = run.sums(Some(&text))?;
     run.write_record(&RunRecord { files, ..record.clone() })?;
     files::write(&run.report_path(), text)?;
     Ok(report)
@@ -47,7 +48,7 @@ pub fn finish(
 ///
 /// # Errors
 ///
-/// [`ReportError::Inconsistent`] where the record says `finished` or `running`; [`ReportError::Io`] where something
+/// [`ReportError::Inconsistent`] where the record says `finished` or `running`; [`ReportError::Store`] where something
 /// cannot be written.
 pub fn stop(run: &RunDirectory, record: &RunRecord, history: &History) -> Result<()> {
     if matches!(record.status, Status::Finished | Status::Running) {
@@ -59,6 +60,6 @@ pub fn stop(run: &RunDirectory, record: &RunRecord, history: &History) -> Result
     }
     files::write(&run.markdown_path(), markdown(record, history, None))?;
     // How the run ended is worth more than what its files were: it is told even where one cannot be read.
-    let files = sum::of_run(run, None).unwrap_or_default();
-    run.write_record(&RunRecord { files, ..record.clone() })
+    let files = run.sums(None).unwrap_or_default();
+    Ok(run.write_record(&RunRecord { files, ..record.clone() })?)
 }

@@ -3,9 +3,10 @@
 use image::codecs::png::{self, CompressionType, PngEncoder};
 use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
+use kiln_store::escape;
 
 use crate::bitmap_text::{self, CHARACTER_WIDTH, LINE_HEIGHT};
-use crate::{ReportError, Result, escape};
+use crate::error::{ReportError, Result};
 
 /// The sides of an image of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,89 +1,23 @@
-//! What a run leaves on disk: its record, history, test report and pictures.
+//! What one run shows: its charts and pictures, `report.md`, and the text of `kiln show`.
 //!
-//! A run's directory is `<runs>/<name>/<id>/`. It is claimed by creating it and never overwritten. In it lie
+//! [`finish()`] writes the report of a run that was trained and tested, [`stop`] that of a run that ended early. Both read
+//! and write files through `kiln-store`.
 //!
-//! | file | holds | written |
-//! |---|---|---|
-//! | `config.toml` | the resolved experiment, every value explicit | first |
-//! | `run.json` | the [`RunRecord`] | as `running` at the start, again at the end |
-//! | `log.jsonl` | the run's log | as it goes |
-//! | `initial.safetensors` | the weights before training, where asked for | before the first epoch |
-//! | `history.csv` | the [`History`], a row an epoch | after each epoch |
-//! | `checkpoints/` | the [`Checkpoints`]: the last two and the best | after each epoch, and within long ones |
-//! | `model.safetensors` | the kept weights | after training |
-//! | `predictions.csv` | the [`Predictions`] for every test image | by [`finish()`], after the test |
-//! | `history.svg` | loss and accuracy over the epochs | then |
-//! | `confusion.svg` | the confusion matrix | then |
-//! | `mistakes.png` | the most confident mistakes | then |
-//! | `report.md` | all this for a person | then |
-//! | `run.json` | as `finished` | then |
-//! | `report.json` | the [`TestReport`] | last |
-//!
-//! A run is finished if and only if `report.json` is there. A `run.json` that says `finished` without it was cut off
-//! between the two files; [`RunDirectory::read_record`] gives it as `interrupted`.
-//!
-//! Files appear whole: what this crate writes goes through [`files`]. `history.csv` and `log.jsonl` grow line by line,
-//! and the reader of a history copes with a last line that was cut. The JSON files carry a `format_version`: readers refuse a
-//! later one and pass over fields that they do not know, so a field is added without a new version. The reader of each
-//! file lives beside its writer.
-//!
-//! The record of a run that ended holds the size and the SHA-256 of every other file but the log, so that [`doctor`]
-//! finds a byte that changed later.
-//!
-//! [`compare`] sets many runs side by side, [`statistics`] says which differ, [`chart::compared`] draws them and [`page`]
-//! puts all that on one page.
+//! [`chart`] draws SVG charts from plain structs; `kiln-compare` fills them to draw many runs.
 
 mod bitmap_text;
 pub mod chart;
-mod checkpoint;
-mod claim;
-mod class_counts;
-pub mod compare;
-pub mod doctor;
 mod error;
-mod escape;
-pub mod files;
 mod finish;
-pub mod history;
 mod image_grid;
 mod markdown;
-mod metric;
 mod mistakes;
-mod name;
-mod number;
-pub mod page;
-pub mod predictions;
-mod record;
-mod run;
-mod shell;
 mod show;
-pub mod statistics;
-mod sum;
 mod summary;
-mod test_report;
-pub mod versioned;
 
-pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION, Position, Sum};
-pub use claim::{Claim, Held, Holder, create_hidden, hidden, last_lines};
-pub use class_counts::{ClassCounts, mean_over_classes};
 pub use error::{ReportError, Result};
 pub use finish::{finish, stop};
-pub use history::{EpochRow, History, HistoryWriter};
 pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
-pub use kiln_config::{is_unprintable, printable};
 pub use markdown::markdown;
-pub use metric::{Direction, MetricInfo};
 pub use mistakes::{TestImages, mistakes_picture};
-pub use name::{NameError, check_name};
-pub use number::{duration, grouped};
-pub use predictions::Predictions;
-pub use record::{DatasetRecord, RECORD_VERSION, Resumption, RunRecord, Status, Versions, now};
-pub use run::{RunDirectory, RunFile};
-pub use shell::quoted;
 pub use show::{Terminal, show, table};
-pub use test_report::{
-    Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested, TopK,
-    Weights,
-};
-// Times in records are of this type.
-pub use jiff::Timestamp;

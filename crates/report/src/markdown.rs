@@ -1,7 +1,9 @@
 use std::fmt::Write;
 
-use crate::escape::markdown as escaped;
-use crate::{History, RunRecord, TestReport, summary};
+use kiln_store::escape::markdown as escaped;
+use kiln_store::{History, RunRecord, TestReport};
+
+use crate::summary;
 
 /// `report.md`: the run for a person, with its pictures. A run without a test report says so.
 #[must_use]

@@ -1,9 +1,10 @@
+use kiln_store::number::percent;
+use kiln_store::{Prediction, Tested};
+
+use crate::error::{ReportError, Result};
 use crate::image_grid::{
     CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid, words,
 };
-use crate::number::percent;
-use crate::test_report::{Prediction, Tested};
-use crate::{ReportError, Result};
 
 /// How many mistakes are shown, and how many in a row.
 const SHOWN: usize = 25;

@@ -1,9 +1,11 @@
 use comfy_table::{
     Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
 };
+use kiln_store::escape::control;
+use kiln_store::{History, RunDirectory, RunRecord, Status, TestReport};
 
-use crate::escape::control;
-use crate::{History, Result, RunDirectory, RunRecord, Status, TestReport, summary};
+use crate::error::Result;
+use crate::summary;
 
 /// How a report is laid out in a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +22,7 @@ pub struct Terminal {
 ///
 /// # Errors
 ///
-/// [`ReportError::Io`](crate::ReportError::Io), [`Malformed`](crate::ReportError::Malformed) or
-/// [`NewerFormat`](crate::ReportError::NewerFormat) where `run.json` cannot be read.
+/// [`ReportError::Store`](crate::error::ReportError::Store) where `run.json` cannot be read.
 pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<String> {
     let record = run.read_record()?;
     let mut text = head(&record, terminal);
@@ -68,7 +69,7 @@ fn damage(run: &RunDirectory, record: &RunRecord, terminal: Terminal) -> String 
         return String::new();
     }
     let path = run.path().display().to_string();
-    let help = format!("What to do: kiln doctor {}\n", control(&crate::quoted(&path)));
+    let help = format!("What to do: kiln doctor {}\n", control(&kiln_store::quoted(&path)));
     heading("Damaged", terminal) + &problems.concat() + &help
 }
 

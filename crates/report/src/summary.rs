@@ -1,7 +1,10 @@
 //! What a report says in words, before it is dressed for Markdown or a terminal.
 
-use crate::number::{decimals, duration, grouped, significant};
-use crate::{ConfusedPair, EpochRow, History, RunRecord, Status, TestReport, Weights, history};
+use kiln_store::number::{decimals, significant};
+use kiln_store::{
+    ConfusedPair, EpochRow, History, RunRecord, Status, TestReport, Weights, duration, grouped,
+    history,
+};
 
 /// The most epochs that a table shows all of.
 pub(crate) const MOST_EPOCHS: usize = 20;

@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use kiln_report::doctor::{Finding, Severity, Specialist};
-use kiln_report::{RunDirectory, RunRecord, quoted};
+use kiln_store::doctor::{Finding, Severity, Specialist};
+use kiln_store::{RunDirectory, RunRecord, quoted};
 use kiln_train::Declaration;
 
 use crate::declaration::Sweep;

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 
-use kiln_report::{Claim, RunRecord};
+use kiln_store::{Claim, RunRecord};
 
 use crate::SweepError;
 use crate::plan::{Member, Plan};

@@ -306,7 +306,7 @@ pub(crate) fn in_combination(error: ConfigError, changes: &[Change]) -> ConfigEr
 
 fn read_name(value: &Value) -> Result<String, ConfigError> {
     let name = String::from_value(value)?;
-    kiln_report::check_name(&name)
+    kiln_store::check_name(&name)
         .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
     Ok(name)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kiln_report::{Claim, ReportError, RunDirectory, RunRecord, Status, files};
+use kiln_store::{Claim, RunDirectory, RunRecord, Status, StoreError, files};
 
 use crate::SweepError;
 use crate::child::{Process, Word};
@@ -60,7 +60,7 @@ pub enum Event<'a> {
     /// A run has something to say: what is damaged and was passed over, why it begins anew.
     Remark(usize, &'a str),
     /// Another machine has taken a run over from this one, as the error says. The sweep waits for its end.
-    Lost(usize, &'a ReportError),
+    Lost(usize, &'a StoreError),
     /// A run completed an epoch.
     Epoch(usize, &'a EpochReport),
     /// A run is over.
@@ -218,7 +218,7 @@ impl<'a> Launch<'a> {
     fn begin(&mut self, index: usize) -> Result<bool, SweepError> {
         let member = &self.plan.members[index];
         let claim = match Claim::take(&self.plan.directory, &member.id) {
-            Err(ReportError::Claimed { .. }) => return Ok(false),
+            Err(StoreError::Claimed { .. }) => return Ok(false),
             claimed => claimed?,
         };
         // Whoever had the claim before may have done the work.

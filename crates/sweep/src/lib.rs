@@ -16,7 +16,7 @@
 //!
 //! A run's directory is `<runs>/<name>/<id>`, and its id comes from a hash of its resolved experiment.
 //! So the state of a sweep is nothing but its run directories: what is complete there is done, whoever did
-//! it and when. Beside them `.kiln/<id>.log` is the run's [`Claim`](kiln_report::Claim) and the end of its words.
+//! it and when. Beside them `.kiln/<id>.log` is the run's [`Claim`](kiln_store::Claim) and the end of its words.
 
 mod axis;
 mod block;
@@ -69,7 +69,7 @@ pub enum SweepError {
     },
     /// A file of a run cannot be written or read, or somebody else works on it.
     #[error(transparent)]
-    Report(#[from] kiln_report::ReportError),
+    Store(#[from] kiln_store::StoreError),
     /// The process of a run was not given its order.
     #[error("this is the process of one run of a sweep, and its order cannot be carried out: {0}")]
     Order(String),

@@ -1,6 +1,6 @@
 use std::process::ExitStatus;
 
-use kiln_report::{Claim, RunDirectory, RunRecord, Status, last_lines};
+use kiln_store::{Claim, RunDirectory, RunRecord, Status, last_lines};
 
 use crate::child::Process;
 use crate::plan::{Member, Plan};

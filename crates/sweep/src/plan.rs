@@ -2,10 +2,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kiln_config::ConfigError;
+use kiln_config::{ConfigError, KeyIndex};
 use kiln_data::Dataset;
 use kiln_model::Architecture;
-use kiln_report::{ReportError, RunDirectory, RunRecord, files};
+use kiln_store::{RunDirectory, RunRecord, StoreError, files};
 use kiln_train::{Declaration, MissingSetting, TrainError};
 
 use crate::change::Change;
@@ -124,7 +124,7 @@ impl Plan {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn record(&self) -> Result<(), ReportError> {
+    pub fn record(&self) -> Result<(), StoreError> {
         self.record.write(&self.directory)
     }
 
@@ -152,10 +152,13 @@ impl Plan {
                 _ => false,
             })
         };
-        let differing: Vec<&str> = paths.iter().copied().filter(differs).collect();
+        let index = KeyIndex::new(paths.iter().copied());
+        let differing = paths.into_iter().filter(differs);
         differing
-            .iter()
-            .map(|path| DifferingKey { path: (*path).to_owned(), label: label(path, &paths) })
+            .map(|path| DifferingKey {
+                path: path.to_owned(),
+                label: index.shortest(path).to_owned(),
+            })
             .collect()
     }
 }
@@ -167,16 +170,6 @@ pub struct DifferingKey {
     pub path: String,
     /// The shortest end of it that no other key of the plan has.
     pub label: String,
-}
-
-/// The shortest end of a path that no other has.
-fn label(path: &str, paths: &[&str]) -> String {
-    let ends = path.rmatch_indices('.').map(|(dot, _)| &path[dot + 1..]);
-    let is_own = |end: &&str| {
-        let ending = format!(".{end}");
-        paths.iter().filter(|other| *other == end || other.ends_with(&ending)).count() == 1
-    };
-    ends.chain([path]).find(is_own).unwrap_or(path).to_owned()
 }
 
 impl Member {

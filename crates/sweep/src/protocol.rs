@@ -3,11 +3,11 @@
 //! The sweep writes to the run's standard input: an [`Order`], then an [`Answer`] to each epoch where the
 //! order asks for it, and at any time that a checkpoint is wanted. Its end tells the run that nobody waits for it any
 //! more, be it that the sweep was interrupted or killed. The run writes [`Message`]s to its standard output, and what
-//! it says in words to its standard error, which is the run's [`Claim`](kiln_report::Claim).
+//! it says in words to its standard error, which is the run's [`Claim`](kiln_store::Claim).
 
 use std::path::PathBuf;
 
-use kiln_report::{EpochRow, Held};
+use kiln_store::{EpochRow, Held};
 use kiln_train::Progress;
 use serde::{Deserialize, Serialize};
 

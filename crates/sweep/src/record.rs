@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_report::{ReportError, create_hidden, files, hidden, versioned};
+use kiln_store::{StoreError, create_hidden, files, hidden, versioned};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file that this build writes, and the newest that it reads.
 const SWEEP_VERSION: u32 = 1;
 
 /// The largest record that is read: two files of the largest size that is read, and the axes of a command line.
-const MOST_BYTES: u64 = 3 * kiln_config::MOST_BYTES;
+const MOST_BYTES: u64 = 3 * kiln_config::MAX_BYTES;
 
 /// The files and the words that declared a sweep. What was edited since then does not change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl SweepRecord {
     }
 
     /// Writes the record of the sweep that was last begun in a directory.
-    pub(crate) fn write(&self, directory: &Path) -> Result<(), ReportError> {
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), StoreError> {
         let text = versioned::to_json(SWEEP_VERSION, self)?;
         create_hidden(directory)?;
         files::write(&Self::path(directory), text)
@@ -64,7 +64,7 @@ impl SweepRecord {
     /// # Errors
     ///
     /// It is not there, damaged, or of a later Kiln.
-    pub fn read(directory: &Path) -> Result<Self, ReportError> {
+    pub fn read(directory: &Path) -> Result<Self, StoreError> {
         let path = Self::path(directory);
         versioned::parse(&path, &files::read(&path, MOST_BYTES)?, SWEEP_VERSION)
     }

@@ -1,4 +1,4 @@
-use kiln_report::{Checkpoints, Claim, ReportError, RunDirectory, Status, files};
+use kiln_store::{Checkpoints, Claim, RunDirectory, Status, StoreError, files};
 use kiln_train::Declaration;
 
 use crate::plan::{Member, Plan};
@@ -60,7 +60,7 @@ impl State {
             },
             // Without a record, or with half of one, nobody came to its end. All else may be a run that
             // is worth more than another one.
-            Err(ReportError::NotARun { .. } | ReportError::Malformed { .. }) if !is_finished => {
+            Err(StoreError::NotARun { .. } | StoreError::Malformed { .. }) if !is_finished => {
                 Self::Unfinished
             }
             Err(error) => Self::Unreadable(error.to_string()),
@@ -77,7 +77,7 @@ impl State {
             return Ok(false);
         }
         let run = RunDirectory::at(&plan.directory.join(&member.id));
-        let in_words = |error: ReportError| error.to_string();
+        let in_words = |error: StoreError| error.to_string();
         if Checkpoints::of(&run).positions().map_err(in_words)?.is_empty() {
             return Ok(false);
         }
@@ -104,7 +104,7 @@ impl State {
 /// Whether a run's configuration is a member's, but for what no result depends on.
 fn has_config(run: &RunDirectory, member: &Member) -> bool {
     let path = run.config_path();
-    let Ok(config) = files::read(&path, kiln_config::MOST_BYTES) else { return false };
+    let Ok(config) = files::read(&path, kiln_config::MAX_BYTES) else { return false };
     let identity = || {
         let declaration = Declaration::parse(&path.to_string_lossy(), &config, &[]).ok()?;
         declaration.experiment.identity().ok()

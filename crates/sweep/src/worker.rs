@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use kiln_report::{RunDirectory, files};
+use kiln_store::{RunDirectory, files};
 use kiln_train::{
     Declaration, EpochEnd, Observer, Progress, ResumeErrorKind, Run, RunLock, Stop, TrainError,
     TrainingOutcome,
@@ -92,8 +92,8 @@ fn ready(order: &Order) -> Result<(Run, Vec<String>), SweepError> {
     if order.resumes {
         let path = order.runs.join(&declaration.experiment.name).join(&order.id);
         match Run::resume(RunDirectory::open(&path)?, &order.data, lock()) {
-            // What another program began is not worth more than a new beginning.
-            Err(TrainError::Resume { error, .. } if error.kind == ResumeErrorKind::Program) => {
+            // Another program cannot be expected to return. Restarted from scratch, the run finishes with this one.
+            Err(TrainError::Resume { error, .. }) if error.kind == ResumeErrorKind::Program => {
                 remarks.push(format!("starting from scratch: {error}"));
                 files::remove_directory(&path)?;
             }

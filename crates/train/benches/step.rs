@@ -1,16 +1,15 @@
-//! Training steps and evaluation of networks as the article's: 784-300-100-…-100-10, by both
-//! implementations, beside the products of a step alone, as the gemm crate computes them. Depth 4 is
-//! the article's network.
+//! Measures training steps and evaluation of networks with the layers 784-300-100-…-100-10, with both implementations,
+//! and for comparison the matrix products of a step alone, computed by the gemm crate.
 //!
 //!     cargo bench -p kiln-train
 
-#![expect(clippy::expect_used, reason = "a bench that cannot go on has failed")]
+#![expect(clippy::expect_used, reason = "a panic fails the benchmark, as intended")]
 
 use std::fmt;
 
 use divan::Bencher;
 use gemm::Parallelism;
-use kiln_data::{ImageShape, LabelledImages, Normalize};
+use kiln_data::{ImageShape, LabeledImages, Normalize};
 use kiln_train::random::{Purpose, stream};
 use kiln_train::{Declaration, Engine, Metrics, evaluate};
 
@@ -19,7 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const IMAGE: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
 const CLASSES: usize = 10;
-const ARTICLE: Size = Size { batch: 32, depth: 4 };
+/// The batch size and depth of `configs/fashion-mnist.toml`.
+const TYPICAL: Size = Size { batch: 32, depth: 4 };
 
 /// The batch, and the number of hidden layers: one of 300 units, the others of 100.
 #[derive(Clone, Copy)]
@@ -55,8 +55,8 @@ mod sgd {
         bench_step(bencher, "fused", "{type=\"sgd\"}", size);
     }
 
-    /// What no step can do without: each layer's product, the gradient of its input, and the weights
-    /// with the product subtracted that is their gradient. The values are of no account.
+    /// The products that every step needs: the output of each layer, the gradient of its input, and the gradient of its
+    /// weights, subtracted from the weights. The values do not matter.
     #[divan::bench(args = sizes(), max_time = 1)]
     fn gemm_alone(bencher: Bencher<'_, '_>, Size { batch, depth }: Size) {
         let mut widths = vec![IMAGE.values(), 300];
@@ -71,20 +71,14 @@ mod sgd {
         bencher.bench_local(move || {
             for (layer, pair) in widths.windows(2).enumerate() {
                 let [inputs, units] = [pair[0], pair[1]];
-                let (before, behind) = features.split_at_mut(layer + 1);
+                let (before, after) = features.split_at_mut(layer + 1);
                 let [x, w] = [&before[layer], &weights[layer]];
-                multiply(
-                    [batch, inputs, units],
-                    &mut behind[0],
-                    (0.0, 1.0),
-                    (x, false),
-                    (w, false),
-                );
+                multiply([batch, inputs, units], &mut after[0], (0.0, 1.0), (x, false), (w, false));
             }
             for (layer, pair) in widths.windows(2).enumerate().rev() {
                 let [inputs, units] = [pair[0], pair[1]];
-                let (before, behind) = slopes.split_at_mut(layer + 1);
-                let [x, slope] = [&features[layer], &behind[0]];
+                let (before, after) = slopes.split_at_mut(layer + 1);
+                let [x, slope] = [&features[layer], &after[0]];
                 let w = &mut weights[layer];
                 if layer > 0 {
                     let shape = [batch, units, inputs];
@@ -109,25 +103,25 @@ mod optimizer {
 
     #[divan::bench(args = RULES, max_time = 1)]
     fn generic(bencher: Bencher<'_, '_>, rule: &str) {
-        bench_step(bencher, "generic", &format!("{{{rule}}}"), ARTICLE);
+        bench_step(bencher, "generic", &format!("{{{rule}}}"), TYPICAL);
     }
 
     #[divan::bench(args = RULES, max_time = 1)]
     fn fused(bencher: Bencher<'_, '_>, rule: &str) {
-        bench_step(bencher, "fused", &format!("{{{rule}}}"), ARTICLE);
+        bench_step(bencher, "fused", &format!("{{{rule}}}"), TYPICAL);
     }
 }
 
-/// As many images as the article validates on.
+/// Evaluates 5,000 images, the usual validation split; a test run of the benchmark evaluates 50.
 #[divan::bench(args = ["generic", "fused"], max_time = 2)]
 fn evaluation(bencher: Bencher<'_, '_>, implementation: &str) {
     let count = if cfg!(debug_assertions) { 50 } else { 5000 };
     let pixels = (0..=255).cycle().take(count * IMAGE.values()).collect();
     let labels = (0..10).cycle().take(count).collect();
-    let images = LabelledImages { shape: IMAGE, pixels, labels };
+    let images = LabeledImages { shape: IMAGE, pixels, labels };
     let rows: Vec<u32> = (0..).take(count).collect();
     let normalizer = Normalize::Unit.fit(&images, &rows).expect("nothing to fit");
-    let (engine, declaration) = engine(implementation, "{type=\"sgd\"}", ARTICLE);
+    let (engine, declaration) = engine(implementation, "{type=\"sgd\"}", TYPICAL);
     let metrics = || Metrics::new(&declaration.experiment, CLASSES);
     bencher.bench_local(|| evaluate(&engine, &images, &rows, &normalizer, metrics()));
 }
@@ -144,7 +138,7 @@ fn metrics(bencher: Bencher<'_, '_>, listed: &str) {
     );
     let declaration = Declaration::parse("bench.toml", &text, &[]).expect("an experiment");
     let mut metrics = Metrics::new(&declaration.experiment, CLASSES);
-    let labels: Vec<u8> = (0..10).cycle().take(ARTICLE.batch).collect();
+    let labels: Vec<u8> = (0..10).cycle().take(TYPICAL.batch).collect();
     // Different rows, of which the true class has the largest logit in some.
     let logits = (0_u8..31).cycle().take(labels.len() * CLASSES);
     let logits: Vec<f32> = logits.map(|value| f32::from(value * 7 % 31) / 8.0).collect();
@@ -153,7 +147,7 @@ fn metrics(bencher: Bencher<'_, '_>, listed: &str) {
 
 fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, size: Size) {
     let (mut engine, _) = engine(implementation, optimizer, size);
-    // The values do not matter to the time, as long as nothing becomes a denormal.
+    // The values do not affect the time, as long as there are no denormal numbers.
     let pixels: Vec<f32> = (0_u8..=254)
         .cycle()
         .take(size.batch * IMAGE.values())
@@ -183,15 +177,15 @@ fn engine(
         device.engine = "{implementation}""#,
         depth - 1,
     );
-    let declaration = Declaration::parse("bench.toml", &text, &[]).expect("as it should be");
+    let declaration = Declaration::parse("bench.toml", &text, &[]).expect("a valid experiment");
     let architecture = declaration.architecture(IMAGE, CLASSES).expect("the layers fit");
-    let settings = declaration.engine_settings(&architecture).expect("flex is always there");
+    let settings = declaration.engine_settings(&architecture).expect("every build has flex");
     let weights = architecture.initial_weights(&mut stream(42, Purpose::Weights, 0));
     (Engine::new(&settings, &weights).expect("the weights fit"), declaration)
 }
 
-/// out ← keep · out + scale · a·b, the shape `[rows, depth, columns]`; a factor that is marked is stored
-/// transposed. Stored are rows after rows.
+/// out ← keep · out + scale · a·b, with a `[rows, depth]` and b `[depth, columns]`, all row-major. Each factor comes with a
+/// flag that says whether its transpose is stored.
 fn multiply(
     [rows, depth, columns]: [usize; 3],
     out: &mut [f32],
@@ -206,7 +200,7 @@ fn multiply(
     let (a_columns, a_rows) = strides(a_transposed, rows, depth);
     let (b_columns, b_rows) = strides(b_transposed, depth, columns);
     #[expect(unsafe_code, reason = "gemm takes pointers")]
-    // SAFETY: the strides stay in the slices, whose lengths were just compared.
+    // SAFETY: the assertion above ensures that the strides stay within the slices.
     unsafe {
         gemm::gemm(
             rows,

@@ -1,9 +1,9 @@
-use kiln_data::{Batch, LabelledImages, Normalizer, gather};
+use kiln_data::{Batch, LabeledImages, Normalizer, gather};
 
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 
-/// Images per forward pass in evaluation. Results depend on it by rounding only.
+/// Images per batch. It affects results only by rounding.
 const BATCH: usize = 256;
 
 /// The results of a network on a set of images.
@@ -19,7 +19,7 @@ pub struct Evaluation {
 #[must_use]
 pub fn evaluate(
     engine: &Engine,
-    images: &LabelledImages,
+    images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
     mut metrics: Metrics,
@@ -30,11 +30,11 @@ pub fn evaluate(
     metrics
 }
 
-/// Like [`evaluate`], with the probabilities in the order of the rows.
+/// Like [`evaluate`], but also returns the probabilities, in the order of the rows.
 #[must_use]
 pub fn evaluate_each(
     engine: &Engine,
-    images: &LabelledImages,
+    images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
     mut metrics: Metrics,
@@ -48,10 +48,10 @@ pub fn evaluate_each(
     Evaluation { metrics, probabilities }
 }
 
-/// Calls `consume` with the logits and the labels of each batch of these rows.
+/// Calls `consume` with the logits and labels of each batch of these rows.
 fn infer(
     engine: &Engine,
-    images: &LabelledImages,
+    images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
     mut consume: impl FnMut(&[f32], &[u8]),
@@ -63,10 +63,9 @@ fn infer(
     }
 }
 
-/// The probabilities of these logits, computed in f64.
-#[expect(clippy::cast_possible_truncation, reason = "probabilities are f32")]
+/// The softmax of the logits, computed in f64. The largest logit is subtracted first, so that no power of e overflows.
+#[expect(clippy::cast_possible_truncation, reason = "probabilities are stored as f32")]
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
-    // Without the subtraction the powers of large logits would overflow.
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let powers: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();

@@ -1,22 +1,21 @@
-//! The experiment, its training loop, and what it takes to run it.
+//! Trains, resumes and verifies runs.
 //!
-//! [`Experiment`] is the whole TOML file: the tables of the data and model crates and this one's
-//! own, composed. [`Run::prepare`] checks it against the data and claims a run directory;
-//! [`Run::train`] goes through the epochs, tests once and leaves the directory complete. What it
-//! says on the way goes to an [`Observer`].
+//! [`Experiment`] is the TOML file: the tables of the data and model crates and of this one. [`Run::prepare`] checks an
+//! experiment against its data and creates a run directory. [`Run::train`] goes through the epochs, tests once and
+//! completes the directory, and reports to an [`Observer`]. [`Run::resume`] continues an interrupted run, and
+//! [`Verifier`] retrains a run and compares the results.
 //!
-//! One training step is [`Engine::step`], and nothing else knows how it is computed.
+//! [`Engine::step`] performs one training step. No other code depends on how a step is computed.
 //!
-//! Every random number comes from [`random::stream`], a generator for a seed, a purpose and an
-//! epoch: never from a backend's, which all runs of a process would share.
+//! All random numbers come from [`random::stream`], a generator for a seed, a purpose and an epoch. The generators of the
+//! backends are not used, because all runs of a process would share them.
 
 mod engine;
 mod evaluation;
 mod experiment;
-mod gradient_clipping;
 mod loss;
 mod metrics;
-mod optimizer;
+pub mod optimizers;
 mod predictor;
 pub mod random;
 mod resume;
@@ -26,7 +25,6 @@ mod speed;
 mod training_loop;
 mod weights_file;
 
-extern crate kiln_report as kiln_store;
 use thiserror::Error;
 
 pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};
@@ -35,10 +33,9 @@ pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
     Experiment, REFERENCE, TrainingConfig, WeightsChoice, known_paths,
 };
-pub use gradient_clipping::GradientClipping;
 pub use loss::LossConfig;
 pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
-pub use optimizer::{OptimizerConfig, OptimizerKind, OptimizerName};
+pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use resume::lock::RunLock;
 pub use resume::origin::{ResumeError, ResumeErrorKind};
@@ -48,10 +45,10 @@ pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
 pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
-/// Why a run could not be made or finished.
+/// Why a run cannot be prepared, trained, resumed or used.
 #[derive(Debug, Error)]
 pub enum TrainError {
-    /// The configuration is wrong, by itself or for this data.
+    /// The configuration is invalid by itself or for this data.
     #[error(transparent)]
     Config(#[from] kiln_config::ConfigError),
     /// The data cannot be read.
@@ -59,40 +56,53 @@ pub enum TrainError {
     Data(#[from] kiln_data::DataError),
     /// A file of the run cannot be written or read.
     #[error(transparent)]
-    Report(#[from] kiln_report::ReportError),
-    /// The weights cannot be encoded or decoded.
-    #[error("the weights of {place}: {message}")]
+    Store(#[from] kiln_store::StoreError),
+    /// The report of the run cannot be computed.
+    #[error(transparent)]
+    Report(kiln_report::ReportError),
+    /// A file of weights cannot be written or read.
+    #[error("weights {place}: {message}")]
     Weights {
-        /// The file.
+        /// The path of the file.
         place: String,
-        /// What is wrong with it.
+        /// The cause.
         message: String,
     },
-    /// The weights do not fit the backend or the architecture.
+    /// The weights do not fit the architecture.
     #[error("{0}")]
     Engine(String),
     /// A run cannot be resumed.
     #[error("{run} cannot be resumed: {error}")]
     Resume {
-        /// Its directory.
+        /// The directory of the run.
         run: String,
         /// The reason.
         error: ResumeError,
     },
     /// A checkpoint cannot be encoded.
-    #[error("the checkpoint {place}: {message}")]
+    #[error("cannot write checkpoint {place}: {message}")]
     Checkpoint {
-        /// Its directory.
+        /// The directory of the checkpoint.
         place: String,
-        /// What is wrong with it.
+        /// The cause.
         message: String,
     },
-    /// The run was not trained to its end.
-    #[error("{run} is not a finished run ({status}); only a finished run predicts")]
+    /// A prediction needs a finished run.
+    #[error("{run} is not finished ({status}); only finished runs can predict")]
     Unfinished {
-        /// Its directory.
+        /// The directory of the run.
         run: String,
-        /// How it stands.
-        status: kiln_report::Status,
+        /// The status of the run.
+        status: kiln_store::Status,
     },
+}
+
+// Callers match on `Store` for all errors of files, including those that occur while the report is written.
+impl From<kiln_report::ReportError> for TrainError {
+    fn from(error: kiln_report::ReportError) -> Self {
+        match error {
+            kiln_report::ReportError::Store(error) => Self::Store(error),
+            error => Self::Report(error),
+        }
+    }
 }

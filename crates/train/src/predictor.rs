@@ -1,5 +1,5 @@
 use kiln_data::{ImageShape, Normalizer};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 
 use crate::TrainError;
 use crate::engine::Engine;
@@ -7,7 +7,7 @@ use crate::evaluation::softmax;
 use crate::experiment::Declaration;
 use crate::weights_file::{WeightsMetadata, read_weights, weights_error};
 
-/// A trained network read back from its run directory.
+/// The trained network of a finished run.
 pub struct Predictor {
     engine: Engine,
     normalizer: Normalizer,
@@ -15,21 +15,21 @@ pub struct Predictor {
     image: ImageShape,
 }
 
-/// A class and how probable the network finds it.
+/// A class and its probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guess {
-    /// The class's name.
+    /// The name of the class.
     pub class: String,
     /// From 0 to 1.
     pub probability: f32,
 }
 
 impl Predictor {
-    /// Reads the run's `config.toml` and `model.safetensors`.
+    /// Reads `config.toml` and `model.safetensors` of a run.
     ///
     /// # Errors
     ///
-    /// The run is not finished, or one of the files is missing, damaged, or does not fit the other.
+    /// The run is not finished, one of the files is missing or damaged, or they do not fit each other.
     pub fn open(run: &RunDirectory) -> Result<Self, TrainError> {
         if !run.is_finished() {
             let (run, status) = (run.path().display().to_string(), run.read_record()?.status);
@@ -45,7 +45,7 @@ impl Predictor {
             .checked_mul(image.height)
             .and_then(|n| n.checked_mul(image.width))
             .filter(|values| *values > 0)
-            .ok_or_else(|| error(format!("its metadata: no image has the shape {image}")))?;
+            .ok_or_else(|| error(format!("invalid metadata: no image has the shape {image}")))?;
         normalizer.check_size(values)?;
         let architecture = declaration.architecture(image, class_names.len())?;
         let settings = declaration.engine_settings(&architecture)?;
@@ -53,18 +53,17 @@ impl Predictor {
         Ok(Self { engine, normalizer, class_names, image })
     }
 
-    /// The shape of the images that the network takes.
+    /// The shape of the images that the network expects.
     #[must_use]
     pub const fn image_shape(&self) -> ImageShape {
         self.image
     }
 
-    /// Classifies one image, the bytes by channel, row and column: every class, the most probable
-    /// first.
+    /// Classifies one image, `[channels, height, width]`. Returns all classes, the most probable one first.
     ///
     /// # Errors
     ///
-    /// The image does not have the size that the network takes.
+    /// The image does not have the size that the network expects.
     pub fn predict(&self, pixels: &[u8]) -> Result<Vec<Guess>, TrainError> {
         self.normalizer.check_size(pixels.len())?;
         let mut normalized = vec![0.0; pixels.len()];

@@ -1,22 +1,22 @@
-//! Random numbers that a seed decides, whatever else runs.
+//! Random numbers that depend on nothing but the seed and their purpose.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// What a stream of random numbers is for. Streams of different purposes are independent, so that
-/// a change in how one is used leaves the others as they were.
+/// The purpose of a stream of random numbers. Streams of different purposes are independent, so a change in the use of
+/// one does not change the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Which rows validate.
+    /// The choice of the validation rows.
     Split,
-    /// Initial weights.
+    /// The initial weights.
     Weights,
     /// The order of the rows in an epoch.
     Shuffle,
-    /// The masks of dropout in an epoch.
+    /// The dropout masks of an epoch.
     Dropout,
-    /// The values that a sweep draws, by [`named_stream`].
+    /// The values that a sweep draws; used with [`named_stream`].
     Search,
 }
 
@@ -32,14 +32,14 @@ impl Purpose {
     }
 }
 
-/// The generator for a purpose in an epoch (0 where the purpose is not bound to one): ChaCha with 8
-/// rounds, keyed by the SHA-256 of the three.
+/// The generator for a purpose in an epoch: ChaCha with 8 rounds, keyed by the SHA-256 of all three. The epoch is 0 for
+/// purposes that are not specific to an epoch.
 #[must_use]
 pub fn stream(seed: u64, purpose: Purpose, epoch: usize) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key(seed, purpose, epoch).finalize().into())
 }
 
-/// The generator for a purpose that has several, told apart by a name.
+/// One of several generators for the same purpose, distinguished by name.
 #[must_use]
 pub fn named_stream(seed: u64, purpose: Purpose, name: &str) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key(seed, purpose, 0).chain_update(name).finalize().into())

@@ -2,9 +2,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kiln_model::Weights;
-use kiln_report::{
+use kiln_report::TestImages;
+use kiln_store::{
     Checkpoints, Claim, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
-    TestImages, TestReport, Tested, files,
+    TestReport, Tested, files,
 };
 use tracing::{error, info, warn};
 
@@ -85,7 +86,7 @@ impl Run {
             git_commit: git_commit(),
             dataset,
             parameters: prepared.architecture.parameters() as u64,
-            started: kiln_report::now(),
+            started: kiln_store::now(),
             ended: None,
             training_seconds: None,
             epochs: 0,
@@ -317,7 +318,7 @@ impl Run {
             labels: &images.labels,
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
-            weights: if is_best { kiln_report::Weights::Best } else { kiln_report::Weights::Last },
+            weights: if is_best { kiln_store::Weights::Best } else { kiln_store::Weights::Last },
             epoch,
             top_k: &self.declaration.experiment.training.top_k,
         };

@@ -10,27 +10,27 @@ use crate::experiment::Declaration;
 use crate::metrics::Metrics;
 use crate::random::{Purpose, stream};
 
-/// What an experiment's training costs on this machine, as a short measurement finds it.
+/// The measured speed of an experiment on this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// Seconds of one training step, its batch's gathering and its metrics included.
+    /// Seconds per training step, including gathering the batch and computing the metrics.
     pub step: f64,
-    /// Seconds of evaluating one image.
+    /// Seconds to evaluate one image.
     pub evaluated_image: f64,
 }
 
-/// Images that the measurement evaluates at once.
+/// The number of images that are evaluated.
 const EVALUATED: usize = 512;
-/// So small that the weights stay as they are drawn: what diverges may be slower or faster.
+/// Small enough to keep the weights unchanged, because a diverging network may be slower or faster.
 const LEARNING_RATE: f64 = 1e-9;
 
 impl Speed {
-    /// Trains on the dataset's first batch for about this long, at least a few steps, and gives the
-    /// median step. Nothing is written, and the test set is not looked at.
+    /// Trains on the first batch of the dataset for about `time`, but at least a few steps, and takes the median step.
+    /// Writes nothing, and does not use the test set.
     ///
     /// # Errors
     ///
-    /// The backend is not part of this build, or the dataset has no rows to normalise by.
+    /// This build lacks the backend, or the normalizer cannot be fitted to the dataset.
     pub fn measure(
         declaration: &Declaration,
         dataset: &Dataset,
@@ -51,28 +51,28 @@ impl Speed {
         let mut dropout_rng = stream(experiment.seed, Purpose::Dropout, 0);
         let mut metrics = Metrics::new(experiment, dataset.class_names.len());
         let mut step = || {
-            let begun = Instant::now();
+            let started = Instant::now();
             gather(images, batch_rows, &normalizer, &mut batch);
             let logits = engine.step(&batch.pixels, &batch.labels, LEARNING_RATE, &mut dropout_rng);
             metrics.add(&logits, &batch.labels);
-            begun.elapsed().as_secs_f64()
+            started.elapsed().as_secs_f64()
         };
-        // The first steps find cold caches and allocate what later ones use again.
+        // The first steps find cold caches, and allocate buffers that later steps reuse.
         let warm_up: f64 = (0..3).map(|_| step()).sum();
-        let left = time.saturating_sub(Duration::from_secs_f64(warm_up));
-        let begun = Instant::now();
+        let remaining = time.saturating_sub(Duration::from_secs_f64(warm_up));
+        let started = Instant::now();
         let mut steps = vec![step()];
-        while begun.elapsed() < left {
+        while started.elapsed() < remaining {
             steps.push(step());
         }
         steps.sort_by(f64::total_cmp);
 
         let evaluated = &rows[..rows.len().min(EVALUATED)];
-        let untouched = Metrics::new(experiment, dataset.class_names.len());
-        let begun = Instant::now();
-        // Not looked at: the time is.
-        let _ = evaluate(&engine, images, evaluated, &normalizer, untouched);
-        let evaluated_image = begun.elapsed().as_secs_f64() / evaluated.len().max(1) as f64;
+        let metrics = Metrics::new(experiment, dataset.class_names.len());
+        let started = Instant::now();
+        // Only the time matters.
+        let _ = evaluate(&engine, images, evaluated, &normalizer, metrics);
+        let evaluated_image = started.elapsed().as_secs_f64() / evaluated.len().max(1) as f64;
         Ok(Self { step: steps[steps.len() / 2], evaluated_image })
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use kiln_config::read_bytes;
 use kiln_data::{ImageShape, Normalizer};
-use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::files;
+use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
+use kiln_store::files;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -53,7 +53,7 @@ pub(crate) fn write_weights(
 pub(crate) fn read_weights(path: &Path) -> Result<(Weights, WeightsMetadata), TrainError> {
     let error = |message: String| weights_error(path, message);
     let bytes =
-        read_bytes(path, MOST_WEIGHTS_BYTES).map_err(|e| error(format!("cannot be read: {e}")))?;
+        read_bytes(path, MAX_WEIGHTS_BYTES).map_err(|e| error(format!("cannot be read: {e}")))?;
     let (weights, metadata) =
         Weights::from_safetensors(&bytes).map_err(|e| error(e.to_string()))?;
     let metadata = metadata.ok_or_else(|| error("the file has no `kiln` metadata".to_owned()))?;

@@ -121,7 +121,7 @@ fn another_configuration_or_dataset_is_refused_with_the_difference() {
     fs::write(run.join("config.toml"), other).unwrap();
     let resumed = changed.kiln(&["resume", run.to_str().unwrap()]);
     assert_eq!(resumed.status, 1, "{}", resumed.stderr);
-    let difference = "learning_rate was 0.3 and is 0.4";
+    let difference = "learning_rate from 0.3 to 0.4";
     assert!(resumed.stderr.contains(difference), "{}", resumed.stderr);
     // Put right, it goes on: nothing was touched.
     fs::write(run.join("config.toml"), config).unwrap();
@@ -135,7 +135,7 @@ fn another_configuration_or_dataset_is_refused_with_the_difference() {
     fs::write(&images, other).unwrap();
     let resumed = changed.kiln(&["resume", run.to_str().unwrap()]);
     assert_eq!(resumed.status, 1, "{}", resumed.stderr);
-    assert!(resumed.stderr.contains("its dataset has changed"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("its dataset columns changed from"), "{}", resumed.stderr);
     fs::write(&images, whole).unwrap();
     assert_resumes(&changed, &undisturbed, "the dataset was put right");
 }

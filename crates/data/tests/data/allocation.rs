@@ -1,4 +1,4 @@
-//! The largest piece of memory that a test asks for at once.
+//! Measures the largest single allocation of a test.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,27 +7,28 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, watched. Other threads, and so other tests, do not count.
-struct Watched;
+/// The system allocator, with the largest allocation of each thread recorded. Tests run in separate
+/// threads, so they do not affect each other.
+struct Recording;
 
 #[global_allocator]
-static ALLOCATOR: Watched = Watched;
+static ALLOCATOR: Recording = Recording;
 
-#[expect(unsafe_code, reason = "an allocator is unsafe to implement; all work is the system's")]
-// SAFETY: every call is handed to `System` as it came.
-unsafe impl GlobalAlloc for Watched {
+#[expect(unsafe_code, reason = "implementing an allocator is unsafe; all calls are forwarded")]
+// SAFETY: every call is forwarded to `System` unchanged.
+unsafe impl GlobalAlloc for Recording {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        record(layout.size());
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        record(layout.size());
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
+        record(size);
         unsafe { System.realloc(memory, layout, size) }
     }
 
@@ -36,17 +37,17 @@ unsafe impl GlobalAlloc for Watched {
     }
 }
 
-fn note(size: usize) {
-    // A thread that is ending has no more to note.
+fn record(size: usize) {
+    // Fails while the thread is being destroyed; its last allocations do not matter.
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
 }
 
-/// Forgets what this thread asked for so far.
-pub(crate) fn watch() {
+/// Starts a new measurement in this thread.
+pub(crate) fn reset() {
     LARGEST.set(0);
 }
 
-/// The most bytes that this thread asked for at once since [`watch`].
+/// The size in bytes of the largest allocation of this thread since [`reset`].
 pub(crate) fn largest() -> usize {
     LARGEST.get()
 }

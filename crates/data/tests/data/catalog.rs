@@ -1,10 +1,10 @@
-//! The listed datasets, and the real Fashion-MNIST.
+//! The listed datasets, and the Fashion-MNIST files in the repository.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{FILES, sound, temporary, write_compressed, write_plain};
+use crate::common::{FILES, temporary, valid_files, write_compressed, write_plain};
 use kiln_data::{
     DATASETS, DataError, DataFile, ImageShape, Normalize, Normalizer, NormalizerParameters, list,
     load, verify,
@@ -29,13 +29,13 @@ fn entries_are_complete_and_distinct() {
     }
     for dataset in DATASETS {
         assert!((2..=256).contains(&dataset.class_names.len()), "{}", dataset.name);
-        assert!(!dataset.name.contains(['/', '\\', '.']), "{} is no path", dataset.name);
+        assert!(!dataset.name.contains(['/', '\\', '.']), "{} is not a path", dataset.name);
     }
 }
 
-/// The sums that are published or were taken from the published files with other programs.
+/// The expected checksums are published, or were computed from the published files by other programs.
 #[test]
-fn sums_are_the_published_ones() {
+fn checksums_are_the_published_ones() {
     let expected = [
         ("fashion-mnist", ["c59f468a", "bad3541b", "5b4141f0", "0402a96d"]),
         ("mnist", ["ba891046", "65a50cbb", "0fa7898d", "ff7bcfd4"]),
@@ -49,9 +49,9 @@ fn sums_are_the_published_ones() {
     }
 }
 
-/// Loading compares the sums. The other numbers were read from the files with numpy.
+/// Loading checks the checksums. The other expected numbers were read from the files with NumPy.
 #[test]
-fn fashion_mnist_is_as_published() {
+fn fashion_mnist_is_loaded() {
     let dataset = load("fashion-mnist", &repository_data()).expect("the repository holds it");
     let shape = ImageShape { channels: 1, height: 28, width: 28 };
     assert_eq!((dataset.train.shape, dataset.test.shape), (shape, shape));
@@ -79,11 +79,11 @@ fn fashion_mnist_is_as_published() {
     );
 }
 
-/// The article's experiment validates on the first 5,000 rows and fits on the others. The numbers
-/// are numpy's: `mean()` and `std()` of `images[5000:].astype('float64')`, by pixel with `axis=0`. Its
-/// sums round at every step, ours not.
+/// The first 5,000 rows are for validation, as in `configs/`. The expected numbers are NumPy's:
+/// `mean()` and `std()` of `images[5000:].astype('float64')`, with `axis=0` for single pixels. NumPy
+/// rounds after every addition; Kiln's sums are exact.
 #[test]
-fn fashion_mnist_is_normalised_as_numpy_does() {
+fn normalization_of_fashion_mnist_agrees_with_numpy() {
     let dataset = load("fashion-mnist", &repository_data()).expect("the repository holds it");
     let rows: Vec<u32> = (5_000..60_000).collect();
     let fit = |method: Normalize| method.fit(&dataset.train, &rows).expect("there are rows");
@@ -99,7 +99,7 @@ fn fashion_mnist_is_normalised_as_numpy_does() {
     let normalizer = fit(Normalize::Standardize);
     let NormalizerParameters::Standardize { mean, standard_deviation } = normalizer.parameters()
     else {
-        panic!("standardize has one mean and one deviation");
+        panic!("standardize has one mean and one standard deviation");
     };
     close(*mean, 72.937_898_538_961_04);
     close(*standard_deviation, 89.989_722_122_475_38);
@@ -111,7 +111,7 @@ fn fashion_mnist_is_normalised_as_numpy_does() {
     let NormalizerParameters::StandardizePerPixel { mean, standard_deviation } =
         normalizer.parameters()
     else {
-        panic!("standardize_per_pixel has means and deviations");
+        panic!("standardize_per_pixel has means and standard deviations");
     };
     for (pixel, expected_mean, expected_deviation, expected) in [
         (0, 0.000_745_454_545_454_545_5, 0.091_945_580_383_422_86, -0.008_107_563),
@@ -125,23 +125,23 @@ fn fashion_mnist_is_normalised_as_numpy_does() {
 }
 
 #[test]
-fn the_repository_holds_sound_files() {
+fn the_files_in_the_repository_are_intact() {
     let verification = verify("fashion-mnist", &repository_data()).expect("a listed name");
-    assert!(verification.is_sound());
+    assert!(verification.is_intact());
     let expected = [47_040_016, 60_008, 7_840_016, 10_008];
     for (check, bytes) in verification.files.iter().zip(expected) {
-        let file = check.outcome.as_ref().expect("sound");
+        let file = check.outcome.as_ref().expect("valid");
         assert_eq!(file.bytes, bytes);
         assert_eq!(Some(file.sha256.as_str()), check.published_sha256);
     }
 }
 
 #[test]
-fn another_file_than_the_published_one_is_refused() {
+fn a_file_that_is_not_the_published_one_is_an_error() {
     let data = temporary();
     let directory = data.path().join("mnist");
     fs::create_dir(&directory).expect("writable");
-    write_compressed(&directory, &sound());
+    write_compressed(&directory, &valid_files());
     let error = load("mnist", data.path()).expect_err("not MNIST");
     assert!(matches!(error, DataError::Checksum { .. }), "{error}");
     let message = error.to_string();
@@ -150,11 +150,11 @@ fn another_file_than_the_published_one_is_refused() {
 }
 
 #[test]
-fn the_list_says_which_files_are_missing() {
+fn list_reports_missing_files() {
     let data = temporary();
     let directory = data.path().join("mnist");
     fs::create_dir(&directory).expect("writable");
-    write_compressed(&directory, &sound());
+    write_compressed(&directory, &valid_files());
     fs::remove_file(directory.join(format!("{}.gz", FILES[1]))).expect("writable");
 
     let listings = list(data.path());
@@ -166,37 +166,37 @@ fn the_list_says_which_files_are_missing() {
             _ => assert_eq!(listing.missing, FILES),
         }
     }
-    let here = list(&repository_data());
-    assert_eq!(here[0].dataset.name, "fashion-mnist");
-    assert!(here[0].missing.is_empty());
+    let in_repository = list(&repository_data());
+    assert_eq!(in_repository[0].dataset.name, "fashion-mnist");
+    assert!(in_repository[0].missing.is_empty());
 }
 
 #[test]
-fn verifying_goes_on_behind_the_first_fault() {
+fn verify_reports_all_errors() {
     let directory = temporary();
     let source = directory.path().to_str().expect("a UTF-8 path");
-    let verified = || verify(source, Path::new("unused")).expect("there is a directory");
+    let verified = || verify(source, Path::new("unused")).expect("the directory exists");
 
-    write_plain(directory.path(), &sound());
+    write_plain(directory.path(), &valid_files());
     let verification = verified();
-    assert!(verification.is_sound());
-    let first = verification.files[0].outcome.as_ref().expect("sound");
+    assert!(verification.is_intact());
+    let first = verification.files[0].outcome.as_ref().expect("valid");
     assert_eq!((first.dimensions.as_slice(), first.bytes), ([4, 2, 3].as_slice(), 40));
     assert_eq!(first.path, directory.path().join(FILES[0]));
     assert_eq!(verification.files[0].published_sha256, None);
 
-    let [images, labels, ..] = sound();
+    let [images, labels, ..] = valid_files();
     fs::write(directory.path().join(FILES[0]), &images[..20]).expect("writable");
     fs::remove_file(directory.path().join(FILES[2])).expect("writable");
     let verification = verified();
-    assert!(!verification.is_sound());
-    assert!(verification.dataset.is_none(), "the files are not sound by themselves");
-    let faults: Vec<bool> = verification.files.iter().map(|check| check.outcome.is_err()).collect();
-    assert_eq!(faults, [true, false, true, false]);
+    assert!(!verification.is_intact());
+    assert!(verification.dataset.is_none(), "it cannot be combined from damaged files");
+    let failed: Vec<bool> = verification.files.iter().map(|check| check.outcome.is_err()).collect();
+    assert_eq!(failed, [true, false, true, false]);
 
-    write_plain(directory.path(), &sound());
+    write_plain(directory.path(), &valid_files());
     fs::write(directory.path().join(FILES[3]), labels).expect("writable");
     let verification = verified();
-    assert!(!verification.is_sound(), "four labels for two images");
+    assert!(!verification.is_intact(), "four labels for two images");
     assert!(matches!(verification.dataset, Some(Err(DataError::LabelCount { .. }))));
 }

@@ -1,4 +1,4 @@
-//! Datasets written by the tests themselves.
+//! Writes small datasets for the tests.
 
 use std::fs;
 use std::io::Write;
@@ -15,9 +15,9 @@ pub(crate) const FILES: [&str; 4] = [
     "t10k-labels-idx1-ubyte",
 ];
 
-/// An IDX file of unsigned bytes, whatever its header claims.
+/// An IDX file of unsigned bytes. The dimensions need not fit the values.
 pub(crate) fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, u8::try_from(dimensions.len()).expect("few dimensions")];
+    let mut bytes = vec![0, 0, 8, u8::try_from(dimensions.len()).expect("at most 255 dimensions")];
     for dimension in dimensions {
         bytes.extend(dimension.to_be_bytes());
     }
@@ -27,13 +27,13 @@ pub(crate) fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
 
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(content).expect("a Vec takes everything");
-    encoder.finish().expect("a Vec takes everything")
+    encoder.write_all(content).expect("writing to a Vec");
+    encoder.finish().expect("writing to a Vec")
 }
 
-/// The contents of a sound dataset: four training images of 2×3 with labels 0, 1, 2, 1, and two test
-/// images with labels 2 and 0.
-pub(crate) fn sound() -> [Vec<u8>; 4] {
+/// The files of a valid dataset: four training images of 2×3 pixels with labels 0, 1, 2, 1, and two
+/// test images with labels 2 and 0.
+pub(crate) fn valid_files() -> [Vec<u8>; 4] {
     let pixels: Vec<u8> = (0..36).map(|value| value * 7).collect();
     [
         idx(&[4, 2, 3], &pixels[..24]),
@@ -43,22 +43,21 @@ pub(crate) fn sound() -> [Vec<u8>; 4] {
     ]
 }
 
-/// Writes the four files, compressed.
+/// Writes the four files, compressed with gzip.
 pub(crate) fn write_compressed(directory: &Path, contents: &[Vec<u8>; 4]) {
     for (name, content) in FILES.iter().zip(contents) {
-        fs::write(directory.join(format!("{name}.gz")), gzip(content))
-            .expect("a writable directory");
+        fs::write(directory.join(format!("{name}.gz")), gzip(content)).expect("writable");
     }
 }
 
-/// Writes the four files as they are.
+/// Writes the four files without compression.
 pub(crate) fn write_plain(directory: &Path, contents: &[Vec<u8>; 4]) {
     for (name, content) in FILES.iter().zip(contents) {
-        fs::write(directory.join(name), content).expect("a writable directory");
+        fs::write(directory.join(name), content).expect("writable");
     }
 }
 
-/// A directory that goes when the test does.
+/// A directory that is deleted at the end of the test.
 pub(crate) fn temporary() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }

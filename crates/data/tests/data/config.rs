@@ -1,4 +1,4 @@
-//! The `[data]` table, read and written.
+//! Reading and writing the `[data]` table.
 
 use kiln_config::{ConfigError, Document};
 use kiln_data::{DataConfig, Normalize, SplitMethod, Validation};
@@ -22,7 +22,7 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
-fn a_fraction_of_zero_is_no_rows() {
+fn a_fraction_of_zero_is_zero_rows() {
     assert_eq!(
         read("source = \"a\"\nvalidation = 0.0\n").expect("complete").validation,
         Validation::Rows(0)
@@ -30,7 +30,7 @@ fn a_fraction_of_zero_is_no_rows() {
 }
 
 #[test]
-fn what_is_written_reads_back() {
+fn a_written_table_reads_back_the_same() {
     for text in [
         "source = \"a\"\nvalidation = 5000\nsplit = \"head\"\nnormalize = \"unit\"\n",
         "source = \"./b\"\nvalidation = 0.1\nsplit = \"stratified\"\nnormalize = \"none\"\n",
@@ -43,7 +43,7 @@ fn what_is_written_reads_back() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_its_place() {
+fn an_invalid_value_is_an_error_at_its_place() {
     for (line, expected) in [
         ("validation = -1", "a whole number"),
         ("validation = 1.0", "a fraction from 0.0 to below 1.0"),

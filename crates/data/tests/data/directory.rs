@@ -1,23 +1,23 @@
-//! Directories of IDX files: what is read from a sound one, and what is said of any other.
+//! Loading directories of IDX files, valid and invalid ones.
 
 use std::fs;
 use std::path::Path;
 
 use crate::allocation;
-use crate::common::{FILES, gzip, idx, sound, temporary, write_compressed, write_plain};
+use crate::common::{FILES, gzip, idx, temporary, valid_files, write_compressed, write_plain};
 use kiln_data::{DataError, Dataset, ImageShape, load};
 
 fn load_directory(directory: &Path) -> Result<Dataset, DataError> {
     load(directory.to_str().expect("a UTF-8 path"), Path::new("unused"))
 }
 
-/// The error of a dataset that is sound but for one file with this content, stored as it is.
+/// The error of a dataset that is valid except for one uncompressed file with this content.
 fn error_of(file: usize, content: Vec<u8>) -> DataError {
     let directory = temporary();
-    let mut contents = sound();
+    let mut contents = valid_files();
     contents[file] = content;
     write_plain(directory.path(), &contents);
-    let error = load_directory(directory.path()).expect_err("the file is unsound");
+    let error = load_directory(directory.path()).expect_err("the file is invalid");
     assert!(error.to_string().contains(FILES[file]), "{error} names {}", FILES[file]);
     error
 }
@@ -25,10 +25,10 @@ fn error_of(file: usize, content: Vec<u8>) -> DataError {
 #[test]
 fn compressed_and_plain_files_are_the_same_dataset() {
     let (compressed, plain) = (temporary(), temporary());
-    write_compressed(compressed.path(), &sound());
-    write_plain(plain.path(), &sound());
-    let compressed = load_directory(compressed.path()).expect("sound");
-    let plain = load_directory(plain.path()).expect("sound");
+    write_compressed(compressed.path(), &valid_files());
+    write_plain(plain.path(), &valid_files());
+    let compressed = load_directory(compressed.path()).expect("valid");
+    let plain = load_directory(plain.path()).expect("valid");
 
     assert_eq!(compressed.train.shape, ImageShape { channels: 1, height: 2, width: 3 });
     assert_eq!(compressed.train.len(), 4);
@@ -43,69 +43,70 @@ fn compressed_and_plain_files_are_the_same_dataset() {
 }
 
 #[test]
-fn a_gzip_file_of_several_members_is_one_content() {
+fn the_members_of_a_gzip_file_are_concatenated() {
     let directory = temporary();
-    write_compressed(directory.path(), &sound());
-    let content = &sound()[0];
+    write_compressed(directory.path(), &valid_files());
+    let content = &valid_files()[0];
     let members = [gzip(&content[..9]), gzip(&[]), gzip(&content[9..])].concat();
     fs::write(directory.path().join("train-images-idx3-ubyte.gz"), members).expect("writable");
-    assert_eq!(load_directory(directory.path()).expect("sound").train.pixels, content[16..]);
+    assert_eq!(load_directory(directory.path()).expect("valid").train.pixels, content[16..]);
 }
 
 #[test]
-fn a_plain_file_under_a_gz_name_is_read() {
+fn an_uncompressed_file_with_a_gz_name_is_read() {
     let directory = temporary();
-    for (name, content) in FILES.iter().zip(sound()) {
+    for (name, content) in FILES.iter().zip(valid_files()) {
         fs::write(directory.path().join(format!("{name}.gz")), content).expect("writable");
     }
-    load_directory(directory.path()).expect("the content tells, not the name");
+    load_directory(directory.path()).expect("the content decides, not the name");
 }
 
 #[test]
-fn test_files_may_be_named_test() {
+fn test_files_may_have_the_prefix_test() {
     let directory = temporary();
-    write_compressed(directory.path(), &sound());
+    write_compressed(directory.path(), &valid_files());
     for kind in ["images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"] {
         let path = |part| directory.path().join(format!("{part}-{kind}"));
         fs::rename(path("t10k"), path("test")).expect("writable");
     }
-    assert_eq!(load_directory(directory.path()).expect("sound").test.len(), 2);
+    assert_eq!(load_directory(directory.path()).expect("valid").test.len(), 2);
 }
 
 #[test]
-fn a_directory_under_the_data_directory_goes_by_its_name() {
+fn a_directory_in_the_data_directory_is_found_by_its_name() {
     let data = temporary();
     let directory = data.path().join("of-my-own");
     fs::create_dir(&directory).expect("writable");
-    write_compressed(&directory, &sound());
-    assert_eq!(load("of-my-own", data.path()).expect("sound").name, "of-my-own");
+    write_compressed(&directory, &valid_files());
+    assert_eq!(load("of-my-own", data.path()).expect("valid").name, "of-my-own");
 }
 
 #[test]
-fn the_fingerprint_changes_with_everything_that_is_read() {
+fn the_fingerprint_depends_on_all_content() {
     let fingerprint = |contents: &[Vec<u8>; 4], classes: Option<&str>| {
         let directory = temporary();
         write_plain(directory.path(), contents);
         if let Some(classes) = classes {
             fs::write(directory.path().join("classes.txt"), classes).expect("writable");
         }
-        load_directory(directory.path()).expect("sound").fingerprint
+        load_directory(directory.path()).expect("valid").fingerprint
     };
-    let mut seen = vec![fingerprint(&sound(), None), fingerprint(&sound(), Some("a\nb\nc"))];
-    assert_eq!(seen[0], fingerprint(&sound(), Some("0\n1\n2\n")), "the names are the same");
-    seen.push(fingerprint(&sound(), Some("a\nb\nc\nd")));
-    seen.push(fingerprint(&sound(), Some("ab\nb\nc")));
+    let mut seen =
+        vec![fingerprint(&valid_files(), None), fingerprint(&valid_files(), Some("a\nb\nc"))];
+    assert_eq!(seen[0], fingerprint(&valid_files(), Some("0\n1\n2\n")), "the names are the same");
+    seen.push(fingerprint(&valid_files(), Some("a\nb\nc\nd")));
+    seen.push(fingerprint(&valid_files(), Some("ab\nb\nc")));
     for file in 0..4 {
-        let mut contents = sound();
-        // A bit of the last value; labels stay below 3.
+        let mut contents = valid_files();
+        // Changes the last value; labels stay below 3.
         let last = contents[file].last_mut().expect("not empty");
         *last = if file % 2 == 0 { *last ^ 1 } else { (*last + 1) % 3 };
         seen.push(fingerprint(&contents, None));
     }
-    let mut turned = sound();
-    turned[0] = idx(&[4, 3, 2], &turned[0][16..]);
-    turned[2] = idx(&[2, 3, 2], &turned[2][16..]);
-    seen.push(fingerprint(&turned, None));
+    let mut transposed = valid_files();
+    transposed[0] = idx(&[4, 3, 2], &transposed[0][16..]);
+    transposed[2] = idx(&[2, 3, 2], &transposed[2][16..]);
+    seen.push(fingerprint(&transposed, None));
     let count = seen.len();
     seen.sort();
     seen.dedup();
@@ -116,14 +117,14 @@ fn the_fingerprint_changes_with_everything_that_is_read() {
 #[test]
 fn class_names_come_from_classes_txt() {
     let directory = temporary();
-    write_compressed(directory.path(), &sound());
+    write_compressed(directory.path(), &valid_files());
     let classes = directory.path().join("classes.txt");
     let names = |text: &str| {
         fs::write(&classes, text).expect("writable");
         load_directory(directory.path()).map(|dataset| dataset.class_names)
     };
     assert_eq!(
-        names("\u{feff}cat\r\nsmall dog\r\nÖl\r\nnone\r\n").expect("sound"),
+        names("\u{feff}cat\r\nsmall dog\r\nÖl\r\nnone\r\n").expect("valid"),
         ["cat", "small dog", "Öl", "none"]
     );
 
@@ -133,7 +134,7 @@ fn class_names_come_from_classes_txt() {
         ("a\nb\n a \n", 3, "same name"),
         (&(0..257).map(|name| format!("{name}\n")).collect::<String>(), 257, "256"),
     ] {
-        let error = names(text).expect_err("unusable names").to_string();
+        let error = names(text).expect_err("invalid names").to_string();
         assert!(error.contains(&format!("classes.txt:{line}: ")), "{error}");
         assert!(error.contains(problem), "{error}");
     }
@@ -152,15 +153,15 @@ fn class_names_come_from_classes_txt() {
     let error = load_directory(directory.path()).expect_err("not UTF-8").to_string();
     assert!(error.contains("classes.txt:2: the text is not UTF-8"), "{error}");
 
-    let error = names(&"a".repeat(256 * 1024 + 1)).expect_err("no name is so long").to_string();
+    let error = names(&"a".repeat(256 * 1024 + 1)).expect_err("too long").to_string();
     assert!(error.contains("longer than 256 KiB"), "{error}");
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn the_error_for_a_missing_file_names_it() {
     for file in FILES {
         let directory = temporary();
-        write_plain(directory.path(), &sound());
+        write_plain(directory.path(), &valid_files());
         fs::remove_file(directory.path().join(file)).expect("writable");
         let error = load_directory(directory.path()).expect_err("a file is missing");
         assert!(matches!(error, DataError::MissingFile { .. }), "{error}");
@@ -169,21 +170,21 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn a_header_that_claims_billions_is_refused_unread() {
+fn a_header_that_declares_billions_is_an_error_without_an_allocation() {
     let error = error_of(0, idx(&[u32::MAX, 28, 28], &[1, 2, 3]));
-    assert!(matches!(error, DataError::ClaimTooLarge { .. }), "{error}");
+    assert!(matches!(error, DataError::HeaderTooLarge { .. }), "{error}");
     assert!(error.to_string().contains("4294967295 × 28 × 28"), "{error}");
     assert!(error.to_string().contains("byte 4"), "{error}");
 
-    // Whose product is 0 in 64 bits.
+    // The product overflows to 0 in 64 bits.
     let error = error_of(0, idx(&[1 << 31, 1 << 31, 4], &[]));
-    assert!(matches!(error, DataError::ClaimTooLarge { .. }), "{error}");
+    assert!(matches!(error, DataError::HeaderTooLarge { .. }), "{error}");
 
     let error = error_of(1, idx(&[u32::MAX], &[1, 2, 3]));
-    assert!(matches!(error, DataError::ClaimTooLarge { .. }), "{error}");
+    assert!(matches!(error, DataError::HeaderTooLarge { .. }), "{error}");
 
-    // Below the ceiling, but not there: memory grows with what the file holds.
-    allocation::watch();
+    // Below the limit, but the file is shorter: memory grows with the bytes read.
+    allocation::reset();
     let error = error_of(0, idx(&[2_000_000_000, 1, 1], &[1, 2, 3]));
     assert!(allocation::largest() < 4 << 20, "{} bytes at once", allocation::largest());
     assert!(matches!(error, DataError::Truncated { offset: 19, expected: 2_000_000_016, .. }));
@@ -192,7 +193,7 @@ fn a_header_that_claims_billions_is_refused_unread() {
 
 #[test]
 fn headers_are_checked() {
-    let [images, labels, ..] = sound();
+    let [images, labels, ..] = valid_files();
     let with = |content: &[u8], offset: usize, byte: u8| {
         let mut content = content.to_vec();
         content[offset] = byte;
@@ -227,7 +228,7 @@ fn headers_are_checked() {
 }
 
 #[test]
-fn nothing_may_be_empty() {
+fn an_empty_dimension_is_an_error() {
     for (dimensions, place) in [([0, 2, 3], 4), ([4, 0, 3], 8), ([4, 2, 0], 12)] {
         let error = error_of(0, idx(&dimensions, &[]));
         assert!(matches!(error, DataError::EmptyDimension { offset, .. } if offset == place));
@@ -236,7 +237,7 @@ fn nothing_may_be_empty() {
 }
 
 #[test]
-fn files_must_belong_together() {
+fn files_must_fit_together() {
     let error = error_of(1, idx(&[3], &[0, 1, 2]));
     assert!(matches!(error, DataError::LabelCount { images: 4, labels: 3, .. }), "{error}");
 
@@ -246,9 +247,9 @@ fn files_must_belong_together() {
 }
 
 #[test]
-fn sources_that_are_not_there_are_told_apart() {
+fn the_error_for_an_unknown_source_depends_on_its_form() {
     let data = temporary();
-    let error = load("fashion-mnsit", data.path()).expect_err("a misspelt name").to_string();
+    let error = load("fashion-mnsit", data.path()).expect_err("a misspelled name").to_string();
     assert!(error.contains("did you mean `fashion-mnist`?"), "{error}");
     assert!(error.contains("known: fashion-mnist, mnist"), "{error}");
 

@@ -1,4 +1,4 @@
-//! Tests of `kiln-data` through its public interface: one program, so that it links once.
+//! Tests of the public interface of `kiln-data`, in one program to link only once.
 
 mod allocation;
 mod catalog;

@@ -1,13 +1,13 @@
 //! Normalisation and batches.
 
 use kiln_data::{
-    Batch, DataError, ImageShape, LabelledImages, Normalize, Normalizer, NormalizerParameters,
+    Batch, DataError, ImageShape, LabeledImages, Normalize, Normalizer, NormalizerParameters,
     gather,
 };
 
-/// Three images of two pixels. The first two: 0, 10 and 4, 10; the third is not trained on.
-fn images() -> LabelledImages {
-    LabelledImages {
+/// Three images of two pixels: (0, 10), (4, 10), and (255, 255), which most tests do not fit on.
+fn images() -> LabeledImages {
+    LabeledImages {
         shape: ImageShape { channels: 1, height: 1, width: 2 },
         pixels: vec![0, 10, 4, 10, 255, 255],
         labels: vec![2, 0, 1],
@@ -21,7 +21,7 @@ fn normalized(normalizer: &Normalizer, pixels: &[u8]) -> Vec<f32> {
 }
 
 #[test]
-fn unit_and_none_know_nothing_of_the_data() {
+fn unit_and_none_need_no_statistics() {
     let unit = Normalize::Unit.fit(&images(), &[]).expect("needs no rows");
     assert_eq!(normalized(&unit, &[0, 51, 255]), [0.0, 0.2, 1.0]);
     let none = Normalize::None.fit(&images(), &[]).expect("needs no rows");
@@ -29,7 +29,7 @@ fn unit_and_none_know_nothing_of_the_data() {
 }
 
 #[test]
-fn unit_is_the_nearest_number_to_a_255th_of_every_byte() {
+fn unit_is_the_f32_nearest_to_each_byte_over_255() {
     let unit = Normalize::Unit.fit(&images(), &[]).expect("needs no rows");
     let bytes: Vec<u8> = (0..=255).collect();
     let nearest: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
@@ -37,9 +37,9 @@ fn unit_is_the_nearest_number_to_a_255th_of_every_byte() {
 }
 
 #[test]
-fn standardize_is_fitted_on_the_rows_it_is_given() {
+fn standardize_is_fitted_on_the_given_rows_only() {
     let normalizer = Normalize::Standardize.fit(&images(), &[0, 1]).expect("there are rows");
-    // 0, 10, 4, 10: mean 6, squared distances 36 + 16 + 4 + 16 = 72, variance 72 / 4 = 18.
+    // 0, 10, 4, 10: mean 6, squared deviations 36 + 16 + 4 + 16 = 72, variance 72 / 4 = 18.
     let expected =
         NormalizerParameters::Standardize { mean: 6.0, standard_deviation: 18_f64.sqrt() };
     assert_eq!(*normalizer.parameters(), expected);
@@ -54,10 +54,10 @@ fn standardize_is_fitted_on_the_rows_it_is_given() {
 }
 
 #[test]
-fn standardize_per_pixel_leaves_constant_pixels_centred() {
+fn standardize_per_pixel_centers_constant_pixels() {
     let normalizer =
         Normalize::StandardizePerPixel.fit(&images(), &[0, 1]).expect("there are rows");
-    // 0 and 4: mean 2, deviation 2. 10 and 10: mean 10, deviation 0, which counts as 1.
+    // 0 and 4: mean 2, standard deviation 2. 10 and 10: mean 10, standard deviation 0, replaced by 1.
     assert_eq!(
         *normalizer.parameters(),
         NormalizerParameters::StandardizePerPixel {
@@ -74,8 +74,8 @@ fn standardize_per_pixel_leaves_constant_pixels_centred() {
 }
 
 #[test]
-fn an_image_of_one_colour_has_deviation_one() {
-    let images = LabelledImages { pixels: vec![7; 6], ..images() };
+fn one_replaces_a_standard_deviation_of_zero() {
+    let images = LabeledImages { pixels: vec![7; 6], ..images() };
     let normalizer = Normalize::Standardize.fit(&images, &[0, 1, 2]).expect("there are rows");
     assert_eq!(normalized(&normalizer, &[7, 9]), [0.0, 2.0]);
 }
@@ -87,13 +87,13 @@ fn statistics_need_rows() {
     }
 }
 
-/// To the last bit, or prediction would not see what training saw. Whoever stores one as JSON needs
-/// serde_json's `float_roundtrip`: without it, one number in seven comes back next to itself.
+/// Prediction must normalize exactly as training did. This needs the feature `float_roundtrip` of
+/// serde_json; without it, one number in seven differs in its last bit.
 #[test]
-fn a_normalizer_is_the_same_after_storing_it() {
+fn a_stored_normalizer_reads_back_exactly() {
     let pixels = (0..3 * 784_u32).map(|index| (index * index % 251) as u8).collect();
     let shape = ImageShape { channels: 1, height: 28, width: 28 };
-    let images = LabelledImages { shape, pixels, labels: vec![0; 3] };
+    let images = LabeledImages { shape, pixels, labels: vec![0; 3] };
     for &method in Normalize::ALL {
         let normalizer = method.fit(&images, &[0, 1, 2]).expect("there are rows");
         let json = serde_json::to_string(&normalizer).expect("numbers are finite");
@@ -104,25 +104,25 @@ fn a_normalizer_is_the_same_after_storing_it() {
 }
 
 #[test]
-fn a_stored_normalizer_that_cannot_normalise_is_refused() {
+fn an_invalid_stored_normalizer_is_an_error() {
     for (json, problem) in [
         (r#"{"type":"standardize","mean":3.0,"standard_deviation":0.0}"#, "not above 0"),
         (r#"{"type":"standardize","mean":3.0,"standard_deviation":-1.0}"#, "not above 0"),
         (r#"{"type":"standardize","mean":3.0,"standard_deviation":1e-200}"#, "not above 0"),
         (r#"{"type":"standardize","mean":1e300,"standard_deviation":1.0}"#, "mean"),
         (r#"{"type":"standardize","mean":null,"standard_deviation":1.0}"#, "null"),
-        (r#"{"type":"standardize_per_pixel","mean":[],"standard_deviation":[]}"#, "no pixel"),
-        (r#"{"type":"standardize_per_pixel","mean":[1.0],"standard_deviation":[]}"#, "as many"),
+        (r#"{"type":"standardize_per_pixel","mean":[],"standard_deviation":[]}"#, "no statistics"),
+        (r#"{"type":"standardize_per_pixel","mean":[1.0],"standard_deviation":[]}"#, "differ"),
         (r#"{"type":"standardize"}"#, "mean"),
         (r#"{"type":"whiten"}"#, "whiten"),
     ] {
-        let error = serde_json::from_str::<Normalizer>(json).expect_err("unusable").to_string();
+        let error = serde_json::from_str::<Normalizer>(json).expect_err("invalid").to_string();
         assert!(error.contains(problem), "{json}: {error}");
     }
 }
 
 #[test]
-fn a_batch_holds_the_rows_in_their_order() {
+fn a_batch_has_the_rows_in_the_given_order() {
     let images = images();
     let none = Normalize::None.fit(&images, &[]).expect("needs no rows");
     let mut batch = Batch::new(images.shape);
@@ -136,5 +136,5 @@ fn a_batch_holds_the_rows_in_their_order() {
     gather(&images, &[1], &none, &mut batch);
     assert_eq!((batch.len(), batch.labels.as_slice()), (1, [0].as_slice()));
     assert_eq!(batch.pixels, [4.0, 10.0]);
-    assert_eq!(batch.pixels.as_ptr(), buffer, "the buffer is used again");
+    assert_eq!(batch.pixels.as_ptr(), buffer, "the buffer is reused");
 }

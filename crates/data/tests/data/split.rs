@@ -1,4 +1,4 @@
-//! Splits and shuffles.
+//! Splitting and shuffling rows.
 
 use std::collections::HashMap;
 
@@ -73,16 +73,16 @@ proptest! {
 }
 
 #[test]
-fn head_is_the_first_rows() {
+fn head_takes_the_first_rows() {
     let split = split(SplitMethod::Head, Validation::Rows(3), &[0; 10], 1).expect("fits");
     assert_eq!(split.validation, [0, 1, 2]);
     assert_eq!(split.training, [3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]
-fn remainders_go_to_the_largest() {
-    // 5 of 10 rows in classes of 5, 3 and 2: proportions 2.5, 1.5 and 1, so one row is left over
-    // for two equal remainders; the lower label gets it.
+fn of_equal_remainders_the_lower_label_gets_the_row() {
+    // 5 of 10 rows from classes of 5, 3 and 2 rows: exact shares 2.5, 1.5 and 1. Rounding down leaves
+    // one row for two equal remainders.
     let labels = [0, 0, 0, 0, 0, 1, 1, 1, 2, 2];
     let split = split(SplitMethod::Stratified, Validation::Rows(5), &labels, 1).expect("fits");
     let mut counts = [0; 3];
@@ -100,7 +100,7 @@ fn a_fraction_is_rounded_to_the_nearest_row() {
     };
     assert_eq!(rows(0.1, 60_000).expect("fits"), 6_000);
     assert_eq!(rows(0.29, 100).expect("fits"), 29); // 28.999999999999996 in floating point
-    assert_eq!(rows(0.25, 10).expect("fits"), 3); // a half away from zero
+    assert_eq!(rows(0.25, 10).expect("fits"), 3); // 2.5 is rounded up
     assert_eq!(rows(0.0, 10).expect("fits"), 0);
     assert!(matches!(rows(0.001, 10), Err(DataError::ValidationTooSmall { .. })));
     assert!(matches!(rows(0.99, 10), Err(DataError::ValidationTooLarge { .. })));
@@ -110,7 +110,7 @@ fn a_fraction_is_rounded_to_the_nearest_row() {
 }
 
 #[test]
-fn validation_must_leave_something_to_train_on() {
+fn validation_must_leave_training_rows() {
     for &method in SplitMethod::ALL {
         assert!(split(method, Validation::Rows(9), &[0; 10], 1).is_ok());
         assert!(split(method, Validation::Rows(10), &[0; 10], 1).is_err());
@@ -120,13 +120,13 @@ fn validation_must_leave_something_to_train_on() {
         .expect_err("larger than the data");
     assert_eq!(
         error.to_string(),
-        "validation = 70000 is 70000 rows, but the training files hold 60000; \
+        "validation = 70000 is 70000 rows, but the training files have 60000; \
          leave at least one for training"
     );
 }
 
 #[test]
-fn seeds_give_other_splits() {
+fn different_seeds_give_different_splits() {
     let labels: Vec<u8> = (0..100).map(|row| row % 10).collect();
     for method in [SplitMethod::Shuffled, SplitMethod::Stratified] {
         let first = split(method, Validation::Rows(20), &labels, 1).expect("fits");
@@ -135,18 +135,18 @@ fn seeds_give_other_splits() {
     }
 }
 
-/// The order that a program of its own computes: `ChaCha` with 8 rounds, the bytes 0 to 31 as its
-/// key, and the algorithm as it is documented. Whoever changes this changes every run.
+/// The expected order was computed by an independent program, with ChaCha8 and the bytes 0 to 31 as
+/// its key. A change of the order changes the results of every run.
 #[test]
-fn an_order_never_changes() {
+fn the_order_of_a_generator_never_changes() {
     let key: [u8; 32] = std::array::from_fn(|index| index as u8);
     let mut rows: Vec<u32> = (0..12).collect();
     shuffle(&mut rows, &mut ChaCha8Rng::from_seed(key));
     assert_eq!(rows, [0, 10, 11, 8, 4, 9, 6, 1, 7, 3, 2, 5]);
 }
 
-/// Each of the 24 orders of four rows comes up 1000 times in 24,000, give or take: chi-squared with
-/// 23 degrees of freedom is above 58.6 once in 15,000 times, and this seed is not that one.
+/// Each of the 24 orders of four rows is expected 1,000 times in 24,000. Chi-squared with 23 degrees of
+/// freedom exceeds 58.6 with probability 1/15,000, and not with this seed.
 #[test]
 fn every_order_is_equally_likely() {
     let mut counts: HashMap<Vec<u32>, u32> = HashMap::new();
@@ -162,10 +162,10 @@ fn every_order_is_equally_likely() {
     assert!(chi_squared < 58.6, "{chi_squared}");
 }
 
-/// Gives these numbers and then no more.
-struct Given(Vec<u64>);
+/// A generator that returns these numbers and then panics.
+struct Fixed(Vec<u64>);
 
-impl rand_core::TryRng for Given {
+impl rand_core::TryRng for Fixed {
     type Error = std::convert::Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
@@ -181,13 +181,13 @@ impl rand_core::TryRng for Given {
     }
 }
 
-/// 2⁶⁴ is no multiple of 3, so one number in 2⁶⁴ would favour the first of three rows: it is drawn
+/// 2⁶⁴ is not a multiple of 3, so one number in 2⁶⁴ would favor the first of three rows. It is drawn
 /// again.
 #[test]
-fn what_would_favour_a_row_is_drawn_again() {
+fn a_number_that_would_bias_the_order_is_drawn_again() {
     let mut rows = vec![0, 1, 2];
-    let mut generator = Given(vec![0, u64::MAX, 0]);
+    let mut generator = Fixed(vec![0, u64::MAX, 0]);
     shuffle(&mut rows, &mut generator);
-    assert_eq!(rows, [1, 0, 2], "the last stays, the first two change places");
+    assert_eq!(rows, [1, 0, 2], "the last row stays, the first two are swapped");
     assert!(generator.0.is_empty());
 }

@@ -1,4 +1,4 @@
-//! An activation function as a layer of its own.
+//! A separate activation function.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -9,13 +9,13 @@ use serde::Serialize;
 use super::{Features, Layer, LayerModule, LayerRules, Mode};
 use crate::activation::Activation;
 use crate::shape::Shape;
-use crate::weights::WeightTensor;
+use crate::tensor::WeightTensor;
 
-/// `{ type = "activation", activation = "relu" }`: an activation function as a layer of its own,
-/// such as behind a batch normalisation.
+/// `{ type = "activation", activation = "relu" }`: a separate activation function, for example after a
+/// batch normalization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ActivationConfig {
-    /// The function.
+    /// The activation function.
     pub activation: Activation,
 }
 
@@ -32,6 +32,10 @@ impl LayerRules for ActivationConfig {
 
     fn activation(&self) -> Activation {
         self.activation
+    }
+
+    fn passes_values(&self) -> bool {
+        self.activation == Activation::Linear
     }
 
     fn module(&self, _: &[&WeightTensor], activation: Activation, _: &Device) -> Layer {

@@ -1,4 +1,4 @@
-//! Batch normalisation.
+//! Batch normalization.
 
 use burn::module::{Module, Param, RunningState};
 use burn::nn::BatchNorm;
@@ -11,18 +11,20 @@ use super::{Features, Layer, LayerModule, LayerRules, Mode, ParameterSpec};
 use crate::activation::Activation;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use crate::weights::WeightTensor;
+use crate::tensor::WeightTensor;
 
-/// `{ type = "batch_normalization" }`: γ (x − mean) / √(variance + ε) + β for each feature or
-/// channel (Ioffe and Szegedy 2015). Training uses the batch's mean and variance, inference their
-/// running averages: `running ← momentum · running + (1 − momentum) · batch`. The variance is the
-/// biased one (divided by the number of values) in both, as in Keras; PyTorch's running variance is
-/// the unbiased one.
+/// `{ type = "batch_normalization" }`: γ (x − mean) / √(variance + ε) + β, separately for each feature
+/// or channel (Ioffe and Szegedy 2015).
+///
+/// Training uses the mean and variance of the batch. Inference uses their running averages:
+/// `running ← momentum · running + (1 − momentum) · batch`. Both variances are biased (divided by n),
+/// as in Keras; the running variance of PyTorch is unbiased (divided by n − 1).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchNormalizationConfig {
-    /// How much of the running averages stays at each step (Keras' sense; PyTorch's is 1 − this).
+    /// The weight of the old running average in each step, as in Keras. PyTorch's momentum is 1 minus
+    /// this one.
     pub momentum: f64,
-    /// ε.
+    /// ε, added to the variance.
     pub epsilon: f64,
 }
 
@@ -33,7 +35,7 @@ impl BatchNormalizationConfig {
                 (0.0..=1.0).contains(momentum)
             })?,
             epsilon: table.checked("epsilon", 1e-3, "a number from 1e-30 to 1", |epsilon| {
-                // Added to a 32-bit variance, which may be 0.
+                // 32-bit floats must represent it, because the variance may be 0.
                 (1e-30..=1.0).contains(epsilon)
             })?,
         })
@@ -46,8 +48,8 @@ impl LayerRules for BatchNormalizationConfig {
     }
 
     fn parameters(&self, input: Shape, _output: Shape) -> Vec<ParameterSpec> {
-        let parameter = |name, initializer, trainable| ParameterSpec {
-            name,
+        let parameter = |name: &'static str, initializer, trainable| ParameterSpec {
+            name: name.into(),
             shape: vec![input.channels()],
             fan_in: input.channels(),
             fan_out: input.channels(),
@@ -72,6 +74,7 @@ impl LayerRules for BatchNormalizationConfig {
                 training: Param::from_bool(true),
                 running_mean: running(2),
                 running_var: running(3),
+                // Burn defines the momentum as PyTorch does.
                 momentum: 1.0 - self.momentum,
                 epsilon: self.epsilon,
             },

@@ -1,4 +1,4 @@
-//! The fully connected layer.
+//! A fully connected layer.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -11,29 +11,30 @@ use super::{Features, Layer, LayerModule, LayerRules, Mode, ParameterSpec};
 use crate::activation::Activation;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use crate::weights::WeightTensor;
+use crate::tensor::WeightTensor;
 
-/// `{ type = "dense", units = 300, activation = "relu" }`: activation(x·W + b), with W `[in, units]`.
+/// `{ type = "dense", units = 300, activation = "relu" }`: activation(x·W + b), where x is `[n, in]` and
+/// W is `[in, units]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DenseConfig {
-    /// Outputs.
+    /// The number of output features.
     pub units: Units,
-    /// Applied to the sum.
+    /// The activation function.
     pub activation: Activation,
-    /// Whether there is a b.
+    /// Whether to add the bias b.
     pub use_bias: bool,
-    /// How W starts.
+    /// The initializer of W.
     pub kernel_initializer: Initializer,
-    /// How b starts.
+    /// The initializer of b.
     pub bias_initializer: Initializer,
 }
 
-/// A number of outputs, or `"classes"`: as many as the dataset has.
+/// The number of output features: a number or `"classes"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Units {
-    /// This many.
+    /// A fixed number, above 0.
     Count(usize),
-    /// One a class.
+    /// The number of classes of the dataset.
     Classes,
 }
 
@@ -53,7 +54,8 @@ impl LayerRules for DenseConfig {
     fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String> {
         match (input, self.units) {
             (Shape::Image { .. }, _) => Err(format!(
-                "it takes a flat list of features, but gets {input}; put {{ type = \"flatten\" }} before it"
+                "it needs flat features, but its input is {input}; \
+                 insert {{ type = \"flatten\" }} before it"
             )),
             (Shape::Features(_), Units::Count(units)) => Ok(Shape::Features(units)),
             (Shape::Features(_), Units::Classes) => Ok(Shape::Features(classes)),
@@ -63,7 +65,7 @@ impl LayerRules for DenseConfig {
     fn parameters(&self, input: Shape, output: Shape) -> Vec<ParameterSpec> {
         let (fan_in, fan_out) = (input.len(), output.len());
         let weight = ParameterSpec {
-            name: "weight",
+            name: "weight".into(),
             shape: vec![fan_in, fan_out],
             fan_in,
             fan_out,
@@ -71,9 +73,9 @@ impl LayerRules for DenseConfig {
             trainable: true,
         };
         let bias = ParameterSpec {
-            name: "bias",
+            name: "bias".into(),
             shape: vec![fan_out],
-            // As Keras computes the fans of a vector.
+            // Keras defines both fans of a vector as its length.
             fan_in: fan_out,
             fan_out,
             initializer: self.bias_initializer,
@@ -120,7 +122,7 @@ impl FromValue for Units {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let expected = "a whole number above 0, or \"classes\"";
         match &value.kind {
-            Kind::String(word) if word == "classes" => Ok(Self::Classes),
+            Kind::String(text) if text == "classes" => Ok(Self::Classes),
             Kind::Integer(units) => match usize::try_from(*units) {
                 Ok(units) if units > 0 => Ok(Self::Count(units)),
                 _ => Err(value.expected(expected)),

@@ -9,22 +9,22 @@ use serde::Serialize;
 use super::{Features, Layer, LayerModule, LayerRules, Mode};
 use crate::activation::Activation;
 use crate::shape::Shape;
-use crate::weights::WeightTensor;
+use crate::tensor::WeightTensor;
 
-/// `{ type = "dropout", rate = 0.3 }`: in training, each value is set to 0 with probability `rate`
-/// and the others are divided by 1 − `rate` (Srivastava et al. 2014, inverted).
+/// `{ type = "dropout", rate = 0.3 }`: in training, sets each value to 0 with probability `rate` and
+/// divides the others by 1 − `rate` (Srivastava et al. 2014, in the inverted form). Off in inference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DropoutConfig {
-    /// The share of values that is dropped.
+    /// The probability of dropping a value: 0 ≤ rate < 1.
     pub rate: f64,
 }
 
 impl DropoutConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        // Reports a missing key, because `checked` would use its default.
         let _: f64 = table.required("rate")?;
-        let rate = table.checked("rate", 0.0, "a number from 0 up to, but not, 1", |rate| {
-            (0.0..1.0).contains(rate)
-        })?;
+        let rate = table
+            .checked("rate", 0.0, "a number from 0 to below 1", |rate| (0.0..1.0).contains(rate))?;
         Ok(Self { rate })
     }
 }
@@ -34,9 +34,13 @@ impl LayerRules for DropoutConfig {
         Ok(input)
     }
 
-    // The output, and the mask.
-    fn kept_values(&self, output: Shape) -> usize {
+    fn saved_activations(&self, output: Shape) -> usize {
+        // The output and the mask.
         2 * output.len()
+    }
+
+    fn passes_values(&self) -> bool {
+        true
     }
 
     fn module(&self, _: &[&WeightTensor], _: Activation, _: &Device) -> Layer {
@@ -44,7 +48,8 @@ impl LayerRules for DropoutConfig {
     }
 }
 
-/// Fills a mask over a batch, value after value: 0 with probability `rate`, else 1 / (1 − `rate`).
+/// Fills `mask`, one value after the other, with 0 with probability `rate`, else with 1 / (1 − `rate`).
+/// The factors for a batch: the output is the product of input and mask.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -52,12 +57,12 @@ impl LayerRules for DropoutConfig {
 )]
 pub fn draw_mask(rate: f64, mask: &mut [f32], rng: &mut impl Rng) {
     let threshold = (rate * 4_294_967_296.0) as u32;
-    let kept = (1.0 / (1.0 - rate)) as f32;
-    mask.fill_with(|| if rng.next_u32() < threshold { 0.0 } else { kept });
+    let scale = (1.0 / (1.0 - rate)) as f32;
+    mask.fill_with(|| if rng.next_u32() < threshold { 0.0 } else { scale });
 }
 
-/// Burn's own dropout draws from a generator that all runs of a process share; this one is given
-/// the generator, so that a seed decides the masks.
+/// Draws its masks from the generator in [`Mode::Training`], so that the seed determines them. Burn's
+/// dropout would use a global generator of the process.
 #[derive(Module, Debug)]
 pub(crate) struct Dropout {
     rate: f64,

@@ -1,4 +1,4 @@
-//! Images to features.
+//! Converts images to features.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::{Features, Layer, LayerModule, LayerRules, Mode};
 use crate::activation::Activation;
 use crate::shape::Shape;
-use crate::weights::WeightTensor;
+use crate::tensor::WeightTensor;
 
-/// `{ type = "flatten" }`: an image's values in a row.
+/// `{ type = "flatten" }`: from `[n, channels, height, width]` to `[n, channels × height × width]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FlattenConfig {}
 
@@ -26,9 +26,13 @@ impl LayerRules for FlattenConfig {
         Ok(Shape::Features(input.len()))
     }
 
-    // It only sees its input in another shape.
-    fn kept_values(&self, _output: Shape) -> usize {
+    fn saved_activations(&self, _output: Shape) -> usize {
+        // The output shares the memory of the input.
         0
+    }
+
+    fn passes_values(&self) -> bool {
+        true
     }
 
     fn module(&self, _: &[&WeightTensor], _: Activation, _: &Device) -> Layer {

@@ -1,67 +1,68 @@
-//! The layers. Each is one file that holds its keys, its shape rule, its parameters and what it
-//! computes; the list below names them all. To add one: its file, and a line in the list.
+//! The layers. Each file has a layer's keys, its shape rule, its parameters, and its computation.
+//!
+//! To add a layer: write its file, declare the module, and add an entry to the list below.
 
+// The list does not declare the modules, because rustfmt skips modules that a macro declares.
 pub mod activation;
 pub mod batch_normalization;
-pub mod block;
 pub mod dense;
 pub mod dropout;
 pub mod flatten;
 
+use std::borrow::Cow;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_config::{ConfigError, FromValue, Table, Value};
+use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
 use crate::activation::Activation;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use crate::weights::WeightTensor;
-
-pub(crate) use block::BlockConfig;
+use crate::tensor::WeightTensor;
 
 layers! {
-    /// Images to features.
+    /// Converts images to features.
     Flatten = "flatten", flatten::FlattenConfig, flatten::Flatten;
     /// A fully connected layer.
     Dense = "dense", dense::DenseConfig, dense::Dense;
-    /// An activation function of its own.
+    /// A separate activation function.
     Activation = "activation", activation::ActivationConfig, activation::ActivationLayer;
     /// Dropout.
     Dropout = "dropout", dropout::DropoutConfig, dropout::Dropout;
-    /// Batch normalisation.
+    /// Batch normalization.
     BatchNormalization = "batch_normalization",
         batch_normalization::BatchNormalizationConfig, batch_normalization::BatchNormalization;
 }
 
-/// Makes of the list above the enum of configurations, [`LayerType`], and that of modules,
-/// [`Layer`]; each variant does what its layer's file says.
+/// Generates two enums from the list above: [`LayerType`] for the configurations and [`Layer`] for
+/// the modules. Both delegate to the files of the layers.
 macro_rules! layers {
     ($(
         $(#[$documentation:meta])*
-        $variant:ident = $word:literal,
+        $variant:ident = $keyword:literal,
             $config_file:ident::$config:ident, $module_file:ident::$module:ident;
     )+) => {
-        /// A layer, by its `type` in TOML.
+        /// The configuration of a layer, by its `type` in TOML.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[serde(tag = "type")]
         pub enum LayerType {
             $(
                 $(#[$documentation])*
-                #[serde(rename = $word)]
+                #[serde(rename = $keyword)]
                 $variant($config_file::$config),
             )+
         }
 
         impl LayerType {
-            const WORDS: &[&str] = &[$($word),+];
+            pub(crate) const KEYWORDS: &[&str] = &[$($keyword),+];
 
-            /// The word for it, as in TOML.
+            /// The value of `type` in TOML.
             #[must_use]
-            pub const fn word(&self) -> &'static str {
+            pub const fn keyword(&self) -> &'static str {
                 match self {
-                    $(Self::$variant(_) => $word,)+
+                    $(Self::$variant(_) => $keyword,)+
                 }
             }
 
@@ -71,10 +72,13 @@ macro_rules! layers {
                 }
             }
 
-            /// Reads the other keys of a layer of this type; nothing where there is no such type.
-            fn read(word: &str, table: &mut Table<'_>) -> Result<Option<Self>, ConfigError> {
-                Ok(match word {
-                    $($word => Some(Self::$variant($config_file::$config::read(table)?)),)+
+            /// Reads the other keys of a layer of type `keyword`. `None` if there is no such type.
+            pub(crate) fn read(
+                keyword: &str,
+                table: &mut Table<'_>,
+            ) -> Result<Option<Self>, ConfigError> {
+                Ok(match keyword {
+                    $($keyword => Some(Self::$variant($config_file::$config::read(table)?)),)+
                     _ => None,
                 })
             }
@@ -106,92 +110,62 @@ macro_rules! layers {
 }
 use layers;
 
-/// What an entry of `model.layers` is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum LayerKind {
-    /// Several entries that are repeated together.
-    Block(BlockConfig),
-    /// One layer.
-    Layer(LayerType),
-}
-
-/// The word in `type`, checked to be one that is known.
-struct Word(String);
-
-impl LayerKind {
-    const BLOCK: &str = "block";
-
-    fn words() -> Vec<&'static str> {
-        std::iter::once(Self::BLOCK).chain(LayerType::WORDS.iter().copied()).collect()
-    }
-
-    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        let Word(word) = table.required("type").map_err(|error: ConfigError| {
-            error.help(format!("type is one of {}", Self::words().join(", ")))
-        })?;
-        match LayerType::read(&word, table)? {
-            Some(layer) => Ok(Self::Layer(layer)),
-            None => BlockConfig::read(table).map(Self::Block),
-        }
-    }
-}
-
-impl FromValue for Word {
-    fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let words = LayerKind::words();
-        value.word(&words).map(|index| Self(words[index].to_owned()))
-    }
-}
-
-/// What is known of a layer before anything is allocated.
+/// The properties of a layer that planning and the summary need, before anything is allocated.
 pub(crate) trait LayerRules {
-    /// The shape that it makes of the input's, or what is wrong with that.
+    /// The shape of one output sample. `classes` is the number of classes of the dataset. The error
+    /// says why the layer does not accept the input, and what to do.
     fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String>;
 
-    /// Its parameters, in the order of the weights file.
+    /// The parameters, in the order of the weights file.
     fn parameters(&self, _input: Shape, _output: Shape) -> Vec<ParameterSpec> {
         Vec::new()
     }
 
-    /// The floating-point operations of the forward pass for one sample: a multiplication and an
-    /// addition for each term of a product. What is only a pass over the values (biases,
-    /// activations, normalisation, dropout) is left out, as is usual.
+    /// The floating-point operations of the forward pass per sample: one multiplication and one
+    /// addition for each term of a matrix product. Elementwise operations (biases, activations,
+    /// normalization, dropout) are not counted, as is usual.
     fn flops(&self, _input: Shape, _output: Shape) -> u64 {
         0
     }
 
-    /// The values of one sample that training holds until the way back: those of the output,
-    /// unless the layer makes none or more.
-    fn kept_values(&self, output: Shape) -> usize {
+    /// The number of values per sample that training stores for the backward pass. By default, the
+    /// output.
+    fn saved_activations(&self, output: Shape) -> usize {
         output.len()
     }
 
-    /// The activation that ends it, if it ends with one.
+    /// The activation at the end of the layer.
     fn activation(&self) -> Activation {
         Activation::Linear
     }
 
-    /// The Burn module. `weights` are the layer's own, exactly those of
-    /// [`parameters`](Self::parameters) in their order; `activation` replaces the one of the configuration, so
-    /// that a final softmax can be left to the loss.
+    /// Whether the output in inference has the same values as the input, possibly in another shape.
+    fn passes_values(&self) -> bool {
+        false
+    }
+
+    /// Makes the Burn module.
+    ///
+    /// `weights` are the values of [`parameters`](Self::parameters), in the same order. The module
+    /// applies `activation`, which may differ from [`activation`](Self::activation): the loss applies
+    /// a final softmax.
     fn module(&self, weights: &[&WeightTensor], activation: Activation, device: &Device) -> Layer;
 }
 
-/// A parameter before it has values.
+/// A parameter of a layer, without values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
-    /// `weight`, `bias`, `running_mean` or `running_var`.
-    pub name: &'static str,
-    /// Its dimensions.
+    /// The name within the layer: `weight`, `bias`, `running_mean` or `running_var`.
+    pub name: Cow<'static, str>,
+    /// The dimensions, outermost first.
     pub shape: Vec<usize>,
-    /// The number of inputs that one output depends on.
+    /// The number of inputs that each output depends on.
     pub fan_in: usize,
-    /// The number of outputs that one input contributes to.
+    /// The number of outputs that each input contributes to.
     pub fan_out: usize,
-    /// How it starts.
+    /// How the initial values are drawn.
     pub initializer: Initializer,
-    /// Whether the optimiser changes it; a running statistic is only observed.
+    /// Whether the optimizer updates the parameter. It does not update running statistics.
     pub trainable: bool,
 }
 
@@ -202,30 +176,33 @@ impl ParameterSpec {
         self.shape.iter().product()
     }
 
-    /// Whether it has no values.
+    /// Whether the parameter has no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// A layer's parameters on a device, and what it computes with them.
+/// A layer on a device: its parameters and its computation.
 pub(crate) trait LayerModule {
     fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features;
 
-    /// The parameters' values, in the order of [`LayerRules::parameters`].
+    /// Copies the values of the parameters to the host, in the order of [`LayerRules::parameters`].
     fn values(&self) -> Vec<TensorData> {
         Vec::new()
     }
 }
 
-/// Whether a forward pass trains. Batch normalisation knows by the device: a network on an
-/// autodiff device uses the batch's statistics, its [`valid`](Module::valid) form the running ones.
+/// The mode of a forward pass.
+///
+/// Only dropout depends on it. Batch normalization depends on the device instead: a network on an
+/// autodiff device uses the statistics of the batch, its [`valid`](Module::valid) form the running
+/// statistics.
 #[derive(Debug)]
 pub enum Mode<'a, R> {
     /// Dropout draws its masks from this generator.
     Training(&'a mut R),
-    /// Nothing is random.
+    /// Dropout is off.
     Inference,
 }
 
@@ -239,11 +216,85 @@ pub(crate) enum Features {
 }
 
 impl Features {
-    /// `[n, features]`; an image's planes one after another, rows within them.
+    /// Flattens images in the order channel, row, column: `[n, features]`.
     pub(crate) fn flat(self) -> Tensor<2> {
         match self {
             Self::Image(x) => x.flatten(1, 3),
             Self::Flat(x) => x,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_config::Document;
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+    use crate::network::images;
+
+    /// At least one configuration of each layer, and whether it passes its values through. Add new
+    /// layers here.
+    const LAYERS: &[(&str, bool)] = &[
+        ("type = 'flatten'", true),
+        ("type = 'dense'\nunits = 3", false),
+        ("type = 'activation'\nactivation = 'relu'", false),
+        ("type = 'activation'\nactivation = 'linear'", true),
+        ("type = 'dropout'\nrate = 0.5", true),
+        ("type = 'batch_normalization'", false),
+    ];
+
+    fn layer(text: &str) -> LayerType {
+        let document = Document::parse("layer.toml", text).expect("valid TOML");
+        let layer = document.read(|table| {
+            let keyword: String = table.required("type")?;
+            LayerType::read(&keyword, table)
+        });
+        layer.expect("a valid layer").expect("a known type")
+    }
+
+    #[test]
+    fn passes_values_is_true_exactly_if_inference_returns_the_input() {
+        let device = Device::flex();
+        let x = [-2.0, 0.5, 3.0, 1.0];
+        let shapes = [
+            Shape::Image { channels: 1, height: 2, width: 2 },
+            // For layers that do not accept images.
+            Shape::Features(4),
+        ];
+        for (text, expected) in LAYERS {
+            let layer = layer(text);
+            assert_eq!(layer.rules().passes_values(), *expected, "{text}");
+
+            let output = |input| Some((input, layer.rules().output_shape(input, 3).ok()?));
+            let (input, output) = shapes.into_iter().find_map(output).expect("accepts a shape");
+            let rng = &mut ChaCha8Rng::seed_from_u64(1);
+            let specs = layer.rules().parameters(input, output);
+            let weights: Vec<WeightTensor> = specs
+                .into_iter()
+                .map(|spec| WeightTensor {
+                    name: spec.name.to_string(),
+                    values: spec.initializer.draw(spec.len(), spec.fan_in, spec.fan_out, rng),
+                    shape: spec.shape,
+                })
+                .collect();
+            let weights: Vec<&WeightTensor> = weights.iter().collect();
+            let module = layer.rules().module(&weights, layer.rules().activation(), &device);
+            let features = match input {
+                Shape::Image { .. } => Features::Image(images(x.to_vec(), input, &device)),
+                Shape::Features(_) => Features::Flat(Tensor::from_data([x], &device)),
+            };
+            let y = module.forward(features, &mut Mode::<ChaCha8Rng>::Inference).flat();
+            let is_same = y.into_data().iter::<f32>().eq(x);
+            assert_eq!(is_same, *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_layer_is_tested() {
+        let mut tested: Vec<_> = LAYERS.iter().map(|(text, _)| layer(text).keyword()).collect();
+        tested.dedup();
+        assert_eq!(tested, LayerType::KEYWORDS);
     }
 }

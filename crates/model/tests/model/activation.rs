@@ -1,4 +1,4 @@
-//! Every activation against PyTorch, forwards and backwards.
+//! Compares every activation and its gradient with PyTorch.
 
 use std::collections::HashSet;
 use std::f64::consts::LN_2;
@@ -12,10 +12,10 @@ use kiln_model::{Activation, Mode, Network, Shape, images};
 const X: [f32; 15] =
     [-500.0, -50.0, -5.0, -2.0, -1.0, -0.5, -0.1, 0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 50.0, 500.0];
 
-/// f(x) and f′(x) at each of [`X`], computed in `f64` by `torch.nn.functional` (2.15) and its
-/// autograd, to nine digits; `leaky_relu` with 0.2, `gelu` with `approximate="none"`, `softplus`
-/// without its threshold. Anything below 1e-8 is written as 0. In its kink at 0, where PyTorch gives
-/// `leaky_relu` the slope 0.2, Burn gives it 1; both may.
+/// f(x) and f′(x) for each of [`X`], computed in `f64` by `torch.nn.functional` (2.15) and its
+/// autograd, with nine digits: `leaky_relu` with slope 0.2, `gelu` with `approximate="none"`,
+/// `softplus` without its threshold. Absolute values below 1e-8 are written as 0. At x = 0, where
+/// `leaky_relu` has no derivative, PyTorch returns 0.2 and Burn 1; the table has Burn's value.
 const CASES: [(Activation, [f64; 15], [f64; 15]); 10] = [
     (
         Activation::Linear,
@@ -293,7 +293,7 @@ const CASES: [(Activation, [f64; 15], [f64; 15]); 10] = [
     ),
 ];
 
-/// Layers that hand 15 values through an activation and on.
+/// A model that only applies an activation, with [`identity`] weights.
 fn layers(activation: Activation) -> String {
     format!(
         r#"{{ type = "flatten" }}, {{ type = "activation", activation = "{activation}" }},
@@ -308,29 +308,29 @@ fn every_activation_is_tested() {
     assert_eq!(tested, Activation::ALL.iter().copied().collect());
 }
 
-/// The outermost gradients too: an infinity on the way that is cut off again would come back as NaN.
+/// Includes large |x|: an infinity that a later operation masks would still make the gradient NaN.
 #[test]
-fn values_and_gradients_are_those_of_pytorch() {
-    #[expect(deprecated, reason = "upstream prefers flex; an experiment may ask for either")]
+fn values_and_gradients_agree_with_pytorch() {
+    #[expect(deprecated, reason = "Burn prefers flex, but experiments may use both")]
     let devices = [Device::flex(), Device::ndarray()];
     for (device, (activation, expected, expected_gradient)) in
         devices.iter().flat_map(|device| CASES.map(|case| (device.clone().autodiff(), case)))
     {
         let subject = format!("{activation} on {device:?}");
-        let architecture = plan(&layers(activation), row(15), 15).expect("sound");
+        let architecture = plan(&layers(activation), row(15), 15).expect("valid");
         let network = Network::new(&architecture, &identity(&architecture), &device);
         let x = images(X.to_vec(), row(15), &device).require_grad();
         let mode = &mut Mode::Training(&mut generator(0));
-        let y = network.expect("its own weights").forward(x.clone(), mode);
+        let y = network.expect("matching weights").forward(x.clone(), mode);
         assert_close_for(&subject, &values(y.clone()), &expected);
         let gradients = y.sum().backward();
-        let gradient = values(x.grad(&gradients).expect("asked for"));
+        let gradient = values(x.grad(&gradients).expect("requested"));
         assert_close_for(&format!("the gradient of {subject}"), &gradient, &expected_gradient);
     }
 }
 
 #[test]
-fn a_dense_layer_and_an_image_are_activated_alike() {
+fn activations_of_dense_layers_and_of_images_agree() {
     for (activation, expected, _) in CASES {
         for layers in [
             format!(
@@ -343,7 +343,7 @@ fn a_dense_layer_and_an_image_are_activated_alike() {
             ),
         ] {
             let shape = Shape::Image { channels: 3, height: 1, width: 5 };
-            let architecture = plan(&layers, shape, 15).expect("sound");
+            let architecture = plan(&layers, shape, 15).expect("valid");
             let found = infer(&architecture, &identity(&architecture), &X);
             assert_close_for(activation.as_str(), &found, &expected);
         }
@@ -351,8 +351,8 @@ fn a_dense_layer_and_an_image_are_activated_alike() {
 }
 
 #[test]
-fn softmax_runs_along_the_features() {
-    let architecture = plan(&layers(Activation::Softmax), row(3), 3).expect("sound");
+fn softmax_of_features_is_over_the_features() {
+    let architecture = plan(&layers(Activation::Softmax), row(3), 3).expect("valid");
     let x = [1.0, 2.0, 3.0, -500.0, 0.0, 500.0, -50.0, -50.0, -50.0];
     let third = 1.0 / 3.0;
     #[rustfmt::skip]
@@ -364,13 +364,13 @@ fn softmax_runs_along_the_features() {
     assert_close(&infer(&architecture, &identity(&architecture), &x), &expected);
 }
 
-/// Each pixel by itself, as Keras does where the channels come last.
+/// Separately for each pixel, as in Keras with channels last.
 #[test]
-fn softmax_runs_along_the_channels_of_an_image() {
+fn softmax_of_an_image_is_over_the_channels() {
     let layers = r#"{ type = "activation", activation = "softmax" }, { type = "flatten" },
                     { type = "dense", units = "classes" }"#;
     let shape = Shape::Image { channels: 3, height: 1, width: 2 };
-    let architecture = plan(layers, shape, 6).expect("sound");
+    let architecture = plan(layers, shape, 6).expect("valid");
     let expected = [0.090_030_573, 0.0, 0.244_728_471, 0.0, 0.665_240_956, 1.0];
     let x = [1.0, -500.0, 2.0, 0.0, 3.0, 500.0];
     assert_close(&infer(&architecture, &identity(&architecture), &x), &expected);

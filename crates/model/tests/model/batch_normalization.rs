@@ -1,12 +1,12 @@
-//! Batch normalisation. The expected outputs are PyTorch's (`torch.nn.functional.batch_norm` in
-//! `f64`), the running averages are computed as Keras does.
+//! Batch normalization. The expected outputs are those of PyTorch (`torch.nn.functional.batch_norm`
+//! in `f64`); the expected running averages follow Keras' definition.
 
 use crate::common::{assert_close, generator, identity, infer, plan, row, trainable, values};
 use burn::module::Module;
 use kiln_model::{Architecture, Mode, Shape, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
-/// Four samples of three features, the last feature the same in all.
+/// Four samples of three features. The last feature is constant.
 #[rustfmt::skip]
 const X: [f32; 12] = [
     1.0, -2.0, 0.5,
@@ -18,10 +18,10 @@ const X: [f32; 12] = [
 fn architecture() -> Architecture {
     let layers = r#"{ type = "flatten" }, { type = "batch_normalization" },
                     { type = "dense", units = "classes" }"#;
-    plan(layers, row(3), 3).expect("sound")
+    plan(layers, row(3), 3).expect("valid")
 }
 
-/// γ, β, running mean and running variance, then a dense layer that changes nothing.
+/// γ, β, running mean and running variance, and identity weights for the dense layer.
 fn weights(architecture: &Architecture) -> Weights {
     let mut weights = identity(architecture);
     let names: Vec<&str> = weights.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -43,7 +43,7 @@ fn weights(architecture: &Architecture) -> Weights {
     weights
 }
 
-/// Output in inference with the running averages of [`weights`].
+/// The output in inference with the running averages of [`weights`].
 #[rustfmt::skip]
 const INFERRED: [f64; 12] = [
     0.630197553, -0.949625281, 0.799937512,
@@ -53,11 +53,11 @@ const INFERRED: [f64; 12] = [
 ];
 
 #[test]
-fn it_starts_as_keras_does() {
+fn initial_values_are_those_of_keras() {
     let weights = architecture().initial_weights(&mut generator(1));
-    let starts = [[1.0; 3], [0.0; 3], [0.0; 3], [1.0; 3]];
-    for (tensor, start) in weights.tensors.iter().zip(starts) {
-        assert_eq!(tensor.values, start, "{}", tensor.name);
+    let expected = [[1.0; 3], [0.0; 3], [0.0; 3], [1.0; 3]];
+    for (tensor, expected) in weights.tensors.iter().zip(expected) {
+        assert_eq!(tensor.values, expected, "{}", tensor.name);
     }
     assert_eq!(architecture().parameters(), 4 * 3 + 12);
     assert_eq!(architecture().trainable_parameters(), 2 * 3 + 12);
@@ -70,7 +70,7 @@ fn inference_uses_the_running_averages() {
 }
 
 #[test]
-fn training_uses_the_batch_and_moves_the_running_averages() {
+fn training_uses_the_batch_and_updates_the_running_averages() {
     let architecture = architecture();
     let (network, device) = trainable(&architecture, &weights(&architecture));
     let forward = |network: &kiln_model::Network, device| {
@@ -88,27 +88,26 @@ fn training_uses_the_batch_and_moves_the_running_averages() {
     ];
     assert_close(&forward(&network, &device), &expected);
 
-    // 0.99 of what was there and 0.01 of the batch's. Its means are 3.5, 0 and 0.5, its variances
-    // 5.25, 14 and 0: biased, divided by 4. With PyTorch's division by 3 they would be 7 and 18.67,
-    // and the running ones 2.05 and 1.1767.
+    // 0.99 · old + 0.01 · batch. The means of the batch are 3.5, 0 and 0.5, its biased variances 5.25,
+    // 14 and 0. The unbiased variances of PyTorch would be 7 and 18.67, and the running ones 2.05 and
+    // 1.1767.
     let after = network.weights(&architecture);
     assert_close(&after.tensors[2].values, &[0.53, -0.495, 0.005]);
     assert_close(&after.tensors[3].values, &[2.0325, 1.13, 3.96]);
 
-    // Inference with those, and without moving them.
-    let inferring = network.valid();
+    // Inference uses the running averages and does not update them.
+    let valid = network.valid();
     let x = images(X.to_vec(), row(3), &device.inner());
-    let inferred = values(inferring.forward(x, &mut Mode::<ChaCha8Rng>::Inference));
+    let inferred = values(valid.forward(x, &mut Mode::<ChaCha8Rng>::Inference));
     assert_eq!(inferred, infer(&architecture, &after, &X));
     assert_eq!(network.weights(&architecture), after);
 }
 
-/// As in PyTorch's sense of 1 − momentum: nothing stays.
 #[test]
-fn momentum_is_what_stays() {
+fn a_momentum_of_zero_replaces_the_running_averages() {
     let layers = r#"{ type = "flatten" }, { type = "batch_normalization", momentum = 0.0 },
                     { type = "dense", units = "classes" }"#;
-    let architecture = plan(layers, row(3), 3).expect("sound");
+    let architecture = plan(layers, row(3), 3).expect("valid");
     let (network, device) = trainable(&architecture, &weights(&architecture));
     let x = images(X.to_vec(), row(3), &device);
     let _ = network.forward(x, &mut Mode::Training(&mut generator(0)));
@@ -117,13 +116,13 @@ fn momentum_is_what_stays() {
     assert_close(&after.tensors[3].values, &[5.25, 14.0, 0.0]);
 }
 
-/// Over the batch, rows and columns.
+/// The statistics are over the batch, rows and columns.
 #[test]
-fn an_image_is_normalised_by_channel() {
+fn an_image_is_normalized_per_channel() {
     let layers = r#"{ type = "batch_normalization" }, { type = "flatten" },
                     { type = "dense", units = "classes" }"#;
     let shape = Shape::Image { channels: 2, height: 1, width: 3 };
-    let architecture = plan(layers, shape, 6).expect("sound");
+    let architecture = plan(layers, shape, 6).expect("valid");
     let mut weights = identity(&architecture);
     assert_eq!(weights.tensors[0].shape, [2]);
     weights.tensors[0].values = vec![1.0, 2.0];
@@ -137,7 +136,7 @@ fn an_image_is_normalised_by_channel() {
         1.35207298, -0.67603649, -1.69009123, 0.636887421, 0.636887421, 4.26801321,
     ];
     assert_close(&values(y), &expected);
-    // Means 8/6 and 15/6 of six values, by 0.01.
+    // The means of six values are 8/6 and 15/6; 0.01 of each.
     let after = network.weights(&architecture);
     assert_close(&after.tensors[2].values, &[0.08 / 6.0, 0.15 / 6.0]);
 }

@@ -1,4 +1,4 @@
-//! Models from a few lines of TOML, and numbers through them.
+//! Builds models from a few lines of TOML and runs them.
 
 use burn::tensor::{Device, Tensor};
 use kiln_config::{ConfigError, Document};
@@ -8,8 +8,8 @@ use kiln_model::{
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
-/// The article's network: 784-300-100-100-100-10.
-pub(crate) const ARTICLE: &str = r#"
+/// The network of `configs/`: 784-300-100-100-100-10.
+pub(crate) const FIVE_DENSE_LAYERS: &str = r#"
 layers = [
   { type = "flatten" },
   { type = "dense", units = 300, activation = "relu" },
@@ -18,10 +18,10 @@ layers = [
 ]
 "#;
 
-/// An image of Fashion-MNIST.
+/// The shape of an image of Fashion-MNIST.
 pub(crate) const FASHION_MNIST: Shape = Shape::Image { channels: 1, height: 28, width: 28 };
 
-/// An image of one row.
+/// The shape of an image with a single row.
 pub(crate) const fn row(width: usize) -> Shape {
     Shape::Image { channels: 1, height: 1, width }
 }
@@ -30,7 +30,7 @@ pub(crate) fn generator(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-/// A generator of which other programs compute the numbers too: its key is the bytes 0 to 31.
+/// A generator for comparisons with independent programs: ChaCha8 with the bytes 0 to 31 as its key.
 pub(crate) fn known_generator() -> ChaCha8Rng {
     ChaCha8Rng::from_seed(std::array::from_fn(|index| index as u8))
 }
@@ -40,18 +40,18 @@ pub(crate) fn read(table: &str) -> Result<ModelConfig, ConfigError> {
     Document::parse("model.toml", table)?.read(ModelConfig::read)
 }
 
-/// Plans layers given as the entries of a TOML list.
+/// Plans an architecture from the entries of a TOML list.
 pub(crate) fn plan(layers: &str, input: Shape, classes: usize) -> Result<Architecture, ModelError> {
-    read(&format!("layers = [{layers}]")).expect("readable layers").architecture(input, classes)
+    read(&format!("layers = [{layers}]")).expect("valid layers").architecture(input, classes)
 }
 
-/// Weights that hand features on as they are: every matrix the identity, every bias zero. What a
-/// batch normalisation starts from stays.
+/// Identity weights: every matrix is the identity, every bias zero. The parameters of batch
+/// normalization keep their initial values.
 pub(crate) fn identity(architecture: &Architecture) -> Weights {
     let mut weights = architecture.initial_weights(&mut generator(0));
     for tensor in &mut weights.tensors {
         if let [rows, columns] = tensor.shape[..] {
-            assert_eq!(rows, columns, "an identity is square");
+            assert_eq!(rows, columns, "an identity matrix is square");
             for (index, value) in tensor.values.iter_mut().enumerate() {
                 *value = f32::from(u8::from(index / columns == index % columns));
             }
@@ -60,7 +60,7 @@ pub(crate) fn identity(architecture: &Architecture) -> Weights {
     weights
 }
 
-/// The network in inference.
+/// The logits in inference.
 pub(crate) fn infer(architecture: &Architecture, weights: &Weights, pixels: &[f32]) -> Vec<f32> {
     let device = Device::flex();
     let network = Network::new(architecture, weights, &device).expect("its own weights");
@@ -68,7 +68,7 @@ pub(crate) fn infer(architecture: &Architecture, weights: &Weights, pixels: &[f3
     values(network.forward(x, &mut Mode::<ChaCha8Rng>::Inference))
 }
 
-/// The network on a device that keeps what gradients need.
+/// The network on an autodiff device.
 pub(crate) fn trainable(architecture: &Architecture, weights: &Weights) -> (Network, Device) {
     let device = Device::flex().autodiff();
     (Network::new(architecture, weights, &device).expect("its own weights"), device)
@@ -82,13 +82,13 @@ pub(crate) fn parameters_of(layer: &kiln_model::PlannedLayer) -> usize {
     layer.parameters.iter().map(ParameterSpec::len).sum()
 }
 
-/// Equal but for what `f32` rounds away.
+/// Compares numbers with the tolerance of `f32`.
 #[track_caller]
 pub(crate) fn assert_close(found: &[f32], expected: &[f64]) {
     assert_close_for("this network", found, expected);
 }
 
-/// The same with words for what computed it.
+/// Like [`assert_close`], with a description of the numbers for the message.
 #[track_caller]
 pub(crate) fn assert_close_for(subject: &str, found: &[f32], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{subject}");

@@ -1,9 +1,9 @@
-//! The `[model]` table, read and written.
+//! Reading and writing the `[model]` table.
 
-use crate::common::{ARTICLE, read};
+use crate::common::{FIVE_DENSE_LAYERS, read};
 use kiln_model::{Activation, LayerKind, LayerType};
 
-/// The rendered error of a list of layers, one a line.
+/// The rendered error of a list of layers, which are each on one line.
 fn error_of(layers: &[&str]) -> String {
     let lines = layers.join(",\n");
     read(&format!("layers = [\n{lines}\n]\n")).expect_err(&lines).to_string()
@@ -32,7 +32,7 @@ error: unknown key `unit`
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_its_place() {
+fn an_invalid_value_is_an_error_at_its_place() {
     for (layer, expected) in [
         (
             r#"{ type = "dens", units = 3 }"#,
@@ -53,11 +53,14 @@ fn what_cannot_be_is_refused_in_its_place() {
         (r#"{ type = "dense", units = 3, use_bias = 1 }"#, &["expected true or false"]),
         (
             r#"{ type = "dense", units = 3, kernel_initializer = "glorot" }"#,
-            &["did you mean \"glorot_uniform\"?", "a number makes every value that number"],
+            &[
+                "did you mean \"glorot_uniform\"?",
+                "give a keyword, or a number as the initial value",
+            ],
         ),
         (
             r#"{ type = "dense", units = 3, bias_initializer = 1e39 }"#,
-            &["expected a number that fits 32 bits"],
+            &["expected a number up to 3.4e38"],
         ),
         (r#"{ type = "dense", units = 3, bias_initializer = nan }"#, &["expected a number"]),
         (r#"{ type = "dense", units = 3, repeat = -1 }"#, &["a whole number, 0 or more"]),
@@ -65,8 +68,8 @@ fn what_cannot_be_is_refused_in_its_place() {
         (r#"{ type = "dense", units = 3, name = "a.b" }"#, &["a letter, then letters, digits"]),
         (r#"{ type = "flatten", units = 3 }"#, &["unknown key `units`"]),
         (r#"{ type = "dropout" }"#, &["the key `rate` is missing"]),
-        (r#"{ type = "dropout", rate = 1.0 }"#, &["a number from 0 up to, but not, 1"]),
-        (r#"{ type = "dropout", rate = -0.1 }"#, &["a number from 0 up to, but not, 1"]),
+        (r#"{ type = "dropout", rate = 1.0 }"#, &["a number from 0 to below 1"]),
+        (r#"{ type = "dropout", rate = -0.1 }"#, &["a number from 0 to below 1"]),
         (r#"{ type = "activation" }"#, &["the key `activation` is missing"]),
         (r#"{ type = "batch_normalization", momentum = 1.1 }"#, &["a number from 0 to 1"]),
         (r#"{ type = "batch_normalization", epsilon = 0 }"#, &["a number from 1e-30 to 1"]),
@@ -84,15 +87,15 @@ fn what_cannot_be_is_refused_in_its_place() {
             assert!(error.contains(expected), "{expected} is not in\n{error}");
         }
     }
-    let error = read("layers = []\ndepth = 3\n").expect_err("no such key").to_string();
+    let error = read("layers = []\ndepth = 3\n").expect_err("an unknown key").to_string();
     assert!(error.contains("model.toml:2") && error.contains("unknown key `depth`"), "{error}");
     let error = read("layer = []\n").expect_err("no layers").to_string();
     assert!(error.contains("did you mean `layers`?"), "{error}");
 }
 
-/// The resolved experiment is written to `config.toml` with every default, and `kiln run` reads it.
+/// `kiln run` can read the `config.toml` of a run, which has every default.
 #[test]
-fn what_is_written_reads_back() {
+fn a_written_table_reads_back_the_same() {
     let every_layer = r#"
 layers = [
   { type = "batch_normalization", name = "first" },
@@ -105,8 +108,8 @@ layers = [
   { type = "dense", units = "classes", activation = "softmax", kernel_initializer = "he_normal" },
 ]
 "#;
-    for text in [ARTICLE, every_layer] {
-        let config = read(text).expect("sound");
+    for text in [FIVE_DENSE_LAYERS, every_layer] {
+        let config = read(text).expect("valid");
         let written = toml::to_string(&config).expect("a table");
         let again = read(&written).unwrap_or_else(|error| panic!("{error}\n{written}"));
         assert_eq!(again, config, "{written}");
@@ -115,7 +118,7 @@ layers = [
 
 #[test]
 fn defaults_are_those_of_keras() {
-    let config = read("layers = [{ type = \"dense\", units = 3 }]").expect("sound");
+    let config = read("layers = [{ type = \"dense\", units = 3 }]").expect("valid");
     assert_eq!(
         toml::to_string(&config).expect("a table"),
         "\
@@ -129,7 +132,7 @@ bias_initializer = \"zeros\"
 repeat = 1
 "
     );
-    let config = read("layers = [{ type = \"batch_normalization\" }]").expect("sound");
+    let config = read("layers = [{ type = \"batch_normalization\" }]").expect("valid");
     assert_eq!(
         toml::to_string(&config).expect("a table"),
         "[[layers]]\ntype = \"batch_normalization\"\nmomentum = 0.99\nepsilon = 0.001\nrepeat = 1\n"
@@ -137,12 +140,12 @@ repeat = 1
 }
 
 #[test]
-fn every_activation_has_its_word() {
+fn every_activation_has_a_keyword() {
     for activation in Activation::ALL {
         let text = format!("layers = [{{ type = \"activation\", activation = \"{activation}\" }}]");
-        let config = read(&text).expect("a known word");
+        let config = read(&text).expect("a known keyword");
         let LayerKind::Layer(LayerType::Activation(layer)) = &config.layers[0].kind else {
-            panic!("an activation");
+            panic!("not an activation");
         };
         assert_eq!(layer.activation, *activation);
     }

@@ -12,10 +12,10 @@ fn architecture(rate: f64, width: usize) -> Architecture {
         r#"{{ type = "dropout", rate = {rate:?} }}, {{ type = "flatten" }},
            {{ type = "dense", units = "classes", use_bias = false }}"#
     );
-    plan(&layers, row(width), width).expect("sound")
+    plan(&layers, row(width), width).expect("valid")
 }
 
-/// Ones through dropout in training: `count` rows of `width`.
+/// The output of dropout in training for `count` rows of `width` ones.
 fn dropped(rate: f64, count: usize, width: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let architecture = architecture(rate, width);
     let (network, device) = trainable(&architecture, &identity(&architecture));
@@ -24,22 +24,22 @@ fn dropped(rate: f64, count: usize, width: usize, rng: &mut ChaCha8Rng) -> Vec<f
 }
 
 #[test]
-fn inference_drops_nothing() {
+fn dropout_is_off_in_inference() {
     let architecture = architecture(0.9, 4);
     let x = [1.0, -2.0, 3.0, -4.0];
     assert_eq!(infer(&architecture, &identity(&architecture), &x), x);
 }
 
 #[test]
-fn a_rate_of_zero_drops_nothing_and_draws_nothing() {
+fn a_rate_of_zero_drops_nothing_and_does_not_use_the_generator() {
     let mut rng = generator(3);
     assert_eq!(dropped(0.0, 5, 4, &mut rng), [1.0; 20]);
     assert_eq!(rng.next_u64(), generator(3).next_u64());
 }
 
-/// Of 20,000 values about 6,000: five standard deviations, √(n p (1 − p)), are 324.
+/// 6,000 of 20,000 values are expected. Five standard deviations, √(n p (1 − p)), are 324.
 #[test]
-fn the_share_is_the_rate_and_the_mean_stays() {
+fn values_are_dropped_at_the_rate_and_the_others_are_scaled() {
     let values = dropped(0.3, 200, 100, &mut generator(1));
     let zeros = values.iter().filter(|value| **value == 0.0).count();
     assert!(zeros.abs_diff(6_000) < 324, "{zeros}");
@@ -47,8 +47,8 @@ fn the_share_is_the_rate_and_the_mean_stays() {
     assert_close(&others, &vec![1.0 / 0.7; others.len()]);
 }
 
-/// A value is dropped where the generator's next 32 bits, as a fraction of 2³², are below the rate:
-/// these are the first of `ChaCha` with 8 rounds, from a program of its own.
+/// A value is dropped if the next 32 bits of the generator, divided by 2³², are below the rate. The
+/// expected mask was computed by an independent program.
 #[test]
 fn the_masks_of_a_generator_never_change() {
     let kept = [
@@ -60,24 +60,23 @@ fn the_masks_of_a_generator_never_change() {
 }
 
 #[test]
-fn every_batch_has_masks_of_its_own() {
+fn every_batch_has_another_mask() {
     let mut rng = generator(1);
     let (first, second) = (dropped(0.5, 4, 16, &mut rng), dropped(0.5, 4, 16, &mut rng));
     assert_ne!(first, second);
     assert_eq!(first, dropped(0.5, 4, 16, &mut generator(1)));
     assert_ne!(first, dropped(0.5, 4, 16, &mut generator(2)));
-    assert_ne!(first[..16], first[16..32], "nor have two samples the same");
+    assert_ne!(first[..16], first[16..32], "two samples have the same mask");
 }
 
-/// What was dropped has no part in the gradient; what was kept, its share.
 #[test]
-fn gradients_go_through_the_same_mask() {
+fn gradients_use_the_mask_of_the_forward_pass() {
     let architecture = architecture(0.5, 8);
     let (network, device) = trainable(&architecture, &identity(&architecture));
     let x = images(vec![1.0; 8], row(8), &device).require_grad();
     let y = network.forward(x.clone(), &mut Mode::Training(&mut generator(5)));
     let gradients = y.clone().sum().backward();
-    let gradient = values(x.grad(&gradients).expect("asked for"));
-    assert_eq!(gradient, values(y), "each is 0 or 2");
+    let gradient = values(x.grad(&gradients).expect("requested"));
+    assert_eq!(gradient, values(y), "the gradient is the mask: 0 or 2");
     assert!(gradient.contains(&0.0) && gradient.contains(&2.0));
 }

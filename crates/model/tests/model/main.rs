@@ -1,4 +1,4 @@
-//! Tests of `kiln-model` through its public interface: one program, so that it links once.
+//! Tests of the public interface of `kiln-model`, in one program to link only once.
 
 mod activation;
 mod batch_normalization;

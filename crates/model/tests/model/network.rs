@@ -1,4 +1,4 @@
-//! The module as a whole.
+//! Complete networks.
 
 use crate::common::{
     assert_close, generator, identity, infer, known_generator, plan, row, trainable, values,
@@ -11,26 +11,26 @@ const TWO_LAYERS: &str = r#"{ type = "flatten" },
     { type = "dense", units = 2, activation = "relu" },
     { type = "dense", units = "classes", activation = "softmax" }"#;
 
-/// x·W + b with W `[in, out]`, worked out by hand.
+/// x·W + b with W `[in, out]`, computed by hand.
 #[test]
-fn dense_layers_multiply_from_the_left() {
-    let architecture = plan(TWO_LAYERS, row(3), 2).expect("sound");
+fn dense_layers_compute_their_product() {
+    let architecture = plan(TWO_LAYERS, row(3), 2).expect("valid");
     let mut weights = architecture.initial_weights(&mut generator(0));
     weights.tensors[0].values = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     weights.tensors[1].values = vec![0.5, -100.0];
     weights.tensors[2].values = vec![1.0, -1.0, 10.0, 20.0];
     weights.tensors[3].values = vec![0.0, 0.25];
-    // 1·1 + 0·3 − 2·5 + 0.5 = −8.5 and 1·2 + 0·4 − 2·6 − 100: both cut to 0. Then
-    // 1·1 + 1·3 + 1·5 + 0.5 = 9.5 and 1·2 + 1·4 + 1·6 − 100, cut.
+    // First sample: 1·1 + 0·3 − 2·5 + 0.5 = −8.5 and 1·2 + 0·4 − 2·6 − 100 < 0; ReLU makes both 0.
+    // Second sample: 1·1 + 1·3 + 1·5 + 0.5 = 9.5 and 1·2 + 1·4 + 1·6 − 100 < 0.
     let logits = infer(&architecture, &weights, &[1.0, 0.0, -2.0, 1.0, 1.0, 1.0]);
     assert_eq!(logits, [0.0, 0.25, 9.5, -9.25]);
 }
 
 #[test]
-fn images_are_flattened_by_channel_then_row() {
+fn images_are_flattened_by_channel_row_and_column() {
     let layers = r#"{ type = "flatten" }, { type = "dense", units = "classes" }"#;
     let shape = Shape::Image { channels: 2, height: 2, width: 3 };
-    let architecture = plan(layers, shape, 12).expect("sound");
+    let architecture = plan(layers, shape, 12).expect("valid");
     let pixels: Vec<f32> = (0..12_u8).map(f32::from).collect();
     assert_eq!(infer(&architecture, &identity(&architecture), &pixels), pixels);
 
@@ -39,8 +39,8 @@ fn images_are_flattened_by_channel_then_row() {
 }
 
 #[test]
-fn training_and_inference_agree_where_nothing_is_random() {
-    let architecture = plan(TWO_LAYERS, row(3), 2).expect("sound");
+fn training_and_inference_agree_without_random_layers() {
+    let architecture = plan(TWO_LAYERS, row(3), 2).expect("valid");
     let weights = architecture.initial_weights(&mut generator(4));
     let (network, device) = trainable(&architecture, &weights);
     let x = [0.1, -0.2, 0.3];
@@ -50,15 +50,15 @@ fn training_and_inference_agree_where_nothing_is_random() {
     let expected: Vec<f64> =
         infer(&architecture, &weights, &x).into_iter().map(f64::from).collect();
     assert_close(&values(trained), &expected);
-    assert_eq!(rng, known_generator(), "nothing was drawn");
+    assert_eq!(rng, known_generator(), "the generator was used");
 }
 
 #[test]
-fn weights_come_back_as_they_went_in() {
+fn weights_are_read_back_from_the_device() {
     let layers = r#"{ type = "batch_normalization" }, { type = "flatten" },
                     { type = "dense", units = 4, use_bias = false }, { type = "dropout", rate = 0.5 },
                     { type = "dense", units = "classes" }"#;
-    let architecture = plan(layers, row(3), 2).expect("sound");
+    let architecture = plan(layers, row(3), 2).expect("valid");
     let weights = architecture.initial_weights(&mut generator(4));
     let names: Vec<&str> = weights.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     assert_eq!(
@@ -79,37 +79,37 @@ fn weights_come_back_as_they_went_in() {
 }
 
 #[test]
-fn weights_of_another_architecture_are_refused() {
-    let architecture = plan(TWO_LAYERS, row(3), 2).expect("sound");
+fn weights_of_another_architecture_are_an_error() {
+    let architecture = plan(TWO_LAYERS, row(3), 2).expect("valid");
     let weights = architecture.initial_weights(&mut generator(0));
-    let refused = |change: &dyn Fn(&mut Weights)| {
+    let error = |change: &dyn Fn(&mut Weights)| {
         let mut changed = weights.clone();
         change(&mut changed);
-        Network::new(&architecture, &changed, &Device::flex()).expect_err("other weights")
+        Network::new(&architecture, &changed, &Device::flex()).expect_err("wrong weights")
     };
     for (message, expected) in [
-        (refused(&|weights| weights.tensors.truncate(3)), "`layers.1.bias` is missing"),
+        (error(&|weights| weights.tensors.truncate(3)), "`layers.1.bias` is missing"),
         (
-            refused(&|weights| weights.tensors.push(weights.tensors[0].clone())),
+            error(&|weights| weights.tensors.push(weights.tensors[0].clone())),
             "there are two `layers.0.weight`",
         ),
         (
-            refused(&|weights| weights.tensors[0].name = "layers.0.kernel".to_owned()),
+            error(&|weights| weights.tensors[0].name = "layers.0.kernel".to_owned()),
             "`layers.0.weight` is missing",
         ),
         (
-            refused(&|weights| {
+            error(&|weights| {
                 weights.tensors.push(weights.tensors[0].clone());
                 weights.tensors[4].name = "layers.2.weight".to_owned();
             }),
             "the model has no `layers.2.weight`",
         ),
         (
-            refused(&|weights| weights.tensors[0].shape = vec![2, 3]),
+            error(&|weights| weights.tensors[0].shape = vec![2, 3]),
             "`layers.0.weight` has the shape [2, 3], but the model needs [3, 2]",
         ),
         (
-            refused(&|weights| weights.tensors[3].values.truncate(1)),
+            error(&|weights| weights.tensors[3].values.truncate(1)),
             "`layers.1.bias` has 1 values, but its shape [2] needs 2",
         ),
     ] {

@@ -1,23 +1,24 @@
-//! Repetition of layers and blocks, and the names that come of it.
+//! Repetition of layers and blocks, and the names of the layers.
 
 use std::collections::HashSet;
 
 use crate::common::{generator, parameters_of, plan, row};
 
-/// The names of layers between a flatten and the last, at image width 4 with 3 classes.
+/// The names of `layers` between a flatten layer and the last layer, for images of width 4 and 3
+/// classes.
 fn names(layers: &str) -> Vec<String> {
     let layers = format!(r#"{layers} {{ type = "dense", units = "classes" }}"#);
     let layers = format!(r#"{{ type = "flatten" }}, {layers}"#);
-    let architecture = plan(&layers, row(4), 3).expect("sound");
+    let architecture = plan(&layers, row(4), 3).expect("valid");
     let names: Vec<String> = architecture.layers().iter().map(|layer| layer.name.clone()).collect();
     let distinct: HashSet<&String> = names.iter().collect();
     assert_eq!(distinct.len(), names.len(), "{names:?}");
-    let [_, middle @ .., _] = names.as_slice() else { panic!("two layers at least") };
+    let [_, middle @ .., _] = names.as_slice() else { panic!("at least two layers") };
     middle.to_vec()
 }
 
 #[test]
-fn a_layer_stands_as_often_as_it_says() {
+fn a_layer_is_repeated() {
     let hidden = |repeat: usize| {
         names(&format!(r#"{{ type = "dense", units = 5, name = "hidden", repeat = {repeat} }},"#))
     };
@@ -27,7 +28,7 @@ fn a_layer_stands_as_often_as_it_says() {
 }
 
 #[test]
-fn a_block_stands_as_often_as_it_says() {
+fn a_block_is_repeated() {
     let block = |repeat: usize| {
         names(&format!(
             r#"{{ type = "block", name = "hidden", repeat = {repeat}, layers = [
@@ -55,7 +56,7 @@ fn a_block_stands_as_often_as_it_says() {
 }
 
 #[test]
-fn blocks_stand_in_blocks() {
+fn blocks_can_be_nested() {
     let found = names(
         r#"{ type = "block", name = "outer", repeat = 2, layers = [
              { type = "block", name = "inner", repeat = 2, layers = [
@@ -76,21 +77,21 @@ fn blocks_stand_in_blocks() {
 }
 
 #[test]
-fn names_are_unique_whatever_is_written() {
+fn names_are_always_unique() {
     assert_eq!(
         names(r#"{ type = "dense", units = 5 }, { type = "dense", units = 5, repeat = 2 },"#),
         ["dense", "dense_1", "dense_2"]
     );
-    // Names that meet only once they are numbered.
+    // Names that are equal only after numbering.
     names(
         r#"{ type = "dense", units = 5, name = "a_1" },
            { type = "dense", units = 5, name = "a", repeat = 2 },"#,
     );
-    // A name in a block that has none.
+    // A named layer in a block without a name.
     names(
         r#"{ type = "block", repeat = 3, layers = [{ type = "dense", units = 5, name = "a" }] },"#,
     );
-    // A name that was written stays with its layer; the one without steps aside.
+    // A generated name avoids the names in the configuration.
     assert_eq!(
         names(r#"{ type = "dense", units = 5 }, { type = "dense", units = 5, name = "dense" },"#),
         ["dense_1", "dense"]
@@ -98,11 +99,11 @@ fn names_are_unique_whatever_is_written() {
 }
 
 #[test]
-fn repetitions_have_weights_of_their_own() {
+fn repetitions_have_separate_weights() {
     let layers = r#"{ type = "flatten" },
                     { type = "dense", units = 4, name = "hidden", repeat = 3 },
                     { type = "dense", units = "classes" }"#;
-    let architecture = plan(layers, row(4), 3).expect("sound");
+    let architecture = plan(layers, row(4), 3).expect("valid");
     let counts: Vec<usize> = architecture.layers().iter().map(parameters_of).collect();
     assert_eq!(counts, [0, 20, 20, 20, 15]);
     let weights = architecture.initial_weights(&mut generator(1));
@@ -113,7 +114,7 @@ fn repetitions_have_weights_of_their_own() {
 }
 
 #[test]
-fn a_thousand_layers_are_planned_and_no_more() {
+fn a_model_has_at_most_1000_layers() {
     let deep = |repeat: usize| {
         let layers = format!(
             r#"{{ type = "flatten" }}, {{ type = "dense", units = 1, repeat = {repeat} }},
@@ -121,19 +122,19 @@ fn a_thousand_layers_are_planned_and_no_more() {
         );
         plan(&layers, row(4), 3)
     };
-    assert_eq!(deep(998).expect("a thousand").layers().len(), 1_000);
+    assert_eq!(deep(998).expect("1,000 layers").layers().len(), 1_000);
     assert!(deep(999).is_err());
 }
 
-/// `repeat` may be anything that a number can be: there is always an end.
+/// Planning ends quickly even for the largest possible `repeat`.
 #[test]
-fn too_many_layers_are_refused() {
-    let most = i64::MAX;
+fn too_many_layers_are_an_error() {
+    let max = i64::MAX;
     let error = plan(
         &format!(
             r#"{{ type = "flatten" }},
-               {{ type = "block", repeat = {most}, layers = [
-                 {{ type = "dense", units = 2, name = "deep", repeat = {most} }}] }}"#
+               {{ type = "block", repeat = {max}, layers = [
+                 {{ type = "dense", units = 2, name = "deep", repeat = {max} }}] }}"#
         ),
         row(4),
         2,
@@ -142,12 +143,12 @@ fn too_many_layers_are_refused() {
     assert!(error.message.contains("more than 1000 layers; lower a `repeat`"), "{error}");
     assert_eq!(error.path, "model.layers.1.layers.0");
 
-    // Nothing, as often as can be.
-    let nothing = format!(
-        r#"{{ type = "block", repeat = {most}, layers = [
-             {{ type = "block", repeat = {most}, layers = [] }},
+    // Empty blocks, with the largest possible number of repetitions.
+    let empty = format!(
+        r#"{{ type = "block", repeat = {max}, layers = [
+             {{ type = "block", repeat = {max}, layers = [] }},
              {{ type = "dense", units = 2, repeat = 0 }},
            ] }},"#
     );
-    assert!(names(&nothing).is_empty());
+    assert!(names(&empty).is_empty());
 }

@@ -1,5 +1,5 @@
-use crate::escape;
-use crate::number::{grouped, percent};
+use kiln_store::number::percent;
+use kiln_store::{escape, grouped};
 
 use super::svg::{Anchor, Label, Rect, Svg, text_width};
 

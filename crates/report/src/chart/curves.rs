@@ -1,5 +1,4 @@
-use crate::escape;
-use crate::history::{EpochRow, History};
+use kiln_store::{EpochRow, History, escape};
 
 use super::scale::{Axis, Scale, epoch_ticks};
 use super::svg::{Anchor, Label, Rect, Svg, text_width};

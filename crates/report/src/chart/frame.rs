@@ -1,4 +1,4 @@
-use crate::escape;
+use kiln_store::escape;
 
 use super::extent::Extent;
 use super::legend::Legend;

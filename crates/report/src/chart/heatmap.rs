@@ -1,5 +1,5 @@
-use crate::escape;
-use crate::number::decimals;
+use kiln_store::escape;
+use kiln_store::number::decimals;
 
 use super::extent::Extent;
 use super::palette::Rgb;

@@ -1,4 +1,4 @@
-use crate::escape;
+use kiln_store::escape;
 
 use super::palette::{EMPHASISED, MOST_COLORED, line_class};
 use super::svg::{Anchor, Svg, text_width};

@@ -1,4 +1,4 @@
-use crate::number::decimals;
+use kiln_store::number::decimals;
 
 use super::extent::Extent;
 use super::frame::{Frame, Words};

@@ -1,5 +1,5 @@
-use crate::escape;
-use crate::number::{decimals, significant};
+use kiln_store::escape;
+use kiln_store::number::{decimals, significant};
 
 use super::extent::Extent;
 use super::frame::{Frame, Words};

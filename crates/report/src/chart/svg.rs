@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use crate::escape;
+use kiln_store::escape;
 
 use super::palette::Rgb;
 

@@ -1,6 +1,7 @@
-use kiln_report::{History, ReportError, RunDirectory, RunRecord, Status, Tested, finish, stop};
+use kiln_report::{ReportError, finish, stop};
+use kiln_store::{History, RunDirectory, RunRecord, Status, StoreError, Tested};
 
-use crate::samples::{directory, finished, history, listing, record, running, test};
+use crate::samples::{directory, finished, history, images, listing, record, running, test};
 
 const COMPUTED: [&str; 6] =
     ["predictions.csv", "history.svg", "confusion.svg", "mistakes.png", "report.md", "run.json"];
@@ -23,6 +24,18 @@ fn a_finished_run_has_its_report() {
 }
 
 #[test]
+fn the_list_of_files_is_what_a_finished_run_leaves() {
+    let runs = directory();
+    let run = finished(runs.path());
+    let mut listed = RunDirectory::FILES.map(|file| file.name.to_owned());
+    listed.sort();
+    assert_eq!(listing(run.path()), listed);
+    assert!(RunDirectory::FILES.iter().all(|file| !file.holds.is_empty()));
+    let optional = RunDirectory::FILES.iter().filter(|file| file.optional);
+    assert_eq!(optional.map(|file| file.name).collect::<Vec<_>>(), ["initial.safetensors"]);
+}
+
+#[test]
 fn the_record_of_a_finished_run_has_the_sum_of_every_file_that_does_not_grow() {
     let runs = directory();
     let run = finished(runs.path());
@@ -32,7 +45,7 @@ fn the_record_of_a_finished_run_has_the_sum_of_every_file_that_does_not_grow() {
     assert_eq!(Vec::from_iter(record.files.keys()), Vec::from_iter(&names));
     for (name, sum) in &record.files {
         let content = std::fs::read(run.path().join(name)).expect("a file");
-        assert_eq!(*sum, kiln_report::Sum::of(&content), "{name}");
+        assert_eq!(*sum, kiln_store::Sum::of(&content), "{name}");
     }
 }
 
@@ -45,7 +58,7 @@ fn a_file_that_cannot_be_written_leaves_the_run_unfinished() {
         let in_the_way = run.path().join(name);
         std::fs::create_dir(&in_the_way).expect("a directory in the way");
         let test = test();
-        let error = finish(&run, &record(), &history(), &test.tested(), test.images());
+        let error = finish(&run, &record(), &history(), &test.tested(), images(&test));
         let error = error.expect_err(name).to_string();
         assert!(error.starts_with(&format!("cannot write {}: ", in_the_way.display())), "{error}");
         assert!(!run.is_finished(), "{name}");
@@ -59,8 +72,8 @@ fn what_was_tested_must_fit_together() {
     let run = new_run(&runs);
     let test = test();
     let short = Tested { labels: &test.labels[..3], ..test.tested() };
-    let error = finish(&run, &record(), &history(), &short, test.images()).expect_err("too short");
-    assert!(matches!(error, ReportError::Inconsistent(_)), "{error:?}");
+    let error = finish(&run, &record(), &history(), &short, images(&test)).expect_err("too short");
+    assert!(matches!(error, ReportError::Store(StoreError::Inconsistent(_))), "{error:?}");
     assert!(!run.is_finished());
 }
 
@@ -71,7 +84,7 @@ fn only_a_record_that_says_finished_gets_a_report() {
         let run = new_run(&runs);
         let test = test();
         let record = RunRecord { status, ..record() };
-        let error = finish(&run, &record, &history(), &test.tested(), test.images());
+        let error = finish(&run, &record, &history(), &test.tested(), images(&test));
         let error = error.expect_err(status.as_str()).to_string();
         assert_eq!(error, format!("a run that ends as {status} has no test report"));
         assert_eq!(listing(run.path()), Vec::<String>::new());

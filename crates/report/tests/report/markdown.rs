@@ -1,4 +1,5 @@
-use kiln_report::{EpochRow, History, RunRecord, Status, TestReport, markdown};
+use kiln_report::markdown;
+use kiln_store::{EpochRow, History, RunRecord, Status, TestReport};
 
 use crate::samples::{Test, directory, finished, history, record, row, running};
 

@@ -4,7 +4,7 @@ use kiln_report::{
     mistakes_picture,
 };
 
-use crate::samples::{SHAPE, Test};
+use crate::samples::{SHAPE, Test, images};
 
 const WHITE: Rgb<u8> = Rgb([255; 3]);
 /// Between images, and around them.
@@ -186,7 +186,7 @@ fn mistaken() -> Test {
 #[test]
 fn the_most_confident_mistakes_are_shown_surest_first() {
     let test = mistaken();
-    let bytes = mistakes_picture(&test.tested(), test.images()).expect("a picture");
+    let bytes = mistakes_picture(&test.tested(), images(&test)).expect("a picture");
     let picture = decode(&bytes);
     // Five columns as wide as their images; the rows share the height.
     assert_eq!(picture.width(), GAP + 5 * (140 + GAP));
@@ -207,7 +207,7 @@ fn the_most_confident_mistakes_are_shown_surest_first() {
 #[test]
 fn a_test_without_mistakes_says_so_in_words() {
     let test = Test::new(&["cat", "dog"], &[(0, &[0.9, 0.1]), (1, &[0.2, 0.8])]);
-    let bytes = mistakes_picture(&test.tested(), test.images()).expect("a picture");
+    let bytes = mistakes_picture(&test.tested(), images(&test)).expect("a picture");
     let picture = decode(&bytes);
     assert!(picture.height() < 60 && picture.width() > 300, "{:?}", picture.dimensions());
     assert!(picture.pixels().any(|pixel| *pixel != WHITE));

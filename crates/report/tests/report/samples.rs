@@ -1,165 +1,25 @@
-//! A small run: three classes, eight test images, three epochs.
+//! The small run of `kiln-store`'s tests, with its pictures.
 
 use std::path::Path;
 
-use kiln_report::{
-    DatasetRecord, EpochRow, History, ImageShape, RunDirectory, RunRecord, Status, TestImages,
-    Tested, Timestamp, Versions, Weights, finish,
-};
-use tempfile::TempDir;
+use kiln_report::{ImageShape, TestImages, finish};
+use kiln_store::RunDirectory;
 
-pub(crate) fn directory() -> TempDir {
-    tempfile::tempdir().expect("a temporary directory")
-}
+#[path = "../../../store/tests/store/samples.rs"]
+mod stored;
 
-/// The names of what lies in a directory, sorted.
-pub(crate) fn listing(path: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(path).expect("a directory");
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
-
-pub(crate) fn time(text: &str) -> Timestamp {
-    text.parse().expect("a time")
-}
-
-pub(crate) fn record() -> RunRecord {
-    RunRecord {
-        name: "fashion-mnist".to_owned(),
-        id: "20250601-123456".to_owned(),
-        status: Status::Finished,
-        stop_reason: Some("all epochs done".to_owned()),
-        seed: 42,
-        backend: "flex".to_owned(),
-        engine: "burn".to_owned(),
-        threads: 1,
-        versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned() },
-        git_commit: Some("402e127".to_owned()),
-        dataset: DatasetRecord {
-            name: "fashion-mnist".to_owned(),
-            fingerprint: "sha256:0123456789abcdef".to_owned(),
-            training_rows: 55_000,
-            validation_rows: 5_000,
-            test_rows: 8,
-        },
-        parameters: 286_810,
-        started: time("2025-06-01T12:34:56.789Z"),
-        ended: Some(time("2025-06-01T12:36:00Z")),
-        training_seconds: Some(61.25),
-        epochs: 3,
-        resumed: Vec::new(),
-        files: std::collections::BTreeMap::new(),
-    }
-}
-
-/// The record as it stands while the run is training.
-pub(crate) fn running() -> RunRecord {
-    RunRecord {
-        status: Status::Running,
-        stop_reason: None,
-        ended: None,
-        training_seconds: None,
-        epochs: 0,
-        ..record()
-    }
-}
-
-pub(crate) fn row(epoch: usize, [loss, accuracy, val_loss, val_accuracy]: [f64; 4]) -> EpochRow {
-    EpochRow {
-        epoch,
-        loss: Some(loss),
-        accuracy: Some(accuracy),
-        val_loss: Some(val_loss),
-        val_accuracy: Some(val_accuracy),
-        learning_rate: 0.01,
-        seconds: 20.4166,
-        extra: [("top_3_accuracy".to_owned(), 0.95)].into(),
-    }
-}
-
-pub(crate) fn history() -> History {
-    History {
-        extra_columns: vec!["top_3_accuracy".to_owned()],
-        rows: vec![
-            row(1, [0.75, 0.5, 0.6, 0.7]),
-            row(2, [0.5, 0.75, 0.4, 0.8]),
-            row(3, [0.25, 0.875, 0.45, 0.85]),
-        ],
-        cut: false,
-    }
-}
-
-/// What was tested, owned.
-pub(crate) struct Test {
-    pub(crate) class_names: Vec<String>,
-    pub(crate) labels: Vec<u8>,
-    pub(crate) probabilities: Vec<f32>,
-    pub(crate) pixels: Vec<u8>,
-}
+pub(crate) use stored::*;
 
 pub(crate) const SHAPE: ImageShape = ImageShape { channels: 1, height: 2, width: 2 };
 
-impl Test {
-    pub(crate) fn tested(&self) -> Tested<'_> {
-        Tested {
-            class_names: &self.class_names,
-            labels: &self.labels,
-            probabilities: &self.probabilities,
-            loss: 0.375,
-            weights: Weights::Best,
-            epoch: 2,
-            top_k: &[2],
-        }
-    }
-
-    pub(crate) fn images(&self) -> TestImages<'_> {
-        TestImages { pixels: &self.pixels, shape: SHAPE }
-    }
-
-    /// A test of the given images, each with its label and the probability of each class.
-    pub(crate) fn new(class_names: &[&str], images: &[(u8, &[f32])]) -> Self {
-        Self {
-            class_names: class_names.iter().map(|name| (*name).to_owned()).collect(),
-            labels: images.iter().map(|(label, _)| *label).collect(),
-            probabilities: images.iter().flat_map(|(_, row)| row.iter().copied()).collect(),
-            pixels: vec![128; 4 * images.len()],
-        }
-    }
+pub(crate) fn images(test: &Test) -> TestImages<'_> {
+    TestImages { pixels: &test.pixels, shape: SHAPE }
 }
 
-/// Its confusion matrix is `3 1 0`, `0 2 0`, `1 0 1`; in all but one image the true class is among the two most probable.
-pub(crate) fn test() -> Test {
-    Test::new(
-        &["T-shirt/top", "Trouser", "Ankle boot"],
-        &[
-            (0, &[0.75, 0.125, 0.125]),
-            (0, &[0.5, 0.25, 0.25]),
-            (0, &[1.0, 0.0, 0.0]),
-            (0, &[0.0625, 0.9375, 0.0]),
-            (1, &[0.25, 0.625, 0.125]),
-            (1, &[0.0, 1.0, 0.0]),
-            (2, &[0.875, 0.125, 1e-7]),
-            (2, &[0.25, 0.125, 0.625]),
-        ],
-    )
-}
-
-/// A finished run in `runs`, with everything that the trainer writes beside.
+/// A finished run in `runs`, with everything that the trainer writes.
 pub(crate) fn finished(runs: &Path) -> RunDirectory {
-    let run = RunDirectory::create(runs, "fashion-mnist", Some("20250601-123456"))
-        .expect("a new directory");
-    run.write_record(&running()).expect("a record");
-    let mut writer = run.start_history(&["top_3_accuracy"]).expect("a history");
-    for row in &history().rows {
-        writer.append(row).expect("an epoch");
-    }
-    for path in [run.config_path(), run.model_path(), run.initial_path(), run.log_path()] {
-        std::fs::write(path, "").expect("a file");
-    }
+    let run = trained(runs);
     let test = test();
-    finish(&run, &record(), &history(), &test.tested(), test.images()).expect("an end");
+    finish(&run, &record(), &history(), &test.tested(), images(&test)).expect("an end");
     run
 }

@@ -111,7 +111,7 @@ fn bad_axes_are_shown_where_they_stand() {
             &["learning_rate=0.1", "optimizer.learning_rate=0.2"],
             &["`optimizer.learning_rate` is given twice"],
         ),
-        (&["learning_rate=0.1,,0.2"], &["there is no value here"]),
+        (&["learning_rate=0.1,,0.2"], &["a value is missing"]),
         (&["learning_rate"], &["expected KEY=VALUE"]),
         (&[r#"loss={},{label_smoothing=0}"#], &["comes twice", "label_smoothing"]),
     ] {

@@ -7,42 +7,42 @@ use kiln_model::{Architecture, Shape, Weights};
 use rand_chacha::ChaCha8Rng;
 
 use crate::loss::LossConfig;
-use crate::optimizer::OptimizerConfig;
+use crate::optimizers::OptimizerConfig;
 use fused::Fused;
 use generic::Generic;
 
-pub(crate) use fused::unsupported_layer;
+pub(crate) use fused::unsupported;
 pub use state::OptimizerState;
 
-/// What an [`Engine`] computes with; [`Declaration::engine_settings`](crate::Declaration::engine_settings)
-/// makes it of an experiment.
+/// The settings of an [`Engine`]. [`Declaration::engine_settings`](crate::Declaration::engine_settings) derives them from
+/// an experiment.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
     /// The layers.
     pub architecture: Architecture,
-    /// The update rule, its learning rate left aside: each step is given its own.
+    /// The update rule. Its learning rate is not used: each step receives its own.
     pub optimizer: OptimizerConfig,
     /// The loss.
     pub loss: LossConfig,
-    /// Where Burn computes. The fused implementation computes on the CPU, beside Burn.
+    /// The device that Burn computes on. The fused implementation does not use it; it computes on the CPU.
     pub device: Device,
-    /// How a step is computed.
+    /// The implementation of a training step.
     pub implementation: Implementation,
 }
 
 kiln_config::keywords! {
-    /// The implementations of a training step; the word is the one in `run.json`.
+    /// The implementations of a training step, by their names in `run.json`.
     pub enum Implementation {
-        /// Burn's autodiff, for every layer and backend.
+        /// Burn's autodiff; supports every layer and backend.
         Generic = "generic",
-        /// Matrix products and passes in place, for stacks of dense layers on the CPU.
+        /// Matrix products and in-place loops on the CPU; supports stacks of dense layers.
         Fused = "fused",
     }
 }
 
-/// The parameters, the optimiser's state, and the one place that performs a training step.
+/// The parameters and the state of the optimizer. [`step`](Self::step) is the only place that performs a training step.
 ///
-/// Both implementations compute the same, but for rounding.
+/// Both implementations compute the same up to rounding.
 pub struct Engine {
     input: Shape,
     computation: Computation,
@@ -54,12 +54,12 @@ enum Computation {
 }
 
 impl Engine {
-    /// Gives the weights to the implementation that the settings name.
+    /// Creates the implementation that the settings name, with these weights.
     ///
     /// # Errors
     ///
-    /// The weights are not those of the architecture, or the fused implementation does not know one
-    /// of its layers; the message says what differs.
+    /// The weights do not fit the architecture, or the fused implementation does not support one of its layers. The
+    /// message names the parameter or the layer.
     pub fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let computation = match settings.implementation {
             Implementation::Generic => {
@@ -70,13 +70,13 @@ impl Engine {
         Ok(Self { input: settings.architecture.input(), computation })
     }
 
-    /// Goes on where another engine of the same settings was: with its weights, and with what its
-    /// optimiser kept. Every later step is the same, bit for bit.
+    /// Creates an engine that continues where another one with the same settings stopped. Every later step is the same,
+    /// bit for bit.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), or the state is not one that this optimiser keeps for these
-    /// weights; the message says what differs.
+    /// The errors of [`new`](Self::new), or the state does not fit this optimizer and these weights. The message says what
+    /// differs.
     pub fn restore(
         settings: &EngineSettings,
         weights: &Weights,
@@ -90,11 +90,11 @@ impl Engine {
         Ok(engine)
     }
 
-    /// What the optimiser keeps from one step to the next.
+    /// The state of the optimizer after the last step.
     ///
     /// # Errors
     ///
-    /// The backend gives something that cannot be kept in a file.
+    /// The backend returns a state that cannot be written to a file.
     pub fn optimizer_state(&self) -> Result<OptimizerState, String> {
         match &self.computation {
             Computation::Generic(engine) => engine.optimizer_state(),
@@ -102,14 +102,13 @@ impl Engine {
         }
     }
 
-    /// Performs one training step on a batch: `pixels` are the normalised images one after
-    /// another, `dropout_rng` draws the masks of dropout. Returns the logits `[n, classes]` that
-    /// the weights gave before the step, row after row.
+    /// Performs one training step on a batch of n images. `pixels` is `[n, channels, height, width]`, normalized;
+    /// `dropout_rng` draws the dropout masks. Returns the logits `[n, classes]` of the weights before the step.
     ///
     /// # Panics
     ///
-    /// `pixels` are not one image for each label, a label is not below the number of classes, or there
-    /// is none.
+    /// The batch is empty, the number of pixels does not match the number of labels, or a label is not below the number of
+    /// classes.
     pub fn step(
         &mut self,
         pixels: &[f32],
@@ -117,15 +116,15 @@ impl Engine {
         learning_rate: f64,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
-        assert!(!labels.is_empty(), "a batch holds an image");
-        assert_eq!(pixels.len(), labels.len() * self.input.len(), "an image for each label");
+        assert!(!labels.is_empty(), "the batch is empty");
+        assert_eq!(pixels.len(), labels.len() * self.input.len(), "one image per label");
         match &mut self.computation {
             Computation::Generic(engine) => engine.step(pixels, labels, learning_rate, dropout_rng),
             Computation::Fused(engine) => engine.step(pixels, labels, learning_rate, dropout_rng),
         }
     }
 
-    /// The logits `[n, classes]` of a batch, row after row, as inference gives them.
+    /// The logits `[n, classes]` of a batch in inference mode. `pixels` is `[n, channels, height, width]`, normalized.
     #[must_use]
     pub fn infer(&self, pixels: &[f32]) -> Vec<f32> {
         if pixels.is_empty() {
@@ -137,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// The weights as they are now.
+    /// A copy of the current weights.
     #[must_use]
     pub fn weights(&self) -> Weights {
         match &self.computation {

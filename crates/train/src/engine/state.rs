@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use kiln_model::WeightTensor;
 
-/// What an optimiser keeps from one step to the next; the names are the engine's own.
+/// The state of an optimizer between two steps. Each engine has its own names.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OptimizerState {
-    /// `<parameter>.<what is kept>`, in the order of their names.
+    /// One tensor per parameter and quantity, named `<parameter>.<quantity>`, sorted by name.
     pub tensors: Vec<WeightTensor>,
-    /// What is counted, such as steps.
+    /// Counters, such as the number of steps.
     pub counters: BTreeMap<String, u64>,
 }

@@ -1,10 +1,10 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use kiln_config::{ConfigError, Document, MOST_BYTES, Override, read_text};
+use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
 use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split};
 use kiln_model::{Architecture, Shape};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 
 use super::{Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
@@ -12,11 +12,10 @@ use crate::engine::{EngineSettings, Implementation};
 use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
-/// An [`Experiment`] with the text that it was read from, so that an error found later still shows
-/// its place.
+/// An [`Experiment`] with the text that it was read from, so that an error that is found later still shows its place.
 #[derive(Debug, Clone)]
 pub struct Declaration {
-    /// What was declared.
+    /// The experiment, with its own rules checked.
     pub experiment: Experiment,
     document: Document,
 }
@@ -26,43 +25,44 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or something in it or in an override is wrong; the error shows where.
+    /// The file cannot be read, or the file or an override is invalid. The error shows the place.
     pub fn open(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         Self::new(Document::open(path)?, &parsed(overrides)?)
     }
 
-    /// Reads a run's configuration. Unlike an experiment that is named on the command line it is a file and nothing
-    /// else.
+    /// Reads the `config.toml` of a run. It must be an ordinary file, unlike an experiment that the user names on the
+    /// command line.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn of_run(run: &RunDirectory) -> Result<Self, ConfigError> {
         let path = run.config_path();
         let name = path.display().to_string();
-        let text = read_text(&path, MOST_BYTES)
+        let text = read_text(&path, MAX_BYTES)
             .map_err(|error| ConfigError::new(format!("cannot read {name}: {error}")))?;
         Self::parse(&name, &text, &[])
     }
 
-    /// Like [`open`](Self::open), from a text; `name` stands for it in messages.
+    /// Like [`open`](Self::open), but reads a text. Error messages call it `name`.
     ///
     /// # Errors
     ///
-    /// Something in the text or in an override is wrong; the error shows where.
+    /// The text or an override is invalid. The error shows the place.
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
         Self::new(Document::parse(name, text)?, &parsed(overrides)?)
     }
 
-    /// Like [`open`](Self::open), from a document that was read before.
+    /// Like [`open`](Self::open), but reads a parsed document.
     ///
     /// # Errors
     ///
-    /// Something in the document or in an override is wrong; the error shows where.
+    /// The document or an override is invalid. The error shows the place.
     pub fn new(mut document: Document, overrides: &[Override]) -> Result<Self, ConfigError> {
         let mut known = Vec::new();
         for change in overrides {
-            // After a change that cannot be the earlier paths still are: each mistake is told by itself.
+            // Keep the paths known before the previous override. If that one made the experiment invalid, this one is
+            // still checked by itself.
             known.extend(known_paths(&document)?);
             known.sort_unstable();
             known.dedup();
@@ -74,13 +74,13 @@ impl Declaration {
         Ok(declaration)
     }
 
-    /// An error about the key at a dotted path, with its place where it was written.
+    /// An error about the key at a dotted path. It shows the place where the key was written.
     #[must_use]
     pub fn error_at(&self, path: &str, message: impl Into<String>) -> ConfigError {
         self.document.error_at(path, message)
     }
 
-    /// What spans several tables.
+    /// Checks the rules that involve several tables.
     fn check(&self) -> Result<(), ConfigError> {
         let Experiment { training, early_stopping, .. } = &self.experiment;
         let check = |metric: MetricName, path: &str, monitor: &str| {
@@ -103,8 +103,8 @@ impl Declaration {
             let two_bests = keeps_best && stopping.restore_best;
             if two_bests && training.monitor != stopping.monitor {
                 let message = format!(
-                    "two monitors would choose the weights: training.monitor is {}, \
-                     early_stopping.monitor is {}",
+                    "training.weights and early_stopping.restore_best need the same monitor, but \
+                     training.monitor is {} and early_stopping.monitor is {}",
                     training.monitor, stopping.monitor
                 );
                 return Err(self.error_at("early_stopping.restore_best", message));
@@ -113,12 +113,12 @@ impl Declaration {
         Ok(())
     }
 
-    /// The model for this data.
+    /// The architecture of the network for images of this shape.
     ///
     /// # Errors
     ///
-    /// Its layers do not fit each other or the data; a top-k of the training table asks for more
-    /// classes than there are; or `device.engine` is one that does not know them.
+    /// The layers do not fit each other or the data, `training.top_k` has a k that is not below the number of classes,
+    /// or the engine that `device.engine` requires does not support a layer.
     pub fn architecture(
         &self,
         image: ImageShape,
@@ -127,7 +127,7 @@ impl Declaration {
         let ImageShape { channels, height, width } = image;
         let input = Shape::Image { channels, height, width };
         if let Some(k) = self.experiment.training.top_k.iter().find(|k| **k >= classes) {
-            let message = format!("a top {k} of {classes} classes is all of them or more");
+            let message = format!("k must be below the number of classes, {classes}, but is {k}");
             return Err(self.error_at("training.top_k", message));
         }
         let architecture = self.experiment.model.architecture(input, classes).map_err(|error| {
@@ -137,21 +137,23 @@ impl Declaration {
         Ok(architecture)
     }
 
-    /// How the steps of this architecture are computed.
+    /// The implementation of a training step for this architecture.
     fn implementation(&self, architecture: &Architecture) -> Result<Implementation, ConfigError> {
-        self.experiment.device.implementation(architecture).map_err(|obstacle| {
-            let message = format!("the fused engine does not go with {obstacle}");
-            let help = "set device.engine to \"auto\" or \"generic\"; the generic engine takes every \
-                        layer and backend";
+        let Experiment { device, optimizer, .. } = &self.experiment;
+        device.implementation(architecture, &optimizer.kind).map_err(|unsupported| {
+            let message = format!("the fused engine does not support {unsupported}");
+            let help = "set device.engine to \"auto\" or \"generic\"; the generic engine supports \
+                        every layer, optimizer and backend";
             self.error_at("device.engine", message).help(help)
         })
     }
 
-    /// What an [`Engine`](crate::Engine) needs to know to train this architecture.
+    /// The settings of an [`Engine`](crate::Engine) for this architecture.
     ///
     /// # Errors
     ///
-    /// The backend is not part of this build, or `device.engine` does not go with it or with a layer.
+    /// This build lacks the backend, or the engine that `device.engine` requires does not support the backend, the
+    /// optimizer or a layer.
     pub fn engine_settings(
         &self,
         architecture: &Architecture,
@@ -165,11 +167,11 @@ impl Declaration {
         })
     }
 
-    /// The model and nothing else: a listed dataset's shape and classes are known without it.
+    /// The architecture, without reading the dataset if it is a listed one, whose shape and classes are known.
     ///
     /// # Errors
     ///
-    /// Those of [`architecture`](Self::architecture), and for a directory those of reading it.
+    /// The errors of [`architecture`](Self::architecture), and those of [`dataset`](Self::dataset) for any other dataset.
     pub fn architecture_without_data(&self, data: &Path) -> Result<Architecture, TrainError> {
         let source = &self.experiment.data.source;
         if let Some(listed) = DATASETS.iter().find(|dataset| dataset.name == source.as_str()) {
@@ -179,11 +181,11 @@ impl Declaration {
         Ok(self.architecture(dataset.train.shape, dataset.class_names.len())?)
     }
 
-    /// Reads the dataset; `data` is the directory of the listed ones.
+    /// Reads the dataset. `data` is the directory of the listed datasets.
     ///
     /// # Errors
     ///
-    /// `data.source` names none, or its files are missing or damaged.
+    /// `data.source` names no dataset, or its files are missing or damaged.
     pub fn dataset(&self, data: &Path) -> Result<Dataset, TrainError> {
         self.experiment.data.load(data).map_err(|error| match error {
             DataError::UnknownDataset { .. } | DataError::NotADirectory { .. } => {
@@ -193,21 +195,21 @@ impl Declaration {
         })
     }
 
-    /// The backend's device.
+    /// The device of the backend.
     ///
     /// # Errors
     ///
-    /// The backend is not part of this build.
+    /// This build lacks the backend.
     pub fn device(&self) -> Result<Device, ConfigError> {
         let backend = self.experiment.device.backend;
         backend.device().map_err(|message| self.error_at("device.backend", message))
     }
 
-    /// The split of a dataset's training rows.
+    /// Splits the training images of a dataset into training and validation rows.
     ///
     /// # Errors
     ///
-    /// The validation rows would leave none for training.
+    /// No row would be left for training.
     pub fn split(&self, dataset: &Dataset) -> Result<Split, ConfigError> {
         let mut rng = stream(self.experiment.seed, Purpose::Split, 0);
         self.experiment

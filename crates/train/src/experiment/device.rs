@@ -3,31 +3,33 @@ use kiln_config::{ConfigError, Table};
 use kiln_model::Architecture;
 use serde::Serialize;
 
-use crate::engine::{Implementation, unsupported_layer};
+use crate::engine::{Implementation, unsupported};
+use crate::optimizers::OptimizerKind;
 
 /// The `[device]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DeviceConfig {
-    /// What computes.
+    /// The Burn backend.
     pub backend: Backend,
-    /// How it computes a training step.
+    /// The implementation of a training step.
     pub engine: EngineChoice,
 }
 
 kiln_config::keywords! {
     /// The choices of `engine`.
     pub enum EngineChoice {
-        /// The fused one where it knows every layer and the backend is `flex`, else the generic one.
+        /// The fused engine if it supports every layer and the optimizer, and the backend is `flex`; otherwise the generic
+        /// engine.
         Auto = "auto",
         /// [`Implementation::Generic`].
         Generic = "generic",
-        /// [`Implementation::Fused`], or an error.
+        /// [`Implementation::Fused`], or an error if it does not support the backend, the optimizer or a layer.
         Fused = "fused",
     }
 }
 
 kiln_config::keywords! {
-    /// The Burn backends that Kiln knows.
+    /// The Burn backends that Kiln supports.
     pub enum Backend {
         /// Burn's own CPU backend; the default.
         Flex = "flex",
@@ -57,14 +59,18 @@ impl Default for DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// The implementation that computes the steps of this architecture; where it is told to be the
-    /// fused one and cannot be, what is in its way.
+    /// The implementation for this architecture and this optimizer.
+    ///
+    /// # Errors
+    ///
+    /// The configuration requires the fused engine; the message names what it does not support.
     pub(crate) fn implementation(
         self,
         architecture: &Architecture,
+        optimizer: &OptimizerKind,
     ) -> Result<Implementation, String> {
         let unsupported = match self.backend {
-            Backend::Flex => unsupported_layer(architecture),
+            Backend::Flex => unsupported(architecture, optimizer),
             other => Some(format!("device.backend = \"{other}\"")),
         };
         match (self.engine, unsupported) {
@@ -78,11 +84,11 @@ impl DeviceConfig {
 }
 
 impl Backend {
-    /// The backend's device, without autodiff.
+    /// The device of the backend, without autodiff.
     ///
     /// # Errors
     ///
-    /// The backend was not compiled in.
+    /// This build lacks the backend.
     pub fn device(self) -> Result<Device, String> {
         match self {
             Self::Flex => Ok(Device::flex()),

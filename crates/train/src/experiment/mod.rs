@@ -13,10 +13,9 @@ use kiln_model::ModelConfig;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::gradient_clipping::GradientClipping;
 use crate::loss::LossConfig;
 use crate::metrics::OptionalMetric;
-use crate::optimizer::OptimizerConfig;
+use crate::optimizers::{GradientClipping, OptimizerConfig};
 use crate::schedule::ScheduleConfig;
 
 pub use declaration::Declaration;
@@ -27,48 +26,48 @@ pub use training::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, Weight
 /// `configs/reference.toml`: every key with its default.
 pub const REFERENCE: &str = include_str!("../../../../configs/reference.toml");
 
-/// A whole experiment: every table of the TOML file, every value explicit.
+/// A complete experiment: all tables of the TOML file, with every value explicit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Experiment {
-    /// Runs of one name share a directory.
+    /// The name; runs with the same name share a directory.
     pub name: String,
-    /// What every random number comes from.
+    /// All random numbers are derived from it.
     pub seed: u64,
-    /// Which images.
+    /// The images and their split.
     pub data: DataConfig,
-    /// Which layers.
+    /// The layers.
     pub model: ModelConfig,
-    /// What is minimised.
+    /// The function that training minimizes.
     pub loss: LossConfig,
-    /// How.
+    /// The update rule and its learning rate.
     pub optimizer: OptimizerConfig,
-    /// At what pace.
+    /// How the learning rate changes during training.
     pub schedule: ScheduleConfig,
-    /// How long, and what is kept.
+    /// The number of epochs, the batch size and the weights to keep.
     pub training: TrainingConfig,
-    /// When to stop early, if ever.
+    /// When to stop before the last epoch; `None` to train all epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingConfig>,
-    /// On what.
+    /// The backend and the engine.
     pub device: DeviceConfig,
-    /// What is kept to go on from.
+    /// When checkpoints are written and kept. This does not affect the result, so it is not part of the identity.
     #[serde(skip)]
     pub checkpoint: CheckpointConfig,
 }
 
-/// The tables that no result depends on, which stand behind the others.
+/// The tables that do not affect the result. They follow the others in `config.toml`.
 #[derive(Serialize)]
 struct WithoutResult {
     checkpoint: CheckpointConfig,
 }
 
 impl Experiment {
-    pub(super) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+    fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let name = match table.value("name") {
             None => table.required("name")?,
             Some(value) => {
                 let name = String::from_value(value)?;
-                kiln_report::check_name(&name)
+                kiln_store::check_name(&name)
                     .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
                 name
             }
@@ -90,24 +89,23 @@ impl Experiment {
         })
     }
 
-    /// What tells this experiment from every other: the first 48 bits of a SHA-256 over all of its
-    /// values that a result depends on, as 12 hexadecimal digits. The same experiment has the same one
-    /// under every name, however it was written.
+    /// The id of the experiment in a sweep: the first 48 bits of a SHA-256 over all values that affect the result, as 12
+    /// hexadecimal digits. The name and the notation in the file do not matter.
     ///
     /// # Errors
     ///
-    /// Those of [`to_toml`](Self::to_toml).
+    /// The errors of [`to_toml`](Self::to_toml).
     pub fn identity(&self) -> Result<String, ConfigError> {
         let unnamed = Self { name: String::new(), ..self.clone() };
         let digest = Sha256::digest(toml_of(&unnamed)?);
         Ok(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The experiment as TOML, every value explicit; reading it gives the same experiment.
+    /// The experiment as TOML with every value explicit. Reading it gives the same experiment.
     ///
     /// # Errors
     ///
-    /// A number has no TOML form (a seed above 2⁶³ − 1).
+    /// A number cannot be written as TOML (a seed above 2⁶³ − 1).
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         let results = toml_of(self)?;
         Ok(results + "\n" + &toml_of(&WithoutResult { checkpoint: self.checkpoint })?)
@@ -115,16 +113,17 @@ impl Experiment {
 }
 
 fn toml_of(part: &impl Serialize) -> Result<String, ConfigError> {
-    toml::to_string(part)
-        .map_err(|error| ConfigError::new(format!("the experiment has no TOML form: {error}")))
+    toml::to_string(part).map_err(|error| {
+        ConfigError::new(format!("the experiment cannot be written as TOML: {error}"))
+    })
 }
 
-/// Every path that an override may name: those written, those that the defaults add to them, and
-/// those of an experiment that has every optional table, whose layers are its own affair.
+/// All paths that an override may name: those in the document, those of the defaults that apply to it, and those of an
+/// experiment with every optional table, except its layers.
 ///
 /// # Errors
 ///
-/// The experiment has no TOML form.
+/// The experiment cannot be written as TOML.
 pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     static ALWAYS: LazyLock<Result<Vec<String>, ConfigError>> = LazyLock::new(|| {
         let mut everything =
@@ -140,6 +139,7 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     });
     let mut paths = ALWAYS.clone()?;
     paths.extend(document.paths());
+    // An invalid document still has its own paths: the override may be what makes it valid.
     if let Ok(experiment) = document.read(Experiment::read) {
         paths.extend(Document::parse("resolved", &experiment.to_toml()?)?.paths());
     }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use kiln_data::{Dataset, Normalizer, Split};
 use kiln_model::{Architecture, Weights};
-use kiln_report::DatasetRecord;
+use kiln_store::DatasetRecord;
 
 use super::{Declaration, Experiment};
 use crate::TrainError;

@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use kiln_config::{ConfigError, Table};
-use kiln_report::history::MAX_EPOCHS;
+use kiln_store::history::MAX_EPOCHS;
 use serde::Serialize;
 
 use crate::metrics::{MetricName, OptionalMetric};
@@ -9,23 +9,22 @@ use crate::metrics::{MetricName, OptionalMetric};
 /// The `[training]` table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainingConfig {
-    /// Passes over the training rows.
+    /// The number of passes over the training rows.
     pub epochs: NonZeroUsize,
-    /// Images a step; the last step of an epoch takes what is left.
+    /// Images per step. The last step of an epoch takes the remaining ones.
     pub batch_size: NonZeroUsize,
-    /// Whether the rows are put in a new order every epoch.
+    /// Whether each epoch has the rows in a new random order.
     pub shuffle: bool,
-    /// Which weights are tested and kept.
+    /// The weights to test and to keep.
     pub weights: WeightsChoice,
-    /// What `weights = "best"` goes by.
+    /// The metric that decides which epoch is best.
     pub monitor: MetricName,
     /// Whether the weights before training are written to `initial.safetensors`.
     pub save_initial: bool,
-    /// Whether the training rows are evaluated at the end of every epoch, beside the running
-    /// averages: columns `train_loss` and `train_accuracy` of the history.
+    /// Whether to evaluate the training rows after every epoch, in addition to the running averages: columns
+    /// `train_loss` and `train_accuracy` of the history.
     pub evaluate_training_set: bool,
-    /// For each k here the history and the report say how often the right class was among the k
-    /// most probable.
+    /// For each k, the history and the report give the share of images whose class is among the k most probable ones.
     pub top_k: Vec<usize>,
     /// Further metrics of the history, each a column on the training rows and one on the validation rows. Metrics that the
     /// experiment monitors are computed anyway. An empty list is not written, so that run ids from before this key stay.
@@ -34,35 +33,34 @@ pub struct TrainingConfig {
 }
 
 kiln_config::keywords! {
-    /// Which weights are tested and kept.
+    /// The choice of the weights to test and to keep.
     pub enum WeightsChoice {
-        /// Those after the last epoch.
+        /// The weights after the last epoch.
         Last = "last",
-        /// Those of the epoch that the monitor found best.
+        /// The weights after the epoch that is best by the monitor.
         Best = "best",
     }
 }
 
-/// The `[early_stopping]` table: ends the run when the monitor has not improved for a while.
+/// The `[early_stopping]` table: ends the run when a metric has not improved for a number of epochs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EarlyStoppingConfig {
-    /// What must improve.
+    /// The metric that must improve.
     pub monitor: MetricName,
-    /// Stops after this many epochs in a row without improvement; 0 is as 1, as in Keras.
+    /// The number of epochs in a row without improvement after which the run stops. 0 behaves like 1, as in Keras.
     pub patience: usize,
-    /// By how much it must improve to count.
+    /// Only an improvement by more than this counts.
     pub min_delta: f64,
-    /// Whether the best epoch's weights are tested and kept rather than the last's.
+    /// Whether to test and keep the weights of the best epoch instead of the last one.
     pub restore_best: bool,
 }
 
-/// The `[checkpoint]` table: what is kept to go on from. No result depends on it.
+/// The `[checkpoint]` table: when checkpoints are written and kept. It does not affect the result.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CheckpointConfig {
-    /// Beside the checkpoint at the end of every epoch, one is written within an epoch when so many
-    /// minutes have gone by since the last; 0 writes none there.
+    /// Minutes between two checkpoints within an epoch; 0 writes none there. Every epoch ends with a checkpoint anyway.
     pub minutes: f64,
-    /// Whether the last and the best are kept when the run is finished.
+    /// Whether a finished run keeps its last and its best checkpoint.
     pub keep: bool,
 }
 

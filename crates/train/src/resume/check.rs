@@ -1,5 +1,5 @@
-use kiln_report::doctor::{Finding, Severity};
-use kiln_report::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
+use kiln_store::doctor::{Finding, Severity};
+use kiln_store::{Checkpoints, RunDirectory, RunRecord, Status, quoted};
 
 use super::checkpoint::{Checkpoint, MAX_STATE_BYTES, STATE};
 use super::history_damage;
@@ -7,94 +7,106 @@ use super::origin::{Origin, ResumeError, ResumeErrorKind, difference, versions};
 use crate::experiment::{Declaration, Experiment};
 use crate::predictor::Predictor;
 
-/// What is wrong with a run's files by the rules of its experiment: that `config.toml` is one and that of the record,
-/// and where there are no sums to tell that the weights are as they were, that they are those of its network.
+const CONFIG: &str = "config.toml";
+const WEIGHTS: &str = "model.safetensors";
+
+/// Checks the files of a run against its experiment: `config.toml` must be valid and belong to `run.json` and to the
+/// newest checkpoint, and weights without a recorded checksum must fit the network.
 #[must_use]
 pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
-    const FILE: &str = "config.toml";
-    if !run.config_path().exists() {
-        // That is told already.
+    let path = run.config_path();
+    if !path.exists() {
+        // The doctor reports missing files itself.
         return Vec::new();
     }
-    let is_summed = record.files.contains_key(FILE);
-    let experiment = match Declaration::open(&run.config_path(), &[]) {
+    let recorded_sum = record.files.get(CONFIG);
+    let experiment = match Declaration::open(&path, &[]) {
         Ok(declaration) => declaration.experiment,
-        // It may be as it was written, or changed; then its sum has told that.
-        Err(error) if is_summed => {
+        // The doctor compares the checksum. If it is right, another Kiln wrote a file that this one cannot read.
+        Err(error) if recorded_sum.is_some() => {
             let problem = format!("this Kiln does not understand it: {}", error.to_line());
             let advice = format!("use Kiln {}, which wrote it", record.versions.kiln);
-            return vec![Finding::of(Severity::Unchecked, FILE, problem, advice)];
+            return vec![Finding::of(Severity::Unchecked, CONFIG, problem, advice)];
         }
         Err(error) => {
-            let advice = "restore it from a copy, or mend it";
-            return vec![Finding::of(Severity::Damaged, FILE, error.to_line(), advice)];
+            let advice = "restore it from a copy, or correct it";
+            return vec![Finding::of(Severity::Damaged, CONFIG, error.to_line(), advice)];
         }
     };
-    let is_as_written =
-        record.files.get(FILE).is_some_and(|sum| sum.check(&run.config_path()).is_ok());
+    let is_unchanged = recorded_sum.is_some_and(|sum| sum.check(&path).is_ok());
     let mut findings = Vec::new();
     if experiment.seed != record.seed {
         let problem = format!(
-            "config.toml has seed {} and run.json {}: one of them is of another run",
+            "config.toml has seed {} but run.json has seed {}: one of them belongs to another run",
             experiment.seed, record.seed
         );
-        let file = if is_as_written { "run.json" } else { FILE };
+        let file = if is_unchanged { "run.json" } else { CONFIG };
         findings.push(Finding::of(Severity::Damaged, file, problem, "restore it from a copy"));
     }
-    let has_weights = run.model_path().exists() && !record.files.contains_key("model.safetensors");
-    if record.status == Status::Finished
-        && has_weights
-        && let Err(error) = Predictor::open(run)
-    {
-        let advice = "restore it from a copy, or train the run again";
-        let file = "model.safetensors";
-        findings.push(Finding::of(Severity::Damaged, file, error.to_string(), advice));
-    }
-    if record.status == Status::Finished
-        && !experiment.checkpoint.keep
-        && run.checkpoints_path().exists()
-    {
-        let problem = "the run is finished, and was not to keep them";
-        let advice = format!(
-            "kiln resume removes them: kiln resume {}",
-            quoted(&run.path().display().to_string())
-        );
-        findings.push(Finding::of(Severity::Stale, "checkpoints", problem, advice));
-    }
-    let is_over = matches!(record.status, Status::Finished | Status::Diverged);
-    let state = if is_over { None } else { newest_state(run) };
-    let Some(state) = state else { return findings };
-    match resume_error(&state, &experiment) {
-        Some(ResumeError { problem, kind: ResumeErrorKind::LaterKiln }) => {
-            let advice = "look at it with a newer Kiln";
-            findings.push(Finding::of(Severity::Unchecked, "checkpoints", problem, advice));
-        }
-        Some(ResumeError { problem, kind: ResumeErrorKind::Program }) => {
-            let advice = if run.is_of_sweep() {
-                "go on with that program: with this one the sweep begins it anew"
-            } else {
-                "go on with that program: this one's kiln resume refuses"
-            };
-            findings.push(Finding::of(Severity::Note, "checkpoints", problem, advice));
-        }
-        // Its sum has told that.
-        Some(ResumeError { kind: ResumeErrorKind::Run, .. }) if is_summed && !is_as_written => {}
-        Some(ResumeError { problem, kind: ResumeErrorKind::Run }) => {
-            let advice = "change it back, or run it as another: kiln resume refuses";
-            findings.push(Finding::of(Severity::Damaged, FILE, problem, advice));
-        }
-        None => {
-            let history = Checkpoint::history(&state, &experiment).ok();
-            if let Some(error) = history.and_then(|history| history_damage(run, &history)) {
-                let advice = "kiln resume writes it again from the checkpoint";
-                findings.push(Finding::of_error("history.csv", &error, advice));
-            }
+    match record.status {
+        Status::Finished => findings.extend(check_finished(run, record, &experiment)),
+        Status::Diverged => {}
+        Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => {
+            let is_reported = recorded_sum.is_some() && !is_unchanged;
+            findings.extend(check_checkpoint(run, &experiment, is_reported));
         }
     }
     findings
 }
 
-/// The `state.json` of the newest checkpoint in which that is whole.
+/// Checks the weights and the checkpoints of a finished run.
+fn check_finished(run: &RunDirectory, record: &RunRecord, experiment: &Experiment) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let is_unsummed = run.model_path().exists() && !record.files.contains_key(WEIGHTS);
+    if is_unsummed && let Err(error) = Predictor::open(run) {
+        let advice = "restore it from a copy, or train the run again";
+        findings.push(Finding::of(Severity::Damaged, WEIGHTS, error.to_string(), advice));
+    }
+    if !experiment.checkpoint.keep && run.checkpoints_path().exists() {
+        let problem = "the run is finished and should not keep them";
+        let advice =
+            format!("to remove them: kiln resume {}", quoted(&run.path().to_string_lossy()));
+        findings.push(Finding::of(Severity::Stale, "checkpoints", problem, advice));
+    }
+    findings
+}
+
+/// Checks whether an unfinished run can be resumed from its newest checkpoint. `is_reported` says that the doctor
+/// already reports a changed `config.toml`.
+fn check_checkpoint(
+    run: &RunDirectory,
+    experiment: &Experiment,
+    is_reported: bool,
+) -> Option<Finding> {
+    let state = newest_state(run)?;
+    let Some(ResumeError { problem, kind }) = resume_error(&state, experiment) else {
+        let history = Checkpoint::history(&state, experiment).ok()?;
+        let error = history_damage(run, &history)?;
+        let advice = "kiln resume restores it from the checkpoint";
+        return Some(Finding::of_error("history.csv", &error, advice));
+    };
+    match kind {
+        ResumeErrorKind::LaterKiln => {
+            let advice = "check it with a newer Kiln";
+            Some(Finding::of(Severity::Unchecked, "checkpoints", problem, advice))
+        }
+        ResumeErrorKind::Program => {
+            let advice = if run.is_of_sweep() {
+                "resume with that program; with this one, the sweep restarts the run from scratch"
+            } else {
+                "resume with that program; with this one, kiln resume refuses"
+            };
+            Some(Finding::of(Severity::Note, "checkpoints", problem, advice))
+        }
+        ResumeErrorKind::Run if is_reported => None,
+        ResumeErrorKind::Run => {
+            let advice = "undo the change, or train it as another run: kiln resume refuses";
+            Some(Finding::of(Severity::Damaged, CONFIG, problem, advice))
+        }
+    }
+}
+
+/// The `state.json` of the newest checkpoint in which it is intact.
 fn newest_state(run: &RunDirectory) -> Option<Vec<u8>> {
     let checkpoints = Checkpoints::of(run);
     let read = |position| checkpoints.read_file(position, STATE, MAX_STATE_BYTES).ok().flatten();

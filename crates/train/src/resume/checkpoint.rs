@@ -1,12 +1,12 @@
 //! Encodes and decodes a checkpoint: `state.json`, and `tensors.safetensors` with everything that consists of 32-bit
-//! floats. The module of the same name in the report crate describes the directory that holds them.
+//! floats. The module of the same name in the store crate describes the directory that holds them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use kiln_model::{Architecture, WeightTensor, Weights};
-use kiln_report::{CheckpointFiles, History, Position, ReportError, versioned};
+use kiln_store::{CheckpointFiles, History, Position, StoreError, versioned};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -14,6 +14,7 @@ use super::origin::{Origin, ResumeError, ResumeErrorKind};
 use crate::engine::{Engine, OptimizerState};
 use crate::experiment::Experiment;
 use crate::metrics::{MonitorState, extra_columns};
+use crate::optimizers::OptimizerKind;
 use crate::training_loop::state::{PartialEpoch, TrainingState};
 use crate::training_loop::{Stopwatch, WeightsSnapshot};
 
@@ -22,7 +23,7 @@ const STATE_VERSION: u32 = 2;
 
 pub(crate) const STATE: &str = "state.json";
 /// The largest `state.json` that is read: one with the longest history.
-pub(crate) const MAX_STATE_BYTES: u64 = kiln_report::history::MAX_BYTES + (8 << 20);
+pub(crate) const MAX_STATE_BYTES: u64 = kiln_store::history::MAX_BYTES + (8 << 20);
 
 const TENSORS: &str = "tensors.safetensors";
 
@@ -143,10 +144,14 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The size limit for a file of a checkpoint, in bytes: four copies of the parameters and the state of the optimizer
-    /// with the largest state, or the largest `state.json`.
-    pub(crate) fn max_bytes(architecture: &Architecture) -> u64 {
-        (architecture.parameters() as u64).saturating_mul(4 * 10).saturating_add(MAX_STATE_BYTES)
+    /// The size limit for a file of a checkpoint, in bytes.
+    pub(crate) fn max_bytes(architecture: &Architecture, optimizer: &OptimizerKind) -> u64 {
+        // `tensors.safetensors` contains the current weights, those after the last epoch, those of the best epoch, and the
+        // state of the optimizer. Burn's record of the state may contain some tensors twice.
+        let numbers = 3 + 2 * optimizer.slots() as u64;
+        (architecture.parameters() as u64)
+            .saturating_mul(4 * numbers)
+            .saturating_add(MAX_STATE_BYTES)
     }
 
     /// The reason why this Kiln cannot resume from a checkpoint with this `state.json`, if its format has another
@@ -231,7 +236,7 @@ impl StateFile {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|error| format!("{STATE}: {error}"))?;
         versioned::parse(Path::new(STATE), text, STATE_VERSION)
-            .map_err(|error: ReportError| error.to_string())
+            .map_err(|error: StoreError| error.to_string())
     }
 
     /// The completed epochs; there must be as many as the position says.

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use kiln_report::{Checkpoints, History, Position};
+use kiln_store::{Checkpoints, History, Position};
 use tracing::info;
 
 use super::checkpoint;

@@ -1,6 +1,6 @@
 //! Keeps other processes away from a run while this one works on it.
 
-use kiln_report::{Claim, Held, ReportError};
+use kiln_store::{Claim, Held, StoreError};
 
 /// The lock of a run, by its owner.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum RunLock {
 impl RunLock {
     /// Fails if another process has taken over the run. Called before each write, because a process that was suspended
     /// for long enough loses its lock without noticing.
-    pub(crate) fn check(&self) -> Result<(), ReportError> {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Run(claim) => claim.held().check(),
             Self::Caller(token) => token.as_ref().map_or(Ok(()), Held::check),

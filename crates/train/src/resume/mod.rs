@@ -9,9 +9,9 @@ mod verify;
 
 use std::path::Path;
 
-use kiln_report::{
-    CheckpointFiles, Checkpoints, History, Position, ReportError, Resumption, RunDirectory,
-    RunRecord, Status, files,
+use kiln_store::{
+    CheckpointFiles, Checkpoints, History, Position, Resumption, RunDirectory, RunRecord, Status,
+    StoreError, files,
 };
 
 use crate::TrainError;
@@ -154,7 +154,7 @@ impl Run {
         self.record.epochs = from.epochs;
         // The checksums go before the first of their files changes.
         self.record.files.clear();
-        self.record.resumed.push(Resumption { at: kiln_report::now(), from });
+        self.record.resumed.push(Resumption { at: kiln_store::now(), from });
         self.directory.write_record(&self.record)?;
         self.directory.remove_report();
         files::remove(&self.directory.model_path())?;
@@ -185,7 +185,8 @@ fn newest_intact(
     damage: &mut Vec<String>,
     refused: impl Fn(ResumeError) -> TrainError,
 ) -> Result<Option<Restored>, TrainError> {
-    let max_bytes = Checkpoint::max_bytes(&prepared.architecture);
+    let PreparedExperiment { architecture, settings, .. } = prepared;
+    let max_bytes = Checkpoint::max_bytes(architecture, &settings.optimizer.kind);
     for position in checkpoints.positions()? {
         let place = checkpoints.path(position).display().to_string();
         let files = match checkpoints.read(position, max_bytes) {
@@ -223,9 +224,8 @@ fn newest_intact(
 }
 
 /// Whether this error means that a file is damaged or missing, not that it cannot be reached.
-fn is_damage(error: &ReportError) -> bool {
-    matches!(error, ReportError::Damaged { .. } | ReportError::Malformed { .. })
-        || error.is_missing()
+fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. } | StoreError::Malformed { .. }) || error.is_missing()
 }
 
 fn restore(
@@ -249,7 +249,7 @@ fn restore(
 
 /// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more rows:
 /// epochs that were completed after the checkpoint are trained again.
-pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<ReportError> {
+pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<StoreError> {
     let path = run.history_path();
     let read = match History::read(&path) {
         Ok(read) if read.rows.starts_with(&history.rows) => return None,
@@ -262,7 +262,7 @@ pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<Re
     } else {
         "it differs from the history in the checkpoint".to_owned()
     };
-    Some(ReportError::Damaged { path, problem })
+    Some(StoreError::Damaged { path, problem })
 }
 
 /// A warning if `history.csv` is damaged or its last row is incomplete.

@@ -1,7 +1,7 @@
 //! What determines the result of a run, and whether it is unchanged when the run is resumed.
 
 use kiln_config::Document;
-use kiln_report::{DatasetRecord, RunRecord, Versions};
+use kiln_store::{DatasetRecord, RunRecord, Versions};
 use serde::{Deserialize, Serialize};
 
 /// The release of Burn that this build computes with.

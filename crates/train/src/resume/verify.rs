@@ -1,115 +1,57 @@
-//! Training a run again, and holding what comes of it to what is on record.
+//! Retrains a run in another directory and compares the results with the recorded ones.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use kiln_config::read_bytes;
-use kiln_model::{MOST_WEIGHTS_BYTES, Weights};
-use kiln_report::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, history};
+use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
+use kiln_store::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, files, history};
 
 use crate::TrainError;
 use crate::experiment::Declaration;
-use crate::run::Run;
+use crate::run::{Run, TrainingOutcome};
 use crate::training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
-/// What a run came to when it was trained again.
+/// The result of retraining a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verification {
-    /// How far it was held to the record.
+    /// The number of epochs that were compared.
     pub epochs: usize,
-    /// The files that are the same, byte for byte.
-    pub same: Vec<&'static str>,
-    /// What came of it.
+    /// The names of the files that are identical, byte for byte.
+    pub identical: Vec<&'static str>,
+    /// Whether the run reproduced its recorded results.
     pub result: VerificationResult,
 }
 
-/// What came of training a run again.
+/// Whether a run reproduced its recorded results.
 #[derive(Debug, Clone, PartialEq)]
 pub enum VerificationResult {
-    /// All that is on record came again.
+    /// All recorded results are reproduced exactly.
     Reproduced,
-    /// Something else came, in a line for each thing that differs.
+    /// Some results differ.
     Different(Vec<Mismatch>),
-    /// It was stopped from outside.
+    /// The observer stopped the verification, and no difference was found before.
     Interrupted,
 }
 
-/// Something that differs.
-#[derive(Debug, Clone, PartialEq)]
+/// A difference between a recorded result and the retrained one, described for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch {
-    /// The first number of a history that does.
-    Epoch {
-        /// The epoch, from 1.
-        epoch: usize,
-        /// The history's column.
-        column: String,
-        /// What is on record.
-        recorded: Option<f64>,
-        /// What came now.
-        now: Option<f64>,
-    },
-    /// The weight that differs most.
-    Weight {
-        /// Its tensor.
-        tensor: String,
-        /// Its place in it, from 0, the last dimension running fastest.
-        index: usize,
-        /// What is on record.
-        recorded: f32,
-        /// What came now.
-        now: f32,
-        /// How many differ.
-        count: usize,
-    },
-    /// A file that is no longer as it was written, while what was written comes again.
-    Damaged(&'static str),
-    /// Another file, or an ending.
-    Other(String),
+    /// Retraining gives another result.
+    Result(String),
+    /// The file was changed after it was written. Retraining gives the result that was written.
+    Damaged(String),
 }
 
-impl std::fmt::Display for Mismatch {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Epoch { epoch, column, recorded, now } => {
-                let text = |value: &Option<f64>| {
-                    value.map_or_else(|| "no number".to_owned(), |value| value.to_string())
-                };
-                let (then, is) = (text(recorded), text(now));
-                write!(formatter, "epoch {epoch} differs: {column} was {then} and is {is}")?;
-                match (recorded, now) {
-                    (Some(recorded), Some(now)) => write!(formatter, "{}", by(*recorded, *now)),
-                    _ => Ok(()),
-                }
-            }
-            Self::Weight { tensor, index, recorded, now, count } => {
-                let by = by(f64::from(*recorded), f64::from(*now));
-                write!(
-                    formatter,
-                    "model.safetensors differs in {count} weights, most in {tensor}, value {index}: \
-                     it was {recorded} and is {now}{by}"
-                )
-            }
-            Self::Damaged(name) => {
-                write!(formatter, "{name} was damaged later: what was written then comes again now")
-            }
-            Self::Other(problem) => formatter.write_str(problem),
-        }
+impl fmt::Display for Mismatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Result(text) | Self::Damaged(text)) = self;
+        formatter.write_str(text)
     }
 }
 
-/// `, by 1.2e-7 (relative 3.4e-8)`
-fn by(recorded: f64, now: f64) -> String {
-    let difference = now - recorded;
-    let relative = difference / recorded;
-    if relative.is_finite() {
-        format!(", by {difference:.2e} (relative {relative:.2e})")
-    } else {
-        format!(", by {difference:.2e}")
-    }
-}
-
-/// What is to be held to the record of a run.
+/// A run that is ready to be retrained and compared.
 pub struct Verifier {
     directory: RunDirectory,
     record: RunRecord,
@@ -118,12 +60,13 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Makes a run's experiment ready to be trained again, in a directory of its own under `scratch`. Nothing is written
-    /// into that of the run. `data` is the directory of the named datasets.
+    /// Prepares to retrain the experiment of a run in a new directory under `scratch`. Nothing is written to the
+    /// directory of the run itself. `data` is the directory of the named datasets.
     ///
     /// # Errors
     ///
-    /// Those of [`Run::prepare`]; the run's record or history cannot be read, or its experiment was changed since.
+    /// The errors of [`Run::prepare`]; the record or the history of the run cannot be read, or its experiment was
+    /// changed.
     pub fn prepare(
         directory: RunDirectory,
         data: &Path,
@@ -132,7 +75,7 @@ impl Verifier {
         let record = directory.read_record()?;
         let history = directory.read_history()?;
         if let Some(sum) = record.files.get("config.toml") {
-            // Another experiment would come to other results, and tell nothing of this machine.
+            // A changed experiment gives other results, which would wrongly look like a problem of the machine.
             sum.check(&directory.config_path())?;
         }
         let declaration = Declaration::open(&directory.config_path(), &[])?;
@@ -146,7 +89,7 @@ impl Verifier {
         &self.record
     }
 
-    /// What is no longer as it was when the run was trained, in a sentence each: the likely reasons of a difference.
+    /// What has changed since the run was trained, one sentence each. These are the likely reasons of a difference.
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
         let (then, now) = (&self.record, self.run.record());
@@ -158,227 +101,239 @@ impl Verifier {
             ("the dataset", &then.dataset.fingerprint, &now.dataset.fingerprint),
         ];
         let changed = pairs.into_iter().filter(|(_, then, now)| then != now);
-        changed.map(|(what, then, now)| format!("{what} was {then} and is {now}")).collect()
+        changed.map(|(what, then, now)| format!("{what} changed from {then} to {now}")).collect()
     }
 
-    /// Trains, and stops at the first epoch that differs. A run that is finished or has diverged must come to the same end;
-    /// any other is held to the record as far as its history goes.
+    /// Retrains the run, and stops at the first epoch that differs. A finished or diverged run must end in the same way.
+    /// Any other run is compared up to the last epoch of its history.
     ///
     /// # Errors
     ///
-    /// Those of [`Run::train`]; a file of the run cannot be read.
+    /// The errors of [`Run::train`]; a file of the run cannot be read.
     pub fn verify(self, observer: &mut dyn Observer) -> Result<Verification, TrainError> {
         let Self { directory, record, history, run } = self;
-        let has_end = matches!(record.status, Status::Finished | Status::Diverged);
-        let again = run.directory().clone();
-        let mut comparing = Comparing {
+        let ended_by_itself = matches!(record.status, Status::Finished | Status::Diverged);
+        let retrained = run.directory().clone();
+        let mut comparison = Comparison {
             history: &history,
-            last: (!has_end).then_some(history.rows.len()),
+            last_epoch: (!ended_by_itself).then_some(history.rows.len()),
             observer,
             epochs: 0,
-            difference: None,
+            mismatch: None,
             is_interrupted: false,
         };
-        let outcome = run.train(&mut comparing)?;
-        let Comparing { epochs, difference, is_interrupted, .. } = comparing;
-        let ended = |same, result| Ok(Verification { epochs, same, result });
-        if let Some(difference) = difference {
-            return ended(Vec::new(), VerificationResult::Different(vec![difference]));
+        let outcome = run.train(&mut comparison)?;
+        let Comparison { epochs, mismatch, is_interrupted, .. } = comparison;
+
+        let mut identical = Vec::new();
+        if mismatch.is_none() && is_interrupted {
+            return Ok(Verification { epochs, identical, result: VerificationResult::Interrupted });
         }
-        if is_interrupted {
-            return ended(Vec::new(), VerificationResult::Interrupted);
+        let mut mismatches = Vec::from_iter(mismatch);
+        if mismatches.is_empty() {
+            mismatches.extend(compare_end(&record, &history, &outcome, epochs));
+            let mut names = vec!["initial.safetensors", "model.safetensors"];
+            if ended_by_itself {
+                names.extend(["report.json", "predictions.csv"]);
+            } else if record.files.contains_key("report.json") {
+                mismatches.push(Mismatch::Result(format!(
+                    "report.json belongs to a finished run, but run.json says {}",
+                    record.status
+                )));
+            }
+            for name in names {
+                match compare_file(name, &directory, &retrained, record.files.get(name))? {
+                    FileComparison::Identical => identical.push(name),
+                    FileComparison::Different(mismatch) => mismatches.push(mismatch),
+                    FileComparison::NotRecorded => {}
+                }
+            }
         }
-        let mut differences = Vec::new();
-        if has_end && outcome.status != record.status || epochs < history.rows.len() {
-            let rows = history.rows.len();
-            let then = record.stop_reason.as_deref().unwrap_or_default();
-            differences.push(Mismatch::Other(format!(
-                "it was {} after {rows} epochs ({then}), and is {} after {epochs} ({})",
-                record.status, outcome.status, outcome.reason
-            )));
-        } else if record.status == Status::Diverged
-            && record.stop_reason.as_ref() != Some(&outcome.reason)
-        {
-            let then = record.stop_reason.as_deref().unwrap_or_default();
-            differences
-                .push(Mismatch::Other(format!("it diverged, {then}, and now, {}", outcome.reason)));
-        }
-        let mut names = vec!["initial.safetensors", "model.safetensors"];
-        if has_end {
-            names.extend(["report.json", "predictions.csv"]);
-        } else if record.files.contains_key("report.json") {
-            let status = record.status;
-            let problem = format!("report.json is of a finished run, and run.json says {status}");
-            differences.push(Mismatch::Other(problem));
-        }
-        let same = files(&directory, &names, &record.files, &again, &mut differences)?;
-        let verdict = if differences.is_empty() {
+        let result = if mismatches.is_empty() {
             VerificationResult::Reproduced
         } else {
-            VerificationResult::Different(differences)
+            VerificationResult::Different(mismatches)
         };
-        ended(same, verdict)
+        Ok(Verification { epochs, identical, result })
     }
 }
 
-/// Holds each epoch to the recorded one.
-struct Comparing<'a> {
+/// Compares each epoch with the recorded one.
+struct Comparison<'a> {
     history: &'a History,
-    /// The epoch to end after, where the run was not to come to its end.
-    last: Option<usize>,
+    /// Stop after this epoch, because the run did not end by itself.
+    last_epoch: Option<usize>,
     observer: &'a mut dyn Observer,
     epochs: usize,
-    difference: Option<Mismatch>,
+    mismatch: Option<Mismatch>,
     is_interrupted: bool,
 }
 
-impl Comparing<'_> {
-    fn heard(&mut self, answer: ControlFlow<Stop>) -> ControlFlow<Stop> {
-        self.is_interrupted |= answer.is_break();
-        answer
-    }
-}
-
-impl Observer for Comparing<'_> {
+impl Observer for Comparison<'_> {
     fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         let answer = self.observer.on_step_end(progress);
-        self.heard(answer)?;
-        // A run that came to no epoch has nothing but its initial weights to be held to.
-        if self.last == Some(0) {
-            ControlFlow::Break(Stop::Interrupted)
-        } else {
-            ControlFlow::Continue(())
-        }
+        self.is_interrupted |= answer.is_break();
+        answer?;
+        // A run without a completed epoch only has its initial weights to compare.
+        if self.last_epoch == Some(0) { ControlFlow::Break(Stop::Interrupted) } else { CONTINUE }
     }
 
     fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         let answer = self.observer.on_epoch_end(end);
         self.epochs = end.row.epoch;
-        self.difference = match self.history.rows.get(self.epochs - 1) {
-            Some(recorded) => difference(recorded, end.row, &self.history.extra_columns),
-            None => Some(Mismatch::Other(format!(
-                "epoch {} was not there: the history ends at epoch {}",
-                self.epochs,
-                self.history.rows.len()
-            ))),
+        let difference = match self.history.rows.get(self.epochs - 1) {
+            Some(recorded) => compare_epoch(recorded, end.row, &self.history.extra_columns),
+            None => Some(format!("the recorded history ends before epoch {}", self.epochs)),
         };
-        if self.difference.is_some() {
+        self.mismatch = difference.map(Mismatch::Result);
+        if self.mismatch.is_some() {
             return ControlFlow::Break(Stop::Interrupted);
         }
-        self.heard(answer)?;
-        if self.last == Some(self.epochs) {
+        self.is_interrupted |= answer.is_break();
+        answer?;
+        if self.last_epoch == Some(self.epochs) {
             return ControlFlow::Break(Stop::Interrupted);
         }
-        ControlFlow::Continue(())
+        CONTINUE
     }
 }
 
-/// The first column in which an epoch is not the recorded one. Times are never the same.
-fn difference(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<Mismatch> {
-    let own =
-        history::COLUMNS.iter().copied().filter(|column| !["epoch", "seconds"].contains(column));
-    let mut columns: Vec<&str> = own.chain(extra.iter().map(String::as_str)).collect();
-    let others = now.metrics.iter().map(|(name, _)| &**name);
-    let others: Vec<&str> = others.filter(|name| !columns.contains(name)).collect();
-    columns.extend(others);
-    let differs = |column: &&str| {
-        recorded.metric(column).map(f64::to_bits) != now.metric(column).map(f64::to_bits)
+const CONTINUE: ControlFlow<Stop> = ControlFlow::Continue(());
+
+/// Describes the first column in which two epochs differ. Seconds always differ, so they are not compared.
+fn compare_epoch(recorded: &EpochRow, now: &EpochRow, extra: &[String]) -> Option<String> {
+    let usual =
+        history::COLUMNS.iter().copied().filter(|name| !["epoch", "seconds"].contains(name));
+    let mut columns: Vec<&str> = usual.chain(extra.iter().map(String::as_str)).collect();
+    // A column that only the new epoch has differs, too.
+    columns.extend(now.metrics.iter().map(|(name, _)| &**name));
+    let values = |column: &str| (recorded.metric(column), now.metric(column));
+    // Compared by their bits: the promise is the same bytes, and -0 is not 0.
+    let differs =
+        |(then, now): (Option<f64>, Option<f64>)| then.map(f64::to_bits) != now.map(f64::to_bits);
+    let column = columns.into_iter().find(|column| differs(values(column)))?;
+    let text = |value: Option<f64>| value.map_or("no number".to_owned(), |value| value.to_string());
+    let (then, is) = values(column);
+    let by = then.zip(is).map(|(then, is)| by(then, is)).unwrap_or_default();
+    let epoch = now.epoch;
+    Some(format!("epoch {epoch} differs: {column} was {} and is {}{by}", text(then), text(is)))
+}
+
+/// Describes the difference if the run ended in another way than the recorded one.
+fn compare_end(
+    record: &RunRecord,
+    history: &History,
+    outcome: &TrainingOutcome,
+    epochs: usize,
+) -> Option<Mismatch> {
+    let reason = record.stop_reason.as_deref().unwrap_or_default();
+    let differs = match record.status {
+        Status::Finished => outcome.status != record.status,
+        // The reason names the step in which the run diverged.
+        Status::Diverged => outcome.status != record.status || outcome.reason != reason,
+        // The comparison itself stopped the retrained run.
+        Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => false,
     };
-    let column = columns.into_iter().find(differs)?;
-    Some(Mismatch::Epoch {
-        epoch: now.epoch,
-        column: column.to_owned(),
-        recorded: recorded.metric(column),
-        now: now.metric(column),
+    let rows = history.rows.len();
+    (differs || epochs < rows).then(|| {
+        Mismatch::Result(format!(
+            "the run was {} after {rows} epochs ({reason}), and is {} after {epochs} ({})",
+            record.status, outcome.status, outcome.reason
+        ))
     })
 }
 
-/// Holds the files that are the same every time to those of the run, as far as it has them.
-fn files(
+enum FileComparison {
+    Identical,
+    Different(Mismatch),
+    /// The run has no such file and should not have one.
+    NotRecorded,
+}
+
+fn compare_file(
+    name: &str,
     run: &RunDirectory,
-    names: &[&'static str],
-    sums: &BTreeMap<String, Sum>,
-    again: &RunDirectory,
-    differences: &mut Vec<Mismatch>,
-) -> Result<Vec<&'static str>, TrainError> {
-    let mut same = Vec::new();
-    for name in names.iter().copied() {
-        let [recorded, now] = [run, again].map(|run| run.path().join(name));
-        if !kiln_report::files::exists(&recorded)? {
-            if sums.contains_key(name) {
-                differences.push(Mismatch::Other(format!("{name} is missing")));
-            }
-            continue;
-        }
-        if !now.exists() {
-            differences.push(Mismatch::Other(format!("{name} was there, and is not")));
-            continue;
-        }
-        let sum = Sum::of_file(&now)?;
-        if Sum::of_file(&recorded)? == sum {
-            same.push(name);
-        } else if sums.get(name) == Some(&sum) {
-            differences.push(Mismatch::Damaged(name));
-        } else if name == "model.safetensors" {
-            differences.push(weights(&recorded, &now));
-        } else {
-            differences.push(Mismatch::Other(format!("{name} differs{}", line(&recorded, &now))));
-        }
+    retrained: &RunDirectory,
+    recorded_sum: Option<&Sum>,
+) -> Result<FileComparison, TrainError> {
+    let [recorded, now] = [run, retrained].map(|run| run.path().join(name));
+    let different = |text: String| FileComparison::Different(Mismatch::Result(text));
+    if !files::exists(&recorded)? {
+        return Ok(match recorded_sum {
+            Some(_) => different(format!("{name} is missing")),
+            None => FileComparison::NotRecorded,
+        });
     }
-    Ok(same)
+    if !now.exists() {
+        return Ok(different(format!("{name} is not written any more")));
+    }
+    let sum = Sum::of_file(&now)?;
+    Ok(if Sum::of_file(&recorded)? == sum {
+        FileComparison::Identical
+    } else if recorded_sum == Some(&sum) {
+        let text = format!("{name} was damaged later: retraining gives the file that was written");
+        FileComparison::Different(Mismatch::Damaged(text))
+    } else if name == "model.safetensors" {
+        different(format!("{name} {}", compare_weights(&recorded, &now)))
+    } else {
+        let line = first_different_line(&recorded, &now);
+        let place = line.map(|line| format!(", first in line {line}")).unwrap_or_default();
+        different(format!("{name} differs{place}"))
+    })
 }
 
-/// The first line in which two texts differ.
-fn line(recorded: &Path, now: &Path) -> String {
-    let read = |path| read_bytes(path, MOST_WEIGHTS_BYTES).unwrap_or_default();
-    let [recorded, now] = [recorded, now].map(read);
-    let lines = |text: &[u8]| -> Vec<Vec<u8>> {
-        text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
-    };
-    let (recorded, now) = (lines(&recorded), lines(&now));
-    let differs = |(recorded, now): (&Vec<u8>, &Vec<u8>)| recorded != now;
-    let first = recorded.iter().zip(&now).position(differs);
-    first.map_or_else(String::new, |first| format!(", first in line {}", first + 1))
+/// The number, from 1, of the first line in which two texts differ.
+fn first_different_line(recorded: &Path, now: &Path) -> Option<usize> {
+    let read = |path| read_bytes(path, MAX_WEIGHTS_BYTES).ok();
+    let (recorded, now) = (read(recorded)?, read(now)?);
+    let is_newline = |byte: &u8| *byte == b'\n';
+    let mut lines = recorded.split(is_newline).zip(now.split(is_newline));
+    Some(lines.position(|(then, now)| then != now)? + 1)
 }
 
-/// Where two files of weights differ most.
-fn weights(recorded: &Path, now: &Path) -> Mismatch {
-    let other = |problem: &str| Mismatch::Other(format!("model.safetensors {problem}"));
-    let read =
-        |path: &Path| Weights::from_safetensors(&read_bytes(path, MOST_WEIGHTS_BYTES).ok()?).ok();
-    let Some((recorded, _)) = read(recorded) else {
-        return other("is damaged: kiln doctor tells more");
+/// Describes the largest difference between two files of weights.
+fn compare_weights(recorded: &Path, now: &Path) -> String {
+    let read = |path: &Path| -> Option<Weights> {
+        Some(Weights::from_safetensors(&read_bytes(path, MAX_WEIGHTS_BYTES).ok()?).ok()?.0)
     };
-    let Some((now, _)) = read(now) else { return other("differs") };
-    let is_alike = recorded.tensors.len() == now.tensors.len()
-        && recorded
-            .tensors
-            .iter()
-            .zip(&now.tensors)
-            .all(|(a, b)| (&a.name, &a.shape) == (&b.name, &b.shape));
-    if !is_alike {
-        return other("holds other tensors than before");
+    let Some(recorded) = read(recorded) else {
+        return "is damaged: kiln doctor shows details".to_owned();
+    };
+    let Some(now) = read(now) else { return "differs".to_owned() };
+    let shapes = |weights: &Weights| -> Vec<(String, Vec<usize>)> {
+        weights.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect()
+    };
+    if shapes(&recorded) != shapes(&now) {
+        return "has tensors of other names or shapes".to_owned();
     }
-    let mut most = None::<(f32, Mismatch)>;
-    let mut differing = 0;
-    for (then, now) in recorded.tensors.iter().zip(&now.tensors) {
-        for (index, (recorded, now)) in then.values.iter().zip(&now.values).enumerate() {
-            if recorded.to_bits() == now.to_bits() {
-                continue;
-            }
-            differing += 1;
-            let by = (now - recorded).abs();
-            if most.as_ref().is_none_or(|(most, _)| by > *most) {
-                let tensor = then.name.clone();
-                let (recorded, now) = (*recorded, *now);
-                most = Some((by, Mismatch::Weight { tensor, index, recorded, now, count: 0 }));
-            }
-        }
+    let mut count = 0;
+    let largest = recorded
+        .tensors
+        .iter()
+        .zip(&now.tensors)
+        .flat_map(|(then, now)| {
+            let values = then.values.iter().zip(&now.values).enumerate();
+            values.map(move |(index, (recorded, now))| (&then.name, index, *recorded, *now))
+        })
+        .filter(|(.., then, now)| then.to_bits() != now.to_bits())
+        .inspect(|_| count += 1)
+        .max_by(|(.., a, b), (.., c, d)| (a - b).abs().total_cmp(&(c - d).abs()));
+    match largest {
+        Some((tensor, index, then, now)) => format!(
+            "differs in {count} weights, most in {tensor}, value {index}: it was {then} and is {now}{}",
+            by(then.into(), now.into())
+        ),
+        None => "has the same weights but other metadata".to_owned(),
     }
-    match most {
-        Some((_, Mismatch::Weight { tensor, index, recorded, now, .. })) => {
-            Mismatch::Weight { tensor, index, recorded, now, count: differing }
-        }
-        _ => other("has the same weights and other words about them"),
+}
+
+/// `, by 1.2e-7 (relative 3.4e-8)`
+fn by(recorded: f64, now: f64) -> String {
+    let difference = now - recorded;
+    let relative = difference / recorded;
+    if relative.is_finite() {
+        format!(", by {difference:.2e} (relative {relative:.2e})")
+    } else {
+        format!(", by {difference:.2e}")
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use kiln_model::Weights;
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 
 use crate::experiment::{Experiment, WeightsChoice};
 use crate::metrics::Monitor;

@@ -1,4 +1,4 @@
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 
 use crate::experiment::EarlyStoppingConfig;
 use crate::metrics::{Monitor, MonitorState};

@@ -1,7 +1,7 @@
 //! What an epoch consists of: the order of its rows, its learning rates, and its row of the history.
 
 use kiln_data::{Dataset, Normalizer, Split, shuffle};
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 use tracing::info;
 
 use super::observer::EpochEnd;

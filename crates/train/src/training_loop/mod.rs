@@ -9,7 +9,7 @@ pub(crate) mod state;
 mod stopwatch;
 
 use kiln_data::{Batch, gather};
-use kiln_report::{History, HistoryWriter};
+use kiln_store::{History, HistoryWriter};
 
 use crate::TrainError;
 use crate::engine::Engine;

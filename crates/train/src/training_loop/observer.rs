@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use kiln_report::EpochRow;
+use kiln_store::EpochRow;
 
 use crate::metrics::Metrics;
 

@@ -1,5 +1,5 @@
 use kiln_model::Weights;
-use kiln_report::Position;
+use kiln_store::Position;
 use rand_chacha::ChaCha8Rng;
 
 use super::best_weights::{BestWeights, WeightsSnapshot};

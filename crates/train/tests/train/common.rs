@@ -1,21 +1,21 @@
-//! A place to train in.
+//! A directory to train in.
 
 use std::path::{Path, PathBuf};
 
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 use kiln_train::{Declaration, Observer, Run, TrainingOutcome};
 use tempfile::TempDir;
 
 use crate::columns::{self, EXPERIMENT};
 
-/// A directory with a dataset of three classes, and room for runs.
+/// A directory with a dataset of three classes and a directory for runs.
 pub(crate) struct World {
     directory: TempDir,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        // In memory where there is such a thing: a run waits for its disk at every file.
+        // A directory in memory if possible, because a run waits for the disk after every file.
         let memory = Path::new("/dev/shm");
         let directory =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -33,7 +33,7 @@ impl World {
         self.observed_run(&self.runs(), overrides, &mut ())
     }
 
-    /// The small experiment, ready to train.
+    /// Prepares a run of the small experiment with these overrides.
     pub(crate) fn prepared(&self, overrides: &[&str]) -> Run {
         self.prepared_in(&self.runs(), overrides)
     }

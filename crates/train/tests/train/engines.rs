@@ -1,10 +1,10 @@
-//! The two implementations of a training step compute the same, and which one runs is as asked.
+//! Both implementations of a training step compute the same up to rounding, and the configuration chooses between them.
 
 use std::fs;
 
 use kiln_data::ImageShape;
 use kiln_model::{Activation, Weights};
-use kiln_report::RunDirectory;
+use kiln_store::RunDirectory;
 use kiln_train::random::{Purpose, stream};
 use kiln_train::{Declaration, Engine, EngineChoice, Metrics, Run};
 use proptest::prelude::*;
@@ -14,10 +14,10 @@ use crate::common::{World, declaration};
 
 const STEPS: usize = 100;
 
-/// The bound on the difference of two losses, relative.
+/// The largest relative difference of two losses.
 const LOSS: f64 = 1e-5;
 
-/// A network, an optimiser and batches, without the engine.
+/// A network, an optimizer and batches, without the engine.
 #[derive(Debug, Clone)]
 struct Case {
     image: ImageShape,
@@ -35,19 +35,19 @@ struct Rows {
 }
 
 impl Case {
-    /// An engine at the case's first weights, or at others.
+    /// An engine with these weights, by default the initial ones.
     fn engine(&self, choice: EngineChoice, weights: Option<&Weights>) -> (Engine, Declaration) {
         let text = format!("{}\n[device]\nengine = \"{choice}\"\n", self.experiment);
         let declaration = Declaration::parse("case.toml", &text, &[])
             .unwrap_or_else(|error| panic!("{text}\n{error}"));
         let architecture = declaration.architecture(self.image, self.classes).unwrap();
         let settings = declaration.engine_settings(&architecture).unwrap();
-        let first = architecture.initial_weights(&mut stream(self.seed, Purpose::Weights, 0));
-        (Engine::new(&settings, weights.unwrap_or(&first)).unwrap(), declaration)
+        let initial = architecture.initial_weights(&mut stream(self.seed, Purpose::Weights, 0));
+        (Engine::new(&settings, weights.unwrap_or(&initial)).unwrap(), declaration)
     }
 
-    /// Two whole batches and a part of one. Inputs are both positive and negative, so that no unit's
-    /// gradient is nearly the same in all batches.
+    /// Two full batches and a partial one. Inputs are positive and negative, so that the gradient of a unit differs
+    /// between batches.
     fn rows(&self) -> Rows {
         let count = 2 * self.batch_size + self.batch_size.div_ceil(2);
         let mut rng = stream(self.seed, Purpose::Shuffle, 0);
@@ -58,7 +58,7 @@ impl Case {
         Rows { pixels, labels }
     }
 
-    /// Trains for [`STEPS`] steps; gives each one's logits.
+    /// Trains for [`STEPS`] steps, and returns the logits and labels of each.
     fn train(&self, engine: &mut Engine, rate: f64) -> Vec<(Vec<f32>, Vec<u8>)> {
         let rows = self.rows();
         let mut dropout_rng = stream(self.seed, Purpose::Dropout, 1);
@@ -73,14 +73,14 @@ impl Case {
     }
 }
 
-/// Every activation that can stand inside a network.
+/// An activation that is supported inside a network.
 fn activation() -> impl Strategy<Value = Activation> {
     let inside: Vec<Activation> =
         Activation::ALL.iter().copied().filter(|word| *word != Activation::Softmax).collect();
     prop::sample::select(inside)
 }
 
-/// What can stand between flatten and the last layer.
+/// A layer between flatten and the last layer.
 fn hidden_layer() -> impl Strategy<Value = String> {
     let dense = (1..=40_usize, activation(), any::<bool>()).prop_map(|(units, word, bias)| {
         format!("{{ type = 'dense', units = {units}, activation = '{word}', use_bias = {bias} }},")
@@ -92,9 +92,9 @@ fn hidden_layer() -> impl Strategy<Value = String> {
     prop_oneof![4 => dense, 1 => activation, 1 => dropout]
 }
 
-/// Every optimiser, with constants at which rounding does not grow: an ε far above the rounding of a
-/// gradient of zero, which would else be divided by itself; and rates so small that it makes no
-/// visible difference when rounding puts a value on the other side of an activation's kink.
+/// An optimizer with constants that do not amplify rounding errors. ε is far above the rounding error of a zero gradient,
+/// which some optimizers would otherwise divide by itself. The learning rate is so small that it does not matter when
+/// rounding moves a value across the kink of an activation.
 fn optimizer() -> impl Strategy<Value = String> {
     let rate = prop::sample::select(vec![1e-4, 1e-3]);
     let share = prop::sample::select(vec![0.0, 0.5, 0.9]);
@@ -116,6 +116,7 @@ fn optimizer() -> impl Strategy<Value = String> {
             )
         }),
         Just("type = 'adagrad'\nepsilon = 1e-3".to_owned()),
+        Just("type = 'nadam'\nepsilon = 1e-3".to_owned()),
     ];
     let clipping = prop_oneof![
         3 => Just(String::new()),
@@ -126,7 +127,7 @@ fn optimizer() -> impl Strategy<Value = String> {
     (kind, rate, decay, clipping).prop_map(|(kind, rate, decay, clipping)| {
         let decay =
             if kind.contains("sgd") { format!("weight_decay = {decay}") } else { String::new() };
-        // The others divide by the gradient's size; without that a step is shorter.
+        // The other optimizers divide by the size of the gradient, so their steps are longer.
         let rate = if kind.contains("sgd") { 10.0 * rate } else { rate };
         format!("[optimizer]\n{kind}\nlearning_rate = {rate}\n{decay}\n{clipping}\n")
     })
@@ -168,7 +169,7 @@ prop_compose! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Loss after loss, the weights at the end, and inference with the same weights.
+    /// Compares the loss of every step, the final weights, and inference with the same weights.
     #[test]
     fn both_implementations_follow_the_same_trajectory(case in case()) {
         let (mut fused, declaration) = case.engine(EngineChoice::Fused, None);
@@ -189,11 +190,11 @@ proptest! {
         let (own, their) = (fused.weights(), generic.weights());
         for ((own, their), start) in own.tensors.iter().zip(&their.tensors).zip(&start.tensors) {
             prop_assert_eq!((&own.name, &own.shape), (&their.name, &their.shape));
-            let apart = distance(&own.values, &their.values);
-            let way = distance(&start.values, &their.values);
+            let difference = distance(&own.values, &their.values);
+            let change = distance(&start.values, &their.values);
             prop_assert!(
-                apart <= 2e-3 * way + 5e-6,
-                "{}: {} apart after a way of {}", own.name, apart, way
+                difference <= 2e-3 * change + 5e-6,
+                "{}: they differ by {} after a change of {}", own.name, difference, change
             );
         }
         let pixels = case.rows().pixels;
@@ -209,11 +210,11 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// After some steps one engine is left for another, made of its weights and its optimiser's state.
+    /// Restores a second engine from the first one after some steps, and continues with both.
     #[test]
-    fn an_engine_that_is_restored_goes_on_bit_for_bit(case in case(), steps in 0..40_usize) {
+    fn a_restored_engine_continues_bit_for_bit(case in case(), steps in 0..40_usize) {
         for choice in [EngineChoice::Fused, EngineChoice::Generic] {
-            let (mut whole, declaration) = case.engine(choice, None);
+            let (mut original, declaration) = case.engine(choice, None);
             let rate = declaration.experiment.optimizer.learning_rate;
             let architecture = declaration.architecture(case.image, case.classes).unwrap();
             let settings = declaration.engine_settings(&architecture).unwrap();
@@ -222,25 +223,25 @@ proptest! {
             let batches = pixels.zip(rows.labels.chunks(case.batch_size)).cycle();
             let mut dropout_rng = stream(case.seed, Purpose::Dropout, 1);
             for (pixels, labels) in batches.clone().take(steps) {
-                whole.step(pixels, labels, rate, &mut dropout_rng);
+                original.step(pixels, labels, rate, &mut dropout_rng);
             }
-            let state = whole.optimizer_state().unwrap();
-            let mut restored = Engine::restore(&settings, &whole.weights(), &state).unwrap();
+            let state = original.optimizer_state().unwrap();
+            let mut restored = Engine::restore(&settings, &original.weights(), &state).unwrap();
             prop_assert_eq!(&restored.optimizer_state().unwrap(), &state);
             let mut same_dropout_rng = dropout_rng.clone();
             for (pixels, labels) in batches.skip(steps).take(5) {
                 let own = restored.step(pixels, labels, rate, &mut dropout_rng);
-                let their = whole.step(pixels, labels, rate, &mut same_dropout_rng);
+                let their = original.step(pixels, labels, rate, &mut same_dropout_rng);
                 prop_assert!(own == their, "{}: a step differs", choice);
             }
-            prop_assert!(restored.weights() == whole.weights(), "{}: the weights differ", choice);
-            prop_assert!(restored.optimizer_state() == whole.optimizer_state());
+            prop_assert!(restored.weights() == original.weights(), "{}: weights differ", choice);
+            prop_assert!(restored.optimizer_state() == original.optimizer_state());
         }
     }
 }
 
 #[test]
-fn a_state_of_another_optimiser_or_network_is_refused() {
+fn the_state_of_another_optimizer_or_network_is_rejected() {
     let layers = |units: usize| {
         format!(
             "name = 'case'\n[data]\nsource = 'none'\n[model]\nlayers = [{{ type = 'flatten' }}, \
@@ -275,14 +276,14 @@ fn a_state_of_another_optimiser_or_network_is_refused() {
     }
 }
 
-/// The root of the mean square of the differences.
+/// The root mean square of the differences.
 fn distance(one: &[f32], other: &[f32]) -> f64 {
     let squares = one.iter().zip(other).map(|(one, other)| f64::from(one - other).powi(2));
     (squares.sum::<f64>() / one.len() as f64).sqrt()
 }
 
 #[test]
-fn the_fused_engine_infers_an_image_alike_in_any_company() {
+fn the_fused_engine_infers_an_image_independently_of_its_batch() {
     let case = Case {
         image: ImageShape { channels: 3, height: 20, width: 21 },
         classes: 10,
@@ -306,13 +307,13 @@ fn the_fused_engine_infers_an_image_alike_in_any_company() {
     }
 }
 
-/// A network of everything that the fused implementation knows, on the columns.
+/// A network with all layers that the fused engine supports.
 const EVERYTHING: &str = "model.layers=[{type='flatten'}, {type='dense', units=9, activation='gelu'}, \
     {type='dropout', rate=0.3}, {type='dense', units=7, use_bias=false}, \
     {type='activation', activation='relu'}, {type='dense', units='classes', activation='softmax'}]";
 
 #[test]
-fn a_fused_run_gives_the_same_bytes_each_time() {
+fn a_fused_run_is_reproducible_byte_for_byte() {
     for optimizer in ["{type='sgd', learning_rate=0.1}", "{type='adam', global_clipnorm=1.0}"] {
         let world = World::new();
         let optimizer = format!("optimizer={optimizer}");
@@ -326,7 +327,7 @@ fn a_fused_run_gives_the_same_bytes_each_time() {
 }
 
 #[test]
-fn a_run_is_the_same_run_on_either_engine() {
+fn both_engines_give_the_same_run_up_to_rounding() {
     let world = World::new();
     let run = |engine: &str| {
         let engine_override = format!("engine={engine}");
@@ -351,7 +352,7 @@ fn a_run_is_the_same_run_on_either_engine() {
 }
 
 #[test]
-fn by_default_the_fused_engine_runs_where_it_can() {
+fn the_default_engine_is_the_fused_one_if_it_supports_the_network() {
     let world = World::new();
     let engine = |overrides: &[&str]| world.run(overrides).0.read_record().unwrap().engine;
     assert_eq!(engine(&["epochs=1"]), "fused");
@@ -362,14 +363,14 @@ fn by_default_the_fused_engine_runs_where_it_can() {
 }
 
 #[test]
-fn the_fused_engine_says_what_it_does_not_know() {
+fn the_fused_engine_names_what_it_does_not_support() {
     let world = World::new();
     let data = world.runs().parent().unwrap().to_owned();
-    let normalised = "model.layers=[{type='flatten'}, {type='dense', units=9}, \
+    let normalized = "model.layers=[{type='flatten'}, {type='dense', units=9}, \
         {type='batch_normalization'}, {type='dense', units='classes'}]";
-    for (change, obstacle) in [
-        (normalised, "does not go with layer \"batch_normalization\" (batch_normalization)"),
-        ("backend=ndarray", "does not go with device.backend = \"ndarray\""),
+    for (change, unsupported) in [
+        (normalized, "does not support layer \"batch_normalization\" (batch_normalization)"),
+        ("backend=ndarray", "does not support device.backend = \"ndarray\""),
         (
             "hidden.activation=softmax",
             "the softmax inside the network, in layer \"hidden\" (dense)",
@@ -378,8 +379,8 @@ fn the_fused_engine_says_what_it_does_not_know() {
         let declaration = declaration(&[change, "engine=fused"]);
         let error = Run::prepare(declaration, &data, &world.runs(), None).err().unwrap();
         let error = error.to_string();
-        assert!(error.contains(obstacle), "{error}");
-        assert!(error.contains("engine=fused"), "the place is shown: {error}");
+        assert!(error.contains(unsupported), "{error}");
+        assert!(error.contains("engine=fused"), "the error shows the place: {error}");
         assert!(error.contains("set device.engine to \"auto\" or \"generic\""), "{error}");
     }
     assert!(!world.runs().exists());

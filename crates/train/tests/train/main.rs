@@ -1,6 +1,6 @@
-//! The training crate as its users see it: experiments in, trajectories and run directories out.
+//! Tests of the public interface of the training crate.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, as intended")]
 
 #[path = "../../../../tests/program/columns.rs"]
 mod columns;
@@ -8,6 +8,7 @@ mod common;
 mod engines;
 mod experiment;
 mod metrics;
+mod optimizers;
 mod parity;
 mod random;
 mod reference;

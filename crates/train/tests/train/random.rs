@@ -1,5 +1,5 @@
-//! The generators, against a second implementation: SHA-256 and ChaCha8 written down in Python from
-//! their specifications (FIPS 180-4; D. J. Bernstein, "ChaCha, a variant of Salsa20", 2008).
+//! Compares the generators with a second implementation: SHA-256 and ChaCha8, written in Python from their specifications
+//! (FIPS 180-4; D. J. Bernstein, "ChaCha, a variant of Salsa20", 2008).
 
 use kiln_train::random::{Purpose, stream};
 use rand_core::Rng;
@@ -18,7 +18,7 @@ fn a_stream_is_the_same_on_every_machine() {
 }
 
 #[test]
-fn seed_purpose_and_epoch_each_make_another_stream() {
+fn seed_purpose_and_epoch_each_change_the_stream() {
     let first = |seed, purpose, epoch| stream(seed, purpose, epoch).next_u64();
     let mut numbers = Vec::new();
     for seed in 0..4 {

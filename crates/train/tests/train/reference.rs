@@ -1,4 +1,4 @@
-//! `configs/reference.toml` says what the code does: every key, every default, every choice.
+//! Compares `configs/reference.toml` with the code: all keys, defaults and choices.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ fn parse(text: &str) -> Experiment {
     Declaration::parse("text", text, &[]).unwrap_or_else(|error| panic!("{error}")).experiment
 }
 
-/// The required keys, and the reference's choice where a key has no default.
+/// The required keys, with the values of the reference.
 const REQUIRED: &str = r#"
 name = "reference"
 [data]
@@ -35,7 +35,7 @@ fn keys(experiment: &Experiment, table: &str) -> BTreeSet<String> {
     tables[table].as_table().unwrap().keys().cloned().collect()
 }
 
-/// The text of a table in the reference, comments and all.
+/// The text of a table in the reference, including comments.
 fn section(table: &str) -> String {
     let lines = REFERENCE
         .lines()
@@ -58,7 +58,7 @@ fn every_key_of_every_table_is_in_the_reference() {
     }
 }
 
-/// `type = "adam":    beta_1 = 0.9, beta_2 = 0.999` in a comment gives what stands behind the colon.
+/// From the comment `type = "adam":    beta_1 = 0.9, beta_2 = 0.999`, the part after the colon.
 fn described(table: &str, kind: &str) -> String {
     let section = section(table);
     let start = format!("# type = \"{kind}\":");
@@ -69,7 +69,7 @@ fn described(table: &str, kind: &str) -> String {
 #[test]
 fn the_comments_on_other_types_state_their_defaults() {
     for (table, kinds) in [
-        ("optimizer", vec!["adam", "adamw", "rmsprop", "adagrad"]),
+        ("optimizer", vec!["adam", "adamw", "rmsprop", "adagrad", "nadam", "lion"]),
         ("schedule", vec!["step", "exponential", "cosine"]),
     ] {
         for kind in kinds {
@@ -121,8 +121,8 @@ fn the_optional_tables_state_their_defaults() {
 }
 
 #[test]
-fn every_word_that_can_be_chosen_is_in_the_reference() {
-    // A word that does not exist is answered with those that do.
+fn every_keyword_is_in_the_reference() {
+    // The error for an unknown keyword lists the valid ones.
     for (key, table) in [
         ("optimizer.type", "optimizer"),
         ("schedule.type", "schedule"),

@@ -1,10 +1,10 @@
-//! A run that was interrupted goes on to the very same result.
+//! A resumed run ends with exactly the result of an uninterrupted one.
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use kiln_report::{Checkpoints, Position, RunDirectory, Status};
+use kiln_store::{Checkpoints, Position, RunDirectory, Status};
 use kiln_train::{
     Declaration, EpochEnd, Observer, Progress, Resumed, Run, RunLock, Stop, TrainingOutcome,
 };
@@ -12,7 +12,7 @@ use kiln_train::{
 use crate::columns::EXPERIMENT;
 use crate::common::World;
 
-/// What must be the same bytes, and the history without its seconds.
+/// The files that must be identical, and the history without its seconds.
 #[derive(PartialEq, Eq)]
 struct Results {
     files: Vec<(&'static str, Vec<u8>)>,
@@ -43,7 +43,8 @@ impl Results {
     }
 }
 
-/// Stops, or copies the run's directory as a kill would leave it, after a step counted over the whole run.
+/// Interrupts the run after `step` steps. With a `snapshot`, from one directory to another, copies the directory of the run
+/// instead, in the state in which a kill would leave it.
 struct At {
     step: usize,
     done: usize,
@@ -85,7 +86,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What is trained: layers, optimiser and all that keeps a state.
+/// Layers, an optimizer, and whatever else has a state that a checkpoint must contain.
 struct Case {
     what: &'static str,
     engine: &'static str,
@@ -95,7 +96,7 @@ struct Case {
 const LAYERS: &str = "layers=[{type='flatten'},{type='dense',units=12,activation='relu'},{type='dropout',rate=0.3},{type='dense',units=7,activation='tanh',name='hidden'},{type='dense',units='classes',activation='softmax'}]";
 const NORMALIZED: &str = "layers=[{type='flatten'},{type='dense',units=12,activation='elu'},{type='batch_normalization'},{type='dropout',rate=0.2},{type='dense',units='classes',activation='softmax'}]";
 
-const CASES: [Case; 12] = [
+const CASES: &[Case] = &[
     Case { what: "plain sgd", engine: "fused", overrides: &[LAYERS, "optimizer={type='sgd'}"] },
     Case {
         what: "nesterov, clipping",
@@ -127,7 +128,7 @@ const CASES: [Case; 12] = [
         ],
     },
     Case {
-        what: "centred rmsprop, step schedule",
+        what: "centered rmsprop, step schedule",
         engine: "fused",
         overrides: &[
             LAYERS,
@@ -152,13 +153,19 @@ const CASES: [Case; 12] = [
         engine: "fused",
         overrides: &[LAYERS, "optimizer={type='adagrad'}", "evaluate_training_set=true"],
     },
+    Case { what: "nadam", engine: "fused", overrides: &[LAYERS, "optimizer={type='nadam'}"] },
     Case {
-        what: "sgd with normalisation",
+        what: "lion",
+        engine: "fused",
+        overrides: &[LAYERS, "optimizer={type='lion',weight_decay=0.1}"],
+    },
+    Case {
+        what: "sgd with normalization",
         engine: "generic",
         overrides: &[NORMALIZED, "optimizer={type='sgd'}", "shuffle=false"],
     },
     Case {
-        what: "nesterov with normalisation",
+        what: "nesterov with normalization",
         engine: "generic",
         overrides: &[
             NORMALIZED,
@@ -166,12 +173,12 @@ const CASES: [Case; 12] = [
         ],
     },
     Case {
-        what: "adam with normalisation, best weights",
+        what: "adam with normalization, best weights",
         engine: "generic",
         overrides: &[NORMALIZED, "optimizer={type='adam',learning_rate=0.05}", "weights=best"],
     },
     Case {
-        what: "adamw with normalisation",
+        what: "adamw with normalization",
         engine: "generic",
         overrides: &[
             NORMALIZED,
@@ -181,14 +188,24 @@ const CASES: [Case; 12] = [
         ],
     },
     Case {
-        what: "rmsprop with normalisation",
+        what: "rmsprop with normalization",
         engine: "generic",
         overrides: &[NORMALIZED, "optimizer={type='rmsprop',momentum=0.9,centered=true}"],
     },
     Case {
-        what: "adagrad with normalisation",
+        what: "adagrad with normalization",
         engine: "generic",
         overrides: &[NORMALIZED, "optimizer={type='adagrad'}"],
+    },
+    Case {
+        what: "nadam with normalization",
+        engine: "generic",
+        overrides: &[NORMALIZED, "optimizer={type='nadam'}"],
+    },
+    Case {
+        what: "lion with normalization",
+        engine: "generic",
+        overrides: &[NORMALIZED, "optimizer={type='lion',weight_decay=0.1}"],
     },
 ];
 
@@ -202,11 +219,11 @@ fn resumed(world: &World, run: &RunDirectory, observer: &mut dyn Observer) -> Tr
     resume(world, run).0.run.train(observer).unwrap()
 }
 
-/// Steps of an epoch of the small experiment: 80 training rows, 16 at a time.
+/// Steps per epoch of the small experiment: 80 training rows in batches of 16.
 const STEPS: usize = 5;
 
 #[test]
-fn every_optimiser_schedule_and_engine_goes_on_to_the_same_bytes() {
+fn a_resumed_run_is_identical_with_every_optimizer_schedule_and_engine() {
     let world = World::new();
     for Case { what, engine, overrides } in CASES {
         let engine = format!("engine={engine}");
@@ -214,32 +231,33 @@ fn every_optimiser_schedule_and_engine_goes_on_to_the_same_bytes() {
         let overrides = [common.as_slice(), overrides].concat();
         let (run, outcome) = world.run(&overrides);
         assert_eq!(outcome.status, Status::Finished, "{what}");
-        let whole = Results::of(&run);
+        let uninterrupted = Results::of(&run);
         let epochs = run.read_history().unwrap().rows.len();
-        // In the first epoch, in the midst of one, at the end of one, and after all but one step.
+        // In the first epoch, within a later one, at the end of an epoch, and before the last step.
         for step in [2, STEPS + 3, 2 * STEPS, epochs * STEPS - 1] {
             let what = format!("{what}, after {step} steps");
             let runs = world.runs().join(step.to_string());
             let (run, outcome) = world.observed_run(&runs, &overrides, &mut At::stop(step));
             assert_eq!(outcome.status, Status::Interrupted, "{what}");
             assert!(!run.is_finished(), "{what}");
-            // And again, a little later.
-            let left = epochs * STEPS - step;
-            if left > 3 {
+            // Interrupt it once more, a little later.
+            let remaining = epochs * STEPS - step;
+            if remaining > 3 {
                 let outcome = resumed(&world, &run, &mut At::stop(3));
                 assert_eq!(outcome.status, Status::Interrupted, "{what}");
             }
             let outcome = resumed(&world, &run, &mut ());
             assert_eq!(outcome.status, Status::Finished, "{what}: {}", outcome.reason);
-            whole.assert_same(&Results::of(&run), &what);
+            uninterrupted.assert_same(&Results::of(&run), &what);
             let record = run.read_record().unwrap();
-            assert_eq!(record.resumed.len(), if left > 3 { 2 } else { 1 });
+            assert_eq!(record.resumed.len(), if remaining > 3 { 2 } else { 1 });
         }
         fs::remove_dir_all(world.runs()).unwrap();
     }
 }
 
-/// Leaves `copied` as a kill after `step` steps would have left the run, and gives the run's own results.
+/// Trains a run, and copies it to `copied` in the state in which a kill after `step` steps would leave it. Returns the
+/// results of the uninterrupted run.
 fn killed_at(world: &World, step: usize, overrides: &[&str], copied: &Path) -> Results {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
     let declaration = Declaration::parse("columns.toml", EXPERIMENT, &overrides).unwrap();
@@ -255,22 +273,22 @@ const SMALL: [&str; 5] =
     ["epochs=4", "batch_size=16", "validation=40", "optimizer={type='adam'}", "weights=best"];
 
 #[test]
-fn a_killed_run_goes_on_from_its_last_epoch() {
+fn a_killed_run_resumes_from_its_last_completed_epoch() {
     let world = World::new();
     for (step, from) in [(3, None), (STEPS + 1, Some(1)), (3 * STEPS + 4, Some(3))] {
         let copied = world.runs().join("columns").join(format!("copied-{step}"));
-        let whole = killed_at(&world, step, &SMALL, &copied);
+        let uninterrupted = killed_at(&world, step, &SMALL, &copied);
         let run = RunDirectory::open(&copied).unwrap();
         assert_eq!(run.read_record().unwrap().status, Status::Running);
         let (found, run) = resume(&world, &run);
         assert_eq!(found.from, from.map(|epochs| Position { epochs, step: 0 }));
         assert_eq!(found.damage, Vec::<String>::new());
         found.run.train(&mut ()).unwrap();
-        whole.assert_same(&Results::of(&run), &format!("killed after {step} steps"));
+        uninterrupted.assert_same(&Results::of(&run), &format!("killed after {step} steps"));
     }
 }
 
-/// Hands the run over to another machine at the end of its second epoch.
+/// Lets another machine take over the run at the end of its second epoch.
 struct TakenOver(PathBuf);
 
 impl Observer for TakenOver {
@@ -285,11 +303,11 @@ impl Observer for TakenOver {
 }
 
 #[test]
-fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
+fn a_run_writes_nothing_after_another_machine_has_taken_it_over() {
     let world = World::new();
     let run = world.prepared(&SMALL);
     let directory = run.directory().clone();
-    let claims = kiln_report::hidden(directory.path().parent().unwrap());
+    let claims = kiln_store::hidden(directory.path().parent().unwrap());
     let claim = claims.join(format!("{}.claim", directory.id()));
     let error = run.train(&mut TakenOver(claim.clone())).unwrap_err();
     assert!(error.to_string().contains("was taken over by process 17 on ada"), "{error}");
@@ -299,11 +317,11 @@ fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
+fn a_damaged_checkpoint_is_reported_and_the_previous_one_used() {
     let world = World::new();
     for file in ["manifest.json", "state.json", "tensors.safetensors"] {
         let copied = world.runs().join("columns").join(format!("copied-{file}"));
-        let whole = killed_at(&world, 3 * STEPS + 2, &SMALL, &copied);
+        let uninterrupted = killed_at(&world, 3 * STEPS + 2, &SMALL, &copied);
         let run = RunDirectory::open(&copied).unwrap();
         let last = Checkpoints::of(&run).path(Position { epochs: 3, step: 0 }).join(file);
         let mut bytes = fs::read(&last).unwrap();
@@ -314,15 +332,15 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
         assert_eq!(found.from, Some(Position { epochs: 2, step: 0 }), "{file}");
         assert!(found.damage[0].contains("epoch-00003"), "{:?}", found.damage);
         found.run.train(&mut ()).unwrap();
-        whole.assert_same(&Results::of(&run), file);
+        uninterrupted.assert_same(&Results::of(&run), file);
     }
 }
 
 #[test]
-fn a_history_cut_anywhere_is_written_again_from_the_checkpoint() {
+fn a_truncated_history_is_restored_from_the_checkpoint() {
     let world = World::new();
     let copied = world.runs().join("columns").join("copied");
-    let whole = killed_at(&world, 3 * STEPS + 2, &SMALL, &copied);
+    let uninterrupted = killed_at(&world, 3 * STEPS + 2, &SMALL, &copied);
     let text = fs::read_to_string(copied.join("history.csv")).unwrap();
     let lines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
     for length in [0, 10, lines[0], lines[1] + 3, lines[2], lines[3] - 1] {
@@ -335,16 +353,16 @@ fn a_history_cut_anywhere_is_written_again_from_the_checkpoint() {
         let ends = format!("history.csv is damaged: it ends after epoch {rows} of 3");
         assert!(found.damage[0].contains(&ends), "{length}: {:?}", found.damage);
         found.run.train(&mut ()).unwrap();
-        whole.assert_same(&Results::of(&run), &format!("cut at {length}"));
+        uninterrupted.assert_same(&Results::of(&run), &format!("truncated to {length} bytes"));
     }
 }
 
 #[test]
-fn a_history_that_is_damaged_or_gone_is_written_again_from_the_checkpoint() {
+fn a_damaged_or_missing_history_is_restored_from_the_checkpoint() {
     let world = World::new();
     let copied = world.runs().join("columns").join("copied");
     let overrides = [SMALL.as_slice(), &["top_k=[2]"]].concat();
-    let whole = killed_at(&world, 3 * STEPS + 2, &overrides, &copied);
+    let uninterrupted = killed_at(&world, 3 * STEPS + 2, &overrides, &copied);
     let text = fs::read_to_string(copied.join("history.csv")).unwrap();
     for (name, damaged, problem) in [
         ("behind", Some(text.clone() + "junk\n"), "history.csv, line 5"),
@@ -352,7 +370,7 @@ fn a_history_that_is_damaged_or_gone_is_written_again_from_the_checkpoint() {
         (
             "number",
             Some(text.replacen("0.", "1.", 1)),
-            "history.csv is damaged: it is not what was written",
+            "history.csv is damaged: it differs from the history in the checkpoint",
         ),
         ("gone", None, "history.csv: there is no such file"),
     ] {
@@ -366,27 +384,27 @@ fn a_history_that_is_damaged_or_gone_is_written_again_from_the_checkpoint() {
         assert_eq!(found.from, Some(Position { epochs: 3, step: 0 }), "{name}: {:?}", found.damage);
         assert!(found.damage[0].contains(problem), "{name}: {:?}", found.damage);
         found.run.train(&mut ()).unwrap();
-        whole.assert_same(&Results::of(&run), name);
+        uninterrupted.assert_same(&Results::of(&run), name);
     }
 }
 
 #[test]
-fn a_header_that_was_cut_off_is_written_anew() {
+fn a_truncated_header_is_restored() {
     let world = World::new();
     let overrides = [SMALL.as_slice(), &["top_k=[2]"]].concat();
     let (run, _) = world.run(&overrides);
-    let whole = Results::of(&run);
+    let uninterrupted = Results::of(&run);
     let (run, _) = world.observed_run(&world.runs(), &overrides, &mut At::stop(2));
     fs::write(run.history_path(), "epoch,lo").unwrap();
     let (found, run) = resume(&world, &run);
     assert_eq!(found.from, Some(Position { epochs: 0, step: 2 }), "{:?}", found.damage);
-    assert!(found.damage[0].contains("its last row is cut off"), "{:?}", found.damage);
+    assert!(found.damage[0].contains("its last row is incomplete"), "{:?}", found.damage);
     found.run.train(&mut ()).unwrap();
-    whole.assert_same(&Results::of(&run), "a header cut off");
+    uninterrupted.assert_same(&Results::of(&run), "a truncated header");
 }
 
 #[test]
-fn what_has_changed_since_is_refused_with_the_difference() {
+fn a_changed_configuration_or_dataset_is_rejected_with_the_difference() {
     let world = World::new();
     let data = world.runs().parent().unwrap().to_owned();
     let (run, _) = world.observed_run(&world.runs(), &SMALL, &mut At::stop(STEPS + 2));
@@ -400,9 +418,9 @@ fn what_has_changed_since_is_refused_with_the_difference() {
     let config = fs::read_to_string(run.config_path()).unwrap();
     fs::write(run.config_path(), config.replace("batch_size = 16", "batch_size = 8")).unwrap();
     let error = refusal();
-    assert!(error.contains("training.batch_size was 16 and is 8"), "{error}");
+    assert!(error.contains("training.batch_size from 16 to 8"), "{error}");
 
-    // No result depends on how often checkpoints are written.
+    // The interval of checkpoints does not affect the result.
     fs::write(run.config_path(), config.replace("minutes = 10.0", "minutes = 5.0")).unwrap();
     assert_eq!(refusal(), "");
     fs::write(run.config_path(), &config).unwrap();
@@ -412,11 +430,11 @@ fn what_has_changed_since_is_refused_with_the_difference() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&images, bytes).unwrap();
     let error = refusal();
-    assert!(error.contains("its dataset has changed"), "{error}");
+    assert!(error.contains("its dataset columns changed from"), "{error}");
 }
 
 #[test]
-fn what_is_over_is_not_gone_on_with() {
+fn a_finished_or_diverged_run_is_not_resumed() {
     let world = World::new();
     let data = world.runs().parent().unwrap().to_owned();
     for (overrides, problem) in
@@ -429,9 +447,9 @@ fn what_is_over_is_not_gone_on_with() {
 }
 
 #[test]
-fn the_last_and_the_best_checkpoint_stay_unless_they_are_not_wanted() {
+fn the_last_and_the_best_checkpoint_are_kept_if_the_experiment_keeps_them() {
     let world = World::new();
-    // Every image is soon classified rightly, and the first epoch that does is the best.
+    // The run soon classifies every image correctly. The first epoch that does is the best one.
     let overrides = ["epochs=9", "weights=best", "training.monitor=val_accuracy"];
     let (run, _) = world.run(&overrides);
     let best = run.read_report().unwrap().unwrap().epoch;
@@ -443,7 +461,7 @@ fn the_last_and_the_best_checkpoint_stay_unless_they_are_not_wanted() {
     assert!(!run.checkpoints_path().exists());
 }
 
-/// Wants a checkpoint after every step.
+/// Asks for a checkpoint after every step, and collects the newest one before each.
 struct Always(RunDirectory, Vec<Position>);
 
 impl Observer for Always {
@@ -462,10 +480,10 @@ impl Observer for Always {
 }
 
 #[test]
-fn a_checkpoint_is_written_whenever_it_is_wanted_and_changes_nothing() {
+fn a_checkpoint_is_written_when_the_observer_asks_and_changes_no_result() {
     let world = World::new();
     let (run, _) = world.run(&SMALL);
-    let whole = Results::of(&run);
+    let uninterrupted = Results::of(&run);
     let overrides = SMALL.map(str::to_owned);
     let declaration = Declaration::parse("columns.toml", EXPERIMENT, &overrides).unwrap();
     let data = world.runs().parent().unwrap().to_owned();
@@ -478,5 +496,5 @@ fn a_checkpoint_is_written_whenever_it_is_wanted_and_changes_nothing() {
         .skip(1)
         .collect();
     assert_eq!(always.1, expected);
-    whole.assert_same(&Results::of(&directory), "with a checkpoint after each step");
+    uninterrupted.assert_same(&Results::of(&directory), "with a checkpoint after each step");
 }

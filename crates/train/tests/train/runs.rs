@@ -1,10 +1,10 @@
-//! Whole runs and what they leave.
+//! Complete runs and their files.
 
 use std::fs;
 use std::ops::ControlFlow;
 
 use kiln_model::Weights;
-use kiln_report::{Direction, RunDirectory, Status};
+use kiln_store::{Direction, RunDirectory, Status};
 use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
 
 use crate::common::{World, declaration};
@@ -13,7 +13,7 @@ fn weights(run: &RunDirectory) -> Weights {
     Weights::from_safetensors(&fs::read(run.model_path()).unwrap()).unwrap().0
 }
 
-/// The history but for its last usual column, the seconds.
+/// The history without the column of seconds.
 fn history_without_seconds(run: &RunDirectory) -> String {
     let text = fs::read_to_string(run.history_path()).unwrap();
     let without = |line: &str| {
@@ -24,16 +24,16 @@ fn history_without_seconds(run: &RunDirectory) -> String {
 }
 
 #[test]
-fn a_finished_run_leaves_every_file_and_learns() {
+fn a_finished_run_writes_every_file_and_learns() {
     let world = World::new();
     let (run, outcome) = world.run(&["epochs=12", "save_initial=true"]);
     for file in RunDirectory::FILES {
-        // The program opens the log.
+        // The binary writes the log, not this crate.
         assert!(file.name == "log.jsonl" || run.path().join(file.name).exists(), "{}", file.name);
     }
     let report = outcome.report.unwrap();
     assert_eq!(report.examples, 30);
-    assert!(report.accuracy > 0.9, "three bright columns are told apart: {}", report.accuracy);
+    assert!(report.accuracy > 0.9, "bright columns are easy to classify: {}", report.accuracy);
     let record = run.read_record().unwrap();
     assert_eq!(record.status, Status::Finished);
     assert_eq!(record.parameters, (16 * 8 + 8) + (8 * 3 + 3));
@@ -42,7 +42,7 @@ fn a_finished_run_leaves_every_file_and_learns() {
 }
 
 #[test]
-fn the_same_experiment_gives_the_same_bytes_even_beside_another() {
+fn an_experiment_is_reproducible_byte_for_byte_while_another_one_runs() {
     let world = World::new();
     let layers = "model.layers=[{type='flatten'}, {type='dense', units=16, activation='relu'}, \
         {type='dropout', rate=0.3}, {type='batch_normalization'}, \
@@ -50,10 +50,10 @@ fn the_same_experiment_gives_the_same_bytes_even_beside_another() {
     let overrides = ["save_initial=true", layers];
     let elsewhere = world.runs().join("elsewhere");
     let (first, second) = std::thread::scope(|scope| {
-        let beside = scope.spawn(|| world.run(&["seed=99"]));
+        let other = scope.spawn(|| world.run(&["seed=99"]));
         let first = world.run(&overrides).0;
         let second = world.observed_run(&elsewhere, &overrides, &mut ()).0;
-        beside.join().unwrap();
+        other.join().unwrap();
         (first, second)
     });
     assert_eq!(history_without_seconds(&first), history_without_seconds(&second));
@@ -64,7 +64,7 @@ fn the_same_experiment_gives_the_same_bytes_even_beside_another() {
 }
 
 #[test]
-fn another_seed_gives_other_numbers() {
+fn another_seed_gives_other_results() {
     let world = World::new();
     let (first, second) = (world.run(&[]).0, world.run(&["seed=2"]).0);
     assert_ne!(history_without_seconds(&first), history_without_seconds(&second));
@@ -72,7 +72,7 @@ fn another_seed_gives_other_numbers() {
 }
 
 #[test]
-fn config_toml_repeats_the_run() {
+fn config_toml_reproduces_the_run() {
     let world = World::new();
     let (first, _) = world.run(&["seed=5", "hidden.activation=gelu"]);
     let config = fs::read_to_string(first.config_path()).unwrap();
@@ -86,7 +86,7 @@ fn config_toml_repeats_the_run() {
 }
 
 #[test]
-fn without_validation_rows_its_columns_are_empty() {
+fn the_validation_columns_are_empty_without_validation_rows() {
     let world = World::new();
     let (run, _) = world.run(&["validation=0"]);
     for row in run.read_history().unwrap().rows {
@@ -132,7 +132,7 @@ fn optional_metrics_have_columns_and_run_json_lists_all_metrics() {
 }
 
 #[test]
-fn configured_metrics_have_columns_after_the_usual_ones() {
+fn configured_metrics_follow_the_usual_columns() {
     let world = World::new();
     let (run, outcome) =
         world.run(&["top_k=[2]", "evaluate_training_set=true", "learning_rate=1e-300"]);
@@ -154,7 +154,7 @@ fn configured_metrics_have_columns_after_the_usual_ones() {
 }
 
 #[test]
-fn the_history_holds_the_rate_of_each_epochs_last_step() {
+fn the_history_has_the_learning_rate_of_the_last_step_of_each_epoch() {
     let schedule = "schedule={type=\"step\", every_epochs=1, factor=0.5}";
     let world = World::new();
     let (run, _) = world.run(&[schedule]);
@@ -165,7 +165,7 @@ fn the_history_holds_the_rate_of_each_epochs_last_step() {
 
 #[test]
 fn a_loss_that_is_not_finite_ends_the_run_as_diverged() {
-    // No activation bounds the weights, and the rate throws them out further at each step.
+    // No activation bounds the features, so at this rate the weights grow with each step.
     let world = World::new();
     let (run, outcome) = world.run(&["learning_rate=1e30", "epochs=5"]);
     assert_eq!(outcome.status, Status::Diverged);
@@ -177,12 +177,12 @@ fn a_loss_that_is_not_finite_ends_the_run_as_diverged() {
     assert!(weights(&run).are_finite());
     let history = run.read_history().unwrap();
     assert_eq!(history.rows.len(), record.epochs);
-    assert!(run.markdown_path().exists(), "what there is to say is said");
+    assert!(run.markdown_path().exists(), "a diverged run still has report.md");
 }
 
 #[test]
-fn a_test_that_gives_no_finite_loss_is_a_diverged_run() {
-    // One step throws the weights out, and without validation rows only the test notices.
+fn a_run_whose_test_loss_is_not_finite_has_diverged() {
+    // The only step breaks the weights. Without validation rows, the test is the first to evaluate them.
     let world = World::new();
     let overrides = ["validation=0", "batch_size=200", "epochs=1", "learning_rate=1e30"];
     let (run, outcome) = world.run(&overrides);
@@ -191,14 +191,14 @@ fn a_test_that_gives_no_finite_loss_is_a_diverged_run() {
 }
 
 #[test]
-fn a_validation_fraction_of_zero_is_no_validation() {
+fn a_validation_fraction_of_zero_means_no_validation() {
     let text = crate::columns::EXPERIMENT.replace("validation = 24", "validation = 0.0");
     let overrides = ["training.weights=best".to_owned()];
     let error = kiln_train::Declaration::parse("columns.toml", &text, &overrides).unwrap_err();
     assert!(error.to_string().contains("needs validation rows"), "{error}");
 }
 
-/// Interrupts at the third step of an epoch.
+/// Interrupts the run in this epoch, after the third step.
 struct InterruptIn(usize);
 
 impl Observer for InterruptIn {
@@ -226,7 +226,7 @@ fn an_interrupted_run_keeps_its_history_and_the_weights_of_its_last_epoch() {
     assert_eq!(weights(&run), weights(&two_epochs));
 }
 
-/// Prunes after its second epoch.
+/// Prunes the run after its second epoch.
 struct Prune;
 
 impl Observer for Prune {
@@ -252,15 +252,18 @@ fn a_pruned_run_keeps_its_epochs_and_is_not_tested() {
 }
 
 #[test]
-fn the_initial_weights_are_those_that_training_starts_from() {
+fn initial_safetensors_has_the_weights_before_the_first_step() {
     let world = World::new();
     let (run, _) = world.run(&["save_initial=true", "learning_rate=1e-300"]);
     let initial = fs::read(run.initial_path()).unwrap();
-    assert!(initial == fs::read(run.model_path()).unwrap(), "weights that stood still");
+    assert!(
+        initial == fs::read(run.model_path()).unwrap(),
+        "the rate is too small to change the weights"
+    );
 }
 
 #[test]
-fn a_predictor_gives_the_probabilities_of_the_test() {
+fn a_predictor_returns_the_probabilities_of_the_test() {
     let world = World::new();
     let (run, _) = world.run(&["normalize=standardize_per_pixel"]);
     let predictions = run.read_predictions().unwrap();
@@ -280,12 +283,12 @@ fn a_predictor_gives_the_probabilities_of_the_test() {
 }
 
 #[test]
-fn what_cannot_be_prepared_leaves_no_run_directory() {
+fn an_invalid_experiment_leaves_no_run_directory() {
     let world = World::new();
     let data = world.runs().parent().unwrap().to_owned();
     for (overrides, problem) in [
         (["validation=120"], "leave at least one for training"),
-        (["top_k=[3]"], "a top 3 of 3 classes"),
+        (["top_k=[3]"], "k must be below the number of classes, 3"),
         (["source=elsewhere"], "no dataset is called `elsewhere`"),
         (["hidden.type=flatten"], "units"),
     ] {
@@ -301,7 +304,7 @@ fn what_cannot_be_prepared_leaves_no_run_directory() {
 }
 
 #[test]
-fn a_backend_that_is_not_compiled_in_names_its_feature() {
+fn the_error_for_a_missing_backend_names_its_feature() {
     if cfg!(feature = "cuda") {
         return;
     }

@@ -1,14 +1,14 @@
-//! Early stopping and the choice of weights, on runs whose course is known beforehand.
+//! Early stopping and the choice of weights, in runs with a predictable loss.
 
-use kiln_report::{Direction, EpochRow, Status, Weights};
+use kiln_store::{Direction, EpochRow, Status, Weights};
 
 use crate::common::{World, declaration};
 
-/// So small that f32 weights do not change: the validation loss is the same in every epoch.
+/// A rate so small that f32 weights do not change. The validation loss is the same in every epoch.
 const STANDING_STILL: &str = "learning_rate=1e-300";
 
 #[test]
-fn a_run_without_improvement_stops_when_patience_is_out() {
+fn a_run_without_improvement_stops_when_patience_runs_out() {
     let world = World::new();
     let overrides = [STANDING_STILL, "epochs=9", "early_stopping.patience=2"];
     let (run, outcome) = world.run(&overrides);
@@ -27,7 +27,7 @@ fn patience_0_stops_at_the_first_epoch_without_improvement() {
 }
 
 #[test]
-fn an_improvement_below_min_delta_is_none() {
+fn an_improvement_below_min_delta_does_not_count() {
     let world = World::new();
     let improving = ["epochs=6", "early_stopping.patience=1"];
     let (run, outcome) = world.run(&improving);
@@ -88,10 +88,10 @@ fn the_best_weights_are_those_of_the_epoch_with_the_lowest_validation_loss() {
     let report = outcome.report.unwrap();
     assert_eq!((report.weights, report.epoch), (Weights::Best, best.epoch));
 
-    // A run of as many epochs ends with those weights.
+    // A run that ends with the best epoch has the same weights.
     let short = format!("epochs={}", best.epoch);
     let (short, _) = world.run(&[ROUGH.as_slice(), &[&short]].concat());
-    let weights = |run: &kiln_report::RunDirectory| std::fs::read(run.model_path()).unwrap();
+    let weights = |run: &kiln_store::RunDirectory| std::fs::read(run.model_path()).unwrap();
     assert!(weights(&run) == weights(&short), "the weights of epoch {}", best.epoch);
 }
 
@@ -108,7 +108,7 @@ fn restore_best_keeps_the_best_weights_of_a_run_that_stops_early() {
 }
 
 #[test]
-fn by_default_the_last_weights_are_kept() {
+fn the_last_weights_are_kept_by_default() {
     let report = World::new().run(&ROUGH).1.report.unwrap();
     assert_eq!((report.weights, report.epoch), (Weights::Last, 12));
 }

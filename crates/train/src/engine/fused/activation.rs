@@ -1,15 +1,14 @@
-//! The activation functions over slices, and their derivatives. Each rounds as its Burn form does
-//! or better.
+//! The activation functions over slices, and their derivatives. Each rounds at least as well as its counterpart in Burn.
 
 use kiln_model::Activation;
 use pulp::Arch;
 
-/// Adds to each row its bias, unless there are none, and applies the function, in one pass.
+/// Adds its bias to each row, unless `bias` is empty, and applies the function, in one pass.
 pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32]) {
-    // One loop for each function, so that each is compiled for itself.
+    // A separate loop for each function lets the compiler vectorize it.
     match activation {
         Activation::Linear | Activation::Softmax => map_rows(values, bias, |x| x),
-        // Not `max`, which would hide a value that is not a number.
+        // `max` would turn NaN into 0 and hide a diverged run.
         Activation::Relu => map_rows(values, bias, |x| if x < 0.0 { 0.0 } else { x }),
         Activation::LeakyRelu => {
             map_rows(values, bias, |x| if x < 0.0 { LEAKY_RELU_SLOPE * x } else { x });
@@ -28,13 +27,13 @@ pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32])
     }
 }
 
-/// Whether the derivative needs the values before the function; else those behind it suffice.
+/// Whether the derivative needs the input of the function. Otherwise its output suffices.
 pub(super) const fn needs_pre_activation(activation: Activation) -> bool {
     matches!(activation, Activation::Gelu | Activation::Silu)
 }
 
-/// Multiplies the gradient by the function's derivative, in place. `values` are those before the
-/// function where it [needs](needs_pre_activation) them, else those behind it.
+/// Multiplies the gradient by the derivative of the function, in place. `values` is the input of the function if it
+/// [needs](needs_pre_activation) that, otherwise its output.
 pub(super) fn multiply_by_derivative(activation: Activation, gradient: &mut [f32], values: &[f32]) {
     match activation {
         Activation::Linear | Activation::Softmax => {}
@@ -60,13 +59,13 @@ pub(super) fn multiply_by_derivative(activation: Activation, gradient: &mut [f32
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+#[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
 const LEAKY_RELU_SLOPE: f32 = Activation::LEAKY_RELU_SLOPE as f32;
-#[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+#[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
 const SELU_ALPHA: f32 = Activation::SELU_ALPHA as f32;
-#[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+#[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
 const SELU_SCALE: f32 = Activation::SELU_SCALE as f32;
-/// From here on ln(1 + eˣ) is x in 32 bits.
+/// Above this, ln(1 + eˣ) rounds to x in 32 bits.
 const SOFTPLUS_LINEAR: f32 = 20.0;
 /// 1 / √(2π)
 const DENSITY_AT_ZERO: f32 = 0.398_942_3;
@@ -98,14 +97,14 @@ fn zip(gradient: &mut [f32], values: &[f32], product: impl Fn(f32, f32) -> f32) 
     );
 }
 
-/// No power of e overflows.
+/// The logistic function, written so that no power of e overflows.
 fn sigmoid(x: f32) -> f32 {
     let power = (-x.abs()).exp();
     let share = 1.0 / (1.0 + power);
     if x < 0.0 { power * share } else { share }
 }
 
-/// Φ(x)
+/// Φ(x), the cumulative distribution function of the normal distribution.
 fn normal_distribution(x: f32) -> f32 {
     0.5 * (1.0 + libm::erff(x / std::f32::consts::SQRT_2))
 }

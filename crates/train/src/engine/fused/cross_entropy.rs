@@ -1,8 +1,7 @@
-//! The loss's gradient.
+//! The gradient of the loss.
 
-/// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits
-/// `[n, classes]`, straight from them: (softmax − q) / n, where q is the label as a distribution,
-/// smoothed; `scale` times.
+/// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits `[n, classes]`, times `scale`:
+/// (softmax − q) / n, where q is the smoothed distribution of the label.
 #[expect(clippy::cast_precision_loss, reason = "rows and classes are far below 2^24")]
 pub(super) fn cross_entropy_gradient(
     logits: &[f32],
@@ -14,17 +13,18 @@ pub(super) fn cross_entropy_gradient(
     let count = labels.len();
     let classes = logits.len() / count;
     let share = scale / count as f32;
-    let everywhere = label_smoothing / classes as f32;
+    let smoothed = label_smoothing / classes as f32;
     gradient.resize(logits.len(), 0.0);
     let mut powers = vec![0.0; classes];
     for (sample, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
         let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        // Subtracting the largest logit does not change the softmax, and no power of e overflows.
         for (power, logit) in powers.iter_mut().zip(logits) {
             *power = (logit - most).exp();
         }
         let sum: f32 = powers.iter().sum();
         for (class, power) in powers.iter().enumerate() {
-            gradient[class * count + sample] = (power / sum - everywhere) * share;
+            gradient[class * count + sample] = (power / sum - smoothed) * share;
         }
         gradient[usize::from(*label) * count + sample] -= (1.0 - label_smoothing) * share;
     }

@@ -1,9 +1,10 @@
-//! The product of two matrices in which the right one's rows meet the vector registers and each value
-//! of the left one is spread over a register.
+//! The product of two matrices. The rows of the right factor are loaded into vector registers, and each value of the left
+//! factor is broadcast to a register.
 //!
-//! A tile of the product stays in registers while it is summed: up to twelve rows, two registers
-//! wide. The left factor is read as it lies. The right one is read as it lies, too, where its rows are
-//! whole registers; else it is first rearranged into panels as wide as a tile, filled up with zeros.
+//! A tile of the product, up to twelve rows and two registers wide, stays in registers while it is summed. The left factor
+//! is read in place. The right factor is read in place if its rows consist of whole registers. Otherwise it is first
+//! packed into panels of the width of a tile, padded with zeros. Other libraries always pack, which pays off for factors
+//! that are far larger than here.
 
 use std::ops::Range;
 
@@ -11,19 +12,19 @@ use pulp::{Simd, WithSimd};
 
 use super::product::{Blend, Matrix};
 
-/// As many values of the right factor meet all rows of the left one before the next do: a quarter of
-/// a MiB, which a core's own cache has room for.
+/// The values of the right factor that are multiplied with all rows of the left one before the next group: 256 KiB, which
+/// fit into the L2 cache of a core.
 const GROUP: usize = 1 << 16;
 
-/// Blends left · right into out, whose shapes fit. Every value is the sum of its products in their
-/// order, however wide the machine's registers are.
+/// Blends left · right into `out`; the shapes must fit. Every value is summed in the order of the inner dimension, whatever
+/// the width of the registers, so the result does not depend on it.
 pub(super) struct Product<'a> {
-    /// `[left's rows, right's columns]`, its rows one after another.
+    /// `[left.rows, right.columns]`, row-major.
     pub(super) out: &'a mut [f32],
     pub(super) blend: Blend,
     pub(super) left: Matrix<'a>,
     pub(super) right: Matrix<'a>,
-    /// Room for the right factor.
+    /// A buffer for the packed right factor.
     pub(super) panels: &'a mut Vec<f32>,
 }
 
@@ -31,16 +32,17 @@ pub(super) struct Product<'a> {
 #[derive(Clone, Copy)]
 struct Panels<'a> {
     values: &'a [f32],
-    /// From a row of a panel to the next.
+    /// The distance between two rows of a panel.
     row_stride: usize,
-    /// From a panel to the next.
+    /// The distance between two panels.
     panel_stride: usize,
 }
 
 impl WithSimd for Product<'_> {
     type Output = ();
 
-    // All that computes is inlined into this, since only here the compiler may use the registers.
+    // Everything that computes is inlined into this function, because only here may the compiler use the instruction set
+    // that was chosen at run time.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { out, blend, left, right, panels } = self;
@@ -74,9 +76,9 @@ impl WithSimd for Product<'_> {
     }
 }
 
-/// The rows of the product from one on, and what they are made of.
+/// The remaining rows of the product, and the factors that they are computed from.
 struct Strip<'a> {
-    /// From the first row's first value on.
+    /// Starts at the first value of the first row.
     out: &'a mut [f32],
     out_stride: usize,
     columns: usize,
@@ -86,7 +88,7 @@ struct Strip<'a> {
 }
 
 impl Strip<'_> {
-    /// Computes the first so many rows, and says how many.
+    /// Computes the first `ROWS` rows, and returns their number.
     #[inline(always)]
     fn compute<S: Simd, const ROWS: usize>(self, simd: S) -> usize {
         let Self { out, out_stride, columns, blend, left, panels } = self;
@@ -107,7 +109,7 @@ impl Strip<'_> {
     }
 }
 
-/// The sums of a tile, a row of registers for each row.
+/// The sums of a tile, with one row of registers per row of the tile.
 #[inline(always)]
 fn sums<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
@@ -118,12 +120,12 @@ fn sums<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
     let Matrix { values, columns: depth, row_stride, column_stride, .. } = left;
     let last = depth - 1;
-    assert!((ROWS - 1) * row_stride + last * column_stride < values.len(), "in the left factor");
-    assert!(last * panel_stride + REGISTERS * S::F32_LANES <= panel.len(), "in the right one");
+    assert!((ROWS - 1) * row_stride + last * column_stride < values.len(), "left factor too short");
+    assert!(last * panel_stride + REGISTERS * S::F32_LANES <= panel.len(), "panel too short");
     for k in 0..depth {
-        #[expect(unsafe_code, reason = "the checks of bounds would take as long as the products")]
-        // SAFETY: no k, row or register is above those of the two assertions. Registers are made of
-        // floats and ask for no other alignment than they do.
+        #[expect(unsafe_code, reason = "bounds checks would take as long as the products")]
+        // SAFETY: k, row and register are at most those of the two assertions. Registers consist of floats, and the
+        // reads do not require a larger alignment than that of a float.
         let (column, line) = unsafe {
             let line: *const S::f32s = panel.as_ptr().add(k * panel_stride).cast();
             let column = values.as_ptr().add(k * column_stride);
@@ -144,7 +146,7 @@ fn sums<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     sums
 }
 
-/// Blends a tile's sums with what is there. `columns` of them are columns of the product.
+/// Blends the sums of a tile into `out`. The tile may be wider than the product; `columns` of its columns belong to it.
 #[inline(always)]
 fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
@@ -161,7 +163,7 @@ fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
         }
         return;
     }
-    // A loop for each blend, so that each is short enough to be unrolled and the sums need no memory.
+    // With a separate loop for each blend, the compiler unrolls it and keeps the sums in registers.
     let line = |row: usize| row * out_stride..row * out_stride + width;
     match blend {
         Blend::Replace => {
@@ -189,7 +191,7 @@ fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     }
 }
 
-/// Blends a row's sums with what is there, which is not as wide.
+/// Blends the sums of a row into `out`, which is narrower than the sums.
 #[inline(always)]
 fn store_part<S: Simd, const REGISTERS: usize>(
     simd: S,
@@ -208,12 +210,12 @@ fn store_part<S: Simd, const REGISTERS: usize>(
     }
 }
 
-/// Rearranges the columns into panels of so many, filled up with zeros, a panel row after row.
+/// Packs columns of a matrix into panels of `width` columns, each row-major and padded with zeros.
 #[inline(always)]
 fn pack(matrix: Matrix<'_>, columns: Range<usize>, width: usize, panels: &mut Vec<f32>) {
     let depth = matrix.rows;
     let size = columns.len().div_ceil(width) * width * depth;
-    // Not cleared or cut first: only growth is filled with zeros.
+    // Neither cleared nor shortened, because every value that is read is overwritten first.
     if panels.len() < size {
         panels.resize(size, 0.0);
     }
@@ -235,10 +237,10 @@ fn pack(matrix: Matrix<'_>, columns: Range<usize>, width: usize, panels: &mut Ve
     }
 }
 
-/// Writes columns, each `stride` behind the one before, beside each other into the panel's rows.
+/// Writes columns, `stride` values apart, into the rows of a panel.
 ///
-/// On a few rows at a time, which stay in the nearest cache, four columns are joined, a loop that
-/// becomes shuffles of registers, and then put in their place.
+/// Works on a few rows at a time, which stay in the L1 cache: first interleaves four columns, in a loop that compiles to
+/// register shuffles, then copies the result to the panel.
 #[inline(always)]
 fn transpose_into(columns: &[f32], stride: usize, count: usize, width: usize, panel: &mut [f32]) {
     const ROWS: usize = 32;

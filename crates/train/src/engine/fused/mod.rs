@@ -1,6 +1,6 @@
-//! The training step of a stack of dense layers, beneath Burn: buffers that are used again step
-//! after step, nothing zeroed or copied first, bias and activation in one pass, and for plain
-//! gradient descent the weights' gradient subtracted as it is computed.
+//! The training step of a stack of dense layers, computed without Burn. It reuses its buffers in every step, zeroes and
+//! copies nothing first, applies bias and activation in one pass, and for plain gradient descent subtracts the gradient
+//! from the weights while it computes it. At these sizes, memory traffic takes as much time as arithmetic.
 
 mod activation;
 mod cross_entropy;
@@ -17,17 +17,26 @@ use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
 use crate::loss::LossConfig;
+use crate::optimizers::OptimizerKind;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Dense, GradientBuffers, Gradients, Operation, OperationKind};
 use product::{Workspace, transpose};
 use update::{Parameter, Rule};
 
-/// Describes the first layer that this engine does not support; `None` if it supports the whole network.
-///
+/// Describes the layer or the optimizer that this engine does not support; `None` if it supports the experiment.
+pub(crate) fn unsupported(
+    architecture: &Architecture,
+    optimizer: &OptimizerKind,
+) -> Option<String> {
+    let has_update = optimizer.rule().fused().is_some();
+    unsupported_layer(architecture)
+        .or_else(|| (!has_update).then(|| format!("the optimizer \"{}\"", optimizer.name())))
+}
+
 /// A new type of layer is unsupported, and trained by the generic engine, until it is listed here.
-pub(crate) fn unsupported_layer(architecture: &Architecture) -> Option<String> {
+fn unsupported_layer(architecture: &Architecture) -> Option<String> {
     architecture.layers().iter().find_map(|layer| {
-        let (name, kind) = (&layer.name, layer.kind.word());
+        let (name, kind) = (&layer.name, layer.kind.keyword());
         if layer.activation == Activation::Softmax {
             return Some(format!("the softmax inside the network, in layer \"{name}\" ({kind})"));
         }
@@ -41,11 +50,11 @@ pub(crate) fn unsupported_layer(architecture: &Architecture) -> Option<String> {
     })
 }
 
-/// Flatten, dense, activation and dropout; every optimiser.
+/// The engine for flatten, dense, activation and dropout layers, with every optimizer that has a fused update.
 pub(super) struct Fused {
     architecture: Architecture,
     operations: Vec<Operation>,
-    /// The first operation with parameters: no gradient is needed before it.
+    /// The index of the first operation with parameters. The backward pass ends there.
     first: usize,
     rule: Rule,
     label_smoothing: f32,
@@ -56,10 +65,10 @@ pub(super) struct Fused {
 impl Fused {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let EngineSettings { architecture, optimizer, loss, .. } = settings;
-        if let Some(layer) = unsupported_layer(architecture) {
-            return Err(format!("the fused engine does not support {layer}"));
+        if let Some(unsupported) = unsupported(architecture, &optimizer.kind) {
+            return Err(format!("the fused engine does not support {unsupported}"));
         }
-        let rule = Rule::new(optimizer.kind, optimizer.clipping);
+        let rule = Rule::new(optimizer);
         let mut weights = weights.in_order_of(architecture)?.into_iter();
         let mut operations: Vec<Operation> = Vec::new();
         let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
@@ -69,7 +78,7 @@ impl Fused {
             operations.extend(kind.map(Operation::new));
         }
         let LossConfig::SparseCategoricalCrossentropy { label_smoothing } = *loss;
-        #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+        #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
         Ok(Self {
             architecture: architecture.clone(),
             first: operations.iter().position(is_dense).unwrap_or(operations.len()),
@@ -81,7 +90,7 @@ impl Fused {
         })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+    #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
     pub(super) fn step(
         &mut self,
         pixels: &[f32],
@@ -90,30 +99,30 @@ impl Fused {
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         for index in 0..self.operations.len() {
-            let (before, operation, _, workspace) = self.around(index, pixels);
-            operation.forward(before, dropout_rng, workspace);
+            let (input, operation, _, workspace) = self.borrow_parts(index, pixels);
+            operation.forward(input, dropout_rng, workspace);
         }
         let mut logits = Vec::new(); // [n, classes]
         if let Some(last) = self.operations.last() {
             transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
         }
-        let (scale, gradients) = match self.rule.folds() {
-            // All that is computed from the gradient is linear in it. So what comes back is at once
-            // what the parameters change by.
+        let (scale, gradients) = match self.rule.fused_weight_decay() {
+            // The backward pass is linear in the gradient. Scaled by −η at its start, it yields the updates of the
+            // parameters themselves.
             Some(decay) => {
-                (-learning_rate as f32, Gradients::folded((1.0 - learning_rate * decay) as f32))
+                (-learning_rate as f32, Gradients::fused((1.0 - learning_rate * decay) as f32))
             }
-            None => (1.0, Gradients::Kept),
+            None => (1.0, Gradients::Stored),
         };
         let gradient = &mut self.buffers.gradient;
         cross_entropy_gradient(&logits, labels, self.label_smoothing, scale, gradient);
         for index in (self.first..self.operations.len()).rev() {
             let to_input = index > self.first;
-            let (before, operation, buffers, workspace) = self.around(index, pixels);
-            operation.backward(before, buffers, to_input, gradients, workspace);
+            let (input, operation, buffers, workspace) = self.borrow_parts(index, pixels);
+            operation.backward(input, buffers, to_input, gradients, workspace);
         }
-        if matches!(gradients, Gradients::Kept) {
-            // Not by `parameters_mut`, which would borrow the rule as well.
+        if matches!(gradients, Gradients::Stored) {
+            // `self.parameters_mut()` would borrow all of `self`, including the rule.
             let parameters = self.operations.iter_mut().flat_map(Operation::parameters_mut);
             self.rule.apply(learning_rate, parameters.collect());
         }
@@ -139,13 +148,13 @@ impl Fused {
             .map(|((name, spec), parameter)| WeightTensor {
                 name,
                 shape: spec.shape.clone(),
-                values: as_in_files(&parameter.values, spec),
+                values: to_file_order(&parameter.values, spec),
             })
             .collect();
         Weights { tensors }
     }
 
-    /// In the order of the weights file.
+    /// The parameters in the order of the weights file.
     fn parameters(&self) -> impl Iterator<Item = &Parameter> {
         self.operations.iter().flat_map(Operation::parameters)
     }
@@ -154,8 +163,8 @@ impl Fused {
         self.operations.iter_mut().flat_map(Operation::parameters_mut)
     }
 
-    /// An operation, what goes into it, the gradient on its way back, and room for products.
-    fn around<'a>(
+    /// The input of an operation, the operation, and the buffers that it needs, borrowed at the same time.
+    fn borrow_parts<'a>(
         &'a mut self,
         index: usize,
         pixels: &'a [f32],
@@ -166,8 +175,8 @@ impl Fused {
     }
 }
 
-/// What a layer computes, if it is anything; its weights are the next of `weights`. `batch_major` says
-/// that no dense layer stands before it.
+/// The operation of a layer, or `None` if the layer changes nothing. Its weights are the next ones of `weights`.
+/// `batch_major` says that there is no dense layer before it.
 fn operation<'a>(
     layer: &PlannedLayer,
     batch_major: bool,
@@ -201,17 +210,17 @@ fn operation<'a>(
     }
 }
 
-/// A parameter's values, or what belongs to each of them, in the order of the weights file: there a
-/// matrix is `[inputs, units]`, here it is `[units, inputs]`.
-fn as_in_files(values: &[f32], spec: &ParameterSpec) -> Vec<f32> {
+/// Converts the values of a parameter, or a state of the optimizer of the same shape, to the order of the weights file.
+/// There a matrix is `[inputs, units]`; this engine uses `[units, inputs]`.
+fn to_file_order(values: &[f32], spec: &ParameterSpec) -> Vec<f32> {
     match spec.shape[..] {
         [inputs, units] => transposed(values, units, inputs),
         _ => values.to_vec(),
     }
 }
 
-/// The way back of [`as_in_files`].
-fn from_files(values: &[f32], spec: &ParameterSpec) -> Vec<f32> {
+/// The inverse of [`to_file_order`].
+fn from_file_order(values: &[f32], spec: &ParameterSpec) -> Vec<f32> {
     match spec.shape[..] {
         [inputs, units] => transposed(values, inputs, units),
         _ => values.to_vec(),

@@ -1,9 +1,9 @@
-//! What is computed between two batches of features, forwards and backwards.
+//! The forward and backward pass of each operation.
 //!
-//! Features are `[width, n]`: the values of one feature over the batch lie side by side. Batch sizes
-//! are mostly multiples of a vector register's values and widths are not, and so the way forth and the
-//! gradients of the inputs multiply factors as they lie. Only the pixels come the other way, image after image; what
-//! stands before the first dense layer leaves them so, and its product reads them transposed.
+//! Features are `[width, n]`: the values of one feature for all images of the batch are adjacent in memory. Batch sizes
+//! are usually multiples of the width of a vector register, layer widths are not. So the products of the forward pass and
+//! of the gradients of the inputs need no rearranged factor. Only the pixels are batch-major, `[n, width]`. Operations
+//! before the first dense layer keep that order, and its product reads them transposed.
 
 use kiln_model::Activation;
 use kiln_model::layers::dropout::draw_mask;
@@ -13,10 +13,10 @@ use super::activation::{activate, multiply_by_derivative, needs_pre_activation};
 use super::product::{Blend, Matrix, Workspace, multiply_into, transpose};
 use super::update::Parameter;
 
-/// One operation and, from a training step's way forth to its way back, what it gave.
+/// An operation and its output, which the forward pass leaves for the backward pass.
 pub(super) struct Operation {
     pub(super) kind: OperationKind,
-    /// `[width, n]`, or before the first dense layer `[n, width]`.
+    /// `[width, n]`; before the first dense layer `[n, width]`.
     pub(super) output: Vec<f32>,
 }
 
@@ -25,45 +25,45 @@ pub(super) enum OperationKind {
     Activation(Activation),
     Dropout {
         rate: f64,
-        /// How many values a sample has.
+        /// Values per image.
         width: usize,
         batch_major: bool,
-        /// What each value was multiplied by.
+        /// The factor of each value in the last forward pass.
         mask: Vec<f32>,
     },
 }
 
 /// activation(W·x + b)
 pub(super) struct Dense {
-    /// `[units, inputs]`, transposed from what the weights file holds.
+    /// `[units, inputs]`; the weights file has the transpose.
     pub(super) weight: Parameter,
-    /// `[units]`; no values where there is no bias.
+    /// `[units]`.
     pub(super) bias: Option<Parameter>,
     pub(super) inputs: usize,
     pub(super) units: usize,
-    /// Whether the input is the pixels, image after image.
+    /// Whether the input is `[n, inputs]` instead of `[inputs, n]`.
     pub(super) batch_major: bool,
     pub(super) activation: Activation,
-    /// W·x + b, where the activation's derivative needs it.
+    /// W·x + b, if the derivative of the activation needs it.
     pub(super) pre_activation: Vec<f32>,
 }
 
-/// What becomes of the parameters' gradients on the way back.
+/// What the backward pass does with the gradients of the parameters.
 #[derive(Clone, Copy)]
 pub(super) enum Gradients {
-    /// They are kept for the update.
-    Kept,
-    /// They are −η · gradient, and blended into the parameters at once.
-    Folded(Blend),
+    /// Stores them for the update.
+    Stored,
+    /// Adds them to the parameters. They are already scaled by −η.
+    Fused(Blend),
 }
 
-/// The gradient on its way back through the operations, and room for the next.
+/// The gradient that the backward pass takes through the operations, and buffers for the next one.
 #[derive(Default)]
 pub(super) struct GradientBuffers {
-    /// With respect to what stands between the operations behind and those still to come.
+    /// The gradient with respect to the output of the next operation to visit.
     pub(super) gradient: Vec<f32>,
     next: Vec<f32>,
-    /// As many as images.
+    /// A one per image; the product with it sums over the batch.
     ones: Vec<f32>,
 }
 
@@ -72,7 +72,7 @@ impl Operation {
         Self { kind, output: Vec::new() }
     }
 
-    /// Its parameters, in the order of the weights file.
+    /// The parameters in the order of the weights file.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &Parameter> + use<'_> {
         let parameters = match &self.kind {
             OperationKind::Dense(dense) => [Some(&dense.weight), dense.bias.as_ref()],
@@ -81,7 +81,7 @@ impl Operation {
         parameters.into_iter().flatten()
     }
 
-    /// The same, to be changed.
+    /// The parameters in the order of the weights file, mutable.
     pub(super) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> + use<'_> {
         let parameters = match &mut self.kind {
             OperationKind::Dense(dense) => [Some(&mut dense.weight), dense.bias.as_mut()],
@@ -90,7 +90,7 @@ impl Operation {
         parameters.into_iter().flatten()
     }
 
-    /// Computes the output from the input and keeps what the way back needs.
+    /// Computes the output for a training step, and keeps what the backward pass needs.
     pub(super) fn forward(
         &mut self,
         input: &[f32],
@@ -104,7 +104,7 @@ impl Operation {
                 activate(*activation, &mut self.output, &[]);
             }
             OperationKind::Dropout { rate, width, batch_major, mask } => {
-                // Drawn image after image, whichever way the features lie.
+                // Always drawn image by image, so that the order of the features does not change the mask.
                 mask.resize(input.len(), 0.0);
                 draw_mask(*rate, mask, dropout_rng);
                 if !*batch_major {
@@ -116,7 +116,7 @@ impl Operation {
         }
     }
 
-    /// The output of the input as inference gives it: nothing is kept or dropped.
+    /// Computes the output in inference mode. Dropout has no effect there, and nothing is kept.
     pub(super) fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         match &self.kind {
             OperationKind::Dense(dense) => {
@@ -131,8 +131,8 @@ impl Operation {
         }
     }
 
-    /// Takes the gradient from behind the operation to before it, where `to_input` asks for that,
-    /// and gives the parameters theirs. `input` is what [`forward`](Self::forward) got.
+    /// Computes the gradients of the parameters and, if `to_input`, that of the input, which replaces the gradient of the
+    /// output in `buffers`. `input` is the input of the last [`forward`](Self::forward).
     pub(super) fn backward(
         &mut self,
         input: &[f32],
@@ -212,18 +212,18 @@ impl Dense {
         let count = input.len() / self.inputs;
         let slope = Matrix::new(gradient, self.units, count);
         if to_input {
-            // Before the update: it is the gradient at the weights of the way forth.
+            // Computed before the update below changes the weights of the forward pass.
             next.resize(input.len(), 0.0);
             multiply_into(next, Blend::Replace, self.weights().transposed(), slope, workspace);
         }
         let input = self.matrix(input).transposed();
-        let (place, blend) = gradients.of(&mut self.weight);
-        multiply_into(place, blend, slope, input, workspace);
+        let (out, blend) = gradients.destination(&mut self.weight);
+        multiply_into(out, blend, slope, input, workspace);
         if let Some(bias) = &mut self.bias {
-            // The sum over the batch.
+            // The gradient of the bias is the sum over the batch.
             ones.resize(count, 1.0);
-            let (place, blend) = gradients.of(bias);
-            multiply_into(place, blend, slope, Matrix::new(ones, count, 1), workspace);
+            let (out, blend) = gradients.destination(bias);
+            multiply_into(out, blend, slope, Matrix::new(ones, count, 1), workspace);
         }
         if to_input {
             std::mem::swap(gradient, next);
@@ -232,17 +232,17 @@ impl Dense {
 }
 
 impl Gradients {
-    /// For w ← `keep` · w − η · gradient.
-    #[expect(clippy::float_cmp, reason = "it is 1 where nothing decays")]
-    pub(super) fn folded(keep: f32) -> Self {
-        Self::Folded(if keep == 1.0 { Blend::Add } else { Blend::DecayAndAdd(keep) })
+    /// For the update w ← `keep` · w − η · gradient.
+    #[expect(clippy::float_cmp, reason = "without weight decay it is exactly 1")]
+    pub(super) fn fused(keep: f32) -> Self {
+        Self::Fused(if keep == 1.0 { Blend::Add } else { Blend::DecayAndAdd(keep) })
     }
 
-    /// Where a parameter's gradient goes, and how.
-    fn of(self, parameter: &mut Parameter) -> (&mut [f32], Blend) {
+    /// The destination of the gradient of a parameter, and how to write it there.
+    fn destination(self, parameter: &mut Parameter) -> (&mut [f32], Blend) {
         match self {
-            Self::Kept => (&mut parameter.gradient, Blend::Replace),
-            Self::Folded(blend) => (&mut parameter.values, blend),
+            Self::Stored => (&mut parameter.gradient, Blend::Replace),
+            Self::Fused(blend) => (&mut parameter.values, blend),
         }
     }
 }

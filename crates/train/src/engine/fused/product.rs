@@ -1,10 +1,10 @@
-//! Products of matrices, on one thread.
+//! Matrix products on one thread.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::kernel::Product;
 
-/// A matrix in a slice, its rows one after another or, transposed, its columns.
+/// A matrix in a slice, row-major, or column-major if it is transposed.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     pub(super) values: &'a [f32],
@@ -19,13 +19,13 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     ///
-    /// They are not as many.
+    /// The number of values is not `rows` · `columns`.
     pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(Some(values.len()), rows.checked_mul(columns), "a value for each place");
+        assert_eq!(Some(values.len()), rows.checked_mul(columns), "one value per element");
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
-    /// The rows from `row` on, which is there.
+    /// The rows from `row` on; `row` must be below the number of rows.
     pub(super) fn rows_from(self, row: usize) -> Self {
         Self { values: &self.values[row * self.row_stride..], rows: self.rows - row, ..self }
     }
@@ -42,39 +42,39 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// What a place becomes, of what it held and a new value.
+/// How to combine the old value of an element with a new one.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Blend {
     /// The new value.
     Replace,
-    /// The sum of both.
+    /// Old + new.
     Add,
-    /// A factor · what it held + the new value.
+    /// Factor · old + new.
     DecayAndAdd(f32),
 }
 
 impl Blend {
     #[inline(always)]
-    fn apply(self, held: f32, new: f32) -> f32 {
+    fn apply(self, old: f32, new: f32) -> f32 {
         match self {
             Self::Replace => new,
-            Self::Add => held + new,
-            Self::DecayAndAdd(factor) => factor * held + new,
+            Self::Add => old + new,
+            Self::DecayAndAdd(factor) => factor * old + new,
         }
     }
 }
 
-/// Room in which products rearrange a factor, used again by the next.
+/// A buffer in which products rearrange a factor. Reusing it saves an allocation per product.
 #[derive(Default)]
 pub(super) struct Workspace {
     panels: Vec<f32>,
 }
 
-/// Blends left · right into out, which is `[left's rows, right's columns]`, its rows one after another.
+/// Blends left · right into `out`, which is `[left.rows, right.columns]`, row-major.
 ///
 /// # Panics
 ///
-/// The shapes do not fit, or there is nothing to sum.
+/// The shapes do not fit, or the inner dimension is 0.
 pub(super) fn multiply_into(
     out: &mut [f32],
     blend: Blend,
@@ -82,10 +82,10 @@ pub(super) fn multiply_into(
     right: Matrix<'_>,
     workspace: &mut Workspace,
 ) {
-    assert_eq!(left.columns, right.rows, "the factors fit each other");
-    assert!(right.rows > 0, "there is something to sum");
+    assert_eq!(left.columns, right.rows, "the inner dimensions are equal");
+    assert!(right.rows > 0, "the inner dimension is not 0");
     let size = left.rows.checked_mul(right.columns);
-    assert_eq!(Some(out.len()), size, "the product fits its place");
+    assert_eq!(Some(out.len()), size, "out has the size of the product");
     if right.columns == 1 {
         Arch::new().dispatch(ColumnProduct { out, blend, left, right: right.values });
     } else {
@@ -94,8 +94,8 @@ pub(super) fn multiply_into(
     }
 }
 
-/// A product of one column: a batch of one image. Each value of the left factor counts once, so what
-/// matters is that it is read as it lies.
+/// A product with one column, as for a batch of one image. Each value of the left factor is used once, so the loops
+/// follow its order in memory.
 struct ColumnProduct<'a> {
     out: &'a mut [f32],
     blend: Blend,
@@ -124,7 +124,7 @@ impl WithSimd for ColumnProduct<'_> {
     }
 }
 
-/// The sum of the products, in sums that are computed side by side.
+/// The dot product. Four independent sums keep the processor from waiting for the previous addition.
 #[inline(always)]
 fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
     let (left, left_rest) = S::as_simd_f32s(left);
@@ -146,9 +146,9 @@ fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
     simd.reduce_sum_f32s(sum) + rest
 }
 
-/// Writes the rows of `[rows, columns]` values as columns.
+/// Writes the transpose of `values`, which is `[rows, columns]`, to `out`.
 pub(super) fn transpose(values: &[f32], rows: usize, columns: usize, out: &mut Vec<f32>) {
-    assert_eq!(values.len(), rows * columns, "a value for each place");
+    assert_eq!(values.len(), rows * columns, "one value per element");
     out.clear();
     out.extend(
         (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])),

@@ -1,13 +1,13 @@
-//! What the optimiser keeps, out and in.
+//! Saves and restores the state of the optimizer.
 
 use std::collections::{BTreeMap, HashMap};
 
 use kiln_model::WeightTensor;
 
-use super::{Fused, as_in_files, from_files};
+use super::{Fused, from_file_order, to_file_order};
 use crate::engine::OptimizerState;
 
-/// The counter of the steps taken.
+/// The counter of completed steps.
 const STEPS: &str = "steps";
 
 impl Fused {
@@ -18,7 +18,7 @@ impl Fused {
                 kept.kept().map(move |(name, values)| WeightTensor {
                     name: format!("{parameter}.{name}"),
                     shape: spec.shape.clone(),
-                    values: as_in_files(values, spec),
+                    values: to_file_order(values, spec),
                 })
             })
             .collect();
@@ -31,7 +31,7 @@ impl Fused {
         let steps = match (state.counters.get(STEPS), state.counters.len()) {
             (Some(steps), 1) => i32::try_from(*steps).map_err(|_| "too many steps".to_owned())?,
             _ => {
-                return Err(format!("its counters are not the one of the fused engine, `{STEPS}`"));
+                return Err(format!("its counters should be `{STEPS}` alone"));
             }
         };
         let mut rest: HashMap<&str, &WeightTensor> =
@@ -43,13 +43,13 @@ impl Fused {
                 let tensor = rest.remove(name.as_str());
                 let tensor = tensor.ok_or_else(|| format!("`{name}` is missing"))?;
                 if tensor.shape != spec.shape || tensor.values.len() != spec.len() {
-                    return Err(format!("`{name}` has not the shape of its parameter"));
+                    return Err(format!("`{name}` does not have the shape of its parameter"));
                 }
-                *values = from_files(&tensor.values, spec);
+                *values = from_file_order(&tensor.values, spec);
             }
         }
         if let Some(name) = rest.keys().min() {
-            return Err(format!("this optimiser keeps no `{name}`"));
+            return Err(format!("this optimizer has no `{name}`"));
         }
         self.rule.set_steps(steps);
         Ok(())

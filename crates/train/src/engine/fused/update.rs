@@ -1,85 +1,62 @@
-//! The optimisers' update rules, in place: a gradient, a parameter and what is kept for it from step
-//! to step. Orders of operations are those of Burn's optimisers, which the generic engine uses.
+//! A step of all parameters in place: gradient clipping, then the optimizer's update.
 
-use crate::gradient_clipping::GradientClipping;
-use crate::optimizer::OptimizerKind;
+use crate::optimizers::{
+    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, UpdateStep,
+};
 
-/// A parameter's values and what belongs to them. The last three are empty where the rule keeps no
-/// such numbers, the gradient where it is [folded](Rule::folds) into the update.
+/// A parameter's values, their gradient and the optimizer's state.
 pub(super) struct Parameter {
     pub(super) values: Vec<f32>,
+    /// Empty if the gradient is subtracted while it is computed; see [`Rule::fused_weight_decay`].
     pub(super) gradient: Vec<f32>,
-    /// The running mean of the gradient.
-    mean: Vec<f32>,
-    /// The running mean, or for Adagrad the sum, of its square.
-    square: Vec<f32>,
-    /// What momentum carries on.
-    velocity: Vec<f32>,
+    /// One for each name in `names`, as long as the values.
+    slots: Vec<Vec<f32>>,
+    names: &'static [&'static str],
 }
 
 impl Parameter {
-    /// What the rule keeps for it from step to step, by name.
+    /// The optimizer's state, by name.
     pub(super) fn kept(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
-        let Self { mean, square, velocity, .. } = self;
-        let all = [("mean", mean), ("square", square), ("velocity", velocity)];
-        all.into_iter().map(|(name, values)| (name, values.as_slice())).filter(not_empty)
+        self.names.iter().copied().zip(self.slots.iter().map(Vec::as_slice))
     }
 
-    /// The same, to be set.
+    /// As [`kept`](Self::kept), to be changed.
     pub(super) fn kept_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Vec<f32>)> {
-        let Self { mean, square, velocity, .. } = self;
-        let all = [("mean", mean), ("square", square), ("velocity", velocity)];
-        all.into_iter().filter(|(_, values)| !values.is_empty())
+        self.names.iter().copied().zip(&mut self.slots)
     }
 }
 
-fn not_empty((_, values): &(&'static str, &[f32])) -> bool {
-    !values.is_empty()
-}
-
-/// An update rule and how often it was applied.
+/// An optimizer, and how many steps it has taken.
 pub(super) struct Rule {
-    kind: OptimizerKind,
+    optimizer: OptimizerKind,
     clipping: GradientClipping,
     steps: i32,
 }
 
 impl Rule {
-    pub(super) const fn new(kind: OptimizerKind, clipping: GradientClipping) -> Self {
-        Self { kind, clipping, steps: 0 }
+    pub(super) const fn new(config: &OptimizerConfig) -> Self {
+        Self { optimizer: config.kind, clipping: config.clipping, steps: 0 }
     }
 
-    /// Plain gradient descent needs no gradient: the product that would be it can be subtracted from
-    /// the weights as it is computed. Gives λ of the weight decay where that is so.
-    pub(super) fn folds(&self) -> Option<f64> {
-        match self.kind {
-            OptimizerKind::Sgd { momentum, weight_decay, .. }
-                if momentum == 0.0 && self.clipping == GradientClipping::default() =>
-            {
-                Some(weight_decay)
-            }
-            _ => None,
-        }
+    /// λ of the weight decay, if the gradient can be subtracted from the weights while it is computed.
+    /// Clipping has to see the whole gradient first.
+    pub(super) fn fused_weight_decay(&self) -> Option<f64> {
+        let unclipped = self.clipping == GradientClipping::default();
+        self.optimizer.rule().fused().filter(|_| unclipped)?.plain_descent()
     }
 
+    /// A parameter with these values, before the first step.
     pub(super) fn parameter(&self, values: Vec<f32>) -> Parameter {
-        let keeps = |keeps: bool| if keeps { vec![0.0; values.len()] } else { Vec::new() };
-        let (mean, square, velocity) = match self.kind {
-            OptimizerKind::Sgd { momentum, .. } => (false, false, momentum > 0.0),
-            OptimizerKind::Adam { .. } | OptimizerKind::Adamw { .. } => (true, true, false),
-            OptimizerKind::Rmsprop { momentum, centered, .. } => (centered, true, momentum > 0.0),
-            OptimizerKind::Adagrad { .. } => (false, true, false),
-        };
+        let zeros = vec![0.0; values.len()];
+        let names = self.optimizer.rule().slots();
         Parameter {
-            gradient: keeps(self.folds().is_none()),
-            mean: keeps(mean),
-            square: keeps(square),
-            velocity: keeps(velocity),
+            slots: vec![zeros.clone(); names.len()],
+            gradient: if self.fused_weight_decay().is_none() { zeros } else { Vec::new() },
+            names,
             values,
         }
     }
 
-    /// The steps taken so far, as far as the rule needs to know.
     pub(super) const fn steps(&self) -> i32 {
         self.steps
     }
@@ -88,110 +65,21 @@ impl Rule {
         self.steps = steps;
     }
 
-    /// Clips the gradients and takes one step with all parameters.
+    /// Clips the gradients and updates all parameters.
     pub(super) fn apply(&mut self, learning_rate: f64, mut parameters: Vec<&mut Parameter>) {
         clip(self.clipping, &mut parameters);
         self.steps = self.steps.saturating_add(1);
-        for parameter in parameters {
-            self.update(learning_rate, parameter);
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in, as in Burn")]
-    fn update(&self, learning_rate: f64, parameter: &mut Parameter) {
-        let rate = learning_rate as f32;
-        let Parameter { values, gradient, mean, square, velocity } = parameter;
-        match self.kind {
-            OptimizerKind::Sgd { momentum, nesterov, weight_decay } => {
-                let (momentum, decay) = (momentum as f32, weight_decay as f32);
-                if decay > 0.0 {
-                    zip(gradient, values, |g, w| w * decay + g);
-                }
-                if momentum > 0.0 {
-                    zip(velocity, gradient, |v, g| v * momentum + g);
-                    if nesterov {
-                        zip(gradient, velocity, |g, v| v * momentum + g);
-                        zip(values, gradient, |w, g| w - rate * g);
-                    } else {
-                        zip(values, velocity, |w, v| w - rate * v);
-                    }
-                } else {
-                    zip(values, gradient, |w, g| w - rate * g);
-                }
-            }
-            OptimizerKind::Adam { beta_1, beta_2, epsilon } => {
-                let (beta_1, beta_2) = (beta_1 as f32, beta_2 as f32);
-                let root = (1.0 - beta_2.powi(self.steps)).sqrt();
-                let scale = root / (1.0 - beta_1.powi(self.steps));
-                let epsilon = epsilon as f32 * root;
-                moments(values, gradient, mean, square, [beta_1, beta_2], |w, m, v| {
-                    w - rate * (m * scale / (v.sqrt() + epsilon))
-                });
-            }
-            OptimizerKind::Adamw { beta_1, beta_2, epsilon, weight_decay } => {
-                let (beta_1, beta_2) = (beta_1 as f32, beta_2 as f32);
-                let mean_scale = 1.0 / (1.0 - beta_1.powi(self.steps));
-                let square_scale = 1.0 / (1.0 - beta_2.powi(self.steps));
-                let epsilon = epsilon as f32;
-                let keep = (1.0 - learning_rate * f64::from(weight_decay as f32)) as f32;
-                moments(values, gradient, mean, square, [beta_1, beta_2], |w, m, v| {
-                    w * keep - rate * (m * mean_scale / ((v * square_scale).sqrt() + epsilon))
-                });
-            }
-            OptimizerKind::Rmsprop { rho, momentum, epsilon, centered } => {
-                let (rho, momentum, epsilon) = (rho as f32, momentum as f32, epsilon as f32);
-                zip(square, gradient, |v, g| v * rho + g * g * (1.0 - rho));
-                if centered {
-                    zip(mean, gradient, |m, g| m * rho + g * (1.0 - rho));
-                    for ((g, v), m) in gradient.iter_mut().zip(square).zip(mean) {
-                        *g /= (*v - *m * *m).sqrt() + epsilon;
-                    }
-                } else {
-                    zip(gradient, square, |g, v| g / (v.sqrt() + epsilon));
-                }
-                if momentum > 0.0 {
-                    zip(velocity, gradient, |v, g| v * momentum + g);
-                    zip(values, velocity, |w, v| w - rate * v);
-                } else {
-                    zip(values, gradient, |w, g| w - rate * g);
-                }
-            }
-            OptimizerKind::Adagrad { epsilon } => {
-                let epsilon = epsilon as f32;
-                for ((w, g), s) in values.iter_mut().zip(gradient).zip(square) {
-                    *s += *g * *g;
-                    *w -= *g / (s.sqrt() + epsilon) * rate;
-                }
+        let step = UpdateStep { learning_rate, number: self.steps };
+        // An engine is not made for an optimizer without a fused update.
+        if let Some(fused) = self.optimizer.rule().fused() {
+            for Parameter { values, gradient, slots, .. } in parameters {
+                fused.update(step, FusedParameter { values, gradient, slots });
             }
         }
     }
 }
 
-/// Updates Adam's two running means, and with them each value as `update` says.
-fn moments(
-    values: &mut [f32],
-    gradient: &[f32],
-    mean: &mut [f32],
-    square: &mut [f32],
-    [beta_1, beta_2]: [f32; 2],
-    update: impl Fn(f32, f32, f32) -> f32,
-) {
-    let kept = mean.iter_mut().zip(square);
-    for ((w, g), (m, v)) in values.iter_mut().zip(gradient).zip(kept) {
-        *m = *m * beta_1 + g * (1.0 - beta_1);
-        *v = *v * beta_2 + g * g * (1.0 - beta_2);
-        *w = update(*w, *m, *v);
-    }
-}
-
-fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
-    for (value, other) in values.iter_mut().zip(others) {
-        *value = function(*value, *other);
-    }
-}
-
-/// The values first, then the norm over all gradients together.
-#[expect(clippy::cast_possible_truncation, reason = "f32 is what is computed in")]
+/// Clips each value first, then the norm over the gradients of all parameters.
 fn clip(clipping: GradientClipping, parameters: &mut [&mut Parameter]) {
     if let Some(limit) = clipping.clipvalue {
         let limit = limit as f32;
@@ -211,13 +99,14 @@ fn clip(clipping: GradientClipping, parameters: &mut [&mut Parameter]) {
     }
 }
 
-/// The sum of the squares.
+/// The sum of the squares, in f64 over blocks. A block is short enough for f32 to lose only the last
+/// digits of its sum.
 fn square_sum(values: &[f32]) -> f64 {
-    // Not so many that the sums of a block lose more than their last digits.
     values.chunks(4096).map(|block| f64::from(block_square_sum(block))).sum()
 }
 
-/// The sum of the squares, in sixteen sums that are computed side by side.
+/// The sum of the squares. The compiler may not reorder additions, so sixteen separate sums make room
+/// for vector instructions.
 fn block_square_sum(values: &[f32]) -> f32 {
     let mut sums = [0.0; 16];
     let chunks = values.chunks_exact(sums.len());

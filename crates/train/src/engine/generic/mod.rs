@@ -8,9 +8,9 @@ use kiln_model::{Architecture, Mode, Network, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
-use crate::gradient_clipping::GradientClipping;
+use crate::optimizers::GradientClipping;
 
-/// Burn's autodiff and optimisers: every layer, every backend.
+/// The engine on Burn's autodiff and optimizers. It supports every layer and every backend.
 pub(super) struct Generic {
     architecture: Architecture,
     network: Network,
@@ -26,7 +26,7 @@ impl Generic {
         Ok(Self {
             architecture: settings.architecture.clone(),
             network: Network::new(&settings.architecture, weights, &device)?,
-            optimizer: settings.optimizer.kind.init(),
+            optimizer: settings.optimizer.kind.rule().burn(),
             clipping: settings.optimizer.clipping,
             loss: settings.loss.init(&device),
             device,
@@ -49,9 +49,11 @@ impl Generic {
         let loss = self.loss.forward(logits.clone(), labels);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let gradients = self.clipping.apply(&self.network, gradients);
+        // Burn's optimizers take the network by value. The clone shares its tensors.
         let network = self.network.clone();
         self.network = self.optimizer.step(learning_rate, network, gradients);
 
+        // Reading the logits waits for the device, once per step.
         values(logits)
     }
 

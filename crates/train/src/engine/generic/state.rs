@@ -1,5 +1,5 @@
-//! What the optimiser keeps, out and in: Burn's own record of it, with the names of parameters in its keys
-//! instead of the numbers that they have in this process.
+//! Saves and restores the state of the optimizer: Burn's own record, but with the names of the parameters in its keys
+//! instead of their ids, which are different in every process.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
@@ -9,14 +9,14 @@ use kiln_model::WeightTensor;
 use super::Generic;
 use crate::engine::OptimizerState;
 
-/// A parameter, and what Burn calls it in this process.
+/// A parameter and the id that Burn gave it in this process.
 struct Named {
     id: String,
     name: String,
     shape: Vec<usize>,
 }
 
-/// The counter under which Burn keeps the number of a parameter's dimensions.
+/// The counter in which Burn stores how many dimensions a parameter has.
 const RANK: &str = "__rank";
 
 impl Generic {
@@ -26,7 +26,7 @@ impl Generic {
             let (id, field) = key.split_once('.').unwrap_or((key, ""));
             let parameter = parameters.iter().find(|parameter| parameter.id == id);
             let parameter = parameter
-                .ok_or_else(|| format!("the optimiser keeps `{key}`, which is no parameter's"))?;
+                .ok_or_else(|| format!("`{key}` in the optimizer belongs to no parameter"))?;
             Ok::<String, String>(format!("{}.{field}", parameter.name))
         };
         let bytes = self.optimizer.into_bytes().map_err(in_words)?;
@@ -59,9 +59,9 @@ impl Generic {
         let mut tensors = Vec::new();
         for WeightTensor { name, shape, values } in &state.tensors {
             let (key, parameter) = renamed(name)?;
-            // What every optimiser keeps is a number for each of the parameter's.
+            // All optimizers keep tensors of the shape of the parameter.
             if *shape != parameter.shape || shape.iter().product::<usize>() != values.len() {
-                return Err(format!("`{name}` has not the shape of its parameter"));
+                return Err(format!("`{name}` does not have the shape of its parameter"));
             }
             let id = parameter.id.parse().ok();
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -72,20 +72,23 @@ impl Generic {
         for (name, count) in &state.counters {
             let (key, parameter) = renamed(name)?;
             if name.ends_with(RANK) && *count != parameter.shape.len() as u64 {
-                return Err(format!("`{name}` is {count}, which its parameter has not"));
+                let rank = parameter.shape.len();
+                return Err(format!(
+                    "`{name}` is {count}, but the parameter has {rank} dimensions"
+                ));
             }
             writer = writer.with_scalar(&key, Scalar::UInt(*count));
         }
         let bytes = writer.into_bytes().map_err(in_words)?;
         self.optimizer = self.optimizer.clone().from_bytes(bytes).map_err(in_words)?;
-        // Burn passes over what it does not know, and begins anew where something is missing.
+        // Burn ignores unknown entries and silently resets missing ones. Reading the state back shows both.
         if self.optimizer_state()? != *state {
-            return Err("it is not what this optimiser keeps for these parameters".to_owned());
+            return Err("it does not fit this optimizer and these parameters".to_owned());
         }
         Ok(())
     }
 
-    /// The parameters in the order of the weights file, which is that of the network's layers.
+    /// The parameters in the order of the weights file, which is also the order of the layers.
     fn named(&self) -> Result<Vec<Named>, String> {
         struct Visitor(Vec<(String, Vec<usize>)>);
         impl ModuleVisitor for Visitor {
@@ -102,7 +105,7 @@ impl Generic {
                 Some((id, shape)) if shape == spec.shape => {
                     named.push(Named { id, name, shape });
                 }
-                _ => return Err(format!("`{name}` is not where the network has it")),
+                _ => return Err(format!("`{name}` is at another place in the network")),
             }
         }
         Ok(named)

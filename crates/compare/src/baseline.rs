@@ -1,0 +1,134 @@
+//! Which combination the user means.
+
+use std::fs;
+use std::path::Path;
+
+use crate::columns::{self, Named, Place};
+use crate::combination::{Combination, RunSummary};
+use crate::comparison::Comparison;
+use crate::error::{CompareError, Result};
+use crate::verdict::BaselineChoice;
+
+impl Comparison {
+    /// The combination that `given` stands for: a run's directory, a run's id, or settings such as
+    /// `learning_rate=0.01,hidden.repeat=2` that a single combination has.
+    pub(crate) fn find_baseline(&self, given: &str) -> Result<usize> {
+        let by_settings = given.contains('=') && !Path::new(given).exists();
+        let is_it: Vec<usize> =
+            if by_settings { self.by_settings(given)? } else { self.by_run(given) };
+        match is_it.as_slice() {
+            [combination] => self.tested(*combination, given),
+            [] if by_settings => Err(request(format!("no combination has the settings {given}"))),
+            [] => Err(request(format!(
+                "the baseline {given} is not among the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE"
+            ))),
+            several => Err(request(self.several(given, several))),
+        }
+    }
+
+    fn tested(&self, combination: usize, given: &str) -> Result<usize> {
+        if self.combinations[combination].test_accuracy().is_some() {
+            return Ok(combination);
+        }
+        Err(request(format!(
+            "the baseline {given} was not tested ({}), so nothing can be held against it: choose one that finished",
+            self.combinations[combination].status()
+        )))
+    }
+
+    fn by_run(&self, given: &str) -> Vec<usize> {
+        let directory = fs::canonicalize(given).ok();
+        let by_directory = directory.map(|directory| {
+            self.having(|run| {
+                fs::canonicalize(run.directory.path()).is_ok_and(|path| path == directory)
+            })
+        });
+        match by_directory {
+            Some(found) if !found.is_empty() => found,
+            _ => self.having(|run| run.id == given || run.directory.id() == given),
+        }
+    }
+
+    fn having(&self, is_it: impl Fn(&RunSummary) -> bool) -> Vec<usize> {
+        self.indices(|combination| combination.runs.iter().any(&is_it))
+    }
+
+    fn indices(&self, is_it: impl Fn(&Combination) -> bool) -> Vec<usize> {
+        let combinations = self.combinations.iter().enumerate();
+        combinations.filter(|(_, it)| is_it(it)).map(|(index, _)| index).collect()
+    }
+
+    fn by_settings(&self, given: &str) -> Result<Vec<usize>> {
+        let mut wanted: Vec<(&str, String)> = Vec::new();
+        for part in given.split(',') {
+            match (part.split_once('='), wanted.last_mut()) {
+                (Some((name, value)), _) => wanted.push((name.trim(), value.trim().to_owned())),
+                // A comma inside of a value: flatten, 300 relu.
+                (None, Some((_, value))) => *value = format!("{value},{part}"),
+                (None, None) => return Err(request(format!("`{part}` is no KEY=VALUE"))),
+            }
+        }
+        let mut left = self.indices(|_| true);
+        for (name, value) in wanted {
+            let place = self.place(name)?;
+            left.retain(|index| {
+                let has = self.value(*index, place);
+                has.is_some_and(|has| is_same(has, &value))
+            });
+        }
+        Ok(left)
+    }
+
+    /// Where the setting called `name` is.
+    fn place(&self, name: &str) -> Result<Place> {
+        match columns::find(name, &self.columns, &self.shared) {
+            Named::One(place) => Ok(place),
+            Named::None => {
+                let known: Vec<_> =
+                    self.columns.iter().map(|column| column.label.as_str()).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                Err(request(format!("the runs have no setting `{name}`; they differ in: {known}")))
+            }
+            Named::Several(keys) => {
+                Err(request(format!("`{name}` could be {}: give more of it", keys.join(" or "))))
+            }
+        }
+    }
+
+    fn value(&self, combination: usize, place: Place) -> Option<&str> {
+        match place {
+            Place::Column(column) => self.combinations[combination].settings[column].as_deref(),
+            Place::Shared(index) => Some(&self.shared[index].value),
+        }
+    }
+
+    fn several(&self, given: &str, several: &[usize]) -> String {
+        let labels =
+            several.iter().take(4).map(|index| self.combinations[*index].label(&self.columns));
+        let mut labels: Vec<_> = labels.collect();
+        if several.len() > 4 {
+            labels.push("…".to_owned());
+        }
+        format!(
+            "the baseline {given} could be any of {} combinations ({}): say more",
+            several.len(),
+            labels.join("; ")
+        )
+    }
+
+    /// The best by validation, where it was tested.
+    pub(crate) fn default_baseline(&self) -> Option<(usize, BaselineChoice)> {
+        let index = self.selected_index()?;
+        self.combinations[index].test_accuracy().map(|_| (index, BaselineChoice::Best))
+    }
+}
+
+fn request(problem: String) -> CompareError {
+    CompareError::Request(kiln_store::escape::control(&problem).into_owned())
+}
+
+/// Equal as text or as numbers: 1e-2 is 0.01.
+fn is_same(has: &str, wanted: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok();
+    has == wanted || number(has).is_some_and(|has| Some(has) == number(wanted))
+}

@@ -1,0 +1,71 @@
+use kiln_report::chart::{Heatmap, HeatmapCell};
+use kiln_store::TestReport;
+
+use crate::combination::Combination;
+use crate::comparison::Comparison;
+use crate::statistics::Spread;
+
+use super::labels::spread_words;
+
+/// The recall of each class, its accuracy, in the first `most` combinations that were tested, as means over their
+/// tested runs. `None` where no run was tested.
+#[must_use]
+pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
+    let mut classes: Vec<String> = Vec::new();
+    let mut tested: Vec<(&Combination, Vec<TestReport>)> = Vec::new();
+    for combination in &comparison.combinations {
+        if tested.len() == most {
+            break;
+        }
+        let runs = combination.runs.iter().filter(|run| run.test.is_some());
+        let reports: Vec<TestReport> =
+            runs.filter_map(|run| run.directory.read_report().ok().flatten()).collect();
+        for class in reports.iter().flat_map(|report| &report.per_class) {
+            if !classes.contains(&class.class) {
+                classes.push(class.class.clone());
+            }
+        }
+        if !reports.is_empty() {
+            tested.push((combination, reports));
+        }
+    }
+    let all = comparison.combinations.iter().filter(|all| all.test_accuracy().is_some()).count();
+    let note = if tested.len() < all {
+        format!(
+            "share of each class's test images that were classified rightly; the {} best of {all} combinations by validation",
+            tested.len()
+        )
+    } else {
+        "share of each class's test images that were classified rightly; means over seeds"
+            .to_owned()
+    };
+    let row = |(combination, reports): &(&Combination, Vec<TestReport>)| -> Vec<HeatmapCell> {
+        let label = combination.label(&comparison.columns);
+        classes.iter().map(|class| cell(&label, class, reports)).collect()
+    };
+    (!tested.is_empty()).then(|| Heatmap {
+        title: "accuracy by class".to_owned(),
+        note,
+        value: "recall".to_owned(),
+        decimals: 3,
+        rows: tested
+            .iter()
+            .map(|(combination, _)| combination.label(&comparison.columns))
+            .collect(),
+        columns: classes.clone(),
+        cells: tested.iter().map(row).collect(),
+        ..Heatmap::default()
+    })
+}
+
+fn cell(label: &str, class: &str, reports: &[TestReport]) -> HeatmapCell {
+    let own = reports.iter().filter_map(|report| {
+        report.per_class.iter().find(|candidate| candidate.class == class)?.recall
+    });
+    let Some(spread) = Spread::of(own) else { return HeatmapCell::default() };
+    HeatmapCell {
+        value: Some(spread.mean),
+        words: format!("{class}: {}\n{label}", spread_words(spread, 4)),
+        ..HeatmapCell::default()
+    }
+}

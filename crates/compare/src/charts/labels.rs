@@ -1,0 +1,92 @@
+//! What the charts of a comparison call its settings and runs.
+
+use kiln_store::Status;
+
+use crate::combination::{Combination, RunSummary};
+use crate::comparison::Comparison;
+use crate::statistics::Spread;
+
+/// The index of a column by its key.
+pub(super) fn column(comparison: &Comparison, key: &str) -> Option<usize> {
+    comparison.columns.iter().position(|column| column.key == key)
+}
+
+/// The number that a setting is, where it is one.
+pub(crate) fn number(setting: Option<&str>) -> Option<f64> {
+    setting?.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// The values of a column, each once: numbers ascending, then the others as they come.
+pub(crate) fn values(comparison: &Comparison, column: usize) -> Vec<Option<&str>> {
+    let mut values: Vec<Option<&str>> = Vec::new();
+    let mut known = std::collections::BTreeSet::new();
+    for combination in &comparison.combinations {
+        let value = setting(combination, column);
+        if known.insert(value) {
+            values.push(value);
+        }
+    }
+    values.sort_by(|left, right| match (number(*left), number(*right)) {
+        (Some(left), Some(right)) => left.total_cmp(&right),
+        (left, right) => right.is_some().cmp(&left.is_some()),
+    });
+    values
+}
+
+/// Whether this is the combination that validation selects.
+pub(crate) fn is_selected(comparison: &Comparison, index: usize) -> bool {
+    let selected = comparison.selected();
+    selected
+        .zip(comparison.combinations.get(index))
+        .is_some_and(|(one, other)| std::ptr::eq(one, other))
+}
+
+pub(super) fn setting(combination: &Combination, column: usize) -> Option<&str> {
+    combination.settings.get(column).and_then(Option::as_deref)
+}
+
+/// What stands in place of a value that a combination does not have.
+pub(super) fn name(value: Option<&str>) -> String {
+    value.unwrap_or("not set").to_owned()
+}
+
+/// What is not finished of a combination, in a few words: "diverged", "1 of 3 pruned"; `None` where all is.
+pub(super) fn unfinished(combination: &Combination) -> Option<String> {
+    let all = combination.runs.len();
+    let mut counts: Vec<(Status, usize)> = Vec::new();
+    for run in combination.runs.iter().filter(|run| run.status != Status::Finished) {
+        match counts.iter_mut().find(|(status, _)| *status == run.status) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((run.status, 1)),
+        }
+    }
+    let words = counts.iter().map(|(status, count)| match *count {
+        count if count == all => status.to_string(),
+        count => format!("{count} of {all} {status}"),
+    });
+    Some(words.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty())
+}
+
+/// A mean over seeds in words: "0.8794 ± 0.0006 (3 seeds)".
+pub(super) fn spread_words(spread: Spread, decimals: usize) -> String {
+    let number = |value| kiln_store::number::decimals(Some(value), decimals);
+    match spread.deviation {
+        Some(deviation) => {
+            format!("{} ± {} ({} seeds)", number(spread.mean), number(deviation), spread.count)
+        }
+        None => number(spread.mean),
+    }
+}
+
+/// What a run is called beside others: "learning_rate 0.1, seed 2".
+pub(super) fn run_words(
+    comparison: &Comparison,
+    combination: &Combination,
+    run: &RunSummary,
+) -> String {
+    let unfinished = match run.status {
+        Status::Finished => String::new(),
+        _ => format!(", {}", run.status_words()),
+    };
+    format!("{}, seed {}{unfinished}", combination.label(&comparison.columns), run.seed)
+}

@@ -1,0 +1,195 @@
+//! Which settings differ between the runs, and what they are called.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::column::{Column, SharedSetting};
+use crate::layers;
+use crate::settings::{Configuration, NumberedLayers, Setting, Words};
+use crate::toml_text::ends;
+
+/// The settings of all runs as one table.
+#[derive(Debug, Default)]
+pub(crate) struct SettingsTable {
+    /// All settings that any run has, in the order of the configurations.
+    pub(crate) columns: Vec<Column>,
+    /// For each run the numbers of its values, one a column.
+    pub(crate) rows: Vec<Vec<Option<u32>>>,
+}
+
+impl SettingsTable {
+    pub(crate) fn new(configurations: &[&Configuration], words: &mut Words) -> Self {
+        let rows = with_layers(configurations, words);
+        let keys = merged_keys(&rows);
+        let places: HashMap<u32, usize> =
+            keys.iter().enumerate().map(|(place, key)| (*key, place)).collect();
+        let mut table = Self { columns: columns(&keys, words), rows: Vec::new() };
+        for row in rows {
+            let mut values = vec![None; keys.len()];
+            for setting in row {
+                values[places[&setting.key]] = Some(setting.value);
+            }
+            table.rows.push(values);
+        }
+        table
+    }
+
+    /// The columns in which not all runs are equal.
+    pub(crate) fn differing(&self) -> Vec<usize> {
+        let differs =
+            |column: &usize| self.rows.windows(2).any(|rows| rows[0][*column] != rows[1][*column]);
+        (0..self.columns.len()).filter(differs).collect()
+    }
+}
+
+/// Each run's settings with those of its layers: layer by layer where all runs have the same layers, else as a whole.
+fn with_layers(configurations: &[&Configuration], words: &mut Words) -> Vec<Vec<Setting>> {
+    let structures: HashSet<Option<u32>> = configurations
+        .iter()
+        .map(|configuration| configuration.layers.as_ref().map(|layers| layers.structure))
+        .collect();
+    let texts = if structures.len() > 1 { Some(whole_texts(configurations, words)) } else { None };
+    let key = words.number(layers::KEY);
+    let row = |configuration: &&Configuration| {
+        let (before, after) = configuration.settings.split_at(configuration.before_layers);
+        let mut row = before.to_vec();
+        if let Some(layers) = &configuration.layers {
+            match &texts {
+                None => row.extend(&layers.settings),
+                Some(texts) => row.push(Setting { key, value: texts[&layers.settings] }),
+            }
+        }
+        row.extend(after);
+        row
+    };
+    configurations.iter().map(row).collect()
+}
+
+/// For each list of layers the text that stands for it: its short form, or, where two lists share that, all of it.
+fn whole_texts<'a>(
+    configurations: &[&'a Configuration],
+    words: &mut Words,
+) -> HashMap<&'a Vec<Setting>, u32> {
+    let lists: HashMap<&Vec<Setting>, &NumberedLayers> = configurations
+        .iter()
+        .filter_map(|configuration| configuration.layers.as_ref())
+        .map(|layers| (&layers.settings, layers))
+        .collect();
+    let mut uses: HashMap<u32, usize> = HashMap::new();
+    for layers in lists.values() {
+        *uses.entry(layers.summary).or_default() += 1;
+    }
+    lists
+        .into_iter()
+        .map(|(settings, layers)| {
+            let is_own = uses[&layers.summary] == 1;
+            (settings, if is_own { layers.summary } else { in_full(settings, words) })
+        })
+        .collect()
+}
+
+fn in_full(settings: &[Setting], words: &mut Words) -> u32 {
+    let parts: Vec<_> = settings
+        .iter()
+        .map(|setting| {
+            let key = words.text(setting.key);
+            let key = key.strip_prefix(layers::KEY).unwrap_or(key).trim_start_matches('.');
+            format!("{key}={}", words.text(setting.value))
+        })
+        .collect();
+    words.number(&parts.join(" "))
+}
+
+/// All keys, those that only some runs have behind what they stand behind there.
+fn merged_keys(rows: &[Vec<Setting>]) -> Vec<u32> {
+    let mut lists_seen: HashSet<Vec<u32>> = HashSet::new();
+    let mut keys: Vec<u32> = Vec::new();
+    let mut known: HashSet<u32> = HashSet::new();
+    for row in rows {
+        let list: Vec<u32> = row.iter().map(|setting| setting.key).collect();
+        if lists_seen.contains(&list) {
+            continue;
+        }
+        let mut place = 0;
+        for key in &list {
+            if known.insert(*key) {
+                keys.insert(place, *key);
+                place += 1;
+            } else if let Some(found) = keys.iter().position(|known| known == key) {
+                place = found + 1;
+            }
+        }
+        lists_seen.insert(list);
+    }
+    keys
+}
+
+fn columns(keys: &[u32], words: &Words) -> Vec<Column> {
+    let paths: Vec<&str> = keys.iter().map(|key| words.text(*key)).collect();
+    let labels = labels(&paths);
+    let columns = paths.iter().zip(labels);
+    columns.map(|(key, label)| Column { key: (*key).to_owned(), label }).collect()
+}
+
+/// For each path its shortest end that no other path has; the path where there is none.
+fn labels(paths: &[&str]) -> Vec<String> {
+    let mut uses: HashMap<&str, usize> = HashMap::new();
+    for end in paths.iter().flat_map(|path| ends(path)) {
+        *uses.entry(end).or_default() += 1;
+    }
+    let label = |path: &&str| {
+        let unique = ends(path).into_iter().find(|end| uses[end] == 1);
+        unique.unwrap_or(path).to_owned()
+    };
+    paths.iter().map(label).collect()
+}
+
+/// The setting that `name` stands for: a whole path, or the end of a single one. Those that differ go first, since a
+/// comparison is about them.
+pub(crate) fn find<'a>(
+    name: &str,
+    columns: &'a [Column],
+    shared: &'a [SharedSetting],
+) -> Named<'a> {
+    let own = columns.iter().enumerate();
+    let own = own.map(|(place, column)| (column, Place::Column(place)));
+    let shared = shared.iter().enumerate();
+    let shared = shared.map(|(place, shared)| (&shared.column, Place::Shared(place)));
+    match among(name, own) {
+        Named::None => among(name, shared),
+        found => found,
+    }
+}
+
+fn among<'a>(name: &str, columns: impl Iterator<Item = (&'a Column, Place)>) -> Named<'a> {
+    let mut found = Vec::new();
+    for (column, place) in columns {
+        if column.key == name {
+            return Named::One(place);
+        }
+        if ends(&column.key).contains(&name) {
+            found.push((column, place));
+        }
+    }
+    match found.as_slice() {
+        [] => Named::None,
+        [(_, place)] => Named::One(*place),
+        _ => Named::Several(found.into_iter().map(|(column, _)| column.key.as_str()).collect()),
+    }
+}
+
+/// What a name stands for.
+pub(crate) enum Named<'a> {
+    None,
+    One(Place),
+    /// The paths of all that it could be.
+    Several(Vec<&'a str>),
+}
+
+/// Where a setting is.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// At this index of the settings that differ.
+    Column(usize),
+    /// At this index of the settings that all runs share.
+    Shared(usize),
+}

@@ -1,0 +1,116 @@
+use kiln_store::escape::control;
+
+use crate::cells::is_baseline;
+use crate::comparison::Comparison;
+use crate::error::{CompareError, Result};
+use crate::table::{Field, Row, Table, TableOptions};
+use crate::verdict::Verdict;
+
+/// The comparison as CSV: one row a combination, or a run where the options say so.
+///
+/// Settings have a column each. A number has columns for its mean, its sample deviation and its count of runs
+/// (`test_accuracy_mean`, `test_accuracy_sd`, `test_accuracy_n`); of single runs it has one (`test_accuracy`). The verdict
+/// is in `verdict` (`baseline` for what the others are held against), `difference`, `interval_low`, `interval_high`,
+/// `p_value`, `method` and `verdict_on` (`val_accuracy` or `test_accuracy`). Numbers have as many digits as bring back the
+/// same `f64`; what is not there is empty. Text that a spreadsheet would take for a formula has a `'` in front, and control characters are written as `\u{…}`.
+///
+/// # Errors
+///
+/// [`CompareError::Request`] for a column that there is not.
+pub fn csv(comparison: &Comparison, options: &TableOptions) -> Result<String> {
+    let table = Table::new(comparison, options)?;
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    let failed = |error: ::csv::Error| {
+        CompareError::Inconsistent(format!("this cannot be put into CSV: {error}"))
+    };
+    let head = table.fields.iter().flat_map(|field| headings(&table, *field, options.all_seeds));
+    writer.write_record(head).map_err(failed)?;
+    for row in &table.rows {
+        let cells = table.fields.iter().flat_map(|field| cells(&table, *field, row));
+        writer.write_record(cells).map_err(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn headings(table: &Table<'_>, field: Field, all_seeds: bool) -> Vec<String> {
+    let heading = table.heading(field);
+    match field {
+        Field::Metric(_) if all_seeds => vec![heading.replace(' ', "_")],
+        Field::Metric(_) => {
+            let name = heading.replace(' ', "_");
+            ["mean", "sd", "n"].map(|of| format!("{name}_{of}")).into()
+        }
+        Field::Verdict => [
+            "verdict",
+            "difference",
+            "interval_low",
+            "interval_high",
+            "p_value",
+            "method",
+            "verdict_on",
+        ]
+        .map(str::to_owned)
+        .into(),
+        _ => vec![text(heading)],
+    }
+}
+
+fn cells(table: &Table<'_>, field: Field, row: &Row<'_>) -> Vec<String> {
+    match field {
+        Field::Setting(_) | Field::Shared(_) => {
+            vec![text(table.setting(field, row).unwrap_or_default())]
+        }
+        Field::Seed => vec![row.run.map(|run| run.seed.to_string()).unwrap_or_default()],
+        Field::Run => vec![text(row.run.map(|run| run.id.as_str()).unwrap_or_default())],
+        Field::Metric(metric) => {
+            let spread = row.metric(metric);
+            let mean = number(spread.map(|spread| spread.mean));
+            if row.run.is_some() {
+                return vec![mean];
+            }
+            let count = spread.map_or(0, |spread| spread.count);
+            vec![mean, number(spread.and_then(|spread| spread.deviation)), count.to_string()]
+        }
+        Field::Status => vec![text(&row.status())],
+        Field::Verdict if is_baseline(table, row) => {
+            let mut cells = vec!["baseline".to_owned()];
+            cells.resize(7, String::new());
+            cells
+        }
+        Field::Verdict => verdict(row.combination.verdict.as_ref()),
+    }
+}
+
+fn verdict(verdict: Option<&Verdict>) -> Vec<String> {
+    let Some(verdict) = verdict else {
+        return vec![String::new(); 7];
+    };
+    vec![
+        verdict.outcome.as_str().to_owned(),
+        number(Some(verdict.difference)),
+        number(verdict.interval.map(|(low, _)| low)),
+        number(verdict.interval.map(|(_, high)| high)),
+        number(Some(verdict.p_value)),
+        verdict.method.as_str().to_owned(),
+        verdict.accuracy.as_str().to_owned(),
+    ]
+}
+
+fn number(value: Option<f64>) -> String {
+    // Both write the shortest decimal that reads back to the same f64; tiny p-values would have hundreds of zeros.
+    value.map_or_else(String::new, |value| {
+        if value != 0.0 && value.abs() < 1e-5 { format!("{value:e}") } else { value.to_string() }
+    })
+}
+
+/// Text as no spreadsheet takes it for a formula. A number stays one, whatever its sign.
+fn text(text: &str) -> String {
+    let is_number = text.parse::<f64>().is_ok_and(f64::is_finite);
+    let escaped = control(text);
+    if !is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{escaped}")
+    } else {
+        escaped.into_owned()
+    }
+}

@@ -1,0 +1,28 @@
+use kiln_store::escape::markdown as escaped;
+
+use crate::cells::cell;
+use crate::comparison::Comparison;
+use crate::error::Result;
+use crate::table::{Field, Table, TableOptions};
+
+/// The comparison as a table in Markdown, with the numbers as a person reads them.
+///
+/// # Errors
+///
+/// [`CompareError::Request`](crate::error::CompareError::Request) for a column that there is not.
+pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<String> {
+    let table = Table::new(comparison, options)?;
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let headings = table.fields.iter().map(|field| escaped(table.heading(*field)));
+    let mut text = line(headings.collect());
+    let alignments = table.fields.iter().map(|field| match field {
+        Field::Metric(_) | Field::Seed => "--:",
+        _ => "---",
+    });
+    text.push_str(&format!("|{}|\n", alignments.collect::<Vec<_>>().join("|")));
+    for row in &table.rows {
+        let cells = table.fields.iter().map(|field| escaped(&cell(&table, *field, row)));
+        text.push_str(&line(cells.collect()));
+    }
+    Ok(text)
+}

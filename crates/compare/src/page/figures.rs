@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+
+use kiln_report::chart::{self, Overlay, heatmap_chart, overlay_chart, setting_chart};
+
+use crate::charts::{
+    Measure, against_setting, class_recall, metric_curves, number, setting_grid, values,
+};
+use crate::comparison::Comparison;
+
+use super::data::Curve;
+
+/// The most runs whose curves are drawn.
+pub const MOST_CURVES: usize = 100;
+/// The most combinations whose classes are shown.
+pub const MOST_CLASS_ROWS: usize = 30;
+/// The most bytes that a section's further pictures, one for each choice of axes and values, have in the page.
+pub const MOST_FIGURE_BYTES: usize = 600_000;
+/// More values than this do not fit an axis of a heatmap.
+const MOST_AXIS_VALUES: usize = 40;
+
+/// A section of pictures, of which the reader picks one.
+pub(super) struct FigureGroup {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) notes: Vec<String>,
+    /// The first is what is seen at first.
+    pub(super) figures: Vec<Figure>,
+    /// What the others are, where scripts do not put them behind a choice.
+    pub(super) others: &'static str,
+}
+
+/// A picture and what it is picked by.
+pub(super) struct Figure {
+    pub(super) svg: String,
+    /// Names and values as a JSON object: `{"axes":"…","value":"…"}`.
+    pub(super) choices: String,
+}
+
+impl Figure {
+    fn new(svg: &str, choices: &[(&str, &str)]) -> Self {
+        let choices = choices.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+        let choices = serde_json::Value::Object(choices.collect());
+        Self { svg: chart::inline(svg), choices: choices.to_string() }
+    }
+}
+
+/// The sections that have something to show, and the numbers of the curves.
+pub(super) fn all(comparison: &Comparison) -> (Vec<FigureGroup>, BTreeMap<String, Vec<Curve>>) {
+    let overlays = metric_curves(comparison, &["val_accuracy", "val_loss", "loss"], MOST_CURVES);
+    let numbers =
+        overlays.iter().map(|overlay| (overlay.metric.clone(), curves(overlay))).collect();
+    let groups =
+        [heatmaps(comparison), histories(&overlays), relations(comparison), classes(comparison)];
+    let shown = |group: &FigureGroup| !group.figures.is_empty() || !group.notes.is_empty();
+    (groups.into_iter().filter(shown).collect(), numbers)
+}
+
+fn heatmaps(comparison: &Comparison) -> FigureGroup {
+    let mut notes = Vec::new();
+    let mut axes = Vec::new();
+    for (index, column) in comparison.columns.iter().enumerate() {
+        let count = values(comparison, index).len();
+        if count > MOST_AXIS_VALUES {
+            notes.push(format!(
+                "{} has {} values, too many for an axis of a heatmap.",
+                column.label,
+                kiln_store::number::grouped(count as u64)
+            ));
+        } else if count > 1 {
+            axes.push(column);
+        }
+    }
+    let mut pairs: Vec<_> = (0..axes.len())
+        .flat_map(|first| (first + 1..axes.len()).map(move |second| (first, Some(second))))
+        .collect();
+    if axes.len() == 1 {
+        pairs.push((0, None));
+    }
+    let measures: Vec<Measure> = Measure::ALL
+        .into_iter()
+        .filter(|measure| comparison.combinations.iter().any(|all| measure.of(all).is_some()))
+        .collect();
+    let mut figures = Vec::new();
+    let (mut bytes, mut missing) = (0, 0);
+    for (first, second) in pairs {
+        let column = second.map(|second| axes[second]);
+        let names = match column {
+            Some(column) => format!("{} × {}", axes[first].label, column.label),
+            None => axes[first].label.clone(),
+        };
+        for measure in &measures {
+            let key = column.map(|column| column.key.as_str());
+            let Some(map) = setting_grid(comparison, &axes[first].key, key, *measure) else {
+                continue;
+            };
+            let svg = heatmap_chart(&map);
+            if !figures.is_empty() && bytes + svg.len() > MOST_FIGURE_BYTES {
+                missing += 1;
+                continue;
+            }
+            bytes += svg.len();
+            figures.push(Figure::new(&svg, &[("value", measure.name()), ("axes", &names)]));
+        }
+    }
+    if missing > 0 {
+        notes.push(format!(
+            "{missing} further heatmaps would make this file too large and are left out."
+        ));
+    }
+    FigureGroup {
+        id: "heatmap",
+        title: "Heatmap of the settings",
+        notes,
+        figures,
+        others: "Other values and axes",
+    }
+}
+
+fn histories(overlays: &[Overlay]) -> FigureGroup {
+    let figures = overlays
+        .iter()
+        .map(|overlay| Figure::new(&overlay_chart(overlay), &[("metric", &overlay.metric)]));
+    FigureGroup {
+        id: "curves",
+        title: "Curves",
+        notes: vec![],
+        figures: figures.collect(),
+        others: "Other metrics",
+    }
+}
+
+/// The numbers of the points that a curve's path has.
+fn curves(overlay: &Overlay) -> Vec<Curve> {
+    let curve = |curve: &chart::OverlayCurve| {
+        let points = || curve.points.iter().filter_map(|p| Some((p.epoch, p.value?)));
+        Curve {
+            words: curve.words.clone(),
+            epochs: points().map(|(epoch, _)| epoch).collect(),
+            // Six digits are more than are shown; all of them would double the file.
+            values: points().map(|(_, value)| rounded(value)).collect(),
+        }
+    };
+    overlay.curves.iter().map(curve).collect()
+}
+
+fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
+fn relations(comparison: &Comparison) -> FigureGroup {
+    let columns = comparison.columns.iter().enumerate();
+    let mut keys: Vec<_> = columns
+        .filter(|(index, _)| values(comparison, *index).into_iter().filter_map(number).count() > 1)
+        .map(|(_, column)| column)
+        .collect();
+    // What is asked about first.
+    keys.sort_by_key(|column| !column.key.ends_with("learning_rate"));
+    let mut figures: Vec<Figure> = Vec::new();
+    let mut bytes = 0;
+    for column in keys {
+        let Some(chart) = against_setting(comparison, &column.key) else { continue };
+        let svg = setting_chart(&chart);
+        if figures.is_empty() || bytes + svg.len() <= MOST_FIGURE_BYTES {
+            bytes += svg.len();
+            figures.push(Figure::new(&svg, &[("setting", &column.label)]));
+        }
+    }
+    FigureGroup {
+        id: "relation",
+        title: "Validation against a setting",
+        notes: vec![],
+        figures,
+        others: "Other settings",
+    }
+}
+
+fn classes(comparison: &Comparison) -> FigureGroup {
+    let heatmap = class_recall(comparison, MOST_CLASS_ROWS);
+    let figures = heatmap.iter().map(|heatmap| Figure::new(&heatmap_chart(heatmap), &[]));
+    FigureGroup {
+        id: "classes",
+        title: "Accuracy by class",
+        notes: vec![],
+        figures: figures.collect(),
+        others: "",
+    }
+}

@@ -1,0 +1,121 @@
+use kiln_report::chart::{confusion_chart, inline};
+use kiln_store::{TestReport, grouped};
+
+use crate::combination::{Combination, RunSummary};
+use crate::comparison::Comparison;
+
+use super::data::Run;
+
+/// The most cells of confusion matrices that the page holds.
+pub const MOST_MATRIX_CELLS: usize = 50_000;
+
+/// Two runs side by side. Without scripts these are the best tested run of each of the first two combinations.
+pub(super) struct PairView {
+    pub(super) title: &'static str,
+    pub(super) note: String,
+    pub(super) names: Vec<String>,
+    pub(super) differences: Vec<Difference>,
+    /// Confusion matrices, as inline SVG.
+    pub(super) matrices: Vec<String>,
+}
+
+/// A setting that the two have not in common.
+pub(super) struct Difference {
+    pub(super) key: String,
+    pub(super) values: Vec<String>,
+}
+
+impl PairView {
+    /// The view, and the runs to pick two of.
+    pub(super) fn new(comparison: &Comparison) -> (Self, Vec<Run>) {
+        let tested: usize = comparison
+            .combinations
+            .iter()
+            .flat_map(|combination| &combination.runs)
+            .filter(|run| run.test.is_some())
+            .count();
+        let mut runs: Vec<Run> = Vec::new();
+        // The places among `runs` of the first of each combination.
+        let mut firsts = Vec::new();
+        let mut cells = 0;
+        'all: for combination in &comparison.combinations {
+            let before = runs.len();
+            for run in combination.runs.iter().filter(|run| run.test.is_some()) {
+                let Ok(Some(report)) = run.directory.read_report() else { continue };
+                cells += report.confusion.iter().map(Vec::len).sum::<usize>();
+                if cells > MOST_MATRIX_CELLS && runs.len() >= 2 {
+                    break 'all;
+                }
+                runs.push(pickable(comparison, combination, run, report));
+            }
+            if runs.len() > before {
+                firsts.push(before);
+            }
+        }
+        if firsts.len() == 1 && runs.len() > 1 {
+            firsts.push(1);
+        }
+        let shown: Vec<&Run> = firsts.iter().take(2).map(|first| &runs[*first]).collect();
+        let view = Self {
+            title: if runs.len() > 1 { "Two runs side by side" } else { "Confusion matrix" },
+            note: note(runs.len(), tested),
+            names: shown.iter().map(|run| run.name.clone()).collect(),
+            differences: differences(&shown),
+            matrices: shown
+                .iter()
+                .map(|run| inline(&confusion_chart(&run.name, &run.classes, &run.confusion)))
+                .collect(),
+        };
+        // The script begins with the same two.
+        if let Some(second) = firsts.get(1).copied().filter(|second| *second > 1) {
+            let run = runs.remove(second);
+            runs.insert(1, run);
+        }
+        (view, runs)
+    }
+}
+
+fn pickable(
+    comparison: &Comparison,
+    combination: &Combination,
+    run: &RunSummary,
+    report: TestReport,
+) -> Run {
+    let columns = comparison.columns.iter().zip(&combination.settings);
+    let mut settings: Vec<_> =
+        columns.map(|(column, value)| (column.key.clone(), value.clone())).collect();
+    settings.push(("seed".to_owned(), Some(run.seed.to_string())));
+    Run {
+        name: format!("{}, seed {}", combination.label(&comparison.columns), run.seed),
+        settings,
+        classes: report.per_class.into_iter().map(|class| class.class).collect(),
+        confusion: report.confusion,
+    }
+}
+
+fn differences(runs: &[&Run]) -> Vec<Difference> {
+    let [first, second] = runs else { return Vec::new() };
+    let pairs = first.settings.iter().zip(&second.settings);
+    let different = pairs.filter(|(first, second)| first.1 != second.1);
+    different
+        .map(|(first, second)| Difference {
+            key: first.0.clone(),
+            values: [&first.1, &second.1].map(|value| value.clone().unwrap_or_default()).into(),
+        })
+        .collect()
+}
+
+fn note(pickable: usize, tested: usize) -> String {
+    if pickable < 2 && tested < 2 {
+        return String::new();
+    }
+    let mut note = "What differs in their settings and in their confusion matrices.".to_owned();
+    if pickable < tested {
+        note.push_str(&format!(
+            " The matrices of {} of {} tested runs, the best by validation, are in this file.",
+            grouped(pickable as u64),
+            grouped(tested as u64)
+        ));
+    }
+    note
+}

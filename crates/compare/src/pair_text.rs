@@ -1,0 +1,121 @@
+use kiln_report::Terminal;
+use kiln_store::escape::control;
+use kiln_store::grouped;
+use kiln_store::number::decimals;
+
+use crate::cells::outward;
+use crate::combination::RunSummary;
+use crate::grid::{self, TextColumn};
+use crate::pair::{ClassAgreement, Pair};
+use crate::verdict::{Verdict, VerdictOutcome};
+
+/// Two runs in depth as text for a terminal: in which settings they differ, on which images, and whether one is better.
+#[must_use]
+pub fn show_pair(pair: &Pair, terminal: Terminal) -> String {
+    let mut text = String::new();
+    let mut line = |words: &str| text.push_str(&format!("{}\n", control(words)));
+    line(&run("first", &pair.first));
+    line(&run("second", &pair.second));
+    for setting in &pair.settings {
+        let value =
+            |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
+        line(&format!(
+            "{}: {} in the first, {} in the second",
+            setting.column.label,
+            value(&setting.first),
+            value(&setting.second)
+        ));
+    }
+    if pair.settings.is_empty() {
+        line("They have the same settings and the same seed.");
+    }
+    for note in &pair.notes {
+        line(note);
+    }
+    if !pair.classes.is_empty() {
+        text.push('\n');
+        text.push_str(&classes(pair, terminal));
+    }
+    if let Some(verdict) = &pair.verdict {
+        text.push_str(&format!("{}\n", sentence(verdict)));
+    }
+    text
+}
+
+fn run(role: &str, run: &RunSummary) -> String {
+    let accuracy = run.test.map(|test| format!(", test accuracy {:.4}", test.accuracy));
+    format!(
+        "{role:<6}  {} {}, {}{}",
+        run.name,
+        run.id,
+        run.status_words(),
+        accuracy.unwrap_or_default()
+    )
+}
+
+fn classes(pair: &Pair, terminal: Terminal) -> String {
+    let total = pair.total();
+    let rows: Vec<&ClassAgreement> = pair.classes.iter().chain([&total]).collect();
+    let numbers = |heading, number: fn(&ClassAgreement) -> String| {
+        TextColumn::numbers(heading, rows.iter().map(|row| number(row)))
+    };
+    let count = |count: usize| grouped(count as u64);
+    let mut columns = vec![
+        TextColumn::words("class", rows.iter().map(|row| row.class.clone())),
+        numbers("images", |row| grouped(row.support() as u64)),
+        numbers("both right", |row| grouped(row.both_right as u64)),
+        numbers("only first right", |row| grouped(row.only_first as u64)),
+        numbers("only second right", |row| grouped(row.only_second as u64)),
+        numbers("both wrong", |row| grouped(row.both_wrong as u64)),
+        numbers("recall first", |row| decimals(row.first_recall(), 4)),
+        numbers("recall second", |row| decimals(row.second_recall(), 4)),
+        numbers("change", change),
+    ];
+    columns.iter_mut().for_each(TextColumn::narrow_heading);
+    // The images of a class are the sum of the four behind, and its change the difference of two recalls.
+    if grid::width(&columns) > usize::from(terminal.width) {
+        columns.remove(1);
+    }
+    let mut text = grid::draw(&columns.iter().collect::<Vec<_>>(), terminal);
+    text.push_str(&format!(
+        "They disagree on {} of {} images.\n",
+        count(total.only_first + total.only_second),
+        count(total.support())
+    ));
+    text
+}
+
+/// How the second run's recall differs from the first's.
+fn change(row: &ClassAgreement) -> String {
+    match (row.first_recall(), row.second_recall()) {
+        (Some(first), Some(second)) => format!("{:+.4}", second - first),
+        _ => String::new(),
+    }
+}
+
+/// The verdict in a sentence.
+fn sentence(verdict: &Verdict) -> String {
+    let interval = verdict.interval.map(|(low, high)| {
+        let [low, high] = outward(low, high);
+        format!(", interval [{low}, {high}]")
+    });
+    let numbers = format!(
+        "difference {:+.4}{}, p {}",
+        verdict.difference,
+        interval.unwrap_or_default(),
+        p_value(verdict.p_value)
+    );
+    let outcome = match verdict.outcome {
+        VerdictOutcome::Better => "The second is better",
+        VerdictOutcome::Worse => "The second is worse",
+        VerdictOutcome::NotDistinguishable => "Their accuracies are not distinguishable",
+    };
+    format!(
+        "{outcome}: {numbers} (McNemar's exact test over the images; it does not cover what another seed would do)."
+    )
+}
+
+/// Small probabilities keep their size.
+fn p_value(p: f64) -> String {
+    if p < 0.001 { "below 0.001".to_owned() } else { format!("{p:.3}") }
+}

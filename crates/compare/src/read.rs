@@ -1,0 +1,163 @@
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kiln_store::{
+    Direction, History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files, in_parallel,
+};
+
+use crate::combination::{EpochValue, RunSummary, TestSummary};
+use crate::error::{CompareError, Result};
+use crate::metric_summary::MetricSummary;
+use crate::settings::{Configuration, Flat, Words};
+
+/// A table has a cell for each of the runs' settings in each run.
+const MOST_SETTINGS: usize = 10_000;
+
+/// The runs that could be read, each with its configuration, and those that could not.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) runs: Vec<(RunSummary, Configuration)>,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) words: Words,
+}
+
+/// Reads these run directories, on all cores; the order stays.
+pub(crate) fn read(paths: &[PathBuf]) -> Read {
+    let words = Mutex::new(Words::default());
+    let results =
+        in_parallel(paths, |path| read_run(path, &words).map_err(|error| left_out(path, &error)));
+    let mut read = Read::default();
+    let mut keys = HashSet::new();
+    for result in results {
+        match result {
+            Ok(run) if has_room(&mut keys, &run.1) => read.runs.push(run),
+            Ok((run, _)) => read.left_out.push(LeftOut {
+                path: run.directory.path().to_owned(),
+                problem: format!(
+                    "with it the runs have more than {MOST_SETTINGS} different settings"
+                ),
+            }),
+            Err(left_out) => read.left_out.push(left_out),
+        }
+    }
+    read.words = words.into_inner().unwrap_or_else(PoisonError::into_inner);
+    read
+}
+
+/// Adds a configuration's keys to those of the others; false where they come to too many.
+fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
+    let layers = configuration.layers.iter().flat_map(|layers| &layers.settings);
+    let own = configuration.settings.iter().chain(layers).map(|setting| setting.key);
+    let new: Vec<u32> = own.filter(|key| !keys.contains(key)).collect();
+    let has_room = keys.len() + new.len() <= MOST_SETTINGS;
+    if has_room {
+        keys.extend(new);
+    }
+    has_room
+}
+
+/// What a directory cannot be read for, its files named from inside of it.
+fn left_out(path: &Path, error: &CompareError) -> LeftOut {
+    let text = error.to_string();
+    let own = path.display().to_string();
+    let problem = text.strip_prefix(&format!("{own}: ")).unwrap_or(&text);
+    let problem = problem.replace(&format!("{own}/"), "");
+    LeftOut { path: path.to_owned(), problem }
+}
+
+fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configuration)> {
+    let directory = RunDirectory::open(path)?;
+    let record = directory.read_record()?;
+    // Numbers and settings that somebody edited are no run's. The large files are the doctor's business.
+    for name in ["config.toml", "history.csv", "report.json"] {
+        if let Some(sum) = record.files.get(name) {
+            sum.check(&path.join(name))?;
+        }
+    }
+    let flat = read_config(&directory)?;
+    let history = directory.read_history()?;
+    let report = directory.read_report()?;
+    check(&directory, &record, &flat, &history, report.as_ref())?;
+    let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+    let configuration = flat.numbered(&mut words);
+    // Most runs have the same data: one text for all of them.
+    let number = words.number(&record.dataset.fingerprint);
+    let fingerprint = words.shared(number);
+    drop(words);
+    let summary = summary(directory, record, &history, report.as_ref(), fingerprint);
+    Ok((summary, configuration))
+}
+
+pub(crate) fn read_config(directory: &RunDirectory) -> Result<Flat> {
+    let path = directory.config_path();
+    let flat = Flat::parse(&files::read(&path, kiln_config::MAX_BYTES)?)
+        .map_err(|(line, problem)| StoreError::malformed(&path, line, problem))?;
+    Ok(flat)
+}
+
+/// Files that do not belong together tell of two runs, and a row of numbers from both would be of none.
+fn check(
+    directory: &RunDirectory,
+    record: &RunRecord,
+    config: &Flat,
+    history: &History,
+    report: Option<&TestReport>,
+) -> Result<()> {
+    let problem = if record.status != Status::Finished && report.is_some() {
+        format!(
+            "run.json says {} beside a report.json, which only a finished run has",
+            record.status
+        )
+    } else if let Some(report) = report.filter(|report| report.epoch > history.rows.len()) {
+        let epochs = history.rows.len();
+        format!(
+            "report.json is about epoch {} and history.csv ends at epoch {epochs}",
+            report.epoch
+        )
+    } else if let Some(seed) = config.seed.as_ref().filter(|seed| **seed != record.seed.to_string())
+    {
+        format!("config.toml has seed {seed} and run.json has seed {}", record.seed)
+    } else if report.is_some_and(|report| !(0.0..=1.0).contains(&report.accuracy)) {
+        "report.json has an accuracy that is no share".to_owned()
+    } else {
+        return Ok(());
+    };
+    let problem = format!("{problem}: one of them is stale or was edited");
+    Err(CompareError::Mismatch { path: directory.path().to_owned(), problem })
+}
+
+fn summary(
+    directory: RunDirectory,
+    record: RunRecord,
+    history: &History,
+    report: Option<&TestReport>,
+    fingerprint: Arc<str>,
+) -> RunSummary {
+    let finite = |value: &f64| value.is_finite();
+    RunSummary {
+        name: record.name,
+        id: record.id,
+        seed: record.seed,
+        status: record.status,
+        stop_reason: record.stop_reason,
+        best: history
+            .best_by("val_accuracy", Direction::Higher)
+            .map(|(row, value)| EpochValue { epoch: row.epoch, value }),
+        last: history.rows.last().and_then(|row| {
+            Some(EpochValue { epoch: row.epoch, value: row.metric("val_accuracy")? })
+        }),
+        metrics: MetricSummary::all(&record.metrics, history),
+        test: report.map(|report| TestSummary {
+            loss: report.loss.filter(finite),
+            accuracy: report.accuracy,
+            examples: report.examples,
+        }),
+        training_seconds: record.training_seconds.filter(finite),
+        // Until a run ends its record does not know how far it came; its history does.
+        epochs: history.rows.len(),
+        validation_rows: record.dataset.validation_rows,
+        fingerprint,
+        directory,
+    }
+}

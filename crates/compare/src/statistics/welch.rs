@@ -1,0 +1,54 @@
+use statrs::function::beta::beta_reg;
+
+use super::beta;
+use super::difference::{Difference, Family};
+use super::spread::Spread;
+
+/// Welch's t test: the difference of two means whose variances need not be equal.
+///
+/// With sample variances s², the standard error is √(s₁²/n₁ + s₂²/n₂) and the degrees of freedom are those of Welch and
+/// Satterthwaite, (s₁²/n₁ + s₂²/n₂)² / ((s₁²/n₁)²/(n₁ − 1) + (s₂²/n₂)²/(n₂ − 1)). B. L. Welch, "The generalization of
+/// 'Student's' problem when several different population variances are involved", Biometrika 34 (1947), 28–35.
+///
+/// An accuracy is a count over a number of images, and `resolution` is one over that. Where no side varies, the values
+/// still are known no better than to such a step: each stands for a uniform distribution of its width, whose variance is
+/// resolution² / 12 (Sheppard's correction).
+///
+/// `None` where a side has fewer than two values, or neither varies and `resolution` is 0.
+#[must_use]
+pub fn welch(
+    first: &Spread,
+    second: &Spread,
+    resolution: f64,
+    family: Family,
+) -> Option<Difference> {
+    let (mut first_error, mut second_error) = (squared_error(first)?, squared_error(second)?);
+    if first_error + second_error == 0.0 {
+        let variance = resolution * resolution / 12.0;
+        (first_error, second_error) =
+            (variance / first.count as f64, variance / second.count as f64);
+    }
+    let squared = first_error + second_error;
+    // Shares first: squares of squares of tiny deviations would be zero.
+    let (first_share, second_share) = (first_error / squared, second_error / squared);
+    let freedom = 1.0
+        / (first_share.powi(2) / (first.count - 1) as f64
+            + second_share.powi(2) / (second.count - 1) as f64);
+    let (error, difference) = (squared.sqrt(), first.mean - second.mean);
+    if error == 0.0 || !freedom.is_finite() {
+        return None;
+    }
+    let t = difference / error;
+    // P(|T| > t) = Iₓ(ν/2, 1/2) at x = ν / (ν + t²); Abramowitz and Stegun, 26.7.1 and 26.5.27.
+    let p_value = beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t));
+    // The same, solved for t: (1 − x) / x = t² / ν.
+    let log_odds = beta::quantile_log_odds(family.level_of_each(), freedom / 2.0, 0.5);
+    let margin = error * (freedom * (-log_odds).exp()).sqrt();
+    let interval = (difference - margin, difference + margin);
+    Some(Difference { difference, interval: Some(interval), p_value: family.corrected(p_value) })
+}
+
+/// The squared standard error of the mean.
+fn squared_error(spread: &Spread) -> Option<f64> {
+    spread.deviation.map(|deviation| deviation * deviation / spread.count as f64)
+}

@@ -1,0 +1,205 @@
+use comfy_table::Color;
+use kiln_report::Terminal;
+use kiln_store::escape::control;
+
+use crate::cells::{cell, is_baseline};
+use crate::comparison::Comparison;
+use crate::error::Result;
+use crate::grid::{self, TextColumn};
+use crate::table::{Field, Metric, Row, Table, TableOptions};
+use crate::verdict::VerdictOutcome;
+
+/// What is shown in place of "not distinguishable" where room is short.
+const UNCLEAR: &str = "unclear";
+
+/// The comparison as a table for a terminal, as wide as that at most.
+///
+/// Where it would be wider, columns are left out, the least needed first, and a line below says which. Numbers are never
+/// broken.
+///
+/// # Errors
+///
+/// [`CompareError::Request`](crate::error::CompareError::Request) for a column that there is not.
+pub fn terminal(
+    comparison: &Comparison,
+    options: &TableOptions,
+    terminal: Terminal,
+) -> Result<String> {
+    let table = Table::new(comparison, options)?;
+    let mut fitted = Fitted::new(&table);
+    fitted.fit(usize::from(terminal.width));
+    let columns: Vec<_> = fitted.columns.iter().map(|column| &column.text).collect();
+    let mut text = grid::draw(&columns, terminal);
+    for note in fitted.notes(terminal) {
+        text.push_str(&format!("{}\n", control(&note)));
+    }
+    Ok(text)
+}
+
+struct FieldColumn {
+    field: Field,
+    text: TextColumn,
+}
+
+/// The columns that fit, and what it took.
+struct Fitted<'a> {
+    table: &'a Table<'a>,
+    columns: Vec<FieldColumn>,
+    dropped: Vec<Field>,
+    says_unclear: bool,
+    has_short_verdicts: bool,
+}
+
+/// What can be done to make room.
+enum Step {
+    Drop(Field),
+    SayUnclear,
+    ShortenVerdicts,
+}
+
+impl<'a> Fitted<'a> {
+    fn new(table: &'a Table<'a>) -> Self {
+        let columns = table.fields.iter().map(|field| FieldColumn::new(table, *field)).collect();
+        Self { table, columns, dropped: Vec::new(), says_unclear: false, has_short_verdicts: false }
+    }
+
+    fn is_within(&self, width: usize) -> bool {
+        grid::width(self.columns.iter().map(|column| &column.text)) <= width
+    }
+
+    /// Makes the columns fit with as little loss as can be.
+    fn fit(&mut self, width: usize) {
+        if self.is_within(width) {
+            return;
+        }
+        for column in &mut self.columns {
+            if let Field::Metric(_) = column.field {
+                hoist_count(&mut column.text);
+            }
+            column.text.narrow_heading();
+        }
+        for step in self.steps() {
+            if self.is_within(width) {
+                return;
+            }
+            match step {
+                Step::SayUnclear => self.say_unclear(),
+                Step::ShortenVerdicts => self.shorten_verdicts(),
+                Step::Drop(field) => self.drop(field),
+            }
+        }
+    }
+
+    /// What can be done without, the first first.
+    fn steps(&self) -> Vec<Step> {
+        let metric = |metric| Step::Drop(Field::Metric(metric));
+        let mut steps = vec![Step::SayUnclear, metric(Metric::Seconds), metric(Metric::Last)];
+        // It says nothing where all are finished.
+        if self.table.rows.iter().all(|row| row.status() == "finished") {
+            steps.push(Step::Drop(Field::Status));
+        }
+        steps.extend([metric(Metric::BestEpoch), metric(Metric::TestLoss), Step::ShortenVerdicts]);
+        steps.extend(
+            [Field::Run, Field::Metric(Metric::TestAccuracy), Field::Verdict, Field::Status]
+                .map(Step::Drop),
+        );
+        // What is left are settings and what they are ranked by.
+        steps.extend(self.columns.iter().rev().map(|column| Step::Drop(column.field)));
+        steps
+    }
+
+    /// Leaves a column out, unless the table would be none without it.
+    fn drop(&mut self, field: Field) {
+        let place = self.columns.iter().position(|column| column.field == field);
+        if let Some(place) = place.filter(|_| self.columns.len() > 2) {
+            self.columns.remove(place);
+            self.dropped.push(field);
+        }
+    }
+
+    /// Says in a word that a verdict is none.
+    fn say_unclear(&mut self) {
+        let verdicts = self.columns.iter_mut().find(|column| column.field == Field::Verdict);
+        if let Some(column) = verdicts {
+            let long = VerdictOutcome::NotDistinguishable.as_str();
+            column.text.rewrite(|text| text.replacen(long, UNCLEAR, 1));
+            self.says_unclear = true;
+        }
+    }
+
+    /// Leaves the outcome of a verdict and not its numbers.
+    fn shorten_verdicts(&mut self) {
+        let verdicts = self.columns.iter_mut().find(|column| column.field == Field::Verdict);
+        if let Some(column) = verdicts {
+            column.text.rewrite(|text| text.split(' ').next().unwrap_or_default().to_owned());
+            column.text.narrow_heading();
+            self.has_short_verdicts = true;
+        }
+    }
+
+    fn notes(&self, terminal: Terminal) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.dropped.is_empty() {
+            let dropped: Vec<_> =
+                self.dropped.iter().map(|field| self.table.heading(*field)).collect();
+            notes.push(format!(
+                "Left out to fit {} characters: {}. --columns picks others; --csv, --md and --json have them all.",
+                terminal.width,
+                dropped.join(", ")
+            ));
+        }
+        let Some(verdicts) = self.columns.iter().find(|column| column.field == Field::Verdict)
+        else {
+            return notes;
+        };
+        if self.has_short_verdicts {
+            notes.push("Verdicts are without their numbers to fit.".to_owned());
+        }
+        if self.says_unclear && verdicts.text.texts().any(|text| text.starts_with(UNCLEAR)) {
+            let long = VerdictOutcome::NotDistinguishable.as_str();
+            notes.push(format!("{UNCLEAR} stands for {long}."));
+        }
+        notes
+    }
+}
+
+impl FieldColumn {
+    fn new(table: &Table<'_>, field: Field) -> Self {
+        let cells = table.rows.iter().map(|row| cell(table, field, row));
+        let heading = table.heading(field);
+        let mut text = match field {
+            Field::Metric(_) | Field::Seed => TextColumn::numbers(heading, cells),
+            _ => TextColumn::words(heading, cells),
+        };
+        for (place, row) in table.rows.iter().enumerate() {
+            if let Some(color) = color(table, field, row) {
+                text.set_color(place, color);
+            }
+        }
+        Self { field, text }
+    }
+}
+
+fn color(table: &Table<'_>, field: Field, row: &Row<'_>) -> Option<Color> {
+    if field != Field::Verdict || is_baseline(table, row) {
+        return None;
+    }
+    match row.combination.verdict?.outcome {
+        VerdictOutcome::Better => Some(Color::Green),
+        VerdictOutcome::Worse => Some(Color::Red),
+        VerdictOutcome::NotDistinguishable => None,
+    }
+}
+
+/// Moves the number of runs from the cells to the heading where it is the same in all: 0.8640 ± 0.0002 (2).
+fn hoist_count(column: &mut TextColumn) {
+    let count = |text: &str| text.rfind(" (").map(|place| text[place..].to_owned());
+    let counts: Vec<_> =
+        column.texts().filter(|text| !text.is_empty()).map(|text| count(&text)).collect();
+    if let Some(Some(first)) = counts.first()
+        && counts.iter().all(|count| count.as_ref() == Some(first))
+    {
+        column.rewrite(|text| text.strip_suffix(first.as_str()).unwrap_or(text).to_owned());
+        column.extend_heading(first);
+    }
+}

@@ -1,0 +1,42 @@
+use kiln_compare::Comparison;
+use kiln_store::Status;
+
+use crate::tree::SampleRun;
+use crate::{compared, directory};
+
+#[test]
+fn the_baseline_is_named_by_directory_id_or_settings() {
+    let sweep = directory();
+    let runs = [(0.1, 1), (0.1, 2), (0.01, 2)].map(|(rate, depth)| SampleRun::new(rate, depth, 1));
+    compared(sweep.path(), &runs);
+    let directory = sweep.path().join("0.01-2-1/").display().to_string();
+    let names = [
+        directory.as_str(),
+        "0.01-2-1",
+        "learning_rate=0.01",
+        "repeat = 2, optimizer.learning_rate=1e-2",
+    ];
+    for name in names {
+        let comparison = Comparison::read(&[sweep.path()], Some(name)).expect(name);
+        let baseline = comparison.baseline.expect("a baseline").combination;
+        let label = comparison.combinations[baseline].label(&comparison.columns);
+        assert_eq!(label, "repeat 2, learning_rate 0.01", "{name}");
+    }
+}
+
+#[test]
+fn a_baseline_that_is_not_one_says_what_would_be() {
+    let sweep = directory();
+    let runs = [(0.1, 1), (0.1, 2), (0.01, 2)].map(|(rate, depth)| SampleRun::new(rate, depth, 1));
+    compared(sweep.path(), &runs);
+    compared(sweep.path(), &[SampleRun::new(0.1, 3, 1).ended(Status::Diverged)]);
+    let problem =
+        |name| Comparison::read(&[sweep.path()], Some(name)).expect_err("no baseline").to_string();
+    insta::assert_snapshot!(problem("nobody"), @"the baseline nobody is not among the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE");
+    insta::assert_snapshot!(problem("hidden.repeat=7"), @"no combination has the settings hidden.repeat=7");
+    insta::assert_snapshot!(problem("hidden.repeat=2"), @"the baseline hidden.repeat=2 could be any of 2 combinations (repeat 2, learning_rate 0.01; repeat 2, learning_rate 0.1): say more");
+    insta::assert_snapshot!(problem("hidden.repeat=3"), @"the baseline hidden.repeat=3 was not tested (diverged), so nothing can be held against it: choose one that finished");
+    insta::assert_snapshot!(problem("depth=3"), @"the runs have no setting `depth`; they differ in: repeat, learning_rate");
+    insta::assert_snapshot!(problem("activation=relu"), @"`activation` could be model.layers.hidden.activation or model.layers.2.activation: give more of it");
+    insta::assert_snapshot!(problem("2,hidden.repeat=2"), @"`2` is no KEY=VALUE");
+}

@@ -1,0 +1,285 @@
+use std::path::Path;
+
+use kiln_compare::page::{MOST_CURVES, MOST_PICTURES, page};
+use kiln_compare::{Combination, Comparison};
+use kiln_store::{RunDirectory, Status};
+
+use crate::directory;
+use crate::tree::SampleRun;
+use crate::xml::{Element, parse};
+
+const HOSTILE: &str = "\"><img src=x onerror=alert(1)>";
+
+fn read(runs: &[SampleRun]) -> (Comparison, tempfile::TempDir) {
+    let sweep = directory();
+    for run in runs {
+        run.write(sweep.path());
+    }
+    let paths: &[&Path] = &[sweep.path()];
+    (Comparison::read(paths, None).expect("a comparison"), sweep)
+}
+
+fn sweep() -> (Comparison, tempfile::TempDir) {
+    read(&[
+        SampleRun::new(0.01, 0, 1).best(0.8).right(700),
+        SampleRun::new(0.01, 0, 2).best(0.82).right(710),
+        SampleRun::new(0.1, 0, 1).best(0.85).right(800),
+        SampleRun::new(0.1, 0, 2).best(0.86).right(802),
+        SampleRun::new(1.0, 0, 1).ended(Status::Diverged),
+        SampleRun::new(1.0, 2, 1).ended(Status::Pruned),
+    ])
+}
+
+/// The page's elements. What HTML has and XML has not is taken out: the document's type, and what scripts and styles hold.
+fn elements(html: &str) -> Vec<Element> {
+    let mut text = html.strip_prefix("<!doctype html>").expect("a type").to_owned();
+    for name in ["script", "style"] {
+        let mut kept = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, behind)) = rest.split_once(&format!("<{name}")) {
+            let (tag, behind) = behind.split_once('>').expect("a tag has an end");
+            let (_, behind) = behind.split_once(&format!("</{name}>")).expect("an end");
+            kept.push_str(&format!("{before}<{name}{tag}></{name}>"));
+            rest = behind;
+        }
+        kept.push_str(rest);
+        text = kept;
+    }
+    parse(&text)
+}
+
+fn named<'a>(elements: &'a [Element], name: &str) -> Vec<&'a Element> {
+    elements.iter().filter(|element| element.name == name).collect()
+}
+
+/// The text of every element of that name.
+fn texts<'a>(elements: &'a [Element], name: &str) -> Vec<&'a str> {
+    named(elements, name).into_iter().map(|element| element.text.trim()).collect()
+}
+
+#[test]
+fn the_answer_comes_first() {
+    let (comparison, _sweep) = sweep();
+    let html = page(&comparison).expect("a page");
+    let elements = elements(&html);
+    assert_eq!(texts(&elements, "h1"), ["depth"]);
+    assert_eq!(texts(&elements, "h2")[0], "repeat 0, learning_rate 0.1");
+    // The mean of 0.85 and 0.86, and their standard deviation, 0.01 / √2.
+    assert!(html.contains("<dd>0.8550 <span class=\"deviation\">± 0.0071</span></dd>"));
+    let command = texts(&elements, "code")[0];
+    assert!(
+        command.starts_with("kiln run ") && command.ends_with("0.1-0-1/config.toml"),
+        "{command}"
+    );
+    let paragraphs = texts(&elements, "p").join("\n");
+    assert!(
+        paragraphs
+            .contains("4 combinations of settings in 6 runs: 4 finished, 1 pruned, 1 diverged."),
+        "{paragraphs}"
+    );
+    assert!(
+        paragraphs.contains(
+            "The next, repeat 0, learning_rate 0.01, is behind by 0.0450 of val_accuracy."
+        ),
+        "{paragraphs}"
+    );
+    assert!(
+        paragraphs.contains("It is not distinguishable from it: difference −0.0450"),
+        "{paragraphs}"
+    );
+}
+
+#[test]
+fn a_given_baseline_is_what_the_answer_is_held_against() {
+    let (_, sweep) = sweep();
+    let paths: &[&Path] = &[sweep.path()];
+    let comparison = Comparison::read(paths, Some("0.01-0-1")).expect("a comparison");
+    let elements = elements(&page(&comparison).expect("a page"));
+    let paragraphs = texts(&elements, "p").join("\n");
+    let words = "Against the baseline, repeat 0, learning_rate 0.01, the best is not distinguishable from it: difference +0.0450";
+    assert!(paragraphs.contains(words), "{paragraphs}");
+    assert!(paragraphs.contains("the baseline that was given"), "{paragraphs}");
+}
+
+#[test]
+fn without_scripts_tables_and_pictures_are_all_there() {
+    let (comparison, _sweep) = sweep();
+    let elements = elements(&page(&comparison).expect("a page"));
+    let ids: Vec<_> =
+        named(&elements, "section").iter().map(|e| e.attributes["id"].as_str()).collect();
+    assert_eq!(
+        ids,
+        ["answer", "ranking", "heatmap", "curves", "relation", "classes", "pair", "verdicts"]
+    );
+    let contents: Vec<_> =
+        named(&elements, "a").iter().map(|e| e.attributes["href"].as_str()).collect();
+    assert_eq!(contents, ids.iter().map(|id| format!("#{id}")).collect::<Vec<_>>());
+    let labels: Vec<_> =
+        named(&elements, "svg").iter().map(|e| e.attributes["aria-label"].as_str()).collect();
+    for picture in [
+        "Heatmap of best val_accuracy: best val_accuracy by repeat and learning_rate",
+        "Heatmap of test accuracy: test accuracy by repeat and learning_rate",
+        "val_accuracy of 6 runs over the epochs: val_accuracy over the epochs",
+        "best val_accuracy against learning_rate: best val_accuracy against learning_rate",
+        "Heatmap of recall: accuracy by class",
+        "Confusion matrix of 2 classes: repeat 0, learning_rate 0.1, seed 1",
+        "Confusion matrix of 2 classes: repeat 0, learning_rate 0.01, seed 1",
+    ] {
+        assert!(labels.contains(&picture), "{picture} in {labels:#?}");
+    }
+    let cells = texts(&elements, "td");
+    for cell in ["0.8550", "diverged", "pruned at epoch 3", "baseline"] {
+        assert!(cells.contains(&cell), "{cell}");
+    }
+}
+
+#[test]
+fn nothing_outside_of_the_file_is_named() {
+    let (comparison, _sweep) = sweep();
+    let html = page(&comparison).expect("a page");
+    for outside in ["http:", "https:", "url(", "@import", "<link", "<iframe", "<base", "srcset"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    let elements = elements(&html);
+    for element in &elements {
+        for (name, value) in &element.attributes {
+            let allowed = match name.as_str() {
+                "src" => value.starts_with("data:image/png;base64,"),
+                "href" => value.starts_with('#'),
+                _ => !name.starts_with("on"),
+            };
+            assert!(allowed, "{name}={value} in {element:?}");
+        }
+    }
+    let policy = named(&elements, "meta").into_iter().find(|e| {
+        e.attributes.get("http-equiv").is_some_and(|name| name == "Content-Security-Policy")
+    });
+    let policy = &policy.expect("a policy").attributes["content"];
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
+    assert!(policy.contains("img-src data:;") && !policy.contains("unsafe-eval"), "{policy}");
+}
+
+#[test]
+fn hostile_names_are_text_and_nothing_else() {
+    let hostile = |rate: f64| SampleRun {
+        class_names: vec!["<script>alert(1)</script>".to_owned(), "</script><b>".to_owned()],
+        config: format!("{}\n[data]\nsource = '{HOSTILE}{rate}'\n", crate::tree::config(rate, 1)),
+        ..SampleRun::new(rate, 1, 1)
+    };
+    let (mut comparison, sweep) = read(&[hostile(0.01), hostile(0.1)]);
+    // As a record has them that was edited by hand.
+    for combination in &mut comparison.combinations {
+        combination.runs[0].stop_reason = Some(HOSTILE.to_owned());
+        combination.runs[0].status = Status::Failed;
+        combination.runs[0].name = "<script>alert(2)</script>\u{202e}".to_owned();
+    }
+    comparison.left_out.push(kiln_store::LeftOut {
+        path: sweep.path().join("<script>alert(3)</script>"),
+        problem: HOSTILE.to_owned(),
+    });
+    let html = page(&comparison).expect("a page");
+    assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'));
+    assert!(!html.contains("<img") && !html.contains("<b>"));
+    let elements = elements(&html);
+    assert_eq!(named(&elements, "script").len(), 2, "the data and the page's own");
+    assert_eq!(texts(&elements, "h1"), ["<script>alert(2)</script>\u{fffd}"]);
+    assert!(texts(&elements, "td").contains(&format!("{HOSTILE}0.1").as_str()));
+    assert!(texts(&elements, "text").contains(&"<script>alert(1)</script>"));
+}
+
+#[test]
+fn pictures_of_mistakes_are_embedded_up_to_a_limit() {
+    let runs: Vec<_> = (0..12).map(|depth| SampleRun::new(0.1, depth, 1)).collect();
+    let (comparison, _sweep) = read(&runs);
+    let put = |combination: &Combination, content: &[u8]| {
+        let path = combination.runs[0].directory.mistakes_path();
+        std::fs::write(path, content).expect("written");
+    };
+    let png = b"\x89PNG\r\n\x1a\n and so on";
+    for combination in &comparison.combinations {
+        put(combination, png);
+    }
+    // What is no PNG is not embedded as one, and one that is too large is left out.
+    put(&comparison.combinations[0], b"<svg onload='alert(1)'/>");
+    put(&comparison.combinations[1], &[&png[..], &vec![0; 2_000_000]].concat());
+    let elements = elements(&page(&comparison).expect("a page"));
+    let pictures = named(&elements, "img");
+    assert_eq!(pictures.len(), MOST_PICTURES);
+    // Base64 of the 18 bytes above.
+    assert!(
+        pictures
+            .iter()
+            .all(|e| e.attributes["src"] == "data:image/png;base64,iVBORw0KGgogYW5kIHNvIG9u")
+    );
+    let label = comparison.combinations[2].label(&comparison.columns);
+    assert_eq!(
+        pictures[0].attributes["alt"],
+        format!("The most confident mistakes of {label}, seed 1")
+    );
+    assert!(
+        texts(&elements, "p")
+            .iter()
+            .any(|text| text.starts_with("One run of each of 8 combinations"))
+    );
+}
+
+#[test]
+fn many_runs_are_capped_and_the_page_says_so() {
+    let runs: Vec<_> =
+        (0..150).map(|index| SampleRun::new(0.001 * (1.0 + f64::from(index)), 1, 1)).collect();
+    let (comparison, _sweep) = read(&runs);
+    let html = page(&comparison).expect("a page");
+    let elements = elements(&html);
+    let curves =
+        named(&elements, "g").into_iter().filter(|e| e.attributes.contains_key("data-run"));
+    // Of val_accuracy, val_loss and loss.
+    assert_eq!(curves.count(), 3 * MOST_CURVES);
+    let notes = texts(&elements, "p").join("\n") + &texts(&elements, "text").join("\n");
+    for note in [
+        "the 100 best of 150 runs by validation, a colour a combination",
+        "learning_rate has 150 values, too many for an axis of a heatmap.",
+        "the 30 best of 150 combinations by validation",
+    ] {
+        assert!(notes.contains(note), "{note}");
+    }
+    assert_eq!(texts(&elements, "td").iter().filter(|text| **text == "finished").count(), 2 * 150);
+}
+
+#[test]
+fn without_validation_nothing_is_called_the_best() {
+    let run = |rate: f64| SampleRun { val_accuracies: vec![None; 3], ..SampleRun::new(rate, 1, 1) };
+    let (comparison, _sweep) = read(&[run(0.01), run(0.1)]);
+    let html = page(&comparison).expect("a page");
+    let elements = elements(&html);
+    assert_eq!(texts(&elements, "h2")[0], "No answer yet");
+    assert!(html.contains("so there is no ranking"));
+    assert!(!html.contains("class=\"best\""));
+}
+
+#[test]
+fn a_comparison_of_little_or_nothing_is_a_page() {
+    let (single, _sweep) = read(&[SampleRun::new(0.1, 1, 1)]);
+    let elements_of_one = elements(&page(&single).expect("a page"));
+    assert_eq!(texts(&elements_of_one, "h2")[0], "depth");
+    let nothing = Comparison { combinations: vec![], columns: vec![], baseline: None, ..single };
+    let elements_of_none = elements(&page(&nothing).expect("a page"));
+    assert_eq!(texts(&elements_of_none, "h1"), ["No runs"]);
+}
+
+#[test]
+fn files_that_vanish_are_left_out() {
+    let (comparison, sweep) = sweep();
+    std::fs::remove_dir_all(sweep.path()).expect("removed");
+    let elements = elements(&page(&comparison).expect("a page"));
+    let ids: Vec<_> =
+        named(&elements, "section").iter().map(|e| e.attributes["id"].as_str()).collect();
+    assert_eq!(ids, ["answer", "ranking", "heatmap", "relation", "verdicts"]);
+}
+
+#[test]
+fn the_same_runs_make_the_same_bytes() {
+    let (comparison, _sweep) = sweep();
+    assert_eq!(page(&comparison).expect("a page"), page(&comparison).expect("a page"));
+    let run: &RunDirectory = &comparison.combinations[0].runs[0].directory;
+    assert!(run.is_finished());
+}

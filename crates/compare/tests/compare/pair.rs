@@ -1,0 +1,89 @@
+use kiln_compare::{Comparison, Method, Pair, VerdictOutcome, show_pair};
+use kiln_report::Terminal;
+use kiln_store::Status;
+
+use crate::tree::SampleRun;
+use crate::{compared, directory};
+
+const PLAIN: Terminal = Terminal { width: 80, color: false };
+
+fn pair(comparison: &Comparison) -> Pair {
+    Pair::of(comparison).expect("two runs")
+}
+
+#[test]
+fn two_runs_in_depth() {
+    let sweep = directory();
+    let mut other = SampleRun::new(0.1, 2, 2).best(0.8).right(1_000);
+    // Every other image of the first twenty is a boot.
+    other.predictions[..21].iter_mut().for_each(|(_, predicted)| *predicted ^= 1);
+    let first = SampleRun::new(0.1, 1, 1).best(0.9).right(970);
+    let comparison = compared(sweep.path(), &[other, first]);
+    let pair = pair(&comparison);
+    assert_eq!((pair.first.id.as_str(), pair.second.id.as_str()), ("0.1-1-1", "0.1-2-2"));
+    let total = pair.total();
+    let counts = [total.both_right, total.only_first, total.only_second, total.both_wrong];
+    assert_eq!((counts, total.support()), ([949, 21, 30, 0], 1_000));
+    assert_eq!(pair.classes[0].only_first, 11);
+    assert_eq!(
+        (pair.classes[0].first_recall(), pair.classes[0].second_recall()),
+        (Some(0.97), Some(0.978))
+    );
+    let verdict = pair.verdict.expect("a verdict");
+    assert_eq!(
+        (verdict.outcome, verdict.method),
+        (VerdictOutcome::NotDistinguishable, Method::McNemar)
+    );
+    insta::assert_snapshot!(show_pair(&pair, PLAIN), @"
+    first   depth 0.1-1-1, finished, test accuracy 0.9700
+    second  depth 0.1-2-2, finished, test accuracy 0.9790
+    repeat: 1 in the first, 2 in the second
+    seed: 1 in the first, 2 in the second
+
+    ────────────────────────────────────────────────────────────────────
+     class  images   both   only    only   both  recall  recall   change
+                    right  first  second  wrong   first  second
+                           right   right
+    ────────────────────────────────────────────────────────────────────
+     shirt     500    474     11      15      0  0.9700  0.9780  +0.0080
+     boot      500    475     10      15      0  0.9700  0.9800  +0.0100
+     all     1,000    949     21      30      0  0.9700  0.9790  +0.0090
+    ────────────────────────────────────────────────────────────────────
+    They disagree on 51 of 1,000 images.
+    Their accuracies are not distinguishable: difference +0.0090, interval [-0.0060, 0.0238], p 0.262 (McNemar's exact test over the images; it does not cover what another seed would do).
+    ");
+}
+
+#[test]
+fn two_seeds_differ_in_nothing_else() {
+    let sweep = directory();
+    let comparison = compared(sweep.path(), &[1, 2].map(|seed| SampleRun::new(0.1, 1, seed)));
+    let pair = pair(&comparison);
+    let settings: Vec<_> =
+        pair.settings.iter().map(|setting| setting.column.key.as_str()).collect();
+    assert_eq!(settings, ["seed"]);
+    assert_eq!(pair.first.seed, 1);
+}
+
+#[test]
+fn what_was_not_tested_is_said() {
+    let sweep = directory();
+    let runs = [SampleRun::new(0.1, 1, 1), SampleRun::new(0.1, 2, 1).ended(Status::Diverged)];
+    let pair = pair(&compared(sweep.path(), &runs));
+    assert_eq!((pair.verdict, pair.classes.len()), (None, 0));
+    insta::assert_snapshot!(show_pair(&pair, PLAIN), @r"
+    first   depth 0.1-1-1, finished, test accuracy 0.7500
+    second  depth 0.1-2-1, diverged
+    repeat: 1 in the first, 2 in the second
+    0.1-2-1 was not tested (diverged).
+    ");
+}
+
+#[test]
+fn one_run_or_three_are_no_pair() {
+    let sweep = directory();
+    let comparison = compared(sweep.path(), &[SampleRun::new(0.1, 1, 1)]);
+    assert_eq!(Pair::of(&comparison), None);
+    let comparison = compared(sweep.path(), &[2, 3].map(|seed| SampleRun::new(0.1, 1, seed)));
+    assert_eq!(Pair::of(&comparison), None);
+}

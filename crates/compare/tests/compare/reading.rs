@@ -1,0 +1,124 @@
+use std::fs;
+use std::path::Path;
+
+use kiln_compare::{Comparison, EpochValue};
+use kiln_store::Status;
+
+use crate::tree::SampleRun;
+use crate::{compared, directory, ids};
+
+/// Why the damaged run is left out, beside a sound one.
+fn left_out(damage: impl Fn(&Path)) -> String {
+    let sweep = directory();
+    let damaged = SampleRun::new(0.1, 1, 1).write(sweep.path());
+    damage(&damaged);
+    let comparison = compared(sweep.path(), &[SampleRun::new(0.1, 1, 2)]);
+    assert_eq!(ids(&comparison.combinations[0]), ["0.1-1-2"]);
+    let [left_out] = comparison.left_out.as_slice() else {
+        panic!("{:?}", comparison.left_out);
+    };
+    assert_eq!(left_out.path, damaged);
+    left_out.problem.clone()
+}
+
+/// Replaces a part of a file of the run.
+fn edit(run: &Path, file: &str, from: &str, to: &str) {
+    let path = run.join(file);
+    let text = fs::read_to_string(&path).expect("a text");
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replace(from, to)).expect("written");
+}
+
+#[test]
+fn a_damaged_run_is_named_and_not_fatal() {
+    insta::assert_snapshot!(
+        left_out(|run| fs::write(run.join("run.json"), "{").expect("written")),
+        @"run.json, line 1: EOF while parsing an object"
+    );
+    insta::assert_snapshot!(
+        left_out(|run| edit(run, "run.json", "\"format_version\":1", "\"format_version\":2")),
+        @"run.json has format version 2, and this Kiln reads versions up to 1: read it with a newer Kiln"
+    );
+    insta::assert_snapshot!(
+        left_out(|run| fs::remove_file(run.join("config.toml")).expect("removed")),
+        @"cannot read config.toml: there is no such file or directory"
+    );
+    insta::assert_snapshot!(
+        left_out(|run| edit(run, "config.toml", "type = \"sgd\"", "type = ")),
+        @"config.toml, line 20: invalid TOML: string values must be quoted, expected literal string"
+    );
+    insta::assert_snapshot!(
+        left_out(|run| edit(run, "history.csv", "\n2,0.5", "\n2,x")),
+        @"history.csv, line 3: `x` in column `loss` is not a finite number"
+    );
+    insta::assert_snapshot!(
+        left_out(|run| edit(run, "report.json", "\"accuracy\"", "\"precision\"")),
+        @"report.json, line 1: missing field `accuracy`"
+    );
+}
+
+#[test]
+fn files_of_two_runs_are_not_one() {
+    insta::assert_snapshot!(
+        left_out(|run| edit(run, "run.json", "\"finished\"", "\"running\"")),
+        @"run.json says running beside a report.json, which only a finished run has: one of them is stale or was edited"
+    );
+    insta::assert_snapshot!(
+        left_out(|run| edit(run, "history.csv", "3,0.5,0.75,0.5,0.625,0.01,0.500\n", "")),
+        @"report.json is about epoch 3 and history.csv ends at epoch 2: one of them is stale or was edited"
+    );
+    insta::assert_snapshot!(
+        left_out(|run| edit(run, "config.toml", "seed = 1", "seed = 7")),
+        @"config.toml has seed 7 and run.json has seed 1: one of them is stale or was edited"
+    );
+}
+
+#[test]
+fn nothing_to_read_is_an_error_that_says_why() {
+    let sweep = directory();
+    let run = SampleRun::new(0.1, 1, 1).write(sweep.path());
+    fs::write(run.join("run.json"), "").expect("written");
+    let error = Comparison::read(&[sweep.path()], None).expect_err("no run").to_string();
+    assert!(error.contains("run.json, line 1: EOF"), "{error}");
+    assert!(error.ends_with("no run that was given can be read"), "{error}");
+}
+
+#[test]
+fn a_run_is_summed_up() {
+    let sweep = directory();
+    let mut run = SampleRun::new(0.1, 1, 1);
+    // The best is the earliest of equals, and the last is the last even where it has no value.
+    run.val_accuracies = vec![Some(0.5), Some(0.75), Some(0.75), None];
+    let comparison = compared(sweep.path(), &[run]);
+    let run = &comparison.combinations[0].runs[0];
+    assert_eq!(run.best, Some(EpochValue { epoch: 2, value: 0.75 }));
+    assert_eq!((run.last, run.epochs, run.seed), (None, 4, 1));
+    let test = run.test.expect("a test");
+    assert_eq!((test.accuracy, test.loss, test.examples), (0.75, Some(0.5), 20));
+    assert_eq!(run.training_seconds, Some(1.5));
+}
+
+#[test]
+fn a_run_that_was_killed_counts_with_what_it_has() {
+    let sweep = directory();
+    let run = SampleRun::new(0.1, 1, 1).ended(Status::Running).write(sweep.path());
+    let path = run.join("history.csv");
+    let history = fs::read_to_string(&path).expect("a history");
+    // The last line was cut off.
+    fs::write(&path, &history[..history.len() - 4]).expect("written");
+    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    let combination = &comparison.combinations[0];
+    assert_eq!(combination.runs[0].epochs, 2);
+    assert_eq!(combination.status(), "running");
+    assert_eq!(combination.best().map(|best| best.mean), Some(0.75));
+    assert_eq!((combination.test_accuracy(), comparison.selected()), (None, None));
+}
+
+#[test]
+fn a_run_cut_between_its_last_two_files_is_interrupted() {
+    let sweep = directory();
+    let run = SampleRun::new(0.1, 1, 1).write(sweep.path());
+    fs::remove_file(run.join("report.json")).expect("removed");
+    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    assert_eq!(comparison.combinations[0].status(), "interrupted");
+}

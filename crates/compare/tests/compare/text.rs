@@ -1,0 +1,448 @@
+use std::fs;
+use std::path::Path;
+
+use kiln_compare::{Comparison, TableOptions, csv, json, markdown, notes, terminal};
+use kiln_report::Terminal;
+use kiln_store::Status;
+
+use crate::tree::{SampleRun, config};
+use crate::{compared, directory, shown};
+
+/// Two depths by two rates over two seeds, one of them diverged, one pruned, and a run that has not begun.
+fn sample(sweep: &Path) -> Comparison {
+    let mut runs = Vec::new();
+    for (rate, depth, best, right) in
+        [(0.1, 0, 0.86, 840), (0.1, 2, 0.9, 880), (0.01, 0, 0.84, 700), (0.01, 2, 0.85, 860)]
+    {
+        for seed in [1, 2] {
+            let nudge = seed as f64 / 128.0;
+            let run = SampleRun::new(rate, depth, seed).best(best + nudge);
+            runs.push(run.right(right + 2 * seed as usize));
+        }
+    }
+    runs[1] = runs[1].clone().ended(Status::Diverged);
+    runs.push(SampleRun::new(0.001, 2, 1).best(0.6).ended(Status::Pruned));
+    fs::create_dir_all(sweep.join("next")).expect("a directory");
+    fs::write(sweep.join("next/config.toml"), "").expect("a file");
+    compared(sweep, &runs)
+}
+
+fn options(sort: &str, columns: &[&str], all_seeds: bool) -> TableOptions {
+    TableOptions {
+        sort: Some(sort.to_owned()).filter(|sort| !sort.is_empty()),
+        columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+        all_seeds,
+    }
+}
+
+fn in_terminal(comparison: &Comparison, options: &TableOptions) -> String {
+    terminal(comparison, options, Terminal { width: 200, color: false }).expect("a table")
+}
+
+#[test]
+fn a_wide_terminal() {
+    let sweep = directory();
+    insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 200), @"
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     repeat  learning_rate  best epoch    best val_accuracy    last val_accuracy            test loss        test accuracy  seconds  status                  verdict
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     2       0.1                   2.0  0.9117 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8830 ± 0.0014 (2)      1.5  finished                baseline
+     2       0.01                  2.0  0.8617 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8630 ± 0.0014 (2)      1.5  finished                not distinguishable -0.0500 [-0.1102, 0.0102]
+     0       0.01                  2.0  0.8517 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.7030 ± 0.0014 (2)      1.5  finished                not distinguishable -0.0600 [-0.1202, 0.0002]
+     0       0.1                     2           0.8678 (1)           0.6250 (1)           0.5000 (1)           0.8420 (1)      1.5  1 finished, 1 diverged  worse -0.0400 [-0.0598, -0.0265] by images
+     2       0.001                   3               0.6250               0.6250                                                1.5  pruned at epoch 3
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
+    Best by validation: repeat 2, learning_rate 0.1.
+    Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
+    Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
+    Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
+    Left out:
+      <sweep>/next: the run has not begun: there is a config.toml and no run.json
+    ");
+}
+
+#[test]
+fn an_ordinary_terminal() {
+    let sweep = directory();
+    insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 80), @"
+    ─────────────────────────────────────────────────────────────────────────
+     repeat  learning_    best val_accuracy  status                  verdict
+             rate
+    ─────────────────────────────────────────────────────────────────────────
+     2       0.1        0.9117 ± 0.0055 (2)  finished                baseline
+     2       0.01       0.8617 ± 0.0055 (2)  finished                unclear
+     0       0.01       0.8517 ± 0.0055 (2)  finished                unclear
+     0       0.1                 0.8678 (1)  1 finished, 1 diverged  worse
+     2       0.001                   0.6250  pruned at epoch 3
+    ─────────────────────────────────────────────────────────────────────────
+    Left out to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, test accuracy. --columns picks others; --csv, --md and --json have them all.
+    Verdicts are without their numbers to fit.
+    unclear stands for not distinguishable.
+    9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
+    Best by validation: repeat 2, learning_rate 0.1.
+    Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
+    Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
+    Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
+    Left out:
+      <sweep>/next: the run has not begun: there is a config.toml and no run.json
+    ");
+}
+
+#[test]
+fn a_table_fits_and_breaks_no_number() {
+    let sweep = directory();
+    let comparison = sample(sweep.path());
+    let whole = shown(&comparison, sweep.path(), 200);
+    let numbers: Vec<&str> = whole.split_whitespace().filter(|word| word.len() > 5).collect();
+    for width in 44..200 {
+        let layout = Terminal { width, color: false };
+        let text = terminal(&comparison, &TableOptions::default(), layout).expect("a table");
+        for line in text.lines().take_while(|line| !line.starts_with("Left out")) {
+            assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
+            for word in line.split_whitespace().filter(|word| word.starts_with("0.8")) {
+                assert!(numbers.contains(&word), "{width}: {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_that_understand_them() {
+    let sweep = directory();
+    let comparison = sample(sweep.path());
+    let text = |color| {
+        let layout = Terminal { width: 120, color };
+        terminal(&comparison, &TableOptions::default(), layout).expect("a table")
+    };
+    // Red, as ECMA-48 has it with 256 colours.
+    assert!(text(true).contains("\u{1b}[38;5;9m"));
+    assert!(!text(false).contains('\u{1b}'));
+}
+
+#[test]
+fn rows_are_sorted_and_columns_chosen_by_their_headings() {
+    let sweep = directory();
+    let comparison = sample(sweep.path());
+    let columns = ["learning_rate", "hidden.repeat", "epochs", "test_accuracy"];
+    insta::assert_snapshot!(in_terminal(&comparison, &options("test accuracy", &columns, false)), @r"
+    ───────────────────────────────────────────────────
+     learning_rate  repeat  epochs        test accuracy
+    ───────────────────────────────────────────────────
+     0.1            2       3       0.8830 ± 0.0014 (2)
+     0.01           2       3       0.8630 ± 0.0014 (2)
+     0.1            0       3                0.8420 (1)
+     0.01           0       3       0.7030 ± 0.0014 (2)
+     0.001          2       3
+    ───────────────────────────────────────────────────
+    ");
+    insta::assert_snapshot!(in_terminal(&comparison, &options("learning_rate", &columns[..2], false)), @r"
+    ──────────────────────
+     learning_rate  repeat
+    ──────────────────────
+     0.001          2
+     0.01           2
+     0.01           0
+     0.1            2
+     0.1            0
+    ──────────────────────
+    ");
+}
+
+#[test]
+fn one_row_a_run() {
+    let sweep = directory();
+    insta::assert_snapshot!(in_terminal(&sample(sweep.path()), &options("best val_accuracy", &[], true)), @r"
+    ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     repeat  learning_rate  seed  run        best epoch  best val_accuracy  last val_accuracy  test loss  test accuracy  seconds  status
+    ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     2       0.1               2  0.1-2-2             2             0.9156             0.6250     0.5000         0.8840      1.5  finished
+     2       0.1               1  0.1-2-1             2             0.9078             0.6250     0.5000         0.8820      1.5  finished
+     0       0.1               2  0.1-0-2             2             0.8756             0.6250                                1.5  diverged
+     0       0.1               1  0.1-0-1             2             0.8678             0.6250     0.5000         0.8420      1.5  finished
+     2       0.01              2  0.01-2-2            2             0.8656             0.6250     0.5000         0.8640      1.5  finished
+     2       0.01              1  0.01-2-1            2             0.8578             0.6250     0.5000         0.8620      1.5  finished
+     0       0.01              2  0.01-0-2            2             0.8556             0.6250     0.5000         0.7040      1.5  finished
+     0       0.01              1  0.01-0-1            2             0.8478             0.6250     0.5000         0.7020      1.5  finished
+     2       0.001             1  0.001-2-1           3             0.6250             0.6250                                1.5  pruned at epoch 3
+    ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    ");
+}
+
+#[test]
+fn a_column_that_is_not_there_is_told_with_those_that_are() {
+    let sweep = directory();
+    let comparison = sample(sweep.path());
+    let problem = |name: &str| {
+        csv(&comparison, &options(name, &[], false)).expect_err("no column").to_string()
+    };
+    insta::assert_snapshot!(problem("accuracy"), @"there is no column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, or any setting of the runs");
+    insta::assert_snapshot!(problem("seed"), @"there is a column `seed` only with one row a run (--all-seeds)");
+    insta::assert_snapshot!(problem("activation"), @"`activation` could be model.layers.hidden.activation or model.layers.2.activation: give more of it");
+}
+
+#[test]
+fn as_csv() {
+    let sweep = directory();
+    let comparison = sample(sweep.path());
+    let chosen = options("", &["hidden.repeat", "best val_accuracy", "status", "verdict"], false);
+    insta::assert_snapshot!(csv(&comparison, &chosen).expect("CSV"), @r#"
+    repeat,best_val_accuracy_mean,best_val_accuracy_sd,best_val_accuracy_n,status,verdict,difference,interval_low,interval_high,p_value,method,verdict_on
+    2,0.91171875,0.005524271728019903,2,finished,baseline,,,,,,
+    2,0.86171875,0.005524271728019903,2,finished,not distinguishable,-0.050000000000000044,-0.11013648519923841,0.010136485199238321,0.07192779749339151,Welch,val_accuracy
+    0,0.85171875,0.005524271728019903,2,finished,not distinguishable,-0.06000000000000005,-0.12013648519923842,0.00013648519923831204,0.050224882538989234,Welch,val_accuracy
+    0,0.8678125,,1,"1 finished, 1 diverged",worse,-0.04,-0.05977911371412718,-0.026580192288973473,1.5237771537197973e-9,McNemar,test_accuracy
+    2,0.625,,1,pruned at epoch 3,,,,,,,
+    "#);
+    let of_runs = options("seed", &["seed", "run", "learning_rate", "test accuracy"], true);
+    insta::assert_snapshot!(csv(&comparison, &of_runs).expect("CSV"), @r"
+    seed,run,learning_rate,test_accuracy
+    1,0.1-2-1,0.1,0.882
+    1,0.01-2-1,0.01,0.862
+    1,0.01-0-1,0.01,0.702
+    1,0.1-0-1,0.1,0.842
+    1,0.001-2-1,0.001,
+    2,0.1-2-2,0.1,0.884
+    2,0.01-2-2,0.01,0.864
+    2,0.01-0-2,0.01,0.704
+    2,0.1-0-2,0.1,
+    ");
+}
+
+#[test]
+fn as_markdown() {
+    let sweep = directory();
+    insta::assert_snapshot!(markdown(&sample(sweep.path()), &TableOptions::default()).expect("Markdown"), @r"
+    | repeat | learning_rate | best epoch | best val_accuracy | last val_accuracy | test loss | test accuracy | seconds | status | verdict |
+    |---|---|--:|--:|--:|--:|--:|--:|---|---|
+    | 2 | 0.1 | 2.0 | 0.9117 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8830 ± 0.0014 (2) | 1.5 | finished | baseline |
+    | 2 | 0.01 | 2.0 | 0.8617 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8630 ± 0.0014 (2) | 1.5 | finished | not distinguishable -0.0500 \[-0.1102, 0.0102\] |
+    | 0 | 0.01 | 2.0 | 0.8517 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.7030 ± 0.0014 (2) | 1.5 | finished | not distinguishable -0.0600 \[-0.1202, 0.0002\] |
+    | 0 | 0.1 | 2 | 0.8678 (1) | 0.6250 (1) | 0.5000 (1) | 0.8420 (1) | 1.5 | 1 finished, 1 diverged | worse -0.0400 \[-0.0598, -0.0265\] by images |
+    | 2 | 0.001 | 3 | 0.6250 | 0.6250 |  |  | 1.5 | pruned at epoch 3 |  |
+    ");
+}
+
+#[test]
+fn as_json() {
+    let sweep = directory();
+    let runs = [SampleRun::new(0.1, 1, 1), SampleRun::new(0.1, 2, 1).ended(Status::Pruned)];
+    let comparison = compared(sweep.path(), &runs);
+    let text = json(&comparison, &TableOptions::default()).expect("JSON");
+    insta::assert_snapshot!(text.replace(&sweep.path().display().to_string(), "<sweep>"), @r#"
+    {
+      "format_version": 1,
+      "columns": [
+        {
+          "key": "model.layers.hidden.repeat",
+          "label": "repeat"
+        }
+      ],
+      "shared": {
+        "model.layers.0.type": "flatten",
+        "model.layers.2.activation": "softmax",
+        "model.layers.2.type": "dense",
+        "model.layers.2.units": "classes",
+        "model.layers.hidden.activation": "relu",
+        "model.layers.hidden.type": "dense",
+        "model.layers.hidden.units": "100",
+        "name": "depth",
+        "optimizer.learning_rate": "0.1",
+        "optimizer.type": "sgd",
+        "training.epochs": "3"
+      },
+      "ranked_by": "val_accuracy",
+      "selected": 0,
+      "baseline": {
+        "combination": 0,
+        "chosen": "best",
+        "comparisons": 0,
+        "level": 0.05
+      },
+      "combinations": [
+        {
+          "settings": {
+            "model.layers.hidden.repeat": "1"
+          },
+          "status": "finished",
+          "best_epoch": {
+            "mean": 2.0,
+            "deviation": null,
+            "count": 1
+          },
+          "best_val_accuracy": {
+            "mean": 0.75,
+            "deviation": null,
+            "count": 1
+          },
+          "last_val_accuracy": {
+            "mean": 0.625,
+            "deviation": null,
+            "count": 1
+          },
+          "test_loss": {
+            "mean": 0.5,
+            "deviation": null,
+            "count": 1
+          },
+          "test_accuracy": {
+            "mean": 0.75,
+            "deviation": null,
+            "count": 1
+          },
+          "training_seconds": {
+            "mean": 1.5,
+            "deviation": null,
+            "count": 1
+          },
+          "verdict": null,
+          "runs": [
+            {
+              "directory": "<sweep>/0.1-1-1",
+              "name": "depth",
+              "id": "0.1-1-1",
+              "seed": 1,
+              "status": "finished",
+              "stop_reason": null,
+              "epochs": 3,
+              "best_val_accuracy": {
+                "epoch": 2,
+                "value": 0.75
+              },
+              "last_val_accuracy": {
+                "epoch": 3,
+                "value": 0.625
+              },
+              "test": {
+                "loss": 0.5,
+                "accuracy": 0.75,
+                "examples": 20
+              },
+              "training_seconds": 1.5,
+              "fingerprint": "50b4"
+            }
+          ]
+        },
+        {
+          "settings": {
+            "model.layers.hidden.repeat": "2"
+          },
+          "status": "pruned at epoch 3",
+          "best_epoch": {
+            "mean": 2.0,
+            "deviation": null,
+            "count": 1
+          },
+          "best_val_accuracy": {
+            "mean": 0.75,
+            "deviation": null,
+            "count": 1
+          },
+          "last_val_accuracy": {
+            "mean": 0.625,
+            "deviation": null,
+            "count": 1
+          },
+          "test_loss": null,
+          "test_accuracy": null,
+          "training_seconds": {
+            "mean": 1.5,
+            "deviation": null,
+            "count": 1
+          },
+          "verdict": null,
+          "runs": [
+            {
+              "directory": "<sweep>/0.1-2-1",
+              "name": "depth",
+              "id": "0.1-2-1",
+              "seed": 1,
+              "status": "pruned",
+              "stop_reason": null,
+              "epochs": 3,
+              "best_val_accuracy": {
+                "epoch": 2,
+                "value": 0.75
+              },
+              "last_val_accuracy": {
+                "epoch": 3,
+                "value": 0.625
+              },
+              "test": null,
+              "training_seconds": 1.5,
+              "fingerprint": "50b4"
+            }
+          ]
+        }
+      ],
+      "left_out": [],
+      "notes": []
+    }
+    "#);
+}
+
+#[test]
+fn json_has_every_digit_and_follows_the_order() {
+    let sweep = directory();
+    let comparison = sample(sweep.path());
+    let text = json(&comparison, &options("hidden.repeat", &[], false)).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let rows = json["combinations"].as_array().expect("rows");
+    let depths: Vec<_> =
+        rows.iter().map(|row| row["settings"]["model.layers.hidden.repeat"].as_str()).collect();
+    assert_eq!(depths, [Some("0"), Some("0"), Some("2"), Some("2"), Some("2")]);
+    let selected = json["selected"].as_u64().expect("an index") as usize;
+    assert_eq!(json["baseline"]["combination"], json["selected"]);
+    let best = comparison.selected().and_then(|selected| selected.best()).expect("a value");
+    assert_eq!(rows[selected]["best_val_accuracy"]["mean"].as_f64(), Some(best.mean));
+}
+
+#[test]
+fn hostile_settings_are_shown_and_not_obeyed() {
+    let sweep = directory();
+    let hostile = |id: &str, value: &str| SampleRun {
+        id: id.to_owned(),
+        config: format!("{}[x]\n\"odd.key | \\u001b\" = {value:?}\n", config(0.1, 1)),
+        ..SampleRun::new(0.1, 1, 1)
+    };
+    let values = ["=1+1", "a|b, \"c\"", "-0.5", "@x", "two\nlines", "-inf"];
+    let runs: Vec<_> = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| hostile(&format!("{index}"), value))
+        .collect();
+    let comparison = compared(sweep.path(), &runs);
+    let chosen = options("", &[&comparison.columns[0].label, "status"], false);
+    insta::assert_snapshot!(in_terminal(&comparison, &chosen), @r#"
+    ─────────────────────────────
+     "odd.key | \u{1b}"  status
+    ─────────────────────────────
+     -0.5                finished
+     -inf                finished
+     =1+1                finished
+     @x                  finished
+     a|b, "c"            finished
+     two\u{a}lines       finished
+    ─────────────────────────────
+    "#);
+    insta::assert_snapshot!(csv(&comparison, &chosen).expect("CSV"), @r#"
+    """odd.key | \u{1b}""",status
+    -0.5,finished
+    '-inf,finished
+    '=1+1,finished
+    '@x,finished
+    "a|b, ""c""",finished
+    two\u{a}lines,finished
+    "#);
+    insta::assert_snapshot!(markdown(&comparison, &chosen).expect("Markdown"), @r#"
+    | "odd.key \| \\u{1b}" | status |
+    |---|---|
+    | -0.5 | finished |
+    | -inf | finished |
+    | =1+1 | finished |
+    | \@x | finished |
+    | a\|b, "c" | finished |
+    | twoU+000Alines | finished |
+    "#);
+    assert!(!notes(&comparison).contains('\u{1b}'));
+}

@@ -1,0 +1,197 @@
+//! Dotted keys such as `model.layers.hidden.units`, and the short forms that users write for them.
+
+use std::collections::HashMap;
+
+use crate::error::nearest;
+
+/// Finds the full key for any unambiguous end of it, and the shortest such end for a key.
+///
+/// An end is the last steps of a key: `model.layers.hidden.units` ends in `units`, `hidden.units`,
+/// `layers.hidden.units` and itself. A dot between double quotes does not separate steps
+/// (`layers."a.b".units`).
+///
+/// ```
+/// use kiln_config::{KeyError, KeyIndex};
+///
+/// let index = KeyIndex::new(["optimizer.momentum", "model.layers.0.units", "model.layers.1.units"]);
+/// assert_eq!(index.complete("momentum"), Ok("optimizer.momentum"));
+/// assert_eq!(index.complete("1.units"), Ok("model.layers.1.units"));
+/// assert_eq!(
+///     index.complete("units"),
+///     Err(KeyError::Ambiguous(vec!["model.layers.0.units", "model.layers.1.units"]))
+/// );
+/// assert_eq!(index.complete("momemtum"), Err(KeyError::Unknown { nearest: Some("momentum") }));
+/// assert_eq!(index.shortest("model.layers.1.units"), "1.units");
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct KeyIndex<'a> {
+    /// Without duplicates, in the order given.
+    keys: Vec<&'a str>,
+    /// For each end, the keys that have it.
+    by_end: HashMap<&'a str, Vec<&'a str>>,
+}
+
+/// Why a written key does not stand for exactly one known key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyError<'a> {
+    /// No known key is or ends in it.
+    Unknown {
+        /// The end of a known key that was most likely meant (see [`nearest`]).
+        nearest: Option<&'a str>,
+    },
+    /// Several known keys end in it: all of them, in the order of the index.
+    Ambiguous(Vec<&'a str>),
+}
+
+impl<'a> KeyIndex<'a> {
+    /// Indexes all ends of the known keys. Duplicates count once.
+    pub fn new(keys: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut index = Self::default();
+        for key in keys {
+            if index.contains(key) {
+                continue;
+            }
+            index.keys.push(key);
+            for end in ends(key) {
+                index.by_end.entry(end).or_default().push(key);
+            }
+        }
+        index
+    }
+
+    /// Whether this full key is known.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        self.by_end.get(key).is_some_and(|keys| keys.contains(&key))
+    }
+
+    /// The full key that `written` stands for: itself if it is a known key, else the only known key
+    /// that ends in it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unknown`] if no known key ends in `written`, [`KeyError::Ambiguous`] if several do.
+    pub fn complete(&self, written: &str) -> Result<&'a str, KeyError<'a>> {
+        match self.by_end.get(written).map(Vec::as_slice) {
+            None => Err(KeyError::Unknown { nearest: self.nearest(written) }),
+            Some([key]) => Ok(key),
+            // A full key wins over longer keys that end in it: it has no longer form to write.
+            Some(keys) => match keys.iter().find(|key| **key == written) {
+                Some(key) => Ok(key),
+                None => Err(KeyError::Ambiguous(keys.to_vec())),
+            },
+        }
+    }
+
+    /// The shortest end of `key` that no other known key has, for use as a label. The full key if
+    /// other keys have all of its ends, or if the index does not contain it.
+    /// [`complete`](Self::complete) turns it back into `key`.
+    #[must_use]
+    pub fn shortest<'k>(&self, key: &'k str) -> &'k str {
+        let is_unique =
+            |end: &&str| self.by_end.get(end).is_some_and(|keys| keys.as_slice() == [key]);
+        ends(key).into_iter().rev().find(is_unique).unwrap_or(key)
+    }
+
+    fn nearest(&self, written: &str) -> Option<&'a str> {
+        nearest(written, self.keys.iter().flat_map(|key| ends(key)))
+    }
+}
+
+/// The ends of a key, from the full key to its last step.
+fn ends(key: &str) -> Vec<&str> {
+    let mut ends = vec![key];
+    let (mut is_quoted, mut is_escaped, mut is_step_start) = (false, false, true);
+    for (offset, character) in key.char_indices() {
+        let starts_step = std::mem::take(&mut is_step_start);
+        match character {
+            // As in TOML, only a quote at the start of a step begins a quoted one.
+            '"' if is_quoted && !is_escaped => is_quoted = false,
+            '"' if starts_step => is_quoted = true,
+            '.' if !is_quoted => {
+                ends.push(&key[offset + 1..]);
+                is_step_start = true;
+            }
+            _ => {}
+        }
+        is_escaped = is_quoted && character == '\\' && !is_escaped;
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_full_key_wins_over_longer_keys_that_end_in_it() {
+        let index = KeyIndex::new(["schedule.seed", "seed"]);
+        assert_eq!(index.complete("seed"), Ok("seed"));
+        assert_eq!(index.shortest("seed"), "seed");
+        assert_eq!(index.shortest("schedule.seed"), "schedule.seed");
+    }
+
+    #[test]
+    fn only_whole_steps_are_ends() {
+        let index = KeyIndex::new(["data.seed", "early_stopping.patience"]);
+        assert_eq!(index.complete("stopping.patience"), Err(KeyError::Unknown { nearest: None }));
+        assert_eq!(index.complete("eed"), Err(KeyError::Unknown { nearest: Some("seed") }));
+        assert_eq!(index.complete(""), Err(KeyError::Unknown { nearest: None }));
+    }
+
+    #[test]
+    fn duplicates_count_once() {
+        let index = KeyIndex::new(["a.b", "a.b"]);
+        assert_eq!(index.complete("b"), Ok("a.b"));
+        assert_eq!(index.shortest("a.b"), "b");
+    }
+
+    #[test]
+    fn a_key_that_is_not_in_the_index_has_no_shorter_form() {
+        let index = KeyIndex::new(["a.b"]);
+        assert!(!index.contains("c.b"));
+        assert_eq!(index.shortest("c.b"), "c.b");
+        assert_eq!(index.shortest("c.d"), "c.d");
+    }
+
+    #[test]
+    fn a_dot_between_quotes_does_not_separate_steps() {
+        assert_eq!(ends("a.b.c"), ["a.b.c", "b.c", "c"]);
+        assert_eq!(ends(r#"a."b.c".d"#), [r#"a."b.c".d"#, r#""b.c".d"#, "d"]);
+        assert_eq!(ends(r#"a."b\".c".d"#), [r#"a."b\".c".d"#, r#""b\".c".d"#, "d"]);
+        assert_eq!(ends(r#"a."b\\".c"#), [r#"a."b\\".c"#, r#""b\\".c"#, "c"]);
+        // Not valid in TOML, so the quote is an ordinary character.
+        assert_eq!(ends(r#"a.b"c.d"#), [r#"a.b"c.d"#, r#"b"c.d"#, "d"]);
+        assert_eq!(ends(""), [""]);
+        assert_eq!(ends("."), [".", ""]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_shortest_end_stands_for_its_key_and_a_shorter_one_does_not(
+            keys in prop::collection::vec(r#"([ab]|"[a.]")(\.([ab]|"[a.]")){0,3}"#, 1..12)
+        ) {
+            let index = KeyIndex::new(keys.iter().map(String::as_str));
+            for key in &keys {
+                let label = index.shortest(key);
+                prop_assert!(key.ends_with(label));
+                prop_assert_eq!(index.complete(label), Ok(key.as_str()));
+                for shorter in ends(label).into_iter().skip(1) {
+                    prop_assert!(index.complete(shorter) != Ok(key.as_str()));
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_completed_without_a_panic(
+            keys in prop::collection::vec(r#"[a."\\é]{0,8}"#, 0..4), written in r#"[a."\\é]{0,8}"#
+        ) {
+            let index = KeyIndex::new(keys.iter().map(String::as_str));
+            let found = index.complete(&written);
+            prop_assert_eq!(found == Ok(written.as_str()), index.contains(&written));
+            let _ = index.shortest(&written);
+        }
+    }
+}

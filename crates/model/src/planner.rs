@@ -1,0 +1,220 @@
+//! Plans an [`Architecture`]: expands repetitions, names the layers, and checks every shape.
+
+use std::collections::HashSet;
+
+use crate::activation::Activation;
+use crate::architecture::{Architecture, ModelError, PlannedLayer};
+use crate::config::{LayerConfig, LayerKind, ModelConfig};
+use crate::layers::{LayerType, ParameterSpec};
+use crate::shape::Shape;
+
+/// Limit for the layers of a model. A typo in nested repetitions exceeds it quickly.
+const MAX_LAYERS: usize = 1_000;
+
+/// Limit for the parameters of a model: 4 GB of weights, without gradients and optimizer state.
+pub(crate) const MAX_PARAMETERS: usize = 1_000_000_000;
+
+impl ModelConfig {
+    /// Expands the repetitions and checks every shape, from `input` (one image) to `classes` scores.
+    ///
+    /// # Errors
+    ///
+    /// A layer does not accept its input, the last layer does not return one score per class, the
+    /// list is empty, or the model has too many layers or parameters.
+    pub fn architecture(&self, input: Shape, classes: usize) -> Result<Architecture, ModelError> {
+        let mut planner = Planner {
+            classes,
+            shape: input,
+            layers: Vec::new(),
+            names: HashSet::new(),
+            reserved_names: HashSet::new(),
+            parameters: 0,
+        };
+        for layer in &self.layers {
+            layer.collect_names("", &mut planner.reserved_names);
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            planner.add_entry(layer, "", &format!("model.layers.{index}"))?;
+        }
+        let mut layers = planner.layers;
+        let softmax_in_loss = move_softmax_to_loss(&mut layers, classes)?;
+        Ok(Architecture { input, layers, softmax_in_loss })
+    }
+}
+
+impl LayerConfig {
+    /// The name of a repetition, from 1, if the entry has a name.
+    fn full_name(&self, prefix: &str, repetition: usize) -> Option<String> {
+        let number = if self.repeat > 1 { format!("_{repetition}") } else { String::new() };
+        self.name.as_ref().map(|name| format!("{prefix}{name}{number}"))
+    }
+
+    /// Collects the names of all layers that have one.
+    fn collect_names(&self, prefix: &str, names: &mut HashSet<String>) {
+        for repetition in 1..=self.repeat {
+            let before = names.len();
+            let name = self.full_name(prefix, repetition);
+            match &self.kind {
+                LayerKind::Layer(_) => names.extend(name),
+                LayerKind::Block(block) => {
+                    let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
+                    block.layers.iter().for_each(|layer| layer.collect_names(&prefix, names));
+                }
+            }
+            // Stop if a repetition added no name, because the next ones will not either, or if there
+            // are more names than valid models can have. `repeat` may be as large as 2^63.
+            if names.len() == before || names.len() > MAX_LAYERS {
+                break;
+            }
+        }
+    }
+}
+
+/// Adds layer after layer and tracks the shape between them.
+struct Planner {
+    classes: usize,
+    /// The output of the last layer.
+    shape: Shape,
+    layers: Vec<PlannedLayer>,
+    names: HashSet<String>,
+    /// The names in the configuration, which generated names must avoid.
+    reserved_names: HashSet<String>,
+    /// The number of parameters so far.
+    parameters: usize,
+}
+
+impl Planner {
+    /// Adds all repetitions of an entry. `path` is its place in the configuration.
+    fn add_entry(
+        &mut self,
+        entry: &LayerConfig,
+        prefix: &str,
+        path: &str,
+    ) -> Result<(), ModelError> {
+        for repetition in 1..=entry.repeat {
+            let before = self.layers.len();
+            let name = entry.full_name(prefix, repetition);
+            match &entry.kind {
+                LayerKind::Layer(layer) => {
+                    let name = match name {
+                        Some(name) => unused(name, |name| self.names.contains(name)),
+                        None => unused(format!("{prefix}{}", layer.keyword()), |name| {
+                            self.names.contains(name) || self.reserved_names.contains(name)
+                        }),
+                    };
+                    self.add_layer(layer, name, path)?;
+                }
+                LayerKind::Block(block) => {
+                    let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
+                    for (index, inner) in block.layers.iter().enumerate() {
+                        self.add_entry(inner, &prefix, &format!("{path}.layers.{index}"))?;
+                    }
+                }
+            }
+            if self.layers.len() == before {
+                // All repetitions of an empty block are empty. `repeat` may be as large as 2^63.
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_layer(&mut self, kind: &LayerType, name: String, path: &str) -> Result<(), ModelError> {
+        let rules = kind.rules();
+        let error = |message| ModelError::of_layer(&name, kind, path, message);
+        if self.layers.len() == MAX_LAYERS {
+            return Err(error(format!(
+                "the model has more than {MAX_LAYERS} layers; lower a `repeat`"
+            )));
+        }
+        let input = self.shape;
+        let output = rules.output_shape(input, self.classes).map_err(error)?;
+        let parameters = rules.parameters(input, output);
+        // This check must come before any other computation with the shapes, which could overflow.
+        let Some(count) = count_parameters(self.parameters, &parameters) else {
+            return Err(error(format!(
+                "with this layer, the model has more than {MAX_PARAMETERS} parameters; make it smaller"
+            )));
+        };
+        self.parameters = count;
+        self.shape = output;
+        self.names.insert(name.clone());
+        self.layers.push(PlannedLayer {
+            flops: rules.flops(input, output),
+            saved_activations: rules.saved_activations(output),
+            activation: rules.activation(),
+            kind: kind.clone(),
+            path: path.to_owned(),
+            name,
+            input,
+            output,
+            parameters,
+        });
+        Ok(())
+    }
+}
+
+/// The name if it is not taken, or else the first free one of `dense_1`, `dense_2`, …, as in Keras.
+fn unused(name: String, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (1..).map(|number| format!("{name}_{number}"));
+    let mut candidates = std::iter::once(name.clone()).chain(numbered);
+    candidates.find(|name| !is_taken(name)).unwrap_or(name)
+}
+
+/// Adds the number of values in these parameters to `total`. `None` if the sum exceeds the limit.
+fn count_parameters(total: usize, parameters: &[ParameterSpec]) -> Option<usize> {
+    parameters.iter().try_fold(total, |sum, parameter| {
+        let values = parameter.shape.iter().try_fold(1_usize, |n, side| n.checked_mul(*side))?;
+        sum.checked_add(values).filter(|sum| *sum <= MAX_PARAMETERS)
+    })
+}
+
+/// Checks that the layers end with one score per class, and replaces a final softmax by `linear`,
+/// because the loss applies it. Returns whether there was one.
+fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<bool, ModelError> {
+    const FINAL_LAYER: &str = "{ type = \"dense\", units = \"classes\", activation = \"softmax\" }";
+
+    let Some((last, earlier)) = layers.split_last_mut() else {
+        let message = format!("the list of layers is empty; it needs at least {FINAL_LAYER}");
+        return Err(ModelError::of_model(message));
+    };
+    if last.output != Shape::Features(classes) {
+        return Err(last.error(format!(
+            "the output of the last layer is {}, but there are {classes} classes; \
+             end with {FINAL_LAYER}",
+            last.output
+        )));
+    }
+    // If the last layers pass their values through, the scores come from an earlier layer. An
+    // activation there would be applied in addition to the softmax of the loss.
+    if last.passes_values()
+        && let Some(scores) = earlier.iter().rfind(|layer| !layer.passes_values())
+        && scores.activation != Activation::Linear
+    {
+        return Err(scores.error(format!(
+            "the scores of the model end with its {}, because the layers after it do not change \
+             them; the loss needs a softmax in the last layer, or no activation",
+            scores.activation
+        )));
+    }
+    if !earlier.iter().chain([&*last]).any(|layer| !layer.parameters.is_empty()) {
+        let message = format!("no layer has weights to train; end with {FINAL_LAYER}");
+        return Err(ModelError::of_model(message));
+    }
+    match last.activation {
+        Activation::Linear => Ok(false),
+        Activation::Softmax => {
+            last.activation = Activation::Linear;
+            Ok(true)
+        }
+        other => Err(last.error(format!(
+            "the last layer ends with {other}, but the loss needs a softmax or no activation"
+        ))),
+    }
+}
+
+impl PlannedLayer {
+    fn passes_values(&self) -> bool {
+        self.kind.rules().passes_values()
+    }
+}

@@ -1,0 +1,71 @@
+//! What lies beside runs: what was left half written among them, claims, and how a sweep was declared.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::claim::Claim;
+use crate::files;
+use crate::hidden::hidden;
+use crate::shell::quoted;
+
+use super::examination::{Examined, Health};
+use super::examiner::from;
+use super::finding::{Finding, Severity};
+use super::specialist::Specialist;
+
+/// What was written so long ago is not being written at this moment.
+const SETTLED: Duration = Duration::from_secs(120);
+
+/// Looks at a directory of runs, without the runs.
+pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
+    let mut findings = Vec::new();
+    let clean = format!("remove it: kiln doctor --clean {}", quoted(&path.display().to_string()));
+    for partial in stale(path) {
+        let file = from(path, &partial);
+        findings.push(Finding::of(Severity::Stale, file, "it was left half written", &clean));
+    }
+    for id in ids(path, "claim") {
+        if let Some(error) = Claim::problem(path, &id) {
+            let advice = "no harm: who works on the run next writes it anew";
+            let finding = Finding::of_error(&format!(".kiln/{id}.claim"), &error, advice);
+            // Locks tell who works on a run; this file only helps where they do not reach.
+            findings.push(Finding { severity: Severity::Stale, ..finding });
+        }
+    }
+    if hidden(path).join("sweep.json").exists() {
+        findings.extend(specialist.sweep(path));
+    }
+    findings.sort_by(|a, b| (a.severity, &a.file).cmp(&(b.severity, &b.file)));
+    let health = Health::of(&findings);
+    Examined { path: path.to_owned(), status: None, health, without_sums: false, findings }
+}
+
+/// What was left half written among runs that nobody works on.
+pub(super) fn stale(path: &Path) -> Vec<PathBuf> {
+    let hidden = hidden(path);
+    let mut partial = files::partial(path);
+    partial.extend(files::partial(&hidden));
+    partial.retain(|path| is_settled(path));
+    // Nearly always there is nothing, and so no need to ask for every claim.
+    if partial.is_empty() || ids(path, "log").iter().any(|id| Claim::is_taken(path, id)) {
+        return Vec::new();
+    }
+    partial.sort();
+    partial
+}
+
+fn is_settled(path: &Path) -> bool {
+    let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > SETTLED))
+}
+
+/// The ids of the runs that have a claim's file with this ending.
+fn ids(path: &Path, ending: &str) -> Vec<String> {
+    let entries = fs::read_dir(hidden(path)).into_iter().flatten().flatten();
+    let id = |name: String| Some(name.strip_suffix(ending)?.strip_suffix('.')?.to_owned());
+    let mut ids: Vec<String> =
+        entries.filter_map(|entry| id(entry.file_name().into_string().ok()?)).collect();
+    ids.sort();
+    ids
+}

@@ -1,0 +1,411 @@
+//! One run.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::Checkpoints;
+use crate::claim::Claim;
+use crate::error::StoreError;
+use crate::files::PARTIAL;
+use crate::history::History;
+use crate::position::Position;
+use crate::predictions::Predictions;
+use crate::record::{RunRecord, Status};
+use crate::run::RunDirectory;
+use crate::shell::quoted;
+use crate::test_report::{TestReport, Tested};
+use crate::{files, sum};
+
+use super::examination::{Examined, Health};
+use super::finding::{Finding, Severity};
+use super::specialist::Specialist;
+
+/// Looks at every file of a run, or of what looks like one.
+pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
+    let mut examiner = Examiner::new(path);
+    let record = examiner.record();
+    let is_at_work = examiner.holder.is_some();
+    if let Some(record) = record.as_ref().filter(|_| !is_at_work) {
+        examiner.files(record);
+        examiner.contents(record);
+        examiner.usable = examiner.checkpoints(record);
+        for finding in specialist.run(&examiner.run, record) {
+            let is_told = examiner
+                .findings
+                .iter()
+                .any(|told| told.file == finding.file && told.severity <= finding.severity);
+            if !is_told {
+                examiner.findings.push(finding);
+            }
+        }
+        examiner.status(record);
+    }
+    if let Some(holder) = examiner.holder.take() {
+        examiner.note("", &format!("it is being worked on by {holder}"), "wait for its end");
+    } else {
+        examiner.left_over();
+    }
+    let Examiner { mut findings, .. } = examiner;
+    findings.sort_by(|a, b| (a.severity, &a.file).cmp(&(b.severity, &b.file)));
+    let health = match Health::of(&findings) {
+        Health::Damaged => Health::Damaged,
+        _ if is_at_work => Health::AtWork,
+        health => health,
+    };
+    // A failure is noted without sums where there is no room for more.
+    let ended = |record: &RunRecord| {
+        record.files.is_empty() && record.ended.is_some() && record.status != Status::Failed
+    };
+    Examined {
+        path: path.to_owned(),
+        status: record.as_ref().map(|record| record.status),
+        health,
+        without_sums: !is_at_work && record.as_ref().is_some_and(ended),
+        findings,
+    }
+}
+
+struct Examiner {
+    run: RunDirectory,
+    /// The names in the directory.
+    names: Vec<OsString>,
+    /// Who works on it.
+    holder: Option<String>,
+    /// The rows of its history, as far as that can be read.
+    rows: usize,
+    /// The checkpoint that it would go on from.
+    usable: Option<Position>,
+    /// The command that trains it again or goes on with it.
+    again: String,
+    go_on: String,
+    findings: Vec<Finding>,
+}
+
+impl Examiner {
+    fn new(path: &Path) -> Self {
+        let run = RunDirectory::at(path);
+        // A path such as `.` does not say where it is.
+        let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let above = place.parent().unwrap_or(Path::new(""));
+        let shown = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(above);
+        let quote = |path: &Path| quoted(&path.display().to_string());
+        let (go_on, again) = if run.is_of_sweep() {
+            let go_on = format!("kiln resume {}", quote(shown));
+            (go_on.clone(), format!("move the directory away and train it again: {go_on}"))
+        } else {
+            let config = quote(&run.config_path());
+            (format!("kiln resume {}", quote(path)), format!("train it again: kiln run {config}"))
+        };
+        let mut findings = Vec::new();
+        let mut names = Vec::new();
+        match fs::read_dir(path) {
+            Ok(entries) => names.extend(entries.flatten().map(|entry| entry.file_name())),
+            Err(cause) => {
+                let problem = format!("it cannot be listed: {cause}");
+                findings.push(Finding::of(
+                    Severity::Unchecked,
+                    "",
+                    problem,
+                    "change its permissions",
+                ));
+            }
+        }
+        names.sort();
+        let holder = Claim::holder_of(&run);
+        Self { run, names, holder, rows: 0, usable: None, again, go_on, findings }
+    }
+
+    fn find(&mut self, severity: Severity, file: &str, problem: &str, advice: &str) {
+        self.findings.push(Finding::of(severity, file, problem, advice));
+    }
+
+    fn damaged(&mut self, file: &str, problem: &str, advice: &str) {
+        self.find(Severity::Damaged, file, problem, advice);
+    }
+
+    fn note(&mut self, file: &str, problem: &str, advice: &str) {
+        self.find(Severity::Note, file, problem, advice);
+    }
+
+    fn error(&mut self, file: &str, error: &StoreError, advice: &str) {
+        // Once is enough.
+        if !self.has_finding(file) {
+            self.findings.push(Finding::of_error(file, error, advice));
+        }
+    }
+
+    fn has_finding(&self, file: &str) -> bool {
+        self.findings.iter().any(|finding| finding.file == file)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
+    /// The record, where there is one that can be read.
+    fn record(&mut self) -> Option<RunRecord> {
+        if self.has("run.json") {
+            let read = self.run.read_record();
+            let advice = self.restore("run.json");
+            return read.map_err(|error| self.error("run.json", &error, &advice)).ok();
+        }
+        if !self.findings.is_empty() || self.holder.is_some() {
+            return None;
+        }
+        if self.has("report.json") {
+            let advice = self.restore("run.json");
+            let problem = "it is missing, and report.json says that the run was finished";
+            self.damaged("run.json", problem, &advice);
+        } else if Checkpoints::of(&self.run).positions().is_ok_and(|all| !all.is_empty()) {
+            let problem = "it is missing, and there are checkpoints of a run that was under way";
+            let advice = self.restore("run.json");
+            self.damaged("run.json", problem, &advice);
+        } else {
+            let problem =
+                "it has no run.json: a run that was cut off as it began, or no run at all";
+            self.find(Severity::Unfinished, "", problem, "look at what is in it, and remove it");
+        }
+        None
+    }
+
+    fn restore(&self, file: &str) -> String {
+        match file {
+            "config.toml" => "restore it from a copy".to_owned(),
+            "log.jsonl" => String::new(),
+            _ => format!("restore it from a copy, or {}", self.again),
+        }
+    }
+
+    /// What to do about a damaged file.
+    fn remedy(&self, record: &RunRecord, file: &str) -> String {
+        let is_open = is_open(record);
+        // Going on writes all of them anew, but the experiment.
+        if is_open && file != "config.toml" {
+            format!("go on: {}", self.go_on)
+        } else {
+            self.restore(file)
+        }
+    }
+
+    /// That each file is there, and as it was written.
+    fn files(&mut self, record: &RunRecord) {
+        for (name, sum) in &record.files {
+            let checked = if sum::is_plain(name) {
+                sum.check(&self.run.path().join(name))
+            } else {
+                let problem = format!("its list of files has {name:?}, which is no plain name");
+                Err(StoreError::damaged(self.run.path(), problem))
+            };
+            let name = if sum::is_plain(name) { name } else { "run.json" };
+            if let Err(error) = checked {
+                self.error(name, &error, &self.remedy(record, name));
+            }
+        }
+        for file in RunDirectory::FILES {
+            let is_needed = match file.name {
+                "config.toml" => true,
+                "log.jsonl" => false,
+                _ => record.status == Status::Finished && !file.optional,
+            };
+            if is_needed && !self.has(file.name) && !self.has_finding(file.name) {
+                self.damaged(file.name, "it is missing", &self.remedy(record, file.name));
+            }
+        }
+    }
+
+    /// That the files can be understood, and tell of one and the same run.
+    fn contents(&mut self, record: &RunRecord) {
+        match self.run.read_history() {
+            Ok(history) => self.history(record, &history),
+            Err(error) => self.error("history.csv", &error, &self.remedy(record, "history.csv")),
+        }
+        match self.run.read_report() {
+            Ok(Some(report)) => self.report(record, &report),
+            Ok(None) => {}
+            Err(error) => self.error("report.json", &error, &self.restore("report.json")),
+        }
+        if record.id != self.run.id() {
+            let problem =
+                format!("it is of the run {}: the directory was copied or renamed", record.id);
+            self.note("run.json", &problem, "");
+        }
+    }
+
+    fn history(&mut self, record: &RunRecord, history: &History) {
+        let rows = history.rows.len();
+        self.rows = rows;
+        // An epoch that broke the weights may have no numbers, and does not count.
+        let complete = history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
+        let is_open = is_open(record);
+        let problem = if history.cut && !is_open {
+            "its last row is cut off".to_owned()
+        } else if record.status != Status::Running
+            && record.epochs != rows
+            && record.epochs != complete
+            && record.ended.is_some()
+        {
+            format!("it has {rows} epochs where run.json says {}", record.epochs)
+        } else {
+            return;
+        };
+        if !self.has_finding("history.csv") {
+            self.damaged("history.csv", &problem, &self.remedy(record, "history.csv"));
+        }
+    }
+
+    /// Reads what the report was computed from, unless the sums have told already that both are as they were.
+    fn report(&mut self, record: &RunRecord, report: &TestReport) {
+        let rows = self.rows;
+        let problem = if record.status != Status::Finished {
+            let status = record.status;
+            format!("it is there, and run.json says {status}: one of them is of another run")
+        } else if report.epoch > rows && !self.has_finding("history.csv") {
+            format!("it is about epoch {} and history.csv ends at epoch {rows}", report.epoch)
+        } else if report.examples != record.dataset.test_rows {
+            let (examples, rows) = (report.examples, record.dataset.test_rows);
+            format!("it is about {examples} images where run.json has {rows} test images")
+        } else if record.files.contains_key("report.json")
+            && record.files.contains_key("predictions.csv")
+        {
+            return;
+        } else {
+            match self.run.read_predictions() {
+                Ok(predictions) if !agree(report, &predictions) => {
+                    "predictions.csv comes to other numbers: one of them was changed".to_owned()
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    let advice = self.restore("predictions.csv");
+                    return self.error("predictions.csv", &error, &advice);
+                }
+            }
+        };
+        if !self.has_finding("report.json") {
+            self.damaged("report.json", &problem, &self.restore("report.json"));
+        }
+    }
+
+    /// What is left to do, and from where.
+    fn status(&mut self, record: &RunRecord) {
+        let usable = self.usable;
+        let reason = record.stop_reason.as_deref().unwrap_or("no reason was noted");
+        let problem = match record.status {
+            Status::Finished | Status::Pruned => return,
+            Status::Diverged => {
+                let advice = "lower optimizer.learning_rate, or set optimizer.global_clipnorm";
+                return self.note("", &format!("diverged: {reason}"), advice);
+            }
+            Status::Running => {
+                "it says that it is running, and nobody works on it: it was killed, or its disk was full"
+                    .to_owned()
+            }
+            Status::Interrupted => format!("interrupted: {reason}"),
+            Status::Failed => format!("failed: {reason}"),
+        };
+        let from = usable
+            .map_or("its beginning, for want of a checkpoint".to_owned(), |position| {
+                format!("where it was {position}")
+            });
+        let advice = if self.has_finding("config.toml") {
+            format!("when config.toml is as it was, go on: {}", self.go_on)
+        } else {
+            format!("go on from {from}: {}", self.go_on)
+        };
+        self.find(Severity::Unfinished, "", &problem, &advice);
+    }
+
+    /// Looks at all checkpoints; gives the one that the run would go on from.
+    fn checkpoints(&mut self, record: &RunRecord) -> Option<Position> {
+        let checkpoints = Checkpoints::of(&self.run);
+        let rows = self.rows;
+        let goes_on = is_open(record) || record.status == Status::Pruned;
+        let mut usable = None;
+        let mut wrong = Vec::new();
+        let positions = checkpoints.positions().unwrap_or_else(|error| {
+            self.error("checkpoints", &error, "make them readable, in their place");
+            Vec::new()
+        });
+        for position in positions {
+            match checkpoints.check(position) {
+                Ok(()) => usable = usable.max(Some(position)),
+                Err(error) => wrong.push((position, error)),
+            }
+        }
+        for (position, error) in wrong {
+            let advice = match usable {
+                _ if !goes_on => "it is not needed any more: remove it".to_owned(),
+                Some(usable) => format!("the run goes on from the one {usable}"),
+                None => "the run begins anew when it goes on".to_owned(),
+            };
+            let checkpoint = checkpoints.path(position);
+            let file = from(self.run.path(), error.path().unwrap_or(&checkpoint));
+            self.error(&file, &error, &advice);
+        }
+        let is_ahead = |position: &Position| position.epochs > rows;
+        if let Some(position) = usable.filter(is_ahead)
+            && !self.has_finding("history.csv")
+        {
+            let problem = format!("it ends at epoch {rows}, and there is a checkpoint {position}");
+            self.damaged("history.csv", &problem, &self.remedy(record, "history.csv"));
+        }
+        usable
+    }
+
+    /// What nobody needs: half-written files, and files that are not a run's.
+    fn left_over(&mut self) {
+        let path = self.run.path().to_owned();
+        let clean =
+            format!("remove it: kiln doctor --clean {}", quoted(&path.display().to_string()));
+        for directory in [path.clone(), self.run.checkpoints_path()] {
+            for partial in files::partial(&directory) {
+                let file = from(&path, &partial);
+                self.find(Severity::Stale, &file, "it was left half written", &clean);
+            }
+        }
+        let is_known = |name: &OsString| {
+            let name = name.to_string_lossy();
+            name == "checkpoints"
+                || name.starts_with(PARTIAL)
+                || RunDirectory::FILES.iter().any(|file| name == file.name)
+        };
+        let is_position = |name: &OsString| {
+            let name = name.to_string_lossy();
+            name.starts_with(PARTIAL) || Position::of_directory_name(&name).is_some()
+        };
+        let entries = fs::read_dir(self.run.checkpoints_path()).into_iter().flatten().flatten();
+        let entries = entries.map(|entry| entry.file_name()).filter(|name| !is_position(name));
+        let in_checkpoints = entries.map(|name| PathBuf::from("checkpoints").join(name));
+        let others = self.names.iter().filter(|name| !is_known(name)).map(PathBuf::from);
+        let strangers: Vec<String> =
+            others.chain(in_checkpoints).map(|path| path.display().to_string()).collect();
+        for stranger in strangers {
+            self.note(&stranger, "it is no file of a run's", "");
+        }
+    }
+}
+
+/// Whether there is something left to train.
+fn is_open(record: &RunRecord) -> bool {
+    matches!(record.status, Status::Running | Status::Interrupted | Status::Failed)
+}
+
+/// Whether a report is what these predictions come to, but for its loss, which they do not tell.
+fn agree(report: &TestReport, predictions: &Predictions) -> bool {
+    let top_k: Vec<usize> = report.top_k.iter().map(|top| top.k).collect();
+    let tested = Tested {
+        class_names: &predictions.class_names,
+        labels: &predictions.labels,
+        probabilities: &predictions.probabilities,
+        loss: report.loss.unwrap_or(f64::NAN),
+        weights: report.weights,
+        epoch: report.epoch,
+        top_k: &top_k,
+    };
+    TestReport::new(&tested).is_ok_and(|computed| computed == *report)
+}
+
+/// The way to a file from a directory above it.
+pub(super) fn from(above: &Path, path: &Path) -> String {
+    path.strip_prefix(above).unwrap_or(path).display().to_string()
+}

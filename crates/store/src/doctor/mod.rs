@@ -1,0 +1,35 @@
+//! What is damaged, stale or unfinished among runs and sweeps, and what to do about it.
+//!
+//! [`find()`] finds the directories, [`examine`] looks at every file of them, and [`text()`] and [`json()`] say what came of
+//! it. None of that changes anything; only [`clean()`] does, and it removes nothing but what was left half written.
+//!
+//! What it takes an experiment's rules to judge comes from a [`Specialist`].
+
+mod clean;
+mod directory;
+mod examination;
+mod examiner;
+mod find;
+mod finding;
+mod json;
+mod specialist;
+mod text;
+
+use crate::parallel::in_parallel;
+
+pub use clean::{Cleaned, clean};
+pub use examination::{Examination, Examined, Health};
+pub use find::{Found, find};
+pub use finding::{Finding, Severity};
+pub use json::{DOCTOR_VERSION, json};
+pub use specialist::Specialist;
+pub use text::text;
+
+/// Examines what was found, on all cores.
+#[must_use]
+pub fn examine(found: &Found, specialist: &dyn Specialist) -> Examination {
+    Examination {
+        runs: in_parallel(&found.runs, |path| examiner::examine(path, specialist)),
+        directories: in_parallel(&found.directories, |path| directory::examine(path, specialist)),
+    }
+}

@@ -1,0 +1,69 @@
+use kiln_config::printable;
+
+use super::examination::{Examination, Examined, Health};
+use super::finding::{Finding, Severity};
+
+/// The findings under the run or directory that they are of, the most serious first, each with what to do in a line of
+/// its own; and a line with the number of runs by their health.
+#[must_use]
+pub fn text(examination: &Examination) -> String {
+    let Examination { runs, directories } = examination;
+    let with_findings = |examined: &&Examined| !examined.findings.is_empty();
+    let mut told: Vec<&Examined> = directories.iter().chain(runs).filter(with_findings).collect();
+    // A stable sort: equals stay in the order of their paths.
+    told.sort_by_key(|examined| examined.findings.first().map(|finding| finding.severity));
+    let mut text = String::new();
+    for Examined { path, findings, .. } in told {
+        text.push_str(&format!("{}\n", printable(&path.display().to_string())));
+        for finding in findings {
+            text.push_str(&lines(finding));
+        }
+    }
+    text + &summary(examination)
+}
+
+fn lines(finding: &Finding) -> String {
+    let Finding { severity, file, problem, advice } = finding;
+    let file = if file.is_empty() { String::new() } else { format!("{file}: ") };
+    let mut lines =
+        format!("  {:<11}  {}\n", severity.as_str(), printable(&format!("{file}{problem}")));
+    if !advice.is_empty() {
+        lines.push_str(&format!("{:15}{}\n", "", printable(advice)));
+    }
+    lines
+}
+
+fn summary(examination: &Examination) -> String {
+    let Examination { runs, directories } = examination;
+    let mut counts = Vec::new();
+    for health in Health::ALL {
+        let number = runs.iter().filter(|run| run.health == health).count();
+        if number > 0 {
+            counts.push(format!("{number} {}", health.as_str()));
+        }
+    }
+    let damaged =
+        directories.iter().filter(|directory| directory.health <= Health::Unchecked).count();
+    let mut about_directories = String::new();
+    if damaged > 0 {
+        about_directories = format!("; {damaged} sweep.json damaged or not checked");
+    }
+    let count = runs.len();
+    let mut text = format!("{count} {}", if count == 1 { "run" } else { "runs" });
+    if !counts.is_empty() {
+        text.push_str(&format!(": {}", counts.join(", ")));
+    }
+    text.push_str(&about_directories);
+    let all = runs.iter().chain(directories).flat_map(|examined| &examined.findings);
+    let stale = all.filter(|finding| finding.severity == Severity::Stale).count();
+    if stale > 0 {
+        text.push_str(&format!("; {stale} stale"));
+    }
+    let without_sums = runs.iter().filter(|run| run.without_sums).count();
+    if without_sums > 0 {
+        text.push_str(&format!(
+            "; {without_sums} from before files had sums, checked by their form alone"
+        ));
+    }
+    text + "\n"
+}

@@ -1,0 +1,46 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where in a run's training a checkpoint was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs completed.
+    pub epochs: usize,
+    /// Steps done in the epoch after these; 0 between two epochs.
+    pub step: usize,
+}
+
+impl Position {
+    /// The name of the checkpoint's directory.
+    #[must_use]
+    pub fn directory_name(self) -> String {
+        match self {
+            Self { epochs, step: 0 } => format!("epoch-{epochs:05}"),
+            Self { epochs, step } => format!("epoch-{epochs:05}-step-{step:06}"),
+        }
+    }
+
+    /// The position that a directory is named after; `None` where it is no checkpoint's.
+    #[must_use]
+    pub fn of_directory_name(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix("epoch-")?;
+        let position = match rest.split_once("-step-") {
+            None => Self { epochs: rest.parse().ok()?, step: 0 },
+            Some((epochs, step)) => Self { epochs: epochs.parse().ok()?, step: step.parse().ok()? },
+        };
+        (position.directory_name() == name).then_some(position)
+    }
+}
+
+/// `after epoch 3`, `in epoch 4, after step 120`
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { epochs, step: 0 } => write!(formatter, "after epoch {epochs}"),
+            Self { epochs, step } => {
+                write!(formatter, "in epoch {}, after step {step}", epochs.saturating_add(1))
+            }
+        }
+    }
+}

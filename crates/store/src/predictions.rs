@@ -1,0 +1,152 @@
+//! `predictions.csv`: one row for every test image, in the test set's order.
+//!
+//! ```text
+//! index,label,predicted,probability,T-shirt/top,Trouser,…
+//! 0,9,9,0.9612,1.2e-6,3.1e-8,…
+//! ```
+//!
+//! `label` and `predicted` are class indices from 0, `probability` is the predicted class's, and behind it every class
+//! has a column under its name, in the order of the indices: read these columns by position, since a class may be
+//! called "label". A number has as many digits as bring back the same `f32`.
+
+use std::path::Path;
+
+use crate::error::{Result, StoreError};
+use crate::files;
+use crate::test_report::{MOST_CLASSES, PROBABILITIES, Prediction, Tested};
+
+/// The largest file that is read: some four million test images of ten classes, or 200,000 of 256.
+pub(crate) const MOST_BYTES: u64 = 512 << 20;
+
+const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
+
+/// Writes the file.
+///
+/// # Errors
+///
+/// [`StoreError::Inconsistent`] as [`Tested::check`], [`StoreError::Io`] where it cannot be written.
+pub fn write(path: &Path, tested: &Tested<'_>) -> Result<()> {
+    tested.check()?;
+    let text = to_csv(tested)
+        .map_err(|error| StoreError::Inconsistent(format!("predictions: {error}")))?;
+    files::write(path, text)
+}
+
+fn to_csv(tested: &Tested<'_>) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer
+        .write_record(COLUMNS.into_iter().chain(tested.class_names.iter().map(String::as_str)))?;
+    for prediction in tested.predictions() {
+        let Prediction { index, label, predicted, probabilities } = prediction;
+        let places = [index, label, predicted].map(|place| place.to_string());
+        let probabilities =
+            std::iter::once(prediction.probability()).chain(probabilities.iter().copied());
+        writer.write_record(places.into_iter().chain(probabilities.map(shortest)))?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+/// `{:?}` is the shortest decimal that reads back to the same f32, with an exponent where that is shorter to read.
+fn shortest(value: f32) -> String {
+    format!("{value:?}")
+}
+
+/// What `predictions.csv` holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// The classes' names, by index.
+    pub class_names: Vec<String>,
+    /// The true class of each image.
+    pub labels: Vec<u8>,
+    /// The predicted class of each image.
+    pub predicted: Vec<u8>,
+    /// `[images, classes]`, row-major.
+    pub probabilities: Vec<f32>,
+}
+
+impl Predictions {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] or [`StoreError::Unreadable`] where it cannot be read, and those of [`parse`](Self::parse).
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(path, &files::read(path, MOST_BYTES)?)
+    }
+
+    /// Reads the text of a `predictions.csv`; `path` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Malformed`] with the line where it is not what [`write`](fn@write) writes.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers().map_err(|error| malformed(path, &error))?;
+        let class_names = class_names(path, header)?;
+        let mut read =
+            Self { class_names, labels: vec![], predicted: vec![], probabilities: vec![] };
+        for record in reader.records() {
+            let record = record.map_err(|error| malformed(path, &error))?;
+            let line = record.position().map_or(0, csv::Position::line);
+            read.push(&record).map_err(|problem| StoreError::malformed(path, line, problem))?;
+        }
+        Ok(read)
+    }
+
+    /// Takes one row. The reader has made sure that it has as many cells as the header.
+    fn push(&mut self, record: &csv::StringRecord) -> Result<(), String> {
+        let next = self.labels.len();
+        if record[0].parse() != Ok(next) {
+            return Err(format!("index `{}` where {next} comes next", &record[0]));
+        }
+        self.labels.push(self.class(&record[1])?);
+        self.predicted.push(self.class(&record[2])?);
+        probability(&record[3])?;
+        for cell in record.iter().skip(COLUMNS.len()) {
+            self.probabilities.push(probability(cell)?);
+        }
+        Ok(())
+    }
+
+    fn class(&self, cell: &str) -> Result<u8, String> {
+        match cell.parse::<u8>() {
+            Ok(class) if usize::from(class) < self.class_names.len() => Ok(class),
+            _ => Err(format!(
+                "`{cell}` is not the index of one of the {} classes",
+                self.class_names.len()
+            )),
+        }
+    }
+}
+
+/// The names in the columns behind the four that every file has.
+pub(crate) fn class_names(path: &Path, header: &csv::StringRecord) -> Result<Vec<String>> {
+    if !header.iter().take(COLUMNS.len()).eq(COLUMNS) {
+        let problem = format!("predictions begin with the columns `{}`", COLUMNS.join(","));
+        return Err(StoreError::malformed(path, 1, problem));
+    }
+    let names: Vec<String> = header.iter().skip(COLUMNS.len()).map(str::to_owned).collect();
+    if names.len() > MOST_CLASSES {
+        let problem = format!("{} classes, and there can be {MOST_CLASSES} at most", names.len());
+        return Err(StoreError::malformed(path, 1, problem));
+    }
+    Ok(names)
+}
+
+fn probability(cell: &str) -> Result<f32, String> {
+    match cell.parse() {
+        Ok(value) if PROBABILITIES.contains(&value) => Ok(value),
+        _ => Err(format!("`{cell}` is no probability")),
+    }
+}
+
+fn malformed(path: &Path, error: &csv::Error) -> StoreError {
+    let line = error.position().map_or(1, csv::Position::line);
+    let problem = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} cells where the header has {expected_len}")
+        }
+        _ => error.to_string(),
+    };
+    StoreError::malformed(path, line, problem)
+}

@@ -1,0 +1,359 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Result, StoreError};
+use crate::files;
+use crate::hidden::hidden;
+use crate::history::{History, HistoryWriter};
+use crate::name::check_name;
+use crate::predictions::Predictions;
+use crate::record::{RunRecord, Status, now};
+use crate::sum::Sum;
+use crate::test_report::TestReport;
+
+/// The directory of one run, `<runs>/<name>/<id>/`. The crate's documentation lists what lies in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+/// One of the files of a run directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunFile {
+    /// Its name in the directory.
+    pub name: &'static str,
+    /// What it holds, in a few words.
+    pub holds: &'static str,
+    /// Whether a finished run may be without it.
+    pub optional: bool,
+}
+
+const fn file(name: &'static str, holds: &'static str) -> RunFile {
+    RunFile { name, holds, optional: false }
+}
+
+impl RunDirectory {
+    /// What lies in the directory of a finished run.
+    pub const FILES: [RunFile; 12] = [
+        file("config.toml", "the whole experiment; `kiln run` on it repeats the run"),
+        file("run.json", "what was run, and how it ended"),
+        file("history.csv", "the numbers of each epoch"),
+        file("history.svg", "the same as curves"),
+        file("report.md", "the report for a person"),
+        file("report.json", "the test report for a program"),
+        file("predictions.csv", "what was said about each test image"),
+        file("confusion.svg", "the confusion matrix"),
+        file("mistakes.png", "the most confident mistakes"),
+        file("model.safetensors", "the kept weights"),
+        RunFile {
+            name: "initial.safetensors",
+            holds: "the weights before training",
+            optional: true,
+        },
+        file("log.jsonl", "the log"),
+    ];
+
+    /// Claims a new directory for a run of the experiment `name` and makes what is missing above it.
+    ///
+    /// Without an `id` the run gets the time, `YYYYMMDD-HHMMSS` in UTC, and `-2`, `-3`, … behind it where that is
+    /// taken. Two processes that ask at the same time never get the same directory.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Name`] where `name` or `id` does not pass [`check_name`], [`StoreError::RunExists`] where the
+    /// `id` is taken, [`StoreError::LeadsOut`] where the name is that of a link out of `runs`, [`StoreError::Io`] where
+    /// the directory cannot be made.
+    pub fn create(runs: &Path, name: &str, id: Option<&str>) -> Result<Self> {
+        checked("name", name)?;
+        if let Some(id) = id {
+            checked("id", id)?;
+        }
+        let above = runs.join(name);
+        files::create_directories(&above)?;
+        files::check_within(runs, &above)?;
+        match id {
+            Some(id) => Self::claim(above.join(id)),
+            None => Self::claim_by_time(&above),
+        }
+    }
+
+    fn claim(path: PathBuf) -> Result<Self> {
+        files::claim_directory(&path)?;
+        Ok(Self { path })
+    }
+
+    fn claim_by_time(above: &Path) -> Result<Self> {
+        let time = now().strftime("%Y%m%d-%H%M%S").to_string();
+        let mut id = time.clone();
+        let mut number = 1_u32;
+        loop {
+            match Self::claim(above.join(&id)) {
+                Err(StoreError::RunExists { .. }) => {
+                    number += 1;
+                    id = format!("{time}-{number}");
+                }
+                claimed => return claimed,
+            }
+        }
+    }
+
+    /// Opens the directory of a run that was started before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotARun`] where there is no directory or it has no `run.json`, [`StoreError::Io`] where that cannot be
+    /// told.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let run = Self { path: path.into() };
+        let problem = if !files::exists(&run.path)? {
+            "there is nothing of that name"
+        } else if !run.path.is_dir() {
+            "it is a file"
+        } else if !files::exists(&run.record_path())? {
+            "it holds no run.json"
+        } else {
+            return Ok(run);
+        };
+        Err(StoreError::NotARun { path: run.path, problem })
+    }
+
+    /// What looks like a run, be it one or not.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Whether the run is complete: `report.json` is written last.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.report_path().exists()
+    }
+
+    /// Writes `run.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] where it cannot be written.
+    pub fn write_record(&self, record: &RunRecord) -> Result<()> {
+        files::write(&self.record_path(), record.to_json()?)
+    }
+
+    /// Reads `run.json`. A record that says `finished` beside a missing `report.json` was cut off between the two and
+    /// is given as `interrupted`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`], [`StoreError::Malformed`] or [`StoreError::NewerFormat`].
+    pub fn read_record(&self) -> Result<RunRecord> {
+        let mut record: RunRecord = RunRecord::read(&self.record_path())?;
+        if record.status == Status::Finished && !self.is_finished() {
+            record.status = Status::Interrupted;
+            record.stop_reason = Some("it was cut off while its report was written".to_owned());
+            record.files.remove("report.json");
+        }
+        Ok(record)
+    }
+
+    /// Starts `history.csv`; see [`HistoryWriter::create`].
+    ///
+    /// # Errors
+    ///
+    /// As [`HistoryWriter::create`].
+    pub fn start_history(&self, extra_columns: &[&str]) -> Result<HistoryWriter> {
+        HistoryWriter::create(&self.history_path(), extra_columns)
+    }
+
+    /// Reads `history.csv`. A run that has not come to its first epoch has an empty history.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::read`].
+    pub fn read_history(&self) -> Result<History> {
+        let path = self.history_path();
+        if files::exists(&path)? { History::read(&path) } else { Ok(History::default()) }
+    }
+
+    /// Reads `report.json`; `None` where the run is not finished.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`], [`StoreError::Malformed`] or [`StoreError::NewerFormat`].
+    pub fn read_report(&self) -> Result<Option<TestReport>> {
+        if !self.is_finished() {
+            return Ok(None);
+        }
+        TestReport::read(&self.report_path()).map(Some)
+    }
+
+    /// The sums of all files that are complete when its record is written, `report` being the text of the one
+    /// that comes after it. The log still grows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sum::of_file`]; [`StoreError::Io`] if a file cannot be looked at.
+    pub fn sums(&self, report: Option<&str>) -> Result<BTreeMap<String, Sum>> {
+        let mut sums = BTreeMap::new();
+        for file in RunDirectory::FILES {
+            let path = self.path.join(file.name);
+            let is_to_come = matches!(file.name, "run.json" | "report.json" | "log.jsonl");
+            if is_to_come || !files::exists(&path)? {
+                continue;
+            }
+            sums.insert(file.name.to_owned(), Sum::of_file(&path)?);
+        }
+        if let Some(text) = report {
+            sums.insert("report.json".to_owned(), Sum::of(text.as_bytes()));
+        }
+        Ok(sums)
+    }
+
+    /// Removes what the end of a run writes but the record. Half a report is of no use to a run that
+    /// failed in between, and on a full disk its room is needed to say so.
+    pub fn remove_report(&self) {
+        let paths = [
+            self.report_path(),
+            self.predictions_path(),
+            self.history_chart_path(),
+            self.confusion_chart_path(),
+            self.mistakes_path(),
+            self.markdown_path(),
+        ];
+        for path in paths {
+            // It may not have come to this file.
+            let _ = files::remove(&path);
+        }
+    }
+
+    /// Removes what a process that was killed left half written, here and among the checkpoints. Nobody else may be
+    /// at work on the run.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] where something cannot be removed.
+    pub fn remove_partial(&self) -> Result<()> {
+        files::remove_partial(&self.checkpoints_path())?;
+        files::remove_partial(&self.path)
+    }
+
+    /// Reads `predictions.csv`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictions::read`].
+    pub fn read_predictions(&self) -> Result<Predictions> {
+        Predictions::read(&self.predictions_path())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's id: the directory's own name, also where the path does not say it, such as `..`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.place().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether a sweep made it: ids from sweeps are twelve digits of a hash, those of single runs are times or given; and a
+    /// sweep was begun where it lies.
+    #[must_use]
+    pub fn is_of_sweep(&self) -> bool {
+        let id = self.id();
+        let is_hash = id.len() == 12 && id.chars().all(|c| c.is_ascii_hexdigit());
+        let record = |above: &Path| hidden(above).join("sweep.json");
+        is_hash && self.place().parent().is_some_and(|above| record(above).exists())
+    }
+
+    /// The path from the root, its last part being the directory's name.
+    fn place(&self) -> PathBuf {
+        let found = match self.path.file_name() {
+            Some(_) => std::path::absolute(&self.path),
+            None => self.path.canonicalize(),
+        };
+        found.unwrap_or_else(|_| self.path.clone())
+    }
+
+    /// `config.toml`, the resolved experiment.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// `run.json`, the [`RunRecord`].
+    #[must_use]
+    pub fn record_path(&self) -> PathBuf {
+        self.path.join("run.json")
+    }
+
+    /// `history.csv`, the [`History`].
+    #[must_use]
+    pub fn history_path(&self) -> PathBuf {
+        self.path.join("history.csv")
+    }
+
+    /// `checkpoints/`, the [`Checkpoints`](crate::checkpoint::Checkpoints).
+    #[must_use]
+    pub fn checkpoints_path(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// `report.json`, the [`TestReport`].
+    #[must_use]
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.json")
+    }
+
+    /// `report.md`, the report for a person.
+    #[must_use]
+    pub fn markdown_path(&self) -> PathBuf {
+        self.path.join("report.md")
+    }
+
+    /// `predictions.csv`, the [`Predictions`].
+    #[must_use]
+    pub fn predictions_path(&self) -> PathBuf {
+        self.path.join("predictions.csv")
+    }
+
+    /// `model.safetensors`, the kept weights.
+    #[must_use]
+    pub fn model_path(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// `initial.safetensors`, the weights before training.
+    #[must_use]
+    pub fn initial_path(&self) -> PathBuf {
+        self.path.join("initial.safetensors")
+    }
+
+    /// `history.svg`, the curves.
+    #[must_use]
+    pub fn history_chart_path(&self) -> PathBuf {
+        self.path.join("history.svg")
+    }
+
+    /// `confusion.svg`, the confusion matrix.
+    #[must_use]
+    pub fn confusion_chart_path(&self) -> PathBuf {
+        self.path.join("confusion.svg")
+    }
+
+    /// `mistakes.png`, the most confident mistakes.
+    #[must_use]
+    pub fn mistakes_path(&self) -> PathBuf {
+        self.path.join("mistakes.png")
+    }
+
+    /// `log.jsonl`, the run's log.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join("log.jsonl")
+    }
+}
+
+fn checked(role: &'static str, text: &str) -> Result<()> {
+    check_name(text).map_err(|problem| StoreError::Name { role, text: text.to_owned(), problem })
+}

@@ -1,0 +1,73 @@
+//! JSON files that carry a `format_version`.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, StoreError};
+use crate::escape::json;
+
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    format_version: u32,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
+/// The file's text: `format_version` first, then the fields of `body`, indented. What a terminal would obey is escaped,
+/// which reads back the same.
+///
+/// # Errors
+///
+/// [`StoreError::Inconsistent`] where JSON cannot hold it.
+pub fn to_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
+    let text = serde_json::to_string_pretty(&Versioned { format_version: version, body }).map_err(
+        |error| StoreError::Inconsistent(format!("this cannot be put into JSON: {error}")),
+    )?;
+    Ok(json(&text).into_owned() + "\n")
+}
+
+/// The version of a file's text, from 1; `path` stands for the file in messages.
+///
+/// # Errors
+///
+/// [`StoreError::Malformed`] with the line where it has none.
+pub fn version(path: &Path, text: &str) -> Result<u32> {
+    match from_json(path, text)? {
+        VersionOnly { format_version: 0 } => {
+            Err(StoreError::malformed(path, 1, "format versions are counted from 1"))
+        }
+        VersionOnly { format_version } => Ok(format_version),
+    }
+}
+
+/// Reads the text of a file of at most version `known`. The version is looked at before anything else: a later one may hold
+/// anything. Fields that are not known are passed over, so that adding one needs no new version.
+///
+/// # Errors
+///
+/// [`StoreError::Malformed`] with the line where it is no such file, [`StoreError::NewerFormat`].
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str, known: u32) -> Result<T> {
+    let found = version(path, text)?;
+    if found > known {
+        return Err(StoreError::NewerFormat { path: path.to_owned(), found, known });
+    }
+    from_json(path, text)
+}
+
+fn from_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        StoreError::malformed(path, error.line() as u64, without_place(&error.to_string()))
+    })
+}
+
+/// serde_json ends its messages with " at line L column C"; the line is told in front.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(problem, _)| problem)
+}

@@ -1,0 +1,131 @@
+use std::path::PathBuf;
+
+use kiln_store::{Predictions, StoreError, predictions};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::finished;
+use crate::samples::{Test, directory, listing, test};
+
+const GOLDEN: &str = include_str!("golden/predictions.csv");
+
+fn file(text: &str) -> (TempDir, PathBuf) {
+    let directory = directory();
+    let path = directory.path().join("predictions.csv");
+    std::fs::write(&path, text).expect("written");
+    (directory, path)
+}
+
+/// What is said about a damaged file, behind its name.
+fn problem(text: &str) -> String {
+    let (_directory, path) = file(text);
+    let error = Predictions::read(&path).expect_err("it is damaged");
+    assert!(matches!(error, StoreError::Malformed { .. }), "{error:?}");
+    let error = error.to_string();
+    error.strip_prefix(&path.display().to_string()).expect("the file is named").to_owned()
+}
+
+/// Writes and reads.
+fn there_and_back(test: &Test) -> Predictions {
+    let directory = directory();
+    let path = directory.path().join("predictions.csv");
+    predictions::write(&path, &test.tested()).expect("written");
+    Predictions::read(&path).expect("read")
+}
+
+#[test]
+fn the_file_is_the_golden_one_and_is_read_back() {
+    let runs = directory();
+    let run = finished(runs.path());
+    assert_eq!(std::fs::read_to_string(run.predictions_path()).expect("read"), GOLDEN);
+    let read = run.read_predictions().expect("read");
+    let test = test();
+    assert_eq!(read.class_names, test.class_names);
+    assert_eq!(read.labels, test.labels);
+    assert_eq!(read.predicted, [0, 0, 0, 1, 1, 1, 0, 2]);
+    assert_eq!(read.probabilities, test.probabilities);
+}
+
+#[test]
+fn class_names_may_hold_whatever_a_table_is_made_of() {
+    let names = ["a,b", "\"quoted\"", "two\nlines", "label", " ", "=1+1"];
+    let row = [0.5, 0.1, 0.1, 0.1, 0.1, 0.1];
+    let read = there_and_back(&Test::new(&names, &[(5, &row), (0, &row)]));
+    assert_eq!(read.class_names, names);
+    assert_eq!(read.labels, [5, 0]);
+    assert_eq!(read.probabilities, row.repeat(2));
+}
+
+#[test]
+fn all_classes_that_a_byte_tells_apart_fit() {
+    let names: Vec<String> = (0..256).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut row = [0.0; 256];
+    row[255] = 1.0;
+    let read = there_and_back(&Test::new(&names, &[(255, &row)]));
+    assert_eq!((read.labels, read.predicted), (vec![255], vec![255]));
+}
+
+#[test]
+fn what_does_not_fit_together_is_not_written() {
+    let directory = directory();
+    let mut test = test();
+    test.probabilities.pop();
+    let path = directory.path().join("predictions.csv");
+    let error = predictions::write(&path, &test.tested()).expect_err("one is missing");
+    assert!(matches!(error, StoreError::Inconsistent(_)), "{error:?}");
+    assert_eq!(listing(directory.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_line_that_is_not_a_prediction_is_reported_with_its_number() {
+    let header = "index,label,predicted,probability,cat,dog\n";
+    let start = ", line 1: predictions begin with the columns `index,label,predicted,probability`";
+    assert_eq!(problem(""), start);
+    assert_eq!(problem("index,label\n"), start);
+    for (rows, expected) in [
+        ("0,0,0,0.5\n", ", line 2: 4 cells where the header has 6"),
+        ("1,0,0,0.5,0.5,0.5\n", ", line 2: index `1` where 0 comes next"),
+        ("0,2,0,0.5,0.5,0.5\n", ", line 2: `2` is not the index of one of the 2 classes"),
+        ("0,0,cat,0.5,0.5,0.5\n", ", line 2: `cat` is not the index of one of the 2 classes"),
+        ("0,0,0,0.5,0.5,0.5\n1,0,0,0.5,1.5,0.5\n", ", line 3: `1.5` is no probability"),
+        ("0,0,0,0.5,0.5,\n", ", line 2: `` is no probability"),
+        ("0,0,0,high,0.5,0.5\n", ", line 2: `high` is no probability"),
+        ("0,0,0,0.5,NaN,0.5\n", ", line 2: `NaN` is no probability"),
+    ] {
+        assert_eq!(problem(&format!("{header}{rows}")), expected);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let directory = directory();
+    let path = directory.path().join("predictions.csv");
+    let error = Predictions::read(&path).expect_err("there is none").to_string();
+    assert_eq!(
+        error,
+        format!("cannot read {}: there is no such file or directory", path.display())
+    );
+}
+
+proptest! {
+    // Each case is synced to disk.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Every probability comes back as the same f32.
+    #[test]
+    fn predictions_come_back_as_they_were(
+        rows in prop::collection::vec((0_u8..3, prop::array::uniform3(0_u32..=0x3f80_0000)), 1..100),
+    ) {
+        // All bit patterns from 0.0 to 1.0, the subnormal ones too.
+        let rows: Vec<(u8, [f32; 3])> =
+            rows.into_iter().map(|(label, bits)| (label, bits.map(f32::from_bits))).collect();
+        let images: Vec<(u8, &[f32])> =
+            rows.iter().map(|(label, row)| (*label, row.as_slice())).collect();
+        let test = Test::new(&["cat", "dog", "fox"], &images);
+        let read = there_and_back(&test);
+        prop_assert_eq!(read.labels, test.labels);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&read.probabilities), bits(&test.probabilities));
+    }
+}

@@ -1,0 +1,140 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use kiln_store::{RunDirectory, StoreError};
+
+use crate::finished;
+use crate::samples::{directory, listing, record, running};
+
+#[test]
+fn a_run_without_an_id_gets_the_time_and_never_the_directory_of_another() {
+    let runs = directory();
+    let claim = || RunDirectory::create(runs.path(), "dense", None).expect("a claim");
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(move || [claim().id(), claim().id(), claim().id()]))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let distinct: BTreeSet<&String> = ids.iter().collect();
+    assert_eq!(distinct.len(), 12, "{ids:?}");
+    assert_eq!(listing(&runs.path().join("dense")).len(), 12);
+    for id in &ids {
+        let (time, number) = (&id[..15], &id[15..]);
+        let shape = time.chars().enumerate();
+        assert!(shape.into_iter().all(|(at, c)| if at == 8 {
+            c == '-'
+        } else {
+            c.is_ascii_digit()
+        }));
+        let number =
+            number.strip_prefix('-').map(|number| number.parse::<u32>().expect("a number"));
+        assert!(number.is_none_or(|number| number >= 2), "{id}");
+    }
+}
+
+#[test]
+fn an_id_is_claimed_once_whoever_asks_at_the_same_time() {
+    let runs = directory();
+    let claims: Vec<_> = std::thread::scope(|scope| {
+        let claim = || RunDirectory::create(runs.path(), "dense", Some("a1b2"));
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(claim)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(claims.iter().filter(|claim| claim.is_ok()).count(), 1);
+    let taken = claims.iter().filter(|claim| matches!(claim, Err(StoreError::RunExists { .. })));
+    assert_eq!(taken.count(), 7);
+}
+
+#[test]
+fn a_run_is_never_overwritten() {
+    let runs = directory();
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    assert_eq!(run.path(), runs.path().join("dense").join("one"));
+    run.write_record(&record()).expect("a record");
+    let error = RunDirectory::create(runs.path(), "dense", Some("one")).expect_err("taken");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{} is there already and runs are never overwritten: give another name, or move it away",
+            run.path().display()
+        )
+    );
+    assert_eq!(listing(run.path()), ["run.json"]);
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused_before_anything_is_made() {
+    let parent = directory();
+    let runs = parent.path().join("runs");
+    for bad in ["", ".", "..", "../escape", "/tmp", "a/b", "a\\b", "-rf", "two words", "\u{1b}[2J"]
+    {
+        for (name, id, role) in
+            [(bad, None, "name"), (bad, Some("id"), "name"), ("name", Some(bad), "id")]
+        {
+            let error = RunDirectory::create(&runs, name, id).expect_err(bad);
+            let matches = matches!(&error, StoreError::Name { role: own, .. } if *own == role);
+            assert!(matches, "{bad:?}: {error:?}");
+            assert!(!error.to_string().contains('\u{1b}'), "{error}");
+        }
+    }
+    assert_eq!(listing(parent.path()), Vec::<String>::new());
+
+    let error = RunDirectory::create(&runs, "../escape", None).expect_err("a bad name");
+    assert_eq!(
+        error.to_string(),
+        "`../escape` cannot be the name of a run: `/` is not allowed in it; use letters, digits, `.`, `_` and `-`"
+    );
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let runs = directory();
+    std::fs::write(runs.path().join("dense"), "a file").expect("written");
+    let error = RunDirectory::create(runs.path(), "dense", None).expect_err("a file is there");
+    let expected = format!("cannot create the directory {}: ", runs.path().join("dense").display());
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+#[test]
+fn only_a_run_is_opened() {
+    let runs = directory();
+    let empty = runs.path().join("empty");
+    let file = runs.path().join("file");
+    std::fs::create_dir(&empty).expect("a directory");
+    std::fs::write(&file, "").expect("a file");
+    let refused = |path: &Path| match RunDirectory::open(path) {
+        Err(StoreError::NotARun { path: own, problem }) if own == path => problem,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&runs.path().join("missing")), "there is nothing of that name");
+    assert_eq!(refused(&file), "it is a file");
+    assert_eq!(refused(&empty), "it holds no run.json");
+
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    run.write_record(&running()).expect("a record");
+    assert_eq!(RunDirectory::open(run.path()).expect("a run"), run);
+}
+
+#[test]
+fn every_file_has_the_name_of_the_contract() {
+    let runs = directory();
+    let run = finished(runs.path());
+    let contract = [
+        (run.config_path(), "config.toml"),
+        (run.record_path(), "run.json"),
+        (run.history_path(), "history.csv"),
+        (run.report_path(), "report.json"),
+        (run.markdown_path(), "report.md"),
+        (run.predictions_path(), "predictions.csv"),
+        (run.model_path(), "model.safetensors"),
+        (run.initial_path(), "initial.safetensors"),
+        (run.history_chart_path(), "history.svg"),
+        (run.confusion_chart_path(), "confusion.svg"),
+        (run.mistakes_path(), "mistakes.png"),
+        (run.log_path(), "log.jsonl"),
+    ];
+    for (path, name) in contract {
+        assert_eq!(path, run.path().join(name));
+    }
+}

@@ -1,0 +1,271 @@
+use kiln_store::{Average, ClassReport, StoreError, TestReport, Tested, TopK, Weights};
+use proptest::prelude::*;
+
+use crate::finished;
+use crate::samples::{Test, directory, test};
+
+const GOLDEN: &str = include_str!("golden/report.json");
+
+fn report(test: &Test) -> TestReport {
+    TestReport::new(&test.tested()).expect("a report")
+}
+
+/// A test in which the model was certain of its predictions, with the given confusion matrix.
+fn with_confusion<const N: usize>(confusion: [[usize; N]; N]) -> Test {
+    let names: Vec<String> = (0..N).map(|class| format!("class {class}")).collect();
+    let certain: Vec<Vec<f32>> =
+        (0..N).map(|own| (0..N).map(|class| f32::from(u8::from(class == own))).collect()).collect();
+    let mut images: Vec<(u8, &[f32])> = Vec::new();
+    for (label, row) in (0..).zip(confusion) {
+        for (predicted, count) in row.into_iter().enumerate() {
+            images.extend(std::iter::repeat_n((label, certain[predicted].as_slice()), count));
+        }
+    }
+    Test::new(&names.iter().map(String::as_str).collect::<Vec<_>>(), &images)
+}
+
+fn close(left: Option<f64>, right: Option<f64>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => (left - right).abs() < 1e-12,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+#[track_caller]
+fn assert_average(average: Average, [precision, recall, f1]: [f64; 3]) {
+    let expected = Average { precision: Some(precision), recall: Some(recall), f1: Some(f1) };
+    let all = close(average.precision, expected.precision)
+        && close(average.recall, expected.recall)
+        && close(average.f1, expected.f1);
+    assert!(all, "{average:?} and not {expected:?}");
+}
+
+#[test]
+fn the_file_is_the_golden_one_and_is_read_back() {
+    let runs = directory();
+    let run = finished(runs.path());
+    assert_eq!(std::fs::read_to_string(run.report_path()).expect("read"), GOLDEN);
+    assert_eq!(run.read_report().expect("read"), Some(report(&test())));
+}
+
+#[test]
+fn every_number_is_read_as_the_one_that_was_written() {
+    let runs = directory();
+    let run = finished(runs.path());
+    let shares: Vec<f64> = (1..1000).map(|part| f64::from(part) / 997.0 / 997.0).collect();
+    let top_k: Vec<String> =
+        shares.iter().map(|share| format!("{{\"k\": 2, \"accuracy\": {share}}}")).collect();
+    let text = GOLDEN.replace("\"top_k\": [", &format!("\"top_k\": [{},", top_k.join(",")));
+    std::fs::write(run.report_path(), text).expect("written");
+    let report = run.read_report().expect("read").expect("a report");
+    let read: Vec<f64> = report.top_k.iter().map(|top| top.accuracy).collect();
+    assert_eq!(read[..999], shares);
+}
+
+#[test]
+fn a_report_of_a_later_format_is_refused_and_later_fields_are_passed_over() {
+    let runs = directory();
+    let run = finished(runs.path());
+    let with_more = GOLDEN.replacen('{', "{\n  \"calibration\": [0.5],", 1);
+    std::fs::write(run.report_path(), with_more).expect("written");
+    assert_eq!(run.read_report().expect("read"), Some(report(&test())));
+    std::fs::write(run.report_path(), GOLDEN.replacen("1", "2", 1)).expect("written");
+    let error = run.read_report().expect_err("it is newer");
+    assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error:?}");
+}
+
+/// By hand: true positives over what was predicted, over what there is, and their harmonic mean.
+#[test]
+fn the_small_test_has_the_numbers_of_the_definitions() {
+    let report = report(&test());
+    assert_eq!(report.confusion, [[3, 1, 0], [0, 2, 0], [1, 0, 1]]);
+    assert_eq!((report.examples, report.epoch, report.weights), (8, 2, Weights::Best));
+    assert_eq!((report.loss, report.accuracy), (Some(0.375), 6.0 / 8.0));
+    let class = |name: &str, precision, recall, f1, support| ClassReport {
+        class: name.to_owned(),
+        precision: Some(precision),
+        recall: Some(recall),
+        f1: Some(f1),
+        support,
+    };
+    assert_eq!(
+        report.per_class,
+        [
+            class("T-shirt/top", 3.0 / 4.0, 3.0 / 4.0, 6.0 / 8.0, 4),
+            class("Trouser", 2.0 / 3.0, 1.0, 4.0 / 5.0, 2),
+            class("Ankle boot", 1.0, 1.0 / 2.0, 2.0 / 3.0, 2),
+        ]
+    );
+    // (3/4 + 2/3 + 1) / 3 and so on.
+    assert_average(report.macro_average, [29.0 / 36.0, 0.75, 133.0 / 180.0]);
+    // (4 * 3/4 + 2 * 2/3 + 2 * 1) / 8 and so on.
+    assert_average(report.weighted_average, [19.0 / 24.0, 0.75, 89.0 / 120.0]);
+    assert_eq!(report.notes, Vec::<String>::new());
+}
+
+/// scikit-learn 1.9.1: `precision_recall_fscore_support(…, labels=range(5), zero_division=np.nan)`. Class 3 is never
+/// predicted and class 4 has no images.
+#[test]
+fn a_test_with_undefined_numbers_agrees_with_scikit_learn() {
+    let report = report(&with_confusion([
+        [18, 2, 2, 0, 2],
+        [2, 8, 0, 0, 2],
+        [4, 0, 8, 0, 0],
+        [2, 0, 8, 0, 2],
+        [0, 0, 0, 0, 0],
+    ]));
+    let expected = [
+        (Some(0.6923076923076923), Some(0.75), Some(0.72), 24),
+        (Some(0.8), Some(0.6666666666666666), Some(0.7272727272727273), 12),
+        (Some(0.4444444444444444), Some(0.6666666666666666), Some(0.5333333333333333), 12),
+        (None, Some(0.0), Some(0.0), 12),
+        (Some(0.0), None, Some(0.0), 0),
+    ];
+    for (class, (precision, recall, f1, support)) in report.per_class.iter().zip(expected) {
+        assert!(close(class.precision, precision), "{class:?}");
+        assert!(close(class.recall, recall), "{class:?}");
+        assert!(close(class.f1, f1), "{class:?}");
+        assert_eq!(class.support, support);
+    }
+    assert_average(
+        report.macro_average,
+        [0.4841880341880342, 0.5208333333333333, 0.3961212121212121],
+    );
+    assert_average(
+        report.weighted_average,
+        [0.6572649572649573, 0.5666666666666667, 0.5401212121212121],
+    );
+    assert!(close(Some(report.accuracy), Some(0.5666666666666667)));
+    assert_eq!(
+        report.notes,
+        [
+            "no precision for class 3: never predicted; averages leave it out",
+            "no recall for class 4: no such image in the test set; averages leave it out",
+        ]
+    );
+}
+
+#[test]
+fn what_does_not_exist_is_null() {
+    // Class 1 is neither there nor predicted.
+    let report = report(&with_confusion([[2, 0], [0, 0]]));
+    let absent = &report.per_class[1];
+    assert_eq!((absent.precision, absent.recall, absent.f1), (None, None, None));
+    assert_average(report.macro_average, [1.0; 3]);
+    let json = serde_json::to_value(&report).expect("JSON");
+    for number in ["precision", "recall", "f1"] {
+        assert!(json["per_class"][1][number].is_null(), "{json}");
+    }
+
+    let test = test();
+    let diverged = Tested { loss: f64::NAN, ..test.tested() };
+    let report = TestReport::new(&diverged).expect("a report");
+    assert_eq!(report.loss, None);
+    assert!(serde_json::to_value(&report).expect("JSON")["loss"].is_null());
+}
+
+#[test]
+fn of_equally_probable_classes_the_first_is_predicted() {
+    let test = Test::new(
+        &["a", "b", "c"],
+        &[
+            (0, &[0.4, 0.4, 0.2]),
+            (1, &[0.4, 0.4, 0.2]),
+            (2, &[0.2, 0.4, 0.4]),
+            (2, &[0.0, 0.0, 0.0]),
+        ],
+    );
+    let predicted: Vec<usize> =
+        test.tested().predictions().map(|prediction| prediction.predicted).collect();
+    assert_eq!(predicted, [0, 0, 1, 0]);
+    // Among the two most probable: 0 of {0, 1}; 1 of {0, 1}; 2 of {1, 2}; and not 2 of {0, 1}.
+    let tested = Tested { top_k: &[1, 2, 3, 9, 0], ..test.tested() };
+    let report = TestReport::new(&tested).expect("a report");
+    let accuracies = [(1, 0.25), (2, 0.75), (3, 1.0), (9, 1.0), (0, 0.0)];
+    let expected = accuracies.map(|(k, accuracy)| TopK { k, accuracy });
+    assert_eq!(report.top_k, expected);
+    assert_eq!(report.accuracy, 0.25);
+}
+
+#[test]
+fn confused_pairs_are_told_most_images_first() {
+    let report = report(&with_confusion([[9, 2, 5], [0, 9, 2], [7, 0, 9]]));
+    let pairs = report.confused_pairs();
+    let pairs: Vec<_> = pairs.iter().map(|pair| (pair.label, pair.predicted, pair.count)).collect();
+    assert_eq!(pairs, [(2, 0, 7), (0, 2, 5), (0, 1, 2), (1, 2, 2)]);
+}
+
+#[test]
+fn numbers_that_do_not_fit_together_are_refused() {
+    let good = test();
+    let tested = good.tested();
+    let names: Vec<String> = (0..257).map(|class| format!("class {class}")).collect();
+    let beyond = [0, 0, 0, 0, 0, 0, 0, 3];
+    let with = |at: usize, value: f32| {
+        let mut probabilities = good.probabilities.clone();
+        probabilities[at] = value;
+        probabilities
+    };
+    let (nan, negative, large) = (with(4, f32::NAN), with(0, -0.5), with(23, 1.5));
+    for (tested, problem) in [
+        (Tested { class_names: &[], ..tested }, "there are no images or no classes"),
+        (Tested { labels: &[], probabilities: &[], ..tested }, "there are no images or no classes"),
+        (
+            Tested { class_names: &names, ..tested },
+            "257 classes, and a label, one byte, tells at most 256 apart",
+        ),
+        (
+            Tested { labels: &[0, 1], ..tested },
+            "2 images of 3 classes need 2 × 3 probabilities, not 24",
+        ),
+        (Tested { labels: &beyond, ..tested }, "image 7 has label 3, and there are 3 classes"),
+        (Tested { probabilities: &nan, ..tested }, "NaN is no probability (image 1, class 1)"),
+        (
+            Tested { probabilities: &negative, ..tested },
+            "-0.5 is no probability (image 0, class 0)",
+        ),
+        (Tested { probabilities: &large, ..tested }, "1.5 is no probability (image 7, class 2)"),
+    ] {
+        let error = TestReport::new(&tested).expect_err(problem);
+        assert!(matches!(error, StoreError::Inconsistent(_)), "{error:?}");
+        assert_eq!(error.to_string(), format!("test report: {problem}"));
+    }
+    // What a sum of exponentials may round to is still a probability.
+    let rounded = with(0, 1.000_1);
+    TestReport::new(&Tested { probabilities: &rounded, ..tested }).expect("a report");
+}
+
+proptest! {
+    /// Precision, recall and F1 counted image by image, F1 as the harmonic mean of the other two.
+    #[test]
+    fn any_test_agrees_with_counting(
+        pairs in prop::collection::vec((0_u8..4, 0_usize..4), 1..40),
+    ) {
+        let mut confusion = [[0; 4]; 4];
+        for (label, predicted) in &pairs {
+            confusion[usize::from(*label)][*predicted] += 1;
+        }
+        let report = report(&with_confusion(confusion));
+        let share = |of: &dyn Fn(u8, usize) -> bool, among: &dyn Fn(u8, usize) -> bool| {
+            let among: Vec<_> = pairs.iter().filter(|(l, p)| among(*l, *p)).collect();
+            let hits = among.iter().filter(|(l, p)| of(*l, *p)).count();
+            (!among.is_empty()).then(|| hits as f64 / among.len() as f64)
+        };
+        for (class, numbers) in report.per_class.iter().enumerate() {
+            let (is, taken) = (|l: u8, _: usize| usize::from(l) == class, |_: u8, p: usize| p == class);
+            let (precision, recall) = (share(&is, &taken), share(&taken, &is));
+            prop_assert!(close(numbers.precision, precision));
+            prop_assert!(close(numbers.recall, recall));
+            if let (Some(precision), Some(recall)) = (precision, recall) {
+                let sum = precision + recall;
+                let f1 = if sum == 0.0 { 0.0 } else { 2.0 * precision * recall / sum };
+                prop_assert!(close(numbers.f1, Some(f1)));
+            }
+        }
+        let right = share(&|l, p| usize::from(l) == p, &|_, _| true);
+        prop_assert!(close(Some(report.accuracy), right));
+        // With each class weighing by its support, mean recall is accuracy.
+        prop_assert!(close(report.weighted_average.recall, right));
+    }
+}

@@ -1,0 +1,112 @@
+//! Updates in place, for the fused engine. The order of operations is that of Burn's optimizers, so that
+//! both engines compute the same numbers except for rounding.
+
+use pulp::Arch;
+
+/// What an update depends on besides the parameter.
+#[derive(Clone, Copy)]
+pub(crate) struct UpdateStep {
+    /// η of this step, as the schedule sets it.
+    pub(crate) learning_rate: f64,
+    /// t, counted from 1.
+    pub(crate) number: i32,
+}
+
+/// A parameter in an update: slices of one length.
+pub(crate) struct FusedParameter<'a> {
+    pub(crate) values: &'a mut [f32],
+    /// The update may overwrite the gradient, which is not read again.
+    pub(crate) gradient: &'a mut [f32],
+    /// One for each name in [`UpdateRule::slots`](super::UpdateRule::slots), in that order.
+    pub(crate) slots: &'a mut [Vec<f32>],
+}
+
+/// An optimizer's update on the CPU.
+pub(crate) trait FusedUpdate {
+    /// Changes a parameter and its slots by one step.
+    fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>);
+
+    /// λ of the weight decay if the update is w ← (1 − η λ) w − η g. The engine can then subtract the
+    /// gradient from the weights while it computes it, and stores no gradient.
+    fn plain_descent(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// The slots of a rule that has `N` of them.
+pub(super) fn slots<const N: usize>(slots: &mut [Vec<f32>]) -> [&mut [f32]; N] {
+    let slots: &mut [Vec<f32>; N] =
+        slots.try_into().expect("the engine makes a slot for each name of the rule");
+    slots.each_mut().map(Vec::as_mut_slice)
+}
+
+// Each helper compiles its loop once for each function that it is called with, and once for each set of
+// vector instructions. None of these reorders or contracts operations: results are the same on all.
+
+/// Replaces each value with a function of it and of the other one at its place.
+pub(super) fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (value, other) in values.iter_mut().zip(others) {
+                *value = function(*value, *other);
+            }
+        },
+    );
+}
+
+/// As [`zip`], with two others.
+pub(super) fn zip_two(
+    values: &mut [f32],
+    [first, second]: [&[f32]; 2],
+    function: impl Fn(f32, f32, f32) -> f32,
+) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((value, first), second) in values.iter_mut().zip(first).zip(second) {
+                *value = function(*value, *first, *second);
+            }
+        },
+    );
+}
+
+/// Updates one slot and the values in one pass. `function` takes w, g and the slot's number and gives
+/// the new w and the new number.
+pub(super) fn update_with_slot(
+    values: &mut [f32],
+    gradient: &[f32],
+    slot: &mut [f32],
+    function: impl Fn(f32, f32, f32) -> (f32, f32),
+) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((w, g), s) in values.iter_mut().zip(gradient).zip(slot) {
+                (*w, *s) = function(*w, *g, *s);
+            }
+        },
+    );
+}
+
+/// Updates the running means m and v of Adam and its variants, and the values in the same pass.
+/// `function` takes w, g and the new m and v, and gives the new w.
+pub(super) fn update_with_moments(
+    parameter: FusedParameter<'_>,
+    [beta_1, beta_2]: [f32; 2],
+    function: impl Fn(f32, f32, f32, f32) -> f32,
+) {
+    let FusedParameter { values, gradient, slots: kept } = parameter;
+    let [mean, square] = slots(kept);
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let moments = mean.iter_mut().zip(square);
+            for ((w, g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
+                *m = *m * beta_1 + *g * (1.0 - beta_1);
+                *v = *v * beta_2 + *g * *g * (1.0 - beta_2);
+                *w = function(*w, *g, *m, *v);
+            }
+        },
+    );
+}
