@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_store::{
-    Direction, History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files, in_parallel,
+    Direction, History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files,
+    in_parallel,
 };
 
 use crate::combination::{EpochValue, RunSummary, TestSummary};

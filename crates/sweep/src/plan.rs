@@ -193,7 +193,7 @@ fn check_pruning(prune: Option<&PruneConfig>, run: &Combination) -> Result<(), C
     let Some(prune) = prune else { return Ok(()) };
     let experiment = &run.declaration.experiment;
     if let Some(MissingSetting { path, problem, help }) = prune.metric.missing_setting(experiment) {
-        let message = format!("`[prune]` goes by `{}`, which {problem}", prune.metric);
+        let message = format!("`[prune]` uses `{}`, which {problem}", prune.metric);
         let help = format!("{help}, or set prune.metric to \"loss\"");
         return Err(run.declaration.error_at(path, message).help(help));
     }

@@ -208,7 +208,8 @@ impl Run {
         self.lock.check()?;
         write_weights(&self.directory.model_path(), &weights.weights, &self.prepared)?;
         self.record.training_seconds = Some(seconds);
-        self.record.epochs = self.history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
+        self.record.epochs =
+            self.history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
         let (mut status, mut reason) = match stop_reason {
             StopReason::AllEpochs => (Status::Finished, "all epochs done".to_owned()),
             StopReason::EarlyStopping(reason) => (Status::Finished, reason),

@@ -29,7 +29,10 @@ fn problem(text: &str) -> String {
     let error = History::read(&path).expect_err("the file is damaged");
     assert!(matches!(error, StoreError::Malformed { .. }), "{error:?}");
     let error = error.to_string();
-    error.strip_prefix(&path.display().to_string()).expect("the message begins with the file").to_owned()
+    error
+        .strip_prefix(&path.display().to_string())
+        .expect("the message begins with the file")
+        .to_owned()
 }
 
 /// An epoch without any metric.

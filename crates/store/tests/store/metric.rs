@@ -1,20 +1,20 @@
 use kiln_store::{Direction, MetricInfo, RunDirectory, RunRecord};
 
-use crate::samples::{directory, record};
+use crate::samples::{directory, record, running};
 
 #[test]
 fn run_json_lists_the_metrics_with_their_directions() {
     let info = |name: &str, better| MetricInfo { name: name.to_owned(), better };
-    let metrics =
-        vec![info("val_loss", Direction::Lower), info("val_macro_f1", Direction::Higher)];
-    let record = RunRecord { metrics, ..record() };
+    let metrics = vec![info("val_loss", Direction::Lower), info("val_macro_f1", Direction::Higher)];
+    let record = RunRecord { metrics, ..running() };
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("created");
     run.write_record(&record).expect("written");
     let text = std::fs::read_to_string(run.record_path()).expect("read");
     let metrics = text.split_once("\"metrics\": ").expect("the key").1;
     let metrics: String = metrics.split_whitespace().collect();
-    let expected = r#"[{"name":"val_loss","better":"lower"},{"name":"val_macro_f1","better":"higher"}]"#;
+    let expected =
+        r#"[{"name":"val_loss","better":"lower"},{"name":"val_macro_f1","better":"higher"}]"#;
     assert_eq!(metrics.strip_prefix(expected), Some("}"), "{text}");
     assert_eq!(run.read_record().expect("read"), record);
 }

@@ -83,23 +83,29 @@ impl Declaration {
     /// Checks the rules that involve several tables.
     fn check(&self) -> Result<(), ConfigError> {
         let Experiment { training, early_stopping, .. } = &self.experiment;
-        let check = |metric: MetricName, path: &str, monitor: &str| {
-            let Some(missing) = metric.missing_setting(&self.experiment) else { return Ok(()) };
-            let MissingSetting { problem, help, .. } = missing;
-            let message = format!("{monitor} monitors `{metric}`, which {problem}");
-            let table = if path.starts_with("early") { "early_stopping" } else { "training" };
-            let help = format!("{help}, or set {table}.monitor to \"loss\"");
-            Err(self.error_at(path, message).help(help))
-        };
-        // The default is val_loss, also without validation rows. That only matters if the best weights are kept.
         let keeps_best = training.weights == WeightsChoice::Best;
-        if keeps_best {
-            check(training.monitor, "training.weights", "weights = \"best\"")?;
-        } else if !training.monitor.needs_validation() {
-            check(training.monitor, "training.monitor", "this run")?;
+        let error = |metric: MetricName, missing: MissingSetting, path: &str, user: &str| {
+            let MissingSetting { problem, help, .. } = missing;
+            let table = if path.starts_with("early") { "early_stopping" } else { "training" };
+            self.error_at(path, format!("{user} uses `{metric}`, which {problem}"))
+                .help(format!("{help}, or set {table}.monitor to \"loss\""))
+        };
+        let metric = training.monitor;
+        match metric.missing_setting(&self.experiment) {
+            Some(missing) if keeps_best => {
+                return Err(error(metric, missing, "training.weights", "weights = \"best\""));
+            }
+            // The default monitor is val_loss. Without validation rows it has no value, and nothing depends on it.
+            Some(missing) if missing.path != "data.validation" => {
+                return Err(error(metric, missing, "training.monitor", "training.monitor"));
+            }
+            _ => {}
         }
         if let Some(stopping) = early_stopping {
-            check(stopping.monitor, "early_stopping.monitor", "early stopping")?;
+            let metric = stopping.monitor;
+            if let Some(missing) = metric.missing_setting(&self.experiment) {
+                return Err(error(metric, missing, "early_stopping.monitor", "early stopping"));
+            }
             let two_bests = keeps_best && stopping.restore_best;
             if two_bests && training.monitor != stopping.monitor {
                 let message = format!(

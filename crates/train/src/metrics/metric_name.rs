@@ -56,12 +56,6 @@ impl MetricName {
             .filter(|(rows, metric)| rows.have(metric))
     }
 
-    /// Whether it is computed on validation rows.
-    #[must_use]
-    pub fn needs_validation(self) -> bool {
-        self.rows == Rows::Validation
-    }
-
     /// Whether lower or higher values are better.
     #[must_use]
     pub fn better(self) -> Direction {
@@ -137,8 +131,8 @@ impl FromValue for MetricName {
         let names: Vec<String> = Self::patterns()
             .map(|(rows, metric)| format!("{}{}", rows.prefix(), metric.name))
             .collect();
-        let words: Vec<&str> = names.iter().map(String::as_str).collect();
-        match value.word(&words) {
+        let keywords: Vec<&str> = names.iter().map(String::as_str).collect();
+        match value.keyword(&keywords) {
             // The only listed name that is none itself is one with the placeholder.
             Ok(_) => Err(value.expected(&format!("a number in place of {K}, such as 3"))),
             Err(error) => Err(error),

@@ -34,7 +34,7 @@ impl FromValue for OptionalMetric {
         let metrics: Vec<&MetricType> =
             METRICS.iter().copied().filter(|metric| !metric.has_k()).collect();
         let names: Vec<&str> = metrics.iter().map(|metric| metric.name).collect();
-        Ok(Self { metric: metrics[value.word(&names)?] })
+        Ok(Self { metric: metrics[value.keyword(&names)?] })
     }
 }
 

@@ -177,7 +177,8 @@ impl TrainingLoop<'_> {
         let current = WeightsSnapshot::new(self.engine.weights(), epoch);
         // The loss of a step is computed before its update. So the last update may break the weights, and no loss of
         // this epoch shows it.
-        let is_validated = self.data.split.validation.is_empty() || row.metric("val_loss").is_some();
+        let is_validated =
+            self.data.split.validation.is_empty() || row.metric("val_loss").is_some();
         let is_finite = is_validated && current.weights.are_finite();
         let is_best = is_finite && self.state.best.observe(&row, &current);
         if is_finite {

@@ -84,7 +84,10 @@ fn the_error_for_a_wrong_value_shows_the_override() {
 #[test]
 fn a_validation_metric_needs_validation_rows() {
     let error = error(&["validation=0", "training.weights=best"]);
-    assert!(error.contains("weights = \"best\" monitors `val_loss`, which needs validation rows"), "{error}");
+    assert!(
+        error.contains("weights = \"best\" uses `val_loss`, which needs validation rows"),
+        "{error}"
+    );
     declaration(&["validation=0", "training.weights=best", "training.monitor=loss"]);
 }
 
@@ -93,17 +96,17 @@ fn a_monitored_metric_must_be_in_the_history() {
     for (overrides, problem, help) in [
         (
             &["training.monitor=val_top_2_accuracy"][..],
-            "monitors `val_top_2_accuracy`, which needs 2 in training.top_k",
+            "training.monitor uses `val_top_2_accuracy`, which needs 2 in training.top_k",
             "add 2 to it, or set training.monitor to \"loss\"",
         ),
         (
             &["early_stopping.monitor=train_loss"],
-            "early stopping monitors `train_loss`, which needs the training rows to be evaluated",
+            "early stopping uses `train_loss`, which needs the training rows to be evaluated",
             "set training.evaluate_training_set to true, or set early_stopping.monitor to",
         ),
         (
             &["validation=0", "early_stopping.monitor=val_macro_f1"],
-            "early stopping monitors `val_macro_f1`, which needs validation rows",
+            "early stopping uses `val_macro_f1`, which needs validation rows",
             "set data.validation, such as 5000 or 0.1",
         ),
     ] {
@@ -124,10 +127,10 @@ fn an_unknown_metric_is_answered_with_the_nearest_name() {
         ("training.monitor=top_1_accuracy", "\"top_<k>_accuracy\""),
         ("training.monitor=train_top_2_accuracy", "\"train_accuracy\""),
         ("early_stopping.monitor=auc", "\"val_balanced_accuracy\""),
-        ("metrics=[macro_f]", "did you mean \"macro_f1\"?"),
-        ("metrics=[val_macro_f1]", "did you mean \"macro_f1\"?"),
-        ("metrics=[auc]", "one of \"loss\", \"accuracy\", \"macro_f1\", \"balanced_accuracy\""),
-        ("metrics=[top_3_accuracy]", "set training.top_k to [3]"),
+        ("metrics=['macro_f']", "did you mean \"macro_f1\"?"),
+        ("metrics=['val_macro_f1']", "did you mean \"macro_f1\"?"),
+        ("metrics=['auc']", "one of \"loss\", \"accuracy\", \"macro_f1\", \"balanced_accuracy\""),
+        ("metrics=['top_3_accuracy']", "set training.top_k to [3]"),
         ("metrics=macro_f1", "expected a list"),
     ] {
         let error = error(&[text]);
@@ -141,11 +144,15 @@ fn the_text_has_metrics_only_if_some_are_named() {
     let plain = experiment(&[]);
     assert!(!plain.to_toml().unwrap().contains("metrics"));
     // Every experiment computes these two.
-    assert_eq!(experiment(&["metrics=[accuracy, loss]"]), plain);
-    let both = experiment(&["metrics=[balanced_accuracy, macro_f1]"]);
+    assert_eq!(experiment(&["metrics=['accuracy','loss']"]), plain);
+    let both = experiment(&["metrics=['balanced_accuracy','macro_f1']"]);
     let text = both.to_toml().unwrap();
-    assert!(text.contains("metrics = [\n    \"macro_f1\",") || text.contains("metrics = [\"macro_f1\", \"balanced_accuracy\"]"), "{text}");
-    assert_eq!(experiment(&["metrics=[macro_f1, balanced_accuracy, macro_f1]"]), both);
+    assert!(
+        text.contains("metrics = [\n    \"macro_f1\",")
+            || text.contains("metrics = [\"macro_f1\", \"balanced_accuracy\"]"),
+        "{text}"
+    );
+    assert_eq!(experiment(&["metrics=['macro_f1','balanced_accuracy','macro_f1']"]), both);
     assert_ne!(both.identity().unwrap(), plain.identity().unwrap());
     assert_eq!(Declaration::parse("again", &text, &[]).unwrap().experiment, both);
     // A monitored metric is computed without being listed.

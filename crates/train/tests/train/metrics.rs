@@ -43,7 +43,7 @@ fn large_logits_do_not_overflow() {
 
 #[test]
 fn logits_that_are_nan_give_no_loss_and_a_wrong_prediction() {
-    let mut metrics = metrics(&["top_k=[2]", "metrics=[macro_f1,balanced_accuracy]"], 3);
+    let mut metrics = metrics(&["top_k=[2]", "metrics=['macro_f1','balanced_accuracy']"], 3);
     assert!(metrics.add(&[f32::NAN, f32::NAN, f32::NAN], &[1]).is_nan());
     assert!(metrics.loss().is_nan());
     assert_eq!(metrics.value("loss"), None);
@@ -75,7 +75,7 @@ fn top_k_counts_the_true_class_among_the_k_largest() {
 
 #[test]
 fn the_lower_of_two_classes_with_equal_logits_is_predicted() {
-    let mut metrics = metrics(&["top_k=[2]", "metrics=[balanced_accuracy]"], 4);
+    let mut metrics = metrics(&["top_k=[2]", "metrics=['balanced_accuracy']"], 4);
     metrics.add(&[0.0; 12], &[0, 1, 2]);
     assert_close(metrics.value("accuracy").unwrap(), 1.0 / 3.0);
     assert_close(metrics.value("top_2_accuracy").unwrap(), 2.0 / 3.0);
@@ -84,7 +84,7 @@ fn the_lower_of_two_classes_with_equal_logits_is_predicted() {
 
 #[test]
 fn before_the_first_sample_no_metric_has_a_value() {
-    let metrics = metrics(&["top_k=[2]", "metrics=[macro_f1,balanced_accuracy]"], 3);
+    let metrics = metrics(&["top_k=[2]", "metrics=['macro_f1','balanced_accuracy']"], 3);
     for name in ["loss", "accuracy", "top_2_accuracy", "macro_f1", "balanced_accuracy"] {
         assert_eq!(metrics.value(name), None, "{name}");
     }
@@ -98,7 +98,7 @@ fn only_metrics_that_the_experiment_names_are_computed() {
         ["macro_f1", "balanced_accuracy"].map(|name| metrics.value(name).is_some())
     };
     assert_eq!(computed(&[]), [false, false]);
-    assert_eq!(computed(&["metrics=[balanced_accuracy]"]), [false, true]);
+    assert_eq!(computed(&["metrics=['balanced_accuracy']"]), [false, true]);
     assert_eq!(computed(&["training.monitor=val_macro_f1"]), [true, false]);
     let both = ["training.monitor=macro_f1", "early_stopping.monitor=val_balanced_accuracy"];
     assert_eq!(computed(&both), [true, true]);
@@ -119,7 +119,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
         };
         let (labels, predicted) = (classes("labels"), classes("predicted"));
         let classes = usize::try_from(case["classes"].as_u64().unwrap()).unwrap();
-        let mut metrics = metrics(&["metrics=[macro_f1,balanced_accuracy]"], classes);
+        let mut metrics = metrics(&["metrics=['macro_f1','balanced_accuracy']"], classes);
         // In batches, because both are ratios of sums over all batches and no means over batches.
         for (labels, predicted) in labels.chunks(7).zip(predicted.chunks(7)) {
             let mut logits = vec![0.0; labels.len() * classes];
@@ -129,8 +129,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
             metrics.add(&logits, labels);
         }
         for name in ["macro_f1", "balanced_accuracy"] {
-            let (value, expected) =
-                (metrics.value(name).unwrap(), case[name].as_f64().unwrap());
+            let (value, expected) = (metrics.value(name).unwrap(), case[name].as_f64().unwrap());
             let case = &case["name"];
             assert!((value - expected).abs() < 1e-12, "{case}: {name} {value}, not {expected}");
         }

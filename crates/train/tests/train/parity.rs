@@ -101,7 +101,7 @@ fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
         let labels = &labels[rows];
         let rate = experiment.optimizer.learning_rate;
         let logits = engine.step(pixels, labels, rate, &mut masks);
-        let loss = Metrics::new(experiment.loss, &[]).add(&logits, labels);
+        let loss = Metrics::new(experiment, classes).add(&logits, labels);
         assert!(
             (loss - expected).abs() <= LOSS * expected.abs(),
             "{name}, step {step}: loss {loss}, expected {expected}"

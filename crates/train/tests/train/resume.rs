@@ -145,7 +145,7 @@ const CASES: &[Case] = &[
             "optimizer={type='sgd'}",
             "weights=best",
             "training.monitor=val_macro_f1",
-            "metrics=[balanced_accuracy]",
+            "metrics=['balanced_accuracy']",
         ],
     },
     Case {

@@ -101,7 +101,7 @@ fn optional_metrics_have_columns_and_run_json_lists_all_metrics() {
     let overrides = [
         "top_k=[2]",
         "evaluate_training_set=true",
-        "metrics=[macro_f1]",
+        "metrics=['macro_f1']",
         "training.monitor=val_balanced_accuracy",
         "learning_rate=1e-300",
     ];
