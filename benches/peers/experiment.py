@@ -1,12 +1,12 @@
-"""What the peers have in common: the experiment's data, its command line, and what it leaves.
+"""Shared by all scripts: the data of the experiment, the command line, and the files that a run writes.
 
 The experiment is configs/fashion-mnist.toml: 784-300-100-100-100-10, ReLU, Glorot uniform weights and zero biases, SGD
-without momentum, batches of 32, the first 5,000 training rows kept for validation, a new order of the rows every epoch,
-validation after every epoch, the test set once at the end. As in Kiln, an epoch counts all its rows, the incomplete last
-batch too, and keeps the training loss and accuracy of all of its batches.
+without momentum, batches of 32. The first 5,000 training images are used for validation. The training images are shuffled
+before every epoch, validation runs after every epoch, and the test set is evaluated once at the end. As in Kiln, an epoch
+includes the incomplete last batch, and its training loss and accuracy are averages over all its batches.
 
-A peer leaves `history.csv` and `report.json`, and says on standard output, as one line of JSON each, what an epoch's
-training took (the shuffle and the steps, without the validation) and, last, how the run ended.
+A script writes `history.csv` and `report.json`. On standard output it prints one line of JSON per epoch with the training
+time (shuffling and steps, without validation) and a last line with the result of the run.
 """
 
 import argparse
@@ -24,10 +24,10 @@ VALIDATION_ROWS = 5000
 
 
 def arguments(description, **several):
-    """The command line that all peers understand. `several` are options that take values parted by commas."""
+    """Parses the command line of a script. `several` maps options that take comma-separated lists to their types."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, default="data/fashion-mnist", help="directory of the four .gz files")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="directory for what the run leaves")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="output directory")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=42)
     if several:
@@ -35,17 +35,17 @@ def arguments(description, **several):
             parser.add_argument(f"--{name.replace('_', '-')}", type=lambda text, kind=kind: [kind(v) for v in text.split(",")])
     else:
         parser.add_argument("--learning-rate", type=float, default=0.01)
-        parser.add_argument("--hidden", type=int, default=3, help="layers of 100 units behind the first of 300")
+        parser.add_argument("--hidden", type=int, default=3, help="number of hidden layers of 100 units after the first, which has 300")
     return parser.parse_args()
 
 
 def widths(hidden):
-    """The network's layers, from the pixels to the classes."""
+    """Returns the width of each layer, from the pixels to the classes."""
     return [784, 300] + [100] * hidden + [CLASSES]
 
 
 def load(directory):
-    """Training, validation and test rows: pixels as float32 between 0 and 1, labels as int32."""
+    """Returns training, validation and test images with labels: float32 pixels from 0 to 1, int32 labels."""
     images, labels = read(directory, "train")
     test = read(directory, "t10k")
     head = VALIDATION_ROWS
@@ -61,7 +61,7 @@ def read(directory, part):
 
 
 class Log:
-    """Times the epochs, tells of them, and keeps the history."""
+    """Times and prints the epochs and collects the history."""
 
     def __init__(self, out, steps):
         self.out = out
@@ -73,7 +73,7 @@ class Log:
         self.begun = time.perf_counter()
 
     def end_training(self):
-        """To be called when the epoch's last step is computed, not only dispatched."""
+        """Call this after the last step of the epoch has been computed, not only dispatched."""
         self.seconds = time.perf_counter() - self.begun
 
     def end_epoch(self, loss, accuracy, val_loss, val_accuracy):
@@ -98,7 +98,7 @@ def write_history(path, rows):
 
 
 def test_report(probabilities, labels):
-    """Loss and accuracy on the test set, the confusion matrix, and precision and recall of each class."""
+    """Returns loss, accuracy, the confusion matrix, and the precision and recall of each class."""
     probabilities = np.asarray(probabilities, np.float64)
     predicted = probabilities.argmax(1)
     of_label = probabilities[np.arange(len(labels)), labels]

@@ -1,11 +1,11 @@
-"""The network in JAX, for the two peers that train it, and the step that both repeat."""
+"""The network and the training step, shared by the two JAX scripts."""
 
 import jax
 import jax.numpy as jnp
 
 
 def initial(widths, key):
-    """Glorot uniform weights and zero biases: a list of pairs."""
+    """Returns Glorot uniform weights and zero biases as a list of pairs, one per layer."""
     glorot = jax.nn.initializers.glorot_uniform()
     shapes = list(zip(widths, widths[1:]))
     return [(glorot(key, shape), jnp.zeros(shape[1])) for key, shape in zip(jax.random.split(key, len(shapes)), shapes)]
@@ -19,14 +19,14 @@ def forward(parameters, x):
 
 
 def losses(parameters, x, y):
-    """The sum of the samples' losses, and how many are classified right."""
+    """Returns the sum of the losses and the number of correctly classified samples."""
     logits = forward(parameters, x)
     of_label = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1)
     return -of_label.sum(), (logits.argmax(1) == y).sum()
 
 
 def step(parameters, rate, x, y):
-    """One step of SGD on the mean loss of a batch, and the loss and accuracy before it, summed."""
+    """Performs one SGD step on the mean loss of a batch. Also returns the sums of loss and correct samples before it."""
 
     def mean(parameters):
         loss, right = losses(parameters, x, y)
@@ -37,7 +37,7 @@ def step(parameters, rate, x, y):
 
 
 def epoch(parameters, rate, x, y, order, batch):
-    """All of an epoch's steps: one scan over the whole batches, then what is left of the rows."""
+    """Performs all steps of an epoch: one scan over the complete batches, then the incomplete last batch."""
     whole = len(order) // batch * batch
 
     def scanned(parameters, rows):

@@ -1,7 +1,7 @@
-"""The experiment in JAX, a whole epoch compiled into one `lax.scan`.
+"""The experiment in JAX. Each epoch is compiled into one `lax.scan`.
 
-This is the fastest of the usual ways to train a network of this size in Python: between the first step of an epoch and
-its last no Python runs. The first epoch pays for the compilation, and so does the whole run.
+This is the fastest common way to train a network of this size in Python, because no Python code runs between the first
+and the last step of an epoch. The time of the first epoch, and of the whole run, includes the compilation.
 """
 
 import functools
@@ -20,7 +20,7 @@ def main():
     train_epoch = jax.jit(functools.partial(jax_network.epoch, batch=experiment.BATCH), donate_argnums=0)
     losses = jax.jit(jax_network.losses)
     log = experiment.Log(arguments.out, steps=-(-len(x) // experiment.BATCH))
-    # The order is drawn by NumPy: JAX' own permutation sorts, which takes longer.
+    # NumPy draws the order, because JAX's permutation sorts and is slower.
     generator = np.random.default_rng(arguments.seed)
 
     for _ in range(arguments.epochs):

@@ -1,7 +1,7 @@
-"""A sweep of the experiment in JAX: the learning rates of one depth at once, by `vmap`; the depths one after another.
+"""A sweep of the experiment in JAX. `vmap` trains all learning rates of one depth together; depths run one by one.
 
-Runs of one depth have the same shapes, so they can be one program on stacked weights, and share their batches. Runs of
-different depths cannot. Each run leaves a history and a test report of its own.
+Runs of the same depth have the same shapes, so one program can train them on stacked weights and shared batches. Runs of
+different depths cannot share a program. Each run writes its own history and test report.
 """
 
 import functools

@@ -1,6 +1,6 @@
-"""The experiment in Keras on TensorFlow: `compile`, `fit`, as the library's own tutorials have it.
+"""The experiment in Keras on TensorFlow, with `compile` and `fit` as in the library's tutorials.
 
-Keras' defaults are the experiment's: Glorot uniform weights, zero biases, a new order every epoch.
+The experiment uses the defaults of Keras: Glorot uniform weights, zero biases, shuffling before every epoch.
 """
 
 import os
@@ -14,7 +14,7 @@ import experiment
 
 
 class Epochs(keras.callbacks.Callback):
-    """Passes the epochs on to the log. Validation begins where training ends, inside `fit`."""
+    """Reports the epochs to the log. In `fit`, the training of an epoch ends when its validation begins."""
 
     def __init__(self, log):
         super().__init__()

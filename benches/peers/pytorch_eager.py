@@ -1,7 +1,7 @@
 """The experiment in PyTorch, eager mode, one thread.
 
-Eager because that is how PyTorch is written by default, and one thread because for products of this size a second one
-gains little, and because a run of Kiln has one.
+Eager mode is the default of PyTorch. One thread, because a second one gains little for matrices of this size and because
+a run of Kiln also uses one.
 """
 
 import torch

@@ -1,4 +1,4 @@
-//! Kiln's side: the program under test, as its user runs it.
+//! Measures the `kiln` program, as a user runs it.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,54 +7,54 @@ use anyhow::{Context, ensure};
 use kiln_store::{RunDirectory, RunRecord};
 use tempfile::TempDir;
 
-use crate::machine::{Cores, On};
-use crate::process::{self, Ran};
+use crate::machine::{Affinity, Cores};
+use crate::process::{self, ProcessResult};
 use crate::samples::{Quantity, Value, median};
 use crate::setting::{Setting, scratch};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kiln");
 
-/// A command that takes milliseconds is run so often in one turn, and the median is its value.
-const COMMANDS_A_TURN: usize = 10;
+/// How often a command that takes milliseconds is run in one turn. The value of the turn is the median.
+const COMMANDS_PER_TURN: usize = 10;
 
 pub(crate) struct Kiln<'a> {
     pub(crate) setting: &'a Setting,
     pub(crate) cores: &'a Cores,
 }
 
-/// What a run left, and how its process went.
-struct Trained {
-    ran: Ran,
+/// The result of `kiln run`.
+struct TrainedRun {
+    process: ProcessResult,
     record: RunRecord,
-    /// Seconds of each epoch, validation included.
+    /// The seconds of each epoch, including validation.
     epochs: Vec<f64>,
     accuracies: Vec<Value>,
 }
 
 impl Kiln<'_> {
-    /// One epoch, so that files are in the page cache, and what the run says of the program.
+    /// Trains one epoch, so that the files are in the page cache. Returns the record of the run.
     pub(crate) fn warm_up(&self) -> anyhow::Result<RunRecord> {
-        Ok(self.train(On::OneCore, &["training.epochs=1".to_owned()])?.record)
+        Ok(self.train(Affinity::OneCore, &["training.epochs=1".to_owned()])?.record)
     }
 
-    /// Of the epochs of a run that validates on a single row, so that an epoch is its training.
+    /// The milliseconds of a training step. The run validates on a single row, so that an epoch is almost only training.
     pub(crate) fn step(&self) -> anyhow::Result<Vec<Value>> {
         let epochs = format!("training.epochs={}", self.setting.step_epochs);
-        let trained = self.train(On::OneCore, &[epochs, "data.validation=1".to_owned()])?;
-        let seconds = steady(&trained.epochs) / self.steps(&trained);
+        let trained = self.train(Affinity::OneCore, &[epochs, "data.validation=1".to_owned()])?;
+        let seconds = median_without_first(&trained.epochs) / self.steps(&trained);
         Ok(vec![(Quantity::Step, seconds * 1e3)])
     }
 
-    /// The whole process, from its start to its report.
+    /// The whole process, from its start to its report, with its peak memory and its accuracies.
     pub(crate) fn run(&self) -> anyhow::Result<Vec<Value>> {
-        let trained = self.train(On::OneCore, &[])?;
+        let trained = self.train(Affinity::OneCore, &[])?;
         let mut values = trained.accuracies;
-        values.push((Quantity::Run, trained.ran.seconds));
-        values.extend(trained.ran.peak_bytes.map(|bytes| (Quantity::PeakMemory, bytes / 1e6)));
+        values.push((Quantity::Run, trained.process.seconds));
+        values.extend(trained.process.peak_bytes.map(|bytes| (Quantity::PeakMemory, bytes / 1e6)));
         Ok(values)
     }
 
-    /// All combinations by `kiln sweep`, two at a time.
+    /// All combinations with `kiln sweep`, two at a time.
     pub(crate) fn sweep(&self) -> anyhow::Result<Vec<Value>> {
         let Setting { learning_rates, depths, .. } = self.setting;
         let runs = fresh_directory()?;
@@ -62,33 +62,34 @@ impl Kiln<'_> {
             format!("learning_rate={}", learning_rates.join(",")),
             format!("hidden.repeat={}", depths.join(",")),
         ];
-        let mut command = self.command(On::TwoCores, runs.path());
+        let mut command = self.command(Affinity::TwoCores, runs.path());
         command.arg("sweep").arg(&self.setting.config).args(axes).args(["--jobs", "2"]);
-        let ran = process::run(&mut command)?;
-        let sweep = ran.stdout.lines().last().context("the sweep did not name its directory")?;
+        let process = process::run(&mut command)?;
+        let sweep =
+            process.stdout.lines().last().context("the sweep did not print its directory")?;
         let entries = std::fs::read_dir(sweep)?;
         let finished = entries.flatten().filter(|entry| entry.path().join("report.json").exists());
         let (finished, runs) = (finished.count(), self.setting.runs());
         ensure!(finished == runs, "{finished} of {runs} runs finished");
-        Ok(vec![(Quantity::RunsAnHour, runs_an_hour(runs, ran.seconds))])
+        Ok(vec![(Quantity::RunsPerHour, runs_per_hour(runs, process.seconds))])
     }
 
-    /// The same combinations by `kiln run`, on the same two cores, one after another.
+    /// The same combinations with `kiln run`, on the same two cores, one after another.
     pub(crate) fn one_by_one(&self) -> anyhow::Result<Vec<Value>> {
         let mut seconds = 0.0;
         for (rate, depth) in self.setting.combinations() {
             let overrides = [format!("learning_rate={rate}"), format!("hidden.repeat={depth}")];
-            seconds += self.train(On::TwoCores, &overrides)?.ran.seconds;
+            seconds += self.train(Affinity::TwoCores, &overrides)?.process.seconds;
         }
-        Ok(vec![(Quantity::RunsAnHour, runs_an_hour(self.setting.runs(), seconds))])
+        Ok(vec![(Quantity::RunsPerHour, runs_per_hour(self.setting.runs(), seconds))])
     }
 
-    /// Commands that answer at once.
+    /// The milliseconds of commands that train nothing.
     pub(crate) fn commands(&self) -> anyhow::Result<Vec<Value>> {
         let runs = fresh_directory()?;
         let milliseconds = |arguments: &[&Path]| {
-            let times = (0..COMMANDS_A_TURN).map(|_| {
-                let mut command = self.command(On::Any, runs.path());
+            let times = (0..COMMANDS_PER_TURN).map(|_| {
+                let mut command = self.command(Affinity::Any, runs.path());
                 Ok(process::run(command.args(arguments))?.seconds * 1e3)
             });
             Ok::<_, anyhow::Error>(median(&times.collect::<anyhow::Result<Vec<_>>>()?))
@@ -98,63 +99,65 @@ impl Kiln<'_> {
         Ok(vec![(Quantity::Help, help), (Quantity::Summary, summary)])
     }
 
-    /// What an epoch takes beyond its steps, in per cent. The steps' time is that of a run which validates
-    /// on a single row. The difference is small beside what disturbs an epoch now and then, so here the
-    /// quickest epochs are compared, of runs twice as long.
+    /// The share of validation in the time of an epoch, in percent. It is the difference between a run that validates and
+    /// one that validates on a single row.
     pub(crate) fn evaluation(&self) -> anyhow::Result<Vec<Value>> {
+        // The difference is small compared with the noise in the time of an epoch. So compare the fastest epochs, of runs
+        // that are twice as long.
         let epochs = format!("training.epochs={}", 2 * self.setting.step_epochs);
-        let quickest = |overrides: &[String]| {
-            let trained = self.train(On::OneCore, overrides)?;
-            let quickest = trained.epochs.iter().copied().fold(f64::INFINITY, f64::min);
-            anyhow::Ok(quickest / self.steps(&trained))
+        let fastest_step = |overrides: &[String]| {
+            let trained = self.train(Affinity::OneCore, overrides)?;
+            let fastest = trained.epochs.iter().copied().fold(f64::INFINITY, f64::min);
+            anyhow::Ok(fastest / self.steps(&trained))
         };
-        let validating = quickest(std::slice::from_ref(&epochs))?;
-        let training = quickest(&[epochs, "data.validation=1".to_owned()])?;
+        let validating = fastest_step(std::slice::from_ref(&epochs))?;
+        let training = fastest_step(&[epochs, "data.validation=1".to_owned()])?;
         Ok(vec![(Quantity::EvaluationShare, (1.0 - training / validating) * 100.0)])
     }
 
-    /// How many steps an epoch has.
-    fn steps(&self, trained: &Trained) -> f64 {
+    /// The number of steps in an epoch.
+    fn steps(&self, trained: &TrainedRun) -> f64 {
         trained.record.dataset.training_rows.div_ceil(self.setting.batch) as f64
     }
 
-    fn train(&self, on: On, overrides: &[String]) -> anyhow::Result<Trained> {
+    fn train(&self, affinity: Affinity, overrides: &[String]) -> anyhow::Result<TrainedRun> {
         let runs = fresh_directory()?;
-        let mut command = self.command(on, runs.path());
+        let mut command = self.command(affinity, runs.path());
         command.arg("run").arg(&self.setting.config).args(overrides);
-        let ran = process::run_watched(&mut command)?;
-        let directory = ran.stdout.lines().last().context("the run did not name its directory")?;
+        let process = process::run_with_peak_memory(&mut command)?;
+        let directory = process.stdout.lines().last();
+        let directory = directory.context("the run did not print its directory")?;
         let directory = RunDirectory::open(directory)?;
-        let report = directory.read_report()?.context("the run left no report")?;
+        let report = directory.read_report()?.context("the run has no report")?;
         let history = directory.read_history()?.rows;
         let validation = history.last().and_then(|row| row.metric("val_accuracy"));
         let mut accuracies = vec![(Quantity::TestAccuracy, report.accuracy)];
         accuracies.extend(validation.map(|share| (Quantity::ValidationAccuracy, share)));
-        Ok(Trained {
-            ran,
+        Ok(TrainedRun {
+            process,
             record: directory.read_record()?,
             epochs: history.iter().map(|row| row.seconds).collect(),
             accuracies,
         })
     }
 
-    fn command(&self, on: On, runs: &Path) -> Command {
-        let mut command = self.cores.command(Path::new(PROGRAM), on);
+    fn command(&self, affinity: Affinity, runs: &Path) -> Command {
+        let mut command = self.cores.command(Path::new(PROGRAM), affinity);
         command.arg("--runs").arg(runs).arg("--data").arg(&self.setting.data);
         command
     }
 }
 
-/// The median of the epochs after the first, which finds cold caches, or compiles.
-pub(crate) fn steady(epochs: &[f64]) -> f64 {
+/// The median of all epochs but the first, in which caches are cold and some peers compile.
+pub(crate) fn median_without_first(epochs: &[f64]) -> f64 {
     median(epochs.get(1..).unwrap_or_default())
 }
 
-pub(crate) fn runs_an_hour(runs: usize, seconds: f64) -> f64 {
+pub(crate) fn runs_per_hour(runs: usize, seconds: f64) -> f64 {
     runs as f64 * 3600.0 / seconds
 }
 
-/// Removed with all that runs left in it.
+/// A temporary directory for runs.
 pub(crate) fn fresh_directory() -> anyhow::Result<TempDir> {
-    tempfile::tempdir_in(scratch()).context("cannot make a directory for the runs")
+    tempfile::tempdir_in(scratch()).context("cannot create a directory for the runs")
 }

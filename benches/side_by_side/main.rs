@@ -1,23 +1,23 @@
-//! Kiln side by side with PyTorch, Keras and JAX, on the experiment of `configs/fashion-mnist.toml`.
+//! Compares the speed of Kiln with PyTorch, Keras and JAX, on the experiment of `configs/fashion-mnist.toml`.
 //!
-//!     cargo bench --bench side_by_side                                   all of it: benches/RESULTS.md
+//!     cargo bench --bench side_by_side                                   everything; writes benches/RESULTS.md
 //!     cargo bench --bench side_by_side -- --only step,run --repetitions 3 --without-peers
 //!
-//! What is measured is what a user waits for: processes, from their start to their end, and the epochs
-//! that they report. Nothing here calls Kiln's code to time it. The peers, in `benches/peers`, train the
-//! same network on the same rows with the same batches and leave a history and a test report too.
+//! The benchmark measures what a user waits for: processes, from start to end, and the epoch times that they report. It
+//! never calls Kiln's code directly. The peers are the scripts in `benches/peers`. They train the same network on the
+//! same rows in the same batches, and write a history and a test report, too.
 //!
-//! Everything is repeated, and the contenders take turns: A B C A B C. A machine that is slower for a
-//! while is slower for all, and a ratio within a repetition holds where a time does not. Results are
-//! medians with their smallest and largest values; `targets` says what Kiln is to reach.
+//! All measurements are repeated, and the subjects take turns: A B C A B C. If the machine is slower for a while, it is
+//! slower for all of them, so that a ratio within a repetition is more reliable than a time. The results are medians with
+//! the smallest and the largest value. The module `targets` contains the values that Kiln has to reach.
 //!
-//! The peers' packages are installed from `benches/peers/requirements.txt` into virtual environments
-//! under `target/`, once. Without Python, or where that fails, the results say so and Kiln is measured
-//! alone. `cargo test --benches` runs a tiny experiment through the same code and asserts no time.
+//! The first call installs the packages of `benches/peers/requirements.txt` into virtual environments under `target/`.
+//! Without Python, or if the installation fails, only Kiln is measured, and the results report the reason. `cargo test
+//! --benches` runs the same code once with a tiny experiment, without checking any time.
 
-#![expect(clippy::print_stdout, reason = "what a benchmark finds is its output")]
+#![expect(clippy::print_stdout, reason = "the results of a benchmark are its output")]
 
-mod contest;
+mod benchmark;
 mod kiln;
 mod machine;
 mod options;
@@ -31,7 +31,7 @@ mod targets;
 
 use std::fs;
 
-use crate::contest::Contest;
+use crate::benchmark::Benchmark;
 use crate::kiln::Kiln;
 use crate::machine::Cores;
 use crate::options::{Mode, Options};
@@ -52,24 +52,24 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
-    let setting = Setting::article();
+    let setting = Setting::fashion_mnist();
     let cores = Cores::find();
     let kiln = Kiln { setting: &setting, cores: &cores };
     let peers = if options.with_peers {
         Peers::prepare(&setting, &cores)
     } else {
-        Peers::none("left out by --without-peers")
+        Peers::none("skipped, because of --without-peers")
     };
-    let mut contest = Contest::new(kiln, peers, &scratch().join("side_by_side.csv"))?;
-    contest.hold(&options.parts, options.repetitions)?;
+    let mut benchmark = Benchmark::new(kiln, peers, &scratch().join("side_by_side.csv"))?;
+    benchmark.run(&options.parts, options.repetitions)?;
 
-    let text = results::markdown(&contest, options);
+    let text = results::markdown(&benchmark, options);
     println!("\n{text}");
-    if options.is_whole() {
+    if options.is_complete() {
         fs::write(at_root(RESULTS), text)?;
         println!("written to {RESULTS}");
     } else {
-        println!("{RESULTS} is left as it was: this was not the whole of it");
+        println!("{RESULTS} was not changed, because not everything was measured");
     }
     Ok(())
 }

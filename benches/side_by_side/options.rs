@@ -1,20 +1,20 @@
-//! The command line. Cargo adds `--bench` where it benchmarks, and nothing where it tests.
+//! The command line. `cargo bench` adds `--bench` to it, and `cargo test --benches` does not.
 
 use anyhow::{Context, bail};
 
 pub(crate) const USAGE: &str = "\
 usage: cargo bench --bench side_by_side -- [OPTIONS]
-  --repetitions N    how often each is measured [default: 5]
-  --only PARTS       of step,run,sweep,commands,evaluation
-  --without-peers    Kiln alone
-benches/RESULTS.md is written where nothing is left out and each is measured five times or more.";
+  --repetitions N    number of repetitions [default: 5]
+  --only PARTS       measure only these of step,run,sweep,commands,evaluation
+  --without-peers    measure only Kiln
+benches/RESULTS.md is written if all parts and peers are measured with at least 5 repetitions.";
 
-/// Fewer are no result: of five, the median bears two that something else disturbed.
+/// The minimum for a result to be published: the median of five tolerates two values that are off.
 const REPETITIONS: usize = 5;
 
 pub(crate) enum Mode {
     Measure(Options),
-    /// `cargo test --benches`: that it runs, not how fast.
+    /// Checks only that everything runs: `cargo test --benches`.
     Smoke,
     Help,
 }
@@ -25,18 +25,18 @@ pub(crate) struct Options {
     pub(crate) with_peers: bool,
 }
 
-/// What is measured together, in turns.
+/// A group of measurements that the subjects take turns with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// A step of training, on one core.
     Step,
-    /// Script to result, on one core, with its peak memory.
+    /// A whole run, from start to report, on one core, with its peak memory.
     Run,
     /// Twelve runs on two cores.
     Sweep,
     /// Commands that train nothing.
     Commands,
-    /// What validation adds to an epoch.
+    /// The share of validation in an epoch.
     Evaluation,
 }
 
@@ -56,7 +56,7 @@ impl Part {
 
     fn named(name: &str) -> anyhow::Result<Self> {
         let part = Self::ALL.into_iter().find(|part| part.name() == name);
-        part.with_context(|| format!("there is no part `{name}`\n{USAGE}"))
+        part.with_context(|| format!("unknown part `{name}`\n{USAGE}"))
     }
 }
 
@@ -67,7 +67,8 @@ impl Mode {
             Options { repetitions: REPETITIONS, parts: Part::ALL.to_vec(), with_peers: true };
         let mut unknown = None;
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().with_context(|| format!("{argument} of what?"));
+            let mut value =
+                || arguments.next().with_context(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 "--bench" => benchmarking = true,
                 "--help" => return Ok(Self::Help),
@@ -77,27 +78,28 @@ impl Mode {
                         value()?.split(',').map(Part::named).collect::<anyhow::Result<_>>()?;
                 }
                 "--repetitions" => {
-                    options.repetitions = value()?.parse().context("--repetitions is a number")?;
+                    options.repetitions =
+                        value()?.parse().context("--repetitions must be a number")?;
                 }
                 _ => unknown = Some(argument),
             }
         }
-        // Options of the test runner, such as a name to filter by, are none of ours.
+        // `cargo test` passes the options of its test runner, such as a filter. Ignore them.
         if !benchmarking {
             return Ok(Self::Smoke);
         }
         if let Some(argument) = unknown {
-            bail!("what is {argument}?\n{USAGE}");
+            bail!("unknown argument {argument}\n{USAGE}");
         }
         if options.repetitions == 0 {
-            bail!("--repetitions is at least 1");
+            bail!("--repetitions must be at least 1");
         }
         Ok(Self::Measure(options))
     }
 }
 
 impl Options {
-    /// What was typed to get here.
+    /// The command line that gives these options.
     pub(crate) fn command(&self) -> String {
         let mut options = Vec::new();
         if self.repetitions != REPETITIONS {
@@ -114,8 +116,8 @@ impl Options {
         format!("cargo bench --bench side_by_side{dashes}{}", options.join(" "))
     }
 
-    /// Whether the results are the ones to keep.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Whether the results may be published: all parts, with peers and enough repetitions.
+    pub(crate) fn is_complete(&self) -> bool {
         let all = Part::ALL.iter().all(|part| self.parts.contains(part));
         all && self.with_peers && self.repetitions >= REPETITIONS
     }

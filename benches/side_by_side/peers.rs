@@ -1,4 +1,4 @@
-//! The peers' side: Python scripts, each in a virtual environment of its own.
+//! Measures the peers: Python scripts, each with its own virtual environment.
 
 mod environment;
 
@@ -10,14 +10,14 @@ use std::thread;
 use anyhow::{Context, ensure};
 use serde_json::Value as Json;
 
-use crate::kiln::{fresh_directory, runs_an_hour, steady};
-use crate::machine::{Cores, On};
+use crate::kiln::{fresh_directory, median_without_first, runs_per_hour};
+use crate::machine::{Affinity, Cores};
 use crate::peers::environment::Environment;
-use crate::process::{self, Ran};
+use crate::process::{self, ProcessResult};
 use crate::samples::{Quantity, Subject, Value};
 use crate::setting::{Setting, at_root};
 
-/// A peer: what it is installed from, and its script.
+/// A framework to compare with: the packages that it needs, and the script that trains with it.
 struct Peer {
     subject: Subject,
     packages: &'static [&'static str],
@@ -34,14 +34,14 @@ const PEERS: [Peer; 3] = [
     },
 ];
 
-/// The peers that can be measured here, and why the others cannot.
+/// The peers that can be measured on this machine, and notes on why the others cannot.
 pub(crate) struct Peers<'a> {
-    ready: Vec<Ready<'a>>,
+    available: Vec<AvailablePeer<'a>>,
     pub(crate) notes: Vec<String>,
 }
 
-/// A peer that has shown that it trains.
-pub(crate) struct Ready<'a> {
+/// A peer whose packages are installed and which has trained an epoch.
+pub(crate) struct AvailablePeer<'a> {
     peer: &'static Peer,
     environment: Environment,
     setting: &'a Setting,
@@ -50,137 +50,136 @@ pub(crate) struct Ready<'a> {
 
 impl<'a> Peers<'a> {
     pub(crate) fn none(reason: &str) -> Self {
-        Self { ready: Vec::new(), notes: vec![format!("The peers: {reason}")] }
+        Self { available: Vec::new(), notes: vec![format!("The peers: {reason}")] }
     }
 
-    /// Installs what is not there yet, and trains an epoch with each.
+    /// Installs the missing packages, and trains an epoch with each peer.
     pub(crate) fn prepare(setting: &'a Setting, cores: &'a Cores) -> Self {
         let Some(python) = environment::python() else {
-            return Self::none("there is no Python here");
+            return Self::none("Python is not installed");
         };
-        let mut peers = Self { ready: Vec::new(), notes: Vec::new() };
+        let mut peers = Self { available: Vec::new(), notes: Vec::new() };
         for peer in &PEERS {
-            let ready = Environment::prepare(python, peer.subject, peer.packages)
-                .map(|environment| Ready { peer, environment, setting, cores })
-                .and_then(|ready| ready.train(1).map(|_| ready));
-            match ready {
-                Ok(ready) => peers.ready.push(ready),
-                Err(error) => peers.give_up(peer.subject, &error),
+            let available = Environment::prepare(python, peer.subject, peer.packages)
+                .map(|environment| AvailablePeer { peer, environment, setting, cores })
+                .and_then(|available| available.train(1).map(|_| available));
+            match available {
+                Ok(available) => peers.available.push(available),
+                Err(error) => peers.remove(peer.subject, &error),
             }
         }
         peers
     }
 
-    pub(crate) fn get(&self, subject: Subject) -> Option<&Ready<'a>> {
-        self.ready.iter().find(|ready| ready.peer.subject == subject)
+    pub(crate) fn get(&self, subject: Subject) -> Option<&AvailablePeer<'a>> {
+        self.available.iter().find(|available| available.peer.subject == subject)
     }
 
-    /// Measures a peer no more, and says why.
-    pub(crate) fn give_up(&mut self, subject: Subject, error: &anyhow::Error) {
+    /// Removes a peer that has failed, and notes why.
+    pub(crate) fn remove(&mut self, subject: Subject, error: &anyhow::Error) {
         let note = format!("{}: {error:#}", subject.name());
         println!("{note}");
         self.notes.push(note);
-        self.ready.retain(|ready| ready.peer.subject != subject);
+        self.available.retain(|available| available.peer.subject != subject);
     }
 
-    /// Python's version and the packages'.
+    /// The versions of Python and of the packages.
     pub(crate) fn versions(&self) -> Vec<(String, String)> {
-        let all =
-            self.ready.iter().flat_map(|ready| ready.environment.versions(ready.peer.packages));
-        let mut versions: Vec<_> = all.collect();
+        let versions = |peer: &AvailablePeer<'_>| peer.environment.versions(peer.peer.packages);
+        let mut versions: Vec<_> = self.available.iter().flat_map(versions).collect();
         versions.sort();
         versions.dedup();
         versions
     }
 }
 
-impl Ready<'_> {
-    /// Of the training alone; validation is outside of what the peers time.
+impl AvailablePeer<'_> {
+    /// The milliseconds of a training step. The times that the peers report do not include validation.
     pub(crate) fn step(&self) -> anyhow::Result<Vec<Value>> {
-        let said = epochs(&self.train(self.setting.step_epochs)?.stdout)?;
-        let steps: Vec<f64> = said.iter().filter_map(|epoch| epoch["ms_a_step"].as_f64()).collect();
-        Ok(vec![(Quantity::Step, steady(&steps))])
+        let process = self.train(self.setting.step_epochs)?;
+        let steps: Vec<f64> = json_lines(&process.stdout)?
+            .iter()
+            .filter(|line| line["epoch"].is_u64())
+            .filter_map(|epoch| epoch["ms_a_step"].as_f64())
+            .collect();
+        Ok(vec![(Quantity::Step, median_without_first(&steps))])
     }
 
-    /// The whole process, from its start to its report.
+    /// The whole process, from its start to its report, with its peak memory and its accuracies.
     pub(crate) fn run(&self) -> anyhow::Result<Vec<Value>> {
-        let ran = self.train(10)?;
-        let said = lines(&ran.stdout)?;
-        let last = said.last().context("the run said nothing")?;
-        let mut values = vec![(Quantity::Run, ran.seconds)];
-        values.extend(ran.peak_bytes.map(|bytes| (Quantity::PeakMemory, bytes / 1e6)));
+        let process = self.train(10)?;
+        let lines = json_lines(&process.stdout)?;
+        let last = lines.last().context("the run printed no results")?;
+        let mut values = vec![(Quantity::Run, process.seconds)];
+        values.extend(process.peak_bytes.map(|bytes| (Quantity::PeakMemory, bytes / 1e6)));
         let accuracy = |name: &str| last[name].as_f64().with_context(|| format!("no {name}"));
         values.push((Quantity::ValidationAccuracy, accuracy("val_accuracy")?));
         values.push((Quantity::TestAccuracy, accuracy("test_accuracy")?));
         Ok(values)
     }
 
-    /// All runs of the sweep, as this peer makes the most of two cores.
+    /// All runs of the sweep, in the way that is fastest for this peer on two cores.
     pub(crate) fn sweep(&self) -> anyhow::Result<Vec<Value>> {
         let seconds = match self.peer.subject {
             Subject::Jax => self.vectorized()?,
             _ => self.two_at_a_time()?,
         };
-        Ok(vec![(Quantity::RunsAnHour, runs_an_hour(self.setting.runs(), seconds))])
+        Ok(vec![(Quantity::RunsPerHour, runs_per_hour(self.setting.runs(), seconds))])
     }
 
-    /// One process; the learning rates of a depth are one program.
+    /// One process, which trains all learning rates of a depth at once. Returns seconds.
     fn vectorized(&self) -> anyhow::Result<f64> {
         let out = fresh_directory()?;
-        let mut command = self.command("jax_vmap.py", On::TwoCores, out.path());
+        let mut command = self.command("jax_vmap.py", Affinity::TwoCores, out.path());
         command.args(["--learning-rates", &self.setting.learning_rates.join(",")]);
         command.args(["--hidden", &self.setting.depths.join(",")]);
-        let ran = process::run(&mut command)?;
-        let done = lines(&ran.stdout)?.iter().filter(|line| line["done"] == true).count();
+        let process = process::run(&mut command)?;
+        let done = json_lines(&process.stdout)?.iter().filter(|line| line["done"] == true).count();
         ensure!(done == self.setting.runs(), "{done} of {} runs finished", self.setting.runs());
-        Ok(ran.seconds)
+        Ok(process.seconds)
     }
 
-    /// A process a run, as many as there are cores.
+    /// One process per run, two at a time. Returns seconds.
     fn two_at_a_time(&self) -> anyhow::Result<f64> {
         let combinations: Vec<_> = self.setting.combinations().collect();
         let next = AtomicUsize::new(0);
         let worker = || {
             while let Some((rate, depth)) = combinations.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let out = fresh_directory()?;
-                let mut command = self.command(self.peer.script, On::TwoCores, out.path());
+                let mut command = self.command(self.peer.script, Affinity::TwoCores, out.path());
                 process::run(command.args(["--learning-rate", rate, "--hidden", depth]))?;
             }
             anyhow::Ok(())
         };
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         let ended = thread::scope(|scope| {
             [scope.spawn(worker), scope.spawn(worker)].map(thread::ScopedJoinHandle::join)
         });
         for worker in ended {
             worker.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
-        Ok(begun.elapsed().as_secs_f64())
+        Ok(started.elapsed().as_secs_f64())
     }
 
-    fn train(&self, epochs: usize) -> anyhow::Result<Ran> {
+    fn train(&self, epochs: usize) -> anyhow::Result<ProcessResult> {
         let out = fresh_directory()?;
-        let mut command = self.command(self.peer.script, On::OneCore, out.path());
-        process::run_watched(command.args(["--epochs", &epochs.to_string()]))
+        let mut command = self.command(self.peer.script, Affinity::OneCore, out.path());
+        process::run_with_peak_memory(command.args(["--epochs", &epochs.to_string()]))
     }
 
-    fn command(&self, script: &str, on: On, out: &Path) -> Command {
-        let mut command = self.cores.command(&self.environment.python, on);
+    fn command(&self, script: &str, affinity: Affinity, out: &Path) -> Command {
+        let mut command = self.cores.command(&self.environment.python, affinity);
         command.arg(at_root("benches/peers").join(script));
         command.arg("--data").arg(self.setting.data.join("fashion-mnist")).arg("--out").arg(out);
-        // Their own few lines are compiled each time, in a millisecond; the packages were when installed.
+        // Do not write `__pycache__` next to the scripts. Compiling their few lines takes a millisecond, and `pip` has
+        // compiled the packages.
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }
 }
 
-fn lines(stdout: &str) -> anyhow::Result<Vec<Json>> {
+/// Parses the lines of JSON. The scripts may print other lines, too.
+fn json_lines(stdout: &str) -> anyhow::Result<Vec<Json>> {
     let lines = stdout.lines().filter(|line| line.starts_with('{'));
     lines.map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
-}
-
-fn epochs(stdout: &str) -> anyhow::Result<Vec<Json>> {
-    let mut lines = lines(stdout)?;
-    lines.retain(|line| line["epoch"].is_u64());
-    Ok(lines)
 }

@@ -1,4 +1,4 @@
-//! A process, from its start to its end.
+//! Runs a process and measures its time and peak memory.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -8,33 +8,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-/// Seldom enough to cost a run nothing: a reading takes some ten microseconds, on another core.
-const BETWEEN_READINGS: Duration = Duration::from_millis(5);
+/// A reading takes about ten microseconds on another core, so that this does not slow down the process.
+const READING_INTERVAL: Duration = Duration::from_millis(5);
 
-pub(crate) struct Ran {
+pub(crate) struct ProcessResult {
     pub(crate) seconds: f64,
-    /// Only of a process that was watched, and where there is /proc.
+    /// Set by [`run_with_peak_memory`] if the system has `/proc`.
     pub(crate) peak_bytes: Option<f64>,
     pub(crate) stdout: String,
 }
 
-/// Runs a command to its end; that it fails is an error.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<Ran> {
+/// Runs a command. An exit status other than 0 is an error.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<ProcessResult> {
     timed(command, |_, _| None)
 }
 
-/// Runs a command to its end and reads meanwhile how much memory it has had resident at most.
-///
-/// The kernel keeps that mark itself, so what a reading misses is only what the process adds in its
-/// last milliseconds.
-pub(crate) fn run_watched(command: &mut Command) -> anyhow::Result<Ran> {
+/// Runs a command as [`run`] does, and measures its peak resident memory.
+pub(crate) fn run_with_peak_memory(command: &mut Command) -> anyhow::Result<ProcessResult> {
     timed(command, |process, ended| {
         let status = format!("/proc/{process}/status");
         let mut peak = None;
+        // The kernel tracks the peak. The readings miss only what the process allocates in its last milliseconds.
         while !ended.load(Ordering::Relaxed) {
             peak =
                 fs::read_to_string(&status).ok().and_then(|text| high_water_mark(&text)).or(peak);
-            thread::sleep(BETWEEN_READINGS);
+            thread::sleep(READING_INTERVAL);
         }
         peak
     })
@@ -43,8 +41,8 @@ pub(crate) fn run_watched(command: &mut Command) -> anyhow::Result<Ran> {
 fn timed(
     command: &mut Command,
     watch: impl FnOnce(u32, &AtomicBool) -> Option<f64> + Send,
-) -> anyhow::Result<Ran> {
-    let begun = Instant::now();
+) -> anyhow::Result<ProcessResult> {
+    let started = Instant::now();
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -55,24 +53,29 @@ fn timed(
     let (output, seconds, peak_bytes) = thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(process, &ended));
         let output = child.wait_with_output();
-        let seconds = begun.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
         ended.store(true, Ordering::Relaxed);
         (output, seconds, watcher.join().ok().flatten())
     });
     let output = output?;
     if !output.status.success() {
-        bail!("{}: {}", output.status, complaint(&String::from_utf8_lossy(&output.stderr)));
+        bail!("{}: {}", output.status, error_line(&String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(Ran { seconds, peak_bytes, stdout: String::from_utf8_lossy(&output.stdout).into_owned() })
+    Ok(ProcessResult {
+        seconds,
+        peak_bytes,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+    })
 }
 
-/// The line that says what went wrong: the first that calls itself an error, else the last.
-fn complaint(stderr: &str) -> &str {
+/// The first line that starts with `error`, or the last line if there is none.
+fn error_line(stderr: &str) -> &str {
     let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let error = lines.clone().find(|line| line.to_lowercase().starts_with("error"));
-    error.or_else(|| lines.next_back()).unwrap_or("it said nothing")
+    error.or_else(|| lines.next_back()).unwrap_or("no error message")
 }
 
+/// The peak resident memory in bytes, from the content of `/proc/PID/status`.
 fn high_water_mark(status: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,73 +1,77 @@
-//! The results as a page of Markdown.
+//! Writes the results as a Markdown page.
 
 use std::fmt::Write;
 
-use crate::contest::Contest;
+use crate::benchmark::Benchmark;
 use crate::machine;
 use crate::options::Options;
 use crate::samples::{Samples, Subject};
 use crate::targets::{Bound, TARGETS, Target};
 
 const HEAD: &str = "\
-# Kiln side by side
+# Side-by-side benchmark
 
-The experiment of `configs/fashion-mnist.toml` (784-300-100-100-100-10, ReLU, SGD 0.01, batch 32, 10 epochs, 55,000
-training rows) in Kiln and in the scripts of `benches/peers`. The contenders took turns; given are medians, smallest and
-largest of the repetitions. A ratio is that of the medians, its spread that of the ratios within the repetitions.
+Kiln and the Python scripts in `benches/peers` (JAX, PyTorch, Keras) train the same experiment,
+`configs/fashion-mnist.toml`: 784-300-100-100-100-10, ReLU, SGD 0.01, batch size 32, 10 epochs, 55,000 training images.
+The programs take turns. The tables show the median, the smallest and the largest value of all repetitions. A ratio is
+the ratio of two medians; its range is that of the ratios within each repetition.
 
 ";
 
 const MEANING: &str = "\
-- **training step**: the median epoch of a run, without the first, over its steps. Kiln's run validates on a single row,
-  so that its `seconds` are those of the training; the peers time the steps of an epoch and its shuffle alone.
-- **run**: the whole process, from its start to its report. The peers' time includes what they import and compile. Kiln's
-  includes pictures, predictions and weights, which the peers do not write. The build of PyTorch that pip installs on
-  Linux loads its CUDA libraries, which costs time at the start and memory; one of the CPU alone is named `+cpu` below.
-- **sweep**: the runs of 4 learning rates × 3 depths. Kiln: `kiln sweep` with two jobs. PyTorch: a process a run, two at a
-  time. JAX: one process on both cores, the learning rates of a depth by `vmap`. *One run after another*: as many
-  `kiln run` in a row; its rate over the sweep's is the sweep's time over its time.
+- **training step**: the duration of the median epoch, not counting the first, divided by its number of steps. Kiln's run
+  validates on a single image, so that its `seconds` are training time. The scripts time only the steps of an epoch and
+  its shuffling.
+- **run**: the whole process, from its start to its report. For the scripts, this includes imports and compilation. For
+  Kiln, it includes charts, predictions and weights, which the scripts do not write. The PyTorch build that pip installs
+  on Linux loads its CUDA libraries, which takes time and memory. The version of a CPU-only build ends in `+cpu` below.
+- **sweep**: 4 learning rates × 3 depths, twelve runs. Kiln: `kiln sweep` with two jobs. PyTorch: one process per run, two
+  at a time. JAX: one process on both cores that trains the learning rates of one depth together with `vmap`. *One run
+  after another*: twelve `kiln run` commands in a row. Its rate divided by the rate of the sweep is the time of the sweep
+  divided by its time.
 - **peak memory**: the largest resident set of the process (`VmHWM`), in millions of bytes.
-- **kiln --help, kiln summary**: the median of ten in each repetition.
-- **validation's share of an epoch**: 1 − a step of a run that validates on one row over what a step comes to, validation
-  included, in a run that validates on 5,000; each of its run's quickest epoch.
+- **kiln --help, kiln summary**: the median of ten measurements in each repetition.
+- **validation's share of an epoch**: the step time of a run that validates on one image is compared with the step time,
+  including validation, of a run that validates on 5,000 images. The share is 1 minus their ratio. Both times come from
+  the fastest epoch of their run.
 ";
 
-pub(crate) fn markdown(contest: &Contest<'_>, options: &Options) -> String {
-    let samples = &contest.samples;
+pub(crate) fn markdown(benchmark: &Benchmark<'_>, options: &Options) -> String {
+    let samples = &benchmark.samples;
     let mut text = format!("{HEAD}```\n{}\n```\n", options.command());
     text += "\n## Targets\n\n";
     text += &targets(samples);
     text += "\n## Measurements\n\n";
     text += &measurements(samples);
-    text += "\n## What they mean\n\n";
+    text += "\n## How each value is measured\n\n";
     text += MEANING;
-    if !contest.peers.notes.is_empty() {
-        text += "\n## What could not be measured\n\n";
-        for note in &contest.peers.notes {
+    if !benchmark.peers.notes.is_empty() {
+        text += "\n## Not measured\n\n";
+        for note in &benchmark.peers.notes {
             let _ = writeln!(text, "- {note}");
         }
     }
-    text += "\n## Where and with what\n\n| | |\n|---|---|\n";
-    for (name, value) in facts(contest) {
+    text += "\n## Machine and versions\n\n| | |\n|---|---|\n";
+    for (name, value) in facts(benchmark) {
         let _ = writeln!(text, "| {name} | {value} |");
     }
     text
 }
 
 fn targets(samples: &Samples) -> String {
-    let mut text = "| what | against | result | min–max | target | met |\n".to_owned();
+    let mut text = "| value | compared with | result | min–max | target | met |\n".to_owned();
     text += "|---|---|---|---|---|---|\n";
     for target in &TARGETS {
         let (what, against) = (target.title(), target.against_title());
         let bound = match target.bound {
-            Bound::AtMost(bound) => format!("at most {}", target.tell(bound)),
-            Bound::AtLeast(bound) => format!("at least {}", target.tell(bound)),
+            Bound::AtMost(bound) => format!("at most {}", target.format(bound)),
+            Bound::AtLeast(bound) => format!("at least {}", target.format(bound)),
         };
         let (result, spread, met) = match target.reached(samples) {
             None => ("not measured".to_owned(), String::new(), ""),
             Some(reached) => (
-                target.tell(reached.value),
-                target.tell_span(reached.min, reached.max),
+                target.format(reached.value),
+                target.format_range(reached.min, reached.max),
                 if reached.met { "yes" } else { "**no**" },
             ),
         };
@@ -78,11 +82,11 @@ fn targets(samples: &Samples) -> String {
 
 fn measurements(samples: &Samples) -> String {
     let mut text =
-        "| what | who | median | min–max | repetitions |\n|---|---|---|---|---|\n".to_owned();
+        "| value | program | median | min–max | repetitions |\n|---|---|---|---|---|\n".to_owned();
     for (quantity, subject, series) in samples.iter() {
         let (what, who, count) = (quantity.name(), subject.name(), series.len());
-        let median = quantity.tell(series.median());
-        let span = quantity.tell_span(series.min(), series.max());
+        let median = quantity.format(series.median());
+        let span = quantity.format_range(series.min(), series.max());
         let _ = writeln!(text, "| {what} | {who} | {median} | {span} | {count} |");
     }
     text
@@ -104,24 +108,25 @@ impl Target {
         }
     }
 
-    /// A ratio, or a value with its unit.
-    fn tell(&self, value: f64) -> String {
+    /// Formats a ratio, or a value with its unit.
+    fn format(&self, value: f64) -> String {
         match self.against {
             Some(_) => format!("{value:.2}"),
-            None => self.quantity.tell(value),
+            None => self.quantity.format(value),
         }
     }
 
-    fn tell_span(&self, min: f64, max: f64) -> String {
+    fn format_range(&self, min: f64, max: f64) -> String {
         match self.against {
             Some(_) => format!("{min:.2}–{max:.2}"),
-            None => self.quantity.tell_span(min, max),
+            None => self.quantity.format_range(min, max),
         }
     }
 }
 
-fn facts(contest: &Contest<'_>) -> Vec<(String, String)> {
-    let record = &contest.record;
+/// The properties of the machine and the versions of the programs.
+fn facts(benchmark: &Benchmark<'_>) -> Vec<(String, String)> {
+    let record = &benchmark.record;
     let commit = record.git_commit.as_deref().unwrap_or("unknown");
     let kiln = format!(
         "{} (commit {}, backend {}, engine {})",
@@ -132,10 +137,12 @@ fn facts(contest: &Contest<'_>) -> Vec<(String, String)> {
     );
     let mut facts = vec![("Date".to_owned(), record.started.strftime("%F").to_string())];
     facts.extend(machine::describe().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    facts.push(("Cores used (taskset)".to_owned(), contest.kiln.cores.describe()));
+    facts.push(("Cores used (taskset)".to_owned(), benchmark.kiln.cores.describe()));
     facts.push(("Kiln".to_owned(), kiln));
     facts.push(("Burn".to_owned(), record.versions.burn.clone()));
-    facts.extend(machine::said("rustc", &["--version"]).map(|said| ("rustc".to_owned(), said)));
-    facts.extend(contest.peers.versions());
+    facts.extend(
+        machine::first_line("rustc", &["--version"]).map(|line| ("rustc".to_owned(), line)),
+    );
+    facts.extend(benchmark.peers.versions());
     facts
 }

@@ -1,11 +1,11 @@
-//! What was measured, of whom, and how values are told.
+//! The measured values, and how they are named and formatted.
 
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     Kiln,
-    /// The runs of the sweep as so many `kiln run`, one after another.
+    /// The runs of the sweep with `kiln run`, one after another.
     KilnOneByOne,
     Jax,
     PyTorch,
@@ -17,7 +17,7 @@ pub(crate) enum Quantity {
     Step,
     Run,
     PeakMemory,
-    RunsAnHour,
+    RunsPerHour,
     Help,
     Summary,
     EvaluationShare,
@@ -25,10 +25,10 @@ pub(crate) enum Quantity {
     TestAccuracy,
 }
 
-/// A value that one turn gave.
+/// A value that was measured in one turn.
 pub(crate) type Value = (Quantity, f64);
 
-/// The values of one quantity of one subject, in the order of the repetitions.
+/// The values of one quantity of one subject, one per repetition.
 #[derive(Debug, Default)]
 pub(crate) struct Series(Vec<f64>);
 
@@ -53,7 +53,7 @@ impl Quantity {
             Self::Step => "training step, one core",
             Self::Run => "run, start to report, one core",
             Self::PeakMemory => "peak memory of a run",
-            Self::RunsAnHour => "sweep, two cores",
+            Self::RunsPerHour => "sweep, two cores",
             Self::Help => "kiln --help",
             Self::Summary => "kiln summary",
             Self::EvaluationShare => "validation's share of an epoch",
@@ -67,7 +67,7 @@ impl Quantity {
             Self::Step | Self::Help | Self::Summary => " ms",
             Self::Run => " s",
             Self::PeakMemory => " MB",
-            Self::RunsAnHour => " runs/h",
+            Self::RunsPerHour => " runs/h",
             Self::EvaluationShare => " %",
             Self::ValidationAccuracy | Self::TestAccuracy => "",
         }
@@ -77,17 +77,17 @@ impl Quantity {
         match self {
             Self::Step => 3,
             Self::Run => 2,
-            Self::PeakMemory | Self::RunsAnHour => 0,
+            Self::PeakMemory | Self::RunsPerHour => 0,
             Self::Help | Self::Summary | Self::EvaluationShare => 1,
             Self::ValidationAccuracy | Self::TestAccuracy => 4,
         }
     }
 
-    pub(crate) fn tell(self, value: f64) -> String {
+    pub(crate) fn format(self, value: f64) -> String {
         format!("{value:.*}{}", self.decimals(), self.unit())
     }
 
-    pub(crate) fn tell_span(self, min: f64, max: f64) -> String {
+    pub(crate) fn format_range(self, min: f64, max: f64) -> String {
         let decimals = self.decimals();
         format!("{min:.decimals$}–{max:.decimals$}{}", self.unit())
     }
@@ -110,13 +110,13 @@ impl Series {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// The ratios within the repetitions.
+    /// The ratios of two series, repetition by repetition.
     pub(crate) fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(own, other)| own / other).collect())
     }
 }
 
-/// The mean of the two in the middle where there is no one. Of nothing it is NaN.
+/// The median, or NaN if there are no values. If their number is even, it is the mean of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

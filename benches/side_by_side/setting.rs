@@ -1,22 +1,22 @@
-//! What is trained.
+//! The experiment and the sweep of the benchmark.
 
 use std::path::{Path, PathBuf};
 
-/// The experiment that everybody trains, and the sweep that is made of it.
+/// The experiment that all subjects train, and the axes of the sweep.
 pub(crate) struct Setting {
     pub(crate) config: PathBuf,
-    /// The directory with the named datasets.
+    /// The directory of the named datasets.
     pub(crate) data: PathBuf,
     pub(crate) batch: usize,
-    /// Epochs from which a step's time is taken; the first is not counted.
+    /// The number of epochs for the time of a step. The first epoch is not counted.
     pub(crate) step_epochs: usize,
     pub(crate) learning_rates: &'static [&'static str],
-    /// How many layers of 100 units.
+    /// The numbers of layers with 100 units.
     pub(crate) depths: &'static [&'static str],
 }
 
 impl Setting {
-    pub(crate) fn article() -> Self {
+    pub(crate) fn fashion_mnist() -> Self {
         Self {
             config: at_root("configs/fashion-mnist.toml"),
             data: at_root("data"),
@@ -27,22 +27,23 @@ impl Setting {
         }
     }
 
-    /// How many runs the sweep has.
+    /// The number of runs in the sweep.
     pub(crate) fn runs(&self) -> usize {
         self.learning_rates.len() * self.depths.len()
     }
 
-    /// Learning rate and depth of each run of the sweep.
+    /// The learning rate and the depth of each run of the sweep.
     pub(crate) fn combinations(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.depths.iter().flat_map(|depth| self.learning_rates.iter().map(|rate| (*rate, *depth)))
     }
 }
 
+/// A path relative to the root of the workspace.
 pub(crate) fn at_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Where runs, environments and samples lie: under `target/`.
+/// The directory for runs, environments and samples, under `target/`.
 pub(crate) fn scratch() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }

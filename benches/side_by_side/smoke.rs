@@ -1,6 +1,6 @@
-//! `cargo test --benches`: everything but the peers, once, on a tiny experiment. That it runs, not how fast.
+//! Runs everything except the peers once, with a tiny experiment. `cargo test --benches` checks that it works, not its speed.
 
-#[expect(clippy::unwrap_used, reason = "shared with tests, where what cannot go on has failed")]
+#[expect(clippy::unwrap_used, reason = "shared with tests, where a failure may panic")]
 #[path = "../../tests/program/columns.rs"]
 mod columns;
 
@@ -8,7 +8,7 @@ use std::fs;
 
 use anyhow::ensure;
 
-use crate::contest::Contest;
+use crate::benchmark::Benchmark;
 use crate::kiln::Kiln;
 use crate::machine::Cores;
 use crate::options::{Options, Part};
@@ -17,13 +17,13 @@ use crate::results;
 use crate::setting::Setting;
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let world = tempfile::tempdir()?;
-    columns::write(&world.path().join("data/columns"));
-    let config = world.path().join("experiment.toml");
+    let directory = tempfile::tempdir()?;
+    columns::write(&directory.path().join("data/columns"));
+    let config = directory.path().join("experiment.toml");
     fs::write(&config, columns::EXPERIMENT)?;
     let setting = Setting {
         config,
-        data: world.path().join("data"),
+        data: directory.path().join("data"),
         batch: 10,
         step_epochs: 3,
         learning_rates: &["0.1", "0.2"],
@@ -31,15 +31,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
     };
     let cores = Cores::find();
     let kiln = Kiln { setting: &setting, cores: &cores };
-    let peers = Peers::none("left out of a test");
-    let mut contest = Contest::new(kiln, peers, &world.path().join("samples.csv"))?;
+    let peers = Peers::none("skipped in tests");
+    let mut benchmark = Benchmark::new(kiln, peers, &directory.path().join("samples.csv"))?;
     let options = Options { repetitions: 1, parts: Part::ALL.to_vec(), with_peers: false };
-    contest.hold(&options.parts, options.repetitions)?;
+    benchmark.run(&options.parts, options.repetitions)?;
 
-    let text = results::markdown(&contest, &options);
-    for (quantity, ..) in contest.samples.iter() {
+    let text = results::markdown(&benchmark, &options);
+    for (quantity, ..) in benchmark.samples.iter() {
         ensure!(text.contains(quantity.name()), "{} is not in the results", quantity.name());
     }
-    println!("all parts ran on a tiny experiment, and nothing was written");
+    println!("all parts work with a tiny experiment; no results were written");
     Ok(())
 }

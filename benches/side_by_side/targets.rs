@@ -1,11 +1,11 @@
-//! What Kiln is to reach.
+//! The values that Kiln has to reach.
 
 use crate::samples::{Quantity, Samples, Subject};
 
 pub(crate) struct Target {
     pub(crate) quantity: Quantity,
     pub(crate) subject: Subject,
-    /// Whose value the subject's is divided by; without one the value itself is judged.
+    /// The subject whose value is the divisor of the ratio. If `None`, the target is about the value itself.
     pub(crate) against: Option<Subject>,
     pub(crate) bound: Bound,
 }
@@ -16,7 +16,7 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
-/// The value that is judged, and the smallest and largest of the repetitions.
+/// The value of a target, with its smallest and largest value over the repetitions.
 pub(crate) struct Reached {
     pub(crate) value: f64,
     pub(crate) min: f64,
@@ -33,16 +33,16 @@ pub(crate) const TARGETS: [Target; 15] = [
     ratio(Quantity::Run, Subject::Kiln, Subject::Jax, AtMost(0.45)),
     ratio(Quantity::Run, Subject::Kiln, Subject::PyTorch, AtMost(0.33)),
     ratio(Quantity::Run, Subject::Kiln, Subject::Keras, AtMost(0.15)),
-    ratio(Quantity::RunsAnHour, Subject::Kiln, Subject::PyTorch, AtLeast(2.5)),
-    ratio(Quantity::RunsAnHour, Subject::Kiln, Subject::Jax, AtLeast(2.0)),
-    // Turned around: the sweep's time over that of its runs one after another.
-    ratio(Quantity::RunsAnHour, Subject::KilnOneByOne, Subject::Kiln, AtMost(0.55)),
+    ratio(Quantity::RunsPerHour, Subject::Kiln, Subject::PyTorch, AtLeast(2.5)),
+    ratio(Quantity::RunsPerHour, Subject::Kiln, Subject::Jax, AtLeast(2.0)),
+    // The inverse ratio of the speeds is the ratio of the times: the sweep's time over that of single runs.
+    ratio(Quantity::RunsPerHour, Subject::KilnOneByOne, Subject::Kiln, AtMost(0.55)),
     value(Quantity::PeakMemory, AtMost(150.0)),
     ratio(Quantity::PeakMemory, Subject::Kiln, Subject::PyTorch, AtMost(0.25)),
     value(Quantity::Help, AtMost(15.0)),
     value(Quantity::Summary, AtMost(40.0)),
     value(Quantity::EvaluationShare, AtMost(5.0)),
-    // That a run is quick is worth nothing if it learns nothing.
+    // A fast run is worthless if it does not learn.
     value(Quantity::ValidationAccuracy, AtLeast(0.85)),
 ];
 
@@ -55,8 +55,8 @@ const fn value(quantity: Quantity, bound: Bound) -> Target {
 }
 
 impl Target {
-    /// `None` where something was not measured. A ratio is that of the medians; its spread is that of
-    /// the ratios within the repetitions.
+    /// Returns `None` if a value was not measured. A ratio is the ratio of the medians, and its range is the range of the
+    /// ratios within the repetitions.
     pub(crate) fn reached(&self, samples: &Samples) -> Option<Reached> {
         let own = samples.get(self.quantity, self.subject)?;
         let (value, min, max) = match self.against {

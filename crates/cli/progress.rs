@@ -1,65 +1,82 @@
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use kiln_store::{RunRecord, printable};
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
 
-use crate::complain;
-use crate::signals::{self, Asked, Signalled};
+use crate::output::status;
+use crate::signals::{self, SignalRequest, StopSignal};
 
-/// Steps between two redrawings of the bar's numbers: drawing must not slow the training.
-const REDRAW: usize = 16;
+/// Steps between two updates of the progress bar. Drawing more often would slow down the training.
+const STEPS_PER_UPDATE: usize = 16;
 
-/// Shows the training on standard error: a bar for each epoch on a terminal, else a line.
-pub(crate) struct Reporter {
+/// Shows the progress of a run on standard error: a bar within each epoch, if that is a terminal, and a line after it.
+pub(crate) struct ProgressReporter {
     quiet: bool,
     terminal: bool,
     bar: Option<ProgressBar>,
-    signalled: Arc<Signalled>,
-    /// Whether a checkpoint is wanted.
+    stop_signal: Arc<StopSignal>,
+    /// Whether a signal asked for a checkpoint.
     checkpoint: Arc<AtomicBool>,
+    /// The command that resumes the run, once it is known.
+    resume_command: Arc<OnceLock<String>>,
 }
 
-impl Reporter {
-    /// For a run that leaves checkpoints.
-    pub(crate) fn of_run(quiet: bool) -> io::Result<Self> {
-        Self::new(quiet, move || {
-            if !quiet {
-                complain("stopped at once; kiln resume goes on from the last checkpoint");
+impl ProgressReporter {
+    /// For a run that writes checkpoints.
+    pub(crate) fn for_run(quiet: bool) -> io::Result<Self> {
+        let resume_command = Arc::new(OnceLock::<String>::new());
+        let shared = Arc::clone(&resume_command);
+        let reporter = Self::new(quiet, move || match shared.get() {
+            _ if quiet => {}
+            Some(command) => {
+                status(format_args!("stopped; to resume from the last checkpoint: {command}"));
             }
-        })
+            None => status("stopped before the run started"),
+        })?;
+        Ok(Self { resume_command, ..reporter })
     }
 
-    /// Begins to listen for Ctrl-C and its like, too: the first ends the run after its step, a
-    /// second at once, but for what `at_once` does.
-    pub(crate) fn new(quiet: bool, at_once: impl Fn() + Send + 'static) -> io::Result<Self> {
+    /// Starts to handle signals. The first Ctrl-C stops the run after its current step, the second one calls
+    /// `before_exit` and exits. Other signals that end a process are treated in the same way.
+    pub(crate) fn new(quiet: bool, before_exit: impl Fn() + Send + 'static) -> io::Result<Self> {
         let checkpoint = Arc::new(AtomicBool::new(false));
-        let wanted = Arc::clone(&checkpoint);
-        let signalled = signals::listen(move |asked| match asked {
-            Asked::Checkpoint => wanted.store(true, Ordering::Relaxed),
-            Asked::End(1, _) if quiet => {}
-            Asked::End(1, _) => complain("\nstopping; once more to stop at once"),
-            Asked::End(_, status) => {
-                at_once();
+        let requested = Arc::clone(&checkpoint);
+        let stop_signal = signals::listen(move |request| match request {
+            SignalRequest::Checkpoint => requested.store(true, Ordering::Relaxed),
+            SignalRequest::Stop { count: 1, .. } if quiet => {}
+            SignalRequest::Stop { count: 1, .. } => {
+                status("\nstopping after this step; press Ctrl-C again to stop immediately");
+            }
+            SignalRequest::Stop { status, .. } => {
+                before_exit();
                 status.exit()
             }
         })?;
         let terminal = io::stderr().is_terminal();
-        Ok(Self { quiet, terminal, bar: None, signalled, checkpoint })
+        let resume_command = Arc::default();
+        Ok(Self { quiet, terminal, bar: None, stop_signal, checkpoint, resume_command })
     }
 
-    /// The exit status of a run that was interrupted.
+    /// Sets the command that is shown if the run is stopped by a second Ctrl-C.
+    pub(crate) fn set_resume_command(&self, command: &str) {
+        // The command is set once for each run, and a reporter has one run.
+        let _ = self.resume_command.set(command.to_owned());
+    }
+
+    /// The exit status of an interrupted run.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        self.signalled.exit_code()
+        self.stop_signal.exit_code()
     }
 
-    pub(crate) fn begin(&self, record: &RunRecord) {
+    /// Shows the size of the network and of the data.
+    pub(crate) fn start(&self, record: &RunRecord) {
         let data = &record.dataset;
-        self.message(&format!(
+        self.status(&format!(
             "{} {}: {} parameters, {} training, {} validation and {} test images of {}, seed {}",
             record.name,
             record.id,
@@ -72,32 +89,32 @@ impl Reporter {
         ));
     }
 
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
     }
 
-    fn message(&self, text: &str) {
+    fn status(&self, text: &str) {
         if !self.quiet {
-            complain(text);
+            status(text);
         }
     }
 }
 
-impl Observer for Reporter {
+impl Observer for ProgressReporter {
     fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
-            if progress.step.is_multiple_of(REDRAW) || progress.step == progress.steps {
+            if progress.step.is_multiple_of(STEPS_PER_UPDATE) || progress.step == progress.steps {
                 bar.set_prefix(format!("Epoch {}/{}", progress.epoch, progress.epochs));
                 let value = |name| progress.metrics.value(name).map_or_else(String::new, short);
                 bar.set_message(format!("loss {}, accuracy {}", value("loss"), value("accuracy")));
                 bar.set_position(progress.step as u64);
             }
         }
-        if self.signalled.ends() {
+        if self.stop_signal.is_received() {
             self.clear();
             return ControlFlow::Break(Stop::Interrupted);
         }
@@ -105,17 +122,17 @@ impl Observer for Reporter {
     }
 
     fn wants_checkpoint(&mut self) -> bool {
-        let wanted = self.checkpoint.swap(false, Ordering::Relaxed);
-        if wanted {
-            self.message("writing a checkpoint");
+        let is_requested = self.checkpoint.swap(false, Ordering::Relaxed);
+        if is_requested {
+            self.status("writing a checkpoint");
         }
-        wanted
+        is_requested
     }
 
     fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.clear();
-        self.message(&line(&end));
-        if self.signalled.ends() {
+        self.status(&epoch_line(&end));
+        if self.stop_signal.is_received() {
             return ControlFlow::Break(Stop::Interrupted);
         }
         ControlFlow::Continue(())
@@ -123,7 +140,7 @@ impl Observer for Reporter {
 }
 
 /// `Epoch  1/10  1719 steps in 1.3 s  loss 0.7214  accuracy 0.7631  val_loss …`
-fn line(end: &EpochEnd<'_>) -> String {
+fn epoch_line(end: &EpochEnd<'_>) -> String {
     let row = end.row;
     let mut line = format!(
         "Epoch {:>width$}/{}  {} steps in {:.1} s",
@@ -142,17 +159,17 @@ fn line(end: &EpochEnd<'_>) -> String {
     line
 }
 
-/// Four decimals, with an exponent where a loss has grown beyond reading.
+/// Formats a number with four decimals, and with an exponent if it is very large, as a diverging loss may be.
 fn short(value: f64) -> String {
     if value.abs() < 1e6 { format!("{value:.4}") } else { format!("{value:.4e}") }
 }
 
-/// A terminal narrower than this has no room for a bar beside its numbers.
-const BAR_WIDTH: u16 = 90;
+/// A terminal with fewer columns than this shows numbers without a bar.
+const MIN_BAR_WIDTH: u16 = 90;
 
 fn new_bar(steps: usize) -> ProgressBar {
-    let width = terminal_size_of_stderr();
-    let template = if width < BAR_WIDTH {
+    let width = terminal_size::terminal_size_of(io::stderr());
+    let template = if width.is_some_and(|(width, _)| width.0 < MIN_BAR_WIDTH) {
         "{prefix}  {pos}/{len}  eta {eta}  {wide_msg}"
     } else {
         "{prefix}  {wide_bar:.cyan/blue} {pos}/{len}  {elapsed} (eta {eta})  {msg}"
@@ -162,8 +179,4 @@ fn new_bar(steps: usize) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
-}
-
-fn terminal_size_of_stderr() -> u16 {
-    terminal_size::terminal_size_of(io::stderr()).map_or(BAR_WIDTH, |(width, _)| width.0)
 }

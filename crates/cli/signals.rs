@@ -7,63 +7,65 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-/// Two signals within this time are one wish: `timeout` signals its child, and then the group that the child is in.
-const ONE_WISH: Duration = Duration::from_millis(20);
+/// Signals within this time count once. `timeout` signals the process and then its process group, so the same request
+/// arrives twice.
+const SAME_REQUEST: Duration = Duration::from_millis(20);
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Asked {
-    /// The end; how often that was asked by now, and the exit status that belongs to it.
-    End(usize, ExitStatus),
-    /// A checkpoint.
+pub(crate) enum SignalRequest {
+    /// To stop. `count` is how often this has been asked, `status` the exit status that belongs to the signal.
+    Stop { count: usize, status: ExitStatus },
+    /// To write a checkpoint and continue.
     Checkpoint,
 }
 
-/// Which signal ends the process.
+/// The first signal that asked the process to stop.
 #[derive(Debug, Default)]
-pub(crate) struct Signalled {
-    /// The first that asked for the end; 0 is none.
-    end: AtomicI32,
+pub(crate) struct StopSignal {
+    /// The number of the signal; 0 if there was none.
+    number: AtomicI32,
 }
 
-impl Signalled {
-    pub(crate) fn ends(&self) -> bool {
-        self.end.load(Ordering::Relaxed) != 0
+impl StopSignal {
+    pub(crate) fn is_received(&self) -> bool {
+        self.number.load(Ordering::Relaxed) != 0
     }
 
-    /// The exit status of what a signal has ended: 130 for SIGINT, 143 for SIGTERM, as shells have it.
+    /// The exit status of an interrupted command, as shells define it: 130 for SIGINT, 143 for SIGTERM.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        match self.end.load(Ordering::Relaxed) {
+        match self.number.load(Ordering::Relaxed) {
             0 => ExitCode::from(130),
-            signal => ExitCode::from(u8::try_from(128 + signal).unwrap_or(130)),
+            number => ExitCode::from(u8::try_from(128 + number).unwrap_or(130)),
         }
     }
 }
 
-/// Listens from now on, and tells of each signal.
+/// Handles signals in a thread, which calls `handle` for each.
 pub(crate) fn listen(
-    mut tell: impl FnMut(Asked) + Send + 'static,
-) -> std::io::Result<Arc<Signalled>> {
-    let signalled = Arc::new(Signalled::default());
-    let mut signals = Signals::new(ending().into_iter().chain([SIGUSR1]))?;
-    let shared = Arc::clone(&signalled);
+    mut handle: impl FnMut(SignalRequest) + Send + 'static,
+) -> std::io::Result<Arc<StopSignal>> {
+    let stop_signal = Arc::new(StopSignal::default());
+    let mut signals = Signals::new(stop_signals().into_iter().chain([SIGUSR1]))?;
+    let shared = Arc::clone(&stop_signal);
     std::thread::spawn(move || {
-        let mut ends = 0;
+        let mut count = 0;
         let mut last = None::<Instant>;
         for signal in signals.forever() {
             if signal == SIGUSR1 {
-                tell(Asked::Checkpoint);
+                handle(SignalRequest::Checkpoint);
                 continue;
             }
-            if last.replace(Instant::now()).is_some_and(|last| last.elapsed() < ONE_WISH) {
+            if last.replace(Instant::now()).is_some_and(|last| last.elapsed() < SAME_REQUEST) {
                 continue;
             }
-            ends += 1;
-            let _ = shared.end.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
-            tell(Asked::End(ends, ExitStatus(128 + signal)));
+            count += 1;
+            let first = &shared.number;
+            let _ = first.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+            handle(SignalRequest::Stop { count, status: ExitStatus(128 + signal) });
         }
     });
-    Ok(signalled)
+    Ok(stop_signal)
 }
 
 /// The exit status of a process that a signal ends.
@@ -71,15 +73,15 @@ pub(crate) fn listen(
 pub(crate) struct ExitStatus(c_int);
 
 impl ExitStatus {
-    /// Ends the process at once.
+    /// Ends the process immediately.
     pub(crate) fn exit(self) -> ! {
         std::process::exit(self.0)
     }
 }
 
-/// The signals that end a run or a sweep in good order. A hang-up is not one where it was ignored when the
-/// program started: `nohup` means that it shall go on.
-fn ending() -> Vec<c_int> {
+/// The signals that stop a run or a sweep. SIGHUP is not one of them if it was ignored when the program started,
+/// because `nohup` ignores it to let the program continue after its terminal is closed.
+fn stop_signals() -> Vec<c_int> {
     let mut signals = vec![SIGINT, SIGTERM];
     if !is_ignored(SIGHUP) {
         signals.push(SIGHUP);
@@ -87,8 +89,8 @@ fn ending() -> Vec<c_int> {
     signals
 }
 
-/// Whether the program was started with a signal ignored. Where Linux's /proc is not there to tell, it was
-/// not, as far as anybody knows.
+/// Whether the program was started with a signal ignored. Only Linux has this information in /proc; elsewhere the
+/// answer is no.
 fn is_ignored(signal: c_int) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

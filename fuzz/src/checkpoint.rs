@@ -1,4 +1,4 @@
-//! A run directory that an interrupted run goes on from, one of its files from anywhere.
+//! Targets for resuming: an interrupted run with an untrusted file, and the record of a sweep.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,11 @@ use kiln_sweep::{Sweep, SweepRecord};
 use kiln_train::{Declaration, EpochEnd, Observer, Progress, Run, RunLock, Stop};
 use tempfile::TempDir;
 
-use crate::assert_sound;
-use crate::text::MOST_COMBINATIONS;
+use crate::assert_has_message;
+use crate::text::MAX_COMBINATIONS;
 
-/// Small, and with all that a checkpoint can hold: an optimiser's state, best weights, patience, dropout.
+/// Small, and with everything that a checkpoint can contain: the state of the optimizer, the best weights, and the state of
+/// early stopping and of dropout.
 const EXPERIMENT: &str = r#"name = "run"
 seed = 3
 
@@ -43,10 +44,10 @@ top_k = [2]
 patience = 3
 "#;
 
-/// Where the run stops: in its second epoch.
+/// The position at which the run is interrupted, in its second epoch.
 const STOP: Position = Position { epochs: 1, step: 1 };
 
-/// The files of the interrupted run by their paths in its directory.
+/// The files of the interrupted run, by their paths in the run directory.
 struct Interrupted {
     files: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -54,11 +55,11 @@ struct Interrupted {
 static INTERRUPTED: LazyLock<Interrupted> = LazyLock::new(Interrupted::new);
 
 thread_local! {
-    static DIRECTORY: TempDir = in_memory();
+    static DIRECTORY: TempDir = in_memory_directory();
 }
 
-/// A directory in memory where there is such a thing: a run waits for its disk at every file.
-fn in_memory() -> TempDir {
+/// A directory in memory if the system has `/dev/shm`. On a disk, a run waits for the sync of each file.
+fn in_memory_directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let directory =
         if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -97,7 +98,7 @@ impl Interrupted {
     }
 }
 
-/// Six training images and two for the test, of 2 × 3 pixels, in three classes.
+/// Writes a dataset of six training images and two test images, of 2 × 3 pixels, in three classes.
 fn write_data(directory: &Path) {
     let data = directory.join("data");
     fs::create_dir_all(&data).expect("a directory");
@@ -112,6 +113,7 @@ fn write_data(directory: &Path) {
     }
 }
 
+/// Reads all files below a directory.
 fn collect(root: &Path, directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
@@ -124,25 +126,26 @@ fn collect(root: &Path, directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>
     }
 }
 
-/// The files of a checkpoint that an input may be.
+/// The files of a checkpoint.
 const FILES: [&str; 3] = ["manifest.json", "state.json", "tensors.safetensors"];
 
-/// A file of the newest checkpoint; the first byte says which. The manifest has the sums of the others, whatever
-/// they hold, so that what is in them is read. Whatever resumes trains to its end.
+/// Resumes a run whose newest checkpoint has one file with the content of the input. The first byte of the input chooses
+/// the file. If the run resumes, it must train to the end.
 pub fn checkpoint(bytes: &[u8]) {
     let Some((which, content)) = bytes.split_first() else { return };
     let name = FILES[usize::from(*which) % FILES.len()];
-    let place = Path::new("checkpoints").join(STOP.directory_name());
+    let checkpoint = Path::new("checkpoints").join(STOP.directory_name());
     let mut files = INTERRUPTED.files.clone();
-    files.insert(place.join(name), content.to_owned());
+    files.insert(checkpoint.join(name), content.to_owned());
+    // The manifest has the checksums of the other files. Update it, so that the reader does not stop at a wrong checksum.
     if name != "manifest.json" {
         let sums = FILES[1..].iter().map(|name| {
-            let Sum { bytes, sha256 } = Sum::of(&files[&place.join(name)]);
+            let Sum { bytes, sha256 } = Sum::of(&files[&checkpoint.join(name)]);
             format!("\"{name}\": {{\"bytes\": {bytes}, \"sha256\": \"{sha256}\"}}")
         });
         let sums = sums.collect::<Vec<_>>().join(", ");
         let manifest = format!("{{\"format_version\": 1, \"files\": {{{sums}}}}}");
-        files.insert(place.join("manifest.json"), manifest.into_bytes());
+        files.insert(checkpoint.join("manifest.json"), manifest.into_bytes());
     }
     DIRECTORY.with(|directory| resume(directory.path(), &files));
 }
@@ -151,7 +154,7 @@ fn resume(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     write_data(directory);
     let path = directory.join("runs/run/1");
     if path.exists() {
-        fs::remove_dir_all(&path).expect("a directory of ours");
+        fs::remove_dir_all(&path).expect("the run of the previous input");
     }
     for (name, bytes) in files {
         let file = path.join(name);
@@ -159,9 +162,9 @@ fn resume(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
         fs::write(file, bytes).expect("a file");
     }
     let run = RunDirectory::open(&path).expect("a run");
-    for position in Checkpoints::of(&run).positions().expect("they lie in the run") {
+    for position in Checkpoints::of(&run).positions().expect("the checkpoints are in the run") {
         if let Err(error) = Checkpoints::of(&run).read(position, 1 << 20) {
-            assert_sound(&error);
+            assert_has_message(&error);
         }
     }
     match Run::resume(run, directory, RunLock::Caller(None)) {
@@ -169,29 +172,29 @@ fn resume(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
             for problem in &resumed.damage {
                 assert!(problem.contains("epoch-") || problem.contains("history"), "{problem}");
             }
-            resumed.run.train(&mut ()).expect("what resumes can be trained");
+            resumed.run.train(&mut ()).expect("a resumed run can be trained");
         }
-        Err(error) => assert_sound(&error),
+        Err(error) => assert_has_message(&error),
     }
 }
 
-/// `.kiln/sweep.json`: whatever reads either declares a sweep or says what is wrong.
+/// Reads `.kiln/sweep.json`. If the file is valid, it must declare a sweep, or the error must have a message.
 pub fn sweep_json(bytes: &[u8]) {
     DIRECTORY.with(|directory| {
         let path = SweepRecord::path(directory.path());
         fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         fs::write(&path, bytes).expect("a file");
         match SweepRecord::read(directory.path()) {
-            Ok(record) => match Sweep::again(&record) {
-                Ok(sweep) if sweep.size().is_some_and(|size| size <= MOST_COMBINATIONS) => {
+            Ok(record) => match Sweep::from_record(&record) {
+                Ok(sweep) if sweep.size().is_some_and(|size| size <= MAX_COMBINATIONS) => {
                     if let Err(error) = sweep.expand() {
-                        assert_sound(&error);
+                        assert_has_message(&error);
                     }
                 }
                 Ok(_) => {}
-                Err(error) => assert_sound(&error),
+                Err(error) => assert_has_message(&error),
             },
-            Err(error) => assert_sound(&error),
+            Err(error) => assert_has_message(&error),
         }
     });
 }

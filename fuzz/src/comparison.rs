@@ -1,4 +1,4 @@
-//! Two runs side by side, of which a stranger wrote a file.
+//! A comparison of two runs, one of which has an untrusted file.
 
 use std::cell::RefCell;
 use std::fs;
@@ -12,9 +12,9 @@ use kiln_report::{Terminal, show};
 use kiln_store::RunDirectory;
 use tempfile::TempDir;
 
-use crate::{assert_picture, assert_printable, assert_sound};
+use crate::{assert_has_message, assert_printable, assert_valid_svg};
 
-/// The files of a run that a comparison reads, and sound ones.
+/// The files of a run that a comparison reads, with valid contents.
 const FILES: [(&str, &[u8]); 5] = [
     ("config.toml", include_bytes!("../corpus/experiment_toml/resolved.toml")),
     ("run.json", include_bytes!("../corpus/run_json/finished.json")),
@@ -27,17 +27,17 @@ thread_local! {
     static RUNS: RefCell<Option<TempDir>> = const { RefCell::new(None) };
 }
 
-/// A comparison of a sound run with one that has another file, or none, in the place of one of its own; the first byte says
-/// which. Whatever comes of it can be shown in every form.
+/// Compares a valid run with a run in which one file has the content of the input. The first byte of the input chooses the
+/// file. The comparison must succeed, and every output format must be valid.
 pub fn comparison(bytes: &[u8]) {
     let Some((which, content)) = bytes.split_first() else { return };
-    let (name, sound) = FILES[usize::from(*which) % FILES.len()];
+    let (name, valid) = FILES[usize::from(*which) % FILES.len()];
     RUNS.with_borrow_mut(|runs| {
         let runs = runs.get_or_insert_with(two_runs).path();
         let path = runs.join("second").join(name);
         fs::write(&path, content).expect("a writable directory");
         compare(runs);
-        fs::write(&path, sound).expect("a writable directory");
+        fs::write(&path, valid).expect("a writable directory");
     });
 }
 
@@ -59,12 +59,14 @@ fn compare(runs: &Path) {
         .and_then(|run| show(&run, terminal))
     {
         Ok(shown) => assert_printable(&shown),
-        Err(error) => assert_sound(&error),
+        Err(error) => assert_has_message(&error),
     }
-    let comparison = Comparison::read(&[runs], None).expect("the first run is sound");
+    let comparison = Comparison::read(&[runs], None).expect("the first run is valid");
     let options = TableOptions { all_seeds: true, ..TableOptions::default() };
-    let forms = [kiln_compare::csv, kiln_compare::json, kiln_compare::markdown];
-    for text in forms.map(|form| form(&comparison, &options).expect("no column was asked for")) {
+    let formats = [kiln_compare::csv, kiln_compare::json, kiln_compare::markdown];
+    for text in
+        formats.map(|format| format(&comparison, &options).expect("no column was asked for"))
+    {
         assert_printable(&text);
     }
     let table = kiln_compare::terminal(&comparison, &TableOptions::default(), terminal);
@@ -76,17 +78,17 @@ fn compare(runs: &Path) {
     let page = page(&comparison).expect("a page");
     assert!(page.trim_end().ends_with("</html>"));
     if let Some(map) = class_recall(&comparison, 10) {
-        assert_picture(&heatmap_chart(&map));
+        assert_valid_svg(&heatmap_chart(&map));
     }
     for overlay in metric_curves(&comparison, &["val_accuracy", "loss"], 10) {
-        assert_picture(&overlay_chart(&overlay));
+        assert_valid_svg(&overlay_chart(&overlay));
     }
     for column in comparison.columns.iter().take(3) {
         if let Some(chart) = against_setting(&comparison, &column.key) {
-            assert_picture(&setting_chart(&chart));
+            assert_valid_svg(&setting_chart(&chart));
         }
         if let Some(map) = setting_grid(&comparison, &column.key, None, Measure::BestValidation) {
-            assert_picture(&heatmap_chart(&map));
+            assert_valid_svg(&heatmap_chart(&map));
             assert_printable(&heatmap_text(&map, terminal));
         }
     }

@@ -1,4 +1,4 @@
-//! Readers of bytes. Those that open their files themselves get one in a temporary directory.
+//! Targets for binary files. A reader that opens its file itself gets one in a temporary directory.
 
 use std::cell::RefCell;
 use std::fs;
@@ -11,14 +11,14 @@ use kiln_data::{DataFile, ImageShape, load, read_image};
 use kiln_model::Weights;
 use tempfile::TempDir;
 
-use crate::assert_sound;
+use crate::assert_has_message;
 
 thread_local! {
-    /// One directory a thread, made once: making one takes longer than most targets.
+    /// One directory per thread, created once: creating one takes longer than most targets.
     static DIRECTORY: RefCell<Option<TempDir>> = const { RefCell::new(None) };
 }
 
-/// Calls `work` with a directory that holds `name`.
+/// Writes a file to the directory of this thread, and calls `work` with the directory.
 pub(crate) fn with_file<T>(name: &str, bytes: &[u8], work: impl FnOnce(&Path) -> T) -> T {
     DIRECTORY.with_borrow_mut(|directory| {
         let directory = directory
@@ -29,67 +29,69 @@ pub(crate) fn with_file<T>(name: &str, bytes: &[u8], work: impl FnOnce(&Path) ->
     })
 }
 
-/// One of a dataset's four files, IDX or gzip of it; the first byte says which. Whatever reads must read the same when it
+/// Reads a dataset in which one of the four files has the content of the input. The file is IDX or gzip of IDX, and the
+/// first byte of the input chooses which of the four it is. If the file is valid, it must give the same dataset when it
 /// is compressed.
 pub fn idx_gzip(bytes: &[u8]) {
     let Some((which, content)) = bytes.split_first() else { return };
     let file = usize::from(*which) % DataFile::ALL.len();
-    let outcome = read_dataset(file, content);
-    if let (Ok(plain), false) = (&outcome, content.starts_with(&[0x1f, 0x8b])) {
+    let result = read_dataset(file, content);
+    if let (Ok(plain), false) = (&result, content.starts_with(&[0x1f, 0x8b])) {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(content).expect("a Vec takes everything");
         let compressed = encoder.finish().expect("a Vec takes everything");
         let again = read_dataset(file, &compressed).expect("the same content");
         assert_eq!(*plain, again);
     }
-    if let Err(error) = outcome {
-        assert!(error.contains("ubyte"), "{error} names a file");
+    if let Err(error) = result {
+        assert!(error.contains("ubyte"), "the error names no file: {error}");
     }
 }
 
-/// The fingerprint of a dataset of which one file has this content, or what is wrong with it.
+/// Returns the fingerprint of a dataset with one replaced file, or the error message.
 fn read_dataset(file: usize, content: &[u8]) -> Result<String, String> {
-    const SOUND: [&[u8]; 4] = [
+    const VALID: [&[u8]; 4] = [
         b"\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x03abcdefghijkl",
         b"\0\0\x08\x01\0\0\0\x02\x00\x01",
         b"\0\0\x08\x03\0\0\0\x01\0\0\0\x02\0\0\0\x03mnopqr",
         b"\0\0\x08\x01\0\0\0\x01\x02",
     ];
-    for (other, sound) in DataFile::ALL.iter().zip(SOUND) {
-        with_file(other.names()[0], sound, |_| ());
+    for (other, valid) in DataFile::ALL.iter().zip(VALID) {
+        with_file(other.names()[0], valid, |_| ());
     }
     with_file(DataFile::ALL[file].names()[0], content, |directory| {
         let loaded = load(directory.to_str().expect("UTF-8"), Path::new("data"));
         loaded.map(|dataset| dataset.fingerprint).map_err(|error| {
-            assert_sound(&error);
+            assert_has_message(&error);
             error.to_string()
         })
     })
 }
 
-/// A picture to be classified: it comes out in the shape that was asked for.
+/// Reads an image to be classified. If the file is valid, the result must have the requested shape.
 pub fn image(bytes: &[u8]) {
     for (channels, height, width) in [(1, 28, 28), (3, 5, 7)] {
         let shape = ImageShape { channels, height, width };
         match with_file("picture", bytes, |directory| read_image(&directory.join("picture"), shape))
         {
             Ok(read) => assert_eq!(read.pixels.len(), shape.values()),
-            Err(error) => assert_sound(&error),
+            Err(error) => assert_has_message(&error),
         }
     }
 }
 
-/// A weights file: what reads is written back and reads the same.
+/// Reads a weights file. If the file is valid, writing and reading it again must give the same weights.
 pub fn safetensors(bytes: &[u8]) {
     match Weights::from_safetensors(bytes) {
         Ok((weights, metadata)) => {
             let metadata = metadata.unwrap_or_default();
             let written = weights.to_safetensors(metadata.clone()).expect("it was read");
-            let (again, kept) = Weights::from_safetensors(&written).expect("it was just written");
-            assert_eq!(kept, Some(metadata.clone()));
-            // Bytes, for NaN is not equal to itself.
+            let (again, again_metadata) =
+                Weights::from_safetensors(&written).expect("it was just written");
+            assert_eq!(again_metadata, Some(metadata.clone()));
+            // Compare bytes, since NaN is not equal to itself.
             assert_eq!(again.to_safetensors(metadata).expect("it was read"), written);
         }
-        Err(error) => assert_sound(&error),
+        Err(error) => assert_has_message(&error),
     }
 }

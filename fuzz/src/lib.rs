@@ -1,13 +1,12 @@
-//! Everything that Kiln reads, given what nobody wrote: one function a kind of file.
+//! Fuzz targets: one function for each kind of file that Kiln reads.
 //!
-//! Each takes the bytes of a file and panics where a reader does, or where what was read does not hold: what reads is
-//! written back and reads the same, and what is said about the rest has no control character in it. The functions are run
-//! in two ways:
+//! A target takes the bytes of a file. It panics if Kiln's reader panics, if a file that Kiln has read, written and read
+//! again differs, or if an error message contains a control character. The targets run in two ways:
 //!
-//! - `tests/replay.rs`, with any toolchain: the files of `corpus/`, then changes of them from a seeded generator.
-//! - `cargo +nightly fuzz run TARGET --features libfuzzer`: libFuzzer, guided by what the code does with each input.
+//! - `tests/replay.rs`, with any toolchain: the files of `corpus/`, then random mutations of them from a fixed seed.
+//! - `cargo +nightly fuzz run TARGET --features libfuzzer`: libFuzzer, which chooses its inputs by the code that they reach.
 //!
-//! `corpus/TARGET/` holds small files to begin with, and every input that a defect was found by.
+//! `corpus/TARGET/` contains small files to start from, and every input that has revealed a defect.
 
 mod checkpoint;
 mod comparison;
@@ -19,10 +18,10 @@ pub use comparison::comparison;
 pub use files::{idx_gzip, image, safetensors};
 pub use text::{experiment_toml, history_csv, predictions_csv, report_json, run_json, sweep_toml};
 
-/// A target: its name, and what it does with the bytes of a file.
+/// The name of a target, and its function, which takes the bytes of a file and panics if it finds a defect.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All targets; each has a directory in `corpus/` and a program in `targets/`.
+/// All targets. Each one has a directory in `corpus/` and a program in `targets/`.
 pub const TARGETS: [Target; 12] = [
     ("idx_gzip", idx_gzip),
     ("image", image),
@@ -38,23 +37,23 @@ pub const TARGETS: [Target; 12] = [
     ("sweep_json", sweep_json),
 ];
 
-/// What is said to a person: nothing in it may move a terminal's cursor or turn its text.
-fn assert_printable(words: &str) {
-    let wrong = words.chars().find(|c| kiln_config::is_unprintable(*c) && *c != '\n');
-    assert_eq!(wrong, None, "{words:?}");
+/// Asserts that a text for a terminal contains no control characters, such as those that move the cursor or reverse text.
+fn assert_printable(text: &str) {
+    let control = text.chars().find(|c| kiln_config::is_unprintable(*c) && *c != '\n');
+    assert_eq!(control, None, "{text:?}");
 }
 
-/// An error of any crate, as the binary shows it.
-fn assert_sound(error: &dyn std::error::Error) {
+/// Asserts that an error and its sources have a message. Control characters in it are the program's to escape.
+fn assert_has_message(error: &dyn std::error::Error) {
     let chain = std::iter::successors(Some(error), |error| error.source());
-    let words: Vec<String> = chain.map(ToString::to_string).collect();
-    assert!(!words.concat().trim().is_empty(), "an error says something");
+    let messages: Vec<String> = chain.map(ToString::to_string).collect();
+    assert!(!messages.concat().trim().is_empty(), "the error has no message");
 }
 
-/// A picture has no number that is none, and only ends where it should.
-fn assert_picture(svg: &str) {
+/// Asserts that an SVG image is complete, and contains no script and no attribute that is not a finite number.
+fn assert_valid_svg(svg: &str) {
     assert!(svg.ends_with("</svg>\n"), "{svg}");
-    for wrong in ["=\"NaN", "=\"inf", "=\"-inf", "<script"] {
-        assert!(!svg.contains(wrong), "{wrong}");
+    for invalid in ["=\"NaN", "=\"inf", "=\"-inf", "<script"] {
+        assert!(!svg.contains(invalid), "{invalid}");
     }
 }

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::checkpoint`.
+//! Runs libFuzzer with `kiln_fuzz::checkpoint`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::comparison`.
+//! Runs libFuzzer with `kiln_fuzz::comparison`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::experiment_toml`.
+//! Runs libFuzzer with `kiln_fuzz::experiment_toml`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::history_csv`.
+//! Runs libFuzzer with `kiln_fuzz::history_csv`.
 
 #![no_main]
 

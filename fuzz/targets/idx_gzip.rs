@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::idx_gzip`.
+//! Runs libFuzzer with `kiln_fuzz::idx_gzip`.
 
 #![no_main]
 

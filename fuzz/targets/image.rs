@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::image`.
+//! Runs libFuzzer with `kiln_fuzz::image`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::predictions_csv`.
+//! Runs libFuzzer with `kiln_fuzz::predictions_csv`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::report_json`.
+//! Runs libFuzzer with `kiln_fuzz::report_json`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::run_json`.
+//! Runs libFuzzer with `kiln_fuzz::run_json`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::safetensors`.
+//! Runs libFuzzer with `kiln_fuzz::safetensors`.
 
 #![no_main]
 

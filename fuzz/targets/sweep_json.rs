@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::sweep_json`.
+//! Runs libFuzzer with `kiln_fuzz::sweep_json`.
 
 #![no_main]
 

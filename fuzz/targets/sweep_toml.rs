@@ -1,4 +1,4 @@
-//! libFuzzer on `kiln_fuzz::sweep_toml`.
+//! Runs libFuzzer with `kiln_fuzz::sweep_toml`.
 
 #![no_main]
 

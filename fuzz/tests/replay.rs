@@ -1,4 +1,4 @@
-//! The corpus, and changes of it, through every target. `KILN_FUZZ_ROUNDS` makes it as long as one likes.
+//! Runs every target with its corpus and with random mutations of it. `KILN_FUZZ_ROUNDS` sets the number of mutations.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,16 +8,16 @@ use kiln_fuzz::TARGETS;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// Changed inputs a target where nobody asks for more: a second or two each.
+/// The mutations per target by default. They take a second or two.
 const ROUNDS: usize = 2000;
-/// A comparison with all its pictures takes longer.
+/// Fewer, since a comparison with all its charts takes longer.
 const COMPARISONS: usize = 100;
-/// A run that goes on and is tested does, too.
+/// Fewer, since each valid checkpoint is trained to the end and tested.
 const CHECKPOINTS: usize = 200;
-/// Inputs do not grow beyond this, so that every round is short.
-const LONGEST: usize = 64 << 10;
-/// Texts that mean something to one reader or another.
-const WORDS: [&[u8]; 24] = [
+/// The largest input, in bytes. It keeps each round short.
+const MAX_BYTES: usize = 64 << 10;
+/// Byte sequences that have a meaning in one of the formats.
+const TOKENS: [&[u8]; 24] = [
     b"\"",
     b"\\",
     b"[",
@@ -44,64 +44,31 @@ const WORDS: [&[u8]; 24] = [
     b"\xf0\x9f\x94\xa5",
 ];
 
-#[test]
-fn idx_gzip() {
-    replay("idx_gzip", ROUNDS);
+/// One test per target, so that they run in parallel.
+macro_rules! replay {
+    ($($name:ident: $rounds:expr,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                replay(stringify!($name), $rounds);
+            }
+        )*
+    };
 }
 
-#[test]
-fn image() {
-    replay("image", ROUNDS);
-}
-
-#[test]
-fn experiment_toml() {
-    replay("experiment_toml", ROUNDS);
-}
-
-#[test]
-fn sweep_toml() {
-    replay("sweep_toml", ROUNDS);
-}
-
-#[test]
-fn history_csv() {
-    replay("history_csv", ROUNDS);
-}
-
-#[test]
-fn report_json() {
-    replay("report_json", ROUNDS);
-}
-
-#[test]
-fn run_json() {
-    replay("run_json", ROUNDS);
-}
-
-#[test]
-fn predictions_csv() {
-    replay("predictions_csv", ROUNDS);
-}
-
-#[test]
-fn safetensors() {
-    replay("safetensors", ROUNDS);
-}
-
-#[test]
-fn comparison() {
-    replay("comparison", COMPARISONS);
-}
-
-#[test]
-fn checkpoint() {
-    replay("checkpoint", CHECKPOINTS);
-}
-
-#[test]
-fn sweep_json() {
-    replay("sweep_json", ROUNDS);
+replay! {
+    idx_gzip: ROUNDS,
+    image: ROUNDS,
+    experiment_toml: ROUNDS,
+    sweep_toml: ROUNDS,
+    history_csv: ROUNDS,
+    report_json: ROUNDS,
+    run_json: ROUNDS,
+    predictions_csv: ROUNDS,
+    safetensors: ROUNDS,
+    comparison: COMPARISONS,
+    checkpoint: CHECKPOINTS,
+    sweep_json: ROUNDS,
 }
 
 #[test]
@@ -111,7 +78,7 @@ fn every_target_has_a_program_and_a_small_corpus() {
         assert!(root.join(format!("targets/{name}.rs")).is_file(), "{name}");
         let corpus = corpus(name);
         assert!((1..=20).contains(&corpus.len()), "{name}: {} files", corpus.len());
-        assert!(corpus.iter().all(|bytes| bytes.len() <= LONGEST), "{name}");
+        assert!(corpus.iter().all(|bytes| bytes.len() <= MAX_BYTES), "{name}");
     }
 }
 
@@ -124,29 +91,29 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 fn replay(name: &str, rounds: usize) {
-    let (_, target) = TARGETS.into_iter().find(|(own, _)| *own == name).expect("a target");
+    let (_, target) = TARGETS.into_iter().find(|target| target.0 == name).expect("a target");
     let corpus = corpus(name);
     let check = |bytes: &[u8]| {
         if catch_unwind(AssertUnwindSafe(|| target(bytes))).is_err() {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-crash"));
             fs::write(&path, bytes).expect("a writable directory");
-            panic!("{} makes {name} panic", path.display());
+            panic!("{name} panics with the input {}", path.display());
         }
     };
     corpus.iter().for_each(|bytes| check(bytes));
-    let asked = std::env::var("KILN_FUZZ_ROUNDS").ok();
-    let rounds = asked.map_or(rounds, |asked| asked.parse().expect("a number of rounds"));
-    let mut changes = Changes(ChaCha8Rng::seed_from_u64(1));
+    let requested = std::env::var("KILN_FUZZ_ROUNDS").ok();
+    let rounds = requested.map_or(rounds, |rounds| rounds.parse().expect("a number of rounds"));
+    let mut mutator = Mutator(ChaCha8Rng::seed_from_u64(1));
     for _ in 0..rounds {
-        check(&changes.changed(&corpus));
+        check(&mutator.mutated(&corpus));
     }
 }
 
-/// Draws inputs that are like those of a corpus.
-struct Changes(ChaCha8Rng);
+/// Generates inputs that are similar to those of a corpus.
+struct Mutator(ChaCha8Rng);
 
-impl Changes {
-    /// From 0 up to `bound`, without it; 0 where that is 0. A little bias does no harm here.
+impl Mutator {
+    /// A number in `0..bound`, or 0 if `bound` is 0. Its slight bias does no harm here.
     fn below(&mut self, bound: usize) -> usize {
         self.0.next_u64() as usize % bound.max(1)
     }
@@ -155,17 +122,17 @@ impl Changes {
         &corpus[self.below(corpus.len())]
     }
 
-    fn changed(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
+    fn mutated(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = self.one_of(corpus).to_vec();
         for _ in 0..=self.below(4) {
-            self.change(&mut bytes, corpus);
+            self.mutate(&mut bytes, corpus);
         }
-        bytes.truncate(LONGEST);
+        bytes.truncate(MAX_BYTES);
         bytes
     }
 
-    /// Changes one place.
-    fn change(&mut self, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
+    /// Makes one change at a random position.
+    fn mutate(&mut self, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
         let start = self.below(bytes.len() + 1);
         let end = start + self.below((bytes.len() - start + 1).min(64));
         match self.below(7) {
@@ -173,8 +140,8 @@ impl Changes {
             1 if start < bytes.len() => bytes[start] = self.below(256) as u8,
             2 => drop(bytes.drain(start..end)),
             3 => {
-                let again = bytes[start..end].repeat(1 + self.below(8));
-                drop(bytes.splice(start..start, again));
+                let repeated = bytes[start..end].repeat(1 + self.below(8));
+                drop(bytes.splice(start..start, repeated));
             }
             4 => {
                 let other = self.one_of(corpus);
@@ -184,8 +151,8 @@ impl Changes {
             }
             5 => bytes.truncate(start),
             _ => {
-                let word = WORDS[self.below(WORDS.len())];
-                drop(bytes.splice(start..end, word.iter().copied()));
+                let token = TOKENS[self.below(TOKENS.len())];
+                drop(bytes.splice(start..end, token.iter().copied()));
             }
         }
     }

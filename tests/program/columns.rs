@@ -1,4 +1,4 @@
-//! A small dataset, and a small experiment that trains on it. The training crate's tests use them too.
+//! A tiny dataset and an experiment that trains on it. The tests of the training crate and the benchmark use them, too.
 
 use std::fs;
 use std::path::Path;
@@ -26,38 +26,38 @@ epochs = 3
 batch_size = 10
 "#;
 
-/// Writes four IDX files: 120 training and 30 test images of 4 × 4; in class c, column c shines
-/// through noise.
+/// Writes the four IDX files of the dataset: 120 training and 30 test images of 4 × 4 pixels. They are noise, and in an
+/// image of class c, column c is brighter.
 pub(crate) fn write(directory: &Path) {
     fs::create_dir_all(directory).unwrap();
     for (prefix, count, seed) in [("train", 120, 1), ("t10k", 30, 2)] {
-        let (images, labels) = columns(count, seed);
+        let (images, labels) = images_and_labels(count, seed);
         fs::write(directory.join(format!("{prefix}-images-idx3-ubyte")), images).unwrap();
         fs::write(directory.join(format!("{prefix}-labels-idx1-ubyte")), labels).unwrap();
     }
 }
 
-/// A file's header: unsigned bytes of these dimensions.
-pub(crate) fn header(dimensions: &[u32]) -> Vec<u8> {
+/// The header of an IDX file that contains unsigned bytes.
+pub(crate) fn idx_header(dimensions: &[u32]) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, dimensions.len() as u8];
     bytes.extend(dimensions.iter().flat_map(|dimension| dimension.to_be_bytes()));
     bytes
 }
 
-fn columns(count: u32, seed: u32) -> (Vec<u8>, Vec<u8>) {
-    let (mut images, mut labels) = (header(&[count, 4, 4]), header(&[count]));
+fn images_and_labels(count: u32, seed: u32) -> (Vec<u8>, Vec<u8>) {
+    let (mut images, mut labels) = (idx_header(&[count, 4, 4]), idx_header(&[count]));
     let mut state = seed;
     for _ in 0..count {
         let mut noise = || {
-            // Numerical Recipes' linear congruential generator: noise enough for a picture.
+            // The linear congruential generator of Numerical Recipes. Its upper bits are random enough for this.
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 25) as u8
         };
         let label = noise() % 3;
         labels.push(label);
         for pixel in 0..16 {
-            let light = if pixel % 4 == label { 100 } else { 0 };
-            images.push(light + noise());
+            let brightness = if pixel % 4 == label { 100 } else { 0 };
+            images.push(brightness + noise());
         }
     }
     (images, labels)

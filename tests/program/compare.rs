@@ -2,91 +2,95 @@
 
 use std::fs;
 
-use crate::world::World;
+use crate::project::Project;
+use crate::run_state::run_directories;
 
-/// Two learning rates, of which one does not learn, with two seeds each.
-fn sweep() -> World {
-    let world = World::new();
-    let ran = world.kiln(&[
+/// A sweep of two learning rates with two seeds each. The smaller learning rate is too small to learn anything.
+fn sweep() -> Project {
+    let project = Project::new();
+    project.kiln_ok(&[
         "sweep",
         "experiment.toml",
         "learning_rate=0.3,1e-9",
         "seed=1,2",
         "epochs=12",
     ]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    world
+    project
 }
 
 #[test]
-fn a_sweep_is_a_row_a_combination_the_best_by_validation_first() {
-    let world = sweep();
-    let ran = world.kiln(&["compare", "runs/columns"]);
-    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
-    let row = |text: &str| ran.stdout.lines().position(|line| line.trim().starts_with(text));
-    assert!(row("0.3 ").unwrap() < row("1e-9 ").unwrap(), "{}", ran.stdout);
-    assert!(ran.stdout.contains("4 runs in 2 combinations, ranked by the best val_accuracy"));
-    // Only what differs has a column.
-    assert!(!ran.stdout.contains("batch_size"), "{}", ran.stdout);
-    assert!(!ran.stdout.contains('\u{1b}'), "no colour off a terminal");
+fn rows_are_combinations_sorted_by_validation_accuracy() {
+    let project = sweep();
+    let output = project.kiln(&["compare", "runs/columns"]);
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+    let row = |text: &str| output.stdout.lines().position(|line| line.trim().starts_with(text));
+    assert!(row("0.3 ").unwrap() < row("1e-9 ").unwrap(), "{}", output.stdout);
+    assert!(output.stdout.contains("4 runs in 2 combinations, ranked by the best val_accuracy"));
+    // Settings that all runs share have no column.
+    assert!(!output.stdout.contains("batch_size"), "{}", output.stdout);
+    assert!(!output.stdout.contains('\u{1b}'), "no colors without a terminal");
 }
 
 #[test]
-fn tables_for_programs_are_all_of_standard_output() {
-    let world = sweep();
-    let csv = world.kiln(&["compare", "runs/columns", "--csv"]);
+fn csv_json_and_markdown_have_stdout_to_themselves() {
+    let project = sweep();
+    let csv = project.kiln(&["compare", "runs/columns", "--csv"]);
     let lines: Vec<&str> = csv.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{}", csv.stdout);
     let cells = |line: &str| line.split(',').count();
     assert!(lines.iter().all(|line| cells(line) == cells(lines[0])), "{}", csv.stdout);
     assert!(csv.stderr.contains("ranked by"), "{}", csv.stderr);
 
-    let json = world.kiln(&["compare", "runs/columns", "--json", "--quiet"]);
-    assert_eq!(json.stderr, "");
-    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let output = project.kiln(&["compare", "runs/columns", "--json", "--quiet"]);
+    assert_eq!(output.stderr, "");
+    let json = output.json();
     assert_eq!(json["format_version"], 1);
     assert_eq!(json["combinations"].as_array().unwrap().len(), 2);
 
-    let md = world.kiln(&["compare", "runs/columns", "--md", "--sort", "learning_rate"]);
+    let md = project.kiln(&["compare", "runs/columns", "--md", "--sort", "learning_rate"]);
     assert!(
         md.stdout.starts_with("| learning\\_rate |") || md.stdout.starts_with("| learning_rate |"),
         "{}",
         md.stdout
     );
-    let both = world.kiln(&["compare", "runs/columns", "--md", "--csv"]);
+    let both = project.kiln(&["compare", "runs/columns", "--md", "--csv"]);
     assert_eq!(both.status, 2);
 }
 
 #[test]
-fn the_page_is_one_file() {
-    let world = sweep();
-    let ran = world.kiln(&["compare", "runs/columns", "--html", "page.html", "--plot", "plot.svg"]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let page = world.read("page.html");
+fn html_page_loads_nothing_from_elsewhere() {
+    let project = sweep();
+    let output =
+        project.kiln(&["compare", "runs/columns", "--html", "page.html", "--plot", "plot.svg"]);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let page = project.read("page.html");
     assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"));
     assert!(page.contains("learning_rate"));
     for reference in ["src=\"http", "href=\"http", "@import", "url(http"] {
         assert!(!page.contains(reference), "{reference}");
     }
-    assert!(world.read("plot.svg").starts_with("<svg"));
+    assert!(project.read("plot.svg").starts_with("<svg"));
 }
 
 #[test]
-fn pictures_and_axes_are_chosen() {
-    let world = World::new();
-    let ran = world.kiln(&[
+fn plot_kind_and_axes_can_be_chosen() {
+    let project = Project::new();
+    project.kiln_ok(&[
         "sweep",
         "experiment.toml",
         "learning_rate=0.3,0.1",
         "epochs=1,2",
         "hidden.units=4,8",
     ]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    // Of three settings none is left out unasked.
-    let ran = world.kiln(&["compare", "runs/columns"]);
-    assert!(!ran.stdout.contains("best val_accuracy by "), "{}", ran.stdout);
-    let ran = world.kiln(&["compare", "runs/columns", "--axes", "epochs,learning_rate"]);
-    assert!(ran.stdout.contains("best val_accuracy by epochs and learning_rate"), "{}", ran.stdout);
+    // With three settings, two of them are shown only on request.
+    let output = project.kiln(&["compare", "runs/columns"]);
+    assert!(!output.stdout.contains("best val_accuracy by "), "{}", output.stdout);
+    let output = project.kiln(&["compare", "runs/columns", "--axes", "epochs,learning_rate"]);
+    assert!(
+        output.stdout.contains("best val_accuracy by epochs and learning_rate"),
+        "{}",
+        output.stdout
+    );
     for (kind, words) in [
         ("heatmap", "best val_accuracy by hidden.units and epochs"),
         ("setting", "against hidden.units"),
@@ -95,32 +99,34 @@ fn pictures_and_axes_are_chosen() {
     ] {
         let arguments =
             ["compare", "runs/columns", "--plot=p.svg", "--axes=units,epochs", "--plot-kind", kind];
-        let ran = world.kiln(&arguments);
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        let picture = world.read("p.svg");
+        project.kiln_ok(&arguments);
+        let picture = project.read("p.svg");
         assert!(picture.contains(words), "`{words}` is not in the picture of {kind}");
     }
-    let ran = world.kiln(&["compare", "--axes", "epochs", "runs/columns"]);
-    assert!(ran.stdout.contains("best val_accuracy by epochs"), "{}", ran.stdout);
-    let ran = world.kiln(&["compare", "runs/columns", "--axes", "units,epochs,learning_rate"]);
-    assert_eq!(ran.status, 2);
-    let ran = world.kiln(&["compare", "runs/columns", "--axes", "speed"]);
-    assert_eq!(ran.status, 2);
-    assert!(ran.stderr.contains("those that do are"), "{}", ran.stderr);
+    let output = project.kiln(&["compare", "--axes", "epochs", "runs/columns"]);
+    assert!(output.stdout.contains("best val_accuracy by epochs"), "{}", output.stdout);
+    let output = project.kiln(&["compare", "runs/columns", "--axes", "units,epochs,learning_rate"]);
+    assert_eq!(output.status, 2);
+    let output = project.kiln(&["compare", "runs/columns", "--axes", "speed"]);
+    assert_eq!(output.status, 2);
+    assert!(
+        output.stderr.contains("no setting of this name differs; choose from"),
+        "{}",
+        output.stderr
+    );
 }
 
-/// The same experiment in two sweeps that differ in nothing but their seeds.
+/// The two sweeps differ only in their seeds.
 #[test]
-fn two_identical_sweeps_have_no_winner() {
-    let world = World::new();
+fn sweeps_of_the_same_experiment_are_not_distinguishable() {
+    let project = Project::new();
     for (name, seeds) in [("one", "1,2,3"), ("two", "4,5,6")] {
         let name = format!("name={name}");
         let seeds = format!("seed={seeds}");
-        let ran = world.kiln(&["sweep", "experiment.toml", &name, &seeds, "hidden.units=4,8"]);
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        project.kiln_ok(&["sweep", "experiment.toml", &name, &seeds, "hidden.units=4,8"]);
     }
-    let ran = world.kiln(&["compare", "runs/one", "runs/two", "--json", "-q"]);
-    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let output = project.kiln(&["compare", "runs/one", "runs/two", "--json", "-q"]);
+    let json = output.json();
     let rows = json["combinations"].as_array().unwrap();
     assert_eq!(rows.len(), 4, "two sizes in two sweeps");
     let mut outcomes: Vec<&str> =
@@ -131,38 +137,33 @@ fn two_identical_sweeps_have_no_winner() {
 }
 
 #[test]
-fn two_runs_are_compared_in_depth() {
-    let world = World::new();
-    let first = world.trained(&["learning_rate=0.3", "epochs=12"]);
-    let second = world.trained(&["learning_rate=1e-9"]);
-    let ran = world.kiln(&["compare", &first, &second]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
+fn two_runs_are_compared_in_detail() {
+    let project = Project::new();
+    let first = project.train(&["learning_rate=0.3", "epochs=12"]);
+    let second = project.train(&["learning_rate=1e-9"]);
+    let output = project.kiln_ok(&["compare", &first, &second]);
     for part in ["learning_rate", "recall", "only", "middle"] {
-        assert!(ran.stdout.contains(part), "`{part}` is not in\n{}", ran.stdout);
+        assert!(output.stdout.contains(part), "`{part}` is not in\n{}", output.stdout);
     }
 }
 
 #[test]
-fn what_is_damaged_is_named_and_left_out() {
-    let world = sweep();
-    let entries = fs::read_dir(world.path("runs/columns")).unwrap().flatten();
-    let mut runs: Vec<_> = entries.filter(|run| run.path().join("run.json").exists()).collect();
-    runs.sort_by_key(fs::DirEntry::path);
-    fs::write(runs[0].path().join("report.json"), "{\"format_version\": 1, \"examples\"").unwrap();
-    fs::remove_file(runs[1].path().join("config.toml")).unwrap();
-    let ran = world.kiln(&["compare", "runs/columns"]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    assert!(ran.stdout.contains("2 runs in "), "{}", ran.stdout);
+fn damaged_runs_are_reported_and_skipped() {
+    let project = sweep();
+    let runs = run_directories(&project.path("runs/columns"));
+    fs::write(runs[0].join("report.json"), "{\"format_version\": 1, \"examples\"").unwrap();
+    fs::remove_file(runs[1].join("config.toml")).unwrap();
+    let output = project.kiln_ok(&["compare", "runs/columns"]);
+    assert!(output.stdout.contains("2 runs in "), "{}", output.stdout);
     for run in &runs[..2] {
-        let name = run.file_name().into_string().unwrap();
-        let told = ran.stdout.lines().any(|line| line.contains(&name));
-        assert!(told, "{name} is not told of in\n{}", ran.stdout);
+        let name = run.file_name().unwrap().to_str().unwrap();
+        assert!(output.stdout.contains(name), "{name} is not reported in\n{}", output.stdout);
     }
 }
 
 #[test]
-fn what_cannot_be_compared_is_a_wrong_command() {
-    let world = sweep();
+fn unusable_paths_and_options_are_usage_errors() {
+    let project = sweep();
     for (arguments, part) in [
         (["compare", "runs/colums"].as_slice(), "runs/colums"),
         (&["compare", "data"], "data"),
@@ -171,9 +172,9 @@ fn what_cannot_be_compared_is_a_wrong_command() {
         (&["compare", "runs/columns", "--baseline", "learning_rate=7"], "learning_rate=7"),
         (&["compare", "runs/columns", "--plot", "plot.png"], ".svg"),
     ] {
-        let ran = world.kiln(arguments);
-        assert_eq!(ran.status, 2, "{arguments:?}\n{}", ran.stderr);
-        assert!(ran.stderr.contains(part), "{}", ran.stderr);
-        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+        let output = project.kiln(arguments);
+        assert_eq!(output.status, 2, "{arguments:?}\n{}", output.stderr);
+        assert!(output.stderr.contains(part), "{}", output.stderr);
+        output.assert_no_panic("compare");
     }
 }

@@ -1,4 +1,4 @@
-//! Names that would leave the runs, hide in them, or take over a terminal.
+//! Names of runs and sweeps that would lead out of the runs directory, hide in it, or control a terminal.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::world::{Ran, World};
+use crate::project::{CommandOutput, Project};
 
-/// How many names are tried, the written ones first.
+/// How many names are tried: those of [`LISTED`], a few very long ones, and random ones.
 const NAMES: usize = 200;
 
-/// Where runs may be left, deep enough that a name that climbs is seen.
+/// The runs directory. It is nested so that a name with many `..` still ends within the project, where it is noticed.
 const RUNS: &str = "a/b/c/runs";
 
-const WRITTEN: &[&str] = &[
+const LISTED: &[&str] = &[
     "",
     ".",
     "..",
@@ -129,13 +129,12 @@ const WRITTEN: &[&str] = &[
     "a.b-c_d",
 ];
 
-/// The written names, one of too many bytes, one of the world's own directory, and drawn ones up to [`NAMES`].
-fn names(world: &World) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = WRITTEN.iter().map(|name| (*name).to_owned()).collect();
+fn names(project: &Project) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = LISTED.iter().map(|name| (*name).to_owned()).collect();
     names.insert("x".repeat(101));
     names.insert("é".repeat(51));
     names.insert("x".repeat(100_000));
-    names.insert(world.path("escape").display().to_string());
+    names.insert(project.path("escape").display().to_string());
     let pieces = [
         "..", "/", "\\", ".", "-", "x", "\u{1b}", "\n", "\u{202e}", "é", "\u{9b}", " ", ":",
         "\u{200d}", "🔥", "\0", "~", "%",
@@ -149,85 +148,89 @@ fn names(world: &World) -> BTreeSet<String> {
     names
 }
 
-/// Text between quotes as TOML reads it back, whatever it is.
+/// A TOML string that contains any text, with every character escaped.
 fn quoted(text: &str) -> String {
     let escaped: String =
         text.chars().map(|character| format!("\\U{:08X}", u32::from(character))).collect();
     format!("\"{escaped}\"")
 }
 
-/// Nothing that a terminal obeys.
-pub(crate) fn assert_tame(ran: &Ran, what: &str) {
-    for output in [&ran.stdout, &ran.stderr] {
-        let wild = output.chars().find(|c| kiln_store::is_unprintable(*c) && *c != '\n');
-        assert_eq!(wild, None, "{what:?}: {output:?}");
-        assert!(!output.contains("panicked"), "{what:?}: {output}");
+/// Asserts that the output contains nothing that controls a terminal, and no panic.
+pub(crate) fn assert_printable(output: &CommandOutput, what: &str) {
+    for text in [&output.stdout, &output.stderr] {
+        let control = text.chars().find(|c| kiln_store::is_unprintable(*c) && *c != '\n');
+        assert_eq!(control, None, "{what:?}: {text:?}");
+        assert!(!text.contains("panicked"), "{what:?}: {text}");
     }
 }
 
-/// What there is now and was not there before.
-fn added(world: &World, before: &[PathBuf]) -> Vec<PathBuf> {
-    world.listing().into_iter().filter(|path| before.binary_search(path).is_err()).collect()
+/// The paths that have been created since `before`, which is sorted.
+fn added(project: &Project, before: &[PathBuf]) -> Vec<PathBuf> {
+    project.listing().into_iter().filter(|path| before.binary_search(path).is_err()).collect()
 }
 
-fn is_in_runs(world: &World, path: &Path) -> bool {
-    let above = world.path(&format!("./{RUNS}"));
-    path.starts_with(&above) || above.starts_with(path)
+fn is_in_runs(project: &Project, path: &Path) -> bool {
+    // The listing starts from `./`, and contains the parents of the runs directory.
+    let runs = project.path(format!("./{RUNS}"));
+    path.starts_with(&runs) || runs.starts_with(path)
 }
 
 #[test]
-fn no_name_of_a_run_or_sweep_leaves_the_runs() {
-    let world = World::new();
+fn no_name_leads_out_of_the_runs_directory() {
+    let project = Project::new();
     let mut allowed = 0;
-    for name in names(&world) {
-        let before = world.listing();
+    for name in names(&project) {
+        let before = project.listing();
         let named = format!("name={}", quoted(&name));
-        // A long text as it is: an argument has an end.
+        // The system limits the length of an argument, so a very long name is passed without escapes.
         let named = if named.len() > 100_000 { format!("name={name}") } else { named };
-        let ran = world.kiln(&["run", "experiment.toml", "epochs=1", "--runs", RUNS, &named]);
-        assert_tame(&ran, &name);
-        let added = added(&world, &before);
-        match ran.status {
+        let output = project.kiln(&["run", "experiment.toml", "epochs=1", "--runs", RUNS, &named]);
+        assert_printable(&output, &name);
+        let added = added(&project, &before);
+        match output.status {
             0 => {
                 allowed += 1;
                 let outside: Vec<_> =
-                    added.iter().filter(|path| !is_in_runs(&world, path)).collect();
-                assert!(outside.is_empty(), "{name:?} left {outside:?}");
-                assert!(world.path(RUNS).join(&name).is_dir(), "{name:?} is the directory's name");
+                    added.iter().filter(|path| !is_in_runs(&project, path)).collect();
+                assert!(outside.is_empty(), "{name:?} created {outside:?}");
+                assert!(
+                    project.path(RUNS).join(&name).is_dir(),
+                    "{name:?} must be the name of the directory"
+                );
             }
-            2 => assert!(added.is_empty(), "{name:?} left {added:?}"),
-            status => panic!("{name:?}: status {status}: {}", ran.stderr),
+            2 => assert!(added.is_empty(), "{name:?} created {added:?}"),
+            status => panic!("{name:?}: status {status}: {}", output.stderr),
         }
         let text = format!("name = {}\nexperiment = \"experiment.toml\"\n", quoted(&name));
-        world.write("sweep.toml", text);
-        let before = world.listing();
-        // An axis that is wrong, too, where the name is right: the name alone is asked about.
-        let axis = if ran.status == 0 { "nothing=1" } else { "seed=1" };
-        let swept = world.kiln(&["sweep", "sweep.toml", axis, "--runs", RUNS]);
-        assert_tame(&swept, &name);
+        project.write("sweep.toml", text);
+        let before = project.listing();
+        // If the name is valid, an invalid axis makes the sweep fail, so that it does not train.
+        let axis = if output.status == 0 { "nothing=1" } else { "seed=1" };
+        let swept = project.kiln(&["sweep", "sweep.toml", axis, "--runs", RUNS]);
+        assert_printable(&swept, &name);
         assert_eq!(swept.status, 2, "{name:?}: {}", swept.stderr);
         let says_name = swept.stderr.contains("this name cannot be used");
-        assert_eq!(says_name, ran.status == 2, "{name:?}: {}", swept.stderr);
-        assert_eq!(world.listing(), before, "{name:?}");
+        assert_eq!(says_name, output.status == 2, "{name:?}: {}", swept.stderr);
+        assert_eq!(project.listing(), before, "{name:?}");
     }
     assert!((5..40).contains(&allowed), "{allowed} names are allowed");
 }
 
 #[test]
-fn no_path_takes_over_the_terminal() {
-    let world = World::new();
-    let before = world.listing();
-    for name in names(&world) {
-        // What no command line can hold, is an option, or is there: `..` and `/` are what they are.
-        let is_there = world.path(&name).exists();
-        if name.contains('\0') || name.len() > 1000 || name.starts_with("--") || is_there {
+fn no_path_controls_the_terminal() {
+    let project = Project::new();
+    let before = project.listing();
+    for name in names(&project) {
+        // Skip names that cannot be an argument, that are options, and that exist, such as `..` and `/`.
+        let exists = project.path(&name).exists();
+        if name.contains('\0') || name.len() > 1000 || name.starts_with("--") || exists {
             continue;
         }
         for command in ["show", "compare", "run", "summary"] {
-            let ran = world.kiln(&[command, &name]);
-            assert_tame(&ran, &name);
-            assert!(matches!(ran.status, 1 | 2), "{command} {name:?}: {}", ran.stderr);
+            let output = project.kiln(&[command, &name]);
+            assert_printable(&output, &name);
+            assert!(matches!(output.status, 1 | 2), "{command} {name:?}: {}", output.stderr);
         }
     }
-    assert_eq!(world.listing(), before);
+    assert_eq!(project.listing(), before);
 }

@@ -1,45 +1,28 @@
-//! Ctrl-C and other ends.
+//! Ctrl-C during `kiln run`.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-use crate::world::{Ran, World};
+use crate::processes::{signal, start, wait_until};
+use crate::project::{CommandOutput, Project};
+use crate::run_state::{has_epochs, run_directories};
 
 #[test]
-fn an_interrupted_run_says_so_and_keeps_what_it_has() {
-    let world = World::new();
-    let child = world
-        .command()
-        .args(["run", "experiment.toml", "epochs=100000"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    let trains = || {
-        let entries = std::fs::read_dir(world.path("runs/columns")).ok()?;
-        let histories = entries.flatten().map(|entry| entry.path().join("history.csv"));
-        let mut histories = histories.flat_map(std::fs::read_to_string);
-        histories.any(|history| history.lines().count() > 2).then_some(())
-    };
-    while trains().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60), "it never began to train");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    let ran = Ran::from(child.wait_with_output().unwrap());
-    assert_eq!(ran.status, 130);
+fn ctrl_c_stops_a_run_and_keeps_its_epochs() {
+    let project = Project::new();
+    let child = start(&project, &["run", "experiment.toml", "epochs=100000"]);
+    wait_until("two epochs", || {
+        let runs = run_directories(&project.path("runs/columns"));
+        runs.iter().any(|run| has_epochs(run, 2))
+    });
+    signal(child.id(), "-INT");
+    let output = CommandOutput::from(child.wait_with_output().unwrap());
+    assert_eq!(output.status, 130);
 
-    let run = ran.last_line();
-    let record: serde_json::Value =
-        serde_json::from_str(&world.read(format!("{run}/run.json"))).unwrap();
+    let run = output.last_line();
+    let record = project.read_json(format!("{run}/run.json"));
     assert_eq!(record["status"], "interrupted");
     let epochs = record["epochs"].as_u64().unwrap() as usize;
-    assert_eq!(world.read(format!("{run}/history.csv")).lines().count(), epochs + 1);
-    assert!(!world.path(&run).join("report.json").exists());
+    assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), epochs + 1);
+    assert!(!project.path(&run).join("report.json").exists());
 
-    let shown = world.kiln(&["show", &run]);
-    assert_eq!(shown.status, 0);
+    let shown = project.kiln_ok(&["show", &run]);
     assert!(shown.stdout.contains("interrupted: "), "{}", shown.stdout);
 }

@@ -1,21 +1,24 @@
-//! The program as its users meet it: files in, a command, what it says and what it leaves.
+//! Tests of the `kiln` program as a user runs it: files in, one command, then its output and the files that it leaves.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod bad_input;
 mod columns;
 mod compare;
 mod data;
 mod doctor;
+mod documentation;
 mod golden;
 mod hostile_files;
 mod hostile_names;
 mod interruption;
-mod reading;
+mod processes;
+mod project;
 mod reliability;
 mod run;
+mod run_state;
+mod show_predict;
 mod summary;
 mod sweep;
 mod sweep_interrupted;
 mod verify;
-mod world;

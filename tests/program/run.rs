@@ -3,14 +3,14 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::world::World;
+use crate::project::Project;
+use crate::run_state::{Results, run_directories};
 
 #[test]
-fn a_run_ends_with_its_directory_and_the_directory_is_complete() {
-    let world = World::new();
-    let ran = world.kiln(&["run", "experiment.toml", "epochs=12", "save_initial=true"]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let run = ran.last_line();
+fn run_prints_its_directory_and_fills_it() {
+    let project = Project::new();
+    let output = project.kiln_ok(&["run", "experiment.toml", "epochs=12", "save_initial=true"]);
+    let run = output.last_line();
     assert!(run.starts_with("runs/columns/"), "{run}");
     for file in [
         "config.toml",
@@ -26,123 +26,110 @@ fn a_run_ends_with_its_directory_and_the_directory_is_complete() {
         "initial.safetensors",
         "log.jsonl",
     ] {
-        assert!(world.path(&run).join(file).metadata().unwrap().len() > 0, "{file}");
+        assert!(project.path(&run).join(file).metadata().unwrap().len() > 0, "{file}");
     }
-    assert!(ran.stdout.contains("test: loss "), "{}", ran.stdout);
+    assert!(output.stdout.contains("test: loss "), "{}", output.stdout);
 
-    let history = world.read(format!("{run}/history.csv"));
+    let history = project.read(format!("{run}/history.csv"));
     assert_eq!(
         history.lines().next(),
         Some("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds")
     );
     assert_eq!(history.lines().count(), 13);
-    let record: serde_json::Value =
-        serde_json::from_str(&world.read(format!("{run}/run.json"))).unwrap();
+    let record = project.read_json(format!("{run}/run.json"));
     assert_eq!(record["status"], "finished");
     assert_eq!(record["format_version"], 1);
-    let report: serde_json::Value =
-        serde_json::from_str(&world.read(format!("{run}/report.json"))).unwrap();
+    let report = project.read_json(format!("{run}/report.json"));
     assert_eq!(report["examples"], 30);
     assert!(report["accuracy"].as_f64().unwrap() > 0.9);
-    for line in world.read(format!("{run}/log.jsonl")).lines() {
+    for line in project.read(format!("{run}/log.jsonl")).lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
 }
 
 #[test]
-fn the_record_names_the_release_of_burn_that_was_compiled_in() {
+fn record_has_the_version_of_burn_in_the_lock_file() {
     let lock = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
     let lock = fs::read_to_string(lock).unwrap();
-    let (_, behind) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
-    let (version, _) = behind.split_once('"').unwrap();
-    let world = World::new();
-    let run = world.trained(&[]);
-    let record = world.read(format!("{run}/run.json"));
+    let (_, rest) = lock.split_once("name = \"burn\"\nversion = \"").unwrap();
+    let (version, _) = rest.split_once('"').unwrap();
+    let project = Project::new();
+    let run = project.train(&[]);
+    let record = project.read(format!("{run}/run.json"));
     assert!(record.contains(&format!("\"burn\": \"{version}\"")), "{record}");
 }
 
 #[test]
-fn off_a_terminal_an_epoch_is_a_line_without_colour() {
-    let ran = World::new().kiln(&["run", "experiment.toml"]);
-    let epochs: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("Epoch ")).collect();
-    assert_eq!(epochs.len(), 3, "{}", ran.stderr);
+fn epochs_are_plain_lines_if_stderr_is_not_a_terminal() {
+    let output = Project::new().kiln(&["run", "experiment.toml"]);
+    let epochs: Vec<&str> =
+        output.stderr.lines().filter(|line| line.starts_with("Epoch ")).collect();
+    assert_eq!(epochs.len(), 3, "{}", output.stderr);
     assert!(epochs[0].starts_with("Epoch 1/3  10 steps in "), "{}", epochs[0]);
     for name in ["loss ", "accuracy ", "val_loss ", "val_accuracy "] {
         assert!(epochs[0].contains(name), "{}", epochs[0]);
     }
-    assert!(!(ran.stdout + &ran.stderr).contains('\u{1b}'));
+    assert!(!(output.stdout + &output.stderr).contains('\u{1b}'));
 }
 
 #[test]
-fn quiet_leaves_only_the_results() {
-    let ran = World::new().kiln(&["run", "--quiet", "experiment.toml"]);
-    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
-    assert_eq!(ran.stdout.lines().count(), 2);
-}
-
-/// The history but for the seconds.
-fn history(world: &World, run: &str) -> String {
-    let text = world.read(format!("{run}/history.csv"));
-    text.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n").collect()
+fn quiet_prints_only_the_results() {
+    let output = Project::new().kiln(&["run", "--quiet", "experiment.toml"]);
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+    assert_eq!(output.stdout.lines().count(), 2);
 }
 
 #[test]
-fn the_same_file_gives_the_same_bytes_elsewhere_and_from_its_own_config() {
-    let world = World::new();
-    let first = world.trained(&[]);
-    let second = world.trained(&["--runs", "other/place"]);
+fn repeated_run_gives_identical_bytes() {
+    let project = Project::new();
+    let first = project.train(&[]);
+    let second = project.train(&["--runs", "other/place"]);
     assert!(second.starts_with("other/place/columns/"), "{second}");
     let config = format!("{first}/config.toml");
-    let ran = world.kiln(&["run", &config]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    for other in [second, ran.last_line()] {
-        assert_eq!(history(&world, &first), history(&world, &other));
-        for file in ["model.safetensors", "config.toml", "predictions.csv"] {
-            let bytes = |run: &str| fs::read(world.path(run).join(file)).unwrap();
-            assert!(bytes(&first) == bytes(&other), "{file} of {other}");
-        }
+    let third = project.kiln_ok(&["run", &config]).last_line();
+    for other in [second, third] {
+        let results = Results::of(&project.path(&other));
+        results.assert_same(&Results::of(&project.path(&first)), &other);
+        assert_eq!(project.read(format!("{other}/config.toml")), project.read(&config));
     }
 }
 
 #[test]
-fn runs_at_the_same_time_get_directories_of_their_own() {
-    let world = World::new();
+fn concurrent_runs_get_separate_directories() {
+    let project = Project::new();
     let mut children: Vec<_> = (0..3)
         .map(|_| {
-            let mut command = world.command();
+            let mut command = project.command();
             command.args(["run", "-q", "experiment.toml"]).stdout(Stdio::null()).spawn().unwrap()
         })
         .collect();
     for child in &mut children {
         assert!(child.wait().unwrap().success());
     }
-    let entries = fs::read_dir(world.path("runs/columns")).unwrap();
-    assert_eq!(
-        entries.filter(|entry| entry.as_ref().unwrap().path().join("run.json").exists()).count(),
-        3
-    );
+    let runs = run_directories(&project.path("runs/columns"));
+    assert_eq!(runs.iter().filter(|run| run.join("run.json").exists()).count(), 3);
 }
 
 #[test]
-fn overrides_change_the_experiment_and_stand_in_the_config() {
-    let world = World::new();
-    let run = world.trained(&["learning_rate=0.03", "hidden.repeat=2", "name=deeper"]);
+fn overrides_are_recorded_in_config_toml() {
+    let project = Project::new();
+    let run = project.train(&["learning_rate=0.03", "hidden.repeat=2", "name=deeper"]);
     assert!(run.starts_with("runs/deeper/"), "{run}");
-    let config = world.read(format!("{run}/config.toml"));
+    let config = project.read(format!("{run}/config.toml"));
     for line in ["learning_rate = 0.03", "repeat = 2", "name = \"deeper\""] {
         assert!(config.contains(line), "{config}");
     }
 }
 
 #[test]
-fn a_diverged_run_fails_and_says_where() {
-    let world = World::new();
-    let ran = world.kiln(&["run", "experiment.toml", "learning_rate=1e30"]);
-    assert_eq!(ran.status, 1);
-    assert!(ran.stderr.contains("diverged: the loss became "), "{}", ran.stderr);
-    let run = ran.last_line();
-    assert!(!world.path(&run).join("report.json").exists());
-    assert!(world.path(&run).join("model.safetensors").exists());
-    let record = world.read(format!("{run}/run.json"));
+fn diverged_run_fails_and_reports_the_step() {
+    let project = Project::new();
+    let output = project.kiln(&["run", "experiment.toml", "learning_rate=1e30"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("diverged: the loss became "), "{}", output.stderr);
+    let run = output.last_line();
+    assert!(!project.path(&run).join("report.json").exists());
+    assert!(project.path(&run).join("model.safetensors").exists());
+    let record = project.read(format!("{run}/run.json"));
     assert!(record.contains("\"status\": \"diverged\""), "{record}");
 }

@@ -1,52 +1,47 @@
-//! `kiln summary`, against the article's `model.summary()`.
+//! `kiln summary`, compared with Keras' `model.summary()` of the network that `configs/fashion-mnist.toml` reproduces.
 
-use crate::world::World;
+use crate::project::Project;
 
-fn configs() -> String {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/configs").to_owned()
-}
+const CONFIGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
+const FASHION_MNIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/fashion-mnist.toml");
 
 #[test]
-fn the_articles_network_has_the_articles_parameters() {
-    let config = format!("{}/fashion-mnist.toml", configs());
-    let ran = World::new().kiln(&["summary", &config]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let mut rest = ran.stdout.as_str();
-    // Keras' table, top to bottom.
+fn parameter_counts_match_keras() {
+    let output = Project::new().kiln_ok(&["summary", FASHION_MNIST]);
+    let mut rest = output.stdout.as_str();
+    // The parameters of each layer of Keras' table from top to bottom, and their sum.
     for number in ["235,500", "30,100", "10,100", "10,100", "1,010", "286,810"] {
-        let (_, behind) = rest.split_once(number).unwrap_or_else(|| {
-            panic!("{number} is not there, or not in its place: {}", ran.stdout)
-        });
-        rest = behind;
+        let (_, after) = rest
+            .split_once(number)
+            .unwrap_or_else(|| panic!("{number} is missing or out of order: {}", output.stdout));
+        rest = after;
     }
 }
 
 #[test]
-fn depth_is_an_override_away() {
-    let config = format!("{}/fashion-mnist.toml", configs());
-    let ran = World::new().kiln(&["summary", &config, "hidden.repeat=1"]);
-    assert!(ran.stdout.contains("266,610"), "235,500 + 30,100 + 1,010: {}", ran.stdout);
+fn override_changes_the_number_of_layers() {
+    let output = Project::new().kiln(&["summary", FASHION_MNIST, "hidden.repeat=1"]);
+    assert!(output.stdout.contains("266,610"), "235,500 + 30,100 + 1,010: {}", output.stdout);
 }
 
 #[test]
-fn layers_that_do_not_fit_are_named() {
-    let world = World::new();
+fn error_names_a_layer_with_a_wrong_input_shape() {
+    let project = Project::new();
     let text = crate::columns::EXPERIMENT.replace("  { type = \"flatten\" },\n", "");
-    world.write("experiment.toml", text);
-    let ran = world.kiln(&["summary", "experiment.toml"]);
-    assert_eq!(ran.status, 2);
-    assert!(ran.stderr.contains("layer \"hidden\" (dense)"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("put { type = \"flatten\" } before it"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("experiment.toml:10"), "{}", ran.stderr);
+    project.write("experiment.toml", text);
+    let output = project.kiln(&["summary", "experiment.toml"]);
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("layer \"hidden\" (dense)"), "{}", output.stderr);
+    assert!(output.stderr.contains("insert { type = \"flatten\" } before it"), "{}", output.stderr);
+    assert!(output.stderr.contains("experiment.toml:10"), "{}", output.stderr);
 }
 
 #[test]
-fn every_example_has_a_summary() {
-    for entry in std::fs::read_dir(configs()).unwrap() {
+fn all_committed_configs_have_a_summary() {
+    for entry in std::fs::read_dir(CONFIGS).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
-            let ran = World::new().kiln(&["summary", path.to_str().unwrap()]);
-            assert_eq!(ran.status, 0, "{}: {}", path.display(), ran.stderr);
+            Project::new().kiln_ok(&["summary", path.to_str().unwrap()]);
         }
     }
 }

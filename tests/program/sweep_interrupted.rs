@@ -1,124 +1,131 @@
-//! Sweeps that are interrupted, or not alone.
+//! Sweeps that are interrupted, and concurrent sweeps.
 
 use std::fs;
 use std::process::Child;
 
-use crate::reliability::processes::{children, signal, start, wait_until};
-use crate::sweep::{statuses, trained_here};
-use crate::world::{Ran, World};
+use crate::processes::start;
+#[cfg(target_os = "linux")]
+use crate::processes::{children, signal, wait_until};
+use crate::project::{CommandOutput, Project};
+#[cfg(target_os = "linux")]
+use crate::run_state::{has_epochs, run_directories};
+use crate::run_state::{statuses, with_status};
+use crate::sweep::runs_trained;
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_run_that_is_killed_is_told_with_its_log_and_run_again() {
-    let world = World::new();
+fn killed_run_is_reported_with_its_log_and_trained_again() {
+    let project = Project::new();
     let arguments = ["sweep", "experiment.toml", "epochs=100000,1,2", "--jobs=1"];
-    let sweep = start(&world, &arguments);
+    let sweep = start(&project, &arguments);
     let process = sweep.id();
-    let trains = || {
-        let entries = fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten();
-        let mut histories =
-            entries.map(|entry| fs::read_to_string(entry.path().join("history.csv")));
-        histories.any(|history| history.is_ok_and(|history| history.lines().count() > 3))
-    };
-    wait_until("the longest run", trains);
-    let [child] = children(process)[..] else { panic!("one job is one process") };
+    // The sweep starts with the longest run. The others have fewer than three epochs.
+    wait_until("the longest run", || {
+        run_directories(&project.path("runs/columns")).iter().any(|run| has_epochs(run, 3))
+    });
+    let [child] = children(process)[..] else { panic!("expected one process per job") };
     signal(child, "-KILL");
-    let ran = Ran::from(sweep.wait_with_output().unwrap());
-    assert_eq!(ran.status, 1, "{}", ran.stderr);
-    assert!(ran.stdout.contains("3 runs: 2 finished, 1 failed"), "{}", ran.stdout);
+    let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stdout.contains("3 runs: 2 finished, 1 failed"), "{}", output.stdout);
     assert!(
-        ran.stderr.contains("epochs=100000  FAILED: it was killed (signal 9)"),
+        output.stderr.contains("epochs=100000  FAILED: the process was killed (signal 9)"),
         "{}",
-        ran.stderr
+        output.stderr
     );
-    assert!(ran.stderr.contains("\n    | "), "the end of its log:\n{}", ran.stderr);
-    let found = statuses(&world, "runs/columns");
-    assert_eq!(found.values().filter(|status| *status == "failed").count(), 1, "{found:?}");
+    assert!(
+        output.stderr.contains("\n    | "),
+        "the end of its log is missing:\n{}",
+        output.stderr
+    );
+    let failed = with_status(&project, "runs/columns", "failed");
+    assert_eq!(failed.len(), 1, "{failed:?}");
 
-    // What crashed is run again, and nothing else.
-    let sweep = start(&world, &arguments);
-    let failed = found.iter().find(|(_, status)| *status == "failed").unwrap().0;
+    // The same sweep trains only the failed run.
+    let sweep = start(&project, &arguments);
     wait_until("the failed run", || {
-        let record = fs::read_to_string(world.path("runs/columns").join(failed).join("run.json"));
+        let record =
+            fs::read_to_string(project.path(format!("runs/columns/{}/run.json", failed[0])));
         record.is_ok_and(|record| record.contains("\"running\""))
     });
     signal(sweep.id(), "-INT");
-    let ran = Ran::from(sweep.wait_with_output().unwrap());
-    assert_eq!(ran.status, 130, "{}", ran.stderr);
-    assert!(ran.stdout.contains("2 finished, 1 interrupted"), "{}", ran.stdout);
+    let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+    assert_eq!(output.status, 130, "{}", output.stderr);
+    assert!(output.stdout.contains("2 finished, 1 interrupted"), "{}", output.stdout);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn ctrl_c_stops_the_runs_and_the_same_command_goes_on() {
-    let world = World::new();
+fn ctrl_c_stops_the_runs_and_the_same_command_resumes() {
+    let project = Project::new();
     let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300", "--jobs=2"];
-    let sweep = start(&world, &arguments);
+    let sweep = start(&project, &arguments);
     let process = sweep.id();
     wait_until("a second run", || {
-        children(process).len() == 2 && world.path("runs/columns").exists()
+        children(process).len() == 2 && project.path("runs/columns").exists()
     });
     let running = children(process);
     signal(process, "-INT");
-    let ran = Ran::from(sweep.wait_with_output().unwrap());
-    assert_eq!(ran.status, 130, "{}", ran.stderr);
-    assert_eq!(ran.last_line(), "runs/columns");
+    let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+    assert_eq!(output.status, 130, "{}", output.stderr);
+    assert_eq!(output.last_line(), "runs/columns");
     for child in running {
-        assert!(!world.path(&format!("/proc/{child}")).exists(), "{child} is left");
+        assert!(!project.path(format!("/proc/{child}")).exists(), "process {child} still runs");
     }
-    let found = statuses(&world, "runs/columns");
+    let found = statuses(&project, "runs/columns");
     assert!(found.values().all(|status| status != "running"), "{found:?}");
-    let ran = world.kiln(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300"]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let found = statuses(&world, "runs/columns");
-    assert_eq!(found.values().filter(|status| *status == "finished").count(), 5, "{found:?}");
+    project.kiln_ok(&["sweep", "experiment.toml", "seed=1,2,3,4,5", "epochs=300"]);
+    let finished = with_status(&project, "runs/columns", "finished");
+    assert_eq!(finished.len(), 5, "{finished:?}");
 }
 
-/// As another machine does on a file system whose locks do not reach it, when this one was asleep.
+/// Another machine takes over a run if the file system does not share locks and this machine was suspended.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_run_that_another_machine_has_taken_over_is_not_written_to_any_more() {
-    let world = World::new();
-    let sweep = start(&world, &["sweep", "experiment.toml", "epochs=100000", "--jobs=1"]);
-    let history =
-        |run: &str| fs::read_to_string(world.path(&format!("runs/columns/{run}/history.csv")));
+fn run_that_another_machine_took_over_is_not_written_to() {
+    let project = Project::new();
+    let sweep = start(&project, &["sweep", "experiment.toml", "epochs=100000", "--jobs=1"]);
     let run = || {
-        let entries = fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten();
-        let mut names = entries.map(|entry| entry.file_name().into_string().unwrap());
-        names.find(|name| history(name).is_ok_and(|history| history.lines().count() > 3))
+        let runs = run_directories(&project.path("runs/columns"));
+        runs.into_iter().find(|run| has_epochs(run, 3))
     };
     wait_until("the run", || run().is_some());
-    let run = run().unwrap();
+    let run = run().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     let claim = format!("runs/columns/.kiln/{run}.claim");
     let holder = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
         "since": "2026-01-02T03:04:05Z"}"#;
-    world.write(&claim, holder);
+    project.write(&claim, holder);
     wait_until("the end of the run here", || children(sweep.id()).is_empty());
-    // The sweep waits for the other.
+    // The sweep still waits for the other machine to finish the run.
     signal(sweep.id(), "-INT");
-    let ran = Ran::from(sweep.wait_with_output().unwrap());
-    assert_eq!(ran.status, 130, "{}", ran.stderr);
-    assert!(ran.stderr.contains("was taken over by process 17 on ada"), "{}", ran.stderr);
-    assert!(ran.stdout.contains("1 run: 1 not run"), "{}", ran.stdout);
-    // What is there is the other's, and so is the claim.
-    assert_eq!(statuses(&world, "runs/columns")[&run], "running");
-    assert!(!world.path(&format!("runs/columns/{run}/report.md")).exists());
-    assert_eq!(world.read(&claim), holder);
+    let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+    assert_eq!(output.status, 130, "{}", output.stderr);
+    assert!(output.stderr.contains("was taken over by process 17 on ada"), "{}", output.stderr);
+    assert!(output.stdout.contains("1 run: 1 not run"), "{}", output.stdout);
+    // The sweep has not changed the run or its claim, which belong to the other machine now.
+    assert_eq!(statuses(&project, "runs/columns")[&run], "running");
+    assert!(!project.path(format!("runs/columns/{run}/report.md")).exists());
+    assert_eq!(project.read(&claim), holder);
 }
 
 #[test]
-fn two_sweeps_at_once_share_the_work() {
-    let world = World::new();
+fn concurrent_sweeps_share_the_runs() {
+    let project = Project::new();
     let arguments = ["sweep", "experiment.toml", "seed=1,2,3,4,5,6,7,8", "epochs=300", "--jobs=2"];
-    let sweeps: Vec<Child> = (0..3).map(|_| start(&world, &arguments)).collect();
-    let ran: Vec<Ran> =
-        sweeps.into_iter().map(|sweep| Ran::from(sweep.wait_with_output().unwrap())).collect();
-    for ran in &ran {
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        assert!(ran.stdout.contains("8 runs: 8 finished"), "{}", ran.stdout);
+    let sweeps: Vec<Child> = (0..3).map(|_| start(&project, &arguments)).collect();
+    let outputs: Vec<CommandOutput> = sweeps
+        .into_iter()
+        .map(|sweep| CommandOutput::from(sweep.wait_with_output().unwrap()))
+        .collect();
+    for output in &outputs {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.stdout.contains("8 runs: 8 finished"), "{}", output.stdout);
     }
-    let trained: Vec<usize> = ran.iter().map(trained_here).collect();
-    assert_eq!(trained.iter().sum::<usize>(), 8, "each run once: {trained:?}");
-    assert!(trained.iter().filter(|runs| **runs > 0).count() > 1, "one did it all: {trained:?}");
-    assert_eq!(statuses(&world, "runs/columns").len(), 8);
+    let trained: Vec<usize> = outputs.iter().map(runs_trained).collect();
+    assert_eq!(trained.iter().sum::<usize>(), 8, "not each run once: {trained:?}");
+    assert!(
+        trained.iter().filter(|runs| **runs > 0).count() > 1,
+        "one sweep trained all runs: {trained:?}"
+    );
+    assert_eq!(statuses(&project, "runs/columns").len(), 8);
 }

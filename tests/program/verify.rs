@@ -2,13 +2,12 @@
 
 use std::fs;
 
-use crate::doctor::flip;
-use crate::sweep::statuses;
-use crate::world::World;
+use crate::project::Project;
+use crate::run_state::with_status;
 
 #[test]
-fn a_run_of_any_kind_comes_again() {
-    let world = World::new();
+fn runs_of_any_kind_are_reproduced() {
+    let project = Project::new();
     let layers = "layers=[{type=\"flatten\"},{type=\"dense\",units=5},{type=\"batch_normalization\"},\
                   {type=\"dropout\",rate=0.3},{type=\"dense\",units=\"classes\",activation=\"softmax\"}]";
     for overrides in [
@@ -16,111 +15,116 @@ fn a_run_of_any_kind_comes_again() {
         vec!["save_initial=true", "optimizer={type=\"adam\"}", "weights=best", "top_k=[2]"],
         vec![layers, "engine=generic", "validation=0"],
     ] {
-        let run = world.trained(&overrides);
-        let listing = world.listing();
-        let ran = world.kiln(&["verify", &run]);
-        assert_eq!(ran.status, 0, "{overrides:?}: {}{}", ran.stdout, ran.stderr);
-        assert!(ran.stdout.starts_with("the same bytes: 3 epochs, "), "{}", ran.stdout);
+        let run = project.train(&overrides);
+        let listing = project.listing();
+        let output = project.kiln(&["verify", &run]);
+        assert_eq!(output.status, 0, "{overrides:?}: {}{}", output.stdout, output.stderr);
+        assert!(output.stdout.starts_with("identical: 3 epochs, "), "{}", output.stdout);
         for name in ["model.safetensors", "report.json", "predictions.csv"] {
-            assert!(ran.stdout.contains(name), "{}", ran.stdout);
+            assert!(output.stdout.contains(name), "{}", output.stdout);
         }
-        assert_eq!(world.listing(), listing, "it leaves the run as it is");
+        assert_eq!(project.listing(), listing, "verify must not change the run");
     }
 }
 
 #[test]
-fn a_file_that_is_gone_is_told() {
-    let world = World::new();
+fn missing_file_is_reported() {
+    let project = Project::new();
     for name in ["model.safetensors", "predictions.csv"] {
-        let run = world.trained(&[]);
-        fs::remove_file(world.path(&run).join(name)).unwrap();
-        let ran = world.kiln(&["verify", &run]);
-        assert_eq!(ran.status, 1, "{name}: {}", ran.stdout);
-        assert!(ran.stdout.contains(&format!("{name} is missing\n")), "{name}: {}", ran.stdout);
+        let run = project.train(&[]);
+        fs::remove_file(project.path(&run).join(name)).unwrap();
+        let output = project.kiln(&["verify", &run]);
+        assert_eq!(output.status, 1, "{name}: {}", output.stdout);
+        assert!(
+            output.stdout.contains(&format!("{name} is missing\n")),
+            "{name}: {}",
+            output.stdout
+        );
     }
 }
 
-/// Another experiment comes to other numbers, and says nothing of the machine.
+/// Training a changed experiment would give other results, whether or not the machine reproduces the run.
 #[test]
-fn an_experiment_that_was_changed_is_told_before_anything_is_trained() {
-    let world = World::new();
-    let run = world.trained(&[]);
-    let config = world.read(format!("{run}/config.toml"));
-    world.write(
-        &format!("{run}/config.toml"),
-        config.replacen("batch_size = ", "batch_size = 1", 1),
-    );
-    let ran = world.kiln(&["verify", &run]);
-    assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
-    assert!(ran.stderr.contains("config.toml is damaged: "), "{}", ran.stderr);
+fn changed_config_is_reported_before_training() {
+    let project = Project::new();
+    let run = project.train(&[]);
+    let config = project.read(format!("{run}/config.toml"));
+    project
+        .write(format!("{run}/config.toml"), config.replacen("batch_size = ", "batch_size = 1", 1));
+    let output = project.kiln(&["verify", &run]);
+    assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{}", output.stderr);
+    assert!(output.stderr.contains("config.toml is damaged: "), "{}", output.stderr);
 }
 
 #[test]
-fn a_run_that_was_cut_short_comes_again_as_far_as_it_goes() {
-    let world = World::new();
-    let diverged = world.kiln(&["run", "experiment.toml", "learning_rate=1e20"]);
-    let ran = world.kiln(&["verify", &diverged.last_line()]);
+fn diverged_and_pruned_runs_are_reproduced_up_to_their_end() {
+    let project = Project::new();
+    let diverged = project.kiln(&["run", "experiment.toml", "learning_rate=1e20"]);
+    let output = project.kiln(&["verify", &diverged.last_line()]);
     assert_eq!(
-        (ran.status, ran.stdout.as_str()),
-        (0, "the same bytes: 0 epochs, model.safetensors\n")
+        (output.status, output.stdout.as_str()),
+        (0, "identical: 0 epochs, model.safetensors\n")
     );
 
-    world.write(
+    project.write(
         "sweep.toml",
         "name = \"pruned\"\nexperiment = \"experiment.toml\"\n[grid]\nlearning_rate = [0.3, 1e-8]\n\
          [prune]\nmetric = \"val_loss\"\nmin_epochs = 1\nreduction = 2\n",
     );
-    world.kiln(&["sweep", "sweep.toml", "--jobs=1"]);
-    let pruned = statuses(&world, "runs/pruned");
-    let pruned = pruned.iter().find(|(_, status)| *status == "pruned").unwrap().0;
-    let ran = world.kiln(&["verify", &format!("runs/pruned/{pruned}")]);
+    project.kiln(&["sweep", "sweep.toml", "--jobs=1"]);
+    let pruned = &with_status(&project, "runs/pruned", "pruned")[0];
+    let output = project.kiln(&["verify", &format!("runs/pruned/{pruned}")]);
     assert_eq!(
-        (ran.status, ran.stdout.as_str()),
-        (0, "the same bytes: 1 epoch, model.safetensors\n")
+        (output.status, output.stdout.as_str()),
+        (0, "identical: 1 epoch, model.safetensors\n")
     );
 }
 
 #[test]
-fn the_first_epoch_that_differs_is_told_and_by_how_much() {
-    let world = World::new();
-    let run = world.trained(&[]);
-    let history = world.read(format!("{run}/history.csv"));
+fn first_differing_epoch_is_reported_with_the_difference() {
+    let project = Project::new();
+    let run = project.train(&[]);
+    let history = project.read(format!("{run}/history.csv"));
     let row = history.lines().nth(2).unwrap();
     let cells: Vec<&str> = row.split(',').collect();
     let changed = row.replacen(cells[3], "0.5", 1);
-    world.write(&format!("{run}/history.csv"), history.replace(row, &changed));
-    let ran = world.kiln(&["verify", &run]);
-    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    project.write(format!("{run}/history.csv"), history.replace(row, &changed));
+    let output = project.kiln(&["verify", &run]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
     let words = format!("epoch 2 differs: val_loss was 0.5 and is {}, by ", cells[3]);
-    assert!(ran.stdout.starts_with(&words) && ran.stdout.contains("(relative "), "{}", ran.stdout);
-    assert!(!ran.stderr.contains("Epoch 3/3"), "it stops there: {}", ran.stderr);
+    assert!(
+        output.stdout.starts_with(&words) && output.stdout.contains("(relative "),
+        "{}",
+        output.stdout
+    );
+    assert!(!output.stderr.contains("Epoch 3/3"), "verify must stop there: {}", output.stderr);
 }
 
 #[test]
-fn what_has_changed_since_is_named_as_the_reason() {
-    let world = World::new();
-    let run = world.trained(&[]);
+fn changed_kiln_version_is_reported_as_the_likely_reason() {
+    let project = Project::new();
+    let run = project.train(&[]);
     let path = format!("{run}/run.json");
-    world.write(&path, world.read(&path).replace("\"kiln\": \"", "\"kiln\": \"0."));
+    project.write(&path, project.read(&path).replace("\"kiln\": \"", "\"kiln\": \"0."));
     let model = format!("{run}/model.safetensors");
-    let other = world.trained(&["seed=2"]);
-    fs::copy(world.path(&other).join("model.safetensors"), world.path(&model)).unwrap();
-    // Its sum would tell that it was changed later.
-    world.write(&path, world.read(&path).replace("\"model.safetensors\"", "\"other\""));
-    let ran = world.kiln(&["verify", &run]);
-    assert_eq!(ran.status, 1);
-    assert!(ran.stderr.contains("warning: Kiln changed from 0."), "{}", ran.stderr);
-    assert!(ran.stdout.contains("most in layers."), "{}", ran.stdout);
-    assert!(ran.stdout.contains("the same are: report.json, predictions.csv"), "{}", ran.stdout);
+    let other = project.train(&["seed=2"]);
+    fs::copy(project.path(&other).join("model.safetensors"), project.path(&model)).unwrap();
+    // Without its checksum, the file may be what the run wrote.
+    project.write(&path, project.read(&path).replace("\"model.safetensors\"", "\"other\""));
+    let output = project.kiln(&["verify", &run]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("warning: Kiln changed from 0."), "{}", output.stderr);
+    assert!(output.stdout.contains("most in layers."), "{}", output.stdout);
+    assert!(output.stdout.contains("identical: report.json, predictions.csv"), "{}", output.stdout);
 }
 
 #[test]
-fn a_file_that_was_damaged_is_told_from_one_that_does_not_come_again() {
-    let world = World::new();
-    let run = world.trained(&[]);
-    flip(&world, &format!("{run}/predictions.csv"));
-    let ran = world.kiln(&["verify", &run]);
-    assert_eq!(ran.status, 1);
-    assert!(ran.stdout.starts_with("predictions.csv was damaged later"), "{}", ran.stdout);
-    assert!(!ran.stderr.contains("likely reason"), "{}", ran.stderr);
+fn damaged_file_is_distinguished_from_one_that_is_not_reproduced() {
+    let project = Project::new();
+    let run = project.train(&[]);
+    project.flip_bit(format!("{run}/predictions.csv"));
+    let output = project.kiln(&["verify", &run]);
+    assert_eq!(output.status, 1);
+    assert!(output.stdout.starts_with("predictions.csv was damaged later"), "{}", output.stdout);
+    assert!(!output.stderr.contains("likely reason"), "{}", output.stderr);
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::columns::{self, Named, Place};
+use kiln_config::KeyError;
+
+use crate::columns::{self, Place};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
@@ -82,16 +84,14 @@ impl Comparison {
     /// Where the setting called `name` is.
     fn place(&self, name: &str) -> Result<Place> {
         match columns::find(name, &self.columns, &self.shared) {
-            Named::One(place) => Ok(place),
-            Named::None => {
+            Ok(place) => Ok(place),
+            Err(KeyError::Unknown { .. }) => {
                 let known: Vec<_> =
                     self.columns.iter().map(|column| column.label.as_str()).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 Err(request(format!("the runs have no setting `{name}`; they differ in: {known}")))
             }
-            Named::Several(keys) => {
-                Err(request(format!("`{name}` could be {}: give more of it", keys.join(" or "))))
-            }
+            Err(KeyError::Ambiguous(keys)) => Err(request(columns::ambiguous(name, &keys))),
         }
     }
 

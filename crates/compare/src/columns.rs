@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use kiln_config::{KeyError, KeyIndex};
+
 use crate::column::{Column, SharedSetting};
 use crate::layers;
 use crate::settings::{Configuration, NumberedLayers, Setting, Words};
-use crate::toml_text::ends;
 
 /// The settings of all runs as one table.
 #[derive(Debug, Default)]
@@ -124,65 +125,39 @@ fn merged_keys(rows: &[Vec<Setting>]) -> Vec<u32> {
 }
 
 fn columns(keys: &[u32], words: &Words) -> Vec<Column> {
-    let paths: Vec<&str> = keys.iter().map(|key| words.text(*key)).collect();
-    let labels = labels(&paths);
-    let columns = paths.iter().zip(labels);
-    columns.map(|(key, label)| Column { key: (*key).to_owned(), label }).collect()
-}
-
-/// For each path its shortest end that no other path has; the path where there is none.
-fn labels(paths: &[&str]) -> Vec<String> {
-    let mut uses: HashMap<&str, usize> = HashMap::new();
-    for end in paths.iter().flat_map(|path| ends(path)) {
-        *uses.entry(end).or_default() += 1;
-    }
-    let label = |path: &&str| {
-        let unique = ends(path).into_iter().find(|end| uses[end] == 1);
-        unique.unwrap_or(path).to_owned()
+    let index = KeyIndex::new(keys.iter().map(|key| words.text(*key)));
+    let column = |key: &u32| {
+        let key = words.text(*key);
+        Column { key: key.to_owned(), label: index.shortest(key).to_owned() }
     };
-    paths.iter().map(label).collect()
+    keys.iter().map(column).collect()
 }
 
-/// The setting that `name` stands for: a whole path, or the end of a single one. Those that differ go first, since a
-/// comparison is about them.
+/// Finds the setting that `name` stands for: any unambiguous end of its key. Settings that differ
+/// take precedence over shared ones, because a comparison is about them.
 pub(crate) fn find<'a>(
     name: &str,
     columns: &'a [Column],
     shared: &'a [SharedSetting],
-) -> Named<'a> {
-    let own = columns.iter().enumerate();
-    let own = own.map(|(place, column)| (column, Place::Column(place)));
-    let shared = shared.iter().enumerate();
-    let shared = shared.map(|(place, shared)| (&shared.column, Place::Shared(place)));
-    match among(name, own) {
-        Named::None => among(name, shared),
-        found => found,
+) -> Result<Place, KeyError<'a>> {
+    let shared = shared.iter().map(|setting| setting.column.key.as_str());
+    match position(name, columns.iter().map(|column| column.key.as_str())) {
+        Err(KeyError::Unknown { .. }) => position(name, shared).map(Place::Shared),
+        found => found.map(Place::Column),
     }
 }
 
-fn among<'a>(name: &str, columns: impl Iterator<Item = (&'a Column, Place)>) -> Named<'a> {
-    let mut found = Vec::new();
-    for (column, place) in columns {
-        if column.key == name {
-            return Named::One(place);
-        }
-        if ends(&column.key).contains(&name) {
-            found.push((column, place));
-        }
-    }
-    match found.as_slice() {
-        [] => Named::None,
-        [(_, place)] => Named::One(*place),
-        _ => Named::Several(found.into_iter().map(|(column, _)| column.key.as_str()).collect()),
-    }
+fn position<'a>(
+    name: &str,
+    mut keys: impl Iterator<Item = &'a str> + Clone,
+) -> Result<usize, KeyError<'a>> {
+    let key = KeyIndex::new(keys.clone()).complete(name)?;
+    keys.position(|other| other == key).ok_or(KeyError::Unknown { nearest: None })
 }
 
-/// What a name stands for.
-pub(crate) enum Named<'a> {
-    None,
-    One(Place),
-    /// The paths of all that it could be.
-    Several(Vec<&'a str>),
+/// The message for a name that stands for several keys.
+pub(crate) fn ambiguous(name: &str, keys: &[&str]) -> String {
+    format!("`{name}` is ambiguous: write {}", keys.join(" or "))
 }
 
 /// Where a setting is.

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kiln_config::affects_results;
 use toml::de::{DeTable, DeValue};
 
 use crate::layers::{self, Layers};
 use crate::toml_text::{in_order, join, text};
-
-/// The table that no result depends on: runs that differ in nothing else are the same.
-const WITHOUT_RESULT: &str = "checkpoint";
 
 /// Texts by number: the settings of many runs are mostly the same words.
 #[derive(Debug, Default)]
@@ -98,7 +96,7 @@ impl Flat {
         for (key, value) in in_order(table) {
             let path = join(above, key);
             match value {
-                DeValue::Table(_) if path == WITHOUT_RESULT => {}
+                DeValue::Table(_) if !affects_results(&path) => {}
                 DeValue::Table(inner) if !inner.is_empty() => self.table(&path, inner),
                 DeValue::Array(array) if path == layers::KEY => match Layers::new(array) {
                     Some(layers) => {

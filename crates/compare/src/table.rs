@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
+use kiln_config::KeyError;
 use kiln_store::escape::control;
 
-use crate::columns::{self, Named, Place};
+use crate::columns::{self, Place};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
@@ -175,11 +176,11 @@ impl<'a> Table<'a> {
             return Ok(*field);
         }
         match columns::find(name, &comparison.columns, &comparison.shared) {
-            Named::One(Place::Column(index)) => Ok(Field::Setting(index)),
-            Named::One(Place::Shared(index)) => Ok(Field::Shared(index)),
-            Named::None => Err(self.unknown(name, &shown)),
-            Named::Several(keys) => {
-                let problem = format!("`{name}` could be {}: give more of it", keys.join(" or "));
+            Ok(Place::Column(index)) => Ok(Field::Setting(index)),
+            Ok(Place::Shared(index)) => Ok(Field::Shared(index)),
+            Err(KeyError::Unknown { .. }) => Err(self.unknown(name, &shown)),
+            Err(KeyError::Ambiguous(keys)) => {
+                let problem = columns::ambiguous(name, &keys);
                 Err(CompareError::Request(control(&problem).into_owned()))
             }
         }

@@ -21,22 +21,6 @@ pub(crate) fn join(above: &str, key: &str) -> String {
     if above.is_empty() { key } else { format!("{above}.{key}") }
 }
 
-/// The ends of a path, the shortest first and the whole last: `repeat`, `hidden.repeat`, …
-pub(crate) fn ends(path: &str) -> Vec<&str> {
-    let mut ends = vec![path];
-    let (mut quoted, mut escaped) = (false, false);
-    for (place, character) in path.char_indices() {
-        match character {
-            '"' if !escaped => quoted = !quoted,
-            '.' if !quoted => ends.push(&path[place + 1..]),
-            _ => {}
-        }
-        escaped = character == '\\' && !escaped;
-    }
-    ends.reverse();
-    ends
-}
-
 /// A value as text: strings without their quotes, except inside of lists and tables.
 pub(crate) fn text(value: &DeValue<'_>) -> String {
     match value {

@@ -1,7 +1,7 @@
-//! The comparison's page in a real browser: what its script does, and what no text in it can do.
+//! Tests of the HTML page of a comparison in a real browser: its script, and its protection against hostile texts.
 //!
-//! Chromium is `KILN_CHROMIUM`, or the first of `chromium`, `chromium-browser` and `google-chrome` on the `PATH`. Without
-//! one the tests say so on standard error and pass, unless `KILN_REQUIRE_CHROMIUM` is set.
+//! The browser is the program that `KILN_CHROMIUM` names, or the first of `chromium`, `chromium-browser` and `google-chrome`
+//! on the `PATH`. Without a browser the tests print a note and pass. If `KILN_REQUIRE_CHROMIUM` is set, they fail.
 
 #[path = "../../store/tests/store/tree.rs"]
 mod tree;
@@ -20,7 +20,7 @@ use tree::SampleRun;
 const SCRIPT: &str = "<script>alert(1)</script>";
 const IMAGE: &str = "\"><img src=x onerror=alert(1)>";
 
-/// Chromium, where there is one.
+/// The path of Chromium, if it is installed.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("KILN_CHROMIUM").map(PathBuf::from);
     let on_path = || {
@@ -33,20 +33,17 @@ fn chromium() -> Option<PathBuf> {
     };
     let found = named.or_else(on_path);
     if found.is_none() {
-        let words = "no Chromium is installed; set KILN_CHROMIUM to one";
-        assert!(std::env::var_os("KILN_REQUIRE_CHROMIUM").is_none(), "{words}");
-        #[expect(
-            clippy::print_stderr,
-            reason = "a test that was skipped has no other place to say so"
-        )]
+        let problem = "Chromium is not installed; set KILN_CHROMIUM to its path";
+        assert!(std::env::var_os("KILN_REQUIRE_CHROMIUM").is_none(), "{problem}");
+        #[expect(clippy::print_stderr, reason = "a skipped test has no other output")]
         {
-            eprintln!("skipped: {words}");
+            eprintln!("skipped: {problem}");
         }
     }
     found
 }
 
-/// The document that a browser makes of a page, once its scripts have run.
+/// Opens a page, and returns the document after its scripts have run.
 fn open(chromium: &Path, html: &str) -> String {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("page.html");
@@ -64,45 +61,45 @@ fn open(chromium: &Path, html: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// What `script`, run behind the page's own, gives back, and the errors and alerts of both.
-fn act(chromium: &Path, html: &str, script: &str) -> Value {
-    // The page allows no script but its own; this one is let in, before all others, for errors to be heard.
-    let (before, behind) = html.split_once("script-src &#39;sha256-").expect("a policy");
-    let (_, behind) = behind.split_once("&#39;").expect("a digest");
-    let html = format!("{before}script-src 'unsafe-inline'{behind}");
-    let listen = "<script>
-        window.heard = [];
-        window.alert = (words) => heard.push('alert ' + words);
-        addEventListener('error', (event) => heard.push('error ' + event.message), true);
-        addEventListener('unhandledrejection', (event) => heard.push('rejection ' + event.reason));
-        addEventListener('securitypolicyviolation', (event) => heard.push('violation ' + event.violatedDirective));
-        for (const level of ['error', 'warn']) console[level] = (...words) => heard.push(level + ' ' + words.join(' '));
+/// Runs `script` after the script of the page, and returns its result. Fails if either script causes an error or an alert.
+fn run_script(chromium: &Path, html: &str, script: &str) -> Value {
+    // The page allows only its own script. Replace its policy, and add a listener for errors before all other scripts.
+    let (before, after) = html.split_once("script-src &#39;sha256-").expect("a policy");
+    let (_, after) = after.split_once("&#39;").expect("a digest");
+    let html = format!("{before}script-src 'unsafe-inline'{after}");
+    let listener = "<script>
+        window.errors = [];
+        window.alert = (text) => errors.push('alert ' + text);
+        addEventListener('error', (event) => errors.push('error ' + event.message), true);
+        addEventListener('unhandledrejection', (event) => errors.push('rejection ' + event.reason));
+        addEventListener('securitypolicyviolation', (event) => errors.push('violation ' + event.violatedDirective));
+        for (const level of ['error', 'warn']) console[level] = (...texts) => errors.push(level + ' ' + texts.join(' '));
         </script>";
-    let act = format!(
+    let test_script = format!(
         "<script>
-        const found = () => {{ {script} }};
+        const test = () => {{ {script} }};
         let result;
-        try {{ result = found(); }} catch (error) {{ heard.push('thrown ' + error); }}
+        try {{ result = test(); }} catch (error) {{ errors.push('thrown ' + error); }}
         const out = document.createElement('pre');
-        out.id = 'found';
+        out.id = 'result';
         setTimeout(() => {{
-            out.textContent = btoa(unescape(encodeURIComponent(JSON.stringify({{ result, heard }}))));
+            out.textContent = btoa(unescape(encodeURIComponent(JSON.stringify({{ result, errors }}))));
             document.body.append(out);
         }}, 100);
         </script>"
     );
-    let html = html.replacen("<title>", &format!("{listen}<title>"), 1);
-    let html = html.replacen("</body>", &format!("{act}</body>"), 1);
+    let html = html.replacen("<title>", &format!("{listener}<title>"), 1);
+    let html = html.replacen("</body>", &format!("{test_script}</body>"), 1);
     let dom = open(chromium, &html);
-    let (_, behind) = dom.rsplit_once("<pre id=\"found\">").expect("the script came to its end");
-    let (encoded, _) = behind.split_once("</pre>").expect("an end");
+    let (_, after) = dom.rsplit_once("<pre id=\"result\">").expect("the script completed");
+    let (encoded, _) = after.split_once("</pre>").expect("an end");
     let text = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded);
     let found: Value = serde_json::from_slice(&text.expect("base64")).expect("JSON");
-    assert_eq!(found["heard"], json!([]), "no errors, no alerts");
+    assert_eq!(found["errors"], json!([]));
     found["result"].clone()
 }
 
-/// A sweep whose best is a depth of 2, at 0.1.
+/// The page of a sweep whose best combination has depth 2 and learning rate 0.1.
 fn sweep() -> (String, TempDir) {
     let sweep = tempfile::tempdir().expect("a temporary directory");
     for run in [
@@ -116,18 +113,18 @@ fn sweep() -> (String, TempDir) {
     ] {
         run.write(sweep.path());
     }
-    (of(sweep.path()), sweep)
+    (page_of(sweep.path()), sweep)
 }
 
-fn of(sweep: &Path) -> String {
+fn page_of(sweep: &Path) -> String {
     page(&Comparison::read(&[sweep], None).expect("a comparison")).expect("a page")
 }
 
 #[test]
-fn a_click_on_a_head_sorts_and_the_keyboard_does_too() {
+fn column_headings_sort_by_click_and_by_keyboard() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();
-    let found = act(
+    let found = run_script(
         &chromium,
         &html,
         "const table = document.getElementById('ranking-table');
@@ -147,20 +144,20 @@ fn a_click_on_a_head_sorts_and_the_keyboard_does_too() {
         found["states"],
         json!([
             { "ranks": ["1", "2", "3", "4"], "sort": "ascending" },
-            // 0.705, 0.795, 0.895, and the one that was not tested stays last.
+            // 0.705, 0.795 and 0.895. The combination that was not tested stays last.
             { "ranks": ["3", "2", "1", "4"], "sort": "ascending" },
             { "ranks": ["1", "2", "3", "4"], "sort": "descending" },
         ])
     );
-    assert_eq!(found["first"], false, "one column at a time is sorted by");
+    assert_eq!(found["first"], false, "only one column has a sort order");
     assert_eq!((&found["focus"], &found["native"]), (&json!(true), &json!(0)));
 }
 
 #[test]
-fn lines_are_switched_off_and_on_by_click_and_by_key() {
+fn curves_are_toggled_by_click_and_by_keyboard() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();
-    let found = act(
+    let found = run_script(
         &chromium,
         &html,
         "const section = document.getElementById('curves');
@@ -174,7 +171,7 @@ fn lines_are_switched_off_and_on_by_click_and_by_key() {
         states.push([shown(), key.getAttribute('aria-pressed')]);
         return { states, role: key.getAttribute('role'), tab: key.getAttribute('tabindex') };",
     );
-    // The last drawn, on top, is the best.
+    // The best combination is drawn last, on top of the others.
     let all = json!(["3", "2", "2", "1", "1", "0", "0"]);
     let less = json!(["3", "2", "2", "0", "0"]);
     assert_eq!(found["states"], json!([[all, "true"], [less, "false"], [all, "true"]]));
@@ -182,10 +179,10 @@ fn lines_are_switched_off_and_on_by_click_and_by_key() {
 }
 
 #[test]
-fn pointing_at_a_curve_tells_its_run_and_number() {
+fn pointing_at_a_curve_shows_its_run_and_value() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();
-    let found = act(
+    let found = run_script(
         &chromium,
         &html,
         "const figure = document.querySelector('#curves figure:not([hidden])');
@@ -195,21 +192,21 @@ fn pointing_at_a_curve_tells_its_run_and_number() {
         const at = { clientX: dot.x + dot.width / 2 + 3, clientY: dot.y + dot.height / 2 - 3, bubbles: true };
         svg.dispatchEvent(new PointerEvent('pointermove', at));
         const near = [...svg.querySelectorAll('.run.near')];
-        const words = figure.querySelector('.readout').textContent;
+        const text = figure.querySelector('.readout').textContent;
         svg.dispatchEvent(new PointerEvent('pointerleave'));
-        return { words, near: near.length === 1 && near[0] === run, left: svg.querySelectorAll('.run.near').length };",
+        return { text, near: near.length === 1 && near[0] === run, left: svg.querySelectorAll('.run.near').length };",
     );
-    let words = found["words"].as_str().expect("words");
-    // Of the best combination's two runs the one drawn first is the one with seed 1; its second epoch has 0.9.
-    assert_eq!(words, "repeat 2, learning_rate 0.1, seed 1: epoch 2, 0.9000");
+    let text = found["text"].as_str().expect("a text");
+    // The run with seed 1 is drawn first of the two runs of the best combination. Its value in epoch 2 is 0.9.
+    assert_eq!(text, "repeat 2, learning_rate 0.1, seed 1: epoch 2, 0.9000");
     assert_eq!((&found["near"], &found["left"]), (&json!(true), &json!(0)));
 }
 
 #[test]
-fn values_and_axes_of_the_heatmap_are_picked() {
+fn heatmap_values_can_be_selected() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();
-    let found = act(
+    let found = run_script(
         &chromium,
         &html,
         "const section = document.getElementById('heatmap');
@@ -232,10 +229,10 @@ fn values_and_axes_of_the_heatmap_are_picked() {
 }
 
 #[test]
-fn two_picked_runs_stand_side_by_side() {
+fn two_selected_runs_are_shown_side_by_side() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();
-    let found = act(
+    let found = run_script(
         &chromium,
         &html,
         "const view = document.getElementById('pair-view');
@@ -251,8 +248,8 @@ fn two_picked_runs_stand_side_by_side() {
         const tables = [...view.querySelectorAll('table')].map(rows);
         return { names: names.length, tables, changes: [...view.querySelectorAll('.changes li')].map((item) => item.textContent) };",
     );
-    assert_eq!(found["names"], 6, "those that were tested");
-    // Of 1,000 images the first 700, and the first 900, are right; every second one is a boot.
+    assert_eq!(found["names"], 6, "only tested runs can be selected");
+    // The runs classify the first 700 and the first 900 of 1,000 images correctly. Every second image is a boot.
     assert_eq!(
         found["tables"],
         json!([
@@ -269,7 +266,7 @@ fn two_picked_runs_stand_side_by_side() {
 }
 
 #[test]
-fn sixty_classes_are_pictures_that_tell_their_numbers() {
+fn matrix_of_sixty_classes_is_a_canvas_with_tooltips() {
     let Some(chromium) = chromium() else { return };
     let sweep = tempfile::tempdir().expect("a temporary directory");
     for depth in [0, 1] {
@@ -281,13 +278,13 @@ fn sixty_classes_are_pictures_that_tell_their_numbers() {
         };
         run.write(sweep.path());
     }
-    let found = act(
+    let found = run_script(
         &chromium,
-        &of(sweep.path()),
+        &page_of(sweep.path()),
         "const pictures = [...document.querySelectorAll('#pair-view canvas')];
         const side = pictures[0].width / 60;
         return pictures.map((picture) => {
-            // The true class 3, predicted as 7.
+            // The cell of true class 3 and predicted class 7.
             const box = picture.getBoundingClientRect();
             const border = picture.clientLeft;
             const at = { clientX: box.x + border + 7.5 * side, clientY: box.y + border + 3.5 * side };
@@ -295,22 +292,22 @@ fn sixty_classes_are_pictures_that_tell_their_numbers() {
             return picture.title;
         });",
     );
-    let words = |count: &str| format!("true class 3, predicted class 7: {count}");
-    assert_eq!(found, json!([words("0"), words("1"), words("+1")]));
+    let title = |count: &str| format!("true class 3, predicted class 7: {count}");
+    assert_eq!(found, json!([title("0"), title("1"), title("+1")]));
 }
 
 #[test]
-fn the_page_runs_its_own_script_and_no_other() {
+fn page_runs_only_its_own_script() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();
     let intruder = "<script>document.body.append('intruded')</script></body>";
     let dom = open(&chromium, &html.replacen("</body>", intruder, 1));
-    assert!(dom.contains("aria-sort=\"ascending\""), "its own script ran");
-    assert!(!dom.replace(intruder, "").contains("intruded</body>"), "no other did");
+    assert!(dom.contains("aria-sort=\"ascending\""), "the script of the page did not run");
+    assert!(!dom.replace(intruder, "").contains("intruded</body>"), "another script ran");
 }
 
 #[test]
-fn hostile_names_stay_text() {
+fn hostile_names_are_only_text() {
     let Some(chromium) = chromium() else { return };
     let sweep = tempfile::tempdir().expect("a temporary directory");
     for (rate, seed) in [(0.01, 1), (0.1, 1)] {
@@ -324,9 +321,9 @@ fn hostile_names_stay_text() {
         };
         run.write(sweep.path());
     }
-    let found = act(
+    let found = run_script(
         &chromium,
-        &of(sweep.path()),
+        &page_of(sweep.path()),
         "for (const select of document.querySelectorAll('select')) {
             for (let index = 0; index < select.options.length; index += 1) {
                 select.selectedIndex = index;
@@ -347,7 +344,7 @@ fn hostile_names_stay_text() {
             classes: document.querySelector('#pair-view .matrix tbody th').textContent,
         };",
     );
-    // The data, the page's script and the two of this test.
+    // The data, the script of the page and the two scripts of `run_script`.
     assert_eq!((&found["images"], &found["scripts"]), (&json!(0), &json!(4)));
     let setting = found["setting"].as_str().expect("text");
     assert!(setting.contains(&format!("{SCRIPT}{IMAGE}0.")), "{setting}");
@@ -355,7 +352,7 @@ fn hostile_names_stay_text() {
 }
 
 #[test]
-fn without_scripts_the_document_is_whole() {
+fn page_is_complete_without_scripts() {
     let Some(chromium) = chromium() else { return };
     let (html, _sweep) = sweep();
     let mut without = html;
@@ -365,7 +362,7 @@ fn without_scripts_the_document_is_whole() {
     }
     let dom = open(&chromium, &without);
     assert!(!dom.contains("<script"));
-    for there in [
+    for part in [
         "id=\"ranking-table\"",
         ">best val_accuracy by repeat and learning_rate</text>",
         ">val_accuracy over the epochs</text>",
@@ -373,6 +370,6 @@ fn without_scripts_the_document_is_whole() {
         "Other values and axes</summary>",
         "Confusion matrix of 2 classes: repeat 2, learning_rate 0.1, seed 1",
     ] {
-        assert!(dom.contains(there), "{there}");
+        assert!(dom.contains(part), "{part}");
     }
 }

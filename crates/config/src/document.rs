@@ -53,6 +53,7 @@ impl Document {
             if is_unquoted { error.help("strings must be quoted: \"…\"") } else { error }
         })?;
         let kind = Kind::Table(entries(table.get_ref(), &source)?);
+        // The root has an empty place, because no part of the text is the root alone.
         Ok(Self { root: Value { kind, place: Place::new(&source, 0..0) } })
     }
 
@@ -141,6 +142,7 @@ impl Value {
                     entry.value.collect_paths(&join(&entry.key), aliased_steps, paths);
                 }
             }
+            // Other lists, such as `top_k = [3, 5]`, are leaves: an override replaces the complete list.
             Kind::Array(items) if items.iter().any(|item| matches!(item.kind, Kind::Table(_))) => {
                 for (index, item) in items.iter().enumerate() {
                     let index = join(&index.to_string());

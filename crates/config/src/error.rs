@@ -36,7 +36,7 @@ impl ConfigError {
         Self { place: Some(Box::new(place.clone())), ..Self::new(message) }
     }
 
-    /// Sets the label next to the caret: what was expected there.
+    /// Sets the label next to the caret, which describes the expected text.
     #[must_use]
     pub fn expected(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
@@ -153,6 +153,7 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|candidate| candidate.len() <= MAX_BYTES)
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(text, candidate);
+            // An abbreviation may miss many letters, but a closer candidate wins over it.
             let is_prefix = text.len() >= 3 && candidate.starts_with(text);
             (if is_prefix { distance.min(max_distance) } else { distance }, candidate)
         })

@@ -45,6 +45,7 @@ impl std::error::Error for Unreadable {}
 ///
 /// The file cannot be read, is not an ordinary file, or is larger than `max_bytes`.
 pub fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Unreadable> {
+    // Checked before opening, because opening a pipe blocks until it has a writer.
     let kind = fs::symlink_metadata(path).map_err(Unreadable::Io)?.file_type();
     if kind.is_symlink() {
         return Err(Unreadable::NotAFile("a symbolic link"));
@@ -84,6 +85,7 @@ pub(crate) fn read_named_text(path: &Path, max_bytes: u64) -> Result<String, Unr
 fn read_to_end(file: File, length: u64, max_bytes: u64) -> Result<Vec<u8>, Unreadable> {
     let mut bytes = Vec::new();
     let expected = usize::try_from(length).unwrap_or(usize::MAX);
+    // Without `try_reserve`, a failed allocation would abort the process.
     bytes
         .try_reserve_exact(expected)
         .map_err(|_| Unreadable::Io(io::ErrorKind::OutOfMemory.into()))?;

@@ -31,7 +31,7 @@ pub struct KeyIndex<'a> {
     by_end: HashMap<&'a str, Vec<&'a str>>,
 }
 
-/// Why a written key does not stand for exactly one known key.
+/// Why a written key does not identify exactly one known key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError<'a> {
     /// No known key is or ends in it.
@@ -65,8 +65,8 @@ impl<'a> KeyIndex<'a> {
         self.by_end.get(key).is_some_and(|keys| keys.contains(&key))
     }
 
-    /// The full key that `written` stands for: itself if it is a known key, else the only known key
-    /// that ends in it.
+    /// The full key for a written one: itself if it is a known key, else the only known key that ends
+    /// in it.
     ///
     /// # Errors
     ///
@@ -96,6 +96,19 @@ impl<'a> KeyIndex<'a> {
     fn nearest(&self, written: &str) -> Option<&'a str> {
         nearest(written, self.keys.iter().flat_map(|key| ends(key)))
     }
+}
+
+/// The tables of an experiment that affect no result, such as how often checkpoints are written.
+///
+/// They are not part of the identity of a run, may change when a run is resumed, and are not settings
+/// in a comparison.
+pub const TABLES_WITHOUT_RESULTS: &[&str] = &["checkpoint"];
+
+/// Whether results may depend on the value of this full key; see [`TABLES_WITHOUT_RESULTS`].
+#[must_use]
+pub fn affects_results(key: &str) -> bool {
+    let table = key.split_once('.').map_or(key, |(table, _)| table);
+    !TABLES_WITHOUT_RESULTS.contains(&table)
 }
 
 /// The ends of a key, from the full key to its last step.
@@ -134,7 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_steps_are_ends() {
+    fn keys_in_some_tables_do_not_affect_results() {
+        assert!(!affects_results("checkpoint"));
+        assert!(!affects_results("checkpoint.minutes"));
+        assert!(affects_results("checkpoints.minutes"));
+        assert!(affects_results("training.checkpoint"));
+        assert!(affects_results("seed"));
+    }
+
+    #[test]
+    fn only_complete_steps_are_ends() {
         let index = KeyIndex::new(["data.seed", "early_stopping.patience"]);
         assert_eq!(index.complete("stopping.patience"), Err(KeyError::Unknown { nearest: None }));
         assert_eq!(index.complete("eed"), Err(KeyError::Unknown { nearest: Some("seed") }));
@@ -170,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_shortest_end_stands_for_its_key_and_a_shorter_one_does_not(
+        fn the_shortest_end_is_completed_to_its_key_and_a_shorter_one_is_not(
             keys in prop::collection::vec(r#"([ab]|"[a.]")(\.([ab]|"[a.]")){0,3}"#, 1..12)
         ) {
             let index = KeyIndex::new(keys.iter().map(String::as_str));

@@ -2,7 +2,7 @@
 //!
 //! serde loses the place of a value inside a tagged table (`{ type = "dense", units = -3 }`), and
 //! overrides from the command line have no file. Kiln therefore keeps the parsed document as a tree
-//! of [`Value`]s that know where they were written, and every crate reads its own table from it:
+//! of [`Value`]s that know their places, and every crate reads its own table from it:
 //!
 //! ```
 //! use kiln_config::{ConfigError, Document, Table};
@@ -35,6 +35,7 @@
 //! files: [`read_bytes`] and [`read_text`] read ordinary files up to a size limit, and
 //! [`printable()`] escapes text for a terminal.
 
+mod apply;
 mod document;
 mod error;
 mod file;
@@ -51,7 +52,7 @@ mod value;
 pub use document::{Document, MAX_BYTES};
 pub use error::{ConfigError, nearest};
 pub use file::{Unreadable, read_bytes, read_text};
-pub use keys::{KeyError, KeyIndex};
+pub use keys::{KeyError, KeyIndex, TABLES_WITHOUT_RESULTS, affects_results};
 pub use overrides::Override;
 pub use parse::{TomlError, parse_toml};
 pub use place::Place;

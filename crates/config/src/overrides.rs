@@ -4,24 +4,18 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use crate::document::{Document, item_index};
 use crate::error::ConfigError;
-use crate::keys::{KeyError, KeyIndex};
 use crate::place::{Place, Source};
-use crate::value::{Entry, Kind, Value};
-
-/// Limit for the steps of a dotted key, which may each create a nested table. The `toml` crate has the
-/// same limit for nesting.
-const MAX_STEPS: usize = 80;
+use crate::value::{Kind, Value};
 
 /// A key and its new value: `KEY=VALUE` from the command line, or a value of a sweep's axis.
 ///
 /// VALUE is TOML. Strings need no quotes if they start like a word or a path (`activation=relu`).
 #[derive(Debug, Clone)]
 pub struct Override {
-    key: String,
-    value: Value,
-    key_place: Place,
+    pub(crate) key: String,
+    pub(crate) value: Value,
+    pub(crate) key_place: Place,
 }
 
 /// Displays `KEY=VALUE` on one line, in the form that [`Override::parse`] reads.
@@ -131,14 +125,16 @@ impl Argument {
             return Err(ConfigError::at(&place, "a value is missing")
                 .expected("expected a value between the commas"));
         }
-        // A line of TOML in which the value has the same byte offsets as in the argument, so that
-        // the parser's places are valid there.
+        // Parses a line of TOML in which the value has the same byte offsets as in the argument, so
+        // that places of the parser are places in the argument.
         let line = format!("{}={text}", "k".repeat(part.start - 1));
         let value = match DeTable::parse(&line) {
             Ok(table) => match (table.get_ref().len(), table.get_ref().values().next()) {
                 (1, Some(value)) => Value::from_toml(value, &self.source)?,
+                // A line break in the argument may start another key.
                 _ => return Err(ConfigError::at(&place, "an override takes exactly one value")),
             },
+            // Quotes are optional because most shells remove them.
             Err(_) if is_unquoted_string(text) => {
                 Value { kind: Kind::String(text.to_owned()), place: place.clone() }
             }
@@ -181,156 +177,6 @@ fn split_at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     }
     parts.push(start..range.end);
     parts
-}
-
-impl Document {
-    /// Sets the override's key to its value. Creates missing tables.
-    ///
-    /// `known` has the dotted path of every key of the experiment, including keys that are not
-    /// written in this document.
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`complete`](Self::complete), or a step of the path leads into a value that is
-    /// neither a table nor a list with such an element.
-    pub fn apply(&mut self, change: &Override, known: &[String]) -> Result<(), ConfigError> {
-        let path = self.complete(change, known)?;
-        let segments: Vec<&str> = path.split('.').collect();
-        put(&mut self.root, &segments, change)
-    }
-
-    /// The full path of the override's key, which may be any unambiguous end of a path in `known`
-    /// (see [`apply`](Self::apply)) or of a table above one. A key of several steps whose first step
-    /// is known is taken to be a full path.
-    ///
-    /// # Errors
-    ///
-    /// The key is unknown or ambiguous, or has more than 80 steps.
-    pub fn complete(&self, change: &Override, known: &[String]) -> Result<String, ConfigError> {
-        let key = change.key.as_str();
-        if key.split('.').count() > MAX_STEPS {
-            let message = format!("a key can have at most {MAX_STEPS} steps");
-            return Err(ConfigError::at(&change.key_place, message));
-        }
-        let index = KeyIndex::new(with_tables(known));
-        let nearest = match index.complete(key) {
-            // A full path stays as written, even if it has an index instead of a name.
-            Ok(path) if path == key => return Ok(path.to_owned()),
-            Ok(path) => return Ok(self.by_names(path)),
-            Err(KeyError::Ambiguous(paths)) => return self.only_element(change, &paths),
-            Err(KeyError::Unknown { nearest }) => nearest,
-        };
-        let first = key.split('.').next().unwrap_or(key);
-        if first != key && index.contains(first) {
-            // A key of a table that the document does not have yet. Reading it will tell whether it is valid.
-            return Ok(key.to_owned());
-        }
-        let error =
-            ConfigError::at(&change.key_place, format!("unknown key `{}`", key.escape_debug()));
-        Err(match nearest {
-            Some(near) => error.expected(format!("did you mean `{near}`?")),
-            None => error
-                .expected("not a key of the experiment")
-                .help("configs/reference.toml lists every key"),
-        })
-    }
-
-    /// The only path that remains of several after [`by_names`](Self::by_names).
-    fn only_element(&self, change: &Override, paths: &[&str]) -> Result<String, ConfigError> {
-        // `layers.1.units` and `layers.hidden.units` can be the same key.
-        let mut named: Vec<String> = paths.iter().map(|path| self.by_names(path)).collect();
-        named.sort_unstable();
-        named.dedup();
-        match named.as_slice() {
-            [path] => Ok(path.clone()),
-            several => {
-                let message = format!("`{}` is ambiguous", change.key);
-                Err(ConfigError::at(&change.key_place, message)
-                    .expected("write more steps of the key")
-                    .help(format!("one of {}", several.join(", "))))
-            }
-        }
-    }
-
-    /// The path with the names of list elements in place of their indices, if they have names.
-    fn by_names(&self, path: &str) -> String {
-        let mut value = Some(&self.root);
-        let step = |segment: &str| {
-            let in_list = matches!(value.map(|value| &value.kind), Some(Kind::Array(_)));
-            value = value.and_then(|value| value.child(segment));
-            match value.and_then(|value| value.child("name")).map(|name| &name.kind) {
-                Some(Kind::String(name)) if in_list => name.clone(),
-                _ => segment.to_owned(),
-            }
-        };
-        path.split('.').map(step).collect::<Vec<_>>().join(".")
-    }
-}
-
-/// Adds the paths of all tables and lists above the given paths, because an override may replace a
-/// whole table. Sorted.
-fn with_tables(paths: &[String]) -> Vec<&str> {
-    let mut all: Vec<&str> = paths
-        .iter()
-        .flat_map(|path| {
-            let tables = path.match_indices('.').map(|(dot, _)| &path[..dot]);
-            tables.chain([path.as_str()])
-        })
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    all
-}
-
-fn put(value: &mut Value, path: &[&str], change: &Override) -> Result<(), ConfigError> {
-    let Some((segment, rest)) = path.split_first() else {
-        *value = change.value.clone();
-        return Ok(());
-    };
-    match &mut value.kind {
-        Kind::Table(entries) => {
-            let index = match entries.iter().position(|entry| entry.key == **segment) {
-                Some(index) => index,
-                None => {
-                    let empty =
-                        Value { kind: Kind::Table(Vec::new()), place: change.key_place.clone() };
-                    entries.push(Entry {
-                        key: (*segment).to_owned(),
-                        key_place: change.key_place.clone(),
-                        value: empty,
-                    });
-                    entries.len() - 1
-                }
-            };
-            put(&mut entries[index].value, rest, change)
-        }
-        Kind::Array(items) => match item_index(items, segment) {
-            Some(index) => put(&mut items[index], rest, change),
-            None => Err(no_such_item(items, segment, change)),
-        },
-        _ => Err(ConfigError::at(
-            &change.key_place,
-            format!("`{}`: {} has no key `{segment}`", change.key, value.describe()),
-        )),
-    }
-}
-
-fn no_such_item(items: &[Value], segment: &str, change: &Override) -> ConfigError {
-    let names: Vec<&str> = items
-        .iter()
-        .filter_map(|item| match &item.child("name")?.kind {
-            Kind::String(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
-    let help = match (items.len(), names.as_slice()) {
-        (0, _) => "the list is empty".to_owned(),
-        (count, []) => format!("its elements are 0 to {}; none has a name", count - 1),
-        (count, names) => {
-            format!("its elements are 0 to {}, or by name: {}", count - 1, names.join(", "))
-        }
-    };
-    ConfigError::at(&change.key_place, format!("the list has no element `{segment}`")).help(help)
 }
 
 /// Whether a value that is not TOML is a string without quotes: it starts like a word or a path.

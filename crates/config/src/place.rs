@@ -8,7 +8,7 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// Where a key or value was written: a byte range in a named text.
+/// The place of a key or value: a byte range in a named text.
 #[derive(Debug, Clone)]
 pub struct Place {
     pub(crate) source: Arc<Source>,

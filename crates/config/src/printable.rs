@@ -45,6 +45,7 @@ pub(crate) fn printable_lines(
     if !text.chars().any(must_be_replaced) {
         return (Cow::Borrowed(text), range);
     }
+    // A carriage return at the end of a line is part of the line break, not of the text.
     let replaced = |part: &str| part.replace("\r\n", "\n").replace(must_be_replaced, "\u{fffd}");
     let before = replaced(&text[..range.start]);
     let within = replaced(&text[range.clone()]);

@@ -113,6 +113,7 @@ impl<'a> Table<'a> {
     }
 
     fn missing(&self, key: &str) -> ConfigError {
+        // A similar key that nothing else read is more helpful than `missing`.
         let misspelled = self.unread().find(|entry| nearest(&entry.key, [key]).is_some());
         match misspelled {
             Some(entry) => unknown_key(entry, [key]),
@@ -135,6 +136,7 @@ impl<'a> Table<'a> {
 }
 
 fn unknown_key<'a>(entry: &Entry, known: impl IntoIterator<Item = &'a str>) -> ConfigError {
+    // A key may have been read several times.
     let mut known: Vec<&str> = known.into_iter().collect();
     known.sort_unstable();
     known.dedup();

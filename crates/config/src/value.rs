@@ -8,7 +8,7 @@ use crate::error::ConfigError;
 use crate::place::{Place, Source};
 use crate::table::Table;
 
-/// A TOML value with the place where it was written.
+/// A TOML value and its place in the text.
 #[derive(Debug, Clone)]
 pub struct Value {
     /// The value itself.
@@ -48,7 +48,7 @@ impl Entry {
         &self.key
     }
 
-    /// Where the key was written.
+    /// The place of the key in the text.
     #[must_use]
     pub fn key_place(&self) -> &Place {
         &self.key_place
@@ -173,7 +173,7 @@ impl Value {
         }
     }
 
-    /// The place where the value was written.
+    /// The place of the value in the text.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
@@ -212,6 +212,7 @@ impl Value {
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.kind {
+            // A longer string would hide the rest of the message.
             Kind::String(text) if text.chars().count() <= 40 => format!("the string {text:?}"),
             Kind::String(_) => "a long string".to_owned(),
             Kind::Integer(number) => format!("the number {number}"),
@@ -238,6 +239,7 @@ impl Value {
             ),
             DeValue::Float(float) => {
                 let number: f64 = float.as_str().parse().map_err(|_| out_of_range("number"))?;
+                // `parse` returns infinity for numbers such as 1e999; only `inf` may be infinite.
                 if number.is_infinite() && !float.as_str().contains("inf") {
                     return Err(out_of_range("number"));
                 }

@@ -62,6 +62,7 @@ impl FromValue for Validation {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         match value.kind {
             Kind::Integer(_) => usize::from_value(value).map(Self::Rows),
+            // A fraction above 0 that rounds to zero rows is an error later, but 0.0 is valid.
             Kind::Float(0.0) => Ok(Self::Rows(0)),
             Kind::Float(fraction) if (0.0..1.0).contains(&fraction) => Ok(Self::Fraction(fraction)),
             _ => Err(value.expected("a number of rows, or a fraction from 0.0 to below 1.0")),

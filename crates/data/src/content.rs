@@ -29,6 +29,7 @@ impl Content {
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.to_owned(), source };
         let mut file = BufReader::with_capacity(64 * 1024, File::open(path).map_err(unreadable)?);
+        // Does not consume the bytes.
         let compressed = file.fill_buf().map_err(unreadable)?.starts_with(&GZIP_MAGIC);
         let reader: Box<dyn Read> =
             if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -50,6 +51,7 @@ impl Content {
                     filled += count;
                     self.offset += count as u64;
                 }
+                // A signal arrived; the read can be repeated.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.error(error)),
             }

@@ -255,7 +255,7 @@ pub enum DataError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong in this line.
+        /// The problem in this line.
         problem: &'static str,
     },
 
@@ -267,7 +267,7 @@ pub enum DataError {
     ValidationTooLarge {
         /// The value of the key.
         validation: Validation,
-        /// The number of rows that it stands for.
+        /// The requested number of validation rows.
         wanted: usize,
         /// The number of rows in the training files.
         rows: usize,
@@ -298,7 +298,7 @@ pub enum DataError {
     /// The parameters of a stored normalizer are invalid.
     #[error("the stored normalizer is invalid: {problem}")]
     InvalidNormalizer {
-        /// What is wrong with its parameters.
+        /// The problem with its parameters.
         problem: &'static str,
     },
 

@@ -36,7 +36,7 @@ pub enum Adjustment {
     Rotated,
     /// Reduced from 16 to 8 bits per channel.
     ReducedDepth,
-    /// Blended over black where the picture is transparent.
+    /// Blended the transparent pixels over black.
     Flattened,
     /// Converted from RGB to gray by the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
     ConvertedToGray,
@@ -87,6 +87,7 @@ pub fn read_image(path: &Path, shape: ImageShape) -> Result<ReadImage, DataError
     let from = PixelSize { height: picture.height() as usize, width: picture.width() as usize };
     let to = PixelSize { height: shape.height, width: shape.width };
     let is_gray = !picture.color().has_color();
+    // Before resizing, which would mix the colors of transparent pixels into visible ones.
     let opaque = flatten(picture, &mut adjustments);
     let resized = if from == to {
         opaque
@@ -140,11 +141,13 @@ fn decode(path: &Path, adjustments: &mut Vec<Adjustment>) -> Result<DynamicImage
     let file = open(path)?;
     let mut reader =
         ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
+    // The decoder also allocates buffers for compressed data and metadata.
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
 
+    // Checked before decoding, which allocates memory for all pixels.
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(DataError::ImageTooLarge {
@@ -178,6 +181,7 @@ fn flatten(picture: DynamicImage, adjustments: &mut Vec<Adjustment>) -> RgbImage
     }
     RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
         let [red, green, blue, alpha] = picture.get_pixel(x, y).0;
+        // Adding 127 rounds to the nearest integer.
         let over_black = |value: u8| ((u16::from(value) * u16::from(alpha) + 127) / 255) as u8;
         image::Rgb([red, green, blue].map(over_black))
     })
@@ -196,6 +200,7 @@ fn has_light_border(pixels: &[u8], PixelSize { height, width }: PixelSize) -> bo
     let border = pixels.iter().enumerate().filter(on_border);
     let (count, sum) =
         border.fold((0_u64, 0), |(count, sum), (_, &pixel)| (count + 1, sum + u64::from(pixel)));
+    // The mean is above 127; without a division, an empty border is not light.
     sum > 127 * count
 }
 

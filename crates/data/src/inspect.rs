@@ -83,6 +83,7 @@ impl Verification {
 /// [`Verification`].
 pub fn verify(source: &str, data_directory: &Path) -> Result<Verification, DataError> {
     let source = Source::resolve(source, data_directory)?;
+    // Each file is checked even if another one failed.
     let mut files = Vec::with_capacity(DataFile::ALL.len());
     let train_images = check(&source, DataFile::TrainImages, &mut files);
     let train_labels = check(&source, DataFile::TrainLabels, &mut files);

@@ -28,6 +28,7 @@ impl Normalize {
             }
             Self::Standardize => {
                 let moments = Moments::of_each_pixel(images, rows);
+                // The sums of pixels are exact, so adding them is the same as summing all bytes.
                 let all = moments.iter().fold(Moments::default(), |all, pixel| all.join(pixel));
                 NormalizerParameters::Standardize {
                     mean: all.mean(),
@@ -204,6 +205,7 @@ impl TryFrom<NormalizerParameters> for Normalizer {
             NormalizerParameters::None => scale(1.0),
             NormalizerParameters::Standardize { mean, standard_deviation } => {
                 check(&[*mean], &[*standard_deviation])?;
+                // One division in `f64` per byte value instead of one in `f32` per pixel.
                 table(|byte| (byte - mean) / standard_deviation)
             }
             NormalizerParameters::StandardizePerPixel { mean, standard_deviation } => {

@@ -80,6 +80,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn resolve(source: &str, data_directory: &Path) -> Result<Self, DataError> {
+        // A listed name wins over a directory of the same name, which needs a path: `./mnist`.
         if let Some(listed) = catalog::find(source) {
             return Ok(Self::listed(listed, data_directory));
         }
@@ -228,6 +229,7 @@ fn fingerprint(sums: [&[u8; 32]; 4], class_names: &[String]) -> String {
         sum.update(content);
     }
     sum.update((class_names.len() as u64).to_be_bytes());
+    // Lengths separate the names: `a`, `bc` must differ from `ab`, `c`.
     for name in class_names {
         sum.update((name.len() as u64).to_be_bytes());
         sum.update(name);

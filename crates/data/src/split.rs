@@ -29,6 +29,7 @@ impl DataConfig {
             SplitMethod::Shuffled => draw(rows.clone(), wanted, rng),
             SplitMethod::Stratified => stratified(labels, wanted, rng),
         };
+        // Partitioning by flags keeps both lists in ascending order, whatever the order of drawing.
         let mut chosen = vec![false; rows.len()];
         for &row in &validation {
             chosen[row as usize] = true;
@@ -74,6 +75,7 @@ fn draw(mut rows: Vec<u32>, count: usize, rng: &mut impl Rng) -> Vec<u32> {
 /// classes with the largest remainders get one more row until the counts add up. For equal
 /// remainders, the lower label comes first. Each count differs from its exact share by less than 1.
 fn stratified(labels: &[u8], count: usize, rng: &mut impl Rng) -> Vec<u32> {
+    // Labels are bytes, so there are at most 256 classes.
     let mut classes = vec![Vec::new(); 256];
     for (row, &label) in (0..).zip(labels) {
         classes[usize::from(label)].push(row);

@@ -51,6 +51,7 @@ impl ModelConfig {
     /// A key is unknown or missing, a value is invalid, or two entries have the same name.
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let layers: Vec<LayerConfig> = table.required("layers")?;
+        // The entries as values, which have the places for messages.
         let items = match table.value("layers").map(|value| &value.kind) {
             Some(Kind::Array(items)) => items.as_slice(),
             _ => &[],
@@ -58,7 +59,7 @@ impl ModelConfig {
         let mut names = HashSet::new();
         for (layer, item) in layers.iter().zip(items) {
             if let Some(name) = layer.duplicate_name(&mut names) {
-                // On the command line, a name must stand for exactly one layer.
+                // On the command line, a name must identify exactly one layer.
                 return Err(item.error(format!("two layers have the name `{name}`")));
             }
         }

@@ -49,6 +49,7 @@ impl Initializer {
     #[must_use]
     pub fn draw(self, count: usize, fan_in: usize, fan_out: usize, rng: &mut impl Rng) -> Vec<f32> {
         #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^53")]
+        // At least 1, to avoid a division by zero.
         let (fan_in, fan_out) = (fan_in.max(1) as f64, fan_out as f64);
         let mean_fan = f64::midpoint(fan_in, fan_out);
         let variance = match self {

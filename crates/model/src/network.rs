@@ -33,6 +33,7 @@ impl Network {
             .layers()
             .iter()
             .map(|layer| {
+                // The tensors of each layer are consecutive.
                 let (own, others) = remaining.split_at(layer.parameters.len());
                 remaining = others;
                 layer.kind.rules().module(own, layer.activation, device)
@@ -75,6 +76,7 @@ pub fn images(pixels: Vec<f32>, shape: Shape, device: &Device) -> Tensor<4> {
         Shape::Image { channels, height, width } => [channels, height, width],
         Shape::Features(features) => [1, 1, features],
     };
+    // At least 1, to avoid a division by zero.
     let count = pixels.len() / shape.len().max(1);
     Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), device)
 }

@@ -77,6 +77,7 @@ impl Weights {
     /// The bytes are not an intact safetensors file, or a tensor has other values than 32-bit floats.
     pub fn from_safetensors(bytes: &[u8]) -> Result<(Self, Option<String>), WeightsFileError> {
         let damaged = |error| WeightsFileError::Damaged { error, extent: extent(bytes) };
+        // `deserialize` does not return the metadata.
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let metadata =
             header.metadata().as_ref().and_then(|entries| entries.get(METADATA).cloned());

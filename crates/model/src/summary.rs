@@ -48,6 +48,7 @@ impl Architecture {
     pub fn summary(&self, batch_size: usize, optimizer_slots: usize) -> Summary {
         let last = self.layers().len().saturating_sub(1);
         let rows = self.layers().iter().enumerate().map(|(index, layer)| {
+            // Shows a final softmax as configured, although the loss applies it.
             let activation = match layer.activation {
                 Activation::Linear if index == last && self.softmax_in_loss() => "softmax",
                 Activation::Linear => "",
@@ -64,6 +65,7 @@ impl Architecture {
         let forward_flops: u64 = self.layers().iter().map(|layer| layer.flops).sum();
         let first = self.layers().iter().find(|layer| !layer.parameters.is_empty());
         let first_flops = first.map_or(0, |layer| layer.flops);
+        // All values are `f32`.
         let bytes = |values: usize| 4 * values as u64;
         let trainable = self.trainable_parameters();
         let saved: usize = self.layers().iter().map(|layer| layer.saved_activations).sum();
@@ -114,6 +116,7 @@ impl fmt::Display for Summary {
         writeln!(f, "  trainable:     {}", thousands(self.trainable as u64))?;
         writeln!(f, "  not trainable: {}", thousands(not_trainable as u64))?;
         writeln!(f, "Forward pass:    {} FLOPs per sample", thousands(self.forward_flops))?;
+        // Saturates, because the batch size may be huge.
         let memory = [self.gradient_bytes, self.optimizer_bytes, self.activation_bytes]
             .into_iter()
             .fold(self.parameter_bytes, u64::saturating_add);

@@ -4,21 +4,23 @@ use std::num::NonZeroUsize;
 use kiln_config::{ConfigError, Table};
 use kiln_train::MetricName;
 
-/// The `[prune]` table: asynchronous successive halving in the form that stops runs.
+/// The `[prune]` table: asynchronous successive halving, in the variant that stops runs.
 ///
-/// At the epochs `min_epochs`, `min_epochs · reduction`, `min_epochs · reduction²`, … (the rungs) a run
-/// goes on if it is among the best 1/`reduction` of those that have come so far, itself included and
-/// rounded up; otherwise it ends there. Nobody waits for others, so the first to come go on more easily,
-/// and which runs are ended depends on the order in which they come (Li et al., "A System for Massively
-/// Parallel Hyperparameter Tuning", MLSys 2020; runs are stopped for good rather than paused, as Ray
-/// Tune's scheduler of that name does).
+/// Runs are compared at the epochs `min_epochs`, `min_epochs · reduction`, `min_epochs · reduction²`, …, which are
+/// called rungs. A run continues if it is among the best 1/`reduction` of the runs that have reached the rung so far,
+/// itself included and rounded up. Otherwise it ends there.
+///
+/// No run waits for another. The first runs at a rung therefore continue more easily, and which runs are pruned depends
+/// on the order in which they arrive. See Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys
+/// 2020. Like Ray Tune's scheduler of that name, Kiln ends runs for good instead of pausing them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PruneConfig {
-    /// What runs are compared by.
+    /// The metric that runs are compared by.
     pub metric: MetricName,
-    /// Epochs before the first rung: no run ends sooner.
+    /// The first rung. No run is pruned at an earlier epoch.
     pub min_epochs: NonZeroUsize,
-    /// η: one of so many goes on from a rung to the next, and rungs are so many times apart.
+    /// The reduction factor η, at least 2: one of η runs continues at each rung, and each rung is η times as late as
+    /// the previous one.
     pub reduction: usize,
 }
 
@@ -31,8 +33,8 @@ impl PruneConfig {
         })
     }
 
-    /// Whether runs of `epochs` epochs are compared after this one; after the last there is nothing
-    /// to spare.
+    /// Whether runs of `epochs` epochs are compared after this epoch. The last epoch is never a rung, because ending a
+    /// run there would save nothing.
     pub(crate) fn is_rung(&self, epoch: usize, epochs: usize) -> bool {
         let mut rung = self.min_epochs.get();
         while rung < epoch {
@@ -42,11 +44,11 @@ impl PruneConfig {
     }
 }
 
-/// What runs came to at the rungs.
+/// The metrics of the runs at the rungs that they have reached.
 #[derive(Debug)]
 pub(crate) struct Rungs {
     pub(crate) config: PruneConfig,
-    /// By epoch, then by run.
+    /// The metric by epoch and by run.
     values: HashMap<usize, HashMap<usize, f64>>,
 }
 
@@ -55,9 +57,9 @@ impl Rungs {
         Self { config, values: HashMap::new() }
     }
 
-    /// Notes what a run came to, and says whether it goes on. A run without a value goes on: it will
-    /// end by itself.
-    pub(crate) fn goes_on(
+    /// Records the metric of a run after an epoch and returns whether the run continues. A run without a metric
+    /// continues, because it is about to diverge and ends by itself.
+    pub(crate) fn record(
         &mut self,
         run: usize,
         epoch: usize,
@@ -90,22 +92,22 @@ mod tests {
     }
 
     #[test]
-    fn the_best_third_goes_on() {
+    fn the_best_third_continues() {
         let mut rungs = rungs(1, 3, MetricName::VAL_ACCURACY);
-        // Of one the best is one; of two to three one; of four two.
+        // The best run of up to three continues, the best two of up to six, the best three of seven.
         let values = [0.5, 0.4, 0.3, 0.45, 0.6, 0.1, 0.55];
         let found: Vec<bool> =
-            (0..).zip(values).map(|(run, value)| rungs.goes_on(run, 1, 10, Some(value))).collect();
+            (0..).zip(values).map(|(run, value)| rungs.record(run, 1, 10, Some(value))).collect();
         assert_eq!(found, [true, false, false, true, true, false, true]);
     }
 
     #[test]
     fn a_lower_loss_is_better_and_only_rungs_count() {
         let mut rungs = rungs(1, 2, MetricName::VAL_LOSS);
-        assert!(rungs.goes_on(0, 1, 8, Some(0.2)));
-        assert!(!rungs.goes_on(1, 1, 8, Some(0.3)));
-        assert!(rungs.goes_on(1, 3, 8, Some(9.0)), "no rung");
-        assert!(rungs.goes_on(1, 8, 8, Some(9.0)), "the last epoch");
-        assert!(rungs.goes_on(2, 1, 8, None), "no value");
+        assert!(rungs.record(0, 1, 8, Some(0.2)));
+        assert!(!rungs.record(1, 1, 8, Some(0.3)));
+        assert!(rungs.record(1, 3, 8, Some(9.0)), "not a rung");
+        assert!(rungs.record(1, 8, 8, Some(9.0)), "the last epoch");
+        assert!(rungs.record(2, 1, 8, None), "no value");
     }
 }

@@ -1,7 +1,7 @@
-//! A disk that loses its power, as the standard allows it to: POSIX promises of a file's content only what was synced,
-//! and of a name only what was there when its directory was synced. Everything else may be there or not.
+//! A model of a disk that loses power, as far as POSIX allows it to: the content of a file is durable once the file is
+//! synced, and a name once its directory is synced. After a power loss, all other changes may be there or not.
 //!
-//! The model is an inode a file or directory, each with what is safe and the changes since then, in order.
+//! The model has one inode per file or directory. Each inode has durable content and a list of the changes since then.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,13 +10,12 @@ use std::path::{Component, Path, PathBuf};
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::Generator;
+use super::Rng;
 
 type Inode = usize;
 
 const ROOT: Inode = 0;
 
-/// A disk, with what is safe on it and what is not yet.
 #[derive(Clone)]
 pub(super) struct Disk {
     nodes: Vec<Node>,
@@ -30,8 +29,8 @@ enum Node {
 
 #[derive(Clone, Default)]
 struct File {
-    safe: Vec<u8>,
-    changes: Vec<Change>,
+    durable: Vec<u8>,
+    pending: Vec<Change>,
 }
 
 #[derive(Clone)]
@@ -42,15 +41,15 @@ enum Change {
 
 #[derive(Clone, Default)]
 struct Directory {
-    safe: BTreeMap<String, Inode>,
-    changes: Vec<EntryChange>,
+    durable: BTreeMap<String, Inode>,
+    pending: Vec<EntryChange>,
 }
 
 #[derive(Clone)]
 enum EntryChange {
     Set(String, Inode),
-    Unset(String),
-    /// Both at once: a journal of a file system has a rename whole or not at all.
+    Remove(String),
+    /// Removes one name and sets the other. The journals of file systems make this atomic.
     Rename {
         from: String,
         to: String,
@@ -58,9 +57,9 @@ enum EntryChange {
     },
 }
 
-/// What a power cut leaves.
+/// The files and directories after a power loss.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Left {
+pub(super) struct Content {
     pub(super) directories: Vec<PathBuf>,
     pub(super) files: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -70,10 +69,10 @@ impl Disk {
         Self { nodes: vec![Node::Directory(Directory::default())] }
     }
 
-    /// A disk with the content of `below` at the same path from its own root, all of it safe.
-    pub(super) fn holding(root: &Path, below: &str) -> Self {
+    /// A disk with a copy of `root/directory` at the path `directory`. All of it is durable.
+    pub(super) fn with_content(root: &Path, directory: &str) -> Self {
         let mut disk = Self::empty();
-        let mut paths = vec![PathBuf::from(below)];
+        let mut paths = vec![PathBuf::from(directory)];
         while let Some(path) = paths.pop() {
             if root.join(&path).is_dir() {
                 disk.create_directory(&path);
@@ -90,7 +89,7 @@ impl Disk {
         disk
     }
 
-    /// Does what a line of the journal tells of.
+    /// Applies an operation, a line of the journal that `KILN_FAULT_JOURNAL` writes.
     pub(super) fn apply(&mut self, operation: &str) {
         let operation: Value = serde_json::from_str(operation).unwrap();
         let text = |key: &str| operation[key].as_str().unwrap();
@@ -106,7 +105,7 @@ impl Disk {
             "create_directory" => self.create_directory(path),
             "sync" | "sync_directory" => self.sync(path),
             "remove" => self.remove(path),
-            other => panic!("no such operation: {other}"),
+            other => panic!("unknown operation: {other}"),
         }
     }
 
@@ -118,39 +117,40 @@ impl Disk {
         self.add(path, Node::Directory(Directory::default()));
     }
 
-    /// What is there already stays, as it does on a real disk.
     fn add(&mut self, path: &Path, node: Node) {
+        // As on a real disk, creating a path that exists keeps its content.
         if self.find(path).is_none() {
             self.nodes.push(node);
             let node = self.nodes.len() - 1;
-            let (above, name) = self.entry(path);
-            above.changes.push(EntryChange::Set(name, node));
+            let (parent, name) = self.parent_and_name(path);
+            parent.pending.push(EntryChange::Set(name, node));
         }
     }
 
     pub(super) fn append(&mut self, path: &Path, bytes: &[u8]) {
-        self.file(path).changes.push(Change::Append(bytes.to_owned()));
+        self.file(path).pending.push(Change::Append(bytes.to_owned()));
     }
 
     pub(super) fn truncate(&mut self, path: &Path, length: usize) {
-        self.file(path).changes.push(Change::Truncate(length));
+        self.file(path).pending.push(Change::Truncate(length));
     }
 
     pub(super) fn sync(&mut self, path: &Path) {
-        let node = self.find(path).unwrap_or_else(|| panic!("{} is not there", path.display()));
+        let node = self.find(path).unwrap_or_else(|| panic!("{} does not exist", path.display()));
         self.nodes[node].sync();
     }
 
-    /// Within one directory, as all renames of Kiln's are. One of nothing fails on a real disk, too.
+    /// Renames a path within one directory, as Kiln does. If `from` does not exist, nothing happens: on a real disk, such
+    /// a rename fails.
     pub(super) fn rename(&mut self, from: &Path, to: &Path) {
         assert_eq!(from.parent(), to.parent(), "a rename between directories is not modelled");
         let Some(node) = self.find(from) else { return };
-        let (_, to) = self.entry(to);
-        let (above, from) = self.entry(from);
-        above.changes.push(EntryChange::Rename { from, to, node });
+        let (_, to) = self.parent_and_name(to);
+        let (parent, from) = self.parent_and_name(from);
+        parent.pending.push(EntryChange::Rename { from, to, node });
     }
 
-    /// With all that is in it.
+    /// Removes a path with everything in it.
     pub(super) fn remove(&mut self, path: &Path) {
         let Some(node) = self.find(path) else { return };
         if let Node::Directory(directory) = &self.nodes[node] {
@@ -158,8 +158,8 @@ impl Disk {
                 self.remove(&path.join(name));
             }
         }
-        let (above, name) = self.entry(path);
-        above.changes.push(EntryChange::Unset(name));
+        let (parent, name) = self.parent_and_name(path);
+        parent.pending.push(EntryChange::Remove(name));
     }
 
     fn find(&self, path: &Path) -> Option<Inode> {
@@ -179,41 +179,41 @@ impl Disk {
     fn file(&mut self, path: &Path) -> &mut File {
         match self.find(path).map(|node| &mut self.nodes[node]) {
             Some(Node::File(file)) => file,
-            _ => panic!("{} is no file", path.display()),
+            _ => panic!("{} is not a file", path.display()),
         }
     }
 
-    /// The directory that a path lies in, and its name there.
-    fn entry(&mut self, path: &Path) -> (&mut Directory, String) {
+    fn parent_and_name(&mut self, path: &Path) -> (&mut Directory, String) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         match self.find(path.parent().unwrap()).map(|node| &mut self.nodes[node]) {
             Some(Node::Directory(directory)) => (directory, name),
-            _ => panic!("{} lies nowhere", path.display()),
+            _ => panic!("{} has no parent directory", path.display()),
         }
     }
 
-    /// The power goes. Without a generator all that is not safe is lost; with one, some of it by chance.
-    pub(super) fn lose_power(mut self, mut chance: Option<&mut Generator>) -> Left {
+    /// Loses all changes that are not durable. With a random generator, loses a random part of them.
+    pub(super) fn lose_power(mut self, mut rng: Option<&mut Rng>) -> Content {
         for node in &mut self.nodes {
-            node.lose(chance.as_deref_mut());
+            node.lose_power(rng.as_deref_mut());
         }
-        let mut left = Left::default();
+        let mut content = Content::default();
         let mut found = vec![(PathBuf::new(), ROOT)];
         while let Some((path, node)) = found.pop() {
             match &self.nodes[node] {
-                Node::File(file) => drop(left.files.insert(path, file.safe.clone())),
+                Node::File(file) => drop(content.files.insert(path, file.durable.clone())),
                 Node::Directory(directory) => {
-                    let below = directory.safe.iter();
-                    found.extend(below.map(|(name, node)| (path.join(name), *node)));
-                    left.directories.push(path);
+                    let entries = directory.durable.iter();
+                    found.extend(entries.map(|(name, node)| (path.join(name), *node)));
+                    content.directories.push(path);
                 }
             }
         }
-        left
+        content
     }
 }
 
-impl Left {
+impl Content {
+    /// Writes the files and directories to a real directory.
     pub(super) fn write(&self, root: &Path) {
         for directory in &self.directories {
             fs::create_dir_all(root.join(directory)).unwrap();
@@ -228,32 +228,32 @@ impl Node {
     fn sync(&mut self) {
         match self {
             Self::File(file) => {
-                file.safe = file.content(file.changes.len());
-                file.changes.clear();
+                file.durable = file.content(file.pending.len());
+                file.pending.clear();
             }
             Self::Directory(directory) => {
-                directory.safe = directory.entries();
-                directory.changes.clear();
+                directory.durable = directory.entries();
+                directory.pending.clear();
             }
         }
     }
 
-    /// Leaves of the changes what chance has brought to the disk, and takes it for safe.
-    fn lose(&mut self, chance: Option<&mut Generator>) {
-        match (self, chance) {
-            (Self::File(file), None) => file.changes.clear(),
-            (Self::Directory(directory), None) => directory.changes.clear(),
-            (Self::File(file), Some(chance)) => file.lose_some(chance),
-            (Self::Directory(directory), Some(chance)) => directory.lose_some(chance),
+    /// Drops the pending changes. With a random generator, first makes some of them durable.
+    fn lose_power(&mut self, rng: Option<&mut Rng>) {
+        match (self, rng) {
+            (Self::File(file), None) => file.pending.clear(),
+            (Self::Directory(directory), None) => directory.pending.clear(),
+            (Self::File(file), Some(rng)) => file.lose_some(rng),
+            (Self::Directory(directory), Some(rng)) => directory.lose_some(rng),
         }
     }
 }
 
 impl File {
-    /// After so many of the changes.
+    /// The content after the first `changes` of the pending changes.
     fn content(&self, changes: usize) -> Vec<u8> {
-        let mut content = self.safe.clone();
-        for change in &self.changes[..changes] {
+        let mut content = self.durable.clone();
+        for change in &self.pending[..changes] {
             match change {
                 Change::Append(bytes) => content.extend(bytes),
                 Change::Truncate(length) => content.truncate(*length),
@@ -262,46 +262,47 @@ impl File {
         content
     }
 
-    /// The first changes arrive, and of the next a part; or its length arrives and its content does not.
-    fn lose_some(&mut self, chance: &mut Generator) {
-        let arrived = chance.below(self.changes.len() + 1);
-        let mut content = self.content(arrived);
-        if let Some(Change::Append(bytes)) = self.changes.get(arrived) {
-            let part = chance.below(bytes.len());
+    /// Makes the first few changes durable, and a part of the next one.
+    fn lose_some(&mut self, rng: &mut Rng) {
+        let complete = rng.below(self.pending.len() + 1);
+        let mut content = self.content(complete);
+        if let Some(Change::Append(bytes)) = self.pending.get(complete) {
+            let part = rng.below(bytes.len());
             content.extend(&bytes[..part]);
-            if chance.coin() {
+            // A file system may store the new length before the data. The rest of the file then reads as zeros.
+            if rng.coin() {
                 content.resize(content.len() + bytes.len() - part, 0);
             }
         }
-        (self.safe, self.changes) = (content, Vec::new());
+        (self.durable, self.pending) = (content, Vec::new());
     }
 }
 
 impl Directory {
     fn entries(&self) -> BTreeMap<String, Inode> {
-        let mut entries = self.safe.clone();
-        for change in &self.changes {
-            change.make(&mut entries);
+        let mut entries = self.durable.clone();
+        for change in &self.pending {
+            change.apply(&mut entries);
         }
         entries
     }
 
-    /// The first changes arrive, or any of them.
-    fn lose_some(&mut self, chance: &mut Generator) {
-        let first = chance.coin().then(|| chance.below(self.changes.len() + 1));
-        for (index, change) in std::mem::take(&mut self.changes).into_iter().enumerate() {
-            if first.map_or_else(|| chance.coin(), |first| index < first) {
-                change.make(&mut self.safe);
+    /// Makes either the first few changes durable, or any of them: some file systems keep the order and some do not.
+    fn lose_some(&mut self, rng: &mut Rng) {
+        let first = rng.coin().then(|| rng.below(self.pending.len() + 1));
+        for (index, change) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            if first.map_or_else(|| rng.coin(), |first| index < first) {
+                change.apply(&mut self.durable);
             }
         }
     }
 }
 
 impl EntryChange {
-    fn make(&self, entries: &mut BTreeMap<String, Inode>) {
+    fn apply(&self, entries: &mut BTreeMap<String, Inode>) {
         match self {
             Self::Set(name, node) => drop(entries.insert(name.clone(), *node)),
-            Self::Unset(name) => drop(entries.remove(name)),
+            Self::Remove(name) => drop(entries.remove(name)),
             Self::Rename { from, to, node } => {
                 entries.remove(from);
                 entries.insert(to.clone(), *node);

@@ -1,17 +1,13 @@
-//! The disk of the power cuts is itself put to the test.
+//! Tests of the disk model itself.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::Generator;
-use super::disk_model::{Disk, Left};
+use super::Rng;
+use super::disk_model::{Content, Disk};
 
-fn file<'a>(left: &'a Left, path: &str) -> Option<&'a [u8]> {
-    left.files.get(Path::new(path)).map(Vec::as_slice)
-}
-
-/// A disk with the file `a/old`, which is safe and holds `old`.
+/// A disk with the file `a/old`, which contains `old` and is durable.
 fn disk() -> Disk {
     let mut disk = Disk::empty();
     disk.create_directory(Path::new("a"));
@@ -23,51 +19,60 @@ fn disk() -> Disk {
     disk
 }
 
-#[test]
-fn what_was_not_synced_is_lost_and_what_was_is_not() {
-    let mut disk = disk();
-    disk.append(Path::new("a/old"), b" and new");
-    assert_eq!(file(&disk.clone().lose_power(None), "a/old"), Some(b"old".as_slice()));
-    disk.sync(Path::new("a/old"));
-    assert_eq!(file(&disk.clone().lose_power(None), "a/old"), Some(b"old and new".as_slice()));
-    disk.truncate(Path::new("a/old"), 1);
-    assert_eq!(file(&disk.clone().lose_power(None), "a/old"), Some(b"old and new".as_slice()));
-    disk.sync(Path::new("a/old"));
-    assert_eq!(file(&disk.lose_power(None), "a/old"), Some(b"o".as_slice()));
+fn file<'a>(content: &'a Content, path: &str) -> Option<&'a [u8]> {
+    content.files.get(Path::new(path)).map(Vec::as_slice)
+}
+
+/// Asserts what a file contains after the disk loses power, or that it is gone.
+fn assert_left(disk: &Disk, path: &str, expected: Option<&[u8]>) {
+    assert_eq!(file(&disk.clone().lose_power(None), path), expected, "{path}");
 }
 
 #[test]
-fn a_name_lasts_when_its_directory_is_synced() {
+fn changes_to_a_file_are_durable_after_its_sync() {
+    let mut disk = disk();
+    disk.append(Path::new("a/old"), b" and new");
+    assert_left(&disk, "a/old", Some(b"old"));
+    disk.sync(Path::new("a/old"));
+    assert_left(&disk, "a/old", Some(b"old and new"));
+    disk.truncate(Path::new("a/old"), 1);
+    assert_left(&disk, "a/old", Some(b"old and new"));
+    disk.sync(Path::new("a/old"));
+    assert_left(&disk, "a/old", Some(b"o"));
+}
+
+#[test]
+fn names_are_durable_after_the_sync_of_their_directory() {
     let mut disk = disk();
     disk.create(Path::new("a/new"));
     disk.append(Path::new("a/new"), b"new");
     disk.sync(Path::new("a/new"));
-    assert_eq!(file(&disk.clone().lose_power(None), "a/new"), None);
+    assert_left(&disk, "a/new", None);
     disk.sync(Path::new("a"));
-    assert_eq!(file(&disk.clone().lose_power(None), "a/new"), Some(b"new".as_slice()));
+    assert_left(&disk, "a/new", Some(b"new"));
     disk.remove(Path::new("a/new"));
-    assert_eq!(file(&disk.clone().lose_power(None), "a/new"), Some(b"new".as_slice()));
+    assert_left(&disk, "a/new", Some(b"new"));
     disk.sync(Path::new("a"));
-    assert_eq!(file(&disk.lose_power(None), "a/new"), None);
+    assert_left(&disk, "a/new", None);
 }
 
 #[test]
-fn a_rename_lasts_when_its_directory_is_synced_with_what_was_safe_of_the_file() {
+fn rename_is_durable_after_the_sync_of_its_directory() {
     let mut disk = disk();
     disk.create(Path::new("a/new"));
     disk.append(Path::new("a/new"), b"new");
     disk.rename(Path::new("a/new"), Path::new("a/old"));
-    assert_eq!(file(&disk.clone().lose_power(None), "a/old"), Some(b"old".as_slice()));
+    assert_left(&disk, "a/old", Some(b"old"));
     disk.sync(Path::new("a"));
-    // The file that was written and renamed without a sync: the name is there, and nothing behind it.
-    let left = disk.clone().lose_power(None);
-    assert_eq!((file(&left, "a/old"), file(&left, "a/new")), (Some(b"".as_slice()), None));
+    // The new name is durable, but the content of the renamed file is not.
+    assert_left(&disk, "a/old", Some(b""));
+    assert_left(&disk, "a/new", None);
     disk.sync(Path::new("a/old"));
-    assert_eq!(file(&disk.lose_power(None), "a/old"), Some(b"new".as_slice()));
+    assert_left(&disk, "a/old", Some(b"new"));
 }
 
 #[test]
-fn a_directory_that_does_not_last_takes_with_it_what_is_in_it() {
+fn content_of_a_directory_is_lost_with_the_directory() {
     let mut disk = disk();
     disk.create_directory(Path::new("a/b"));
     disk.create(Path::new("a/b/c"));
@@ -76,21 +81,21 @@ fn a_directory_that_does_not_last_takes_with_it_what_is_in_it() {
     let left = disk.clone().lose_power(None);
     assert_eq!(left.directories, [Path::new(""), Path::new("a")]);
     disk.sync(Path::new("a"));
-    assert_eq!(file(&disk.clone().lose_power(None), "a/b/c"), Some(b"".as_slice()));
+    assert_left(&disk, "a/b/c", Some(b""));
     disk.remove(Path::new("a/b"));
     disk.sync(Path::new("a"));
     assert_eq!(disk.lose_power(None).directories, [Path::new(""), Path::new("a")]);
 }
 
 #[test]
-fn by_chance_some_of_it_arrives() {
+fn random_power_loss_gives_each_state_that_posix_allows() {
     let mut disk = disk();
     disk.append(Path::new("a/old"), b"er");
     disk.create(Path::new("a/new"));
     disk.rename(Path::new("a/new"), Path::new("a/newer"));
     let (mut contents, mut names) = (BTreeSet::new(), BTreeSet::new());
     for round in 0..200 {
-        let left = disk.clone().lose_power(Some(&mut Generator::new("disk", round)));
+        let left = disk.clone().lose_power(Some(&mut Rng::new("disk", round)));
         contents.insert(file(&left, "a/old").unwrap().to_owned());
         names.insert(left.files.keys().map(|path| path.display().to_string()).collect::<Vec<_>>());
     }
@@ -102,7 +107,7 @@ fn by_chance_some_of_it_arrives() {
 }
 
 #[test]
-fn a_journal_is_done_again_and_a_real_directory_is_taken_in() {
+fn journal_is_applied_and_a_real_directory_is_copied() {
     let directory = tempfile::tempdir().unwrap();
     let mut disk = Disk::empty();
     for line in [
@@ -122,5 +127,5 @@ fn a_journal_is_done_again_and_a_real_directory_is_taken_in() {
     assert_eq!(file(&left, "runs/file"), Some(b"ab".as_slice()));
     left.write(directory.path());
     assert_eq!(fs::read(directory.path().join("runs/file")).unwrap(), b"ab");
-    assert!(Disk::holding(directory.path(), "runs").lose_power(None) == left);
+    assert!(Disk::with_content(directory.path(), "runs").lose_power(None) == left);
 }

@@ -2,175 +2,177 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::processes::{children, is_alive, start, try_signal, wait_until};
-use super::{Generator, short_or_long, tell};
-use crate::sweep::{results, statuses};
-use crate::world::{Ran, World};
+use super::{Rng, print_figures, short_or_long};
+use crate::processes::{children, is_alive, start, try_signal, wait_until};
+use crate::project::{CommandOutput, Project};
+use crate::run_state::{history_without_seconds, results, run_directories, statuses};
 
-/// What is killed, and how it is begun again.
+/// A sweep, and which of its processes are killed.
 struct Attack<'a> {
     sweep: &'a [&'a str],
-    /// The sweep and one of its runs, the sweep alone, or a run alone.
-    victims: &'a [&'a str],
-    /// Whether the next sweep may meet runs that are still at work.
+    victims: &'a [Victim],
+    /// Whether the next sweep may start while runs of the killed sweep are still working.
     overlaps: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Victim {
+    Sweep,
+    /// One of the runs. The sweep is killed up to 20 ms later.
+    RunThenSweep,
+    RunAndSweep,
 }
 
 const ARGUMENTS: [&str; 5] =
     ["sweep", "experiment.toml", "seed=1,2,3,4,5,6", "epochs=15", "--jobs=2"];
 
 #[test]
-fn a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_was() {
+fn sweep_killed_repeatedly_gives_identical_results() {
     let kills = short_or_long(20, 500);
-    let attack = Attack { sweep: &ARGUMENTS, victims: &["both", "sweep", "run"], overlaps: true };
-    let world = World::new();
-    let begun = Instant::now();
-    let undisturbed = world.kiln(&[ARGUMENTS.as_slice(), &["--runs=undisturbed"]].concat());
-    assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
-    let mut length = begun.elapsed();
-    let undisturbed = results(&world, "undisturbed/columns");
+    let victims = [Victim::RunAndSweep, Victim::Sweep, Victim::RunThenSweep];
+    let attack = Attack { sweep: &ARGUMENTS, victims: &victims, overlaps: true };
+    let project = Project::new();
+    let started = Instant::now();
+    project.kiln_ok(&[ARGUMENTS.as_slice(), &["--runs=uninterrupted"]].concat());
+    let mut duration = started.elapsed();
+    let expected = results(&project, "uninterrupted/columns");
 
     let (mut killed, mut sweeps, mut survivors) = (0, 0, 0);
     while killed < kills {
-        let mut chance = Generator::new("kills", sweeps);
-        let mut finished: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        // Each sweep is done after a few kills; then comes the next.
+        let mut rng = Rng::new("kills", sweeps);
+        let mut finished: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
+        // A few kills are enough to complete a sweep. Then the directory is removed, and the next sweep follows.
         for attempt in 0..kills - killed {
-            // Some of the way, so that several are needed for the whole of it; further each time, so that a machine
-            // that has become slow comes to the end as well.
-            let most = 0.4 + 0.1 * attempt as f64;
-            let moment = length.mul_f64(most * chance.fraction());
-            match kill_at(&world, &attack, moment, &mut chance) {
-                Sweep::Killed => killed += 1,
-                Sweep::Done(took) => {
-                    // It was measured while other things were going on.
-                    length = if attempt == 0 { took } else { length };
+            match kill_at(&project, &attack, moment(duration, attempt, &mut rng), &mut rng) {
+                Attempt::Killed => killed += 1,
+                Attempt::Completed(took) => {
+                    // The duration was measured while other tests were running, so correct it.
+                    duration = if attempt == 0 { took } else { duration };
                     break;
                 }
             }
-            note_finished(&world, &mut finished);
+            assert_finished_runs_are_kept(&project, &mut finished);
         }
         survivors += finished.len();
-        let ran = world.kiln(&ARGUMENTS);
-        assert_eq!(ran.status, 0, "after {killed} kills: {}", ran.stderr);
-        assert!(ran.stdout.contains("6 runs: 6 finished"), "{}", ran.stdout);
-        note_finished(&world, &mut finished);
-        assert!(results(&world, "runs/columns") == undisturbed, "another result, {killed} kills");
-        fs::remove_dir_all(world.path("runs")).unwrap();
+        let output = project.kiln_ok(&ARGUMENTS);
+        assert!(output.stdout.contains("6 runs: 6 finished"), "{}", output.stdout);
+        assert_finished_runs_are_kept(&project, &mut finished);
+        assert!(results(&project, "runs/columns") == expected, "results differ, {killed} kills");
+        fs::remove_dir_all(project.path("runs")).unwrap();
         sweeps += 1;
     }
-    assert!(survivors > 0, "no run came to its end between two kills");
-    tell(&format!(
+    assert!(survivors > 0, "no run finished between two kills");
+    print_figures(&format!(
         "kills: {killed} of {sweeps} sweeps, {survivors} runs had finished before the last kill of theirs"
     ));
 }
 
-/// One run at a time: several come to the rungs in an order that nobody decides.
+// One run at a time: with several at a time, the order in which runs are compared, and so which are pruned, is random.
 #[test]
-fn a_sweep_that_prunes_and_is_killed_prunes_the_same_runs() {
+fn killed_sweep_prunes_the_same_runs_after_resume() {
     let kills = short_or_long(8, 200);
     let sweep = ["sweep", "sweep.toml", "epochs=12", "--jobs=1"];
-    let attack = Attack { sweep: &sweep, victims: &["both"], overlaps: false };
-    let world = World::new();
-    world.write(
+    let attack = Attack { sweep: &sweep, victims: &[Victim::RunAndSweep], overlaps: false };
+    let project = Project::new();
+    project.write(
         "sweep.toml",
         "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
          [grid]\nlearning_rate = [0.03, 0.1, 0.3, 1e-3, 0.01, 1e-4]\n\
          [prune]\nmetric = \"val_loss\"\nmin_epochs = 1\nreduction = 2\n",
     );
-    let begun = Instant::now();
-    let undisturbed = world.kiln(&[sweep.as_slice(), &["--runs=undisturbed"]].concat());
-    assert_eq!(undisturbed.status, 0, "{}", undisturbed.stderr);
-    let length = begun.elapsed();
-    let undisturbed = endings(&world, "undisturbed/pruned");
-    let pruned = undisturbed.values().filter(|(status, _)| *status == "pruned").count();
-    assert!((1..6).contains(&pruned), "{undisturbed:?}");
+    let started = Instant::now();
+    project.kiln_ok(&[sweep.as_slice(), &["--runs=uninterrupted"]].concat());
+    let duration = started.elapsed();
+    let expected = statuses_and_histories(&project, "uninterrupted/pruned");
+    let pruned = expected.values().filter(|(status, _)| *status == "pruned").count();
+    assert!((1..6).contains(&pruned), "{expected:?}");
 
     let (mut killed, mut sweeps) = (0, 0);
     while killed < kills {
-        let mut chance = Generator::new("pruned kills", sweeps);
+        let mut rng = Rng::new("pruned kills", sweeps);
         for attempt in 0..kills - killed {
-            let moment = length.mul_f64((0.4 + 0.1 * attempt as f64) * chance.fraction());
-            match kill_at(&world, &attack, moment, &mut chance) {
-                Sweep::Killed => killed += 1,
-                Sweep::Done(_) => break,
+            match kill_at(&project, &attack, moment(duration, attempt, &mut rng), &mut rng) {
+                Attempt::Killed => killed += 1,
+                Attempt::Completed(_) => break,
             }
         }
-        let ran = world.kiln(&sweep);
-        assert_eq!(ran.status, 0, "after {killed} kills: {}", ran.stderr);
-        assert_eq!(endings(&world, "runs/pruned"), undisturbed, "after {killed} kills");
-        fs::remove_dir_all(world.path("runs")).unwrap();
+        project.kiln_ok(&sweep);
+        let found = statuses_and_histories(&project, "runs/pruned");
+        assert_eq!(found, expected, "after {killed} kills");
+        fs::remove_dir_all(project.path("runs")).unwrap();
         sweeps += 1;
     }
-    tell(&format!(
+    print_figures(&format!(
         "kills of pruning sweeps: {killed} of {sweeps} sweeps, of whose 6 runs {pruned} are pruned"
     ));
 }
 
-/// How each run ended, and its history without seconds.
-fn endings(world: &World, sweep: &str) -> BTreeMap<String, (String, String)> {
-    let ending = |(run, status): (String, String)| {
-        let history = world.read(format!("{sweep}/{run}/history.csv"));
-        let without_seconds = |line: &str| {
-            let (numbers, _) = line.rsplit_once(',').unwrap();
-            numbers.to_owned()
-        };
-        (run, (status, history.lines().map(without_seconds).collect()))
+/// A random moment of a sweep that takes so long.
+fn moment(duration: Duration, attempt: usize, rng: &mut Rng) -> Duration {
+    // Early enough that a sweep takes several attempts, and later with each attempt, so that the sweep completes even
+    // on a machine that has become slow.
+    duration.mul_f64((0.4 + 0.1 * attempt as f64) * rng.fraction())
+}
+
+/// The status of each run, and its history without seconds.
+fn statuses_and_histories(project: &Project, sweep: &str) -> BTreeMap<String, (String, String)> {
+    let with_history = |(run, status): (String, String)| {
+        let history = project.read(format!("{sweep}/{run}/history.csv"));
+        (run, (status, history_without_seconds(&history)))
     };
-    statuses(world, sweep).into_iter().map(ending).collect()
+    statuses(project, sweep).into_iter().map(with_history).collect()
 }
 
-enum Sweep {
+enum Attempt {
     Killed,
-    /// After this time, before it was killed.
-    Done(Duration),
+    /// The sweep completed before it was killed, after this time.
+    Completed(Duration),
 }
 
-/// Starts the sweep and kills at this moment.
-fn kill_at(world: &World, attack: &Attack<'_>, moment: Duration, chance: &mut Generator) -> Sweep {
-    let mut sweep = start(world, attack.sweep);
-    let begun = Instant::now();
-    while begun.elapsed() < moment && sweep.try_wait().unwrap().is_none() {
+/// Starts the sweep, and kills it after `moment`.
+fn kill_at(project: &Project, attack: &Attack<'_>, moment: Duration, rng: &mut Rng) -> Attempt {
+    let mut sweep = start(project, attack.sweep);
+    let started = Instant::now();
+    while started.elapsed() < moment && sweep.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
     if sweep.try_wait().unwrap().is_some() {
-        let took = begun.elapsed();
-        let ran = Ran::from(sweep.wait_with_output().unwrap());
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        return Sweep::Done(took);
+        let took = started.elapsed();
+        let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        return Attempt::Completed(took);
     }
     let runs = children(sweep.id());
-    let victim = attack.victims[chance.below(attack.victims.len())];
-    if let (Some(run), "run" | "both") = (runs.get(chance.below(runs.len())), victim) {
-        // It may have ended just now.
+    let victim = attack.victims[rng.below(attack.victims.len())];
+    if let (Some(run), true) = (runs.get(rng.below(runs.len())), victim != Victim::Sweep) {
+        // The run may have ended in the meantime.
         try_signal(*run, "-KILL");
-        if victim == "run" {
-            // The sweep has time to hear of it, or not.
-            std::thread::sleep(Duration::from_millis(chance.below(20) as u64));
+        if victim == Victim::RunThenSweep {
+            // Long enough that the sweep sometimes handles the end of the run.
+            std::thread::sleep(Duration::from_millis(rng.below(20) as u64));
         }
     }
     sweep.kill().unwrap();
     sweep.wait().unwrap();
-    if !attack.overlaps || chance.coin() {
-        // Else the next sweep meets them still at work.
+    if !attack.overlaps || rng.coin() {
         wait_until("the end of the runs", || !runs.iter().any(|run| is_alive(*run)));
     }
-    Sweep::Killed
+    Attempt::Killed
 }
 
-/// What has a report stays as it is.
-fn note_finished(world: &World, finished: &mut BTreeMap<String, Vec<u8>>) {
-    for run in fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten() {
-        if run.path().join("report.json").exists() {
-            let record = fs::read(run.path().join("run.json")).unwrap();
-            let name = run.file_name().into_string().unwrap();
-            let before = finished.entry(name).or_insert_with(|| record.clone());
+/// Asserts that runs that were finished earlier are still there and were not trained again. Adds newly finished ones.
+fn assert_finished_runs_are_kept(project: &Project, finished: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for run in run_directories(&project.path("runs/columns")) {
+        if run.join("report.json").exists() {
+            let record = fs::read(run.join("run.json")).unwrap();
+            let before = finished.entry(run).or_insert_with(|| record.clone());
             assert!(*before == record, "a finished run was trained again");
         }
     }
     for run in finished.keys() {
-        assert!(world.path("runs/columns").join(run).join("report.json").exists(), "{run} is lost");
+        assert!(run.join("report.json").exists(), "{} is gone", run.display());
     }
 }

@@ -1,50 +1,52 @@
-//! Eight sweeps at once on one directory.
+//! Eight sweeps run at the same time on one directory.
 
 use std::process::Child;
 
-use super::processes::start;
-use super::{short_or_long, tell};
-use crate::sweep::{statuses, trained_here};
-use crate::world::{Ran, World};
+use super::{print_figures, short_or_long};
+use crate::processes::start;
+use crate::project::{CommandOutput, Project};
+use crate::run_state::statuses;
+use crate::sweep::runs_trained;
 
 const SWEEPS: usize = 8;
 const RUNS: usize = 200;
 
 #[test]
-fn eight_sweeps_share_two_hundred_runs() {
+fn eight_concurrent_sweeps_train_each_of_200_runs_once() {
     let rounds = short_or_long(1, 20);
     for round in 0..rounds {
-        let world = World::new();
+        let project = Project::new();
         let seeds: Vec<String> = (1..=RUNS).map(|seed| seed.to_string()).collect();
         let seeds = format!("seed={}", seeds.join(","));
         let arguments = ["sweep", "experiment.toml", &seeds, "epochs=1", "--jobs=2"];
-        let sweeps: Vec<Child> = (0..SWEEPS).map(|_| start(&world, &arguments)).collect();
-        let waiting = sweeps
+        let sweeps: Vec<Child> = (0..SWEEPS).map(|_| start(&project, &arguments)).collect();
+        // One thread reads the output of each sweep: a sweep whose pipe is full would wait.
+        let readers: Vec<_> = sweeps
             .into_iter()
-            .map(|sweep| std::thread::spawn(move || Ran::from(sweep.wait_with_output().unwrap())));
-        let waiting: Vec<_> = waiting.collect();
-        let ran: Vec<Ran> = waiting.into_iter().map(|ran| ran.join().unwrap()).collect();
-        let table = table(&ran[0]);
-        for ran in &ran {
-            assert_eq!(ran.status, 0, "round {round}: {}", ran.stderr);
+            .map(|sweep| {
+                let wait = move || CommandOutput::from(sweep.wait_with_output().unwrap());
+                std::thread::spawn(wait)
+            })
+            .collect();
+        let outputs: Vec<CommandOutput> =
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        let table = table_without_duration(&outputs[0]);
+        for output in &outputs {
+            assert_eq!(output.status, 0, "round {round}: {}", output.stderr);
             let all = format!("{RUNS} runs: {RUNS} finished; in ");
-            assert!(ran.stdout.contains(&all), "round {round}: {}", ran.stdout);
-            assert_eq!(self::table(ran), table, "round {round}");
+            assert!(output.stdout.contains(&all), "round {round}: {}", output.stdout);
+            assert_eq!(table_without_duration(output), table, "round {round}");
         }
-        let trained: Vec<usize> = ran.iter().map(trained_here).collect();
-        assert_eq!(
-            trained.iter().sum::<usize>(),
-            RUNS,
-            "round {round}, each run once: {trained:?}"
-        );
-        let found = statuses(&world, "runs/columns");
+        let trained: Vec<usize> = outputs.iter().map(runs_trained).collect();
+        assert_eq!(trained.iter().sum::<usize>(), RUNS, "round {round}: {trained:?}");
+        let found = statuses(&project, "runs/columns");
         assert_eq!(found.len(), RUNS, "round {round}");
         assert!(found.values().all(|status| status == "finished"), "round {round}: {found:?}");
     }
-    tell(&format!("many sweeps: {rounds} times {SWEEPS} sweeps of {RUNS} runs"));
+    print_figures(&format!("many sweeps: {rounds} times {SWEEPS} sweeps of {RUNS} runs"));
 }
 
-/// What a sweep says at its end, without how long it took.
-fn table(ran: &Ran) -> Vec<&str> {
-    ran.stdout.lines().filter(|line| !line.contains(" finished; in ")).collect()
+/// What a sweep prints at its end, without the line that contains the duration.
+fn table_without_duration(output: &CommandOutput) -> Vec<&str> {
+    output.stdout.lines().filter(|line| !line.contains(" finished; in ")).collect()
 }

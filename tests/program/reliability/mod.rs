@@ -1,7 +1,8 @@
-//! What `RELIABILITY.md` promises, put to the test.
+//! Tests of the guarantees in `RELIABILITY.md`.
 //!
-//! `KILN_RELIABILITY=long` makes each test the long one, `KILN_RELIABILITY_SEED=N` takes other random moments. How
-//! the machine schedules processes is not in the seed's hands, so a failure tells all that is needed to understand it.
+//! `KILN_RELIABILITY=long` runs many more rounds of each test. `KILN_RELIABILITY_SEED=N` chooses other random moments.
+//! The seed does not control how the operating system schedules processes, so a failing round may pass when it is
+//! repeated. Therefore each assertion message contains the round and all that the program printed.
 
 mod damage;
 mod disk_model;
@@ -10,21 +11,20 @@ mod disk_model_tests;
 mod kills;
 mod many_sweeps;
 mod power_loss;
-pub(crate) mod processes;
 #[cfg(target_os = "linux")]
 mod real_disk;
-pub(crate) mod run_state;
 #[cfg(target_os = "linux")]
 mod signals;
 mod single_faults;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::world::World;
+use crate::project::Project;
 
-/// Three epochs of three steps with all that a checkpoint has to bring back: moments of the optimiser, dropout's
-/// generator, the best weights (those of the second epoch), early stopping's patience. A checkpoint after every step.
-pub(super) const EXPERIMENT: &str = r#"name = "columns"
+/// Three epochs of three steps, with everything that a checkpoint must restore: the moments of the optimizer, the random
+/// generator of dropout, the best weights (from the second epoch) and the state of early stopping. A checkpoint is due
+/// after every step.
+const EXPERIMENT: &str = r#"name = "columns"
 seed = 4
 
 [data]
@@ -55,33 +55,33 @@ patience = 50
 minutes = 1e-9
 "#;
 
-/// A number by the form of the tests that is asked for.
-pub(super) fn short_or_long<T>(short: T, long: T) -> T {
+/// Returns one of two values, depending on `KILN_RELIABILITY`.
+fn short_or_long<T>(short: T, long: T) -> T {
     match std::env::var("KILN_RELIABILITY").as_deref() {
         Ok("long") => long,
         Ok("short") | Err(_) => short,
-        Ok(other) => panic!("KILN_RELIABILITY is `{other}`, and may be `short` or `long`"),
+        Ok(other) => panic!("KILN_RELIABILITY must be `short` or `long`, not `{other}`"),
     }
 }
 
-/// What a test came to, for the table of `RELIABILITY.md`: `cargo test` shows it with `--nocapture`.
-#[expect(clippy::print_stderr, reason = "figures of a long test are its output")]
-pub(super) fn tell(figures: &str) {
+/// Prints the figures of a test for the table in `RELIABILITY.md`. `cargo test` shows them with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "the figures of a long test are its output")]
+fn print_figures(figures: &str) {
     eprintln!("reliability: {figures}");
 }
 
-/// Random numbers: SplitMix64 (Steele, Lea and Flood 2014).
-pub(super) struct Generator(u64);
+/// A random generator: SplitMix64 (Steele, Lea and Flood 2014).
+struct Rng(u64);
 
-impl Generator {
-    /// One stream for each round of each test.
-    pub(super) fn new(test: &str, round: usize) -> Self {
+impl Rng {
+    /// Each round of each test has its own stream.
+    fn new(test: &str, round: usize) -> Self {
         let seed = std::env::var("KILN_RELIABILITY_SEED").map_or(1, |seed| seed.parse().unwrap());
-        let mut generator = Self(seed);
+        let mut rng = Self(seed);
         for word in test.bytes().map(u64::from).chain([round as u64]) {
-            generator.0 = generator.next() ^ word;
+            rng.0 = rng.next() ^ word;
         }
-        generator
+        rng
     }
 
     fn next(&mut self) -> u64 {
@@ -92,34 +92,34 @@ impl Generator {
         word ^ (word >> 31)
     }
 
-    /// From 0 to `end`, without it; 0 where that is 0.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    /// A number in `0..end`, or 0 if `end` is 0.
+    fn below(&mut self, end: usize) -> usize {
         (self.next() % (end as u64).max(1)) as usize
     }
 
-    /// From 0 to 1.
-    pub(super) fn fraction(&mut self) -> f64 {
+    /// A number from 0 to 1.
+    fn fraction(&mut self) -> f64 {
         self.next() as f64 / u64::MAX as f64
     }
 
-    pub(super) fn coin(&mut self) -> bool {
+    fn coin(&mut self) -> bool {
         self.below(2) == 1
     }
 }
 
-/// A world on a disk that answers at once where there is one, with [`EXPERIMENT`]. For faults that are made, a real disk
-/// would only take its time.
-pub(super) fn quick_world() -> World {
+/// A project with [`EXPERIMENT`], in memory if the system has `/dev/shm`. Tests that simulate faults do not need to wait
+/// for a real disk.
+fn in_memory_project() -> Project {
     let memory = std::path::Path::new("/dev/shm");
     let directory =
         if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let world = World::within(directory.unwrap());
-    world.write("experiment.toml", EXPERIMENT);
-    world
+    let project = Project::in_directory(directory.unwrap());
+    project.write("experiment.toml", EXPERIMENT);
+    project
 }
 
-/// Two at a time: the cores of the smallest machine that runs these tests.
-pub(super) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+/// Calls `work` with each item, on two threads: the smallest machine that runs these tests has two cores.
+fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let worker = || {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -1,101 +1,104 @@
-//! The power goes at a moment of a run, or of its resumption: what was not synced is lost, or some of it.
+//! The machine loses power during a run or while a run resumes. Data that was not synced is lost, all of it or a part.
 
 use std::path::{Path, PathBuf};
 
 use super::disk_model::Disk;
-use super::run_state::{Results, assert_resumes, assert_valid, only_run};
-use super::single_faults::{copy_tree, journal, kiln_with_fault};
-use super::{Generator, in_parallel, quick_world, short_or_long, tell};
-use crate::world::World;
+use super::single_faults::{journal, kiln_with_fault};
+use super::{Rng, in_memory_project, in_parallel, print_figures, short_or_long};
+use crate::project::copy_directory;
+use crate::run_state::{Results, assert_resumes, assert_valid, only_run};
 
-/// What was safe on a disk, and what was then done to it.
-struct Story {
+/// A disk as it was before a command, and the operations of the command.
+struct Recording {
     before: Disk,
     operations: Vec<String>,
 }
 
 #[test]
-fn a_run_whose_machine_lost_its_power_goes_on_to_the_same_result() {
-    let world = quick_world();
-    let operations = journal(&world, &["run", "experiment.toml"]);
-    let undisturbed = Results::of(&only_run(&world).unwrap());
+fn run_resumes_to_identical_results_after_a_power_loss() {
+    let project = in_memory_project();
+    let operations = journal(&project, &["run", "experiment.toml"]);
+    let expected = Results::of(&only_run(&project).unwrap());
     let count = operations.len();
-    let stories = [
-        Story { before: Disk::empty(), operations },
-        // In its beginning, its midst and its end.
+    let recordings = [
+        Recording { before: Disk::empty(), operations },
+        // Killed near its beginning, in the middle and near its end.
         resumption(count / 4),
         resumption(count / 2),
         resumption(count * 19 / 20),
     ];
     let rounds: Vec<usize> = (0..short_or_long(30, 300)).collect();
     in_parallel(&rounds, |round| {
-        let mut chance = Generator::new("power loss", *round);
-        // Half of the rounds are of the undisturbed run.
-        let story = &stories[if chance.coin() { 0 } else { chance.below(stories.len()) }];
-        let at = chance.below(story.operations.len() + 1);
-        let mut disk = story.before.clone();
-        story.operations[..at].iter().for_each(|operation| disk.apply(operation));
-        let all = chance.coin();
-        let left = disk.lose_power(if all { None } else { Some(&mut chance) });
-        let world = quick_world();
-        left.write(&world.path("."));
+        let mut rng = Rng::new("power loss", *round);
+        // More than half of the rounds are of the first recording, the run itself.
+        let index = if rng.coin() { 0 } else { rng.below(recordings.len()) };
+        let Recording { before, operations } = &recordings[index];
+        let done = rng.below(operations.len() + 1);
+        let mut disk = before.clone();
+        operations[..done].iter().for_each(|operation| disk.apply(operation));
+        let loses_all = rng.coin();
+        let left = disk.lose_power(if loses_all { None } else { Some(&mut rng) });
+        let project = in_memory_project();
+        left.write(&project.path("."));
 
-        let lost = if all { "all" } else { "some" };
-        let done = at.checked_sub(1).map_or("", |last| &story.operations[last]);
-        let done = done.get(..160).unwrap_or(done);
+        let lost = if loses_all { "all" } else { "some" };
+        let last = done.checked_sub(1).map_or("", |last| &operations[last]);
+        let last = last.get(..160).unwrap_or(last);
         let context = format!(
-            "round {round}: the power went after operation {at} of {}, {done}, {lost} was lost",
-            story.operations.len()
+            "round {round}: power loss after operation {done} of {}, {last}, {lost} unsynced data was lost",
+            operations.len()
         );
-        for path in lasting(&story.operations[..at]) {
-            assert!(world.path(&path).exists(), "{path} is lost, {context}");
+        for path in durable_paths(&operations[..done]) {
+            assert!(project.path(&path).exists(), "{path} is lost, {context}");
         }
-        let Some(run) = only_run(&world) else { return };
-        assert_valid(&world, &run, &undisturbed, &context);
-        assert_resumes(&world, &undisturbed, &context);
+        let Some(run) = only_run(&project) else { return };
+        assert_valid(&project, &run, &expected, &context);
+        assert_resumes(&project, &expected, &context);
     });
-    tell(&format!("power loss: {} crash points of {count} operations of a run", rounds.len()));
+    print_figures(&format!(
+        "power loss: {} crash points of {count} operations of a run",
+        rounds.len()
+    ));
 }
 
-/// What has appeared under its name so long ago that Kiln has gone on with other things, and is not removed yet.
-fn lasting(operations: &[String]) -> Vec<String> {
-    let mut lasting: Vec<String> = Vec::new();
+/// The targets of renames that must survive a power loss: those after which Kiln has performed another operation.
+fn durable_paths(operations: &[String]) -> Vec<String> {
+    let mut paths: Vec<String> = Vec::new();
     for (index, operation) in operations.iter().enumerate() {
         let operation: serde_json::Value = serde_json::from_str(operation).unwrap();
         let text = |key: &str| operation[key].as_str().unwrap_or_default().to_owned();
         match text("operation").as_str() {
             "rename" => {
-                lasting.retain(|path| *path != text("path"));
-                // The next is the sync of the directory.
+                paths.retain(|path| *path != text("path"));
+                // The operation after a rename is the sync of the directory. Without it the rename may be lost.
                 if !text("to").contains("/.partial-") && index + 1 < operations.len() {
-                    lasting.push(text("to"));
+                    paths.push(text("to"));
                 }
             }
-            "remove" => lasting.retain(|path| *path != text("path")),
+            "remove" => paths.retain(|path| *path != text("path")),
             _ => {}
         }
     }
-    lasting
+    paths
 }
 
-/// A run that died at an operation, and is resumed.
-fn resumption(died_at: usize) -> Story {
-    let world = quick_world();
-    kiln_with_fault(&world, &["run", "experiment.toml"], "die", died_at);
-    let run = only_run(&world).unwrap();
+/// Kills a run at an operation, and records its resumption.
+fn resumption(killed_at: usize) -> Recording {
+    let project = in_memory_project();
+    kiln_with_fault(&project, &["run", "experiment.toml"], "die", killed_at);
+    let run = only_run(&project).unwrap();
     let run: PathBuf = Path::new("runs/columns").join(run.file_name().unwrap());
-    let before = Disk::holding(&world.path("."), "runs");
-    let again = quick_world();
-    copy_tree(&world.path("runs"), &again.path("runs"));
-    let operations = journal(&again, &["resume", run.to_str().unwrap()]);
-    Story { before, operations }
+    let before = Disk::with_content(&project.path("."), "runs");
+    let copy = in_memory_project();
+    copy_directory(&project.path("runs"), &copy.path("runs"));
+    let operations = journal(&copy, &["resume", run.to_str().unwrap()]);
+    Recording { before, operations }
 }
 
-/// That the simulation bites: a world whose syncs were left out loses what Kiln keeps.
+/// Shows that the simulation works: if Kiln did not sync, everything would be lost.
 #[test]
-fn without_its_syncs_a_run_would_be_lost() {
-    let world: World = quick_world();
-    let operations = journal(&world, &["run", "experiment.toml"]);
+fn run_without_syncs_is_lost() {
+    let operations = journal(&in_memory_project(), &["run", "experiment.toml"]);
     let mut disk = Disk::empty();
     let is_sync = |operation: &&String| operation.contains(r#""operation":"sync"#);
     operations.iter().filter(|line| !is_sync(line)).for_each(|operation| disk.apply(operation));

@@ -1,18 +1,18 @@
-//! A disk that is really full, and one that may only be read.
+//! A file system that is really full, and one that is mounted read-only.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::run_state::{Results, assert_no_panic, assert_resumes, assert_valid, only_run, status};
-use super::{quick_world, tell};
-use crate::world::{Ran, World};
+use super::{in_memory_project, print_figures};
+use crate::project::{CommandOutput, Project};
+use crate::run_state::{Results, assert_resumes, assert_valid, only_run, status};
 
-/// A disk of its own, in memory, taken away when it is dropped.
-struct Mounted(PathBuf);
+/// A file system in memory, unmounted when it is dropped.
+struct Tmpfs(PathBuf);
 
-impl Mounted {
-    /// `None` where that is not allowed.
-    fn new(at: &Path, kibibytes: usize) -> Option<Self> {
+impl Tmpfs {
+    /// `None` if mounting is not allowed here.
+    fn mount(at: &Path, kibibytes: usize) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let size = format!("size={kibibytes}k");
         let mounted = mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], at);
@@ -30,111 +30,110 @@ fn mount(arguments: &[&str], at: &Path) -> bool {
     mount.status().is_ok_and(|status| status.success())
 }
 
-impl Drop for Mounted {
+impl Drop for Tmpfs {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        // Where a test has failed already, that is what to tell.
+        // A second panic would abort the process and hide the message of the first.
         assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()));
     }
 }
 
-/// Runs a command on disks that are each larger than the last by `step` KiB, until all of it fits, and gives `check` each
-/// that is full. The number of these; `None` where mounting is not allowed.
-fn until_it_fits(
+/// Runs a command on file systems that grow in steps of `step` KiB, until the command succeeds. Calls `check` with each
+/// file system that was full. Returns how many were full, or `None` if mounting is not allowed.
+fn on_growing_disks(
     step: usize,
     command: &[&str],
-    mut check: impl FnMut(&World, &Mounted, &Ran, &str),
+    mut check: impl FnMut(&Project, &Tmpfs, &CommandOutput, &str),
 ) -> Option<usize> {
     for full in 0.. {
         let kibibytes = (full + 1) * step;
-        let world = quick_world();
-        let disk = Mounted::new(&world.path("runs"), kibibytes)?;
-        let ran = world.kiln(command);
-        let context = format!("a disk of {kibibytes} KiB:\n{}", ran.stderr);
-        assert_no_panic(&ran, &context);
-        if ran.status == 0 {
+        let project = in_memory_project();
+        let disk = Tmpfs::mount(&project.path("runs"), kibibytes)?;
+        let output = project.kiln(command);
+        let context = format!("a disk of {kibibytes} KiB:\n{}", output.stderr);
+        output.assert_no_panic(&context);
+        if output.status == 0 {
             return Some(full);
         }
-        assert!(kibibytes < 10_000, "it never fits, {context}");
-        assert_eq!(ran.status, 1, "{context}");
-        check(&world, &disk, &ran, &context);
+        assert!(kibibytes < 10_000, "the command does not succeed on any disk, {context}");
+        assert_eq!(output.status, 1, "{context}");
+        check(&project, &disk, &output, &context);
     }
     None
 }
 
 #[test]
-fn a_full_disk_is_told_and_with_room_the_run_goes_on_to_the_same_result() {
-    let undisturbed = {
-        let world = quick_world();
-        assert_eq!(world.kiln(&["run", "experiment.toml"]).status, 0);
-        Results::of(&only_run(&world).unwrap())
-    };
+fn full_disk_is_reported_and_the_run_resumes_once_there_is_space() {
+    let uninterrupted = in_memory_project();
+    uninterrupted.kiln_ok(&["run", "experiment.toml"]);
+    let expected = Results::of(&only_run(&uninterrupted).unwrap());
     let mut resumed = 0;
-    // A page of memory is the least that a file takes.
-    let full = until_it_fits(4, &["run", "experiment.toml"], |world, disk, ran, context| {
-        assert!(ran.stderr.contains("the disk is full; free some space"), "{context}");
-        assert!(ran.stderr.contains(" runs/columns"), "where? {context}");
-        if let Some(run) = only_run(world) {
-            assert_valid(world, &run, &undisturbed, context);
-            assert!(!run.join("report.json").exists(), "{context}");
-            resumed += usize::from(run.join("run.json").exists());
-        }
-        disk.remount("size=10m");
-        assert_resumes(world, &undisturbed, context);
-    });
+    // 4 KiB, a page of memory, is the least that a file takes.
+    let full =
+        on_growing_disks(4, &["run", "experiment.toml"], |project, disk, output, context| {
+            assert!(output.stderr.contains("the disk is full; free some space"), "{context}");
+            let names_run = output.stderr.contains(" runs/columns");
+            assert!(names_run, "the error does not name the place, {context}");
+            if let Some(run) = only_run(project) {
+                assert_valid(project, &run, &expected, context);
+                assert!(!run.join("report.json").exists(), "{context}");
+                resumed += usize::from(run.join("run.json").exists());
+            }
+            disk.remount("size=10m");
+            assert_resumes(project, &expected, context);
+        });
     let Some(full) = full else {
-        return tell("full disk: skipped, for mounting is not allowed here");
+        return print_figures("full disk: skipped, since mounting is not allowed here");
     };
-    assert!(full > 5 && resumed > 5, "{full} disks were full, {resumed} runs went on");
-    tell(&format!("full disk: {full} sizes, {resumed} runs resumed"));
+    assert!(full > 5 && resumed > 5, "{full} disks were full, {resumed} runs were resumed");
+    print_figures(&format!("full disk: {full} sizes, {resumed} runs resumed"));
 }
 
-/// Each run's reason comes to the sweep's end, though there is no room for its log either.
 #[test]
-fn a_sweep_on_a_full_disk_says_why_and_with_room_goes_on() {
+fn sweep_on_a_full_disk_reports_why_and_resumes_once_there_is_space() {
     let sweep = ["sweep", "experiment.toml", "seed=1,2", "--jobs=2"];
-    let full = until_it_fits(12, &sweep, |world, disk, ran, context| {
-        for line in ran.stderr.lines().filter(|line| line.contains("FAILED: ")) {
-            assert!(line.contains("runs/columns"), "where? {context}");
+    let full = on_growing_disks(12, &sweep, |project, disk, output, context| {
+        // The sweep reports why each run failed, although there is no space for the log of the run either.
+        for line in output.stderr.lines().filter(|line| line.contains("FAILED: ")) {
+            assert!(line.contains("runs/columns"), "the error does not name the place, {context}");
             assert!(line.contains("the disk is full"), "{context}");
         }
         disk.remount("size=10m");
-        let ran = world.kiln(&sweep);
-        assert_eq!(ran.status, 0, "{}\nafter {context}", ran.stderr);
-        assert!(ran.stdout.contains("2 runs: 2 finished"), "{}", ran.stdout);
+        let output = project.kiln(&sweep);
+        assert_eq!(output.status, 0, "{}\nafter {context}", output.stderr);
+        assert!(output.stdout.contains("2 runs: 2 finished"), "{}", output.stdout);
     });
     let Some(full) = full else {
-        return tell("a sweep on a full disk: skipped, for mounting is not allowed here");
+        return print_figures("full disk, sweep: skipped, since mounting is not allowed here");
     };
     assert!(full > 3, "{full} disks were full");
 }
 
 #[test]
-fn a_directory_that_may_only_be_read_is_told() {
-    let world = quick_world();
-    let Some(disk) = Mounted::new(&world.path("runs"), 10_000) else {
-        tell("read-only: skipped, for mounting is not allowed here");
-        return;
+fn read_only_disk_is_reported() {
+    let project = in_memory_project();
+    let Some(disk) = Tmpfs::mount(&project.path("runs"), 10_000) else {
+        return print_figures("read-only disk: skipped, since mounting is not allowed here");
     };
     disk.remount("ro");
-    let ran = world.kiln(&["run", "experiment.toml"]);
-    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    let output = project.kiln(&["run", "experiment.toml"]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
     assert!(
-        ran.stderr.contains("error: cannot create the directory runs/columns"),
+        output.stderr.contains("error: cannot create the directory runs/columns"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 
     disk.remount("rw");
-    let mut command = world.command();
-    let died = command.args(["run", "experiment.toml"]).env("KILN_FAULT", "die@100").output();
-    assert!(!died.unwrap().status.success());
+    let mut command = project.command();
+    let killed = command.args(["run", "experiment.toml"]).env("KILN_FAULT", "die@100").output();
+    assert!(!killed.unwrap().status.success());
     disk.remount("ro");
-    let run = only_run(&world).unwrap();
-    let ran = world.kiln(&["resume", run.to_str().unwrap()]);
-    assert_eq!(ran.status, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains(world.path("runs").to_str().unwrap()), "{}", ran.stderr);
+    let run = only_run(&project).unwrap();
+    let output = project.kiln(&["resume", run.to_str().unwrap()]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains(project.path("runs").to_str().unwrap()), "{}", output.stderr);
     assert_eq!(status(&run, "").as_deref(), Some("running"));
     disk.remount("rw");
-    assert_eq!(world.kiln(&["resume", run.to_str().unwrap()]).status, 0);
+    project.kiln_ok(&["resume", run.to_str().unwrap()]);
 }

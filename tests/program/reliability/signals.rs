@@ -6,305 +6,311 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::processes::{children, is_alive, signal_unless_ended, start, wait_until};
-use super::run_state::{
-    Results, assert_no_panic, assert_resumes, assert_valid, only_run, partial, record, status,
+use super::{Rng, in_memory_project, print_figures, short_or_long};
+use crate::processes::{children, is_alive, signal_unless_ended, start, wait_until};
+use crate::project::{CommandOutput, Project};
+use crate::run_state::{
+    Results, assert_resumes, assert_valid, only_run, partial_files, record, results,
+    run_directories, status, statuses,
 };
-use super::{Generator, quick_world, short_or_long, tell};
-use crate::sweep::{results, statuses};
-use crate::world::{Ran, World};
 
-/// The time that a signal may take to end a run or a sweep.
-const PROMPT: Duration = Duration::from_secs(2);
+/// How long a run or a sweep may take to stop after a signal.
+const TIME_TO_STOP: Duration = Duration::from_secs(2);
 
-/// SIGINT and SIGTERM, and the exit status of what they end.
-const ENDS: [(&str, i32); 2] = [("-INT", 130), ("-TERM", 143)];
+/// The signals that stop a run or a sweep, and the exit status that follows.
+const STOP_SIGNALS: [(&str, i32); 2] = [("-INT", 130), ("-TERM", 143)];
 
-/// What a process leaves as its status that a signal has ended by itself: it came before anybody listened.
-const BY_THE_SIGNAL: i32 = -1;
+/// The exit status if the signal itself ended the process, because it had not installed its handlers yet.
+const KILLED_BY_SIGNAL: i32 = -1;
 
-/// Steps take longer than what comes between epochs, and a checkpoint within an epoch is one that was asked for.
+/// With these settings the steps take most of the time of a run, so that many signals arrive within an epoch. A
+/// checkpoint within an epoch is written only when a signal asks for it.
 const OVERRIDES: [&str; 4] =
     ["batch_size=1", "layers.1.units=128", "learning_rate=0.001", "checkpoint.minutes=0.0"];
 
-fn run(epochs: &'static str) -> Vec<&'static str> {
+fn run_arguments(epochs: &'static str) -> Vec<&'static str> {
     [["run", "experiment.toml", epochs].as_slice(), &OVERRIDES].concat()
 }
 
-fn sweep(epochs: &'static str) -> Vec<&'static str> {
+fn sweep_arguments(epochs: &'static str) -> Vec<&'static str> {
     let sweep = ["sweep", "experiment.toml", "seed=1,2,3,4", "--jobs=2", epochs];
     [sweep.as_slice(), &OVERRIDES].concat()
 }
 
-const RUN: &str = "epochs=20";
-const SWEEP: &str = "epochs=12";
+const RUN_EPOCHS: &str = "epochs=20";
+const SWEEP_EPOCHS: &str = "epochs=12";
 const ENDLESS: &str = "epochs=100000";
 
-/// What the run comes to that nobody disturbs, and how long that takes.
-fn undisturbed() -> (Results, Duration) {
+/// The results and the duration of an uninterrupted run.
+fn uninterrupted() -> (Results, Duration) {
     let once = || {
-        let world = quick_world();
-        let begun = Instant::now();
-        let ran = world.kiln(&run(RUN));
-        assert_eq!(ran.status, 0, "{}", ran.stderr);
-        (Results::of(&only_run(&world).unwrap()), begun.elapsed())
+        let project = in_memory_project();
+        let started = Instant::now();
+        project.kiln_ok(&run_arguments(RUN_EPOCHS));
+        (Results::of(&only_run(&project).unwrap()), started.elapsed())
     };
-    // The first has more to wait for.
+    // The first run also loads the program from the disk, so it may take longer.
     let (results, first) = once();
     let (again, second) = once();
-    again.assert_same(&results, "undisturbed");
+    again.assert_same(&results, "uninterrupted");
     (results, first.min(second))
 }
 
-/// Waits for a random moment of so long a process. One that has come to its end before was measured while the
-/// machine had other things to do, and sets the length right.
-fn let_pass(process: &mut Child, length: &mut Duration, chance: &mut Generator) {
-    let moment = length.mul_f64(chance.fraction());
-    let begun = Instant::now();
-    while begun.elapsed() < moment {
+/// Waits for a random moment of a process that is expected to take `duration`.
+fn wait_for_random_moment(process: &mut Child, duration: &mut Duration, rng: &mut Rng) {
+    let moment = duration.mul_f64(rng.fraction());
+    let started = Instant::now();
+    while started.elapsed() < moment {
         if process.try_wait().unwrap().is_some() {
-            *length = begun.elapsed().min(*length);
+            // The duration was measured while the machine was busy with other things, so correct it.
+            *duration = started.elapsed().min(*duration);
             return;
         }
         sleep(Duration::from_millis(1));
     }
 }
 
-/// How promptly processes end that are told to. One in ten may be late, for the machine may have other things to do.
+/// Counts the processes that took longer than [`TIME_TO_STOP`] to end after a signal. One in ten may, since the machine
+/// may be busy with other things.
 #[derive(Default)]
-struct Promptness {
-    ends: usize,
+struct StopTimes {
+    stopped: usize,
     late: usize,
 }
 
-impl Promptness {
-    /// Waits for the end of what was told to end.
-    fn end(&mut self, mut process: Child, context: &str) -> Ran {
-        self.wait(context, || process.try_wait().unwrap().is_some());
-        Ran::from(process.wait_with_output().unwrap())
+impl StopTimes {
+    /// Waits for the end of a process that was signaled.
+    fn wait(&mut self, mut process: Child, context: &str) -> CommandOutput {
+        self.wait_until(context, || process.try_wait().unwrap().is_some());
+        CommandOutput::from(process.wait_with_output().unwrap())
     }
 
-    fn wait(&mut self, context: &str, ended: impl FnMut() -> bool) {
-        let took = wait_until(&format!("the end, {context},"), ended);
-        self.ends += 1;
-        self.late += usize::from(took > PROMPT);
+    fn wait_until(&mut self, context: &str, ended: impl FnMut() -> bool) {
+        let took = wait_until(&format!("the end, {context}"), ended);
+        self.stopped += 1;
+        self.late += usize::from(took > TIME_TO_STOP);
     }
 
-    fn assert(&self) {
-        let Self { ends, late } = self;
-        assert!(late * 10 <= *ends, "{late} of {ends} did not end within {PROMPT:?}");
+    fn assert_prompt(&self) {
+        let Self { stopped, late } = self;
+        assert!(late * 10 <= *stopped, "{late} of {stopped} did not end within {TIME_TO_STOP:?}");
     }
 }
 
 #[test]
-fn a_run_that_is_told_to_end_does_and_goes_on_to_the_same_result() {
-    let (undisturbed, mut length) = undisturbed();
+fn signaled_run_stops_and_resumes_to_identical_results() {
+    let (expected, mut duration) = uninterrupted();
     let rounds = short_or_long(10, 100);
-    let mut promptness = Promptness::default();
+    let mut stop_times = StopTimes::default();
     let (mut interrupted, mut within_epochs) = (0, 0);
-    for (signal, exit) in ENDS {
+    for (signal, exit) in STOP_SIGNALS {
         for round in 0..rounds {
-            let world = quick_world();
+            let project = in_memory_project();
             let context = format!("{signal}, round {round}");
-            let mut process = start(&world, &self::run(RUN));
-            let_pass(&mut process, &mut length, &mut Generator::new(signal, round));
+            let mut process = start(&project, &run_arguments(RUN_EPOCHS));
+            let mut rng = Rng::new(signal, round);
+            wait_for_random_moment(&mut process, &mut duration, &mut rng);
             signal_unless_ended(&mut process, signal);
-            let ran = promptness.end(process, &context);
-            let context = format!("{context}:\n{}", ran.stderr);
-            assert_no_panic(&ran, &context);
-            let Some(run) = only_run(&world) else {
-                assert!([exit, BY_THE_SIGNAL].contains(&ran.status), "{}, {context}", ran.status);
+            let output = stop_times.wait(process, &context);
+            let context = format!("{context}:\n{}", output.stderr);
+            output.assert_no_panic(&context);
+            let Some(run) = only_run(&project) else {
+                let is_expected = [exit, KILLED_BY_SIGNAL].contains(&output.status);
+                assert!(is_expected, "exit status {}, {context}", output.status);
                 continue;
             };
-            assert_valid(&world, &run, &undisturbed, &context);
-            if ran.status == 0 {
+            assert_valid(&project, &run, &expected, &context);
+            if output.status == 0 {
                 assert_eq!(status(&run, &context).as_deref(), Some("finished"), "{context}");
             } else {
-                assert_eq!(ran.status, exit, "{context}");
+                assert_eq!(output.status, exit, "{context}");
                 assert_eq!(status(&run, &context).as_deref(), Some("interrupted"), "{context}");
-                assert!(ran.stderr.contains("go on: kiln resume"), "{context}");
+                assert!(output.stderr.contains("to resume: kiln resume"), "{context}");
                 let checkpoints = fs::read_dir(run.join("checkpoints")).unwrap().count();
                 assert!(checkpoints > 0, "no checkpoint, {context}");
-                assert_eq!(partial(&run), Vec::<PathBuf>::new(), "{context}");
+                assert_eq!(partial_files(&run), Vec::<PathBuf>::new(), "{context}");
                 interrupted += 1;
-                let place = record(&run, &context).unwrap()["stop_reason"].to_string();
-                within_epochs += usize::from(place.contains("after step"));
+                let position = record(&run, &context).unwrap()["stop_reason"].to_string();
+                within_epochs += usize::from(position.contains("after step"));
             }
-            assert_resumes(&world, &undisturbed, &context);
+            assert_resumes(&project, &expected, &context);
         }
     }
-    assert!(within_epochs > 0, "no signal met the midst of an epoch, and {interrupted} training");
-    promptness.assert();
-    tell(&format!(
-        "INT and TERM to a run: {rounds} each, {interrupted} met it training, {within_epochs} within an epoch, {} late",
-        promptness.late
+    assert!(within_epochs > 0, "of {interrupted} interrupted runs none stopped within an epoch");
+    stop_times.assert_prompt();
+    print_figures(&format!(
+        "INT and TERM to a run: {rounds} each, {interrupted} interrupted it, {within_epochs} within an epoch, {} late",
+        stop_times.late
     ));
 }
 
 #[test]
-fn a_second_signal_ends_a_run_at_once() {
-    let (undisturbed, mut length) = undisturbed();
-    let mut promptness = Promptness::default();
+fn second_signal_stops_a_run_immediately() {
+    let (expected, mut duration) = uninterrupted();
+    let mut stop_times = StopTimes::default();
     let rounds = short_or_long(4, 40);
-    for (signal, exit) in ENDS {
+    for (signal, exit) in STOP_SIGNALS {
         for round in 0..rounds {
-            let world = quick_world();
-            let mut chance = Generator::new("second", round);
-            let mut process = start(&world, &run(RUN));
-            let_pass(&mut process, &mut length, &mut chance);
+            let project = in_memory_project();
+            let mut rng = Rng::new("second", round);
+            let mut process = start(&project, &run_arguments(RUN_EPOCHS));
+            wait_for_random_moment(&mut process, &mut duration, &mut rng);
             signal_unless_ended(&mut process, signal);
-            // Within 20 ms it is taken for the same wish.
-            sleep(Duration::from_millis(chance.below(40) as u64));
+            // Kiln treats two signals within 20 ms as one. Both cases are tested.
+            sleep(Duration::from_millis(rng.below(40) as u64));
             signal_unless_ended(&mut process, signal);
             let context = format!("{signal} twice, round {round}");
-            let ran = promptness.end(process, &context);
-            assert_no_panic(&ran, &context);
-            let nobody_listened = only_run(&world).is_none() && ran.status == BY_THE_SIGNAL;
-            let is_right = [0, exit].contains(&ran.status) || nobody_listened;
-            assert!(is_right, "{}, {context}\n{}", ran.status, ran.stderr);
-            assert_resumes(&world, &undisturbed, &context);
+            let output = stop_times.wait(process, &context);
+            output.assert_no_panic(&context);
+            let was_starting = only_run(&project).is_none() && output.status == KILLED_BY_SIGNAL;
+            let is_expected = [0, exit].contains(&output.status) || was_starting;
+            assert!(is_expected, "{}, {context}\n{}", output.status, output.stderr);
+            assert_resumes(&project, &expected, &context);
         }
     }
-    promptness.assert();
-    tell(&format!("INT and TERM twice to a run: {rounds} each, {} late", promptness.late));
+    stop_times.assert_prompt();
+    print_figures(&format!("INT and TERM twice to a run: {rounds} each, {} late", stop_times.late));
 }
 
 #[test]
-fn a_run_that_is_asked_for_a_checkpoint_writes_one_and_comes_to_the_same_result() {
-    let (undisturbed, mut length) = undisturbed();
+fn sigusr1_writes_a_checkpoint_and_does_not_change_the_results() {
+    let (expected, mut duration) = uninterrupted();
     let rounds = short_or_long(10, 100);
     let (mut within_epochs, mut killed) = (0, 0);
     for round in 0..rounds {
-        let world = quick_world();
-        let mut chance = Generator::new("-USR1", round);
-        let mut process = start(&world, &run(RUN));
-        let_pass(&mut process, &mut length, &mut chance);
+        let project = in_memory_project();
+        let mut rng = Rng::new("-USR1", round);
+        let mut process = start(&project, &run_arguments(RUN_EPOCHS));
+        wait_for_random_moment(&mut process, &mut duration, &mut rng);
         signal_unless_ended(&mut process, "-USR1");
         let context = format!("-USR1, round {round}");
         let log = || {
-            let run = only_run(&world).map(|run| run.join("log.jsonl"));
+            let run = only_run(&project).map(|run| run.join("log.jsonl"));
             run.and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default()
         };
-        let has_written = || log().contains(r#""message":"checkpoint""#);
-        if chance.coin() {
-            // What was written is then all that there is.
+        let has_checkpoint = || log().contains(r#""message":"checkpoint""#);
+        if rng.coin() {
+            // Kill the run after the checkpoint, so that it must resume from there.
             wait_until("a checkpoint or the end", || {
-                has_written() || process.try_wait().unwrap().is_some()
+                has_checkpoint() || process.try_wait().unwrap().is_some()
             });
             killed += usize::from(process.try_wait().unwrap().is_none());
             process.kill().unwrap();
         }
-        let ran = Ran::from(process.wait_with_output().unwrap());
-        assert_no_panic(&ran, &context);
-        // It was killed, or the signal came before anybody listened.
-        assert!([0, BY_THE_SIGNAL].contains(&ran.status), "{}, {context}", ran.status);
-        within_epochs += usize::from(has_written());
-        assert_resumes(&world, &undisturbed, &context);
+        let output = CommandOutput::from(process.wait_with_output().unwrap());
+        output.assert_no_panic(&context);
+        // SIGKILL, or SIGUSR1 before its handler was installed, ends the process.
+        let is_expected = [0, KILLED_BY_SIGNAL].contains(&output.status);
+        assert!(is_expected, "exit status {}, {context}", output.status);
+        within_epochs += usize::from(has_checkpoint());
+        assert_resumes(&project, &expected, &context);
     }
     assert!(within_epochs > 0, "no checkpoint within an epoch in {rounds} rounds");
-    tell(&format!(
+    print_figures(&format!(
         "USR1 to a run: {rounds}, {within_epochs} checkpoints within epochs, {killed} killed then"
     ));
 }
 
 #[test]
-fn a_sweep_passes_signals_on_and_leaves_no_orphan() {
-    let begun = Instant::now();
-    let whole = quick_world();
-    let ran = whole.kiln(&sweep(SWEEP));
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let (undisturbed, mut length) = (results(&whole, "runs/columns"), begun.elapsed());
-    let mut promptness = Promptness::default();
+fn signaled_sweep_stops_its_runs_and_resumes_to_identical_results() {
+    let started = Instant::now();
+    let uninterrupted = in_memory_project();
+    uninterrupted.kiln_ok(&sweep_arguments(SWEEP_EPOCHS));
+    let mut duration = started.elapsed();
+    let expected = results(&uninterrupted, "runs/columns");
+    let mut stop_times = StopTimes::default();
     let rounds = short_or_long(4, 100);
     let mut interrupted = 0;
-    for (signal, exit) in [ENDS[0], ENDS[1], ("-USR1", 0)] {
+    for (signal, exit) in [STOP_SIGNALS[0], STOP_SIGNALS[1], ("-USR1", 0)] {
         for round in 0..rounds {
-            let world = quick_world();
-            let mut chance = Generator::new(&format!("sweep {signal}"), round);
-            let mut sweep = start(&world, &sweep(SWEEP));
-            let_pass(&mut sweep, &mut length, &mut chance);
+            let project = in_memory_project();
+            let mut rng = Rng::new(&format!("sweep {signal}"), round);
+            let mut sweep = start(&project, &sweep_arguments(SWEEP_EPOCHS));
+            wait_for_random_moment(&mut sweep, &mut duration, &mut rng);
             let runs = children(sweep.id());
             signal_unless_ended(&mut sweep, signal);
-            let twice = exit != 0 && chance.coin();
+            let twice = exit != 0 && rng.coin();
             if twice {
                 signal_unless_ended(&mut sweep, signal);
             }
             let context = format!("sweep, {signal}, twice: {twice}, round {round}");
-            let ran = match exit {
-                0 => Ran::from(sweep.wait_with_output().unwrap()),
-                _ => promptness.end(sweep, &context),
+            let output = match exit {
+                0 => CommandOutput::from(sweep.wait_with_output().unwrap()),
+                _ => stop_times.wait(sweep, &context),
             };
-            assert_no_panic(&ran, &context);
-            let nobody_listened = !is_recorded(&world) && ran.status == BY_THE_SIGNAL;
-            let is_right = [0, exit].contains(&ran.status) || nobody_listened;
-            assert!(is_right, "{}, {context}\n{}", ran.status, ran.stderr);
+            output.assert_no_panic(&context);
+            let was_starting = !has_sweep_record(&project) && output.status == KILLED_BY_SIGNAL;
+            let is_expected = [0, exit].contains(&output.status) || was_starting;
+            assert!(is_expected, "{}, {context}\n{}", output.status, output.stderr);
             let orphans: Vec<&u32> = runs.iter().filter(|run| is_alive(**run)).collect();
-            assert!(orphans.is_empty(), "{orphans:?} are left, {context}");
-            if ran.status == exit && exit != 0 {
+            assert!(orphans.is_empty(), "orphaned processes: {orphans:?}, {context}");
+            if output.status == exit && exit != 0 {
                 interrupted += 1;
-                assert_none_is_running(&world, &context);
+                assert_none_is_running(&project, &context);
             }
-            assert_sweep_resumes(&world, &context);
-            assert!(results(&world, "runs/columns") == undisturbed, "another result, {context}");
+            assert_sweep_resumes(&project, &context);
+            assert!(results(&project, "runs/columns") == expected, "results differ, {context}");
         }
     }
     assert!(interrupted > 0, "no sweep was interrupted");
-    promptness.assert();
-    tell(&format!(
+    stop_times.assert_prompt();
+    print_figures(&format!(
         "INT, TERM, USR1 to a sweep: {rounds} each, {interrupted} interrupted, {} late",
-        promptness.late
+        stop_times.late
     ));
 }
 
-/// Neither the sweep nor its runs would come to their end by themselves.
+/// With an endless sweep, a process that has ended was ended by the signal.
 #[test]
-fn an_endless_sweep_ends_with_its_runs() {
-    let mut promptness = Promptness::default();
+fn signaled_or_killed_endless_sweep_ends_with_its_runs() {
+    let mut stop_times = StopTimes::default();
     let rounds = short_or_long(3, 50);
-    for (signal, exit) in [ENDS[0], ENDS[1], ("-KILL", BY_THE_SIGNAL)] {
+    for (signal, exit) in [STOP_SIGNALS[0], STOP_SIGNALS[1], ("-KILL", KILLED_BY_SIGNAL)] {
         for round in 0..rounds {
-            let world = quick_world();
-            let mut chance = Generator::new(&format!("endless {signal}"), round);
-            let mut process = start(&world, &sweep(ENDLESS));
+            let project = in_memory_project();
+            let mut rng = Rng::new(&format!("endless {signal}"), round);
+            let mut process = start(&project, &sweep_arguments(ENDLESS));
             wait_until("two runs", || children(process.id()).len() == 2);
-            sleep(Duration::from_millis(chance.below(300) as u64));
+            sleep(Duration::from_millis(rng.below(300) as u64));
             let runs = children(process.id());
             signal_unless_ended(&mut process, signal);
             let context = format!("endless sweep, {signal}, round {round}");
-            let ran = promptness.end(process, &context);
-            assert_eq!(ran.status, exit, "{context}\n{}", ran.stderr);
-            let left = || runs.iter().any(|run| is_alive(*run));
+            let output = stop_times.wait(process, &context);
+            assert_eq!(output.status, exit, "{context}\n{}", output.stderr);
+            let any_alive = || runs.iter().any(|run| is_alive(*run));
             if signal == "-KILL" {
-                promptness.wait(&format!("of the runs, {context}"), || !left());
+                // The runs notice that the sweep is gone, and then stop.
+                stop_times.wait_until(&format!("the runs, {context}"), || !any_alive());
             } else {
-                assert!(!left(), "{runs:?} are left, {context}");
+                assert!(!any_alive(), "orphaned processes among {runs:?}, {context}");
             }
-            assert_none_is_running(&world, &context);
+            assert_none_is_running(&project, &context);
         }
     }
-    promptness.assert();
-    tell(&format!(
+    stop_times.assert_prompt();
+    print_figures(&format!(
         "INT, TERM and KILL to an endless sweep: {rounds} each, {} late",
-        promptness.late
+        stop_times.late
     ));
 }
 
-fn assert_none_is_running(world: &World, context: &str) {
-    for run in fs::read_dir(world.path("runs/columns")).into_iter().flatten().flatten() {
-        let found = record(&run.path(), context).map(|record| record["status"].clone());
-        assert!(found.as_ref().is_none_or(|status| status != "running"), "{found:?}, {context}");
+fn assert_none_is_running(project: &Project, context: &str) {
+    for run in run_directories(&project.path("runs/columns")) {
+        let found = status(&run, context);
+        assert!(found.as_deref() != Some("running"), "{} is running, {context}", run.display());
     }
 }
 
-/// Whether the sweep has begun: from then on it listens.
-fn is_recorded(world: &World) -> bool {
-    world.path("runs/columns/.kiln/sweep.json").exists()
+/// Whether the sweep has written its record. It has installed its signal handlers by then.
+fn has_sweep_record(project: &Project) -> bool {
+    project.path("runs/columns/.kiln/sweep.json").exists()
 }
 
-fn assert_sweep_resumes(world: &World, context: &str) {
-    let (resume, again) = (vec!["resume", "runs/columns"], sweep(SWEEP));
-    let ran = world.kiln(if is_recorded(world) { &resume } else { &again });
-    assert_eq!(ran.status, 0, "{context}, then resumed:\n{}", ran.stderr);
-    let found = statuses(world, "runs/columns");
+fn assert_sweep_resumes(project: &Project, context: &str) {
+    // Without its record the sweep cannot be resumed; start it again.
+    let (resume, again) = (vec!["resume", "runs/columns"], sweep_arguments(SWEEP_EPOCHS));
+    let output = project.kiln(if has_sweep_record(project) { &resume } else { &again });
+    assert_eq!(output.status, 0, "{context}, then resumed:\n{}", output.stderr);
+    let found = statuses(project, "runs/columns");
     assert!(found.values().all(|status| status == "finished"), "{found:?}, {context}");
 }

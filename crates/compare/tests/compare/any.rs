@@ -31,12 +31,12 @@ fn any_run() -> impl Strategy<Value = SampleRun> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn whatever_happened_to_the_runs_is_shown(
+    fn any_set_of_runs_can_be_shown(
         mut runs in prop::collection::vec(any_run(), 1..12),
         width in 0..150_u16,
         all_seeds in any::<bool>(),
     ) {
-        // A second run of one id would be written over the first.
+        // A second run with the same id would overwrite the first.
         let mut seen = std::collections::HashSet::new();
         runs.retain(|run| seen.insert(run.id.clone()));
         let sweep = directory();
@@ -74,7 +74,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn whatever_stands_in_a_configuration_stays_in_its_cell(
+    fn any_key_and_value_stay_within_their_cell(
         values in prop::collection::vec(any::<String>(), 2..5),
         key in "[^\u{0}]{1,12}",
         width in 0..120_u16,
@@ -96,7 +96,7 @@ proptest! {
         prop_assert!(!text.chars().any(|it| it.is_control() && it != '\n'), "{:?}", text);
         let table = csv(&comparison, &options).expect("CSV");
         let mut reader = ::csv::Reader::from_reader(table.as_bytes());
-        // A record of another length than the head's would be an error.
+        // The reader fails if a record has another number of fields than the header.
         let rows = reader.records().collect::<Result<Vec<_>, _>>();
         prop_assert_eq!(rows.expect("rows").len(), comparison.combinations.len());
         let table = markdown(&comparison, &options).expect("Markdown");

@@ -5,7 +5,7 @@ use crate::tree::SampleRun;
 use crate::{compared, directory};
 
 #[test]
-fn the_baseline_is_named_by_directory_id_or_settings() {
+fn baseline_is_a_directory_an_id_or_settings() {
     let sweep = directory();
     let runs = [(0.1, 1), (0.1, 2), (0.01, 2)].map(|(rate, depth)| SampleRun::new(rate, depth, 1));
     compared(sweep.path(), &runs);
@@ -25,7 +25,7 @@ fn the_baseline_is_named_by_directory_id_or_settings() {
 }
 
 #[test]
-fn a_baseline_that_is_not_one_says_what_would_be() {
+fn errors_about_a_baseline_list_the_choices() {
     let sweep = directory();
     let runs = [(0.1, 1), (0.1, 2), (0.01, 2)].map(|(rate, depth)| SampleRun::new(rate, depth, 1));
     compared(sweep.path(), &runs);
@@ -37,6 +37,6 @@ fn a_baseline_that_is_not_one_says_what_would_be() {
     insta::assert_snapshot!(problem("hidden.repeat=2"), @"the baseline hidden.repeat=2 could be any of 2 combinations (repeat 2, learning_rate 0.01; repeat 2, learning_rate 0.1): say more");
     insta::assert_snapshot!(problem("hidden.repeat=3"), @"the baseline hidden.repeat=3 was not tested (diverged), so nothing can be held against it: choose one that finished");
     insta::assert_snapshot!(problem("depth=3"), @"the runs have no setting `depth`; they differ in: repeat, learning_rate");
-    insta::assert_snapshot!(problem("activation=relu"), @"`activation` could be model.layers.hidden.activation or model.layers.2.activation: give more of it");
+    insta::assert_snapshot!(problem("activation=relu"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
     insta::assert_snapshot!(problem("2,hidden.repeat=2"), @"`2` is no KEY=VALUE");
 }

@@ -1,10 +1,8 @@
-//! The pictures of a comparison.
+//! The charts of a comparison.
 
 mod curves;
 mod heatmaps;
 mod settings;
-
-use std::path::Path;
 
 use kiln_compare::Comparison;
 use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
@@ -16,7 +14,7 @@ use kiln_report::chart::{
 use kiln_store::Status;
 use proptest::prelude::*;
 
-use crate::directory;
+use crate::read;
 use crate::tree::SampleRun;
 use crate::xml::{Element, parse};
 
@@ -24,16 +22,7 @@ const LEARNING_RATE: &str = "optimizer.learning_rate";
 const DEPTH: &str = "model.layers.hidden.repeat";
 const HOSTILE: &str = "<script>alert(\"&\")</script>'\u{1b}\u{202e}";
 
-fn read(runs: &[SampleRun]) -> (Comparison, tempfile::TempDir) {
-    let sweep = directory();
-    for run in runs {
-        run.write(sweep.path());
-    }
-    let paths: &[&Path] = &[sweep.path()];
-    (Comparison::read(paths, None).expect("a comparison"), sweep)
-}
-
-/// Three learning rates and two depths, of which one diverged and one is missing; 0.1 and 2 are best.
+/// Three learning rates and two depths. One combination diverged and one is missing. The best is depth 2 with 0.1.
 fn sweep() -> (Comparison, tempfile::TempDir) {
     read(&[
         SampleRun::new(0.01, 0, 1).best(0.8),
@@ -53,10 +42,12 @@ fn grid(comparison: &Comparison, measure: Measure) -> Heatmap {
     setting_grid(comparison, DEPTH, Some(LEARNING_RATE), measure).expect("both are columns")
 }
 
-/// The cell that a rectangle of a class is, as its column and row counted from the leftmost and uppermost.
+/// The rectangles of a class, in the order of the document.
 fn cells<'a>(elements: &'a [Element], class: &str) -> Vec<&'a Element> {
     elements.iter().filter(|e| e.has("rect", class)).collect()
 }
+
+/// A chart in which each group has one curve, with the same values.
 fn overlay(groups: usize, values: &[Option<f64>]) -> Overlay {
     let points: Vec<_> =
         (1..).zip(values).map(|(epoch, value)| OverlayPoint { epoch, value: *value }).collect();
@@ -70,7 +61,7 @@ fn overlay(groups: usize, values: &[Option<f64>]) -> Overlay {
 }
 
 #[test]
-fn hostile_names_stay_text_in_every_picture() {
+fn hostile_names_are_text_in_every_chart() {
     let name = HOSTILE.to_owned();
     let map = Heatmap {
         title: name.clone(),
@@ -112,12 +103,13 @@ fn hostile_names_stay_text_in_every_picture() {
     let text = heatmap_text(&map, Terminal { width: 80, color: false });
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
 }
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever the numbers, pictures are well-formed and what they draw lies within them.
+    /// For any numbers, the charts are well-formed, and their marks are inside the image.
     #[test]
-    fn any_numbers_are_drawn_within_the_picture(
+    fn any_numbers_are_drawn_inside_the_image(
         values in prop::collection::vec(prop::option::of(prop::num::f64::ANY), 0..24),
         settings in prop::collection::vec((prop::num::f64::ANY, prop::num::f64::ANY), 0..12),
     ) {

@@ -23,7 +23,7 @@ fn runs_are_grouped_over_their_seeds() {
         columns(&comparison),
         [("model.layers.hidden.repeat", "repeat"), ("optimizer.learning_rate", "learning_rate"),]
     );
-    // Equal in validation: ordered by settings, as numbers.
+    // The validation accuracies are equal, so the order is that of the settings, compared as numbers.
     assert_eq!(
         labels(&comparison),
         [
@@ -38,7 +38,7 @@ fn runs_are_grouped_over_their_seeds() {
 }
 
 #[test]
-fn a_label_is_no_longer_than_it_must_be() {
+fn label_is_the_shortest_unambiguous_end_of_the_key() {
     let sweep = directory();
     let repeats = |depth| {
         let config = config(0.1, depth);
@@ -52,7 +52,7 @@ fn a_label_is_no_longer_than_it_must_be() {
 }
 
 #[test]
-fn one_number_written_twice_is_one_setting() {
+fn equal_numbers_in_different_notation_are_one_setting() {
     let sweep = directory();
     let other = config(0.1, 1).replace("learning_rate = 0.1", "learning_rate = 1e-1");
     let comparison =
@@ -61,7 +61,7 @@ fn one_number_written_twice_is_one_setting() {
 }
 
 #[test]
-fn what_no_result_depends_on_makes_no_other_combination() {
+fn settings_that_do_not_affect_results_are_ignored() {
     let sweep = directory();
     let other = config(0.1, 1) + "\n[checkpoint]\nminutes = 1.0\nkeep = false\n";
     let comparison =
@@ -70,7 +70,7 @@ fn what_no_result_depends_on_makes_no_other_combination() {
 }
 
 #[test]
-fn a_setting_that_some_do_not_have_is_a_column_in_its_place() {
+fn setting_that_some_runs_lack_is_a_column_in_file_order() {
     let sweep = directory();
     let adam = config(0.1, 1).replace("type = \"sgd\"", "type = \"adam\"\nbeta_1 = 0.9");
     let comparison =
@@ -83,7 +83,7 @@ fn a_setting_that_some_do_not_have_is_a_column_in_its_place() {
 }
 
 #[test]
-fn other_layers_are_compared_as_a_whole() {
+fn different_lists_of_layers_are_one_column() {
     let sweep = directory();
     let deeper = config(0.1, 3).replace(
         "[optimizer]",
@@ -104,7 +104,7 @@ fn other_layers_are_compared_as_a_whole() {
 }
 
 #[test]
-fn lists_of_layers_that_sound_the_same_are_told_apart() {
+fn similar_lists_of_layers_get_distinct_labels() {
     let sweep = directory();
     let biased = config(0.1, 1).replace("repeat = 1", "repeat = 1\nuse_bias = false");
     let other = config(0.1, 1).replace("type = \"flatten\"", "type = \"rescale\"");
@@ -120,7 +120,7 @@ fn lists_of_layers_that_sound_the_same_are_told_apart() {
 }
 
 #[test]
-fn layers_of_one_name_do_not_hide_each_other() {
+fn layers_with_the_same_name_are_distinguished() {
     let sweep = directory();
     let twice = |units: u32| {
         format!(
@@ -133,16 +133,16 @@ fn layers_of_one_name_do_not_hide_each_other() {
 }
 
 #[test]
-fn validation_ranks_and_what_finished_comes_first() {
+fn combinations_are_ranked_by_validation_with_finished_ones_first() {
     let sweep = directory();
     let runs = [
         SampleRun::new(0.1, 0, 1).best(0.8),
         SampleRun::new(0.1, 0, 2).best(0.9),
-        // More accurate, but one of its two seeds diverged.
+        // A higher accuracy, but one of the two seeds diverged.
         SampleRun::new(0.1, 1, 1).best(0.95),
         SampleRun::new(0.1, 1, 2).best(0.5).ended(Status::Diverged),
         SampleRun::new(0.1, 2, 1).best(0.88),
-        // The highest of all values, of a run that was pruned.
+        // The highest accuracy, but the run was pruned.
         SampleRun::new(0.1, 3, 1).best(0.99).ended(Status::Pruned),
         SampleRun { val_accuracies: vec![], ..SampleRun::new(0.1, 4, 1).ended(Status::Failed) },
     ];
@@ -151,7 +151,7 @@ fn validation_ranks_and_what_finished_comes_first() {
         comparison.combinations.iter().map(|it| it.settings[0].as_deref()).collect();
     assert_eq!(depths, [Some("2"), Some("0"), Some("1"), Some("3"), Some("4")]);
     let best: Vec<_> = comparison.combinations.iter().map(|it| it.best()).collect();
-    // Only what finished counts, as long as anything did.
+    // If any run of a combination finished, only finished runs count.
     assert_eq!(best[2].map(|best| (best.mean, best.count)), Some((0.95, 1)));
     assert_eq!(best[3].map(|best| best.mean), Some(0.99));
     assert_eq!(best[4], None);
@@ -164,7 +164,7 @@ fn validation_ranks_and_what_finished_comes_first() {
 }
 
 #[test]
-fn what_finished_in_part_is_chosen_where_nothing_finished_whole() {
+fn partly_finished_combination_is_selected_if_none_is_complete() {
     let sweep = directory();
     let runs = [
         SampleRun::new(0.1, 1, 1).best(0.7),
@@ -177,7 +177,7 @@ fn what_finished_in_part_is_chosen_where_nothing_finished_whole() {
 }
 
 #[test]
-fn without_validation_there_is_no_ranking() {
+fn runs_without_validation_are_not_ranked() {
     let sweep = directory();
     let runs = [3, 10, 2]
         .map(|depth| SampleRun { val_accuracies: vec![None; 3], ..SampleRun::new(0.1, depth, 1) });

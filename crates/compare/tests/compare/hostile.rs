@@ -1,4 +1,4 @@
-//! Runs that nobody's Kiln wrote.
+//! Run directories that no version of Kiln wrote.
 
 use kiln_compare::Comparison;
 
@@ -6,7 +6,7 @@ use crate::directory;
 use crate::tree::SampleRun;
 
 #[test]
-fn a_long_name_is_not_repeated_in_every_setting_below_it() {
+fn long_names_do_not_multiply_in_the_keys_of_settings() {
     let root = directory();
     let mut run = SampleRun::new(0.1, 1, 1);
     let long = "n".repeat(400_000);
@@ -29,7 +29,7 @@ fn a_long_name_is_not_repeated_in_every_setting_below_it() {
 }
 
 #[test]
-fn runs_of_ever_new_settings_are_left_out_in_the_end() {
+fn number_of_different_settings_is_limited() {
     let root = directory();
     for seed in 0..4 {
         let mut run = SampleRun::new(0.1, 1, seed);

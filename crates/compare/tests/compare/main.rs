@@ -1,4 +1,4 @@
-//! Tests of `kiln-compare` through its public interface: one program, so that it links once.
+//! Tests of `kiln-compare` through its public interface. They are one program, so that they are linked only once.
 
 mod any;
 mod baseline;
@@ -28,6 +28,12 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
+/// Compares runs in a new temporary directory. Keep the directory while files of the runs are needed.
+fn read(runs: &[SampleRun]) -> (Comparison, TempDir) {
+    let sweep = directory();
+    (compared(sweep.path(), runs), sweep)
+}
+
 /// Writes the runs and compares them.
 fn compared(sweep: &Path, runs: &[SampleRun]) -> Comparison {
     for run in runs {
@@ -44,7 +50,7 @@ fn ids(combination: &Combination) -> Vec<&str> {
     combination.runs.iter().map(|run| run.id.as_str()).collect()
 }
 
-/// The table and the notes below it, without the path of the temporary directory.
+/// The table and the notes below it. `<sweep>` replaces the path of the temporary directory.
 fn shown(comparison: &Comparison, sweep: &Path, width: u16) -> String {
     let layout = Terminal { width, color: false };
     let table = terminal(comparison, &TableOptions::default(), layout).expect("a table");

@@ -4,20 +4,11 @@ use kiln_compare::page::{MOST_CURVES, MOST_PICTURES, page};
 use kiln_compare::{Combination, Comparison};
 use kiln_store::{RunDirectory, Status};
 
-use crate::directory;
+use crate::read;
 use crate::tree::SampleRun;
 use crate::xml::{Element, parse};
 
 const HOSTILE: &str = "\"><img src=x onerror=alert(1)>";
-
-fn read(runs: &[SampleRun]) -> (Comparison, tempfile::TempDir) {
-    let sweep = directory();
-    for run in runs {
-        run.write(sweep.path());
-    }
-    let paths: &[&Path] = &[sweep.path()];
-    (Comparison::read(paths, None).expect("a comparison"), sweep)
-}
 
 fn sweep() -> (Comparison, tempfile::TempDir) {
     read(&[
@@ -30,17 +21,17 @@ fn sweep() -> (Comparison, tempfile::TempDir) {
     ])
 }
 
-/// The page's elements. What HTML has and XML has not is taken out: the document's type, and what scripts and styles hold.
+/// The elements of the page. HTML that is not XML is removed first: the doctype, and the content of scripts and styles.
 fn elements(html: &str) -> Vec<Element> {
     let mut text = html.strip_prefix("<!doctype html>").expect("a type").to_owned();
     for name in ["script", "style"] {
         let mut kept = String::new();
         let mut rest = text.as_str();
-        while let Some((before, behind)) = rest.split_once(&format!("<{name}")) {
-            let (tag, behind) = behind.split_once('>').expect("a tag has an end");
-            let (_, behind) = behind.split_once(&format!("</{name}>")).expect("an end");
+        while let Some((before, after)) = rest.split_once(&format!("<{name}")) {
+            let (tag, after) = after.split_once('>').expect("a tag has an end");
+            let (_, after) = after.split_once(&format!("</{name}>")).expect("an end");
             kept.push_str(&format!("{before}<{name}{tag}></{name}>"));
-            rest = behind;
+            rest = after;
         }
         kept.push_str(rest);
         text = kept;
@@ -52,19 +43,19 @@ fn named<'a>(elements: &'a [Element], name: &str) -> Vec<&'a Element> {
     elements.iter().filter(|element| element.name == name).collect()
 }
 
-/// The text of every element of that name.
+/// The text of each element with this name.
 fn texts<'a>(elements: &'a [Element], name: &str) -> Vec<&'a str> {
     named(elements, name).into_iter().map(|element| element.text.trim()).collect()
 }
 
 #[test]
-fn the_answer_comes_first() {
+fn answer_comes_first() {
     let (comparison, _sweep) = sweep();
     let html = page(&comparison).expect("a page");
     let elements = elements(&html);
     assert_eq!(texts(&elements, "h1"), ["depth"]);
     assert_eq!(texts(&elements, "h2")[0], "repeat 0, learning_rate 0.1");
-    // The mean of 0.85 and 0.86, and their standard deviation, 0.01 / √2.
+    // The mean of 0.85 and 0.86 and their standard deviation, 0.01 / √2.
     assert!(html.contains("<dd>0.8550 <span class=\"deviation\">± 0.0071</span></dd>"));
     let command = texts(&elements, "code")[0];
     assert!(
@@ -90,7 +81,7 @@ fn the_answer_comes_first() {
 }
 
 #[test]
-fn a_given_baseline_is_what_the_answer_is_held_against() {
+fn answer_compares_the_best_with_the_given_baseline() {
     let (_, sweep) = sweep();
     let paths: &[&Path] = &[sweep.path()];
     let comparison = Comparison::read(paths, Some("0.01-0-1")).expect("a comparison");
@@ -102,7 +93,7 @@ fn a_given_baseline_is_what_the_answer_is_held_against() {
 }
 
 #[test]
-fn without_scripts_tables_and_pictures_are_all_there() {
+fn page_is_complete_without_scripts() {
     let (comparison, _sweep) = sweep();
     let elements = elements(&page(&comparison).expect("a page"));
     let ids: Vec<_> =
@@ -134,7 +125,7 @@ fn without_scripts_tables_and_pictures_are_all_there() {
 }
 
 #[test]
-fn nothing_outside_of_the_file_is_named() {
+fn page_refers_to_nothing_outside_of_the_file() {
     let (comparison, _sweep) = sweep();
     let html = page(&comparison).expect("a page");
     for outside in ["http:", "https:", "url(", "@import", "<link", "<iframe", "<base", "srcset"] {
@@ -160,14 +151,14 @@ fn nothing_outside_of_the_file_is_named() {
 }
 
 #[test]
-fn hostile_names_are_text_and_nothing_else() {
+fn hostile_names_are_only_text() {
     let hostile = |rate: f64| SampleRun {
         class_names: vec!["<script>alert(1)</script>".to_owned(), "</script><b>".to_owned()],
         config: format!("{}\n[data]\nsource = '{HOSTILE}{rate}'\n", crate::tree::config(rate, 1)),
         ..SampleRun::new(rate, 1, 1)
     };
     let (mut comparison, sweep) = read(&[hostile(0.01), hostile(0.1)]);
-    // As a record has them that was edited by hand.
+    // A record that was edited by hand may contain such texts.
     for combination in &mut comparison.combinations {
         combination.runs[0].stop_reason = Some(HOSTILE.to_owned());
         combination.runs[0].status = Status::Failed;
@@ -181,14 +172,14 @@ fn hostile_names_are_text_and_nothing_else() {
     assert!(!html.contains("<script>alert") && !html.contains('\u{202e}'));
     assert!(!html.contains("<img") && !html.contains("<b>"));
     let elements = elements(&html);
-    assert_eq!(named(&elements, "script").len(), 2, "the data and the page's own");
+    assert_eq!(named(&elements, "script").len(), 2, "the data and the script of the page");
     assert_eq!(texts(&elements, "h1"), ["<script>alert(2)</script>\u{fffd}"]);
     assert!(texts(&elements, "td").contains(&format!("{HOSTILE}0.1").as_str()));
     assert!(texts(&elements, "text").contains(&"<script>alert(1)</script>"));
 }
 
 #[test]
-fn pictures_of_mistakes_are_embedded_up_to_a_limit() {
+fn images_of_mistakes_are_embedded_up_to_a_limit() {
     let runs: Vec<_> = (0..12).map(|depth| SampleRun::new(0.1, depth, 1)).collect();
     let (comparison, _sweep) = read(&runs);
     let put = |combination: &Combination, content: &[u8]| {
@@ -199,13 +190,13 @@ fn pictures_of_mistakes_are_embedded_up_to_a_limit() {
     for combination in &comparison.combinations {
         put(combination, png);
     }
-    // What is no PNG is not embedded as one, and one that is too large is left out.
+    // A file that is not a PNG is not embedded, and neither is one that is too large.
     put(&comparison.combinations[0], b"<svg onload='alert(1)'/>");
     put(&comparison.combinations[1], &[&png[..], &vec![0; 2_000_000]].concat());
     let elements = elements(&page(&comparison).expect("a page"));
     let pictures = named(&elements, "img");
     assert_eq!(pictures.len(), MOST_PICTURES);
-    // Base64 of the 18 bytes above.
+    // The bytes above in base64.
     assert!(
         pictures
             .iter()
@@ -224,7 +215,7 @@ fn pictures_of_mistakes_are_embedded_up_to_a_limit() {
 }
 
 #[test]
-fn many_runs_are_capped_and_the_page_says_so() {
+fn number_of_curves_is_limited_and_the_limit_is_noted() {
     let runs: Vec<_> =
         (0..150).map(|index| SampleRun::new(0.001 * (1.0 + f64::from(index)), 1, 1)).collect();
     let (comparison, _sweep) = read(&runs);
@@ -232,7 +223,7 @@ fn many_runs_are_capped_and_the_page_says_so() {
     let elements = elements(&html);
     let curves =
         named(&elements, "g").into_iter().filter(|e| e.attributes.contains_key("data-run"));
-    // Of val_accuracy, val_loss and loss.
+    // The charts of val_accuracy, val_loss and loss.
     assert_eq!(curves.count(), 3 * MOST_CURVES);
     let notes = texts(&elements, "p").join("\n") + &texts(&elements, "text").join("\n");
     for note in [
@@ -246,7 +237,7 @@ fn many_runs_are_capped_and_the_page_says_so() {
 }
 
 #[test]
-fn without_validation_nothing_is_called_the_best() {
+fn without_validation_no_run_is_the_best() {
     let run = |rate: f64| SampleRun { val_accuracies: vec![None; 3], ..SampleRun::new(rate, 1, 1) };
     let (comparison, _sweep) = read(&[run(0.01), run(0.1)]);
     let html = page(&comparison).expect("a page");
@@ -257,7 +248,7 @@ fn without_validation_nothing_is_called_the_best() {
 }
 
 #[test]
-fn a_comparison_of_little_or_nothing_is_a_page() {
+fn page_of_one_run_or_none() {
     let (single, _sweep) = read(&[SampleRun::new(0.1, 1, 1)]);
     let elements_of_one = elements(&page(&single).expect("a page"));
     assert_eq!(texts(&elements_of_one, "h2")[0], "depth");
@@ -267,7 +258,7 @@ fn a_comparison_of_little_or_nothing_is_a_page() {
 }
 
 #[test]
-fn files_that_vanish_are_left_out() {
+fn sections_without_files_are_omitted() {
     let (comparison, sweep) = sweep();
     std::fs::remove_dir_all(sweep.path()).expect("removed");
     let elements = elements(&page(&comparison).expect("a page"));
@@ -277,7 +268,7 @@ fn files_that_vanish_are_left_out() {
 }
 
 #[test]
-fn the_same_runs_make_the_same_bytes() {
+fn same_runs_give_the_same_page() {
     let (comparison, _sweep) = sweep();
     assert_eq!(page(&comparison).expect("a page"), page(&comparison).expect("a page"));
     let run: &RunDirectory = &comparison.combinations[0].runs[0].directory;

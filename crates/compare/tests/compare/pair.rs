@@ -12,10 +12,10 @@ fn pair(comparison: &Comparison) -> Pair {
 }
 
 #[test]
-fn two_runs_in_depth() {
+fn pair_shows_differences_by_setting_and_class() {
     let sweep = directory();
     let mut other = SampleRun::new(0.1, 2, 2).best(0.8).right(1_000);
-    // Every other image of the first twenty is a boot.
+    // Of the first 21 images, 11 are shirts and 10 are boots.
     other.predictions[..21].iter_mut().for_each(|(_, predicted)| *predicted ^= 1);
     let first = SampleRun::new(0.1, 1, 1).best(0.9).right(970);
     let comparison = compared(sweep.path(), &[other, first]);
@@ -55,7 +55,7 @@ fn two_runs_in_depth() {
 }
 
 #[test]
-fn two_seeds_differ_in_nothing_else() {
+fn pair_of_two_seeds_differs_only_in_the_seed() {
     let sweep = directory();
     let comparison = compared(sweep.path(), &[1, 2].map(|seed| SampleRun::new(0.1, 1, seed)));
     let pair = pair(&comparison);
@@ -66,7 +66,7 @@ fn two_seeds_differ_in_nothing_else() {
 }
 
 #[test]
-fn what_was_not_tested_is_said() {
+fn untested_run_is_reported() {
     let sweep = directory();
     let runs = [SampleRun::new(0.1, 1, 1), SampleRun::new(0.1, 2, 1).ended(Status::Diverged)];
     let pair = pair(&compared(sweep.path(), &runs));
@@ -80,7 +80,7 @@ fn what_was_not_tested_is_said() {
 }
 
 #[test]
-fn one_run_or_three_are_no_pair() {
+fn one_or_three_runs_are_not_a_pair() {
     let sweep = directory();
     let comparison = compared(sweep.path(), &[SampleRun::new(0.1, 1, 1)]);
     assert_eq!(Pair::of(&comparison), None);

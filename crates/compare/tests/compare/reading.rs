@@ -30,7 +30,7 @@ fn edit(run: &Path, file: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn a_damaged_run_is_named_and_not_fatal() {
+fn damaged_run_is_reported_and_skipped() {
     insta::assert_snapshot!(
         left_out(|run| fs::write(run.join("run.json"), "{").expect("written")),
         @"run.json, line 1: EOF while parsing an object"
@@ -58,7 +58,7 @@ fn a_damaged_run_is_named_and_not_fatal() {
 }
 
 #[test]
-fn files_of_two_runs_are_not_one() {
+fn files_of_different_runs_are_rejected() {
     insta::assert_snapshot!(
         left_out(|run| edit(run, "run.json", "\"finished\"", "\"running\"")),
         @"run.json says running beside a report.json, which only a finished run has: one of them is stale or was edited"
@@ -74,7 +74,7 @@ fn files_of_two_runs_are_not_one() {
 }
 
 #[test]
-fn nothing_to_read_is_an_error_that_says_why() {
+fn error_without_readable_runs_gives_the_reasons() {
     let sweep = directory();
     let run = SampleRun::new(0.1, 1, 1).write(sweep.path());
     fs::write(run.join("run.json"), "").expect("written");
@@ -84,10 +84,10 @@ fn nothing_to_read_is_an_error_that_says_why() {
 }
 
 #[test]
-fn a_run_is_summed_up() {
+fn run_is_summarized() {
     let sweep = directory();
     let mut run = SampleRun::new(0.1, 1, 1);
-    // The best is the earliest of equals, and the last is the last even where it has no value.
+    // Of equal values, the earliest is the best. The last epoch counts as the last even if it has no value.
     run.val_accuracies = vec![Some(0.5), Some(0.75), Some(0.75), None];
     let comparison = compared(sweep.path(), &[run]);
     let run = &comparison.combinations[0].runs[0];
@@ -99,7 +99,7 @@ fn a_run_is_summed_up() {
 }
 
 #[test]
-fn a_run_that_was_killed_counts_with_what_it_has() {
+fn killed_run_counts_with_its_complete_epochs() {
     let sweep = directory();
     let run = SampleRun::new(0.1, 1, 1).ended(Status::Running).write(sweep.path());
     let path = run.join("history.csv");
@@ -115,7 +115,7 @@ fn a_run_that_was_killed_counts_with_what_it_has() {
 }
 
 #[test]
-fn a_run_cut_between_its_last_two_files_is_interrupted() {
+fn finished_run_without_report_is_interrupted() {
     let sweep = directory();
     let run = SampleRun::new(0.1, 1, 1).write(sweep.path());
     fs::remove_file(run.join("report.json")).expect("removed");

@@ -17,7 +17,7 @@ fn counts(only_first: usize, only_second: usize, images: usize) -> Discordant {
     Discordant { only_first, only_second, images }
 }
 
-/// Holds a result against difference, p-value and interval.
+/// Compares a result with a difference, a p-value and an interval.
 fn assert_close(found: Option<Difference>, expected: [f64; 4]) {
     let found = found.expect("a difference");
     let (low, high) = found.interval.expect("an interval");
@@ -27,28 +27,29 @@ fn assert_close(found: Option<Difference>, expected: [f64; 4]) {
 }
 
 #[test]
-fn a_spread_has_the_sample_deviation() {
+fn spread_has_the_sample_standard_deviation() {
     // NumPy: numpy.std([2, 4, 4, 4, 5, 5, 7, 9], ddof=1)
     let of_eight = spread(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]);
     assert_eq!((of_eight.mean, of_eight.count), (5.0, 8));
     assert!((of_eight.deviation.expect("of eight") - 2.138_089_935_299_395).abs() < 1e-14);
     let of_one = Spread { mean: 0.875, deviation: None, count: 1 };
     assert_eq!(Spread::of([0.875]), Some(of_one));
-    // 0.1 + 0.1 + 0.1 is not 3 × 0.1 in binary, and still nothing varies.
+    // 0.1 + 0.1 + 0.1 is not 3 × 0.1 in binary, but the deviation of equal values must be 0.
     assert_eq!(spread(&[0.1, 0.1, 0.1]).deviation, Some(0.0));
 }
 
 #[test]
-fn a_spread_is_never_invented() {
+fn spread_of_no_finite_values_is_none() {
     assert_eq!(Spread::of([]), None);
     assert_eq!(Spread::of([f64::NAN, f64::INFINITY]), None);
     assert_eq!(Spread::of([f64::NAN, 0.5]), Spread::of([0.5]));
     assert_eq!(Spread::of([f64::MAX, -f64::MAX]), None);
 }
 
-// scipy.stats.ttest_ind(…, equal_var=False) of SciPy 1.17 and its confidence_interval; p times the comparisons.
+// Expected values: SciPy 1.17, scipy.stats.ttest_ind(…, equal_var=False) and its confidence_interval. The p-values are
+// multiplied by the number of comparisons.
 #[test]
-fn welch_is_that_of_scipy() {
+fn welch_agrees_with_scipy() {
     let (left, right) = (spread(&[0.91, 0.93, 0.92]), spread(&[0.88, 0.9, 0.89]));
     assert_close(
         welch(&left, &right, 0.0, ONE),
@@ -62,12 +63,12 @@ fn welch_is_that_of_scipy() {
         welch(&spread(&[0.85, 0.86]), &spread(&[0.84, 0.87, 0.80, 0.83]), 0.0, ONE),
         [0.02, 0.267_590_489_292_893, -0.024_294_948_069_463_4, 0.064_294_948_069_463_5],
     );
-    // One side does not vary.
+    // The values on one side are equal.
     assert_close(
         welch(&spread(&[0.9, 0.9]), &spread(&[0.8, 0.81, 0.82]), 0.0, ONE),
         [0.09, 0.004_089_996_689_521_34, 0.065_158_622_882_496_8, 0.114_841_377_117_503],
     );
-    // Few degrees of freedom and many comparisons: the tail where inverses are hard.
+    // Few degrees of freedom and many comparisons, in the tail where the inverse distribution is hard to compute.
     assert_close(
         welch(&spread(&[0.5, 0.6]), &spread(&[0.7, 0.9]), 0.0, family(1225)),
         [-0.25, 1.0, -88.513_754_207_038_5, 88.013_754_207_038_5],
@@ -85,11 +86,11 @@ fn welch_needs_two_values_and_some_variance() {
     assert!((found.p_value - 0.000_832_293_111_319_229).abs() < 1e-9, "{found:?}");
 }
 
-// scipy.stats.binomtest(first, first + second) of SciPy 1.17 and its exact proportion_ci(1 - 0.05 / comparisons).
+// Expected p-values: SciPy 1.17, scipy.stats.binomtest(first, first + second).
 #[test]
-fn mcnemar_is_the_binomial_test_of_scipy() {
-    // SciPy 1.17: binomtest and norm.sf for the p-values; for the intervals the hull of beta.ppf's and of the
-    // differences at which brentq finds the score at its bound, its nuisance share maximised numerically.
+fn mcnemar_agrees_with_scipy() {
+    // Expected values: SciPy 1.17. The p-values are from binomtest and norm.sf. Each interval is the hull of two: the exact
+    // one from beta.ppf, and the score interval, whose bounds brentq finds with a numerically maximized nuisance parameter.
     let numerically = [
         (counts(15, 5, 1000), 1, [0.01, 0.041_389_465_332, 0.000_358_165_132, 0.020_183_808_994]),
         (counts(0, 7, 10), 1, [-0.7, 0.015_625, -0.892_208_750_222, -0.126_537_043_885]),
@@ -124,10 +125,10 @@ fn mcnemar_is_the_binomial_test_of_scipy() {
     }
 }
 
-/// The share of 2,000 draws whose interval holds the true difference. Of a rate of 0.95 it lies within four standard
-/// errors, 0.02.
+/// Counts how many of 2,000 simulated intervals contain the true difference. If the true rate is 0.95, the share is within
+/// 0.02 of it, four standard errors.
 #[test]
-fn intervals_of_images_cover_differences_of_every_size() {
+fn mcnemar_intervals_cover_the_true_difference() {
     for (images, first, second) in [
         (300, 0.24, 0.027),
         (1_000, 0.05, 0.01),
@@ -146,13 +147,13 @@ fn intervals_of_images_cover_differences_of_every_size() {
             let interval = found.and_then(|found| found.interval);
             interval.is_some_and(|(low, high)| (low..=high).contains(&(first - second)))
         };
-        let covered = seen(covers) as f64 / TRIALS as f64;
+        let covered = count_trials(covers) as f64 / TRIALS as f64;
         assert!(covered >= 0.93, "{images} {first} {second}: {covered}");
     }
 }
 
 #[test]
-fn mcnemar_without_a_difference_bounds_nothing() {
+fn mcnemar_without_disagreement_has_no_interval() {
     let equal = Difference { difference: 0.0, interval: None, p_value: 1.0 };
     assert_eq!(mcnemar(counts(0, 0, 10), ONE), Some(equal));
     assert_eq!(mcnemar(counts(0, 0, 0), ONE), None);
@@ -164,7 +165,7 @@ fn mcnemar_without_a_difference_bounds_nothing() {
 
 proptest! {
     #[test]
-    fn interval_and_p_value_say_the_same(
+    fn interval_and_p_value_agree(
         first in 0..400_usize,
         second in 0..400_usize,
         left in prop::collection::vec(0.0..1.0, 2..6),
@@ -186,12 +187,12 @@ proptest! {
     }
 }
 
-/// A uniform number above 0 and below 1.
+/// A uniform number in (0, 1).
 fn uniform(random: &mut ChaCha8Rng) -> f64 {
     (random.next_u32() as f64 + 0.5) / 2.0_f64.powi(32)
 }
 
-/// A normal number of mean 0 and variance 1, after Box and Muller.
+/// A normal number with mean 0 and variance 1, by the method of Box and Muller.
 fn normal(random: &mut ChaCha8Rng) -> f64 {
     let radius = (-2.0 * uniform(random).ln()).sqrt();
     radius * (std::f64::consts::TAU * uniform(random)).cos()
@@ -202,7 +203,7 @@ fn accuracies(random: &mut ChaCha8Rng, mean: f64, seeds: usize) -> Spread {
     spread(&values)
 }
 
-/// Two classifiers of 500 images of which one errs on `first` and the other on `second` of what is hard.
+/// Simulates two independent classifiers on 500 images, with the accuracies `first` and `second`.
 fn classified(random: &mut ChaCha8Rng, first: f64, second: f64) -> Discordant {
     let mut counts = counts(0, 0, 500);
     for _ in 0..counts.images {
@@ -217,48 +218,49 @@ fn classified(random: &mut ChaCha8Rng, first: f64, second: f64) -> Discordant {
 
 const TRIALS: usize = 2_000;
 
-/// In how many of the trials a difference is seen.
-fn seen(mut trial: impl FnMut(&mut ChaCha8Rng) -> bool) -> usize {
+/// Counts the trials that return true.
+fn count_trials(mut trial: impl FnMut(&mut ChaCha8Rng) -> bool) -> usize {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     (0..TRIALS).filter(|_| trial(&mut random)).count()
 }
 
-fn is_seen(found: Option<Difference>) -> bool {
+fn is_significant(found: Option<Difference>) -> bool {
     found.is_some_and(|found| found.p_value < 0.05)
 }
 
 #[test]
-fn equals_are_rarely_told_apart() {
+fn false_alarms_are_rare() {
     for seeds in [2, 3, 5] {
-        let alarms = seen(|random| {
+        let alarms = count_trials(|random| {
             let sides = [(); 2].map(|()| accuracies(random, 0.87, seeds));
-            is_seen(welch(&sides[0], &sides[1], 0.0, ONE))
+            is_significant(welch(&sides[0], &sides[1], 0.0, ONE))
         });
         assert!(alarms <= TRIALS / 20, "{seeds} seeds: {alarms}");
-        assert!(alarms > 0, "{seeds} seeds: a test that never errs finds nothing either");
+        assert!(alarms > 0, "{seeds} seeds: a test without any false alarm has no power");
     }
-    let alarms = seen(|random| is_seen(mcnemar(classified(random, 0.87, 0.87), ONE)));
+    let alarms =
+        count_trials(|random| is_significant(mcnemar(classified(random, 0.87, 0.87), ONE)));
     assert!((1..=TRIALS / 20).contains(&alarms), "{alarms}");
 }
 
-/// The most accurate of equals is held against all others: the corrected level covers that it was picked.
+/// Compares the most accurate of equal combinations with all others. The corrected level must account for the selection.
 #[test]
-fn families_of_equals_are_rarely_told_apart() {
+fn false_alarms_are_rare_in_families_compared_by_seeds() {
     let combinations = 6;
     let pairs = family(combinations * (combinations - 1) / 2);
-    let alarms = seen(|random| {
+    let alarms = count_trials(|random| {
         let mut all: Vec<_> = (0..combinations).map(|_| accuracies(random, 0.87, 3)).collect();
         all.sort_by(|left, right| right.mean.total_cmp(&left.mean));
-        all[1..].iter().any(|other| is_seen(welch(other, &all[0], 0.0, pairs)))
+        all[1..].iter().any(|other| is_significant(welch(other, &all[0], 0.0, pairs)))
     });
     assert!(alarms <= TRIALS / 20, "{alarms}");
 }
 
-/// The same image by image: six classifiers of the same images, the most accurate against the others.
+/// The same for six classifiers that are compared image by image.
 #[test]
-fn families_of_equal_classifiers_are_rarely_told_apart() {
+fn false_alarms_are_rare_in_families_compared_by_images() {
     let pairs = family(15);
-    let alarms = seen(|random| {
+    let alarms = count_trials(|random| {
         let mut all: Vec<Vec<bool>> = Vec::new();
         for _ in 0..6 {
             all.push((0..300).map(|_| uniform(random) < 0.87).collect());
@@ -269,20 +271,20 @@ fn families_of_equal_classifiers_are_rarely_told_apart() {
         };
         all[1..].iter().any(|other| {
             let found = counts(only(other, &all[0]), only(&all[0], other), 300);
-            is_seen(mcnemar(found, pairs))
+            is_significant(mcnemar(found, pairs))
         })
     });
     assert!(alarms <= TRIALS / 20, "{alarms}");
 }
 
 #[test]
-fn real_differences_are_seen() {
-    let found = seen(|random| {
+fn real_differences_are_found() {
+    let found = count_trials(|random| {
         let (better, worse) = (accuracies(random, 0.89, 3), accuracies(random, 0.87, 3));
-        is_seen(welch(&better, &worse, 0.0, ONE))
+        is_significant(welch(&better, &worse, 0.0, ONE))
     });
-    // Five deviations apart, and three seeds each.
+    // The means are five standard deviations apart, with three seeds each.
     assert!(found > TRIALS * 9 / 10, "{found}");
-    let found = seen(|random| is_seen(mcnemar(classified(random, 0.92, 0.82), ONE)));
+    let found = count_trials(|random| is_significant(mcnemar(classified(random, 0.92, 0.82), ONE)));
     assert!(found > TRIALS * 9 / 10, "{found}");
 }

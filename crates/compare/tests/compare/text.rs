@@ -8,7 +8,8 @@ use kiln_store::Status;
 use crate::tree::{SampleRun, config};
 use crate::{compared, directory, shown};
 
-/// Two depths by two rates over two seeds, one of them diverged, one pruned, and a run that has not begun.
+/// Two depths by two learning rates with two seeds each, of which one run diverged. One more run was pruned, and another one
+/// has not started.
 fn sample(sweep: &Path) -> Comparison {
     let mut runs = Vec::new();
     for (rate, depth, best, right) in
@@ -40,7 +41,7 @@ fn in_terminal(comparison: &Comparison, options: &TableOptions) -> String {
 }
 
 #[test]
-fn a_wide_terminal() {
+fn wide_terminal() {
     let sweep = directory();
     insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 200), @"
     ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -63,7 +64,7 @@ fn a_wide_terminal() {
 }
 
 #[test]
-fn an_ordinary_terminal() {
+fn narrow_terminal() {
     let sweep = directory();
     insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 80), @"
     ─────────────────────────────────────────────────────────────────────────
@@ -90,7 +91,7 @@ fn an_ordinary_terminal() {
 }
 
 #[test]
-fn a_table_fits_and_breaks_no_number() {
+fn table_fits_any_width_without_breaking_numbers() {
     let sweep = directory();
     let comparison = sample(sweep.path());
     let whole = shown(&comparison, sweep.path(), 200);
@@ -108,20 +109,20 @@ fn a_table_fits_and_breaks_no_number() {
 }
 
 #[test]
-fn colours_are_for_terminals_that_understand_them() {
+fn colors_are_used_only_in_color_terminals() {
     let sweep = directory();
     let comparison = sample(sweep.path());
     let text = |color| {
         let layout = Terminal { width: 120, color };
         terminal(&comparison, &TableOptions::default(), layout).expect("a table")
     };
-    // Red, as ECMA-48 has it with 256 colours.
+    // Red in the palette of 256 colors.
     assert!(text(true).contains("\u{1b}[38;5;9m"));
     assert!(!text(false).contains('\u{1b}'));
 }
 
 #[test]
-fn rows_are_sorted_and_columns_chosen_by_their_headings() {
+fn sort_and_columns_accept_headings_and_keys() {
     let sweep = directory();
     let comparison = sample(sweep.path());
     let columns = ["learning_rate", "hidden.repeat", "epochs", "test_accuracy"];
@@ -150,7 +151,7 @@ fn rows_are_sorted_and_columns_chosen_by_their_headings() {
 }
 
 #[test]
-fn one_row_a_run() {
+fn one_row_per_run() {
     let sweep = directory();
     insta::assert_snapshot!(in_terminal(&sample(sweep.path()), &options("best val_accuracy", &[], true)), @r"
     ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,7 +171,7 @@ fn one_row_a_run() {
 }
 
 #[test]
-fn a_column_that_is_not_there_is_told_with_those_that_are() {
+fn error_about_an_unknown_column_lists_the_columns() {
     let sweep = directory();
     let comparison = sample(sweep.path());
     let problem = |name: &str| {
@@ -178,11 +179,11 @@ fn a_column_that_is_not_there_is_told_with_those_that_are() {
     };
     insta::assert_snapshot!(problem("accuracy"), @"there is no column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, or any setting of the runs");
     insta::assert_snapshot!(problem("seed"), @"there is a column `seed` only with one row a run (--all-seeds)");
-    insta::assert_snapshot!(problem("activation"), @"`activation` could be model.layers.hidden.activation or model.layers.2.activation: give more of it");
+    insta::assert_snapshot!(problem("activation"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
 }
 
 #[test]
-fn as_csv() {
+fn csv_table() {
     let sweep = directory();
     let comparison = sample(sweep.path());
     let chosen = options("", &["hidden.repeat", "best val_accuracy", "status", "verdict"], false);
@@ -210,7 +211,7 @@ fn as_csv() {
 }
 
 #[test]
-fn as_markdown() {
+fn markdown_table() {
     let sweep = directory();
     insta::assert_snapshot!(markdown(&sample(sweep.path()), &TableOptions::default()).expect("Markdown"), @r"
     | repeat | learning_rate | best epoch | best val_accuracy | last val_accuracy | test loss | test accuracy | seconds | status | verdict |
@@ -224,7 +225,7 @@ fn as_markdown() {
 }
 
 #[test]
-fn as_json() {
+fn json_document() {
     let sweep = directory();
     let runs = [SampleRun::new(0.1, 1, 1), SampleRun::new(0.1, 2, 1).ended(Status::Pruned)];
     let comparison = compared(sweep.path(), &runs);
@@ -382,7 +383,7 @@ fn as_json() {
 }
 
 #[test]
-fn json_has_every_digit_and_follows_the_order() {
+fn json_is_sorted_and_has_full_precision() {
     let sweep = directory();
     let comparison = sample(sweep.path());
     let text = json(&comparison, &options("hidden.repeat", &[], false)).expect("JSON");
@@ -398,7 +399,7 @@ fn json_has_every_digit_and_follows_the_order() {
 }
 
 #[test]
-fn hostile_settings_are_shown_and_not_obeyed() {
+fn hostile_settings_are_escaped() {
     let sweep = directory();
     let hostile = |id: &str, value: &str| SampleRun {
         id: id.to_owned(),

@@ -8,7 +8,7 @@ use kiln_store::Status;
 use crate::tree::{SampleRun, right};
 use crate::{compared, directory};
 
-/// Runs of one depth, one a seed from 1, with so many of 1,000 images classified rightly in validation and test alike.
+/// Runs of one depth with the seeds 1, 2, …. Each count is the number of correct images of 1,000, in validation and test.
 fn runs(depth: usize, counts: &[usize]) -> Vec<SampleRun> {
     let run = |(seed, count): (u64, &usize)| {
         SampleRun::new(0.1, depth, seed).best(*count as f64 / 1_000.0).right(*count)
@@ -25,7 +25,7 @@ fn assert_close(found: f64, expected: f64) {
 }
 
 #[test]
-fn seeds_are_compared_by_welch() {
+fn combinations_with_several_seeds_are_compared_by_welch() {
     let sweep = directory();
     let better = runs(1, &[910, 930, 920]);
     let comparison = compared(sweep.path(), &[better, runs(2, &[880, 900, 890])].concat());
@@ -44,9 +44,9 @@ fn seeds_are_compared_by_welch() {
 }
 
 #[test]
-fn seeds_are_compared_by_what_ranks_or_by_the_test_where_nothing_does() {
+fn verdict_is_on_validation_accuracy_or_on_test_accuracy_without_validation() {
     let sweep = directory();
-    // In validation the second is worse, in the test better.
+    // The second combination is worse in validation and better in the test.
     let mut all = runs(1, &[910, 930, 920]);
     all.extend(runs(2, &[880, 900, 890]));
     all[3..].iter_mut().zip([950, 960, 970]).for_each(|(run, count)| {
@@ -67,7 +67,7 @@ fn seeds_are_compared_by_what_ranks_or_by_the_test_where_nothing_does() {
 }
 
 #[test]
-fn what_pruning_left_of_several_seeds_has_no_verdict() {
+fn combination_with_pruned_seeds_has_no_verdict() {
     let sweep = directory();
     let mut all = [runs(1, &[910, 930, 920]), runs(2, &[880, 900, 890])].concat();
     all[5] = all[5].clone().ended(Status::Pruned);
@@ -77,7 +77,7 @@ fn what_pruning_left_of_several_seeds_has_no_verdict() {
 }
 
 #[test]
-fn validation_on_other_images_is_no_ground_for_a_verdict() {
+fn verdict_is_on_test_accuracy_if_validation_sets_differ() {
     let sweep = directory();
     let validated_on = |rows: usize, run: SampleRun| SampleRun {
         config: format!("{}\n[data]\nvalidation = {rows}\n", run.config),
@@ -93,14 +93,14 @@ fn validation_on_other_images_is_no_ground_for_a_verdict() {
 }
 
 #[test]
-fn single_runs_are_compared_image_by_image() {
+fn single_runs_are_compared_by_mcnemar() {
     let sweep = directory();
     let mut worse = SampleRun::new(0.1, 2, 1).best(0.8).right(1_000);
-    // The best gets 15 images wrong that the other gets right, and the other 5 that the best gets right.
+    // Only the best run misclassifies 15 of the images, and only the other run misclassifies 5.
     worse.predictions[..5].iter_mut().for_each(|(_, predicted)| *predicted ^= 1);
     let comparison =
         compared(sweep.path(), &[SampleRun::new(0.1, 1, 1).best(0.9).right(985), worse]);
-    // As in the test of `mcnemar`.
+    // The expected values are those of `mcnemar_agrees_with_scipy`.
     let verdict = verdict(&comparison, 1);
     assert_eq!((verdict.outcome, verdict.method), (VerdictOutcome::Better, Method::McNemar));
     assert_close(verdict.difference, 0.01);
@@ -111,10 +111,10 @@ fn single_runs_are_compared_image_by_image() {
 }
 
 #[test]
-fn seeds_that_agree_exactly_are_known_to_a_step() {
+fn equal_accuracies_of_seeds_are_assumed_to_vary_by_one_step() {
     let sweep = directory();
     let mut same = [runs(1, &[900, 900]), runs(2, &[850, 850]), runs(3, &[899, 899])].concat();
-    // Half a step of 5,000 images.
+    // Half of the step between two accuracies over 5,000 images.
     same[4..].iter_mut().for_each(|run| *run = run.clone().best(0.8999));
     let comparison = compared(sweep.path(), &same);
     let [close, far] = [1, 2].map(|index| verdict(&comparison, index));
@@ -124,7 +124,7 @@ fn seeds_that_agree_exactly_are_known_to_a_step() {
 }
 
 #[test]
-fn the_same_settings_have_no_winner() {
+fn runs_with_the_same_settings_have_no_verdict() {
     let sweep = directory();
     let twin = SampleRun { id: "twin".to_owned(), seed: 2, ..SampleRun::new(0.1, 1, 1).right(600) };
     let comparison = compared(sweep.path(), &[SampleRun::new(0.1, 1, 1).right(900), twin]);
@@ -135,7 +135,7 @@ fn the_same_settings_have_no_winner() {
 }
 
 #[test]
-fn a_seed_that_was_run_twice_is_one_witness() {
+fn repeated_run_of_a_seed_counts_once() {
     let sweep = directory();
     let again = |run: &SampleRun| SampleRun { id: format!("{}-again", run.id), ..run.clone() };
     let mut all = [runs(1, &[900, 910]), runs(2, &[880, 885])].concat();
@@ -149,9 +149,9 @@ fn a_seed_that_was_run_twice_is_one_witness() {
 }
 
 #[test]
-fn a_pair_of_one_seed_is_taken_where_there_is_one() {
+fn single_run_is_compared_with_the_run_of_the_same_seed() {
     let sweep = directory();
-    // Seed 2 of the best against the single run of seed 2: equal on all images. Seed 1 differs.
+    // The single run has seed 2. It agrees with seed 2 of the best combination on all images, and not with seed 1.
     let mut single = runs(2, &[0, 900]);
     let single = single.remove(1).best(0.3);
     let comparison = compared(sweep.path(), &[runs(1, &[500, 900]), vec![single]].concat());
@@ -161,7 +161,7 @@ fn a_pair_of_one_seed_is_taken_where_there_is_one() {
 }
 
 #[test]
-fn all_pairs_count_where_the_best_was_picked_and_the_others_where_one_was_given() {
+fn correction_counts_all_pairs_for_the_best_and_the_others_for_a_given_baseline() {
     let sweep = directory();
     let mut all = Vec::new();
     for depth in 1..=4 {
@@ -177,9 +177,9 @@ fn all_pairs_count_where_the_best_was_picked_and_the_others_where_one_was_given(
 }
 
 #[test]
-fn the_correction_is_in_verdict_interval_and_p_value() {
+fn verdict_interval_and_p_value_are_corrected() {
     let sweep = directory();
-    // As in `seeds_are_compared_by_welch`, p = 0.0213, and a third combination makes three pairs of them.
+    // As in `combinations_with_several_seeds_are_compared_by_welch`, p = 0.0213. A third combination makes three pairs.
     let three = [runs(1, &[910, 930, 920]), runs(2, &[880, 900, 890]), runs(3, &[500, 520, 540])];
     let comparison = compared(sweep.path(), &three.concat());
     let (middle, last) = (verdict(&comparison, 1), verdict(&comparison, 2));
@@ -191,7 +191,7 @@ fn the_correction_is_in_verdict_interval_and_p_value() {
 }
 
 #[test]
-fn tests_on_other_data_are_not_compared() {
+fn tests_on_different_data_have_no_verdict() {
     let sweep = directory();
     let other = SampleRun { fingerprint: "other".to_owned(), ..SampleRun::new(0.1, 2, 1) };
     let fewer = SampleRun { predictions: right(10, 19), ..SampleRun::new(0.1, 3, 1) };
@@ -204,12 +204,12 @@ fn tests_on_other_data_are_not_compared() {
             "No verdict for repeat 3: its test images are not the baseline's.",
         ]
     );
-    // What cannot be compared is no comparison.
+    // The combinations without a verdict do not count as comparisons.
     assert_eq!(comparison.baseline.map(|baseline| baseline.comparisons), Some(1));
 }
 
 #[test]
-fn predictions_that_cannot_be_read_leave_no_verdict_and_a_note() {
+fn unreadable_predictions_are_noted_and_give_no_verdict() {
     let sweep = directory();
     let runs = [SampleRun::new(0.1, 1, 1).best(0.9), SampleRun::new(0.1, 2, 1)];
     let damaged = runs[1].write(sweep.path()).join("predictions.csv");
@@ -232,7 +232,7 @@ fn predictions_that_cannot_be_read_leave_no_verdict_and_a_note() {
 }
 
 #[test]
-fn of_many_predictions_that_are_gone_one_is_told() {
+fn missing_predictions_of_many_runs_are_one_note() {
     let sweep = directory();
     for depth in 1..=5 {
         let run = SampleRun::new(0.1, depth, 1).best(1.0 - 0.1 * depth as f64);

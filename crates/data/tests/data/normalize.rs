@@ -1,4 +1,4 @@
-//! Normalisation and batches.
+//! Normalization and batches.
 
 use kiln_data::{
     Batch, DataError, ImageShape, LabeledImages, Normalize, Normalizer, NormalizerParameters,

@@ -71,6 +71,7 @@ impl LayerRules for BatchNormalizationConfig {
             norm: BatchNorm {
                 gamma: Param::from_data(weights[0].data(), device),
                 beta: Param::from_data(weights[1].data(), device),
+                // Enables batch statistics, which Burn then uses on autodiff devices only.
                 training: Param::from_bool(true),
                 running_mean: running(2),
                 running_var: running(3),

@@ -56,6 +56,7 @@ impl LayerRules for DropoutConfig {
     reason = "0 ≤ rate < 1, so the threshold fits 32 bits"
 )]
 pub fn draw_mask(rate: f64, mask: &mut [f32], rng: &mut impl Rng) {
+    // rate · 2³²: an integer comparison is faster than one of floats and exact.
     let threshold = (rate * 4_294_967_296.0) as u32;
     let scale = (1.0 / (1.0 - rate)) as f32;
     mask.fill_with(|| if rng.next_u32() < threshold { 0.0 } else { scale });
@@ -71,6 +72,7 @@ pub(crate) struct Dropout {
 impl LayerModule for Dropout {
     fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features {
         match mode {
+            // A rate of 0 does not advance the generator.
             Mode::Training(rng) if self.rate > 0.0 => match x {
                 Features::Image(x) => Features::Image(self.drop(x, *rng)),
                 Features::Flat(x) => Features::Flat(self.drop(x, *rng)),

@@ -12,13 +12,13 @@ use crate::shell::quoted;
 use super::examination::{Examined, Health};
 use super::examiner::from;
 use super::finding::{Finding, Severity};
-use super::specialist::Specialist;
+use super::rules::ExperimentRules;
 
 /// What was written so long ago is not being written at this moment.
 const SETTLED: Duration = Duration::from_secs(120);
 
 /// Looks at a directory of runs, without the runs.
-pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
+pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     let mut findings = Vec::new();
     let clean = format!("remove it: kiln doctor --clean {}", quoted(&path.display().to_string()));
     for partial in stale(path) {
@@ -34,7 +34,7 @@ pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
         }
     }
     if hidden(path).join("sweep.json").exists() {
-        findings.extend(specialist.sweep(path));
+        findings.extend(rules.sweep(path));
     }
     findings.sort_by(|a, b| (a.severity, &a.file).cmp(&(b.severity, &b.file)));
     let health = Health::of(&findings);

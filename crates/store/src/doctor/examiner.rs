@@ -19,10 +19,10 @@ use crate::{files, sum};
 
 use super::examination::{Examined, Health};
 use super::finding::{Finding, Severity};
-use super::specialist::Specialist;
+use super::rules::ExperimentRules;
 
 /// Looks at every file of a run, or of what looks like one.
-pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
+pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     let mut examiner = Examiner::new(path);
     let record = examiner.record();
     let is_at_work = examiner.holder.is_some();
@@ -30,7 +30,7 @@ pub(super) fn examine(path: &Path, specialist: &dyn Specialist) -> Examined {
         examiner.files(record);
         examiner.contents(record);
         examiner.usable = examiner.checkpoints(record);
-        for finding in specialist.run(&examiner.run, record) {
+        for finding in rules.run(&examiner.run, record) {
             let is_told = examiner
                 .findings
                 .iter()

@@ -3,7 +3,7 @@
 //! [`find()`] finds the directories, [`examine`] looks at every file of them, and [`text()`] and [`json()`] say what came of
 //! it. None of that changes anything; only [`clean()`] does, and it removes nothing but what was left half written.
 //!
-//! What it takes an experiment's rules to judge comes from a [`Specialist`].
+//! Checks that need the rules of experiments and sweeps come from [`ExperimentRules`].
 
 mod clean;
 mod directory;
@@ -12,7 +12,7 @@ mod examiner;
 mod find;
 mod finding;
 mod json;
-mod specialist;
+mod rules;
 mod text;
 
 use crate::parallel::in_parallel;
@@ -22,14 +22,14 @@ pub use examination::{Examination, Examined, Health};
 pub use find::{Found, find};
 pub use finding::{Finding, Severity};
 pub use json::{DOCTOR_VERSION, json};
-pub use specialist::Specialist;
+pub use rules::ExperimentRules;
 pub use text::text;
 
 /// Examines what was found, on all cores.
 #[must_use]
-pub fn examine(found: &Found, specialist: &dyn Specialist) -> Examination {
+pub fn examine(found: &Found, rules: &dyn ExperimentRules) -> Examination {
     Examination {
-        runs: in_parallel(&found.runs, |path| examiner::examine(path, specialist)),
-        directories: in_parallel(&found.directories, |path| directory::examine(path, specialist)),
+        runs: in_parallel(&found.runs, |path| examiner::examine(path, rules)),
+        directories: in_parallel(&found.directories, |path| directory::examine(path, rules)),
     }
 }

@@ -1,9 +1,9 @@
-//! Axes on the command line.
+//! Axes of the command line.
 
 use crate::world::{World, refused_axes, runs_of};
 
 #[test]
-fn every_value_meets_every_other_the_first_axis_changing_slowest() {
+fn all_values_are_combined_and_the_first_axis_changes_slowest() {
     assert_eq!(
         runs_of(&["learning_rate=0.1,0.01", "hidden.repeat=0,1", "seed=1,2"]),
         [
@@ -20,12 +20,12 @@ fn every_value_meets_every_other_the_first_axis_changing_slowest() {
 }
 
 #[test]
-fn without_axes_there_is_the_experiment_alone() {
+fn without_axes_the_experiment_is_the_only_run() {
     assert_eq!(runs_of(&[]), [""]);
 }
 
 #[test]
-fn a_list_is_one_value_and_values_stand_between_commas() {
+fn a_list_is_one_value_and_commas_separate_values() {
     assert_eq!(runs_of(&["top_k=[3,5]"]), ["top_k=[3, 5]"]);
     assert_eq!(runs_of(&["top_k=[3,5],[]"]), ["top_k=[3, 5]", "top_k=[]"]);
     assert_eq!(runs_of(&["hidden.units=3,5"]), ["hidden.units=3", "hidden.units=5"]);
@@ -34,7 +34,7 @@ fn a_list_is_one_value_and_values_stand_between_commas() {
 }
 
 #[test]
-fn commas_in_quotes_and_tables_part_nothing() {
+fn commas_in_quotes_and_tables_do_not_separate_values() {
     let runs = runs_of(&[r#"data.source="a,b",'c,d',e\f"#]);
     assert_eq!(runs, [r#"data.source="a,b""#, r#"data.source="c,d""#, r#"data.source="e\\f""#]);
     let runs =
@@ -49,19 +49,17 @@ fn commas_in_quotes_and_tables_part_nothing() {
 }
 
 #[test]
-fn a_whole_table_comes_before_a_key_in_it_whatever_their_order() {
+fn a_table_is_set_before_a_key_in_it_regardless_of_their_order() {
     let world = World::new("");
     let axes = ["learning_rate=0.5,0.25", r#"optimizer={type="sgd"},{type="adam"}"#];
-    let combinations = world.open("experiment.toml", &axes).unwrap().expand().unwrap();
-    let rates: Vec<f64> = combinations
-        .iter()
-        .map(|combination| combination.declaration.experiment.optimizer.learning_rate)
-        .collect();
+    let points = world.open("experiment.toml", &axes).unwrap().expand().unwrap();
+    let rates: Vec<f64> =
+        points.iter().map(|point| point.declaration.experiment.optimizer.learning_rate).collect();
     assert_eq!(rates, [0.5, 0.5, 0.25, 0.25]);
 }
 
 #[test]
-fn changes_can_be_given_again_as_they_are_written() {
+fn settings_are_valid_arguments() {
     let world = World::new("");
     let axes = [
         r#"optimizer={type="adam"},{type="sgd",momentum=0.5}"#,
@@ -69,34 +67,34 @@ fn changes_can_be_given_again_as_they_are_written() {
         "validation=0.25,100",
         r#"data.source="quote\" and \\",plain"#,
     ];
-    for combination in world.open("experiment.toml", &axes).unwrap().expand().unwrap() {
-        let again: Vec<String> = combination.changes.iter().map(ToString::to_string).collect();
-        let again: Vec<&str> = again.iter().map(String::as_str).collect();
-        let repeated = world.open("experiment.toml", &again).unwrap().expand().unwrap();
+    for point in world.open("experiment.toml", &axes).unwrap().expand().unwrap() {
+        let arguments: Vec<String> = point.settings.iter().map(ToString::to_string).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let repeated = world.open("experiment.toml", &arguments).unwrap().expand().unwrap();
         assert_eq!(repeated.len(), 1);
         assert_eq!(
-            repeated[0].declaration.experiment, combination.declaration.experiment,
-            "{again:?}"
+            repeated[0].declaration.experiment, point.declaration.experiment,
+            "{arguments:?}"
         );
     }
 }
 
 #[test]
-fn the_name_names_the_sweep() {
+fn the_key_name_sets_the_name_of_the_sweep() {
     let world = World::new("");
     let sweep = world.open("experiment.toml", &["name=other", "seed=1,2"]).unwrap();
     assert_eq!(sweep.name, "other");
-    for combination in sweep.expand().unwrap() {
-        assert_eq!(combination.declaration.experiment.name, "other");
+    for point in sweep.expand().unwrap() {
+        assert_eq!(point.declaration.experiment.name, "other");
     }
     let refused = refused_axes(&["name=one,two"]);
-    assert!(refused.contains("`name` is no axis"), "{refused}");
+    assert!(refused.contains("`name` cannot be an axis"), "{refused}");
     let refused = refused_axes(&["name=../up"]);
     assert!(refused.contains("this name cannot be used"), "{refused}");
 }
 
 #[test]
-fn bad_axes_are_shown_where_they_stand() {
+fn errors_of_axes_show_the_place() {
     for (axes, parts) in [
         (
             ["lerning_rate=0.1"].as_slice(),
@@ -106,14 +104,14 @@ fn bad_axes_are_shown_where_they_stand() {
             &["learning_rate=0.1,-1", "hidden.repeat=1"],
             &["expected a number above 0", "in the combination learning_rate=-1 hidden.repeat=1"],
         ),
-        (&["learning_rate=0.1,0.01,1e-2"], &["0.01 stands twice"]),
+        (&["learning_rate=0.1,0.01,1e-2"], &["duplicate value on this axis: 0.01"]),
         (
             &["learning_rate=0.1", "optimizer.learning_rate=0.2"],
             &["`optimizer.learning_rate` is given twice"],
         ),
         (&["learning_rate=0.1,,0.2"], &["a value is missing"]),
         (&["learning_rate"], &["expected KEY=VALUE"]),
-        (&[r#"loss={},{label_smoothing=0}"#], &["comes twice", "label_smoothing"]),
+        (&[r#"loss={},{label_smoothing=0}"#], &["occurs twice", "label_smoothing"]),
     ] {
         let refused = refused_axes(axes);
         for part in parts {
@@ -123,7 +121,7 @@ fn bad_axes_are_shown_where_they_stand() {
 }
 
 #[test]
-fn more_runs_than_anybody_means_are_refused_before_they_are_counted_out() {
+fn too_many_runs_are_refused_before_any_is_created() {
     let values: Vec<String> = (1..=200).map(|value| value.to_string()).collect();
     let values = values.join(",");
     let axis = |key: &str| format!("{key}={values}");

@@ -3,7 +3,7 @@
 use crate::world::{EXPERIMENT, World, refused, runs};
 
 #[test]
-fn a_grid_is_repeated_once_a_seed() {
+fn a_grid_is_repeated_with_every_seed() {
     let found = runs("[grid]\n\"optimizer.learning_rate\" = [0.1, 1]\n[repeat]\nseed = [1, 2]\n");
     assert_eq!(
         found,
@@ -17,7 +17,7 @@ fn a_grid_is_repeated_once_a_seed() {
 }
 
 #[test]
-fn a_key_may_be_dotted_quoted_short_or_a_table() {
+fn a_key_may_be_quoted_dotted_shortened_or_a_table() {
     for grid in [
         "\"model.layers.hidden.repeat\" = [0, 2]",
         "model.layers.hidden.repeat = [0, 2]",
@@ -37,7 +37,12 @@ fn a_zip_pairs_its_values() {
         ["epochs=1 learning_rate=0.5 hidden.units=3", "epochs=2 learning_rate=0.25 hidden.units=3"]
     );
     let refused = refused("[zip]\nepochs = [1, 2]\nlearning_rate = [0.5]\n");
-    assert!(refused.contains("pairs values, and `training.epochs` has 2"), "{refused}");
+    assert!(
+        refused.contains(
+            "pairs values, but `training.epochs` has 2 and `optimizer.learning_rate` has 1"
+        ),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -52,7 +57,7 @@ fn a_list_of_lists_has_lists_for_values() {
 }
 
 #[test]
-fn whole_tables_are_values_too() {
+fn a_value_may_be_a_table() {
     let found = runs(
         "[[grid.optimizer]]\ntype = \"adam\"\n[[grid.optimizer]]\ntype = \"sgd\"\nmomentum = 0.9\n",
     );
@@ -63,7 +68,7 @@ fn whole_tables_are_values_too() {
 }
 
 #[test]
-fn what_matches_a_pattern_is_left_out() {
+fn runs_that_match_a_pattern_are_excluded() {
     let sweep = "[grid]\nlearning_rate = [0.1, 1]\nhidden.repeat = [0, 1, 2]\n\
                  [[exclude]]\nlearning_rate = 1.0\nhidden.repeat = [1, 2]\n\
                  [[exclude]]\nhidden.repeat = 0\n";
@@ -71,13 +76,13 @@ fn what_matches_a_pattern_is_left_out() {
         runs(sweep),
         ["learning_rate=0.1 hidden.repeat=1", "learning_rate=0.1 hidden.repeat=2"]
     );
-    // A key within a table that is an axis, and one that is as in the experiment.
+    // One key is in a table that is an axis, the other has its value from the experiment.
     let tables = "[[grid.optimizer]]\ntype = \"adam\"\n[[grid.optimizer]]\ntype = \"sgd\"\n";
     let found = runs(&format!("{tables}[[exclude]]\noptimizer.type = \"sgd\"\nhidden.units = 8\n"));
     assert_eq!(found, [r#"optimizer={type = "adam"}"#]);
     let found = runs("[repeat]\nseed = [1, 2, 3]\n[[exclude]]\nseed = [1, 3]\n");
     assert_eq!(found, ["seed=2"]);
-    // A key that is as it is by default, and one whose value is a list.
+    // One key has its default value, the other has a list as its value.
     let lists = "[grid]\ntop_k = [[], [2], [2, 3]]\n[[exclude]]\nbatch_size = 32\ntop_k = ";
     assert_eq!(runs(&format!("{lists}[[2]]")), ["top_k=[]", "top_k=[2, 3]"]);
     assert_eq!(runs(&format!("{lists}[2, 3]")), ["top_k=[]", "top_k=[2]"]);
@@ -86,7 +91,7 @@ fn what_matches_a_pattern_is_left_out() {
 }
 
 #[test]
-fn a_pattern_that_matches_nothing_is_a_mistake() {
+fn a_pattern_that_matches_nothing_is_an_error() {
     let sweep = "[grid]\nlearning_rate = [0.1, 1]\n[[exclude]]\n";
     for pattern in
         ["learning_rate = 0.2", "optimizer.lerning_rate = 0.1", "optimizer.type = \"adam\""]
@@ -95,7 +100,7 @@ fn a_pattern_that_matches_nothing_is_a_mistake() {
         assert!(refused.contains("matches no run of the sweep"), "{pattern}\n{refused}");
         assert!(refused.contains("sweep.toml:5"), "{refused}");
     }
-    // Other values from the command line may leave it without a match.
+    // With other values from the command line, a pattern without a match is allowed.
     let world = World::new(&format!("{sweep}learning_rate = 1\n"));
     assert_eq!(world.runs("sweep.toml", &["learning_rate=0.3"]).unwrap().len(), 1);
 }
@@ -103,7 +108,7 @@ fn a_pattern_that_matches_nothing_is_a_mistake() {
 #[test]
 fn seeds_are_one_axis() {
     let refused = refused("[grid]\nseed = [1, 2]\n[repeat]\nseed = [3]\n");
-    assert!(refused.contains("`seed` is an axis of `[repeat]`, too"), "{refused}");
+    assert!(refused.contains("`seed` is an axis here and in `[repeat]`"), "{refused}");
     let world = World::new("[grid]\nseed = [1, 2]\nepochs = [1]\n");
     assert_eq!(
         world.runs("sweep.toml", &["seed=7,8"]).unwrap(),
@@ -112,22 +117,22 @@ fn seeds_are_one_axis() {
 }
 
 #[test]
-fn a_name_of_any_script_is_a_name() {
+fn a_name_may_be_in_any_script() {
     let world = World::new("");
     let sweep = world.open("experiment.toml", &["name=\"हिंदी\"", "seed=1,2"]).unwrap();
-    let combinations = sweep.expand().unwrap();
-    assert_eq!(combinations[0].declaration.experiment.name, "हिंदी");
+    let points = sweep.expand().unwrap();
+    assert_eq!(points[0].declaration.experiment.name, "हिंदी");
 }
 
 #[test]
-fn an_excluded_combination_need_not_be_possible() {
+fn an_excluded_combination_may_be_invalid() {
     let sweep = "[grid]\ntraining.weights = [\"best\", \"last\"]\n[[exclude]]\ntraining.weights = \"best\"\n";
-    // Without validation rows there are no best weights.
+    // Without validation rows, weights = "best" is invalid.
     assert_eq!(runs(sweep), ["training.weights=last"]);
 }
 
 #[test]
-fn blocks_are_united_and_what_they_share_is_run_once() {
+fn blocks_are_united_and_common_runs_are_trained_once() {
     let sweep = "[grid]\nlearning_rate = [0.1, 0.2]\n\
                  [[block]]\ngrid.learning_rate = [0.2, 0.3]\n\
                  [[block]]\ngrid.hidden.units = [8, 4]\n";
@@ -138,7 +143,7 @@ fn blocks_are_united_and_what_they_share_is_run_once() {
 }
 
 #[test]
-fn an_axis_of_the_command_line_takes_the_place_of_the_files() {
+fn an_axis_of_the_command_line_replaces_the_one_of_the_file() {
     let world = World::new(
         "[grid]\nlearning_rate = [0.1, 0.2]\n[zip]\nepochs = [1, 2]\nbatch_size = [8, 16]\n[repeat]\nseed = [1, 2]\n",
     );
@@ -153,11 +158,11 @@ fn an_axis_of_the_command_line_takes_the_place_of_the_files() {
 }
 
 #[test]
-fn the_same_experiment_has_the_same_identity_however_it_is_declared() {
+fn the_identity_of_an_experiment_does_not_depend_on_how_it_is_declared() {
     let world = World::new("[grid]\nlearning_rate = [0.10, 0.2]\n");
     let identity = |file: &str, axes: &[&str], run: usize| {
-        let combinations = world.open(file, axes).unwrap().expand().unwrap();
-        combinations[run].declaration.experiment.identity().unwrap()
+        let points = world.open(file, axes).unwrap().expand().unwrap();
+        points[run].declaration.experiment.identity().unwrap()
     };
     let first = identity("sweep.toml", &[], 0);
     assert_eq!(first.len(), 12);
@@ -168,7 +173,7 @@ fn the_same_experiment_has_the_same_identity_however_it_is_declared() {
 }
 
 #[test]
-fn mistakes_are_shown_in_the_sweep_file() {
+fn errors_show_the_place_in_the_sweep_file() {
     for (sweep, parts) in [
         ("[grid]\nlearnig_rate = [0.1]\n", ["sweep.toml:4:1", "did you mean `learning_rate`?"]),
         (
@@ -182,7 +187,7 @@ fn mistakes_are_shown_in_the_sweep_file() {
         ("[prune]\nmetric = \"val_acc\"\n", ["val_acc", "did you mean \"val_accuracy\"?"]),
         (
             "[grid]\nepochs = [1]\n[zip]\ntraining.epochs = [2]\n",
-            ["`training.epochs` stands in two", "sweep.toml:"],
+            ["`training.epochs` is in more than one of", "sweep.toml:"],
         ),
     ] {
         let refused = refused(sweep);
@@ -193,14 +198,14 @@ fn mistakes_are_shown_in_the_sweep_file() {
 }
 
 #[test]
-fn an_experiment_that_is_not_there_is_named_with_the_sweep() {
+fn a_missing_file_is_named() {
     let world = World::new("");
     let error = world.open("missing.toml", &[]).unwrap_err().to_string();
     assert!(error.contains("missing.toml"), "{error}");
 }
 
 #[test]
-fn what_multiplies_is_bounded() {
+fn axes_and_total_length_are_limited() {
     let axes: String = (0..101).map(|axis| format!("k{axis}.units = [1]\n")).collect();
     let world = World::new(&format!("[zip]\n{axes}"));
     let layers: String = (0..101)
@@ -211,11 +216,11 @@ fn what_multiplies_is_bounded() {
         &EXPERIMENT.replace("layers = [", &format!("layers = [\n{layers}")),
     );
     let error = world.runs("sweep.toml", &[]).unwrap_err().to_string();
-    assert!(error.contains("there are more than 100 axes"), "{error}");
+    assert!(error.contains("at most 100 are allowed"), "{error}");
 
     let seeds: Vec<String> = (0..1_000).map(|seed| seed.to_string()).collect();
     let world = World::new(&format!("[repeat]\nseed = [{}]\n", seeds.join(", ")));
     world.write("experiment.toml", &format!("{EXPERIMENT}# {}\n", "x".repeat(200_000)));
     let error = world.runs("sweep.toml", &[]).unwrap_err().to_string();
-    assert!(error.contains("too long for so many runs"), "{error}");
+    assert!(error.contains("too long for 1000 runs"), "{error}");
 }

@@ -1,6 +1,6 @@
-//! What a sweep declares and what comes of it, without launching anything.
+//! The declaration of sweeps: which runs they expand to, and the errors.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod axes;
 mod declaration;

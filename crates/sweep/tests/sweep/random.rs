@@ -1,10 +1,10 @@
-//! Values that are drawn.
+//! Axes with random values.
 
 use crate::world::{refused, runs};
 
 fn numbers(sweep: &str) -> Vec<f64> {
-    let values = runs(sweep).into_iter();
-    values.map(|words| words.split_once('=').unwrap().1.parse().unwrap()).collect()
+    let settings = runs(sweep).into_iter();
+    settings.map(|setting| setting.split_once('=').unwrap().1.parse().unwrap()).collect()
 }
 
 fn uniform(range: &str, count: usize) -> Vec<f64> {
@@ -12,7 +12,7 @@ fn uniform(range: &str, count: usize) -> Vec<f64> {
 }
 
 #[test]
-fn a_larger_count_goes_on_where_the_smaller_ended() {
+fn a_larger_count_keeps_the_draws_of_a_smaller_one() {
     let range = "{ uniform = [0.5, 1.5] }";
     assert_eq!(uniform(range, 40)[..10], uniform(range, 10));
     let other =
@@ -21,13 +21,14 @@ fn a_larger_count_goes_on_where_the_smaller_ended() {
 }
 
 #[test]
-fn an_axis_more_or_less_leaves_the_draws_of_the_others() {
+fn adding_an_axis_does_not_change_the_draws_of_the_others() {
     let momentum = "optimizer.momentum = { uniform = [0.0, 0.9] }\n";
     let alone = runs(&format!("[random]\ncount = 5\n{momentum}"));
     let both = runs(&format!(
         "[random]\ncount = 5\nlearning_rate = {{ uniform = [0.1, 1.0] }}\n{momentum}"
     ));
-    let momenta: Vec<&str> = both.iter().map(|words| words.split(' ').nth(1).unwrap()).collect();
+    let momenta: Vec<&str> =
+        both.iter().map(|settings| settings.split(' ').nth(1).unwrap()).collect();
     assert_eq!(alone, momenta);
 }
 
@@ -37,8 +38,8 @@ fn rounding_does_not_leave_the_bounds() {
     assert!(drawn.iter().all(|value| (0.12344..=0.12346).contains(value)), "{drawn:?}");
 }
 
-/// The mean of a thousand uniform numbers lies within four standard errors of the middle; of 1/√12
-/// each, that is 0.037 of the range.
+/// The mean of 1000 uniform numbers is within four standard errors of the middle. The standard deviation is 1/√12 of
+/// the range, so four standard errors are 0.037 of it.
 #[test]
 fn draws_fill_their_range_evenly() {
     let drawn = uniform("{ uniform = [2.0, 4.0] }", 1000);
@@ -50,22 +51,22 @@ fn draws_fill_their_range_evenly() {
     assert!(drawn.iter().all(|value| (1e-4..=1.0).contains(value)));
     let mean = drawn.iter().map(|value| value.log10()).sum::<f64>() / 1000.0;
     assert!((mean + 2.0).abs() < 4.0 * 0.037, "{mean}");
-    // Four significant digits.
+    // The numbers have at most four significant digits.
     assert!(drawn.iter().all(|value| format!("{value:.3e}").parse::<f64>() == Ok(*value)));
 }
 
 #[test]
-fn whole_bounds_give_whole_numbers_with_both_ends() {
+fn integer_bounds_give_integers_including_both_bounds() {
     for kind in ["uniform", "log_uniform"] {
         let mut drawn =
             numbers(&format!("[random]\ncount = 6\nhidden.units = {{ {kind} = [3, 8] }}\n"));
         drawn.sort_by(f64::total_cmp);
-        assert_eq!(drawn, [3.0, 4.0, 5.0, 6.0, 7.0, 8.0], "six different ones of six");
+        assert_eq!(drawn, [3.0, 4.0, 5.0, 6.0, 7.0, 8.0], "all six integers");
     }
 }
 
 #[test]
-fn draws_meet_the_grid_and_choices_are_values_of_any_kind() {
+fn draws_are_combined_with_the_grid_and_choices_may_be_tables() {
     let sweep = "[grid]\nepochs = [1, 2]\n[random]\ncount = 2\n\
                  optimizer = { choice = [{ type = \"sgd\" }, { type = \"adam\" }] }\n";
     let mut found = runs(sweep);
@@ -82,17 +83,23 @@ fn draws_meet_the_grid_and_choices_are_values_of_any_kind() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_refused() {
+fn invalid_random_tables_are_refused() {
     for (random, part) in [
         ("learning_rate = { uniform = [0.0, 1.0] }", "needs a `count`"),
         ("count = 3", "no key to draw"),
         ("count = 3\nlearning_rate = [0.1]", "{ uniform = [LOW, HIGH] }"),
-        ("count = 3\nlearning_rate = { uniform = [1.0, 0.5] }", "the lower first"),
+        ("count = 3\nlearning_rate = { uniform = [1.0, 0.5] }", "with LOW below HIGH"),
         ("count = 3\nlearning_rate = { log_uniform = [0.0, 1.0] }", "above 0"),
-        ("count = 3\nlearning_rate = { choice = [] }", "nothing to choose from"),
-        ("count = 3\nlearning_rate = { uniform = [1, 2], choice = [3] }", "drawn in one way"),
+        ("count = 3\nlearning_rate = { choice = [] }", "`choice` has no values"),
+        (
+            "count = 3\nlearning_rate = { uniform = [1, 2], choice = [3] }",
+            "exactly one of uniform, log_uniform and choice",
+        ),
         ("count = 3\nlearning_rate = { gaussian = [1, 2] }", "gaussian"),
-        ("count = 30\nlearning_rate = { choice = [0.1, 0.2] }", "there are 2 to draw"),
+        (
+            "count = 30\nlearning_rate = { choice = [0.1, 0.2] }",
+            "only 2 different ones can be drawn",
+        ),
         ("count = 3\nlerning_rate = { uniform = [1, 2] }", "did you mean `learning_rate`?"),
     ] {
         let refused = refused(&format!("[random]\n{random}\n"));

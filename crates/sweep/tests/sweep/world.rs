@@ -1,4 +1,4 @@
-//! An experiment and a sweep file in a directory of their own.
+//! A temporary directory with an experiment and a sweep file.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ learning_rate = 0.1
 pub(crate) struct World(TempDir);
 
 impl World {
-    /// `sweep` is the text of the sweep file behind its name and experiment.
+    /// `sweep` is the text of the sweep file after its name and experiment.
     pub(crate) fn new(sweep: &str) -> Self {
         let world = Self(tempfile::tempdir().unwrap());
         fs::write(world.0.path().join("experiment.toml"), EXPERIMENT).unwrap();
@@ -45,14 +45,14 @@ impl World {
         Sweep::open(&self.0.path().join(file), &axes)
     }
 
-    /// The changes of every run of a file with axes, each as it would stand on the command line.
+    /// The settings of every run of a file with axes, as arguments of the command line.
     pub(crate) fn runs(&self, file: &str, axes: &[&str]) -> Result<Vec<String>, ConfigError> {
-        let combinations = self.open(file, axes)?.expand()?;
-        let words = combinations.iter().map(|combination| {
-            let words: Vec<String> = combination.changes.iter().map(ToString::to_string).collect();
-            words.join(" ")
+        let points = self.open(file, axes)?.expand()?;
+        let arguments = points.iter().map(|point| {
+            let arguments: Vec<String> = point.settings.iter().map(ToString::to_string).collect();
+            arguments.join(" ")
         });
-        Ok(words.collect())
+        Ok(arguments.collect())
     }
 }
 
@@ -61,17 +61,17 @@ pub(crate) fn runs(sweep: &str) -> Vec<String> {
     World::new(sweep).runs("sweep.toml", &[]).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The runs of the experiment with axes on the command line.
+/// The runs of the experiment with axes of the command line.
 pub(crate) fn runs_of(axes: &[&str]) -> Vec<String> {
     World::new("").runs("experiment.toml", axes).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What is said about a sweep file that is wrong.
+/// The error of an invalid sweep file.
 pub(crate) fn refused(sweep: &str) -> String {
     World::new(sweep).runs("sweep.toml", &[]).unwrap_err().to_string()
 }
 
-/// What is said about axes that are wrong.
+/// The error of invalid axes.
 pub(crate) fn refused_axes(axes: &[&str]) -> String {
     World::new("").runs("experiment.toml", axes).unwrap_err().to_string()
 }

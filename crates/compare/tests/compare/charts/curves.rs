@@ -1,13 +1,13 @@
 use super::*;
 
-/// The classes of the curves, in the order of drawing.
+/// The CSS classes of the curves, in drawing order.
 fn curve_classes(elements: &[Element]) -> Vec<&str> {
     let paths = elements.iter().filter(|e| e.name == "path");
     paths.map(|path| path.attributes["class"].as_str()).collect()
 }
 
 #[test]
-fn twelve_combinations_are_coloured_and_of_more_the_best() {
+fn at_most_twelve_combinations_are_colored() {
     let elements = parse(&overlay_chart(&overlay(12, &[Some(0.5), Some(0.6)])));
     let classes = curve_classes(&elements);
     assert_eq!(classes[0], "line thin color4 dashed");
@@ -23,7 +23,7 @@ fn twelve_combinations_are_coloured_and_of_more_the_best() {
 }
 
 #[test]
-fn missing_epochs_leave_gaps_and_single_ones_are_marked() {
+fn missing_epochs_are_gaps_and_single_epochs_are_marked() {
     let values = [Some(0.5), None, Some(0.4), Some(0.3), Some(f64::NAN), Some(0.2)];
     let elements = parse(&overlay_chart(&overlay(1, &values)));
     let path = elements.iter().find(|e| e.name == "path").expect("a curve");
@@ -34,7 +34,7 @@ fn missing_epochs_leave_gaps_and_single_ones_are_marked() {
 }
 
 #[test]
-fn the_axis_of_curves_fits_their_values() {
+fn axis_fits_the_values_of_the_curves() {
     let elements = parse(&overlay_chart(&overlay(1, &[Some(0.81), Some(0.88)])));
     let texts = texts(&elements);
     assert!(texts.contains(&"0.80") && texts.contains(&"0.88"), "{texts:?}");
@@ -42,8 +42,8 @@ fn the_axis_of_curves_fits_their_values() {
 }
 
 #[test]
-fn first_epochs_are_in_the_picture_and_a_run_that_exploded_is_at_its_edge() {
-    // Most points are near the end of 0.9: the fences of all points together would cut the beginning.
+fn axis_includes_the_first_epochs_and_excludes_outliers() {
+    // Most points are near the final value, 0.9. Outlier limits from all points together would cut off the first epochs.
     let learned: Vec<_> = (0..60).map(|epoch| Some(0.9 - 0.4 * 0.8_f64.powi(epoch))).collect();
     let mut overlay = overlay(9, &learned);
     for (curve, lower) in overlay.curves.iter_mut().zip(0..) {
@@ -67,7 +67,7 @@ fn first_epochs_are_in_the_picture_and_a_run_that_exploded_is_at_its_edge() {
 fn curves_are_read_from_the_histories() {
     let (comparison, _sweep) = sweep();
     let overlays = metric_curves(&comparison, &["val_accuracy", "no_such"], 100);
-    assert_eq!(overlays.len(), 1, "a metric that no run has makes no picture");
+    assert_eq!(overlays.len(), 1, "a metric that no run has gets no chart");
     let curves = &overlays[0].curves;
     assert_eq!(curves.len(), 5);
     assert_eq!(overlays[0].groups[0], "repeat 2, learning_rate 0.1");
@@ -80,7 +80,7 @@ fn curves_are_read_from_the_histories() {
 }
 
 #[test]
-fn a_damaged_history_is_left_out() {
+fn damaged_history_is_skipped() {
     let (comparison, _sweep) = sweep();
     let path = comparison.combinations[0].runs[0].directory.history_path();
     std::fs::write(path, "no history\n").expect("written");

@@ -1,26 +1,26 @@
 use super::*;
 
 #[test]
-fn a_grid_has_numbers_in_order_and_says_what_diverged() {
+fn grid_sorts_numbers_and_marks_diverged_runs() {
     let (comparison, _sweep) = sweep();
     let map = grid(&comparison, Measure::BestValidation);
     assert_eq!(map.rows, ["0", "2"]);
     assert_eq!(map.columns, ["0.01", "0.1", "1.0"]);
     let values: Vec<Vec<_>> =
         map.cells.iter().map(|row| row.iter().map(|cell| cell.value).collect()).collect();
-    // The mean of the two seeds' 0.80 and 0.82.
+    // The mean over two seeds, 0.80 and 0.82.
     assert!((values[0][0].expect("a value") - 0.81).abs() < 1e-12);
     assert_eq!(values[0][1..], [Some(0.85), None]);
     assert_eq!(values[1], [Some(0.83), Some(0.875), None]);
     assert_eq!(map.cells[1][2].mark.as_deref(), Some("diverged"));
-    assert_eq!(map.cells[0][2], HeatmapCell::default(), "no run, no words");
+    assert_eq!(map.cells[0][2], HeatmapCell::default(), "a cell without a run has no text");
     let best: Vec<Vec<_>> =
         map.cells.iter().map(|row| row.iter().map(|cell| cell.best).collect()).collect();
     assert_eq!(best, [[false, false, false], [false, true, false]]);
 }
 
 #[test]
-fn a_heatmap_shows_its_numbers_and_outlines_the_best() {
+fn heatmap_shows_numbers_and_outlines_the_best_cell() {
     let (comparison, _sweep) = sweep();
     let elements = parse(&heatmap_chart(&grid(&comparison, Measure::BestValidation)));
     let texts = texts(&elements);
@@ -31,7 +31,7 @@ fn a_heatmap_shows_its_numbers_and_outlines_the_best() {
             "{number} in {texts:?}"
         );
     }
-    // The four with numbers, and the legend's steps without a gap between them.
+    // The steps of the legend have the same class and are only a few pixels high. Four cells have numbers.
     let numbered = cells(&elements, "value").into_iter().filter(|e| e.number("height") > 10.0);
     let numbered: Vec<_> = numbered.collect();
     assert_eq!(numbered.len(), 4);
@@ -43,12 +43,12 @@ fn a_heatmap_shows_its_numbers_and_outlines_the_best() {
         numbered.iter().any(|e| e.number("x") - 1.0 == x
             && e.number("y") - 1.0 == y
             && e.attributes["style"] == "fill:#fee838"),
-        "the lightest is the best"
+        "the best cell is the lightest"
     );
 }
 
 #[test]
-fn numbers_are_dark_on_light_cells_and_light_on_dark_ones() {
+fn text_color_contrasts_with_the_cell() {
     let (comparison, _sweep) = sweep();
     let elements = parse(&heatmap_chart(&grid(&comparison, Measure::BestValidation)));
     assert!(elements.iter().any(|e| e.has("text", "on-light") && e.text == "0.8750"));
@@ -57,7 +57,7 @@ fn numbers_are_dark_on_light_cells_and_light_on_dark_ones() {
 }
 
 #[test]
-fn names_of_columns_are_turned_so_that_they_fit_and_a_hundred_have_no_numbers() {
+fn long_column_names_are_rotated_and_a_hundred_columns_have_no_numbers() {
     for (columns, name, turned) in
         [(3, "boot", None), (3, "a much longer name", Some("-45")), (100, "boot", Some("-90"))]
     {
@@ -78,7 +78,7 @@ fn names_of_columns_are_turned_so_that_they_fit_and_a_hundred_have_no_numbers() 
         });
         assert_eq!(rotation, turned, "{columns} {name}");
         let width = elements[0].number("width");
-        assert!(names.iter().all(|name| name.number("x") < width), "within the picture");
+        assert!(names.iter().all(|name| name.number("x") < width), "inside the image");
         // Once in each cell, and at both ends of the legend.
         let numbers = texts(&elements).iter().filter(|text| **text == "0.25").count();
         assert_eq!(numbers, 2 + if columns == 100 { 0 } else { columns });
@@ -86,7 +86,7 @@ fn names_of_columns_are_turned_so_that_they_fit_and_a_hundred_have_no_numbers() 
 }
 
 #[test]
-fn the_lower_loss_is_the_lighter() {
+fn lower_loss_is_lighter() {
     let cell = |value| HeatmapCell { value: Some(value), ..HeatmapCell::default() };
     let mut map = Heatmap {
         rows: vec!["a".to_owned()],
@@ -105,7 +105,7 @@ fn the_lower_loss_is_the_lighter() {
 }
 
 #[test]
-fn a_cell_of_several_combinations_shows_the_best_by_validation_and_not_by_test() {
+fn cell_of_several_combinations_shows_the_best_by_validation() {
     let batch = |size: usize, run: SampleRun| SampleRun {
         config: run.config.replace("epochs = 3", &format!("epochs = 3\nbatch_size = {size}")),
         id: format!("{}-{size}", run.id),
@@ -124,7 +124,7 @@ fn a_cell_of_several_combinations_shows_the_best_by_validation_and_not_by_test()
 }
 
 #[test]
-fn a_terminal_without_colour_has_the_numbers_in_columns() {
+fn terminal_without_colors_shows_numbers_in_columns() {
     let (comparison, _sweep) = sweep();
     let map = grid(&comparison, Measure::BestValidation);
     let text = heatmap_text(&map, Terminal { width: 80, color: false });
@@ -144,11 +144,11 @@ best val_accuracy from 0.8100 to 0.8750
 }
 
 #[test]
-fn a_terminal_with_colour_has_the_same_words_on_coloured_blocks() {
+fn terminal_with_colors_shows_the_same_text() {
     let (comparison, _sweep) = sweep();
     let map = grid(&comparison, Measure::BestValidation);
     let text = heatmap_text(&map, Terminal { width: 80, color: true });
-    // Yellow with black, and the darkest blue with white.
+    // Black text on yellow, and white text on the darkest blue.
     assert!(
         text.contains("\u{1b}[48;2;254;232;56m\u{1b}[38;2;0;0;0m  0.8750*\u{1b}[0m"),
         "{text:?}"
@@ -162,7 +162,7 @@ fn a_terminal_with_colour_has_the_same_words_on_coloured_blocks() {
     assert_eq!(words(&text), words(&plain));
 }
 
-/// Without the codes for colours.
+/// Removes the color codes.
 fn strip(line: &str) -> String {
     let mut parts = line.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -170,7 +170,7 @@ fn strip(line: &str) -> String {
 }
 
 #[test]
-fn columns_that_do_not_fit_follow_below() {
+fn columns_that_do_not_fit_continue_below() {
     let columns: Vec<String> = (0..30).map(|column| format!("c{column}")).collect();
     let cell = |column: usize| HeatmapCell { value: Some(column as f64), ..HeatmapCell::default() };
     let map = Heatmap {
@@ -184,15 +184,15 @@ fn columns_that_do_not_fit_follow_below() {
     };
     let text = heatmap_text(&map, Terminal { width: 40, color: false });
     assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
-    // Of 35 characters, 7 columns of 5 fit, then 3 of 5 and 3 of 6, then 5 of 6 at a time.
+    // 35 characters fit 7 columns of 5 characters, then 3 of 5 and 3 of 6, and then 5 of 6 in each block.
     assert_eq!(text.lines().filter(|line| line.starts_with("帽子")).count(), 6);
     assert!(text.contains("29.0"));
 }
 
 #[test]
 fn recall_by_class_is_the_mean_over_seeds() {
-    // Labels are the two classes in turn; of 20 images 15, and of 20 again 20, are right from the first on: of the ten
-    // shirts 8 and 10, of the ten boots 7 and 10.
+    // The labels alternate between the two classes. The first run classifies the first 15 of 20 images correctly, so 8 of
+    // 10 shirts and 7 of 10 boots. The second run classifies all images correctly.
     let (comparison, _sweep) = read(&[
         SampleRun::new(0.1, 0, 1),
         SampleRun { predictions: crate::tree::right(20, 20), ..SampleRun::new(0.1, 0, 2) },

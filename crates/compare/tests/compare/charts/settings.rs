@@ -8,8 +8,8 @@ fn line(name: &str, points: &[(f64, &[f64])]) -> SettingLine {
     SettingLine { name: name.to_owned(), points: points.iter().map(point).collect() }
 }
 
-/// The horizontal places of the first line's points.
-fn places(chart: &SettingChart) -> Vec<f64> {
+/// The x coordinates of the points of the first line.
+fn x_coordinates(chart: &SettingChart) -> Vec<f64> {
     let elements = parse(&setting_chart(chart));
     let path = &elements.iter().find(|e| e.name == "path").expect("a line").attributes["d"];
     let points = path.trim_start_matches('M').split('L');
@@ -17,19 +17,19 @@ fn places(chart: &SettingChart) -> Vec<f64> {
 }
 
 #[test]
-fn a_setting_that_spans_a_decade_has_a_logarithmic_axis() {
+fn setting_that_spans_a_decade_has_a_logarithmic_axis() {
     let chart = |settings: [f64; 3]| SettingChart {
         setting: "x".to_owned(),
         lines: vec![line("", &settings.map(|setting| (setting, &[0.5][..])))],
         ..SettingChart::default()
     };
     let logarithmic = chart([0.01, 0.1, 1.0]);
-    let at = places(&logarithmic);
+    let at = x_coordinates(&logarithmic);
     assert!((at[2] - at[1] - (at[1] - at[0])).abs() < 0.02, "{at:?}");
     assert!(texts(&parse(&setting_chart(&logarithmic))).contains(&"x (logarithmic)"));
-    // Less than a decade, and a zero.
+    // A range of less than a decade, or with a zero, has a linear axis.
     for (linear, ratio) in [(chart([1.0, 2.0, 4.0]), 2.0), (chart([0.0, 1.0, 100.0]), 99.0)] {
-        let at = places(&linear);
+        let at = x_coordinates(&linear);
         let found = (at[2] - at[1]) / (at[1] - at[0]);
         assert!((found / ratio - 1.0).abs() < 0.01, "{found} and not {ratio}");
         assert!(texts(&parse(&setting_chart(&linear))).contains(&"x"));
@@ -37,7 +37,7 @@ fn a_setting_that_spans_a_decade_has_a_logarithmic_axis() {
 }
 
 #[test]
-fn seeds_are_dots_on_a_bar_from_the_lowest_to_the_highest() {
+fn seeds_are_dots_on_a_bar_from_lowest_to_highest() {
     let chart = SettingChart {
         metric: "m".to_owned(),
         setting: "x".to_owned(),
@@ -60,7 +60,7 @@ fn seeds_are_dots_on_a_bar_from_the_lowest_to_the_highest() {
 }
 
 #[test]
-fn validation_against_the_learning_rate_has_a_line_for_each_depth() {
+fn chart_against_the_learning_rate_has_a_line_per_depth() {
     let (comparison, _sweep) = sweep();
     let chart = against_setting(&comparison, LEARNING_RATE).expect("numbers");
     let names: Vec<_> = chart.lines.iter().map(|line| line.name.as_str()).collect();

@@ -1,0 +1,245 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::page::page;
+use kiln_compare::{CompareError, Comparison, Pair, TableOptions, show_pair};
+use kiln_config::{KeyError, KeyIndex};
+use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
+use kiln_store::files;
+
+use crate::options::GlobalOptions;
+use crate::output::{print_styled, status, terminal};
+
+/// The largest number of combinations for which the terminal shows a heatmap. For more, --plot and --html draw one.
+const MAX_TERMINAL_CELLS: usize = 200;
+/// The largest number of runs whose curves are in one picture.
+const MAX_CURVES: usize = 12;
+/// The largest number of combinations in a picture of accuracy by class.
+const MAX_CLASS_ROWS: usize = 40;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// Runs, sweeps, the directory of all runs, or patterns such as 'runs/*/*'
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Print the table as CSV, with all digits
+    #[arg(long, group = "format")]
+    csv: bool,
+    /// Print the table as Markdown
+    #[arg(long, group = "format")]
+    md: bool,
+    /// Print JSON with all settings and results of each run
+    #[arg(long, group = "format")]
+    json: bool,
+    /// Write an HTML page with tables and charts, as a single file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write a chart of the validation accuracy, as an SVG file
+    ///
+    /// Two differing settings give a heatmap, and one gives a curve over its values. Otherwise the validation accuracy
+    /// of each run is drawn over the epochs. --plot-kind chooses another chart.
+    #[arg(long, value_name = "FILE.svg", value_parser = svg_path)]
+    plot: Option<PathBuf>,
+    /// The kind of chart that --plot writes [default: the one that fits the settings that differ]
+    #[arg(long, value_enum, value_name = "KIND", requires = "plot")]
+    plot_kind: Option<PlotKind>,
+    /// The settings on the axes of the heatmap, named as in the table; a single one gives a heatmap of one column
+    #[arg(long, value_name = "ROWS,COLUMNS", value_delimiter = ',')]
+    axes: Vec<String>,
+    /// The column to sort by, named as in the table, such as "test accuracy"
+    #[arg(long, value_name = "COLUMN")]
+    sort: Option<String>,
+    /// Baseline for the verdicts [default: the best by validation]
+    ///
+    /// A run's directory or id, or settings such as learning_rate=0.01,hidden.repeat=2.
+    #[arg(long, value_name = "RUN")]
+    baseline: Option<String>,
+    /// The columns to show, which may be any settings of the runs
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Show one row per run instead of one per combination
+    #[arg(long)]
+    all_seeds: bool,
+}
+
+/// The charts that `--plot` can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlotKind {
+    /// Validation accuracy over two settings
+    Heatmap,
+    /// Validation accuracy of each run over the epochs
+    Curves,
+    /// Validation accuracy over one setting, with the spread over seeds
+    Setting,
+    /// Accuracy by class, one row per combination
+    Classes,
+}
+
+pub(crate) fn compare(
+    options: &GlobalOptions,
+    arguments: &CompareArguments,
+) -> anyhow::Result<ExitCode> {
+    let comparison = Comparison::read(&arguments.paths, arguments.baseline.as_deref())?;
+    let axes = axes(&comparison, &arguments.axes)?;
+    let notes = kiln_compare::notes(&comparison);
+    let table = TableOptions {
+        sort: arguments.sort.clone(),
+        columns: arguments.columns.clone(),
+        all_seeds: arguments.all_seeds,
+    };
+    let is_for_programs = arguments.csv || arguments.md || arguments.json;
+    let text = if arguments.csv {
+        kiln_compare::csv(&comparison, &table)?
+    } else if arguments.md {
+        kiln_compare::markdown(&comparison, &table)?
+    } else if arguments.json {
+        kiln_compare::json(&comparison, &table)?
+    } else {
+        terminal_text(&comparison, &table, &axes, &notes)?
+    };
+    // Files are written before the table is printed, so that an error is the last line that is shown.
+    if let Some(path) = &arguments.html {
+        write(options, path, &page(&comparison)?)?;
+    }
+    if let Some(path) = &arguments.plot {
+        write(options, path, &plot(&comparison, &axes, arguments.plot_kind)?)?;
+    }
+    print_styled(text.trim_end())?;
+    // Programs read the table from standard output, so the notes for people go to standard error.
+    if is_for_programs && !options.quiet {
+        status(notes.trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The table with its notes, followed by a heatmap of two settings or the details of two runs.
+fn terminal_text(
+    comparison: &Comparison,
+    options: &TableOptions,
+    axes: &[&str],
+    notes: &str,
+) -> anyhow::Result<String> {
+    let terminal = terminal();
+    let table = kiln_compare::terminal(comparison, options, terminal)?;
+    let mut text = wrap(&(table + notes), terminal.width);
+    if let Some(pair) = Pair::of(comparison) {
+        text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
+    } else if comparison.combinations.len() <= MAX_TERMINAL_CELLS
+        && let Some(heatmap) = heatmap(comparison, axes)
+    {
+        text.push_str(&format!("\n{}", heatmap_text(&heatmap, terminal)));
+    }
+    Ok(text)
+}
+
+/// The keys of the axes that were asked for; without any the settings that differ, where those are two.
+fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<&'a str>> {
+    let columns = &comparison.columns;
+    if asked.is_empty() {
+        let keys = columns.iter().map(|column| column.key.as_str());
+        return Ok(if columns.len() == 2 { keys.collect() } else { Vec::new() });
+    }
+    if asked.len() > 2 {
+        let problem = format!("--axes {}: a picture has two axes", asked.join(","));
+        return Err(CompareError::Request(problem).into());
+    }
+    let index = KeyIndex::new(columns.iter().map(|column| column.key.as_str()));
+    let find = |asked: &String| {
+        index.complete(asked).map_err(|error| {
+            let problem = match error {
+                KeyError::Unknown { .. } => {
+                    let labels: Vec<_> = columns.iter().map(|column| &*column.label).collect();
+                    format!(
+                        "--axes {asked}: no setting of this name differs; choose from {}",
+                        labels.join(", ")
+                    )
+                }
+                KeyError::Ambiguous(keys) => {
+                    format!("--axes {asked} is ambiguous: write {}", keys.join(" or "))
+                }
+            };
+            CompareError::Request(problem).into()
+        })
+    };
+    asked.iter().map(find).collect()
+}
+
+fn heatmap(comparison: &Comparison, axes: &[&str]) -> Option<Heatmap> {
+    let (rows, columns) = (axes.first()?, axes.get(1).copied());
+    setting_grid(comparison, rows, columns, Measure::BestValidation)
+}
+
+/// The SVG text of the requested chart, or of the one that fits the settings that differ: a heatmap for two settings, a
+/// curve over the values of a single one, otherwise the curves over the epochs.
+fn plot(comparison: &Comparison, axes: &[&str], kind: Option<PlotKind>) -> anyhow::Result<String> {
+    let only = comparison.columns.first().map(|column| column.key.as_str());
+    let kind = kind.unwrap_or(match (axes.len(), comparison.columns.len()) {
+        (2, _) => PlotKind::Heatmap,
+        (1, _) | (_, 1) => PlotKind::Setting,
+        _ => PlotKind::Curves,
+    });
+    let chart = match kind {
+        PlotKind::Heatmap => heatmap(comparison, axes).map(|heatmap| heatmap_chart(&heatmap)),
+        PlotKind::Setting => axes
+            .first()
+            .copied()
+            .or(only)
+            .and_then(|key| against_setting(comparison, key))
+            .map(|chart| setting_chart(&chart)),
+        PlotKind::Classes => {
+            class_recall(comparison, MAX_CLASS_ROWS).map(|map| heatmap_chart(&map))
+        }
+        PlotKind::Curves => metric_curves(comparison, &["val_accuracy", "accuracy"], MAX_CURVES)
+            .first()
+            .map(overlay_chart),
+    };
+    chart.ok_or_else(|| {
+        anyhow::anyhow!(match kind {
+            PlotKind::Heatmap =>
+                "a heatmap needs two settings that differ: name them with --axes ROWS,COLUMNS",
+            PlotKind::Setting =>
+                "this chart needs a numeric setting that differs: name it with --axes SETTING",
+            PlotKind::Classes => "nothing to plot: no run has a test report",
+            PlotKind::Curves => "nothing to plot: no run has completed an epoch",
+        })
+    })
+}
+
+/// Breaks lines at spaces, so that they fit the width of the terminal.
+fn wrap(text: &str, width: u16) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        let mut room = usize::from(width);
+        for (place, word) in line.split(' ').enumerate() {
+            let length = word.chars().count();
+            if place > 0 && length + 1 > room {
+                lines.push('\n');
+                room = usize::from(width);
+            } else if place > 0 {
+                lines.push(' ');
+                room -= 1;
+            }
+            lines.push_str(word);
+            room = room.saturating_sub(length);
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+fn write(options: &GlobalOptions, path: &Path, text: &str) -> anyhow::Result<()> {
+    files::write(path, text)?;
+    if !options.quiet {
+        status(format_args!("wrote {}", path.display()));
+    }
+    Ok(())
+}
+
+/// Accepts only the names of SVG files, so that a mistyped name does not overwrite another kind of file.
+fn svg_path(argument: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(argument);
+    let is_svg = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
+    if is_svg { Ok(path) } else { Err("the file name must end in .svg".into()) }
+}

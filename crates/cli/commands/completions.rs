@@ -1,0 +1,19 @@
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+
+use crate::commands::Cli;
+use crate::output::print_styled;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+pub(crate) fn completions(arguments: &CompletionsArguments) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "kiln", &mut script);
+    print_styled(String::from_utf8(script)?.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}

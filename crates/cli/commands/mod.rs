@@ -1,0 +1,139 @@
+//! The commands, one module each, and the help that `kiln --help` shows for them.
+
+pub(crate) mod compare;
+pub(crate) mod completions;
+pub(crate) mod data;
+pub(crate) mod doctor;
+pub(crate) mod predict;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod show;
+pub(crate) mod summary;
+pub(crate) mod sweep;
+pub(crate) mod verify;
+pub(crate) mod work;
+
+use clap::{Parser, Subcommand};
+
+use crate::options::{ExperimentArguments, GlobalOptions};
+
+/// Train image-classification experiments, one or many at a time, and compare the results
+///
+/// An experiment is a TOML file with the data, the layers and the optimizer of a network. Every run writes its results
+/// to a separate directory.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kiln",
+    version,
+    after_help = "Examples:\n  \
+        kiln run configs/fashion-mnist.toml     train a network, test it once, write a report\n  \
+        kiln show runs/fashion-mnist/ID         show the report\n  \
+        kiln sweep configs/fashion-mnist.toml learning_rate=0.01,0.1 seed=1,2,3\n  \
+        kiln compare runs/fashion-mnist         compare all runs of the experiment\n\n\
+        Exit status:\n  \
+        0    success\n  \
+        1    a run failed, or a file is missing or damaged\n  \
+        2    the command line or the configuration is wrong\n  \
+        130  interrupted by Ctrl-C (143 if by SIGTERM)"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) options: GlobalOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train an experiment, then test it once
+    ///
+    /// The experiment and its data are checked before anything is written. The last line of standard output is the run
+    /// directory, which contains the history, the test report, pictures and the weights.
+    ///
+    /// Ctrl-C stops the run after the current step and writes a checkpoint, from which `kiln resume` continues. A
+    /// second Ctrl-C stops it immediately. SIGTERM behaves like Ctrl-C. SIGUSR1 writes a checkpoint and continues.
+    #[command(after_help = "Examples:\n  \
+        kiln run configs/fashion-mnist.toml\n  \
+        kiln run configs/fashion-mnist.toml learning_rate=0.03 hidden.repeat=5 seed=7\n  \
+        kiln run configs/fashion-mnist.toml 'optimizer={type=\"adam\"}' name=with-adam")]
+    Run(ExperimentArguments),
+    /// Train an experiment with every combination of values, several runs at a time
+    ///
+    /// The values come from a sweep file, from the command line, or from both. Each run is trained in a separate
+    /// process, and a run that fails does not affect the others. If the command is repeated, only the runs that are missing,
+    /// interrupted or failed are trained. The last line of standard output is the directory of the sweep.
+    ///
+    /// Ctrl-C stops all runs after their current step and writes checkpoints. A second Ctrl-C stops them immediately.
+    #[command(after_help = "Examples:\n  \
+        kiln sweep configs/fashion-mnist.toml learning_rate=0.003,0.01,0.03 hidden.repeat=0,1,2,3 seed=1,2,3\n  \
+        kiln sweep configs/sweeps/learning-rate-depth.toml --dry-run\n  \
+        kiln sweep configs/fashion-mnist.toml 'optimizer={type=\"sgd\"},{type=\"adam\"}'")]
+    Sweep(sweep::SweepArguments),
+    /// Resume a run or a sweep that was interrupted or has failed
+    ///
+    /// A run is resumed from its last checkpoint. Apart from times, the result is byte-for-byte identical to that of an
+    /// uninterrupted run. A sweep also trains the runs that are missing. The last line of standard output is the
+    /// directory.
+    #[command(after_help = "Examples:\n  \
+        kiln resume runs/fashion-mnist/20261124-101500\n  \
+        kiln resume runs/learning-rate-depth")]
+    Resume(resume::ResumeArguments),
+    /// Train one run of a sweep, which the request on standard input describes
+    #[command(hide = true)]
+    Work,
+    /// Show the layers, shapes, parameters, FLOPs and memory of an experiment
+    ///
+    /// Nothing is trained.
+    #[command(after_help = "Example:\n  \
+        kiln summary configs/fashion-mnist.toml hidden.repeat=5")]
+    Summary(ExperimentArguments),
+    /// Compare runs and sweeps: which settings are better, by how much, and whether that is noise
+    ///
+    /// Runs that differ only in the seed form one row. Rows are ranked by validation accuracy; test results are not
+    /// used for ranking. The verdict of each row compares it with a baseline. If both have several seeds, it compares
+    /// the validation accuracies; if both are single runs, it compares their predictions for each test image. Two runs
+    /// alone are compared in detail.
+    #[command(after_help = "Examples:\n  \
+        kiln compare runs/learning-rate-depth\n  \
+        kiln compare runs/learning-rate-depth --html report.html\n  \
+        kiln compare 'runs/*/*' --baseline learning_rate=0.01,hidden.repeat=3 --csv > table.csv\n  \
+        kiln compare runs/fashion-mnist/ID runs/fashion-mnist/OTHER")]
+    Compare(compare::CompareArguments),
+    /// Retrain a run and check that it reproduces the recorded results exactly
+    ///
+    /// The run is trained in a temporary directory, and its own directory is not changed. An incomplete run is compared
+    /// up to the last epoch of its history.
+    #[command(after_help = "Example:\n  \
+        kiln verify runs/fashion-mnist/20261124-101500\n\n\
+        Exit status: 0 if the results are identical, 1 if they differ")]
+    Verify(verify::VerifyArguments),
+    /// Check runs and sweeps for damaged, stale and unfinished files, and advise what to do
+    ///
+    /// Files are compared with the checksums that the run recorded. Nothing is changed without --clean.
+    #[command(after_help = "Examples:\n  \
+        kiln doctor runs\n  \
+        kiln doctor runs/learning-rate-depth --json\n  \
+        kiln doctor runs --clean\n\n\
+        Exit status: 0 if everything is intact or resumable, 1 if something is damaged or cannot be checked")]
+    Doctor(doctor::DoctorArguments),
+    /// Show the history and the test report of a run
+    #[command(after_help = "Example:\n  \
+        kiln show runs/fashion-mnist/20261124-101500")]
+    Show(show::ShowArguments),
+    /// Classify PNG and JPEG files with a finished run
+    ///
+    /// Images are converted to the size and the channels that the network was trained on; a note says how. For each
+    /// image, the three most probable classes are printed.
+    #[command(after_help = "Example:\n  \
+        kiln predict runs/fashion-mnist/20261124-101500 boot.png shirt.jpg")]
+    Predict(predict::PredictArguments),
+    /// List, check and preview datasets
+    Data {
+        #[command(subcommand)]
+        command: data::DataCommand,
+    },
+    /// Print the completion script for a shell
+    #[command(after_help = "Example:\n  \
+        kiln completions bash > ~/.local/share/bash-completion/completions/kiln")]
+    Completions(completions::CompletionsArguments),
+}

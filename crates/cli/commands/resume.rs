@@ -1,0 +1,100 @@
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use kiln_store::{Claim, RunDirectory, Status, files, printable, quoted};
+use kiln_sweep::{Plan, Sweep, SweepRecord};
+use kiln_train::{Resumed, Run, RunLock};
+
+use crate::commands::{run, sweep};
+use crate::options::GlobalOptions;
+use crate::output::{print, status, warning};
+use crate::progress::ProgressReporter;
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// The directory of a run or of a sweep
+    path: PathBuf,
+    /// For a sweep, how many runs to train at a time [default: the number of cores]
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+pub(crate) fn resume(
+    options: &GlobalOptions,
+    arguments: &ResumeArguments,
+) -> anyhow::Result<ExitCode> {
+    if files::exists(&SweepRecord::path(&arguments.path))? {
+        resume_sweep(options, arguments)
+    } else {
+        resume_run(options, &arguments.path)
+    }
+}
+
+fn resume_run(options: &GlobalOptions, path: &Path) -> anyhow::Result<ExitCode> {
+    let directory = RunDirectory::open(path)?;
+    let reporter = ProgressReporter::for_run(options.quiet)?;
+    // The status is read after the lock is acquired, because another process may have changed it before.
+    let lock = Claim::of(&directory)?;
+    let status_before = directory.read_record()?.status;
+    if status_before == Status::Finished {
+        // The run may have been killed before it removed its temporary files. If they cannot be removed now, `kiln
+        // doctor` reports them.
+        let _ = Run::tidy(&directory);
+        status(format_args!(
+            "the run is finished, so there is nothing to resume; to check its files: kiln doctor {}",
+            quoted(&path.display().to_string())
+        ));
+        print(directory.path().display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let data = data_of(options, &directory);
+    let Resumed { run, from, damage } = Run::resume(directory, &data, RunLock::Run(lock))?;
+    for problem in damage {
+        warning(problem);
+    }
+    if !options.quiet {
+        match from {
+            Some(position) => status(format_args!("resuming {position}")),
+            None => status("no usable checkpoint, starting from scratch"),
+        }
+        if status_before == Status::Pruned {
+            status("the sweep had pruned this run; it is now trained to the end");
+        }
+    }
+    run::train(options, run, reporter)
+}
+
+/// The directory of the named datasets of a run: the one of the command line, or else the one of the run's sweep.
+pub(crate) fn data_of(options: &GlobalOptions, run: &RunDirectory) -> PathBuf {
+    let of_sweep = || {
+        let sweep = run.path().parent().filter(|_| run.is_of_sweep())?;
+        SweepRecord::read(sweep).ok().map(|record| record.data)
+    };
+    let given = options.given_data().map(Path::to_owned);
+    given.or_else(of_sweep).unwrap_or_else(|| options.data().to_owned())
+}
+
+fn resume_sweep(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow::Result<ExitCode> {
+    let control = sweep::SweepControl::listen(options.quiet)?;
+    let record = SweepRecord::read(&arguments.path)?;
+    let sweep = Sweep::from_record(&record)?;
+    let data = options.given_data().unwrap_or(&record.data);
+    let path = std::path::absolute(&arguments.path)
+        .with_context(|| format!("cannot find {}", arguments.path.display()))?;
+    let has_name_of_sweep = path.file_name().is_some_and(|name| *name == *sweep.name);
+    // Messages show the directory of all runs, so it is kept as it was given, unless the path has a single component.
+    let given = arguments.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let (Some(runs), true) = (given.or(path.parent()), has_name_of_sweep) else {
+        let name = printable(&sweep.name);
+        anyhow::bail!(
+            "{} contains the sweep `{name}`, but has another name: rename the directory to {name}",
+            arguments.path.display(),
+        );
+    };
+    let plan = Plan::new(&sweep, data, runs)?;
+    let launch_options = sweep::launch_options(arguments.jobs, false, false)?;
+    sweep::launch(options, &plan, launch_options, &control)
+}

@@ -1,0 +1,82 @@
+use std::path::Path;
+use std::process::ExitCode;
+
+use kiln_store::{RunDirectory, Status, StoreError, quoted};
+use kiln_train::{Declaration, Run, TrainError};
+
+use crate::options::{ExperimentArguments, GlobalOptions};
+use crate::output::{help, print, status};
+use crate::progress::ProgressReporter;
+use crate::{failure, logging};
+
+pub(crate) fn run(
+    options: &GlobalOptions,
+    arguments: &ExperimentArguments,
+) -> anyhow::Result<ExitCode> {
+    let declaration = Declaration::open(&arguments.config, &arguments.overrides)?;
+    let reporter = ProgressReporter::for_run(options.quiet)?;
+    let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
+    train(options, run, reporter)
+}
+
+/// Trains a prepared run and prints its result.
+pub(crate) fn train(
+    options: &GlobalOptions,
+    mut run: Run,
+    mut reporter: ProgressReporter,
+) -> anyhow::Result<ExitCode> {
+    let directory = run.directory().clone();
+    if let Err(error) = logging::start(options.verbose, &directory) {
+        run.fail(&format!("{error:#}"));
+        return Err(error);
+    }
+    let resume = resume_command(options, &directory);
+    reporter.set_resume_command(&resume);
+    reporter.start(run.record());
+    let outcome = match run.train(&mut reporter) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let is_taken_over = matches!(error, TrainError::Store(StoreError::TakenOver { .. }));
+            let code = failure::report(&error.into());
+            if is_taken_over {
+                help(format_args!(
+                    "if the other process does not finish the run, resume it with: {resume}"
+                ));
+            } else {
+                help(format_args!("after fixing this, resume the run with: {resume}"));
+            }
+            return Ok(code);
+        }
+    };
+    if let Some(report) = &outcome.report {
+        let loss = report.loss.map_or_else(String::new, |loss| format!("loss {loss:.4}, "));
+        print(format!(
+            "test: {loss}accuracy {:.4} on {} images ({})",
+            report.accuracy, report.examples, outcome.reason
+        ))?;
+    } else {
+        status(format_args!("{}: {}", outcome.status, outcome.reason));
+        match outcome.status {
+            Status::Diverged => {
+                help("lower optimizer.learning_rate, or set optimizer.global_clipnorm");
+            }
+            Status::Interrupted => status(format_args!("to resume: {resume}")),
+            _ => {}
+        }
+    }
+    print(directory.path().display())?;
+    Ok(match outcome.status {
+        Status::Finished => ExitCode::SUCCESS,
+        Status::Interrupted => reporter.exit_code(),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// The command that resumes a run from the same working directory.
+fn resume_command(options: &GlobalOptions, run: &RunDirectory) -> String {
+    let mut command = format!("kiln resume {}", quoted(&run.path().display().to_string()));
+    if options.data() != Path::new("data") {
+        command.push_str(&format!(" --data {}", quoted(&options.data().display().to_string())));
+    }
+    command
+}

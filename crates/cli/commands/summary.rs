@@ -1,0 +1,18 @@
+use std::process::ExitCode;
+
+use kiln_train::Declaration;
+
+use crate::options::{ExperimentArguments, GlobalOptions};
+use crate::output::print;
+
+pub(crate) fn summary(
+    options: &GlobalOptions,
+    arguments: &ExperimentArguments,
+) -> anyhow::Result<ExitCode> {
+    let declaration = Declaration::open(&arguments.config, &arguments.overrides)?;
+    let architecture = declaration.architecture_without_data(options.data())?;
+    let experiment = &declaration.experiment;
+    let slots = experiment.optimizer.kind.slots();
+    print(architecture.summary(experiment.training.batch_size.get(), slots))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,100 @@
+//! `kiln sweep`.
+
+mod control;
+mod dry_run;
+mod progress;
+mod summary;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::Context;
+use clap::Args;
+use kiln_sweep::{LaunchOptions, Plan, Sweep};
+
+use crate::options::GlobalOptions;
+
+pub(crate) use control::SweepControl;
+
+/// The long help of the axes. It is not a doc comment, because rustdoc would take the brackets for links.
+const AXES_LONG_HELP: &str = "Keys and the values to try for them, such as learning_rate=0.01,0.1\n\n\
+    The keys are those of `kiln run`. A comma separates values, except within brackets: units=300,100 is two values, \
+    top_k=[3,5] is one, a list, and top_k=[3],[3,5] is two lists. An axis replaces the axis of the sweep file that has \
+    the same key. A single value changes all runs.";
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArguments {
+    /// A sweep file or an experiment; configs/sweeps/ contains examples
+    file: PathBuf,
+    #[arg(
+        value_name = "KEY=V1,V2,…",
+        help = "Keys and the values to try for them, such as learning_rate=0.01,0.1",
+        long_help = AXES_LONG_HELP
+    )]
+    axes: Vec<String>,
+    /// How many runs to train at a time, each on one core [default: the number of cores]
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// List the runs, their cost and their estimated duration; train nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Stop all runs as soon as one fails or diverges
+    #[arg(long)]
+    fail_fast: bool,
+    /// Also train runs again that diverged in an earlier sweep
+    ///
+    /// Failed and missing runs are always trained.
+    #[arg(long)]
+    retry_failed: bool,
+}
+
+pub(crate) fn sweep(
+    options: &GlobalOptions,
+    arguments: &SweepArguments,
+) -> anyhow::Result<ExitCode> {
+    let control = SweepControl::listen(options.quiet)?;
+    let sweep = Sweep::open(&arguments.file, &arguments.axes)?;
+    let plan = Plan::new(&sweep, options.data(), &options.runs)?;
+    let launch_options =
+        launch_options(arguments.jobs, arguments.fail_fast, arguments.retry_failed)?;
+    if arguments.dry_run {
+        dry_run::print_plan(&plan, &launch_options)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    launch(options, &plan, launch_options, &control)
+}
+
+pub(crate) fn launch_options(
+    jobs: Option<NonZeroUsize>,
+    fail_fast: bool,
+    retry_failed: bool,
+) -> anyhow::Result<LaunchOptions> {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let program = std::env::current_exe().context("cannot find the path of the kiln program")?;
+    Ok(LaunchOptions { jobs: jobs.unwrap_or_else(cores), fail_fast, retry_failed, program })
+}
+
+/// Trains the runs of a plan that are not done and prints the results.
+pub(crate) fn launch(
+    options: &GlobalOptions,
+    plan: &Plan,
+    launch_options: LaunchOptions,
+    control: &SweepControl,
+) -> anyhow::Result<ExitCode> {
+    plan.write_record()?;
+    let mut progress =
+        progress::SweepProgress::new(options.quiet, plan, Arc::clone(&control.has_runs));
+    let result = kiln_sweep::launch(plan, &launch_options, &mut progress, &control.requests);
+    control.has_runs.store(false, Ordering::Relaxed);
+    progress.close();
+    summary::print(plan, &result)?;
+    let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure());
+    Ok(match (result.interrupted, has_failed) {
+        (true, _) => control.stop_signal.exit_code(),
+        (false, true) => ExitCode::FAILURE,
+        (false, false) => ExitCode::SUCCESS,
+    })
+}

@@ -1,0 +1,144 @@
+//! The lines that a sweep prints at its end.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use kiln_compare::Comparison;
+use kiln_store::{Status, duration, printable, quoted};
+use kiln_sweep::{Plan, PlannedRun, RunOutcome, SweepResult};
+use kiln_train::WeightsChoice;
+
+use crate::output::{count, print as print_line, status};
+
+/// If the last epoch is worse than the best one by more than this validation accuracy, a hint suggests to keep the
+/// weights of the best epoch.
+const NOTABLE_LOSS: f64 = 0.005;
+
+/// Prints the outcomes of the runs, the best combination, and the directory of the sweep.
+pub(super) fn print(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
+    print_line(outcomes(plan, result))?;
+    if let Some(saving) = pruning_saving(plan) {
+        print_line(saving)?;
+    }
+    let path = quoted(&plan.directory.display().to_string());
+    let has_failed = |outcome: &RunOutcome| matches!(outcome, RunOutcome::Failed(_));
+    if result.interrupted {
+        status(format_args!("interrupted; to resume: kiln resume {path}"));
+    } else if result.outcomes.iter().flatten().any(|(outcome, _)| has_failed(outcome)) {
+        status(format_args!("after fixing the failures, resume with: kiln resume {path}"));
+    }
+    print_best(plan)?;
+    print_line(plan.directory.display())
+}
+
+/// `48 runs: 46 finished, 2 failed; in 1 min 24 s`
+fn outcomes(plan: &Plan, result: &SweepResult) -> String {
+    let number = |is_counted: fn(&RunOutcome) -> bool| {
+        result.outcomes.iter().flatten().filter(|(outcome, _)| is_counted(outcome)).count()
+    };
+    let numbers = [
+        (number(|outcome| matches!(outcome, RunOutcome::Finished)), "finished"),
+        (number(|outcome| matches!(outcome, RunOutcome::Pruned(_))), "pruned"),
+        (number(|outcome| matches!(outcome, RunOutcome::Diverged(_))), "diverged"),
+        (number(|outcome| matches!(outcome, RunOutcome::Failed(_))), "failed"),
+        (number(|outcome| matches!(outcome, RunOutcome::Interrupted)), "interrupted"),
+        (result.outcomes.iter().filter(|outcome| outcome.is_none()).count(), "not run"),
+    ];
+    let numbers: Vec<String> = numbers
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, outcome)| format!("{number} {outcome}"))
+        .collect();
+    let runs = count(plan.runs.len(), "run");
+    format!("{runs}: {}; in {}", numbers.join(", "), duration(result.seconds))
+}
+
+/// How many epochs pruning has saved; `None` for a sweep that does not prune.
+fn pruning_saving(plan: &Plan) -> Option<String> {
+    plan.prune?;
+    let (mut trained, mut saved, mut seconds) = (0_usize, 0_usize, 0.0);
+    for run in &plan.runs {
+        let Some(record) = plan.run_record(run) else { continue };
+        trained = trained.saturating_add(record.epochs);
+        if record.status == Status::Pruned && record.epochs > 0 {
+            let left = run.epochs.saturating_sub(record.epochs);
+            saved = saved.saturating_add(left);
+            let seconds_per_epoch = record.training_seconds.unwrap_or(0.0) / record.epochs as f64;
+            seconds += seconds_per_epoch * left as f64;
+        }
+    }
+    let all = trained.saturating_add(saved);
+    (all > 0).then(|| {
+        let percent = 100.0 * saved as f64 / all as f64;
+        let time = duration(seconds);
+        format!("pruning saved {saved} of {all} epochs ({percent:.0} %), about {time} of training")
+    })
+}
+
+/// Prints the combination with the best validation accuracy, and commands that continue from there.
+fn print_best(plan: &Plan) -> anyhow::Result<()> {
+    let paths: Vec<PathBuf> =
+        plan.runs.iter().map(|run| plan.path_of(run)).filter(|path| path.exists()).collect();
+    // If no run can be read, there is no best one.
+    let Ok(comparison) = Comparison::ranked(&paths) else { return Ok(()) };
+    let Some(best) = comparison.selected() else { return Ok(()) };
+    let finished_run = best.runs.iter().find(|run| run.status == Status::Finished);
+    let planned =
+        finished_run.and_then(|finished| plan.runs.iter().find(|run| run.id == finished.id));
+    let (Some(accuracy), Some(planned)) = (best.best(), planned) else { return Ok(()) };
+    let deviation = accuracy.deviation.map(|deviation| format!(" ± {deviation:.4}"));
+    let runs = match (best.finished(), best.runs.len()) {
+        (1, 1) => String::new(),
+        (finished, all) if finished == all => format!(" ({all} runs)"),
+        (finished, all) => format!(" ({finished} of {all} runs)"),
+    };
+    print_line(format!(
+        "best by validation: {}: val_accuracy {:.4}{}{runs} in its best epoch",
+        printable(&best.label(&comparison.columns)),
+        accuracy.mean,
+        deviation.unwrap_or_default()
+    ))?;
+    if let Some(last) = best.last().filter(|last| last.mean < accuracy.mean - NOTABLE_LOSS)
+        && planned.experiment.training.weights == WeightsChoice::Last
+    {
+        print_line(format!(
+            "  the weights of the last epoch are kept, with {:.4}; to keep those of the best: training.weights=best",
+            last.mean
+        ))?;
+    }
+    print_line(format!("  repeat:  {}", printable(&run_command(plan, planned))))?;
+    let path = quoted(&plan.directory.display().to_string());
+    print_line(format!("  compare: kiln compare {path}"))?;
+    let others = other_runs(plan);
+    if others > 0 {
+        let (runs, are) = (count(others, "run"), if others == 1 { "is" } else { "are" });
+        print_line(format!("  note:    {runs} in this directory {are} not part of this sweep"))?;
+    }
+    Ok(())
+}
+
+/// The command that trains a run of the plan again, outside of the sweep.
+fn run_command(plan: &Plan, run: &PlannedRun) -> String {
+    let mut command = vec!["kiln".to_owned(), "run".to_owned()];
+    command.push(plan.experiment.display().to_string());
+    command.extend(run.settings.iter().map(ToString::to_string));
+    for (option, path) in [("data", &plan.data_directory), ("runs", &plan.runs_directory)] {
+        let is_default = std::path::absolute(option).is_ok_and(|default| default == *path);
+        if path != Path::new(option) && !is_default {
+            command.extend([format!("--{option}"), path.display().to_string()]);
+        }
+    }
+    command.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
+}
+
+/// The number of runs in the sweep's directory that the plan does not contain.
+fn other_runs(plan: &Plan) -> usize {
+    let entries = std::fs::read_dir(&plan.directory).into_iter().flatten().flatten();
+    let names = entries
+        .filter(|entry| entry.path().join("run.json").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        // A name with a dot belongs to a run that was being deleted when its process was killed.
+        .filter(|name| !name.starts_with('.'));
+    let own: HashSet<&str> = plan.runs.iter().map(|run| run.id.as_str()).collect();
+    names.filter(|name| !own.contains(name.as_str())).count()
+}

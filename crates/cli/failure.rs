@@ -1,0 +1,93 @@
+//! How errors are shown, and the exit status that belongs to them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use kiln_compare::CompareError;
+use kiln_config::ConfigError;
+use kiln_data::DataError;
+use kiln_report::ReportError;
+use kiln_store::{RunDirectory, StoreError};
+use kiln_sweep::SweepError;
+use kiln_train::TrainError;
+
+use crate::output;
+
+/// The advice for damaged files.
+const DOCTOR: &str = "to see what is damaged and what to do about it: kiln doctor RUN";
+
+/// Prints an error with advice. Returns exit status 2 if the command line or the configuration is wrong, otherwise 1.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let train = error.downcast_ref::<TrainError>().or_else(|| {
+        match error.downcast_ref::<SweepError>()? {
+            SweepError::Train(train) => Some(train),
+            _ => None,
+        }
+    });
+    let config = error.downcast_ref::<ConfigError>().or(match train {
+        Some(TrainError::Config(config)) => Some(config),
+        _ => None,
+    });
+    match config {
+        Some(config) => {
+            output::status_styled(config.render(output::use_color(&io::stderr())));
+        }
+        None => output::error(format_args!("{error:#}")),
+    }
+    let compare = error.downcast_ref::<CompareError>();
+    let report = error.downcast_ref::<ReportError>();
+    let store = match (error.downcast_ref::<StoreError>(), train, compare, report) {
+        (Some(store), ..)
+        | (_, Some(TrainError::Store(store)), ..)
+        | (_, _, Some(CompareError::Store(store)), _)
+        | (.., Some(ReportError::Store(store))) => Some(store),
+        _ => None,
+    };
+    if let Some(advice) = store.and_then(advice) {
+        output::help(advice);
+    } else if matches!(compare, Some(CompareError::Mismatch { .. })) {
+        output::help(DOCTOR);
+    }
+    let is_unknown_dataset = matches!(
+        error.downcast_ref::<DataError>(),
+        Some(DataError::UnknownDataset { .. } | DataError::NotADirectory { .. })
+    );
+    let is_wrong_request = matches!(store, Some(StoreError::NoRuns { .. }))
+        || matches!(compare, Some(CompareError::Request(_)));
+    let is_usage_error = config.is_some() || is_unknown_dataset || is_wrong_request;
+    ExitCode::from(if is_usage_error { 2 } else { 1 })
+}
+
+/// What the user can do about an error of a run directory.
+fn advice(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::NotARun { path, .. } => Some(match run_within(path) {
+            Some(run) => {
+                format!("this directory contains runs; name one, such as {}", run.display())
+            }
+            None => {
+                "a run directory is runs/NAME/ID; `kiln run` prints it as its last line".to_owned()
+            }
+        }),
+        StoreError::Damaged { .. } | StoreError::Malformed { .. } => Some(DOCTOR.to_owned()),
+        _ => None,
+    }
+}
+
+/// A run in a directory of runs.
+fn run_within(path: &Path) -> Option<PathBuf> {
+    let found = kiln_store::doctor::find(&[path.to_owned()]).ok()?;
+    found.runs.into_iter().find(|run| run != path && RunDirectory::open(run).is_ok())
+}
+
+/// Prints the requested help, or the error in the arguments, and exits with clap's status.
+pub(crate) fn exit_with_usage(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    if output::escape_lines(&text) == text {
+        error.exit();
+    }
+    // An argument contains control characters, which clap would print as they are.
+    output::status(text.trim_end());
+    std::process::exit(error.exit_code());
+}

@@ -1,0 +1,25 @@
+use std::path::Path;
+
+use super::finding::Finding;
+use crate::record::RunRecord;
+use crate::run::RunDirectory;
+
+/// Checks that need to know the rules of experiments and sweeps, which this crate does not know.
+pub trait ExperimentRules: Sync {
+    /// Checks a run that no process is training. The files with a checksum in `record` are those that the run wrote.
+    fn run(&self, run: &RunDirectory, record: &RunRecord) -> Vec<Finding>;
+
+    /// Checks the record of the sweep in a directory of runs.
+    fn sweep(&self, directory: &Path) -> Vec<Finding>;
+}
+
+/// No rules: nothing is found.
+impl ExperimentRules for () {
+    fn run(&self, _: &RunDirectory, _: &RunRecord) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    fn sweep(&self, _: &Path) -> Vec<Finding> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,117 @@
+use kiln_config::{ConfigError, FromValue, Kind, Override, Table, Value};
+
+/// The keys that name a distribution.
+const DISTRIBUTIONS: [&str; 3] = ["uniform", "log_uniform", "choice"];
+
+/// The distribution that the values of a random axis are drawn from.
+#[derive(Debug, Clone)]
+pub(crate) enum Distribution {
+    /// All numbers between the bounds are equally likely.
+    Uniform(Bounds),
+    /// The logarithm is uniform, so [0.001, 0.01] is as likely as [0.01, 0.1].
+    LogUniform(Bounds),
+    /// All listed values are equally likely.
+    Choice(Vec<Override>),
+}
+
+/// The lowest and the highest number, both included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bounds {
+    Integer(i64, i64),
+    Real(f64, f64),
+}
+
+/// Whether a value is a table such as `{ uniform = [0.1, 0.5] }`.
+pub(crate) fn is_distribution(value: &Value) -> bool {
+    value
+        .entries()
+        .is_ok_and(|entries| entries.iter().any(|entry| DISTRIBUTIONS.contains(&entry.key())))
+}
+
+impl Distribution {
+    pub(crate) fn read(table: &mut Table<'_>, key: &Override) -> Result<Self, ConfigError> {
+        let found: Vec<(&str, &Value)> = DISTRIBUTIONS
+            .iter()
+            .filter_map(|name| table.value(name).map(|value| (*name, value)))
+            .collect();
+        match found.as_slice() {
+            [("choice", value)] => {
+                let values: Vec<Override> = value
+                    .items()?
+                    .iter()
+                    .map(|item| Override::new(key.key(), item.place(), item.clone()))
+                    .collect();
+                if values.is_empty() {
+                    Err(value.error("`choice` has no values"))
+                } else {
+                    Ok(Self::Choice(values))
+                }
+            }
+            [("uniform", value)] => Ok(Self::Uniform(Bounds::read(value)?)),
+            [(_, value)] => {
+                let bounds = Bounds::read(value)?;
+                let positive = match bounds {
+                    Bounds::Integer(low, _) => low > 0,
+                    Bounds::Real(low, _) => low > 0.0,
+                };
+                if !positive {
+                    return Err(value.expected("bounds above 0, because 0 has no logarithm"));
+                }
+                Ok(Self::LogUniform(bounds))
+            }
+            _ => Err(table.error("a key needs exactly one of uniform, log_uniform and choice")),
+        }
+    }
+
+    /// The value of `key` at a share from 0 up to, but not including, 1 of the distribution.
+    pub(crate) fn value(&self, key: &str, share: f64) -> Result<Override, ConfigError> {
+        let number = match self {
+            Self::Choice(values) => {
+                let index = (share * values.len() as f64) as usize;
+                return Ok(values[index.min(values.len() - 1)].clone());
+            }
+            Self::Uniform(Bounds::Integer(low, high)) => {
+                let numbers = (*high as f64) - (*low as f64) + 1.0;
+                integer((share * numbers).floor() + *low as f64, *low, *high)
+            }
+            Self::LogUniform(Bounds::Integer(low, high)) => {
+                // The bounds are widened by one half, so that rounding gives each of them the interval of a full unit,
+                // like every other integer.
+                let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
+                integer((from + share * (to - from)).exp().round(), *low, *high)
+            }
+            Self::Uniform(Bounds::Real(low, high)) => real(low + share * (high - low), *low, *high),
+            Self::LogUniform(Bounds::Real(low, high)) => {
+                real((low.ln() + share * (high.ln() - low.ln())).exp(), *low, *high)
+            }
+        };
+        Override::parse(&format!("{key}={number}"))
+    }
+}
+
+fn integer(number: f64, low: i64, high: i64) -> String {
+    (number as i64).clamp(low, high).to_string()
+}
+
+/// Rounds to four significant digits, which are easy to read. Finer differences do not matter for training.
+fn real(number: f64, low: f64, high: f64) -> String {
+    let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
+    // Rounding may have crossed a bound.
+    format!("{:?}", rounded.clamp(low, high))
+}
+
+impl Bounds {
+    fn read(value: &Value) -> Result<Self, ConfigError> {
+        let expected = || value.expected("[LOW, HIGH] with LOW below HIGH");
+        let [low, high] = value.items()? else { return Err(expected()) };
+        let bounds = match (&low.kind, &high.kind) {
+            (Kind::Integer(low), Kind::Integer(high)) if low < high => Self::Integer(*low, *high),
+            (Kind::Integer(_), Kind::Integer(_)) => return Err(expected()),
+            _ => Self::Real(f64::from_value(low)?, f64::from_value(high)?),
+        };
+        match bounds {
+            Self::Real(low, high) if low >= high => Err(expected()),
+            bounds => Ok(bounds),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use std::collections::HashSet;
+
+use kiln_config::{ConfigError, Document, Override};
+use kiln_train::Declaration;
+
+use crate::declaration::axis::MAX_RUNS;
+use crate::declaration::block::Block;
+use crate::declaration::setting::{Setting, as_arguments};
+use crate::declaration::sweep::Sweep;
+
+/// The largest total size of the experiments of all runs, in bytes of TOML. Parsed, they take about twenty times as
+/// much memory.
+const MAX_TEXT: usize = 128 << 20;
+
+/// One run of a sweep, as it is declared.
+#[derive(Debug, Clone)]
+pub struct SweepPoint {
+    /// The settings that differ from the sweep's experiment; the seed is last.
+    pub settings: Vec<Setting>,
+    /// The complete experiment.
+    pub declaration: Declaration,
+}
+
+impl Sweep {
+    /// The number of combinations before any is excluded or found to be a duplicate; `None` if it overflows.
+    #[must_use]
+    pub fn size(&self) -> Option<usize> {
+        let seeds = self.seeds.as_ref().map_or(1, |axis| axis.values.len());
+        let blocks = self.blocks.iter().map(Block::size);
+        let combinations = blocks.reduce(|sum, size| sum?.checked_add(size?)).unwrap_or(Some(1));
+        combinations?.checked_mul(seeds)
+    }
+
+    /// Expands the sweep into its runs: the combinations of all blocks, each with every seed. The experiment's own
+    /// rules check every run. A run that two blocks declare is returned once.
+    ///
+    /// # Errors
+    ///
+    /// The sweep has more than [`MAX_RUNS`] runs, a block has the same combination twice, an exclude pattern matches
+    /// nothing, or a run violates the experiment's rules. The error names the combination.
+    pub fn expand(&self) -> Result<Vec<SweepPoint>, ConfigError> {
+        self.check_size()?;
+        // Without any block, the experiment itself is the only combination.
+        let experiment_alone = [Block::default()];
+        let blocks =
+            if self.blocks.is_empty() { experiment_alone.as_slice() } else { &self.blocks };
+        let mut expanded = Vec::new();
+        let mut seen = HashSet::new();
+        for block in blocks {
+            let mut seen_in_block = HashSet::new();
+            let mut matched = vec![false; block.exclude.len()];
+            for settings in block.combinations()? {
+                for settings in self.with_seeds(&settings) {
+                    let Some(point) = self.point(block, settings, &mut matched)? else {
+                        continue;
+                    };
+                    let identity = point.declaration.experiment.identity()?;
+                    // Within a block, a duplicate is a mistake. Across blocks it is not, since blocks may overlap.
+                    if !seen_in_block.insert(identity.clone()) {
+                        let arguments = as_arguments(&point.settings);
+                        let message = format!("the combination {arguments} occurs twice");
+                        let help = "two values of an axis mean the same; remove one of them";
+                        return Err(ConfigError::new(message).help(help));
+                    }
+                    if seen.insert(identity) {
+                        expanded.push(point);
+                    }
+                }
+            }
+            // A pattern that matches nothing is probably misspelled. Not so if the command line changed the axes,
+            // because the pattern may have been written for the values that were replaced.
+            let unmatched = block.exclude.iter().zip(matched).find(|(_, matched)| !matched);
+            if let Some((pattern, _)) = unmatched.filter(|_| !self.has_command_line_axes) {
+                return Err(pattern.unmatched_error());
+            }
+        }
+        if expanded.is_empty() {
+            return Err(ConfigError::new("every combination of this sweep is excluded")
+                .help("remove an `[[exclude]]` pattern, or add values to an axis"));
+        }
+        Ok(expanded)
+    }
+
+    /// Checks the number of runs and the memory that they take before any is created.
+    fn check_size(&self) -> Result<(), ConfigError> {
+        let size = self.size();
+        let Some(runs) = size.filter(|runs| *runs <= MAX_RUNS) else {
+            let runs = size
+                .map_or("more runs than can be counted".to_owned(), |runs| format!("{runs} runs"));
+            let message = format!("this sweep has {runs}; at most {MAX_RUNS} are allowed");
+            return Err(ConfigError::new(message)
+                .help("use fewer values, or draw a sample of them with `[random]`"));
+        };
+        let length = self.document.text_length();
+        if runs.saturating_mul(length) > MAX_TEXT {
+            let message = format!(
+                "{} is {length} bytes long, which is too long for {runs} runs: each has a copy in memory",
+                self.experiment.display(),
+            );
+            return Err(
+                ConfigError::new(message).help("use fewer values, or shorten the experiment")
+            );
+        }
+        Ok(())
+    }
+
+    /// One copy of a combination for each seed.
+    fn with_seeds(&self, settings: &[Setting]) -> Vec<Vec<Setting>> {
+        let Some(seeds) = &self.seeds else { return vec![settings.to_vec()] };
+        let with_seed = |seed| [settings, &[Setting::new(&seeds.path, seed)]].concat();
+        seeds.values.iter().map(with_seed).collect()
+    }
+
+    /// The run with these settings, or `None` if the block excludes it. Sets `matched` for the patterns that exclude
+    /// it.
+    fn point(
+        &self,
+        block: &Block,
+        settings: Vec<Setting>,
+        matched: &mut [bool],
+    ) -> Result<Option<SweepPoint>, ConfigError> {
+        let name = Override::text("name", &self.name);
+        let overrides: Vec<Override> =
+            std::iter::once(name).chain(settings.iter().map(|it| it.value.clone())).collect();
+        let declared = Declaration::new(self.document.clone(), &overrides);
+        let resolved = match &declared {
+            Ok(declaration) if !block.exclude.is_empty() => {
+                Some(Document::parse("resolved", &declaration.experiment.to_toml()?)?)
+            }
+            _ => None,
+        };
+        let mut is_excluded = false;
+        for (pattern, matched) in block.exclude.iter().zip(matched) {
+            // An invalid combination may be excluded, too. It has no resolved experiment, so its settings are compared.
+            let matches = match &resolved {
+                Some(resolved) => pattern.matches(resolved),
+                None => pattern.matches_settings(&settings, &self.document),
+            };
+            *matched |= matches;
+            is_excluded |= matches;
+        }
+        if is_excluded {
+            return Ok(None);
+        }
+        let mut declaration = declared.map_err(|error| in_combination(error, &settings))?;
+        if let Some(prune) = &self.prune {
+            // Runs are compared by the column of this metric in their histories, so each run needs it.
+            declaration.experiment.compute(prune.metric);
+        }
+        Ok(Some(SweepPoint { settings, declaration }))
+    }
+}
+
+/// Adds the combination in which an error was found.
+pub(crate) fn in_combination(error: ConfigError, settings: &[Setting]) -> ConfigError {
+    if settings.is_empty() {
+        return error;
+    }
+    let error = error.note(format!("in the combination {}", as_arguments(settings)));
+    let is_list = |setting: &Setting| setting.value.value().items().is_ok();
+    if settings.iter().any(is_list) {
+        return error.help(
+            "a list is a single value; to try several values, write seed=1,2,3, or in a file seed = [1, 2, 3]",
+        );
+    }
+    error
+}

@@ -1,0 +1,28 @@
+//! How a sweep is declared: the keys of a sweep file, and the runs that they expand to.
+//!
+//! | key of the file | module | adds |
+//! |---|---|---|
+//! | `[grid]`, `[zip]` | [`axis`] | keys with lists of values |
+//! | `[random]` | [`random`] | keys whose values are drawn from a [`distribution`] |
+//! | `[[exclude]]` | [`pattern`] | which combinations are skipped |
+//! | `[[block]]` | [`block`] | several sets of the tables above |
+//! | `name`, `experiment`, `[repeat]` | [`sweep`] | the complete file, and the axes of the command line |
+//!
+//! [`expand`] turns all of this into [`SweepPoint`]s; [`record`] stores the declaration next to the runs.
+
+mod axis;
+mod block;
+mod distribution;
+mod expand;
+mod pattern;
+mod random;
+mod record;
+mod setting;
+mod sweep;
+
+pub use axis::MAX_RUNS;
+pub use expand::SweepPoint;
+pub(crate) use expand::in_combination;
+pub use record::SweepRecord;
+pub use setting::Setting;
+pub use sweep::Sweep;

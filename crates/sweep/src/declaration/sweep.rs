@@ -1,0 +1,208 @@
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use kiln_config::{ConfigError, Document, FromValue, Override, Table, Value};
+use kiln_train::{Declaration, known_paths};
+
+use crate::declaration::axis::Axis;
+use crate::declaration::block::Block;
+use crate::declaration::record::SweepRecord;
+use crate::prune::PruneConfig;
+
+/// A file with any of these keys is a sweep file; without them it is an experiment.
+const SWEEP_KEYS: [&str; 8] =
+    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune"];
+
+/// The declaration of a sweep: a sweep file, or an experiment, with the axes of the command line.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// The name of the sweep. Its runs are in `<runs>/<name>/`.
+    pub name: String,
+    /// The path of the experiment that the sweep changes. `kiln run` accepts it.
+    pub experiment: PathBuf,
+    /// The rules by which runs are pruned, if they are.
+    pub prune: Option<PruneConfig>,
+    /// The experiment.
+    pub(super) document: Document,
+    pub(super) blocks: Vec<Block>,
+    pub(super) seeds: Option<Axis>,
+    /// Whether axes of the command line replaced or extended those of the file.
+    pub(super) has_command_line_axes: bool,
+    pub(crate) record: SweepRecord,
+}
+
+impl Sweep {
+    /// Reads a sweep file or an experiment, and the axes of the command line, each as `KEY=V1,V2,…`. Such an axis
+    /// replaces the file's axis with the same key; otherwise it is combined with all axes of the file. `name=…` sets
+    /// the name of the sweep.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, a key is unknown, or an axis is empty, is given twice or has values of the wrong type.
+    /// The error shows where.
+    pub fn open(path: &Path, axes: &[String]) -> Result<Self, ConfigError> {
+        Self::declare(path, Document::open(path)?, axes, Document::open)
+    }
+
+    /// Declares the sweep of a record. The files that declared it may have changed since then, or may be gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), except that no file is read.
+    pub fn from_record(record: &SweepRecord) -> Result<Self, ConfigError> {
+        let file = Document::parse(&record.file.to_string_lossy(), &record.text)?;
+        Self::declare(&record.file, file, &record.axes, |path| {
+            let text = record.experiment_text.as_deref().unwrap_or_default();
+            Document::parse(&path.to_string_lossy(), text)
+        })
+    }
+
+    fn declare(
+        path: &Path,
+        file: Document,
+        axes: &[String],
+        open: impl Fn(&Path) -> Result<Document, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let text = file.text().to_owned();
+        let record = |experiment| SweepRecord::new(path, text, experiment, axes);
+        let mut sweep = if SWEEP_KEYS.iter().any(|key| file.get(key).is_some()) {
+            file.read(|table| Self::read(table, path, record, open))?
+        } else {
+            let declaration = Declaration::new(file.clone(), &[])?;
+            Self {
+                name: declaration.experiment.name,
+                experiment: path.to_owned(),
+                prune: None,
+                document: file,
+                blocks: Vec::new(),
+                seeds: None,
+                has_command_line_axes: false,
+                record: record(None),
+            }
+        };
+        sweep.add_axes(axes)?;
+        Ok(sweep)
+    }
+
+    fn read(
+        table: &mut Table<'_>,
+        path: &Path,
+        record: impl FnOnce(Option<String>) -> SweepRecord,
+        open: impl Fn(&Path) -> Result<Document, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let name = match table.value("name") {
+            Some(value) => read_name(value)?,
+            None => table.required("name")?,
+        };
+        let written: String = table.required("experiment")?;
+        let experiment = relative_to(path, &written);
+        if experiment.exists() && !experiment.is_file() {
+            // Reading a pipe could block forever, and a sweep file from elsewhere may name one.
+            let named = table.value("experiment").map(|value| value.error("this is not a file"));
+            return Err(named.unwrap_or_else(|| table.error("`experiment` is not a file")));
+        }
+        let document = open(&experiment).map_err(|error| {
+            error.note(format!("{} names it as its `experiment`", path.display()))
+        })?;
+        let known = known_paths(&document)?;
+        let mut blocks = Vec::new();
+        let top_level = Block::read(table, &document, &known)?;
+        if let Some(value) = table.value("block") {
+            for item in value.items()? {
+                blocks.push(item.read_table(|table| Block::read(table, &document, &known))?);
+            }
+        }
+        // An empty block is the experiment without changes. Next to other blocks, it would add a run that the file
+        // does not declare.
+        if !top_level.is_empty() || blocks.is_empty() {
+            blocks.insert(0, top_level);
+        }
+        let seeds = table.optional_table("repeat", |table| read_seeds(table, &document, &known))?;
+        if seeds.is_some() {
+            blocks.iter().try_for_each(|block| block.check_not_in("seed", "`[repeat]`"))?;
+        }
+        let prune = table.optional_table("prune", PruneConfig::read)?;
+        let record = record(Some(document.text().to_owned()));
+        let has_command_line_axes = false;
+        Ok(Self { name, experiment, prune, document, blocks, seeds, has_command_line_axes, record })
+    }
+
+    /// Adds the axes of the command line.
+    fn add_axes(&mut self, axes: &[String]) -> Result<(), ConfigError> {
+        let known = known_paths(&self.document)?;
+        let mut given = HashSet::new();
+        for argument in axes {
+            let values = Override::parse_list(argument)?;
+            let is_name = values[0].key() == "name";
+            if let ([name], true) = (values.as_slice(), is_name) {
+                self.name = read_name(name.value())?;
+                continue;
+            }
+            let axis = Axis::new(values, &self.document, &known)?;
+            if !given.insert(axis.path.clone()) {
+                let message = format!("`{}` is given twice", axis.path);
+                let help =
+                    format!("write one axis with all values: {}=V1,V2", axis.values[0].key());
+                return Err(axis.values[0].key_error(message).help(help));
+            }
+            self.replace(axis);
+        }
+        Ok(())
+    }
+
+    /// Adds an axis to every block. It replaces the block's axis with the same key.
+    fn replace(&mut self, axis: Axis) {
+        self.has_command_line_axes = true;
+        if axis.path == "seed" {
+            self.blocks.iter_mut().for_each(|block| block.remove("seed"));
+            self.seeds = Some(axis);
+            return;
+        }
+        if self.blocks.is_empty() {
+            self.blocks.push(Block::default());
+        }
+        for block in &mut self.blocks {
+            block.replace(&axis);
+        }
+    }
+}
+
+fn read_name(value: &Value) -> Result<String, ConfigError> {
+    let name = String::from_value(value)?;
+    kiln_store::check_name(&name)
+        .map_err(|error| value.error(format!("this name cannot be used: {error}")))?;
+    Ok(name)
+}
+
+/// Resolves `path` relative to the directory that contains `file`.
+fn relative_to(file: &Path, path: &str) -> PathBuf {
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let mut joined = PathBuf::new();
+    // `configs/sweeps/../x.toml` is shortened to `configs/x.toml`, because messages show the path.
+    for part in directory.join(path).components() {
+        match part {
+            std::path::Component::ParentDir
+                if joined.file_name().is_some_and(|last| last != "..") =>
+            {
+                joined.pop();
+            }
+            part => joined.push(part),
+        }
+    }
+    joined
+}
+
+/// Reads the seeds of the `[repeat]` table.
+fn read_seeds(
+    table: &mut Table<'_>,
+    experiment: &Document,
+    known: &[String],
+) -> Result<Axis, ConfigError> {
+    table.required::<Vec<u64>>("seed")?;
+    let items = table.value("seed").map_or(Ok([].as_slice()), Value::items)?;
+    if items.is_empty() {
+        return Err(table.error("`seed` needs a list of seeds, such as [1, 2, 3]"));
+    }
+    let seeds = items.iter().map(|item| Override::new("seed", item.place(), item.clone()));
+    Axis::new(seeds.collect(), experiment, known)
+}

@@ -1,0 +1,42 @@
+use std::path::{Path, PathBuf};
+
+/// An error of a sweep, or of the process of one of its runs.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The run cannot be prepared, resumed or trained.
+    #[error(transparent)]
+    Train(#[from] kiln_train::TrainError),
+    /// The operating system refused an operation.
+    #[error("cannot {action} {}: {cause}", path.display())]
+    Io {
+        /// The operation, worded to follow "cannot": "start", "wait for".
+        action: &'static str,
+        /// The file or program.
+        path: PathBuf,
+        /// The answer of the operating system.
+        cause: std::io::Error,
+    },
+    /// A file of the run cannot be read or written, or another process has locked the run.
+    #[error(transparent)]
+    Store(#[from] kiln_store::StoreError),
+    /// The worker process received no valid request.
+    #[error(
+        "`kiln work` is the process of one run of a sweep and is started by `kiln sweep` only: {0}"
+    )]
+    Request(String),
+    /// The worker process cannot write the log of its run.
+    #[error("cannot start the log of the run: {0}")]
+    Log(String),
+}
+
+impl From<kiln_config::ConfigError> for SweepError {
+    fn from(error: kiln_config::ConfigError) -> Self {
+        Self::Train(error.into())
+    }
+}
+
+impl SweepError {
+    pub(crate) fn io(action: &'static str, path: &Path, cause: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), cause }
+    }
+}

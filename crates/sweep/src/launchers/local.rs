@@ -1,0 +1,322 @@
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use kiln_store::{Claim, RunDirectory, RunRecord, Status, StoreError, files};
+
+use crate::SweepError;
+use crate::launchers::log_tail::log_tail;
+use crate::launchers::outcome::{CompletedBy, Failure, RunOutcome};
+use crate::launchers::process::{WorkerEvent, WorkerProcess};
+use crate::launchers::protocol::{EpochReport, WorkerCommand, WorkerMessage};
+use crate::launchers::{Event, LaunchOptions, Requests, SweepResult, Watcher};
+use crate::plan::{Plan, RunState};
+use crate::prune::Rungs;
+
+/// The longest time between two events of a watcher.
+const TICK: Duration = Duration::from_millis(100);
+/// The time between two checks of runs that another sweep has locked.
+const POLL: Duration = Duration::from_millis(300);
+
+/// Trains every run of a plan that is not done yet, each in a separate process, `options.jobs` at a time. Runs with
+/// the highest cost start first, so that none of them is left for the end. Unfinished runs resume from their
+/// checkpoints. `requests` holds the requests that come from outside.
+///
+/// Several sweeps may train the same plan, or plans with common runs, at the same time. Each run is locked by one of
+/// the sweeps, and every sweep waits until all its runs are done.
+///
+/// An error that concerns one run, such as a lock file that cannot be written, is the outcome of that run and does not
+/// affect the others.
+pub fn launch(
+    plan: &Plan,
+    options: &LaunchOptions,
+    watcher: &mut dyn Watcher,
+    requests: &Requests,
+) -> SweepResult {
+    let started = Instant::now();
+    let mut launcher = LocalLauncher::new(plan, options, watcher, requests);
+    let interrupted = launcher.run();
+    let seconds = started.elapsed().as_secs_f64();
+    SweepResult { outcomes: launcher.outcomes, interrupted, seconds }
+}
+
+/// Runs are indices into the plan.
+struct LocalLauncher<'a> {
+    plan: &'a Plan,
+    options: &'a LaunchOptions,
+    watcher: &'a mut dyn Watcher,
+    /// The record of each run before this sweep started.
+    records_before: Vec<Option<RunRecord>>,
+    /// The runs that are not started yet, in the order in which they will be.
+    queue: Vec<usize>,
+    /// The runs of the queue that other sweeps have locked.
+    locked_elsewhere: Vec<usize>,
+    processes: BTreeMap<usize, WorkerProcess>,
+    outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
+    /// The metrics for pruning, if the sweep prunes.
+    rungs: Option<Rungs>,
+    events: (Sender<WorkerEvent>, Receiver<WorkerEvent>),
+    requests: &'a Requests,
+    /// Whether the sweep starts no more runs.
+    stopping: bool,
+}
+
+impl<'a> LocalLauncher<'a> {
+    fn new(
+        plan: &'a Plan,
+        options: &'a LaunchOptions,
+        watcher: &'a mut dyn Watcher,
+        requests: &'a Requests,
+    ) -> Self {
+        let mut queue: Vec<usize> = (0..plan.runs.len()).collect();
+        queue.sort_by_key(|run| Reverse(plan.runs[*run].weight()));
+        Self {
+            plan,
+            options,
+            watcher,
+            records_before: plan.runs.iter().map(|run| plan.run_record(run)).collect(),
+            queue,
+            locked_elsewhere: Vec::new(),
+            processes: BTreeMap::new(),
+            outcomes: vec![None; plan.runs.len()],
+            rungs: plan.prune.map(Rungs::new),
+            events: channel(),
+            requests,
+            stopping: false,
+        }
+    }
+
+    /// Trains runs until all are done or the sweep is stopped. Returns whether it was stopped from outside.
+    fn run(&mut self) -> bool {
+        let requests = self.requests;
+        self.collect_done_runs();
+        let mut last_poll = None::<Instant>;
+        let mut handled_stops = 0;
+        loop {
+            let stops = requests.stops.load(Ordering::Relaxed);
+            if stops > handled_stops {
+                handled_stops = stops;
+                self.stop_all();
+                if stops > 1 {
+                    self.processes.values_mut().for_each(WorkerProcess::kill);
+                }
+            }
+            let has_room = !self.stopping && self.processes.len() < self.options.jobs.get();
+            // Runs that other sweeps have locked are checked only now and then, since each check opens files.
+            let has_unlocked = self.locked_elsewhere.len() < self.queue.len();
+            let polls_again = last_poll.is_none_or(|last| last.elapsed() > POLL);
+            if has_room && (has_unlocked || polls_again) {
+                self.start_runs();
+                last_poll = Some(Instant::now());
+            }
+            if self.processes.is_empty() && (self.stopping || self.queue.is_empty()) {
+                return handled_stops > 0;
+            }
+            match self.events.1.recv_timeout(TICK) {
+                Ok(event) => self.handle(event),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    self.watcher.event(Event::Idle(self.locked_elsewhere.len()));
+                }
+            }
+            if requests.checkpoint.swap(false, Ordering::Relaxed) {
+                for process in self.processes.values_mut() {
+                    process.send(WorkerCommand::Checkpoint);
+                }
+            }
+        }
+    }
+
+    /// Removes the runs from the queue that earlier sweeps have completed.
+    fn collect_done_runs(&mut self) {
+        let retry_failed = self.options.retry_failed;
+        for run in std::mem::take(&mut self.queue) {
+            let planned = &self.plan.runs[run];
+            let state = RunState::read(self.plan, planned);
+            if state.is_done(self.plan, planned, retry_failed) {
+                self.record_history(run);
+                let outcome = RunOutcome::of_done(self.plan, planned, &state);
+                self.end(run, outcome, CompletedBy::EarlierSweep);
+            } else {
+                self.queue.push(run);
+            }
+        }
+    }
+
+    /// Starts runs of the queue as long as there is room. Runs that other sweeps have locked stay in the queue.
+    fn start_runs(&mut self) {
+        let mut queue = std::mem::take(&mut self.queue).into_iter();
+        self.locked_elsewhere.clear();
+        while !self.stopping
+            && self.requests.stops.load(Ordering::Relaxed) == 0
+            && self.processes.len() < self.options.jobs.get()
+            && let Some(run) = queue.next()
+        {
+            match self.start(run) {
+                Ok(true) => {}
+                Ok(false) => self.locked_elsewhere.push(run),
+                Err(error) => {
+                    let outcome = RunOutcome::failed(error.to_string());
+                    self.end(run, outcome, CompletedBy::ThisSweep);
+                }
+            }
+        }
+        self.queue = self.locked_elsewhere.iter().copied().chain(queue).collect();
+    }
+
+    /// Locks a run and starts its process, unless the run turns out to be done. Returns false if another process has
+    /// locked the run.
+    fn start(&mut self, run: usize) -> Result<bool, SweepError> {
+        let planned = &self.plan.runs[run];
+        let lock = match Claim::take(&self.plan.directory, &planned.id) {
+            Err(StoreError::Claimed { .. }) => return Ok(false),
+            lock => lock?,
+        };
+        // Another process may have finished the run before this lock was acquired.
+        let state = RunState::read(self.plan, planned);
+        let can_resume = state.can_resume(self.plan, planned);
+        let problem = match (&state, &can_resume) {
+            (RunState::Unreadable(problem), _) | (_, Err(problem)) => Some(problem),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            let reason = format!(
+                "{problem} (its directory is left alone; move it away to train the run again)"
+            );
+            self.end(run, RunOutcome::failed(reason), CompletedBy::ThisSweep);
+        } else if let Some(reason) = self.failure_elsewhere(run) {
+            let log = log_tail(self.plan, planned, &lock);
+            let outcome = RunOutcome::Failed(Failure { reason, log });
+            self.end(run, outcome, CompletedBy::AnotherSweep);
+        } else if self.is_done_elsewhere(run, &state) {
+            self.record_history(run);
+            let outcome = RunOutcome::of_done(self.plan, planned, &state);
+            self.end(run, outcome, CompletedBy::AnotherSweep);
+        } else {
+            let resume = can_resume.unwrap_or(false);
+            if resume {
+                self.record_history(run);
+            } else {
+                // An attempt without a checkpoint has nothing worth keeping.
+                lock.held().check()?;
+                files::remove_directory(&self.plan.path_of(planned))?;
+            }
+            let program = &self.options.program;
+            let events = self.events.0.clone();
+            let process = WorkerProcess::start(program, self.plan, run, resume, lock, events)?;
+            self.processes.insert(run, process);
+            self.watcher.event(Event::Started(run));
+        }
+        Ok(true)
+    }
+
+    /// Whether another sweep completed the run since this one started.
+    fn is_done_elsewhere(&self, run: usize, state: &RunState) -> bool {
+        let planned = &self.plan.runs[run];
+        // With `retry_failed`, a diverged run is not done. If another sweep has just retried it, once is enough.
+        state.is_done(self.plan, planned, self.options.retry_failed)
+            || *state == RunState::Diverged && self.new_record(run).is_some()
+    }
+
+    /// Why a run failed in another sweep since this one started. This sweep does not try it again.
+    fn failure_elsewhere(&self, run: usize) -> Option<String> {
+        let record = self.new_record(run)?;
+        (record.status == Status::Failed).then(|| record.stop_reason.unwrap_or_default())
+    }
+
+    /// The record of a run, if another process has written it since this sweep started. Records are compared instead of
+    /// times, because the clocks of machines differ and may be set back.
+    fn new_record(&self, run: usize) -> Option<RunRecord> {
+        let record = self.plan.run_record(&self.plan.runs[run])?;
+        (self.records_before[run].as_ref() != Some(&record)).then_some(record)
+    }
+
+    fn handle(&mut self, event: WorkerEvent) {
+        let WorkerEvent { run, message } = event;
+        match message {
+            Some(WorkerMessage::Failed(reason)) => {
+                if let Some(process) = self.processes.get_mut(&run) {
+                    process.failure = Some(reason);
+                }
+            }
+            Some(WorkerMessage::Warning(text)) => self.watcher.event(Event::Warning(run, &text)),
+            Some(WorkerMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
+            Some(WorkerMessage::Epoch(report)) => {
+                self.watcher.event(Event::Epoch(run, &report));
+                if self.rungs.is_some() {
+                    let command = self.command_after(run, &report);
+                    if let Some(process) = self.processes.get_mut(&run) {
+                        process.send(command);
+                    }
+                }
+            }
+            None => self.handle_exit(run),
+        }
+    }
+
+    /// Determines the outcome of a run whose process has ended.
+    fn handle_exit(&mut self, run: usize) {
+        let Some(mut process) = self.processes.remove(&run) else { return };
+        let exited = process.wait();
+        if let Err(error) = process.lock.held().check() {
+            // The files now belong to the process that took the lock over.
+            self.watcher.event(Event::Lost(run, &error));
+            self.queue.push(run);
+            return;
+        }
+        let planned = &self.plan.runs[run];
+        let outcome = match exited {
+            Ok(status) => {
+                RunOutcome::of_exited(self.plan, planned, status, &process, self.stopping)
+            }
+            Err(error) => RunOutcome::failed(error.to_string()),
+        };
+        self.end(run, outcome, CompletedBy::ThisSweep);
+    }
+
+    /// Decides whether a run that has completed an epoch continues.
+    fn command_after(&mut self, run: usize, report: &EpochReport) -> WorkerCommand {
+        let prune = self.plan.prune;
+        if !prune.is_some_and(|prune| prune.is_rung(report.epoch, report.epochs)) {
+            return WorkerCommand::Continue;
+        }
+        // Runs that other sweeps are training compete as well. Their histories contain their metrics.
+        for other in self.locked_elsewhere.clone() {
+            self.record_history(other);
+        }
+        let Some(rungs) = &mut self.rungs else { return WorkerCommand::Continue };
+        let value = report.metric(rungs.config.metric);
+        if rungs.record(run, report.epoch, report.epochs, value) {
+            WorkerCommand::Continue
+        } else {
+            WorkerCommand::Prune
+        }
+    }
+
+    /// Records the metrics of a run at the rungs, from the history in its directory.
+    fn record_history(&mut self, run: usize) {
+        let Some(rungs) = &mut self.rungs else { return };
+        let planned = &self.plan.runs[run];
+        let directory = RunDirectory::open(self.plan.path_of(planned));
+        // A run without a readable history does not take part in the comparison.
+        let Ok(history) = directory.and_then(|directory| directory.read_history()) else { return };
+        for row in &history.rows {
+            rungs.record(run, row.epoch, planned.epochs, rungs.config.metric.of(row));
+        }
+    }
+
+    fn end(&mut self, run: usize, outcome: RunOutcome, by: CompletedBy) {
+        self.watcher.event(Event::Ended(run, &outcome, by));
+        if outcome.is_failure() && self.options.fail_fast {
+            self.stop_all();
+        }
+        self.outcomes[run] = Some((outcome, by));
+    }
+
+    /// Starts no more runs and stops the running ones after their current step.
+    fn stop_all(&mut self) {
+        self.stopping = true;
+        self.processes.values_mut().for_each(WorkerProcess::stop);
+    }
+}

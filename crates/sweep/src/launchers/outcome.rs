@@ -1,0 +1,151 @@
+use std::process::ExitStatus;
+
+use kiln_store::{Claim, RunDirectory, RunRecord, Status};
+
+use crate::launchers::log_tail::log_tail;
+use crate::launchers::process::WorkerProcess;
+use crate::plan::{Plan, PlannedRun, RunState};
+
+/// How a run of a sweep ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// The run is complete.
+    Finished,
+    /// The run was pruned after this epoch.
+    Pruned(usize),
+    /// The loss stopped being a finite number.
+    Diverged(Failure),
+    /// The process crashed, was killed or reported an error.
+    Failed(Failure),
+    /// The sweep was interrupted and stopped the run.
+    Interrupted,
+}
+
+/// Why a run failed or diverged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason, on one line.
+    pub reason: String,
+    /// The last lines of the run's log.
+    pub log: Vec<String>,
+}
+
+/// Which sweep ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompletedBy {
+    /// This sweep.
+    ThisSweep,
+    /// A sweep that ran at the same time as this one.
+    AnotherSweep,
+    /// A sweep that ran before this one.
+    EarlierSweep,
+}
+
+impl RunOutcome {
+    /// Whether the run failed or diverged.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Diverged(_) | Self::Failed(_))
+    }
+
+    /// The outcome of a run that was done before this sweep came to it.
+    pub(crate) fn of_done(plan: &Plan, run: &PlannedRun, state: &RunState) -> Self {
+        match state {
+            RunState::Pruned(epoch) => Self::Pruned(*epoch),
+            RunState::Diverged => {
+                let reason = stop_reason(plan, run);
+                Self::Diverged(Failure { reason, log: Vec::new() })
+            }
+            _ => Self::Finished,
+        }
+    }
+
+    /// A failure without a log.
+    pub(crate) fn failed(reason: impl Into<String>) -> Self {
+        Self::Failed(Failure { reason: reason.into(), log: Vec::new() })
+    }
+
+    /// The outcome of a run whose process has exited with `status`. `interrupted` is whether the sweep had stopped the
+    /// run. If the status in the record is still `running`, the process could not update it, and this function does.
+    pub(crate) fn of_exited(
+        plan: &Plan,
+        run: &PlannedRun,
+        status: ExitStatus,
+        process: &WorkerProcess,
+        interrupted: bool,
+    ) -> Self {
+        let directory = RunDirectory::open(plan.path_of(run)).ok();
+        let lock = &process.lock;
+        let record = directory.as_ref().and_then(|directory| directory.read_record().ok());
+        // An unchanged record describes an earlier attempt: the process ended before it wrote one.
+        let record = record.filter(|record| process.record_before.as_ref() != Some(record));
+        let reason = match record.as_ref().map(|record| record.status) {
+            Some(Status::Finished) => return Self::Finished,
+            Some(Status::Diverged) => {
+                let reason = stop_reason(plan, run);
+                return Self::Diverged(Failure { reason, log: log_tail(plan, run, lock) });
+            }
+            Some(Status::Pruned) => {
+                return Self::Pruned(record.map_or(0, |record| record.epochs));
+            }
+            Some(Status::Interrupted) | None if interrupted => return Self::Interrupted,
+            Some(Status::Failed | Status::Interrupted) => stop_reason(plan, run),
+            Some(Status::Running) | None if process.failure.is_some() => {
+                process.failure.clone().unwrap_or_default()
+            }
+            None if status.code().is_some() => last_error(lock, status),
+            Some(Status::Running) | None if interrupted => {
+                "killed because its sweep was interrupted twice".to_owned()
+            }
+            Some(Status::Running) | None => describe_exit(status),
+        };
+        if let (Some(directory), Some(record)) = (&directory, record)
+            && record.status == Status::Running
+        {
+            let status = if interrupted { Status::Interrupted } else { Status::Failed };
+            correct_record(directory, record, status, &reason);
+            if interrupted {
+                return Self::Interrupted;
+            }
+        }
+        Self::Failed(Failure { reason, log: log_tail(plan, run, lock) })
+    }
+}
+
+fn stop_reason(plan: &Plan, run: &PlannedRun) -> String {
+    plan.run_record(run).and_then(|record| record.stop_reason).unwrap_or_default()
+}
+
+/// Writes how a run ended into its record.
+fn correct_record(run: &RunDirectory, mut record: RunRecord, status: Status, reason: &str) {
+    let history = run.read_history().unwrap_or_default();
+    record.epochs = history.rows.len();
+    record.end(status, reason);
+    // Writing may fail, for example on a full disk. The sweep reports the reason of the failure in any case.
+    let _ = kiln_report::stop(run, &record, &history);
+}
+
+/// The error that a process printed before it exited, without having written a record.
+fn last_error(lock: &Claim, status: ExitStatus) -> String {
+    lock.tail(1).pop().map_or_else(
+        || describe_exit(status),
+        |line| line.strip_prefix("error: ").unwrap_or(&line).to_owned(),
+    )
+}
+
+fn describe_exit(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return match signal {
+            9 => {
+                "the process was killed (signal 9), perhaps because the memory was full".to_owned()
+            }
+            6 => "the process aborted (signal 6)".to_owned(),
+            signal => format!("the process was ended by signal {signal}"),
+        };
+    }
+    match status.code() {
+        Some(code) => format!("the process exited with status {code}"),
+        None => "the process ended without an exit status".to_owned(),
+    }
+}

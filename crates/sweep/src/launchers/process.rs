@@ -1,0 +1,121 @@
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+
+use kiln_store::{Claim, RunRecord};
+
+use crate::SweepError;
+use crate::launchers::protocol::{WorkerCommand, WorkerMessage, WorkerRequest};
+use crate::plan::Plan;
+
+/// The process that trains a run.
+#[derive(Debug)]
+pub(crate) struct WorkerProcess {
+    /// The sweep's lock on the run.
+    pub(crate) lock: Claim,
+    /// The run's record before the process was started.
+    pub(crate) record_before: Option<RunRecord>,
+    /// The reason of a failure, as the process reported it.
+    pub(crate) failure: Option<String>,
+    child: Child,
+    /// Closing the input makes the process stop.
+    input: Option<ChildStdin>,
+}
+
+/// A message of a process, or its end.
+#[derive(Debug)]
+pub(crate) struct WorkerEvent {
+    /// The index of the run in the plan.
+    pub(crate) run: usize,
+    /// The message; `None` if the output of the process has ended.
+    pub(crate) message: Option<WorkerMessage>,
+}
+
+impl WorkerProcess {
+    /// Starts `program work` for the run with index `run`. A thread forwards the messages of the process to `events`.
+    pub(crate) fn start(
+        program: &Path,
+        plan: &Plan,
+        run: usize,
+        resume: bool,
+        lock: Claim,
+        events: Sender<WorkerEvent>,
+    ) -> Result<Self, SweepError> {
+        let cannot_start = |cause| SweepError::io("start", program, cause);
+        let planned = &plan.runs[run];
+        let request = WorkerRequest {
+            config: planned.config.clone(),
+            id: planned.id.clone(),
+            data_directory: plan.data_directory.clone(),
+            runs_directory: plan.runs_directory.clone(),
+            awaits_commands: plan.prune.is_some(),
+            resume,
+            lock: lock.held().clone(),
+        };
+        // This fails for a path that is not UTF-8, which JSON cannot represent.
+        let request =
+            serde_json::to_string(&request).map_err(|error| cannot_start(error.into()))?;
+        let mut command = Command::new(program);
+        command
+            .arg("work")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(lock.standard_error().map_err(cannot_start)?);
+        // A separate process group keeps Ctrl-C on the terminal from reaching the process. The sweep handles Ctrl-C
+        // and stops the process through its input.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let record_before = plan.run_record(planned);
+        let mut child = command.spawn().map_err(cannot_start)?;
+        let input = child.stdin.take();
+        let mut process = Self { lock, record_before, failure: None, input, child };
+        process.write_line(&request);
+        if let Some(output) = process.child.stdout.take() {
+            let forward = move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    // Lines that are not messages come from libraries that print to standard output.
+                    let message = serde_json::from_str(&line).ok();
+                    if message.is_some() && events.send(WorkerEvent { run, message }).is_err() {
+                        return;
+                    }
+                }
+                let _ = events.send(WorkerEvent { run, message: None });
+            };
+            if let Err(cause) = std::thread::Builder::new().spawn(forward) {
+                process.kill();
+                let _ = process.child.wait();
+                return Err(cannot_start(cause));
+            }
+        }
+        Ok(process)
+    }
+
+    pub(crate) fn send(&mut self, command: WorkerCommand) {
+        self.write_line(command.as_json());
+    }
+
+    fn write_line(&mut self, line: &str) {
+        if let Some(input) = &mut self.input {
+            // Writing fails if the process has ended. The event of its end will follow.
+            let _ = input.write_all(format!("{line}\n").as_bytes());
+        }
+    }
+
+    /// Makes the process end the run after the current step.
+    pub(crate) fn stop(&mut self) {
+        self.input = None;
+    }
+
+    /// Kills the process.
+    pub(crate) fn kill(&mut self) {
+        // Killing fails if the process has ended already.
+        let _ = self.child.kill();
+    }
+
+    /// Waits until the process has exited. Call it only after the output of the process has ended.
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus, SweepError> {
+        self.input = None;
+        self.child.wait().map_err(|cause| SweepError::io("wait for", Path::new("a run"), cause))
+    }
+}

@@ -1,0 +1,190 @@
+//! What a sweep will run: every run checked against its data, with its cost, and the state of its directory.
+
+mod estimate;
+mod planner;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use kiln_config::KeyIndex;
+use kiln_model::Architecture;
+use kiln_store::{RunDirectory, RunRecord, StoreError, files};
+use kiln_train::{Declaration, Experiment, TrainError};
+
+use crate::declaration::{Setting, Sweep, SweepRecord};
+use crate::plan::planner::Planner;
+use crate::prune::PruneConfig;
+
+pub use estimate::Estimate;
+pub use state::RunState;
+
+/// The runs of a sweep, checked against their data.
+#[derive(Debug)]
+pub struct Plan {
+    /// The name of the sweep.
+    pub name: String,
+    /// The directory of the sweep, `<runs>/<name>`, which contains its runs.
+    pub directory: PathBuf,
+    /// The path of the experiment that the sweep changes.
+    pub experiment: PathBuf,
+    /// The directory of the named datasets.
+    pub data_directory: PathBuf,
+    /// The directory of all runs, of this sweep and others.
+    pub runs_directory: PathBuf,
+    /// The rules by which runs are pruned, if they are.
+    pub prune: Option<PruneConfig>,
+    /// The runs, in the order in which they are declared.
+    pub runs: Vec<PlannedRun>,
+    record: SweepRecord,
+    /// One entry for all runs whose steps cost the same.
+    pub(crate) workloads: Vec<Workload>,
+}
+
+/// One run of a plan.
+#[derive(Debug)]
+pub struct PlannedRun {
+    /// The name of its directory, see [`Experiment::identity`].
+    pub id: String,
+    /// The settings that differ from the sweep's experiment.
+    pub settings: Vec<Setting>,
+    /// The resolved experiment.
+    pub experiment: Experiment,
+    /// The resolved experiment as TOML.
+    pub config: String,
+    /// The number of values in all parameters of the model.
+    pub parameters: usize,
+    /// Floating-point operations of one training step.
+    pub step_flops: u64,
+    /// Training steps in one epoch.
+    pub steps: usize,
+    /// The largest number of epochs; early stopping may end the run sooner.
+    pub epochs: usize,
+    /// Images that are evaluated after each epoch.
+    pub evaluated_images: usize,
+    /// Images of the test set.
+    pub test_images: usize,
+    /// An index into the plan's workloads.
+    pub(crate) workload: usize,
+}
+
+/// A kind of training step: a model, an optimizer and a batch size.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) declaration: Declaration,
+    pub(crate) architecture: Architecture,
+    pub(crate) step_flops: u64,
+}
+
+/// The cost of a step apart from its floating-point operations, expressed in such operations: bookkeeping
+/// and memory traffic of about 0.1 ms. It only serves to sort runs; no result depends on it.
+const STEP_OVERHEAD: u64 = 10_000_000;
+
+impl Plan {
+    /// Expands the sweep and checks the shapes, the split and the backend of every run. `data_directory` contains the
+    /// named datasets, `runs_directory` the runs of all sweeps.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sweep::expand`]; the sweep's directory is a link that leads out of `runs_directory`; a dataset cannot
+    /// be read; or a run does not fit its data or the rules of pruning. The error names the run.
+    pub fn new(
+        sweep: &Sweep,
+        data_directory: &Path,
+        runs_directory: &Path,
+    ) -> Result<Self, TrainError> {
+        let directory = runs_directory.join(&sweep.name);
+        files::check_within(runs_directory, &directory)?;
+        let mut planner = Planner::new(data_directory, sweep.prune);
+        let points = sweep.expand()?;
+        let runs = points.iter().map(|point| planner.plan(point)).collect::<Result<_, _>>()?;
+        // The path stays relative if the working directory was deleted.
+        let data =
+            std::path::absolute(data_directory).unwrap_or_else(|_| data_directory.to_owned());
+        Ok(Self {
+            name: sweep.name.clone(),
+            directory,
+            experiment: sweep.experiment.clone(),
+            data_directory: data_directory.to_owned(),
+            runs_directory: runs_directory.to_owned(),
+            prune: sweep.prune,
+            runs,
+            record: sweep.record.clone().with_data(data),
+            workloads: planner.workloads,
+        })
+    }
+
+    /// Writes `.kiln/sweep.json`, from which `kiln resume` declares the sweep again.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn write_record(&self) -> Result<(), StoreError> {
+        self.record.write(&self.directory)
+    }
+
+    /// The directory of a run, which need not exist.
+    #[must_use]
+    pub fn path_of(&self, run: &PlannedRun) -> PathBuf {
+        self.directory.join(&run.id)
+    }
+
+    /// The `run.json` of a run; `None` if there is none, or none that can be read.
+    #[must_use]
+    pub fn run_record(&self, run: &PlannedRun) -> Option<RunRecord> {
+        let directory = RunDirectory::open(self.path_of(run));
+        directory.and_then(|directory| directory.read_record()).ok()
+    }
+
+    /// The keys whose values differ between the runs, in the order in which they are declared.
+    #[must_use]
+    pub fn differing_keys(&self) -> Vec<DifferingKey> {
+        let mut paths: Vec<&str> = Vec::new();
+        for setting in self.runs.iter().flat_map(|run| &run.settings) {
+            if !paths.contains(&setting.path.as_str()) {
+                paths.push(&setting.path);
+            }
+        }
+        let differs = |path: &&str| {
+            let value = |run: &PlannedRun| Some(run.setting(path)?.value.value().clone());
+            let first = self.runs.first().and_then(value);
+            // A run without a setting for the key differs from one with a setting: two blocks have different axes.
+            !self.runs.iter().map(value).all(|own| match (&own, &first) {
+                (Some(own), Some(first)) => own.is_same(first),
+                _ => false,
+            })
+        };
+        let index = KeyIndex::new(paths.iter().copied());
+        let differing = paths.into_iter().filter(differs);
+        differing
+            .map(|path| DifferingKey {
+                path: path.to_owned(),
+                label: index.shortest(path).to_owned(),
+            })
+            .collect()
+    }
+}
+
+/// A key whose values differ between the runs of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DifferingKey {
+    /// The full dotted path.
+    pub path: String,
+    /// The shortest end of the path that identifies the key among the keys of the plan.
+    pub label: String,
+}
+
+impl PlannedRun {
+    /// The run's setting for the key with this path, if it has one.
+    #[must_use]
+    pub fn setting(&self, path: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.path == path)
+    }
+
+    /// The cost of training the run, relative to other runs: the floating-point operations of all its steps, plus an
+    /// overhead for each step.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        let steps = self.steps.saturating_mul(self.epochs) as u64;
+        steps.saturating_mul(self.step_flops.saturating_add(STEP_OVERHEAD))
+    }
+}
