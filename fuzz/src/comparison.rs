@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
-use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
 use kiln_compare::page::page;
-use kiln_compare::{Comparison, Pair, TableOptions, show_pair};
+use kiln_compare::{Comparison, MEASURES, Pair, TableOptions, show_pair};
 use kiln_report::chart::{heatmap_chart, heatmap_text, overlay_chart, setting_chart};
 use kiln_report::{Terminal, show};
 use kiln_store::RunDirectory;
@@ -87,9 +87,11 @@ fn compare(runs: &Path) {
         if let Some(chart) = against_setting(&comparison, &column.key) {
             assert_valid_svg(&setting_chart(&chart));
         }
-        if let Some(map) = setting_grid(&comparison, &column.key, None, Measure::BestValidation) {
-            assert_valid_svg(&heatmap_chart(&map));
-            assert_printable(&heatmap_text(&map, terminal));
+        for measure in &MEASURES {
+            if let Some(map) = setting_grid(&comparison, &column.key, None, measure) {
+                assert_valid_svg(&heatmap_chart(&map));
+                assert_printable(&heatmap_text(&map, terminal));
+            }
         }
     }
 }

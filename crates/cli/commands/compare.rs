@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
 use kiln_compare::page::page;
 use kiln_compare::{CompareError, Comparison, Pair, TableOptions, show_pair};
 use kiln_config::{KeyError, KeyIndex};
@@ -168,7 +168,7 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
 
 fn heatmap(comparison: &Comparison, axes: &[&str]) -> Option<Heatmap> {
     let (rows, columns) = (axes.first()?, axes.get(1).copied());
-    setting_grid(comparison, rows, columns, Measure::BestValidation)
+    setting_grid(comparison, rows, columns, comparison.ranking.measure()?)
 }
 
 /// The SVG text of the requested chart, or of the one that fits the settings that differ: a heatmap for two settings, a

@@ -29,7 +29,7 @@ impl Comparison {
     }
 
     fn tested(&self, combination: usize, given: &str) -> Result<usize> {
-        if self.combinations[combination].test_accuracy().is_some() {
+        if self.combinations[combination].is_tested() {
             return Ok(combination);
         }
         Err(request(format!(
@@ -119,7 +119,7 @@ impl Comparison {
     /// The best by validation, where it was tested.
     pub(crate) fn default_baseline(&self) -> Option<(usize, BaselineChoice)> {
         let index = self.selected_index()?;
-        self.combinations[index].test_accuracy().map(|_| (index, BaselineChoice::Best))
+        self.combinations[index].is_tested().then_some((index, BaselineChoice::Best))
     }
 }
 

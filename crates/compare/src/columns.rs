@@ -6,7 +6,7 @@ use kiln_config::{KeyError, KeyIndex};
 
 use crate::column::{Column, SharedSetting};
 use crate::layers;
-use crate::settings::{Configuration, NumberedLayers, Setting, Words};
+use crate::settings::{Configuration, InternedLayers, Interner, Setting};
 
 /// The settings of all runs as one table.
 #[derive(Debug, Default)]
@@ -18,12 +18,12 @@ pub(crate) struct SettingsTable {
 }
 
 impl SettingsTable {
-    pub(crate) fn new(configurations: &[&Configuration], words: &mut Words) -> Self {
-        let rows = with_layers(configurations, words);
+    pub(crate) fn new(configurations: &[&Configuration], interner: &mut Interner) -> Self {
+        let rows = with_layers(configurations, interner);
         let keys = merged_keys(&rows);
         let places: HashMap<u32, usize> =
             keys.iter().enumerate().map(|(place, key)| (*key, place)).collect();
-        let mut table = Self { columns: columns(&keys, words), rows: Vec::new() };
+        let mut table = Self { columns: columns(&keys, interner), rows: Vec::new() };
         for row in rows {
             let mut values = vec![None; keys.len()];
             for setting in row {
@@ -43,13 +43,14 @@ impl SettingsTable {
 }
 
 /// Each run's settings with those of its layers: layer by layer where all runs have the same layers, else as a whole.
-fn with_layers(configurations: &[&Configuration], words: &mut Words) -> Vec<Vec<Setting>> {
+fn with_layers(configurations: &[&Configuration], interner: &mut Interner) -> Vec<Vec<Setting>> {
     let structures: HashSet<Option<u32>> = configurations
         .iter()
         .map(|configuration| configuration.layers.as_ref().map(|layers| layers.structure))
         .collect();
-    let texts = if structures.len() > 1 { Some(whole_texts(configurations, words)) } else { None };
-    let key = words.number(layers::KEY);
+    let texts =
+        if structures.len() > 1 { Some(whole_texts(configurations, interner)) } else { None };
+    let key = interner.number(layers::KEY);
     let row = |configuration: &&Configuration| {
         let (before, after) = configuration.settings.split_at(configuration.before_layers);
         let mut row = before.to_vec();
@@ -68,9 +69,9 @@ fn with_layers(configurations: &[&Configuration], words: &mut Words) -> Vec<Vec<
 /// For each list of layers the text that stands for it: its short form, or, where two lists share that, all of it.
 fn whole_texts<'a>(
     configurations: &[&'a Configuration],
-    words: &mut Words,
+    interner: &mut Interner,
 ) -> HashMap<&'a Vec<Setting>, u32> {
-    let lists: HashMap<&Vec<Setting>, &NumberedLayers> = configurations
+    let lists: HashMap<&Vec<Setting>, &InternedLayers> = configurations
         .iter()
         .filter_map(|configuration| configuration.layers.as_ref())
         .map(|layers| (&layers.settings, layers))
@@ -83,21 +84,21 @@ fn whole_texts<'a>(
         .into_iter()
         .map(|(settings, layers)| {
             let is_own = uses[&layers.summary] == 1;
-            (settings, if is_own { layers.summary } else { in_full(settings, words) })
+            (settings, if is_own { layers.summary } else { in_full(settings, interner) })
         })
         .collect()
 }
 
-fn in_full(settings: &[Setting], words: &mut Words) -> u32 {
+fn in_full(settings: &[Setting], interner: &mut Interner) -> u32 {
     let parts: Vec<_> = settings
         .iter()
         .map(|setting| {
-            let key = words.text(setting.key);
+            let key = interner.text(setting.key);
             let key = key.strip_prefix(layers::KEY).unwrap_or(key).trim_start_matches('.');
-            format!("{key}={}", words.text(setting.value))
+            format!("{key}={}", interner.text(setting.value))
         })
         .collect();
-    words.number(&parts.join(" "))
+    interner.number(&parts.join(" "))
 }
 
 /// All keys, those that only some runs have behind what they stand behind there.
@@ -124,10 +125,10 @@ fn merged_keys(rows: &[Vec<Setting>]) -> Vec<u32> {
     keys
 }
 
-fn columns(keys: &[u32], words: &Words) -> Vec<Column> {
-    let index = KeyIndex::new(keys.iter().map(|key| words.text(*key)));
+fn columns(keys: &[u32], interner: &Interner) -> Vec<Column> {
+    let index = KeyIndex::new(keys.iter().map(|key| interner.text(*key)));
     let column = |key: &u32| {
-        let key = words.text(*key);
+        let key = interner.text(*key);
         Column { key: key.to_owned(), label: index.shortest(key).to_owned() }
     };
     keys.iter().map(column).collect()

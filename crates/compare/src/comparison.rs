@@ -7,37 +7,40 @@ use crate::column::{Column, SharedSetting};
 use crate::columns::SettingsTable;
 use crate::combination::{Combination, RunSummary};
 use crate::error::Result;
+use crate::ranking::Ranking;
 use crate::read::Read;
 use crate::verdict::{Baseline, BaselineChoice};
-use crate::{judge, rank, read};
+use crate::{judge, read};
 
-/// Combinations of settings, ranked, and what is known of them.
+/// Runs grouped by their settings and ranked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// The settings that differ between the runs, in the order of their configurations.
+    /// The settings that differ between the runs, in the order of the configuration files.
     pub columns: Vec<Column>,
     /// The settings that are the same in all runs, in the same order.
     pub shared: Vec<SharedSetting>,
-    /// The rows. Those whose runs all finished come first, then those of which some did, then the others; each by the
-    /// mean of the best `val_accuracy`, descending.
+    /// What ranks the combinations.
+    pub ranking: Ranking,
+    /// The rows. Combinations whose runs all finished come first, then those with some finished runs, then the others.
+    /// Each group is sorted by the mean of the metric that ranks, the best first.
     pub combinations: Vec<Combination>,
-    /// What the verdicts are against; `None` where there is nothing to be against.
+    /// The baseline of the verdicts; `None` if no combination can be one.
     pub baseline: Option<Baseline>,
-    /// Directories that could not be read, and why.
+    /// The directories that could not be read, and why.
     pub left_out: Vec<LeftOut>,
-    /// In words, which verdicts are missing and why.
+    /// Sentences that say which verdicts are missing and why.
     pub notes: Vec<String>,
 }
 
 impl Comparison {
-    /// Reads the runs that `paths` stand for, as [`find()`](find()) has them, and compares them. `baseline` is a run's directory,
-    /// a run's id, or settings such as `learning_rate=0.01,hidden.repeat=2` that a single combination has; without it
-    /// the best combination by validation is what the others are held against.
+    /// Finds the runs below `paths` with [`find()`](find()), reads and compares them. `baseline` is a run's directory,
+    /// a run's id, or settings such as `learning_rate=0.01,hidden.repeat=2` that exactly one combination has. Without
+    /// it, the baseline is the best combination by validation.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoRuns`] where a path leads to no run or none can be read, [`CompareError::Request`](crate::CompareError::Request) where the
-    /// baseline is not one combination among them that was tested.
+    /// [`StoreError::NoRuns`] if a path leads to no run or no run can be read,
+    /// [`CompareError::Request`](crate::CompareError::Request) if the baseline is not exactly one tested combination.
     pub fn read(paths: &[impl AsRef<Path>], baseline: Option<&str>) -> Result<Self> {
         let mut comparison = Self::ranked(paths)?;
         let baseline = match baseline {
@@ -45,18 +48,16 @@ impl Comparison {
             None => comparison.default_baseline(),
         };
         if let Some((index, chosen)) = baseline {
-            let Self { combinations, columns, .. } = &mut comparison;
-            (comparison.baseline, comparison.notes) =
-                judge::judge(combinations, columns, index, chosen);
+            judge::judge(&mut comparison, index, chosen);
         }
         Ok(comparison)
     }
 
-    /// As [`read`](Self::read), without baseline and verdicts, for which no prediction need be read.
+    /// Like [`read`](Self::read), but without baseline and verdicts, so that no predictions are read.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoRuns`] where a path leads to no run or none can be read.
+    /// [`StoreError::NoRuns`] if a path leads to no run or no run can be read.
     pub fn ranked(paths: &[impl AsRef<Path>]) -> Result<Self> {
         let found = find(paths)?;
         let mut read = read::read(&found.runs);
@@ -65,47 +66,47 @@ impl Comparison {
         if let (true, Some(first)) = (read.runs.is_empty(), read.left_out.first()) {
             let error = StoreError::NoRuns {
                 path: first.path.clone(),
-                problem: format!("{}; no run that was given can be read", first.problem),
+                problem: format!("{}; none of the given runs can be read", first.problem),
             };
             return Err(error.into());
         }
         let mut comparison = Self::group(read);
-        rank::rank(&mut comparison.combinations);
+        comparison.ranking.sort(&mut comparison.combinations);
         Ok(comparison)
     }
 
-    /// The combination to go on with: the best by validation among those whose runs all finished, else among those of
-    /// which some did. The test set has no say in it. `None` where no finished run has a `val_accuracy`.
+    /// The combination to continue with: the best by validation among those whose runs all finished, else among those
+    /// with some finished runs. Test results are not used. `None` if no finished run has the metric that ranks.
     #[must_use]
     pub fn selected(&self) -> Option<&Combination> {
         self.selected_index().map(|index| &self.combinations[index])
     }
 
     pub(crate) fn selected_index(&self) -> Option<usize> {
-        // The order is already that of the choice.
-        self.combinations
-            .iter()
-            .position(|combination| combination.finished() > 0 && combination.best().is_some())
+        // The combinations are already in the order of the ranking.
+        self.combinations.iter().position(|combination| {
+            combination.finished() > 0 && self.ranking.of(combination).is_some()
+        })
     }
 
-    /// Whether validation ranks the combinations; where no run has any, their settings order them.
+    /// Whether validation ranks the combinations. If no run has been validated, they are ordered by their settings.
     #[must_use]
     pub fn is_ranked(&self) -> bool {
-        rank::is_ranked(&self.combinations)
+        self.ranking.has_values(&self.combinations)
     }
 
-    /// Puts the runs of equal settings together.
+    /// Groups the runs by their settings.
     fn group(mut read: Read) -> Self {
         let configurations: Vec<_> =
             read.runs.iter().map(|(_, configuration)| configuration).collect();
-        let table = SettingsTable::new(&configurations, &mut read.words);
+        let table = SettingsTable::new(&configurations, &mut read.interner);
         let differing = table.differing();
         let mut groups: HashMap<Vec<Option<u32>>, Vec<RunSummary>> = HashMap::new();
         for ((run, _), row) in read.runs.into_iter().zip(&table.rows) {
             let settings = differing.iter().map(|column| row[*column]).collect();
             groups.entry(settings).or_default().push(run);
         }
-        let text = |number: u32| read.words.text(number).to_owned();
+        let text = |number: u32| read.interner.text(number).to_owned();
         let combination = |(settings, mut runs): (Vec<Option<u32>>, Vec<RunSummary>)| {
             runs.sort_by(|left, right| {
                 (left.seed, &left.id, left.directory.path()).cmp(&(
@@ -126,6 +127,7 @@ impl Comparison {
         Self {
             shared: shared.collect(),
             columns: differing.iter().map(|column| table.columns[*column].clone()).collect(),
+            ranking: Ranking::default(),
             combinations,
             baseline: None,
             left_out: read.left_out,

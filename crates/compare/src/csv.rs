@@ -36,8 +36,8 @@ pub fn csv(comparison: &Comparison, options: &TableOptions) -> Result<String> {
 fn headings(table: &Table<'_>, field: Field, all_seeds: bool) -> Vec<String> {
     let heading = table.heading(field);
     match field {
-        Field::Metric(_) if all_seeds => vec![heading.replace(' ', "_")],
-        Field::Metric(_) => {
+        Field::Measure(_) if all_seeds => vec![heading.replace(' ', "_")],
+        Field::Measure(_) => {
             let name = heading.replace(' ', "_");
             ["mean", "sd", "n"].map(|of| format!("{name}_{of}")).into()
         }
@@ -63,8 +63,8 @@ fn cells(table: &Table<'_>, field: Field, row: &Row<'_>) -> Vec<String> {
         }
         Field::Seed => vec![row.run.map(|run| run.seed.to_string()).unwrap_or_default()],
         Field::Run => vec![text(row.run.map(|run| run.id.as_str()).unwrap_or_default())],
-        Field::Metric(metric) => {
-            let spread = row.metric(metric);
+        Field::Measure(measure) => {
+            let spread = row.measure(measure);
             let mean = number(spread.map(|spread| spread.mean));
             if row.run.is_some() {
                 return vec![mean];

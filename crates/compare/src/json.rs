@@ -3,10 +3,15 @@ use std::collections::BTreeMap;
 
 use kiln_store::{Status, versioned};
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
-use crate::combination::{Combination, EpochValue, RunSummary};
+use crate::column::Column;
+use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::Result;
+use crate::measures::{MEASURES, Measure, Shown};
+use crate::metric::{AtEpoch, EpochValue};
+use crate::ranking::DEFAULT_METRIC;
 use crate::statistics::Spread;
 use crate::table::{Table, TableOptions};
 use crate::verdict::{BaselineChoice, Verdict};
@@ -14,22 +19,22 @@ use crate::verdict::{BaselineChoice, Verdict};
 /// The version of the JSON that this build writes.
 pub const COMPARISON_VERSION: u32 = 1;
 
-/// The comparison as JSON, with everything in it: `format_version`, then
+/// The comparison as JSON, with everything that Kiln knows: `format_version`, then
 ///
-/// - `columns` (`key`, `label`): the settings that differ; `shared`: those that do not, by key
-/// - `ranked_by`: `val_accuracy`, or `null` where no run has any
+/// - `columns` (`key`, `label`): the settings that differ; `shared`: the other settings, by key
+/// - `ranked_by`: the metric that ranks, or `null` if no run has it
 /// - `selected`, `baseline.combination`: indices of `combinations`; `baseline` also has `chosen` (`given` or `best`),
 ///   `comparisons` and `level`
-/// - `combinations`: each with `settings` by key, `status`, the numbers as `mean`, `deviation` and `count`, the `verdict`
-///   against the baseline, and its `runs` with all that is known of each
+/// - `combinations`: each with `settings` by key, `status`, each measure by key as `mean`, `deviation` and `count`, the
+///   `verdict` against the baseline, and its `runs`; a run has its `measures` by key
 /// - `left_out` (`path`, `problem`) and `notes`
 ///
-/// Numbers have as many digits as bring back the same `f64`; what is not there is `null`. The options sort the
-/// combinations; columns and rows are not theirs to choose here.
+/// Numbers have as many digits as the same `f64` needs; missing values are `null`. The options sort the combinations.
+/// They do not choose columns or rows: JSON has them all.
 ///
 /// # Errors
 ///
-/// [`CompareError::Request`](crate::error::CompareError::Request) for a column that there is not.
+/// [`CompareError::Request`](crate::error::CompareError::Request) if the column to sort by does not exist.
 pub fn json(comparison: &Comparison, options: &TableOptions) -> Result<String> {
     let options = TableOptions { sort: options.sort.clone(), ..TableOptions::default() };
     let table = Table::new(comparison, &options)?;
@@ -56,13 +61,16 @@ pub fn json(comparison: &Comparison, options: &TableOptions) -> Result<String> {
             .iter()
             .map(|shared| (shared.column.key.as_str(), shared.value.as_str()))
             .collect(),
-        ranked_by: comparison.is_ranked().then_some("val_accuracy"),
+        ranked_by: comparison.is_ranked().then_some(&*comparison.ranking.metric),
         selected,
         baseline,
         combinations: table
             .rows
             .iter()
-            .map(|row| CombinationJson::new(comparison, row.combination))
+            .map(|row| CombinationJson {
+                columns: &comparison.columns,
+                combination: row.combination,
+            })
             .collect(),
         left_out: comparison
             .left_out
@@ -81,7 +89,7 @@ pub fn json(comparison: &Comparison, options: &TableOptions) -> Result<String> {
 struct ComparisonJson<'a> {
     columns: Vec<ColumnJson<'a>>,
     shared: BTreeMap<&'a str, &'a str>,
-    ranked_by: Option<&'static str>,
+    ranked_by: Option<&'a str>,
     selected: Option<usize>,
     baseline: Option<BaselineJson>,
     combinations: Vec<CombinationJson<'a>>,
@@ -109,18 +117,9 @@ struct LeftOutJson<'a> {
     problem: &'a str,
 }
 
-#[derive(Serialize)]
 struct CombinationJson<'a> {
-    settings: BTreeMap<&'a str, Option<&'a str>>,
-    status: String,
-    best_epoch: Option<SpreadJson>,
-    best_val_accuracy: Option<SpreadJson>,
-    last_val_accuracy: Option<SpreadJson>,
-    test_loss: Option<SpreadJson>,
-    test_accuracy: Option<SpreadJson>,
-    training_seconds: Option<SpreadJson>,
-    verdict: Option<VerdictJson>,
-    runs: Vec<RunJson<'a>>,
+    columns: &'a [Column],
+    combination: &'a Combination,
 }
 
 #[derive(Serialize)]
@@ -154,6 +153,7 @@ struct RunJson<'a> {
     test: Option<TestJson>,
     training_seconds: Option<f64>,
     fingerprint: &'a str,
+    measures: BTreeMap<&'static str, Option<f64>>,
 }
 
 #[derive(Serialize)]
@@ -169,23 +169,28 @@ struct TestJson {
     examples: usize,
 }
 
-impl<'a> CombinationJson<'a> {
-    fn new(comparison: &'a Comparison, combination: &'a Combination) -> Self {
-        let settings = comparison.columns.iter().zip(&combination.settings);
-        Self {
-            settings: settings
-                .map(|(column, value)| (column.key.as_str(), value.as_deref()))
-                .collect(),
-            status: combination.status(),
-            best_epoch: combination.best_epoch().map(spread),
-            best_val_accuracy: combination.best().map(spread),
-            last_val_accuracy: combination.last().map(spread),
-            test_loss: combination.test_loss().map(spread),
-            test_accuracy: combination.test_accuracy().map(spread),
-            training_seconds: combination.training_seconds().map(spread),
-            verdict: combination.verdict.as_ref().map(verdict),
-            runs: combination.runs.iter().map(RunJson::new).collect(),
+// Written by hand, because the measures are keys of the same object as the fields.
+impl Serialize for CombinationJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { columns, combination } = self;
+        let values = combination.settings.iter().map(Option::as_deref);
+        let settings: BTreeMap<&str, Option<&str>> =
+            columns.iter().map(|column| column.key.as_str()).zip(values).collect();
+        let runs: Vec<RunJson<'_>> = combination.runs.iter().map(RunJson::new).collect();
+        let measured = |measure: &Measure| measure.of(combination).map(spread);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("settings", &settings)?;
+        map.serialize_entry("status", &combination.status())?;
+        for measure in MEASURES.iter().filter(|measure| measure.shown == Shown::Always) {
+            map.serialize_entry(measure.key, &measured(measure))?;
         }
+        map.serialize_entry("verdict", &combination.verdict.as_ref().map(verdict))?;
+        map.serialize_entry("runs", &runs)?;
+        // In the order of the columns of a table; see `Shown::IfDifferent`.
+        for measure in MEASURES.iter().filter(|measure| measure.shown != Shown::Always) {
+            map.serialize_entry(measure.key, &measured(measure))?;
+        }
+        map.end()
     }
 }
 
@@ -199,8 +204,8 @@ impl<'a> RunJson<'a> {
             status: run.status,
             stop_reason: run.stop_reason.as_deref(),
             epochs: run.epochs,
-            best_val_accuracy: run.best.map(epoch_value),
-            last_val_accuracy: run.last.map(epoch_value),
+            best_val_accuracy: run.metric(DEFAULT_METRIC, AtEpoch::Best).map(epoch_value),
+            last_val_accuracy: run.metric(DEFAULT_METRIC, AtEpoch::Last).map(epoch_value),
             test: run.test.map(|test| TestJson {
                 loss: test.loss,
                 accuracy: test.accuracy,
@@ -208,6 +213,7 @@ impl<'a> RunJson<'a> {
             }),
             training_seconds: run.training_seconds,
             fingerprint: &run.fingerprint,
+            measures: MEASURES.iter().map(|it| (it.key, (it.of_run)(run))).collect(),
         }
     }
 }

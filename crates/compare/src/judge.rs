@@ -1,15 +1,16 @@
-//! From runs to verdicts.
+//! Decides for each combination whether its accuracy differs from the baseline's.
 
 use std::collections::{BTreeMap, HashSet};
 
 use kiln_store::{Outcomes, Status, in_parallel};
 
-use crate::column::Column;
 use crate::combination::{Combination, RunSummary};
+use crate::comparison::Comparison;
+use crate::ranking::Ranking;
 use crate::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
 use crate::verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
 
-/// How often, at most, combinations that do not differ get a verdict.
+/// The probability, at most, that combinations which do not differ get any verdict other than "not distinguishable".
 pub(crate) const LEVEL: f64 = 0.05;
 
 /// Why a combination has no verdict.
@@ -34,75 +35,77 @@ impl Missing {
     }
 }
 
-/// Gives each tested combination its verdict against the one at `baseline`; what cannot be compared is told in notes.
-pub(crate) fn judge(
-    combinations: &mut [Combination],
-    columns: &[Column],
-    baseline: usize,
-    chosen: BaselineChoice,
-) -> (Option<Baseline>, Vec<String>) {
-    let Some(against) = combinations.get(baseline).filter(|against| is_tested(against)) else {
-        return (None, Vec::new());
+/// Gives each tested combination its verdict against the one at `baseline`, and notes which combinations have none.
+pub(crate) fn judge(comparison: &mut Comparison, baseline: usize, chosen: BaselineChoice) {
+    let Comparison { combinations, columns, ranking, .. } = &*comparison;
+    let Some(against) = combinations.get(baseline).filter(|against| against.is_tested()) else {
+        return;
     };
     let comparable = combinations
         .iter()
-        .filter(|combination| is_tested(combination) && same_data(combination, against))
+        .filter(|combination| combination.is_tested() && same_data(combination, against))
         .count();
     let comparisons = match chosen {
         BaselineChoice::Given => comparable.saturating_sub(1),
+        // The best was chosen by looking at the results, so every pair could have been the one that is compared.
         BaselineChoice::Best => comparable * comparable.saturating_sub(1) / 2,
     };
     let family = Family { level: LEVEL, comparisons };
-    // One question for all: by validation, which ranks, where every run that counts has any and on the same images.
+    // All verdicts over seeds must be about the same accuracy. It is the one that ranks, unless a tested run was not
+    // validated or the validation sets may differ.
     let compared = combinations.iter().filter(|combination| same_data(combination, against));
-    let is_validated = |run: &RunSummary| run.best.is_some();
+    let is_validated = |run: &RunSummary| ranking.of_run(run).is_some();
     let same_split = !columns.iter().any(|column| column.key.starts_with("data."));
     let accuracy = if same_split && compared.flat_map(tested).all(is_validated) {
         Accuracy::Validation
     } else {
         Accuracy::Test
     };
-    let outcomes = baseline_outcomes(against, combinations, accuracy);
+    let over_seeds = OverSeeds { accuracy, ranking };
+    let outcomes = baseline_outcomes(against, combinations, over_seeds);
     let name = columns.iter().position(|column| column.key == "name");
-    let bench = Bench { against, family, accuracy, outcomes, name };
+    let context = BaselineContext { against, family, over_seeds, outcomes, name };
     let verdicts = in_parallel(&combinations.iter().enumerate().collect::<Vec<_>>(), |item| {
         let (index, combination) = item;
-        if *index == baseline || !is_tested(combination) {
+        if *index == baseline || !combination.is_tested() {
             None
         } else {
-            Some(bench.compare(combination))
+            Some(context.compare(combination))
         }
     });
-    // By kind: of a thousand files that cannot be read, one is told.
+    // Grouped by kind, so that a thousand unreadable files make one note.
     let mut missing: BTreeMap<u8, (Missing, Vec<String>)> = BTreeMap::new();
-    for (combination, verdict) in combinations.iter_mut().zip(verdicts) {
-        match verdict {
-            None => {}
-            Some(Ok(verdict)) => combination.verdict = Some(verdict),
+    let mut found = Vec::with_capacity(combinations.len());
+    for (combination, verdict) in combinations.iter().zip(verdicts) {
+        found.push(match verdict {
+            Some(Ok(verdict)) => Some(verdict),
             Some(Err(reason)) => {
                 let (_, labels) = missing.entry(reason.kind()).or_insert((reason, Vec::new()));
                 labels.push(combination.label(columns));
+                None
             }
-        }
+            None => None,
+        });
     }
-    let notes = missing.into_values().map(|(reason, labels)| note(&reason, &labels)).collect();
-    (Some(Baseline { combination: baseline, chosen, comparisons, level: LEVEL }), notes)
-}
-
-fn is_tested(combination: &Combination) -> bool {
-    combination.runs.iter().any(|run| run.test.is_some())
+    for (combination, verdict) in comparison.combinations.iter_mut().zip(found) {
+        combination.verdict = verdict;
+    }
+    comparison.notes =
+        missing.into_values().map(|(reason, labels)| note(&reason, &labels)).collect();
+    comparison.baseline =
+        Some(Baseline { combination: baseline, chosen, comparisons, level: LEVEL });
 }
 
 fn tested(combination: &Combination) -> impl Iterator<Item = &RunSummary> {
     combination.runs.iter().filter(|run| run.test.is_some())
 }
 
-/// Whether the tested runs are what pruning left of several.
+/// Whether pruning stopped some of the combination's runs.
 fn is_partly_pruned(combination: &Combination) -> bool {
     combination.runs.iter().any(|run| run.status == Status::Pruned)
 }
 
-/// Whether all tested runs of both had the same data.
+/// Whether all tested runs of both used the same dataset.
 fn same_data(left: &Combination, right: &Combination) -> bool {
     let mut runs = tested(left).chain(tested(right));
     let first = runs.next();
@@ -112,12 +115,12 @@ fn same_data(left: &Combination, right: &Combination) -> bool {
 fn note(reason: &Missing, labels: &[String]) -> String {
     let why = match reason {
         Missing::Pruned => {
-            "some of its or the baseline's seeds were pruned, and what is left was chosen by what is compared"
+            "some of its or the baseline's seeds were pruned, so the remaining seeds were chosen by the accuracy that is compared"
         }
         Missing::SameSettings => {
-            "its settings are the baseline's, and what differs is the noise of the seed"
+            "it has the baseline's settings, so any difference is the noise of the seed"
         }
-        Missing::OtherData => "not all of its and the baseline's runs had the same data",
+        Missing::OtherData => "its runs and the baseline's did not all use the same dataset",
         Missing::OtherImages => "its test images are not the baseline's",
         Missing::Predictions(problem) => problem,
     };
@@ -128,29 +131,35 @@ fn note(reason: &Missing, labels: &[String]) -> String {
     }
 }
 
-/// The baseline, ready to be compared with.
-struct Bench<'a> {
+/// The baseline and everything that a comparison with it needs.
+struct BaselineContext<'a> {
     against: &'a Combination,
     family: Family,
-    /// What is compared over seeds.
-    accuracy: Accuracy,
-    /// The column of the experiment's name, which is no setting, where names differ.
+    over_seeds: OverSeeds<'a>,
+    /// The column of the experiment's name, if names differ. The name is not a setting.
     name: Option<usize>,
-    /// What its runs said of the test images, where a comparison needs that.
+    /// The baseline's test predictions by seed, if a comparison needs them.
     outcomes: Vec<(u64, Result<Outcomes, String>)>,
 }
 
-/// Reads what the baseline's runs said of the images, where any comparison goes by images: for each seed that is
-/// met with, and for its first run.
+/// The number that is compared over seeds.
+#[derive(Clone, Copy)]
+struct OverSeeds<'a> {
+    accuracy: Accuracy,
+    ranking: &'a Ranking,
+}
+
+/// Reads the baseline's predictions once, for all combinations that are compared with it by images: those of the runs
+/// with the same seeds, and of its first run.
 fn baseline_outcomes(
     against: &Combination,
     combinations: &[Combination],
-    accuracy: Accuracy,
+    over_seeds: OverSeeds<'_>,
 ) -> Vec<(u64, Result<Outcomes, String>)> {
     let pairs = combinations.iter().filter(|combination| {
-        is_tested(combination)
+        combination.is_tested()
             && !std::ptr::eq(*combination, against)
-            && !by_seeds(combination, against, accuracy)
+            && !over_seeds.can_compare(combination, against)
     });
     let mut runs: Vec<&RunSummary> =
         pairs.filter_map(|other| Some(pair(other, against)?.1)).collect();
@@ -163,42 +172,44 @@ fn read_outcomes(run: &RunSummary) -> Result<Outcomes, String> {
     Outcomes::read(&run.directory).map_err(|error| error.to_string())
 }
 
-/// Whether two combinations are compared over their seeds: both have several.
-fn by_seeds(left: &Combination, right: &Combination, accuracy: Accuracy) -> bool {
-    over_seeds(left, right, accuracy, Family { level: LEVEL, comparisons: 1 }).is_some()
+impl OverSeeds<'_> {
+    /// Whether both combinations have several seeds.
+    fn can_compare(self, left: &Combination, right: &Combination) -> bool {
+        self.compare(left, right, Family { level: LEVEL, comparisons: 1 }).is_some()
+    }
+
+    fn compare(
+        self,
+        combination: &Combination,
+        against: &Combination,
+        family: Family,
+    ) -> Option<Difference> {
+        let (own, baseline) = (self.spread(combination)?, self.spread(against)?);
+        welch(&own, &baseline, self.resolution(combination), family)
+    }
+
+    /// Mean and deviation over the seeds of the tested runs. The seed decides everything in a run, so a second run with
+    /// the same seed is not a second observation.
+    fn spread(self, combination: &Combination) -> Option<Spread> {
+        let mut seeds = HashSet::new();
+        let runs = tested(combination).filter(|run| seeds.insert(run.seed));
+        Spread::of(runs.filter_map(|run| match self.accuracy {
+            Accuracy::Validation => self.ranking.of_run(run),
+            Accuracy::Test => run.test.map(|test| test.accuracy),
+        }))
+    }
+
+    /// The smallest step between two accuracies: one image of the smallest set.
+    fn resolution(self, combination: &Combination) -> f64 {
+        let images = tested(combination).filter_map(|run| match self.accuracy {
+            Accuracy::Validation => Some(run.validation_rows),
+            Accuracy::Test => run.test.map(|test| test.examples),
+        });
+        images.filter(|images| *images > 0).min().map_or(0.0, |images| 1.0 / images as f64)
+    }
 }
 
-fn over_seeds(
-    combination: &Combination,
-    against: &Combination,
-    accuracy: Accuracy,
-    family: Family,
-) -> Option<Difference> {
-    let (own, others) = (of_seeds(combination, accuracy)?, of_seeds(against, accuracy)?);
-    welch(&own, &others, resolution(combination, accuracy), family)
-}
-
-/// The accuracy over the seeds of the tested runs. The seed decides all of a run, so a second run of one seed is the
-/// same once more and no second witness.
-fn of_seeds(combination: &Combination, accuracy: Accuracy) -> Option<Spread> {
-    let mut seeds = HashSet::new();
-    let runs = tested(combination).filter(|run| seeds.insert(run.seed));
-    Spread::of(runs.filter_map(|run| match accuracy {
-        Accuracy::Validation => run.best.map(|best| best.value),
-        Accuracy::Test => run.test.map(|test| test.accuracy),
-    }))
-}
-
-/// The step between two accuracies: one over the images that they are shares of.
-fn resolution(combination: &Combination, accuracy: Accuracy) -> f64 {
-    let images = tested(combination).filter_map(|run| match accuracy {
-        Accuracy::Validation => Some(run.validation_rows),
-        Accuracy::Test => run.test.map(|test| test.examples),
-    });
-    images.filter(|images| *images > 0).min().map_or(0.0, |images| 1.0 / images as f64)
-}
-
-/// A tested run of each, of the same seed where there are such, else the first ones.
+/// A tested run of each: two with the same seed if there are any, otherwise the first ones.
 fn pair<'a>(
     combination: &'a Combination,
     against: &'a Combination,
@@ -208,7 +219,7 @@ fn pair<'a>(
     same_seed.or_else(|| Some((tested(combination).next()?, tested(against).next()?)))
 }
 
-impl Bench<'_> {
+impl BaselineContext<'_> {
     fn compare(&self, combination: &Combination) -> Result<Verdict, Missing> {
         if !same_data(combination, self.against) {
             return Err(Missing::OtherData);
@@ -216,11 +227,12 @@ impl Bench<'_> {
         if is_partly_pruned(combination) || is_partly_pruned(self.against) {
             return Err(Missing::Pruned);
         }
-        let by_seeds = over_seeds(combination, self.against, self.accuracy, self.family);
+        let by_seeds = self.over_seeds.compare(combination, self.against, self.family);
         if let Some(difference) = by_seeds {
-            return Ok(verdict(difference, self.family, Method::Welch, self.accuracy));
+            return Ok(verdict(difference, self.family, Method::Welch, self.over_seeds.accuracy));
         }
-        // One run each of the same settings differ on more images than chance would have it: by their seeds.
+        // Two runs with the same settings and different seeds do differ on many images. The test by images would call
+        // one of them better, although only the seeds differ.
         let is_setting = |column: &usize| Some(*column) != self.name;
         let columns = 0..combination.settings.len();
         if columns
@@ -240,7 +252,7 @@ impl Bench<'_> {
     }
 }
 
-/// The verdict on two runs from what they said of the same images; `None` where the images are not the same.
+/// The verdict on two runs from their predictions for the same test images; `None` if the images are not the same.
 pub(crate) fn by_images(run: &Outcomes, baseline: &Outcomes, family: Family) -> Option<Verdict> {
     if run.labels != baseline.labels || run.class_names != baseline.class_names {
         return None;
@@ -254,16 +266,16 @@ pub(crate) fn by_images(run: &Outcomes, baseline: &Outcomes, family: Family) -> 
     Some(verdict(mcnemar(counts, family)?, family, Method::McNemar, Accuracy::Test))
 }
 
-fn verdict(found: Difference, family: Family, method: Method, accuracy: Accuracy) -> Verdict {
-    let outcome = if found.p_value >= family.level {
+fn verdict(estimate: Difference, family: Family, method: Method, accuracy: Accuracy) -> Verdict {
+    let outcome = if estimate.p_value >= family.level {
         VerdictOutcome::NotDistinguishable
-    } else if found.difference > 0.0 {
+    } else if estimate.difference > 0.0 {
         VerdictOutcome::Better
     } else {
         VerdictOutcome::Worse
     };
-    let Difference { difference, interval, p_value } = found;
-    // No difference of two shares is larger than 1.
+    let Difference { difference, interval, p_value } = estimate;
+    // The difference of two shares is between -1 and 1; the interval of Welch's test does not know that.
     let interval = interval.map(|(low, high)| (low.max(-1.0), high.min(1.0)));
     Verdict { outcome, difference, interval, p_value, method, accuracy }
 }

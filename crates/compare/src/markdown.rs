@@ -16,7 +16,7 @@ pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<Strin
     let headings = table.fields.iter().map(|field| escaped(table.heading(*field)));
     let mut text = line(headings.collect());
     let alignments = table.fields.iter().map(|field| match field {
-        Field::Metric(_) | Field::Seed => "--:",
+        Field::Measure(_) | Field::Seed => "--:",
         _ => "---",
     });
     text.push_str(&format!("|{}|\n", alignments.collect::<Vec<_>>().join("|")));

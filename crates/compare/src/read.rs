@@ -3,31 +3,31 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_store::{
-    Direction, History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files,
-    in_parallel,
+    History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files, in_parallel,
 };
 
-use crate::combination::{EpochValue, RunSummary, TestSummary};
+use crate::combination::{RunSummary, TestSummary};
 use crate::error::{CompareError, Result};
-use crate::metric_summary::MetricSummary;
-use crate::settings::{Configuration, Flat, Words};
+use crate::metric::MetricSummary;
+use crate::settings::{Configuration, FlatConfig, Interner};
 
 /// A table has a cell for each of the runs' settings in each run.
-const MOST_SETTINGS: usize = 10_000;
+const MAX_SETTINGS: usize = 10_000;
 
 /// The runs that could be read, each with its configuration, and those that could not.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
     pub(crate) runs: Vec<(RunSummary, Configuration)>,
     pub(crate) left_out: Vec<LeftOut>,
-    pub(crate) words: Words,
+    pub(crate) interner: Interner,
 }
 
 /// Reads these run directories, on all cores; the order stays.
 pub(crate) fn read(paths: &[PathBuf]) -> Read {
-    let words = Mutex::new(Words::default());
-    let results =
-        in_parallel(paths, |path| read_run(path, &words).map_err(|error| left_out(path, &error)));
+    let interner = Mutex::new(Interner::default());
+    let results = in_parallel(paths, |path| {
+        read_run(path, &interner).map_err(|error| left_out(path, &error))
+    });
     let mut read = Read::default();
     let mut keys = HashSet::new();
     for result in results {
@@ -36,13 +36,13 @@ pub(crate) fn read(paths: &[PathBuf]) -> Read {
             Ok((run, _)) => read.left_out.push(LeftOut {
                 path: run.directory.path().to_owned(),
                 problem: format!(
-                    "with it the runs have more than {MOST_SETTINGS} different settings"
+                    "with it the runs have more than {MAX_SETTINGS} different settings"
                 ),
             }),
             Err(left_out) => read.left_out.push(left_out),
         }
     }
-    read.words = words.into_inner().unwrap_or_else(PoisonError::into_inner);
+    read.interner = interner.into_inner().unwrap_or_else(PoisonError::into_inner);
     read
 }
 
@@ -51,7 +51,7 @@ fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
     let layers = configuration.layers.iter().flat_map(|layers| &layers.settings);
     let own = configuration.settings.iter().chain(layers).map(|setting| setting.key);
     let new: Vec<u32> = own.filter(|key| !keys.contains(key)).collect();
-    let has_room = keys.len() + new.len() <= MOST_SETTINGS;
+    let has_room = keys.len() + new.len() <= MAX_SETTINGS;
     if has_room {
         keys.extend(new);
     }
@@ -67,7 +67,7 @@ fn left_out(path: &Path, error: &CompareError) -> LeftOut {
     LeftOut { path: path.to_owned(), problem }
 }
 
-fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configuration)> {
+fn read_run(path: &Path, interner: &Mutex<Interner>) -> Result<(RunSummary, Configuration)> {
     let directory = RunDirectory::open(path)?;
     let record = directory.read_record()?;
     // Numbers and settings that somebody edited are no run's. The large files are the doctor's business.
@@ -80,19 +80,31 @@ fn read_run(path: &Path, words: &Mutex<Words>) -> Result<(RunSummary, Configurat
     let history = directory.read_history()?;
     let report = directory.read_report()?;
     check(&directory, &record, &flat, &history, report.as_ref())?;
-    let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-    let configuration = flat.numbered(&mut words);
-    // Most runs have the same data: one text for all of them.
-    let number = words.number(&record.dataset.fingerprint);
-    let fingerprint = words.shared(number);
-    drop(words);
-    let summary = summary(directory, record, &history, report.as_ref(), fingerprint);
-    Ok((summary, configuration))
+    let mut interner = interner.lock().unwrap_or_else(PoisonError::into_inner);
+    let configuration = flat.interned(&mut interner);
+    // Most runs have the same dataset and the same metrics, so they share these texts.
+    let mut shared = |text: &str| {
+        let number = interner.number(text);
+        interner.shared(number)
+    };
+    let fingerprint = shared(&record.dataset.fingerprint);
+    let metrics: Vec<_> =
+        metric_names(&history).map(|name| (shared(name), record.direction(name))).collect();
+    drop(interner);
+    let kept = report.as_ref().map(|report| report.epoch);
+    let metrics = MetricSummary::all(metrics, &history, kept);
+    Ok((summary(directory, record, metrics, &history, report.as_ref(), fingerprint), configuration))
 }
 
-pub(crate) fn read_config(directory: &RunDirectory) -> Result<Flat> {
+/// The columns of the history that are metrics: all except the epoch, the learning rate and the seconds.
+fn metric_names(history: &History) -> impl Iterator<Item = &str> {
+    let always = ["loss", "accuracy", "val_loss", "val_accuracy"];
+    always.into_iter().chain(history.extra_columns.iter().map(String::as_str))
+}
+
+pub(crate) fn read_config(directory: &RunDirectory) -> Result<FlatConfig> {
     let path = directory.config_path();
-    let flat = Flat::parse(&files::read(&path, kiln_config::MAX_BYTES)?)
+    let flat = FlatConfig::parse(&files::read(&path, kiln_config::MAX_BYTES)?)
         .map_err(|(line, problem)| StoreError::malformed(&path, line, problem))?;
     Ok(flat)
 }
@@ -101,7 +113,7 @@ pub(crate) fn read_config(directory: &RunDirectory) -> Result<Flat> {
 fn check(
     directory: &RunDirectory,
     record: &RunRecord,
-    config: &Flat,
+    config: &FlatConfig,
     history: &History,
     report: Option<&TestReport>,
 ) -> Result<()> {
@@ -131,6 +143,7 @@ fn check(
 fn summary(
     directory: RunDirectory,
     record: RunRecord,
+    metrics: Vec<MetricSummary>,
     history: &History,
     report: Option<&TestReport>,
     fingerprint: Arc<str>,
@@ -142,20 +155,15 @@ fn summary(
         seed: record.seed,
         status: record.status,
         stop_reason: record.stop_reason,
-        best: history
-            .best_by("val_accuracy", Direction::Higher)
-            .map(|(row, value)| EpochValue { epoch: row.epoch, value }),
-        last: history.rows.last().and_then(|row| {
-            Some(EpochValue { epoch: row.epoch, value: row.metric("val_accuracy")? })
-        }),
-        metrics: MetricSummary::all(&record.metrics, history),
+        metrics,
         test: report.map(|report| TestSummary {
             loss: report.loss.filter(finite),
             accuracy: report.accuracy,
             examples: report.examples,
         }),
         training_seconds: record.training_seconds.filter(finite),
-        // Until a run ends its record does not know how far it came; its history does.
+        parameters: record.parameters,
+        // run.json has the number of epochs only when the run has ended; the history always has it.
         epochs: history.rows.len(),
         validation_rows: record.dataset.validation_rows,
         fingerprint,

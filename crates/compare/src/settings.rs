@@ -11,12 +11,12 @@ use crate::toml_text::{in_order, join, text};
 
 /// Texts by number: the settings of many runs are mostly the same words.
 #[derive(Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct Interner {
     texts: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, u32>,
 }
 
-impl Words {
+impl Interner {
     pub(crate) fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;
@@ -52,7 +52,7 @@ pub(crate) struct Setting {
 
 /// One configuration, as text.
 #[derive(Debug, Default)]
-pub(crate) struct Flat {
+pub(crate) struct FlatConfig {
     /// Keys and values in the file's order, without the layers and the seed.
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) layers: Option<Layers>,
@@ -65,12 +65,12 @@ pub(crate) struct Flat {
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) settings: Vec<Setting>,
-    pub(crate) layers: Option<NumberedLayers>,
+    pub(crate) layers: Option<InternedLayers>,
     pub(crate) before_layers: usize,
 }
 
 #[derive(Debug)]
-pub(crate) struct NumberedLayers {
+pub(crate) struct InternedLayers {
     /// The types and names in their order.
     pub(crate) structure: u32,
     /// Each layer's settings, by the layer's name or place.
@@ -79,7 +79,7 @@ pub(crate) struct NumberedLayers {
     pub(crate) summary: u32,
 }
 
-impl Flat {
+impl FlatConfig {
     /// Reads a configuration. The error has the line, counted from 1, and what is wrong there.
     pub(crate) fn parse(text: &str) -> Result<Self, (u64, String)> {
         let table = kiln_config::parse_toml(text).map_err(|error| {
@@ -111,13 +111,13 @@ impl Flat {
         }
     }
 
-    pub(crate) fn numbered(&self, words: &mut Words) -> Configuration {
-        let layers = self.layers.as_ref().map(|layers| NumberedLayers {
-            structure: words.number(&layers.structure),
-            settings: layers.settings.iter().map(|setting| words.setting(setting)).collect(),
-            summary: words.number(&layers.summary),
+    pub(crate) fn interned(&self, interner: &mut Interner) -> Configuration {
+        let layers = self.layers.as_ref().map(|layers| InternedLayers {
+            structure: interner.number(&layers.structure),
+            settings: layers.settings.iter().map(|setting| interner.setting(setting)).collect(),
+            summary: interner.number(&layers.summary),
         });
-        let settings = self.settings.iter().map(|setting| words.setting(setting)).collect();
+        let settings = self.settings.iter().map(|setting| interner.setting(setting)).collect();
         Configuration { settings, layers, before_layers: self.before_layers }
     }
 }

@@ -3,36 +3,29 @@
 use std::cmp::Ordering;
 
 use kiln_config::KeyError;
+use kiln_store::Direction;
 use kiln_store::escape::control;
 
 use crate::columns::{self, Place};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
-use crate::rank::{ascending, compare_values, descending};
+use crate::measures::{MEASURES, Measure, Shown};
+use crate::ranking::{best_first, compare_values};
 use crate::statistics::Spread;
 
-/// What a table of a comparison shows.
+/// Which columns and rows a table has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableOptions {
-    /// The column to sort by, by its heading; without it the rows stay as they are ranked. Losses, epochs, seconds and
-    /// settings ascend, accuracies and verdicts descend; what has no value comes last.
+    /// The column to sort by, by its heading or key; without it the rows are in the order of the ranking. Measures sort
+    /// the better value first, and the lower one if neither is better. Settings ascend, verdicts descend, and rows
+    /// without a value come last.
     pub sort: Option<String>,
-    /// The columns to show, in this order, by heading or by the name of any setting; none stands for all that matter.
+    /// The columns to show, in this order: headings, keys, or names of settings. If empty, the table has its default
+    /// columns.
     pub columns: Vec<String>,
-    /// One row a run in place of one a combination.
+    /// One row per run instead of one per combination.
     pub all_seeds: bool,
-}
-
-/// A number that a row has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Metric {
-    BestEpoch,
-    Best,
-    Last,
-    TestLoss,
-    TestAccuracy,
-    Seconds,
 }
 
 /// A column of the table.
@@ -44,60 +37,12 @@ pub(crate) enum Field {
     Shared(usize),
     Seed,
     Run,
-    Metric(Metric),
+    Measure(&'static Measure),
     Status,
     Verdict,
 }
 
-const METRICS: [Metric; 6] = [
-    Metric::BestEpoch,
-    Metric::Best,
-    Metric::Last,
-    Metric::TestLoss,
-    Metric::TestAccuracy,
-    Metric::Seconds,
-];
-
-impl Metric {
-    pub(crate) fn heading(self) -> &'static str {
-        match self {
-            Metric::BestEpoch => "best epoch",
-            Metric::Best => "best val_accuracy",
-            Metric::Last => "last val_accuracy",
-            Metric::TestLoss => "test loss",
-            Metric::TestAccuracy => "test accuracy",
-            Metric::Seconds => "seconds",
-        }
-    }
-
-    fn of_combination(self, combination: &Combination) -> Option<Spread> {
-        match self {
-            Metric::BestEpoch => combination.best_epoch(),
-            Metric::Best => combination.best(),
-            Metric::Last => combination.last(),
-            Metric::TestLoss => combination.test_loss(),
-            Metric::TestAccuracy => combination.test_accuracy(),
-            Metric::Seconds => combination.training_seconds(),
-        }
-    }
-
-    fn of_run(self, run: &RunSummary) -> Option<f64> {
-        match self {
-            Metric::BestEpoch => run.best.map(|best| best.epoch as f64),
-            Metric::Best => run.best.map(|best| best.value),
-            Metric::Last => run.last.map(|last| last.value),
-            Metric::TestLoss => run.test.and_then(|test| test.loss),
-            Metric::TestAccuracy => run.test.map(|test| test.accuracy),
-            Metric::Seconds => run.training_seconds,
-        }
-    }
-
-    fn is_better_higher(self) -> bool {
-        matches!(self, Metric::Best | Metric::Last | Metric::TestAccuracy)
-    }
-}
-
-/// One line of the table: a combination, or one run of it.
+/// A row of the table: a combination, or one of its runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
     pub(crate) combination: &'a Combination,
@@ -107,10 +52,10 @@ pub(crate) struct Row<'a> {
 }
 
 impl Row<'_> {
-    pub(crate) fn metric(&self, metric: Metric) -> Option<Spread> {
+    pub(crate) fn measure(&self, measure: &Measure) -> Option<Spread> {
         match self.run {
-            Some(run) => Spread::of(metric.of_run(run)),
-            None => metric.of_combination(self.combination),
+            Some(run) => Spread::of((measure.of_run)(run)),
+            None => measure.of(self.combination),
         }
     }
 
@@ -118,13 +63,13 @@ impl Row<'_> {
         self.run.map_or_else(|| self.combination.status(), RunSummary::status_words)
     }
 
-    /// Of how many runs the row tells.
+    /// How many runs the row stands for.
     pub(crate) fn runs(&self) -> usize {
         if self.run.is_some() { 1 } else { self.combination.runs.len() }
     }
 }
 
-/// The rows and columns that were asked for.
+/// The requested rows and columns of a comparison, as values that are not text yet.
 pub(crate) struct Table<'a> {
     pub(crate) comparison: &'a Comparison,
     pub(crate) fields: Vec<Field>,
@@ -145,11 +90,11 @@ impl<'a> Table<'a> {
         }
         if let Some(name) = &options.sort {
             let field = table.find(name, options)?;
-            // A stable sort: equals stay as they are ranked.
+            // The sort is stable, so equal rows stay in the order of the ranking.
             table.rows.sort_by(|left, right| compare(comparison, field, left, right));
         }
         table.fields = if options.columns.is_empty() {
-            all_fields(comparison, options)
+            default_fields(comparison, options)
         } else {
             let names = options.columns.iter();
             names.map(|name| table.find(name, options)).collect::<Result<_>>()?
@@ -169,16 +114,22 @@ impl<'a> Table<'a> {
     fn find(&self, name: &str, options: &TableOptions) -> Result<Field> {
         let comparison = self.comparison;
         let wanted = plain(name);
-        let shown = all_fields(comparison, options);
-        if let Some(field) =
-            shown.iter().find(|field| plain(heading(comparison, **field)) == wanted)
-        {
+        let mut known = default_fields(comparison, options);
+        // Measures that are not shown can still be asked for.
+        let measures = MEASURES.iter().map(Field::Measure);
+        let hidden: Vec<_> = measures.filter(|measure| !known.contains(measure)).collect();
+        known.extend(hidden);
+        let is_wanted = |field: &&Field| {
+            let has_key = matches!(field, Field::Measure(measure) if measure.key == wanted);
+            has_key || plain(heading(comparison, **field)) == wanted
+        };
+        if let Some(field) = known.iter().find(is_wanted) {
             return Ok(*field);
         }
         match columns::find(name, &comparison.columns, &comparison.shared) {
             Ok(Place::Column(index)) => Ok(Field::Setting(index)),
             Ok(Place::Shared(index)) => Ok(Field::Shared(index)),
-            Err(KeyError::Unknown { .. }) => Err(self.unknown(name, &shown)),
+            Err(KeyError::Unknown { .. }) => Err(self.unknown(name, &known)),
             Err(KeyError::Ambiguous(keys)) => {
                 let problem = columns::ambiguous(name, &keys);
                 Err(CompareError::Request(control(&problem).into_owned()))
@@ -186,13 +137,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn unknown(&self, name: &str, shown: &[Field]) -> CompareError {
-        let headings: Vec<_> = shown.iter().map(|field| heading(self.comparison, *field)).collect();
+    fn unknown(&self, name: &str, known: &[Field]) -> CompareError {
+        let headings: Vec<_> = known.iter().map(|field| heading(self.comparison, *field)).collect();
         let problem = if matches!(name, "seed" | "run") {
-            format!("there is a column `{name}` only with one row a run (--all-seeds)")
+            format!("the column `{name}` needs one row per run: add --all-seeds")
         } else {
             format!(
-                "there is no column `{name}`: choose from {}, or any setting of the runs",
+                "unknown column `{name}`: choose from {}, or any setting of the runs",
                 headings.join(", ")
             )
         };
@@ -200,18 +151,23 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The columns that are shown where none are asked for.
-fn all_fields(comparison: &Comparison, options: &TableOptions) -> Vec<Field> {
+/// The columns of a table for which none are requested.
+fn default_fields(comparison: &Comparison, options: &TableOptions) -> Vec<Field> {
     let mut fields: Vec<Field> = (0..comparison.columns.len()).map(Field::Setting).collect();
     if options.all_seeds {
         fields.extend([Field::Seed, Field::Run]);
     }
-    fields.extend(METRICS.map(Field::Metric));
+    let (always, others): (Vec<_>, Vec<_>) = MEASURES
+        .iter()
+        .filter(|measure| measure.is_shown(comparison))
+        .partition(|measure| measure.shown == Shown::Always);
+    fields.extend(always.into_iter().map(Field::Measure));
     fields.push(Field::Status);
     let has_verdicts = comparison.baseline.is_some_and(|baseline| baseline.comparisons > 0);
     if has_verdicts && !options.all_seeds {
         fields.push(Field::Verdict);
     }
+    fields.extend(others.into_iter().map(Field::Measure));
     fields
 }
 
@@ -221,7 +177,7 @@ fn heading(comparison: &Comparison, field: Field) -> &str {
         Field::Shared(index) => &comparison.shared[index].column.label,
         Field::Seed => "seed",
         Field::Run => "run",
-        Field::Metric(metric) => metric.heading(),
+        Field::Measure(measure) => measure.heading,
         Field::Status => "status",
         Field::Verdict => "verdict",
     }
@@ -235,7 +191,7 @@ fn setting(comparison: &Comparison, field: Field, combination: usize) -> Option<
     }
 }
 
-/// A heading as it may be typed: `test_accuracy` is `test accuracy`.
+/// A heading as users may type it: `Test accuracy` is `test_accuracy`.
 fn plain(heading: &str) -> String {
     heading.trim().to_lowercase().replace(' ', "_")
 }
@@ -243,9 +199,9 @@ fn plain(heading: &str) -> String {
 fn compare(comparison: &Comparison, field: Field, left: &Row<'_>, right: &Row<'_>) -> Ordering {
     let rows = [left, right];
     match field {
-        Field::Metric(metric) => {
-            let [left, right] = rows.map(|row| row.metric(metric).map(|spread| spread.mean));
-            if metric.is_better_higher() { descending(left, right) } else { ascending(left, right) }
+        Field::Measure(measure) => {
+            let [left, right] = rows.map(|row| row.measure(measure).map(|spread| spread.mean));
+            best_first(measure.better.unwrap_or(Direction::Lower), left, right)
         }
         Field::Setting(_) | Field::Shared(_) => {
             let values = rows.map(|row| setting(comparison, field, row.index));
@@ -257,7 +213,7 @@ fn compare(comparison: &Comparison, field: Field, left: &Row<'_>, right: &Row<'_
         Field::Verdict => {
             let [left, right] =
                 rows.map(|row| row.combination.verdict.map(|verdict| verdict.difference));
-            descending(left, right)
+            best_first(Direction::Higher, left, right)
         }
     }
 }

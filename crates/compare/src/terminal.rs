@@ -6,7 +6,8 @@ use crate::cells::{cell, is_baseline};
 use crate::comparison::Comparison;
 use crate::error::Result;
 use crate::grid::{self, TextColumn};
-use crate::table::{Field, Metric, Row, Table, TableOptions};
+use crate::measures::{MEASURES, drop_order};
+use crate::table::{Field, Row, Table, TableOptions};
 use crate::verdict::VerdictOutcome;
 
 /// What is shown in place of "not distinguishable" where room is short.
@@ -46,21 +47,27 @@ struct Fitted<'a> {
     table: &'a Table<'a>,
     columns: Vec<FieldColumn>,
     dropped: Vec<Field>,
-    says_unclear: bool,
+    has_short_outcomes: bool,
     has_short_verdicts: bool,
 }
 
 /// What can be done to make room.
 enum Step {
     Drop(Field),
-    SayUnclear,
+    ShortenOutcomes,
     ShortenVerdicts,
 }
 
 impl<'a> Fitted<'a> {
     fn new(table: &'a Table<'a>) -> Self {
         let columns = table.fields.iter().map(|field| FieldColumn::new(table, *field)).collect();
-        Self { table, columns, dropped: Vec::new(), says_unclear: false, has_short_verdicts: false }
+        Self {
+            table,
+            columns,
+            dropped: Vec::new(),
+            has_short_outcomes: false,
+            has_short_verdicts: false,
+        }
     }
 
     fn is_within(&self, width: usize) -> bool {
@@ -73,7 +80,7 @@ impl<'a> Fitted<'a> {
             return;
         }
         for column in &mut self.columns {
-            if let Field::Metric(_) = column.field {
+            if let Field::Measure(_) = column.field {
                 hoist_count(&mut column.text);
             }
             column.text.narrow_heading();
@@ -83,29 +90,34 @@ impl<'a> Fitted<'a> {
                 return;
             }
             match step {
-                Step::SayUnclear => self.say_unclear(),
+                Step::ShortenOutcomes => self.shorten_outcomes(),
                 Step::ShortenVerdicts => self.shorten_verdicts(),
                 Step::Drop(field) => self.drop(field),
             }
         }
     }
 
-    /// What can be done without, the first first.
+    /// The steps that make room, in the order in which they are tried.
     fn steps(&self) -> Vec<Step> {
-        let metric = |metric| Step::Drop(Field::Metric(metric));
-        let mut steps = vec![Step::SayUnclear, metric(Metric::Seconds), metric(Metric::Last)];
-        // It says nothing where all are finished.
+        let mut steps = vec![
+            (drop_order::SHORT_OUTCOME, Step::ShortenOutcomes),
+            (drop_order::VERDICT_NUMBERS, Step::ShortenVerdicts),
+            (drop_order::RUN, Step::Drop(Field::Run)),
+            (drop_order::VERDICT, Step::Drop(Field::Verdict)),
+            (drop_order::STATUS, Step::Drop(Field::Status)),
+        ];
+        // A status that is the same in all rows tells the reader nothing.
         if self.table.rows.iter().all(|row| row.status() == "finished") {
-            steps.push(Step::Drop(Field::Status));
+            steps.push((drop_order::STATUS_IF_FINISHED, Step::Drop(Field::Status)));
         }
-        steps.extend([metric(Metric::BestEpoch), metric(Metric::TestLoss), Step::ShortenVerdicts]);
-        steps.extend(
-            [Field::Run, Field::Metric(Metric::TestAccuracy), Field::Verdict, Field::Status]
-                .map(Step::Drop),
-        );
-        // What is left are settings and what they are ranked by.
-        steps.extend(self.columns.iter().rev().map(|column| Step::Drop(column.field)));
-        steps
+        let measures = MEASURES.iter();
+        steps.extend(measures.filter_map(|measure| {
+            Some((measure.drop_order?, Step::Drop(Field::Measure(measure))))
+        }));
+        steps.sort_by_key(|(order, _)| *order);
+        // The settings and the measure that ranks go last, from the right.
+        let rest = self.columns.iter().rev().map(|column| Step::Drop(column.field));
+        steps.into_iter().map(|(_, step)| step).chain(rest).collect()
     }
 
     /// Leaves a column out, unless the table would be none without it.
@@ -118,12 +130,12 @@ impl<'a> Fitted<'a> {
     }
 
     /// Says in a word that a verdict is none.
-    fn say_unclear(&mut self) {
+    fn shorten_outcomes(&mut self) {
         let verdicts = self.columns.iter_mut().find(|column| column.field == Field::Verdict);
         if let Some(column) = verdicts {
             let long = VerdictOutcome::NotDistinguishable.as_str();
             column.text.rewrite(|text| text.replacen(long, UNCLEAR, 1));
-            self.says_unclear = true;
+            self.has_short_outcomes = true;
         }
     }
 
@@ -155,7 +167,7 @@ impl<'a> Fitted<'a> {
         if self.has_short_verdicts {
             notes.push("Verdicts are without their numbers to fit.".to_owned());
         }
-        if self.says_unclear && verdicts.text.texts().any(|text| text.starts_with(UNCLEAR)) {
+        if self.has_short_outcomes && verdicts.text.texts().any(|text| text.starts_with(UNCLEAR)) {
             let long = VerdictOutcome::NotDistinguishable.as_str();
             notes.push(format!("{UNCLEAR} stands for {long}."));
         }
@@ -168,7 +180,7 @@ impl FieldColumn {
         let cells = table.rows.iter().map(|row| cell(table, field, row));
         let heading = table.heading(field);
         let mut text = match field {
-            Field::Metric(_) | Field::Seed => TextColumn::numbers(heading, cells),
+            Field::Measure(_) | Field::Seed => TextColumn::numbers(heading, cells),
             _ => TextColumn::words(heading, cells),
         };
         for (place, row) in table.rows.iter().enumerate() {

@@ -4,15 +4,15 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_wid
 const WEIGHT: FontWeight = FontWeight::Regular;
 const SIZE: RasterHeight = RasterHeight::Size16;
 
-/// How high a line of text is, in pixels.
+/// The height of a line of text, in pixels.
 pub(crate) const LINE_HEIGHT: u32 = SIZE.val() as u32;
 
-/// How wide every character is, in pixels.
+/// The width of each character, in pixels.
 pub(crate) const CHARACTER_WIDTH: u32 = get_raster_width(WEIGHT, SIZE) as u32;
 
-/// Draws a line of text over what is there; what does not fit into the picture is left out.
+/// Draws a line of text over the picture; whatever exceeds the picture is cut off.
 ///
-/// The font has Latin letters, which covers the languages of western and central Europe. Other characters become `?`.
+/// The font has Latin letters for the languages of western and central Europe. Other characters become `?`.
 pub(crate) fn draw(picture: &mut RgbImage, left: u32, top: u32, color: [u8; 3], text: &str) {
     for (place, character) in (0..).zip(text.chars()) {
         let left = left + place * CHARACTER_WIDTH;
@@ -33,7 +33,7 @@ pub(crate) fn draw(picture: &mut RgbImage, left: u32, top: u32, color: [u8; 3], 
     }
 }
 
-/// The font lacks `…`: three dots on the base line.
+/// The font has no `…`, so three dots on the baseline replace it.
 fn draw_ellipsis(picture: &mut RgbImage, left: u32, top: u32, color: [u8; 3]) {
     let base_line = top + LINE_HEIGHT * 3 / 4;
     for dot in 0..3 {
@@ -48,7 +48,7 @@ fn blend(picture: &mut RgbImage, x: u32, y: u32, color: [u8; 3], ink: u8) {
     let ink = u16::from(ink);
     let mixed = |below: u8, above: u8| {
         let sum = u16::from(below) * (255 - ink) + u16::from(above) * ink;
-        // At most 255 * 255 / 255.
+        // The quotient is at most 255.
         (sum / 255) as u8
     };
     let Rgb(below) = *pixel;

@@ -1,17 +1,17 @@
 use kiln_store::StoreError;
 
-/// Why a report could not be computed or written.
+/// An error of computing or writing a report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// A file of the run cannot be written or read, or the test's numbers do not fit together.
+    /// A file of the run cannot be read or written, or the test data is inconsistent.
     #[error(transparent)]
     Store(#[from] StoreError),
 
-    /// Values handed over for a picture or a report do not fit together.
+    /// The values for a picture or a report are inconsistent.
     #[error("{0}")]
     Inconsistent(String),
 }
 
-/// The result of everything in this crate that can fail.
+/// The result type of this crate.
 pub type Result<T, E = ReportError> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! The end of a run: everything that is computed from its history and its test is written.
+//! The end of a run: writes everything that is computed from its history and its test.
 
 use kiln_store::{
     History, RunDirectory, RunRecord, Status, TestReport, Tested, files, predictions,
@@ -9,14 +9,14 @@ use crate::error::{ReportError, Result};
 use crate::markdown::markdown;
 use crate::mistakes::{TestImages, mistakes_picture};
 
-/// Ends a run that was trained and tested: writes `predictions.csv`, the pictures, `report.md`, then `run.json`, and
-/// last `report.json`, which declares the run finished. The record
-/// is given the sums of all the others. What the trainer writes itself must be there before.
+/// Completes a run that was trained and tested. Writes `predictions.csv`, the pictures and `report.md`, then
+/// `run.json` with the checksums of the other files, and `report.json` last: its presence marks the run as finished.
+/// The files that the trainer writes must exist already.
 ///
 /// # Errors
 ///
-/// [`ReportError::Inconsistent`] where the record does not say `finished` or what was tested does not fit together;
-/// [`ReportError::Store`] where something cannot be written. Either way there is no `report.json`.
+/// [`ReportError::Inconsistent`] if the record's status is not `finished` or the test data is inconsistent;
+/// [`ReportError::Store`] if a file cannot be written. In both cases no `report.json` exists.
 pub fn finish(
     run: &RunDirectory,
     record: &RunRecord,
@@ -25,7 +25,7 @@ pub fn finish(
     images: TestImages<'_>,
 ) -> Result<TestReport> {
     if record.status != Status::Finished {
-        let problem = format!("a run that ends as {} has no test report", record.status);
+        let problem = format!("a run with status {} cannot have a test report", record.status);
         return Err(ReportError::Inconsistent(problem));
     }
     let report = TestReport::new(tested)?;
@@ -43,23 +43,23 @@ pub fn finish(
     Ok(report)
 }
 
-/// Ends a run that did not come to its test, be it interrupted, failed or diverged: writes the history's picture where
+/// Completes a run that ended before its test: interrupted, failed, diverged or pruned. Writes the history's chart if
 /// there is a history, `report.md`, and `run.json` last.
 ///
 /// # Errors
 ///
-/// [`ReportError::Inconsistent`] where the record says `finished` or `running`; [`ReportError::Store`] where something
+/// [`ReportError::Inconsistent`] if the record's status is `finished` or `running`; [`ReportError::Store`] if a file
 /// cannot be written.
 pub fn stop(run: &RunDirectory, record: &RunRecord, history: &History) -> Result<()> {
     if matches!(record.status, Status::Finished | Status::Running) {
-        let problem = format!("a run that is {} was not stopped", record.status);
+        let problem = format!("a run with status {} was not stopped early", record.status);
         return Err(ReportError::Inconsistent(problem));
     }
     if !history.rows.is_empty() {
         files::write(&run.history_chart_path(), history_chart(&record.name, history))?;
     }
     files::write(&run.markdown_path(), markdown(record, history, None))?;
-    // How the run ended is worth more than what its files were: it is told even where one cannot be read.
+    // Record how the run ended even if a file cannot be read: the status matters more than the checksums.
     let files = run.sums(None).unwrap_or_default();
     Ok(run.write_record(&RunRecord { files, ..record.clone() })?)
 }

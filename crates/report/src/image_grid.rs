@@ -1,4 +1,4 @@
-//! Small images side by side, each with words under it, as PNG.
+//! Draws small images in a grid, each with a caption, as PNG.
 
 use image::codecs::png::{self, CompressionType, PngEncoder};
 use image::imageops::{self, FilterType};
@@ -8,66 +8,66 @@ use kiln_store::escape;
 use crate::bitmap_text::{self, CHARACTER_WIDTH, LINE_HEIGHT};
 use crate::error::{ReportError, Result};
 
-/// The sides of an image of bytes.
+/// The shape of an image stored as bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageShape {
-    /// 1 for grey, 3 for red, green and blue; of any other number the first is drawn as grey.
+    /// 1 for gray, 3 for RGB. With any other number, only the first channel is drawn, as gray.
     pub channels: usize,
-    /// Rows of pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Pixels in a row.
+    /// Width in pixels.
     pub width: usize,
 }
 
 impl ImageShape {
-    /// Bytes of one image.
+    /// The number of bytes of one image.
     #[must_use]
     pub fn size(self) -> usize {
         self.channels.saturating_mul(self.height).saturating_mul(self.width)
     }
 }
 
-/// An image and the words under it.
+/// An image and its caption.
 #[derive(Debug, Clone)]
 pub struct CaptionedImage<'a> {
-    /// `[channels, height, width]`, one plane behind the other.
+    /// `[channels, height, width]`, one plane after another.
     pub pixels: &'a [u8],
-    /// Its sides.
+    /// The shape of the image.
     pub shape: ImageShape,
-    /// The words, line by line.
+    /// The lines of the caption.
     pub caption: Vec<CaptionLine>,
 }
 
-/// A line of words under an image.
+/// A line of a caption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptionLine {
-    /// The words; too long ones are cut and end in `…`.
+    /// The text. A line that is too long is cut and ends in `…`.
     pub text: String,
-    /// What they are.
+    /// Its meaning, shown by its color.
     pub tone: Tone,
 }
 
 impl CaptionLine {
-    /// A line in a tone.
+    /// Makes a line of text with a tone.
     #[must_use]
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: text.into(), tone }
     }
 }
 
-/// What a line of words is, told by its colour.
+/// The meaning of a caption line, shown by its color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// Black: a plain fact.
+    /// Black: a neutral fact.
     Plain,
-    /// Blue: right.
+    /// Blue: correct.
     Right,
     /// Red: wrong.
     Wrong,
 }
 
 impl Tone {
-    /// Blue and vermilion of the palette of Okabe and Ito (2008), darkened for small text on white.
+    /// Blue and vermilion from the palette of Okabe and Ito (2008), darkened for small text on white.
     fn color(self) -> [u8; 3] {
         match self {
             Tone::Plain => [31, 35, 40],
@@ -77,25 +77,25 @@ impl Tone {
     }
 }
 
-/// The longest side of an image in a picture of 25, in pixels, where nothing else is asked for.
+/// The default length of an image's longest side, in pixels, in a grid of 25.
 pub const IMAGE_SIDE: usize = 140;
 
 const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 const FRAME: Rgb<u8> = Rgb([208, 213, 219]);
-/// Between images, and around them all, in pixels.
+/// Space between images and around the grid, in pixels.
 const GAP: u32 = 16;
-/// Between an image and its words, in pixels.
+/// Space between an image and its caption, in pixels.
 const CAPTION_GAP: u32 = 5;
-/// Captions make a column wider than its images up to this many characters.
+/// The number of characters up to which a caption widens its column.
 const LONGEST_CAPTION: usize = 26;
 
-/// Draws the images in rows of `columns`, each enlarged by whole pixels to a longest side of at most `side`, or reduced
-/// to it. The same input gives the same bytes of PNG.
+/// Draws the images in rows of `columns`. Each image is enlarged by a whole factor to a longest side of at most
+/// `side` pixels, or reduced to `side`. The same input gives the same PNG bytes.
 ///
 /// # Errors
 ///
-/// [`ReportError::Inconsistent`] where there are no images or columns, an image is empty or has not the bytes that its
-/// shape needs, or the picture would be too large.
+/// [`ReportError::Inconsistent`] if there are no images or columns, if an image is empty or its number of bytes does
+/// not match its shape, or if the picture would be too large.
 pub fn image_grid(images: &[CaptionedImage<'_>], columns: usize, side: usize) -> Result<Vec<u8>> {
     let layout = Layout::new(images, columns, side)?;
     let mut picture = RgbImage::from_pixel(layout.width, layout.height, BACKGROUND);
@@ -114,7 +114,7 @@ pub fn image_grid(images: &[CaptionedImage<'_>], columns: usize, side: usize) ->
     encode(&picture)
 }
 
-/// A picture of one line of words, for where there are no images to show.
+/// Draws a picture with a single line of text, used when there are no images to show.
 pub(crate) fn words(text: &str) -> Result<Vec<u8>> {
     let width = text.chars().count() as u32 * CHARACTER_WIDTH + 2 * GAP;
     let height = LINE_HEIGHT + 2 * GAP;
@@ -123,13 +123,12 @@ pub(crate) fn words(text: &str) -> Result<Vec<u8>> {
     encode(&picture)
 }
 
-/// Sizes in pixels.
 struct Layout {
     columns: usize,
     side: usize,
     column_width: u32,
     row_height: u32,
-    /// The highest image, as drawn.
+    /// The height of the tallest drawn image.
     image_height: u32,
     width: u32,
     height: u32,
@@ -139,7 +138,7 @@ impl Layout {
     fn new(images: &[CaptionedImage<'_>], columns: usize, side: usize) -> Result<Self> {
         let problem = |text: &str| Err(ReportError::Inconsistent(format!("image grid: {text}")));
         if images.is_empty() || columns == 0 || side == 0 {
-            return problem("there is nothing to draw");
+            return problem("there are no images to draw");
         }
         for image in images {
             if image.shape.size() == 0 || image.pixels.len() != image.shape.size() {
@@ -166,9 +165,9 @@ impl Layout {
         };
         let (width, height) = (places(column_width, columns as u64), places(row_height, rows));
         if width.saturating_mul(height) > LARGEST_PICTURE {
-            return problem("the picture would be too large: take fewer or smaller images");
+            return problem("the picture would be too large: use fewer or smaller images");
         }
-        // All of these are parts of a picture of which it is now known that it is small.
+        // The size was checked above, so the sums below cannot overflow.
         Ok(Self {
             columns,
             side,
@@ -185,10 +184,10 @@ impl Layout {
     }
 }
 
-/// Pixels of the largest picture that is drawn.
+/// The maximum number of pixels of a picture.
 const LARGEST_PICTURE: u64 = 64 << 20;
 
-/// The size of an image as drawn.
+/// The size of an image in the picture, in pixels.
 #[derive(Clone, Copy)]
 struct Drawn {
     height: u64,
@@ -209,7 +208,7 @@ impl Drawn {
     }
 }
 
-/// Draws an image, framed, in the middle of its column and at the foot of its row's images.
+/// Draws an image with a frame, centered in its column and aligned to the bottom of its row.
 fn draw_image(
     picture: &mut RgbImage,
     image: &CaptionedImage<'_>,
@@ -221,13 +220,13 @@ fn draw_image(
     let (height, width) = (drawn.height as u32, drawn.width as u32);
     let left = left + (layout.column_width - width) / 2;
     let top = top + (layout.image_height - height);
-    // The frame lies outside, in the gap: it shows where a white image ends.
+    // The frame is outside of the image, in the gap. It shows where a white image ends.
     for y in top - 1..=top + height {
         for x in left - 1..=left + width {
             picture.put_pixel(x, y, FRAME);
         }
     }
-    // Enlarged pixels stay sharp squares; where an image is reduced, each pixel is a mean of those it stands for.
+    // Enlarged pixels stay sharp squares. In a reduced image, each pixel is the mean of the pixels that it replaces.
     let enlarged = image.shape.height.max(image.shape.width) <= layout.side;
     let filter = if enlarged { FilterType::Nearest } else { FilterType::Triangle };
     let resized = imageops::resize(&in_color(image), width, height, filter);

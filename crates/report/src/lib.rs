@@ -1,7 +1,7 @@
 //! What one run shows: its charts and pictures, `report.md`, and the text of `kiln show`.
 //!
-//! [`finish()`] writes the report of a run that was trained and tested, [`stop`] that of a run that ended early. Both read
-//! and write files through `kiln-store`.
+//! [`finish()`] writes the report of a run that was trained and tested; [`stop`] writes that of a run that ended
+//! early. Both read and write files through `kiln-store`.
 //!
 //! [`chart`] draws SVG charts from plain structs; `kiln-compare` fills them to draw many runs.
 

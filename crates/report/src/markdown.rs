@@ -5,7 +5,7 @@ use kiln_store::{History, RunRecord, TestReport};
 
 use crate::summary;
 
-/// `report.md`: the run for a person, with its pictures. A run without a test report says so.
+/// The text of `report.md`. For a run without a test report, it says that there are no test results.
 #[must_use]
 pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestReport>) -> String {
     let mut text = format!("# {}\n\n", escaped(&record.name));
@@ -21,10 +21,10 @@ pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestRepor
     if let Some(report) = report {
         write_test(&mut text, report);
     }
-    text.push_str("## Again\n\n`config.toml` in this directory is the whole experiment, every value explicit:\n\n");
+    text.push_str("## Repeat this run\n\n`config.toml` in this directory is the complete experiment with every value explicit. To train it again:\n\n");
     text.push_str("```\nkiln run RUN/config.toml\n```\n\n");
     text.push_str(
-        "from the directory in which this run was started, RUN being the run's directory.\n",
+        "Run the command in the directory where this run was started. RUN is the path of this directory.\n",
     );
     text
 }
@@ -58,7 +58,7 @@ fn write_test(text: &mut String, report: &TestReport) {
     if !pairs.is_empty() {
         text.push_str("Most often confused:\n\n");
         for pair in pairs.into_iter().take(summary::MOST_PAIRS) {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "- {}", escaped(&summary::confused(report, pair)));
         }
         text.push('\n');
@@ -71,7 +71,7 @@ fn paragraph(text: &mut String, words: &str) {
     text.push_str("\n\n");
 }
 
-/// A table whose first `words` columns are text and whose others are numbers, set to the right.
+/// Appends a table. The first `words` columns are text; the others are numbers, aligned to the right.
 fn table(
     text: &mut String,
     head: &[&str],

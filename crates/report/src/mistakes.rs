@@ -6,25 +6,26 @@ use crate::image_grid::{
     CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid, words,
 };
 
-/// How many mistakes are shown, and how many in a row.
+/// The number of mistakes in the picture, and in one row of it.
 const SHOWN: usize = 25;
 const COLUMNS: usize = 5;
 
-/// The images of the test set, one behind the other.
+/// The images of the test set, one after another.
 #[derive(Debug, Clone, Copy)]
 pub struct TestImages<'a> {
     /// `[images, channels, height, width]`.
     pub pixels: &'a [u8],
-    /// The sides of each.
+    /// The shape of each image.
     pub shape: ImageShape,
 }
 
-/// `mistakes.png`: the 25 test images that the model was most certain about and wrong, each with its true and its
-/// predicted class and the probability of the latter. Without mistakes, a line that says so.
+/// `mistakes.png`: the 25 misclassified test images with the highest predicted probability, each with its true class,
+/// its predicted class and that probability. If there are no mistakes, the picture says so.
 ///
 /// # Errors
 ///
-/// [`ReportError::Inconsistent`] where there are not as many images as labels, or as [`Tested::check`].
+/// [`ReportError::Inconsistent`] if the number of images differs from the number of labels, and the errors of
+/// [`Tested::check`].
 pub fn mistakes_picture(tested: &Tested<'_>, images: TestImages<'_>) -> Result<Vec<u8>> {
     tested.check()?;
     let size = images.shape.size();
@@ -38,7 +39,7 @@ pub fn mistakes_picture(tested: &Tested<'_>, images: TestImages<'_>) -> Result<V
     }
     let mistakes = most_confident(tested);
     if mistakes.is_empty() {
-        return words("No mistakes: every test image was classified rightly.");
+        return words("No mistakes: every test image was classified correctly.");
     }
     let captioned: Vec<_> = mistakes
         .iter()
@@ -67,7 +68,7 @@ fn most_confident<'a>(tested: &Tested<'a>) -> Vec<Prediction<'a>> {
         .predictions()
         .filter(|prediction| prediction.label != prediction.predicted)
         .collect();
-    // A stable sort: equals stay in the order of the test set.
+    // The sort is stable: equal probabilities stay in test-set order.
     mistakes.sort_by(|left, right| right.probability().total_cmp(&left.probability()));
     mistakes.truncate(SHOWN);
     mistakes

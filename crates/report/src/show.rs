@@ -7,22 +7,22 @@ use kiln_store::{History, RunDirectory, RunRecord, Status, TestReport};
 use crate::error::Result;
 use crate::summary;
 
-/// How a report is laid out in a terminal.
+/// The terminal that a report is formatted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
-    /// Characters in a line: tables are made to fit.
+    /// The width in characters; tables are made to fit.
     pub width: u16,
-    /// Whether colours and bold text are understood.
+    /// Whether the terminal supports colors and bold text.
     pub color: bool,
 }
 
-/// One run's report as text for a terminal: what it was, its history, its test and its files.
+/// Formats one run's report for a terminal: facts, history, test result and files.
 ///
-/// A run that is not finished shows what there is and says what is missing; so does one with a damaged file.
+/// For an unfinished or damaged run, the text shows what exists and names what is missing.
 ///
 /// # Errors
 ///
-/// [`ReportError::Store`](crate::error::ReportError::Store) where `run.json` cannot be read.
+/// [`ReportError::Store`](crate::error::ReportError::Store) if `run.json` cannot be read.
 pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<String> {
     let record = run.read_record()?;
     let mut text = head(&record, terminal);
@@ -57,7 +57,7 @@ fn head(record: &RunRecord, terminal: Terminal) -> String {
     text
 }
 
-/// Which of the files that are shown are not what was written.
+/// A warning that names the shown files whose checksums do not match, or an empty text.
 fn damage(run: &RunDirectory, record: &RunRecord, terminal: Terminal) -> String {
     let shown = ["config.toml", "history.csv", "report.json"];
     let sums = shown.iter().filter_map(|name| Some((name, record.files.get(*name)?)));
@@ -69,7 +69,7 @@ fn damage(run: &RunDirectory, record: &RunRecord, terminal: Terminal) -> String 
         return String::new();
     }
     let path = run.path().display().to_string();
-    let help = format!("What to do: kiln doctor {}\n", control(&kiln_store::quoted(&path)));
+    let help = format!("to see what to do: kiln doctor {}\n", control(&kiln_store::quoted(&path)));
     heading("Damaged", terminal) + &problems.concat() + &help
 }
 
@@ -95,7 +95,7 @@ fn show_history(history: &History, terminal: Terminal) -> String {
         text.extend(notes.into_iter().flatten().map(|note| note + "\n"));
     }
     if history.cut {
-        text.push_str("The last line of history.csv was cut off and is left out.\n");
+        text.push_str("The last line of history.csv is incomplete and was ignored.\n");
     }
     text
 }
@@ -127,19 +127,20 @@ fn show_files(run: &RunDirectory) -> String {
         }
     }
     if !missing.is_empty() {
-        text.push_str(&format!("  not there: {}\n", missing.join(", ")));
+        text.push_str(&format!("  missing: {}\n", missing.join(", ")));
     }
     text
 }
 
-/// Lines above, below the head and below: rows of numbers are read along the columns and need none between them.
+/// Rules above the heading, below it and at the end. Numbers are compared along columns, so there are no rules
+/// between rows.
 const LINES: TableStyle = TableStyle::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// A table whose first `words` columns are text and whose others are numbers, set to the right. Its lines end
-/// in a line break each and fit the terminal.
+/// Formats a table. The first `words` columns are text; the others are numbers, aligned to the right. Each line ends
+/// in a line break and fits the terminal.
 #[must_use]
 pub fn table(
     head: &[&str],

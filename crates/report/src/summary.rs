@@ -1,4 +1,4 @@
-//! What a report says in words, before it is dressed for Markdown or a terminal.
+//! The sentences and numbers of a report, before they are formatted for Markdown or a terminal.
 
 use kiln_store::number::{decimals, significant};
 use kiln_store::{
@@ -6,31 +6,30 @@ use kiln_store::{
     history,
 };
 
-/// The most epochs that a table shows all of.
+/// The number of epochs up to which a table shows all of them.
 pub(crate) const MOST_EPOCHS: usize = 20;
-/// How many confused pairs are told.
+/// The number of confused pairs to list.
 pub(crate) const MOST_PAIRS: usize = 5;
 
-/// What is said in place of a test's result.
-pub(crate) const UNTESTED: &str =
-    "The run has not come to the end of its test; there are no test results.";
+/// Shown instead of a test result.
+pub(crate) const UNTESTED: &str = "The run was not tested; there are no test results.";
 
-/// A line about a run.
+/// A labeled fact about a run.
 pub(crate) struct Fact {
     pub(crate) label: &'static str,
     pub(crate) text: String,
 }
 
-/// How the run ended, in a phrase.
+/// How the run ended, as a phrase.
 pub(crate) fn ending(record: &RunRecord) -> String {
     match (record.status, &record.stop_reason) {
-        (Status::Running, None) => "running, or ended without a word".to_owned(),
+        (Status::Running, None) => "running, or its process was killed".to_owned(),
         (status, None) => status.to_string(),
         (status, Some(reason)) => format!("{status}: {reason}"),
     }
 }
 
-/// What was run, on what.
+/// The facts about a run: data, model, seed, versions and duration.
 pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
     let fact = |label, text| Fact { label, text };
     let dataset = &record.dataset;
@@ -52,13 +51,13 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         fact("parameters", grouped(record.parameters)),
         fact("seed", record.seed.to_string()),
         fact(
-            "computed by",
+            "backend",
             format!("{} ({}), {} {threads}", record.backend, record.engine, record.threads),
         ),
         fact("versions", versions),
         fact("started", record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
     ];
-    // Until a run ends its record does not know how far it came; its history does.
+    // The record of a running run does not count epochs yet.
     if record.status != Status::Running {
         let epochs = if record.epochs == 1 { "epoch" } else { "epochs" };
         let seconds = record.training_seconds.map(|seconds| format!(" in {}", duration(seconds)));
@@ -68,14 +67,14 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
     facts
 }
 
-/// The test's result, in a sentence.
+/// The test result as a sentence.
 pub(crate) fn result(report: &TestReport) -> String {
     let mut numbers = vec![format!("accuracy {:.4}", report.accuracy)];
     numbers.extend(report.loss.map(|loss| format!("loss {loss:.4}")));
     numbers.extend(report.top_k.iter().map(|top| format!("top-{} {:.4}", top.k, top.accuracy)));
     let weights = match report.weights {
         Weights::Last => "the last",
-        Weights::Best => "the best by the monitor",
+        Weights::Best => "the best by the monitored metric",
     };
     format!(
         "{} on {} test images, with the weights of epoch {} ({weights})",
@@ -85,13 +84,13 @@ pub(crate) fn result(report: &TestReport) -> String {
     )
 }
 
-/// The heads of the columns of an epochs table.
+/// The headings of the table of epochs.
 pub(crate) fn epoch_columns(history: &History) -> Vec<&str> {
     let extra = history.extra_columns.iter().map(String::as_str);
     history::COLUMNS.into_iter().chain(extra).collect()
 }
 
-/// A row of an epochs table; what is not there is empty.
+/// A row of the table of epochs; missing values are empty.
 pub(crate) fn epoch_cells(row: &EpochRow, columns: &[&str]) -> Vec<String> {
     let cell = |column: &&str| match *column {
         "epoch" => row.epoch.to_string(),
@@ -102,22 +101,22 @@ pub(crate) fn epoch_cells(row: &EpochRow, columns: &[&str]) -> Vec<String> {
     columns.iter().map(cell).collect()
 }
 
-/// What a table of epochs leaves out, where it does.
+/// A note that the table does not show all epochs, if so.
 pub(crate) fn left_out(history: &History, shown: usize) -> Option<String> {
     let all = history.rows.len();
     (shown < all).then(|| format!("{shown} of {all} epochs; history.csv has them all."))
 }
 
-/// Which epoch validation likes best, where there is validation.
+/// A note that names the epoch with the lowest validation loss, if there is validation.
 pub(crate) fn best_epoch(history: &History) -> Option<String> {
     let best = history.best().filter(|row| row.metric("val_loss").is_some())?;
     Some(format!("The lowest validation loss was reached in epoch {}.", best.epoch))
 }
 
-/// The heads of the columns of a table of classes.
+/// The headings of the table of classes.
 pub(crate) const CLASS_COLUMNS: [&str; 5] = ["class", "precision", "recall", "f1", "support"];
 
-/// The rows of a table of classes: each class, then both averages.
+/// The rows of the table of classes: each class, then both averages.
 pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
     let row = |name: &str, precision, recall, f1, support| {
         vec![
@@ -140,10 +139,10 @@ pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
     classes.chain(averages).collect()
 }
 
-/// What was taken for what how often, in words.
+/// How often one class was predicted for another, as a phrase.
 pub(crate) fn confused(report: &TestReport, pair: ConfusedPair) -> String {
     let [label, predicted] = [pair.label, pair.predicted]
         .map(|class| report.per_class.get(class).map_or("?", |class| class.class.as_str()));
     let support = report.per_class.get(pair.label).map_or(0, |class| class.support);
-    format!("{} of {} {label} taken for {predicted}", grouped(pair.count), grouped(support))
+    format!("{} of {} {label} predicted as {predicted}", grouped(pair.count), grouped(support))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use kiln_compare::Comparison;
+use kiln_compare::{AtEpoch, Comparison, Ranking};
 use kiln_store::{Status, duration, printable, quoted};
 use kiln_sweep::{Plan, PlannedRun, RunOutcome, SweepResult};
 use kiln_train::WeightsChoice;
@@ -85,7 +85,9 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
     let finished_run = best.runs.iter().find(|run| run.status == Status::Finished);
     let planned =
         finished_run.and_then(|finished| plan.runs.iter().find(|run| run.id == finished.id));
-    let (Some(accuracy), Some(planned)) = (best.best(), planned) else { return Ok(()) };
+    let (Some(accuracy), Some(planned)) = (comparison.ranking.of(best), planned) else {
+        return Ok(());
+    };
     let deviation = accuracy.deviation.map(|deviation| format!(" ± {deviation:.4}"));
     let runs = match (best.finished(), best.runs.len()) {
         (1, 1) => String::new(),
@@ -93,12 +95,15 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
         (finished, all) => format!(" ({finished} of {all} runs)"),
     };
     print_line(format!(
-        "best by validation: {}: val_accuracy {:.4}{}{runs} in its best epoch",
+        "best by validation: {}: {} {:.4}{}{runs} in its best epoch",
         printable(&best.label(&comparison.columns)),
+        comparison.ranking.metric,
         accuracy.mean,
         deviation.unwrap_or_default()
     ))?;
-    if let Some(last) = best.last().filter(|last| last.mean < accuracy.mean - NOTABLE_LOSS)
+    let at_last_epoch = Ranking { at: AtEpoch::Last, ..comparison.ranking.clone() };
+    if let Some(last) =
+        at_last_epoch.of(best).filter(|last| last.mean < accuracy.mean - NOTABLE_LOSS)
         && planned.experiment.training.weights == WeightsChoice::Last
     {
         print_line(format!(

@@ -3,6 +3,7 @@ use kiln_store::TestReport;
 
 use crate::combination::Combination;
 use crate::comparison::Comparison;
+use crate::measures::Format;
 use crate::statistics::Spread;
 
 use super::labels::spread_words;
@@ -29,7 +30,7 @@ pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
             tested.push((combination, reports));
         }
     }
-    let all = comparison.combinations.iter().filter(|all| all.test_accuracy().is_some()).count();
+    let all = comparison.combinations.iter().filter(|all| all.is_tested()).count();
     let note = if tested.len() < all {
         format!(
             "share of each class's test images that were classified rightly; the {} best of {all} combinations by validation",
@@ -65,7 +66,7 @@ fn cell(label: &str, class: &str, reports: &[TestReport]) -> HeatmapCell {
     let Some(spread) = Spread::of(own) else { return HeatmapCell::default() };
     HeatmapCell {
         value: Some(spread.mean),
-        words: format!("{class}: {}\n{label}", spread_words(spread, 4)),
+        words: format!("{class}: {}\n{label}", spread_words(spread, Format::Share)),
         ..HeatmapCell::default()
     }
 }

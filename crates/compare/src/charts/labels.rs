@@ -1,9 +1,11 @@
 //! What the charts of a comparison call its settings and runs.
 
 use kiln_store::Status;
+use kiln_store::number::decimals;
 
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
+use crate::measures::Format;
 use crate::statistics::Spread;
 
 /// The index of a column by its key.
@@ -67,14 +69,15 @@ pub(super) fn unfinished(combination: &Combination) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(", ")).filter(|words| !words.is_empty())
 }
 
-/// A mean over seeds in words: "0.8794 ± 0.0006 (3 seeds)".
-pub(super) fn spread_words(spread: Spread, decimals: usize) -> String {
-    let number = |value| kiln_store::number::decimals(Some(value), decimals);
+/// A mean over seeds as text: "0.8794 ± 0.0006 (3 seeds)"; the number alone if there is one seed.
+pub(super) fn spread_words(spread: Spread, format: Format) -> String {
+    let mean = decimals(Some(spread.mean), format.decimals());
     match spread.deviation {
         Some(deviation) => {
-            format!("{} ± {} ({} seeds)", number(spread.mean), number(deviation), spread.count)
+            let deviation = decimals(Some(deviation), format.decimals());
+            format!("{mean} ± {deviation} ({} seeds)", spread.count)
         }
-        None => number(spread.mean),
+        None => mean,
     }
 }
 

@@ -10,7 +10,7 @@ mod labels;
 mod relation;
 
 pub use classes::class_recall;
-pub use grid::{Measure, setting_grid};
+pub use grid::setting_grid;
 pub use histories::{MOST_POINTS, metric_curves};
 pub use relation::against_setting;
 

@@ -8,19 +8,19 @@ use crate::comparison::Comparison;
 
 use super::labels::{column, name, number, setting};
 
-/// The best `val_accuracy` against a numeric setting, given by its key; a line for each combination of the other
-/// settings. `None` where the key is not one of the comparison's columns, or fewer than two of its values are numbers.
+/// The metric that ranks, over a numeric setting given by its key, with a line for each combination of the other
+/// settings. `None` if the key is not one of the comparison's columns, or if fewer than two of its values are numbers.
 ///
-/// Runs that diverged or failed are left out.
+/// Runs that diverged or failed are omitted.
 #[must_use]
 pub fn against_setting(comparison: &Comparison, key: &str) -> Option<SettingChart> {
     let column = column(comparison, key)?;
-    // By the other settings; the number is the line's place.
+    // The index in `lines` of each combination of the other settings.
     let mut places: BTreeMap<Vec<Option<&str>>, usize> = BTreeMap::new();
     let mut lines: Vec<SettingLine> = Vec::new();
     for combination in &comparison.combinations {
         let Some(value) = number(setting(combination, column)) else { continue };
-        let values = validation(combination);
+        let values = values(comparison, combination);
         if values.is_empty() {
             continue;
         }
@@ -43,29 +43,30 @@ pub fn against_setting(comparison: &Comparison, key: &str) -> Option<SettingChar
     distinct.sort_by(f64::total_cmp);
     distinct.dedup();
     let label = comparison.columns[column].label.clone();
+    let metric = comparison.ranking.heading();
     let runs = comparison.combinations.iter().flat_map(|combination| &combination.runs);
     let left_out = runs.filter(|run| is_broken(run.status)).count();
     (distinct.len() > 1).then(|| SettingChart {
-        title: format!("best val_accuracy against {label}"),
+        title: format!("{metric} against {label}"),
         note: match left_out {
             0 => String::new(),
             1 => "a run that diverged or failed is left out".to_owned(),
             _ => format!("{left_out} runs that diverged or failed are left out"),
         },
-        metric: "best val_accuracy".to_owned(),
+        metric,
         setting: label,
         lines,
     })
 }
 
-/// The best `val_accuracy` of each run: of the finished ones, or of all where none is.
-fn validation(combination: &Combination) -> Vec<f64> {
+/// The value of each run that counts: the finished ones, or all if none is finished.
+fn values(comparison: &Comparison, combination: &Combination) -> Vec<f64> {
     let any_finished = combination.finished() > 0;
     let counting = combination.runs.iter().filter(|run| match run.status {
         Status::Finished => true,
         status => !any_finished && !is_broken(status),
     });
-    counting.filter_map(|run| run.best.map(|best| best.value)).collect()
+    counting.filter_map(|run| comparison.ranking.of_run(run)).collect()
 }
 
 fn is_broken(status: Status) -> bool {

@@ -3,9 +3,10 @@ use std::path::Path;
 use kiln_store::Status;
 use kiln_store::number::decimals;
 
-use crate::charts::Measure;
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
+use crate::measures::by_importance;
+use crate::ranking::Ranking;
 use crate::verdict::Baseline;
 
 use super::verdicts;
@@ -33,24 +34,17 @@ impl Answer {
     /// `None` where nothing was validated.
     pub(super) fn new(comparison: &Comparison) -> Option<Self> {
         let first = comparison.selected().or(comparison.combinations.first())?;
-        first.best()?;
+        comparison.ranking.of(first)?;
         let run = first.runs.iter().find(|run| run.status == Status::Finished);
         let run = run.or(first.runs.first())?;
-        let measures = [
-            ("best val_accuracy", Measure::BestValidation),
-            ("test accuracy", Measure::TestAccuracy),
-            ("test loss", Measure::TestLoss),
-            ("seconds of training", Measure::TrainingSeconds),
-        ];
-        let mut facts: Vec<Fact> = measures
-            .into_iter()
-            .filter_map(|(name, measure)| {
+        let judged = by_importance().into_iter().filter(|measure| measure.better.is_some());
+        let mut facts: Vec<Fact> = judged
+            .filter_map(|measure| {
                 let spread = measure.of(first)?;
-                let digits = measure.decimals();
                 Some(Fact {
-                    name,
-                    value: decimals(Some(spread.mean), digits),
-                    deviation: decimals(spread.deviation, digits),
+                    name: measure.heading,
+                    value: measure.format.mean(spread.mean, spread.count),
+                    deviation: measure.format.deviation(spread),
                 })
             })
             .collect();
@@ -75,7 +69,12 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
     let place = comparison.combinations.iter().position(|one| std::ptr::eq(one, first));
     let next = place.and_then(|place| comparison.combinations.get(place + 1));
     if let (Some(place), Some(next)) = (place, next) {
-        sentences.extend(behind(first, next, &next.label(&comparison.columns)));
+        sentences.extend(behind(
+            &comparison.ranking,
+            first,
+            next,
+            &next.label(&comparison.columns),
+        ));
         let is_baseline = |baseline: &Baseline| baseline.combination == place;
         if comparison.baseline.as_ref().is_some_and(is_baseline) {
             sentences.push(match &next.verdict {
@@ -104,19 +103,26 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
     sentences
 }
 
-/// How far the next is behind, by validation.
-fn behind(first: &Combination, next: &Combination, label: &str) -> Option<String> {
-    let ahead = first.best()?.mean - next.best()?.mean;
+/// How far the next combination is behind, by the metric that ranks.
+fn behind(
+    ranking: &Ranking,
+    first: &Combination,
+    next: &Combination,
+    label: &str,
+) -> Option<String> {
+    let metric = &ranking.metric;
+    let ahead = ranking.of(first)?.mean - ranking.of(next)?.mean;
     let amount = decimals(Some(ahead.abs()), 4);
-    Some(if ahead > 0.0 {
-        format!("The next, {label}, is behind by {amount} of val_accuracy.")
-    } else if ahead < 0.0 {
-        // Finished combinations come first.
+    let is_ahead = ranking.better(std::slice::from_ref(first)).improves(ahead, 0.0, 0.0);
+    Some(if is_ahead {
+        format!("The next, {label}, is behind by {amount} of {metric}.")
+    } else if ahead != 0.0 {
+        // A combination with unfinished runs can have the better value: finished ones are ranked before it.
         format!(
-            "The next, {label}, has {amount} more of val_accuracy, but not all of its runs finished."
+            "The next, {label}, is better by {amount} of {metric}, but not all of its runs finished."
         )
     } else {
-        format!("The next, {label}, has the same val_accuracy.")
+        format!("The next, {label}, has the same {metric}.")
     })
 }
 

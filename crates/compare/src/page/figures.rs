@@ -2,10 +2,9 @@ use std::collections::BTreeMap;
 
 use kiln_report::chart::{self, Overlay, heatmap_chart, overlay_chart, setting_chart};
 
-use crate::charts::{
-    Measure, against_setting, class_recall, metric_curves, number, setting_grid, values,
-};
+use crate::charts::{against_setting, class_recall, metric_curves, number, setting_grid, values};
 use crate::comparison::Comparison;
+use crate::measures::{Measure, by_importance};
 
 use super::data::Curve;
 
@@ -76,10 +75,12 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
     if axes.len() == 1 {
         pairs.push((0, None));
     }
-    let measures: Vec<Measure> = Measure::ALL
-        .into_iter()
-        .filter(|measure| comparison.combinations.iter().any(|all| measure.of(all).is_some()))
-        .collect();
+    // A heatmap is for finding the best cell, so a measure needs a direction.
+    let has_heatmap = |measure: &&Measure| {
+        measure.better.is_some()
+            && comparison.combinations.iter().any(|combination| measure.of(combination).is_some())
+    };
+    let measures: Vec<_> = by_importance().into_iter().filter(has_heatmap).collect();
     let mut figures = Vec::new();
     let (mut bytes, mut missing) = (0, 0);
     for (first, second) in pairs {
@@ -90,7 +91,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
         };
         for measure in &measures {
             let key = column.map(|column| column.key.as_str());
-            let Some(map) = setting_grid(comparison, &axes[first].key, key, *measure) else {
+            let Some(map) = setting_grid(comparison, &axes[first].key, key, measure) else {
                 continue;
             };
             let svg = heatmap_chart(&map);
@@ -99,7 +100,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
                 continue;
             }
             bytes += svg.len();
-            figures.push(Figure::new(&svg, &[("value", measure.name()), ("axes", &names)]));
+            figures.push(Figure::new(&svg, &[("value", measure.heading), ("axes", &names)]));
         }
     }
     if missing > 0 {

@@ -29,7 +29,7 @@ impl Mistakes {
     pub(super) fn new(comparison: &Comparison) -> Self {
         let mut pictures: Vec<Picture> = Vec::new();
         let mut bytes = 0;
-        let tested = comparison.combinations.iter().filter(|all| all.test_accuracy().is_some());
+        let tested = comparison.combinations.iter().filter(|all| all.is_tested());
         for combination in tested.clone() {
             if pictures.len() == MOST_PICTURES {
                 break;

@@ -1,9 +1,11 @@
 use askama::Template;
+use kiln_store::Status;
 use kiln_store::number::decimals;
 
-use crate::charts::{Measure, is_selected, number};
+use crate::charts::{is_selected, number};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
+use crate::measures::{Measure, by_importance, drop_order};
 use crate::statistics::Spread;
 
 use super::verdicts;
@@ -70,9 +72,14 @@ impl Cell {
         }
     }
 
-    fn spread(spread: Option<Spread>, digits: usize) -> Self {
-        let deviation = decimals(spread.and_then(|spread| spread.deviation), digits);
-        Self { deviation, ..Self::number(spread.map(|spread| spread.mean), digits) }
+    fn measure(measure: &Measure, spread: Option<Spread>) -> Self {
+        let Some(spread) = spread else { return Self { numeric: true, ..Self::default() } };
+        Self {
+            text: measure.format.mean(spread.mean, spread.count),
+            deviation: measure.format.deviation(spread),
+            sort: spread.mean.to_string(),
+            numeric: true,
+        }
     }
 
     fn setting(value: Option<&str>, numeric: bool) -> Self {
@@ -105,43 +112,47 @@ fn setting_cells<'a>(
     })
 }
 
-/// A row a combination, in the order of the comparison.
+/// The measures that the tables have: those before the verdict, and those after it.
+fn measures(comparison: &Comparison) -> (Vec<&'static Measure>, Vec<&'static Measure>) {
+    let shown = by_importance().into_iter().filter(|measure| measure.is_shown(comparison));
+    shown.partition(|measure| {
+        measure.drop_order.is_none_or(|order| order > drop_order::VERDICT_NUMBERS)
+    })
+}
+
+fn measure_heads(measures: &[&'static Measure]) -> impl Iterator<Item = Head> {
+    measures.iter().map(|measure| head(measure.heading, true))
+}
+
+/// One row per combination, in the order of the comparison.
 pub(super) fn ranking(comparison: &Comparison) -> Table {
     let settings = settings(comparison);
+    let (main, further) = measures(comparison);
     let row = |(index, combination): (usize, &Combination)| {
         let baseline = comparison.baseline.is_some_and(|baseline| baseline.combination == index);
-        let spread = |measure: Measure| Cell::spread(measure.of(combination), measure.decimals());
+        let measured = |measure: &&'static Measure| Cell::measure(measure, measure.of(combination));
         let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
         cells.extend(setting_cells(combination, &settings));
-        cells.extend([spread(Measure::BestValidation), spread(Measure::TestAccuracy)]);
+        cells.extend(main.iter().map(measured));
         cells.extend(verdict_cells(combination, baseline));
-        cells.extend([
-            Cell::number(Some(combination.runs.len() as f64), 0),
-            Cell::text(combination.status()),
-            Cell::number(combination.best_epoch().map(|epoch| epoch.mean), 1),
-            spread(Measure::LastValidation),
-            spread(Measure::TestLoss),
-            spread(Measure::TrainingSeconds),
-        ]);
+        cells.push(Cell::number(Some(combination.runs.len() as f64), 0));
+        cells.push(Cell::text(combination.status()));
+        cells.extend(further.iter().map(measured));
         Row { best: is_selected(comparison, index), cells }
     };
     let rows = comparison.combinations.iter().enumerate().map(row).collect();
     let mut heads = vec![head("#", true)];
     heads.extend(settings);
+    heads.extend(measure_heads(&main));
     heads.extend([
-        head("best val_accuracy", true),
-        head("test accuracy", true),
         head("verdict", false),
         head("difference", true),
         head("interval", true),
         head("p", true),
         head("runs", true),
         head("status", false),
-        head("best epoch", true),
-        head("last val_accuracy", true),
-        head("test loss", true),
-        head("seconds", true),
     ]);
+    heads.extend(measure_heads(&further));
     Table { id: "ranking-table", label: "All combinations", heads, rows }.without_empty_columns()
 }
 
@@ -171,50 +182,40 @@ fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
     ]
 }
 
-/// A row a run, in the order of their combinations.
+/// One row per run, in the order of the combinations.
 pub(super) fn runs(comparison: &Comparison) -> Table {
     let settings = settings(comparison);
+    let (mut measures, further) = measures(comparison);
+    measures.extend(further);
     let mut rows = Vec::new();
     for (index, combination) in comparison.combinations.iter().enumerate() {
         for run in &combination.runs {
             let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
             cells.extend(setting_cells(combination, &settings));
-            cells.extend(run_cells(run));
+            let seed = Cell::number(Some(run.seed as f64), 0);
+            // Seeds above 2^53 are not exact as f64; the text is.
+            cells.push(Cell { text: run.seed.to_string(), ..seed });
+            let value = |measure: &&'static Measure| Spread::of((measure.of_run)(run));
+            cells.extend(measures.iter().map(|measure| Cell::measure(measure, value(measure))));
+            cells.push(Cell::text(status(run)));
+            cells.push(Cell::text(run.directory.path().to_string_lossy()));
             rows.push(Row { best: false, cells });
         }
     }
     let mut heads = vec![head("#", true)];
     heads.extend(settings);
-    heads.extend([
-        head("seed", true),
-        head("best val_accuracy", true),
-        head("best epoch", true),
-        head("last val_accuracy", true),
-        head("test accuracy", true),
-        head("test loss", true),
-        head("seconds", true),
-        head("status", false),
-        head("directory", false),
-    ]);
+    heads.push(head("seed", true));
+    heads.extend(measure_heads(&measures));
+    heads.extend([head("status", false), head("directory", false)]);
     Table { id: "runs-table", label: "Every run", heads, rows }.without_empty_columns()
 }
 
-fn run_cells(run: &RunSummary) -> [Cell; 9] {
-    let status = match &run.stop_reason {
-        Some(reason) if run.status != kiln_store::Status::Finished => {
+/// The status of a run, and why it ended unless it finished.
+fn status(run: &RunSummary) -> String {
+    match &run.stop_reason {
+        Some(reason) if run.status != Status::Finished => {
             format!("{}: {reason}", run.status_words())
         }
         _ => run.status_words(),
-    };
-    [
-        Cell { text: run.seed.to_string(), ..Cell::number(Some(run.seed as f64), 0) },
-        Cell::number(run.best.map(|best| best.value), 4),
-        Cell::number(run.best.map(|best| best.epoch as f64), 0),
-        Cell::number(run.last.map(|last| last.value), 4),
-        Cell::number(run.test.map(|test| test.accuracy), 4),
-        Cell::number(run.test.and_then(|test| test.loss), 4),
-        Cell::number(run.training_seconds, 1),
-        Cell::text(status),
-        Cell::text(run.directory.path().to_string_lossy()),
-    ]
+    }
 }

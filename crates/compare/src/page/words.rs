@@ -55,7 +55,7 @@ pub(super) fn lede(comparison: &Comparison) -> String {
 
 /// How the rows are ordered.
 pub(super) fn ranking(comparison: &Comparison) -> String {
-    if has_validation(comparison) {
+    if comparison.is_ranked() {
         "Ranked by the best epoch’s val_accuracy, the mean over seeds ± the sample standard deviation; combinations whose \
          runs all finished come first. The test set does not rank, it only reports."
             .to_owned()
@@ -72,10 +72,6 @@ pub(super) fn no_answer(comparison: &Comparison) -> &'static str {
     } else {
         "The best is chosen by validation, and no run has a val_accuracy: set data.validation to have one."
     }
-}
-
-pub(super) fn has_validation(comparison: &Comparison) -> bool {
-    comparison.combinations.iter().any(|combination| combination.best().is_some())
 }
 
 /// "1 run", "2 runs".

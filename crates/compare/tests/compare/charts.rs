@@ -4,8 +4,8 @@ mod curves;
 mod heatmaps;
 mod settings;
 
-use kiln_compare::Comparison;
-use kiln_compare::charts::{Measure, against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::{Comparison, Measure};
 use kiln_report::Terminal;
 use kiln_report::chart::{
     Heatmap, HeatmapCell, Overlay, OverlayCurve, OverlayPoint, SettingChart, SettingLine,
@@ -38,8 +38,12 @@ fn texts(elements: &[Element]) -> Vec<&str> {
     elements.iter().filter(|e| e.name == "text").map(|e| e.text.as_str()).collect()
 }
 
-fn grid(comparison: &Comparison, measure: Measure) -> Heatmap {
-    setting_grid(comparison, DEPTH, Some(LEARNING_RATE), measure).expect("both are columns")
+fn measure(key: &str) -> &'static Measure {
+    Measure::find(key).expect("a measure")
+}
+
+fn grid(comparison: &Comparison, key: &str) -> Heatmap {
+    setting_grid(comparison, DEPTH, Some(LEARNING_RATE), measure(key)).expect("both are columns")
 }
 
 /// The rectangles of a class, in the order of the document.

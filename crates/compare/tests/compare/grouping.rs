@@ -150,7 +150,7 @@ fn combinations_are_ranked_by_validation_with_finished_ones_first() {
     let depths: Vec<_> =
         comparison.combinations.iter().map(|it| it.settings[0].as_deref()).collect();
     assert_eq!(depths, [Some("2"), Some("0"), Some("1"), Some("3"), Some("4")]);
-    let best: Vec<_> = comparison.combinations.iter().map(|it| it.best()).collect();
+    let best: Vec<_> = comparison.combinations.iter().map(|it| comparison.ranking.of(it)).collect();
     // If any run of a combination finished, only finished runs count.
     assert_eq!(best[2].map(|best| (best.mean, best.count)), Some((0.95, 1)));
     assert_eq!(best[3].map(|best| best.mean), Some(0.99));

@@ -5,6 +5,7 @@ mod baseline;
 mod charts;
 mod grouping;
 mod hostile;
+mod measures;
 mod page;
 mod pair;
 mod reading;

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use kiln_compare::{Comparison, EpochValue};
+use kiln_compare::{AtEpoch, Comparison, DEFAULT_METRIC, EpochValue, Measure};
 use kiln_store::Status;
 
 use crate::tree::SampleRun;
@@ -80,7 +80,7 @@ fn error_without_readable_runs_gives_the_reasons() {
     fs::write(run.join("run.json"), "").expect("written");
     let error = Comparison::read(&[sweep.path()], None).expect_err("no run").to_string();
     assert!(error.contains("run.json, line 1: EOF"), "{error}");
-    assert!(error.ends_with("no run that was given can be read"), "{error}");
+    assert!(error.ends_with("none of the given runs can be read"), "{error}");
 }
 
 #[test]
@@ -91,8 +91,9 @@ fn run_is_summarized() {
     run.val_accuracies = vec![Some(0.5), Some(0.75), Some(0.75), None];
     let comparison = compared(sweep.path(), &[run]);
     let run = &comparison.combinations[0].runs[0];
-    assert_eq!(run.best, Some(EpochValue { epoch: 2, value: 0.75 }));
-    assert_eq!((run.last, run.epochs, run.seed), (None, 4, 1));
+    let metric = |at| run.metric(DEFAULT_METRIC, at);
+    assert_eq!(metric(AtEpoch::Best), Some(EpochValue { epoch: 2, value: 0.75 }));
+    assert_eq!((metric(AtEpoch::Last), run.epochs, run.seed), (None, 4, 1));
     let test = run.test.expect("a test");
     assert_eq!((test.accuracy, test.loss, test.examples), (0.75, Some(0.5), 20));
     assert_eq!(run.training_seconds, Some(1.5));
@@ -110,8 +111,9 @@ fn killed_run_counts_with_its_complete_epochs() {
     let combination = &comparison.combinations[0];
     assert_eq!(combination.runs[0].epochs, 2);
     assert_eq!(combination.status(), "running");
-    assert_eq!(combination.best().map(|best| best.mean), Some(0.75));
-    assert_eq!((combination.test_accuracy(), comparison.selected()), (None, None));
+    assert_eq!(comparison.ranking.of(combination).map(|best| best.mean), Some(0.75));
+    let tested = Measure::find("test_accuracy").and_then(|accuracy| accuracy.of(combination));
+    assert_eq!((tested, comparison.selected()), (None, None));
 }
 
 #[test]

@@ -177,8 +177,8 @@ fn error_about_an_unknown_column_lists_the_columns() {
     let problem = |name: &str| {
         csv(&comparison, &options(name, &[], false)).expect_err("no column").to_string()
     };
-    insta::assert_snapshot!(problem("accuracy"), @"there is no column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, or any setting of the runs");
-    insta::assert_snapshot!(problem("seed"), @"there is a column `seed` only with one row a run (--all-seeds)");
+    insta::assert_snapshot!(problem("accuracy"), @"unknown column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, parameters, or any setting of the runs");
+    insta::assert_snapshot!(problem("seed"), @"the column `seed` needs one row per run: add --all-seeds");
     insta::assert_snapshot!(problem("activation"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
 }
 
@@ -320,9 +320,23 @@ fn json_document() {
                 "examples": 20
               },
               "training_seconds": 1.5,
-              "fingerprint": "50b4"
+              "fingerprint": "50b4",
+              "measures": {
+                "best_epoch": 2.0,
+                "best_val_accuracy": 0.75,
+                "last_val_accuracy": 0.625,
+                "parameters": 286810.0,
+                "test_accuracy": 0.75,
+                "test_loss": 0.5,
+                "training_seconds": 1.5
+              }
             }
-          ]
+          ],
+          "parameters": {
+            "mean": 286810.0,
+            "deviation": null,
+            "count": 1
+          }
         },
         {
           "settings": {
@@ -371,9 +385,23 @@ fn json_document() {
               },
               "test": null,
               "training_seconds": 1.5,
-              "fingerprint": "50b4"
+              "fingerprint": "50b4",
+              "measures": {
+                "best_epoch": 2.0,
+                "best_val_accuracy": 0.75,
+                "last_val_accuracy": 0.625,
+                "parameters": 286810.0,
+                "test_accuracy": null,
+                "test_loss": null,
+                "training_seconds": 1.5
+              }
             }
-          ]
+          ],
+          "parameters": {
+            "mean": 286810.0,
+            "deviation": null,
+            "count": 1
+          }
         }
       ],
       "left_out": [],
@@ -394,7 +422,10 @@ fn json_is_sorted_and_has_full_precision() {
     assert_eq!(depths, [Some("0"), Some("0"), Some("2"), Some("2"), Some("2")]);
     let selected = json["selected"].as_u64().expect("an index") as usize;
     assert_eq!(json["baseline"]["combination"], json["selected"]);
-    let best = comparison.selected().and_then(|selected| selected.best()).expect("a value");
+    let best = comparison
+        .selected()
+        .and_then(|selected| comparison.ranking.of(selected))
+        .expect("a value");
     assert_eq!(rows[selected]["best_val_accuracy"]["mean"].as_f64(), Some(best.mean));
 }
 

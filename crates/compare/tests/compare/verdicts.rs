@@ -200,7 +200,7 @@ fn tests_on_different_data_have_no_verdict() {
     assert_eq!(
         comparison.notes,
         [
-            "No verdict for repeat 2: not all of its and the baseline's runs had the same data.",
+            "No verdict for repeat 2: its runs and the baseline's did not all use the same dataset.",
             "No verdict for repeat 3: its test images are not the baseline's.",
         ]
     );

@@ -3,17 +3,17 @@ use kiln_store::{escape, grouped};
 
 use super::svg::{Anchor, Label, Rect, Svg, text_width};
 
-/// More classes than this leave no room for numbers in the cells.
+/// With more classes than this, cells have no numbers.
 const MOST_NUMBERED: usize = 30;
-/// Names longer than this are cut, in characters.
+/// Longer names are cut to this many characters.
 const LONGEST_NAME: usize = 26;
-/// The opacity from which a cell's number is written in the strong colour. Both themes' cells are chosen so that either
-/// colour is legible on its side of it.
+/// The opacity above which a cell's number uses the strong text color. The cell colors of both themes are chosen so
+/// that the number is legible on either side of this value.
 const STRONG: f64 = 0.65;
 const TOP: f64 = 78.0;
 
-/// `confusion.svg`: how many images of each true class (rows) were taken for each class (columns). A cell's shade tells
-/// its share of the row. What has no class, or no row, in one of the two arguments is left out.
+/// `confusion.svg`: for each true class (rows), how many of its images were predicted as each class (columns). The
+/// shade of a cell is its share of the row. Entries without a class or a row are ignored.
 #[must_use]
 pub fn confusion_chart(title: &str, class_names: &[String], confusion: &[Vec<u64>]) -> String {
     let layout = Layout::new(title, class_names, confusion);
@@ -53,28 +53,28 @@ pub fn confusion_chart(title: &str, class_names: &[String], confusion: &[Vec<u64
     svg.finish()
 }
 
-/// How the columns' names are written.
+/// How the names of the columns are drawn.
 #[derive(Clone, Copy)]
 enum Direction {
-    /// As the rows'.
+    /// Horizontal, like the rows' names.
     Level,
-    /// Rising by 45 degrees.
+    /// Rotated by 45 degrees.
     Slanted,
-    /// From below to above.
+    /// Vertical, from bottom to top.
     Upright,
 }
 
-/// Where everything is, in pixels.
+/// The layout in pixels.
 struct Layout {
     names: Vec<String>,
     cell: f64,
-    /// The matrix: its left edge and the length of its sides.
+    /// The left edge of the matrix and the length of its sides.
     left: f64,
     side: f64,
     width: f64,
     height: f64,
     name_size: f64,
-    /// The size of the numbers in the cells, where there are any.
+    /// The font size of the numbers in the cells, if they are drawn.
     number_size: Option<f64>,
     column_names: Direction,
 }
@@ -94,8 +94,8 @@ impl Layout {
             .map(|name| escape::shorten(name, LONGEST_NAME).into_owned())
             .collect();
         let longest = names.iter().map(|name| text_width(name, name_size)).fold(0.0, f64::max);
-        // Names that are too long to stand side by side are turned, until their lines touch: 45 degrees bring lines that
-        // are a cell apart to 0.71 cells.
+        // Names that are too long to fit next to each other are rotated until their lines touch. At 45 degrees, lines
+        // that are one cell apart need 0.71 cells.
         let column_names = if longest <= cell - 6.0 {
             Direction::Level
         } else if cell * 0.71 >= name_size * 1.1 {
@@ -106,7 +106,7 @@ impl Layout {
         let digits = confusion.iter().flatten().max().map_or(1, |most| most.to_string().len());
         let number_size =
             numbered.then(|| ((cell - 6.0) / (digits as f64 * 0.62)).clamp(6.0, 14.0));
-        // A whole number of pixels: all cells are equally wide then, and sharp.
+        // With a whole number of pixels, all cells have the same width and sharp edges.
         let left = (56.0 + longest).ceil();
         let side = cell * classes;
         let below = match column_names {
@@ -135,12 +135,12 @@ impl Layout {
 
 fn labels(svg: &mut Svg, layout: &Layout) {
     let size = Some(layout.name_size);
-    // Capital letters are about 0.7 of the size high: half of that below the middle centres them.
-    let centred = layout.name_size * 0.35;
+    // Capital letters are about 0.7 of the font size high. Half of that below the middle centers them.
+    let centered = layout.name_size * 0.35;
     let bottom = TOP + layout.side;
     for (class, name) in layout.names.iter().enumerate() {
         let middle = layout.middle(class);
-        let row = (layout.left - 8.0, TOP + middle + centred);
+        let row = (layout.left - 8.0, TOP + middle + centered);
         svg.label(&Label {
             class: "",
             at: row,
@@ -152,9 +152,9 @@ fn labels(svg: &mut Svg, layout: &Layout) {
         let x = layout.left + middle;
         let y = bottom + 8.0;
         let (at, anchor, turned) = match layout.column_names {
-            Direction::Level => ((x, y + 2.0 * centred), Anchor::Middle, 0.0),
-            Direction::Slanted => ((x + centred, y + centred), Anchor::End, -45.0),
-            Direction::Upright => ((x + centred, y), Anchor::End, -90.0),
+            Direction::Level => ((x, y + 2.0 * centered), Anchor::Middle, 0.0),
+            Direction::Slanted => ((x + centered, y + centered), Anchor::End, -45.0),
+            Direction::Upright => ((x + centered, y), Anchor::End, -90.0),
         };
         svg.label(&Label { class: "", at, anchor, size, turned, text: name });
     }
@@ -170,7 +170,7 @@ fn labels(svg: &mut Svg, layout: &Layout) {
     svg.label(&side((layout.left + layout.side / 2.0, layout.height - 16.0), 0.0, "predicted"));
 }
 
-/// A cell with its upper left corner at a point; `words` tell its numbers on hovering.
+/// A cell with its upper left corner at a point; the hover text has its numbers.
 fn cell(svg: &mut Svg, layout: &Layout, (x, y): (f64, f64), count: u64, share: f64, words: String) {
     let opacity = opacity(share);
     if count > 0 {
@@ -203,12 +203,13 @@ fn cell(svg: &mut Svg, layout: &Layout, (x, y): (f64, f64), count: u64, share: f
     }
 }
 
-/// How dark a share is. Mistakes are small shares beside a diagonal of large ones: they are lifted to be seen.
+/// The opacity for a share. Mistakes are small shares next to a diagonal of large ones, so small shares are raised to
+/// be visible.
 fn opacity(share: f64) -> f64 {
     share.powf(0.6)
 }
 
-/// The bar beside the matrix that says what its shades mean.
+/// The color bar next to the matrix.
 fn shades(svg: &mut Svg, layout: &Layout) {
     const STEPS: usize = 40;
     let x = layout.left + layout.side + 20.0;

@@ -8,16 +8,16 @@ const HEIGHT: f64 = 460.0;
 const TOP: f64 = 78.0;
 const BOTTOM: f64 = HEIGHT - 58.0;
 const RIGHT: f64 = WIDTH - 28.0;
-/// Between the ends of the curves and the edges of the grid.
+/// Space between the ends of the curves and the edges of the grid, in pixels.
 const INSET: f64 = 14.0;
 
-/// More epochs than this are drawn as lines alone, without a mark at each.
+/// Above this number of epochs, points have no marks.
 const MOST_MARKED: usize = 40;
-/// More epochs than this share their hovering areas.
+/// Above this number of epochs, several epochs share a hover area.
 const MOST_BANDS: usize = 400;
 
-/// A curve: a column of the history and how it is drawn. Losses are orange and accuracies blue, two colours that stay
-/// apart in every form of colour blindness (Okabe and Ito, 2008); validation is dashed, its marks hollow.
+/// A curve: a column of the history and its style. Losses are orange and accuracies blue, two colors that stay
+/// distinguishable in every form of color blindness (Okabe and Ito, 2008). Validation is dashed with hollow marks.
 struct Curve {
     metric: &'static str,
     class: &'static str,
@@ -30,9 +30,9 @@ const CURVES: [Curve; 4] = [
     Curve { metric: "val_accuracy", class: "accuracy validation" },
 ];
 
-/// `history.svg`: loss and accuracy, of training and validation, over the epochs.
+/// `history.svg`: loss and accuracy of training and validation over the epochs.
 ///
-/// The vertical axis goes from 0 to 1 where all values lie there. An epoch without a value leaves a gap.
+/// The vertical axis goes from 0 to 1 if all values are in that range. An epoch without a value leaves a gap.
 #[must_use]
 pub fn history_chart(title: &str, history: &History) -> String {
     let curves: Vec<&Curve> = CURVES
@@ -46,7 +46,7 @@ pub fn history_chart(title: &str, history: &History) -> String {
     let widest = tick_labels.iter().map(|label| text_width(label, 13.0)).fold(0.0, f64::max);
     let left = 50.0 + widest;
     let last = history.rows.len();
-    // One epoch stands in the middle; more reach from edge to edge.
+    // A single epoch is centered; several reach from edge to edge.
     let domain = if last > 1 { (1.0, last as f64) } else { (0.0, 2.0) };
     let x = Scale { domain, range: (left + INSET, RIGHT - INSET) };
     let y = Scale { domain: axis.domain, range: (BOTTOM, TOP) };
@@ -82,7 +82,7 @@ pub fn history_chart(title: &str, history: &History) -> String {
     svg.finish()
 }
 
-/// The curve's epochs and values; what is too large for a picture counts as missing.
+/// The curve's epochs and values. Values that would overflow the arithmetic of a chart count as missing.
 fn values(history: &History, curve: &Curve) -> impl Iterator<Item = (f64, Option<f64>)> {
     history
         .rows
@@ -114,7 +114,7 @@ fn draw(svg: &mut Svg, curve: &Curve, history: &History, x: Scale, y: Scale) {
     svg.path(&format!("line {}", curve.class), &runs);
     let point = format!("point {}", curve.class);
     for run in &runs {
-        // A value without neighbours makes no line and would not be seen.
+        // A value without neighbors makes no line and would be invisible without a dot.
         if history.rows.len() <= MOST_MARKED || run.len() == 1 {
             for at in run {
                 svg.circle(&point, *at, 3.0);
@@ -123,7 +123,7 @@ fn draw(svg: &mut Svg, curve: &Curve, history: &History, x: Scale, y: Scale) {
     }
 }
 
-/// Upright strips that tell an epoch's numbers on hovering, over everything else.
+/// Vertical strips on top of everything; hovering one shows the numbers of its epochs.
 fn bands(svg: &mut Svg, history: &History, x: Scale) {
     let step = history.rows.len().div_ceil(MOST_BANDS).max(1);
     let half = (x.at(1.0 + step as f64) - x.at(1.0)) / 2.0;

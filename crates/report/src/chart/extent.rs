@@ -1,7 +1,7 @@
-/// From where to where a picture shows values.
+/// The range of values that a chart shows.
 ///
-/// One run that learned nothing, or exploded, must not press all others into one colour or one line: what lies far
-/// outside is shown at the end of the scale, which says so.
+/// A single run that diverged or learned nothing must not compress all others into one color or line. Outliers are
+/// shown at the end of the scale, and a note says so.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Extent {
     pub(super) low: f64,
@@ -12,14 +12,14 @@ pub(super) struct Extent {
     pub(super) cut_high: bool,
 }
 
-/// Fewer values than this have no outside.
+/// With fewer values than this, none counts as an outlier.
 const LEAST: usize = 8;
 
 impl Extent {
-    /// The least and the greatest of the values within Tukey's outer fences (Exploratory Data Analysis, 1977): not more
-    /// than three interquartile ranges below the lower or above the upper quartile. `None` without a finite value.
+    /// The lowest and highest values within Tukey's outer fences (Exploratory Data Analysis, 1977): at most three
+    /// interquartile ranges below the lower or above the upper quartile. `None` if no value is finite.
     pub(super) fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        // What is larger is too large for the arithmetic of a picture.
+        // Larger values would overflow the arithmetic of a chart.
         let mut sorted: Vec<f64> = values.filter(|value| value.abs() < 1e100).collect();
         sorted.sort_by(f64::total_cmp);
         let (least, greatest) = (*sorted.first()?, *sorted.last()?);
@@ -32,7 +32,7 @@ impl Extent {
         Some(Self { low, high, cut_low: least < low, cut_high: greatest > high })
     }
 
-    /// The same ends, for a picture that shows these values as well.
+    /// The same range, extended to include these values.
     pub(super) fn beside(self, values: impl Iterator<Item = f64>) -> Self {
         values.fold(self, |extent, value| Self {
             cut_low: extent.cut_low || value < extent.low,
@@ -41,7 +41,7 @@ impl Extent {
         })
     }
 
-    /// Where a value lies, from 0 at the low end to 1 at the high one; in the middle where both ends are one.
+    /// The position of a value, from 0 at the low end to 1 at the high end; 0.5 if both ends are equal.
     pub(super) fn share(&self, value: f64) -> f64 {
         if self.high > self.low {
             ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
@@ -50,12 +50,12 @@ impl Extent {
         }
     }
 
-    /// The value, moved to the end that it lies beyond.
+    /// The value, limited to the range.
     pub(super) fn within(&self, value: f64) -> f64 {
         value.clamp(self.low, self.high)
     }
 
-    /// What the ends leave out, where they do.
+    /// A note about values outside of the range, if there are any.
     pub(super) fn words(&self) -> Option<&'static str> {
         match (self.cut_low, self.cut_high) {
             (false, false) => None,
@@ -66,7 +66,7 @@ impl Extent {
     }
 }
 
-/// A quantile of sorted values, linear between two of them (Hyndman and Fan's type 7, the default of R and NumPy).
+/// A quantile of sorted values with linear interpolation (type 7 of Hyndman and Fan, the default of R and NumPy).
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let below = place as usize;
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!((with_one.low, with_one.cut_low, with_one.cut_high), (0.85, true, false));
         assert_eq!(with_one.share(0.1), 0.0);
         assert_eq!(with_one.words(), Some("far lower values are shown at the end of the scale"));
-        // Of few nothing can be called far outside.
+        // Among few values, none counts as an outlier.
         assert_eq!(extent(&[0.1, 0.87, 0.88]).low, 0.1);
     }
 

@@ -10,10 +10,10 @@ const TOP: f64 = 72.0;
 const BOTTOM: f64 = TOP + 340.0;
 const RIGHT: f64 = WIDTH - 28.0;
 
-/// What surrounds lines that compare runs: head, grid, axes and legend.
+/// Everything around the lines of a chart that compares runs: title, grid, axes and legend.
 pub(super) struct Frame {
     left: f64,
-    /// Where the values go, where there are any.
+    /// The range of the values, if there are any.
     vertical: Option<Vertical>,
     legend: Legend,
 }
@@ -21,23 +21,23 @@ pub(super) struct Frame {
 struct Vertical {
     extent: Extent,
     scale: Scale,
-    /// Each tick's value and words.
+    /// The value and the text of each tick.
     ticks: Vec<(f64, String)>,
 }
 
-/// What is written around the lines.
+/// The texts around the lines.
 pub(super) struct Words<'a> {
-    /// What a screen reader says.
+    /// The description for screen readers.
     pub(super) description: String,
     pub(super) title: &'a str,
-    /// Below the title; what the axis cuts off is said behind it.
+    /// The line below the title. A note about outliers is appended.
     pub(super) note: String,
-    /// Below the horizontal axis.
+    /// The label of the horizontal axis.
     pub(super) below: String,
 }
 
 impl Frame {
-    /// A frame for values of this extent, and for lines of these names.
+    /// Makes a frame for this range of values and for lines with these names.
     pub(super) fn new(extent: Option<Extent>, names: &[String]) -> Self {
         let vertical = extent.map(|extent| {
             let axis = Axis::between(extent.low, extent.high);
@@ -50,20 +50,20 @@ impl Frame {
         Self { left, vertical, legend: Legend::new(names, (left, RIGHT)) }
     }
 
-    /// Maps a domain onto the width of the frame, but for an inset on either side.
+    /// Maps a domain to the width of the frame, with an inset on both sides.
     pub(super) fn x(&self, domain: (f64, f64), inset: f64) -> Scale {
         Scale { domain, range: (self.left + inset, RIGHT - inset) }
     }
 
-    /// Where a value stands; one beyond the axis stands at its edge. `None` where it is not finite or too large for the
-    /// arithmetic of a picture.
+    /// The vertical position of a value, in pixels. Values beyond the axis are placed at its edge. `None` if the
+    /// value is not finite or would overflow the arithmetic of a chart.
     pub(super) fn y(&self, value: f64) -> Option<f64> {
         let Vertical { extent, scale, .. } = self.vertical.as_ref()?;
         (value.abs() < 1e100).then(|| scale.at(extent.within(value)))
     }
 
-    /// The picture with everything that lies below the lines; `ticks` are places of the horizontal axis, in pixels, and
-    /// the words there.
+    /// The chart with everything below the lines. `ticks` are positions on the horizontal axis, in pixels, with their
+    /// labels.
     pub(super) fn begin(&self, words: &Words<'_>, ticks: &[(f64, String)]) -> Svg {
         let mut svg = Svg::new(WIDTH, BOTTOM + 56.0 + self.legend.height, &words.description);
         svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(words.title, 72));
@@ -90,7 +90,7 @@ impl Frame {
         svg
     }
 
-    /// The picture's text, with what lies above the lines and below the frame.
+    /// The text of the chart, with everything above the lines and below the frame.
     pub(super) fn end(&self, mut svg: Svg) -> String {
         svg.line("axis", (self.left, BOTTOM), (RIGHT, BOTTOM));
         self.legend.draw(&mut svg, BOTTOM + 50.0);

@@ -5,56 +5,56 @@ use super::extent::Extent;
 use super::palette::Rgb;
 use super::svg::{Anchor, Label, Rect, Svg, text_width};
 
-/// More columns than this leave no room for numbers in the cells.
+/// With more columns than this, cells have no numbers.
 const MOST_NUMBERED: usize = 40;
-/// Names longer than this are cut, in characters.
+/// Longer names are cut to this many characters.
 const LONGEST_ROW: usize = 56;
 const LONGEST_COLUMN: usize = 26;
 const NUMBER_SIZE: f64 = 13.0;
 const MARK_SIZE: f64 = 11.0;
 const LEGEND_WIDTH: f64 = 180.0;
 
-/// Values by two settings, or by any two lists of names, to be shown as colours with their numbers.
+/// Values by two settings, or by any two lists of names, shown as colors with their numbers.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Heatmap {
-    /// The picture's head.
+    /// The title of the chart.
     pub title: String,
-    /// The line below it: what a cell shows.
+    /// The line below the title: what a cell shows.
     pub note: String,
-    /// What the numbers are: `val_accuracy`.
+    /// The name of the metric, such as `val_accuracy`.
     pub value: String,
-    /// Digits behind the point.
+    /// The number of decimals.
     pub decimals: usize,
-    /// Whether lower values are better, as losses are: better ones are lighter.
+    /// Whether lower values are better, as for losses. Better cells are lighter.
     pub lower_is_better: bool,
-    /// What the rows differ in.
+    /// The setting of the rows.
     pub row_label: String,
-    /// The rows' names.
+    /// The names of the rows.
     pub rows: Vec<String>,
-    /// What the columns differ in.
+    /// The setting of the columns.
     pub column_label: String,
-    /// The columns' names.
+    /// The names of the columns.
     pub columns: Vec<String>,
     /// `[rows][columns]`.
     pub cells: Vec<Vec<HeatmapCell>>,
 }
 
-/// A cell of a [`Heatmap`]; one without value and mark is empty.
+/// A cell of a [`Heatmap`]. A cell without value and mark is empty.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeatmapCell {
-    /// The number, where there is one.
+    /// The number, if there is one.
     pub value: Option<f64>,
-    /// A word beside or in place of the number: `diverged`.
+    /// A word next to or instead of the number, such as `diverged`.
     pub mark: Option<String>,
-    /// Whether it is to be outlined.
+    /// Whether the cell is outlined.
     pub best: bool,
-    /// What it tells on hovering.
+    /// The text shown on hovering.
     pub words: String,
 }
 
 impl Heatmap {
-    /// From where to where the colours go; `None` where no cell has a value. Marked cells, such as those of runs that
-    /// diverged, do not stretch the scale of the others.
+    /// The range of the colors; `None` if no cell has a value. Marked cells, such as those of diverged runs, do not
+    /// stretch the scale of the others.
     pub(super) fn extent(&self) -> Option<Extent> {
         let cells = || self.cells.iter().flatten();
         let sound = Extent::of(cells().filter(|cell| cell.mark.is_none()).filter_map(|c| c.value));
@@ -67,7 +67,7 @@ impl Heatmap {
         Rgb::ramp(if self.lower_is_better { 1.0 - share } else { share })
     }
 
-    /// The words at the low and the high end of the colours.
+    /// The texts at the low and the high end of the color bar.
     pub(super) fn ends(&self, extent: &Extent) -> [String; 2] {
         let end = |value, sign: &str| format!("{sign}{}", decimals(Some(value), self.decimals));
         [
@@ -76,14 +76,14 @@ impl Heatmap {
         ]
     }
 
-    /// The number in a cell; empty where there is none.
+    /// The number in a cell, or an empty text.
     pub(super) fn number(&self, cell: &HeatmapCell) -> String {
         decimals(cell.value.filter(|value| value.is_finite()), self.decimals)
     }
 }
 
-/// A heatmap in the colours of cividis, which are legible to the colour-blind, the better the lighter, with the number
-/// in each cell unless there are too many columns. The best cell is outlined; an empty cell is an empty frame.
+/// Draws a heatmap in the colors of cividis, which are legible for color-blind readers. Lighter is better. Each cell
+/// shows its number unless there are too many columns. The best cell is outlined; an empty cell is an empty frame.
 #[must_use]
 pub fn heatmap_chart(heatmap: &Heatmap) -> String {
     let layout = Layout::new(heatmap);
@@ -106,7 +106,7 @@ pub fn heatmap_chart(heatmap: &Heatmap) -> String {
             }
         }
     }
-    // Last, so that no neighbour covers a part of it.
+    // The outline is drawn last, so that no neighbor covers a part of it.
     if let Some((x, y)) = best {
         let (width, height) = (layout.cell_width, layout.cell_height);
         svg.rect(&Rect { class: "best", x, y, width, height, ..Rect::default() });
@@ -117,12 +117,12 @@ pub fn heatmap_chart(heatmap: &Heatmap) -> String {
     svg.finish()
 }
 
-/// Where everything is, in pixels.
+/// The layout in pixels.
 struct Layout {
     rows: Vec<String>,
     columns: Vec<String>,
     numbered: bool,
-    /// Degrees by which the columns' names are turned, so that they fit.
+    /// The rotation of the columns' names in degrees, chosen so that they fit.
     turned: f64,
     cell_width: f64,
     cell_height: f64,
@@ -153,14 +153,14 @@ impl Layout {
         let (cell_width, cell_height) = if numbered {
             let roomy = if rows.len() <= 12 { 40.0 } else { 26.0 };
             let height: f64 = if marked { 40.0 } else { roomy };
-            // Columns whose names nearly fit are widened rather than turned.
+            // If the names nearly fit, the columns are widened instead of rotating the names.
             let width = (content + 14.0).max(52.0).max(widest(&columns).min(84.0) + 8.0);
             (width.ceil(), height)
         } else {
             ((780.0 / columns.len() as f64).floor().clamp(6.0, 20.0), 18.0)
         };
         let longest = widest(&columns) * column_size(cell_width) / NUMBER_SIZE;
-        // 45 degrees bring lines that are a cell apart to 0.71 cells.
+        // At 45 degrees, lines that are one cell apart need 0.71 cells.
         let turned = if longest <= cell_width - 6.0 {
             0.0
         } else if cell_width * 0.71 >= column_size(cell_width) {
@@ -224,7 +224,7 @@ fn names(svg: &mut Svg, heatmap: &Heatmap, layout: &Layout) {
         let size = column_size(layout.cell_width);
         let (x, anchor) = match layout.turned {
             0.0 => (at.0, Anchor::Middle),
-            // Half of the letters' height to the right centres a line that is turned.
+            // Moving a rotated line right by half the height of its letters centers it.
             _ => (at.0 + size * 0.35, Anchor::Start),
         };
         svg.label(&Label {
@@ -238,7 +238,7 @@ fn names(svg: &mut Svg, heatmap: &Heatmap, layout: &Layout) {
     }
 }
 
-/// The size of the columns' names.
+/// The font size of the columns' names.
 fn column_size(cell_width: f64) -> f64 {
     (cell_width * 0.85).clamp(6.5, NUMBER_SIZE)
 }
@@ -294,7 +294,7 @@ fn cell(
     }
 }
 
-/// The bar below the map that says what its colours mean.
+/// The color bar below the heatmap.
 fn legend(svg: &mut Svg, heatmap: &Heatmap, layout: &Layout, extent: &Extent) {
     const STEPS: usize = 36;
     let (y, step) = (layout.height - 46.0, LEGEND_WIDTH / STEPS as f64);

@@ -7,15 +7,16 @@ use super::extent::Extent;
 use super::heatmap::{Heatmap, HeatmapCell};
 use super::palette::Rgb;
 
-/// Names longer than this are cut, in characters.
+/// Longer names are cut to this many characters.
 const LONGEST_NAME: usize = 40;
-/// How many characters the bar of the legend has.
+/// The width of the legend's color bar, in characters.
 const LEGEND: usize = 24;
-/// What stands behind the number of the best cell.
+/// Follows the number of the best cell.
 const BEST: &str = "*";
 
-/// The heatmap as text for a terminal: with colours, blocks of the [`heatmap_chart`](super::heatmap_chart)'s colours
-/// (24 bits); without, the same numbers in aligned columns. Columns that do not fit the width follow in blocks below.
+/// Formats the heatmap for a terminal. With colors, cells have the [`heatmap_chart`](super::heatmap_chart)'s 24-bit
+/// colors; without, the numbers are aligned in columns. Columns that do not fit the width follow in further blocks
+/// below.
 #[must_use]
 pub fn heatmap_text(heatmap: &Heatmap, terminal: Terminal) -> String {
     let extent = heatmap.extent();
@@ -44,16 +45,16 @@ pub fn heatmap_text(heatmap: &Heatmap, terminal: Terminal) -> String {
         text.push_str(&format!("\n{}\n", legend(heatmap, &extent, terminal)));
     }
     if heatmap.cells.iter().flatten().any(|cell| cell.best) {
-        text.push_str(&format!("{BEST} the best by validation\n"));
+        text.push_str(&format!("{BEST} best by validation\n"));
     }
     text
 }
 
-/// A column of the map.
+/// A column of the heatmap.
 struct Column<'a> {
     name: String,
     cells: Vec<Option<&'a HeatmapCell>>,
-    /// What all of it fits into, in characters, without a space on either side.
+    /// The width of its longest text in characters, without the spaces around it.
     width: usize,
 }
 
@@ -86,17 +87,17 @@ impl<'a> Column<'a> {
     }
 }
 
-/// What stands in a cell: its number, its mark, or both.
+/// The text of a cell: its number, its mark, or both.
 fn content(heatmap: &Heatmap, cell: &HeatmapCell) -> String {
     let mark = cell.mark.as_deref().map(control).unwrap_or_default();
     let number = heatmap.number(cell);
     let gap = if number.is_empty() || mark.is_empty() { "" } else { " " };
-    // The star has the space behind the cell, so that the numbers stay below each other.
+    // The star takes the space after the cell, so that the numbers stay aligned.
     let star = if cell.best { BEST } else { "" };
     format!("{mark}{gap}{number}{star}")
 }
 
-/// Set to the right, with a space before and some behind.
+/// Aligns the text to the right, with one space before it and `behind` spaces after it.
 fn padded(text: &str, width: usize, behind: usize) -> String {
     let missing = (width + 1).saturating_sub(text.width() + behind);
     format!(" {}{text}{}", " ".repeat(missing), " ".repeat(behind))
@@ -111,7 +112,7 @@ fn line(name: &str, cells: impl Iterator<Item = String>) -> String {
     format!("{name} {cells}").trim_end().to_owned() + "\n"
 }
 
-/// As many columns at a time as fit into a width, at least one.
+/// Splits the columns into blocks that fit the width; a block has at least one column.
 fn blocks<'a, 'b>(columns: &'b [Column<'a>], width: usize) -> Vec<&'b [Column<'a>]> {
     let mut blocks = Vec::new();
     let mut rest = columns;

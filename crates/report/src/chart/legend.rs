@@ -3,19 +3,19 @@ use kiln_store::escape;
 use super::palette::{EMPHASISED, MOST_COLORED, line_class};
 use super::svg::{Anchor, Svg, text_width};
 
-/// Names longer than this are cut, in characters.
+/// Longer names are cut to this many characters.
 const LONGEST_NAME: usize = 84;
 const LINE_HEIGHT: f64 = 22.0;
 const SAMPLE: f64 = 26.0;
 
-/// What the lines of a chart mean, below it.
+/// The legend below a chart: what its lines stand for.
 pub(super) struct Legend {
     entries: Vec<Entry>,
     pub(super) height: f64,
 }
 
 struct Entry {
-    /// The first of the lines that it stands for.
+    /// The first of the lines that the entry stands for.
     line: usize,
     class: String,
     name: String,
@@ -23,7 +23,7 @@ struct Entry {
 }
 
 impl Legend {
-    /// Lays out the names of lines in columns between two edges. Grey lines share one entry.
+    /// Lays out the names of the lines in columns between two edges. All gray lines share one entry.
     pub(super) fn new(names: &[String], (left, right): (f64, f64)) -> Self {
         let all = names.len();
         let shown = if all > MOST_COLORED { EMPHASISED } else { all };

@@ -1,7 +1,8 @@
-//! The pictures in SVG. They stand alone as files and can be put inline into a page: all their styles are bound to the
-//! class `kiln-chart`, they follow the reader's light or dark theme, and `<title>` elements give numbers on hovering.
+//! Charts in SVG. They are complete files and can also be placed inline in a page: all styles are limited to the
+//! class `kiln-chart`, the colors follow the reader's light or dark theme, and `<title>` elements show numbers on
+//! hovering.
 //!
-//! Pictures that compare runs are drawn from structs of their own ([`Heatmap`], [`Overlay`], [`SettingChart`]), which
+//! Charts that compare runs are drawn from plain structs ([`Heatmap`], [`Overlay`], [`SettingChart`]), which
 //! `kiln-compare` fills.
 
 mod confusion;
@@ -24,14 +25,14 @@ pub use heatmap_text::heatmap_text;
 pub use overlay::{Overlay, OverlayCurve, OverlayPoint, overlay_chart};
 pub use setting::{SettingChart, SettingLine, SettingPoint, setting_chart};
 
-/// The styles of all charts, for a page that holds some of them [`inline`].
+/// The styles of all charts, for a page that contains some of them [`inline`].
 #[must_use]
 pub fn style() -> &'static str {
     svg::STYLE
 }
 
-/// A chart as it stands in a page that has the [`style`] already: without its own, and without the name of its language,
-/// which HTML knows. It may be scaled down to three quarters, and is still legible; a narrower page has to scroll it.
+/// A chart for a page that already has the [`style`]: without its own styles and XML namespace, which HTML does not
+/// need. It stays legible when scaled down to three quarters; a narrower page must scroll it.
 #[must_use]
 pub fn inline(chart: &str) -> String {
     let style = format!("<style>{}</style>\n", svg::STYLE);

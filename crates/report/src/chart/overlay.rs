@@ -6,21 +6,21 @@ use super::palette::{MOST_COLORED, line_class};
 use super::scale::epoch_ticks;
 use super::svg::Svg;
 
-/// Between the ends of the curves and the edges of the grid.
+/// Space between the ends of the curves and the edges of the grid, in pixels.
 const INSET: f64 = 12.0;
-/// More epochs than this, or more than two dozen curves, are drawn as lines alone, without a mark at each.
+/// Above this number of epochs, or with more than two dozen curves, points have no marks.
 const MOST_MARKED: usize = 30;
 
 /// One metric of several runs over the epochs.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Overlay {
-    /// The picture's head.
+    /// The title of the chart.
     pub title: String,
-    /// The line below it.
+    /// The line below the title.
     pub note: String,
-    /// What the numbers are, for a screen reader: `val_accuracy`.
+    /// The name of the metric for screen readers, such as `val_accuracy`.
     pub metric: String,
-    /// What the colours mean, the most important first; beyond twelve only the first are coloured.
+    /// The meaning of each color, most important first. With more than twelve groups, only the first are colored.
     pub groups: Vec<String>,
     /// The curves.
     pub curves: Vec<OverlayCurve>,
@@ -29,32 +29,32 @@ pub struct Overlay {
 /// A curve of an [`Overlay`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OverlayCurve {
-    /// An index into the overlay's groups.
+    /// The index of its group in the overlay.
     pub group: usize,
-    /// What it tells on hovering.
+    /// The text shown on hovering.
     pub words: String,
-    /// Its numbers by epoch, ascending. Epochs without a number leave a gap.
+    /// The points by ascending epoch. An epoch without a value leaves a gap.
     pub points: Vec<OverlayPoint>,
 }
 
 /// One epoch of an [`OverlayCurve`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OverlayPoint {
-    /// Counted from 1.
+    /// The epoch, counted from 1.
     pub epoch: usize,
-    /// The metric; `None` where the epoch has no such number.
+    /// The value; `None` if the epoch has no finite value.
     pub value: Option<f64>,
 }
 
-/// The curves of several runs in one picture, the first groups on top.
+/// Draws the curves of several runs in one chart, the first groups on top.
 ///
-/// The vertical axis spans the values and need not begin at zero; those far outside the others are drawn at its edge.
+/// The vertical axis spans the values and need not include zero. Outliers are drawn at its edge.
 #[must_use]
 pub fn overlay_chart(overlay: &Overlay) -> String {
     let frame = Frame::new(extent(overlay), &overlay.groups);
     let last = overlay.curves.iter().flat_map(|curve| &curve.points).map(|point| point.epoch).max();
     let last = last.unwrap_or(1);
-    // One epoch stands in the middle; more reach from edge to edge.
+    // A single epoch is centered; several reach from edge to edge.
     let domain = if last > 1 { (1.0, last as f64) } else { (0.0, 2.0) };
     let x = frame.x(domain, INSET);
     let ticks = epoch_ticks(last).into_iter().map(|epoch| (x.at(epoch as f64), epoch.to_string()));
@@ -66,7 +66,7 @@ pub fn overlay_chart(overlay: &Overlay) -> String {
         below: "epoch".to_owned(),
     };
     let mut svg = frame.begin(&words, &ticks.collect::<Vec<_>>());
-    // The last drawn lies on top.
+    // Curves drawn later are on top.
     let mut order: Vec<usize> = (0..curves.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(curves[*index].group));
     let marked = last <= MOST_MARKED && curves.len() <= 2 * MOST_COLORED;
@@ -77,8 +77,8 @@ pub fn overlay_chart(overlay: &Overlay) -> String {
     frame.end(svg)
 }
 
-/// From the lowest to the highest point, but for curves that reach far lower or higher than the others do. Each curve
-/// counts once: most of its points are where it ends, and its first epochs are not far outside for that.
+/// The range from the lowest to the highest point, without curves that are far outside of the others. Each curve
+/// counts once, by its median: most of its points are near its end, so its first epochs are no outliers.
 fn extent(overlay: &Overlay) -> Option<Extent> {
     let ends = |of: fn(f64, f64) -> f64| {
         let points = overlay.curves.iter().map(|curve| curve.points.iter());
@@ -118,7 +118,7 @@ fn curve(
     svg.open_group("run", &[("data-line", curve.group), ("data-run", index)], &words(curve));
     svg.path(&format!("line thin {class}"), &runs);
     for run in runs {
-        // A value without neighbours makes no line and would not be seen.
+        // A value without neighbors makes no line and would be invisible without a dot.
         if marked || run.len() == 1 {
             for at in run {
                 svg.circle(&format!("dot {class}"), at, 2.5);

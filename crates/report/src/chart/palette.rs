@@ -1,11 +1,11 @@
-//! The colours of charts that compare runs. All are chosen to stay apart in every form of colour blindness.
+//! The colors of charts that compare runs. They stay distinguishable in every form of color blindness.
 
-/// A colour in sRGB.
+/// A color in sRGB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rgb(pub(super) [u8; 3]);
 
-/// Every sixteenth colour of cividis (Nuñez, Anderton and Renslow, 2018), a ramp whose lightness grows evenly, for the
-/// colour-blind too; values from Matplotlib.
+/// Every sixteenth color of cividis (Nuñez, Anderton and Renslow, 2018), a color map with evenly increasing lightness
+/// that also works for color-blind readers. The values are Matplotlib's.
 const CIVIDIS: [u32; 17] = [
     0x00224e, 0x002e6a, 0x1a386f, 0x32436d, 0x434e6c, 0x535a6d, 0x61656f, 0x6f7073, 0x7d7c78,
     0x8c8878, 0x9b9476, 0xaba072, 0xbcae6c, 0xcdbb63, 0xdec958, 0xf0d846, 0xfee838,
@@ -20,7 +20,7 @@ impl Rgb {
         Self([red, green, blue])
     }
 
-    /// The ramp's colour for a share from 0, dark, to 1, light.
+    /// The color for a share from 0 (dark) to 1 (light).
     pub(super) fn ramp(share: f64) -> Self {
         let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
         let place = share * (CIVIDIS.len() - 1) as f64;
@@ -34,8 +34,8 @@ impl Rgb {
         Self([mixed(0), mixed(1), mixed(2)])
     }
 
-    /// Black or white, whichever stands out more from this colour as a ground. On any ground the better of the two has
-    /// a contrast of at least √21, about 4.58; WCAG 2 asks 4.5 of text.
+    /// Black or white, whichever has the higher contrast to this background color. The higher of the two is at least
+    /// √21, about 4.58; WCAG 2 requires 4.5 for text.
     pub(super) fn ink(self) -> Self {
         if self.contrast(Self::BLACK) >= self.contrast(Self::WHITE) {
             Self::BLACK
@@ -67,17 +67,17 @@ impl std::fmt::Display for Rgb {
     }
 }
 
-/// The colours for lines: those of Okabe and Ito (2008) without yellow, which white swallows.
+/// The colors for lines: those of Okabe and Ito (2008) without yellow, which is hard to see on white.
 const LINE_COLORS: usize = 7;
 
-/// As many lines as have a look of their own; see [`line_class`].
+/// The number of lines with a style of their own; see [`line_class`].
 pub(super) const MOST_COLORED: usize = 12;
 
-/// Of more lines than that, as many stand out, and the others are grey.
+/// If there are more lines than that, this many are colored and the others are gray.
 pub(super) const EMPHASISED: usize = 5;
 
-/// The classes of a line, by its place among `lines`: a colour, dashed in the second round; grey where there are too
-/// many lines and this is not among the first.
+/// The CSS classes of the line at index `place` of `lines`: a color, dashed in the second round. If there are too
+/// many lines, those after the first few are gray.
 pub(super) fn line_class(place: usize, lines: usize) -> String {
     if lines > MOST_COLORED && place >= EMPHASISED {
         return "other".to_owned();
@@ -91,11 +91,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ramp_has_the_colours_of_cividis() {
+    fn the_ramp_has_the_colors_of_cividis() {
         let shown = [0.0, 0.25, 0.5, 1.0, -3.0, 7.0].map(|share| Rgb::ramp(share).to_string());
         assert_eq!(shown, ["#00224e", "#434e6c", "#7d7c78", "#fee838", "#00224e", "#fee838"]);
         assert_eq!(Rgb::ramp(f64::NAN).to_string(), "#00224e");
-        // Matplotlib's cividis at 0.3: #4f576c. Between two of the seventeen it is all but straight.
+        // Matplotlib's cividis at 0.3 is #4f576c. Between two of the seventeen colors the map is nearly linear.
         let Rgb(mixed) = Rgb::ramp(0.3);
         assert!(
             mixed.iter().zip([0x4f, 0x57, 0x6c]).all(|(own, true_one)| own.abs_diff(true_one) <= 2)
@@ -103,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_legible_on_every_colour() {
+    fn numbers_are_legible_on_every_color() {
         for step in 0..=1000 {
             let ground = Rgb::ramp(f64::from(step) / 1000.0);
             assert!(ground.contrast(ground.ink()) >= 4.5, "{ground}");
         }
-        // The examples of WCAG 2: black on white has 21.
+        // From the examples of WCAG 2: black on white has contrast 21.
         assert!((Rgb::BLACK.contrast(Rgb::WHITE) - 21.0).abs() < 1e-9);
     }
 

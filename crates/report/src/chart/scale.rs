@@ -1,4 +1,4 @@
-/// Maps numbers of `domain` to pixels of `range`, linearly.
+/// Maps numbers of `domain` linearly to pixels of `range`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     pub(super) domain: (f64, f64),
@@ -12,18 +12,18 @@ impl Scale {
     }
 }
 
-/// An axis for numbers: its ends and where its ticks are.
+/// A numeric axis: its ends and ticks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
     pub(super) domain: (f64, f64),
     pub(super) ticks: Vec<f64>,
-    /// Decimals that tell the ticks apart.
+    /// The number of decimals that distinguishes the ticks.
     decimals: usize,
 }
 
 impl Axis {
-    /// From 0 to 1 where all values lie there, but for rounding errors. Otherwise between two round numbers, one of
-    /// them 0 unless the values lie on both sides of it, with four to ten round steps.
+    /// From 0 to 1 if all values are in that range, apart from rounding errors. Otherwise between two round numbers
+    /// with four to ten round steps; one end is 0 unless values are on both sides of it.
     pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) =
             values.fold((0.0_f64, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
@@ -31,9 +31,9 @@ impl Axis {
         Self::with_steps(low, high, round_step((high - low) / 6.0))
     }
 
-    /// Between two round numbers around `low` and `high`, wherever zero is, with four to ten round steps.
+    /// Between two round numbers around `low` and `high`, with four to ten round steps, regardless of zero.
     pub(super) fn between(low: f64, high: f64) -> Self {
-        // One value, or several that differ by less than numbers of their size tell, stand between two steps.
+        // Values that are equal, or closer than floating-point resolution, are placed between two steps.
         let least = high.abs().max(low.abs()).max(1e-3) * 1e-6;
         let (low, high) =
             if high - low > least { (low, high) } else { (low - least * 3.0, high + least * 3.0) };
@@ -44,16 +44,16 @@ impl Axis {
         let (first, last) = ((low / step).floor(), (high / step).ceil());
         let ticks: Vec<f64> =
             (0..=(last - first) as usize).map(|index| (first + index as f64) * step).collect();
-        // A step of 2.5 or 0.25 has a digit more than one of 1 or 0.1.
+        // A step of 2.5 or 0.25 needs one decimal more than a step of 1 or 0.1.
         let digits = -step.log10().floor() + if is_quarter(step) { 1.0 } else { 0.0 };
         let decimals = digits.clamp(0.0, 12.0) as usize;
         Self { domain: (first * step, last * step), ticks, decimals }
     }
 
-    /// The words at a tick.
+    /// The label of a tick.
     pub(super) fn label(&self, tick: f64) -> String {
         let largest = self.domain.0.abs().max(self.domain.1.abs());
-        // A zero that was computed as a multiple of a negative step has a sign.
+        // A zero computed as a multiple of a negative step has a sign.
         let tick = tick + 0.0;
         if !(1e-3..1e6).contains(&largest) {
             return if tick == 0.0 { "0".to_owned() } else { format!("{tick:.1e}") };
@@ -62,7 +62,7 @@ impl Axis {
     }
 }
 
-/// The least of 1, 2, 2.5 and 5 times a power of ten that is not less than `least`.
+/// The smallest of 1, 2, 2.5 and 5 times a power of ten that is at least `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let factors = [1.0, 2.0, 2.5, 5.0, 10.0];
@@ -74,7 +74,7 @@ fn is_quarter(step: f64) -> bool {
     (leading - 2.5).abs() < 1e-9
 }
 
-/// The epochs to be named on an axis from 1 to `last`: all of up to 15, otherwise the first and round ones.
+/// The epochs to label on an axis from 1 to `last`: all if there are at most 15, otherwise the first and round ones.
 pub(super) fn epoch_ticks(last: usize) -> Vec<usize> {
     let powers = std::iter::successors(Some(1_usize), |power| power.checked_mul(10));
     let mut steps = powers.flat_map(|power| [1, 2, 5].map(|factor| power.saturating_mul(factor)));

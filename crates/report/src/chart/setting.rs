@@ -7,21 +7,21 @@ use super::palette::line_class;
 use super::scale::Scale;
 use super::svg::{Svg, text_width};
 
-/// Between the outermost values and the edges of the grid.
+/// Space between the outermost values and the edges of the grid, in pixels.
 const INSET: f64 = 28.0;
-/// An axis whose values span this factor is logarithmic.
+/// An axis is logarithmic if its values span at least this factor.
 const DECADE: f64 = 10.0;
 
-/// A metric against a numeric setting.
+/// A metric plotted against a numeric setting.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SettingChart {
-    /// The picture's head.
+    /// The title of the chart.
     pub title: String,
-    /// What else is to be said of the picture; empty where nothing is.
+    /// A note below the title, or an empty text.
     pub note: String,
-    /// What the metric is: `val_accuracy`.
+    /// The name of the metric, such as `val_accuracy`.
     pub metric: String,
-    /// What the setting is: `learning_rate`.
+    /// The name of the setting, such as `learning_rate`.
     pub setting: String,
     /// A line for each combination of the other settings, the best first.
     pub lines: Vec<SettingLine>,
@@ -30,26 +30,26 @@ pub struct SettingChart {
 /// A line of a [`SettingChart`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SettingLine {
-    /// The other settings, in words; empty where there are none.
+    /// The other settings as text, or an empty text.
     pub name: String,
-    /// By the setting, ascending.
+    /// The points by ascending setting.
     pub points: Vec<SettingPoint>,
 }
 
-/// A value of the setting, and the metric of each of its runs.
+/// A value of the setting, with the metric of each run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SettingPoint {
-    /// The setting.
+    /// The value of the setting.
     pub setting: f64,
-    /// One for each seed.
+    /// One value per seed.
     pub values: Vec<f64>,
 }
 
-/// The metric against the setting: a line through the means over seeds, a bar from the lowest to the highest seed, and
-/// a dot for each.
+/// Draws the metric against the setting: a line through the means over seeds, a bar from the lowest to the highest
+/// seed, and a dot per run.
 ///
-/// The horizontal axis is logarithmic where all values of the setting are positive and span a decade. The vertical axis
-/// spans the values and need not begin at zero; those far outside the others are drawn at its edge.
+/// The horizontal axis is logarithmic if all values of the setting are positive and span a decade. The vertical axis
+/// spans the values and need not include zero; outliers are drawn at its edge.
 #[must_use]
 pub fn setting_chart(chart: &SettingChart) -> String {
     let points = || chart.lines.iter().flat_map(|line| &line.points);
@@ -57,7 +57,7 @@ pub fn setting_chart(chart: &SettingChart) -> String {
     let settings = Settings::new(points().map(|point| point.setting));
     let mut names: Vec<String> = chart.lines.iter().map(|line| line.name.clone()).collect();
     if names.iter().all(String::is_empty) {
-        // The only line needs no legend.
+        // A single line needs no legend.
         names.clear();
     }
     let frame = Frame::new(extent, &names);
@@ -74,7 +74,7 @@ pub fn setting_chart(chart: &SettingChart) -> String {
         below: format!("{}{scale}", escape::shorten(&chart.setting, 60)),
     };
     let mut svg = frame.begin(&words, &settings.ticks(x));
-    // The last drawn lies on top.
+    // Lines drawn later are on top.
     for index in (0..chart.lines.len()).rev() {
         line(&mut svg, chart, index, &frame, |setting| x.at(settings.place(setting)));
     }
@@ -103,7 +103,7 @@ fn line(svg: &mut Svg, chart: &SettingChart, index: usize, frame: &Frame, x: imp
     svg.close_group();
 }
 
-/// A point with numbers.
+/// A point with its values.
 struct Measured<'a> {
     setting: f64,
     values: Vec<f64>,
@@ -143,7 +143,7 @@ struct Settings {
     logarithmic: bool,
     /// Each value once, ascending.
     values: Vec<f64>,
-    /// The ends of the axis, as places.
+    /// The ends of the axis, as positions before scaling.
     domain: (f64, f64),
 }
 
@@ -159,19 +159,19 @@ impl Settings {
         let mut settings =
             Self { logarithmic: low > 0.0 && high >= DECADE * low, values, domain: (0.0, 1.0) };
         let (first, last) = (settings.place(low), settings.place(high));
-        // A single value stands in the middle.
+        // A single value is centered.
         let room = first.abs().max(1.0);
         settings.domain = if first < last { (first, last) } else { (first - room, first + room) };
         settings
     }
 
-    /// Where a value lies on the axis, before it is scaled to pixels.
+    /// The position of a value on the axis before it is scaled to pixels.
     fn place(&self, value: f64) -> f64 {
         if self.logarithmic { value.log10() } else { value }
     }
 
-    /// Pixels with the words there: the values themselves where their words do not touch, otherwise those between which
-    /// there is room.
+    /// Positions in pixels with their labels: the values themselves if their labels do not overlap, otherwise those
+    /// that fit.
     fn ticks(&self, x: Scale) -> Vec<(f64, String)> {
         let mut ticks = Vec::new();
         let mut free_from = f64::NEG_INFINITY;

@@ -4,16 +4,16 @@ use kiln_store::escape;
 
 use super::palette::Rgb;
 
-/// Colours come twice, for light and dark themes, as plain values and not as CSS variables, which viewers other than
-/// browsers do not know. The chart paints its own background, so its text is legible on a page of either theme.
+/// Colors are given twice, for light and dark themes, as plain values: viewers other than browsers do not support CSS
+/// variables. The chart paints its own background, so its text is legible on a page with either theme.
 pub(super) const STYLE: &str = include_str!("style.css");
 
-/// An SVG picture under construction. Lengths are pixels, y grows downwards.
+/// An SVG chart under construction. Lengths are in pixels; y increases downward.
 pub(super) struct Svg {
     text: String,
 }
 
-/// Which end of a text its position is.
+/// The point of a text that its position refers to.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
     Start,
@@ -22,7 +22,7 @@ pub(super) enum Anchor {
 }
 
 impl Svg {
-    /// A picture with its background painted; `description` is what a screen reader says.
+    /// A chart with a painted background; `description` is for screen readers.
     pub(super) fn new(width: f64, height: f64, description: &str) -> Self {
         let (width, height) = (Pixels(width), Pixels(height));
         let label = escape::xml(description);
@@ -46,7 +46,7 @@ impl Svg {
         ));
     }
 
-    /// A line through points; each run of points is joined, and between two runs is a gap.
+    /// Lines through points. The points of each run are joined; runs are separated by gaps.
     pub(super) fn path(&mut self, class: &str, runs: &[Vec<(f64, f64)>]) {
         self.push(format_args!("<path class=\"{class}\" d=\""));
         for run in runs {
@@ -66,7 +66,7 @@ impl Svg {
         ));
     }
 
-    /// Begins a group of elements with further attributes; `title` shows on hovering any of them.
+    /// Opens a group of elements with further attributes; `title` is shown on hovering any of them.
     pub(super) fn open_group(&mut self, class: &str, attributes: &[(&str, usize)], title: &str) {
         self.push(format_args!("<g class=\"{class}\""));
         for (name, value) in attributes {
@@ -78,12 +78,12 @@ impl Svg {
         }
     }
 
-    /// Ends the group begun last.
+    /// Closes the group that was opened last.
     pub(super) fn close_group(&mut self) {
         self.push(format_args!("</g>\n"));
     }
 
-    /// A rectangle; `title` shows on hovering.
+    /// A rectangle; `title` is shown on hovering.
     pub(super) fn rect(&mut self, rect: &Rect<'_>) {
         let Rect { class, x, y, width, height, fill, opacity, title } = rect;
         let (x, y, width, height) = (Pixels(*x), Pixels(*y), Pixels(*width), Pixels(*height));
@@ -91,7 +91,7 @@ impl Svg {
             "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\""
         ));
         if let Some(fill) = fill {
-            // A style and not an attribute, which the stylesheet's `fill` would override.
+            // This is a style because the stylesheet's `fill` would override an attribute.
             self.push(format_args!(" style=\"fill:{fill}\""));
         }
         if let Some(opacity) = opacity {
@@ -105,12 +105,12 @@ impl Svg {
         }
     }
 
-    /// A line of text whose baseline begins, is centred or ends at a point.
+    /// A line of text whose baseline starts, is centered or ends at a point.
     pub(super) fn text(&mut self, class: &str, at: (f64, f64), anchor: Anchor, text: &str) {
         self.label(&Label { class, at, anchor, size: None, turned: 0.0, text });
     }
 
-    /// A line of text with its own size or direction.
+    /// A line of text with its own font size or rotation.
     pub(super) fn label(&mut self, label: &Label<'_>) {
         let Label { class, at: (x, y), anchor, size, turned, text } = label;
         let (x, y) = (Pixels(*x), Pixels(*y));
@@ -123,7 +123,7 @@ impl Svg {
             "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\""
         ));
         if let Some(size) = size {
-            // A style and not an attribute, which the stylesheet's `font` would override.
+            // This is a style because the stylesheet's `font` would override an attribute.
             self.push(format_args!(" style=\"font-size:{}px\"", Pixels(*size)));
         }
         if *turned != 0.0 {
@@ -132,19 +132,19 @@ impl Svg {
         self.push(format_args!(">{}</text>\n", escape::xml(text)));
     }
 
-    /// The picture's text.
+    /// The text of the chart.
     pub(super) fn finish(mut self) -> String {
         self.text.push_str("</svg>\n");
         self.text
     }
 
     fn push(&mut self, markup: std::fmt::Arguments<'_>) {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = self.text.write_fmt(markup);
     }
 }
 
-/// A rectangle of a picture.
+/// A rectangle.
 #[derive(Default)]
 pub(super) struct Rect<'a> {
     pub(super) class: &'a str,
@@ -152,20 +152,20 @@ pub(super) struct Rect<'a> {
     pub(super) y: f64,
     pub(super) width: f64,
     pub(super) height: f64,
-    /// In place of the class' own colour.
+    /// Replaces the color of the class.
     pub(super) fill: Option<Rgb>,
     pub(super) opacity: Option<f64>,
     pub(super) title: Option<String>,
 }
 
-/// A line of text of a picture.
+/// A line of text.
 pub(super) struct Label<'a> {
     pub(super) class: &'a str,
     pub(super) at: (f64, f64),
     pub(super) anchor: Anchor,
-    /// The font's size in pixels; the chart's own where there is none.
+    /// The font size in pixels; the chart's default if `None`.
     pub(super) size: Option<f64>,
-    /// Degrees clockwise around `at`.
+    /// Clockwise rotation around `at`, in degrees.
     pub(super) turned: f64,
     pub(super) text: &'a str,
 }
@@ -175,18 +175,18 @@ struct Pixels(f64);
 
 impl std::fmt::Display for Pixels {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Adding zero turns a negative zero, which would be written with its sign, into zero.
+        // Adding zero turns negative zero, which would print its sign, into zero.
         write!(formatter, "{}", (self.0 * 100.0).round() / 100.0 + 0.0)
     }
 }
 
-/// How wide a text is at most in common sans-serif fonts, in pixels: there is no font at hand to ask.
+/// An upper bound of the width of a text in common sans-serif fonts, in pixels. No font is available to measure with.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let em = |character: char| match character {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' => 0.33,
         'm' | 'w' | 'M' | 'W' | '@' | '%' => 0.92,
         'A'..='Z' => 0.70,
-        // Chinese, Japanese, Korean and emoji are as wide as they are high.
+        // Chinese, Japanese, Korean and emoji characters are as wide as they are high.
         '\u{1100}'.. => 1.0,
         _ => 0.59,
     };

@@ -31,7 +31,7 @@ fn curve(elements: &[Element], class: &str) -> Vec<Vec<(f64, f64)>> {
     path.split('M').skip(1).map(run).collect()
 }
 
-/// The pixels of a label beside an axis.
+/// The position of an axis label, in pixels.
 fn label(elements: &[Element], words: &str) -> (f64, f64) {
     let label = elements.iter().find(|e| e.has("text", "muted") && e.text == words);
     let label = label.unwrap_or_else(|| panic!("no label {words}"));
@@ -46,7 +46,7 @@ fn class_names(number: usize) -> Vec<String> {
     (0..number).map(|class| format!("class {class}")).collect()
 }
 
-/// Every row is 3 of its own class, and 1 of the next.
+/// In every row, 3 images are predicted correctly and 1 as the next class.
 fn confusion(classes: usize) -> Vec<Vec<u64>> {
     let mut matrix = vec![vec![0; classes]; classes];
     for (label, row) in matrix.iter_mut().enumerate() {
@@ -56,7 +56,7 @@ fn confusion(classes: usize) -> Vec<Vec<u64>> {
     matrix
 }
 
-/// The cells with images, in order, each with what it says on hovering.
+/// The non-empty cells in order, each with its hover text.
 fn cells(elements: &[Element]) -> Vec<(&Element, &str)> {
     let pairs = elements.iter().zip(elements.iter().skip(1));
     let cells = pairs.filter(|(cell, title)| cell.has("rect", "cell") && title.name == "title");
@@ -64,7 +64,7 @@ fn cells(elements: &[Element]) -> Vec<(&Element, &str)> {
 }
 
 #[test]
-fn the_curves_of_loss_and_accuracy_have_a_legend_and_an_axis_from_zero_to_one() {
+fn loss_and_accuracy_curves_have_a_legend_and_an_axis_from_zero_to_one() {
     let elements = parse(&history_chart("fashion-mnist", &samples::history()));
     assert_eq!(
         texts(&elements),
@@ -94,7 +94,7 @@ fn the_curves_of_loss_and_accuracy_have_a_legend_and_an_axis_from_zero_to_one() 
 }
 
 #[test]
-fn values_stand_at_their_place_between_the_labels() {
+fn values_are_placed_linearly_between_the_labels() {
     let elements = parse(&history_chart("x", &samples::history()));
     let ((_, zero), (_, one)) = (label(&elements, "0.0"), label(&elements, "1.0"));
     let (first, third) = (label(&elements, "1").0, label(&elements, "3").0);
@@ -118,7 +118,7 @@ fn values_stand_at_their_place_between_the_labels() {
 }
 
 #[test]
-fn larger_losses_make_a_longer_axis() {
+fn losses_above_one_extend_the_axis() {
     let elements = parse(&history_chart(
         "x",
         &history([[Some(2.3), Some(0.1), None, None], [Some(1.2), Some(0.5), None, None]]),
@@ -135,7 +135,7 @@ fn rounding_errors_below_zero_do_not_move_the_axis() {
 }
 
 #[test]
-fn numbers_too_large_for_a_picture_count_as_missing() {
+fn numbers_too_large_for_a_chart_count_as_missing() {
     let numbers = [Some(0.5), Some(f64::MAX), Some(-f64::MAX), Some(f64::INFINITY)];
     let elements = parse(&history_chart("x", &history(numbers.map(|n| [n, None, None, None]))));
     assert_eq!(curve(&elements, "line loss").concat().len(), 1);
@@ -148,12 +148,12 @@ fn missing_numbers_leave_gaps() {
     let elements = parse(&history_chart("x", &history(numbers.map(|n| [n, None, None, None]))));
     let lengths: Vec<usize> = curve(&elements, "line loss").iter().map(Vec::len).collect();
     assert_eq!(lengths, [1, 2, 1]);
-    // One mark a number, and one in the legend.
+    // One mark per number, and one in the legend.
     assert_eq!(marks(&elements, "point loss"), 4 + 1);
 }
 
 #[test]
-fn one_epoch_is_marked_in_the_middle() {
+fn a_single_epoch_is_centered() {
     let elements =
         parse(&history_chart("x", &history([[Some(0.7), Some(0.8), Some(0.5), Some(0.9)]])));
     for class in ["loss", "accuracy", "loss validation", "accuracy validation"] {
@@ -165,12 +165,12 @@ fn one_epoch_is_marked_in_the_middle() {
 }
 
 #[test]
-fn many_epochs_are_lines_with_round_numbers_below() {
+fn many_epochs_have_no_marks_and_round_labels() {
     let rows = (1..=100).map(|epoch| [Some(2.3 / f64::from(epoch)), Some(0.5), None, None]);
     let elements = parse(&history_chart("x", &history(rows)));
     assert_eq!(elements.iter().filter(|e| e.name == "circle").count(), 0);
     assert_eq!(curve(&elements, "line loss")[0].len(), 100);
-    // A number without neighbours makes no line, and is marked to be seen.
+    // A number without neighbors makes no line, so it gets a mark.
     let lone = (1..=100).map(|epoch| [(epoch == 50).then_some(0.5), None, None, None]);
     assert_eq!(marks(&parse(&history_chart("x", &history(lone))), "point loss"), 1);
     let texts = texts(&elements);
@@ -179,7 +179,7 @@ fn many_epochs_are_lines_with_round_numbers_below() {
 }
 
 #[test]
-fn hovering_tells_an_epochs_numbers() {
+fn hovering_shows_the_numbers_of_an_epoch() {
     let elements = parse(&history_chart("x", &samples::history()));
     let titles: Vec<_> =
         elements.iter().filter(|e| e.name == "title").map(|e| e.text.as_str()).collect();
@@ -199,14 +199,14 @@ fn hovering_tells_an_epochs_numbers() {
 }
 
 #[test]
-fn a_history_without_epochs_is_an_empty_picture() {
+fn a_history_without_epochs_is_an_empty_chart() {
     let elements = parse(&history_chart("x", &History::default()));
     assert_eq!(elements[0].attributes["aria-label"], "Loss and accuracy over 0 epochs: x");
     assert!(elements.iter().all(|e| e.name != "path"));
 }
 
 #[test]
-fn names_cannot_break_out_of_the_markup() {
+fn names_are_escaped_in_the_markup() {
     let hostile = "<script>alert(\"&\")</script>'\u{1b}\0\u{202e}";
     let elements = parse(&history_chart(hostile, &samples::history()));
     let shown = "<script>alert(\"&\")</script>'\u{fffd}\u{fffd}\u{fffd}";
@@ -220,7 +220,7 @@ fn names_cannot_break_out_of_the_markup() {
 }
 
 #[test]
-fn a_confusion_matrix_names_its_classes_twice_and_counts_in_its_cells() {
+fn a_confusion_matrix_labels_rows_and_columns_and_shows_counts() {
     for classes in [2, 10] {
         let names = class_names(classes);
         let elements = parse(&confusion_chart("title", &names, &confusion(classes)));
@@ -241,7 +241,7 @@ fn a_confusion_matrix_names_its_classes_twice_and_counts_in_its_cells() {
 }
 
 #[test]
-fn a_hundred_classes_are_shades_that_tell_their_numbers_on_hovering() {
+fn a_hundred_classes_have_no_numbers_but_hover_texts() {
     let names = class_names(100);
     let elements = parse(&confusion_chart("title", &names, &confusion(100)));
     let texts = texts(&elements);
@@ -255,7 +255,7 @@ fn a_hundred_classes_are_shades_that_tell_their_numbers_on_hovering() {
 }
 
 #[test]
-fn cells_lie_by_true_row_and_predicted_column_and_are_as_dark_as_their_share() {
+fn cells_are_at_true_row_and_predicted_column_with_the_shade_of_their_share() {
     let names = class_names(3);
     let matrix = [vec![8, 1, 1], vec![0, 10, 0], vec![0, 0, 0]];
     let elements = parse(&confusion_chart("title", &names, &matrix));
@@ -271,19 +271,19 @@ fn cells_lie_by_true_row_and_predicted_column_and_are_as_dark_as_their_share() {
 }
 
 #[test]
-fn long_names_are_cut_and_stay_within_the_picture() {
+fn long_names_are_cut_and_stay_inside_the_chart() {
     let names: Vec<String> = (0..5).map(|class| format!("{} {class}", "W".repeat(60))).collect();
     let elements = parse(&confusion_chart("title", &names, &confusion(5)));
     let cut = "W".repeat(25) + "…";
     let labels: Vec<_> = elements.iter().filter(|e| e.text == cut).collect();
     assert_eq!(labels.len(), 10);
-    // A W is at most as wide as the font is high, here 13 pixels; the names of the rows end at x.
+    // A W is at most as wide as the font is high, here 13 pixels. The names of the rows end at x.
     let row_label = labels.iter().find(|label| !label.attributes.contains_key("transform"));
     assert!(row_label.expect("a row").number("x") > 25.0 * 0.9 * 13.0);
 }
 
 #[test]
-fn a_matrix_that_does_not_fit_its_names_is_drawn_as_far_as_it_does() {
+fn entries_without_a_class_name_are_not_drawn() {
     for matrix in [vec![], vec![vec![1; 5]; 5], vec![vec![]], vec![vec![u64::MAX; 2]; 2]] {
         parse(&confusion_chart("title", &class_names(2), &matrix));
         parse(&confusion_chart("title", &[], &matrix));
@@ -293,7 +293,7 @@ fn a_matrix_that_does_not_fit_its_names_is_drawn_as_far_as_it_does() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever the numbers, the picture is well-formed and its curves lie within it.
+    /// For any numbers, the chart is well-formed and its curves are inside.
     #[test]
     fn any_history_is_drawn_within_the_picture(
         rows in prop::collection::vec(prop::array::uniform4(prop::option::of(prop::num::f64::ANY)), 0..20),

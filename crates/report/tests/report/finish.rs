@@ -11,7 +11,7 @@ fn new_run(runs: &tempfile::TempDir) -> RunDirectory {
 }
 
 #[test]
-fn a_finished_run_has_its_report() {
+fn a_finished_run_has_a_report() {
     let runs = directory();
     let run = finished(runs.path());
     assert!(run.is_finished());
@@ -24,7 +24,7 @@ fn a_finished_run_has_its_report() {
 }
 
 #[test]
-fn the_list_of_files_is_what_a_finished_run_leaves() {
+fn the_list_of_files_matches_those_of_a_finished_run() {
     let runs = directory();
     let run = finished(runs.path());
     let mut listed = RunDirectory::FILES.map(|file| file.name.to_owned());
@@ -36,7 +36,7 @@ fn the_list_of_files_is_what_a_finished_run_leaves() {
 }
 
 #[test]
-fn the_record_of_a_finished_run_has_the_sum_of_every_file_that_does_not_grow() {
+fn the_record_of_a_finished_run_has_the_checksum_of_every_file_except_the_log() {
     let runs = directory();
     let run = finished(runs.path());
     let record = run.read_record().expect("read");
@@ -49,7 +49,7 @@ fn the_record_of_a_finished_run_has_the_sum_of_every_file_that_does_not_grow() {
     }
 }
 
-/// The report is written last: whatever else cannot be written, the run does not look finished.
+/// The report is written last: if any other file cannot be written, the run does not look finished.
 #[test]
 fn a_file_that_cannot_be_written_leaves_the_run_unfinished() {
     for name in COMPUTED {
@@ -67,7 +67,7 @@ fn a_file_that_cannot_be_written_leaves_the_run_unfinished() {
 }
 
 #[test]
-fn what_was_tested_must_fit_together() {
+fn inconsistent_test_data_is_an_error() {
     let runs = directory();
     let run = new_run(&runs);
     let test = test();
@@ -78,7 +78,7 @@ fn what_was_tested_must_fit_together() {
 }
 
 #[test]
-fn only_a_record_that_says_finished_gets_a_report() {
+fn only_a_finished_record_gets_a_report() {
     for status in [Status::Running, Status::Interrupted, Status::Failed, Status::Diverged] {
         let runs = directory();
         let run = new_run(&runs);
@@ -86,13 +86,13 @@ fn only_a_record_that_says_finished_gets_a_report() {
         let record = RunRecord { status, ..record() };
         let error = finish(&run, &record, &history(), &test.tested(), images(&test));
         let error = error.expect_err(status.as_str()).to_string();
-        assert_eq!(error, format!("a run that ends as {status} has no test report"));
+        assert_eq!(error, format!("a run with status {status} cannot have a test report"));
         assert_eq!(listing(run.path()), Vec::<String>::new());
     }
 }
 
 #[test]
-fn a_run_that_stopped_leaves_what_it_has_and_no_test_report() {
+fn a_stopped_run_keeps_its_history_and_has_no_test_report() {
     for status in [Status::Interrupted, Status::Failed, Status::Diverged] {
         let runs = directory();
         let run = new_run(&runs);
@@ -107,7 +107,7 @@ fn a_run_that_stopped_leaves_what_it_has_and_no_test_report() {
 }
 
 #[test]
-fn a_run_that_stopped_before_its_first_epoch_has_no_curves() {
+fn a_run_stopped_before_its_first_epoch_has_no_chart() {
     let runs = directory();
     let run = new_run(&runs);
     let stopped = RunRecord { status: Status::Interrupted, ..running() };
@@ -118,12 +118,12 @@ fn a_run_that_stopped_before_its_first_epoch_has_no_curves() {
 }
 
 #[test]
-fn a_run_that_goes_on_or_is_done_was_not_stopped() {
+fn a_running_or_finished_record_cannot_be_stopped() {
     let runs = directory();
     let run = new_run(&runs);
     for record in [running(), record()] {
         let error = stop(&run, &record, &history()).expect_err("not stopped").to_string();
-        assert_eq!(error, format!("a run that is {} was not stopped", record.status));
+        assert_eq!(error, format!("a run with status {} was not stopped early", record.status));
     }
     assert_eq!(listing(run.path()), Vec::<String>::new());
 }

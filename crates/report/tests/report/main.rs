@@ -1,4 +1,4 @@
-//! Tests of `kiln-report` through its public interface: one program, so that it links once.
+//! Tests of `kiln-report` through its public interface, in one binary so that it links once.
 
 mod charts;
 mod finish;

@@ -4,7 +4,7 @@ use kiln_store::{EpochRow, History, RunRecord, Status, TestReport};
 use crate::samples::{Test, directory, finished, history, record, row, running};
 
 #[test]
-fn a_finished_run_reads_as_the_golden_report() {
+fn a_finished_run_matches_the_golden_report() {
     let runs = directory();
     let run = finished(runs.path());
     let text = std::fs::read_to_string(run.markdown_path()).expect("read");
@@ -12,7 +12,7 @@ fn a_finished_run_reads_as_the_golden_report() {
 }
 
 #[test]
-fn a_diverged_run_says_so_and_leaves_empty_what_is_not_there() {
+fn a_diverged_run_has_empty_cells_for_missing_numbers() {
     let record = RunRecord {
         status: Status::Diverged,
         stop_reason: Some("the loss became NaN in epoch 2, step 7".to_owned()),
@@ -33,7 +33,7 @@ fn a_diverged_run_says_so_and_leaves_empty_what_is_not_there() {
 
     Run 20250601-123456, diverged: the loss became NaN in epoch 2, step 7.
 
-    The run has not come to the end of its test; there are no test results.
+    The run was not tested; there are no test results.
 
     |  |  |
     |---|---|
@@ -41,7 +41,7 @@ fn a_diverged_run_says_so_and_leaves_empty_what_is_not_there() {
     | fingerprint | sha256:0123456789abcdef |
     | parameters | 286,810 |
     | seed | 42 |
-    | computed by | flex (burn), 1 thread |
+    | backend | flex (burn), 1 thread |
     | versions | Kiln 0.1.0, Burn 0.22.1, commit 402e127 |
     | started | 2025-06-01 12:34:56 UTC |
     | trained | 1 epoch in 0.6 s |
@@ -57,27 +57,27 @@ fn a_diverged_run_says_so_and_leaves_empty_what_is_not_there() {
 
     The lowest validation loss was reached in epoch 1.
 
-    ## Again
+    ## Repeat this run
 
-    `config.toml` in this directory is the whole experiment, every value explicit:
+    `config.toml` in this directory is the complete experiment with every value explicit. To train it again:
 
     ```
     kiln run RUN/config.toml
     ```
 
-    from the directory in which this run was started, RUN being the run's directory.
+    Run the command in the directory where this run was started. RUN is the path of this directory.
     ");
 }
 
 #[test]
-fn a_run_that_has_just_begun_has_no_history() {
+fn a_run_without_epochs_has_no_history() {
     let record = RunRecord { git_commit: None, threads: 4, ..running() };
     insta::assert_snapshot!(markdown(&record, &History::default(), None), @r"
     # fashion-mnist
 
-    Run 20250601-123456, running, or ended without a word.
+    Run 20250601-123456, running, or its process was killed.
 
-    The run has not come to the end of its test; there are no test results.
+    The run was not tested; there are no test results.
 
     |  |  |
     |---|---|
@@ -85,7 +85,7 @@ fn a_run_that_has_just_begun_has_no_history() {
     | fingerprint | sha256:0123456789abcdef |
     | parameters | 286,810 |
     | seed | 42 |
-    | computed by | flex (burn), 4 threads |
+    | backend | flex (burn), 4 threads |
     | versions | Kiln 0.1.0, Burn 0.22.1 |
     | started | 2025-06-01 12:34:56 UTC |
 
@@ -93,20 +93,20 @@ fn a_run_that_has_just_begun_has_no_history() {
 
     No epoch was completed.
 
-    ## Again
+    ## Repeat this run
 
-    `config.toml` in this directory is the whole experiment, every value explicit:
+    `config.toml` in this directory is the complete experiment with every value explicit. To train it again:
 
     ```
     kiln run RUN/config.toml
     ```
 
-    from the directory in which this run was started, RUN being the run's directory.
+    Run the command in the directory where this run was started. RUN is the path of this directory.
     ");
 }
 
 #[test]
-fn long_histories_are_shown_in_part() {
+fn long_histories_are_shortened() {
     let rows =
         (1..=100).map(|epoch| row(epoch, [0.5, 0.5, if epoch == 37 { 0.1 } else { 0.2 }, 0.5]));
     let history = History { rows: rows.collect(), ..history() };
@@ -124,7 +124,7 @@ fn long_histories_are_shown_in_part() {
 }
 
 #[test]
-fn names_act_as_text_and_not_as_markup() {
+fn names_are_escaped() {
     let hostile = ["<img src=x>", "a|b", "*[x](y)`\u{1b}[31m\n\n# c"];
     let test = Test::new(&hostile, &[(0, &[0.0, 1.0, 0.0]), (1, &[0.0, 0.0, 1.0])]);
     let report = TestReport::new(&test.tested()).expect("a report");
@@ -132,7 +132,7 @@ fn names_act_as_text_and_not_as_markup() {
     assert!(text.contains("\n| &lt;img src=x&gt; |"), "{text}");
     assert!(text.contains("\n| a\\|b |"), "{text}");
     assert!(text.contains("\n| \\*\\[x\\](y)\\`U+001B\\[31mU+000AU+000A\\# c |"), "{text}");
-    assert!(text.contains("\n- 1 of 1 &lt;img src=x&gt; taken for a\\|b\n"), "{text}");
+    assert!(text.contains("\n- 1 of 1 &lt;img src=x&gt; predicted as a\\|b\n"), "{text}");
     assert!(
         text.contains("\nNote: no precision for &lt;img src=x&gt;: never predicted; "),
         "{text}"
@@ -140,7 +140,7 @@ fn names_act_as_text_and_not_as_markup() {
 }
 
 #[test]
-fn a_test_without_mistakes_has_no_list_of_them() {
+fn a_test_without_mistakes_lists_no_confusions() {
     let test = Test::new(&["cat", "dog"], &[(0, &[1.0, 0.0]), (1, &[0.0, 1.0])]);
     let report = TestReport::new(&test.tested()).expect("a report");
     let text = markdown(&record(), &history(), Some(&report));
@@ -148,7 +148,7 @@ fn a_test_without_mistakes_has_no_list_of_them() {
 }
 
 #[test]
-fn only_the_five_most_frequent_confusions_are_told() {
+fn only_the_five_most_frequent_confusions_are_listed() {
     let images: Vec<(u8, &[f32])> = (0..4)
         .flat_map(|label| {
             let rows: [&[f32]; 4] = [
@@ -162,5 +162,5 @@ fn only_the_five_most_frequent_confusions_are_told() {
         .collect();
     let report = TestReport::new(&Test::new(&["a", "b", "c", "d"], &images).tested());
     let text = markdown(&record(), &history(), Some(&report.expect("a report")));
-    assert_eq!(text.matches(" taken for ").count(), 5);
+    assert_eq!(text.matches(" predicted as ").count(), 5);
 }

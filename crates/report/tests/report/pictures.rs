@@ -7,7 +7,7 @@ use kiln_report::{
 use crate::samples::{SHAPE, Test, images};
 
 const WHITE: Rgb<u8> = Rgb([255; 3]);
-/// Between images, and around them.
+/// Space between images and around them.
 const GAP: u32 = 16;
 
 fn decode(bytes: &[u8]) -> RgbImage {
@@ -18,7 +18,7 @@ fn plain(pixels: &[u8], shape: ImageShape) -> CaptionedImage<'_> {
     CaptionedImage { pixels, shape, caption: vec![] }
 }
 
-fn grey(value: u8) -> Rgb<u8> {
+fn gray(value: u8) -> Rgb<u8> {
     Rgb([value; 3])
 }
 
@@ -26,14 +26,14 @@ fn grey(value: u8) -> Rgb<u8> {
 fn images_are_enlarged_by_whole_pixels_and_laid_out_in_rows() {
     let (first, second) = ([10, 20, 30, 40], [50, 60, 70, 80]);
     let images = [plain(&first, SHAPE), plain(&second, SHAPE), plain(&first, SHAPE)];
-    // 7 pixels hold two pixels three times enlarged.
+    // 7 pixels have room for two pixels enlarged three times.
     let picture = decode(&image_grid(&images, 2, 7).expect("a picture"));
     assert_eq!(picture.dimensions(), (GAP + 2 * (6 + GAP), GAP + 2 * (6 + GAP)));
     for (left, top, pixels) in [(16, 16, first), (38, 16, second), (16, 38, first)] {
         for y in 0..6 {
             for x in 0..6 {
                 let value = pixels[(y / 3 * 2 + x / 3) as usize];
-                assert_eq!(*picture.get_pixel(left + x, top + y), grey(value), "{x} {y}");
+                assert_eq!(*picture.get_pixel(left + x, top + y), gray(value), "{x} {y}");
             }
         }
     }
@@ -43,7 +43,7 @@ fn images_are_enlarged_by_whole_pixels_and_laid_out_in_rows() {
 }
 
 #[test]
-fn colours_come_as_one_plane_behind_the_other() {
+fn color_images_are_stored_as_planes() {
     let shape = ImageShape { channels: 3, height: 1, width: 2 };
     let pixels = [255, 1, 0, 2, 128, 3];
     let picture = decode(&image_grid(&[plain(&pixels, shape)], 5, 2).expect("a picture"));
@@ -53,11 +53,11 @@ fn colours_come_as_one_plane_behind_the_other() {
 
     let two = ImageShape { channels: 2, ..shape };
     let picture = decode(&image_grid(&[plain(&pixels[..4], two)], 5, 2).expect("a picture"));
-    assert_eq!(*picture.get_pixel(16, 16), grey(255), "of two channels the first is drawn");
+    assert_eq!(*picture.get_pixel(16, 16), gray(255), "of two channels the first is drawn");
 }
 
 #[test]
-fn large_images_are_reduced_to_the_side_by_averaging() {
+fn large_images_are_reduced_by_averaging() {
     let shape = ImageShape { channels: 1, height: 100, width: 400 };
     let stripes: Vec<u8> = (0..40_000).map(|at| if at % 2 == 0 { 0 } else { 200 }).collect();
     let picture = decode(&image_grid(&[plain(&stripes, shape)], 1, 40).expect("a picture"));
@@ -69,7 +69,7 @@ fn large_images_are_reduced_to_the_side_by_averaging() {
 }
 
 #[test]
-fn words_stand_below_their_image_in_their_colour() {
+fn captions_are_below_their_image_in_their_color() {
     let black = [0; 4];
     let draw = |caption: Vec<CaptionLine>| {
         let image = CaptionedImage { pixels: &black, shape: SHAPE, caption };
@@ -95,11 +95,11 @@ fn words_stand_below_their_image_in_their_colour() {
     assert_eq!(first_line.iter().filter(|at| is_red(at)).count(), 0);
     assert!(last_line.iter().filter(|at| is_red(at)).count() * 2 > last_line.len());
     let middle = ink.iter().map(|(x, _)| x).sum::<u32>() / ink.len() as u32;
-    assert!(middle.abs_diff(captioned.width() / 2) < 6, "centred, not around {middle}");
+    assert!(middle.abs_diff(captioned.width() / 2) < 6, "centered, not around {middle}");
 }
 
 #[test]
-fn long_words_widen_the_columns_only_so_far() {
+fn long_captions_widen_columns_up_to_a_limit() {
     let width = |text: &str| {
         let pixels = [0; 4];
         let caption = vec![CaptionLine::new(text, Tone::Right)];
@@ -113,7 +113,7 @@ fn long_words_widen_the_columns_only_so_far() {
         "{short} {longer} {longest}"
     );
     assert_eq!(longest, width(&"W".repeat(50)));
-    // The font has Latin letters; others do not break the picture.
+    // The font has Latin letters; other characters are replaced.
     width("Čepice 帽子 \u{1b}\n\u{10ffff} …");
 }
 
@@ -128,15 +128,15 @@ fn the_same_images_give_the_same_bytes() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_refused() {
+fn images_that_cannot_be_drawn_are_an_error() {
     let pixels = [0; 4];
     let good = || plain(&pixels, SHAPE);
     let empty = ImageShape { channels: 1, height: 0, width: 2 };
     let huge = ImageShape { channels: usize::MAX, height: usize::MAX, width: 2 };
     for (images, columns, side, problem) in [
-        (vec![], 5, 140, "there is nothing to draw"),
-        (vec![good()], 0, 140, "there is nothing to draw"),
-        (vec![good()], 5, 0, "there is nothing to draw"),
+        (vec![], 5, 140, "there are no images to draw"),
+        (vec![good()], 0, 140, "there are no images to draw"),
+        (vec![good()], 5, 0, "there are no images to draw"),
         (
             vec![plain(&pixels[..3], SHAPE)],
             5,
@@ -153,13 +153,13 @@ fn what_cannot_be_drawn_is_refused() {
             vec![good()],
             5,
             usize::MAX,
-            "the picture would be too large: take fewer or smaller images",
+            "the picture would be too large: use fewer or smaller images",
         ),
         (
             vec![good(); 10_000],
             100,
             140,
-            "the picture would be too large: take fewer or smaller images",
+            "the picture would be too large: use fewer or smaller images",
         ),
     ] {
         let error = image_grid(&images, columns, side).expect_err(problem);
@@ -169,7 +169,8 @@ fn what_cannot_be_drawn_is_refused() {
     image_grid(&[plain(&pixels, huge)], 5, 140).expect_err("not as many bytes");
 }
 
-/// 30 images in shades of grey, all of class 0; of the first 27 the model says class 1, the later the surer.
+/// 30 images in shades of gray, all of class 0. The model predicts class 1 for the first 27, with increasing
+/// probability.
 fn mistaken() -> Test {
     let rows: Vec<[f32; 2]> = (0..30_u8)
         .map(|image| {
@@ -179,12 +180,12 @@ fn mistaken() -> Test {
         .collect();
     let images: Vec<(u8, &[f32])> = rows.iter().map(|row| (0, row.as_slice())).collect();
     let mut test = Test::new(&["cat", "dog"], &images);
-    test.pixels = (0..30).flat_map(|grey| [grey * 8; 4]).collect();
+    test.pixels = (0..30).flat_map(|gray| [gray * 8; 4]).collect();
     test
 }
 
 #[test]
-fn the_most_confident_mistakes_are_shown_surest_first() {
+fn mistakes_are_shown_by_descending_probability() {
     let test = mistaken();
     let bytes = mistakes_picture(&test.tested(), images(&test)).expect("a picture");
     let picture = decode(&bytes);
@@ -205,7 +206,7 @@ fn the_most_confident_mistakes_are_shown_surest_first() {
 }
 
 #[test]
-fn a_test_without_mistakes_says_so_in_words() {
+fn a_test_without_mistakes_is_a_picture_of_a_sentence() {
     let test = Test::new(&["cat", "dog"], &[(0, &[0.9, 0.1]), (1, &[0.2, 0.8])]);
     let bytes = mistakes_picture(&test.tested(), images(&test)).expect("a picture");
     let picture = decode(&bytes);
@@ -214,7 +215,7 @@ fn a_test_without_mistakes_says_so_in_words() {
 }
 
 #[test]
-fn as_many_images_as_labels_are_needed() {
+fn the_number_of_images_must_match_the_labels() {
     let test = mistaken();
     let shape = ImageShape { channels: 1, height: 2, width: 2 };
     for images in [

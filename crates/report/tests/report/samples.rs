@@ -1,4 +1,4 @@
-//! The small run of `kiln-store`'s tests, with its pictures.
+//! The sample run of `kiln-store`'s tests, with its pictures.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(crate) fn images(test: &Test) -> TestImages<'_> {
     TestImages { pixels: &test.pixels, shape: SHAPE }
 }
 
-/// A finished run in `runs`, with everything that the trainer writes.
+/// A finished run in `runs`, with every file that the trainer writes.
 pub(crate) fn finished(runs: &Path) -> RunDirectory {
     let run = trained(runs);
     let test = test();

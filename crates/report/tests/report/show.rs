@@ -12,7 +12,7 @@ fn shown(run: &RunDirectory, terminal: Terminal) -> String {
 }
 
 #[test]
-fn a_finished_run() {
+fn shows_a_finished_run() {
     let runs = directory();
     let run = finished(runs.path());
     insta::assert_snapshot!(shown(&run, PLAIN), @r"
@@ -22,7 +22,7 @@ fn a_finished_run() {
     fingerprint  sha256:0123456789abcdef
     parameters   286,810
     seed         42
-    computed by  flex (burn), 1 thread
+    backend      flex (burn), 1 thread
     versions     Kiln 0.1.0, Burn 0.22.1, commit 402e127
     started      2025-06-01 12:34:56 UTC
     trained      3 epochs in 1 min 01 s
@@ -38,7 +38,7 @@ fn a_finished_run() {
     The lowest validation loss was reached in epoch 2.
 
     Test
-    accuracy 0.7500, loss 0.3750, top-2 0.8750 on 8 test images, with the weights of epoch 2 (the best by the monitor)
+    accuracy 0.7500, loss 0.3750, top-2 0.8750 on 8 test images, with the weights of epoch 2 (the best by the monitored metric)
 
     ──────────────────────────────────────────────────────────
      class              precision   recall       f1   support
@@ -51,8 +51,8 @@ fn a_finished_run() {
     ──────────────────────────────────────────────────────────
 
     Most often confused:
-      1 of 4 T-shirt/top taken for Trouser
-      1 of 2 Ankle boot taken for T-shirt/top
+      1 of 4 T-shirt/top predicted as Trouser
+      1 of 2 Ankle boot predicted as T-shirt/top
 
     Files
     <run>
@@ -72,7 +72,7 @@ fn a_finished_run() {
 }
 
 #[test]
-fn a_run_in_training() {
+fn shows_a_running_run() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
     run.write_record(&running()).expect("a record");
@@ -82,13 +82,13 @@ fn a_run_in_training() {
     writer.append(&row).expect("a row");
     std::fs::write(run.config_path(), "").expect("written");
     insta::assert_snapshot!(shown(&run, PLAIN), @r"
-    fashion-mnist 20250601-123456  running, or ended without a word
+    fashion-mnist 20250601-123456  running, or its process was killed
 
     data         fashion-mnist: 55,000 training rows, 5,000 validation, 8 test
     fingerprint  sha256:0123456789abcdef
     parameters   286,810
     seed         42
-    computed by  flex (burn), 1 thread
+    backend      flex (burn), 1 thread
     versions     Kiln 0.1.0, Burn 0.22.1, commit 402e127
     started      2025-06-01 12:34:56 UTC
 
@@ -101,19 +101,19 @@ fn a_run_in_training() {
     The lowest validation loss was reached in epoch 1.
 
     Test
-    The run has not come to the end of its test; there are no test results.
+    The run was not tested; there are no test results.
 
     Files
     <run>
       config.toml          the whole experiment; `kiln run` on it repeats the run
       run.json             what was run, and how it ended
       history.csv          the numbers of each epoch
-      not there: history.svg, report.md, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
+      missing: history.svg, report.md, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
 }
 
 #[test]
-fn a_diverged_run_with_a_cut_history() {
+fn shows_a_diverged_run_with_an_incomplete_history() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
     let record = RunRecord {
@@ -131,24 +131,24 @@ fn a_diverged_run_with_a_cut_history() {
     fingerprint  sha256:0123456789abcdef
     parameters   286,810
     seed         42
-    computed by  flex (burn), 1 thread
+    backend      flex (burn), 1 thread
     versions     Kiln 0.1.0, Burn 0.22.1, commit 402e127
     started      2025-06-01 12:34:56 UTC
     trained      0 epochs in 1 min 01 s
 
     History
     No epoch was completed.
-    The last line of history.csv was cut off and is left out.
+    The last line of history.csv is incomplete and was ignored.
 
     Test
-    The run has not come to the end of its test; there are no test results.
+    The run was not tested; there are no test results.
 
     Files
     <run>
       run.json             what was run, and how it ended
       history.csv          the numbers of each epoch
       report.md            the report for a person
-      not there: config.toml, history.svg, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
+      missing: config.toml, history.svg, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
 }
 
@@ -170,7 +170,7 @@ fn tables_fit_the_terminal() {
 }
 
 #[test]
-fn colours_are_used_where_they_are_understood_and_change_no_word() {
+fn color_changes_no_text() {
     let runs = directory();
     let run = finished(runs.path());
     let colored = shown(&run, Terminal { width: 100, color: true });
@@ -213,9 +213,11 @@ fn control_characters_do_not_reach_the_terminal() {
         text
     };
     let text = no_escape("names");
-    assert!(text.contains("2 of 2 \\u{1b}[2J\\u{7}\\u{9b}31m\\u{d}\\u{a}\\u{202e} taken for dog"));
+    assert!(
+        text.contains("2 of 2 \\u{1b}[2J\\u{7}\\u{9b}31m\\u{d}\\u{a}\\u{202e} predicted as dog")
+    );
 
-    // What a damaged file holds is quoted in the message about it.
+    // The error message quotes the content of a damaged file.
     std::fs::write(run.history_path(), format!("{hostile}\n")).expect("written");
     no_escape("a history");
     let header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n";

@@ -1,13 +1,13 @@
-//! Enough of XML to hold the SVG pictures to it: a document that is not well-formed fails the test.
+//! A small XML parser for tests of SVG charts; a document that is not well-formed fails the test.
 
 use std::collections::BTreeMap;
 
-/// An element, in the order of the document.
+/// An element, in document order.
 #[derive(Debug, Default)]
 pub(crate) struct Element {
     pub(crate) name: String,
     pub(crate) attributes: BTreeMap<String, String>,
-    /// The text directly in it.
+    /// The text directly inside the element.
     pub(crate) text: String,
 }
 

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn grid_sorts_numbers_and_marks_diverged_runs() {
     let (comparison, _sweep) = sweep();
-    let map = grid(&comparison, Measure::BestValidation);
+    let map = grid(&comparison, "best_val_accuracy");
     assert_eq!(map.rows, ["0", "2"]);
     assert_eq!(map.columns, ["0.01", "0.1", "1.0"]);
     let values: Vec<Vec<_>> =
@@ -22,7 +22,7 @@ fn grid_sorts_numbers_and_marks_diverged_runs() {
 #[test]
 fn heatmap_shows_numbers_and_outlines_the_best_cell() {
     let (comparison, _sweep) = sweep();
-    let elements = parse(&heatmap_chart(&grid(&comparison, Measure::BestValidation)));
+    let elements = parse(&heatmap_chart(&grid(&comparison, "best_val_accuracy")));
     let texts = texts(&elements);
     for number in ["0.8100", "0.8500", "0.8300", "0.8750", "diverged"] {
         assert_eq!(
@@ -50,7 +50,7 @@ fn heatmap_shows_numbers_and_outlines_the_best_cell() {
 #[test]
 fn text_color_contrasts_with_the_cell() {
     let (comparison, _sweep) = sweep();
-    let elements = parse(&heatmap_chart(&grid(&comparison, Measure::BestValidation)));
+    let elements = parse(&heatmap_chart(&grid(&comparison, "best_val_accuracy")));
     assert!(elements.iter().any(|e| e.has("text", "on-light") && e.text == "0.8750"));
     assert!(elements.iter().any(|e| e.has("text", "on-dark") && e.text == "0.8100"));
     assert!(elements.iter().any(|e| e.has("text", "muted") && e.text == "diverged"));
@@ -116,17 +116,17 @@ fn cell_of_several_combinations_shows_the_best_by_validation() {
         batch(64, SampleRun::new(0.1, 0, 1).best(0.8).right(990)),
         batch(32, SampleRun::new(0.1, 2, 1).best(0.7).right(500)),
     ]);
-    let map = setting_grid(&comparison, DEPTH, None, Measure::TestAccuracy).expect("a column");
+    let map = setting_grid(&comparison, DEPTH, None, measure("test_accuracy")).expect("a column");
     assert_eq!(map.cells[0][0].value, Some(0.7));
     assert_eq!(map.note, "each cell shows its best combination by validation");
     assert!(map.cells[0][0].words.ends_with("the best of 2 combinations"));
-    assert_eq!(setting_grid(&comparison, "no.such", None, Measure::TestLoss), None);
+    assert_eq!(setting_grid(&comparison, "no.such", None, measure("test_loss")), None);
 }
 
 #[test]
 fn terminal_without_colors_shows_numbers_in_columns() {
     let (comparison, _sweep) = sweep();
-    let map = grid(&comparison, Measure::BestValidation);
+    let map = grid(&comparison, "best_val_accuracy");
     let text = heatmap_text(&map, Terminal { width: 80, color: false });
     let expected = "\
 best val_accuracy by repeat and learning_rate
@@ -146,7 +146,7 @@ best val_accuracy from 0.8100 to 0.8750
 #[test]
 fn terminal_with_colors_shows_the_same_text() {
     let (comparison, _sweep) = sweep();
-    let map = grid(&comparison, Measure::BestValidation);
+    let map = grid(&comparison, "best_val_accuracy");
     let text = heatmap_text(&map, Terminal { width: 80, color: true });
     // Black text on yellow, and white text on the darkest blue.
     assert!(

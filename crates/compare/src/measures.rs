@@ -1,0 +1,224 @@
+//! The measures of a comparison: everything that it reports about a run as a number.
+//!
+//! [`MEASURES`] is the only list. The tables in the terminal, CSV, Markdown, JSON and the page, the heatmaps, `--sort`
+//! and `--columns` all go through it, so a new measure is one row here and its test.
+
+use std::fmt;
+
+use kiln_store::Direction;
+use kiln_store::number::{decimals, grouped};
+
+use crate::combination::{Combination, RunSummary};
+use crate::comparison::Comparison;
+use crate::metric::AtEpoch;
+use crate::ranking::DEFAULT_METRIC;
+use crate::statistics::Spread;
+
+/// A number that a comparison reports about a run. A combination reports its mean and deviation over the runs that
+/// count.
+#[derive(Clone, Copy)]
+pub struct Measure {
+    /// The name in JSON: `best_val_accuracy`.
+    pub key: &'static str,
+    /// The heading of the column: `best val_accuracy`. With underscores it is the name in CSV.
+    pub heading: &'static str,
+    /// Which of two values is better; `None` if neither is. Only measures with a direction have heatmaps.
+    pub better: Option<Direction>,
+    /// How people read the numbers. CSV and JSON have all digits.
+    pub format: Format,
+    /// When the tables have the column without being asked for it.
+    pub shown: Shown,
+    /// The order in which a narrow terminal omits columns, lowest first; see [`drop_order`]. `None` keeps the column
+    /// until only settings can go. The page puts the columns in the opposite order.
+    pub drop_order: Option<u8>,
+    /// The value of one run; `None` if the run has none.
+    pub of_run: fn(&RunSummary) -> Option<f64>,
+}
+
+/// When a table has a column without being asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// In every comparison.
+    Always,
+    /// If not all combinations have the same value. These columns come last, so that scripts which read CSV by position
+    /// find all other columns where they expect them.
+    IfDifferent,
+}
+
+/// How a measure is written for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A share or a loss, with its deviation and the number of runs: `0.8640 ± 0.0002 (2)`.
+    Share,
+    /// The number of an epoch: `2`, and `2.5` for the mean of several runs.
+    Epoch,
+    /// Seconds: `21.5`.
+    Seconds,
+    /// A whole number: `286,810`.
+    Count,
+}
+
+/// The points at which a narrow terminal changes columns other than measures; see [`Measure::drop_order`].
+pub mod drop_order {
+    /// Verdicts say "unclear" instead of "not distinguishable".
+    pub const SHORT_OUTCOME: u8 = 0;
+    /// The status goes, if all runs are finished.
+    pub const STATUS_IF_FINISHED: u8 = 25;
+    /// Verdicts lose their difference and interval. The page puts measures that go later before the verdict.
+    pub const VERDICT_NUMBERS: u8 = 50;
+    /// The run's id goes.
+    pub const RUN: u8 = 60;
+    /// The verdict goes.
+    pub const VERDICT: u8 = 80;
+    /// The status goes, whatever it is.
+    pub const STATUS: u8 = 90;
+}
+
+/// All measures, in the order of the columns.
+pub static MEASURES: [Measure; 7] = [
+    Measure {
+        key: "best_epoch",
+        heading: "best epoch",
+        format: Format::Epoch,
+        drop_order: Some(30),
+        of_run: |run| Some(run.metric(DEFAULT_METRIC, AtEpoch::Best)?.epoch as f64),
+        ..NEUTRAL
+    },
+    Measure {
+        key: "best_val_accuracy",
+        heading: "best val_accuracy",
+        drop_order: None,
+        of_run: |run| Some(run.metric(DEFAULT_METRIC, AtEpoch::Best)?.value),
+        ..HIGHER_IS_BETTER
+    },
+    Measure {
+        key: "last_val_accuracy",
+        heading: "last val_accuracy",
+        drop_order: Some(20),
+        of_run: |run| Some(run.metric(DEFAULT_METRIC, AtEpoch::Last)?.value),
+        ..HIGHER_IS_BETTER
+    },
+    Measure {
+        key: "test_loss",
+        heading: "test loss",
+        drop_order: Some(40),
+        of_run: |run| run.test?.loss,
+        ..LOWER_IS_BETTER
+    },
+    Measure {
+        key: "test_accuracy",
+        heading: "test accuracy",
+        drop_order: Some(70),
+        of_run: |run| Some(run.test?.accuracy),
+        ..HIGHER_IS_BETTER
+    },
+    Measure {
+        key: "training_seconds",
+        heading: "seconds",
+        format: Format::Seconds,
+        drop_order: Some(10),
+        of_run: |run| run.training_seconds,
+        ..LOWER_IS_BETTER
+    },
+    Measure {
+        key: "parameters",
+        heading: "parameters",
+        format: Format::Count,
+        shown: Shown::IfDifferent,
+        drop_order: Some(5),
+        of_run: |run| Some(run.parameters as f64),
+        ..NEUTRAL
+    },
+];
+
+/// What most measures have in common.
+const NEUTRAL: Measure = Measure {
+    key: "",
+    heading: "",
+    better: None,
+    format: Format::Share,
+    shown: Shown::Always,
+    drop_order: None,
+    of_run: |_| None,
+};
+const HIGHER_IS_BETTER: Measure = Measure { better: Some(Direction::Higher), ..NEUTRAL };
+const LOWER_IS_BETTER: Measure = Measure { better: Some(Direction::Lower), ..NEUTRAL };
+
+impl Measure {
+    /// The measure with this key.
+    #[must_use]
+    pub fn find(key: &str) -> Option<&'static Self> {
+        MEASURES.iter().find(|measure| measure.key == key)
+    }
+
+    /// Mean and deviation over the combination's runs that count; `None` if none of them has a value.
+    #[must_use]
+    pub fn of(&self, combination: &Combination) -> Option<Spread> {
+        combination.spread(self.of_run)
+    }
+
+    /// Whether the tables have the column without being asked for it.
+    pub(crate) fn is_shown(&self, comparison: &Comparison) -> bool {
+        let mean = |combination| self.of(combination).map(|spread| spread.mean);
+        match self.shown {
+            Shown::Always => true,
+            Shown::IfDifferent => {
+                comparison.combinations.windows(2).any(|two| mean(&two[0]) != mean(&two[1]))
+            }
+        }
+    }
+}
+
+/// The measures that a reader needs most, first.
+pub(crate) fn by_importance() -> Vec<&'static Measure> {
+    let mut measures: Vec<&Measure> = MEASURES.iter().collect();
+    measures.sort_by_key(|measure| std::cmp::Reverse(measure.drop_order.unwrap_or(u8::MAX)));
+    measures
+}
+
+// Two measures are the same if they have the same key; addresses of functions say nothing.
+impl PartialEq for Measure {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Measure {}
+
+impl fmt::Debug for Measure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Measure({})", self.key)
+    }
+}
+
+impl Format {
+    /// The decimals of a mean.
+    #[must_use]
+    pub fn decimals(self) -> usize {
+        match self {
+            Self::Share => 4,
+            Self::Epoch | Self::Seconds => 1,
+            Self::Count => 0,
+        }
+    }
+
+    /// Whether a mean has its deviation next to it.
+    #[must_use]
+    pub fn has_deviation(self) -> bool {
+        self == Self::Share
+    }
+
+    /// The mean of `count` runs as text.
+    pub(crate) fn mean(self, mean: f64, count: usize) -> String {
+        match self {
+            Self::Epoch if count == 1 => decimals(Some(mean), 0),
+            Self::Count => grouped(mean.round() as u64),
+            _ => decimals(Some(mean), self.decimals()),
+        }
+    }
+
+    /// The deviation as text; empty if there is only one run, or if this format has none.
+    pub(crate) fn deviation(self, spread: Spread) -> String {
+        decimals(spread.deviation.filter(|_| self.has_deviation()), self.decimals())
+    }
+}

@@ -1,0 +1,99 @@
+//! The metrics of a run's history, reduced to the epochs that matter.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kiln_store::{Direction, History};
+
+/// A metric of the history at the epochs by which runs are compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricSummary {
+    /// The metric's column in `history.csv`: `val_accuracy`.
+    pub name: Arc<str>,
+    /// Whether lower or higher values are better, as `run.json` says.
+    pub better: Direction,
+    /// The epoch with the best value; the earliest if several have it.
+    pub best: Option<EpochValue>,
+    /// The last epoch.
+    pub last: Option<EpochValue>,
+    /// The epoch whose weights the run keeps and tests; `None` until the run is finished.
+    pub kept: Option<EpochValue>,
+}
+
+/// The value of a metric in one epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochValue {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The value; finite.
+    pub value: f64,
+}
+
+/// The epoch of a run at which a metric is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtEpoch {
+    /// The epoch with the metric's best value.
+    Best,
+    /// The last epoch.
+    Last,
+    /// The epoch whose weights the run keeps.
+    Kept,
+}
+
+impl AtEpoch {
+    /// The word for headings: "best", "last", "kept".
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Last => "last",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+impl MetricSummary {
+    /// Reads these metrics from the history; `kept` is the number of the epoch whose weights are kept.
+    pub(crate) fn all(
+        metrics: impl IntoIterator<Item = (Arc<str>, Direction)>,
+        history: &History,
+        kept: Option<usize>,
+    ) -> Vec<Self> {
+        let new = |(name, better)| Self { name, better, best: None, last: None, kept: None };
+        let mut summaries: Vec<Self> = metrics.into_iter().map(new).collect();
+        let places = summaries.iter().enumerate();
+        let places: HashMap<Arc<str>, usize> =
+            places.map(|(place, summary)| (Arc::clone(&summary.name), place)).collect();
+        let last = history.rows.len();
+        // One pass over all values, because a history may have many columns and many epochs.
+        for row in &history.rows {
+            for (name, value) in row.metrics.iter().filter(|(_, value)| value.is_finite()) {
+                let Some(place) = places.get(name) else { continue };
+                let summary = &mut summaries[*place];
+                let value = EpochValue { epoch: row.epoch, value: *value };
+                let improves =
+                    |best: EpochValue| summary.better.improves(value.value, best.value, 0.0);
+                if summary.best.is_none_or(improves) {
+                    summary.best = Some(value);
+                }
+                if kept == Some(row.epoch) {
+                    summary.kept = Some(value);
+                }
+                if row.epoch == last {
+                    summary.last = Some(value);
+                }
+            }
+        }
+        summaries
+    }
+
+    /// The value at that epoch.
+    #[must_use]
+    pub fn at(&self, at: AtEpoch) -> Option<EpochValue> {
+        match at {
+            AtEpoch::Best => self.best,
+            AtEpoch::Last => self.last,
+            AtEpoch::Kept => self.kept,
+        }
+    }
+}
