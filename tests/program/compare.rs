@@ -25,7 +25,7 @@ fn rows_are_combinations_sorted_by_validation_accuracy() {
     assert_eq!((output.status, output.stderr.as_str()), (0, ""));
     let row = |text: &str| output.stdout.lines().position(|line| line.trim().starts_with(text));
     assert!(row("0.3 ").unwrap() < row("1e-9 ").unwrap(), "{}", output.stdout);
-    assert!(output.stdout.contains("4 runs in 2 combinations, ranked by the best val_accuracy"));
+    assert!(output.stdout.contains("4 runs in 2 combinations, ranked by best val_accuracy"));
     // Settings that all runs share have no column.
     assert!(!output.stdout.contains("batch_size"), "{}", output.stdout);
     assert!(!output.stdout.contains('\u{1b}'), "no colors without a terminal");

@@ -11,7 +11,7 @@ use crate::project::{CommandOutput, Project};
 /// How many names are tried: those of [`LISTED`], a few very long ones, and random ones.
 const NAMES: usize = 200;
 
-/// The runs directory. It is nested so that a name with many `..` still ends within the project, where it is noticed.
+/// The runs directory. It is nested, so that a name with many `..` leads to a path inside the project, which the test checks.
 const RUNS: &str = "a/b/c/runs";
 
 const LISTED: &[&str] = &[

@@ -1,8 +1,7 @@
-//! Reading, grouping and judging the runs of a large sweep: ten epochs each, learning rates × depths × three seeds.
+//! Reads, groups and compares the runs of a large sweep: ten epochs each, learning rates × depths × three seeds.
 //!
 //!     cargo bench -p kiln-compare
 
-// The bench has no use for some of it.
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../../store/tests/store/tree.rs"]
 mod tree;
@@ -23,7 +22,7 @@ fn main() {
 
 #[divan::bench(args = [1_000, 10_000], sample_count = 10, sample_size = 1)]
 fn compare(bencher: Bencher<'_, '_>, runs: usize) {
-    // Only measuring is worth writing fifty thousand files.
+    // `cargo test` runs the bench as well. Fifty thousand files are written only for a measurement.
     let is_measured = std::env::args().any(|argument| argument == "--bench");
     let sweep = sweep(if is_measured { runs } else { 12 });
     bencher.bench_local(|| table(sweep.path()));

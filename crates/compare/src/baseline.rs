@@ -1,4 +1,4 @@
-//! Which combination the user means.
+//! Finds the combination that is the baseline of the verdicts.
 
 use std::fs;
 use std::path::Path;
@@ -12,17 +12,17 @@ use crate::error::{CompareError, Result};
 use crate::verdict::BaselineChoice;
 
 impl Comparison {
-    /// The combination that `given` stands for: a run's directory, a run's id, or settings such as
-    /// `learning_rate=0.01,hidden.repeat=2` that a single combination has.
+    /// Finds the combination that `given` names: by a run's directory, a run's id, or settings such as
+    /// `learning_rate=0.01,hidden.repeat=2` that exactly one combination has. Returns its index.
     pub(crate) fn find_baseline(&self, given: &str) -> Result<usize> {
         let by_settings = given.contains('=') && !Path::new(given).exists();
-        let is_it: Vec<usize> =
+        let found: Vec<usize> =
             if by_settings { self.by_settings(given)? } else { self.by_run(given) };
-        match is_it.as_slice() {
+        match found.as_slice() {
             [combination] => self.tested(*combination, given),
             [] if by_settings => Err(request(format!("no combination has the settings {given}"))),
             [] => Err(request(format!(
-                "the baseline {given} is not among the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE"
+                "the baseline {given} is not one of the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE"
             ))),
             several => Err(request(self.several(given, several))),
         }
@@ -33,7 +33,7 @@ impl Comparison {
             return Ok(combination);
         }
         Err(request(format!(
-            "the baseline {given} was not tested ({}), so nothing can be held against it: choose one that finished",
+            "the baseline {given} was not tested ({}): choose a combination that finished",
             self.combinations[combination].status()
         )))
     }
@@ -41,17 +41,17 @@ impl Comparison {
     fn by_run(&self, given: &str) -> Vec<usize> {
         let directory = fs::canonicalize(given).ok();
         let by_directory = directory.map(|directory| {
-            self.having(|run| {
+            self.with_run(|run| {
                 fs::canonicalize(run.directory.path()).is_ok_and(|path| path == directory)
             })
         });
         match by_directory {
             Some(found) if !found.is_empty() => found,
-            _ => self.having(|run| run.id == given || run.directory.id() == given),
+            _ => self.with_run(|run| run.id == given || run.directory.id() == given),
         }
     }
 
-    fn having(&self, is_it: impl Fn(&RunSummary) -> bool) -> Vec<usize> {
+    fn with_run(&self, is_it: impl Fn(&RunSummary) -> bool) -> Vec<usize> {
         self.indices(|combination| combination.runs.iter().any(&is_it))
     }
 
@@ -65,9 +65,9 @@ impl Comparison {
         for part in given.split(',') {
             match (part.split_once('='), wanted.last_mut()) {
                 (Some((name, value)), _) => wanted.push((name.trim(), value.trim().to_owned())),
-                // A comma inside of a value: flatten, 300 relu.
+                // A value can contain commas: `layers=flatten, 300 relu`.
                 (None, Some((_, value))) => *value = format!("{value},{part}"),
-                (None, None) => return Err(request(format!("`{part}` is no KEY=VALUE"))),
+                (None, None) => return Err(request(format!("`{part}` is not KEY=VALUE"))),
             }
         }
         let mut left = self.indices(|_| true);
@@ -81,7 +81,7 @@ impl Comparison {
         Ok(left)
     }
 
-    /// Where the setting called `name` is.
+    /// Finds the setting with this name.
     fn place(&self, name: &str) -> Result<Place> {
         match columns::find(name, &self.columns, &self.shared) {
             Ok(place) => Ok(place),
@@ -110,13 +110,13 @@ impl Comparison {
             labels.push("…".to_owned());
         }
         format!(
-            "the baseline {given} could be any of {} combinations ({}): say more",
+            "the baseline {given} matches {} combinations ({}): give more settings",
             several.len(),
             labels.join("; ")
         )
     }
 
-    /// The best by validation, where it was tested.
+    /// The best combination by validation, if it was tested.
     pub(crate) fn default_baseline(&self) -> Option<(usize, BaselineChoice)> {
         let index = self.selected_index()?;
         self.combinations[index].is_tested().then_some((index, BaselineChoice::Best))
@@ -127,7 +127,7 @@ fn request(problem: String) -> CompareError {
     CompareError::Request(kiln_store::escape::control(&problem).into_owned())
 }
 
-/// Equal as text or as numbers: 1e-2 is 0.01.
+/// Whether two values are equal as text or as numbers: 1e-2 is 0.01.
 fn is_same(has: &str, wanted: &str) -> bool {
     let number = |text: &str| text.parse::<f64>().ok();
     has == wanted || number(has).is_some_and(|has| Some(has) == number(wanted))

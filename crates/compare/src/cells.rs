@@ -1,11 +1,11 @@
 //! The cells of the tables that people read. CSV and JSON have all digits; see `csv` and `json`.
 
 use crate::measures::Measure;
-use crate::table::{Field, Row, Table};
+use crate::table::{ComparisonTable, Field, Row};
 use crate::verdict::{Method, Verdict};
 
 /// The text of a cell; empty if the row has no value in the column.
-pub(crate) fn cell(table: &Table<'_>, field: Field, row: &Row<'_>) -> String {
+pub(crate) fn cell(table: &ComparisonTable<'_>, field: Field, row: &Row<'_>) -> String {
     match field {
         Field::Setting(_) | Field::Shared(_) => {
             table.setting(field, row).unwrap_or_default().to_owned()
@@ -20,7 +20,7 @@ pub(crate) fn cell(table: &Table<'_>, field: Field, row: &Row<'_>) -> String {
 }
 
 /// Whether the row is the baseline of the verdicts.
-pub(crate) fn is_baseline(table: &Table<'_>, row: &Row<'_>) -> bool {
+pub(crate) fn is_baseline(table: &ComparisonTable<'_>, row: &Row<'_>) -> bool {
     table.comparison.baseline.is_some_and(|baseline| baseline.combination == row.index)
 }
 

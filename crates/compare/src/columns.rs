@@ -1,40 +1,44 @@
-//! Which settings differ between the runs, and what they are called.
+//! Finds the settings that differ between the runs, and labels them.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use kiln_config::{KeyError, KeyIndex};
 
 use crate::column::{Column, SharedSetting};
-use crate::layers;
-use crate::settings::{Configuration, InternedLayers, Interner, Setting};
+use crate::layers::{self, Layers};
+use crate::settings::FlatConfig;
 
-/// The settings of all runs as one table.
+/// A key and its value. Values are borrowed from the configurations, except short forms of layers.
+type Setting<'a> = (&'a str, Cow<'a, str>);
+
+/// The settings of all runs, with one column per setting.
 #[derive(Debug, Default)]
-pub(crate) struct SettingsTable {
-    /// All settings that any run has, in the order of the configurations.
+pub(crate) struct SettingsTable<'a> {
+    /// The settings of all runs, in the order of the configuration files.
     pub(crate) columns: Vec<Column>,
-    /// For each run the numbers of its values, one a column.
-    pub(crate) rows: Vec<Vec<Option<u32>>>,
+    /// For each run, the value in each column; `None` if the run does not have the setting.
+    pub(crate) rows: Vec<Vec<Option<Cow<'a, str>>>>,
 }
 
-impl SettingsTable {
-    pub(crate) fn new(configurations: &[&Configuration], interner: &mut Interner) -> Self {
-        let rows = with_layers(configurations, interner);
+impl<'a> SettingsTable<'a> {
+    pub(crate) fn new(configurations: &'a [FlatConfig]) -> Self {
+        let rows = with_layers(configurations);
         let keys = merged_keys(&rows);
-        let places: HashMap<u32, usize> =
+        let places: HashMap<&str, usize> =
             keys.iter().enumerate().map(|(place, key)| (*key, place)).collect();
-        let mut table = Self { columns: columns(&keys, interner), rows: Vec::new() };
+        let mut table = Self { columns: columns(&keys), rows: Vec::new() };
         for row in rows {
             let mut values = vec![None; keys.len()];
-            for setting in row {
-                values[places[&setting.key]] = Some(setting.value);
+            for (key, value) in row {
+                values[places[key]] = Some(value);
             }
             table.rows.push(values);
         }
         table
     }
 
-    /// The columns in which not all runs are equal.
+    /// The columns whose values differ between runs.
     pub(crate) fn differing(&self) -> Vec<usize> {
         let differs =
             |column: &usize| self.rows.windows(2).any(|rows| rows[0][*column] != rows[1][*column]);
@@ -42,79 +46,84 @@ impl SettingsTable {
     }
 }
 
-/// Each run's settings with those of its layers: layer by layer where all runs have the same layers, else as a whole.
-fn with_layers(configurations: &[&Configuration], interner: &mut Interner) -> Vec<Vec<Setting>> {
-    let structures: HashSet<Option<u32>> = configurations
+/// Each run's settings with those of its layers: one setting per key of each layer if all runs have the same structure
+/// of layers, otherwise one setting for the whole list.
+fn with_layers<'a>(configurations: &'a [FlatConfig]) -> Vec<Vec<Setting<'a>>> {
+    let structures: HashSet<Option<&str>> = configurations
         .iter()
-        .map(|configuration| configuration.layers.as_ref().map(|layers| layers.structure))
+        .map(|configuration| configuration.layers.as_ref().map(|layers| layers.structure.as_str()))
         .collect();
-    let texts =
-        if structures.len() > 1 { Some(whole_texts(configurations, interner)) } else { None };
-    let key = interner.number(layers::KEY);
-    let row = |configuration: &&Configuration| {
+    let texts = if structures.len() > 1 { Some(whole_texts(configurations)) } else { None };
+    let row = |configuration: &'a FlatConfig| {
         let (before, after) = configuration.settings.split_at(configuration.before_layers);
-        let mut row = before.to_vec();
+        let mut row: Vec<Setting<'a>> = before.iter().map(borrowed).collect();
         if let Some(layers) = &configuration.layers {
             match &texts {
-                None => row.extend(&layers.settings),
-                Some(texts) => row.push(Setting { key, value: texts[&layers.settings] }),
+                None => row.extend(layers.settings.iter().map(borrowed)),
+                Some(texts) => row.push((layers::KEY, texts[&layers.settings].clone())),
             }
         }
-        row.extend(after);
+        row.extend(after.iter().map(borrowed));
         row
     };
     configurations.iter().map(row).collect()
 }
 
-/// For each list of layers the text that stands for it: its short form, or, where two lists share that, all of it.
-fn whole_texts<'a>(
-    configurations: &[&'a Configuration],
-    interner: &mut Interner,
-) -> HashMap<&'a Vec<Setting>, u32> {
-    let lists: HashMap<&Vec<Setting>, &InternedLayers> = configurations
+fn borrowed((key, value): &(String, String)) -> Setting<'_> {
+    (key, Cow::Borrowed(value))
+}
+
+/// The text for each list of layers: its short form, or the full list if two lists have the same short form.
+fn whole_texts(configurations: &[FlatConfig]) -> HashMap<&Vec<(String, String)>, Cow<'_, str>> {
+    let lists: HashMap<&Vec<(String, String)>, &Layers> = configurations
         .iter()
         .filter_map(|configuration| configuration.layers.as_ref())
         .map(|layers| (&layers.settings, layers))
         .collect();
-    let mut uses: HashMap<u32, usize> = HashMap::new();
+    let mut uses: HashMap<&str, usize> = HashMap::new();
     for layers in lists.values() {
-        *uses.entry(layers.summary).or_default() += 1;
+        *uses.entry(&layers.summary).or_default() += 1;
     }
     lists
         .into_iter()
         .map(|(settings, layers)| {
-            let is_own = uses[&layers.summary] == 1;
-            (settings, if is_own { layers.summary } else { in_full(settings, interner) })
+            let is_unique = uses[layers.summary.as_str()] == 1;
+            let text = if is_unique {
+                Cow::Borrowed(layers.summary.as_str())
+            } else {
+                Cow::Owned(in_full(settings))
+            };
+            (settings, text)
         })
         .collect()
 }
 
-fn in_full(settings: &[Setting], interner: &mut Interner) -> u32 {
+fn in_full(settings: &[(String, String)]) -> String {
     let parts: Vec<_> = settings
         .iter()
-        .map(|setting| {
-            let key = interner.text(setting.key);
+        .map(|(key, value)| {
             let key = key.strip_prefix(layers::KEY).unwrap_or(key).trim_start_matches('.');
-            format!("{key}={}", interner.text(setting.value))
+            format!("{key}={value}")
         })
         .collect();
-    interner.number(&parts.join(" "))
+    parts.join(" ")
 }
 
-/// All keys, those that only some runs have behind what they stand behind there.
-fn merged_keys(rows: &[Vec<Setting>]) -> Vec<u32> {
-    let mut lists_seen: HashSet<Vec<u32>> = HashSet::new();
-    let mut keys: Vec<u32> = Vec::new();
-    let mut known: HashSet<u32> = HashSet::new();
+/// The keys of all runs in one order. A key that only some runs have comes after the key that it follows there.
+fn merged_keys<'a>(rows: &[Vec<Setting<'a>>]) -> Vec<&'a str> {
+    // Most runs have the same list of keys, which needs to be merged only once.
+    let mut lists_seen: HashSet<Vec<&str>> = HashSet::new();
+    let mut keys: Vec<&'a str> = Vec::new();
+    let mut known: HashSet<&str> = HashSet::new();
     for row in rows {
-        let list: Vec<u32> = row.iter().map(|setting| setting.key).collect();
+        let list: Vec<&'a str> = row.iter().map(|(key, _)| *key).collect();
         if lists_seen.contains(&list) {
             continue;
         }
         let mut place = 0;
         for key in &list {
-            if known.insert(*key) {
-                keys.insert(place, *key);
+            if known.insert(key) {
+                keys.insert(place, key);
                 place += 1;
             } else if let Some(found) = keys.iter().position(|known| known == key) {
                 place = found + 1;
@@ -125,12 +134,10 @@ fn merged_keys(rows: &[Vec<Setting>]) -> Vec<u32> {
     keys
 }
 
-fn columns(keys: &[u32], interner: &Interner) -> Vec<Column> {
-    let index = KeyIndex::new(keys.iter().map(|key| interner.text(*key)));
-    let column = |key: &u32| {
-        let key = interner.text(*key);
-        Column { key: key.to_owned(), label: index.shortest(key).to_owned() }
-    };
+fn columns(keys: &[&str]) -> Vec<Column> {
+    let index = KeyIndex::new(keys.iter().copied());
+    let column =
+        |key: &&str| Column { key: (*key).to_owned(), label: index.shortest(key).to_owned() };
     keys.iter().map(column).collect()
 }
 
@@ -156,16 +163,16 @@ fn position<'a>(
     keys.position(|other| other == key).ok_or(KeyError::Unknown { nearest: None })
 }
 
-/// The message for a name that stands for several keys.
+/// The message for a name that matches several keys.
 pub(crate) fn ambiguous(name: &str, keys: &[&str]) -> String {
     format!("`{name}` is ambiguous: write {}", keys.join(" or "))
 }
 
-/// Where a setting is.
+/// The place of a setting in a comparison.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
     /// At this index of the settings that differ.
     Column(usize),
-    /// At this index of the settings that all runs share.
+    /// At this index of the settings that are the same in all runs.
     Shared(usize),
 }

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use kiln_store::{RunDirectory, Status};
 
 use crate::column::Column;
@@ -9,7 +7,7 @@ use crate::verdict::Verdict;
 
 /// The runs of one combination of settings; they differ only in their seeds.
 ///
-/// Kiln's sweeps have points that are not run yet. A combination is made of runs that exist.
+/// Unlike a point of a sweep, a combination has only runs that exist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Combination {
     /// One value per column of the comparison, as text without quotes; `None` if the runs do not have the setting.
@@ -48,7 +46,7 @@ pub struct RunSummary {
     /// Rows of the validation set.
     pub validation_rows: usize,
     /// The digest of the dataset. Tests on different datasets are not compared.
-    pub fingerprint: Arc<str>,
+    pub fingerprint: String,
 }
 
 /// A run's result on the test set.
@@ -127,7 +125,7 @@ impl RunSummary {
     /// A metric of the history at one epoch; `None` if the history does not have it.
     #[must_use]
     pub fn metric(&self, name: &str, at: AtEpoch) -> Option<EpochValue> {
-        self.metrics.iter().find(|metric| &*metric.name == name)?.at(at)
+        self.metrics.iter().find(|metric| metric.name == name)?.at(at)
     }
 
     /// The status as text: "finished", "pruned at epoch 4".

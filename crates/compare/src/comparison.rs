@@ -96,18 +96,16 @@ impl Comparison {
     }
 
     /// Groups the runs by their settings.
-    fn group(mut read: Read) -> Self {
-        let configurations: Vec<_> =
-            read.runs.iter().map(|(_, configuration)| configuration).collect();
-        let table = SettingsTable::new(&configurations, &mut read.interner);
+    fn group(read: Read) -> Self {
+        let (runs, configurations): (Vec<_>, Vec<_>) = read.runs.into_iter().unzip();
+        let table = SettingsTable::new(&configurations);
         let differing = table.differing();
-        let mut groups: HashMap<Vec<Option<u32>>, Vec<RunSummary>> = HashMap::new();
-        for ((run, _), row) in read.runs.into_iter().zip(&table.rows) {
-            let settings = differing.iter().map(|column| row[*column]).collect();
+        let mut groups: HashMap<Vec<Option<&str>>, Vec<RunSummary>> = HashMap::new();
+        for (run, row) in runs.into_iter().zip(&table.rows) {
+            let settings = differing.iter().map(|column| row[*column].as_deref()).collect();
             groups.entry(settings).or_default().push(run);
         }
-        let text = |number: u32| read.interner.text(number).to_owned();
-        let combination = |(settings, mut runs): (Vec<Option<u32>>, Vec<RunSummary>)| {
+        let combination = |(settings, mut runs): (Vec<Option<&str>>, Vec<RunSummary>)| {
             runs.sort_by(|left, right| {
                 (left.seed, &left.id, left.directory.path()).cmp(&(
                     right.seed,
@@ -115,13 +113,13 @@ impl Comparison {
                     right.directory.path(),
                 ))
             });
-            let settings = settings.into_iter().map(|value| value.map(text)).collect();
+            let settings = settings.into_iter().map(|value| value.map(str::to_owned)).collect();
             Combination { settings, runs, verdict: None }
         };
         let combinations = groups.into_iter().map(combination).collect();
         let is_shared = |column: &usize| !differing.contains(column);
         let shared = (0..table.columns.len()).filter(is_shared).filter_map(|column| {
-            let value = table.rows.first()?[column].map(text)?;
+            let value = table.rows.first()?[column].as_deref()?.to_owned();
             Some(SharedSetting { column: table.columns[column].clone(), value })
         });
         Self {

@@ -3,25 +3,26 @@ use kiln_store::escape::control;
 use crate::cells::is_baseline;
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
-use crate::table::{Field, Row, Table, TableOptions};
+use crate::table::{ComparisonTable, Field, Row, TableOptions};
 use crate::verdict::Verdict;
 
-/// The comparison as CSV: one row a combination, or a run where the options say so.
+/// The comparison as CSV: one row per combination, or per run with [`TableOptions::all_seeds`].
 ///
-/// Settings have a column each. A number has columns for its mean, its sample deviation and its count of runs
-/// (`test_accuracy_mean`, `test_accuracy_sd`, `test_accuracy_n`); of single runs it has one (`test_accuracy`). The verdict
-/// is in `verdict` (`baseline` for what the others are held against), `difference`, `interval_low`, `interval_high`,
-/// `p_value`, `method` and `verdict_on` (`val_accuracy` or `test_accuracy`). Numbers have as many digits as bring back the
-/// same `f64`; what is not there is empty. Text that a spreadsheet would take for a formula has a `'` in front, and control characters are written as `\u{…}`.
+/// Each setting has a column. A measure has columns for its mean, its sample standard deviation and its number of runs
+/// (`test_accuracy_mean`, `test_accuracy_sd`, `test_accuracy_n`), or one column if rows are runs (`test_accuracy`). The
+/// verdict has the columns `verdict` (`baseline` for the baseline), `difference`, `interval_low`, `interval_high`,
+/// `p_value`, `method` and `verdict_on` (`val_accuracy` or `test_accuracy`). Numbers have as many digits as the same
+/// `f64` needs, and missing values are empty. Text that a spreadsheet could take for a formula gets a leading `'`, and
+/// control characters are written as `\u{…}`.
 ///
 /// # Errors
 ///
-/// [`CompareError::Request`] for a column that there is not.
+/// [`CompareError::Request`] if a requested column does not exist.
 pub fn csv(comparison: &Comparison, options: &TableOptions) -> Result<String> {
-    let table = Table::new(comparison, options)?;
+    let table = ComparisonTable::new(comparison, options)?;
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     let failed = |error: ::csv::Error| {
-        CompareError::Inconsistent(format!("this cannot be put into CSV: {error}"))
+        CompareError::Inconsistent(format!("the comparison cannot be written as CSV: {error}"))
     };
     let head = table.fields.iter().flat_map(|field| headings(&table, *field, options.all_seeds));
     writer.write_record(head).map_err(failed)?;
@@ -33,7 +34,7 @@ pub fn csv(comparison: &Comparison, options: &TableOptions) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn headings(table: &Table<'_>, field: Field, all_seeds: bool) -> Vec<String> {
+fn headings(table: &ComparisonTable<'_>, field: Field, all_seeds: bool) -> Vec<String> {
     let heading = table.heading(field);
     match field {
         Field::Measure(_) if all_seeds => vec![heading.replace(' ', "_")],
@@ -56,7 +57,7 @@ fn headings(table: &Table<'_>, field: Field, all_seeds: bool) -> Vec<String> {
     }
 }
 
-fn cells(table: &Table<'_>, field: Field, row: &Row<'_>) -> Vec<String> {
+fn cells(table: &ComparisonTable<'_>, field: Field, row: &Row<'_>) -> Vec<String> {
     match field {
         Field::Setting(_) | Field::Shared(_) => {
             vec![text(table.setting(field, row).unwrap_or_default())]
@@ -98,13 +99,14 @@ fn verdict(verdict: Option<&Verdict>) -> Vec<String> {
 }
 
 fn number(value: Option<f64>) -> String {
-    // Both write the shortest decimal that reads back to the same f64; tiny p-values would have hundreds of zeros.
+    // Both forms are the shortest that read back as the same f64. Without an exponent, a tiny p-value would have
+    // hundreds of zeros.
     value.map_or_else(String::new, |value| {
         if value != 0.0 && value.abs() < 1e-5 { format!("{value:e}") } else { value.to_string() }
     })
 }
 
-/// Text as no spreadsheet takes it for a formula. A number stays one, whatever its sign.
+/// Text that no spreadsheet takes for a formula. Numbers stay numbers, also negative ones.
 fn text(text: &str) -> String {
     let is_number = text.parse::<f64>().is_ok_and(f64::is_finite);
     let escaped = control(text);

@@ -2,31 +2,31 @@ use std::path::PathBuf;
 
 use kiln_store::StoreError;
 
-/// Why runs could not be compared, or a comparison not be written.
+/// Why runs could not be compared, or why a comparison could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
-    /// The runs cannot be found or read.
+    /// The runs could not be found or read.
     #[error(transparent)]
     Store(#[from] StoreError),
 
-    /// Files of one run directory that are not from one run.
+    /// The files of a run directory do not belong to the same run.
     #[error("{}: {problem}", path.display())]
     Mismatch {
         /// The run's directory.
         path: PathBuf,
-        /// Which files say what.
+        /// Which files contradict each other.
         problem: String,
     },
 
-    /// A column or a baseline that the comparison does not have was asked for.
+    /// The requested column or baseline does not exist.
     #[error("{0}")]
     Request(String),
 
-    /// The comparison cannot be written in the requested format.
+    /// The comparison could not be written in the requested format.
     #[error("{0}")]
     Inconsistent(String),
 }
 
-/// The result of everything in this crate that can fail.
+/// The result of this crate's fallible functions.
 pub type Result<T, E = CompareError> = std::result::Result<T, E>;

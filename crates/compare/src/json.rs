@@ -13,10 +13,10 @@ use crate::measures::{MEASURES, Measure, Shown};
 use crate::metric::{AtEpoch, EpochValue};
 use crate::ranking::DEFAULT_METRIC;
 use crate::statistics::Spread;
-use crate::table::{Table, TableOptions};
+use crate::table::{ComparisonTable, TableOptions};
 use crate::verdict::{BaselineChoice, Verdict};
 
-/// The version of the JSON that this build writes.
+/// The `format_version` that [`json`] writes.
 pub const COMPARISON_VERSION: u32 = 1;
 
 /// The comparison as JSON, with everything that Kiln knows: `format_version`, then
@@ -37,7 +37,7 @@ pub const COMPARISON_VERSION: u32 = 1;
 /// [`CompareError::Request`](crate::error::CompareError::Request) if the column to sort by does not exist.
 pub fn json(comparison: &Comparison, options: &TableOptions) -> Result<String> {
     let options = TableOptions { sort: options.sort.clone(), ..TableOptions::default() };
-    let table = Table::new(comparison, &options)?;
+    let table = ComparisonTable::new(comparison, &options)?;
     let place = |index: usize| table.rows.iter().position(|row| row.index == index);
     let selected = comparison.selected_index().and_then(place);
     let baseline = comparison.baseline.and_then(|baseline| {

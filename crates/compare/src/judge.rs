@@ -7,7 +7,7 @@ use kiln_store::{Outcomes, Status, in_parallel};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::ranking::Ranking;
-use crate::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
+use crate::statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
 use crate::verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
 
 /// The probability, at most, that combinations which do not differ get any verdict other than "not distinguishable".
@@ -183,7 +183,7 @@ impl OverSeeds<'_> {
         combination: &Combination,
         against: &Combination,
         family: Family,
-    ) -> Option<Difference> {
+    ) -> Option<AccuracyDifference> {
         let (own, baseline) = (self.spread(combination)?, self.spread(against)?);
         welch(&own, &baseline, self.resolution(combination), family)
     }
@@ -266,7 +266,12 @@ pub(crate) fn by_images(run: &Outcomes, baseline: &Outcomes, family: Family) -> 
     Some(verdict(mcnemar(counts, family)?, family, Method::McNemar, Accuracy::Test))
 }
 
-fn verdict(estimate: Difference, family: Family, method: Method, accuracy: Accuracy) -> Verdict {
+fn verdict(
+    estimate: AccuracyDifference,
+    family: Family,
+    method: Method,
+    accuracy: Accuracy,
+) -> Verdict {
     let outcome = if estimate.p_value >= family.level {
         VerdictOutcome::NotDistinguishable
     } else if estimate.difference > 0.0 {
@@ -274,7 +279,7 @@ fn verdict(estimate: Difference, family: Family, method: Method, accuracy: Accur
     } else {
         VerdictOutcome::Worse
     };
-    let Difference { difference, interval, p_value } = estimate;
+    let AccuracyDifference { difference, interval, p_value } = estimate;
     // The difference of two shares is between -1 and 1; the interval of Welch's test does not know that.
     let interval = interval.map(|(low, high)| (low.max(-1.0), high.min(1.0)));
     Verdict { outcome, difference, interval, p_value, method, accuracy }

@@ -4,42 +4,43 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::toml_text::{in_order, join, text};
 
-/// Where the layers are.
+/// The key of the list of layers.
 pub(crate) const KEY: &str = "model.layers";
 
-/// A longer name is none: it would stand in the path of every setting of its layer.
-const LONGEST_NAME: usize = 100;
+/// The name of a layer is part of the path of each of its settings. A layer with a longer name goes by its index.
+const MAX_NAME_BYTES: usize = 100;
 
-/// A list of layers: as settings of single layers, to be compared where the lists have the same structure, and as a
-/// whole where they have not.
+/// A list of layers, in two forms. Lists with the same structure are compared setting by setting, others as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
-    /// The types and names in their order.
+    /// The types and names of the layers, in order.
     pub(crate) structure: String,
-    /// Keys and values in the file's order; a layer is reached by its name or else its index.
+    /// Keys and values in the order of the file. The path of a layer has its name, or its index if it has none.
     pub(crate) settings: Vec<(String, String)>,
-    /// A short form: `flatten, 300 relu, 100 relu ×3, classes softmax`.
+    /// The whole list in short: `flatten, 300 relu, 100 relu ×3, classes softmax`.
     pub(crate) summary: String,
 }
 
 impl Layers {
-    /// `None` where it is not a list of tables.
+    /// Reads the list; `None` if it is not a list of tables.
     pub(crate) fn new(array: &DeArray<'_>) -> Option<Self> {
         let mut layers = Self::default();
         layers.summary = layers.list(KEY, array)?;
         Some(layers)
     }
 
-    /// Takes a list of layers and gives its short form.
+    /// Adds the layers of a list and returns its short form.
     fn list(&mut self, above: &str, array: &DeArray<'_>) -> Option<String> {
         let tables: Option<Vec<&DeTable<'_>>> =
             array.iter().map(|layer| layer.get_ref().as_table()).collect();
         let (mut names, mut summaries) = (HashSet::new(), Vec::new());
         for (index, layer) in tables?.into_iter().enumerate() {
-            // A name that is no name, or one of two, would hide a layer behind another.
+            // A name that looks like an index, or that two layers have, would give two layers the same path.
             let name = layer.get("name").and_then(|name| name.get_ref().as_str());
             let name = name.filter(|name| {
-                name.len() <= LONGEST_NAME && name.parse::<usize>().is_err() && names.insert(*name)
+                name.len() <= MAX_NAME_BYTES
+                    && name.parse::<usize>().is_err()
+                    && names.insert(*name)
             });
             let path = join(above, &name.map_or_else(|| index.to_string(), str::to_owned));
             summaries.push(self.layer(&path, layer, name.is_some())?);
@@ -68,7 +69,7 @@ fn value(layer: &DeTable<'_>, key: &str) -> Option<String> {
     layer.get(key).map(|value| text(value.get_ref()))
 }
 
-/// One layer in a few words: what an architecture is told by in speech.
+/// One layer in short, with the keys that people name when they describe an architecture.
 fn summary(layer: &DeTable<'_>, inner: Option<&str>) -> String {
     let mut words: Vec<String> = Vec::new();
     let kind = value(layer, "type");

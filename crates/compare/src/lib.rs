@@ -1,16 +1,16 @@
-//! Runs side by side: one row a combination of settings, its seeds taken together.
+//! Compares runs: one row per combination of settings, with its seeds grouped.
 //!
-//! Run directories are found among what was given on a command line and read into a [`Comparison`], which is written as
-//! a terminal's table, CSV, Markdown or JSON. Two runs in depth are a [`Pair`].
+//! [`Comparison::read`] finds run directories and reads them. The comparison is then written as a table for a terminal,
+//! as CSV, Markdown, JSON, or as one HTML [`page`]. [`MEASURES`] lists what a table can show of a run. A [`Pair`]
+//! compares two runs in detail.
 //!
-//! Validation ranks and the test set only reports: a combination is chosen by its `val_accuracy`, and over several seeds
-//! the [`Verdict`] says whether that differs from the baseline's. Single runs are compared image by image, and the
-//! images whose predictions a run keeps are the test set's.
+//! Combinations are ranked by validation, never by test results. With several seeds, the [`Verdict`] says whether a
+//! combination's `val_accuracy` differs from the baseline's. Single runs are compared image by image on the test set,
+//! because a run keeps its predictions only for the test images.
 //!
-//! Histories, reports and predictions are not kept; read them again through [`RunSummary::directory`].
+//! A comparison does not keep histories, reports and predictions. Read them through [`RunSummary::directory`].
 //!
-//! [`charts`] draws a comparison, [`page`] puts it on one HTML page, and [`statistics`] decides which differences are
-//! significant.
+//! [`charts`] draws a comparison, and [`statistics`] decides which differences are significant.
 
 mod baseline;
 mod cells;
@@ -21,7 +21,6 @@ mod combination;
 mod comparison;
 mod csv;
 mod error;
-mod grid;
 mod json;
 mod judge;
 mod layers;
@@ -38,6 +37,7 @@ mod settings;
 pub mod statistics;
 mod table;
 mod terminal;
+mod text_table;
 mod toml_text;
 mod verdict;
 

@@ -3,15 +3,15 @@ use kiln_store::escape::markdown as escaped;
 use crate::cells::cell;
 use crate::comparison::Comparison;
 use crate::error::Result;
-use crate::table::{Field, Table, TableOptions};
+use crate::table::{ComparisonTable, Field, TableOptions};
 
-/// The comparison as a table in Markdown, with the numbers as a person reads them.
+/// The comparison as a Markdown table, with numbers rounded for people.
 ///
 /// # Errors
 ///
-/// [`CompareError::Request`](crate::error::CompareError::Request) for a column that there is not.
+/// [`CompareError::Request`](crate::error::CompareError::Request) if a requested column does not exist.
 pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<String> {
-    let table = Table::new(comparison, options)?;
+    let table = ComparisonTable::new(comparison, options)?;
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let headings = table.fields.iter().map(|field| escaped(table.heading(*field)));
     let mut text = line(headings.collect());

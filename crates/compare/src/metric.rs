@@ -1,7 +1,6 @@
 //! The metrics of a run's history, reduced to the epochs that matter.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use kiln_store::{Direction, History};
 
@@ -9,7 +8,7 @@ use kiln_store::{Direction, History};
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricSummary {
     /// The metric's column in `history.csv`: `val_accuracy`.
-    pub name: Arc<str>,
+    pub name: String,
     /// Whether lower or higher values are better, as `run.json` says.
     pub better: Direction,
     /// The epoch with the best value; the earliest if several have it.
@@ -54,21 +53,23 @@ impl AtEpoch {
 
 impl MetricSummary {
     /// Reads these metrics from the history; `kept` is the number of the epoch whose weights are kept.
-    pub(crate) fn all(
-        metrics: impl IntoIterator<Item = (Arc<str>, Direction)>,
+    pub(crate) fn all<'a>(
+        metrics: impl IntoIterator<Item = (&'a str, Direction)>,
         history: &History,
         kept: Option<usize>,
     ) -> Vec<Self> {
-        let new = |(name, better)| Self { name, better, best: None, last: None, kept: None };
-        let mut summaries: Vec<Self> = metrics.into_iter().map(new).collect();
-        let places = summaries.iter().enumerate();
-        let places: HashMap<Arc<str>, usize> =
-            places.map(|(place, summary)| (Arc::clone(&summary.name), place)).collect();
+        let mut summaries = Vec::new();
+        let mut places = HashMap::new();
+        for (place, (name, better)) in metrics.into_iter().enumerate() {
+            places.insert(name, place);
+            let name = name.to_owned();
+            summaries.push(Self { name, better, best: None, last: None, kept: None });
+        }
         let last = history.rows.len();
         // One pass over all values, because a history may have many columns and many epochs.
         for row in &history.rows {
             for (name, value) in row.metrics.iter().filter(|(_, value)| value.is_finite()) {
-                let Some(place) = places.get(name) else { continue };
+                let Some(place) = places.get(&**name) else { continue };
                 let summary = &mut summaries[*place];
                 let value = EpochValue { epoch: row.epoch, value: *value };
                 let improves =

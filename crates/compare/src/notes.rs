@@ -5,11 +5,12 @@ use crate::combination::RunSummary;
 use crate::comparison::Comparison;
 use crate::verdict::{Accuracy, BaselineChoice, Method};
 
-/// How many directories that were left out are told one by one.
-const MOST_LEFT_OUT: usize = 10;
+/// The number of skipped directories that are listed.
+const MAX_LISTED: usize = 10;
 
-/// What a reader of the table must know, a line each: what ranks, what the verdicts are against and rest on, and what
-/// was left out. It stands beside the table and not in it, so that CSV, Markdown and JSON stay clean.
+/// What a reader of the table must know, one line each: what ranks the rows, the baseline and the method of the
+/// verdicts, and which directories were skipped. The notes are separate from the table, so that CSV, Markdown and JSON
+/// contain nothing else.
 #[must_use]
 pub fn notes(comparison: &Comparison) -> String {
     let mut lines = vec![head(comparison)];
@@ -19,12 +20,14 @@ pub fn notes(comparison: &Comparison) -> String {
     lines.extend(comparison.notes.iter().cloned());
     if has_repeated_seeds(comparison) {
         lines.push(
-            "Some combinations have several runs of one seed, which are the same run again: numbers and verdicts take one of each seed."
+            "Some combinations have several runs with the same seed. They are identical, so numbers and verdicts use one run per seed."
                 .to_owned(),
         );
     }
     if runs(comparison).any(|run| run.status == Status::Running) {
-        lines.push("A run that is `running` is training, or was killed without a word.".to_owned());
+        lines.push(
+            "A run with status `running` is still training, or its process was killed.".to_owned(),
+        );
     }
     lines.extend(left_out(comparison));
     lines.iter().map(|line| format!("{}\n", control(line))).collect()
@@ -34,7 +37,7 @@ fn runs(comparison: &Comparison) -> impl Iterator<Item = &RunSummary> {
     comparison.combinations.iter().flat_map(|combination| &combination.runs)
 }
 
-/// Runs are ordered by seed, so that equals stand side by side.
+/// Whether a combination has two runs with the same seed. Runs are ordered by seed, so these are neighbors.
 fn has_repeated_seeds(comparison: &Comparison) -> bool {
     let combinations = &comparison.combinations;
     combinations.iter().any(|it| it.runs.windows(2).any(|runs| runs[0].seed == runs[1].seed))
@@ -48,12 +51,13 @@ fn head(comparison: &Comparison) -> String {
     let runs = count(runs(comparison).count(), "run", "runs");
     let rows = count(combinations.len(), "combination", "combinations");
     let any_finished = combinations.iter().any(|combination| combination.finished() > 0);
+    let ranking = comparison.ranking.heading();
     let order = if comparison.is_ranked() && any_finished {
-        "ranked by the best val_accuracy of the finished runs; the test set has no say in it"
+        format!("ranked by {ranking} of finished runs; test results are not used for ranking")
     } else if comparison.is_ranked() {
-        "ranked by the best val_accuracy so far, for none is finished"
+        format!("ranked by {ranking} so far, because no run is finished")
     } else {
-        "ordered by settings: without validation there is nothing to rank by"
+        format!("ordered by settings, because no run has a {}", comparison.ranking.metric)
     };
     let spread = if combinations.iter().any(|combination| combination.runs.len() > 1) {
         " Numbers are mean ± standard deviation (runs)."
@@ -63,12 +67,12 @@ fn head(comparison: &Comparison) -> String {
     format!("{runs} in {rows}, {order}.{spread}")
 }
 
-/// That the ranking is not on equal terms, where it is not.
+/// A warning if the runs may have been validated on different images.
 fn unequal_validation(comparison: &Comparison) -> Option<String> {
     let column = comparison.columns.iter().find(|column| column.key.starts_with("data."))?;
     comparison.is_ranked().then(|| {
         format!(
-            "The runs differ in {}: where that changes which images validate, the ranking is not on equal terms.",
+            "The runs differ in {}. If that changes the validation set, the ranking compares accuracies on different images.",
             column.key
         )
     })
@@ -85,7 +89,7 @@ fn selection(comparison: &Comparison) -> Option<String> {
 fn verdicts(comparison: &Comparison) -> Vec<String> {
     let Some(baseline) = comparison.baseline else {
         let is_missing = comparison.combinations.len() > 1;
-        let line = "No verdicts: there is no tested combination that validation finds best; --baseline names one.";
+        let line = "No verdicts: the best combination by validation was not tested, or there is none. Choose a baseline with --baseline.";
         return if is_missing { vec![line.to_owned()] } else { Vec::new() };
     };
     if baseline.comparisons == 0 {
@@ -100,36 +104,43 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
     let (choice, comparisons) = match (baseline.chosen, baseline.comparisons) {
         (BaselineChoice::Given, 1) => ("", String::new()),
         (BaselineChoice::Best, 1) => (", the best by validation", String::new()),
-        (BaselineChoice::Given, _) => ("", format!(" over {count} comparisons (Bonferroni)")),
+        (BaselineChoice::Given, _) => {
+            ("", format!(", Bonferroni-corrected for {count} comparisons"))
+        }
         (BaselineChoice::Best, _) => (
             ", the best by validation",
-            format!(" over all {count} pairs, for the best was picked by looking (Bonferroni)"),
+            format!(
+                ", Bonferroni-corrected for all {count} pairs, because the baseline was chosen from the results"
+            ),
         ),
     };
     let mut lines = vec![format!(
-        "Verdicts are against {against}{choice}: the difference and its interval, at level {}{comparisons}.",
+        "Verdicts compare with {against}{choice}. They show the difference and its interval at level {}{comparisons}.",
         baseline.level
     )];
     let has = |method, accuracy| {
         let verdicts = comparison.combinations.iter().filter_map(|it| it.verdict);
         verdicts.into_iter().any(|verdict| (verdict.method, verdict.accuracy) == (method, accuracy))
     };
+    let ranking = comparison.ranking.heading();
     let explained = [
         (
             (Method::Welch, Accuracy::Validation),
-            "Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.",
+            format!(
+                "Verdicts over seeds use {ranking}, which ranks (Welch's t test). They do not cover the choice of the validation images."
+            ),
         ),
         (
             (Method::Welch, Accuracy::Test),
-            "Over seeds they are on test accuracy, for the runs were not all validated on the same images (Welch's t test): not covered is which images the test set happens to have.",
+            "Verdicts over seeds use test accuracy, because not all runs were validated on the same images (Welch's t test). They do not cover the choice of the test images.".to_owned(),
         ),
         (
             (Method::McNemar, Accuracy::Test),
-            "Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.",
+            "Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.".to_owned(),
         ),
     ];
-    let explained = explained.iter().filter(|((method, accuracy), _)| has(*method, *accuracy));
-    lines.extend(explained.map(|(_, words)| (*words).to_owned()));
+    let explained = explained.into_iter().filter(|((method, accuracy), _)| has(*method, *accuracy));
+    lines.extend(explained.map(|(_, words)| words));
     lines
 }
 
@@ -138,11 +149,11 @@ fn left_out(comparison: &Comparison) -> Vec<String> {
     if all.is_empty() {
         return Vec::new();
     }
-    let mut lines = vec!["Left out:".to_owned()];
-    let shown = all.iter().take(MOST_LEFT_OUT);
+    let mut lines = vec!["Skipped:".to_owned()];
+    let shown = all.iter().take(MAX_LISTED);
     lines.extend(shown.map(|it| format!("  {}: {}", it.path.display(), it.problem)));
-    if all.len() > MOST_LEFT_OUT {
-        lines.push(format!("  and {} more", grouped((all.len() - MOST_LEFT_OUT) as u64)));
+    if all.len() > MAX_LISTED {
+        lines.push(format!("  and {} more", grouped((all.len() - MAX_LISTED) as u64)));
     }
     lines
 }

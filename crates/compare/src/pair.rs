@@ -7,46 +7,46 @@ use crate::judge;
 use crate::statistics::Family;
 use crate::verdict::Verdict;
 
-/// Two runs in depth: in what they differ and on which images.
+/// Two runs in detail: the settings that differ, and the test images that they classify differently.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
-    /// The run that the other is held against.
+    /// The run that the second one is compared with.
     pub first: RunSummary,
-    /// The other.
+    /// The second run.
     pub second: RunSummary,
-    /// The settings that differ, in the order of their configurations, and then the seed where that differs.
+    /// The settings that differ, in the order of the configuration files, and the seed at the end if it differs.
     pub settings: Vec<SettingDifference>,
-    /// Where their predictions agree, by class; empty where there are no predictions to compare.
+    /// How often their predictions agree, by class; empty if there are no predictions to compare.
     pub classes: Vec<ClassAgreement>,
-    /// Whether the second differs from the first in accuracy.
+    /// Whether the second run's accuracy differs from the first's.
     pub verdict: Option<Verdict>,
-    /// In words, what is missing and why.
+    /// Sentences that say what is missing and why.
     pub notes: Vec<String>,
 }
 
 /// A setting that differs between two runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingDifference {
-    /// Where it is and what it is called.
+    /// Its path and its label.
     pub column: Column,
-    /// Its value in the first run; `None` where that has no such setting.
+    /// The value in the first run; `None` if it does not have the setting.
     pub first: Option<String>,
-    /// Its value in the second.
+    /// The value in the second run; `None` if it does not have the setting.
     pub second: Option<String>,
 }
 
 /// How two runs classified the test images of one class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassAgreement {
-    /// The class's name.
+    /// The name of the class.
     pub class: String,
-    /// Images that both classified rightly.
+    /// Images that both classified correctly.
     pub both_right: usize,
-    /// Images that only the first classified rightly.
+    /// Images that only the first classified correctly.
     pub only_first: usize,
-    /// Images that only the second classified rightly.
+    /// Images that only the second classified correctly.
     pub only_second: usize,
-    /// Images that both classified wrongly.
+    /// Images that both classified incorrectly.
     pub both_wrong: usize,
 }
 
@@ -56,20 +56,20 @@ impl ClassAgreement {
         Self { class, both_right: 0, only_first: 0, only_second: 0, both_wrong: 0 }
     }
 
-    /// The test images of the class.
+    /// The number of test images of the class.
     #[must_use]
     pub fn support(&self) -> usize {
         self.both_right + self.only_first + self.only_second + self.both_wrong
     }
 
-    /// The first run's recall on the class; `None` where it has no image.
+    /// The first run's recall on the class; `None` if the class has no image.
     #[must_use]
     pub fn first_recall(&self) -> Option<f64> {
         let support = self.support();
         (support > 0).then(|| (self.both_right + self.only_first) as f64 / support as f64)
     }
 
-    /// The second run's recall on the class; `None` where it has no image.
+    /// The second run's recall on the class; `None` if the class has no image.
     #[must_use]
     pub fn second_recall(&self) -> Option<f64> {
         let support = self.support();
@@ -78,8 +78,8 @@ impl ClassAgreement {
 }
 
 impl Pair {
-    /// The two runs of a comparison that has exactly two, the baseline first where one is it. Predictions that cannot
-    /// be read are told in [`Pair::notes`].
+    /// The runs of a comparison with exactly two runs, the baseline first if one of them is it; `None` otherwise. If
+    /// predictions cannot be read, [`Pair::notes`] says so.
     #[must_use]
     pub fn of(comparison: &Comparison) -> Option<Self> {
         let mut runs: Vec<(usize, &RunSummary)> = Vec::new();
@@ -103,7 +103,7 @@ impl Pair {
         Some(pair)
     }
 
-    /// Images of all classes together.
+    /// The sum over all classes.
     #[must_use]
     pub fn total(&self) -> ClassAgreement {
         let mut total = ClassAgreement::new("all");
@@ -126,8 +126,9 @@ impl Pair {
             return;
         }
         if self.first.fingerprint != self.second.fingerprint {
-            self.notes
-                .push("The runs had different data; their tests are not compared.".to_owned());
+            self.notes.push(
+                "The runs used different datasets, so their tests are not compared.".to_owned(),
+            );
             return;
         }
         let read = |run: &RunSummary| Outcomes::read(&run.directory);
@@ -147,13 +148,13 @@ impl Pair {
             self.notes.push("The runs were tested on different images.".to_owned());
             return;
         }
-        let is_of_settings =
+        let is_setting =
             |it: &SettingDifference| !matches!(it.column.key.as_str(), "seed" | "name");
-        if self.settings.iter().any(is_of_settings) {
+        if self.settings.iter().any(is_setting) {
             self.verdict = verdict;
         } else {
             self.notes.push(
-                "The runs have the same settings: what they differ in is the noise of the seed, and neither is better."
+                "The runs have the same settings. They differ only by the noise of the seed, so neither is better."
                     .to_owned(),
             );
         }

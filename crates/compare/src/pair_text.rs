@@ -5,11 +5,12 @@ use kiln_store::number::decimals;
 
 use crate::cells::outward;
 use crate::combination::RunSummary;
-use crate::grid::{self, TextColumn};
 use crate::pair::{ClassAgreement, Pair};
+use crate::text_table::{self, TextColumn};
 use crate::verdict::{Verdict, VerdictOutcome};
 
-/// Two runs in depth as text for a terminal: in which settings they differ, on which images, and whether one is better.
+/// Two runs in detail as text for a terminal: the settings and the images on which they differ, and whether one is
+/// better.
 #[must_use]
 pub fn show_pair(pair: &Pair, terminal: Terminal) -> String {
     let mut text = String::new();
@@ -18,7 +19,7 @@ pub fn show_pair(pair: &Pair, terminal: Terminal) -> String {
     line(&run("second", &pair.second));
     for setting in &pair.settings {
         let value =
-            |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
+            |value: &Option<String>| value.clone().unwrap_or_else(|| "(not set)".to_owned());
         line(&format!(
             "{}: {} in the first, {} in the second",
             setting.column.label,
@@ -27,7 +28,7 @@ pub fn show_pair(pair: &Pair, terminal: Terminal) -> String {
         ));
     }
     if pair.settings.is_empty() {
-        line("They have the same settings and the same seed.");
+        line("The runs have the same settings and the same seed.");
     }
     for note in &pair.notes {
         line(note);
@@ -72,20 +73,20 @@ fn classes(pair: &Pair, terminal: Terminal) -> String {
         numbers("change", change),
     ];
     columns.iter_mut().for_each(TextColumn::narrow_heading);
-    // The images of a class are the sum of the four behind, and its change the difference of two recalls.
-    if grid::width(&columns) > usize::from(terminal.width) {
+    // The number of images can go, because it is the sum of the next four columns.
+    if text_table::width(&columns) > usize::from(terminal.width) {
         columns.remove(1);
     }
-    let mut text = grid::draw(&columns.iter().collect::<Vec<_>>(), terminal);
+    let mut text = text_table::draw(&columns.iter().collect::<Vec<_>>(), terminal);
     text.push_str(&format!(
-        "They disagree on {} of {} images.\n",
+        "The runs disagree on {} of {} images.\n",
         count(total.only_first + total.only_second),
         count(total.support())
     ));
     text
 }
 
-/// How the second run's recall differs from the first's.
+/// The second run's recall minus the first's; empty if the class has no image.
 fn change(row: &ClassAgreement) -> String {
     match (row.first_recall(), row.second_recall()) {
         (Some(first), Some(second)) => format!("{:+.4}", second - first),
@@ -111,11 +112,11 @@ fn sentence(verdict: &Verdict) -> String {
         VerdictOutcome::NotDistinguishable => "Their accuracies are not distinguishable",
     };
     format!(
-        "{outcome}: {numbers} (McNemar's exact test over the images; it does not cover what another seed would do)."
+        "{outcome}: {numbers} (McNemar's exact test over the images; it does not cover the variation between seeds)."
     )
 }
 
-/// Small probabilities keep their size.
+/// A p-value with three decimals, or an upper bound if these would be zeros.
 fn p_value(p: f64) -> String {
     if p < 0.001 { "below 0.001".to_owned() } else { format!("{p:.3}") }
 }

@@ -1,6 +1,5 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_store::{
     History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files, in_parallel,
@@ -9,25 +8,21 @@ use kiln_store::{
 use crate::combination::{RunSummary, TestSummary};
 use crate::error::{CompareError, Result};
 use crate::metric::MetricSummary;
-use crate::settings::{Configuration, FlatConfig, Interner};
+use crate::settings::FlatConfig;
 
-/// A table has a cell for each of the runs' settings in each run.
+/// The largest number of different settings. Each run has a cell for each of them, so the table grows with both.
 const MAX_SETTINGS: usize = 10_000;
 
-/// The runs that could be read, each with its configuration, and those that could not.
+/// The runs that could be read, each with its configuration, and the directories that could not.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
-    pub(crate) runs: Vec<(RunSummary, Configuration)>,
+    pub(crate) runs: Vec<(RunSummary, FlatConfig)>,
     pub(crate) left_out: Vec<LeftOut>,
-    pub(crate) interner: Interner,
 }
 
-/// Reads these run directories, on all cores; the order stays.
+/// Reads these run directories on all cores. The runs keep their order.
 pub(crate) fn read(paths: &[PathBuf]) -> Read {
-    let interner = Mutex::new(Interner::default());
-    let results = in_parallel(paths, |path| {
-        read_run(path, &interner).map_err(|error| left_out(path, &error))
-    });
+    let results = in_parallel(paths, |path| read_run(path).map_err(|error| left_out(path, &error)));
     let mut read = Read::default();
     let mut keys = HashSet::new();
     for result in results {
@@ -36,21 +31,20 @@ pub(crate) fn read(paths: &[PathBuf]) -> Read {
             Ok((run, _)) => read.left_out.push(LeftOut {
                 path: run.directory.path().to_owned(),
                 problem: format!(
-                    "with it the runs have more than {MAX_SETTINGS} different settings"
+                    "with this run, the runs would have more than {MAX_SETTINGS} different settings"
                 ),
             }),
             Err(left_out) => read.left_out.push(left_out),
         }
     }
-    read.interner = interner.into_inner().unwrap_or_else(PoisonError::into_inner);
     read
 }
 
-/// Adds a configuration's keys to those of the others; false where they come to too many.
-fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
+/// Adds a configuration's keys to those of the other runs; false, and no change, if they would be too many.
+fn has_room(keys: &mut HashSet<String>, configuration: &FlatConfig) -> bool {
     let layers = configuration.layers.iter().flat_map(|layers| &layers.settings);
-    let own = configuration.settings.iter().chain(layers).map(|setting| setting.key);
-    let new: Vec<u32> = own.filter(|key| !keys.contains(key)).collect();
+    let own = configuration.settings.iter().chain(layers).map(|(key, _)| key);
+    let new: Vec<String> = own.filter(|key| !keys.contains(*key)).cloned().collect();
     let has_room = keys.len() + new.len() <= MAX_SETTINGS;
     if has_room {
         keys.extend(new);
@@ -58,7 +52,7 @@ fn has_room(keys: &mut HashSet<u32>, configuration: &Configuration) -> bool {
     has_room
 }
 
-/// What a directory cannot be read for, its files named from inside of it.
+/// Why a directory could not be read. File names are relative to the directory.
 fn left_out(path: &Path, error: &CompareError) -> LeftOut {
     let text = error.to_string();
     let own = path.display().to_string();
@@ -67,10 +61,10 @@ fn left_out(path: &Path, error: &CompareError) -> LeftOut {
     LeftOut { path: path.to_owned(), problem }
 }
 
-fn read_run(path: &Path, interner: &Mutex<Interner>) -> Result<(RunSummary, Configuration)> {
+fn read_run(path: &Path) -> Result<(RunSummary, FlatConfig)> {
     let directory = RunDirectory::open(path)?;
     let record = directory.read_record()?;
-    // Numbers and settings that somebody edited are no run's. The large files are the doctor's business.
+    // The numbers and settings of an edited file are not those of the run. Large files are checked only by `kiln doctor`.
     for name in ["config.toml", "history.csv", "report.json"] {
         if let Some(sum) = record.files.get(name) {
             sum.check(&path.join(name))?;
@@ -80,20 +74,10 @@ fn read_run(path: &Path, interner: &Mutex<Interner>) -> Result<(RunSummary, Conf
     let history = directory.read_history()?;
     let report = directory.read_report()?;
     check(&directory, &record, &flat, &history, report.as_ref())?;
-    let mut interner = interner.lock().unwrap_or_else(PoisonError::into_inner);
-    let configuration = flat.interned(&mut interner);
-    // Most runs have the same dataset and the same metrics, so they share these texts.
-    let mut shared = |text: &str| {
-        let number = interner.number(text);
-        interner.shared(number)
-    };
-    let fingerprint = shared(&record.dataset.fingerprint);
-    let metrics: Vec<_> =
-        metric_names(&history).map(|name| (shared(name), record.direction(name))).collect();
-    drop(interner);
     let kept = report.as_ref().map(|report| report.epoch);
+    let metrics = metric_names(&history).map(|name| (name, record.direction(name)));
     let metrics = MetricSummary::all(metrics, &history, kept);
-    Ok((summary(directory, record, metrics, &history, report.as_ref(), fingerprint), configuration))
+    Ok((summary(directory, record, metrics, &history, report.as_ref()), flat))
 }
 
 /// The columns of the history that are metrics: all except the epoch, the learning rate and the seconds.
@@ -109,7 +93,7 @@ pub(crate) fn read_config(directory: &RunDirectory) -> Result<FlatConfig> {
     Ok(flat)
 }
 
-/// Files that do not belong together tell of two runs, and a row of numbers from both would be of none.
+/// Checks that the files belong to the same run. A row with numbers of two runs would be wrong for both.
 fn check(
     directory: &RunDirectory,
     record: &RunRecord,
@@ -119,24 +103,24 @@ fn check(
 ) -> Result<()> {
     let problem = if record.status != Status::Finished && report.is_some() {
         format!(
-            "run.json says {} beside a report.json, which only a finished run has",
+            "run.json has status {}, but there is a report.json, which only a finished run has",
             record.status
         )
     } else if let Some(report) = report.filter(|report| report.epoch > history.rows.len()) {
         let epochs = history.rows.len();
         format!(
-            "report.json is about epoch {} and history.csv ends at epoch {epochs}",
+            "report.json is about epoch {}, but history.csv ends at epoch {epochs}",
             report.epoch
         )
     } else if let Some(seed) = config.seed.as_ref().filter(|seed| **seed != record.seed.to_string())
     {
-        format!("config.toml has seed {seed} and run.json has seed {}", record.seed)
+        format!("config.toml has seed {seed}, but run.json has seed {}", record.seed)
     } else if report.is_some_and(|report| !(0.0..=1.0).contains(&report.accuracy)) {
-        "report.json has an accuracy that is no share".to_owned()
+        "report.json has an accuracy that is not between 0 and 1".to_owned()
     } else {
         return Ok(());
     };
-    let problem = format!("{problem}: one of them is stale or was edited");
+    let problem = format!("{problem}: a file is stale or was edited");
     Err(CompareError::Mismatch { path: directory.path().to_owned(), problem })
 }
 
@@ -146,7 +130,6 @@ fn summary(
     metrics: Vec<MetricSummary>,
     history: &History,
     report: Option<&TestReport>,
-    fingerprint: Arc<str>,
 ) -> RunSummary {
     let finite = |value: &f64| value.is_finite();
     RunSummary {
@@ -166,7 +149,7 @@ fn summary(
         // run.json has the number of epochs only when the run has ended; the history always has it.
         epochs: history.rows.len(),
         validation_rows: record.dataset.validation_rows,
-        fingerprint,
+        fingerprint: record.dataset.fingerprint,
         directory,
     }
 }

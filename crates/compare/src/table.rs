@@ -1,4 +1,4 @@
-//! A comparison as rows and columns, before they become text.
+//! A comparison as rows and columns, the common form of the terminal's table, CSV, Markdown and JSON.
 
 use std::cmp::Ordering;
 
@@ -70,13 +70,13 @@ impl Row<'_> {
 }
 
 /// The requested rows and columns of a comparison, as values that are not text yet.
-pub(crate) struct Table<'a> {
+pub(crate) struct ComparisonTable<'a> {
     pub(crate) comparison: &'a Comparison,
     pub(crate) fields: Vec<Field>,
     pub(crate) rows: Vec<Row<'a>>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> ComparisonTable<'a> {
     pub(crate) fn new(comparison: &'a Comparison, options: &TableOptions) -> Result<Self> {
         let mut table = Self { comparison, fields: Vec::new(), rows: Vec::new() };
         for (index, combination) in comparison.combinations.iter().enumerate() {
@@ -106,7 +106,7 @@ impl<'a> Table<'a> {
         heading(self.comparison, field)
     }
 
-    /// A setting's value in a row.
+    /// The row's value of a setting.
     pub(crate) fn setting(&self, field: Field, row: &Row<'_>) -> Option<&str> {
         setting(self.comparison, field, row.index)
     }

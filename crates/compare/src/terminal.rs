@@ -5,32 +5,32 @@ use kiln_store::escape::control;
 use crate::cells::{cell, is_baseline};
 use crate::comparison::Comparison;
 use crate::error::Result;
-use crate::grid::{self, TextColumn};
 use crate::measures::{MEASURES, drop_order};
-use crate::table::{Field, Row, Table, TableOptions};
+use crate::table::{ComparisonTable, Field, Row, TableOptions};
+use crate::text_table::{self, TextColumn};
 use crate::verdict::VerdictOutcome;
 
-/// What is shown in place of "not distinguishable" where room is short.
+/// Replaces "not distinguishable" in a narrow terminal.
 const UNCLEAR: &str = "unclear";
 
-/// The comparison as a table for a terminal, as wide as that at most.
+/// The comparison as a table that is at most as wide as the terminal.
 ///
-/// Where it would be wider, columns are left out, the least needed first, and a line below says which. Numbers are never
+/// If it would be wider, columns are omitted, the least important first, and a line below names them. Numbers are never
 /// broken.
 ///
 /// # Errors
 ///
-/// [`CompareError::Request`](crate::error::CompareError::Request) for a column that there is not.
+/// [`CompareError::Request`](crate::error::CompareError::Request) if a requested column does not exist.
 pub fn terminal(
     comparison: &Comparison,
     options: &TableOptions,
     terminal: Terminal,
 ) -> Result<String> {
-    let table = Table::new(comparison, options)?;
+    let table = ComparisonTable::new(comparison, options)?;
     let mut fitted = Fitted::new(&table);
     fitted.fit(usize::from(terminal.width));
     let columns: Vec<_> = fitted.columns.iter().map(|column| &column.text).collect();
-    let mut text = grid::draw(&columns, terminal);
+    let mut text = text_table::draw(&columns, terminal);
     for note in fitted.notes(terminal) {
         text.push_str(&format!("{}\n", control(&note)));
     }
@@ -42,16 +42,16 @@ struct FieldColumn {
     text: TextColumn,
 }
 
-/// The columns that fit, and what it took.
+/// The columns that fit, and the changes that made them fit.
 struct Fitted<'a> {
-    table: &'a Table<'a>,
+    table: &'a ComparisonTable<'a>,
     columns: Vec<FieldColumn>,
     dropped: Vec<Field>,
     has_short_outcomes: bool,
     has_short_verdicts: bool,
 }
 
-/// What can be done to make room.
+/// A change that makes the table narrower.
 enum Step {
     Drop(Field),
     ShortenOutcomes,
@@ -59,7 +59,7 @@ enum Step {
 }
 
 impl<'a> Fitted<'a> {
-    fn new(table: &'a Table<'a>) -> Self {
+    fn new(table: &'a ComparisonTable<'a>) -> Self {
         let columns = table.fields.iter().map(|field| FieldColumn::new(table, *field)).collect();
         Self {
             table,
@@ -71,10 +71,10 @@ impl<'a> Fitted<'a> {
     }
 
     fn is_within(&self, width: usize) -> bool {
-        grid::width(self.columns.iter().map(|column| &column.text)) <= width
+        text_table::width(self.columns.iter().map(|column| &column.text)) <= width
     }
 
-    /// Makes the columns fit with as little loss as can be.
+    /// Makes the columns fit, with the smallest loss of information.
     fn fit(&mut self, width: usize) {
         if self.is_within(width) {
             return;
@@ -120,7 +120,7 @@ impl<'a> Fitted<'a> {
         steps.into_iter().map(|(_, step)| step).chain(rest).collect()
     }
 
-    /// Leaves a column out, unless the table would be none without it.
+    /// Omits a column, unless only two are left.
     fn drop(&mut self, field: Field) {
         let place = self.columns.iter().position(|column| column.field == field);
         if let Some(place) = place.filter(|_| self.columns.len() > 2) {
@@ -129,7 +129,7 @@ impl<'a> Fitted<'a> {
         }
     }
 
-    /// Says in a word that a verdict is none.
+    /// Replaces "not distinguishable" by one word.
     fn shorten_outcomes(&mut self) {
         let verdicts = self.columns.iter_mut().find(|column| column.field == Field::Verdict);
         if let Some(column) = verdicts {
@@ -139,7 +139,7 @@ impl<'a> Fitted<'a> {
         }
     }
 
-    /// Leaves the outcome of a verdict and not its numbers.
+    /// Removes the numbers of the verdicts and keeps the outcomes.
     fn shorten_verdicts(&mut self) {
         let verdicts = self.columns.iter_mut().find(|column| column.field == Field::Verdict);
         if let Some(column) = verdicts {
@@ -155,7 +155,7 @@ impl<'a> Fitted<'a> {
             let dropped: Vec<_> =
                 self.dropped.iter().map(|field| self.table.heading(*field)).collect();
             notes.push(format!(
-                "Left out to fit {} characters: {}. --columns picks others; --csv, --md and --json have them all.",
+                "Omitted to fit {} characters: {}. --columns chooses the columns; --csv, --md and --json have them all.",
                 terminal.width,
                 dropped.join(", ")
             ));
@@ -165,18 +165,18 @@ impl<'a> Fitted<'a> {
             return notes;
         };
         if self.has_short_verdicts {
-            notes.push("Verdicts are without their numbers to fit.".to_owned());
+            notes.push("Verdicts are shown without numbers to fit.".to_owned());
         }
         if self.has_short_outcomes && verdicts.text.texts().any(|text| text.starts_with(UNCLEAR)) {
             let long = VerdictOutcome::NotDistinguishable.as_str();
-            notes.push(format!("{UNCLEAR} stands for {long}."));
+            notes.push(format!("{UNCLEAR} means {long}."));
         }
         notes
     }
 }
 
 impl FieldColumn {
-    fn new(table: &Table<'_>, field: Field) -> Self {
+    fn new(table: &ComparisonTable<'_>, field: Field) -> Self {
         let cells = table.rows.iter().map(|row| cell(table, field, row));
         let heading = table.heading(field);
         let mut text = match field {
@@ -192,7 +192,7 @@ impl FieldColumn {
     }
 }
 
-fn color(table: &Table<'_>, field: Field, row: &Row<'_>) -> Option<Color> {
+fn color(table: &ComparisonTable<'_>, field: Field, row: &Row<'_>) -> Option<Color> {
     if field != Field::Verdict || is_baseline(table, row) {
         return None;
     }
@@ -203,7 +203,8 @@ fn color(table: &Table<'_>, field: Field, row: &Row<'_>) -> Option<Color> {
     }
 }
 
-/// Moves the number of runs from the cells to the heading where it is the same in all: 0.8640 ± 0.0002 (2).
+/// Moves the number of runs from the cells to the heading if all cells have the same: the `(2)` of
+/// `0.8640 ± 0.0002 (2)`.
 fn hoist_count(column: &mut TextColumn) {
     let count = |text: &str| text.rfind(" (").map(|place| text[place..].to_owned());
     let counts: Vec<_> =

@@ -10,7 +10,7 @@ pub(crate) fn in_order<'a>(table: &'a DeTable<'_>) -> Vec<(&'a str, &'a DeValue<
     entries.into_iter().map(|(key, value)| (key.get_ref().as_ref(), value.get_ref())).collect()
 }
 
-/// A path and one more key, which is quoted where TOML would have it so.
+/// Appends a key to a path, quoted if TOML requires it.
 pub(crate) fn join(above: &str, key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let key = if !key.is_empty() && key.chars().all(is_bare) {
@@ -21,7 +21,7 @@ pub(crate) fn join(above: &str, key: &str) -> String {
     if above.is_empty() { key } else { format!("{above}.{key}") }
 }
 
-/// A value as text: strings without their quotes, except inside of lists and tables.
+/// A value as text. Strings have no quotes, except inside lists and tables.
 pub(crate) fn text(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
@@ -55,7 +55,7 @@ fn toml_text(value: &DeValue<'_>) -> String {
     }
 }
 
-/// One form for one number, however it was written.
+/// The same text for the same number, however it was written: 1e-1 is 0.1.
 fn float_text(written: &str) -> String {
     match written.parse::<f64>() {
         Ok(number) if number.is_finite() => format!("{number:?}"),

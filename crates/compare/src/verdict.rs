@@ -1,14 +1,14 @@
-/// What the verdicts are against.
+/// The combination that the verdicts compare the others with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Baseline {
-    /// Its index among the combinations.
+    /// The index among the comparison's combinations.
     pub combination: usize,
-    /// Whose choice it was.
+    /// Who chose it.
     pub chosen: BaselineChoice,
-    /// By how many comparisons the level is divided (Bonferroni): those with a given baseline, or, since the best was
-    /// picked by looking at the results, all pairs.
+    /// The number of comparisons that the level is divided by (Bonferroni): the comparisons with a given baseline, or all
+    /// pairs if the baseline is the best, because it was chosen from the results.
     pub comparisons: usize,
-    /// How often, at most, a set of combinations that do not differ at all gets a verdict: 0.05.
+    /// The probability, at most, that a set of combinations which do not differ gets a `better` or `worse`: 0.05.
     pub level: f64,
 }
 
@@ -17,22 +17,22 @@ pub struct Baseline {
 pub enum BaselineChoice {
     /// The user named it.
     Given,
-    /// It is the best by validation.
+    /// Kiln chose the best by validation.
     Best,
 }
 
-/// Which accuracy a [`Verdict`] is about.
+/// The accuracy that a [`Verdict`] compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accuracy {
-    /// The best `val_accuracy` of each run: what ranks. Compared over seeds.
+    /// The validation accuracy that ranks the runs. It is compared over seeds.
     Validation,
-    /// The test accuracy: compared over seeds where there is no validation, and wherever single runs are compared, for
-    /// what a run said of each image is kept of the test images alone.
+    /// The test accuracy. It is compared over seeds if not all runs were validated on the same images, and always if
+    /// single runs are compared, because a run keeps its predictions only for the test images.
     Test,
 }
 
 impl Accuracy {
-    /// Its name in files: "val_accuracy", "test_accuracy".
+    /// The name in CSV and JSON: "val_accuracy", "test_accuracy".
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,42 +45,43 @@ impl Accuracy {
 /// Whether a combination's accuracy differs from the baseline's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
-    /// The answer.
+    /// Better, worse, or not distinguishable.
     pub outcome: VerdictOutcome,
-    /// Its accuracy less the baseline's, over the runs that were compared.
+    /// The combination's accuracy minus the baseline's, over the compared runs.
     pub difference: f64,
-    /// Where the true difference lies, at the corrected level, from −1 to 1; `None` where no image was classified differently.
+    /// The confidence interval of the difference at the corrected level, within −1 to 1; `None` if both classified every
+    /// image the same.
     pub interval: Option<(f64, f64)>,
-    /// The probability of a difference as large where there is none, times the number of comparisons, at most 1.
+    /// The p-value times the number of comparisons, at most 1.
     pub p_value: f64,
-    /// How it was found.
+    /// The test that was used.
     pub method: Method,
-    /// What it is about.
+    /// The accuracy that was compared.
     pub accuracy: Accuracy,
 }
 
-/// The answer of a [`Verdict`].
+/// The outcome of a [`Verdict`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerdictOutcome {
     /// More accurate than the baseline.
     Better,
     /// Less accurate than the baseline.
     Worse,
-    /// The data do not show which is more accurate.
+    /// The data do not show which one is more accurate. That does not mean that they are equal.
     NotDistinguishable,
 }
 
-/// How two combinations were compared.
+/// The statistical test of a [`Verdict`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Welch's t test over the seeds of both. It does not cover the noise of the images.
+    /// Welch's t test over the seeds of both. It does not cover the choice of the images.
     Welch,
-    /// The exact McNemar test over the test images of one run each. It does not cover the noise of the seeds.
+    /// The exact McNemar test over the test images of one run each. It does not cover the variation between seeds.
     McNemar,
 }
 
 impl Method {
-    /// Its name.
+    /// The name in CSV and JSON: "Welch", "McNemar".
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -91,7 +92,7 @@ impl Method {
 }
 
 impl VerdictOutcome {
-    /// In words: "better", "worse", "not distinguishable".
+    /// The text in tables and files: "better", "worse", "not distinguishable".
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

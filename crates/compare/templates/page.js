@@ -1,5 +1,6 @@
 'use strict';
-// The document is whole without this: it sorts, picks and points. Text goes in as text, never as markup.
+// The document is complete without this script. It adds sorting, choosing and hovering. It inserts text only as text
+// nodes, never as markup.
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
@@ -16,7 +17,7 @@
     return select;
   };
 
-  // Tables: a button in each head sorts by its column; what has no value stays last.
+  // Tables: a button in each heading sorts by its column. Cells without a value stay last.
   const key = (row, column) => {
     const cell = row.cells[column];
     const sort = cell.dataset.sort;
@@ -55,11 +56,11 @@
           row.hidden = !words.every((word) => text.includes(word));
         }
       });
-      table.parentElement.before(make('div', { className: 'controls' }, labelled('rows with', filter)));
+      table.parentElement.before(make('div', { className: 'controls' }, labelled('filter rows', filter)));
     }
   }
 
-  // Pictures to choose from: a select for each name under which they have more than one value.
+  // Charts to choose from: one select for each name that has more than one value.
   for (const choice of all('.choice')) {
     const figures = all('figure', choice).map((figure) => ({ figure, choices: JSON.parse(figure.dataset.choices) }));
     if (figures.length < 2) continue;
@@ -85,7 +86,7 @@
     show('');
   }
 
-  // Keys of the legends switch their lines, in all pictures of a section alike.
+  // The keys of a legend show and hide their lines, in all charts of a section.
   for (const section of all('section')) {
     const keys = all('.kiln-chart .key', section);
     if (!keys.length) continue;
@@ -115,18 +116,18 @@
     }
   }
 
-  // Curves: the point nearest to the pointer tells its run and its number.
+  // Curves: the line below the chart shows the run and the value of the point nearest to the pointer.
   for (const figure of all('#curves figure')) {
     const svg = figure.querySelector('svg');
     const curves = data.curves[JSON.parse(figure.dataset.choices).metric];
-    const readout = make('p', { className: 'readout', textContent: 'Point at a curve for its numbers; click on the legend to switch lines off and on.' });
+    const readout = make('p', { className: 'readout', textContent: 'Point at a curve to see its values. Click on the legend to hide or show lines.' });
     figure.append(readout);
     const runs = all('.run', svg).map((group) => ({
       group,
       curve: curves[Number(group.dataset.run)],
       points: [...group.querySelector('path').getAttribute('d').matchAll(/[ML](\S+) ([^ML]+)/g)].map((match) => [Number(match[1]), Number(match[2])]),
     }));
-    // The titles would open a second box of words over the readout's.
+    // Without this, the browser would show the title as a tooltip, in addition to the readout.
     runs.forEach(({ group }) => group.querySelector('title')?.remove());
     let marked = null;
     const mark = (run) => {
@@ -155,7 +156,7 @@
     svg.addEventListener('pointerleave', () => mark(null));
   }
 
-  // Two runs: their settings, their confusion matrices, and where these differ.
+  // Two runs: their settings, their confusion matrices, and the difference of the matrices.
   const view = document.getElementById('pair-view');
   if (view && data.runs.length > 1) {
     const names = data.runs.map(({ name }) => name);
@@ -175,31 +176,31 @@
     const alike = first.classes.length === second.classes.length && first.classes.every((name, index) => name === second.classes[index]);
     if (alike) {
       const difference = second.confusion.map((row, label) => row.map((count, predicted) => count - first.confusion[label][predicted]));
-      matrices.append(matrix('Difference, B less A: blue for the better, orange for the worse', first.classes, difference, true));
+      matrices.append(matrix('Difference, B minus A: blue is better, orange is worse', first.classes, difference, true));
       parts.push(changes(first.classes, difference));
     } else {
-      parts.push(make('p', { className: 'note', textContent: 'Their classes are not the same, so their matrices have no difference.' }));
+      parts.push(make('p', { className: 'note', textContent: 'The runs have different classes, so the difference of their matrices is not shown.' }));
     }
     return [...parts, matrices];
   }
 
   function settings(first, second) {
     const rows = first.settings.map(([key, value], index) => [key, value, second.settings[index][1]]).filter(([, one, other]) => one !== other);
-    if (!rows.length) return make('p', { className: 'note', textContent: 'Their settings are the same.' });
+    if (!rows.length) return make('p', { className: 'note', textContent: 'The runs have the same settings.' });
     const head = make('tr', {}, ...['setting', 'A', 'B'].map((textContent) => make('th', { scope: 'col', textContent })));
     const body = rows.map(([key, one, other]) => make('tr', {}, make('th', { scope: 'row', textContent: key }), make('td', { textContent: one ?? '' }), make('td', { textContent: other ?? '' })));
-    const table = make('table', {}, make('caption', { textContent: 'Their settings differ in' }), make('thead', {}, head), make('tbody', {}, ...body));
+    const table = make('table', {}, make('caption', { textContent: 'Settings that differ' }), make('thead', {}, head), make('tbody', {}, ...body));
     return make('div', { className: 'scroll' }, table);
   }
 
-  // The largest changes of mistakes, in words.
+  // The largest changes in the number of mistakes, as a list.
   function changes(classes, difference) {
     const cells = difference.flatMap((row, label) => row.map((count, predicted) => ({ label, predicted, count })));
     const mistakes = cells.filter(({ label, predicted, count }) => label !== predicted && count !== 0);
     mistakes.sort((left, right) => Math.abs(right.count) - Math.abs(left.count));
-    if (!mistakes.length) return make('p', { className: 'note', textContent: 'They made the same mistakes as often.' });
+    if (!mistakes.length) return make('p', { className: 'note', textContent: 'Both runs made the same mistakes equally often.' });
     const items = mistakes.slice(0, 5).map(({ label, predicted, count }) => make('li', {
-      textContent: `${classes[label]} taken for ${classes[predicted]}: ${Math.abs(count)} ${count > 0 ? 'more' : 'fewer'} in B`,
+      textContent: `${classes[label]} classified as ${classes[predicted]}: ${Math.abs(count)} ${count > 0 ? 'more' : 'fewer'} in B`,
     }));
     return make('div', {}, make('p', { className: 'note', textContent: 'The largest changes in mistakes:' }), make('ul', { className: 'changes' }, ...items));
   }
@@ -226,7 +227,7 @@
     return figure;
   }
 
-  // More classes than fit with their names: a few pixels a cell, which tells its numbers on pointing.
+  // Too many classes for a table with names: each cell has a few pixels, and its tooltip shows the numbers.
   function picture(classes, cells, signed) {
     const side = Math.max(2, Math.floor(340 / classes.length));
     const canvas = make('canvas', { width: side * classes.length, height: side * classes.length, className: 'matrix' });
@@ -249,8 +250,9 @@
     return signed && count > 0 ? `+${count}` : String(count).replace('-', '−');
   }
 
-  // The colour of a cell: a count by its share of the row; a difference by whether it is for the better, which is more on
-  // the diagonal and fewer elsewhere. Half of a colour at most: text stays legible on it in light and dark.
+  // The color of a cell. The color of a count shows its share of the row. The color of a difference shows whether it is
+  // better: more on the diagonal, fewer elsewhere. The opacity is at most one half, so that text is legible on it in the
+  // light and the dark theme.
   function shadesOf(cells, signed) {
     const most = Math.max(1, ...cells.map((row) => Math.max(...row.map(Math.abs))));
     const sums = cells.map((row) => row.reduce((total, count) => total + count, 0));

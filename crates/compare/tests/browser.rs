@@ -261,7 +261,10 @@ fn two_selected_runs_are_shown_side_by_side() {
     );
     assert_eq!(
         found["changes"],
-        json!(["shirt taken for boot: 100 fewer in B", "boot taken for shirt: 100 fewer in B"])
+        json!([
+            "shirt classified as boot: 100 fewer in B",
+            "boot classified as shirt: 100 fewer in B"
+        ])
     );
 }
 

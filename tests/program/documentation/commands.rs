@@ -1,4 +1,4 @@
-//! Runs the commands of a page, in order, in a directory of their own.
+//! Runs the commands of a page, in order, in a temporary directory.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -32,12 +32,16 @@ pub(super) fn check(page: &str, text: &str) -> Vec<String> {
 }
 
 /// Runs or checks one block. `previous` is the output of the block before it, if that was run.
-fn block(world: &TempDir, fence: &Fence, previous: Option<&str>) -> Result<Option<String>, String> {
+fn block(
+    directory: &TempDir,
+    fence: &Fence,
+    previous: Option<&str>,
+) -> Result<Option<String>, String> {
     let (kind, reason) = fence.note.split_once(':').unwrap_or((&fence.note, ""));
     match (fence.language.as_str(), kind, reason.trim()) {
-        ("sh", "", "") => run(world.path(), &fence.text, None, true).map(Some),
-        ("sh", "fails", "") => run(world.path(), &fence.text, None, false).map(Some),
-        ("sh", "killed", "") => run(world.path(), &fence.text, Some(DEATH), false).map(Some),
+        ("sh", "", "") => run(directory.path(), &fence.text, None, true).map(Some),
+        ("sh", "fails", "") => run(directory.path(), &fence.text, None, false).map(Some),
+        ("sh", "killed", "") => run(directory.path(), &fence.text, Some(DEATH), false).map(Some),
         ("sh" | "python", "no-run", reason) if !reason.is_empty() => Ok(None),
         ("text", "", "") if fence.follows => match previous {
             Some(printed) if output::matches(&fence.text, printed) => Ok(None),
@@ -46,7 +50,7 @@ fn block(world: &TempDir, fence: &Fence, previous: Option<&str>) -> Result<Optio
         },
         ("text", "sample", reason) if !reason.is_empty() => Ok(None),
         ("toml", "new", path) if !path.is_empty() => {
-            fs::write(world.path().join(path), small::shortened(&fence.text)).unwrap();
+            fs::write(directory.path().join(path), small::shortened(&fence.text)).unwrap();
             Ok(None)
         }
         ("toml", path, "") if path.starts_with("configs/") => {
@@ -63,17 +67,22 @@ fn block(world: &TempDir, fence: &Fence, previous: Option<&str>) -> Result<Optio
 }
 
 /// Runs a block as a shell script and returns its output.
-fn run(world: &Path, script: &str, fault: Option<&str>, succeeds: bool) -> Result<String, String> {
+fn run(
+    directory: &Path,
+    script: &str,
+    fault: Option<&str>,
+    succeeds: bool,
+) -> Result<String, String> {
     let script = with_ids(script);
     // One file for both streams keeps their lines in order.
-    let log = world.join("output");
+    let log = directory.join("output");
     let file = File::create(&log).unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new("sh");
     command
         .args(["-e", "-c", &script])
-        .current_dir(world)
-        .env("PATH", format!("{}:{path}", world.join("bin").display()))
+        .current_dir(directory)
+        .env("PATH", format!("{}:{path}", directory.join("bin").display()))
         .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())
         .stderr(file);

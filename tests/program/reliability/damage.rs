@@ -62,7 +62,7 @@ fn truncated_history_is_reported_and_restored_from_the_checkpoint() {
             format!("history.csv is damaged: it ends after epoch {} of 2", lines.saturating_sub(1));
         assert_eq!(resumed.stderr.contains(&ends), lines < 3, "{context}");
         assert_eq!(resumed.stderr.contains("warning: "), lines < 3, "{context}");
-        // The checkpoint contains the rows, too, so that the run resumes where it was killed.
+        // The checkpoint contains the rows, too, so a truncated history does not set the run back.
         assert!(resumed.stderr.contains("resuming in epoch 3, after step 2\n"), "{context}");
     });
 }

@@ -8,8 +8,8 @@ use crate::statistics::Spread;
 
 use super::labels::spread_words;
 
-/// The recall of each class, its accuracy, in the first `most` combinations that were tested, as means over their
-/// tested runs. `None` where no run was tested.
+/// The recall of each class in the first `most` tested combinations, as a mean over their tested runs. `None` if no run
+/// was tested.
 #[must_use]
 pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
     let mut classes: Vec<String> = Vec::new();
@@ -33,12 +33,11 @@ pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
     let all = comparison.combinations.iter().filter(|all| all.is_tested()).count();
     let note = if tested.len() < all {
         format!(
-            "share of each class's test images that were classified rightly; the {} best of {all} combinations by validation",
+            "share of each class's test images classified correctly; the {} best of {all} combinations by validation",
             tested.len()
         )
     } else {
-        "share of each class's test images that were classified rightly; means over seeds"
-            .to_owned()
+        "share of each class's test images classified correctly; means over seeds".to_owned()
     };
     let row = |(combination, reports): &(&Combination, Vec<TestReport>)| -> Vec<HeatmapCell> {
         let label = combination.label(&comparison.columns);

@@ -5,17 +5,19 @@ use crate::comparison::Comparison;
 
 use super::labels::run_words;
 
-/// A curve of more epochs than this has every n-th of them, and the last.
-pub const MOST_POINTS: usize = 200;
+/// A curve with more epochs than this shows every n-th epoch and the last one.
+pub const MAX_POINTS: usize = 200;
 
-/// Metrics of the best combinations' runs over the epochs: for each metric that any of them has, one picture. At most
-/// `most` runs are drawn; the notes say so where there are more.
+/// Metrics of the best combinations' runs over the epochs, with one chart for each metric that a run has. At most
+/// `most` runs are drawn; the notes say so if there are more.
 #[must_use]
 pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> Vec<Overlay> {
     let mut groups = Vec::new();
     let mut overlays: Vec<Vec<OverlayCurve>> = vec![Vec::new(); metrics.len()];
     let (mut drawn, mut without, mut cut) = (0, 0, 0);
     for combination in &comparison.combinations {
+        // Combinations are drawn completely or not at all, so that the seeds of each can be compared. Only the first one
+        // is cut if it has too many runs.
         if cut > 0 || (drawn + combination.runs.len() > most && drawn > 0) {
             cut += combination.runs.len();
             continue;
@@ -42,12 +44,12 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
     }
     let mut note = if cut > 0 {
         let all = grouped((drawn + without + cut) as u64);
-        format!("the {drawn} best of {all} runs by validation, a colour a combination")
+        format!("the {drawn} best of {all} runs by validation, one color per combination")
     } else {
-        "a line a run, a colour a combination".to_owned()
+        "one line per run, one color per combination".to_owned()
     };
     if without > 0 {
-        note = format!("{note}; {without} without an epoch");
+        note = format!("{note}; {without} without a completed epoch");
     }
     let overlay = |(metric, curves): (&&str, Vec<OverlayCurve>)| Overlay {
         title: format!("{metric} over the epochs"),
@@ -60,12 +62,12 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
     with_curves.map(overlay).collect()
 }
 
-/// A metric's numbers; none where no epoch has one.
+/// The values of a metric; empty if no epoch has one.
 fn points(history: &History, metric: &str) -> Vec<OverlayPoint> {
     if history.rows.iter().all(|row| row.metric(metric).is_none()) {
         return Vec::new();
     }
-    let step = history.rows.len().div_ceil(MOST_POINTS).max(1);
+    let step = history.rows.len().div_ceil(MAX_POINTS).max(1);
     let last = history.rows.len().saturating_sub(1);
     let rows = history.rows.iter().enumerate();
     rows.filter(|(index, _)| index % step == 0 || *index == last)

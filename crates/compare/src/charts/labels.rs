@@ -1,4 +1,4 @@
-//! What the charts of a comparison call its settings and runs.
+//! The labels of settings and runs in charts.
 
 use kiln_store::Status;
 use kiln_store::number::decimals;
@@ -13,12 +13,12 @@ pub(super) fn column(comparison: &Comparison, key: &str) -> Option<usize> {
     comparison.columns.iter().position(|column| column.key == key)
 }
 
-/// The number that a setting is, where it is one.
+/// The value of a setting as a number, if it is a finite one.
 pub(crate) fn number(setting: Option<&str>) -> Option<f64> {
     setting?.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// The values of a column, each once: numbers ascending, then the others as they come.
+/// The distinct values of a column: numbers ascending, then other values in the order of the combinations.
 pub(crate) fn values(comparison: &Comparison, column: usize) -> Vec<Option<&str>> {
     let mut values: Vec<Option<&str>> = Vec::new();
     let mut known = std::collections::BTreeSet::new();
@@ -35,7 +35,7 @@ pub(crate) fn values(comparison: &Comparison, column: usize) -> Vec<Option<&str>
     values
 }
 
-/// Whether this is the combination that validation selects.
+/// Whether this is the combination that is best by validation.
 pub(crate) fn is_selected(comparison: &Comparison, index: usize) -> bool {
     let selected = comparison.selected();
     selected
@@ -47,12 +47,12 @@ pub(super) fn setting(combination: &Combination, column: usize) -> Option<&str> 
     combination.settings.get(column).and_then(Option::as_deref)
 }
 
-/// What stands in place of a value that a combination does not have.
+/// The value, or "not set".
 pub(super) fn name(value: Option<&str>) -> String {
     value.unwrap_or("not set").to_owned()
 }
 
-/// What is not finished of a combination, in a few words: "diverged", "1 of 3 pruned"; `None` where all is.
+/// The runs of a combination that did not finish: "diverged", "1 of 3 pruned"; `None` if all finished.
 pub(super) fn unfinished(combination: &Combination) -> Option<String> {
     let all = combination.runs.len();
     let mut counts: Vec<(Status, usize)> = Vec::new();
@@ -81,7 +81,7 @@ pub(super) fn spread_words(spread: Spread, format: Format) -> String {
     }
 }
 
-/// What a run is called beside others: "learning_rate 0.1, seed 2".
+/// A label that distinguishes a run from others: "learning_rate 0.1, seed 2".
 pub(super) fn run_words(
     comparison: &Comparison,
     combination: &Combination,

@@ -1,17 +1,17 @@
 //! A [`Comparison`](crate::Comparison) as the inputs of charts.
 //!
-//! A comparison keeps neither histories nor reports. They are read again here, one run at a time; what is damaged is
-//! left out of the picture.
+//! A comparison does not keep histories and reports. They are read again here, one run at a time. Files that cannot be
+//! read are omitted from the chart.
 
 mod classes;
-mod grid;
 mod histories;
 mod labels;
 mod relation;
+mod setting_grid;
 
 pub use classes::class_recall;
-pub use grid::setting_grid;
-pub use histories::{MOST_POINTS, metric_curves};
+pub use histories::{MAX_POINTS, metric_curves};
 pub use relation::against_setting;
+pub use setting_grid::setting_grid;
 
 pub(crate) use labels::{is_selected, number, values};

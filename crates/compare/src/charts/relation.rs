@@ -45,13 +45,13 @@ pub fn against_setting(comparison: &Comparison, key: &str) -> Option<SettingChar
     let label = comparison.columns[column].label.clone();
     let metric = comparison.ranking.heading();
     let runs = comparison.combinations.iter().flat_map(|combination| &combination.runs);
-    let left_out = runs.filter(|run| is_broken(run.status)).count();
+    let hidden = runs.filter(|run| is_broken(run.status)).count();
     (distinct.len() > 1).then(|| SettingChart {
         title: format!("{metric} against {label}"),
-        note: match left_out {
+        note: match hidden {
             0 => String::new(),
-            1 => "a run that diverged or failed is left out".to_owned(),
-            _ => format!("{left_out} runs that diverged or failed are left out"),
+            1 => "1 run that diverged or failed is not shown".to_owned(),
+            _ => format!("{hidden} runs that diverged or failed are not shown"),
         },
         metric,
         setting: label,

@@ -1,37 +1,37 @@
 use std::path::Path;
 
-use kiln_store::Status;
 use kiln_store::number::decimals;
+use kiln_store::{Status, quoted};
 
-use crate::combination::{Combination, RunSummary};
+use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::measures::by_importance;
 use crate::ranking::Ranking;
 use crate::verdict::Baseline;
 
+use super::text::counted;
 use super::verdicts;
-use super::words::counted;
 
-/// The page's first section: the best combination by validation, and how sure that is.
+/// The first section of the page: the best combination by validation, and how certain that is.
 pub(super) struct Answer {
     pub(super) kicker: &'static str,
     pub(super) combination: String,
     pub(super) facts: Vec<Fact>,
     pub(super) sentences: Vec<String>,
-    /// What repeats it.
+    /// The command that runs it again.
     pub(super) command: String,
 }
 
-/// A number of the answer.
+/// A number in the first section.
 pub(super) struct Fact {
     pub(super) name: &'static str,
     pub(super) value: String,
-    /// Over seeds; empty where there is one.
+    /// The deviation over seeds; empty if there is one seed.
     pub(super) deviation: String,
 }
 
 impl Answer {
-    /// `None` where nothing was validated.
+    /// `None` if no run was validated.
     pub(super) fn new(comparison: &Comparison) -> Option<Self> {
         let first = comparison.selected().or(comparison.combinations.first())?;
         comparison.ranking.of(first)?;
@@ -54,12 +54,12 @@ impl Answer {
             kicker: if first.finished() > 0 {
                 "Best by validation"
             } else {
-                "Best by validation so far; none of its runs is finished"
+                "Best by validation so far, without a finished run"
             },
             combination: first.label(&comparison.columns),
             facts,
             sentences: sentences(comparison, first),
-            command: command(run),
+            command: command(&run.directory.config_path()),
         })
     }
 }
@@ -79,7 +79,7 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
         if comparison.baseline.as_ref().is_some_and(is_baseline) {
             sentences.push(match &next.verdict {
                 Some(verdict) => format!("It is {}.", verdicts::words(verdict)),
-                None => "Nothing can be said about whether their difference is noise.".to_owned(),
+                None => "Whether their difference is noise is not known.".to_owned(),
             });
         }
     }
@@ -88,14 +88,14 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
             (&first.verdict, comparison.combinations.get(baseline.combination))
     {
         sentences.push(format!(
-            "Against the baseline, {}, the best is {}.",
+            "Compared with the baseline, {}, the best is {}.",
             other.label(&comparison.columns),
             verdicts::words(verdict)
         ));
     }
     let runs = first.runs.len();
     if runs == 1 {
-        let words = "It ran with one seed: how much another seed would change is not known.";
+        let words = "It has one seed. How much the results vary between seeds is not known.";
         sentences.push(words.to_owned());
     } else if (1..runs).contains(&first.finished()) {
         sentences.push(format!("Of its {}, {} finished.", counted(runs, "run"), first.finished()));
@@ -126,21 +126,12 @@ fn behind(
     })
 }
 
-/// `kiln run` on the run's configuration, fit for a shell.
-fn command(run: &RunSummary) -> String {
-    format!("kiln run {}", quoted(&run.directory.config_path()))
-}
-
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@:,%".contains(c);
-    if text.chars().all(is_plain) && !text.starts_with('-') {
-        text.into_owned()
-    } else if text.starts_with('-') {
-        format!("'./{}'", text.replace('\'', "'\\''"))
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+/// `kiln run` with the run's configuration, quoted for a shell.
+fn command(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // Without the prefix, a relative path could be taken for an option.
+    let prefix = if path.starts_with('-') { "./" } else { "" };
+    format!("kiln run {}", quoted(&format!("{prefix}{path}")))
 }
 
 #[cfg(test)]
@@ -148,9 +139,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_one_word_to_a_shell() {
-        assert_eq!(quoted(Path::new("runs/a/b/config.toml")), "runs/a/b/config.toml");
-        assert_eq!(quoted(Path::new("my runs/a'b")), "'my runs/a'\\''b'");
-        assert_eq!(quoted(Path::new("-x/$(y)")), "'./-x/$(y)'");
+    fn the_path_is_one_argument_for_a_shell() {
+        assert_eq!(command(Path::new("runs/a/b/config.toml")), "kiln run runs/a/b/config.toml");
+        assert_eq!(command(Path::new("my runs/a'b")), "kiln run 'my runs/a'\\''b'");
+        assert_eq!(command(Path::new("-x/$(y)")), "kiln run './-x/$(y)'");
     }
 }

@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use crate::error::{CompareError, Result};
 
-/// What the page's script works on.
+/// The data of the page's script.
 #[derive(Serialize)]
 pub(super) struct Data {
-    /// By the metric.
+    /// By metric.
     pub(super) curves: BTreeMap<String, Vec<Curve>>,
-    /// The runs to pick two of.
+    /// The runs of which the reader can choose two.
     pub(super) runs: Vec<Run>,
 }
 
-/// A curve's numbers, one for each point of its path.
+/// The values of a curve, one for each point of its path in the chart.
 #[derive(Serialize)]
 pub(super) struct Curve {
     pub(super) words: String,
@@ -22,21 +22,25 @@ pub(super) struct Curve {
     pub(super) values: Vec<f64>,
 }
 
-/// A run that was tested.
+/// A tested run.
 #[derive(Serialize)]
 pub(super) struct Run {
     pub(super) name: String,
-    /// The settings that differ between runs, and the seed: label and value; no value where there is no such setting.
+    /// The settings that differ between runs, and the seed: key and value; no value if the run does not have the setting.
     pub(super) settings: Vec<(String, Option<String>)>,
     pub(super) classes: Vec<String>,
-    /// `[true class][predicted class]`: images.
+    /// The number of images by `[true class][predicted class]`.
     pub(super) confusion: Vec<Vec<u64>>,
 }
 
-/// The data as JSON that can stand in a `<script>` element: no character of it ends the element or begins another.
-/// Marks that turn the direction of writing become U+FFFD, as in the page's text.
+/// The data as JSON for a `<script>` element: no character ends the element or begins another one. Marks that change the
+/// direction of writing become U+FFFD, as in the page's text.
 pub(super) fn json(data: &Data) -> Result<String> {
-    let failed = |error| CompareError::Inconsistent(format!("the page's data: {error}"));
+    let failed = |error| {
+        CompareError::Inconsistent(format!(
+            "the data of the page cannot be written as JSON: {error}"
+        ))
+    };
     let text = serde_json::to_string(data).map_err(failed)?;
     let mut json = String::with_capacity(text.len());
     for character in text.chars() {
@@ -46,7 +50,7 @@ pub(super) fn json(data: &Data) -> Result<String> {
             '&' => json.push_str("\\u0026"),
             '\u{2028}' => json.push_str("\\u2028"),
             '\u{2029}' => json.push_str("\\u2029"),
-            // Control characters below U+0020 were escaped with the strings that they stand in.
+            // The JSON writer has already escaped control characters below U+0020.
             _ if escape::is_unprintable(character) => json.push_str("\\ufffd"),
             _ => json.push(character),
         }
@@ -59,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_leaves_its_element() {
+    fn text_cannot_end_its_element() {
         let hostile = "</script><!--&\u{2028}\u{2029}\u{202e}\n\"";
         let settings = vec![("x".to_owned(), Some(hostile.to_owned()))];
         let run = Run { name: hostile.to_owned(), settings, classes: vec![], confusion: vec![] };

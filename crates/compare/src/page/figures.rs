@@ -8,30 +8,30 @@ use crate::measures::{Measure, by_importance};
 
 use super::data::Curve;
 
-/// The most runs whose curves are drawn.
-pub const MOST_CURVES: usize = 100;
-/// The most combinations whose classes are shown.
-pub const MOST_CLASS_ROWS: usize = 30;
-/// The most bytes that a section's further pictures, one for each choice of axes and values, have in the page.
-pub const MOST_FIGURE_BYTES: usize = 600_000;
-/// More values than this do not fit an axis of a heatmap.
-const MOST_AXIS_VALUES: usize = 40;
+/// The largest number of runs whose curves are drawn.
+pub const MAX_CURVES: usize = 100;
+/// The largest number of combinations whose classes are shown.
+pub const MAX_CLASS_ROWS: usize = 30;
+/// The largest size of a section's charts in the page, in bytes, in addition to the first chart.
+pub const MAX_FIGURE_BYTES: usize = 600_000;
+/// The largest number of values on an axis of a heatmap.
+const MAX_AXIS_VALUES: usize = 40;
 
-/// A section of pictures, of which the reader picks one.
+/// A section with charts, of which the reader chooses one.
 pub(super) struct FigureGroup {
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) notes: Vec<String>,
-    /// The first is what is seen at first.
+    /// The first one is shown until the reader chooses another one.
     pub(super) figures: Vec<Figure>,
-    /// What the others are, where scripts do not put them behind a choice.
+    /// The heading of the other charts if the browser runs no scripts.
     pub(super) others: &'static str,
 }
 
-/// A picture and what it is picked by.
+/// A chart and the choices that show it.
 pub(super) struct Figure {
     pub(super) svg: String,
-    /// Names and values as a JSON object: `{"axes":"…","value":"…"}`.
+    /// Names and values of the choices as a JSON object: `{"axes":"…","value":"…"}`.
     pub(super) choices: String,
 }
 
@@ -43,9 +43,9 @@ impl Figure {
     }
 }
 
-/// The sections that have something to show, and the numbers of the curves.
+/// The sections with content, and the values of the curves.
 pub(super) fn all(comparison: &Comparison) -> (Vec<FigureGroup>, BTreeMap<String, Vec<Curve>>) {
-    let overlays = metric_curves(comparison, &["val_accuracy", "val_loss", "loss"], MOST_CURVES);
+    let overlays = metric_curves(comparison, &["val_accuracy", "val_loss", "loss"], MAX_CURVES);
     let numbers =
         overlays.iter().map(|overlay| (overlay.metric.clone(), curves(overlay))).collect();
     let groups =
@@ -59,9 +59,9 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
     let mut axes = Vec::new();
     for (index, column) in comparison.columns.iter().enumerate() {
         let count = values(comparison, index).len();
-        if count > MOST_AXIS_VALUES {
+        if count > MAX_AXIS_VALUES {
             notes.push(format!(
-                "{} has {} values, too many for an axis of a heatmap.",
+                "{} has {} values, which are too many for an axis of a heatmap.",
                 column.label,
                 kiln_store::number::grouped(count as u64)
             ));
@@ -95,7 +95,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
                 continue;
             };
             let svg = heatmap_chart(&map);
-            if !figures.is_empty() && bytes + svg.len() > MOST_FIGURE_BYTES {
+            if !figures.is_empty() && bytes + svg.len() > MAX_FIGURE_BYTES {
                 missing += 1;
                 continue;
             }
@@ -104,9 +104,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
         }
     }
     if missing > 0 {
-        notes.push(format!(
-            "{missing} further heatmaps would make this file too large and are left out."
-        ));
+        notes.push(format!("{missing} more heatmaps are omitted to keep this file small."));
     }
     FigureGroup {
         id: "heatmap",
@@ -130,14 +128,14 @@ fn histories(overlays: &[Overlay]) -> FigureGroup {
     }
 }
 
-/// The numbers of the points that a curve's path has.
+/// The values at the points of the curves' paths.
 fn curves(overlay: &Overlay) -> Vec<Curve> {
     let curve = |curve: &chart::OverlayCurve| {
         let points = || curve.points.iter().filter_map(|p| Some((p.epoch, p.value?)));
         Curve {
             words: curve.words.clone(),
             epochs: points().map(|(epoch, _)| epoch).collect(),
-            // Six digits are more than are shown; all of them would double the file.
+            // The page shows four decimals. All digits would double the size of the file.
             values: points().map(|(_, value)| rounded(value)).collect(),
         }
     };
@@ -154,21 +152,21 @@ fn relations(comparison: &Comparison) -> FigureGroup {
         .filter(|(index, _)| values(comparison, *index).into_iter().filter_map(number).count() > 1)
         .map(|(_, column)| column)
         .collect();
-    // What is asked about first.
+    // Readers look for the learning rate first.
     keys.sort_by_key(|column| !column.key.ends_with("learning_rate"));
     let mut figures: Vec<Figure> = Vec::new();
     let mut bytes = 0;
     for column in keys {
         let Some(chart) = against_setting(comparison, &column.key) else { continue };
         let svg = setting_chart(&chart);
-        if figures.is_empty() || bytes + svg.len() <= MOST_FIGURE_BYTES {
+        if figures.is_empty() || bytes + svg.len() <= MAX_FIGURE_BYTES {
             bytes += svg.len();
             figures.push(Figure::new(&svg, &[("setting", &column.label)]));
         }
     }
     FigureGroup {
         id: "relation",
-        title: "Validation against a setting",
+        title: "Validation over a setting",
         notes: vec![],
         figures,
         others: "Other settings",
@@ -176,7 +174,7 @@ fn relations(comparison: &Comparison) -> FigureGroup {
 }
 
 fn classes(comparison: &Comparison) -> FigureGroup {
-    let heatmap = class_recall(comparison, MOST_CLASS_ROWS);
+    let heatmap = class_recall(comparison, MAX_CLASS_ROWS);
     let figures = heatmap.iter().map(|heatmap| Figure::new(&heatmap_chart(heatmap), &[]));
     FigureGroup {
         id: "classes",

@@ -3,12 +3,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::comparison::Comparison;
 
-/// The most pictures of mistakes that the page holds.
-pub const MOST_PICTURES: usize = 8;
-/// The most bytes that they have, before they are written as text.
-pub const MOST_PICTURE_BYTES: usize = 1_000_000;
+/// The largest number of pictures of mistakes in the page.
+pub const MAX_PICTURES: usize = 8;
+/// The largest size of all of them, in bytes before the Base64 encoding.
+pub const MAX_PICTURE_BYTES: usize = 1_000_000;
 
-/// What every PNG file begins with.
+/// The first bytes of every PNG file.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// The runs' pictures of their most confident mistakes.
@@ -25,19 +25,19 @@ pub(super) struct Picture {
 }
 
 impl Mistakes {
-    /// One run of each of the best combinations that have a picture.
+    /// Takes the picture of one run of each combination, the best first, within the limits.
     pub(super) fn new(comparison: &Comparison) -> Self {
         let mut pictures: Vec<Picture> = Vec::new();
         let mut bytes = 0;
         let tested = comparison.combinations.iter().filter(|all| all.is_tested());
         for combination in tested.clone() {
-            if pictures.len() == MOST_PICTURES {
+            if pictures.len() == MAX_PICTURES {
                 break;
             }
             let picture =
                 combination.runs.iter().filter(|run| run.test.is_some()).find_map(|run| {
                     let path = run.directory.mistakes_path();
-                    let room = (MOST_PICTURE_BYTES - bytes) as u64;
+                    let room = (MAX_PICTURE_BYTES - bytes) as u64;
                     let content = kiln_config::read_bytes(&path, room).ok()?;
                     content.starts_with(SIGNATURE).then_some((run, content))
                 });
@@ -53,8 +53,8 @@ impl Mistakes {
         let all = tested.count();
         let note = if pictures.len() < all {
             format!(
-                "One run of each of {} combinations, in the order of the ranking; to keep this file small the others’ pictures, \
-                 of {all} in all, are not in it. See mistakes.png in their directories.",
+                "One run of each of the {} best combinations. To keep this file small, the pictures of the others, \
+                 {all} combinations in all, are omitted: see mistakes.png in their directories.",
                 pictures.len()
             )
         } else {

@@ -1,19 +1,19 @@
-//! A [`Comparison`] as one HTML file to read, print, keep and send.
+//! A [`Comparison`] as one HTML file to read, print, archive and send.
 //!
-//! The file stands alone: styles, scripts, pictures and data are in it, and its Content-Security-Policy forbids it to load
-//! or run anything else. Without scripts it is a whole document; they add sorting, picking and pointing. It is the same,
-//! byte for byte, for the same runs.
+//! The file is self-contained: it has its styles, scripts, pictures and data, and its Content-Security-Policy forbids it
+//! to load or run anything else. Without scripts, everything is visible; scripts add sorting, choosing and hovering. The
+//! same runs always make the same bytes.
 //!
-//! | part | limit |
+//! | section | limit |
 //! |---|---|
 //! | rows of the tables | none |
-//! | heatmaps, and validation against a setting | [`MOST_FIGURE_BYTES`] beyond the first |
-//! | curves | the runs of the best combinations, [`MOST_CURVES`] |
-//! | accuracy by class | the best combinations, [`MOST_CLASS_ROWS`] |
-//! | confusion matrices | the runs of the best combinations, [`MOST_MATRIX_CELLS`] |
-//! | pictures of mistakes | one of each of the best combinations, [`MOST_PICTURES`] and [`MOST_PICTURE_BYTES`] |
+//! | heatmaps, and validation over a setting | [`MAX_FIGURE_BYTES`] in addition to the first chart |
+//! | curves | [`MAX_CURVES`] runs, of the best combinations |
+//! | accuracy by class | the [`MAX_CLASS_ROWS`] best combinations |
+//! | confusion matrices | [`MAX_MATRIX_CELLS`] cells, of the best combinations' runs |
+//! | pictures of mistakes | one for each of the [`MAX_PICTURES`] best combinations, [`MAX_PICTURE_BYTES`] in all |
 //!
-//! Where a limit is met the page says so.
+//! If a limit is reached, the page says so.
 
 mod answer;
 mod data;
@@ -22,8 +22,8 @@ mod mistakes;
 mod pair;
 mod policy;
 mod table;
+mod text;
 mod verdicts;
-mod words;
 
 use std::fmt;
 
@@ -36,9 +36,9 @@ use crate::column::SharedSetting;
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
 
-pub use figures::{MOST_CLASS_ROWS, MOST_CURVES, MOST_FIGURE_BYTES};
-pub use mistakes::{MOST_PICTURE_BYTES, MOST_PICTURES};
-pub use pair::MOST_MATRIX_CELLS;
+pub use figures::{MAX_CLASS_ROWS, MAX_CURVES, MAX_FIGURE_BYTES};
+pub use mistakes::{MAX_PICTURE_BYTES, MAX_PICTURES};
+pub use pair::MAX_MATRIX_CELLS;
 
 use answer::Answer;
 use figures::FigureGroup;
@@ -47,11 +47,11 @@ use pair::PairView;
 
 /// The page of a comparison.
 ///
-/// Histories, reports and pictures are read again from the runs' directories; what is damaged is left out.
+/// Histories, reports and pictures are read again from the runs' directories. Files that cannot be read are omitted.
 ///
 /// # Errors
 ///
-/// [`CompareError::Inconsistent`] where the page cannot be put together.
+/// [`CompareError::Inconsistent`] if the page cannot be rendered.
 pub fn page(comparison: &Comparison) -> Result<String> {
     let (figures, curves) = figures::all(comparison);
     let (pair, runs) = PairView::new(comparison);
@@ -59,14 +59,14 @@ pub fn page(comparison: &Comparison) -> Result<String> {
     let script = include_str!("../../templates/page.js");
     let page = Page {
         policy: policy::content_security_policy(script),
-        title: words::title(comparison),
+        title: text::title(comparison),
         chart_style: chart::style(),
         style: include_str!("../../templates/page.css"),
-        lede: words::lede(comparison),
+        lede: text::lede(comparison),
         contents: contents(comparison, &figures, &pair, &mistakes),
         answer: Answer::new(comparison),
-        no_answer: words::no_answer(comparison),
-        ranking_note: words::ranking(comparison),
+        no_answer: text::no_answer(comparison),
+        ranking_note: text::ranking(comparison),
         ranking: render(&table::ranking(comparison))?,
         runs: render(&table::runs(comparison))?,
         shared: &comparison.shared,
@@ -82,8 +82,8 @@ pub fn page(comparison: &Comparison) -> Result<String> {
     render(&page)
 }
 
-/// The text of text in HTML: as in the SVG pictures, so that control characters and marks that turn the direction of
-/// writing are gone as well.
+/// Escapes text for HTML in the same way as for the SVG pictures, which also replaces control characters and marks that
+/// change the direction of writing.
 #[derive(Debug, Clone, Copy)]
 struct Xml;
 
@@ -103,7 +103,7 @@ struct Page<'a> {
     lede: String,
     contents: Vec<Section>,
     answer: Option<Answer>,
-    no_answer: &'static str,
+    no_answer: String,
     ranking_note: String,
     ranking: String,
     runs: String,
@@ -118,7 +118,7 @@ struct Page<'a> {
     script: &'static str,
 }
 
-/// An entry of the table of contents.
+/// An entry in the table of contents.
 struct Section {
     id: &'static str,
     title: &'static str,
@@ -143,12 +143,13 @@ fn contents(
     }
     sections.push(Section { id: "verdicts", title: "Verdicts" });
     if !comparison.left_out.is_empty() {
-        sections.push(Section { id: "left-out", title: "Left out" });
+        sections.push(Section { id: "left-out", title: "Skipped" });
     }
     sections
 }
 
 fn render(template: &impl Template) -> Result<String> {
-    let failed = |error| CompareError::Inconsistent(format!("the comparison's page: {error}"));
+    let failed =
+        |error| CompareError::Inconsistent(format!("the page cannot be rendered: {error}"));
     template.render().map_err(failed)
 }

@@ -6,27 +6,27 @@ use crate::comparison::Comparison;
 
 use super::data::Run;
 
-/// The most cells of confusion matrices that the page holds.
-pub const MOST_MATRIX_CELLS: usize = 50_000;
+/// The largest number of cells of confusion matrices in the page.
+pub const MAX_MATRIX_CELLS: usize = 50_000;
 
-/// Two runs side by side. Without scripts these are the best tested run of each of the first two combinations.
+/// Two runs next to each other. Without scripts, these are the first tested runs of the two best combinations.
 pub(super) struct PairView {
     pub(super) title: &'static str,
     pub(super) note: String,
     pub(super) names: Vec<String>,
-    pub(super) differences: Vec<Difference>,
+    pub(super) differences: Vec<SettingRow>,
     /// Confusion matrices, as inline SVG.
     pub(super) matrices: Vec<String>,
 }
 
-/// A setting that the two have not in common.
-pub(super) struct Difference {
+/// A row of the table of settings that differ between the two runs.
+pub(super) struct SettingRow {
     pub(super) key: String,
     pub(super) values: Vec<String>,
 }
 
 impl PairView {
-    /// The view, and the runs to pick two of.
+    /// The view, and the runs of which the reader can choose two.
     pub(super) fn new(comparison: &Comparison) -> (Self, Vec<Run>) {
         let tested: usize = comparison
             .combinations
@@ -35,7 +35,7 @@ impl PairView {
             .filter(|run| run.test.is_some())
             .count();
         let mut runs: Vec<Run> = Vec::new();
-        // The places among `runs` of the first of each combination.
+        // The index in `runs` of the first run of each combination.
         let mut firsts = Vec::new();
         let mut cells = 0;
         'all: for combination in &comparison.combinations {
@@ -43,10 +43,10 @@ impl PairView {
             for run in combination.runs.iter().filter(|run| run.test.is_some()) {
                 let Ok(Some(report)) = run.directory.read_report() else { continue };
                 cells += report.confusion.iter().map(Vec::len).sum::<usize>();
-                if cells > MOST_MATRIX_CELLS && runs.len() >= 2 {
+                if cells > MAX_MATRIX_CELLS && runs.len() >= 2 {
                     break 'all;
                 }
-                runs.push(pickable(comparison, combination, run, report));
+                runs.push(choosable(comparison, combination, run, report));
             }
             if runs.len() > before {
                 firsts.push(before);
@@ -66,7 +66,7 @@ impl PairView {
                 .map(|run| inline(&confusion_chart(&run.name, &run.classes, &run.confusion)))
                 .collect(),
         };
-        // The script begins with the same two.
+        // The script shows the first two runs at first: they must be the two that are shown without scripts.
         if let Some(second) = firsts.get(1).copied().filter(|second| *second > 1) {
             let run = runs.remove(second);
             runs.insert(1, run);
@@ -75,7 +75,7 @@ impl PairView {
     }
 }
 
-fn pickable(
+fn choosable(
     comparison: &Comparison,
     combination: &Combination,
     run: &RunSummary,
@@ -93,27 +93,27 @@ fn pickable(
     }
 }
 
-fn differences(runs: &[&Run]) -> Vec<Difference> {
+fn differences(runs: &[&Run]) -> Vec<SettingRow> {
     let [first, second] = runs else { return Vec::new() };
     let pairs = first.settings.iter().zip(&second.settings);
     let different = pairs.filter(|(first, second)| first.1 != second.1);
     different
-        .map(|(first, second)| Difference {
+        .map(|(first, second)| SettingRow {
             key: first.0.clone(),
             values: [&first.1, &second.1].map(|value| value.clone().unwrap_or_default()).into(),
         })
         .collect()
 }
 
-fn note(pickable: usize, tested: usize) -> String {
-    if pickable < 2 && tested < 2 {
+fn note(shown: usize, tested: usize) -> String {
+    if shown < 2 && tested < 2 {
         return String::new();
     }
-    let mut note = "What differs in their settings and in their confusion matrices.".to_owned();
-    if pickable < tested {
+    let mut note = "The differences between their settings and confusion matrices.".to_owned();
+    if shown < tested {
         note.push_str(&format!(
-            " The matrices of {} of {} tested runs, the best by validation, are in this file.",
-            grouped(pickable as u64),
+            " This file has the matrices of {} of {} tested runs, the best by validation.",
+            grouped(shown as u64),
             grouped(tested as u64)
         ));
     }

@@ -2,8 +2,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-/// What a browser is to allow the page: its own styles, the one script that it was written with (known by its SHA-256,
-/// so that no other can run, however it got into the page), and pictures that are part of it. Nothing is loaded.
+/// The Content-Security-Policy of the page. It allows inline styles, pictures that are part of the file, and the page's own
+/// script. The script is identified by its SHA-256 digest, so that a script which a hostile name brings into the page
+/// cannot run. Nothing is loaded.
 pub(super) fn content_security_policy(script: &str) -> String {
     let digest = STANDARD.encode(Sha256::digest(script));
     format!(

@@ -10,19 +10,19 @@ use crate::statistics::Spread;
 
 use super::verdicts;
 
-/// A table that can be sorted by its columns.
+/// A table that the reader can sort by its columns.
 #[derive(Template)]
 #[template(path = "table.html")]
-pub(super) struct Table {
+pub(super) struct HtmlTable {
     id: &'static str,
-    /// What it is called where it is not seen.
+    /// The name for screen readers.
     label: &'static str,
     heads: Vec<Head>,
     rows: Vec<Row>,
 }
 
-impl Table {
-    /// Without the columns that no row has anything in.
+impl HtmlTable {
+    /// Removes the columns that are empty in all rows.
     fn without_empty_columns(mut self) -> Self {
         let columns = 0..self.heads.len();
         let used: Vec<bool> = columns
@@ -51,9 +51,9 @@ struct Row {
 #[derive(Default)]
 struct Cell {
     text: String,
-    /// Over seeds; empty where there is one.
+    /// The deviation over seeds; empty if there is one seed.
     deviation: String,
-    /// What it is sorted by where that is a number; otherwise empty, and it is sorted by its text.
+    /// The number to sort by; empty if the column is sorted by its text.
     sort: String,
     numeric: bool,
 }
@@ -92,7 +92,7 @@ fn head(text: &str, numeric: bool) -> Head {
     Head { text: text.to_owned(), numeric }
 }
 
-/// The heads of the settings, and which of them hold numbers alone.
+/// The heads of the settings. A column is numeric if all its values are numbers.
 fn settings(comparison: &Comparison) -> Vec<Head> {
     let columns = comparison.columns.iter().enumerate();
     let heads = columns.map(|(index, column)| {
@@ -125,7 +125,7 @@ fn measure_heads(measures: &[&'static Measure]) -> impl Iterator<Item = Head> {
 }
 
 /// One row per combination, in the order of the comparison.
-pub(super) fn ranking(comparison: &Comparison) -> Table {
+pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
     let settings = settings(comparison);
     let (main, further) = measures(comparison);
     let row = |(index, combination): (usize, &Combination)| {
@@ -153,7 +153,8 @@ pub(super) fn ranking(comparison: &Comparison) -> Table {
         head("status", false),
     ]);
     heads.extend(measure_heads(&further));
-    Table { id: "ranking-table", label: "All combinations", heads, rows }.without_empty_columns()
+    HtmlTable { id: "ranking-table", label: "All combinations", heads, rows }
+        .without_empty_columns()
 }
 
 fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
@@ -175,7 +176,7 @@ fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
     let p_value = verdicts::p_value(verdict.p_value);
     let p_value = p_value.trim_start_matches("p = ").trim_start_matches("p ");
     [
-        Cell::text(verdicts::short(verdict)),
+        Cell::text(verdict.outcome.as_str()),
         Cell { text: signed(difference), ..Cell::number(difference, 4) },
         Cell { text: interval, ..Cell::number(low, 4) },
         Cell { text: p_value.to_owned(), ..Cell::number(Some(verdict.p_value), 4) },
@@ -183,7 +184,7 @@ fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
 }
 
 /// One row per run, in the order of the combinations.
-pub(super) fn runs(comparison: &Comparison) -> Table {
+pub(super) fn runs(comparison: &Comparison) -> HtmlTable {
     let settings = settings(comparison);
     let (mut measures, further) = measures(comparison);
     measures.extend(further);
@@ -207,7 +208,7 @@ pub(super) fn runs(comparison: &Comparison) -> Table {
     heads.push(head("seed", true));
     heads.extend(measure_heads(&measures));
     heads.extend([head("status", false), head("directory", false)]);
-    Table { id: "runs-table", label: "Every run", heads, rows }.without_empty_columns()
+    HtmlTable { id: "runs-table", label: "Every run", heads, rows }.without_empty_columns()
 }
 
 /// The status of a run, and why it ended unless it finished.

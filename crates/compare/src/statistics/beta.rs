@@ -1,14 +1,14 @@
-//! Quantiles of the beta distribution, which both tests stand on.
+//! Quantiles of the beta distribution, which both tests use.
 
 use statrs::function::beta::beta_reg;
 
-/// The log-odds ln(x / (1 − x)) of the x at which the distribution function of Beta(`a`, `b`), the regularised
+/// The log-odds ln(x / (1 − x)) of the x at which the distribution function of Beta(`a`, `b`), the regularized
 /// incomplete beta function Iₓ(a, b), is `p`; 0 < `p` < 1 and `a`, `b` > 0.
 ///
-/// Found by bisection. The ready inverses step by Newton from a guess and end early far out in the tails, where the
-/// many comparisons of a large sweep need them; in log-odds neither tail runs out of digits.
+/// Found by bisection. Library inverses use Newton steps from a guess and stop early far out in the tails, where the many
+/// comparisons of a large sweep need them. In log-odds, both tails keep all their digits.
 pub(super) fn quantile_log_odds(p: f64, a: f64, b: f64) -> f64 {
-    // x from e^-300 to 1 − e^-300, and as many halvings as there are digits to win.
+    // x from e^-300 to 1 − e^-300. After 64 bisections the interval is smaller than the precision of f64.
     let (mut low, mut high) = (-300.0_f64, 300.0_f64);
     for _ in 0..64 {
         let middle = f64::midpoint(low, high);
@@ -21,13 +21,13 @@ pub(super) fn quantile_log_odds(p: f64, a: f64, b: f64) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// The quantile itself.
+/// The x at which the distribution function of Beta(`a`, `b`) is `p`.
 pub(super) fn quantile(p: f64, a: f64, b: f64) -> f64 {
     logistic(quantile_log_odds(p, a, b))
 }
 
 fn distribution(log_odds: f64, a: f64, b: f64) -> f64 {
-    // Iₓ(a, b) = 1 − I₁₋ₓ(b, a): close to 1 it is 1 − x that has the digits.
+    // Iₓ(a, b) = 1 − I₁₋ₓ(b, a). Near x = 1, only 1 − x has enough digits.
     if log_odds <= 0.0 {
         beta_reg(a, b, logistic(log_odds))
     } else {

@@ -1,7 +1,7 @@
 //! The statistics behind a comparison: means and deviations, and whether two accuracies differ.
 //!
-//! A [`Difference`] holds an interval and a p-value that are two views of one test: the interval leaves out 0 exactly
-//! where the p-value is below the level.
+//! An [`AccuracyDifference`] has an interval and a p-value of the same test: the interval excludes 0 exactly if the
+//! p-value is below the level.
 
 mod beta;
 mod difference;
@@ -9,7 +9,7 @@ mod mcnemar;
 mod spread;
 mod welch;
 
-pub use difference::{Difference, Family};
+pub use difference::{AccuracyDifference, Family};
 pub use mcnemar::{Discordant, mcnemar};
 pub use spread::Spread;
 pub use welch::welch;

@@ -1,7 +1,7 @@
 use statrs::function::beta::beta_reg;
 
 use super::beta;
-use super::difference::{Difference, Family};
+use super::difference::{AccuracyDifference, Family};
 use super::spread::Spread;
 
 /// Welch's t test: the difference of two means whose variances need not be equal.
@@ -10,18 +10,18 @@ use super::spread::Spread;
 /// Satterthwaite, (s₁²/n₁ + s₂²/n₂)² / ((s₁²/n₁)²/(n₁ − 1) + (s₂²/n₂)²/(n₂ − 1)). B. L. Welch, "The generalization of
 /// 'Student's' problem when several different population variances are involved", Biometrika 34 (1947), 28–35.
 ///
-/// An accuracy is a count over a number of images, and `resolution` is one over that. Where no side varies, the values
-/// still are known no better than to such a step: each stands for a uniform distribution of its width, whose variance is
-/// resolution² / 12 (Sheppard's correction).
+/// An accuracy is a count divided by a number of images, and `resolution` is 1 divided by that number. If neither side
+/// varies, the values are still known only up to such a step: each is treated as uniformly distributed over it, with the
+/// variance resolution² / 12 (Sheppard's correction).
 ///
-/// `None` where a side has fewer than two values, or neither varies and `resolution` is 0.
+/// `None` if a side has fewer than two values, or if neither varies and `resolution` is 0.
 #[must_use]
 pub fn welch(
     first: &Spread,
     second: &Spread,
     resolution: f64,
     family: Family,
-) -> Option<Difference> {
+) -> Option<AccuracyDifference> {
     let (mut first_error, mut second_error) = (squared_error(first)?, squared_error(second)?);
     if first_error + second_error == 0.0 {
         let variance = resolution * resolution / 12.0;
@@ -29,7 +29,7 @@ pub fn welch(
             (variance / first.count as f64, variance / second.count as f64);
     }
     let squared = first_error + second_error;
-    // Shares first: squares of squares of tiny deviations would be zero.
+    // Computed from shares, because the squares of the squares of tiny deviations would underflow to zero.
     let (first_share, second_share) = (first_error / squared, second_error / squared);
     let freedom = 1.0
         / (first_share.powi(2) / (first.count - 1) as f64
@@ -45,7 +45,11 @@ pub fn welch(
     let log_odds = beta::quantile_log_odds(family.level_of_each(), freedom / 2.0, 0.5);
     let margin = error * (freedom * (-log_odds).exp()).sqrt();
     let interval = (difference - margin, difference + margin);
-    Some(Difference { difference, interval: Some(interval), p_value: family.corrected(p_value) })
+    Some(AccuracyDifference {
+        difference,
+        interval: Some(interval),
+        p_value: family.corrected(p_value),
+    })
 }
 
 /// The squared standard error of the mean.

@@ -32,11 +32,11 @@ fn errors_about_a_baseline_list_the_choices() {
     compared(sweep.path(), &[SampleRun::new(0.1, 3, 1).ended(Status::Diverged)]);
     let problem =
         |name| Comparison::read(&[sweep.path()], Some(name)).expect_err("no baseline").to_string();
-    insta::assert_snapshot!(problem("nobody"), @"the baseline nobody is not among the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE");
+    insta::assert_snapshot!(problem("nobody"), @"the baseline nobody is not one of the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE");
     insta::assert_snapshot!(problem("hidden.repeat=7"), @"no combination has the settings hidden.repeat=7");
-    insta::assert_snapshot!(problem("hidden.repeat=2"), @"the baseline hidden.repeat=2 could be any of 2 combinations (repeat 2, learning_rate 0.01; repeat 2, learning_rate 0.1): say more");
-    insta::assert_snapshot!(problem("hidden.repeat=3"), @"the baseline hidden.repeat=3 was not tested (diverged), so nothing can be held against it: choose one that finished");
+    insta::assert_snapshot!(problem("hidden.repeat=2"), @"the baseline hidden.repeat=2 matches 2 combinations (repeat 2, learning_rate 0.01; repeat 2, learning_rate 0.1): give more settings");
+    insta::assert_snapshot!(problem("hidden.repeat=3"), @"the baseline hidden.repeat=3 was not tested (diverged): choose a combination that finished");
     insta::assert_snapshot!(problem("depth=3"), @"the runs have no setting `depth`; they differ in: repeat, learning_rate");
     insta::assert_snapshot!(problem("activation=relu"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
-    insta::assert_snapshot!(problem("2,hidden.repeat=2"), @"`2` is no KEY=VALUE");
+    insta::assert_snapshot!(problem("2,hidden.repeat=2"), @"`2` is not KEY=VALUE");
 }

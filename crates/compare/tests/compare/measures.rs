@@ -74,7 +74,7 @@ fn every_metric_of_the_history_has_its_best_last_and_kept_epoch() {
     edit(&run, "report.json", "\"epoch\":3", "\"epoch\":2");
     let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
     let run = &comparison.combinations[0].runs[0];
-    let names: Vec<&str> = run.metrics.iter().map(|metric| &*metric.name).collect();
+    let names: Vec<&str> = run.metrics.iter().map(|metric| metric.name.as_str()).collect();
     assert_eq!(names, ["loss", "accuracy", "val_loss", "val_accuracy"]);
     let value = |at| run.metric("val_loss", at).map(|found| (found.epoch, found.value));
     assert_eq!(value(AtEpoch::Best), Some((1, 0.25)), "the lower loss is the better one");

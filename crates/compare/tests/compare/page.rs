@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use kiln_compare::page::{MOST_CURVES, MOST_PICTURES, page};
+use kiln_compare::page::{MAX_CURVES, MAX_PICTURES, page};
 use kiln_compare::{Combination, Comparison};
 use kiln_store::{RunDirectory, Status};
 
@@ -87,9 +87,9 @@ fn answer_compares_the_best_with_the_given_baseline() {
     let comparison = Comparison::read(paths, Some("0.01-0-1")).expect("a comparison");
     let elements = elements(&page(&comparison).expect("a page"));
     let paragraphs = texts(&elements, "p").join("\n");
-    let words = "Against the baseline, repeat 0, learning_rate 0.01, the best is not distinguishable from it: difference +0.0450";
+    let words = "Compared with the baseline, repeat 0, learning_rate 0.01, the best is not distinguishable from it: difference +0.0450";
     assert!(paragraphs.contains(words), "{paragraphs}");
-    assert!(paragraphs.contains("the baseline that was given"), "{paragraphs}");
+    assert!(paragraphs.contains("the given baseline"), "{paragraphs}");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn images_of_mistakes_are_embedded_up_to_a_limit() {
     put(&comparison.combinations[1], &[&png[..], &vec![0; 2_000_000]].concat());
     let elements = elements(&page(&comparison).expect("a page"));
     let pictures = named(&elements, "img");
-    assert_eq!(pictures.len(), MOST_PICTURES);
+    assert_eq!(pictures.len(), MAX_PICTURES);
     // The bytes above in base64.
     assert!(
         pictures
@@ -210,7 +210,7 @@ fn images_of_mistakes_are_embedded_up_to_a_limit() {
     assert!(
         texts(&elements, "p")
             .iter()
-            .any(|text| text.starts_with("One run of each of 8 combinations"))
+            .any(|text| text.starts_with("One run of each of the 8 best combinations"))
     );
 }
 
@@ -224,11 +224,11 @@ fn number_of_curves_is_limited_and_the_limit_is_noted() {
     let curves =
         named(&elements, "g").into_iter().filter(|e| e.attributes.contains_key("data-run"));
     // The charts of val_accuracy, val_loss and loss.
-    assert_eq!(curves.count(), 3 * MOST_CURVES);
+    assert_eq!(curves.count(), 3 * MAX_CURVES);
     let notes = texts(&elements, "p").join("\n") + &texts(&elements, "text").join("\n");
     for note in [
-        "the 100 best of 150 runs by validation, a colour a combination",
-        "learning_rate has 150 values, too many for an axis of a heatmap.",
+        "the 100 best of 150 runs by validation, one color per combination",
+        "learning_rate has 150 values, which are too many for an axis of a heatmap.",
         "the 30 best of 150 combinations by validation",
     ] {
         assert!(notes.contains(note), "{note}");

@@ -49,8 +49,8 @@ fn pair_shows_differences_by_setting_and_class() {
      boot      500    475     10      15      0  0.9700  0.9800  +0.0100
      all     1,000    949     21      30      0  0.9700  0.9790  +0.0090
     ────────────────────────────────────────────────────────────────────
-    They disagree on 51 of 1,000 images.
-    Their accuracies are not distinguishable: difference +0.0090, interval [-0.0060, 0.0238], p 0.262 (McNemar's exact test over the images; it does not cover what another seed would do).
+    The runs disagree on 51 of 1,000 images.
+    Their accuracies are not distinguishable: difference +0.0090, interval [-0.0060, 0.0238], p 0.262 (McNemar's exact test over the images; it does not cover the variation between seeds).
     ");
 }
 

@@ -61,15 +61,15 @@ fn damaged_run_is_reported_and_skipped() {
 fn files_of_different_runs_are_rejected() {
     insta::assert_snapshot!(
         left_out(|run| edit(run, "run.json", "\"finished\"", "\"running\"")),
-        @"run.json says running beside a report.json, which only a finished run has: one of them is stale or was edited"
+        @"run.json has status running, but there is a report.json, which only a finished run has: a file is stale or was edited"
     );
     insta::assert_snapshot!(
         left_out(|run| edit(run, "history.csv", "3,0.5,0.75,0.5,0.625,0.01,0.500\n", "")),
-        @"report.json is about epoch 3 and history.csv ends at epoch 2: one of them is stale or was edited"
+        @"report.json is about epoch 3, but history.csv ends at epoch 2: a file is stale or was edited"
     );
     insta::assert_snapshot!(
         left_out(|run| edit(run, "config.toml", "seed = 1", "seed = 7")),
-        @"config.toml has seed 7 and run.json has seed 1: one of them is stale or was edited"
+        @"config.toml has seed 7, but run.json has seed 1: a file is stale or was edited"
     );
 }
 

@@ -1,4 +1,4 @@
-use kiln_compare::statistics::{Difference, Discordant, Family, Spread, mcnemar, welch};
+use kiln_compare::statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -18,7 +18,7 @@ fn counts(only_first: usize, only_second: usize, images: usize) -> Discordant {
 }
 
 /// Compares a result with a difference, a p-value and an interval.
-fn assert_close(found: Option<Difference>, expected: [f64; 4]) {
+fn assert_close(found: Option<AccuracyDifference>, expected: [f64; 4]) {
     let found = found.expect("a difference");
     let (low, high) = found.interval.expect("an interval");
     for (found, expected) in [found.difference, found.p_value, low, high].iter().zip(expected) {
@@ -154,7 +154,7 @@ fn mcnemar_intervals_cover_the_true_difference() {
 
 #[test]
 fn mcnemar_without_disagreement_has_no_interval() {
-    let equal = Difference { difference: 0.0, interval: None, p_value: 1.0 };
+    let equal = AccuracyDifference { difference: 0.0, interval: None, p_value: 1.0 };
     assert_eq!(mcnemar(counts(0, 0, 10), ONE), Some(equal));
     assert_eq!(mcnemar(counts(0, 0, 0), ONE), None);
     assert_eq!(mcnemar(counts(7, 7, 10), ONE), None);
@@ -224,7 +224,7 @@ fn count_trials(mut trial: impl FnMut(&mut ChaCha8Rng) -> bool) -> usize {
     (0..TRIALS).filter(|_| trial(&mut random)).count()
 }
 
-fn is_significant(found: Option<Difference>) -> bool {
+fn is_significant(found: Option<AccuracyDifference>) -> bool {
     found.is_some_and(|found| found.p_value < 0.05)
 }
 

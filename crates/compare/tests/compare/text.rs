@@ -53,12 +53,12 @@ fn wide_terminal() {
      0       0.1                     2           0.8678 (1)           0.6250 (1)           0.5000 (1)           0.8420 (1)      1.5  1 finished, 1 diverged  worse -0.0400 [-0.0598, -0.0265] by images
      2       0.001                   3               0.6250               0.6250                                                1.5  pruned at epoch 3
     ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
+    9 runs in 5 combinations, ranked by best val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
     Best by validation: repeat 2, learning_rate 0.1.
-    Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
-    Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
-    Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
-    Left out:
+    Verdicts compare with repeat 2, learning_rate 0.1, the best by validation. They show the difference and its interval at level 0.05, Bonferroni-corrected for all 6 pairs, because the baseline was chosen from the results.
+    Verdicts over seeds use best val_accuracy, which ranks (Welch's t test). They do not cover the choice of the validation images.
+    Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.
+    Skipped:
       <sweep>/next: the run has not begun: there is a config.toml and no run.json
     ");
 }
@@ -77,15 +77,15 @@ fn narrow_terminal() {
      0       0.1                 0.8678 (1)  1 finished, 1 diverged  worse
      2       0.001                   0.6250  pruned at epoch 3
     ─────────────────────────────────────────────────────────────────────────
-    Left out to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, test accuracy. --columns picks others; --csv, --md and --json have them all.
-    Verdicts are without their numbers to fit.
-    unclear stands for not distinguishable.
-    9 runs in 5 combinations, ranked by the best val_accuracy of the finished runs; the test set has no say in it. Numbers are mean ± standard deviation (runs).
+    Omitted to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, test accuracy. --columns chooses the columns; --csv, --md and --json have them all.
+    Verdicts are shown without numbers to fit.
+    unclear means not distinguishable.
+    9 runs in 5 combinations, ranked by best val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
     Best by validation: repeat 2, learning_rate 0.1.
-    Verdicts are against repeat 2, learning_rate 0.1, the best by validation: the difference and its interval, at level 0.05 over all 6 pairs, for the best was picked by looking (Bonferroni).
-    Over seeds they are on the best val_accuracy, which ranks (Welch's t test): not covered is which images the validation set happens to have.
-    Of one run each they are on test accuracy, image by image (McNemar's exact test): not covered is what another seed would do.
-    Left out:
+    Verdicts compare with repeat 2, learning_rate 0.1, the best by validation. They show the difference and its interval at level 0.05, Bonferroni-corrected for all 6 pairs, because the baseline was chosen from the results.
+    Verdicts over seeds use best val_accuracy, which ranks (Welch's t test). They do not cover the choice of the validation images.
+    Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.
+    Skipped:
       <sweep>/next: the run has not begun: there is a config.toml and no run.json
     ");
 }
@@ -99,7 +99,7 @@ fn table_fits_any_width_without_breaking_numbers() {
     for width in 44..200 {
         let layout = Terminal { width, color: false };
         let text = terminal(&comparison, &TableOptions::default(), layout).expect("a table");
-        for line in text.lines().take_while(|line| !line.starts_with("Left out")) {
+        for line in text.lines().take_while(|line| !line.starts_with("Omitted")) {
             assert!(line.chars().count() <= usize::from(width), "{width}: {line}");
             for word in line.split_whitespace().filter(|word| word.starts_with("0.8")) {
                 assert!(numbers.contains(&word), "{width}: {word}");

@@ -55,7 +55,7 @@ fn verdict_is_on_validation_accuracy_or_on_test_accuracy_without_validation() {
     let comparison = compared(sweep.path(), &all);
     let found = verdict(&comparison, 1);
     assert_eq!((found.accuracy, found.outcome), (Accuracy::Validation, VerdictOutcome::Worse));
-    assert!(notes(&comparison).contains("on the best val_accuracy"));
+    assert!(notes(&comparison).contains("use best val_accuracy"));
 
     let sweep = directory();
     all[0].val_accuracies.fill(None);
@@ -63,7 +63,7 @@ fn verdict_is_on_validation_accuracy_or_on_test_accuracy_without_validation() {
     let comparison = Comparison::read(&[sweep.path()], Some("hidden.repeat=1")).expect("runs");
     let found = comparison.combinations.iter().find_map(|all| all.verdict).expect("a verdict");
     assert_eq!((found.accuracy, found.outcome), (Accuracy::Test, VerdictOutcome::Better));
-    assert!(notes(&comparison).contains("not all validated on the same images"));
+    assert!(notes(&comparison).contains("not all runs were validated on the same images"));
 }
 
 #[test]
@@ -89,7 +89,11 @@ fn verdict_is_on_test_accuracy_if_validation_sets_differ() {
     let comparison = compared(sweep.path(), &all);
     assert!(comparison.columns.iter().any(|column| column.key == "data.validation"));
     assert_eq!(verdict(&comparison, 1).accuracy, Accuracy::Test);
-    assert!(notes(&comparison).contains("not on equal terms"), "{}", notes(&comparison));
+    assert!(
+        notes(&comparison).contains("compares accuracies on different images"),
+        "{}",
+        notes(&comparison)
+    );
 }
 
 #[test]
@@ -145,7 +149,7 @@ fn repeated_run_of_a_seed_counts_once() {
     let comparison = compared(sweep.path(), &all);
     assert_eq!(comparison.combinations[1].runs.len(), 4);
     assert_eq!(verdict(&comparison, 1), before);
-    assert!(notes(&comparison).contains("several runs of one seed"));
+    assert!(notes(&comparison).contains("several runs with the same seed"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn at(epochs: usize, step: usize) -> Position {
 }
 
 #[test]
-fn positions_are_named_and_found_again_in_the_order_of_training() {
+fn positions_have_directory_names_and_are_listed_newest_first() {
     for (position, name, words) in [
         (at(3, 0), "epoch-00003", "after epoch 3"),
         (at(3, 120), "epoch-00003-step-000120", "in epoch 4, after step 120"),
@@ -47,7 +47,7 @@ fn positions_are_named_and_found_again_in_the_order_of_training() {
 }
 
 #[test]
-fn a_checkpoint_is_read_as_it_was_written_and_every_flipped_bit_is_seen() {
+fn checkpoint_round_trips_and_every_flipped_bit_is_detected() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let checkpoints = Checkpoints::of(&run);
@@ -55,34 +55,34 @@ fn a_checkpoint_is_read_as_it_was_written_and_every_flipped_bit_is_seen() {
     let read = checkpoints.read(at(1, 0), MOST).expect("its files");
     let expected = CONTENT.map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
     assert_eq!(read, expected.into());
-    assert!(checkpoints.read(at(1, 0), 9).is_err(), "larger than is expected");
+    assert!(checkpoints.read(at(1, 0), 9).is_err(), "larger than the limit");
 
     for name in ["state.json", "tensors", "manifest.json"] {
         let path = checkpoints.path(at(1, 0)).join(name);
-        let whole = fs::read(&path).expect("a file");
-        for bit in 0..8 * whole.len() {
-            let mut flipped = whole.clone();
+        let original = fs::read(&path).expect("a file");
+        for bit in 0..8 * original.len() {
+            let mut flipped = original.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             fs::write(&path, &flipped).expect("a damaged file");
             match checkpoints.read(at(1, 0), MOST) {
                 Err(error) => assert!(error.to_string().contains("epoch-00001"), "{error}"),
-                // What means the same in JSON: a space that became another.
+                // White space that became other white space has the same meaning in JSON.
                 Ok(content) => {
                     assert_eq!(content, read, "{name}, bit {bit}");
                     assert!(flipped[bit / 8].is_ascii_whitespace(), "{name}, bit {bit}");
                 }
             }
         }
-        fs::write(&path, &whole[..whole.len() / 2]).expect("a cut file");
+        fs::write(&path, &original[..original.len() / 2]).expect("a truncated file");
         assert!(checkpoints.read(at(1, 0), MOST).is_err());
         fs::remove_file(&path).expect("no file");
         assert!(checkpoints.read(at(1, 0), MOST).is_err());
-        fs::write(&path, &whole).expect("the file");
+        fs::write(&path, &original).expect("the file");
     }
 }
 
 #[test]
-fn a_manifest_leads_to_nothing_beside_it() {
+fn manifest_cannot_name_files_outside_of_the_checkpoint() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let checkpoints = Checkpoints::of(&run);
@@ -100,7 +100,7 @@ fn a_manifest_leads_to_nothing_beside_it() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_is_a_link_is_not_followed() {
+fn links_in_a_checkpoint_are_not_followed() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let checkpoints = Checkpoints::of(&run);
@@ -126,7 +126,7 @@ fn checkpoints_are_not_written_through_a_link_out_of_the_run() {
 }
 
 #[test]
-fn a_checkpoint_that_is_there_and_damaged_is_written_anew() {
+fn damaged_checkpoint_is_replaced() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let checkpoints = Checkpoints::of(&run);

@@ -10,7 +10,7 @@ fn is_claimed(taken: &Result<Claim, StoreError>) -> bool {
     matches!(taken, Err(StoreError::Claimed { .. }))
 }
 
-/// What a process on another machine would have written.
+/// Writes the claim of a process on another machine.
 fn claim_elsewhere(runs: &Path, id: &str, age: Duration) {
     fs::create_dir_all(hidden(runs)).expect("a directory");
     let path = hidden(runs).join(format!("{id}.claim"));
@@ -22,7 +22,7 @@ fn claim_elsewhere(runs: &Path, id: &str, age: Duration) {
 }
 
 #[test]
-fn a_run_is_claimed_once_until_the_claim_is_dropped() {
+fn run_can_be_claimed_again_after_the_claim_is_dropped() {
     let runs = directory();
     let claim = Claim::take(runs.path(), "one").expect("a claim");
     assert!(Claim::is_taken(runs.path(), "one"));
@@ -38,7 +38,7 @@ fn a_run_is_claimed_once_until_the_claim_is_dropped() {
 }
 
 #[test]
-fn of_many_at_the_same_time_one_has_it() {
+fn only_one_of_many_concurrent_claims_succeeds() {
     let runs = directory();
     let claims: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> =
@@ -50,7 +50,7 @@ fn of_many_at_the_same_time_one_has_it() {
 }
 
 #[test]
-fn a_heartbeat_from_a_machine_that_the_lock_does_not_reach_counts() {
+fn recent_heartbeat_of_another_machine_counts_as_a_claim() {
     let runs = directory();
     claim_elsewhere(runs.path(), "one", Duration::from_secs(20));
     assert!(Claim::is_taken(runs.path(), "one"));
@@ -62,7 +62,7 @@ fn a_heartbeat_from_a_machine_that_the_lock_does_not_reach_counts() {
         "{message}"
     );
 
-    // It was given since anybody looked at the clock.
+    // A heartbeat may be newer than the time at which this process read its clock.
     let path = hidden(runs.path()).join("one.claim");
     let file = File::options().write(true).open(&path).expect("the claim");
     file.set_modified(SystemTime::now() + Duration::from_secs(5)).expect("its time");
@@ -70,34 +70,34 @@ fn a_heartbeat_from_a_machine_that_the_lock_does_not_reach_counts() {
     assert!(is_claimed(&Claim::take(runs.path(), "one")));
 
     claim_elsewhere(runs.path(), "one", Duration::from_secs(600));
-    assert!(!Claim::is_taken(runs.path(), "one"), "it gave none for too long");
+    assert!(!Claim::is_taken(runs.path(), "one"), "the last heartbeat is too old");
     drop(Claim::take(runs.path(), "one").expect("a claim"));
 }
 
 #[test]
-fn who_lost_a_claim_is_told() {
+fn lost_claim_is_reported() {
     let runs = directory();
     let claim = Claim::take(runs.path(), "one").expect("a claim");
     let held = claim.held().clone();
     held.check().expect("it holds");
     fs::remove_file(hidden(runs.path()).join("one.claim")).expect("the claim");
-    let lost = held.check().expect_err("somebody else had it");
+    let lost = held.check().expect_err("another process had it");
     assert!(
         lost.to_string()
             .contains("taken over by another process that has ended, or its claim was removed"),
         "{lost}"
     );
     claim_elsewhere(runs.path(), "one", Duration::ZERO);
-    let lost = held.check().expect_err("somebody else has it");
+    let lost = held.check().expect_err("another process has it");
     assert!(matches!(lost, StoreError::TakenOver { .. }), "{lost}");
-    // Nor is it given up for the other.
+    // Dropping the lost claim does not remove the claim of the other process.
     drop(claim);
     assert!(hidden(runs.path()).join("one.claim").exists());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_run_has_one_claim_however_its_path_is_written() {
+fn all_paths_to_a_run_share_one_claim() {
     let runs = directory();
     fs::create_dir_all(runs.path().join("own/one")).expect("a run");
     fs::create_dir_all(runs.path().join("links")).expect("a directory");
@@ -123,7 +123,7 @@ fn a_run_has_one_claim_however_its_path_is_written() {
 }
 
 #[test]
-fn a_claim_that_cannot_be_read_is_nobodys() {
+fn unreadable_claim_can_be_taken() {
     let runs = directory();
     fs::create_dir_all(hidden(runs.path())).expect("a directory");
     fs::write(hidden(runs.path()).join("one.claim"), "{\"format_version\": 1, \"mach")

@@ -4,7 +4,7 @@ use kiln_store::files::{self, Appender};
 use crate::samples::{directory, listing};
 
 #[test]
-fn a_file_is_written_whole_and_replaces_an_earlier_one() {
+fn write_replaces_the_whole_file() {
     let directory = directory();
     let path = directory.path().join("report.md");
     files::write(&path, "the first and longer text").expect("written");
@@ -14,7 +14,7 @@ fn a_file_is_written_whole_and_replaces_an_earlier_one() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_named_and_leaves_nothing() {
+fn failed_write_names_the_file_and_leaves_no_partial_file() {
     let directory = directory();
     let path = directory.path().join("report.md");
     std::fs::create_dir(&path).expect("a directory in the way");
@@ -31,18 +31,18 @@ fn a_file_that_cannot_be_written_is_named_and_leaves_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_is_as_readable_as_any_that_the_user_makes() {
+fn written_file_has_the_default_permissions() {
     use std::os::unix::fs::PermissionsExt;
     let directory = directory();
-    let (ours, ordinary) = (directory.path().join("ours"), directory.path().join("ordinary"));
-    files::write(&ours, "").expect("written");
+    let (written, ordinary) = (directory.path().join("written"), directory.path().join("ordinary"));
+    files::write(&written, "").expect("written");
     std::fs::write(&ordinary, "").expect("written");
     let mode = |path| std::fs::metadata(path).expect("metadata").permissions().mode();
-    assert_eq!(mode(&ours), mode(&ordinary));
+    assert_eq!(mode(&written), mode(&ordinary));
 }
 
 #[test]
-fn text_that_is_not_utf_8_is_reported_with_its_line() {
+fn invalid_utf_8_is_reported_with_its_line() {
     let directory = directory();
     let path = directory.path().join("run.json");
     std::fs::write(&path, b"{\n\"name\": \"caf\xe9\"\n}").expect("written");
@@ -51,7 +51,7 @@ fn text_that_is_not_utf_8_is_reported_with_its_line() {
 }
 
 #[test]
-fn an_appender_goes_on_behind_what_is_there_and_creates_only_new_files() {
+fn appender_keeps_existing_content_and_creates_only_new_files() {
     let directory = directory();
     let path = directory.path().join("log.jsonl");
     let mut appender = Appender::create(&path, "head\n").expect("created");
@@ -66,10 +66,10 @@ fn an_appender_goes_on_behind_what_is_there_and_creates_only_new_files() {
     assert_eq!(listing(directory.path()), ["log.jsonl"]);
 }
 
-/// `/dev/full` answers every writing as a full disk does.
+/// Writing to `/dev/full` fails like writing to a full disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_says_so_and_what_to_do() {
+fn full_disk_is_reported_with_advice() {
     let mut appender = Appender::open("/dev/full".as_ref()).expect("opened");
     let error = appender.append("a record\n").expect_err("it is full");
     assert!(matches!(error, StoreError::Io { .. }), "{error:?}");

@@ -6,7 +6,7 @@ use kiln_store::find;
 use crate::samples::directory;
 use crate::tree::SampleRun;
 
-/// What is found, relative to `root`.
+/// The runs that are found, relative to `root`.
 fn found(root: &Path, paths: &[&str]) -> Vec<String> {
     let paths: Vec<_> = paths.iter().map(|path| root.join(path)).collect();
     let found = find(&paths).expect("runs");
@@ -20,7 +20,7 @@ fn problem(path: &Path) -> String {
 }
 
 #[test]
-fn runs_are_found_by_all_that_may_be_given() {
+fn runs_are_found_by_directory_parent_and_pattern() {
     let root = directory();
     for (sweep, seed) in [("runs/b", 1), ("runs/b", 2), ("runs/a", 1)] {
         SampleRun::new(0.1, 1, seed).write(&root.path().join(sweep));
@@ -32,12 +32,12 @@ fn runs_are_found_by_all_that_may_be_given() {
     assert_eq!(found(root.path(), &["runs/*/0.1-1-1"]), all[..2]);
     assert_eq!(found(root.path(), &["runs/[b]"]), all[1..]);
     assert_eq!(found(root.path(), &["runs/**"]), all);
-    // Sorted, and none twice, however often it was given.
+    // The runs are sorted, and each run is listed once, even if several arguments match it.
     assert_eq!(found(root.path(), &["runs/b/0.1-1-2", "runs/b/./", "runs/*/*", "runs"]), all);
 }
 
 #[test]
-fn a_name_with_the_characters_of_a_pattern_is_a_name() {
+fn existing_name_with_pattern_characters_is_a_name() {
     let root = directory();
     SampleRun::new(0.1, 1, 1).write(&root.path().join("lr[1]"));
     assert_eq!(found(root.path(), &["lr[1]"]), ["lr[1]/0.1-1-1"]);
@@ -63,7 +63,7 @@ fn the_readme_of_the_directory_of_all_runs_is_skipped() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_a_run_is_that_run() {
+fn link_to_a_run_is_the_same_run() {
     let root = directory();
     let run = SampleRun::new(0.1, 1, 1).write(&root.path().join("runs/a"));
     std::os::unix::fs::symlink(&run, root.path().join("runs/a/latest")).expect("a link");
@@ -71,7 +71,7 @@ fn a_link_to_a_run_is_that_run() {
 }
 
 #[test]
-fn hidden_directories_are_passed_over_and_unfinished_beginnings_named() {
+fn hidden_directories_are_skipped_and_incomplete_runs_reported() {
     let root = directory();
     let run = SampleRun::new(0.1, 1, 1).write(root.path());
     SampleRun::new(0.1, 1, 2).write(&root.path().join(".kiln"));
@@ -97,7 +97,7 @@ fn hidden_directories_are_passed_over_and_unfinished_beginnings_named() {
 }
 
 #[test]
-fn a_path_without_runs_says_what_to_give() {
+fn error_about_a_path_without_runs_gives_advice() {
     const INSTEAD: &str = "give a run's directory, a sweep's, the directory of all runs, or a pattern such as 'runs/*/*'";
     let root = directory();
     let run = SampleRun::new(0.1, 1, 1).write(root.path());
@@ -113,6 +113,6 @@ fn a_path_without_runs_says_what_to_give() {
         assert!(problem.starts_with(&format!("<path>: {expected}")), "{problem}");
         assert!(problem.ends_with(INSTEAD), "{problem}");
     }
-    // One that is wrong is told, whatever the others hold.
+    // One wrong path is an error, even if the other paths have runs.
     assert!(find(&[run, root.path().join("missing")]).is_err());
 }

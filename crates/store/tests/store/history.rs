@@ -23,7 +23,7 @@ fn read(text: &str) -> History {
     History::read(&path).expect("a history")
 }
 
-/// The message about a damaged file, without the name of the file.
+/// The error message about a damaged file, after the file name.
 fn problem(text: &str) -> String {
     let (_directory, path) = file(text);
     let error = History::read(&path).expect_err("the file is damaged");
@@ -35,13 +35,13 @@ fn problem(text: &str) -> String {
         .to_owned()
 }
 
-/// An epoch without any metric.
+/// An epoch without metrics.
 fn bare(epoch: usize) -> EpochRow {
     EpochRow { epoch, learning_rate: 0.1, seconds: 1.5, ..EpochRow::default() }
 }
 
 #[test]
-fn a_history_is_written_as_the_golden_file_and_read_back() {
+fn file_matches_the_golden_file_and_round_trips() {
     let runs = directory();
     let run = finished(runs.path());
     assert_eq!(std::fs::read_to_string(run.history_path()).expect("read"), GOLDEN);
@@ -54,7 +54,7 @@ fn a_history_is_written_as_the_golden_file_and_read_back() {
 }
 
 #[test]
-fn missing_and_infinite_numbers_have_empty_cells() {
+fn missing_and_non_finite_numbers_are_empty_cells() {
     let directory = directory();
     let path = directory.path().join("history.csv");
     let mut writer = HistoryWriter::create(&path, &["top_2_accuracy"]).expect("created");
@@ -81,7 +81,7 @@ fn missing_and_infinite_numbers_have_empty_cells() {
 }
 
 #[test]
-fn each_epoch_is_on_disk_before_the_next() {
+fn each_epoch_is_written_when_it_is_appended() {
     let directory = directory();
     let path = directory.path().join("history.csv");
     let mut writer = HistoryWriter::create(&path, &[]).expect("created");
@@ -95,7 +95,7 @@ fn each_epoch_is_on_disk_before_the_next() {
 }
 
 #[test]
-fn an_inconsistent_row_is_refused_and_not_written() {
+fn invalid_row_is_refused_and_not_written() {
     let directory = directory();
     let path = directory.path().join("history.csv");
     let mut writer = HistoryWriter::create(&path, &["f1"]).expect("created");
@@ -122,7 +122,7 @@ fn an_inconsistent_row_is_refused_and_not_written() {
 }
 
 #[test]
-fn column_names_cannot_break_the_file() {
+fn invalid_column_names_are_refused() {
     let directory = directory();
     for (columns, problem) in [
         (&["loss"][..], "duplicate column `loss`"),
@@ -141,7 +141,7 @@ fn column_names_cannot_break_the_file() {
 }
 
 #[test]
-fn a_last_line_that_is_cut_off_is_skipped_and_reported() {
+fn truncated_last_line_is_skipped_and_reported() {
     for end in ["4,0.2", "4,0.2,0.9,0.4,0.86,0.01,20.417,0.9", "4", "garbage \u{fffd}"] {
         let read = read(&format!("{GOLDEN}{end}"));
         assert!(read.cut, "{end}");
@@ -153,7 +153,7 @@ fn a_last_line_that_is_cut_off_is_skipped_and_reported() {
 }
 
 #[test]
-fn a_line_that_is_not_an_epoch_is_reported_with_its_number() {
+fn invalid_line_is_reported_with_its_number() {
     let lines = |rows: &str| format!("{HEADER}{rows}");
     let first = "1,,,,,0.1,1.5\n";
     for (text, expected) in [
@@ -183,14 +183,14 @@ fn a_line_that_is_not_an_epoch_is_reported_with_its_number() {
 }
 
 #[test]
-fn windows_line_ends_are_accepted() {
+fn windows_line_endings_are_accepted() {
     let read = read(&GOLDEN.replace('\n', "\r\n"));
     assert_eq!(read.extra_columns, ["top_3_accuracy"]);
     assert_eq!(read.rows.len(), 3);
 }
 
 #[test]
-fn a_run_before_its_first_epoch_has_an_empty_history() {
+fn missing_history_is_empty() {
     let runs = directory();
     let run = finished(runs.path());
     std::fs::remove_file(run.history_path()).expect("removed");
@@ -198,7 +198,7 @@ fn a_run_before_its_first_epoch_has_an_empty_history() {
 }
 
 #[test]
-fn resuming_drops_rows_after_the_given_history() {
+fn resumed_history_drops_later_rows() {
     let (_directory, path) = file(&format!("{GOLDEN}4,0.2"));
     let mut history = History::read(&path).expect("read");
     history.rows.truncate(2);
@@ -211,7 +211,7 @@ fn resuming_drops_rows_after_the_given_history() {
 }
 
 #[test]
-fn the_best_epoch_is_the_first_with_the_lowest_validation_loss() {
+fn best_epoch_is_the_first_with_the_lowest_validation_loss() {
     let best = |history: &History| history.best().map(|row| row.epoch);
     let set_val_loss = |history: &mut History, values: [f64; 3]| {
         for (row, value) in history.rows.iter_mut().zip(values) {
@@ -223,7 +223,7 @@ fn the_best_epoch_is_the_first_with_the_lowest_validation_loss() {
     assert_eq!(best(&history), Some(2));
     set_val_loss(&mut history, [0.6, 0.4, 0.4]);
     assert_eq!(best(&history), Some(2));
-    // The sign of a NaN that results from a calculation differs between processors.
+    // The sign of a computed NaN depends on the processor, so both signs must be ignored.
     set_val_loss(&mut history, [-f64::NAN, f64::NAN, 0.4]);
     assert_eq!(best(&history), Some(3));
     for row in &mut history.rows {
@@ -235,7 +235,7 @@ fn the_best_epoch_is_the_first_with_the_lowest_validation_loss() {
 }
 
 #[test]
-fn the_best_value_of_a_metric_depends_on_its_direction() {
+fn best_value_depends_on_the_direction_of_the_metric() {
     let history = history();
     let best = |metric: &str, better| {
         history.best_by(metric, better).map(|(row, value)| (row.epoch, value))
@@ -248,7 +248,7 @@ fn the_best_value_of_a_metric_depends_on_its_direction() {
 }
 
 #[test]
-fn a_metric_is_found_by_its_column() {
+fn metric_is_found_by_its_column_name() {
     let row = row(1, [0.75, 0.5, 0.6, 0.7]);
     let names = ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"];
     let values = [0.75, 0.5, 0.6, 0.7, 0.01, 20.4166];
@@ -262,9 +262,9 @@ fn a_metric_is_found_by_its_column() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Every finite number is read back as the same bits; only seconds are rounded.
+    /// Finite numbers keep all their bits. Only the seconds are rounded.
     #[test]
-    fn a_history_is_read_back_unchanged(
+    fn history_round_trips(
         numbers in prop::collection::vec(
             prop::array::uniform6(prop::option::of(prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL)),
             0..6,
@@ -285,9 +285,9 @@ proptest! {
         prop_assert_eq!(read(&history.to_csv()), history);
     }
 
-    /// Reading any text results in a history or an error, and a history that was read is written as it was.
+    /// Reading any text gives a history or an error, and writing and reading that history gives the same history.
     #[test]
-    fn any_text_is_a_history_or_an_error(text in "([0-9a-z.,\\n\u{e9}-]|epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds){0,40}") {
+    fn any_text_can_be_read(text in "([0-9a-z.,\\n\u{e9}-]|epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds){0,40}") {
         let (_directory, path) = file(&text);
         if let Ok(history) = History::read(&path) {
             let again = History { cut: false, ..history };
@@ -298,9 +298,9 @@ proptest! {
     }
 }
 
-/// Every history that is written can be read, and reading is bounded.
+/// Writing has the same limits as reading, so that every written history can be read.
 #[test]
-fn a_history_is_bounded_in_epochs_and_in_bytes() {
+fn history_is_limited_in_epochs_and_bytes() {
     let text = |epochs: usize| {
         let rows: String = (1..=epochs).map(|epoch| format!("{epoch},,,,,0.1,1.000\n")).collect();
         HEADER.to_owned() + &rows
@@ -318,7 +318,7 @@ fn a_history_is_bounded_in_epochs_and_in_bytes() {
         cut: false,
     };
     let line = rows(2).to_csv().len() - rows(1).to_csv().len();
-    // Later rows are slightly longer, because their epoch has more digits.
+    // Later rows are a little longer, because the number of their epoch has more digits.
     let begun = usize::try_from(MAX_BYTES).expect("some MiB") / line - 20;
     let (_directory, path) = file("");
     let mut writer = HistoryWriter::resume(&path, &rows(begun)).expect("there is room");

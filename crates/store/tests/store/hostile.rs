@@ -1,4 +1,4 @@
-//! Files of runs that nobody's Kiln wrote.
+//! Files that no version of Kiln wrote.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::tree::SampleRun;
 
 const FILE: &str = "file";
 
-/// What is wrong with a file, and in which line.
+/// The problem of a malformed file, and its line.
 fn malformed<T: std::fmt::Debug>(read: kiln_store::Result<T>) -> (u64, String) {
     match read {
         Err(StoreError::Malformed { line, problem, path }) if path == Path::new(FILE) => {
@@ -22,7 +22,7 @@ fn malformed<T: std::fmt::Debug>(read: kiln_store::Result<T>) -> (u64, String) {
 }
 
 #[test]
-fn columns_and_classes_are_bounded() {
+fn columns_and_classes_are_limited() {
     let many: String = (0..257).map(|index| format!(",c{index}")).collect();
     let head = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds";
     let history = History::parse(Path::new(FILE), &format!("{head}{many}\n"));
@@ -35,13 +35,14 @@ fn columns_and_classes_are_bounded() {
 }
 
 #[test]
-fn a_confusion_matrix_has_a_row_and_a_column_for_each_class() {
+fn confusion_matrix_must_be_square_with_one_row_per_class() {
     let root = directory();
     let run = finished(root.path());
-    let sound = fs::read_to_string(run.report_path()).expect("a report");
-    let report = TestReport::parse(Path::new(FILE), &sound).expect("a report");
-    assert_eq!(report.to_json().expect("JSON"), sound);
-    let line = 1 + sound.lines().position(|line| line.contains("\"confusion\"")).expect("a line");
+    let original = fs::read_to_string(run.report_path()).expect("a report");
+    let report = TestReport::parse(Path::new(FILE), &original).expect("a report");
+    assert_eq!(report.to_json().expect("JSON"), original);
+    let line =
+        1 + original.lines().position(|line| line.contains("\"confusion\"")).expect("a line");
 
     let classes = report.per_class.len();
     let mut ragged = report.clone();
@@ -57,7 +58,7 @@ fn a_confusion_matrix_has_a_row_and_a_column_for_each_class() {
 }
 
 #[test]
-fn deep_json_ends_somewhere() {
+fn nesting_of_json_is_limited() {
     let depth = 1 << 20;
     let (open, close) = ("[".repeat(depth), "]".repeat(depth));
     let text = format!("{{\"format_version\": 1,\n\"notes\": {open}{close}}}");
@@ -67,7 +68,7 @@ fn deep_json_ends_somewhere() {
 
 #[cfg(unix)]
 #[test]
-fn links_out_of_a_directory_are_followed_only_by_name() {
+fn find_follows_links_out_of_a_directory_only_if_they_are_named() {
     use std::os::unix::fs::symlink;
 
     let root = directory();

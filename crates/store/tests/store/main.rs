@@ -1,4 +1,4 @@
-//! Tests of `kiln-store` through its public interface: one program, so that it links once.
+//! Tests of `kiln-store` through its public interface. They are one program, so that they are linked only once.
 
 mod checkpoint;
 mod claim;

@@ -16,7 +16,7 @@ fn file(text: &str) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// What is said about a damaged file, behind its name.
+/// The error message about a damaged file, after the file name.
 fn problem(text: &str) -> String {
     let (_directory, path) = file(text);
     let error = Predictions::read(&path).expect_err("it is damaged");
@@ -25,8 +25,8 @@ fn problem(text: &str) -> String {
     error.strip_prefix(&path.display().to_string()).expect("the file is named").to_owned()
 }
 
-/// Writes and reads.
-fn there_and_back(test: &Test) -> Predictions {
+/// Writes the predictions of a test to a file and reads them.
+fn round_trip(test: &Test) -> Predictions {
     let directory = directory();
     let path = directory.path().join("predictions.csv");
     predictions::write(&path, &test.tested()).expect("written");
@@ -34,7 +34,7 @@ fn there_and_back(test: &Test) -> Predictions {
 }
 
 #[test]
-fn the_file_is_the_golden_one_and_is_read_back() {
+fn file_matches_the_golden_file_and_round_trips() {
     let runs = directory();
     let run = finished(runs.path());
     assert_eq!(std::fs::read_to_string(run.predictions_path()).expect("read"), GOLDEN);
@@ -47,27 +47,27 @@ fn the_file_is_the_golden_one_and_is_read_back() {
 }
 
 #[test]
-fn class_names_may_hold_whatever_a_table_is_made_of() {
+fn class_names_may_contain_csv_syntax() {
     let names = ["a,b", "\"quoted\"", "two\nlines", "label", " ", "=1+1"];
     let row = [0.5, 0.1, 0.1, 0.1, 0.1, 0.1];
-    let read = there_and_back(&Test::new(&names, &[(5, &row), (0, &row)]));
+    let read = round_trip(&Test::new(&names, &[(5, &row), (0, &row)]));
     assert_eq!(read.class_names, names);
     assert_eq!(read.labels, [5, 0]);
     assert_eq!(read.probabilities, row.repeat(2));
 }
 
 #[test]
-fn all_classes_that_a_byte_tells_apart_fit() {
+fn two_hundred_and_fifty_six_classes_fit() {
     let names: Vec<String> = (0..256).map(|class| format!("class {class}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut row = [0.0; 256];
     row[255] = 1.0;
-    let read = there_and_back(&Test::new(&names, &[(255, &row)]));
+    let read = round_trip(&Test::new(&names, &[(255, &row)]));
     assert_eq!((read.labels, read.predicted), (vec![255], vec![255]));
 }
 
 #[test]
-fn what_does_not_fit_together_is_not_written() {
+fn inconsistent_predictions_are_not_written() {
     let directory = directory();
     let mut test = test();
     test.probabilities.pop();
@@ -78,7 +78,7 @@ fn what_does_not_fit_together_is_not_written() {
 }
 
 #[test]
-fn a_line_that_is_not_a_prediction_is_reported_with_its_number() {
+fn invalid_line_is_reported_with_its_number() {
     let header = "index,label,predicted,probability,cat,dog\n";
     let start = ", line 1: predictions begin with the columns `index,label,predicted,probability`";
     assert_eq!(problem(""), start);
@@ -98,7 +98,7 @@ fn a_line_that_is_not_a_prediction_is_reported_with_its_number() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn missing_file_is_named() {
     let directory = directory();
     let path = directory.path().join("predictions.csv");
     let error = Predictions::read(&path).expect_err("there is none").to_string();
@@ -109,21 +109,21 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 proptest! {
-    // Each case is synced to disk.
+    // Few cases, since each one waits for a sync to the disk.
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Every probability comes back as the same f32.
+    /// Probabilities keep all bits of their f32.
     #[test]
-    fn predictions_come_back_as_they_were(
+    fn predictions_round_trip(
         rows in prop::collection::vec((0_u8..3, prop::array::uniform3(0_u32..=0x3f80_0000)), 1..100),
     ) {
-        // All bit patterns from 0.0 to 1.0, the subnormal ones too.
+        // All bit patterns from 0.0 to 1.0, including subnormal numbers.
         let rows: Vec<(u8, [f32; 3])> =
             rows.into_iter().map(|(label, bits)| (label, bits.map(f32::from_bits))).collect();
         let images: Vec<(u8, &[f32])> =
             rows.iter().map(|(label, row)| (*label, row.as_slice())).collect();
         let test = Test::new(&["cat", "dog", "fox"], &images);
-        let read = there_and_back(&test);
+        let read = round_trip(&test);
         prop_assert_eq!(read.labels, test.labels);
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&read.probabilities), bits(&test.probabilities));

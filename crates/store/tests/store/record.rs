@@ -22,17 +22,17 @@ fn problem(text: &str) -> String {
 }
 
 #[test]
-fn the_file_is_the_golden_one_and_is_read_back() {
+fn file_matches_the_golden_file_and_round_trips() {
     let runs = directory();
     let run = finished(runs.path());
-    // Written by itself: the sums of pictures change as pictures do.
+    // Write a record without checksums: the checksums of charts change whenever the charts do.
     run.write_record(&record()).expect("written");
     assert_eq!(std::fs::read_to_string(run.record_path()).expect("read"), GOLDEN);
     assert_eq!(run.read_record().expect("read"), record());
 }
 
 #[test]
-fn what_is_not_known_is_null_and_every_number_comes_back() {
+fn unknown_values_are_null_and_numbers_round_trip() {
     let unknown = RunRecord {
         git_commit: None,
         seed: u64::MAX,
@@ -50,7 +50,7 @@ fn what_is_not_known_is_null_and_every_number_comes_back() {
 }
 
 #[test]
-fn a_record_is_written_in_the_words_of_the_contract() {
+fn status_has_its_documented_name() {
     for (status, word) in [
         (Status::Running, "running"),
         (Status::Finished, "finished"),
@@ -67,7 +67,7 @@ fn a_record_is_written_in_the_words_of_the_contract() {
 }
 
 #[test]
-fn fields_of_later_kilns_are_passed_over() {
+fn unknown_fields_are_ignored() {
     let later = GOLDEN.replacen('{', "{\n  \"weather\": {\"rain\": [1, 2]},", 1);
     let (_runs, run) = run_with(&later);
     std::fs::write(run.report_path(), "{}").expect("written");
@@ -75,7 +75,7 @@ fn fields_of_later_kilns_are_passed_over() {
 }
 
 #[test]
-fn a_later_format_is_refused_whatever_else_it_holds() {
+fn newer_format_is_refused() {
     let (_runs, run) = run_with("{\"format_version\": 2, \"name\": 7}");
     let error = run.read_record().expect_err("it is newer");
     assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error:?}");
@@ -87,7 +87,7 @@ fn a_later_format_is_refused_whatever_else_it_holds() {
 }
 
 #[test]
-fn a_damaged_record_is_reported_with_its_line() {
+fn damaged_record_is_reported_with_its_line() {
     assert_eq!(problem(""), ", line 1: EOF while parsing a value");
     assert_eq!(problem("{\n  \"format_version\": 1"), ", line 2: EOF while parsing an object");
     assert_eq!(problem("{\"name\": \"dense\"}"), ", line 1: missing field `format_version`");
@@ -98,7 +98,7 @@ fn a_damaged_record_is_reported_with_its_line() {
 }
 
 #[test]
-fn a_run_cut_off_between_its_last_two_files_reads_as_interrupted() {
+fn finished_record_without_report_reads_as_interrupted() {
     let runs = directory();
     let run = finished(runs.path());
     assert!(run.is_finished());
@@ -115,7 +115,7 @@ fn a_run_cut_off_between_its_last_two_files_reads_as_interrupted() {
 }
 
 #[test]
-fn ending_a_run_notes_how_why_and_when() {
+fn end_records_status_reason_and_time() {
     let mut ended = running();
     let before = now();
     ended.end(Status::Diverged, "the loss became NaN in epoch 2, step 7");
@@ -123,5 +123,5 @@ fn ending_a_run_notes_how_why_and_when() {
     assert_eq!(ended.stop_reason.as_deref(), Some("the loss became NaN in epoch 2, step 7"));
     let at = ended.ended.expect("it has ended");
     assert!(before <= at && at <= now());
-    assert_eq!(at.subsec_nanosecond() % 1_000_000, 0, "milliseconds, no more");
+    assert_eq!(at.subsec_nanosecond() % 1_000_000, 0, "times are in whole milliseconds");
 }

@@ -7,7 +7,7 @@ use crate::finished;
 use crate::samples::{directory, listing, record, running};
 
 #[test]
-fn a_run_without_an_id_gets_the_time_and_never_the_directory_of_another() {
+fn default_id_is_the_time_and_unique() {
     let runs = directory();
     let claim = || RunDirectory::create(runs.path(), "dense", None).expect("a claim");
     let ids: Vec<String> = std::thread::scope(|scope| {
@@ -34,7 +34,7 @@ fn a_run_without_an_id_gets_the_time_and_never_the_directory_of_another() {
 }
 
 #[test]
-fn an_id_is_claimed_once_whoever_asks_at_the_same_time() {
+fn only_one_of_many_concurrent_creations_succeeds() {
     let runs = directory();
     let claims: Vec<_> = std::thread::scope(|scope| {
         let claim = || RunDirectory::create(runs.path(), "dense", Some("a1b2"));
@@ -47,7 +47,7 @@ fn an_id_is_claimed_once_whoever_asks_at_the_same_time() {
 }
 
 #[test]
-fn a_run_is_never_overwritten() {
+fn existing_run_is_never_overwritten() {
     let runs = directory();
     let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
     assert_eq!(run.path(), runs.path().join("dense").join("one"));
@@ -64,7 +64,7 @@ fn a_run_is_never_overwritten() {
 }
 
 #[test]
-fn names_that_lead_elsewhere_are_refused_before_anything_is_made() {
+fn invalid_names_are_refused_before_creating_anything() {
     let parent = directory();
     let runs = parent.path().join("runs");
     for bad in ["", ".", "..", "../escape", "/tmp", "a/b", "a\\b", "-rf", "two words", "\u{1b}[2J"]
@@ -88,7 +88,7 @@ fn names_that_lead_elsewhere_are_refused_before_anything_is_made() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_named() {
+fn directory_that_cannot_be_created_is_named() {
     let runs = directory();
     std::fs::write(runs.path().join("dense"), "a file").expect("written");
     let error = RunDirectory::create(runs.path(), "dense", None).expect_err("a file is there");
@@ -97,7 +97,7 @@ fn a_directory_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn only_a_run_is_opened() {
+fn only_a_run_can_be_opened() {
     let runs = directory();
     let empty = runs.path().join("empty");
     let file = runs.path().join("file");
@@ -117,7 +117,7 @@ fn only_a_run_is_opened() {
 }
 
 #[test]
-fn every_file_has_the_name_of_the_contract() {
+fn every_file_has_its_documented_name() {
     let runs = directory();
     let run = finished(runs.path());
     let contract = [

@@ -1,4 +1,4 @@
-//! A small run: three classes, eight test images, three epochs.
+//! A small run with three classes, eight test images and three epochs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub(crate) fn directory() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// The names of what lies in a directory, sorted.
+/// The names of the entries of a directory, sorted.
 pub(crate) fn listing(path: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(path).expect("a directory");
     let mut names: Vec<String> = entries
@@ -57,7 +57,7 @@ pub(crate) fn record() -> RunRecord {
     }
 }
 
-/// The record as it stands while the run is training.
+/// The record while the run is training.
 pub(crate) fn running() -> RunRecord {
     RunRecord {
         status: Status::Running,
@@ -102,7 +102,7 @@ pub(crate) fn history() -> History {
     }
 }
 
-/// What was tested, owned.
+/// The data of a test. [`Tested`] borrows it.
 pub(crate) struct Test {
     pub(crate) class_names: Vec<String>,
     pub(crate) labels: Vec<u8>,
@@ -134,7 +134,8 @@ impl Test {
     }
 }
 
-/// Its confusion matrix is `3 1 0`, `0 2 0`, `1 0 1`; in all but one image the true class is among the two most probable.
+/// A test with the confusion matrix `3 1 0`, `0 2 0`, `1 0 1`. The true class is among the two most probable ones in all
+/// images except one.
 pub(crate) fn test() -> Test {
     Test::new(
         &["T-shirt/top", "Trouser", "Ankle boot"],

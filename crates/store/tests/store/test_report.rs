@@ -10,7 +10,7 @@ fn report(test: &Test) -> TestReport {
     TestReport::new(&test.tested()).expect("a report")
 }
 
-/// A test in which the model was certain of its predictions, with the given confusion matrix.
+/// A test with this confusion matrix, in which the model predicts with probability 1.
 fn with_confusion<const N: usize>(confusion: [[usize; N]; N]) -> Test {
     let names: Vec<String> = (0..N).map(|class| format!("class {class}")).collect();
     let certain: Vec<Vec<f32>> =
@@ -38,11 +38,11 @@ fn assert_average(average: Average, [precision, recall, f1]: [f64; 3]) {
     let all = close(average.precision, expected.precision)
         && close(average.recall, expected.recall)
         && close(average.f1, expected.f1);
-    assert!(all, "{average:?} and not {expected:?}");
+    assert!(all, "{average:?}, expected {expected:?}");
 }
 
 #[test]
-fn the_file_is_the_golden_one_and_is_read_back() {
+fn file_matches_the_golden_file_and_round_trips() {
     let runs = directory();
     let run = finished(runs.path());
     assert_eq!(std::fs::read_to_string(run.report_path()).expect("read"), GOLDEN);
@@ -50,7 +50,7 @@ fn the_file_is_the_golden_one_and_is_read_back() {
 }
 
 #[test]
-fn every_number_is_read_as_the_one_that_was_written() {
+fn numbers_round_trip() {
     let runs = directory();
     let run = finished(runs.path());
     let shares: Vec<f64> = (1..1000).map(|part| f64::from(part) / 997.0 / 997.0).collect();
@@ -64,7 +64,7 @@ fn every_number_is_read_as_the_one_that_was_written() {
 }
 
 #[test]
-fn a_report_of_a_later_format_is_refused_and_later_fields_are_passed_over() {
+fn newer_format_is_refused_and_unknown_fields_are_ignored() {
     let runs = directory();
     let run = finished(runs.path());
     let with_more = GOLDEN.replacen('{', "{\n  \"calibration\": [0.5],", 1);
@@ -75,9 +75,9 @@ fn a_report_of_a_later_format_is_refused_and_later_fields_are_passed_over() {
     assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error:?}");
 }
 
-/// By hand: true positives over what was predicted, over what there is, and their harmonic mean.
+/// The expected values are computed by hand from the definitions of precision, recall and F1.
 #[test]
-fn the_small_test_has_the_numbers_of_the_definitions() {
+fn metrics_match_their_definitions() {
     let report = report(&test());
     assert_eq!(report.confusion, [[3, 1, 0], [0, 2, 0], [1, 0, 1]]);
     assert_eq!((report.examples, report.epoch, report.weights), (8, 2, Weights::Best));
@@ -107,7 +107,7 @@ fn the_small_test_has_the_numbers_of_the_definitions() {
 /// scikit-learn 1.9.1: `precision_recall_fscore_support(…, labels=range(5), zero_division=np.nan)`. Class 3 is never
 /// predicted and class 4 has no images.
 #[test]
-fn a_test_with_undefined_numbers_agrees_with_scikit_learn() {
+fn undefined_metrics_agree_with_scikit_learn() {
     let report = report(&with_confusion([
         [18, 2, 2, 0, 2],
         [2, 8, 0, 0, 2],
@@ -147,8 +147,8 @@ fn a_test_with_undefined_numbers_agrees_with_scikit_learn() {
 }
 
 #[test]
-fn what_does_not_exist_is_null() {
-    // Class 1 is neither there nor predicted.
+fn undefined_metrics_are_null() {
+    // Class 1 has no images and is never predicted.
     let report = report(&with_confusion([[2, 0], [0, 0]]));
     let absent = &report.per_class[1];
     assert_eq!((absent.precision, absent.recall, absent.f1), (None, None, None));
@@ -166,7 +166,7 @@ fn what_does_not_exist_is_null() {
 }
 
 #[test]
-fn of_equally_probable_classes_the_first_is_predicted() {
+fn first_of_equally_probable_classes_is_predicted() {
     let test = Test::new(
         &["a", "b", "c"],
         &[
@@ -179,7 +179,8 @@ fn of_equally_probable_classes_the_first_is_predicted() {
     let predicted: Vec<usize> =
         test.tested().predictions().map(|prediction| prediction.predicted).collect();
     assert_eq!(predicted, [0, 0, 1, 0]);
-    // Among the two most probable: 0 of {0, 1}; 1 of {0, 1}; 2 of {1, 2}; and not 2 of {0, 1}.
+    // The true class is among the two most probable ones in three images: 0 in {0, 1}, 1 in {0, 1} and 2 in {1, 2}. It is
+    // not in the last image: 2 is not in {0, 1}.
     let tested = Tested { top_k: &[1, 2, 3, 9, 0], ..test.tested() };
     let report = TestReport::new(&tested).expect("a report");
     let accuracies = [(1, 0.25), (2, 0.75), (3, 1.0), (9, 1.0), (0, 0.0)];
@@ -189,7 +190,7 @@ fn of_equally_probable_classes_the_first_is_predicted() {
 }
 
 #[test]
-fn confused_pairs_are_told_most_images_first() {
+fn confused_pairs_are_sorted_by_count() {
     let report = report(&with_confusion([[9, 2, 5], [0, 9, 2], [7, 0, 9]]));
     let pairs = report.confused_pairs();
     let pairs: Vec<_> = pairs.iter().map(|pair| (pair.label, pair.predicted, pair.count)).collect();
@@ -197,7 +198,7 @@ fn confused_pairs_are_told_most_images_first() {
 }
 
 #[test]
-fn numbers_that_do_not_fit_together_are_refused() {
+fn inconsistent_data_is_refused() {
     let good = test();
     let tested = good.tested();
     let names: Vec<String> = (0..257).map(|class| format!("class {class}")).collect();
@@ -231,15 +232,15 @@ fn numbers_that_do_not_fit_together_are_refused() {
         assert!(matches!(error, StoreError::Inconsistent(_)), "{error:?}");
         assert_eq!(error.to_string(), format!("test report: {problem}"));
     }
-    // What a sum of exponentials may round to is still a probability.
+    // A softmax may round to slightly more than 1.
     let rounded = with(0, 1.000_1);
     TestReport::new(&Tested { probabilities: &rounded, ..tested }).expect("a report");
 }
 
 proptest! {
-    /// Precision, recall and F1 counted image by image, F1 as the harmonic mean of the other two.
+    /// The reference counts image by image, and computes F1 as the harmonic mean of precision and recall.
     #[test]
-    fn any_test_agrees_with_counting(
+    fn metrics_agree_with_counting(
         pairs in prop::collection::vec((0_u8..4, 0_usize..4), 1..40),
     ) {
         let mut confusion = [[0; 4]; 4];
@@ -265,7 +266,7 @@ proptest! {
         }
         let right = share(&|l, p| usize::from(l) == p, &|_, _| true);
         prop_assert!(close(Some(report.accuracy), right));
-        // With each class weighing by its support, mean recall is accuracy.
+        // The mean of recall, weighted by support, is the accuracy.
         prop_assert!(close(report.weighted_average.recall, right));
     }
 }

@@ -1,4 +1,4 @@
-//! Run directories made by hand: quick to write, and as odd as a test needs them.
+//! Run directories without training: they are written quickly, and tests can give them any content.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,7 +8,7 @@ use kiln_store::{
     DatasetRecord, RunRecord, Status, TestReport, Tested, Timestamp, Versions, Weights,
 };
 
-/// A run to be written.
+/// The content of a run directory.
 #[derive(Debug, Clone)]
 pub(crate) struct SampleRun {
     pub(crate) id: String,
@@ -16,16 +16,16 @@ pub(crate) struct SampleRun {
     /// `config.toml` without name and seed.
     pub(crate) config: String,
     pub(crate) status: Status,
-    /// One an epoch.
+    /// One value per epoch.
     pub(crate) val_accuracies: Vec<Option<f64>>,
-    /// Label and prediction of each test image; empty where the run was not tested.
+    /// The label and the prediction of each test image. Empty if the run was not tested.
     pub(crate) predictions: Vec<(u8, u8)>,
     pub(crate) class_names: Vec<String>,
     pub(crate) fingerprint: String,
 }
 
 impl SampleRun {
-    /// A finished run of a learning rate and a depth.
+    /// A finished run with this learning rate and depth.
     pub(crate) fn new(learning_rate: f64, depth: usize, seed: u64) -> Self {
         Self {
             id: format!("{learning_rate}-{depth}-{seed}"),
@@ -39,26 +39,26 @@ impl SampleRun {
         }
     }
 
-    /// With the best of its three epochs of this value.
+    /// Sets the best validation accuracy, that of the second epoch.
     pub(crate) fn best(mut self, value: f64) -> Self {
         self.val_accuracies[1] = Some(value);
         self
     }
 
-    /// With so many of 1,000 test images classified rightly.
+    /// Sets how many of 1,000 test images are classified correctly.
     pub(crate) fn right(mut self, count: usize) -> Self {
         self.predictions = right(count, 1_000);
         self
     }
 
-    /// Ended so, and not tested.
+    /// Sets the status, and removes the test.
     pub(crate) fn ended(mut self, status: Status) -> Self {
         self.status = status;
         self.predictions.clear();
         self
     }
 
-    /// Writes the run into `<sweep>/<id>`, which it returns.
+    /// Writes the run to `<sweep>/<id>`, and returns that path.
     pub(crate) fn write(&self, sweep: &Path) -> PathBuf {
         let directory = sweep.join(&self.id);
         fs::create_dir_all(&directory).expect("a directory");
@@ -150,7 +150,7 @@ impl SampleRun {
     }
 }
 
-/// A configuration of three layers, the middle one named and repeated.
+/// A configuration with three layers, of which the second one is named and repeated.
 pub(crate) fn config(learning_rate: f64, depth: usize) -> String {
     format!(
         "[[model.layers]]\ntype = \"flatten\"\n\n\
@@ -161,7 +161,7 @@ pub(crate) fn config(learning_rate: f64, depth: usize) -> String {
     )
 }
 
-/// Labels of two classes in turn, of which the first `count` are predicted rightly.
+/// Alternating labels of two classes with their predictions. The first `count` predictions are correct.
 pub(crate) fn right(count: usize, of: usize) -> Vec<(u8, u8)> {
     let label = |index: usize| u8::from(index % 2 == 1);
     (0..of).map(|index| (label(index), label(index) ^ u8::from(index >= count))).collect()

@@ -72,7 +72,10 @@ fn curves_are_read_from_the_histories() {
     assert_eq!(curves.len(), 5);
     assert_eq!(overlays[0].groups[0], "repeat 2, learning_rate 0.1");
     assert_eq!(curves[0].points[1], OverlayPoint { epoch: 2, value: Some(0.875) });
-    assert_eq!(overlays[0].note, "a line a run, a colour a combination; 1 without an epoch");
+    assert_eq!(
+        overlays[0].note,
+        "one line per run, one color per combination; 1 without a completed epoch"
+    );
 
     let few = metric_curves(&comparison, &["val_accuracy"], 2);
     assert_eq!(few[0].curves.len(), 2);

@@ -138,7 +138,7 @@ repeat    0.01      0.1       1.0
 2       0.8300   0.8750* diverged
 
 best val_accuracy from 0.8100 to 0.8750
-* the best by validation
+* best by validation
 ";
     assert_eq!(text, expected);
 }

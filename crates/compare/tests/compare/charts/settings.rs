@@ -68,6 +68,6 @@ fn chart_against_the_learning_rate_has_a_line_per_depth() {
     let points: Vec<_> =
         chart.lines[1].points.iter().map(|point| (point.setting, &point.values[..])).collect();
     assert_eq!(points, [(0.01, &[0.8, 0.82][..]), (0.1, &[0.85][..])]);
-    assert_eq!(chart.note, "a run that diverged or failed is left out");
+    assert_eq!(chart.note, "1 run that diverged or failed is not shown");
     assert_eq!(against_setting(&comparison, "name"), None);
 }

@@ -1,13 +1,13 @@
-//! What the page says around its tables and pictures.
+//! The sentences around the page's tables and charts.
 
 use kiln_store::Status;
 
 use crate::comparison::Comparison;
 
-/// As many names are in the title.
-const MOST_NAMES: usize = 3;
+/// The largest number of experiment names in the title.
+const MAX_NAMES: usize = 3;
 
-/// The experiments' names.
+/// The names of the experiments.
 pub(super) fn title(comparison: &Comparison) -> String {
     let mut names: Vec<&str> = Vec::new();
     for run in comparison.combinations.iter().flat_map(|combination| &combination.runs) {
@@ -17,12 +17,12 @@ pub(super) fn title(comparison: &Comparison) -> String {
     }
     match names.len() {
         0 => "No runs".to_owned(),
-        1..=MOST_NAMES => names.join(", "),
-        all => format!("{} and {} more", names[..MOST_NAMES].join(", "), all - MOST_NAMES),
+        1..=MAX_NAMES => names.join(", "),
+        all => format!("{} and {} more", names[..MAX_NAMES].join(", "), all - MAX_NAMES),
     }
 }
 
-/// What was compared, and how.
+/// The number of combinations and runs, their statuses, and the settings that differ.
 pub(super) fn lede(comparison: &Comparison) -> String {
     let runs: Vec<_> = comparison.combinations.iter().flat_map(|all| &all.runs).collect();
     let combinations = counted(comparison.combinations.len(), "combination");
@@ -53,24 +53,31 @@ pub(super) fn lede(comparison: &Comparison) -> String {
     words
 }
 
-/// How the rows are ordered.
+/// How the table is ordered.
 pub(super) fn ranking(comparison: &Comparison) -> String {
     if comparison.is_ranked() {
-        "Ranked by the best epoch’s val_accuracy, the mean over seeds ± the sample standard deviation; combinations whose \
-         runs all finished come first. The test set does not rank, it only reports."
-            .to_owned()
+        format!(
+            "Ranked by {}: the mean over seeds ± the sample standard deviation. Combinations whose runs all finished come \
+             first. Test results are not used for ranking.",
+            comparison.ranking.heading()
+        )
     } else {
-        "No run has a val_accuracy, so there is no ranking: the rows are ordered by their settings."
-            .to_owned()
+        format!(
+            "No run has a {}, so there is no ranking. The rows are ordered by their settings.",
+            comparison.ranking.metric
+        )
     }
 }
 
-/// What is said where nothing can be called the best.
-pub(super) fn no_answer(comparison: &Comparison) -> &'static str {
+/// The sentence that replaces the first section if no combination is the best.
+pub(super) fn no_answer(comparison: &Comparison) -> String {
     if comparison.combinations.is_empty() {
-        "No run could be read."
+        "No run could be read.".to_owned()
     } else {
-        "The best is chosen by validation, and no run has a val_accuracy: set data.validation to have one."
+        format!(
+            "The best combination is chosen by validation, and no run has a {}: set data.validation.",
+            comparison.ranking.metric
+        )
     }
 }
 

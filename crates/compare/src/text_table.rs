@@ -1,4 +1,4 @@
-//! Text in columns that are never narrower than what they hold: no number is broken.
+//! Tables of text whose columns are as wide as their content, so that no number is broken.
 
 use comfy_table::{
     Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table as Grid, TableStyle,
@@ -7,10 +7,10 @@ use kiln_report::Terminal;
 use kiln_store::escape::control;
 use unicode_width::UnicodeWidthStr;
 
-/// The widest that text in a cell gets before it is broken into lines.
-const WIDEST: usize = 56;
+/// Longer text in a cell is broken into lines.
+const MAX_CELL_WIDTH: usize = 56;
 
-/// A column, its heading and cells as the lines that they are shown in.
+/// A column: its heading and cells, broken into lines.
 pub(crate) struct TextColumn {
     heading: Vec<String>,
     cells: Vec<TextCell>,
@@ -23,7 +23,7 @@ struct TextCell {
 }
 
 impl TextColumn {
-    /// A column of words, set to the left.
+    /// A left-aligned column of text.
     pub(crate) fn words(heading: &str, cells: impl IntoIterator<Item = String>) -> Self {
         let cell = |text: String| TextCell { lines: wrap(&control(&text)), color: None };
         Self {
@@ -33,7 +33,7 @@ impl TextColumn {
         }
     }
 
-    /// A column of numbers, set to the right.
+    /// A right-aligned column of numbers.
     pub(crate) fn numbers(heading: &str, cells: impl IntoIterator<Item = String>) -> Self {
         Self { alignment: CellAlignment::Right, ..Self::words(heading, cells) }
     }
@@ -44,14 +44,14 @@ impl TextColumn {
         }
     }
 
-    /// Rewrites what the cells say.
+    /// Replaces the text of each cell.
     pub(crate) fn rewrite(&mut self, with: impl Fn(&str) -> String) {
         for cell in &mut self.cells {
             cell.lines = wrap(&with(&cell.lines.concat()));
         }
     }
 
-    /// What the cells say.
+    /// The text of each cell.
     pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
         self.cells.iter().map(|cell| cell.lines.concat())
     }
@@ -60,7 +60,7 @@ impl TextColumn {
         self.heading = vec![self.heading.concat() + with];
     }
 
-    /// Breaks the heading behind spaces, dots and underscores, so that it needs no more room than the cells.
+    /// Breaks the heading after spaces, dots and underscores, so that it is no wider than the cells if possible.
     pub(crate) fn narrow_heading(&mut self) {
         let heading = self.heading.concat();
         let pieces: Vec<&str> = heading.split_inclusive([' ', '.', '_']).collect();
@@ -81,26 +81,26 @@ fn lines_width(lines: &[String]) -> usize {
     lines.iter().map(|line| line.trim_end().width()).max().unwrap_or(0)
 }
 
-/// Breaks long text between words, and words that are too long anywhere.
+/// Breaks long text between words, and long words anywhere.
 fn wrap(text: &str) -> Vec<String> {
-    if text.width() <= WIDEST {
+    if text.width() <= MAX_CELL_WIDTH {
         return vec![text.to_owned()];
     }
     let mut pieces = Vec::new();
     for word in text.split_inclusive(' ') {
         let mut start = 0;
         for (place, _) in word.char_indices() {
-            if word[start..place].width() >= WIDEST - 1 {
+            if word[start..place].width() >= MAX_CELL_WIDTH - 1 {
                 pieces.push(&word[start..place]);
                 start = place;
             }
         }
         pieces.push(&word[start..]);
     }
-    fill(&pieces, WIDEST)
+    fill(&pieces, MAX_CELL_WIDTH)
 }
 
-/// Puts pieces into lines of at most `room` columns.
+/// Joins pieces to lines of at most `room` characters; a longer piece has its own line.
 fn fill(pieces: &[&str], room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for piece in pieces {
@@ -112,18 +112,18 @@ fn fill(pieces: &[&str], room: usize) -> Vec<String> {
     lines
 }
 
-/// What a grid of columns of these widths takes: each has a blank on its left, and one more lies between two.
+/// The width of a table with these columns: each has a space on its left, and another one separates two columns.
 pub(crate) fn width<'a>(columns: impl IntoIterator<Item = &'a TextColumn>) -> usize {
     columns.into_iter().map(|column| column.width() + 2).sum::<usize>().saturating_sub(1)
 }
 
-/// Lines above, below the head and below, as in the report of a run.
+/// Lines above and below the table and below the headings, as in the output of `kiln show`.
 const LINES: TableStyle = TableStyle::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// The grid as lines of text.
+/// The table as lines of text.
 pub(crate) fn draw(columns: &[&TextColumn], terminal: Terminal) -> String {
     let mut grid = Grid::new();
     let cell = |lines: &[String], alignment| {
