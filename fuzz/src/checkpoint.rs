@@ -39,6 +39,7 @@ epochs = 3
 batch_size = 2
 weights = "best"
 top_k = [2]
+metrics = ["macro_f1"]
 
 [early_stopping]
 patience = 3

@@ -1,5 +1,6 @@
 //! The metrics, compared with values computed by hand and with scikit-learn's.
 
+use kiln_store::{TestReport, Tested, Weights};
 use kiln_train::Metrics;
 use serde_json::Value;
 
@@ -134,4 +135,30 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
             assert!((value - expected).abs() < 1e-12, "{case}: {name} {value}, not {expected}");
         }
     }
+}
+
+/// The classes of a run's history and those of its test report are averaged by the same rules.
+#[test]
+fn macro_f1_and_balanced_accuracy_are_those_of_the_test_report() {
+    // Class 2 is absent, and class 3 is never predicted.
+    let labels = [0, 0, 1, 1, 1, 3, 3, 4];
+    let predicted = [0, 1, 1, 1, 4, 0, 4, 4];
+    let mut logits = vec![0.0; labels.len() * 5];
+    for (row, class) in logits.chunks_exact_mut(5).zip(predicted) {
+        row[class] = 1.0;
+    }
+    let mut metrics = metrics(&["metrics=['macro_f1','balanced_accuracy']"], 5);
+    metrics.add(&logits, &labels);
+    let report = TestReport::new(&Tested {
+        class_names: &["a", "b", "c", "d", "e"].map(str::to_owned),
+        labels: &labels,
+        probabilities: &logits,
+        loss: 0.0,
+        weights: Weights::Last,
+        epoch: 1,
+        top_k: &[],
+    });
+    let average = report.unwrap().macro_average;
+    assert_eq!(metrics.value("macro_f1"), average.f1);
+    assert_eq!(metrics.value("balanced_accuracy"), average.recall);
 }
