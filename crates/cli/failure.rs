@@ -55,6 +55,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     );
     let is_wrong_request = matches!(store, Some(StoreError::NoRuns { .. }))
         || matches!(compare, Some(CompareError::Request(_)));
+    // Status 2: the user must change the command or the configuration. Status 1: something else failed.
     let is_usage_error = config.is_some() || is_unknown_dataset || is_wrong_request;
     ExitCode::from(if is_usage_error { 2 } else { 1 })
 }
@@ -75,7 +76,7 @@ fn advice(error: &StoreError) -> Option<String> {
     }
 }
 
-/// A run in a directory of runs.
+/// Finds a run below a directory, as an example for the advice.
 fn run_within(path: &Path) -> Option<PathBuf> {
     let found = kiln_store::doctor::find(&[path.to_owned()]).ok()?;
     found.runs.into_iter().find(|run| run != path && RunDirectory::open(run).is_ok())

@@ -14,7 +14,8 @@ use crate::signals::{self, SignalRequest, StopSignal};
 /// Steps between two updates of the progress bar. Drawing more often would slow down the training.
 const STEPS_PER_UPDATE: usize = 16;
 
-/// Shows the progress of a run on standard error: a bar within each epoch, if that is a terminal, and a line after it.
+/// Shows the progress of a run on standard error: a bar during each epoch, if standard error is a terminal,
+/// and a line after each epoch.
 pub(crate) struct ProgressReporter {
     quiet: bool,
     terminal: bool,
@@ -27,7 +28,7 @@ pub(crate) struct ProgressReporter {
 }
 
 impl ProgressReporter {
-    /// For a run that writes checkpoints.
+    /// A reporter for a run that writes checkpoints.
     pub(crate) fn for_run(quiet: bool) -> io::Result<Self> {
         let resume_command = Arc::new(OnceLock::<String>::new());
         let shared = Arc::clone(&resume_command);

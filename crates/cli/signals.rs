@@ -11,12 +11,12 @@ use signal_hook::iterator::Signals;
 /// arrives twice.
 const SAME_REQUEST: Duration = Duration::from_millis(20);
 
-/// What a signal asks for.
+/// The request that a signal makes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SignalRequest {
-    /// To stop. `count` is how often this has been asked, `status` the exit status that belongs to the signal.
+    /// Stop. `count` is the number of such requests so far, `status` the exit status for the signal.
     Stop { count: usize, status: ExitStatus },
-    /// To write a checkpoint and continue.
+    /// Write a checkpoint and continue.
     Checkpoint,
 }
 
@@ -60,6 +60,7 @@ pub(crate) fn listen(
                 continue;
             }
             count += 1;
+            // Keep the first signal, because it determines the exit status.
             let first = &shared.number;
             let _ = first.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
             handle(SignalRequest::Stop { count, status: ExitStatus(128 + signal) });
@@ -68,7 +69,7 @@ pub(crate) fn listen(
     Ok(stop_signal)
 }
 
-/// The exit status of a process that a signal ends.
+/// The exit status of a process that stops because of a signal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExitStatus(c_int);
 

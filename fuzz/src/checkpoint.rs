@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use kiln_store::{Checkpoints, Position, RunDirectory, Sum};
+use kiln_store::{Checkpoints, Checksum, Position, RunDirectory};
 use kiln_sweep::{Sweep, SweepRecord};
 use kiln_train::{Declaration, EpochEnd, Observer, Progress, Run, RunLock, Stop};
 use tempfile::TempDir;
@@ -141,7 +141,7 @@ pub fn checkpoint(bytes: &[u8]) {
     // The manifest has the checksums of the other files. Update it, so that the reader does not stop at a wrong checksum.
     if name != "manifest.json" {
         let sums = FILES[1..].iter().map(|name| {
-            let Sum { bytes, sha256 } = Sum::of(&files[&checkpoint.join(name)]);
+            let Checksum { bytes, sha256 } = Checksum::of(&files[&checkpoint.join(name)]);
             format!("\"{name}\": {{\"bytes\": {bytes}, \"sha256\": \"{sha256}\"}}")
         });
         let sums = sums.collect::<Vec<_>>().join(", ");

@@ -29,7 +29,7 @@ fn mark_as_killed(project: &Project, run: &str) {
 fn flipped_bit_in_any_file_is_found() {
     let project = Project::new();
     let run = project.train(&["save_initial=true"]);
-    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
+    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 intact\n");
     let checkpoint = "checkpoints/epoch-00003/tensors.safetensors";
     let names = fs::read_dir(project.path(&run)).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -69,13 +69,16 @@ fn runs_of_a_sweep_are_reported_by_health() {
 
     let output = project.kiln(&["doctor", "runs"]);
     assert_eq!(output.status, 1);
-    assert_eq!(output.last_line(), "3 runs: 1 whole, 1 unfinished, 1 damaged", "{}", output.stdout);
+    assert_eq!(
+        output.last_line(),
+        "3 runs: 1 intact, 1 unfinished, 1 damaged",
+        "{}",
+        output.stdout
+    );
     assert_finding(&output, &["model.safetensors", "SHA-256", "kiln resume runs/columns"]);
     assert_finding(
         &output,
-        &[
-            "it was killed, or its disk was full; go on from where it was after epoch 3: kiln resume",
-        ],
+        &["it was killed or the disk filled up; to resume after epoch 3: kiln resume"],
     );
     assert_finding(&output, &["still to do: 1 of 4", "kiln resume runs/columns"]);
     assert!(
@@ -88,7 +91,7 @@ fn runs_of_a_sweep_are_reported_by_health() {
     fs::remove_dir_all(project.path(run(0))).unwrap();
     project.kiln_ok(&["resume", "runs/columns"]);
     let output = project.kiln(&["doctor", "runs"]);
-    assert_eq!((output.status, output.stdout.as_str()), (0, "4 runs: 4 whole\n"));
+    assert_eq!((output.status, output.stdout.as_str()), (0, "4 runs: 4 intact\n"));
 
     project.write("runs/columns/.kiln/sweep.json", "{}");
     let output = project.kiln(&["doctor", "runs"]);
@@ -118,7 +121,7 @@ fn run_without_report_is_unfinished_and_not_damaged() {
     assert_eq!((output.status, output.last_line()), (0, "1 run: 1 unfinished".to_owned()));
     assert_finding(&output, &["after epoch 3: kiln resume "]);
     project.kiln_ok(&["resume", &run]);
-    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
+    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 intact\n");
 }
 
 /// A killed run has no checksums, but its checkpoint contains the experiment and the history.
@@ -153,7 +156,7 @@ fn files_of_a_killed_run_are_checked_against_its_checkpoint() {
         ],
     );
     project.kiln_ok(&["resume", &run]);
-    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
+    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 intact\n");
 }
 
 #[test]
@@ -165,13 +168,16 @@ fn checkpoints_of_a_newer_kiln_are_not_checked() {
     let state = project.read(format!("{checkpoint}/state.json"));
     let state = state.replacen("\"format_version\": 2", "\"format_version\": 99", 1);
     let mut manifest = project.read_json(format!("{checkpoint}/manifest.json"));
-    let sum = kiln_store::Sum::of(state.as_bytes());
+    let sum = kiln_store::Checksum::of(state.as_bytes());
     manifest["files"]["state.json"] = serde_json::to_value(sum).unwrap();
     project.write(format!("{checkpoint}/state.json"), state);
     project.write(format!("{checkpoint}/manifest.json"), manifest.to_string());
     let output = project.kiln(&["doctor", &run]);
     assert_eq!((output.status, output.last_line()), (1, "1 run: 1 not checked".to_owned()));
-    assert_finding(&output, &["not checked", "checkpoints: ", "version 99", "newer Kiln"]);
+    assert_finding(
+        &output,
+        &["not checked", "checkpoints: ", "version 99", "newer version of Kiln"],
+    );
     let listing = project.listing();
     let resumed = project.kiln(&["resume", &run]);
     assert_eq!(resumed.status, 1, "{}", resumed.stderr);
@@ -194,7 +200,7 @@ fn files_without_checksums_are_checked_for_consistency() {
     let output = project.kiln_ok(&["doctor", &run]);
     assert_eq!(
         output.last_line(),
-        "1 run: 1 whole; 1 from before files had sums, checked by their form alone"
+        "1 run: 1 intact; 1 without checksums (from an earlier version of Kiln), only checked for consistency"
     );
     let half = |text: &str| text[..text.len() / 2].to_owned();
     let cut = |text: &str| text[..text.len() - 3].to_owned();
@@ -233,12 +239,12 @@ fn run_in_use_is_not_examined_or_cleaned() {
     let project = Project::new();
     let run = project.train(&[]);
     let _claim =
-        kiln_store::Claim::of(&kiln_store::RunDirectory::open(project.path(&run)).unwrap())
+        kiln_store::FileLock::of(&kiln_store::RunDirectory::open(project.path(&run)).unwrap())
             .unwrap();
     project.write(format!("{run}/.partial-1-1"), "half");
     let output = project.kiln(&["doctor", &run, "--clean"]);
-    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 at work".to_owned()));
-    assert_finding(&output, &["note ", "it is being worked on by process"]);
+    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 in use".to_owned()));
+    assert_finding(&output, &["note ", "it is in use by process"]);
     assert!(output.stderr.contains("warning: "), "{}", output.stderr);
     assert!(project.path(&run).join(".partial-1-1").exists());
 }
@@ -250,8 +256,8 @@ fn run_without_usable_checkpoint_is_reported_to_restart() {
     project.write(format!("{run}/checkpoints/epoch-00003/manifest.json"), "{");
     fs::remove_file(project.path(&run).join("report.json")).unwrap();
     let output = project.kiln(&["doctor", &run]);
-    assert_finding(&output, &["checkpoints/epoch-00003/manifest.json", "begins anew"]);
-    assert_finding(&output, &["unfinished ", "go on from its beginning"]);
+    assert_finding(&output, &["checkpoints/epoch-00003/manifest.json", "restart from scratch"]);
+    assert_finding(&output, &["unfinished ", "to resume from the beginning"]);
 }
 
 #[test]
@@ -267,14 +273,14 @@ fn clean_removes_only_stale_partial_files() {
     let listing = project.listing();
     // Another process may be writing the new files next to the run at this moment.
     let output = project.kiln(&["doctor", "runs"]);
-    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 whole; 1 stale".to_owned()));
+    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 intact; 1 stale".to_owned()));
     assert_finding(&output, &["note ", "notes.txt"]);
     assert_eq!(project.listing(), listing, "without --clean, doctor must not change anything");
 
     let file = File::options().write(true).open(project.path(next_to_run)).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(600)).unwrap();
     let output = project.kiln(&["doctor", "runs", "--clean"]);
-    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 whole".to_owned()));
+    assert_eq!((output.status, output.last_line()), (0, "1 run: 1 intact".to_owned()));
     let left: Vec<_> = listing
         .into_iter()
         .filter(|path| !path.ends_with(".partial-1-1") && !path.ends_with(".partial-1-2"))
@@ -328,7 +334,7 @@ fn resume_removes_stale_checkpoints_of_a_finished_run() {
     assert_finding(&output, &["stale ", "checkpoints", "kiln resume "]);
     project.kiln_ok(&["resume", &run]);
     assert!(!checkpoints.exists());
-    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 whole\n");
+    assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 intact\n");
 }
 
 #[test]

@@ -83,9 +83,9 @@ fn doctor_finds_no_damage_in_golden_runs() {
     for (version, project) in projects() {
         let examined = project.kiln(&["doctor", "runs"]);
         assert_eq!(examined.status, 0, "{version}: {}", examined.stdout);
-        assert_eq!(examined.last_line(), "8 runs: 6 whole, 2 unfinished", "{version}");
+        assert_eq!(examined.last_line(), "8 runs: 6 intact, 2 unfinished", "{version}");
         let advice = format!(
-            "go on from where it was in epoch 6, after step 39: kiln resume {}",
+            "to resume in epoch 6, after step 39: kiln resume {}",
             run(&project, "dropout-state-2")
         );
         let has_advice = examined.stdout.lines().any(|line| line.ends_with(&advice));
@@ -128,7 +128,7 @@ fn interrupted_golden_run_resumes() {
         assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), 13);
         assert!(shown_accuracy(&project, &run).unwrap() > 0.9, "{version}");
         let examined = project.kiln(&["doctor", &run]);
-        assert_eq!(examined.last_line(), "1 run: 1 whole", "{version}: {}", examined.stdout);
+        assert_eq!(examined.last_line(), "1 run: 1 intact", "{version}: {}", examined.stdout);
     }
 }
 
@@ -141,7 +141,7 @@ fn resume_refuses_a_golden_run_with_an_older_checkpoint_format() {
         let listing = project.listing();
         let resumed = project.kiln(&["resume", &run]);
         assert_eq!(resumed.status, 1, "{version}: {}", resumed.stderr);
-        let problem = "its checkpoints have format version 1, and this Kiln reads 2";
+        let problem = "its checkpoints have format version 1, but this version of Kiln reads 2";
         assert!(resumed.stderr.contains(problem), "{version}: {}", resumed.stderr);
         assert_eq!(project.listing(), listing, "{version}");
     }

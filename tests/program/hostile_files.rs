@@ -218,11 +218,7 @@ mod unix {
             assert!(output.stderr.contains("runs/columns"), "{}", output.stderr);
             let output = project.kiln(&["sweep", "experiment.toml", "seed=1"]);
             assert_eq!(output.status, 1, "{}", output.stderr);
-            assert!(
-                output.stderr.contains("is a symbolic link that leads out"),
-                "{}",
-                output.stderr
-            );
+            assert!(output.stderr.contains("is a symbolic link that leaves"), "{}", output.stderr);
             assert_untouched(&project);
         }
     }
@@ -245,7 +241,7 @@ mod unix {
             symlink(project.path(target), &log).unwrap();
             let output = project.kiln(&sweep);
             assert_eq!(output.status, 1, "{}", output.stderr);
-            assert!(output.stderr.contains("leads out of"), "{}", output.stderr);
+            assert!(output.stderr.contains("is a symbolic link that leaves"), "{}", output.stderr);
             assert_untouched(&project);
         }
         // The directory of the logs is a link.
@@ -286,7 +282,7 @@ mod unix {
         symlink(project.path("outside"), &checkpoints).unwrap();
         let output = project.kiln(&["resume", &run]);
         assert_eq!(output.status, 1, "{}", output.stderr);
-        assert!(output.stderr.contains("leads out of"), "{}", output.stderr);
+        assert!(output.stderr.contains("is a symbolic link that leaves"), "{}", output.stderr);
         assert!(project.kiln(&["doctor", "--clean", "runs"]).status < 2);
         assert!(project.path("outside/.partial-1-1").is_dir());
     }
@@ -304,7 +300,7 @@ mod unix {
             command.current_dir(project.path(&run)).args(["resume", path]);
             let output = CommandOutput::from(command.output().unwrap());
             assert_eq!(output.status, 1, "{path}: {}", output.stderr);
-            assert!(output.stderr.contains("is being worked on"), "{path}: {}", output.stderr);
+            assert!(output.stderr.contains("is in use"), "{path}: {}", output.stderr);
         }
         assert!(!project.path(format!("{run}/.kiln")).exists());
     }
@@ -341,7 +337,7 @@ mod unix {
         symlink(project.path("elsewhere/columns"), project.path("runs/sweep")).unwrap();
         let output = project.kiln(&["compare", "runs"]);
         assert_eq!(output.status, 2, "{}", output.stdout);
-        assert!(output.stderr.contains("symbolic link out of"), "{}", output.stderr);
+        assert!(output.stderr.contains("symbolic link that leaves"), "{}", output.stderr);
         for named in ["runs/run", "runs/sweep", "runs/*"] {
             project.kiln_ok(&["compare", named]);
         }

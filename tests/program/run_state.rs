@@ -68,7 +68,7 @@ pub(crate) fn only_run(project: &Project) -> Option<PathBuf> {
     runs.into_iter().next()
 }
 
-/// Whether a run has recorded so many epochs in its history.
+/// Whether the history of a run has at least `epochs` rows.
 pub(crate) fn has_epochs(run: &Path, epochs: usize) -> bool {
     // The first line is the header.
     fs::read_to_string(run.join("history.csv"))
@@ -131,7 +131,7 @@ pub(crate) fn assert_valid(project: &Project, run: &Path, expected: &Results, co
     } else if recorded.as_deref() == Some("finished") {
         // The process ended between writing `run.json` and `report.json`. The program must notice that.
         let shown = project.kiln(&["show", run.to_str().unwrap()]);
-        assert!(shown.stdout.contains("cut off while its report"), "{}, {context}", shown.stdout);
+        assert!(shown.stdout.contains("killed while its report"), "{}, {context}", shown.stdout);
     }
 }
 

@@ -91,10 +91,10 @@ fn run_that_another_machine_took_over_is_not_written_to() {
     };
     wait_until("the run", || run().is_some());
     let run = run().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-    let claim = format!("runs/columns/.kiln/{run}.claim");
-    let holder = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
+    let owner_file = format!("runs/columns/.kiln/{run}.claim");
+    let owner = r#"{"format_version": 1, "machine": "ada", "boot": "another", "process": 17,
         "since": "2026-01-02T03:04:05Z"}"#;
-    project.write(&claim, holder);
+    project.write(&owner_file, owner);
     wait_until("the end of the run here", || children(sweep.id()).is_empty());
     // The sweep still waits for the other machine to finish the run.
     signal(sweep.id(), "-INT");
@@ -102,10 +102,10 @@ fn run_that_another_machine_took_over_is_not_written_to() {
     assert_eq!(output.status, 130, "{}", output.stderr);
     assert!(output.stderr.contains("was taken over by process 17 on ada"), "{}", output.stderr);
     assert!(output.stdout.contains("1 run: 1 not run"), "{}", output.stdout);
-    // The sweep has not changed the run or its claim, which belong to the other machine now.
+    // The sweep has not changed the run or its lock, which belong to the other machine now.
     assert_eq!(statuses(&project, "runs/columns")[&run], "running");
     assert!(!project.path(format!("runs/columns/{run}/report.md")).exists());
-    assert_eq!(project.read(&claim), holder);
+    assert_eq!(project.read(&owner_file), owner);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_store::{Claim, RunDirectory, Status, files, printable, quoted};
+use kiln_store::{FileLock, RunDirectory, Status, files, printable, quoted};
 use kiln_sweep::{Plan, Sweep, SweepRecord};
 use kiln_train::{Resumed, Run, RunLock};
 
@@ -37,7 +37,7 @@ fn resume_run(options: &GlobalOptions, path: &Path) -> anyhow::Result<ExitCode> 
     let directory = RunDirectory::open(path)?;
     let reporter = ProgressReporter::for_run(options.quiet)?;
     // The status is read after the lock is acquired, because another process may have changed it before.
-    let lock = Claim::of(&directory)?;
+    let lock = FileLock::of(&directory)?;
     let status_before = directory.read_record()?.status;
     if status_before == Status::Finished {
         // The run may have been killed before it removed its temporary files. If they cannot be removed now, `kiln

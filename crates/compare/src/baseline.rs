@@ -15,24 +15,28 @@ impl Comparison {
     /// Finds the combination that `given` names: by a run's directory, a run's id, or settings such as
     /// `learning_rate=0.01,hidden.repeat=2` that exactly one combination has. Returns its index.
     pub(crate) fn find_baseline(&self, given: &str) -> Result<usize> {
+        // A path can contain `=`, too.
         let by_settings = given.contains('=') && !Path::new(given).exists();
         let found: Vec<usize> =
             if by_settings { self.by_settings(given)? } else { self.by_run(given) };
         match found.as_slice() {
             [combination] => self.tested(*combination, given),
-            [] if by_settings => Err(request(format!("no combination has the settings {given}"))),
-            [] => Err(request(format!(
+            [] if by_settings => {
+                Err(request_error(format!("no combination has the settings {given}")))
+            }
+            [] => Err(request_error(format!(
                 "the baseline {given} is not one of the compared runs: give the directory or the id of one of them, or settings such as KEY=VALUE,KEY=VALUE"
             ))),
-            several => Err(request(self.several(given, several))),
+            several => Err(request_error(self.ambiguous(given, several))),
         }
     }
 
+    /// Returns the combination if it was tested: the baseline needs test results.
     fn tested(&self, combination: usize, given: &str) -> Result<usize> {
         if self.combinations[combination].is_tested() {
             return Ok(combination);
         }
-        Err(request(format!(
+        Err(request_error(format!(
             "the baseline {given} was not tested ({}): choose a combination that finished",
             self.combinations[combination].status()
         )))
@@ -51,13 +55,16 @@ impl Comparison {
         }
     }
 
-    fn with_run(&self, is_it: impl Fn(&RunSummary) -> bool) -> Vec<usize> {
-        self.indices(|combination| combination.runs.iter().any(&is_it))
+    fn with_run(&self, matches: impl Fn(&RunSummary) -> bool) -> Vec<usize> {
+        self.indices(|combination| combination.runs.iter().any(&matches))
     }
 
-    fn indices(&self, is_it: impl Fn(&Combination) -> bool) -> Vec<usize> {
+    fn indices(&self, matches: impl Fn(&Combination) -> bool) -> Vec<usize> {
         let combinations = self.combinations.iter().enumerate();
-        combinations.filter(|(_, it)| is_it(it)).map(|(index, _)| index).collect()
+        combinations
+            .filter(|(_, combination)| matches(combination))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     fn by_settings(&self, given: &str) -> Result<Vec<usize>> {
@@ -67,7 +74,7 @@ impl Comparison {
                 (Some((name, value)), _) => wanted.push((name.trim(), value.trim().to_owned())),
                 // A value can contain commas: `layers=flatten, 300 relu`.
                 (None, Some((_, value))) => *value = format!("{value},{part}"),
-                (None, None) => return Err(request(format!("`{part}` is not KEY=VALUE"))),
+                (None, None) => return Err(request_error(format!("`{part}` is not KEY=VALUE"))),
             }
         }
         let mut left = self.indices(|_| true);
@@ -89,9 +96,11 @@ impl Comparison {
                 let known: Vec<_> =
                     self.columns.iter().map(|column| column.label.as_str()).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                Err(request(format!("the runs have no setting `{name}`; they differ in: {known}")))
+                Err(request_error(format!(
+                    "the runs have no setting `{name}`; they differ in: {known}"
+                )))
             }
-            Err(KeyError::Ambiguous(keys)) => Err(request(columns::ambiguous(name, &keys))),
+            Err(KeyError::Ambiguous(keys)) => Err(request_error(columns::ambiguous(name, &keys))),
         }
     }
 
@@ -102,7 +111,7 @@ impl Comparison {
         }
     }
 
-    fn several(&self, given: &str, several: &[usize]) -> String {
+    fn ambiguous(&self, given: &str, several: &[usize]) -> String {
         let labels =
             several.iter().take(4).map(|index| self.combinations[*index].label(&self.columns));
         let mut labels: Vec<_> = labels.collect();
@@ -123,11 +132,11 @@ impl Comparison {
     }
 }
 
-fn request(problem: String) -> CompareError {
+fn request_error(problem: String) -> CompareError {
     CompareError::Request(kiln_store::escape::control(&problem).into_owned())
 }
 
-/// Whether two values are equal as text or as numbers: 1e-2 is 0.01.
+/// Whether two values are equal as text or as numbers, such as 1e-2 and 0.01.
 fn is_same(has: &str, wanted: &str) -> bool {
     let number = |text: &str| text.parse::<f64>().ok();
     has == wanted || number(has).is_some_and(|has| Some(has) == number(wanted))

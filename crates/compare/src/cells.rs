@@ -24,7 +24,7 @@ pub(crate) fn is_baseline(table: &ComparisonTable<'_>, row: &Row<'_>) -> bool {
     table.comparison.baseline.is_some_and(|baseline| baseline.combination == row.index)
 }
 
-/// Mean, deviation and number of runs; the number alone if the row is one run.
+/// Mean, deviation and number of runs; the value alone if the row is one run.
 fn measure(measure: &Measure, row: &Row<'_>) -> String {
     let Some(spread) = row.measure(measure) else {
         return String::new();

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kiln_store::{LeftOut, StoreError, find};
+use kiln_store::{Skipped, StoreError, find};
 
 use crate::column::{Column, SharedSetting};
 use crate::columns::SettingsTable;
@@ -27,7 +27,7 @@ pub struct Comparison {
     /// The baseline of the verdicts; `None` if no combination can be one.
     pub baseline: Option<Baseline>,
     /// The directories that could not be read, and why.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<Skipped>,
     /// Sentences that say which verdicts are missing and why.
     pub notes: Vec<String>,
 }

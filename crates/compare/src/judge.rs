@@ -10,7 +10,8 @@ use crate::ranking::Ranking;
 use crate::statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
 use crate::verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
 
-/// The probability, at most, that combinations which do not differ get any verdict other than "not distinguishable".
+/// The significance level: if no combinations differ, the probability of any verdict other than "not distinguishable" is
+/// at most this.
 pub(crate) const LEVEL: f64 = 0.05;
 
 /// Why a combination has no verdict.
@@ -24,6 +25,7 @@ enum Missing {
 }
 
 impl Missing {
+    /// The key by which reasons are grouped in the notes, and their order.
     fn kind(&self) -> u8 {
         match self {
             Missing::Pruned => 0,
@@ -38,6 +40,7 @@ impl Missing {
 /// Gives each tested combination its verdict against the one at `baseline`, and notes which combinations have none.
 pub(crate) fn judge(comparison: &mut Comparison, baseline: usize, chosen: BaselineChoice) {
     let Comparison { combinations, columns, ranking, .. } = &*comparison;
+    // A baseline without test results cannot be compared with anything.
     let Some(against) = combinations.get(baseline).filter(|against| against.is_tested()) else {
         return;
     };
@@ -115,7 +118,7 @@ fn same_data(left: &Combination, right: &Combination) -> bool {
 fn note(reason: &Missing, labels: &[String]) -> String {
     let why = match reason {
         Missing::Pruned => {
-            "some of its or the baseline's seeds were pruned, so the remaining seeds were chosen by the accuracy that is compared"
+            "pruning stopped some of its seeds or the baseline's, so the seeds that remain were selected by their results"
         }
         Missing::SameSettings => {
             "it has the baseline's settings, so any difference is the noise of the seed"
@@ -142,7 +145,7 @@ struct BaselineContext<'a> {
     outcomes: Vec<(u64, Result<Outcomes, String>)>,
 }
 
-/// The number that is compared over seeds.
+/// How combinations with several seeds are compared: the accuracy, and the ranking that yields the validation accuracy.
 #[derive(Clone, Copy)]
 struct OverSeeds<'a> {
     accuracy: Accuracy,
@@ -231,13 +234,13 @@ impl BaselineContext<'_> {
         if let Some(difference) = by_seeds {
             return Ok(verdict(difference, self.family, Method::Welch, self.over_seeds.accuracy));
         }
-        // Two runs with the same settings and different seeds do differ on many images. The test by images would call
-        // one of them better, although only the seeds differ.
+        // Two runs with the same settings and different seeds differ on many images. The test by images would often
+        // call one of them better, although only the seeds differ.
         let is_setting = |column: &usize| Some(*column) != self.name;
         let columns = 0..combination.settings.len();
         if columns
             .filter(is_setting)
-            .all(|it| combination.settings[it] == self.against.settings[it])
+            .all(|column| combination.settings[column] == self.against.settings[column])
         {
             return Err(Missing::SameSettings);
         }
@@ -280,7 +283,7 @@ fn verdict(
         VerdictOutcome::Worse
     };
     let AccuracyDifference { difference, interval, p_value } = estimate;
-    // The difference of two shares is between -1 and 1; the interval of Welch's test does not know that.
+    // The difference of two shares is between -1 and 1. Welch's interval is not limited to that range.
     let interval = interval.map(|(low, high)| (low.max(-1.0), high.min(1.0)));
     Verdict { outcome, difference, interval, p_value, method, accuracy }
 }

@@ -29,7 +29,7 @@ pub fn notes(comparison: &Comparison) -> String {
             "A run with status `running` is still training, or its process was killed.".to_owned(),
         );
     }
-    lines.extend(left_out(comparison));
+    lines.extend(skipped(comparison));
     lines.iter().map(|line| format!("{}\n", control(line))).collect()
 }
 
@@ -144,7 +144,7 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
     lines
 }
 
-fn left_out(comparison: &Comparison) -> Vec<String> {
+fn skipped(comparison: &Comparison) -> Vec<String> {
     let all = &comparison.left_out;
     if all.is_empty() {
         return Vec::new();

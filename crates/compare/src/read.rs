@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use kiln_store::{
-    History, LeftOut, RunDirectory, RunRecord, Status, StoreError, TestReport, files, in_parallel,
+    History, RunDirectory, RunRecord, Skipped, Status, StoreError, TestReport, files, in_parallel,
 };
 
 use crate::combination::{RunSummary, TestSummary};
@@ -17,18 +17,18 @@ const MAX_SETTINGS: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Read {
     pub(crate) runs: Vec<(RunSummary, FlatConfig)>,
-    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) left_out: Vec<Skipped>,
 }
 
 /// Reads these run directories on all cores. The runs keep their order.
 pub(crate) fn read(paths: &[PathBuf]) -> Read {
-    let results = in_parallel(paths, |path| read_run(path).map_err(|error| left_out(path, &error)));
+    let results = in_parallel(paths, |path| read_run(path).map_err(|error| skipped(path, &error)));
     let mut read = Read::default();
     let mut keys = HashSet::new();
     for result in results {
         match result {
             Ok(run) if has_room(&mut keys, &run.1) => read.runs.push(run),
-            Ok((run, _)) => read.left_out.push(LeftOut {
+            Ok((run, _)) => read.left_out.push(Skipped {
                 path: run.directory.path().to_owned(),
                 problem: format!(
                     "with this run, the runs would have more than {MAX_SETTINGS} different settings"
@@ -53,12 +53,12 @@ fn has_room(keys: &mut HashSet<String>, configuration: &FlatConfig) -> bool {
 }
 
 /// Why a directory could not be read. File names are relative to the directory.
-fn left_out(path: &Path, error: &CompareError) -> LeftOut {
+fn skipped(path: &Path, error: &CompareError) -> Skipped {
     let text = error.to_string();
     let own = path.display().to_string();
     let problem = text.strip_prefix(&format!("{own}: ")).unwrap_or(&text);
     let problem = problem.replace(&format!("{own}/"), "");
-    LeftOut { path: path.to_owned(), problem }
+    Skipped { path: path.to_owned(), problem }
 }
 
 fn read_run(path: &Path) -> Result<(RunSummary, FlatConfig)> {

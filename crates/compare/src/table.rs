@@ -63,7 +63,7 @@ impl Row<'_> {
         self.run.map_or_else(|| self.combination.status(), RunSummary::status_words)
     }
 
-    /// How many runs the row stands for.
+    /// The number of runs that the row summarizes.
     pub(crate) fn runs(&self) -> usize {
         if self.run.is_some() { 1 } else { self.combination.runs.len() }
     }

@@ -9,7 +9,7 @@
     element.append(...children);
     return element;
   };
-  const labelled = (text, control) => make('label', {}, text, control);
+  const labeled = (text, control) => make('label', {}, text, control);
   const picker = (names, picked) => {
     const select = make('select');
     names.forEach((name, index) => select.append(make('option', { value: index, textContent: name })));
@@ -56,7 +56,7 @@
           row.hidden = !words.every((word) => text.includes(word));
         }
       });
-      table.parentElement.before(make('div', { className: 'controls' }, labelled('filter rows', filter)));
+      table.parentElement.before(make('div', { className: 'controls' }, labeled('filter rows', filter)));
     }
   }
 
@@ -79,7 +79,7 @@
       const select = make('select', { name });
       values.forEach((value) => select.append(make('option', { value, textContent: value })));
       select.addEventListener('change', () => { picked[name] = select.value; show(name); });
-      controls.append(labelled(name, select));
+      controls.append(labeled(name, select));
     }
     choice.prepend(controls, ...figures.map(({ figure }) => figure));
     choice.querySelector('details').remove();
@@ -163,7 +163,7 @@
     const selects = [picker(names, 0), picker(names, 1)];
     const show = () => view.replaceChildren(...pair(...selects.map((select) => data.runs[select.selectedIndex])));
     selects.forEach((select) => select.addEventListener('change', show));
-    const controls = make('div', { className: 'controls', id: 'pair-controls' }, labelled('A', selects[0]), labelled('B', selects[1]));
+    const controls = make('div', { className: 'controls', id: 'pair-controls' }, labeled('A', selects[0]), labeled('B', selects[1]));
     view.before(controls);
     show();
   }

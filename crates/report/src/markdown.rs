@@ -37,7 +37,7 @@ fn write_history(text: &mut String, history: &History) {
     }
     text.push_str("![Loss and accuracy over the epochs](history.svg)\n\n");
     let columns = summary::epoch_columns(history);
-    let rows = history.selection(summary::MOST_EPOCHS);
+    let rows = history.selection(summary::MAX_EPOCHS);
     if let Some(note) = summary::left_out(history, rows.len()) {
         paragraph(text, &note);
     }
@@ -57,7 +57,7 @@ fn write_test(text: &mut String, report: &TestReport) {
     let pairs = report.confused_pairs();
     if !pairs.is_empty() {
         text.push_str("Most often confused:\n\n");
-        for pair in pairs.into_iter().take(summary::MOST_PAIRS) {
+        for pair in pairs.into_iter().take(summary::MAX_PAIRS) {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "- {}", escaped(&summary::confused(report, pair)));
         }

@@ -88,7 +88,7 @@ fn show_history(history: &History, terminal: Terminal) -> String {
         text.push_str("No epoch was completed.\n");
     } else {
         let columns = summary::epoch_columns(history);
-        let rows = history.selection(summary::MOST_EPOCHS);
+        let rows = history.selection(summary::MAX_EPOCHS);
         let cells = rows.iter().map(|row| summary::epoch_cells(row, &columns));
         text.push_str(&table(&columns, 0, cells, terminal));
         let notes = [summary::left_out(history, rows.len()), summary::best_epoch(history)];
@@ -109,7 +109,7 @@ fn show_test(report: &TestReport, terminal: Terminal) -> String {
     let pairs = report.confused_pairs();
     if !pairs.is_empty() {
         text.push_str("\nMost often confused:\n");
-        for pair in pairs.into_iter().take(summary::MOST_PAIRS) {
+        for pair in pairs.into_iter().take(summary::MAX_PAIRS) {
             text.push_str(&format!("  {}\n", control(&summary::confused(report, pair))));
         }
     }

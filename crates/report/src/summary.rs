@@ -7,9 +7,9 @@ use kiln_store::{
 };
 
 /// The number of epochs up to which a table shows all of them.
-pub(crate) const MOST_EPOCHS: usize = 20;
+pub(crate) const MAX_EPOCHS: usize = 20;
 /// The number of confused pairs to list.
-pub(crate) const MOST_PAIRS: usize = 5;
+pub(crate) const MAX_PAIRS: usize = 5;
 
 /// Shown instead of a test result.
 pub(crate) const UNTESTED: &str = "The run was not tested; there are no test results.";

@@ -1,15 +1,14 @@
-//! `checkpoints/`: what a run goes on from after it was interrupted.
+//! `checkpoints/`: what an interrupted run is resumed from.
 //!
 //! ```text
 //! checkpoints/
 //!   epoch-00003/              after three epochs
-//!     manifest.json           the names, sizes and sums of the files beside it
-//!     …                       what the trainer keeps; nothing here looks into it
-//!   epoch-00003-step-000120/  in the fourth epoch, after its 120th step
+//! manifest.json           the names, sizes and checksums of the other files
+//! …                       the files of the trainer, which this crate does not interpret
+//! epoch-00003-step-000120/  in the fourth epoch, after its 120th step
 //! ```
 //!
-//! A checkpoint becomes valid by one rename, when all that is in it is on the disk. An older one is removed only
-//! then.
+//! A checkpoint becomes visible by one rename after its content is on the disk. Only then are older ones removed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::{Checksum, is_plain, read_checked};
 use crate::error::{Result, StoreError};
 use crate::position::Position;
 use crate::run::RunDirectory;
-use crate::sum::{Sum, is_plain, read_sum};
 use crate::{files, versioned};
 
 /// The version of the manifest that this build writes, and the newest that it reads.
@@ -29,11 +28,11 @@ pub const MANIFEST_VERSION: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 
-/// The most files that a checkpoint may have.
-const MOST_FILES: usize = 4;
+/// The maximum number of files in a checkpoint.
+const MAX_FILES: usize = 4;
 
-/// The largest manifest that is read; one is some hundred bytes.
-const MOST_MANIFEST_BYTES: u64 = 64 << 10;
+/// The maximum size of a manifest; a typical one has a few hundred bytes.
+const MAX_MANIFEST_BYTES: u64 = 64 << 10;
 
 /// The checkpoints of a run.
 #[derive(Debug, Clone)]
@@ -46,28 +45,28 @@ pub type CheckpointFiles = BTreeMap<String, Vec<u8>>;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
-    files: BTreeMap<String, Sum>,
+    files: BTreeMap<String, Checksum>,
 }
 
 impl Checkpoints {
-    /// Those of a run; there need not be any.
+    /// The checkpoints of a run; there may be none.
     #[must_use]
     pub fn of(run: &RunDirectory) -> Self {
         Self { directory: run.checkpoints_path() }
     }
 
-    /// Where the checkpoint of a position lies.
+    /// The directory of the checkpoint at a position.
     #[must_use]
     pub fn path(&self, position: Position) -> PathBuf {
         self.directory.join(position.directory_name())
     }
 
-    /// The positions of all checkpoints, the newest first. They may be damaged.
+    /// The positions of all checkpoints, newest first. The checkpoints may be damaged.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where they cannot be looked at, [`StoreError::LeadsOut`] where they lie elsewhere: that is
-    /// not to say that there are none.
+    /// [`StoreError::Io`] if the directory cannot be read, [`StoreError::LeadsOut`] if it is a link that leaves the
+    /// run. An unreadable directory is not an empty one.
     pub fn positions(&self) -> Result<Vec<Position>> {
         self.check_place()?;
         let refused = |cause| StoreError::io("read the directory", &self.directory, cause);
@@ -90,64 +89,65 @@ impl Checkpoints {
         self.directory.parent().map_or(Ok(()), |run| files::check_within(run, &self.directory))
     }
 
-    /// Writes a checkpoint in place of one that is there already.
+    /// Writes a checkpoint, replacing an existing one at the same position.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where it cannot be written; the others are as they were.
+    /// [`StoreError::Io`] if it cannot be written; the other checkpoints are unchanged.
     pub fn write(&self, position: Position, content: &[(&str, &[u8])]) -> Result<()> {
         let path = self.path(position);
         files::create_directories(&self.directory)?;
         self.check_place()?;
         if path.symlink_metadata().is_ok() {
-            // One that was refused: a run that goes on from a checkpoint does not come to it again.
+            // A resumed run never returns to the position of its checkpoint, so this one was rejected as unusable.
             files::remove_directory(&path)?;
         }
-        let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Sum::of(bytes)));
+        let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Checksum::of(bytes)));
         let manifest = versioned::to_json(MANIFEST_VERSION, &Manifest { files: sums.collect() })?;
         let mut all = content.to_vec();
         all.push((MANIFEST, manifest.as_bytes()));
         files::write_directory(&path, &all)
     }
 
-    /// Reads a checkpoint whose files are of at most `most` bytes each, and holds them to their sums.
+    /// Reads a checkpoint whose files have at most `most` bytes each, and verifies their checksums.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] where a file is missing, or not the one that was written;
-    /// [`StoreError::Io`], [`StoreError::Malformed`] or [`StoreError::NewerFormat`] for the manifest.
+    /// [`StoreError::Damaged`] if a file is missing or was changed; [`StoreError::Io`], [`StoreError::Malformed`] or
+    /// [`StoreError::NewerFormat`] for the manifest.
     pub fn read(&self, position: Position, most: u64) -> Result<CheckpointFiles> {
         let path = self.path(position);
         let mut content = CheckpointFiles::new();
         let manifest = read_manifest(&path)?;
-        if manifest.files.len() > MOST_FILES {
-            let problem = format!("its manifest has more than {MOST_FILES} files");
+        if manifest.files.len() > MAX_FILES {
+            let problem = format!("its manifest has more than {MAX_FILES} files");
             return Err(StoreError::damaged(&path, problem));
         }
         for (name, sum) in manifest.files {
-            let bytes = read_sum(&plain(&path, &name)?, &sum, most)?;
+            let bytes = read_checked(&plain(&path, &name)?, &sum, most)?;
             content.insert(name, bytes);
         }
         Ok(content)
     }
 
-    /// Reads one file of a checkpoint, of at most `most` bytes, and holds it to its sum; `None` where there is no such file.
+    /// Reads one file of a checkpoint, of at most `most` bytes, and verifies its checksum; `None` if the file does
+    /// not exist.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// Those of [`read`](Self::read).
     pub fn read_file(&self, position: Position, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
         let path = self.path(position);
         let manifest = read_manifest(&path)?;
         let sum = manifest.files.get(name);
-        sum.map(|sum| read_sum(&plain(&path, name)?, sum, most)).transpose()
+        sum.map(|sum| read_checked(&plain(&path, name)?, sum, most)).transpose()
     }
 
-    /// Holds the files of a checkpoint to their sums, without keeping them in memory.
+    /// Verifies the checksums of a checkpoint's files without keeping the files in memory.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// Those of [`read`](Self::read).
     pub fn check(&self, position: Position) -> Result<()> {
         let path = self.path(position);
         let manifest = read_manifest(&path)?;
@@ -155,11 +155,11 @@ impl Checkpoints {
         files.try_for_each(|(name, sum)| sum.check(&plain(&path, name)?))
     }
 
-    /// Removes all checkpoints but those of these positions.
+    /// Removes all checkpoints except those at these positions.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where one cannot be removed.
+    /// [`StoreError::Io`] if one cannot be removed.
     pub fn retain(&self, positions: &[Position]) -> Result<()> {
         for position in self.positions()? {
             if !positions.contains(&position) {
@@ -169,20 +169,20 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Removes all of them, and what a process that was killed left half written.
+    /// Removes all checkpoints and the temporary files of a killed process.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where something cannot be removed.
+    /// [`StoreError::Io`] if something cannot be removed.
     pub fn remove(&self) -> Result<()> {
         files::remove_directory(&self.directory)
     }
 }
 
-/// The file of that name in a checkpoint's directory, and nowhere else.
+/// The path of a file in the checkpoint's directory. Names with path separators are an error.
 fn plain(checkpoint: &Path, name: &str) -> Result<PathBuf> {
     if !is_plain(name) {
-        let problem = format!("its manifest has a file {name:?}, which is no plain name");
+        let problem = format!("its manifest has a file {name:?}, which is not a plain file name");
         return Err(StoreError::damaged(checkpoint, problem));
     }
     Ok(checkpoint.join(name))
@@ -190,5 +190,5 @@ fn plain(checkpoint: &Path, name: &str) -> Result<PathBuf> {
 
 fn read_manifest(checkpoint: &Path) -> Result<Manifest> {
     let path = checkpoint.join(MANIFEST);
-    versioned::parse(&path, &files::read(&path, MOST_MANIFEST_BYTES)?, MANIFEST_VERSION)
+    versioned::parse(&path, &files::read(&path, MAX_MANIFEST_BYTES)?, MANIFEST_VERSION)
 }

@@ -6,40 +6,40 @@ use kiln_config::Unreadable;
 use crate::escape;
 use crate::name::NameError;
 
-/// Why something of a run could not be written, read or computed.
+/// An error of writing, reading or computing files of a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The operating system refused. The cause is part of the message, so it is not a `source` as well.
     #[error("cannot {action} {}: {}", path.display(), explain(cause))]
     Io {
-        /// What was tried, as it follows "cannot": "write", "read", "create the directory".
+        /// The action, as it follows "cannot": "write", "read", "create the directory".
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system answered.
+        /// The operating system's error.
         cause: io::Error,
     },
 
-    /// A run's name or id that is not fit to be the name of a directory.
+    /// A run's name or id that cannot be the name of a directory.
     #[error("`{}` cannot be the {role} of a run: {problem}", escape::control(text))]
     Name {
         /// "name" or "id".
         role: &'static str,
-        /// What was given.
+        /// The given text.
         text: String,
-        /// What is wrong with it and what would be right.
+        /// The problem, and what a valid name is.
         problem: NameError,
     },
 
-    /// The directory that a new run asks for is taken.
-    #[error("{} is there already and runs are never overwritten: give another name, or move it away", path.display())]
+    /// The directory of a new run already exists.
+    #[error("{} already exists, and Kiln never overwrites runs: choose another name, or move the directory away", path.display())]
     RunExists {
         /// The directory.
         path: PathBuf,
     },
 
-    /// A path that was given as a run and is none.
+    /// The given path is not a run.
     #[error("{} is not a run directory: {problem}", path.display())]
     NotARun {
         /// The path.
@@ -48,17 +48,17 @@ pub enum StoreError {
         problem: &'static str,
     },
 
-    /// A file that is not opened, or not to its end: it is too large, a pipe, a symbolic link.
+    /// A file that cannot be read completely: too large, a pipe, or a symbolic link.
     #[error("cannot read {}: {problem}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: Unreadable,
     },
 
-    /// A symbolic link that leads out of the directory that it lies in, where runs are written.
-    #[error("{} is a symbolic link that leads out of {}: nothing is written through it", path.display(), root.display())]
+    /// A symbolic link that leaves the directory where runs are written.
+    #[error("{} is a symbolic link that leaves {}; Kiln does not write through it", path.display(), root.display())]
     LeadsOut {
         /// The link.
         path: PathBuf,
@@ -66,46 +66,46 @@ pub enum StoreError {
         root: PathBuf,
     },
 
-    /// A file of a run whose content cannot be understood.
+    /// A file of a run whose content is invalid.
     #[error("{}, line {line}: {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong there.
+        /// The problem.
         problem: String,
     },
 
-    /// Somebody else works on the run.
-    #[error("{} is being worked on by {holder}: wait for its end, or end it", path.display())]
-    Claimed {
+    /// Another process works on the run.
+    #[error("{} is in use by {owner}: wait for it to finish, or stop it", path.display())]
+    Locked {
         /// The run's directory.
         path: PathBuf,
-        /// Who, in words.
-        holder: String,
+        /// A description of the owner.
+        owner: String,
     },
 
-    /// Somebody else works on a run that was this process' own.
-    #[error("{} was taken over by {holder}: nothing more is written here", path.display())]
+    /// Another process took over a run that this process was working on.
+    #[error("{} was taken over by {owner}; this process stops writing to it", path.display())]
     TakenOver {
         /// The run's directory.
         path: PathBuf,
-        /// Who, in words.
-        holder: String,
+        /// A description of the new owner.
+        owner: String,
     },
 
-    /// A file that is not as it was written.
+    /// A file whose content has changed since it was written.
     #[error("{} is damaged: {problem}", path.display())]
     Damaged {
         /// The file or directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 
-    /// A file written by a later Kiln than this one.
-    #[error("{} has format version {found}, and this Kiln reads versions up to {known}: read it with a newer Kiln", path.display())]
+    /// A file written by a later version of Kiln.
+    #[error("{} has format version {found}, but this version of Kiln reads versions up to {known}: use a newer version of Kiln", path.display())]
     NewerFormat {
         /// The file.
         path: PathBuf,
@@ -115,38 +115,38 @@ pub enum StoreError {
         known: u32,
     },
 
-    /// A path that was given for a comparison and leads to no run.
+    /// A path given for a comparison that leads to no run.
     #[error("{}: {problem}", escape::control(&path.to_string_lossy()))]
     NoRuns {
         /// The path or pattern.
         path: PathBuf,
-        /// What is wrong with it and what to give instead.
+        /// The problem, and what to give instead.
         problem: String,
     },
 
-    /// Numbers handed over for a report that do not fit together.
+    /// Inconsistent values for a report.
     #[error("{0}")]
     Inconsistent(String),
 }
 
-/// The result of everything in this crate that can fail.
+/// The result type of this crate.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 impl StoreError {
-    /// Whether a file or directory is not there.
+    /// Whether the error is a missing file or directory.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, StoreError::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 
-    /// The file or directory that it is about, where it is about one.
+    /// The file or directory that the error is about, if there is one.
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             StoreError::Io { path, .. }
             | StoreError::RunExists { path }
             | StoreError::NotARun { path, .. }
             | StoreError::Malformed { path, .. }
-            | StoreError::Claimed { path, .. }
+            | StoreError::Locked { path, .. }
             | StoreError::TakenOver { path, .. }
             | StoreError::Damaged { path, .. }
             | StoreError::NewerFormat { path, .. }
@@ -165,14 +165,14 @@ impl StoreError {
         StoreError::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
-    /// A file with a line, counted from 1, that cannot be understood.
+    /// An error about a line of a file, counted from 1.
     #[must_use]
     pub fn malformed(path: &Path, line: u64, problem: impl Into<String>) -> Self {
         StoreError::Malformed { path: path.to_owned(), line, problem: problem.into() }
     }
 }
 
-/// The operating system's answer and, where one is known, what to do about it.
+/// The operating system's error and, if known, what to do about it.
 fn explain(cause: &io::Error) -> String {
     match cause.kind() {
         io::ErrorKind::StorageFull => "the disk is full; free some space".to_owned(),
@@ -183,8 +183,8 @@ fn explain(cause: &io::Error) -> String {
         io::ErrorKind::ReadOnlyFilesystem => {
             "the file system is read-only; choose another place".to_owned()
         }
-        io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory".to_owned(),
-        io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+        io::ErrorKind::NotADirectory => "part of the path is a file, not a directory".to_owned(),
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
         _ => cause.to_string(),
     }
 }

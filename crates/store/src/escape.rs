@@ -1,11 +1,11 @@
-//! Text from outside (class names, run names, messages) made safe for the place where it is shown.
+//! Escapes text from outside (class names, run names, messages) for the place where it is shown.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 pub use kiln_config::{is_unprintable, printable as control};
 
-/// For a JSON text as serde_json writes it, which leaves all but the first 32 control characters as they are.
+/// For a JSON text written by serde_json, which only escapes the first 32 control characters.
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     let is_wrong = |character| is_unprintable(character) && character != '\n';
@@ -15,7 +15,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(text.len() + 8);
     for character in text.chars() {
         if is_wrong(character) {
-            // None of them lies beyond U+FFFF. Writing to a String does not fail.
+            // All of them are at or below U+FFFF. Writing to a String cannot fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(character));
         } else {
             escaped.push(character);
@@ -24,7 +24,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// For XML text and attribute values. Characters that XML 1.0 cannot hold become U+FFFD.
+/// For XML text and attribute values. Characters that XML 1.0 cannot represent become U+FFFD.
 #[must_use]
 pub fn xml(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -43,32 +43,32 @@ pub fn xml(text: &str) -> String {
     escaped
 }
 
-/// As [`xml`], for text that is made of lines.
+/// Like [`xml`], for text of several lines.
 #[must_use]
 pub fn xml_lines(text: &str) -> String {
     text.lines().map(xml).collect::<Vec<_>>().join("\n")
 }
 
-/// For a line of Markdown, in a table cell or outside: no character of `text` acts as markup, HTML or a cell's border.
+/// For a line of Markdown, also in a table cell: no character of `text` acts as markup, HTML or a cell border.
 #[must_use]
 pub fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     let mut before = None;
     while let Some(character) = characters.next() {
-        let is_word = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
+        let is_word = |neighbor: Option<char>| neighbor.is_some_and(char::is_alphanumeric);
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
-            // Inside a word an underscore is one; val_loss stays readable where the file is read as it is.
+            // Inside a word an underscore has no effect in Markdown, and val_loss stays readable in the source.
             '_' if is_word(before) && is_word(characters.peek().copied()) => escaped.push('_'),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '$' | '@' => {
                 escaped.push('\\');
                 escaped.push(character);
             }
             _ if is_unprintable(character) => {
-                // Writing to a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(escaped, "U+{:04X}", u32::from(character));
             }
             _ => escaped.push(character),
@@ -78,7 +78,7 @@ pub fn markdown(text: &str) -> String {
     escaped
 }
 
-/// At most `longest` characters: the end of a longer text is replaced by `…`.
+/// At most `longest` characters; the end of a longer text is replaced by `…`.
 #[must_use]
 pub fn shorten(text: &str, longest: usize) -> Cow<'_, str> {
     if text.chars().count() <= longest {

@@ -7,48 +7,47 @@ use glob::MatchOptions;
 use crate::error::{Result, StoreError};
 use crate::run::RunDirectory;
 
-/// What to give instead of a path that leads to no run.
-const INSTEAD: &str =
-    "give a run's directory, a sweep's, the directory of all runs, or a pattern such as 'runs/*/*'";
+/// The advice for a path that leads to no run.
+const INSTEAD: &str = "give a run directory, a sweep directory, the directory of all runs, or a pattern such as 'runs/*/*'";
 
-/// How far below a given directory runs are looked for: `runs/<name>/<id>`.
+/// The depth at which runs are searched below a directory: `runs/<name>/<id>`.
 const DEPTH: usize = 2;
 
-/// The run directories among some paths.
+/// The run directories found for some paths.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
-    /// Directories with a `run.json`, sorted, each once.
+    /// Directories with a `run.json`, sorted, without duplicates.
     pub runs: Vec<PathBuf>,
-    /// What looks like a run and cannot be read as one, sorted.
-    pub left_out: Vec<LeftOut>,
+    /// Directories that look like runs but cannot be read, sorted.
+    pub left_out: Vec<Skipped>,
 }
 
-/// A directory that is not among the runs.
+/// A directory that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct Skipped {
     /// The directory.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub problem: String,
 }
 
-/// Finds the runs that `paths` stand for: run directories, directories of them to two levels (a sweep, and `runs/`
-/// itself), and patterns with `*`, `?`, `[…]` and `**`. Hidden names below a directory are passed over, and symbolic links
-/// that lead out of it are left out: only who names one means it.
+/// Finds the runs for `paths`: run directories, directories of runs up to two levels deep (a sweep, or `runs/`
+/// itself), and patterns with `*`, `?`, `[…]` and `**`. Hidden names below a directory are ignored. Symbolic links
+/// that leave the searched directory are skipped unless they are given directly.
 ///
 /// # Errors
 ///
-/// [`StoreError::NoRuns`] for a path that leads to nothing that could be a run.
+/// [`StoreError::NoRuns`] for a path that leads to no run.
 pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
     let mut search = Search::default();
     for path in paths {
-        // Without the `.` and doubled separators that are typed or completed.
+        // Remove `.` and doubled separators, which users type or complete.
         let path = &path.as_ref().components().collect::<PathBuf>();
         let before = search.count();
         if path.is_dir() {
             search.directory(path);
         } else if paths.len() > 1 && is_readme(path) {
-            // A shell expands `runs/*` to this file, too.
+            // A shell also expands `runs/*` to this file.
             continue;
         } else if path.exists() {
             return Err(no_runs(path, "it is a file"));
@@ -56,7 +55,7 @@ pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
             search.pattern(path)?;
         }
         if search.count() == before {
-            return Err(no_runs(path, "it holds no run"));
+            return Err(no_runs(path, "it contains no run"));
         }
     }
     let mut found = search.found;
@@ -73,11 +72,11 @@ fn no_runs(path: &Path, problem: &str) -> StoreError {
 #[derive(Default)]
 struct Search {
     found: Found,
-    /// The runs' paths without links and dots, so that none comes twice.
+    /// The runs' canonical paths, to detect duplicates.
     known: HashSet<PathBuf>,
-    /// Runs that were met again.
+    /// The number of duplicates.
     repeated: usize,
-    /// The directory that is searched, without links and dots.
+    /// The canonical path of the searched directory.
     root: PathBuf,
 }
 
@@ -86,9 +85,9 @@ impl Search {
         self.found.runs.len() + self.found.left_out.len() + self.repeated
     }
 
-    /// A directory that was named, by itself or by a pattern.
+    /// A directory that was given, directly or by a pattern.
     fn directory(&mut self, path: &Path) {
-        // What cannot be resolved is still told from others by its own path.
+        // A path that cannot be resolved is identified by itself.
         let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if path.join("run.json").exists() {
             self.run(path.to_owned(), resolved);
@@ -102,7 +101,7 @@ impl Search {
 
     fn pattern(&mut self, path: &Path) -> Result<()> {
         let pattern = path.to_str().filter(|text| text.contains(['*', '?', '[']));
-        let pattern = pattern.ok_or_else(|| no_runs(path, "there is nothing of that name"))?;
+        let pattern = pattern.ok_or_else(|| no_runs(path, "it does not exist"))?;
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
         let matches = glob::glob_with(pattern, options).map_err(|error| {
             no_runs(
@@ -119,7 +118,7 @@ impl Search {
                 Err(error) => self.leave_out(error.path(), error.error().to_string()),
             }
         }
-        if matched { Ok(()) } else { Err(no_runs(path, "nothing matches the pattern")) }
+        if matched { Ok(()) } else { Err(no_runs(path, "the pattern matches nothing")) }
     }
 
     fn below(&mut self, path: &Path, resolved: &Path, depth: usize) {
@@ -143,7 +142,7 @@ impl Search {
         let resolved = linked.unwrap_or_else(|| above.join(entry.file_name()));
         if !resolved.starts_with(&self.root) {
             let problem =
-                "it is a symbolic link out of the directory that was given; give it by itself";
+                "it is a symbolic link that leaves the searched directory; give its path directly";
             return self.leave_out(&path, problem.to_owned());
         }
         if path.join("run.json").exists() {
@@ -151,10 +150,7 @@ impl Search {
         } else if path.join("config.toml").exists() {
             self.not_begun(&path);
         } else if is_cut_off(&path) {
-            self.leave_out(
-                &path,
-                "it holds no run.json: the run was cut off as it began".to_owned(),
-            );
+            self.leave_out(&path, "it has no run.json: the run was killed at its start".to_owned());
         } else if depth > 1 {
             self.below(&path, &resolved, depth - 1);
         }
@@ -169,16 +165,16 @@ impl Search {
     }
 
     fn not_begun(&mut self, path: &Path) {
-        let problem = "the run has not begun: there is a config.toml and no run.json";
+        let problem = "the run did not start: it has a config.toml but no run.json";
         self.leave_out(path, problem.to_owned());
     }
 
     fn leave_out(&mut self, path: &Path, problem: String) {
-        self.found.left_out.push(LeftOut { path: path.to_owned(), problem });
+        self.found.left_out.push(Skipped { path: path.to_owned(), problem });
     }
 }
 
-/// Whether this is the file in the directory of all runs that explains it.
+/// Whether this is the README of the directory of all runs.
 pub(crate) fn is_readme(path: &Path) -> bool {
     path.ends_with("README.md") && path.is_file()
 }
@@ -195,8 +191,7 @@ fn is_directory(entry: &DirEntry) -> bool {
     }
 }
 
-/// Whether a directory without record and configuration was meant for a run: it was claimed and nothing came of it, or
-/// some of a run's files are left.
+/// Whether a directory without record and configuration was meant for a run: it is empty, or has some files of a run.
 fn is_cut_off(path: &Path) -> bool {
     let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     is_empty || RunDirectory::FILES.iter().any(|file| path.join(file.name).exists())

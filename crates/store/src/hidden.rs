@@ -3,17 +3,18 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::files;
 
-/// Where the runs of one name keep what is not a run.
+/// The directory for files about the runs of one name that do not belong to a run.
 #[must_use]
 pub fn hidden(directory: &Path) -> PathBuf {
     directory.join(".kiln")
 }
 
-/// The same, made where it is missing.
+/// Like [`hidden`], and creates the directory if it is missing.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`](crate::StoreError::Io) where it cannot be made, [`StoreError::LeadsOut`](crate::StoreError::LeadsOut) where it is a link to somewhere else.
+/// [`StoreError::Io`](crate::StoreError::Io) if it cannot be created,
+/// [`StoreError::LeadsOut`](crate::StoreError::LeadsOut) if it is a link to another place.
 pub fn create_hidden(directory: &Path) -> Result<PathBuf> {
     let hidden = hidden(directory);
     files::create_directories(&hidden)?;

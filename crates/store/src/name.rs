@@ -2,19 +2,19 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// File systems commonly end at 255 bytes; the limit leaves room for what is put behind a name.
+    /// File systems usually allow 255 bytes; the limit leaves room for suffixes.
     #[error("it is {bytes} bytes long; at most {LONGEST} are allowed")]
     TooLong {
-        /// Its length in UTF-8.
+        /// Its length in bytes of UTF-8.
         bytes: usize,
     },
-    /// A leading dot hides a directory or climbs out of it; a leading dash is an option to other programs.
+    /// A leading dot hides a directory or leaves it; other programs read a leading dash as an option.
     #[error("it must not begin with `{0}`; begin with a letter or a digit")]
     Beginning(char),
-    /// Separators, spaces, control characters and everything that a shell or a web page reads as more than text.
+    /// Separators, spaces, control characters and everything with a meaning in a shell or a web page.
     #[error(
         "`{}` is not allowed in it; use letters, digits, `.`, `_` and `-`",
         crate::escape::control(.0.encode_utf8(&mut [0; 4]))
@@ -24,12 +24,12 @@ pub enum NameError {
 
 const LONGEST: usize = 100;
 
-/// Says whether `name` can be the name or the id of a run: 1 to 100 bytes of letters and digits of any script, `.`, `_`
-/// and `-`, the first neither a dot nor a dash.
+/// Checks that `name` can be the name or id of a run: 1 to 100 bytes of letters and digits of any script, `.`, `_`
+/// and `-`, not starting with a dot or dash.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong with it.
+/// The first problem.
 pub fn check_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);

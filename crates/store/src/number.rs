@@ -1,6 +1,6 @@
-//! Numbers as people read them. Files for programs have full digits; see `history` and `predictions`.
+//! Numbers for people. Files for programs have full precision; see `history` and `predictions`.
 
-/// With `decimals` decimals, and an exponent where it is huge; empty where there is no number.
+/// With `decimals` decimals, and with an exponent if it is huge; empty if there is no number.
 #[must_use]
 pub fn decimals(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(String::new, |value| {
@@ -26,7 +26,7 @@ pub fn grouped(value: u64) -> String {
     grouped
 }
 
-/// A share from 0 to 1 as whole percent, where only all is 100% and only none is 0%.
+/// A share from 0 to 1 in percent. Only exactly 1 is 100% and only exactly 0 is 0%.
 #[must_use]
 pub fn percent(share: f64) -> String {
     let percent = (share * 100.0).round();
@@ -39,7 +39,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// A duration, short: 0.4 s, 12.5 s, 3 min 07 s, 2 h 05 min.
+/// A short duration: 0.4 s, 12.5 s, 3 min 07 s, 2 h 05 min.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -50,7 +50,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A learning rate: four significant digits, with an exponent where zeros would fill the cell.
+/// A learning rate with four significant digits, and with an exponent if it would start with many zeros.
 #[must_use]
 pub fn significant(value: f64) -> String {
     let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);

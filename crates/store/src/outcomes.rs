@@ -2,15 +2,15 @@ use crate::error::{Result, StoreError};
 use crate::run::RunDirectory;
 use crate::{files, predictions};
 
-/// Which test images a run classified rightly: its `predictions.csv` without the probabilities, of which comparing a
-/// thousand runs has no use and reading them would take its time.
+/// Which test images a run classified correctly: its `predictions.csv` without the probabilities. Comparing a
+/// thousand runs does not need them, and reading them would dominate its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcomes {
-    /// The classes' names, by index.
+    /// The class names, by index.
     pub class_names: Vec<String>,
     /// The true class of each image.
     pub labels: Vec<u8>,
-    /// Whether the predicted class is that.
+    /// Whether the prediction is correct.
     pub right: Vec<bool>,
 }
 
@@ -23,16 +23,16 @@ impl Outcomes {
     /// is not what [`write`](fn@predictions::write) writes.
     pub fn read(run: &RunDirectory) -> Result<Self> {
         let path = run.predictions_path();
-        let text = files::read(&path, predictions::MOST_BYTES)?;
+        let text = files::read(&path, predictions::MAX_BYTES)?;
         let malformed = |line, problem: String| StoreError::malformed(&path, line, problem);
-        // Class names may be quoted and hold anything; the rows below them are numbers.
+        // Class names may be quoted and contain anything; the rows after the header contain numbers only.
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| malformed(1, error.to_string()))?;
         let class_names = predictions::class_names(&path, header)?;
         let (start, first_line) = (reader.position().byte() as usize, reader.position().line());
         let rows = text.get(start..).unwrap_or_default();
         if !rows.is_empty() && !rows.ends_with('\n') {
-            return Err(malformed(first_line, "the last line was cut off".to_owned()));
+            return Err(malformed(first_line, "the last line is incomplete".to_owned()));
         }
         let mut outcomes = Self { class_names, labels: Vec::new(), right: Vec::new() };
         for (line, row) in (first_line..).zip(rows.lines()) {

@@ -1,7 +1,7 @@
 use std::num::NonZero;
 use std::thread;
 
-/// What `task` makes of each item, in the items' order.
+/// Applies `task` to each item on all cores; the results are in the items' order.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let chunk = items.len().div_ceil(cores).max(1);
@@ -12,7 +12,7 @@ pub fn in_parallel<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R + Sync)
             .map(|chunk| scope.spawn(move || chunk.iter().map(task).collect::<Vec<_>>()))
             .collect();
         let results = workers.into_iter().flat_map(|worker| {
-            // A panic goes on where it would have been without threads.
+            // Continue a panic in the calling thread, as without threads.
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         results.collect()

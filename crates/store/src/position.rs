@@ -2,12 +2,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where in a run's training a checkpoint was written.
+/// The position in training at which a checkpoint was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
-    /// Epochs completed.
+    /// The number of completed epochs.
     pub epochs: usize,
-    /// Steps done in the epoch after these; 0 between two epochs.
+    /// The number of completed steps in the following epoch; 0 between two epochs.
     pub step: usize,
 }
 
@@ -21,7 +21,7 @@ impl Position {
         }
     }
 
-    /// The position that a directory is named after; `None` where it is no checkpoint's.
+    /// Parses the name of a checkpoint's directory; `None` for other names.
     #[must_use]
     pub fn of_directory_name(name: &str) -> Option<Self> {
         let rest = name.strip_prefix("epoch-")?;

@@ -1,22 +1,22 @@
-//! `predictions.csv`: one row for every test image, in the test set's order.
+//! `predictions.csv`: one row per test image, in test-set order.
 //!
 //! ```text
 //! index,label,predicted,probability,T-shirt/top,Trouser,…
 //! 0,9,9,0.9612,1.2e-6,3.1e-8,…
 //! ```
 //!
-//! `label` and `predicted` are class indices from 0, `probability` is the predicted class's, and behind it every class
-//! has a column under its name, in the order of the indices: read these columns by position, since a class may be
-//! called "label". A number has as many digits as bring back the same `f32`.
+//! `label` and `predicted` are class indices from 0; `probability` is that of the predicted class. Every class has a
+//! further column under its name, in the order of the indices. Read these columns by position, because a class may be
+//! called "label". Numbers have as many digits as needed to restore the same `f32`.
 
 use std::path::Path;
 
 use crate::error::{Result, StoreError};
 use crate::files;
-use crate::test_report::{MOST_CLASSES, PROBABILITIES, Prediction, Tested};
+use crate::test_report::{MAX_CLASSES, PROBABILITIES, Prediction, Tested};
 
-/// The largest file that is read: some four million test images of ten classes, or 200,000 of 256.
-pub(crate) const MOST_BYTES: u64 = 512 << 20;
+/// The maximum size of the file: about four million test images with ten classes, or 200,000 with 256.
+pub(crate) const MAX_BYTES: u64 = 512 << 20;
 
 const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
 
@@ -24,7 +24,7 @@ const COLUMNS: [&str; 4] = ["index", "label", "predicted", "probability"];
 ///
 /// # Errors
 ///
-/// [`StoreError::Inconsistent`] as [`Tested::check`], [`StoreError::Io`] where it cannot be written.
+/// [`StoreError::Inconsistent`] as [`Tested::check`], [`StoreError::Io`] if it cannot be written.
 pub fn write(path: &Path, tested: &Tested<'_>) -> Result<()> {
     tested.check()?;
     let text = to_csv(tested)
@@ -46,15 +46,15 @@ fn to_csv(tested: &Tested<'_>) -> Result<Vec<u8>, csv::Error> {
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// `{:?}` is the shortest decimal that reads back to the same f32, with an exponent where that is shorter to read.
+/// `{:?}` is the shortest decimal that restores the same f32, with an exponent if that is shorter.
 fn shortest(value: f32) -> String {
     format!("{value:?}")
 }
 
-/// What `predictions.csv` holds.
+/// The content of `predictions.csv`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
-    /// The classes' names, by index.
+    /// The class names, by index.
     pub class_names: Vec<String>,
     /// The true class of each image.
     pub labels: Vec<u8>,
@@ -69,16 +69,16 @@ impl Predictions {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] or [`StoreError::Unreadable`] where it cannot be read, and those of [`parse`](Self::parse).
+    /// [`StoreError::Io`] or [`StoreError::Unreadable`] if it cannot be read, and those of [`parse`](Self::parse).
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &files::read(path, MOST_BYTES)?)
+        Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
-    /// Reads the text of a `predictions.csv`; `path` stands for it in messages.
+    /// Reads the text of a `predictions.csv`; `path` is used in messages.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Malformed`] with the line where it is not what [`write`](fn@write) writes.
+    /// [`StoreError::Malformed`] with the line if it is not what [`write`](fn@write) writes.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| malformed(path, &error))?;
@@ -93,7 +93,7 @@ impl Predictions {
         Ok(read)
     }
 
-    /// Takes one row. The reader has made sure that it has as many cells as the header.
+    /// Adds one row. The CSV reader has checked that it has as many cells as the header.
     fn push(&mut self, record: &csv::StringRecord) -> Result<(), String> {
         let next = self.labels.len();
         if record[0].parse() != Ok(next) {
@@ -119,15 +119,15 @@ impl Predictions {
     }
 }
 
-/// The names in the columns behind the four that every file has.
+/// The class names: the columns after the first four.
 pub(crate) fn class_names(path: &Path, header: &csv::StringRecord) -> Result<Vec<String>> {
     if !header.iter().take(COLUMNS.len()).eq(COLUMNS) {
-        let problem = format!("predictions begin with the columns `{}`", COLUMNS.join(","));
+        let problem = format!("predictions must begin with the columns `{}`", COLUMNS.join(","));
         return Err(StoreError::malformed(path, 1, problem));
     }
     let names: Vec<String> = header.iter().skip(COLUMNS.len()).map(str::to_owned).collect();
-    if names.len() > MOST_CLASSES {
-        let problem = format!("{} classes, and there can be {MOST_CLASSES} at most", names.len());
+    if names.len() > MAX_CLASSES {
+        let problem = format!("{} classes; at most {MAX_CLASSES} are supported", names.len());
         return Err(StoreError::malformed(path, 1, problem));
     }
     Ok(names)
@@ -136,7 +136,7 @@ pub(crate) fn class_names(path: &Path, header: &csv::StringRecord) -> Result<Vec
 fn probability(cell: &str) -> Result<f32, String> {
     match cell.parse() {
         Ok(value) if PROBABILITIES.contains(&value) => Ok(value),
-        _ => Err(format!("`{cell}` is no probability")),
+        _ => Err(format!("`{cell}` is not a probability")),
     }
 }
 
@@ -144,7 +144,7 @@ fn malformed(path: &Path, error: &csv::Error) -> StoreError {
     let line = error.position().map_or(1, csv::Position::line);
     let problem = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} cells where the header has {expected_len}")
+            format!("{len} cells, but the header has {expected_len}")
         }
         _ => error.to_string(),
     };

@@ -4,122 +4,122 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::metric::{Direction, MetricInfo};
 use crate::position::Position;
-use crate::sum::Sum;
 use crate::{files, versioned};
 
-/// The largest record that is read; one is about a kilobyte.
-const MOST_BYTES: u64 = 1 << 20;
+/// The maximum size of a record; a typical one has about a kilobyte.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// The version of `run.json` that this build writes, and the newest that it reads. It stands for the files beside it that
-/// have none of their own, too: `config.toml`, `history.csv`, `predictions.csv` and `log.jsonl`.
+/// The version of `run.json` that this build writes, and the newest that it reads. It also covers the files in the
+/// same directory that have no version of their own: `config.toml`, `history.csv`, `predictions.csv` and `log.jsonl`.
 pub const RECORD_VERSION: u32 = 1;
 
-/// `run.json`: what was run, on what, and how it ended.
+/// `run.json`: the settings, data, versions and result of a run.
 ///
-/// The file holds `format_version` and then these fields in this order; what is not known is `null`.
+/// The file holds `format_version` and then these fields in this order; an unknown value is `null`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The experiment's name; runs of one name lie in one directory.
+    /// The name of the experiment. Runs with the same name share a directory.
     pub name: String,
     /// The run's id, the name of its directory.
     pub id: String,
-    /// How it stands.
+    /// The status.
     pub status: Status,
-    /// Why it ended as it did, in words: "all epochs done", "val_loss did not improve for 5 epochs".
+    /// The reason for the status: "all epochs done", "val_loss did not improve for 5 epochs".
     pub stop_reason: Option<String>,
-    /// The seed that every random number of the run comes from.
+    /// The seed of every random number of the run.
     pub seed: u64,
     /// The Burn backend: "flex", "ndarray", "wgpu", "cuda".
     pub backend: String,
-    /// The implementation of the training step on that backend.
+    /// The engine that computes the training steps: "generic" or "fused".
     pub engine: String,
-    /// Threads used for computing.
+    /// The number of computing threads.
     pub threads: usize,
-    /// The programs' versions.
+    /// The versions of Kiln and Burn.
     pub versions: Versions,
-    /// The commit of the working directory that the run was started in, where there is one.
+    /// The Git commit of the directory where the run was started, if there is one.
     pub git_commit: Option<String>,
-    /// What it learned from.
+    /// The data of the run.
     pub dataset: DatasetRecord,
-    /// Values in all parameters of the model.
+    /// The number of parameters of the model.
     pub parameters: u64,
-    /// When it was started (RFC 3339, UTC).
+    /// When the run was started (RFC 3339, UTC).
     pub started: Timestamp,
-    /// When it ended (RFC 3339, UTC).
+    /// When the run ended (RFC 3339, UTC).
     pub ended: Option<Timestamp>,
     /// Seconds spent in training and validation, without reading data and testing.
     pub training_seconds: Option<f64>,
-    /// Epochs completed.
+    /// The number of completed epochs.
     pub epochs: usize,
-    /// The metrics of the history, in the order of its columns. Empty if an earlier Kiln wrote the record.
+    /// The metrics of the history, in the order of its columns. Empty if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricInfo>,
-    /// The times that it went on after it was interrupted.
+    /// When and where the run was resumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
-    /// What the files beside this one were when the run ended, by name. The log, which still grows, is not among
-    /// them; of a run that is under way there are none.
+    /// The checksums of the other files when the run ended, by name. The log is not included because it still grows;
+    /// a running run has no checksums.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, Sum>,
+    pub files: BTreeMap<String, Checksum>,
 }
 
-/// A run went on where it had been interrupted.
+/// A resumption of an interrupted run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumption {
     /// When (RFC 3339, UTC).
     pub at: Timestamp,
-    /// From where.
+    /// The position that training continued from.
     #[serde(flatten)]
     pub from: Position,
 }
 
-/// The versions of what computed a run.
+/// The versions of the programs that computed a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
-    /// Kiln's own.
+    /// The version of Kiln.
     pub kiln: String,
-    /// Burn's.
+    /// The version of Burn.
     pub burn: String,
 }
 
 /// The data of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetRecord {
-    /// The named dataset, or the name of the directory that it was read from.
+    /// The name of the dataset, or of the directory that it was read from.
     pub name: String,
-    /// A digest of all that was read.
+    /// A digest of the decoded data.
     pub fingerprint: String,
-    /// Rows trained on.
+    /// The number of training images.
     pub training_rows: usize,
-    /// Rows held out to choose by.
+    /// The number of validation images.
     pub validation_rows: usize,
-    /// Rows of the test set.
+    /// The number of test images.
     pub test_rows: usize,
 }
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It is training, or it was killed without a chance to say so.
+    /// Training, or its process was killed.
     Running,
-    /// It is complete: trained, tested, and everything is in its directory.
+    /// Complete: trained, tested, and all files written.
     Finished,
-    /// It was stopped from outside before it was complete.
+    /// Stopped by the user or the system before it was complete.
     Interrupted,
-    /// An error ended it.
+    /// Ended by an error.
     Failed,
-    /// Its loss stopped being a finite number.
+    /// The loss was no longer a finite number.
     Diverged,
-    /// Its sweep ended it early, since others were better at the same epoch.
+    /// Stopped early by its sweep, because other runs were better at the same epoch.
     Pruned,
 }
 
 impl Status {
-    /// The word in `run.json`.
+    /// The value in `run.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -142,14 +142,14 @@ impl std::fmt::Display for Status {
 impl RunRecord {
     /// Reads `run.json`.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &files::read(path, MOST_BYTES)?)
+        Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
-    /// Reads the text of a `run.json`; `path` stands for it in messages.
+    /// Reads the text of a `run.json`; `path` is used in messages.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Malformed`](crate::error::StoreError::Malformed) with the line where it is no record, or
+    /// [`StoreError::Malformed`](crate::error::StoreError::Malformed) with the line if it is not a record, or
     /// [`StoreError::NewerFormat`](crate::error::StoreError::NewerFormat).
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         versioned::parse(path, text, RECORD_VERSION)
@@ -159,7 +159,7 @@ impl RunRecord {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Inconsistent`](crate::error::StoreError::Inconsistent) where JSON cannot hold it.
+    /// [`StoreError::Inconsistent`](crate::error::StoreError::Inconsistent) if JSON cannot represent it.
     pub fn to_json(&self) -> Result<String> {
         versioned::to_json(RECORD_VERSION, self)
     }
@@ -171,7 +171,7 @@ impl RunRecord {
         info.map_or_else(|| Direction::of_name(metric), |info| info.better)
     }
 
-    /// Notes how the run ended, and when: now.
+    /// Sets the status and its reason, and the current time as the end.
     pub fn end(&mut self, status: Status, stop_reason: impl Into<String>) {
         self.status = status;
         self.stop_reason = Some(stop_reason.into());
@@ -179,7 +179,7 @@ impl RunRecord {
     }
 }
 
-/// The time, to the millisecond: more digits would claim what no clock here knows.
+/// The current time, rounded to milliseconds.
 #[must_use]
 pub fn now() -> Timestamp {
     let now = Timestamp::now();

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::checksum::Checksum;
 use crate::error::{Result, StoreError};
 use crate::files;
 use crate::hidden::hidden;
@@ -8,23 +9,22 @@ use crate::history::{History, HistoryWriter};
 use crate::name::check_name;
 use crate::predictions::Predictions;
 use crate::record::{RunRecord, Status, now};
-use crate::sum::Sum;
 use crate::test_report::TestReport;
 
-/// The directory of one run, `<runs>/<name>/<id>/`. The crate's documentation lists what lies in it.
+/// The directory of one run, `<runs>/<name>/<id>/`. The crate's documentation lists its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDirectory {
     path: PathBuf,
 }
 
-/// One of the files of a run directory.
+/// A file of a run directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunFile {
-    /// Its name in the directory.
+    /// Its name.
     pub name: &'static str,
-    /// What it holds, in a few words.
+    /// A short description of its content.
     pub holds: &'static str,
-    /// Whether a finished run may be without it.
+    /// Whether a finished run may lack it.
     pub optional: bool,
 }
 
@@ -33,18 +33,18 @@ const fn file(name: &'static str, holds: &'static str) -> RunFile {
 }
 
 impl RunDirectory {
-    /// What lies in the directory of a finished run.
+    /// The files of a finished run.
     pub const FILES: [RunFile; 12] = [
-        file("config.toml", "the whole experiment; `kiln run` on it repeats the run"),
-        file("run.json", "what was run, and how it ended"),
+        file("config.toml", "the complete experiment; `kiln run` repeats it"),
+        file("run.json", "settings, versions, status and checksums"),
         file("history.csv", "the numbers of each epoch"),
-        file("history.svg", "the same as curves"),
-        file("report.md", "the report for a person"),
-        file("report.json", "the test report for a program"),
-        file("predictions.csv", "what was said about each test image"),
+        file("history.svg", "loss and accuracy as curves"),
+        file("report.md", "the report for people"),
+        file("report.json", "the test report for programs"),
+        file("predictions.csv", "the prediction for each test image"),
         file("confusion.svg", "the confusion matrix"),
         file("mistakes.png", "the most confident mistakes"),
-        file("model.safetensors", "the kept weights"),
+        file("model.safetensors", "the saved weights"),
         RunFile {
             name: "initial.safetensors",
             holds: "the weights before training",
@@ -53,16 +53,16 @@ impl RunDirectory {
         file("log.jsonl", "the log"),
     ];
 
-    /// Claims a new directory for a run of the experiment `name` and makes what is missing above it.
+    /// Creates a new directory for a run of the experiment `name`, with its missing parents.
     ///
-    /// Without an `id` the run gets the time, `YYYYMMDD-HHMMSS` in UTC, and `-2`, `-3`, … behind it where that is
-    /// taken. Two processes that ask at the same time never get the same directory.
+    /// Without an `id`, the run is named after the time, `YYYYMMDD-HHMMSS` in UTC, with a suffix `-2`, `-3`, … if
+    /// that name is taken. Two processes never get the same directory.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Name`] where `name` or `id` does not pass [`check_name`], [`StoreError::RunExists`] where the
-    /// `id` is taken, [`StoreError::LeadsOut`] where the name is that of a link out of `runs`, [`StoreError::Io`] where
-    /// the directory cannot be made.
+    /// [`StoreError::Name`] if `name` or `id` does not pass [`check_name`], [`StoreError::RunExists`] if the `id` is
+    /// taken, [`StoreError::LeadsOut`] if the name is a link that leaves `runs`, [`StoreError::Io`] if the directory
+    /// cannot be created.
     pub fn create(runs: &Path, name: &str, id: Option<&str>) -> Result<Self> {
         checked("name", name)?;
         if let Some(id) = id {
@@ -72,12 +72,12 @@ impl RunDirectory {
         files::create_directories(&above)?;
         files::check_within(runs, &above)?;
         match id {
-            Some(id) => Self::claim(above.join(id)),
+            Some(id) => Self::create_new(above.join(id)),
             None => Self::claim_by_time(&above),
         }
     }
 
-    fn claim(path: PathBuf) -> Result<Self> {
+    fn create_new(path: PathBuf) -> Result<Self> {
         files::claim_directory(&path)?;
         Ok(Self { path })
     }
@@ -87,7 +87,7 @@ impl RunDirectory {
         let mut id = time.clone();
         let mut number = 1_u32;
         loop {
-            match Self::claim(above.join(&id)) {
+            match Self::create_new(above.join(&id)) {
                 Err(StoreError::RunExists { .. }) => {
                     number += 1;
                     id = format!("{time}-{number}");
@@ -97,27 +97,27 @@ impl RunDirectory {
         }
     }
 
-    /// Opens the directory of a run that was started before.
+    /// Opens the directory of an existing run.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotARun`] where there is no directory or it has no `run.json`, [`StoreError::Io`] where that cannot be
-    /// told.
+    /// [`StoreError::NotARun`] if the directory is missing or has no `run.json`, [`StoreError::Io`] if that cannot be
+    /// determined.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let run = Self { path: path.into() };
         let problem = if !files::exists(&run.path)? {
-            "there is nothing of that name"
+            "it does not exist"
         } else if !run.path.is_dir() {
             "it is a file"
         } else if !files::exists(&run.record_path())? {
-            "it holds no run.json"
+            "it has no run.json"
         } else {
             return Ok(run);
         };
         Err(StoreError::NotARun { path: run.path, problem })
     }
 
-    /// What looks like a run, be it one or not.
+    /// A directory that may or may not be a run.
     #[must_use]
     pub fn at(path: &Path) -> Self {
         Self { path: path.to_owned() }
@@ -133,13 +133,13 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where it cannot be written.
+    /// [`StoreError::Io`] if it cannot be written.
     pub fn write_record(&self, record: &RunRecord) -> Result<()> {
         files::write(&self.record_path(), record.to_json()?)
     }
 
-    /// Reads `run.json`. A record that says `finished` beside a missing `report.json` was cut off between the two and
-    /// is given as `interrupted`.
+    /// Reads `run.json`. If the status is `finished` but `report.json` is missing, the process was killed in between,
+    /// and the status is returned as `interrupted`.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl RunDirectory {
         let mut record: RunRecord = RunRecord::read(&self.record_path())?;
         if record.status == Status::Finished && !self.is_finished() {
             record.status = Status::Interrupted;
-            record.stop_reason = Some("it was cut off while its report was written".to_owned());
+            record.stop_reason = Some("it was killed while its report was written".to_owned());
             record.files.remove("report.json");
         }
         Ok(record)
@@ -158,22 +158,22 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// As [`HistoryWriter::create`].
+    /// Those of [`HistoryWriter::create`].
     pub fn start_history(&self, extra_columns: &[&str]) -> Result<HistoryWriter> {
         HistoryWriter::create(&self.history_path(), extra_columns)
     }
 
-    /// Reads `history.csv`. A run that has not come to its first epoch has an empty history.
+    /// Reads `history.csv`. A run without a completed epoch has an empty history.
     ///
     /// # Errors
     ///
-    /// As [`History::read`].
+    /// Those of [`History::read`].
     pub fn read_history(&self) -> Result<History> {
         let path = self.history_path();
         if files::exists(&path)? { History::read(&path) } else { Ok(History::default()) }
     }
 
-    /// Reads `report.json`; `None` where the run is not finished.
+    /// Reads `report.json`; `None` if the run is not finished.
     ///
     /// # Errors
     ///
@@ -185,13 +185,13 @@ impl RunDirectory {
         TestReport::read(&self.report_path()).map(Some)
     }
 
-    /// The sums of all files that are complete when its record is written, `report` being the text of the one
-    /// that comes after it. The log still grows.
+    /// The checksums of all files that are complete when the record is written. `report` is the text of
+    /// `report.json`, which is written after the record. The log is not included because it still grows.
     ///
     /// # Errors
     ///
-    /// Those of [`Sum::of_file`]; [`StoreError::Io`] if a file cannot be looked at.
-    pub fn sums(&self, report: Option<&str>) -> Result<BTreeMap<String, Sum>> {
+    /// Those of [`Checksum::of_file`]; [`StoreError::Io`] if a file cannot be examined.
+    pub fn sums(&self, report: Option<&str>) -> Result<BTreeMap<String, Checksum>> {
         let mut sums = BTreeMap::new();
         for file in RunDirectory::FILES {
             let path = self.path.join(file.name);
@@ -199,16 +199,16 @@ impl RunDirectory {
             if is_to_come || !files::exists(&path)? {
                 continue;
             }
-            sums.insert(file.name.to_owned(), Sum::of_file(&path)?);
+            sums.insert(file.name.to_owned(), Checksum::of_file(&path)?);
         }
         if let Some(text) = report {
-            sums.insert("report.json".to_owned(), Sum::of(text.as_bytes()));
+            sums.insert("report.json".to_owned(), Checksum::of(text.as_bytes()));
         }
         Ok(sums)
     }
 
-    /// Removes what the end of a run writes but the record. Half a report is of no use to a run that
-    /// failed in between, and on a full disk its room is needed to say so.
+    /// Removes the files that the end of a run writes, except the record. A failed run needs no partial report, and
+    /// on a full disk their space is needed to record the failure.
     pub fn remove_report(&self) {
         let paths = [
             self.report_path(),
@@ -219,17 +219,17 @@ impl RunDirectory {
             self.markdown_path(),
         ];
         for path in paths {
-            // It may not have come to this file.
+            // The file may not have been written yet.
             let _ = files::remove(&path);
         }
     }
 
-    /// Removes what a process that was killed left half written, here and among the checkpoints. Nobody else may be
-    /// at work on the run.
+    /// Removes temporary files of a killed process, here and among the checkpoints. No other process may be working
+    /// on the run.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where something cannot be removed.
+    /// [`StoreError::Io`] if something cannot be removed.
     pub fn remove_partial(&self) -> Result<()> {
         files::remove_partial(&self.checkpoints_path())?;
         files::remove_partial(&self.path)
@@ -239,25 +239,25 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// As [`Predictions::read`].
+    /// Those of [`Predictions::read`].
     pub fn read_predictions(&self) -> Result<Predictions> {
         Predictions::read(&self.predictions_path())
     }
 
-    /// The directory itself.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The run's id: the directory's own name, also where the path does not say it, such as `..`.
+    /// The run's id: the name of the directory, even if the path hides it, as `..` does.
     #[must_use]
     pub fn id(&self) -> String {
         self.place().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Whether a sweep made it: ids from sweeps are twelve digits of a hash, those of single runs are times or given; and a
-    /// sweep was begun where it lies.
+    /// Whether a sweep made the run: its id consists of twelve hexadecimal digits, and its parent directory has a
+    /// sweep.
     #[must_use]
     pub fn is_of_sweep(&self) -> bool {
         let id = self.id();
@@ -266,7 +266,7 @@ impl RunDirectory {
         is_hash && self.place().parent().is_some_and(|above| record(above).exists())
     }
 
-    /// The path from the root, its last part being the directory's name.
+    /// The absolute path, which ends in the directory's name.
     fn place(&self) -> PathBuf {
         let found = match self.path.file_name() {
             Some(_) => std::path::absolute(&self.path),
@@ -305,7 +305,7 @@ impl RunDirectory {
         self.path.join("report.json")
     }
 
-    /// `report.md`, the report for a person.
+    /// `report.md`, the report for people.
     #[must_use]
     pub fn markdown_path(&self) -> PathBuf {
         self.path.join("report.md")
@@ -317,7 +317,7 @@ impl RunDirectory {
         self.path.join("predictions.csv")
     }
 
-    /// `model.safetensors`, the kept weights.
+    /// `model.safetensors`, the saved weights.
     #[must_use]
     pub fn model_path(&self) -> PathBuf {
         self.path.join("model.safetensors")
@@ -329,7 +329,7 @@ impl RunDirectory {
         self.path.join("initial.safetensors")
     }
 
-    /// `history.svg`, the curves.
+    /// `history.svg`, the curves of loss and accuracy.
     #[must_use]
     pub fn history_chart_path(&self) -> PathBuf {
         self.path.join("history.svg")

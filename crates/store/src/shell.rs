@@ -1,4 +1,4 @@
-/// A word of a command line as a POSIX shell takes it: between single quotes where that is needed.
+/// Quotes an argument for a POSIX shell, if necessary.
 #[must_use]
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./=,:@%+".contains(c);

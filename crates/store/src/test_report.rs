@@ -10,47 +10,49 @@ use crate::{files, versioned};
 /// The version of `report.json` that this build writes, and the newest that it reads.
 pub const REPORT_VERSION: u32 = 1;
 
-/// What counts as a probability: a sum of exponentials may round to a little over one.
+/// The maximum value of a probability: rounding may raise a sum slightly above one.
 pub(crate) const PROBABILITIES: RangeInclusive<f32> = 0.0..=1.001;
 
-/// As many as a byte has values.
-pub(crate) const MOST_CLASSES: usize = 256;
+/// The number of values of a byte.
+pub(crate) const MAX_CLASSES: usize = 256;
 
-/// The largest report that is read; the matrix of 256 classes takes a megabyte.
-const MOST_BYTES: u64 = 16 << 20;
+/// The maximum size of a report; the confusion matrix of 256 classes takes a megabyte.
+const MAX_BYTES: u64 = 16 << 20;
 
-/// What a trained model said about the test set: the material of a [`TestReport`].
+/// A model's output for the test set, from which a [`TestReport`] is computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Tested<'a> {
-    /// The classes' names, by index.
+    /// The class names, by index.
     pub class_names: &'a [String],
     /// The true class of each image.
     pub labels: &'a [u8],
-    /// `[images, classes]`, row-major: the probability that the model gives each class.
+    /// The probability of each class for each image, `[images, classes]`, row-major.
     pub probabilities: &'a [f32],
-    /// Mean loss over the test set.
+    /// The mean loss on the test set.
     pub loss: f64,
-    /// Which weights were tested.
+    /// The choice of weights.
     pub weights: Weights,
-    /// The epoch that they come from, counted from 1.
+    /// The epoch of the weights, counted from 1.
     pub epoch: usize,
     /// The k of the top-k accuracies to report.
     pub top_k: &'a [usize],
 }
 
 impl<'a> Tested<'a> {
-    /// Checks that labels, probabilities and class names fit together.
+    /// Checks that labels, probabilities and class names are consistent.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Inconsistent`] where there are no images, no classes or more than 256, a length does not fit, a
+    /// [`StoreError::Inconsistent`] if there are no images, no classes or more than 256, a length does not match, a
     /// label has no class, or a probability is not a number from 0 to 1.
     pub fn check(&self) -> Result<()> {
         let (images, classes) = (self.labels.len(), self.class_names.len());
         let problem = if classes == 0 || images == 0 {
             "there are no images or no classes".to_owned()
-        } else if classes > MOST_CLASSES {
-            format!("{classes} classes, and a label, one byte, tells at most {MOST_CLASSES} apart")
+        } else if classes > MAX_CLASSES {
+            format!(
+                "{classes} classes; labels are single bytes, so at most {MAX_CLASSES} classes are supported"
+            )
         } else if Some(self.probabilities.len()) != images.checked_mul(classes) {
             format!(
                 "{images} images of {classes} classes need {images} × {classes} probabilities, not {}",
@@ -60,19 +62,19 @@ impl<'a> Tested<'a> {
             self.labels.iter().position(|label| usize::from(*label) >= classes)
         {
             let label = self.labels[image];
-            format!("image {image} has label {label}, and there are {classes} classes")
+            format!("image {image} has label {label}, but there are only {classes} classes")
         } else if let Some(at) =
             self.probabilities.iter().position(|value| !PROBABILITIES.contains(value))
         {
             let (image, value) = (at / classes, self.probabilities[at]);
-            format!("{value} is no probability (image {image}, class {})", at % classes)
+            format!("{value} is not a probability (image {image}, class {})", at % classes)
         } else {
             return Ok(());
         };
         Err(StoreError::Inconsistent(format!("test report: {problem}")))
     }
 
-    /// Each image with what the model said about it, in order.
+    /// The images with their predictions, in order.
     pub fn predictions(&self) -> impl Iterator<Item = Prediction<'a>> + use<'a> {
         let rows = self.probabilities.chunks_exact(self.class_names.len().max(1));
         self.labels.iter().zip(rows).enumerate().map(|(index, (label, probabilities))| {
@@ -82,14 +84,14 @@ impl<'a> Tested<'a> {
     }
 }
 
-/// What the model said about one test image.
+/// A model's output for one test image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction<'a> {
-    /// The image's place in the test set, from 0.
+    /// The index of the image in the test set, from 0.
     pub index: usize,
     /// The index of its true class.
     pub label: usize,
-    /// The index of the most probable class, the first of equals.
+    /// The index of the most probable class; of equals, the first.
     pub predicted: usize,
     /// The probability of each class.
     pub probabilities: &'a [f32],
@@ -102,7 +104,7 @@ impl Prediction<'_> {
         self.probabilities[self.predicted]
     }
 
-    /// Whether the true class is among the `k` most probable, of equals those with the lower index first.
+    /// Whether the true class is among the `k` most probable; of equals, those with the lower index come first.
     #[must_use]
     pub fn is_in_top(&self, k: usize) -> bool {
         let own = self.probabilities[self.label];
@@ -125,18 +127,18 @@ fn most_probable(probabilities: &[f32]) -> usize {
     best
 }
 
-/// Which weights a run keeps and tests.
+/// Which weights a run saves and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Weights {
-    /// Those after the last epoch.
+    /// The weights after the last epoch.
     Last,
-    /// Those of the epoch that the monitor found best.
+    /// The weights of the best epoch of the monitored metric.
     Best,
 }
 
 impl Weights {
-    /// The word in `report.json`.
+    /// The value in `report.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -146,60 +148,60 @@ impl Weights {
     }
 }
 
-/// `report.json`: how the model did on the test set.
+/// `report.json`: the model's results on the test set.
 ///
-/// With TP, FP and FN the true positives, false positives and false negatives of a class, precision is TP / (TP + FP),
-/// recall TP / (TP + FN), and F1, their harmonic mean, 2 TP / (2 TP + FP + FN). Where a denominator is zero the number
-/// does not exist and is `null`: precision for a class that was never predicted, recall for one that no image has.
-/// Averages run over the classes that have the number, and [`TestReport::notes`] says which have not. That is
-/// scikit-learn's `zero_division=nan`; its default counts such a class as 0 instead.
+/// With TP, FP and FN the true positives, false positives and false negatives of a class, precision is TP / (TP +
+/// FP), recall is TP / (TP + FN), and F1, their harmonic mean, is 2 TP / (2 TP + FP + FN). If a denominator is zero,
+/// the number does not exist and is `null`: the precision of a class that was never predicted, the recall of a class
+/// without images. Averages are over the classes that have the number; [`TestReport::notes`] names the others. This
+/// corresponds to scikit-learn's `zero_division=nan`; its default counts such a class as 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestReport {
-    /// Images tested.
+    /// The number of test images.
     pub examples: usize,
-    /// Which weights were tested.
+    /// The choice of weights.
     pub weights: Weights,
-    /// The epoch that they come from, counted from 1.
+    /// The epoch of the weights, counted from 1.
     pub epoch: usize,
-    /// Mean loss; `None` where it is not finite.
+    /// The mean loss; `None` if it is not finite.
     pub loss: Option<f64>,
-    /// Share of images classified rightly.
+    /// The share of correctly classified images.
     pub accuracy: f64,
-    /// Share of images whose class is among the k most probable.
+    /// The shares of images whose class is among the k most probable.
     pub top_k: Vec<TopK>,
-    /// Each class, by index.
+    /// The results per class, by index.
     pub per_class: Vec<ClassReport>,
-    /// The mean over classes, each counting the same.
+    /// The unweighted mean over classes.
     pub macro_average: Average,
-    /// The mean over classes, each counting by its support.
+    /// The mean over classes, weighted by support.
     pub weighted_average: Average,
-    /// `[true class][predicted class]`: images.
+    /// The number of images as `[true class][predicted class]`.
     pub confusion: Vec<Vec<u64>>,
-    /// In words, what is missing from the numbers above and why.
+    /// Notes about missing numbers and their reasons.
     pub notes: Vec<String>,
 }
 
-/// One top-k accuracy.
+/// A top-k accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TopK {
-    /// How many of the most probable classes count.
+    /// The number of classes that count.
     pub k: usize,
-    /// Share of images whose class is among them.
+    /// The share of images whose class is among them.
     pub accuracy: f64,
 }
 
-/// How the model did on one class.
+/// The results for one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassReport {
-    /// The class's name.
+    /// The name of the class.
     pub class: String,
-    /// Of the images predicted as this class, the share that are of it.
+    /// Of the images predicted as this class, the share that belongs to it.
     pub precision: Option<f64>,
-    /// Of this class's images, the share that were predicted as it.
+    /// Of the images of this class, the share that was predicted as it.
     pub recall: Option<f64>,
-    /// The harmonic mean of the two.
+    /// The harmonic mean of precision and recall.
     pub f1: Option<f64>,
-    /// This class's images in the test set.
+    /// The number of test images of this class.
     pub support: u64,
 }
 
@@ -217,15 +219,15 @@ pub struct Average {
 impl TestReport {
     /// Reads `report.json`.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::parse(path, &files::read(path, MOST_BYTES)?)
+        Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
-    /// Reads the text of a `report.json`; `path` stands for it in messages.
+    /// Reads the text of a `report.json`; `path` is used in messages.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Malformed`] with the line where it is no report, or its confusion matrix is not one of its classes;
-    /// or [`StoreError::NewerFormat`].
+    /// [`StoreError::Malformed`] with the line if it is not a report, or its confusion matrix does not match its
+    /// classes; or [`StoreError::NewerFormat`].
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let report: Self = versioned::parse(path, text, REPORT_VERSION)?;
         let classes = report.per_class.len();
@@ -233,14 +235,16 @@ impl TestReport {
             let before = text.find(&format!("\"{key}\"")).map_or("", |place| &text[..place]);
             StoreError::malformed(path, 1 + before.matches('\n').count() as u64, problem)
         };
-        if classes > MOST_CLASSES {
-            let problem = format!("{classes} classes, and there can be {MOST_CLASSES} at most");
+        if classes > MAX_CLASSES {
+            let problem = format!("{classes} classes; at most {MAX_CLASSES} are supported");
             return Err(malformed("per_class", problem));
         }
         let sides =
             || std::iter::once(report.confusion.len()).chain(report.confusion.iter().map(Vec::len));
         if let Some(side) = sides().find(|side| *side != classes) {
-            let problem = format!("a side of {side} in the confusion matrix of {classes} classes");
+            let problem = format!(
+                "the confusion matrix has {side} rows or columns, but there are {classes} classes"
+            );
             return Err(malformed("confusion", problem));
         }
         Ok(report)
@@ -250,7 +254,7 @@ impl TestReport {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Inconsistent`] where JSON cannot hold it.
+    /// [`StoreError::Inconsistent`] if JSON cannot represent it.
     pub fn to_json(&self) -> Result<String> {
         versioned::to_json(REPORT_VERSION, self)
     }
@@ -259,7 +263,7 @@ impl TestReport {
     ///
     /// # Errors
     ///
-    /// As [`Tested::check`].
+    /// Those of [`Tested::check`].
     pub fn new(tested: &Tested<'_>) -> Result<Self> {
         tested.check()?;
         let classes = tested.class_names.len();
@@ -291,7 +295,7 @@ impl TestReport {
         })
     }
 
-    /// The pairs of classes that were taken for one another, most images first.
+    /// The pairs of confused classes, by descending number of images.
     #[must_use]
     pub fn confused_pairs(&self) -> Vec<ConfusedPair> {
         let mut pairs = Vec::new();
@@ -302,20 +306,20 @@ impl TestReport {
                 }
             }
         }
-        // A stable sort: equals stay in the order of the classes.
+        // The sort is stable: pairs with equal counts stay in class order.
         pairs.sort_by_key(|pair| std::cmp::Reverse(pair.count));
         pairs
     }
 }
 
-/// How often images of one class were taken for another.
+/// How often one class was predicted for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfusedPair {
     /// The index of the true class.
     pub label: usize,
     /// The index of the predicted class.
     pub predicted: usize,
-    /// Images.
+    /// The number of images.
     pub count: u64,
 }
 
@@ -363,12 +367,12 @@ fn notes(classes: &[ClassReport]) -> Vec<String> {
         if !names.is_empty() {
             let names: Vec<_> = names.iter().map(|class| class.class.as_str()).collect();
             notes.push(format!(
-                "no {number} for {}: {reason}; averages leave it out",
+                "no {number} for {}: {reason}; averages exclude it",
                 names.join(", ")
             ));
         }
     };
     note(|class| class.precision.is_none(), "precision", "never predicted");
-    note(|class| class.recall.is_none(), "recall", "no such image in the test set");
+    note(|class| class.recall.is_none(), "recall", "the test set has no such image");
     notes
 }

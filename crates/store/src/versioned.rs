@@ -1,4 +1,4 @@
-//! JSON files that carry a `format_version`.
+//! JSON files with a `format_version`.
 
 use std::path::Path;
 
@@ -20,24 +20,24 @@ struct VersionOnly {
     format_version: u32,
 }
 
-/// The file's text: `format_version` first, then the fields of `body`, indented. What a terminal would obey is escaped,
-/// which reads back the same.
+/// The text of the file: `format_version` first, then the fields of `body`, indented. Terminal control characters are
+/// escaped, which does not change the parsed values.
 ///
 /// # Errors
 ///
-/// [`StoreError::Inconsistent`] where JSON cannot hold it.
+/// [`StoreError::Inconsistent`] if JSON cannot represent it.
 pub fn to_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
     let text = serde_json::to_string_pretty(&Versioned { format_version: version, body }).map_err(
-        |error| StoreError::Inconsistent(format!("this cannot be put into JSON: {error}")),
+        |error| StoreError::Inconsistent(format!("JSON cannot represent this value: {error}")),
     )?;
     Ok(json(&text).into_owned() + "\n")
 }
 
-/// The version of a file's text, from 1; `path` stands for the file in messages.
+/// The version of a file's text, from 1; `path` is used in messages.
 ///
 /// # Errors
 ///
-/// [`StoreError::Malformed`] with the line where it has none.
+/// [`StoreError::Malformed`] with the line if the text has no version.
 pub fn version(path: &Path, text: &str) -> Result<u32> {
     match from_json(path, text)? {
         VersionOnly { format_version: 0 } => {
@@ -47,12 +47,12 @@ pub fn version(path: &Path, text: &str) -> Result<u32> {
     }
 }
 
-/// Reads the text of a file of at most version `known`. The version is looked at before anything else: a later one may hold
-/// anything. Fields that are not known are passed over, so that adding one needs no new version.
+/// Reads the text of a file of at most version `known`. The version is checked first, because a later version may
+/// contain anything. Unknown fields are ignored, so a field can be added without a new version.
 ///
 /// # Errors
 ///
-/// [`StoreError::Malformed`] with the line where it is no such file, [`StoreError::NewerFormat`].
+/// [`StoreError::Malformed`] with the line if the text is invalid; [`StoreError::NewerFormat`].
 pub fn parse<T: DeserializeOwned>(path: &Path, text: &str, known: u32) -> Result<T> {
     let found = version(path, text)?;
     if found > known {
@@ -67,7 +67,7 @@ fn from_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     })
 }
 
-/// serde_json ends its messages with " at line L column C"; the line is told in front.
+/// serde_json ends its messages with " at line L column C"; Kiln prints the line first.
 fn without_place(message: &str) -> &str {
     message.rsplit_once(" at line ").map_or(message, |(problem, _)| problem)
 }

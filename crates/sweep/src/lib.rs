@@ -16,7 +16,7 @@
 //!
 //! The directory of a run is `<runs>/<name>/<id>`, and the id is a hash of the resolved experiment. The run
 //! directories are the only state of a sweep: a run whose directory is complete is done, regardless of which process
-//! trained it and when. The file `.kiln/<id>.log` next to them is the [lock](kiln_store::Claim) of a run and
+//! trained it and when. The file `.kiln/<id>.log` next to them is the [lock](kiln_store::FileLock) of a run and
 //! receives the standard error of its process.
 
 mod declaration;

@@ -7,8 +7,8 @@ use kiln_train::MetricName;
 /// The `[prune]` table: asynchronous successive halving, in the variant that stops runs.
 ///
 /// Runs are compared at the epochs `min_epochs`, `min_epochs · reduction`, `min_epochs · reduction²`, …, which are
-/// called rungs. A run continues if it is among the best 1/`reduction` of the runs that have reached the rung so far,
-/// itself included and rounded up. Otherwise it ends there.
+/// called rungs. A run continues if it is among the best 1/`reduction` (rounded up) of the runs that have reached the rung
+/// so far, including itself. Otherwise it ends there.
 ///
 /// No run waits for another. The first runs at a rung therefore continue more easily, and which runs are pruned depends
 /// on the order in which they arrive. See Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys

@@ -93,11 +93,14 @@ mod sgd {
 mod optimizer {
     use super::*;
 
-    const RULES: [&str; 5] = [
+    const RULES: [&str; 8] = [
         "type=\"sgd\", momentum=0.9",
         "type=\"adam\"",
         "type=\"adamw\"",
         "type=\"rmsprop\"",
+        "type=\"adagrad\"",
+        "type=\"nadam\"",
+        "type=\"lion\"",
         "type=\"sgd\", global_clipnorm=1.0",
     ];
 

@@ -20,7 +20,7 @@ mod predictor;
 pub mod random;
 mod resume;
 mod run;
-mod schedule;
+pub mod schedules;
 mod speed;
 mod training_loop;
 mod weights_file;
@@ -41,7 +41,7 @@ pub use resume::lock::RunLock;
 pub use resume::origin::{ResumeError, ResumeErrorKind};
 pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, check};
 pub use run::{Run, TrainingOutcome};
-pub use schedule::{ScheduleConfig, ScheduleKind, ScheduleName};
+pub use schedules::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
 pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use kiln_model::Weights;
 use kiln_report::TestImages;
 use kiln_store::{
-    Checkpoints, Claim, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
+    Checkpoints, FileLock, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
     TestReport, Tested, files,
 };
 use tracing::{error, info, warn};
@@ -99,8 +99,8 @@ impl Run {
         let history = History { extra_columns, ..History::default() };
         let lock = match given {
             Some((_, lock)) => lock,
-            None => match Claim::of(&directory) {
-                Ok(claim) => RunLock::Run(claim),
+            None => match FileLock::of(&directory) {
+                Ok(lock) => RunLock::Run(lock),
                 Err(error) => {
                     // The directory is still empty. If it cannot be removed, the first error is more useful.
                     let _ = files::remove_directory(directory.path());

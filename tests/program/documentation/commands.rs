@@ -45,7 +45,7 @@ fn block(
         ("sh" | "python", "no-run", reason) if !reason.is_empty() => Ok(None),
         ("text", "", "") if fence.follows => match previous {
             Some(printed) if output::matches(&fence.text, printed) => Ok(None),
-            Some(printed) => Err(format!("the program printed:\n{printed}")),
+            Some(printed) => Err(format!("the program printed something else:\n{printed}")),
             None => Err("the command before this output was not run".to_owned()),
         },
         ("text", "sample", reason) if !reason.is_empty() => Ok(None),

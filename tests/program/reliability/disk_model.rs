@@ -143,7 +143,7 @@ impl Disk {
     /// Renames a path within one directory, as Kiln does. If `from` does not exist, nothing happens: on a real disk, such
     /// a rename fails.
     pub(super) fn rename(&mut self, from: &Path, to: &Path) {
-        assert_eq!(from.parent(), to.parent(), "a rename between directories is not modelled");
+        assert_eq!(from.parent(), to.parent(), "a rename between directories is not modeled");
         let Some(node) = self.find(from) else { return };
         let (_, to) = self.parent_and_name(to);
         let (parent, from) = self.parent_and_name(from);

@@ -10,9 +10,9 @@ use kiln_train::WeightsChoice;
 
 use crate::output::{count, print as print_line, status};
 
-/// If the last epoch is worse than the best one by more than this validation accuracy, a hint suggests to keep the
-/// weights of the best epoch.
-const NOTABLE_LOSS: f64 = 0.005;
+/// If the validation accuracy of the last epoch is lower than that of the best one by more than this, a hint suggests
+/// keeping the weights of the best epoch.
+const NOTABLE_DROP: f64 = 0.005;
 
 /// Prints the outcomes of the runs, the best combination, and the directory of the sweep.
 pub(super) fn print(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
@@ -103,11 +103,11 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
     ))?;
     let at_last_epoch = Ranking { at: AtEpoch::Last, ..comparison.ranking.clone() };
     if let Some(last) =
-        at_last_epoch.of(best).filter(|last| last.mean < accuracy.mean - NOTABLE_LOSS)
+        at_last_epoch.of(best).filter(|last| last.mean < accuracy.mean - NOTABLE_DROP)
         && planned.experiment.training.weights == WeightsChoice::Last
     {
         print_line(format!(
-            "  the weights of the last epoch are kept, with {:.4}; to keep those of the best: training.weights=best",
+            "  the kept weights are those of the last epoch, with {:.4}; to keep those of the best epoch: training.weights=best",
             last.mean
         ))?;
     }
@@ -128,6 +128,7 @@ fn run_command(plan: &Plan, run: &PlannedRun) -> String {
     command.push(plan.experiment.display().to_string());
     command.extend(run.settings.iter().map(ToString::to_string));
     for (option, path) in [("data", &plan.data_directory), ("runs", &plan.runs_directory)] {
+        // Defaults need no option. Compared as absolute paths, because the plan of a sweep stores those.
         let is_default = std::path::absolute(option).is_ok_and(|default| default == *path);
         if path != Path::new(option) && !is_default {
             command.extend([format!("--{option}"), path.display().to_string()]);

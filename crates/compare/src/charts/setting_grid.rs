@@ -88,7 +88,7 @@ fn cell(comparison: &Comparison, places: &[usize], measure: &Measure) -> Heatmap
     }
 }
 
-/// Says how the numbers were made, if they are not those of single runs.
+/// How the values were computed, if they are not those of single runs.
 fn note(comparison: &Comparison, shared: bool) -> String {
     let has_seeds = comparison.combinations.iter().any(|combination| combination.runs.len() > 1);
     let notes = [

@@ -29,7 +29,7 @@ impl Mistakes {
     pub(super) fn new(comparison: &Comparison) -> Self {
         let mut pictures: Vec<Picture> = Vec::new();
         let mut bytes = 0;
-        let tested = comparison.combinations.iter().filter(|all| all.is_tested());
+        let tested = comparison.combinations.iter().filter(|combination| combination.is_tested());
         for combination in tested.clone() {
             if pictures.len() == MAX_PICTURES {
                 break;
@@ -37,6 +37,7 @@ impl Mistakes {
             let picture =
                 combination.runs.iter().filter(|run| run.test.is_some()).find_map(|run| {
                     let path = run.directory.mistakes_path();
+                    // The limit applies to all pictures together.
                     let room = (MAX_PICTURE_BYTES - bytes) as u64;
                     let content = kiln_config::read_bytes(&path, room).ok()?;
                     content.starts_with(SIGNATURE).then_some((run, content))
@@ -53,8 +54,8 @@ impl Mistakes {
         let all = tested.count();
         let note = if pictures.len() < all {
             format!(
-                "One run of each of the {} best combinations. To keep this file small, the pictures of the others, \
-                 {all} combinations in all, are omitted: see mistakes.png in their directories.",
+                "One run of each of the {} best of {all} combinations. The other pictures are omitted to keep this file \
+                 small: see mistakes.png in the directories of the runs.",
                 pictures.len()
             )
         } else {

@@ -30,7 +30,7 @@ use std::fmt;
 use askama::Template;
 use askama::filters::Escaper;
 use kiln_report::chart;
-use kiln_store::{LeftOut, escape};
+use kiln_store::{Skipped, escape};
 
 use crate::column::SharedSetting;
 use crate::comparison::Comparison;
@@ -112,7 +112,7 @@ struct Page<'a> {
     pair: PairView,
     mistakes: Mistakes,
     verdicts: Vec<String>,
-    left_out: &'a [LeftOut],
+    left_out: &'a [Skipped],
     version: &'static str,
     data: String,
     script: &'static str,

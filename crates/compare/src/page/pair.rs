@@ -43,15 +43,17 @@ impl PairView {
             for run in combination.runs.iter().filter(|run| run.test.is_some()) {
                 let Ok(Some(report)) = run.directory.read_report() else { continue };
                 cells += report.confusion.iter().map(Vec::len).sum::<usize>();
+                // Two runs are always included, so that there is a pair to show.
                 if cells > MAX_MATRIX_CELLS && runs.len() >= 2 {
                     break 'all;
                 }
-                runs.push(choosable(comparison, combination, run, report));
+                runs.push(page_run(comparison, combination, run, report));
             }
             if runs.len() > before {
                 firsts.push(before);
             }
         }
+        // With a single combination, show two of its runs.
         if firsts.len() == 1 && runs.len() > 1 {
             firsts.push(1);
         }
@@ -75,7 +77,7 @@ impl PairView {
     }
 }
 
-fn choosable(
+fn page_run(
     comparison: &Comparison,
     combination: &Combination,
     run: &RunSummary,

@@ -46,8 +46,11 @@ fn method(verdict: &Verdict) -> &'static str {
 
 /// The paragraphs that explain the verdicts of the page.
 pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
-    let verdicts: Vec<&Verdict> =
-        comparison.combinations.iter().filter_map(|all| all.verdict.as_ref()).collect();
+    let verdicts: Vec<&Verdict> = comparison
+        .combinations
+        .iter()
+        .filter_map(|combination| combination.verdict.as_ref())
+        .collect();
     let mut paragraphs = Vec::new();
     match &comparison.baseline {
         Some(baseline) if !verdicts.is_empty() => {
@@ -62,7 +65,7 @@ pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
             };
             paragraphs.push(format!(
                 "A verdict says whether the accuracy of a combination differs from that of {label}, {chosen}: better, worse, \
-                  or not distinguishable. The latter does not mean that they are equal."
+                  or not distinguishable. “Not distinguishable” does not mean equal."
             ));
             paragraphs.push(correction(baseline.level, baseline.comparisons, baseline.chosen));
         }
@@ -105,7 +108,7 @@ fn correction(level: f64, comparisons: usize, chosen: BaselineChoice) -> String 
         BaselineChoice::Best => "all pairs, because the baseline was chosen from the results",
     };
     format!(
-        "If no combinations differ, some verdict of the page is wrong in at most {percent}% of cases: p-values and intervals \
-         are Bonferroni-corrected for {comparisons} comparisons ({why})."
+        "If no combinations differ, at least one verdict of the page is wrong in at most {percent}% of cases: p-values \
+         and intervals are Bonferroni-corrected for {comparisons} comparisons ({why})."
     )
 }

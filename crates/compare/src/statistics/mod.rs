@@ -1,4 +1,4 @@
-//! The statistics behind a comparison: means and deviations, and whether two accuracies differ.
+//! The statistics of a comparison: means and deviations, and whether two accuracies differ.
 //!
 //! An [`AccuracyDifference`] has an interval and a p-value of the same test: the interval excludes 0 exactly if the
 //! p-value is below the level.

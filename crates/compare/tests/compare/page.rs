@@ -164,7 +164,7 @@ fn hostile_names_are_only_text() {
         combination.runs[0].status = Status::Failed;
         combination.runs[0].name = "<script>alert(2)</script>\u{202e}".to_owned();
     }
-    comparison.left_out.push(kiln_store::LeftOut {
+    comparison.left_out.push(kiln_store::Skipped {
         path: sweep.path().join("<script>alert(3)</script>"),
         problem: HOSTILE.to_owned(),
     });
@@ -210,7 +210,7 @@ fn images_of_mistakes_are_embedded_up_to_a_limit() {
     assert!(
         texts(&elements, "p")
             .iter()
-            .any(|text| text.starts_with("One run of each of the 8 best combinations"))
+            .any(|text| text.starts_with("One run of each of the 8 best of"))
     );
 }
 

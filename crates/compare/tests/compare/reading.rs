@@ -7,8 +7,8 @@ use kiln_store::Status;
 use crate::tree::SampleRun;
 use crate::{compared, directory, ids};
 
-/// Why the damaged run is left out, beside a sound one.
-fn left_out(damage: impl Fn(&Path)) -> String {
+/// The reason why a damaged run next to an intact one is skipped.
+fn skip_reason(damage: impl Fn(&Path)) -> String {
     let sweep = directory();
     let damaged = SampleRun::new(0.1, 1, 1).write(sweep.path());
     damage(&damaged);
@@ -32,27 +32,27 @@ fn edit(run: &Path, file: &str, from: &str, to: &str) {
 #[test]
 fn damaged_run_is_reported_and_skipped() {
     insta::assert_snapshot!(
-        left_out(|run| fs::write(run.join("run.json"), "{").expect("written")),
+        skip_reason(|run| fs::write(run.join("run.json"), "{").expect("written")),
         @"run.json, line 1: EOF while parsing an object"
     );
     insta::assert_snapshot!(
-        left_out(|run| edit(run, "run.json", "\"format_version\":1", "\"format_version\":2")),
-        @"run.json has format version 2, and this Kiln reads versions up to 1: read it with a newer Kiln"
+        skip_reason(|run| edit(run, "run.json", "\"format_version\":1", "\"format_version\":2")),
+        @"run.json has format version 2, but this version of Kiln reads versions up to 1: use a newer version of Kiln"
     );
     insta::assert_snapshot!(
-        left_out(|run| fs::remove_file(run.join("config.toml")).expect("removed")),
-        @"cannot read config.toml: there is no such file or directory"
+        skip_reason(|run| fs::remove_file(run.join("config.toml")).expect("removed")),
+        @"cannot read config.toml: no such file or directory"
     );
     insta::assert_snapshot!(
-        left_out(|run| edit(run, "config.toml", "type = \"sgd\"", "type = ")),
+        skip_reason(|run| edit(run, "config.toml", "type = \"sgd\"", "type = ")),
         @"config.toml, line 20: invalid TOML: string values must be quoted, expected literal string"
     );
     insta::assert_snapshot!(
-        left_out(|run| edit(run, "history.csv", "\n2,0.5", "\n2,x")),
+        skip_reason(|run| edit(run, "history.csv", "\n2,0.5", "\n2,x")),
         @"history.csv, line 3: `x` in column `loss` is not a finite number"
     );
     insta::assert_snapshot!(
-        left_out(|run| edit(run, "report.json", "\"accuracy\"", "\"precision\"")),
+        skip_reason(|run| edit(run, "report.json", "\"accuracy\"", "\"precision\"")),
         @"report.json, line 1: missing field `accuracy`"
     );
 }
@@ -60,15 +60,15 @@ fn damaged_run_is_reported_and_skipped() {
 #[test]
 fn files_of_different_runs_are_rejected() {
     insta::assert_snapshot!(
-        left_out(|run| edit(run, "run.json", "\"finished\"", "\"running\"")),
+        skip_reason(|run| edit(run, "run.json", "\"finished\"", "\"running\"")),
         @"run.json has status running, but there is a report.json, which only a finished run has: a file is stale or was edited"
     );
     insta::assert_snapshot!(
-        left_out(|run| edit(run, "history.csv", "3,0.5,0.75,0.5,0.625,0.01,0.500\n", "")),
+        skip_reason(|run| edit(run, "history.csv", "3,0.5,0.75,0.5,0.625,0.01,0.500\n", "")),
         @"report.json is about epoch 3, but history.csv ends at epoch 2: a file is stale or was edited"
     );
     insta::assert_snapshot!(
-        left_out(|run| edit(run, "config.toml", "seed = 1", "seed = 7")),
+        skip_reason(|run| edit(run, "config.toml", "seed = 1", "seed = 7")),
         @"config.toml has seed 7, but run.json has seed 1: a file is stale or was edited"
     );
 }

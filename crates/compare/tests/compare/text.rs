@@ -59,7 +59,7 @@ fn wide_terminal() {
     Verdicts over seeds use best val_accuracy, which ranks (Welch's t test). They do not cover the choice of the validation images.
     Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.
     Skipped:
-      <sweep>/next: the run has not begun: there is a config.toml and no run.json
+      <sweep>/next: the run did not start: it has a config.toml but no run.json
     ");
 }
 
@@ -86,7 +86,7 @@ fn narrow_terminal() {
     Verdicts over seeds use best val_accuracy, which ranks (Welch's t test). They do not cover the choice of the validation images.
     Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.
     Skipped:
-      <sweep>/next: the run has not begun: there is a config.toml and no run.json
+      <sweep>/next: the run did not start: it has a config.toml but no run.json
     ");
 }
 

@@ -73,7 +73,11 @@ fn combination_with_pruned_seeds_has_no_verdict() {
     all[5] = all[5].clone().ended(Status::Pruned);
     let comparison = compared(sweep.path(), &all);
     assert!(comparison.combinations.iter().all(|it| it.verdict.is_none()));
-    assert!(notes(&comparison).contains("seeds were pruned"), "{}", notes(&comparison));
+    assert!(
+        notes(&comparison).contains("pruning stopped some of its seeds"),
+        "{}",
+        notes(&comparison)
+    );
 }
 
 #[test]
@@ -221,10 +225,10 @@ fn unreadable_predictions_are_noted_and_give_no_verdict() {
     let whole = fs::read_to_string(&damaged).expect("predictions");
     let cut = &whole[..whole.len() - 3];
     let cases = [
-        (cut.to_owned(), "line 2: the last line was cut off"),
+        (cut.to_owned(), "line 2: the last line is incomplete"),
         (whole.replace("\n1,1,", "\n1,7,"), "line 3: `7` is not the index of one of the 2 classes"),
         (whole.replace("\n1,1,", "\n5,1,"), "line 3: index `5` where 1 comes next"),
-        ("no,header\n".to_owned(), "line 1: predictions begin with the columns"),
+        ("no,header\n".to_owned(), "line 1: predictions must begin with the columns"),
     ];
     for (text, expected) in cases {
         fs::write(&damaged, text).expect("written");

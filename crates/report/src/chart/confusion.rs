@@ -4,7 +4,7 @@ use kiln_store::{escape, grouped};
 use super::svg::{Anchor, Label, Rect, Svg, text_width};
 
 /// With more classes than this, cells have no numbers.
-const MOST_NUMBERED: usize = 30;
+const MAX_NUMBERED: usize = 30;
 /// Longer names are cut to this many characters.
 const LONGEST_NAME: usize = 26;
 /// The opacity above which a cell's number uses the strong text color. The cell colors of both themes are chosen so
@@ -82,7 +82,7 @@ struct Layout {
 impl Layout {
     fn new(title: &str, class_names: &[String], confusion: &[Vec<u64>]) -> Self {
         let classes = class_names.len().max(1) as f64;
-        let numbered = class_names.len() <= MOST_NUMBERED;
+        let numbered = class_names.len() <= MAX_NUMBERED;
         let cell = if numbered {
             (520.0 / classes).clamp(27.0, 84.0).floor()
         } else {

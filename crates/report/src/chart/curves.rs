@@ -12,9 +12,9 @@ const RIGHT: f64 = WIDTH - 28.0;
 const INSET: f64 = 14.0;
 
 /// Above this number of epochs, points have no marks.
-const MOST_MARKED: usize = 40;
+const MAX_MARKED: usize = 40;
 /// Above this number of epochs, several epochs share a hover area.
-const MOST_BANDS: usize = 400;
+const MAX_BANDS: usize = 400;
 
 /// A curve: a column of the history and its style. Losses are orange and accuracies blue, two colors that stay
 /// distinguishable in every form of color blindness (Okabe and Ito, 2008). Validation is dashed with hollow marks.
@@ -55,7 +55,7 @@ pub fn history_chart(title: &str, history: &History) -> String {
     let description = format!("Loss and accuracy over {last} {epochs}: {title}");
     let mut svg = Svg::new(WIDTH, HEIGHT, &description);
     svg.text("title", (24.0, 32.0), Anchor::Start, &escape::shorten(title, 72));
-    legend(&mut svg, &curves, last <= MOST_MARKED);
+    legend(&mut svg, &curves, last <= MAX_MARKED);
     for (tick, label) in axis.ticks.iter().zip(&tick_labels) {
         svg.line("grid", (left, y.at(*tick)), (RIGHT, y.at(*tick)));
         svg.text("muted", (left - 10.0, y.at(*tick) + 4.5), Anchor::End, label);
@@ -115,7 +115,7 @@ fn draw(svg: &mut Svg, curve: &Curve, history: &History, x: Scale, y: Scale) {
     let point = format!("point {}", curve.class);
     for run in &runs {
         // A value without neighbors makes no line and would be invisible without a dot.
-        if history.rows.len() <= MOST_MARKED || run.len() == 1 {
+        if history.rows.len() <= MAX_MARKED || run.len() == 1 {
             for at in run {
                 svg.circle(&point, *at, 3.0);
             }
@@ -125,7 +125,7 @@ fn draw(svg: &mut Svg, curve: &Curve, history: &History, x: Scale, y: Scale) {
 
 /// Vertical strips on top of everything; hovering one shows the numbers of its epochs.
 fn bands(svg: &mut Svg, history: &History, x: Scale) {
-    let step = history.rows.len().div_ceil(MOST_BANDS).max(1);
+    let step = history.rows.len().div_ceil(MAX_BANDS).max(1);
     let half = (x.at(1.0 + step as f64) - x.at(1.0)) / 2.0;
     let edges = (x.range.0 - INSET, x.range.1 + INSET);
     for row in history.rows.iter().step_by(step) {

@@ -32,8 +32,8 @@ impl Extent {
         Some(Self { low, high, cut_low: least < low, cut_high: greatest > high })
     }
 
-    /// The same range, extended to include these values.
-    pub(super) fn beside(self, values: impl Iterator<Item = f64>) -> Self {
+    /// The same range. An end is marked as cut if one of these values is beyond it.
+    pub(super) fn with_cuts_for(self, values: impl Iterator<Item = f64>) -> Self {
         values.fold(self, |extent, value| Self {
             cut_low: extent.cut_low || value < extent.low,
             cut_high: extent.cut_high || value > extent.high,

@@ -6,7 +6,7 @@ use super::palette::Rgb;
 use super::svg::{Anchor, Label, Rect, Svg, text_width};
 
 /// With more columns than this, cells have no numbers.
-const MOST_NUMBERED: usize = 40;
+const MAX_NUMBERED: usize = 40;
 /// Longer names are cut to this many characters.
 const LONGEST_ROW: usize = 56;
 const LONGEST_COLUMN: usize = 26;
@@ -59,7 +59,7 @@ impl Heatmap {
         let cells = || self.cells.iter().flatten();
         let sound = Extent::of(cells().filter(|cell| cell.mark.is_none()).filter_map(|c| c.value));
         let all = cells().filter_map(|cell| cell.value);
-        sound.map(|extent| extent.beside(all.clone())).or_else(|| Extent::of(all))
+        sound.map(|extent| extent.with_cuts_for(all.clone())).or_else(|| Extent::of(all))
     }
 
     pub(super) fn color(&self, extent: &Extent, value: f64) -> Rgb {
@@ -149,7 +149,7 @@ impl Layout {
             [text_width(&heatmap.number(cell), NUMBER_SIZE), mark]
         });
         let content = contents.fold(0.0, f64::max);
-        let numbered = columns.len() <= MOST_NUMBERED;
+        let numbered = columns.len() <= MAX_NUMBERED;
         let (cell_width, cell_height) = if numbered {
             let roomy = if rows.len() <= 12 { 40.0 } else { 26.0 };
             let height: f64 = if marked { 40.0 } else { roomy };

@@ -97,10 +97,10 @@ fn content(heatmap: &Heatmap, cell: &HeatmapCell) -> String {
     format!("{mark}{gap}{number}{star}")
 }
 
-/// Aligns the text to the right, with one space before it and `behind` spaces after it.
-fn padded(text: &str, width: usize, behind: usize) -> String {
-    let missing = (width + 1).saturating_sub(text.width() + behind);
-    format!(" {}{text}{}", " ".repeat(missing), " ".repeat(behind))
+/// Aligns the text to the right, with one space before it and `after` spaces after it.
+fn padded(text: &str, width: usize, after: usize) -> String {
+    let missing = (width + 1).saturating_sub(text.width() + after);
+    format!(" {}{text}{}", " ".repeat(missing), " ".repeat(after))
 }
 
 fn to_left(text: &str, width: usize) -> String {
@@ -122,9 +122,9 @@ fn blocks<'a, 'b>(columns: &'b [Column<'a>], width: usize) -> Vec<&'b [Column<'a
             used += column.width + 2;
             used <= width
         });
-        let (block, behind) = rest.split_at(fits.count().max(1));
+        let (block, remaining) = rest.split_at(fits.count().max(1));
         blocks.push(block);
-        rest = behind;
+        rest = remaining;
     }
     blocks
 }

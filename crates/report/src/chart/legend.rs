@@ -1,6 +1,6 @@
 use kiln_store::escape;
 
-use super::palette::{EMPHASISED, MOST_COLORED, line_class};
+use super::palette::{EMPHASIZED, MAX_COLORED, line_class};
 use super::svg::{Anchor, Svg, text_width};
 
 /// Longer names are cut to this many characters.
@@ -8,14 +8,14 @@ const LONGEST_NAME: usize = 84;
 const LINE_HEIGHT: f64 = 22.0;
 const SAMPLE: f64 = 26.0;
 
-/// The legend below a chart: what its lines stand for.
+/// The legend below a chart: the names of its lines.
 pub(super) struct Legend {
     entries: Vec<Entry>,
     pub(super) height: f64,
 }
 
 struct Entry {
-    /// The first of the lines that the entry stands for.
+    /// The index of the first line that the entry names.
     line: usize,
     class: String,
     name: String,
@@ -26,7 +26,7 @@ impl Legend {
     /// Lays out the names of the lines in columns between two edges. All gray lines share one entry.
     pub(super) fn new(names: &[String], (left, right): (f64, f64)) -> Self {
         let all = names.len();
-        let shown = if all > MOST_COLORED { EMPHASISED } else { all };
+        let shown = if all > MAX_COLORED { EMPHASIZED } else { all };
         let mut texts: Vec<String> = names[..shown].to_vec();
         if shown < all {
             texts.push(format!("{} others", all - shown));

@@ -36,7 +36,7 @@ pub fn style() -> &'static str {
 #[must_use]
 pub fn inline(chart: &str) -> String {
     let style = format!("<style>{}</style>\n", svg::STYLE);
-    let width = chart.split(" width=\"").nth(1).and_then(|behind| behind.split('"').next());
+    let width = chart.split(" width=\"").nth(1).and_then(|rest| rest.split('"').next());
     let least = width.and_then(|width| width.parse::<f64>().ok()).unwrap_or_default() * 0.75;
     chart.replacen(&style, "", 1).replacen(
         " xmlns=\"http://www.w3.org/2000/svg\"",

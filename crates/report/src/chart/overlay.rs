@@ -2,14 +2,14 @@ use kiln_store::number::decimals;
 
 use super::extent::Extent;
 use super::frame::{Frame, Words};
-use super::palette::{MOST_COLORED, line_class};
+use super::palette::{MAX_COLORED, line_class};
 use super::scale::epoch_ticks;
 use super::svg::Svg;
 
 /// Space between the ends of the curves and the edges of the grid, in pixels.
 const INSET: f64 = 12.0;
 /// Above this number of epochs, or with more than two dozen curves, points have no marks.
-const MOST_MARKED: usize = 30;
+const MAX_MARKED: usize = 30;
 
 /// One metric of several runs over the epochs.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -69,7 +69,7 @@ pub fn overlay_chart(overlay: &Overlay) -> String {
     // Curves drawn later are on top.
     let mut order: Vec<usize> = (0..curves.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(curves[*index].group));
-    let marked = last <= MOST_MARKED && curves.len() <= 2 * MOST_COLORED;
+    let marked = last <= MAX_MARKED && curves.len() <= 2 * MAX_COLORED;
     for index in order {
         let place = |point: &OverlayPoint| Some((x.at(point.epoch as f64), frame.y(point.value?)?));
         curve(&mut svg, overlay, index, place, marked);
@@ -90,7 +90,7 @@ fn extent(overlay: &Overlay) -> Option<Extent> {
     let high = highest.high.max(lowest.high);
     Some(
         Extent { low: lowest.low, high, cut_low: false, cut_high: false }
-            .beside(ends(f64::min).chain(ends(f64::max))),
+            .with_cuts_for(ends(f64::min).chain(ends(f64::max))),
     )
 }
 

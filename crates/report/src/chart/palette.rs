@@ -71,15 +71,15 @@ impl std::fmt::Display for Rgb {
 const LINE_COLORS: usize = 7;
 
 /// The number of lines with a style of their own; see [`line_class`].
-pub(super) const MOST_COLORED: usize = 12;
+pub(super) const MAX_COLORED: usize = 12;
 
 /// If there are more lines than that, this many are colored and the others are gray.
-pub(super) const EMPHASISED: usize = 5;
+pub(super) const EMPHASIZED: usize = 5;
 
 /// The CSS classes of the line at index `place` of `lines`: a color, dashed in the second round. If there are too
 /// many lines, those after the first few are gray.
 pub(super) fn line_class(place: usize, lines: usize) -> String {
-    if lines > MOST_COLORED && place >= EMPHASISED {
+    if lines > MAX_COLORED && place >= EMPHASIZED {
         return "other".to_owned();
     }
     let dashed = if place >= LINE_COLORS { " dashed" } else { "" };

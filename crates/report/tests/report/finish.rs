@@ -7,7 +7,7 @@ const COMPUTED: [&str; 6] =
     ["predictions.csv", "history.svg", "confusion.svg", "mistakes.png", "report.md", "run.json"];
 
 fn new_run(runs: &tempfile::TempDir) -> RunDirectory {
-    RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim")
+    RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run")
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn the_record_of_a_finished_run_has_the_checksum_of_every_file_except_the_log() 
     assert_eq!(Vec::from_iter(record.files.keys()), Vec::from_iter(&names));
     for (name, sum) in &record.files {
         let content = std::fs::read(run.path().join(name)).expect("a file");
-        assert_eq!(*sum, kiln_store::Sum::of(&content), "{name}");
+        assert_eq!(*sum, kiln_store::Checksum::of(&content), "{name}");
     }
 }
 

@@ -56,16 +56,16 @@ fn shows_a_finished_run() {
 
     Files
     <run>
-      config.toml          the whole experiment; `kiln run` on it repeats the run
-      run.json             what was run, and how it ended
+      config.toml          the complete experiment; `kiln run` repeats it
+      run.json             settings, versions, status and checksums
       history.csv          the numbers of each epoch
-      history.svg          the same as curves
-      report.md            the report for a person
-      report.json          the test report for a program
-      predictions.csv      what was said about each test image
+      history.svg          loss and accuracy as curves
+      report.md            the report for people
+      report.json          the test report for programs
+      predictions.csv      the prediction for each test image
       confusion.svg        the confusion matrix
       mistakes.png         the most confident mistakes
-      model.safetensors    the kept weights
+      model.safetensors    the saved weights
       initial.safetensors  the weights before training
       log.jsonl            the log
     ");
@@ -74,7 +74,7 @@ fn shows_a_finished_run() {
 #[test]
 fn shows_a_running_run() {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     run.write_record(&running()).expect("a record");
     let mut writer = run.start_history(&[]).expect("a history");
     let mut row = row(1, [0.75, 0.5, 0.6, 0.7]);
@@ -105,8 +105,8 @@ fn shows_a_running_run() {
 
     Files
     <run>
-      config.toml          the whole experiment; `kiln run` on it repeats the run
-      run.json             what was run, and how it ended
+      config.toml          the complete experiment; `kiln run` repeats it
+      run.json             settings, versions, status and checksums
       history.csv          the numbers of each epoch
       missing: history.svg, report.md, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
@@ -115,7 +115,7 @@ fn shows_a_running_run() {
 #[test]
 fn shows_a_diverged_run_with_an_incomplete_history() {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let record = RunRecord {
         status: Status::Diverged,
         stop_reason: Some("the loss became NaN in epoch 1, step 7".to_owned()),
@@ -145,9 +145,9 @@ fn shows_a_diverged_run_with_an_incomplete_history() {
 
     Files
     <run>
-      run.json             what was run, and how it ended
+      run.json             settings, versions, status and checksums
       history.csv          the numbers of each epoch
-      report.md            the report for a person
+      report.md            the report for people
       missing: config.toml, history.svg, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
 }
@@ -189,7 +189,7 @@ fn color_changes_no_text() {
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     let hostile = "\u{1b}[2J\u{7}\u{9b}31m\r\n\u{202e}";
     let names = [hostile, "dog"];
     let test = Test::new(&names, &[(0, &[0.0, 1.0]), (0, &[0.0, 1.0])]);

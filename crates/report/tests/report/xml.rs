@@ -28,19 +28,19 @@ pub(crate) fn parse(document: &str) -> Vec<Element> {
     let mut elements: Vec<Element> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     let mut rest = document;
-    while let Some((text, behind)) = rest.split_once('<') {
+    while let Some((text, after)) = rest.split_once('<') {
         match open.last() {
             Some(inside) => elements[*inside].text.push_str(&unescape(text)),
             None => assert!(text.trim().is_empty(), "text outside of all elements: {text}"),
         }
-        let (tag, behind) = behind.split_once('>').expect("a tag has an end");
-        rest = behind;
+        let (tag, after) = after.split_once('>').expect("a tag has an end");
+        rest = after;
         if let Some(name) = tag.strip_prefix('/') {
             let inside = open.pop().expect("an element is open");
             assert_eq!(elements[inside].name, name, "closes the element that is open");
             continue;
         }
-        assert!(!open.is_empty() || elements.is_empty(), "one element holds all others");
+        assert!(!open.is_empty() || elements.is_empty(), "one element contains all others");
         let content = tag.strip_suffix('/');
         if content.is_none() {
             open.push(elements.len());
@@ -48,7 +48,7 @@ pub(crate) fn parse(document: &str) -> Vec<Element> {
         elements.push(element(content.unwrap_or(tag)));
     }
     assert!(open.is_empty(), "all elements are closed");
-    assert!(rest.trim().is_empty(), "nothing stands behind the last element");
+    assert!(rest.trim().is_empty(), "there is no text after the last element");
     elements
 }
 
@@ -56,12 +56,12 @@ fn element(tag: &str) -> Element {
     let (name, mut rest) = tag.split_once(' ').unwrap_or((tag, ""));
     let mut element = Element { name: name.to_owned(), ..Element::default() };
     while !rest.trim().is_empty() {
-        let (key, behind) = rest.split_once("=\"").expect("an attribute has a value");
-        let (value, behind) = behind.split_once('"').expect("a value has an end");
+        let (key, after) = rest.split_once("=\"").expect("an attribute has a value");
+        let (value, after) = after.split_once('"').expect("a value has an end");
         assert!(!value.contains('<'), "{value}");
         let twice = element.attributes.insert(key.trim().to_owned(), unescape(value));
         assert!(twice.is_none(), "{key} twice in {tag}");
-        rest = behind;
+        rest = after;
     }
     element
 }
@@ -72,7 +72,7 @@ fn unescape(text: &str) -> String {
     let mut parts = text.split('&');
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (entity, behind) = part.split_once(';').expect("an entity has an end");
+        let (entity, after) = part.split_once(';').expect("an entity has an end");
         plain.push_str(match entity {
             "amp" => "&",
             "lt" => "<",
@@ -81,7 +81,7 @@ fn unescape(text: &str) -> String {
             "#39" => "'",
             _ => panic!("&{entity}; is not known"),
         });
-        plain.push_str(behind);
+        plain.push_str(after);
     }
     plain
 }

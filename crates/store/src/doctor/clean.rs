@@ -1,23 +1,23 @@
 use std::path::PathBuf;
 
-use crate::claim::Claim;
 use crate::error::StoreError;
 use crate::files;
+use crate::lock::FileLock;
 use crate::run::RunDirectory;
 
 use super::directory;
 use super::find::Found;
 
-/// What [`clean`] did.
+/// The result of [`clean`].
 #[derive(Debug, Default)]
 pub struct Cleaned {
-    /// What is gone.
+    /// The removed files.
     pub removed: Vec<PathBuf>,
-    /// What stays, and why.
+    /// The files that remain, and why.
     pub kept: Vec<StoreError>,
 }
 
-/// Removes what was left half written in and beside runs, where nobody works on them, and nothing else.
+/// Removes temporary files in and next to runs that no process works on, and nothing else.
 #[must_use]
 pub fn clean(found: &Found) -> Cleaned {
     let mut cleaned = Cleaned::default();
@@ -27,8 +27,8 @@ pub fn clean(found: &Found) -> Cleaned {
         if partial.is_empty() {
             continue;
         }
-        // Held until all is removed.
-        match Claim::of(&run) {
+        // The locks are held until everything is removed.
+        match FileLock::of(&run) {
             Ok(_claim) => cleaned.remove(partial),
             Err(error) => cleaned.kept.push(error),
         }

@@ -1,12 +1,12 @@
-//! What lies beside runs: what was left half written among them, claims, and how a sweep was declared.
+//! The files next to runs: temporary files, locks, and the declaration of a sweep.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::claim::Claim;
 use crate::files;
 use crate::hidden::hidden;
+use crate::lock::FileLock;
 use crate::shell::quoted;
 
 use super::examination::{Examined, Health};
@@ -14,22 +14,27 @@ use super::examiner::from;
 use super::finding::{Finding, Severity};
 use super::rules::ExperimentRules;
 
-/// What was written so long ago is not being written at this moment.
+/// A temporary file older than this is not being written at the moment.
 const SETTLED: Duration = Duration::from_secs(120);
 
-/// Looks at a directory of runs, without the runs.
+/// Examines a directory of runs, without the runs.
 pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     let mut findings = Vec::new();
     let clean = format!("remove it: kiln doctor --clean {}", quoted(&path.display().to_string()));
     for partial in stale(path) {
         let file = from(path, &partial);
-        findings.push(Finding::of(Severity::Stale, file, "it was left half written", &clean));
+        findings.push(Finding::of(
+            Severity::Stale,
+            file,
+            "it is a temporary file of a killed process",
+            &clean,
+        ));
     }
     for id in ids(path, "claim") {
-        if let Some(error) = Claim::problem(path, &id) {
-            let advice = "no harm: who works on the run next writes it anew";
+        if let Some(error) = FileLock::problem(path, &id) {
+            let advice = "harmless: the next process that works on the run rewrites it";
             let finding = Finding::of_error(&format!(".kiln/{id}.claim"), &error, advice);
-            // Locks tell who works on a run; this file only helps where they do not reach.
+            // File locks show who works on a run; this file only helps if machines do not share locks.
             findings.push(Finding { severity: Severity::Stale, ..finding });
         }
     }
@@ -41,14 +46,14 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     Examined { path: path.to_owned(), status: None, health, without_sums: false, findings }
 }
 
-/// What was left half written among runs that nobody works on.
+/// The temporary files next to runs, if no process works on any of them.
 pub(super) fn stale(path: &Path) -> Vec<PathBuf> {
     let hidden = hidden(path);
     let mut partial = files::partial(path);
     partial.extend(files::partial(&hidden));
     partial.retain(|path| is_settled(path));
-    // Nearly always there is nothing, and so no need to ask for every claim.
-    if partial.is_empty() || ids(path, "log").iter().any(|id| Claim::is_taken(path, id)) {
+    // Usually there are no temporary files, and the locks need not be checked.
+    if partial.is_empty() || ids(path, "log").iter().any(|id| FileLock::is_taken(path, id)) {
         return Vec::new();
     }
     partial.sort();
@@ -60,7 +65,7 @@ fn is_settled(path: &Path) -> bool {
     modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > SETTLED))
 }
 
-/// The ids of the runs that have a claim's file with this ending.
+/// The ids of the runs that have a lock file with this extension.
 fn ids(path: &Path, ending: &str) -> Vec<String> {
     let entries = fs::read_dir(hidden(path)).into_iter().flatten().flatten();
     let id = |name: String| Some(name.strip_suffix(ending)?.strip_suffix('.')?.to_owned());

@@ -3,35 +3,45 @@ use std::path::PathBuf;
 use super::finding::{Finding, Severity};
 use crate::record::Status;
 
-/// How a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Health {
     /// Something is damaged.
     Damaged,
-    /// Something could not be judged.
+    /// Something could not be checked.
     Unchecked,
-    /// It was interrupted, killed, or failed.
+    /// The run was interrupted, killed, or failed.
     Unfinished,
-    /// Somebody works on it at this moment.
-    AtWork,
-    /// It came to its end, and everything is as it was written.
-    Whole,
+    /// A process is working on the run.
+    InUse,
+    /// The run is complete, and every file is as it was written.
+    Intact,
 }
 
 impl Health {
-    /// All of them, the best first.
+    /// All states, best first.
     pub const ALL: [Self; 5] =
-        [Self::Whole, Self::AtWork, Self::Unfinished, Self::Unchecked, Self::Damaged];
+        [Self::Intact, Self::InUse, Self::Unfinished, Self::Unchecked, Self::Damaged];
 
-    /// In a word or two.
+    /// The key in `doctor --json`, which other programs read.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Health::Damaged => "damaged",
             Health::Unchecked => "not checked",
             Health::Unfinished => "unfinished",
-            Health::AtWork => "at work",
-            Health::Whole => "whole",
+            Health::InUse => "at work",
+            Health::Intact => "whole",
+        }
+    }
+
+    /// The label for people.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Health::InUse => "in use",
+            Health::Intact => "intact",
+            _ => self.as_str(),
         }
     }
 
@@ -40,37 +50,37 @@ impl Health {
             Some(Severity::Damaged) => Self::Damaged,
             Some(Severity::Unchecked) => Self::Unchecked,
             Some(Severity::Unfinished) => Self::Unfinished,
-            Some(Severity::Stale | Severity::Note) | None => Self::Whole,
+            Some(Severity::Stale | Severity::Note) | None => Self::Intact,
         }
     }
 }
 
-/// A run, or a directory of runs, and what was found in it.
+/// A run or a directory of runs, with the findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examined {
-    /// Its directory.
+    /// The directory.
     pub path: PathBuf,
-    /// What its record says; `None` for a directory of runs, and where there is no record.
+    /// The record; `None` for a directory of runs, or if there is no record.
     pub status: Option<Status>,
-    /// How it is.
+    /// The state.
     pub health: Health,
-    /// Whether it has come to its end and there are no sums to hold its files to: an earlier Kiln wrote it.
+    /// Whether the run ended but has no checksums, because an earlier version of Kiln wrote it.
     pub without_sums: bool,
-    /// The most serious first.
+    /// The findings, most serious first.
     pub findings: Vec<Finding>,
 }
 
-/// What an examination came to.
+/// The result of an examination.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Examination {
-    /// All runs, in the order of their paths.
+    /// All runs, ordered by path.
     pub runs: Vec<Examined>,
-    /// The directories of runs, sweeps among them, in the order of their paths.
+    /// The directories of runs, including sweeps, ordered by path.
     pub directories: Vec<Examined>,
 }
 
 impl Examination {
-    /// Whether everything could be judged and nothing is damaged.
+    /// Whether everything could be checked and nothing is damaged.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         let all = self.runs.iter().chain(&self.directories);

@@ -1,31 +1,31 @@
-//! One run.
+//! The examination of one run.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoints;
-use crate::claim::Claim;
 use crate::error::StoreError;
 use crate::files::PARTIAL;
 use crate::history::History;
+use crate::lock::FileLock;
 use crate::position::Position;
 use crate::predictions::Predictions;
 use crate::record::{RunRecord, Status};
 use crate::run::RunDirectory;
 use crate::shell::quoted;
 use crate::test_report::{TestReport, Tested};
-use crate::{files, sum};
+use crate::{checksum, files};
 
 use super::examination::{Examined, Health};
 use super::finding::{Finding, Severity};
 use super::rules::ExperimentRules;
 
-/// Looks at every file of a run, or of what looks like one.
+/// Examines every file of a run, or of a directory that looks like one.
 pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     let mut examiner = Examiner::new(path);
     let record = examiner.record();
-    let is_at_work = examiner.holder.is_some();
+    let is_at_work = examiner.owner.is_some();
     if let Some(record) = record.as_ref().filter(|_| !is_at_work) {
         examiner.files(record);
         examiner.contents(record);
@@ -41,8 +41,8 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
         }
         examiner.status(record);
     }
-    if let Some(holder) = examiner.holder.take() {
-        examiner.note("", &format!("it is being worked on by {holder}"), "wait for its end");
+    if let Some(owner) = examiner.owner.take() {
+        examiner.note("", &format!("it is in use by {owner}"), "wait for it to finish");
     } else {
         examiner.left_over();
     }
@@ -50,10 +50,10 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
     findings.sort_by(|a, b| (a.severity, &a.file).cmp(&(b.severity, &b.file)));
     let health = match Health::of(&findings) {
         Health::Damaged => Health::Damaged,
-        _ if is_at_work => Health::AtWork,
+        _ if is_at_work => Health::InUse,
         health => health,
     };
-    // A failure is noted without sums where there is no room for more.
+    // On a full disk, a failure is recorded without checksums.
     let ended = |record: &RunRecord| {
         record.files.is_empty() && record.ended.is_some() && record.status != Status::Failed
     };
@@ -68,31 +68,31 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
 
 struct Examiner {
     run: RunDirectory,
-    /// The names in the directory.
+    /// The names of the files in the directory.
     names: Vec<OsString>,
-    /// Who works on it.
-    holder: Option<String>,
-    /// The rows of its history, as far as that can be read.
+    /// The process that works on the run.
+    owner: Option<String>,
+    /// The number of rows in the history, if it can be read.
     rows: usize,
-    /// The checkpoint that it would go on from.
+    /// The checkpoint that the run would be resumed from.
     usable: Option<Position>,
-    /// The command that trains it again or goes on with it.
+    /// The command that trains the run again or resumes it.
     again: String,
-    go_on: String,
+    resume: String,
     findings: Vec<Finding>,
 }
 
 impl Examiner {
     fn new(path: &Path) -> Self {
         let run = RunDirectory::at(path);
-        // A path such as `.` does not say where it is.
+        // A path such as `.` does not contain the run's name.
         let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let above = place.parent().unwrap_or(Path::new(""));
         let shown = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(above);
         let quote = |path: &Path| quoted(&path.display().to_string());
-        let (go_on, again) = if run.is_of_sweep() {
-            let go_on = format!("kiln resume {}", quote(shown));
-            (go_on.clone(), format!("move the directory away and train it again: {go_on}"))
+        let (resume, again) = if run.is_of_sweep() {
+            let resume = format!("kiln resume {}", quote(shown));
+            (resume.clone(), format!("move the directory away and train it again: {resume}"))
         } else {
             let config = quote(&run.config_path());
             (format!("kiln resume {}", quote(path)), format!("train it again: kiln run {config}"))
@@ -112,8 +112,8 @@ impl Examiner {
             }
         }
         names.sort();
-        let holder = Claim::holder_of(&run);
-        Self { run, names, holder, rows: 0, usable: None, again, go_on, findings }
+        let owner = FileLock::owner_of(&run);
+        Self { run, names, owner, rows: 0, usable: None, again, resume, findings }
     }
 
     fn find(&mut self, severity: Severity, file: &str, problem: &str, advice: &str) {
@@ -129,7 +129,7 @@ impl Examiner {
     }
 
     fn error(&mut self, file: &str, error: &StoreError, advice: &str) {
-        // Once is enough.
+        // One finding per file is enough.
         if !self.has_finding(file) {
             self.findings.push(Finding::of_error(file, error, advice));
         }
@@ -143,28 +143,27 @@ impl Examiner {
         self.names.iter().any(|own| own == name)
     }
 
-    /// The record, where there is one that can be read.
+    /// Reads the record, if it exists and is valid.
     fn record(&mut self) -> Option<RunRecord> {
         if self.has("run.json") {
             let read = self.run.read_record();
             let advice = self.restore("run.json");
             return read.map_err(|error| self.error("run.json", &error, &advice)).ok();
         }
-        if !self.findings.is_empty() || self.holder.is_some() {
+        if !self.findings.is_empty() || self.owner.is_some() {
             return None;
         }
         if self.has("report.json") {
             let advice = self.restore("run.json");
-            let problem = "it is missing, and report.json says that the run was finished";
+            let problem = "it is missing, but report.json shows that the run finished";
             self.damaged("run.json", problem, &advice);
         } else if Checkpoints::of(&self.run).positions().is_ok_and(|all| !all.is_empty()) {
-            let problem = "it is missing, and there are checkpoints of a run that was under way";
+            let problem = "it is missing, but there are checkpoints of an unfinished run";
             let advice = self.restore("run.json");
             self.damaged("run.json", problem, &advice);
         } else {
-            let problem =
-                "it has no run.json: a run that was cut off as it began, or no run at all";
-            self.find(Severity::Unfinished, "", problem, "look at what is in it, and remove it");
+            let problem = "it has no run.json: a run that was killed at its start, or not a run";
+            self.find(Severity::Unfinished, "", problem, "look at its content, then remove it");
         }
         None
     }
@@ -177,27 +176,28 @@ impl Examiner {
         }
     }
 
-    /// What to do about a damaged file.
+    /// The advice for a damaged file.
     fn remedy(&self, record: &RunRecord, file: &str) -> String {
         let is_open = is_open(record);
-        // Going on writes all of them anew, but the experiment.
+        // Resuming rewrites all files except the experiment.
         if is_open && file != "config.toml" {
-            format!("go on: {}", self.go_on)
+            format!("go on: {}", self.resume)
         } else {
             self.restore(file)
         }
     }
 
-    /// That each file is there, and as it was written.
+    /// Checks that each file exists and is unchanged.
     fn files(&mut self, record: &RunRecord) {
         for (name, sum) in &record.files {
-            let checked = if sum::is_plain(name) {
+            let checked = if checksum::is_plain(name) {
                 sum.check(&self.run.path().join(name))
             } else {
-                let problem = format!("its list of files has {name:?}, which is no plain name");
+                let problem =
+                    format!("its list of files has {name:?}, which is not a plain file name");
                 Err(StoreError::damaged(self.run.path(), problem))
             };
-            let name = if sum::is_plain(name) { name } else { "run.json" };
+            let name = if checksum::is_plain(name) { name } else { "run.json" };
             if let Err(error) = checked {
                 self.error(name, &error, &self.remedy(record, name));
             }
@@ -214,7 +214,7 @@ impl Examiner {
         }
     }
 
-    /// That the files can be understood, and tell of one and the same run.
+    /// Checks that the files are valid and belong to the same run.
     fn contents(&mut self, record: &RunRecord) {
         match self.run.read_history() {
             Ok(history) => self.history(record, &history),
@@ -227,7 +227,7 @@ impl Examiner {
         }
         if record.id != self.run.id() {
             let problem =
-                format!("it is of the run {}: the directory was copied or renamed", record.id);
+                format!("it belongs to the run {}: the directory was copied or renamed", record.id);
             self.note("run.json", &problem, "");
         }
     }
@@ -235,17 +235,17 @@ impl Examiner {
     fn history(&mut self, record: &RunRecord, history: &History) {
         let rows = history.rows.len();
         self.rows = rows;
-        // An epoch that broke the weights may have no numbers, and does not count.
+        // The row of an epoch that diverged may be missing, and does not count.
         let complete = history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
         let is_open = is_open(record);
         let problem = if history.cut && !is_open {
-            "its last row is cut off".to_owned()
+            "its last row is incomplete".to_owned()
         } else if record.status != Status::Running
             && record.epochs != rows
             && record.epochs != complete
             && record.ended.is_some()
         {
-            format!("it has {rows} epochs where run.json says {}", record.epochs)
+            format!("it has {rows} epochs, but run.json has {}", record.epochs)
         } else {
             return;
         };
@@ -254,17 +254,19 @@ impl Examiner {
         }
     }
 
-    /// Reads what the report was computed from, unless the sums have told already that both are as they were.
+    /// Compares the report with the predictions, unless checksums have already verified both.
     fn report(&mut self, record: &RunRecord, report: &TestReport) {
         let rows = self.rows;
         let problem = if record.status != Status::Finished {
             let status = record.status;
-            format!("it is there, and run.json says {status}: one of them is of another run")
+            format!(
+                "it exists, but the status in run.json is {status}: one of them belongs to another run"
+            )
         } else if report.epoch > rows && !self.has_finding("history.csv") {
-            format!("it is about epoch {} and history.csv ends at epoch {rows}", report.epoch)
+            format!("it is about epoch {}, but history.csv ends at epoch {rows}", report.epoch)
         } else if report.examples != record.dataset.test_rows {
             let (examples, rows) = (report.examples, record.dataset.test_rows);
-            format!("it is about {examples} images where run.json has {rows} test images")
+            format!("it is about {examples} images, but run.json has {rows} test images")
         } else if record.files.contains_key("report.json")
             && record.files.contains_key("predictions.csv")
         {
@@ -272,7 +274,7 @@ impl Examiner {
         } else {
             match self.run.read_predictions() {
                 Ok(predictions) if !agree(report, &predictions) => {
-                    "predictions.csv comes to other numbers: one of them was changed".to_owned()
+                    "it does not match predictions.csv: one of them was changed".to_owned()
                 }
                 Ok(_) => return,
                 Err(error) => {
@@ -286,10 +288,10 @@ impl Examiner {
         }
     }
 
-    /// What is left to do, and from where.
+    /// Reports what remains to be done, and from where.
     fn status(&mut self, record: &RunRecord) {
         let usable = self.usable;
-        let reason = record.stop_reason.as_deref().unwrap_or("no reason was noted");
+        let reason = record.stop_reason.as_deref().unwrap_or("no reason was recorded");
         let problem = match record.status {
             Status::Finished | Status::Pruned => return,
             Status::Diverged => {
@@ -297,25 +299,25 @@ impl Examiner {
                 return self.note("", &format!("diverged: {reason}"), advice);
             }
             Status::Running => {
-                "it says that it is running, and nobody works on it: it was killed, or its disk was full"
+                "marked as running, but no process owns it: it was killed or the disk filled up"
                     .to_owned()
             }
             Status::Interrupted => format!("interrupted: {reason}"),
             Status::Failed => format!("failed: {reason}"),
         };
         let from = usable
-            .map_or("its beginning, for want of a checkpoint".to_owned(), |position| {
-                format!("where it was {position}")
+            .map_or("from the beginning, because there is no checkpoint".to_owned(), |position| {
+                position.to_string()
             });
         let advice = if self.has_finding("config.toml") {
-            format!("when config.toml is as it was, go on: {}", self.go_on)
+            format!("restore config.toml, then resume: {}", self.resume)
         } else {
-            format!("go on from {from}: {}", self.go_on)
+            format!("to resume {from}: {}", self.resume)
         };
         self.find(Severity::Unfinished, "", &problem, &advice);
     }
 
-    /// Looks at all checkpoints; gives the one that the run would go on from.
+    /// Examines all checkpoints; returns the one that the run would be resumed from.
     fn checkpoints(&mut self, record: &RunRecord) -> Option<Position> {
         let checkpoints = Checkpoints::of(&self.run);
         let rows = self.rows;
@@ -323,7 +325,7 @@ impl Examiner {
         let mut usable = None;
         let mut wrong = Vec::new();
         let positions = checkpoints.positions().unwrap_or_else(|error| {
-            self.error("checkpoints", &error, "make them readable, in their place");
+            self.error("checkpoints", &error, "make them readable");
             Vec::new()
         });
         for position in positions {
@@ -334,9 +336,9 @@ impl Examiner {
         }
         for (position, error) in wrong {
             let advice = match usable {
-                _ if !goes_on => "it is not needed any more: remove it".to_owned(),
-                Some(usable) => format!("the run goes on from the one {usable}"),
-                None => "the run begins anew when it goes on".to_owned(),
+                _ if !goes_on => "it is no longer needed: remove it".to_owned(),
+                Some(usable) => format!("the run will be resumed from the checkpoint {usable}"),
+                None => "the run will restart from scratch when it is resumed".to_owned(),
             };
             let checkpoint = checkpoints.path(position);
             let file = from(self.run.path(), error.path().unwrap_or(&checkpoint));
@@ -346,13 +348,13 @@ impl Examiner {
         if let Some(position) = usable.filter(is_ahead)
             && !self.has_finding("history.csv")
         {
-            let problem = format!("it ends at epoch {rows}, and there is a checkpoint {position}");
+            let problem = format!("it ends at epoch {rows}, but there is a checkpoint {position}");
             self.damaged("history.csv", &problem, &self.remedy(record, "history.csv"));
         }
         usable
     }
 
-    /// What nobody needs: half-written files, and files that are not a run's.
+    /// Reports files that are not needed: temporary files, and files that do not belong to a run.
     fn left_over(&mut self) {
         let path = self.run.path().to_owned();
         let clean =
@@ -380,7 +382,7 @@ impl Examiner {
         let strangers: Vec<String> =
             others.chain(in_checkpoints).map(|path| path.display().to_string()).collect();
         for stranger in strangers {
-            self.note(&stranger, "it is no file of a run's", "");
+            self.note(&stranger, "it is not a file of a run", "");
         }
     }
 }
@@ -390,7 +392,7 @@ fn is_open(record: &RunRecord) -> bool {
     matches!(record.status, Status::Running | Status::Interrupted | Status::Failed)
 }
 
-/// Whether a report is what these predictions come to, but for its loss, which they do not tell.
+/// Whether a report matches these predictions. The loss cannot be computed from them and is not compared.
 fn agree(report: &TestReport, predictions: &Predictions) -> bool {
     let top_k: Vec<usize> = report.top_k.iter().map(|top| top.k).collect();
     let tested = Tested {
@@ -405,7 +407,7 @@ fn agree(report: &TestReport, predictions: &Predictions) -> bool {
     TestReport::new(&tested).is_ok_and(|computed| computed == *report)
 }
 
-/// The way to a file from a directory above it.
+/// The path of a file relative to a parent directory.
 pub(super) fn from(above: &Path, path: &Path) -> String {
     path.strip_prefix(above).unwrap_or(path).display().to_string()
 }

@@ -6,20 +6,20 @@ use crate::error::{Result, StoreError};
 use crate::find::{find as find_runs, is_readme};
 use crate::hidden::hidden;
 
-/// What there is to examine.
+/// The directories to examine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
-    /// Runs, and what looks like one.
+    /// Runs, and directories that look like runs.
     pub runs: Vec<PathBuf>,
-    /// The directories that hold runs, but for those of which a single run was asked for.
+    /// The directories that contain runs, except those of runs that were given individually.
     pub directories: Vec<PathBuf>,
 }
 
-/// Finds runs, and the directories that hold them, as [`kiln_store::find()`](find_runs) does.
+/// Finds runs and the directories that contain them, as [`kiln_store::find()`](find_runs) does.
 ///
 /// # Errors
 ///
-/// [`StoreError::NoRuns`] for a path that leads to nothing that could be a run or a sweep.
+/// [`StoreError::NoRuns`] for a path that leads to no run or sweep.
 pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
     let (mut runs, mut directories) = (BTreeSet::new(), BTreeSet::new());
     for path in paths {
@@ -34,7 +34,7 @@ pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
         let has_sweeps = !sweeps.is_empty() || directories.contains(&path);
         directories.extend(sweeps);
         let found = match find_runs(&[&path]) {
-            // Sweeps that came to no run.
+            // Sweeps without a run.
             Err(StoreError::NoRuns { .. }) if has_sweeps => continue,
             found => found?,
         };
@@ -52,7 +52,7 @@ pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
     Ok(Found { runs: runs.into_iter().collect(), directories: directories.into_iter().collect() })
 }
 
-/// The directories in this one in which a sweep was begun, whether it came to a run or not.
+/// The subdirectories in which a sweep was started, with or without runs.
 fn sweeps_below(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     // Links are not followed.

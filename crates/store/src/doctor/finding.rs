@@ -1,22 +1,22 @@
 use crate::error::StoreError;
 
-/// How serious a finding is, the most serious first.
+/// The severity of a finding, most serious first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// A file is missing or not what was written.
+    /// A file is missing or was changed.
     Damaged,
-    /// A file cannot be judged: it cannot be read, or another Kiln wrote it.
+    /// A file cannot be checked: it is unreadable, or another version of Kiln wrote it.
     Unchecked,
-    /// There is something left to do.
+    /// Something remains to be done.
     Unfinished,
-    /// Something is of no use any more.
+    /// A file is no longer needed.
     Stale,
-    /// Worth knowing.
+    /// Information.
     Note,
 }
 
 impl Severity {
-    /// In a word or two.
+    /// A short name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -29,16 +29,16 @@ impl Severity {
     }
 }
 
-/// One thing that was found.
+/// Something that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How serious it is.
+    /// The severity.
     pub severity: Severity,
-    /// The file, from the directory that was examined; empty where it is about all of it.
+    /// The file, relative to the examined directory; empty if the finding is about the directory.
     pub file: String,
-    /// What is so.
+    /// The problem.
     pub problem: String,
-    /// What to do about it; empty where there is nothing to do.
+    /// What to do about it; empty if there is nothing to do.
     pub advice: String,
 }
 
@@ -55,7 +55,7 @@ impl Finding {
         Self { severity, file, problem, advice }
     }
 
-    /// A finding about a file that could not be read or is not what was written.
+    /// A finding about a file that could not be read or was changed.
     #[must_use]
     pub fn of_error(file: &str, error: &StoreError, advice: &str) -> Self {
         let (severity, problem) = match error {
@@ -64,14 +64,10 @@ impl Finding {
                 (Severity::Unchecked, format!("cannot be read: {cause}"))
             }
             StoreError::NewerFormat { found, known, .. } => {
-                let problem =
-                    format!("it has format version {found}, and this Kiln reads up to {known}");
-                return Self::of(
-                    Severity::Unchecked,
-                    file,
-                    problem,
-                    "look at it with a newer Kiln",
+                let problem = format!(
+                    "it has format version {found}, but this version of Kiln reads versions up to {known}"
                 );
+                return Self::of(Severity::Unchecked, file, problem, "use a newer version of Kiln");
             }
             StoreError::Damaged { problem, .. } => (Severity::Damaged, problem.clone()),
             StoreError::Malformed { line, problem, .. } => {

@@ -1,7 +1,7 @@
-//! What is damaged, stale or unfinished among runs and sweeps, and what to do about it.
+//! Reports damaged, stale and unfinished runs and sweeps, with advice.
 //!
-//! [`find()`] finds the directories, [`examine`] looks at every file of them, and [`text()`] and [`json()`] say what came of
-//! it. None of that changes anything; only [`clean()`] does, and it removes nothing but what was left half written.
+//! [`find()`] finds the directories, [`examine`] checks every file in them, and [`text()`] and [`json()`] format the
+//! result. These functions change nothing. Only [`clean()`] does: it removes temporary files of killed processes.
 //!
 //! Checks that need the rules of experiments and sweeps come from [`ExperimentRules`].
 
@@ -25,7 +25,7 @@ pub use json::{DOCTOR_VERSION, json};
 pub use rules::ExperimentRules;
 pub use text::text;
 
-/// Examines what was found, on all cores.
+/// Examines the directories on all cores.
 #[must_use]
 pub fn examine(found: &Found, rules: &dyn ExperimentRules) -> Examination {
     Examination {

@@ -3,14 +3,14 @@ use kiln_config::printable;
 use super::examination::{Examination, Examined, Health};
 use super::finding::{Finding, Severity};
 
-/// The findings under the run or directory that they are of, the most serious first, each with what to do in a line of
-/// its own; and a line with the number of runs by their health.
+/// The findings, grouped by run or directory, most serious first, each followed by a line of advice. The last line
+/// counts the runs by health.
 #[must_use]
 pub fn text(examination: &Examination) -> String {
     let Examination { runs, directories } = examination;
     let with_findings = |examined: &&Examined| !examined.findings.is_empty();
     let mut told: Vec<&Examined> = directories.iter().chain(runs).filter(with_findings).collect();
-    // A stable sort: equals stay in the order of their paths.
+    // The sort is stable: equally serious ones stay ordered by path.
     told.sort_by_key(|examined| examined.findings.first().map(|finding| finding.severity));
     let mut text = String::new();
     for Examined { path, findings, .. } in told {
@@ -39,14 +39,14 @@ fn summary(examination: &Examination) -> String {
     for health in Health::ALL {
         let number = runs.iter().filter(|run| run.health == health).count();
         if number > 0 {
-            counts.push(format!("{number} {}", health.as_str()));
+            counts.push(format!("{number} {}", health.label()));
         }
     }
     let damaged =
         directories.iter().filter(|directory| directory.health <= Health::Unchecked).count();
     let mut about_directories = String::new();
     if damaged > 0 {
-        about_directories = format!("; {damaged} sweep.json damaged or not checked");
+        about_directories = format!("; {damaged} sweep.json damaged or unchecked");
     }
     let count = runs.len();
     let mut text = format!("{count} {}", if count == 1 { "run" } else { "runs" });
@@ -62,7 +62,7 @@ fn summary(examination: &Examination) -> String {
     let without_sums = runs.iter().filter(|run| run.without_sums).count();
     if without_sums > 0 {
         text.push_str(&format!(
-            "; {without_sums} from before files had sums, checked by their form alone"
+            "; {without_sums} without checksums (from an earlier version of Kiln), only checked for consistency"
         ));
     }
     text + "\n"

@@ -8,12 +8,12 @@ use crate::error::{Result, StoreError};
 
 use super::{disk, open_to_append, write};
 
-/// A file that grows by whole records, each on disk before the next.
+/// A file that grows by complete records, each synced to disk before the next.
 #[derive(Debug)]
 pub struct Appender {
     path: PathBuf,
     file: File,
-    /// Where the last whole record ends.
+    /// The offset after the last complete record.
     length: u64,
 }
 
@@ -22,7 +22,7 @@ impl Appender {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where it exists or cannot be created; no part of it is left.
+    /// [`StoreError::Io`] if the file exists or cannot be created; no part of it remains.
     pub fn create(path: &Path, head: impl AsRef<[u8]>) -> Result<Self> {
         if path.symlink_metadata().is_ok() {
             return Err(StoreError::io("create", path, io::ErrorKind::AlreadyExists.into()));
@@ -31,11 +31,11 @@ impl Appender {
         Self::open(path)
     }
 
-    /// Opens `path` to go on behind what it holds; makes it where it is missing.
+    /// Opens `path` to append to it; creates it if it is missing.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where it can be neither opened nor created.
+    /// [`StoreError::Io`] if the file can be neither opened nor created.
     pub fn open(path: &Path) -> Result<Self> {
         let refused = |cause| StoreError::io("open", path, cause);
         let file = open_to_append(path)?;
@@ -43,17 +43,17 @@ impl Appender {
         Ok(Self { path: path.to_owned(), file, length })
     }
 
-    /// Where the last whole record ends.
+    /// The offset after the last complete record, in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Adds one record and syncs it to disk. A record that does not fit is taken back whole.
+    /// Appends one record and syncs it to disk. If a record cannot be written completely, it is removed again.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where the disk is full or refuses.
+    /// [`StoreError::Io`] if the disk is full or the write fails.
     pub fn append(&mut self, record: impl AsRef<[u8]>) -> Result<()> {
         let record = record.as_ref();
         let written = disk::write(&mut self.file, &self.path, record);
@@ -63,7 +63,7 @@ impl Appender {
                 Ok(())
             }
             Err(cause) => {
-                // The first error is the one to tell; should this fail too, the reader copes with a cut last record.
+                // Report the first error. If truncating fails too, readers ignore an incomplete last record.
                 let _ = disk::truncate(&self.file, &self.path, self.length);
                 Err(StoreError::io("write", &self.path, cause))
             }
@@ -71,7 +71,7 @@ impl Appender {
     }
 }
 
-/// A file that grows line by line without waiting for the disk: what a crash takes of it is missed by nobody.
+/// A file that grows by lines without syncing, for logs: a crash may lose its last lines.
 #[derive(Debug)]
 pub struct LineWriter {
     path: PathBuf,
@@ -79,11 +79,11 @@ pub struct LineWriter {
 }
 
 impl LineWriter {
-    /// Opens `path` to go on behind what it holds; makes it where it is missing.
+    /// Opens `path` to append to it; creates it if it is missing.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where it can be neither opened nor created.
+    /// [`StoreError::Io`] if the file can be neither opened nor created.
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self { path: path.to_owned(), file: open_to_append(path)? })
     }

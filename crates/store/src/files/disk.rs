@@ -1,4 +1,4 @@
-//! The operations on the disk, each by itself.
+//! The disk operations, one function each.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 #[cfg(feature = "faults")]
 use super::faults::{Operation, before};
 
-/// Tells of an operation before it is done, where tests want to hear of it.
+/// Announces an operation before it is done, for tests that inject faults.
 macro_rules! about_to {
     ($operation:expr) => {
         #[cfg(feature = "faults")]
@@ -21,13 +21,13 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Opens a file to read it and to write behind its end, and creates it where it is missing.
+/// Opens a file for reading and appending; creates it if it is missing.
 pub(super) fn open_to_append(path: &Path) -> io::Result<File> {
     about_to!(Operation::Create(path));
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
-/// Writes behind what was written last.
+/// Appends bytes.
 pub(super) fn write(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(feature = "faults")]
     super::faults::write_half_and_fail(file, path, bytes)?;
@@ -61,7 +61,7 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }
 
-/// Waits until the entries of a directory are on the disk. Only Unix has such a thing.
+/// Waits until the entries of a directory are on the disk. Only Unix supports this.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     about_to!(Operation::SyncDirectory(path));
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
@@ -72,7 +72,7 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Removes a directory with all that is in it; symbolic links in it are removed, not followed.
+/// Removes a directory and its content. Symbolic links in it are removed, not followed.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     about_to!(Operation::Remove(path));
     fs::remove_dir_all(path)

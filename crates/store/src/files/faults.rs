@@ -1,8 +1,8 @@
-//! Disks that fail and processes that die, for tests.
+//! Failing disks and dying processes, for tests.
 //!
-//! - `KILN_FAULT=enospc@17`: the 17th operation of this process, counted from 1, answers that the disk is full;
-//!   `eio@17` that it is broken; at `die@17` the process ends at once. A write that fails, or in which the process
-//!   dies, has written its first half.
+//! `KILN_FAULT=enospc@17` makes the 17th disk operation of this process (counted from 1) fail with a full disk,
+//! `eio@17` with an I/O error; `die@17` ends the process there. A write that fails, or in which the process dies, has
+//! written its first half.
 //! - `KILN_FAULT_JOURNAL=FILE`: each operation is added to the file as a line of JSON before it is done.
 
 use std::fs::{File, OpenOptions};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use serde_json::json;
 
-/// One thing done to the disk.
+/// A disk operation.
 pub(super) enum Operation<'a> {
     Create(&'a Path),
     Write(&'a Path, &'a [u8]),
@@ -37,7 +37,7 @@ struct Faults {
     journal: Option<PathBuf>,
 }
 
-/// As in Linux's errno.h, whose names they have.
+/// Named as in Linux's errno.h.
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
@@ -59,7 +59,7 @@ fn parse(text: &str) -> Option<(Fault, usize)> {
     Some((fault, number.parse().ok()?))
 }
 
-/// Notes an operation and gives the fault that it is to meet, if it is its turn.
+/// Records an operation and returns the fault to inject into it, if any.
 fn next(operation: &Operation<'_>) -> Option<Fault> {
     let number = DONE.fetch_add(1, Ordering::Relaxed) + 1;
     if let Some(journal) = &FAULTS.journal {

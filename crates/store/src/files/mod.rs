@@ -1,11 +1,11 @@
-//! Everything that Kiln writes goes through here.
+//! All writing of files.
 //!
-//! A file appears whole or not at all: it is written under a temporary name in its own directory, synced to disk and
-//! renamed, and then the directory is synced. A directory of files appears the same way. Only `history.csv` and
-//! `log.jsonl` grow in place, by whole lines.
+//! A file appears complete or not at all: it is written under a temporary name in its own directory, synced to disk
+//! and renamed; then the directory is synced. A directory of files appears in the same way. Only `history.csv` and
+//! `log.jsonl` grow in place, by complete lines.
 //!
-//! What is done to the disk is in the module `disk`, one function an operation. With the feature `faults`, which tests
-//! turn on, each of these can be made to fail, or the process to die at it.
+//! The module `disk` has one function per disk operation. With the feature `faults`, which tests enable, each
+//! operation can be made to fail or to kill the process.
 
 mod append;
 mod disk;
@@ -23,14 +23,15 @@ use crate::error::{Result, StoreError};
 
 pub use append::{Appender, LineWriter};
 
-/// What the names of files and directories begin with that are not whole yet.
+/// The prefix of temporary files and directories that are not complete yet.
 pub const PARTIAL: &str = ".partial-";
 
-/// Writes `content` to `path`, replacing what is there.
+/// Writes `content` to `path`, replacing an existing file.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where the disk is full or refuses; no part of the file is left and an earlier one stays.
+/// [`StoreError::Io`] if the disk is full or the write fails. No part of the new file remains, and an existing file
+/// is unchanged.
 pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     let refused = |cause| StoreError::io("write", path, cause);
     let partial = Partial::file(parent(path), content.as_ref()).map_err(refused)?;
@@ -38,12 +39,12 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     sync_directory(parent(path))
 }
 
-/// Writes a directory of files to `path`, where nothing may be. One rename makes it valid, when all that is in it is
-/// safe on disk.
+/// Writes a directory of files to `path`, which must not exist. One rename makes it visible after its content is
+/// synced to disk.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where the disk is full or refuses; no part of it is left.
+/// [`StoreError::Io`] if the disk is full or the write fails; no part of the directory remains.
 pub fn write_directory(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let refused = |cause| StoreError::io("write", path, cause);
     let partial = Partial::directory(parent(path), files).map_err(refused)?;
@@ -51,11 +52,11 @@ pub fn write_directory(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     sync_directory(parent(path))
 }
 
-/// Creates a directory and those above it, where they are missing.
+/// Creates a directory and its missing parents.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where one cannot be created.
+/// [`StoreError::Io`] if one cannot be created.
 pub fn create_directories(path: &Path) -> Result<()> {
     create_all(path).map_err(|cause| StoreError::io("create the directory", path, cause))
 }
@@ -69,7 +70,7 @@ fn create_all(path: &Path) -> io::Result<()> {
         create_all(above)?;
     }
     match disk::create_directory(path) {
-        // Somebody else was quicker.
+        // Another process created it first.
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
             if path.is_dir() {
                 Ok(())
@@ -84,11 +85,11 @@ fn create_all(path: &Path) -> io::Result<()> {
 
 /// Creates `path`, which must not exist; its parent must.
 ///
-/// Creating a directory either makes it or fails, whoever else tries at the same time, so success is a claim.
+/// Creating a directory is atomic: of several processes that try at the same time, one succeeds.
 ///
 /// # Errors
 ///
-/// [`StoreError::RunExists`] where something is there already, otherwise [`StoreError::Io`].
+/// [`StoreError::RunExists`] if the path exists, otherwise [`StoreError::Io`].
 pub(crate) fn claim_directory(path: &Path) -> Result<()> {
     match disk::create_directory(path) {
         Ok(()) => sync_directory(parent(path)),
@@ -99,11 +100,12 @@ pub(crate) fn claim_directory(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory and all that is in it, if it is there. It is renamed first: half of it is never taken for all.
+/// Removes a directory and its content, if it exists. It is renamed first, so a partly removed directory is never
+/// mistaken for a complete one.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where it cannot be removed.
+/// [`StoreError::Io`] if it cannot be removed.
 pub fn remove_directory(path: &Path) -> Result<()> {
     let refused = |cause| StoreError::io("remove", path, cause);
     let aside = loop {
@@ -111,7 +113,7 @@ pub fn remove_directory(path: &Path) -> Result<()> {
         match disk::rename(path, &aside) {
             Ok(()) => break aside,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
-            // What an earlier process of this number left.
+            // Left by an earlier process with the same process id.
             Err(_) if aside.symlink_metadata().is_ok() => {}
             Err(cause) => return Err(refused(cause)),
         }
@@ -119,11 +121,11 @@ pub fn remove_directory(path: &Path) -> Result<()> {
     disk::remove_tree(&aside).map_err(refused)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where it cannot be removed.
+/// [`StoreError::Io`] if it cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
     match disk::remove_file(path) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -133,28 +135,28 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes what a process that was killed here left half written. Nobody else may be writing in the directory.
+/// Removes temporary files that a killed process left here. No other process may be writing in the directory.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where something cannot be removed.
+/// [`StoreError::Io`] if something cannot be removed.
 pub fn remove_partial(directory: &Path) -> Result<()> {
     partial(directory).iter().try_for_each(|path| remove_any(path))
 }
 
-/// Removes a file, a link, or a directory with all that is in it.
+/// Removes a file, a link, or a directory with its content.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where it cannot be removed.
+/// [`StoreError::Io`] if it cannot be removed.
 pub(crate) fn remove_any(path: &Path) -> Result<()> {
     let is_directory = path.is_dir() && !path.is_symlink();
     let removed = if is_directory { disk::remove_tree(path) } else { disk::remove_file(path) };
     removed.map_err(|cause| StoreError::io("remove", path, cause))
 }
 
-/// What is half written in a directory, be it that somebody writes it at this moment or that one who did was killed.
-/// A link to a directory holds nothing of ours.
+/// The temporary files in a directory, from a process that is writing now or was killed. Links to directories are not
+/// followed.
 #[must_use]
 pub fn partial(directory: &Path) -> Vec<PathBuf> {
     if directory.is_symlink() {
@@ -167,21 +169,22 @@ pub fn partial(directory: &Path) -> Vec<PathBuf> {
     entries.filter(is_partial).map(|entry| entry.path()).collect()
 }
 
-/// Whether something is there. What cannot be looked at is not missing.
+/// Whether a path exists. A path that cannot be examined is an error, not a missing file.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where that cannot be told.
+/// [`StoreError::Io`] if this cannot be determined.
 pub fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(|cause| StoreError::io("look at", path, cause))
 }
 
-/// Reads a whole text file of at most `most` bytes. A symbolic link is not followed: a run's files lie in its directory.
+/// Reads a text file of at most `most` bytes. Symbolic links are not followed: a run's files are in its own
+/// directory.
 ///
 /// # Errors
 ///
-/// [`StoreError::Io`] where it is missing or cannot be read, [`StoreError::Unreadable`] where it is larger or no ordinary
-/// file, [`StoreError::Malformed`] where it is not UTF-8.
+/// [`StoreError::Io`] if it is missing or cannot be read, [`StoreError::Unreadable`] if it is too large or not an
+/// ordinary file, [`StoreError::Malformed`] if it is not UTF-8.
 pub fn read(path: &Path, most: u64) -> Result<String> {
     kiln_config::read_text(path, most).map_err(|problem| match problem {
         Unreadable::Io(cause) => StoreError::io("read", path, cause),
@@ -190,11 +193,11 @@ pub fn read(path: &Path, most: u64) -> Result<String> {
     })
 }
 
-/// Refuses a path that a symbolic link takes out of `root`: nobody who writes below `root` means to write elsewhere.
+/// Refuses a path that leaves `root` through a symbolic link: writes below `root` must stay there.
 ///
 /// # Errors
 ///
-/// [`StoreError::LeadsOut`]. What is not there leads nowhere, unless a link to it is.
+/// [`StoreError::LeadsOut`]. A missing path is allowed, unless it is a dangling link.
 pub fn check_within(root: &Path, path: &Path) -> Result<()> {
     let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
     let is_within = match (fs::canonicalize(root), fs::canonicalize(path)) {
@@ -208,7 +211,7 @@ pub fn check_within(root: &Path, path: &Path) -> Result<()> {
     Err(StoreError::LeadsOut { path: path.to_owned(), root: root.to_owned() })
 }
 
-/// A file or directory under a temporary name, gone when dropped unless it was renamed.
+/// A file or directory under a temporary name; removed when dropped unless it was renamed.
 struct Partial {
     path: PathBuf,
     is_directory: bool,
@@ -219,7 +222,7 @@ impl Partial {
         let (partial, mut file) = loop {
             let path = partial_name(directory);
             match disk::create(&path) {
-                // A process of this number on another machine, or one of a former boot.
+                // The name is in use by a process with the same id on another machine or in an earlier boot.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
                 created => break (Self { path, is_directory: false }, created?),
             }
@@ -249,7 +252,7 @@ impl Partial {
 
     fn rename(mut self, to: &Path) -> io::Result<()> {
         disk::rename(&self.path, to)?;
-        // It has another name now.
+        // The temporary name no longer exists.
         self.path = PathBuf::new();
         Ok(())
     }
@@ -260,7 +263,7 @@ impl Drop for Partial {
         if self.path.as_os_str().is_empty() {
             return;
         }
-        // The error that led here is the one to tell.
+        // Report the error that led here, not this one.
         let _ = if self.is_directory {
             disk::remove_tree(&self.path)
         } else {
@@ -269,14 +272,14 @@ impl Drop for Partial {
     }
 }
 
-/// A name in `directory` that no other call of this process gives.
+/// A temporary name in `directory`, unique within this process.
 fn partial_name(directory: &Path) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     directory.join(format!("{PARTIAL}{}-{number}", std::process::id()))
 }
 
-/// Refuses a pipe: to open it is to wait for somebody at its other end.
+/// Refuses a pipe, because opening it blocks until another process opens its other end.
 pub(crate) fn check_no_pipe(path: &Path) -> Result<()> {
     #[cfg(unix)]
     {
@@ -288,8 +291,7 @@ pub(crate) fn check_no_pipe(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens a file to read it and to go on behind what it holds, made where it is missing; not one that a link in its
-/// place leads to.
+/// Opens a file for reading and appending, creating it if it is missing. Symbolic links are not followed.
 pub(crate) fn open_to_append(path: &Path) -> Result<File> {
     check_within(parent(path), path)?;
     check_no_pipe(path)?;
@@ -303,14 +305,14 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Makes a rename or a new entry last: on Unix it is the directory that holds it.
+/// Makes a rename or a new entry durable: on Unix, by syncing its directory.
 fn sync_directory(directory: &Path) -> Result<()> {
     sync_entries(directory).map_err(|cause| StoreError::io("sync the directory", directory, cause))
 }
 
 fn sync_entries(directory: &Path) -> io::Result<()> {
     match disk::sync_directory(directory) {
-        // Some network and shared file systems have no such thing as syncing a directory.
+        // Some network and shared file systems do not support syncing a directory.
         Err(cause)
             if matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
         {

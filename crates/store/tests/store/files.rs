@@ -24,7 +24,7 @@ fn failed_write_names_the_file_and_leaves_no_partial_file() {
 
     let path = directory.path().join("missing").join("report.md");
     let error = files::write(&path, "text").expect_err("there is no directory").to_string();
-    let expected = format!("cannot write {}: there is no such file or directory", path.display());
+    let expected = format!("cannot write {}: no such file or directory", path.display());
     assert_eq!(error, expected);
     assert_eq!(listing(directory.path()), ["report.md"]);
 }

@@ -90,22 +90,22 @@ fn hidden_directories_are_skipped_and_incomplete_runs_reported() {
     assert_eq!(
         left_out,
         [
-            "empty: it holds no run.json: the run was cut off as it began",
-            "next: the run has not begun: there is a config.toml and no run.json",
+            "empty: it has no run.json: the run was killed at its start",
+            "next: the run did not start: it has a config.toml but no run.json",
         ]
     );
 }
 
 #[test]
 fn error_about_a_path_without_runs_gives_advice() {
-    const INSTEAD: &str = "give a run's directory, a sweep's, the directory of all runs, or a pattern such as 'runs/*/*'";
+    const INSTEAD: &str = "give a run directory, a sweep directory, the directory of all runs, or a pattern such as 'runs/*/*'";
     let root = directory();
     let run = SampleRun::new(0.1, 1, 1).write(root.path());
     let cases = [
-        ("missing", "there is nothing of that name"),
-        ("missing/*", "nothing matches the pattern"),
+        ("missing", "it does not exist"),
+        ("missing/*", "the pattern matches nothing"),
         ("0.1-1-1/run.json", "it is a file"),
-        ("0.1-1-1/*.csv", "it holds no run"),
+        ("0.1-1-1/*.csv", "it contains no run"),
         ("[", "the pattern is wrong at character"),
     ];
     for (path, expected) in cases {

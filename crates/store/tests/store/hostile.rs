@@ -31,7 +31,7 @@ fn columns_and_classes_are_limited() {
 
     let head = format!("index,label,predicted,probability{many}\n");
     let predictions = Predictions::parse(Path::new(FILE), &head);
-    assert_eq!(malformed(predictions), (1, "257 classes, and there can be 256 at most".to_owned()));
+    assert_eq!(malformed(predictions), (1, "257 classes; at most 256 are supported".to_owned()));
 }
 
 #[test]
@@ -51,8 +51,10 @@ fn confusion_matrix_must_be_square_with_one_row_per_class() {
     short.confusion.pop();
     for report in [ragged, short] {
         let text = report.to_json().expect("JSON");
-        let problem =
-            format!("a side of {} in the confusion matrix of {classes} classes", classes - 1);
+        let problem = format!(
+            "the confusion matrix has {} rows or columns, but there are {classes} classes",
+            classes - 1
+        );
         assert_eq!(malformed(TestReport::parse(Path::new(FILE), &text)), (line as u64, problem));
     }
 }
@@ -107,7 +109,7 @@ fn nothing_is_written_or_read_through_a_link() {
     }
     for name in ["out", "dangling"] {
         let error = files::check_within(&at("runs"), &at("runs").join(name)).expect_err("outside");
-        assert!(error.to_string().contains("leads out of"), "{error}");
+        assert!(error.to_string().contains("is a symbolic link that leaves"), "{error}");
         RunDirectory::create(&at("runs"), name, Some("id")).expect_err("outside");
     }
     assert_eq!(fs::read_dir(at("elsewhere")).expect("a directory").count(), 0);

@@ -1,12 +1,12 @@
 //! Tests of `kiln-store` through its public interface. They are one program, so that they are linked only once.
 
 mod checkpoint;
-mod claim;
 mod class_counts;
 mod files;
 mod finding;
 mod history;
 mod hostile;
+mod lock;
 mod metric;
 mod predictions;
 mod record;

@@ -80,18 +80,19 @@ fn inconsistent_predictions_are_not_written() {
 #[test]
 fn invalid_line_is_reported_with_its_number() {
     let header = "index,label,predicted,probability,cat,dog\n";
-    let start = ", line 1: predictions begin with the columns `index,label,predicted,probability`";
+    let start =
+        ", line 1: predictions must begin with the columns `index,label,predicted,probability`";
     assert_eq!(problem(""), start);
     assert_eq!(problem("index,label\n"), start);
     for (rows, expected) in [
-        ("0,0,0,0.5\n", ", line 2: 4 cells where the header has 6"),
+        ("0,0,0,0.5\n", ", line 2: 4 cells, but the header has 6"),
         ("1,0,0,0.5,0.5,0.5\n", ", line 2: index `1` where 0 comes next"),
         ("0,2,0,0.5,0.5,0.5\n", ", line 2: `2` is not the index of one of the 2 classes"),
         ("0,0,cat,0.5,0.5,0.5\n", ", line 2: `cat` is not the index of one of the 2 classes"),
-        ("0,0,0,0.5,0.5,0.5\n1,0,0,0.5,1.5,0.5\n", ", line 3: `1.5` is no probability"),
-        ("0,0,0,0.5,0.5,\n", ", line 2: `` is no probability"),
-        ("0,0,0,high,0.5,0.5\n", ", line 2: `high` is no probability"),
-        ("0,0,0,0.5,NaN,0.5\n", ", line 2: `NaN` is no probability"),
+        ("0,0,0,0.5,0.5,0.5\n1,0,0,0.5,1.5,0.5\n", ", line 3: `1.5` is not a probability"),
+        ("0,0,0,0.5,0.5,\n", ", line 2: `` is not a probability"),
+        ("0,0,0,high,0.5,0.5\n", ", line 2: `high` is not a probability"),
+        ("0,0,0,0.5,NaN,0.5\n", ", line 2: `NaN` is not a probability"),
     ] {
         assert_eq!(problem(&format!("{header}{rows}")), expected);
     }
@@ -102,10 +103,7 @@ fn missing_file_is_named() {
     let directory = directory();
     let path = directory.path().join("predictions.csv");
     let error = Predictions::read(&path).expect_err("there is none").to_string();
-    assert_eq!(
-        error,
-        format!("cannot read {}: there is no such file or directory", path.display())
-    );
+    assert_eq!(error, format!("cannot read {}: no such file or directory", path.display()));
 }
 
 proptest! {

@@ -9,7 +9,7 @@ const GOLDEN: &str = include_str!("golden/run.json");
 /// A run whose `run.json` has the given text.
 fn run_with(text: &str) -> (TempDir, RunDirectory) {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     std::fs::write(run.record_path(), text).expect("written");
     (runs, run)
 }
@@ -80,7 +80,7 @@ fn newer_format_is_refused() {
     let error = run.read_record().expect_err("it is newer");
     assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error:?}");
     let expected = format!(
-        "{} has format version 2, and this Kiln reads versions up to 1: read it with a newer Kiln",
+        "{} has format version 2, but this version of Kiln reads versions up to 1: use a newer version of Kiln",
         run.record_path().display()
     );
     assert_eq!(error.to_string(), expected);
@@ -106,7 +106,7 @@ fn finished_record_without_report_reads_as_interrupted() {
     assert!(!run.is_finished());
     let read = run.read_record().expect("read");
     assert_eq!(read.status, Status::Interrupted);
-    assert_eq!(read.stop_reason.as_deref(), Some("it was cut off while its report was written"));
+    assert_eq!(read.stop_reason.as_deref(), Some("it was killed while its report was written"));
     assert!(!read.files.contains_key("report.json"), "it was never written");
     let (stop_reason, files) = (record().stop_reason, record().files);
     let as_it_was = RunRecord { status: Status::Finished, stop_reason, files, ..read };

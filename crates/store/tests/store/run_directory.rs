@@ -9,10 +9,10 @@ use crate::samples::{directory, listing, record, running};
 #[test]
 fn default_id_is_the_time_and_unique() {
     let runs = directory();
-    let claim = || RunDirectory::create(runs.path(), "dense", None).expect("a claim");
+    let create = || RunDirectory::create(runs.path(), "dense", None).expect("a run");
     let ids: Vec<String> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
-            .map(|_| scope.spawn(move || [claim().id(), claim().id(), claim().id()]))
+            .map(|_| scope.spawn(move || [create().id(), create().id(), create().id()]))
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
     });
@@ -36,27 +36,27 @@ fn default_id_is_the_time_and_unique() {
 #[test]
 fn only_one_of_many_concurrent_creations_succeeds() {
     let runs = directory();
-    let claims: Vec<_> = std::thread::scope(|scope| {
-        let claim = || RunDirectory::create(runs.path(), "dense", Some("a1b2"));
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(claim)).collect();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let create = || RunDirectory::create(runs.path(), "dense", Some("a1b2"));
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(create)).collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
-    assert_eq!(claims.iter().filter(|claim| claim.is_ok()).count(), 1);
-    let taken = claims.iter().filter(|claim| matches!(claim, Err(StoreError::RunExists { .. })));
+    assert_eq!(results.iter().filter(|create| create.is_ok()).count(), 1);
+    let taken = results.iter().filter(|create| matches!(create, Err(StoreError::RunExists { .. })));
     assert_eq!(taken.count(), 7);
 }
 
 #[test]
 fn existing_run_is_never_overwritten() {
     let runs = directory();
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     assert_eq!(run.path(), runs.path().join("dense").join("one"));
     run.write_record(&record()).expect("a record");
     let error = RunDirectory::create(runs.path(), "dense", Some("one")).expect_err("taken");
     assert_eq!(
         error.to_string(),
         format!(
-            "{} is there already and runs are never overwritten: give another name, or move it away",
+            "{} already exists, and Kiln never overwrites runs: choose another name, or move the directory away",
             run.path().display()
         )
     );
@@ -107,11 +107,11 @@ fn only_a_run_can_be_opened() {
         Err(StoreError::NotARun { path: own, problem }) if own == path => problem,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&runs.path().join("missing")), "there is nothing of that name");
+    assert_eq!(refused(&runs.path().join("missing")), "it does not exist");
     assert_eq!(refused(&file), "it is a file");
-    assert_eq!(refused(&empty), "it holds no run.json");
+    assert_eq!(refused(&empty), "it has no run.json");
 
-    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a claim");
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
     run.write_record(&running()).expect("a record");
     assert_eq!(RunDirectory::open(run.path()).expect("a run"), run);
 }

@@ -140,8 +140,8 @@ fn undefined_metrics_agree_with_scikit_learn() {
     assert_eq!(
         report.notes,
         [
-            "no precision for class 3: never predicted; averages leave it out",
-            "no recall for class 4: no such image in the test set; averages leave it out",
+            "no precision for class 3: never predicted; averages exclude it",
+            "no recall for class 4: the test set has no such image; averages exclude it",
         ]
     );
 }
@@ -214,19 +214,19 @@ fn inconsistent_data_is_refused() {
         (Tested { labels: &[], probabilities: &[], ..tested }, "there are no images or no classes"),
         (
             Tested { class_names: &names, ..tested },
-            "257 classes, and a label, one byte, tells at most 256 apart",
+            "257 classes; labels are single bytes, so at most 256 classes are supported",
         ),
         (
             Tested { labels: &[0, 1], ..tested },
             "2 images of 3 classes need 2 × 3 probabilities, not 24",
         ),
-        (Tested { labels: &beyond, ..tested }, "image 7 has label 3, and there are 3 classes"),
-        (Tested { probabilities: &nan, ..tested }, "NaN is no probability (image 1, class 1)"),
+        (Tested { labels: &beyond, ..tested }, "image 7 has label 3, but there are only 3 classes"),
+        (Tested { probabilities: &nan, ..tested }, "NaN is not a probability (image 1, class 1)"),
         (
             Tested { probabilities: &negative, ..tested },
-            "-0.5 is no probability (image 0, class 0)",
+            "-0.5 is not a probability (image 0, class 0)",
         ),
-        (Tested { probabilities: &large, ..tested }, "1.5 is no probability (image 7, class 2)"),
+        (Tested { probabilities: &large, ..tested }, "1.5 is not a probability (image 7, class 2)"),
     ] {
         let error = TestReport::new(&tested).expect_err(problem);
         assert!(matches!(error, StoreError::Inconsistent(_)), "{error:?}");

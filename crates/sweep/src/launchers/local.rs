@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use kiln_store::{Claim, RunDirectory, RunRecord, Status, StoreError, files};
+use kiln_store::{FileLock, RunDirectory, RunRecord, Status, StoreError, files};
 
 use crate::SweepError;
 use crate::launchers::log_tail::log_tail;
@@ -169,8 +169,8 @@ impl<'a> LocalLauncher<'a> {
     /// locked the run.
     fn start(&mut self, run: usize) -> Result<bool, SweepError> {
         let planned = &self.plan.runs[run];
-        let lock = match Claim::take(&self.plan.directory, &planned.id) {
-            Err(StoreError::Claimed { .. }) => return Ok(false),
+        let lock = match FileLock::take(&self.plan.directory, &planned.id) {
+            Err(StoreError::Locked { .. }) => return Ok(false),
             lock => lock?,
         };
         // Another process may have finished the run before this lock was acquired.
@@ -199,7 +199,7 @@ impl<'a> LocalLauncher<'a> {
                 self.record_history(run);
             } else {
                 // An attempt without a checkpoint has nothing worth keeping.
-                lock.held().check()?;
+                lock.token().check()?;
                 files::remove_directory(&self.plan.path_of(planned))?;
             }
             let program = &self.options.program;
@@ -259,7 +259,7 @@ impl<'a> LocalLauncher<'a> {
     fn handle_exit(&mut self, run: usize) {
         let Some(mut process) = self.processes.remove(&run) else { return };
         let exited = process.wait();
-        if let Err(error) = process.lock.held().check() {
+        if let Err(error) = process.lock.token().check() {
             // The files now belong to the process that took the lock over.
             self.watcher.event(Event::Lost(run, &error));
             self.queue.push(run);

@@ -1,4 +1,4 @@
-use kiln_store::{Claim, RunDirectory, last_lines};
+use kiln_store::{FileLock, RunDirectory, last_lines};
 use serde_json::{Map, Value};
 
 use crate::plan::{Plan, PlannedRun};
@@ -10,7 +10,7 @@ const MAX_LOG_BYTES: u64 = 64 << 20;
 const SHOWN: usize = 8;
 
 /// The last lines that a run wrote to standard error, or if there are none, the last events of its `log.jsonl`.
-pub(crate) fn log_tail(plan: &Plan, run: &PlannedRun, lock: &Claim) -> Vec<String> {
+pub(crate) fn log_tail(plan: &Plan, run: &PlannedRun, lock: &FileLock) -> Vec<String> {
     let standard_error = lock.tail(SHOWN);
     if !standard_error.is_empty() {
         return standard_error;

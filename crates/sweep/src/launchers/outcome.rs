@@ -1,6 +1,6 @@
 use std::process::ExitStatus;
 
-use kiln_store::{Claim, RunDirectory, RunRecord, Status};
+use kiln_store::{FileLock, RunDirectory, RunRecord, Status};
 
 use crate::launchers::log_tail::log_tail;
 use crate::launchers::process::WorkerProcess;
@@ -126,7 +126,7 @@ fn correct_record(run: &RunDirectory, mut record: RunRecord, status: Status, rea
 }
 
 /// The error that a process printed before it exited, without having written a record.
-fn last_error(lock: &Claim, status: ExitStatus) -> String {
+fn last_error(lock: &FileLock, status: ExitStatus) -> String {
     lock.tail(1).pop().map_or_else(
         || describe_exit(status),
         |line| line.strip_prefix("error: ").unwrap_or(&line).to_owned(),

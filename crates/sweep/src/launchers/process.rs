@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 
-use kiln_store::{Claim, RunRecord};
+use kiln_store::{FileLock, RunRecord};
 
 use crate::SweepError;
 use crate::launchers::protocol::{WorkerCommand, WorkerMessage, WorkerRequest};
@@ -13,7 +13,7 @@ use crate::plan::Plan;
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
     /// The sweep's lock on the run.
-    pub(crate) lock: Claim,
+    pub(crate) lock: FileLock,
     /// The run's record before the process was started.
     pub(crate) record_before: Option<RunRecord>,
     /// The reason of a failure, as the process reported it.
@@ -39,7 +39,7 @@ impl WorkerProcess {
         plan: &Plan,
         run: usize,
         resume: bool,
-        lock: Claim,
+        lock: FileLock,
         events: Sender<WorkerEvent>,
     ) -> Result<Self, SweepError> {
         let cannot_start = |cause| SweepError::io("start", program, cause);
@@ -51,7 +51,7 @@ impl WorkerProcess {
             runs_directory: plan.runs_directory.clone(),
             awaits_commands: plan.prune.is_some(),
             resume,
-            lock: lock.held().clone(),
+            lock: lock.token().clone(),
         };
         // This fails for a path that is not UTF-8, which JSON cannot represent.
         let request =

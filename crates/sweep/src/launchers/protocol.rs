@@ -3,13 +3,13 @@
 //! The sweep writes to the standard input of the process: first a [`WorkerRequest`], then a [`WorkerCommand`] after
 //! each epoch if the request asks the process to wait for one, and at any time the command to write a checkpoint. When
 //! the input ends, the sweep was interrupted or killed, and the process stops. The process writes [`WorkerMessage`]s to
-//! its standard output. Its standard error goes to the log next to the run's [lock](kiln_store::Claim).
+//! its standard output. Its standard error goes to the log next to the run's [lock](kiln_store::FileLock).
 //!
 //! The messages have no version, because both sides are the same program.
 
 use std::path::PathBuf;
 
-use kiln_store::{EpochRow, Held};
+use kiln_store::{EpochRow, LockToken};
 use kiln_train::{MetricName, Progress};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub(crate) struct WorkerRequest {
     /// Whether the process resumes the run from its checkpoints instead of starting from scratch.
     pub(crate) resume: bool,
     /// The sweep's lock on the run.
-    pub(crate) lock: Held,
+    pub(crate) lock: LockToken,
 }
 
 /// A command of the sweep to a process.

@@ -94,7 +94,7 @@ impl<'a> Planner<'a> {
         Ok(rows)
     }
 
-    /// The index of the run's workload. A new workload checks the model's shapes and the backend.
+    /// The index of the run's workload. For a new one, checks the model's shapes and the backend.
     fn workload(
         &mut self,
         declaration: &Declaration,

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use kiln_store::{Checkpoints, Claim, RunDirectory, Status, StoreError, files};
+use kiln_store::{Checkpoints, FileLock, RunDirectory, Status, StoreError, files};
 use kiln_train::Declaration;
 
 use crate::plan::{Plan, PlannedRun};
@@ -29,7 +29,7 @@ impl RunState {
     /// Reads the state of a run, including whether a process is training it.
     #[must_use]
     pub fn of(plan: &Plan, run: &PlannedRun) -> Self {
-        if Claim::is_taken(&plan.directory, &run.id) {
+        if FileLock::is_taken(&plan.directory, &run.id) {
             Self::Running
         } else {
             Self::read(plan, run)

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::loss::LossConfig;
 use crate::optimizers::OptimizerConfig;
+use crate::schedules::StepSettings;
 use fused::Fused;
 use generic::Generic;
 
@@ -103,7 +104,7 @@ impl Engine {
     }
 
     /// Performs one training step on a batch of n images. `pixels` is `[n, channels, height, width]`, normalized;
-    /// `dropout_rng` draws the dropout masks. Returns the logits `[n, classes]` of the weights before the step.
+    /// `settings` are those of the schedule, or a learning rate; `dropout_rng` draws the dropout masks. Returns the logits `[n, classes]` of the weights before the step.
     ///
     /// # Panics
     ///
@@ -113,14 +114,15 @@ impl Engine {
         &mut self,
         pixels: &[f32],
         labels: &[u8],
-        learning_rate: f64,
+        settings: impl Into<StepSettings>,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
+        let settings = settings.into();
         assert!(!labels.is_empty(), "the batch is empty");
         assert_eq!(pixels.len(), labels.len() * self.input.len(), "one image per label");
         match &mut self.computation {
-            Computation::Generic(engine) => engine.step(pixels, labels, learning_rate, dropout_rng),
-            Computation::Fused(engine) => engine.step(pixels, labels, learning_rate, dropout_rng),
+            Computation::Generic(engine) => engine.step(pixels, labels, settings, dropout_rng),
+            Computation::Fused(engine) => engine.step(pixels, labels, settings, dropout_rng),
         }
     }
 

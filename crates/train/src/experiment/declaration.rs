@@ -82,11 +82,11 @@ impl Declaration {
 
     /// Checks the rules that involve several tables.
     fn check(&self) -> Result<(), ConfigError> {
-        let Experiment { training, early_stopping, .. } = &self.experiment;
+        let Experiment { optimizer, schedule, training, early_stopping, .. } = &self.experiment;
         let keeps_best = training.weights == WeightsChoice::Best;
         let error = |metric: MetricName, missing: MissingSetting, path: &str, user: &str| {
             let MissingSetting { problem, help, .. } = missing;
-            let table = if path.starts_with("early") { "early_stopping" } else { "training" };
+            let (table, _) = path.split_once('.').unwrap_or((path, ""));
             self.error_at(path, format!("{user} uses `{metric}`, which {problem}"))
                 .help(format!("{help}, or set {table}.monitor to \"loss\""))
         };
@@ -100,6 +100,19 @@ impl Declaration {
                 return Err(error(metric, missing, "training.monitor", "training.monitor"));
             }
             _ => {}
+        }
+        if let Some(monitor) = schedule.monitor() {
+            if let Some(missing) = monitor.missing_setting(&self.experiment) {
+                return Err(error(monitor, missing, "schedule.monitor", "the schedule"));
+            }
+        }
+        if schedule.sets_momentum() && !optimizer.kind.has_momentum() {
+            let name = optimizer.kind.name();
+            let message =
+                format!("the optimizer \"{name}\" has no momentum that a schedule can set");
+            let help = "set schedule.cycle_momentum to false, or choose an optimizer with momentum: \
+                        sgd or rmsprop with optimizer.momentum above 0, adam, adamw or lion";
+            return Err(self.error_at("schedule.cycle_momentum", message).help(help));
         }
         if let Some(stopping) = early_stopping {
             let metric = stopping.monitor;

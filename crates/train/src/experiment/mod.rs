@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::loss::LossConfig;
 use crate::metrics::OptionalMetric;
 use crate::optimizers::{GradientClipping, OptimizerConfig};
-use crate::schedule::ScheduleConfig;
+use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice};
@@ -50,12 +50,14 @@ pub struct Experiment {
     pub early_stopping: Option<EarlyStoppingConfig>,
     /// The backend and the engine.
     pub device: DeviceConfig,
-    /// When checkpoints are written and kept. This does not affect the result, so it is not part of the identity.
+    /// When checkpoints are written and kept. Not part of the identity; see
+    /// [`TABLES_WITHOUT_RESULTS`](kiln_config::TABLES_WITHOUT_RESULTS).
     #[serde(skip)]
     pub checkpoint: CheckpointConfig,
 }
 
-/// The tables that do not affect the result. They follow the others in `config.toml`.
+/// The [`TABLES_WITHOUT_RESULTS`](kiln_config::TABLES_WITHOUT_RESULTS). They follow the others in
+/// `config.toml`.
 #[derive(Serialize)]
 struct WithoutResult {
     checkpoint: CheckpointConfig,
@@ -146,4 +148,25 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     paths.sort_unstable();
     paths.dedup();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_config::affects_results;
+
+    use super::*;
+
+    #[test]
+    fn the_identity_depends_on_all_keys_that_affect_results() {
+        let document = Document::parse("reference.toml", REFERENCE).expect("valid TOML");
+        let experiment = document.read(Experiment::read).expect("a valid experiment");
+        let paths = |toml: Result<String, ConfigError>| {
+            let toml = toml.expect("it can be written as TOML");
+            Document::parse("experiment.toml", &toml).expect("valid TOML").paths()
+        };
+        let hashed = paths(toml_of(&experiment));
+        for path in paths(experiment.to_toml()) {
+            assert_eq!(hashed.contains(&path), affects_results(&path), "{path}");
+        }
+    }
 }

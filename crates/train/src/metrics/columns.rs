@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kiln_data::Validation;
 use kiln_store::{MetricInfo, history};
 
-use super::{METRICS, MetricType, Metrics};
+use super::{METRICS, MetricName, MetricType, Metrics, OptionalMetric};
 use crate::experiment::Experiment;
 
 /// A set of rows that metrics are computed on.
@@ -22,7 +22,7 @@ pub(crate) enum Rows {
 impl Rows {
     pub(super) const ALL: [Self; 3] = [Self::Running, Self::Validation, Self::Training];
 
-    /// What the names of the columns on these rows begin with.
+    /// The prefix of the names of the columns.
     pub(super) const fn prefix(self) -> &'static str {
         match self {
             Self::Running => "",
@@ -39,8 +39,9 @@ impl Rows {
         }
     }
 
-    /// Top-k accuracies have no column on the training rows after the epoch.
-    pub(super) fn have(self, metric: &MetricType) -> bool {
+    /// Whether a metric can be computed on these rows. Top-k accuracies are not computed on the training rows after the
+    /// epoch.
+    pub(super) fn has_column(self, metric: &MetricType) -> bool {
         self != Self::Training || !metric.has_k()
     }
 }
@@ -63,6 +64,16 @@ pub(super) fn computed(experiment: &Experiment) -> impl Iterator<Item = &'static
     METRICS.iter().copied().filter(move |metric| !metric.is_optional || named.contains(metric))
 }
 
+impl Experiment {
+    /// Makes the experiment compute a metric. If it does so already, it stays unchanged, and so does its identity.
+    pub fn compute(&mut self, name: MetricName) {
+        if !computed(self).any(|metric| metric == name.metric) {
+            self.training.metrics.push(OptionalMetric { metric: name.metric });
+            self.training.metrics = OptionalMetric::sorted(&self.training.metrics);
+        }
+    }
+}
+
 /// A metric column of the history.
 struct Column {
     rows: Rows,
@@ -74,7 +85,7 @@ struct Column {
 fn all(experiment: &Experiment) -> Vec<Column> {
     let mut columns = Vec::new();
     for rows in Rows::ALL.into_iter().filter(|rows| rows.are_evaluated(experiment)) {
-        for metric in computed(experiment).filter(|metric| rows.have(metric)) {
+        for metric in computed(experiment).filter(|metric| rows.has_column(metric)) {
             for name in metric.columns(&experiment.training.top_k) {
                 let info =
                     MetricInfo { name: format!("{}{name}", rows.prefix()), better: metric.better };

@@ -4,11 +4,11 @@ use kiln_config::{ConfigError, FromValue, Kind, Value};
 use kiln_store::{Direction, EpochRow};
 use serde::{Serialize, Serializer};
 
-use super::columns::{computed, validates};
-use super::{K, METRICS, MetricType, OptionalMetric, Rows, accuracy, loss};
+use super::columns::validates;
+use super::{K, METRICS, MetricType, Rows, accuracy, loss};
 use crate::experiment::Experiment;
 
-/// The name of a metric of the history, as a monitor has it: `val_loss`, `macro_f1`, `val_top_3_accuracy`.
+/// The name of a metric's column in the history: `val_loss`, `macro_f1`, `val_top_3_accuracy`. Monitors use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricName {
     pub(super) metric: &'static MetricType,
@@ -35,7 +35,7 @@ impl MetricName {
     pub const VAL_ACCURACY: Self =
         Self { metric: &accuracy::ACCURACY, rows: Rows::Validation, k: None };
 
-    /// Understands a name.
+    /// Parses a name; `None` if no metric has it.
     fn parse(name: &str) -> Option<Self> {
         Self::patterns().find_map(|(rows, metric)| {
             let rest = name.strip_prefix(rows.prefix())?;
@@ -44,16 +44,17 @@ impl MetricName {
             };
             let k = rest.strip_prefix(before)?.strip_suffix(after)?;
             let number = k.parse().ok().filter(|number| *number > 1)?;
-            // `top_+3_accuracy` and `top_03_accuracy` are no names of columns.
+            // `parse` also accepts +3 and 03, which no column has.
             let name = Self { metric, rows, k: Some(number) };
             (k == number.to_string()).then_some(name)
         })
     }
 
+    /// All names, with the placeholder [`K`] instead of numbers.
     fn patterns() -> impl Iterator<Item = (Rows, &'static MetricType)> {
         let rows = Rows::ALL.into_iter();
         rows.flat_map(|rows| METRICS.iter().map(move |metric| (rows, *metric)))
-            .filter(|(rows, metric)| rows.have(metric))
+            .filter(|(rows, metric)| rows.has_column(metric))
     }
 
     /// Whether lower or higher values are better.
@@ -62,13 +63,13 @@ impl MetricName {
         self.metric.better
     }
 
-    /// Its value in an epoch.
+    /// The value in an epoch.
     #[must_use]
     pub fn of(self, row: &EpochRow) -> Option<f64> {
         row.metric(&self.to_string())
     }
 
-    /// The number of `training.top_k` that it needs.
+    /// The k of a top-k accuracy.
     pub(super) fn k(self) -> Option<usize> {
         self.k
     }
@@ -98,16 +99,6 @@ impl MetricName {
     }
 }
 
-impl Experiment {
-    /// Makes the experiment compute a metric. If it does already, nothing changes: neither its text nor its identity.
-    pub fn compute(&mut self, name: MetricName) {
-        if !computed(self).any(|metric| metric == name.metric) {
-            self.training.metrics.push(OptionalMetric { metric: name.metric });
-            self.training.metrics = OptionalMetric::sorted(&self.training.metrics);
-        }
-    }
-}
-
 impl fmt::Display for MetricName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let k = self.k.map(|k| k.to_string()).unwrap_or_default();
@@ -133,7 +124,7 @@ impl FromValue for MetricName {
             .collect();
         let keywords: Vec<&str> = names.iter().map(String::as_str).collect();
         match value.keyword(&keywords) {
-            // The only listed name that is none itself is one with the placeholder.
+            // Only a name with the placeholder is a keyword that cannot be parsed.
             Ok(_) => Err(value.expected(&format!("a number in place of {K}, such as 3"))),
             Err(error) => Err(error),
         }

@@ -18,8 +18,8 @@ impl OptionalMetric {
         optional.map(|metric| Self { metric })
     }
 
-    /// The list of `training.metrics` without repetitions, without metrics that every experiment computes, and in the order
-    /// of the history's columns. So lists that mean the same have the same text, and the same run id.
+    /// The list of `training.metrics` in the order of the history's columns, without duplicates and without metrics that
+    /// every experiment computes. Equivalent lists therefore have the same text and the same run id.
     pub(crate) fn sorted(list: &[Self]) -> Vec<Self> {
         Self::all().filter(|metric| list.contains(metric)).collect()
     }
@@ -28,7 +28,7 @@ impl OptionalMetric {
 impl FromValue for OptionalMetric {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         if let Some(k) = MetricName::from_value(value).ok().and_then(MetricName::k) {
-            let message = format!("{} is a setting of its own", value.describe());
+            let message = format!("{} has its own setting", value.describe());
             return Err(value.error(message).help(format!("set training.top_k to [{k}]")));
         }
         let metrics: Vec<&MetricType> =

@@ -1,4 +1,4 @@
-use burn::optim::{AdaGradConfig, ModuleOptimizer};
+use burn::optim::{self, AdaGradConfig};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
@@ -14,6 +14,8 @@ pub struct Adagrad {
 }
 
 impl UpdateRule for Adagrad {
+    type Burn = optim::AdaGrad;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self { epsilon: keys::epsilon(table)? })
     }
@@ -22,8 +24,8 @@ impl UpdateRule for Adagrad {
         &["square"]
     }
 
-    fn burn(&self) -> ModuleOptimizer {
-        AdaGradConfig::new().with_epsilon(self.epsilon as f32).init()
+    fn burn(&self) -> optim::AdaGrad {
+        AdaGradConfig::new().with_epsilon(self.epsilon as f32).build()
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {

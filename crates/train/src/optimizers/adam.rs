@@ -1,4 +1,4 @@
-use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::optim::{self, AdamConfig};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
@@ -18,6 +18,8 @@ pub struct Adam {
 }
 
 impl UpdateRule for Adam {
+    type Burn = optim::Adam;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             beta_1: keys::share(table, "beta_1", 0.9)?,
@@ -26,16 +28,20 @@ impl UpdateRule for Adam {
         })
     }
 
+    fn momentum(&mut self) -> Option<&mut f64> {
+        Some(&mut self.beta_1)
+    }
+
     fn slots(&self) -> &'static [&'static str] {
         &["mean", "square"]
     }
 
-    fn burn(&self) -> ModuleOptimizer {
+    fn burn(&self) -> optim::Adam {
         AdamConfig::new()
             .with_beta_1(self.beta_1 as f32)
             .with_beta_2(self.beta_2 as f32)
             .with_epsilon(self.epsilon as f32)
-            .init()
+            .build()
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {

@@ -1,4 +1,4 @@
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::{self, AdamWConfig};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ pub struct Adamw {
 }
 
 impl UpdateRule for Adamw {
+    type Burn = optim::AdamW;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             beta_1: keys::share(table, "beta_1", 0.9)?,
@@ -28,17 +30,21 @@ impl UpdateRule for Adamw {
         })
     }
 
+    fn momentum(&mut self) -> Option<&mut f64> {
+        Some(&mut self.beta_1)
+    }
+
     fn slots(&self) -> &'static [&'static str] {
         &["mean", "square"]
     }
 
-    fn burn(&self) -> ModuleOptimizer {
+    fn burn(&self) -> optim::AdamW {
         AdamWConfig::new()
             .with_beta_1(self.beta_1 as f32)
             .with_beta_2(self.beta_2 as f32)
             .with_epsilon(self.epsilon as f32)
             .with_weight_decay(self.weight_decay as f32)
-            .init()
+            .build()
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {

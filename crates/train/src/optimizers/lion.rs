@@ -1,4 +1,4 @@
-use burn::optim::{LearningRate, LionConfig, LionState, ModuleOptimizer, Optimizer};
+use burn::optim::{LearningRate, LionConfig, LionState, Optimizer};
 use burn::tensor::{Device, Tensor};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub struct Lion {
 }
 
 impl UpdateRule for Lion {
+    type Burn = BurnLion;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             beta_1: keys::share(table, "beta_1", 0.9)?,
@@ -30,12 +32,16 @@ impl UpdateRule for Lion {
         })
     }
 
+    fn momentum(&mut self) -> Option<&mut f64> {
+        Some(&mut self.beta_1)
+    }
+
     fn slots(&self) -> &'static [&'static str] {
         &["mean"]
     }
 
-    fn burn(&self) -> ModuleOptimizer {
-        BurnLion(*self).into()
+    fn burn(&self) -> BurnLion {
+        BurnLion(*self)
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {
@@ -61,7 +67,7 @@ impl FusedUpdate for Lion {
 
 /// Burn's Lion, except that a gradient of NaN makes the weight NaN.
 #[derive(Clone)]
-struct BurnLion(Lion);
+pub(crate) struct BurnLion(Lion);
 
 impl Optimizer for BurnLion {
     type State<const D: usize> = LionState<D>;

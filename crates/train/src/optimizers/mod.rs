@@ -1,9 +1,10 @@
-//! The optimizers. Each has one file with its keys in `[optimizer]`, its state, its Burn form for the
-//! generic engine and its update for the fused engine. To add one: its file, and a line in the list below.
+//! The optimizers. Each has one file with its keys in `[optimizer]`, the names of its state tensors, its optimizer for
+//! the generic engine and its update for the fused engine. To add an optimizer, write its file, and add the module and a
+//! line in the list below.
 //!
-//! In the formulas, g is the gradient, w the weight, η the learning rate and t the step, counted from 1.
-//! Names and defaults are those of Keras. The updates are checked against trajectories that PyTorch
-//! computes in float64 (`tests/train/parity.rs`).
+//! In the formulas, g is the gradient, w the weight, η the learning rate and t the step, counted from 1. Names and
+//! defaults are those of Keras. A test compares the updates with trajectories in float64, which are PyTorch's except for
+//! Lion (`tests/train/parity.rs`).
 
 mod adagrad;
 mod adam;
@@ -12,39 +13,34 @@ mod fused;
 mod gradient_clipping;
 mod keys;
 mod lion;
+mod momentum;
 mod nadam;
 mod rmsprop;
 mod sgd;
 
-use burn::optim::ModuleOptimizer;
+use burn::optim::{ModuleOptimizer, Optimizer};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-pub use adagrad::Adagrad;
-pub use adam::Adam;
-pub use adamw::Adamw;
 pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep};
 pub use gradient_clipping::GradientClipping;
-pub use lion::Lion;
-pub use nadam::Nadam;
-pub use rmsprop::Rmsprop;
-pub use sgd::Sgd;
+pub(crate) use momentum::SharedMomentum;
 
 optimizers! {
     /// Stochastic gradient descent, with or without momentum.
-    Sgd = "sgd";
+    sgd::Sgd = "sgd";
     /// Running means of the gradient and of its square.
-    Adam = "adam";
+    adam::Adam = "adam";
     /// Adam with decoupled weight decay.
-    Adamw = "adamw";
+    adamw::Adamw = "adamw";
     /// A running mean of the squared gradient.
-    Rmsprop = "rmsprop";
+    rmsprop::Rmsprop = "rmsprop";
     /// The sum of the squared gradients.
-    Adagrad = "adagrad";
+    adagrad::Adagrad = "adagrad";
     /// Adam with Nesterov's momentum.
-    Nadam = "nadam";
+    nadam::Nadam = "nadam";
     /// The sign of a running mean of the gradient.
-    Lion = "lion";
+    lion::Lion = "lion";
 }
 
 /// The `[optimizer]` table.
@@ -55,7 +51,7 @@ pub struct OptimizerConfig {
     pub kind: OptimizerKind,
     /// η, before the schedule is applied.
     pub learning_rate: f64,
-    /// How large gradients are clipped before the update.
+    /// The limits of the gradients that the update uses.
     #[serde(flatten)]
     pub clipping: GradientClipping,
 }
@@ -77,10 +73,26 @@ impl OptimizerKind {
     pub fn slots(&self) -> usize {
         self.rule().slots().len()
     }
+
+    /// Whether a schedule can change the momentum.
+    pub(crate) fn has_momentum(mut self) -> bool {
+        self.rule_mut().momentum().is_some()
+    }
+
+    /// The optimizer with the momentum that a schedule sets, if it sets one.
+    pub(crate) fn with_momentum(mut self, momentum: Option<f64>) -> Self {
+        self.rule_mut().set_momentum(momentum);
+        self
+    }
 }
 
-/// What every optimizer defines; its constants are the fields of the type that implements this.
+/// What an optimizer defines. Its constants are the fields of the type that implements the trait.
 pub(crate) trait UpdateRule: Send + Sync {
+    /// The optimizer of the generic engine.
+    type Burn: Optimizer
+    where
+        Self: Sized;
+
     /// Reads the optimizer's own keys.
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError>
     where
@@ -91,12 +103,27 @@ pub(crate) trait UpdateRule: Send + Sync {
         0.001
     }
 
-    /// The names of the tensors that are kept for each parameter between steps. Each has the shape of
-    /// its parameter and starts at 0. Checkpoints of the fused engine contain these names.
+    /// The names of the tensors that the optimizer keeps for each parameter between steps. Each has the shape of its
+    /// parameter and starts at 0. Checkpoints of the fused engine contain these names.
     fn slots(&self) -> &'static [&'static str];
 
-    /// The optimizer of the generic engine.
-    fn burn(&self) -> ModuleOptimizer;
+    /// The constant that a schedule may change from step to step: the momentum, or β₁ of Adam and its
+    /// variants.
+    fn momentum(&mut self) -> Option<&mut f64> {
+        None
+    }
+
+    /// Sets the momentum, if there is one and the schedule changes it.
+    fn set_momentum(&mut self, momentum: Option<f64>) {
+        if let (Some(own), Some(momentum)) = (self.momentum(), momentum) {
+            *own = momentum;
+        }
+    }
+
+    /// The optimizer of the generic engine with these constants.
+    fn burn(&self) -> Self::Burn
+    where
+        Self: Sized;
 
     /// The update of the fused engine. Without one, the generic engine trains all models.
     fn fused(&self) -> Option<&dyn FusedUpdate> {
@@ -106,7 +133,9 @@ pub(crate) trait UpdateRule: Send + Sync {
 
 /// Turns the list above into [`OptimizerName`] and [`OptimizerKind`].
 macro_rules! optimizers {
-    ($( $(#[$documentation:meta])* $optimizer:ident = $name:literal; )+) => {
+    ($( $(#[$documentation:meta])* $module:ident::$optimizer:ident = $name:literal; )+) => {
+        $( pub use $module::$optimizer; )+
+
         kiln_config::keywords! {
             /// The values of `optimizer.type`.
             pub enum OptimizerName {
@@ -143,6 +172,19 @@ macro_rules! optimizers {
             pub(crate) fn rule(&self) -> &dyn UpdateRule {
                 match self {
                     $( Self::$optimizer(rule) => rule, )+
+                }
+            }
+
+            fn rule_mut(&mut self) -> &mut dyn UpdateRule {
+                match self {
+                    $( Self::$optimizer(rule) => rule, )+
+                }
+            }
+
+            /// The optimizer of the generic engine. In each step it has the momentum that was set last.
+            pub(crate) fn burn(self, momentum: SharedMomentum) -> ModuleOptimizer {
+                match self {
+                    $( Self::$optimizer(rule) => momentum::Adjustable { rule, momentum }.into(), )+
                 }
             }
         }

@@ -1,4 +1,4 @@
-use burn::optim::{AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
+use burn::optim::{AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
@@ -13,6 +13,8 @@ use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 /// - Πₜ = μ₁ μ₂ … μₜ,
 /// - m̄ = (1 − μₜ) g / (1 − Πₜ) + μₜ₊₁ m / (1 − Πₜ₊₁), and v̂ = v / (1 − β₂ᵗ).
 ///
+/// A schedule cannot change β₁, because μ already is one.
+///
 /// The exponent t / 250 is the paper's and PyTorch's (`momentum_decay = 0.004`). Keras 3 has t instead,
 /// with which μ reaches β₁ after about a hundred steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -26,6 +28,8 @@ pub struct Nadam {
 }
 
 impl UpdateRule for Nadam {
+    type Burn = BurnNadam;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             beta_1: keys::share(table, "beta_1", 0.9)?,
@@ -38,8 +42,8 @@ impl UpdateRule for Nadam {
         &["mean", "square"]
     }
 
-    fn burn(&self) -> ModuleOptimizer {
-        BurnNadam(*self).into()
+    fn burn(&self) -> BurnNadam {
+        BurnNadam(*self)
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {
@@ -103,7 +107,7 @@ impl FusedUpdate for Nadam {
 
 /// NAdam on Burn's tensors; Burn has none. The state is that of its Adam.
 #[derive(Clone)]
-struct BurnNadam(Nadam);
+pub(crate) struct BurnNadam(Nadam);
 
 impl Optimizer for BurnNadam {
     type State<const D: usize> = AdaptiveMomentumState<D>;

@@ -1,4 +1,4 @@
-use burn::optim::{ModuleOptimizer, RmsPropConfig};
+use burn::optim::{self, RmsPropConfig};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub struct Rmsprop {
 }
 
 impl UpdateRule for Rmsprop {
+    type Burn = optim::RmsProp;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             rho: keys::share(table, "rho", 0.9)?,
@@ -27,6 +29,10 @@ impl UpdateRule for Rmsprop {
             epsilon: keys::epsilon(table)?,
             centered: table.default("centered", false)?,
         })
+    }
+
+    fn momentum(&mut self) -> Option<&mut f64> {
+        (self.momentum > 0.0).then_some(&mut self.momentum)
     }
 
     fn slots(&self) -> &'static [&'static str] {
@@ -38,13 +44,13 @@ impl UpdateRule for Rmsprop {
         }
     }
 
-    fn burn(&self) -> ModuleOptimizer {
+    fn burn(&self) -> optim::RmsProp {
         RmsPropConfig::new()
             .with_alpha(self.rho as f32)
             .with_momentum(self.momentum as f32)
             .with_epsilon(self.epsilon as f32)
             .with_centered(self.centered)
-            .init()
+            .build()
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {

@@ -1,6 +1,6 @@
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::optim::{self, SgdConfig};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub struct Sgd {
 }
 
 impl UpdateRule for Sgd {
+    type Burn = optim::Sgd;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let momentum = keys::share(table, "momentum", 0.0)?;
         let nesterov = table.default("nesterov", false)?;
@@ -36,11 +38,15 @@ impl UpdateRule for Sgd {
         0.01
     }
 
+    fn momentum(&mut self) -> Option<&mut f64> {
+        (self.momentum > 0.0).then_some(&mut self.momentum)
+    }
+
     fn slots(&self) -> &'static [&'static str] {
         if self.momentum > 0.0 { &["velocity"] } else { &[] }
     }
 
-    fn burn(&self) -> ModuleOptimizer {
+    fn burn(&self) -> optim::Sgd {
         let momentum = (self.momentum > 0.0).then(|| {
             // Burn's default dampening of 0.1 is that of neither Keras nor PyTorch.
             MomentumConfig::new()
@@ -50,7 +56,7 @@ impl UpdateRule for Sgd {
         });
         let decay =
             (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));
-        SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).init()
+        SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).build()
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {

@@ -22,7 +22,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
     let recorded_sum = record.files.get(CONFIG);
     let experiment = match Declaration::open(&path, &[]) {
         Ok(declaration) => declaration.experiment,
-        // The doctor compares the checksum. If it is right, another Kiln wrote a file that this one cannot read.
+        // The doctor compares the checksum. If it is right, another version of Kiln wrote a file that this one cannot read.
         Err(error) if recorded_sum.is_some() => {
             let problem = format!("this Kiln does not understand it: {}", error.to_line());
             let advice = format!("use Kiln {}, which wrote it", record.versions.kiln);
@@ -87,7 +87,7 @@ fn check_checkpoint(
     };
     match kind {
         ResumeErrorKind::LaterKiln => {
-            let advice = "check it with a newer Kiln";
+            let advice = "check it with a newer version of Kiln";
             Some(Finding::of(Severity::Unchecked, "checkpoints", problem, advice))
         }
         ResumeErrorKind::Program => {

@@ -160,7 +160,7 @@ impl Checkpoint {
         let text = std::str::from_utf8(state).ok()?;
         let version = versioned::version(Path::new(STATE), text).ok()?;
         let problem = format!(
-            "its checkpoints have format version {version}, and this Kiln reads {STATE_VERSION}: another Kiln wrote them"
+            "its checkpoints have format version {version}, but this version of Kiln reads {STATE_VERSION}: another version of Kiln wrote them"
         );
         let is_later = version > STATE_VERSION;
         let kind = if is_later { ResumeErrorKind::LaterKiln } else { ResumeErrorKind::Program };

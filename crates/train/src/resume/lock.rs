@@ -1,15 +1,15 @@
 //! Keeps other processes away from a run while this one works on it.
 
-use kiln_store::{Claim, Held, StoreError};
+use kiln_store::{FileLock, LockToken, StoreError};
 
 /// The lock of a run, by its owner.
 #[derive(Debug)]
 pub enum RunLock {
     /// The run owns the lock and releases it when it ends.
-    Run(Claim),
+    Run(FileLock),
     /// The caller owns the lock as long as the run lasts. The token, if there is one, shows whether the caller still
     /// owns it.
-    Caller(Option<Held>),
+    Caller(Option<LockToken>),
 }
 
 impl RunLock {
@@ -17,8 +17,8 @@ impl RunLock {
     /// for long enough loses its lock without noticing.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self {
-            Self::Run(claim) => claim.held().check(),
-            Self::Caller(token) => token.as_ref().map_or(Ok(()), Held::check),
+            Self::Run(lock) => lock.token().check(),
+            Self::Caller(token) => token.as_ref().map_or(Ok(()), LockToken::check),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What determines the result of a run, and whether it is unchanged when the run is resumed.
 
-use kiln_config::Document;
+use kiln_config::{Document, affects_results};
 use kiln_store::{DatasetRecord, RunRecord, Versions};
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,7 @@ fn config_difference(then: &str, now: &str) -> Option<String> {
     };
     let differing: Vec<String> = paths
         .iter()
-        .filter(|path| !path.starts_with("checkpoint."))
+        .filter(|path| affects_results(path))
         .map(|path| (path, text(&then, path), text(&now, path)))
         .filter(|(_, then, now)| then != now)
         .map(|(path, then, now)| format!("{path} from {then} to {now}"))

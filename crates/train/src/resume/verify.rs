@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kiln_config::read_bytes;
 use kiln_model::{MAX_WEIGHTS_BYTES, Weights};
-use kiln_store::{EpochRow, History, RunDirectory, RunRecord, Status, Sum, files, history};
+use kiln_store::{Checksum, EpochRow, History, RunDirectory, RunRecord, Status, files, history};
 
 use crate::TrainError;
 use crate::experiment::Declaration;
@@ -254,7 +254,7 @@ fn compare_file(
     name: &str,
     run: &RunDirectory,
     retrained: &RunDirectory,
-    recorded_sum: Option<&Sum>,
+    recorded_sum: Option<&Checksum>,
 ) -> Result<FileComparison, TrainError> {
     let [recorded, now] = [run, retrained].map(|run| run.path().join(name));
     let different = |text: String| FileComparison::Different(Mismatch::Result(text));
@@ -267,8 +267,8 @@ fn compare_file(
     if !now.exists() {
         return Ok(different(format!("{name} is not written any more")));
     }
-    let sum = Sum::of_file(&now)?;
-    Ok(if Sum::of_file(&recorded)? == sum {
+    let sum = Checksum::of_file(&now)?;
+    Ok(if Checksum::of_file(&recorded)? == sum {
         FileComparison::Identical
     } else if recorded_sum == Some(&sum) {
         let text = format!("{name} was damaged later: retraining gives the file that was written");

@@ -11,6 +11,7 @@ use crate::evaluation::evaluate;
 use crate::experiment::Experiment;
 use crate::metrics::{self, Metrics, Rows};
 use crate::random::{Purpose, stream};
+use crate::schedules::{EpochSchedule, RunLength};
 
 /// The experiment and its data, as the training loop reads them.
 #[derive(Clone, Copy)]
@@ -41,12 +42,11 @@ impl TrainingData<'_> {
         rows
     }
 
-    /// The learning rate of a step. The step counts from 0 within its epoch, the epoch from 1.
-    pub(crate) fn learning_rate(&self, epoch: usize, step: usize) -> f64 {
-        let Experiment { training, optimizer, schedule, .. } = self.experiment;
-        let steps = self.steps_per_epoch();
-        let done = (epoch - 1) * steps + step;
-        schedule.rate(optimizer.learning_rate, done, steps, training.epochs.get())
+    /// The schedule in the epoch after these rows of the history.
+    pub(crate) fn schedule(&self, rows: &[EpochRow]) -> EpochSchedule {
+        let Experiment { optimizer, schedule, .. } = self.experiment;
+        let length = RunLength { epochs: self.epochs(), steps_per_epoch: self.steps_per_epoch() };
+        schedule.after(rows, optimizer.learning_rate, length)
     }
 
     /// What the observer learns about an epoch.
@@ -63,8 +63,15 @@ impl TrainingData<'_> {
         self.dataset.class_names.len()
     }
 
-    /// The row of the history for an epoch, except its seconds. `running` are the metrics of the training steps.
-    pub(crate) fn row(&self, engine: &Engine, epoch: usize, running: &Metrics) -> EpochRow {
+    /// The row of the history for an epoch, except its seconds. `running` are the metrics of the training steps,
+    /// `learning_rate` is that of the last step.
+    pub(crate) fn row(
+        &self,
+        engine: &Engine,
+        epoch: usize,
+        running: &Metrics,
+        learning_rate: f64,
+    ) -> EpochRow {
         let evaluated = |rows: &[u32]| {
             let metrics = Metrics::new(self.experiment, self.classes());
             evaluate(engine, &self.dataset.train, rows, self.normalizer, metrics)
@@ -78,7 +85,7 @@ impl TrainingData<'_> {
         metrics.extend(training.iter().map(|metrics| (Rows::Training, metrics)));
         EpochRow {
             epoch,
-            learning_rate: self.learning_rate(epoch, self.steps_per_epoch() - 1),
+            learning_rate,
             seconds: 0.0,
             metrics: metrics::values(self.experiment, &metrics),
         }

@@ -125,6 +125,7 @@ impl TrainingLoop<'_> {
         let (epoch, epochs) = (self.state.epochs + 1, self.data.epochs());
         let steps = self.data.steps_per_epoch();
         let rows = self.data.rows(epoch);
+        let schedule = self.data.schedule(&self.history.rows);
         let mut batch = Batch::new(dataset.train.shape);
         let mut stop = None;
         self.state.partial_epoch.stopwatch.start();
@@ -134,13 +135,14 @@ impl TrainingLoop<'_> {
             let step = index + 1;
             let PartialEpoch { dropout_rng, metrics, step: done, .. } =
                 &mut self.state.partial_epoch;
-            let learning_rate = self.data.learning_rate(epoch, index);
-            if !learning_rate.is_finite() {
-                let reason = StopReason::diverged("learning rate", learning_rate, epoch, step);
+            let settings = schedule.step(index);
+            let rate = settings.learning_rate;
+            if !rate.is_finite() {
+                let reason = StopReason::diverged("learning rate", rate, epoch, step);
                 return Ok(EpochResult::Stopped(reason));
             }
             gather(&dataset.train, rows, normalizer, &mut batch);
-            let logits = self.engine.step(&batch.pixels, &batch.labels, learning_rate, dropout_rng);
+            let logits = self.engine.step(&batch.pixels, &batch.labels, settings, dropout_rng);
             let loss = metrics.add(&logits, &batch.labels);
             if !loss.is_finite() {
                 let reason = StopReason::diverged("loss", loss, epoch, step);
@@ -167,7 +169,9 @@ impl TrainingLoop<'_> {
     /// last step.
     fn end_epoch(&mut self, epoch: usize, stop: Option<Stop>) -> Result<EpochResult, TrainError> {
         let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
-        let mut row = self.data.row(self.engine, epoch, metrics);
+        let schedule = self.data.schedule(&self.history.rows);
+        let rate = schedule.step(self.data.steps_per_epoch() - 1).learning_rate;
+        let mut row = self.data.row(self.engine, epoch, metrics, rate);
         row.seconds = stopwatch.seconds();
         self.lock.check()?;
         self.history_writer.append(&row)?;

@@ -14,5 +14,5 @@ mod random;
 mod reference;
 mod resume;
 mod runs;
-mod schedule;
+mod schedules;
 mod stopping;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kiln_data::ImageShape;
 use kiln_model::{WeightTensor, Weights};
 use kiln_train::random::{Purpose, stream};
+use kiln_train::schedules::RunLength;
 use kiln_train::{Backend, Declaration, Engine, Implementation, Metrics};
 use serde_json::Value;
 
@@ -94,13 +95,14 @@ fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
     let inputs: Vec<f32> = trajectory.numbers("inputs").iter().map(|x| *x as f32).collect();
     let labels: Vec<u8> = trajectory.numbers("labels").iter().map(|x| *x as u8).collect();
     let losses = trajectory.numbers("loss_before_each_step");
-    let mut masks = stream(0, Purpose::Dropout, 1);
+    let length = RunLength { epochs: 1, steps_per_epoch: losses.len() };
+    let schedule = experiment.schedule.after(&[], experiment.optimizer.learning_rate, length);
+    let mut dropout_rng = stream(0, Purpose::Dropout, 1);
     for (step, expected) in losses.iter().enumerate() {
         let rows = step * batch..(step + 1) * batch;
         let pixels = &inputs[rows.start * features..rows.end * features];
         let labels = &labels[rows];
-        let rate = experiment.optimizer.learning_rate;
-        let logits = engine.step(pixels, labels, rate, &mut masks);
+        let logits = engine.step(pixels, labels, schedule.step(step), &mut dropout_rng);
         let loss = Metrics::new(experiment, classes).add(&logits, labels);
         assert!(
             (loss - expected).abs() <= LOSS * expected.abs(),
@@ -237,6 +239,15 @@ fn nadam() {
 fn lion() {
     let optimizer = "[optimizer]\ntype = 'lion'\nlearning_rate = 0.003\nweight_decay = 0.1";
     follow_more("more_lion", optimizer);
+}
+
+#[test]
+fn a_cycle_of_rate_and_momentum() {
+    let schedule = "[schedule]\ntype = 'one_cycle'\ncycle_momentum = true";
+    let sgd = "type = 'sgd'\nlearning_rate = 0.3\nmomentum = 0.9\nnesterov = true";
+    follow_more("more_one_cycle_sgd", &format!("[optimizer]\n{sgd}\n{schedule}"));
+    let adam = "type = 'adam'\nlearning_rate = 0.03";
+    follow_more("more_one_cycle_adam", &format!("[optimizer]\n{adam}\n{schedule}"));
 }
 
 #[test]

@@ -96,6 +96,9 @@ struct Case {
 const LAYERS: &str = "layers=[{type='flatten'},{type='dense',units=12,activation='relu'},{type='dropout',rate=0.3},{type='dense',units=7,activation='tanh',name='hidden'},{type='dense',units='classes',activation='softmax'}]";
 const NORMALIZED: &str = "layers=[{type='flatten'},{type='dense',units=12,activation='elu'},{type='batch_normalization'},{type='dropout',rate=0.2},{type='dense',units='classes',activation='softmax'}]";
 
+/// No epoch but the first improves by this much, so the rate drops in every epoch from the third on.
+const PLATEAU: &str = "schedule={type='reduce_on_plateau',patience=1,factor=0.5,min_delta=100}";
+
 const CASES: &[Case] = &[
     Case { what: "plain sgd", engine: "fused", overrides: &[LAYERS, "optimizer={type='sgd'}"] },
     Case {
@@ -155,6 +158,20 @@ const CASES: &[Case] = &[
     },
     Case { what: "nadam", engine: "fused", overrides: &[LAYERS, "optimizer={type='nadam'}"] },
     Case {
+        what: "momentum and rate in one cycle",
+        engine: "fused",
+        overrides: &[
+            LAYERS,
+            "optimizer={type='sgd',momentum=0.9}",
+            "schedule={type='one_cycle',cycle_momentum=true,peak=0.4}",
+        ],
+    },
+    Case {
+        what: "adam, a rate that drops on plateaus",
+        engine: "fused",
+        overrides: &[LAYERS, "optimizer={type='adam'}", PLATEAU],
+    },
+    Case {
         what: "lion",
         engine: "fused",
         overrides: &[LAYERS, "optimizer={type='lion',weight_decay=0.1}"],
@@ -201,6 +218,20 @@ const CASES: &[Case] = &[
         what: "nadam with normalization",
         engine: "generic",
         overrides: &[NORMALIZED, "optimizer={type='nadam'}"],
+    },
+    Case {
+        what: "adamw in one cycle with normalization",
+        engine: "generic",
+        overrides: &[
+            NORMALIZED,
+            "optimizer={type='adamw'}",
+            "schedule={type='one_cycle',cycle_momentum=true,annealing='linear',warmup_epochs=0.5}",
+        ],
+    },
+    Case {
+        what: "nesterov with normalization, a rate that drops on plateaus",
+        engine: "generic",
+        overrides: &[NORMALIZED, "optimizer={type='sgd',momentum=0.9,nesterov=true}", PLATEAU],
     },
     Case {
         what: "lion with normalization",

@@ -36,6 +36,7 @@ pub(super) const fn needs_pre_activation(activation: Activation) -> bool {
 /// [needs](needs_pre_activation) that, otherwise its output.
 pub(super) fn multiply_by_derivative(activation: Activation, gradient: &mut [f32], values: &[f32]) {
     match activation {
+        // The loss contains the softmax and its derivative.
         Activation::Linear | Activation::Softmax => {}
         Activation::Relu => zip(gradient, values, |g, y| if y <= 0.0 { 0.0 } else { g }),
         Activation::LeakyRelu => {
@@ -70,6 +71,7 @@ const SOFTPLUS_LINEAR: f32 = 20.0;
 /// 1 / √(2π)
 const DENSITY_AT_ZERO: f32 = 0.398_942_3;
 
+/// Applies `function` to each value plus the bias of its row. `values` is `[bias.len(), n]`.
 fn map_rows(values: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32) {
     Arch::new().dispatch(
         #[inline(always)]
@@ -97,7 +99,7 @@ fn zip(gradient: &mut [f32], values: &[f32], product: impl Fn(f32, f32) -> f32) 
     );
 }
 
-/// The logistic function, written so that no power of e overflows.
+/// The logistic function, written so that the exponential cannot overflow.
 fn sigmoid(x: f32) -> f32 {
     let power = (-x.abs()).exp();
     let share = 1.0 / (1.0 + power);

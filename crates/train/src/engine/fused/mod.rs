@@ -18,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use super::EngineSettings;
 use crate::loss::LossConfig;
 use crate::optimizers::OptimizerKind;
+use crate::schedules::StepSettings;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Dense, GradientBuffers, Gradients, Operation, OperationKind};
 use product::{Workspace, transpose};
@@ -95,9 +96,10 @@ impl Fused {
         &mut self,
         pixels: &[f32],
         labels: &[u8],
-        learning_rate: f64,
+        settings: StepSettings,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
+        let learning_rate = settings.learning_rate;
         for index in 0..self.operations.len() {
             let (input, operation, _, workspace) = self.borrow_parts(index, pixels);
             operation.forward(input, dropout_rng, workspace);
@@ -124,7 +126,7 @@ impl Fused {
         if matches!(gradients, Gradients::Stored) {
             // `self.parameters_mut()` would borrow all of `self`, including the rule.
             let parameters = self.operations.iter_mut().flat_map(Operation::parameters_mut);
-            self.rule.apply(learning_rate, parameters.collect());
+            self.rule.apply(settings, parameters.collect());
         }
         logits
     }

@@ -3,6 +3,7 @@
 use crate::optimizers::{
     FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, UpdateStep,
 };
+use crate::schedules::StepSettings;
 
 /// A parameter's values, their gradient and the optimizer's state.
 pub(super) struct Parameter {
@@ -66,12 +67,14 @@ impl Rule {
     }
 
     /// Clips the gradients and updates all parameters.
-    pub(super) fn apply(&mut self, learning_rate: f64, mut parameters: Vec<&mut Parameter>) {
+    pub(super) fn apply(&mut self, settings: StepSettings, mut parameters: Vec<&mut Parameter>) {
         clip(self.clipping, &mut parameters);
         self.steps = self.steps.saturating_add(1);
+        let StepSettings { learning_rate, momentum } = settings;
         let step = UpdateStep { learning_rate, number: self.steps };
+        let optimizer = self.optimizer.with_momentum(momentum);
         // An engine is not made for an optimizer without a fused update.
-        if let Some(fused) = self.optimizer.rule().fused() {
+        if let Some(fused) = optimizer.rule().fused() {
             for Parameter { values, gradient, slots, .. } in parameters {
                 fused.update(step, FusedParameter { values, gradient, slots });
             }

@@ -8,13 +8,15 @@ use kiln_model::{Architecture, Mode, Network, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
-use crate::optimizers::GradientClipping;
+use crate::optimizers::{GradientClipping, SharedMomentum};
+use crate::schedules::StepSettings;
 
 /// The engine on Burn's autodiff and optimizers. It supports every layer and every backend.
 pub(super) struct Generic {
     architecture: Architecture,
     network: Network,
     optimizer: ModuleOptimizer,
+    momentum: SharedMomentum,
     clipping: GradientClipping,
     loss: CrossEntropyLoss,
     device: Device,
@@ -23,10 +25,12 @@ pub(super) struct Generic {
 impl Generic {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let device = settings.device.clone().autodiff();
+        let momentum = SharedMomentum::new();
         Ok(Self {
             architecture: settings.architecture.clone(),
             network: Network::new(&settings.architecture, weights, &device)?,
-            optimizer: settings.optimizer.kind.rule().burn(),
+            optimizer: settings.optimizer.kind.burn(momentum.clone()),
+            momentum,
             clipping: settings.optimizer.clipping,
             loss: settings.loss.init(&device),
             device,
@@ -37,7 +41,7 @@ impl Generic {
         &mut self,
         pixels: &[f32],
         labels: &[u8],
-        learning_rate: f64,
+        settings: StepSettings,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         let x = self.images(pixels, &self.device);
@@ -51,7 +55,8 @@ impl Generic {
         let gradients = self.clipping.apply(&self.network, gradients);
         // Burn's optimizers take the network by value. The clone shares its tensors.
         let network = self.network.clone();
-        self.network = self.optimizer.step(learning_rate, network, gradients);
+        self.momentum.set(settings.momentum);
+        self.network = self.optimizer.step(settings.learning_rate, network, gradients);
 
         // Reading the logits waits for the device, once per step.
         values(logits)

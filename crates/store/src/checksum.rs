@@ -1,4 +1,4 @@
-//! What files were when they were written, so that a byte that changes later is found.
+//! Checksums that detect later changes of a file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,30 +9,30 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, StoreError};
 
-/// The most of a file that is in memory at a time.
+/// The number of bytes read at a time.
 const CHUNK: usize = 64 << 10;
 
-/// What a file was when it was written.
+/// The checksum of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sum {
-    /// Its size.
+pub struct Checksum {
+    /// The size in bytes.
     pub bytes: u64,
-    /// Its SHA-256 in hexadecimal digits.
+    /// The SHA-256 in hexadecimal.
     pub sha256: String,
 }
 
-impl Sum {
-    /// The sum of a file's content.
+impl Checksum {
+    /// The checksum of a file's content.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
         Self { bytes: content.len() as u64, sha256: hexadecimal(&Sha256::digest(content)) }
     }
 
-    /// The sum of a file, which is never in memory as a whole.
+    /// The checksum of a file, read in pieces.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where it cannot be read, [`StoreError::Damaged`] where it is no file.
+    /// [`StoreError::Io`] if it cannot be read, [`StoreError::Damaged`] if it is not a file.
     pub fn of_file(path: &Path) -> Result<Self> {
         let refused = |cause| StoreError::io("read", path, cause);
         let metadata = path.symlink_metadata().map_err(refused)?;
@@ -55,36 +55,36 @@ impl Sum {
         }
     }
 
-    /// Holds a file to its sum.
+    /// Verifies a file against the checksum.
     ///
     /// # Errors
     ///
-    /// Those of [`of_file`](Self::of_file); [`StoreError::Damaged`] where the file is another than was written.
+    /// Those of [`of_file`](Self::of_file); [`StoreError::Damaged`] if the file has changed.
     pub fn check(&self, path: &Path) -> Result<()> {
         let metadata =
             path.symlink_metadata().map_err(|cause| StoreError::io("read", path, cause))?;
         if metadata.is_file() && metadata.len() != self.bytes {
             let problem =
-                format!("it has {} bytes where {} were written", metadata.len(), self.bytes);
+                format!("it has {} bytes, but {} were written", metadata.len(), self.bytes);
             return Err(StoreError::damaged(path, problem));
         }
         if Self::of_file(path)? != *self {
-            let problem = "its content is not what was written (its SHA-256 differs)";
+            let problem = "its content has changed (the SHA-256 differs)";
             return Err(StoreError::damaged(path, problem));
         }
         Ok(())
     }
 }
 
-/// Whether a name in a list of sums leads to a file beside the list, and nowhere else.
+/// Whether a name in a list of checksums is a plain file name, without path separators.
 pub(crate) fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('.')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-/// Reads a file that must be as it was written.
-pub(crate) fn read_sum(path: &Path, sum: &Sum, most: u64) -> Result<Vec<u8>> {
+/// Reads a file and verifies its checksum.
+pub(crate) fn read_checked(path: &Path, sum: &Checksum, most: u64) -> Result<Vec<u8>> {
     let damaged = |problem: String| Err(StoreError::damaged(path, problem));
     let refused = |cause| StoreError::io("read", path, cause);
     let metadata = path.symlink_metadata().map_err(refused)?;
@@ -92,11 +92,7 @@ pub(crate) fn read_sum(path: &Path, sum: &Sum, most: u64) -> Result<Vec<u8>> {
         return damaged("it is not a file".to_owned());
     }
     if metadata.len() != sum.bytes {
-        return damaged(format!(
-            "it has {} bytes where {} were written",
-            metadata.len(),
-            sum.bytes
-        ));
+        return damaged(format!("it has {} bytes, but {} were written", metadata.len(), sum.bytes));
     }
     if sum.bytes > most {
         return damaged(format!("it has {} bytes; at most {most} are expected", sum.bytes));
@@ -104,13 +100,13 @@ pub(crate) fn read_sum(path: &Path, sum: &Sum, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(refused)?;
     file.take(sum.bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;
-    if Sum::of(&bytes) != *sum {
-        return damaged("its content is not what was written (its SHA-256 differs)".to_owned());
+    if Checksum::of(&bytes) != *sum {
+        return damaged("its content has changed (the SHA-256 differs)".to_owned());
     }
     Ok(bytes)
 }
 
-/// Two digits a byte.
+/// Two digits per byte.
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

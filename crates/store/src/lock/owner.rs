@@ -1,4 +1,4 @@
-//! Who holds a claim: `<id>.claim`.
+//! The owner of a run's lock, stored in `<id>.claim`.
 
 use std::fs;
 use std::path::Path;
@@ -10,34 +10,34 @@ use crate::error::Result;
 use crate::record::now;
 use crate::{files, versioned};
 
-/// The version of a claim's file that this build writes, and the newest that it reads.
+/// The version of the owner file that this build writes, and the newest that it reads.
 const CLAIM_VERSION: u32 = 1;
 
-/// The largest claim that is read; one is some hundred bytes.
-const MOST_BYTES: u64 = 64 << 10;
+/// The maximum size of an owner file; a typical one has a few hundred bytes.
+const MAX_BYTES: u64 = 64 << 10;
 
-/// Who holds a claim.
+/// The process that owns a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Its machine's name.
+pub struct LockOwner {
+    /// The host name of its machine.
     pub machine: String,
-    /// What tells the machine, since it was started, from every other.
+    /// An id of the machine's current boot.
     boot: String,
-    /// The number of its process there.
+    /// The process id on that machine.
     pub process: u32,
-    /// Since when.
+    /// When the process acquired the lock.
     pub since: Timestamp,
 }
 
-/// `the process 4711 on machine "ada", since 2026-11-24T…`
-impl std::fmt::Display for Holder {
+/// `process 4711 on ada, since 2026-11-24T…`
+impl std::fmt::Display for LockOwner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let machine = kiln_config::printable(&self.machine);
         write!(formatter, "process {} on {machine}, since {}", self.process, self.since)
     }
 }
 
-impl Holder {
+impl LockOwner {
     pub(super) fn this_process() -> Self {
         let machine = kernel("hostname");
         Self {
@@ -48,12 +48,12 @@ impl Holder {
         }
     }
 
-    /// Whether it is of this machine, since it was started.
+    /// Whether the owner runs on this machine, in its current boot.
     pub(super) fn is_here(&self) -> bool {
         self.boot == boot()
     }
 
-    /// Whether its process is known to have ended.
+    /// Whether the owner's process is known to have ended.
     pub(super) fn is_dead(&self) -> bool {
         let processes = Path::new("/proc");
         self.is_here()
@@ -61,28 +61,29 @@ impl Holder {
             && !processes.join(self.process.to_string()).exists()
     }
 
-    /// Who has a claim, by its file; `None` where nobody wrote, or nothing that can be read.
+    /// Reads the owner of a lock; `None` if the file is missing or unreadable.
     pub(super) fn find(path: &Path) -> Option<Self> {
         Self::read(path).ok()
     }
 
-    /// Reads a claim's file.
+    /// Reads an owner file.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        versioned::parse(path, &files::read(path, MOST_BYTES)?, CLAIM_VERSION)
+        versioned::parse(path, &files::read(path, MAX_BYTES)?, CLAIM_VERSION)
     }
 
-    /// The text of a claim's file.
+    /// The text of an owner file.
     pub(super) fn to_json(&self) -> Result<String> {
         versioned::to_json(CLAIM_VERSION, self)
     }
 }
 
-/// What tells this machine, since it was started, from every other.
+/// An id of this machine's current boot, different from that of every other machine and boot.
 pub(super) fn boot() -> String {
     kernel("random/boot_id")
 }
 
-/// What Linux says of itself. Without its files every machine is taken for this one, as locks do.
+/// A value from /proc, or an empty text on systems other than Linux. There, every machine counts as this one: its locks
+/// are assumed to reach this machine.
 fn kernel(name: &str) -> String {
     let read = fs::read_to_string(Path::new("/proc/sys/kernel").join(name));
     read.unwrap_or_default().trim().to_owned()
