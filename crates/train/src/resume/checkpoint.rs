@@ -77,7 +77,7 @@ struct BestWeightsState {
 ///
 /// # Errors
 ///
-/// What cannot be encoded, and why.
+/// The text says what cannot be encoded, and why.
 pub(crate) fn encode(
     engine: &Engine,
     state: &TrainingState,
@@ -170,7 +170,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The text says what is wrong with the file.
     pub(crate) fn origin(state: &[u8]) -> Result<Origin, String> {
         StateFile::parse(state).map(|state| state.origin)
     }
@@ -179,7 +179,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The text says what is wrong with the file.
     pub(crate) fn history(state: &[u8], experiment: &Experiment) -> Result<History, String> {
         StateFile::parse(state)?.history(experiment)
     }
@@ -188,7 +188,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the files.
+    /// The text says what is wrong with the files.
     pub(crate) fn decode(
         position: Position,
         mut files: CheckpointFiles,

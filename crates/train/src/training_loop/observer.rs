@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use kiln_store::EpochRow;
 
-/// How far training has come after a step.
+/// The progress of training after a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     /// The current epoch, from 1.
