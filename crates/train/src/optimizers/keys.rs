@@ -8,7 +8,7 @@ pub(super) fn share(
     key: &'static str,
     default: f64,
 ) -> Result<f64, ConfigError> {
-    // The backends compute in f32, where the largest f64 below 1 rounds to 1.
+    // The backends compute in f32. The largest f64 below 1 rounds to 1 there.
     table.checked(key, default, "a number from 0 up to, but not, 1", |share| {
         (0.0..1.0).contains(&(*share as f32))
     })

@@ -92,7 +92,7 @@ impl Annealing {
 
 fn momentum(table: &mut Table<'_>, key: &'static str, default: f64) -> Result<f64, ConfigError> {
     table.checked(key, default, "a number above 0 and below 1", |momentum| {
-        // The engines compute in f32, where the largest f64 below 1 rounds to 1.
+        // The engines compute in f32. The largest f64 below 1 rounds to 1 there.
         *momentum > 0.0 && (*momentum as f32) < 1.0
     })
 }
