@@ -78,7 +78,7 @@ struct BestWeightsState {
 ///
 /// # Errors
 ///
-/// What cannot be encoded, and why.
+/// The text says what cannot be encoded, and why.
 pub(crate) fn encode(
     engine: &Engine,
     state: &TrainingState,
@@ -171,7 +171,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The text says what is wrong with the file.
     pub(crate) fn origin(state: &[u8]) -> Result<Origin, String> {
         StateFile::parse(state).map(|state| state.origin)
     }
@@ -180,7 +180,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The text says what is wrong with the file.
     pub(crate) fn history(state: &[u8], experiment: &Experiment) -> Result<History, String> {
         StateFile::parse(state)?.history(experiment)
     }
@@ -189,7 +189,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the files.
+    /// The text says what is wrong with the files.
     pub(crate) fn decode(
         position: Position,
         mut files: CheckpointFiles,

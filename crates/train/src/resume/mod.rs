@@ -46,8 +46,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Resume`] if the run is over, or its experiment, data or program differs from the one in the
-    /// checkpoint; the errors of [`prepare`](Self::prepare); a file cannot be read.
+    /// [`TrainError::Resume`] if the run is finished or diverged, or if its experiment, data or program differs from the
+    /// one in the checkpoint; the errors of [`prepare`](Self::prepare); a file cannot be read.
     pub fn resume(
         directory: RunDirectory,
         data: &Path,
@@ -119,7 +119,7 @@ impl Run {
                 let weights = prepared.initial_weights(experiment);
                 let engine =
                     Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
-                // Starting from scratch does not require the program that wrote the record.
+                // A run that starts from scratch is trained by this program, so the record must name it.
                 let Origin { versions, backend, engine: implementation, .. } =
                     prepared.origin.clone();
                 record.seed = experiment.seed;
@@ -152,7 +152,7 @@ impl Run {
         self.record.ended = None;
         self.record.training_seconds = None;
         self.record.epochs = from.epochs;
-        // The checksums go before the first of their files changes.
+        // Clear the checksums before any of these files changes.
         self.record.files.clear();
         self.record.resumed.push(Resumption { at: kiln_store::now(), from });
         self.directory.write_record(&self.record)?;
@@ -201,7 +201,7 @@ fn newest_intact(
             damage.push(format!("{place}: it has no {STATE}"));
             continue;
         };
-        // Another format may well be intact. Falling back to an older checkpoint would discard it.
+        // A checkpoint in another format can be intact. Falling back to an older checkpoint would discard it.
         if let Some(error) = Checkpoint::other_version(state) {
             return Err(refused(error));
         }

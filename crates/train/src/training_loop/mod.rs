@@ -1,5 +1,5 @@
-//! The training loop: [`TrainingLoop::run`] goes through the epochs, and each epoch goes through its batches, is
-//! evaluated and saved.
+//! The training loop: [`TrainingLoop::run`] trains epoch by epoch. After each epoch, it evaluates the
+//! network and writes a checkpoint.
 
 mod best_weights;
 mod early_stopping;
@@ -195,7 +195,7 @@ impl TrainingLoop<'_> {
             self.state.stopped_early = stopped_early.filter(|_| epoch < self.data.epochs());
             self.checkpoints.save(self.engine, self.state, self.history)?;
         }
-        // The observer hears of the epoch after it is saved: what it reports is never lost.
+        // Save the epoch before the observer reports it, so that no reported epoch is lost.
         let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
         if !is_finite {
             return Ok(EpochResult::Stopped(StopReason::Diverged(format!(

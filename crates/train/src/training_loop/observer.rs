@@ -4,7 +4,7 @@ use kiln_store::EpochRow;
 
 use crate::metrics::Metrics;
 
-/// How far training has come after a step.
+/// The progress of training after a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {
     /// The current epoch, from 1.

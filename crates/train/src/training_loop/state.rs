@@ -51,7 +51,7 @@ impl TrainingState {
         }
     }
 
-    /// How far training has come.
+    /// The number of completed epochs, and of completed steps in the current one.
     pub(crate) fn position(&self) -> Position {
         Position { epochs: self.epochs, step: self.partial_epoch.step }
     }
