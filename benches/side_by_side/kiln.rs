@@ -130,7 +130,7 @@ impl Kiln<'_> {
         let directory = RunDirectory::open(directory)?;
         let report = directory.read_report()?.context("the run has no report")?;
         let history = directory.read_history()?.rows;
-        let validation = history.last().and_then(|row| row.val_accuracy);
+        let validation = history.last().and_then(|row| row.metric("val_accuracy"));
         let mut accuracies = vec![(Quantity::TestAccuracy, report.accuracy)];
         accuracies.extend(validation.map(|share| (Quantity::ValidationAccuracy, share)));
         Ok(TrainedRun {

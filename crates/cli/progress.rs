@@ -105,16 +105,13 @@ impl ProgressReporter {
 }
 
 impl Observer for ProgressReporter {
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
             if progress.step.is_multiple_of(STEPS_PER_UPDATE) || progress.step == progress.steps {
                 bar.set_prefix(format!("Epoch {}/{}", progress.epoch, progress.epochs));
-                bar.set_message(format!(
-                    "loss {}, accuracy {:.4}",
-                    short(progress.loss),
-                    progress.accuracy
-                ));
+                let value = |name| progress.metrics.value(name).map_or_else(String::new, short);
+                bar.set_message(format!("loss {}, accuracy {}", value("loss"), value("accuracy")));
                 bar.set_position(progress.step as u64);
             }
         }
@@ -154,12 +151,7 @@ fn epoch_line(end: &EpochEnd<'_>) -> String {
         row.seconds,
         width = end.epochs.to_string().len()
     );
-    for name in ["loss", "accuracy", "val_loss", "val_accuracy"] {
-        if let Some(value) = row.metric(name) {
-            line.push_str(&format!("  {name} {}", short(value)));
-        }
-    }
-    for (name, value) in &row.extra {
+    for (name, value) in &row.metrics {
         line.push_str(&format!("  {name} {}", short(*value)));
     }
     if end.best {

@@ -39,6 +39,7 @@ epochs = 3
 batch_size = 2
 weights = "best"
 top_k = [2]
+metrics = ["macro_f1"]
 
 [early_stopping]
 patience = 3
@@ -73,7 +74,7 @@ impl Observer for Stopper {
         ControlFlow::Continue(())
     }
 
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         if (progress.epoch, progress.step) == (STOP.epochs + 1, STOP.step) {
             return ControlFlow::Break(Stop::Interrupted);
         }

@@ -263,7 +263,7 @@ fn pruning_that_can_never_happen_is_refused() {
     let output = project.kiln(&["sweep", "sweep.toml", "validation=0"]);
     assert_eq!(output.status, 2);
     assert!(
-        output.stderr.contains("compares val_accuracy, which needs validation rows"),
+        output.stderr.contains("compares `val_accuracy`, which needs validation rows"),
         "{}",
         output.stderr
     );
@@ -275,6 +275,35 @@ fn pruning_that_can_never_happen_is_refused() {
         output.stderr
     );
     project.kiln_ok(&["sweep", "sweep.toml", "--dry-run"]);
+
+    let unknown =
+        "name = \"p\"\nexperiment = \"experiment.toml\"\n[prune]\nmetric = \"top_2_accuracy\"\n";
+    project.write("sweep.toml", unknown);
+    let output = project.kiln(&["sweep", "sweep.toml", "epochs=2"]);
+    assert_eq!(output.status, 2);
+    for part in
+        ["compares `top_2_accuracy`, which needs 2 in training.top_k", "or set prune.metric to"]
+    {
+        assert!(output.stderr.contains(part), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_metric_that_pruning_compares_is_a_column_of_every_run() {
+    let project = Project::new();
+    let sweep = "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
+                 [grid]\nlearning_rate = [0.3, 1e-9]\n\
+                 [prune]\nmetric = \"val_balanced_accuracy\"\nreduction = 2\n";
+    project.write("sweep.toml", sweep);
+    let output = project.kiln_ok(&["sweep", "sweep.toml", "epochs=3", "--jobs=1"]);
+    assert!(output.stderr.contains("  val_balanced_accuracy 0."), "{}", output.stderr);
+    let runs = statuses(&project, "runs/pruned");
+    assert!(runs.values().any(|status| status == "pruned"), "{runs:?}");
+    for run in runs.keys() {
+        let history = project.read(format!("runs/pruned/{run}/history.csv"));
+        let head = history.lines().next().unwrap();
+        assert!(head.ends_with(",seconds,balanced_accuracy,val_balanced_accuracy"), "{head}");
+    }
 }
 
 #[test]
@@ -313,7 +342,7 @@ fn pruned_runs_keep_their_history_and_are_not_trained_again() {
     assert_eq!(statuses(&project, "runs/pruned"), found);
     assert_eq!(project.read(format!("{run}/history.csv")), history);
     assert!(
-        again.stderr.contains("pruned at epoch") && again.stderr.contains("val_accuracy"),
+        again.stderr.contains("pruned at epoch") && again.stderr.contains("val_loss"),
         "{}",
         again.stderr
     );

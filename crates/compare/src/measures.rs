@@ -5,11 +5,12 @@
 
 use std::fmt;
 
+use kiln_store::Direction;
 use kiln_store::number::{decimals, grouped};
 
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
-use crate::metric::{AtEpoch, Direction};
+use crate::metric::AtEpoch;
 use crate::ranking::DEFAULT_METRIC;
 use crate::statistics::Spread;
 

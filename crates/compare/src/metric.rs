@@ -1,12 +1,16 @@
 //! The metrics of a run's history, reduced to the epochs that matter.
 
-use kiln_store::History;
+use std::collections::HashMap;
+
+use kiln_store::{Direction, History};
 
 /// A metric of the history at the epochs by which runs are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricSummary {
     /// The metric's column in `history.csv`: `val_accuracy`.
     pub name: String,
+    /// Whether lower or higher values are better, as `run.json` says.
+    pub better: Direction,
     /// The epoch with the best value; the earliest if several have it.
     pub best: Option<EpochValue>,
     /// The last epoch.
@@ -35,15 +39,6 @@ pub enum AtEpoch {
     Kept,
 }
 
-/// Which of two values is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// The higher one, as for an accuracy.
-    Higher,
-    /// The lower one, as for a loss.
-    Lower,
-}
-
 impl AtEpoch {
     /// The word for headings: "best", "last", "kept".
     #[must_use]
@@ -56,42 +51,41 @@ impl AtEpoch {
     }
 }
 
-impl Direction {
-    /// The direction of a metric of the history.
-    #[must_use]
-    pub fn of_metric(name: &str) -> Self {
-        if name.ends_with("loss") { Self::Lower } else { Self::Higher }
-    }
-
-    /// Whether `value` is better than `other`.
-    #[must_use]
-    pub fn is_better(self, value: f64, other: f64) -> bool {
-        match self {
-            Self::Higher => value > other,
-            Self::Lower => value < other,
-        }
-    }
-}
-
 impl MetricSummary {
-    /// Reads the metric from the history; `kept` is the number of the epoch whose weights are kept.
-    pub(crate) fn new(name: &str, history: &History, kept: Option<usize>) -> Self {
-        let direction = Direction::of_metric(name);
-        let mut summary = Self { name: name.to_owned(), best: None, last: None, kept: None };
-        for row in &history.rows {
-            let value = row.metric(name).map(|value| EpochValue { epoch: row.epoch, value });
-            if let Some(value) = value
-                && summary.best.is_none_or(|best| direction.is_better(value.value, best.value))
-            {
-                summary.best = Some(value);
-            }
-            if kept == Some(row.epoch) {
-                summary.kept = value;
-            }
-            // The last epoch's value, even if it has none: an earlier value is not the last one.
-            summary.last = value;
+    /// Reads these metrics from the history; `kept` is the number of the epoch whose weights are kept.
+    pub(crate) fn all<'a>(
+        metrics: impl IntoIterator<Item = (&'a str, Direction)>,
+        history: &History,
+        kept: Option<usize>,
+    ) -> Vec<Self> {
+        let mut summaries = Vec::new();
+        let mut places = HashMap::new();
+        for (place, (name, better)) in metrics.into_iter().enumerate() {
+            places.insert(name, place);
+            let name = name.to_owned();
+            summaries.push(Self { name, better, best: None, last: None, kept: None });
         }
-        summary
+        let last = history.rows.len();
+        // One pass over all values, because a history may have many columns and many epochs.
+        for row in &history.rows {
+            for (name, value) in row.metrics.iter().filter(|(_, value)| value.is_finite()) {
+                let Some(place) = places.get(&**name) else { continue };
+                let summary = &mut summaries[*place];
+                let value = EpochValue { epoch: row.epoch, value: *value };
+                let improves =
+                    |best: EpochValue| summary.better.improves(value.value, best.value, 0.0);
+                if summary.best.is_none_or(improves) {
+                    summary.best = Some(value);
+                }
+                if kept == Some(row.epoch) {
+                    summary.kept = Some(value);
+                }
+                if row.epoch == last {
+                    summary.last = Some(value);
+                }
+            }
+        }
+        summaries
     }
 
     /// The value at that epoch.

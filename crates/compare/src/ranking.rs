@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use kiln_store::Direction;
+
 use crate::combination::{Combination, RunSummary};
 use crate::measures::Measure;
-use crate::metric::{AtEpoch, Direction};
+use crate::metric::AtEpoch;
 use crate::statistics::Spread;
 
 /// The metric that ranks unless another one is chosen.
@@ -61,16 +63,25 @@ impl Ranking {
     /// their settings. If no combination has a value, the settings alone decide.
     pub(crate) fn sort(&self, combinations: &mut [Combination]) {
         let has_values = self.has_values(combinations);
+        let better = self.better(combinations);
         combinations.sort_by(|left, right| {
-            let by_value = if has_values { self.compare(left, right) } else { Ordering::Equal };
+            let by_value =
+                if has_values { self.compare(left, right, better) } else { Ordering::Equal };
             by_value.then_with(|| compare_settings(&left.settings, &right.settings))
         });
     }
 
-    fn compare(&self, left: &Combination, right: &Combination) -> Ordering {
+    fn compare(&self, left: &Combination, right: &Combination, better: Direction) -> Ordering {
         let mean = |combination| self.of(combination).map(|spread| spread.mean);
-        let direction = Direction::of_metric(&self.metric);
-        group(left).cmp(&group(right)).then_with(|| best_first(direction, mean(left), mean(right)))
+        group(left).cmp(&group(right)).then_with(|| best_first(better, mean(left), mean(right)))
+    }
+
+    /// Whether lower or higher values of the metric are better, as recorded by the first run that has the metric.
+    pub(crate) fn better(&self, combinations: &[Combination]) -> Direction {
+        let runs = combinations.iter().flat_map(|combination| &combination.runs);
+        let mut metrics = runs.flat_map(|run| &run.metrics);
+        let found = metrics.find(|metric| *metric.name == *self.metric);
+        found.map_or_else(|| Direction::of_name(&self.metric), |metric| metric.better)
     }
 }
 

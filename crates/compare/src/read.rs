@@ -75,8 +75,8 @@ fn read_run(path: &Path) -> Result<(RunSummary, FlatConfig)> {
     let report = directory.read_report()?;
     check(&directory, &record, &flat, &history, report.as_ref())?;
     let kept = report.as_ref().map(|report| report.epoch);
-    let metrics =
-        metric_names(&history).map(|name| MetricSummary::new(name, &history, kept)).collect();
+    let metrics = metric_names(&history).map(|name| (name, record.direction(name)));
+    let metrics = MetricSummary::all(metrics, &history, kept);
     Ok((summary(directory, record, metrics, &history, report.as_ref()), flat))
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use kiln_config::KeyError;
+use kiln_store::Direction;
 use kiln_store::escape::control;
 
 use crate::columns::{self, Place};
@@ -10,7 +11,6 @@ use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
 use crate::measures::{MEASURES, Measure, Shown};
-use crate::metric::Direction;
 use crate::ranking::{best_first, compare_values};
 use crate::statistics::Spread;
 

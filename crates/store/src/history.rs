@@ -1,123 +1,140 @@
-//! `history.csv`: one row an epoch.
+//! `history.csv`: one row per epoch.
 //!
 //! ```text
 //! epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds
 //! 1,0.7219,0.7636,0.4972,0.8366,0.01,1.213
 //! ```
 //!
-//! Other metrics add columns behind these. A number is written with as many digits as bring back the same `f64`,
-//! seconds with three decimals. A value that is not there, or is not finite, is an empty cell.
+//! Every history has these columns. Further metrics have columns after them. Numbers are written with the fewest digits
+//! that read back as the same `f64`, seconds with three decimals. The cell of a value that is missing or not finite is
+//! empty.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::{Result, StoreError};
 use crate::files;
 use crate::files::Appender;
+use crate::metric::Direction;
 use crate::number::decimals;
 
-/// The most epochs that a run may have: each checkpoint holds all of their rows.
+/// The most epochs that a run may have. Every checkpoint stores all of their rows.
 pub const MAX_EPOCHS: usize = 100_000;
 
-/// The largest history that is written and read: so many epochs with a dozen further metrics.
+/// The largest history that is written and read: that many epochs with a dozen further metrics.
 pub const MAX_BYTES: u64 = 32 << 20;
 
-/// More columns than any choice of metrics gives.
+/// More columns than any choice of metrics has.
 const MAX_EXTRA_COLUMNS: usize = 256;
 
 /// The columns that every history has, in order.
 pub const COLUMNS: [&str; 7] =
     ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"];
 
-/// What one epoch came to.
+/// The results of one epoch.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct EpochRow {
     /// Counted from 1.
     pub epoch: usize,
-    /// Mean training loss over the epoch, as the weights were changing. Absent where it was not finite.
-    pub loss: Option<f64>,
-    /// Share of training rows classified rightly over the epoch, as the weights were changing.
-    pub accuracy: Option<f64>,
-    /// Mean loss on the validation rows after the epoch.
-    pub val_loss: Option<f64>,
-    /// Share of validation rows classified rightly after the epoch.
-    pub val_accuracy: Option<f64>,
     /// The learning rate of the epoch's last step.
     pub learning_rate: f64,
     /// How long the epoch took.
     pub seconds: f64,
-    /// Further metrics by column name; those that are absent leave their cells empty.
-    pub extra: BTreeMap<String, f64>,
+    /// The metrics by the names of their columns, in the order of the columns. A metric without a value is missing here.
+    pub metrics: Vec<(Arc<str>, f64)>,
 }
 
 impl EpochRow {
-    /// The metric of that name, `loss`, `val_top_3_accuracy`, …; `None` where the epoch has no such number, or one that
-    /// is not finite.
+    /// The value of a column by name, such as `loss`, `val_top_3_accuracy` or `learning_rate`; `None` if the epoch has no
+    /// such value, or one that is not finite.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metric_after(name, &mut 0)
+    }
+
+    /// Like [`metric`](Self::metric), and begins the search at the index `next` of the metrics, which it sets to the index
+    /// after the metric. A caller that asks for all metrics in their order finds each at once.
+    fn metric_after(&self, name: &str, next: &mut usize) -> Option<f64> {
         let value = match name {
-            "loss" => self.loss,
-            "accuracy" => self.accuracy,
-            "val_loss" => self.val_loss,
-            "val_accuracy" => self.val_accuracy,
-            "learning_rate" => Some(self.learning_rate),
-            "seconds" => Some(self.seconds),
-            _ => self.extra.get(name).copied(),
+            "learning_rate" => self.learning_rate,
+            "seconds" => self.seconds,
+            _ => {
+                let count = self.metrics.len();
+                let order = (*next..count).chain(0..(*next).min(count));
+                let index = order.into_iter().find(|index| &*self.metrics[*index].0 == name)?;
+                *next = index + 1;
+                self.metrics[index].1
+            }
         };
-        value.filter(|value| value.is_finite())
+        value.is_finite().then_some(value)
     }
 
     fn to_csv(&self, extra_columns: &[String]) -> String {
+        let mut next = 0;
         let mut cells = vec![self.epoch.to_string()];
-        cells.extend(COLUMNS[1..6].iter().map(|column| cell(self.metric(column))));
-        cells.push(decimals(self.metric("seconds"), 3));
-        cells.extend(extra_columns.iter().map(|column| cell(self.metric(column))));
+        for column in &COLUMNS[1..] {
+            let value = self.metric_after(column, &mut next);
+            cells.push(if *column == "seconds" { decimals(value, 3) } else { cell(value) });
+        }
+        let extra = extra_columns.iter().map(|column| cell(self.metric_after(column, &mut next)));
+        cells.extend(extra);
         cells.join(",") + "\n"
     }
 }
 
 fn cell(value: Option<f64>) -> String {
-    // `{}` writes the shortest decimal that reads back to the same f64.
+    // `{}` writes the shortest decimal that reads back as the same f64.
     value.map_or_else(String::new, |value| value.to_string())
 }
 
 /// A history in memory.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct History {
-    /// The columns behind the seven of [`COLUMNS`], in the file's order.
+    /// The columns after the seven of [`COLUMNS`], in the file's order.
     pub extra_columns: Vec<String>,
     /// The epochs from 1, without gaps.
     pub rows: Vec<EpochRow>,
-    /// Whether the file's last line was cut off while it was written; it is not among `rows`.
+    /// Whether the file's last line is cut off, because its writer was interrupted. That line is not in `rows`.
     pub cut: bool,
 }
 
 impl History {
-    /// The epoch with the lowest validation loss, the earlier one of equals; without validation, with the lowest
-    /// training loss.
+    /// The epoch with the lowest validation loss, or without validation the one with the lowest training loss. Of equals,
+    /// the earlier one.
     #[must_use]
     pub fn best(&self) -> Option<&EpochRow> {
-        self.lowest("val_loss").or_else(|| self.lowest("loss"))
+        let lowest = |metric| self.best_by(metric, Direction::Lower).map(|(row, _)| row);
+        lowest("val_loss").or_else(|| lowest("loss"))
     }
 
-    fn lowest(&self, metric: &str) -> Option<&EpochRow> {
-        let with_value = self.rows.iter().filter_map(|row| Some((row, row.metric(metric)?)));
-        with_value.min_by(|(_, left), (_, right)| left.total_cmp(right)).map(|(row, _)| row)
+    /// The epoch with the best value of a metric, and that value. Of equals, the earlier one; `None` if no epoch has the
+    /// metric.
+    #[must_use]
+    pub fn best_by(&self, metric: &str, better: Direction) -> Option<(&EpochRow, f64)> {
+        let mut best: Option<(&EpochRow, f64)> = None;
+        for row in &self.rows {
+            if let Some(value) = row.metric(metric)
+                && best.is_none_or(|(_, best)| better.improves(value, best, 0.0))
+            {
+                best = Some((row, value));
+            }
+        }
+        best
     }
 
-    /// The epochs for a table of about `most` rows: all of them where they fit, otherwise the first and every n-th,
-    /// and always the best and the last.
+    /// The epochs for a table of about `most` rows: all if they fit, otherwise the first and every n-th, and always the
+    /// best and the last.
     #[must_use]
     pub fn selection(&self, most: usize) -> Vec<&EpochRow> {
         let step = if self.rows.len() <= most { 1 } else { self.rows.len().div_ceil(most) };
         let best = self.best().map(|row| row.epoch);
-        let chosen = |row: &&EpochRow| {
+        let is_selected = |row: &&EpochRow| {
             row.epoch == 1
                 || row.epoch.is_multiple_of(step)
                 || row.epoch == self.rows.len()
                 || Some(row.epoch) == best
         };
-        self.rows.iter().filter(chosen).collect()
+        self.rows.iter().filter(is_selected).collect()
     }
 
     /// The text of `history.csv`.
@@ -127,31 +144,36 @@ impl History {
         std::iter::once(header(&self.extra_columns)).chain(rows).collect()
     }
 
-    /// Reads `history.csv`; see [`parse`](Self::parse).
+    /// Reads `history.csv`. See [`parse`](Self::parse).
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] or [`StoreError::Unreadable`] where it cannot be read, and those of [`parse`](Self::parse).
+    /// [`StoreError::Io`] or [`StoreError::Unreadable`] if the file cannot be read, and the errors of
+    /// [`parse`](Self::parse).
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(path, &files::read(path, MAX_BYTES)?)
     }
 
-    /// Reads the text of a `history.csv`; `path` stands for it in messages. A last line without its end, left by a run
-    /// that was killed or a disk that was full, is passed over and reported in [`History::cut`].
+    /// Parses the text of a `history.csv`; messages name it by `path`. A last line without a line break is skipped and
+    /// reported in [`History::cut`]: a process was killed or the disk was full while it was written.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Malformed`] with the line where anything but the last line is not what a [`HistoryWriter`] writes.
+    /// [`StoreError::Malformed`] with the number of the first other line that a [`HistoryWriter`] would not write.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let mut history = History { cut: whole.len() < text.len(), ..History::default() };
-        for (line, text) in (1_u64..).zip(whole.lines()) {
-            let read = if line == 1 {
-                extra_columns(text).map(|columns| history.extra_columns = columns)
-            } else {
-                row(text, &history).map(|row| history.rows.push(row))
-            };
-            read.map_err(|problem| StoreError::malformed(path, line, problem))?;
+        let complete = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let mut history = History { cut: complete.len() < text.len(), ..History::default() };
+        let malformed = |line, problem| StoreError::malformed(path, line, problem);
+        let mut lines = (1_u64..).zip(complete.lines());
+        let Some((line, head)) = lines.next() else { return Ok(history) };
+        history.extra_columns = extra_columns(head).map_err(|problem| malformed(line, problem))?;
+        // All rows share the names.
+        let metrics = COLUMNS[1..5].iter().copied();
+        let metrics = metrics.chain(history.extra_columns.iter().map(String::as_str));
+        let metrics: Vec<Arc<str>> = metrics.map(Arc::from).collect();
+        for (line, text) in lines {
+            let row = row(text, history.rows.len() + 1, &metrics);
+            history.rows.push(row.map_err(|problem| malformed(line, problem))?);
         }
         Ok(history)
     }
@@ -171,14 +193,14 @@ fn extra_columns(head: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// The names of further columns, none of which may break the file's lines or come twice.
+/// Checks the names of further columns: no name may break the lines of the file or be there twice.
 fn checked_columns(extra: &[&str]) -> Result<Vec<String>, String> {
     if extra.len() > MAX_EXTRA_COLUMNS {
         return Err(format!("there are more than {MAX_EXTRA_COLUMNS} columns of further metrics"));
     }
     for (index, column) in extra.iter().enumerate() {
         if COLUMNS.contains(column) || extra[..index].contains(column) {
-            return Err(format!("column `{column}` comes twice"));
+            return Err(format!("duplicate column `{column}`"));
         }
         if column.is_empty() || column.contains(|c: char| c == ',' || c == '"' || c.is_control()) {
             return Err(format!("{column:?} cannot be the name of a column"));
@@ -187,50 +209,37 @@ fn checked_columns(extra: &[&str]) -> Result<Vec<String>, String> {
     Ok(extra.iter().map(|column| (*column).to_owned()).collect())
 }
 
-/// Reads the row that follows those which `history` holds.
-fn row(line: &str, history: &History) -> Result<EpochRow, String> {
-    if history.rows.len() == MAX_EPOCHS {
+/// Parses the row of an epoch. `metrics` names all columns but epoch, learning rate and seconds, in the file's order.
+fn row(line: &str, epoch: usize, metrics: &[Arc<str>]) -> Result<EpochRow, String> {
+    if epoch > MAX_EPOCHS {
         return Err(format!("there are more than {MAX_EPOCHS} epochs"));
     }
     let cells: Vec<&str> = line.split(',').collect();
-    let unequal = || {
-        let expected = COLUMNS.len() + history.extra_columns.len();
-        match cells.len() {
-            1 => format!("1 cell where the header has {expected}"),
-            cells => format!("{cells} cells where the header has {expected}"),
-        }
-    };
-    let [epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds, extra @ ..] =
-        cells.as_slice()
-    else {
-        return Err(unequal());
-    };
-    if extra.len() != history.extra_columns.len() {
-        return Err(unequal());
+    let expected = metrics.len() + 3;
+    if cells.len() != expected {
+        let cells =
+            if cells.len() == 1 { "1 cell".to_owned() } else { format!("{} cells", cells.len()) };
+        return Err(format!("{cells}, but the header has {expected}"));
     }
-    let next = history.rows.len() + 1;
-    if epoch.parse() != Ok(next) {
-        return Err(format!("epoch `{epoch}` where epoch {next} comes next"));
+    let (number, four) = (cells[0], &cells[1..5]);
+    if number.parse() != Ok(epoch) {
+        return Err(format!("epoch `{number}`, but epoch {epoch} comes next"));
     }
     let mut row = EpochRow {
-        epoch: next,
-        loss: number("loss", loss)?,
-        accuracy: number("accuracy", accuracy)?,
-        val_loss: number("val_loss", val_loss)?,
-        val_accuracy: number("val_accuracy", val_accuracy)?,
-        learning_rate: required("learning_rate", learning_rate)?,
-        seconds: required("seconds", seconds)?,
-        extra: BTreeMap::new(),
+        epoch,
+        learning_rate: required("learning_rate", cells[5])?,
+        seconds: required("seconds", cells[6])?,
+        metrics: Vec::new(),
     };
-    for (column, cell) in history.extra_columns.iter().zip(extra) {
-        if let Some(value) = number(column, cell)? {
-            row.extra.insert(column.clone(), value);
+    for (name, cell) in metrics.iter().zip(four.iter().chain(&cells[7..])) {
+        if let Some(value) = finite(name, cell)? {
+            row.metrics.push((Arc::clone(name), value));
         }
     }
     Ok(row)
 }
 
-fn number(column: &str, cell: &str) -> Result<Option<f64>, String> {
+fn finite(column: &str, cell: &str) -> Result<Option<f64>, String> {
     if cell.is_empty() {
         return Ok(None);
     }
@@ -241,10 +250,10 @@ fn number(column: &str, cell: &str) -> Result<Option<f64>, String> {
 }
 
 fn required(column: &str, cell: &str) -> Result<f64, String> {
-    number(column, cell)?.ok_or_else(|| format!("column `{column}` is empty"))
+    finite(column, cell)?.ok_or_else(|| format!("column `{column}` is empty"))
 }
 
-/// Writes `history.csv` as the epochs come, each on disk before the next begins.
+/// Writes `history.csv` during training. Each row is on disk before the next epoch begins.
 #[derive(Debug)]
 pub struct HistoryWriter {
     file: Appender,
@@ -257,53 +266,60 @@ impl HistoryWriter {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Inconsistent`] where a column's name has a comma, a quote or a control character, or comes
-    /// twice; [`StoreError::Io`] where the file cannot be written.
+    /// [`StoreError::Inconsistent`] if the name of a column has a comma, a quote or a control character, or is there twice;
+    /// [`StoreError::Io`] if the file cannot be written.
     pub fn create(path: &Path, extra_columns: &[&str]) -> Result<Self> {
         let extra_columns = checked_columns(extra_columns).map_err(inconsistent)?;
         let file = Appender::create(path, header(&extra_columns))?;
         Ok(Self { file, extra_columns, next_epoch: 1 })
     }
 
-    /// Goes on behind `history`, to which the file is first set: later rows and a cut one are gone.
+    /// Sets the file to `history`, so that later rows and a row that is cut off are gone, and continues after it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] where the file cannot be written.
-    pub fn go_on(path: &Path, history: &History) -> Result<Self> {
+    /// [`StoreError::Io`] if the file cannot be written.
+    pub fn resume(path: &Path, history: &History) -> Result<Self> {
         files::write(path, history.to_csv())?;
         let file = Appender::open(path)?;
         let extra_columns = history.extra_columns.clone();
         Ok(Self { file, extra_columns, next_epoch: history.rows.len() + 1 })
     }
 
-    /// Adds the next epoch.
+    /// Appends the next epoch.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Inconsistent`] where it is not the next epoch, has a metric that the header has not, or a
-    /// learning rate or duration that is not finite, or the file would be too large to be read;
-    /// [`StoreError::Io`] where it cannot be written.
+    /// [`StoreError::Inconsistent`] if it is not the next epoch, has a metric without a column, or a learning rate or
+    /// duration that is not finite, or if the file would become too large to be read; [`StoreError::Io`] if it cannot be
+    /// written.
     pub fn append(&mut self, row: &EpochRow) -> Result<()> {
-        let problem = if row.epoch != self.next_epoch {
-            format!("epoch {} where epoch {} comes next", row.epoch, self.next_epoch)
-        } else if let Some(name) = row.extra.keys().find(|name| !self.extra_columns.contains(name))
-        {
-            format!("metric `{name}` has no column")
-        } else if !row.learning_rate.is_finite() || !row.seconds.is_finite() {
-            "learning rate and seconds must be finite".to_owned()
-        } else {
-            let line = row.to_csv(&self.extra_columns);
-            if self.file.length().saturating_add(line.len() as u64) > MAX_BYTES {
-                let most = MAX_BYTES >> 20;
-                let problem = format!("it is full: more than {most} MiB would not be read again");
-                return Err(inconsistent(problem));
-            }
-            self.file.append(line)?;
-            self.next_epoch += 1;
-            return Ok(());
+        self.check(row).map_err(inconsistent)?;
+        let line = row.to_csv(&self.extra_columns);
+        if self.file.length().saturating_add(line.len() as u64) > MAX_BYTES {
+            let limit = MAX_BYTES >> 20;
+            let problem = format!("the file is full: Kiln reads at most {limit} MiB");
+            return Err(inconsistent(problem));
+        }
+        self.file.append(line)?;
+        self.next_epoch += 1;
+        Ok(())
+    }
+
+    fn check(&self, row: &EpochRow) -> Result<(), String> {
+        let has_column = |name: &str| {
+            COLUMNS[1..5].contains(&name) || self.extra_columns.iter().any(|column| column == name)
         };
-        Err(inconsistent(problem))
+        if row.epoch != self.next_epoch {
+            return Err(format!("epoch {}, but epoch {} comes next", row.epoch, self.next_epoch));
+        }
+        if let Some((name, _)) = row.metrics.iter().find(|(name, _)| !has_column(name)) {
+            return Err(format!("metric `{name}` has no column"));
+        }
+        if !row.learning_rate.is_finite() || !row.seconds.is_finite() {
+            return Err("learning rate and seconds must be finite".to_owned());
+        }
+        Ok(())
     }
 }
 

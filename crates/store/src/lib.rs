@@ -34,6 +34,7 @@
 
 mod checkpoint;
 mod checksum;
+mod class_counts;
 pub mod doctor;
 mod error;
 pub mod escape;
@@ -42,6 +43,7 @@ mod find;
 mod hidden;
 pub mod history;
 mod lock;
+mod metric;
 mod name;
 pub mod number;
 mod outcomes;
@@ -56,12 +58,14 @@ pub mod versioned;
 
 pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION};
 pub use checksum::Checksum;
+pub use class_counts::{ClassCounts, mean_over_classes};
 pub use error::{Result, StoreError};
 pub use find::{Found, Skipped, find};
 pub use hidden::{create_hidden, hidden};
 pub use history::{EpochRow, History, HistoryWriter};
 pub use kiln_config::{is_unprintable, printable};
 pub use lock::{FileLock, LockOwner, LockToken, last_lines};
+pub use metric::{Direction, MetricInfo};
 pub use name::{NameError, check_name};
 pub use number::{duration, grouped};
 pub use outcomes::Outcomes;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checksum::Checksum;
 use crate::error::Result;
+use crate::metric::{Direction, MetricInfo};
 use crate::position::Position;
 use crate::{files, versioned};
 
@@ -53,6 +54,9 @@ pub struct RunRecord {
     pub training_seconds: Option<f64>,
     /// The number of completed epochs.
     pub epochs: usize,
+    /// The metrics of the history, in the order of its columns. Empty if an earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricInfo>,
     /// When and where the run was resumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
@@ -158,6 +162,13 @@ impl RunRecord {
     /// [`StoreError::Inconsistent`](crate::error::StoreError::Inconsistent) if JSON cannot represent it.
     pub fn to_json(&self) -> Result<String> {
         versioned::to_json(RECORD_VERSION, self)
+    }
+
+    /// Whether lower or higher values of a metric of the history are better.
+    #[must_use]
+    pub fn direction(&self, metric: &str) -> Direction {
+        let info = self.metrics.iter().find(|info| info.name == metric);
+        info.map_or_else(|| Direction::of_name(metric), |info| info.better)
     }
 
     /// Sets the status and its reason, and the current time as the end.

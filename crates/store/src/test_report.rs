@@ -3,6 +3,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::class_counts::ClassCounts;
 use crate::error::{Result, StoreError};
 use crate::{files, versioned};
 
@@ -324,22 +325,19 @@ pub struct ConfusedPair {
 
 impl ClassReport {
     fn new(name: &str, class: usize, confusion: &[Vec<u64>]) -> Self {
-        let hits = confusion[class][class];
-        let support: u64 = confusion[class].iter().sum();
-        let predicted: u64 = confusion.iter().map(|row| row[class]).sum();
+        let counts = ClassCounts {
+            hits: confusion[class][class],
+            predicted: confusion.iter().map(|row| row[class]).sum(),
+            support: confusion[class].iter().sum(),
+        };
         Self {
             class: name.to_owned(),
-            precision: ratio(hits, predicted),
-            recall: ratio(hits, support),
-            // 2 TP + FP + FN = (TP + FP) + (TP + FN)
-            f1: ratio(2 * hits, predicted + support),
-            support,
+            precision: counts.precision(),
+            recall: counts.recall(),
+            f1: counts.f1(),
+            support: counts.support,
         }
     }
-}
-
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 impl Average {

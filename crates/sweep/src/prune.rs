@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use kiln_config::{ConfigError, Table};
-use kiln_train::Metric;
+use kiln_train::MetricName;
 
 /// The `[prune]` table: asynchronous successive halving, in the variant that stops runs.
 ///
@@ -16,7 +16,7 @@ use kiln_train::Metric;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PruneConfig {
     /// The metric that runs are compared by.
-    pub metric: Metric,
+    pub metric: MetricName,
     /// The first rung. No run is pruned at an earlier epoch.
     pub min_epochs: NonZeroUsize,
     /// The reduction factor η, at least 2: one of η runs continues at each rung, and each rung is η times as late as
@@ -27,7 +27,7 @@ pub struct PruneConfig {
 impl PruneConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
-            metric: table.default("metric", Metric::ValAccuracy)?,
+            metric: table.default("metric", MetricName::VAL_ACCURACY)?,
             min_epochs: table.default("min_epochs", NonZeroUsize::MIN)?,
             reduction: table.checked("reduction", 3, "a whole number, 2 or more", |r| *r >= 2)?,
         })
@@ -69,7 +69,7 @@ impl Rungs {
         let Some(value) = value.filter(|_| self.config.is_rung(epoch, epochs)) else { return true };
         let rung = self.values.entry(epoch).or_default();
         rung.insert(run, value);
-        let metric = self.config.metric;
+        let metric = self.config.metric.better();
         let better = rung.values().filter(|other| metric.improves(**other, value, 0.0)).count();
         better < rung.len().div_ceil(self.config.reduction)
     }
@@ -79,21 +79,21 @@ impl Rungs {
 mod tests {
     use super::*;
 
-    fn rungs(min_epochs: usize, reduction: usize, metric: Metric) -> Rungs {
+    fn rungs(min_epochs: usize, reduction: usize, metric: MetricName) -> Rungs {
         let min_epochs = NonZeroUsize::new(min_epochs).expect("not zero");
         Rungs::new(PruneConfig { metric, min_epochs, reduction })
     }
 
     #[test]
     fn rungs_are_powers_of_the_reduction_apart() {
-        let config = rungs(2, 3, Metric::ValLoss).config;
+        let config = rungs(2, 3, MetricName::VAL_LOSS).config;
         let found: Vec<usize> = (1..=54).filter(|epoch| config.is_rung(*epoch, 54)).collect();
         assert_eq!(found, [2, 6, 18]);
     }
 
     #[test]
     fn the_best_third_continues() {
-        let mut rungs = rungs(1, 3, Metric::ValAccuracy);
+        let mut rungs = rungs(1, 3, MetricName::VAL_ACCURACY);
         // The best run of up to three continues, the best two of up to six, the best three of seven.
         let values = [0.5, 0.4, 0.3, 0.45, 0.6, 0.1, 0.55];
         let found: Vec<bool> =
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_lower_loss_is_better_and_only_rungs_count() {
-        let mut rungs = rungs(1, 2, Metric::ValLoss);
+        let mut rungs = rungs(1, 2, MetricName::VAL_LOSS);
         assert!(rungs.record(0, 1, 8, Some(0.2)));
         assert!(!rungs.record(1, 1, 8, Some(0.3)));
         assert!(rungs.record(1, 3, 8, Some(9.0)), "not a rung");

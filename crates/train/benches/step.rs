@@ -11,7 +11,7 @@ use divan::Bencher;
 use gemm::Parallelism;
 use kiln_data::{ImageShape, LabeledImages, Normalize};
 use kiln_train::random::{Purpose, stream};
-use kiln_train::{Declaration, Engine, evaluate};
+use kiln_train::{Declaration, Engine, Metrics, evaluate};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -125,8 +125,27 @@ fn evaluation(bencher: Bencher<'_, '_>, implementation: &str) {
     let rows: Vec<u32> = (0..).take(count).collect();
     let normalizer = Normalize::Unit.fit(&images, &rows).expect("nothing to fit");
     let (engine, declaration) = engine(implementation, "{type=\"sgd\"}", TYPICAL);
-    let loss = declaration.experiment.loss;
-    bencher.bench_local(|| evaluate(&engine, &images, &rows, &normalizer, loss, &[]));
+    let metrics = || Metrics::new(&declaration.experiment, CLASSES);
+    bencher.bench_local(|| evaluate(&engine, &images, &rows, &normalizer, metrics()));
+}
+
+/// The metrics of a training step: loss and accuracy alone, and with those of `training.metrics`.
+#[divan::bench(args = ["", "\"macro_f1\", \"balanced_accuracy\""])]
+fn metrics(bencher: Bencher<'_, '_>, listed: &str) {
+    let text = format!(
+        r#"name = "bench"
+        data.source = "none"
+        model.layers = [{{ type = "flatten" }}, {{ type = "dense", units = "classes" }}]
+        optimizer.type = "sgd"
+        training.metrics = [{listed}]"#
+    );
+    let declaration = Declaration::parse("bench.toml", &text, &[]).expect("an experiment");
+    let mut metrics = Metrics::new(&declaration.experiment, CLASSES);
+    let labels: Vec<u8> = (0..10).cycle().take(TYPICAL.batch).collect();
+    // Different rows, of which the true class has the largest logit in some.
+    let logits = (0_u8..31).cycle().take(labels.len() * CLASSES);
+    let logits: Vec<f32> = logits.map(|value| f32::from(value * 7 % 31) / 8.0).collect();
+    bencher.bench_local(move || metrics.add(&logits, &labels));
 }
 
 fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, size: Size) {

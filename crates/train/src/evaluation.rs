@@ -1,7 +1,6 @@
 use kiln_data::{Batch, LabeledImages, Normalizer, gather};
 
 use crate::engine::Engine;
-use crate::loss::LossConfig;
 use crate::metrics::Metrics;
 
 /// Images per batch. It affects results only by rounding.
@@ -10,23 +9,21 @@ const BATCH: usize = 256;
 /// The results of a network on a set of images.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// Loss and accuracies over all images.
+    /// The metrics over all images.
     pub metrics: Metrics,
-    /// The probability of each class for each image, `[n, classes]`, row-major.
+    /// The probability of each class for each image, `[images, classes]`, row-major.
     pub probabilities: Vec<f32>,
 }
 
-/// The loss and the accuracies of the current weights on these rows of `images`.
+/// Adds these rows of `images` to `metrics`, with the logits that the engine's current weights give them.
 #[must_use]
 pub fn evaluate(
     engine: &Engine,
     images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
-    loss: LossConfig,
-    top_k: &[usize],
+    mut metrics: Metrics,
 ) -> Metrics {
-    let mut metrics = Metrics::new(loss, top_k);
     infer(engine, images, rows, normalizer, |logits, labels| {
         metrics.add(logits, labels);
     });
@@ -40,10 +37,8 @@ pub fn evaluate_each(
     images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
-    loss: LossConfig,
-    top_k: &[usize],
+    mut metrics: Metrics,
 ) -> Evaluation {
-    let mut metrics = Metrics::new(loss, top_k);
     let mut probabilities = Vec::new();
     infer(engine, images, rows, normalizer, |logits, labels| {
         metrics.add(logits, labels);
@@ -53,27 +48,27 @@ pub fn evaluate_each(
     Evaluation { metrics, probabilities }
 }
 
-/// Calls `take` with the logits and labels of each batch of these rows.
+/// Calls `consume` with the logits and labels of each batch of these rows.
 fn infer(
     engine: &Engine,
     images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
-    mut take: impl FnMut(&[f32], &[u8]),
+    mut consume: impl FnMut(&[f32], &[u8]),
 ) {
     // `gather` reuses the buffers of the batch.
     let mut batch = Batch::new(images.shape);
     for rows in rows.chunks(BATCH) {
         gather(images, rows, normalizer, &mut batch);
-        take(&engine.infer(&batch.pixels), &batch.labels);
+        consume(&engine.infer(&batch.pixels), &batch.labels);
     }
 }
 
 /// The softmax of the logits, computed in f64. The largest logit is subtracted first, so that no power of e overflows.
 #[expect(clippy::cast_possible_truncation, reason = "probabilities are stored as f32")]
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
-    let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let powers: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - most).exp()).collect();
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let powers: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| (power / sum) as f32).collect()
 }

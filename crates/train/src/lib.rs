@@ -34,7 +34,7 @@ pub use experiment::{
     Experiment, REFERENCE, TrainingConfig, WeightsChoice, known_paths,
 };
 pub use loss::LossConfig;
-pub use metrics::{Metric, Metrics};
+pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
 pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use resume::lock::RunLock;

@@ -13,10 +13,11 @@ use crate::TrainError;
 use crate::engine::Engine;
 use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, PreparedExperiment};
+use crate::metrics::{self, Metrics, extra_columns};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use crate::resume::origin::Origin;
-use crate::training_loop::epoch::{TrainingData, extra_columns};
+use crate::training_loop::epoch::TrainingData;
 use crate::training_loop::observer::Observer;
 use crate::training_loop::state::TrainingState;
 use crate::training_loop::{StopReason, Trained, TrainingLoop};
@@ -90,10 +91,11 @@ impl Run {
             ended: None,
             training_seconds: None,
             epochs: 0,
+            metrics: metrics::columns(experiment),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
         };
-        let state = TrainingState::new(experiment, weights);
+        let state = TrainingState::new(experiment, prepared.classes(), weights);
         let extra_columns = extra_columns(experiment);
         let history = History { extra_columns, ..History::default() };
         let lock = match given {
@@ -207,7 +209,8 @@ impl Run {
         self.lock.check()?;
         write_weights(&self.directory.model_path(), &weights.weights, &self.prepared)?;
         self.record.training_seconds = Some(seconds);
-        self.record.epochs = self.history.rows.iter().filter(|row| row.loss.is_some()).count();
+        self.record.epochs =
+            self.history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
         let (mut status, mut reason) = match stop_reason {
             StopReason::AllEpochs => (Status::Finished, "all epochs done".to_owned()),
             StopReason::EarlyStopping(reason) => (Status::Finished, reason),
@@ -257,7 +260,7 @@ impl Run {
             engine: &mut self.engine,
             state: &mut self.state,
             // Written from the checkpoint: the file on disk may be damaged, or have epochs after the checkpoint.
-            history_writer: HistoryWriter::go_on(&directory.history_path(), &self.history)?,
+            history_writer: HistoryWriter::resume(&directory.history_path(), &self.history)?,
             history: &mut self.history,
             checkpoints: CheckpointWriter::new(
                 Checkpoints::of(directory),
@@ -305,8 +308,8 @@ impl Run {
         let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
         let images = &dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
-        let top_k = &experiment.training.top_k;
-        Ok(evaluate_each(&engine, images, &rows, normalizer, experiment.loss, top_k))
+        let metrics = Metrics::new(experiment, self.prepared.classes());
+        Ok(evaluate_each(&engine, images, &rows, normalizer, metrics))
     }
 
     fn report(&self, epoch: usize, evaluation: &Evaluation) -> Result<TestReport, TrainError> {

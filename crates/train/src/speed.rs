@@ -49,7 +49,7 @@ impl Speed {
         let batch_rows = &rows[..rows.len().min(experiment.training.batch_size.get())];
         let mut batch = Batch::new(images.shape);
         let mut dropout_rng = stream(experiment.seed, Purpose::Dropout, 0);
-        let mut metrics = Metrics::new(experiment.loss, &experiment.training.top_k);
+        let mut metrics = Metrics::new(experiment, dataset.class_names.len());
         let mut step = || {
             let started = Instant::now();
             gather(images, batch_rows, &normalizer, &mut batch);
@@ -68,9 +68,10 @@ impl Speed {
         steps.sort_by(f64::total_cmp);
 
         let evaluated = &rows[..rows.len().min(EVALUATED)];
+        let metrics = Metrics::new(experiment, dataset.class_names.len());
         let started = Instant::now();
         // Only the time matters.
-        let _ = evaluate(&engine, images, evaluated, &normalizer, experiment.loss, &[]);
+        let _ = evaluate(&engine, images, evaluated, &normalizer, metrics);
         let evaluated_image = started.elapsed().as_secs_f64() / evaluated.len().max(1) as f64;
         Ok(Self { step: steps[steps.len() / 2], evaluated_image })
     }

@@ -10,6 +10,7 @@ use kiln_sweep::{
     CompletedBy, DifferingKey, EpochReport, Event, Plan, PlannedRun, RunOutcome, StepReport,
     Watcher,
 };
+use kiln_train::MetricName;
 
 use crate::output::{count, status};
 
@@ -27,7 +28,9 @@ pub(crate) struct SweepProgress<'a> {
     running: BTreeMap<usize, RunningRun>,
     ended: usize,
     failed: usize,
-    /// The highest validation accuracy so far and its run.
+    /// The metric to show: the one that `[prune]` compares, or the validation accuracy.
+    metric: MetricName,
+    /// The best value of the metric so far and its run.
     best: Option<(f64, usize)>,
     started: Instant,
     /// Whether the user was informed that other sweeps train the remaining runs.
@@ -48,7 +51,8 @@ struct RunningRun {
     bar: Option<ProgressBar>,
     /// The completed share of the run, from 0 to 1.
     share: f64,
-    last_epoch: Option<EpochReport>,
+    /// The value of the sweep's metric in the last epoch.
+    value: Option<f64>,
 }
 
 impl<'a> SweepProgress<'a> {
@@ -69,6 +73,7 @@ impl<'a> SweepProgress<'a> {
             running: BTreeMap::new(),
             ended: 0,
             failed: 0,
+            metric: plan.prune.map_or(MetricName::VAL_ACCURACY, |prune| prune.metric),
             best: None,
             started: Instant::now(),
             has_reported_waiting: false,
@@ -106,7 +111,7 @@ impl<'a> SweepProgress<'a> {
             bar.set_message(format!("starting  {}", self.label(run)));
             bar
         });
-        let running = RunningRun { started: Instant::now(), bar, share: 0.0, last_epoch: None };
+        let running = RunningRun { started: Instant::now(), bar, share: 0.0, value: None };
         self.running.insert(run, running);
         self.draw_total();
     }
@@ -118,14 +123,12 @@ impl<'a> SweepProgress<'a> {
         running.share = epochs / report.epochs.max(1) as f64;
         let Some(bar) = &running.bar else { return };
         bar.set_position((running.share * 1000.0) as u64);
-        let accuracy = running.last_epoch.and_then(|report| report.val_accuracy);
-        let accuracy =
-            accuracy.map_or_else(String::new, |value| format!("  val_accuracy {value:.4}"));
+        let value = value_text(self.metric, running.value);
         let elapsed = running.started.elapsed().as_secs_f64();
         let left = elapsed * (1.0 - running.share) / running.share.max(1e-6);
         // The label comes last, because a line that is too long is cut at its end.
         bar.set_message(format!(
-            "epoch {}/{}{accuracy}  {} left  {label}",
+            "epoch {}/{}{value}  {} left  {label}",
             report.epoch,
             report.epochs,
             duration(left)
@@ -133,13 +136,13 @@ impl<'a> SweepProgress<'a> {
         self.draw_total();
     }
 
-    fn epoch_completed(&mut self, run: usize, report: EpochReport) {
+    fn epoch_completed(&mut self, run: usize, report: &EpochReport) {
         if let Some(running) = self.running.get_mut(&run) {
             running.share = report.epoch as f64 / report.epochs.max(1) as f64;
-            running.last_epoch = Some(report);
+            running.value = report.metric(self.metric);
         }
-        if let Some(value) = report.val_accuracy
-            && self.best.is_none_or(|(best, _)| value > best)
+        if let Some(value) = report.metric(self.metric)
+            && self.best.is_none_or(|(best, _)| self.metric.better().improves(value, best, 0.0))
         {
             self.best = Some((value, run));
         }
@@ -181,10 +184,7 @@ impl<'a> SweepProgress<'a> {
         let place = format!("[{:>width$}/{runs}]", self.ended);
         let mut line = format!("{place} {}  {}", self.label(run), outcome_text(outcome));
         if let Some(running) = running {
-            let accuracy = running.last_epoch.and_then(|report| report.val_accuracy);
-            if let Some(accuracy) = accuracy {
-                line.push_str(&format!("  val_accuracy {accuracy:.4}"));
-            }
+            line.push_str(&value_text(self.metric, running.value));
             line.push_str(&format!("  in {}", duration(running.started.elapsed().as_secs_f64())));
         }
         match by {
@@ -216,7 +216,7 @@ impl<'a> SweepProgress<'a> {
             line.push_str(&format!("  about {} left", duration(left)));
         }
         if let Some((value, run)) = self.best {
-            line.push_str(&format!("  best val_accuracy {value:.4} ({})", self.label(run)));
+            line.push_str(&format!("  best {} {value:.4} ({})", self.metric, self.label(run)));
         }
         live.total.set_message(line);
     }
@@ -281,6 +281,11 @@ impl Watcher for SweepProgress<'_> {
             }
         }
     }
+}
+
+/// `  val_accuracy 0.8937`, or nothing without a value.
+fn value_text(metric: MetricName, value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("  {metric} {value:.4}"))
 }
 
 /// A value for a label: escaped, and cut if it is long.

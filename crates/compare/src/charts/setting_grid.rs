@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use kiln_report::chart::{Heatmap, HeatmapCell};
+use kiln_store::Direction;
 
 use crate::comparison::Comparison;
 use crate::measures::Measure;
-use crate::metric::Direction;
 
 use super::labels::{column, is_selected, name, setting, spread_words, unfinished, values};
 

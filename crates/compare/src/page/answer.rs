@@ -6,7 +6,6 @@ use kiln_store::{Status, quoted};
 use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::measures::by_importance;
-use crate::metric::Direction;
 use crate::ranking::Ranking;
 use crate::verdict::Baseline;
 
@@ -114,7 +113,7 @@ fn behind(
     let metric = &ranking.metric;
     let ahead = ranking.of(first)?.mean - ranking.of(next)?.mean;
     let amount = decimals(Some(ahead.abs()), 4);
-    let is_ahead = Direction::of_metric(metric).is_better(ahead, 0.0);
+    let is_ahead = ranking.better(std::slice::from_ref(first)).improves(ahead, 0.0, 0.0);
     Some(if is_ahead {
         format!("The next, {label}, is behind by {amount} of {metric}.")
     } else if ahead != 0.0 {

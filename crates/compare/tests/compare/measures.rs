@@ -84,3 +84,24 @@ fn every_metric_of_the_history_has_its_best_last_and_kept_epoch() {
     let ranking = Ranking { metric: "val_loss".into(), at: AtEpoch::Kept };
     assert_eq!((ranking.of_run(run), ranking.heading().as_str()), (Some(0.375), "kept val_loss"));
 }
+
+#[test]
+fn ranking_uses_the_direction_in_run_json() {
+    let sweep = directory();
+    let runs = [(0.1, 0.25), (0.2, 0.9)].map(|(rate, best)| SampleRun::new(rate, 1, 1).best(best));
+    let first = |comparison: &Comparison| comparison.combinations[0].runs[0].id.clone();
+    assert_eq!(first(&compared(sweep.path(), &runs)), "0.2-1-1");
+    let metrics = "\"metrics\": [{\"name\": \"val_accuracy\", \"better\": \"lower\"}]";
+    for run in &runs {
+        let path = sweep.path().join(&run.id).join("run.json");
+        let text = fs::read_to_string(&path).expect("a record");
+        let (rest, _) = text.rsplit_once('}').expect("an object");
+        fs::write(path, format!("{rest}, {metrics}}}")).expect("written");
+    }
+    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    assert_eq!(
+        first(&comparison),
+        "0.1-1-1",
+        "the best epoch is now the one with the lowest value"
+    );
+}

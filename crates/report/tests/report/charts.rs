@@ -6,13 +6,10 @@ use crate::samples;
 use crate::xml::{Element, parse};
 
 fn history(rows: impl IntoIterator<Item = [Option<f64>; 4]>) -> History {
-    let rows = (1..).zip(rows).map(|(epoch, [loss, accuracy, val_loss, val_accuracy])| EpochRow {
-        epoch,
-        loss,
-        accuracy,
-        val_loss,
-        val_accuracy,
-        ..EpochRow::default()
+    let rows = (1..).zip(rows).map(|(epoch, values)| {
+        let names = ["loss", "accuracy", "val_loss", "val_accuracy"].into_iter();
+        let values = names.zip(values).filter_map(|(name, value)| Some((name, value?)));
+        EpochRow { epoch, metrics: samples::metrics(values), ..EpochRow::default() }
     });
     History { rows: rows.collect(), ..History::default() }
 }

@@ -236,7 +236,7 @@ impl Examiner {
         let rows = history.rows.len();
         self.rows = rows;
         // The row of an epoch that diverged may be missing, and does not count.
-        let complete = history.rows.iter().filter(|row| row.loss.is_some()).count();
+        let complete = history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
         let is_open = is_open(record);
         let problem = if history.cut && !is_open {
             "its last row is incomplete".to_owned()

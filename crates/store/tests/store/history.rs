@@ -1,13 +1,12 @@
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kiln_store::history::{MAX_BYTES, MAX_EPOCHS};
-use kiln_store::{EpochRow, History, HistoryWriter, StoreError};
+use kiln_store::{Direction, EpochRow, History, HistoryWriter, StoreError};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::finished;
-use crate::samples::{directory, history, row};
+use crate::samples::{directory, history, metrics, row};
 
 const GOLDEN: &str = include_str!("golden/history.csv");
 const HEADER: &str = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n";
@@ -27,10 +26,13 @@ fn read(text: &str) -> History {
 /// The error message about a damaged file, after the file name.
 fn problem(text: &str) -> String {
     let (_directory, path) = file(text);
-    let error = History::read(&path).expect_err("it is damaged");
+    let error = History::read(&path).expect_err("the file is damaged");
     assert!(matches!(error, StoreError::Malformed { .. }), "{error:?}");
     let error = error.to_string();
-    error.strip_prefix(&path.display().to_string()).expect("the file is named").to_owned()
+    error
+        .strip_prefix(&path.display().to_string())
+        .expect("the message begins with the file")
+        .to_owned()
 }
 
 /// An epoch without metrics.
@@ -58,10 +60,12 @@ fn missing_and_non_finite_numbers_are_empty_cells() {
     let mut writer = HistoryWriter::create(&path, &["top_2_accuracy"]).expect("created");
     writer.append(&bare(1)).expect("appended");
     let broken = EpochRow {
-        loss: Some(f64::NAN),
-        accuracy: Some(0.1),
-        val_loss: Some(f64::INFINITY),
-        extra: [("top_2_accuracy".to_owned(), f64::NEG_INFINITY)].into(),
+        metrics: metrics([
+            ("loss", f64::NAN),
+            ("accuracy", 0.1),
+            ("val_loss", f64::INFINITY),
+            ("top_2_accuracy", f64::NEG_INFINITY),
+        ]),
         ..bare(2)
     };
     writer.append(&broken).expect("appended");
@@ -73,7 +77,7 @@ fn missing_and_non_finite_numbers_are_empty_cells() {
          2,,0.1,,,0.1,1.500,\n"
     );
     let read = History::read(&path).expect("read");
-    assert_eq!(read.rows, [bare(1), EpochRow { accuracy: Some(0.1), ..bare(2) }]);
+    assert_eq!(read.rows, [bare(1), EpochRow { metrics: metrics([("accuracy", 0.1)]), ..bare(2) }]);
 }
 
 #[test]
@@ -96,10 +100,11 @@ fn invalid_row_is_refused_and_not_written() {
     let path = directory.path().join("history.csv");
     let mut writer = HistoryWriter::create(&path, &["f1"]).expect("created");
     let header = std::fs::read_to_string(&path).expect("read");
-    let with_metric = |name: &str| EpochRow { extra: [(name.to_owned(), 0.5)].into(), ..bare(1) };
+    let with_metric = |name: &'static str| EpochRow { metrics: metrics([(name, 0.5)]), ..bare(1) };
     for (row, problem) in [
-        (bare(2), "epoch 2 where epoch 1 comes next"),
+        (bare(2), "epoch 2, but epoch 1 comes next"),
         (with_metric("auc"), "metric `auc` has no column"),
+        (with_metric("epoch"), "metric `epoch` has no column"),
         (
             EpochRow { learning_rate: f64::NAN, ..bare(1) },
             "learning rate and seconds must be finite",
@@ -120,8 +125,8 @@ fn invalid_row_is_refused_and_not_written() {
 fn invalid_column_names_are_refused() {
     let directory = directory();
     for (columns, problem) in [
-        (&["loss"][..], "column `loss` comes twice"),
-        (&["f1", "f1"], "column `f1` comes twice"),
+        (&["loss"][..], "duplicate column `loss`"),
+        (&["f1", "f1"], "duplicate column `f1`"),
         (&[""], "\"\" cannot be the name of a column"),
         (&["a,b"], "\"a,b\" cannot be the name of a column"),
         (&["a\"b"], "\"a\\\"b\" cannot be the name of a column"),
@@ -156,12 +161,12 @@ fn invalid_line_is_reported_with_its_number() {
             "a,b\n".to_owned(),
             format!(", line 1: a history begins with the columns `{}`", HEADER.trim_end()),
         ),
-        (HEADER.replace('\n', ",f1,f1\n"), ", line 1: column `f1` comes twice".to_owned()),
-        (lines("1,2\n"), ", line 2: 2 cells where the header has 7".to_owned()),
-        (lines("1,,,,,0.1,1.5,7\n"), ", line 2: 8 cells where the header has 7".to_owned()),
-        (lines("\n"), ", line 2: 1 cell where the header has 7".to_owned()),
-        (lines("2,,,,,0.1,1.5\n"), ", line 2: epoch `2` where epoch 1 comes next".to_owned()),
-        (lines(&first.repeat(2)), ", line 3: epoch `1` where epoch 2 comes next".to_owned()),
+        (HEADER.replace('\n', ",f1,f1\n"), ", line 1: duplicate column `f1`".to_owned()),
+        (lines("1,2\n"), ", line 2: 2 cells, but the header has 7".to_owned()),
+        (lines("1,,,,,0.1,1.5,7\n"), ", line 2: 8 cells, but the header has 7".to_owned()),
+        (lines("\n"), ", line 2: 1 cell, but the header has 7".to_owned()),
+        (lines("2,,,,,0.1,1.5\n"), ", line 2: epoch `2`, but epoch 1 comes next".to_owned()),
+        (lines(&first.repeat(2)), ", line 3: epoch `1`, but epoch 2 comes next".to_owned()),
         (
             lines("1,high,,,,0.1,1.5\n"),
             ", line 2: `high` in column `loss` is not a finite number".to_owned(),
@@ -189,7 +194,7 @@ fn missing_history_is_empty() {
     let runs = directory();
     let run = finished(runs.path());
     std::fs::remove_file(run.history_path()).expect("removed");
-    assert_eq!(run.read_history().expect("nothing to read"), History::default());
+    assert_eq!(run.read_history().expect("an empty history"), History::default());
 }
 
 #[test]
@@ -197,7 +202,7 @@ fn resumed_history_drops_later_rows() {
     let (_directory, path) = file(&format!("{GOLDEN}4,0.2"));
     let mut history = History::read(&path).expect("read");
     history.rows.truncate(2);
-    let mut writer = HistoryWriter::go_on(&path, &history).expect("open");
+    let mut writer = HistoryWriter::resume(&path, &history).expect("open");
     assert!(writer.append(&row(4, [0.1; 4])).is_err(), "epoch 3 comes next");
     writer.append(&row(3, [0.1, 0.9, 0.2, 0.8])).expect("appended");
     let expected: String = GOLDEN.split_inclusive('\n').take(3).collect();
@@ -208,20 +213,38 @@ fn resumed_history_drops_later_rows() {
 #[test]
 fn best_epoch_is_the_first_with_the_lowest_validation_loss() {
     let best = |history: &History| history.best().map(|row| row.epoch);
+    let set_val_loss = |history: &mut History, values: [f64; 3]| {
+        for (row, value) in history.rows.iter_mut().zip(values) {
+            row.metrics.retain(|(name, _)| &**name != "val_loss");
+            row.metrics.push(("val_loss".into(), value));
+        }
+    };
     let mut history = history();
     assert_eq!(best(&history), Some(2));
-    history.rows[2].val_loss = history.rows[1].val_loss;
+    set_val_loss(&mut history, [0.6, 0.4, 0.4]);
     assert_eq!(best(&history), Some(2));
     // The sign of a computed NaN depends on the processor, so both signs must be ignored.
-    history.rows[0].val_loss = Some(-f64::NAN);
-    history.rows[1].val_loss = Some(f64::NAN);
+    set_val_loss(&mut history, [-f64::NAN, f64::NAN, 0.4]);
     assert_eq!(best(&history), Some(3));
     for row in &mut history.rows {
-        row.val_loss = None;
+        row.metrics.retain(|(name, _)| &**name != "val_loss");
     }
-    assert_eq!(best(&history), Some(3), "without validation the training loss decides");
+    assert_eq!(best(&history), Some(3), "without validation, the training loss decides");
     history.rows.clear();
     assert_eq!(best(&history), None);
+}
+
+#[test]
+fn best_value_depends_on_the_direction_of_the_metric() {
+    let history = history();
+    let best = |metric: &str, better| {
+        history.best_by(metric, better).map(|(row, value)| (row.epoch, value))
+    };
+    assert_eq!(best("val_loss", Direction::Lower), Some((2, 0.4)));
+    assert_eq!(best("val_loss", Direction::Higher), Some((1, 0.6)));
+    assert_eq!(best("val_accuracy", Direction::Higher), Some((3, 0.85)));
+    assert_eq!(best("top_3_accuracy", Direction::Higher), Some((1, 0.95)), "the first of equals");
+    assert_eq!(best("macro_f1", Direction::Higher), None);
 }
 
 #[test]
@@ -248,15 +271,15 @@ proptest! {
         ),
         seconds in 0_u32..100_000_000,
     ) {
-        let rows = (1..).zip(numbers).map(|(epoch, [loss, accuracy, val_loss, val_accuracy, rate, extra])| EpochRow {
-            epoch,
-            loss,
-            accuracy,
-            val_loss,
-            val_accuracy,
-            learning_rate: rate.unwrap_or(0.0),
-            seconds: f64::from(seconds) / 1000.0,
-            extra: extra.map(|value| ("f1".to_owned(), value)).into_iter().collect(),
+        let rows = (1..).zip(numbers).map(|(epoch, [loss, accuracy, val_loss, val_accuracy, rate, f1])| {
+            let values = [loss, accuracy, val_loss, val_accuracy, f1];
+            let names = ["loss", "accuracy", "val_loss", "val_accuracy", "f1"].into_iter();
+            EpochRow {
+                epoch,
+                learning_rate: rate.unwrap_or(0.0),
+                seconds: f64::from(seconds) / 1000.0,
+                metrics: metrics(names.zip(values).filter_map(|(name, value)| Some((name, value?)))),
+            }
         });
         let history = History { extra_columns: vec!["f1".to_owned()], rows: rows.collect(), cut: false };
         prop_assert_eq!(read(&history.to_csv()), history);
@@ -287,9 +310,8 @@ fn history_is_limited_in_epochs_and_bytes() {
     assert_eq!(one_more, ", line 100002: there are more than 100000 epochs");
 
     let extra_columns: Vec<String> = (0..200).map(|metric| format!("metric_{metric}")).collect();
-    let extra: BTreeMap<String, f64> =
-        extra_columns.iter().map(|column| (column.clone(), 1.0 / 3.0)).collect();
-    let row = |epoch| EpochRow { extra: extra.clone(), ..bare(epoch) };
+    let values = metrics(extra_columns.iter().map(|column| (column.as_str(), 1.0 / 3.0)));
+    let row = |epoch| EpochRow { metrics: values.clone(), ..bare(epoch) };
     let rows = |epochs| History {
         extra_columns: extra_columns.clone(),
         rows: (1..=epochs).map(row).collect(),
@@ -299,10 +321,10 @@ fn history_is_limited_in_epochs_and_bytes() {
     // Later rows are a little longer, because the number of their epoch has more digits.
     let begun = usize::try_from(MAX_BYTES).expect("some MiB") / line - 20;
     let (_directory, path) = file("");
-    let mut writer = HistoryWriter::go_on(&path, &rows(begun)).expect("there is room");
+    let mut writer = HistoryWriter::resume(&path, &rows(begun)).expect("there is room");
     let added = (begun + 1..).take_while(|epoch| writer.append(&row(*epoch)).is_ok()).count();
     assert!((1..20).contains(&added), "{added} rows of {line} bytes");
-    let error = writer.append(&row(begun + added + 1)).expect_err("it is full");
-    assert!(error.to_string().contains("more than 32 MiB would not be read again"), "{error}");
-    assert_eq!(History::read(&path).expect("it is whole").rows.len(), begun + added);
+    let error = writer.append(&row(begun + added + 1)).expect_err("the file is full");
+    assert!(error.to_string().contains("the file is full: Kiln reads at most 32 MiB"), "{error}");
+    assert_eq!(History::read(&path).expect("intact").rows.len(), begun + added);
 }

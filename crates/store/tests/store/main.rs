@@ -1,11 +1,13 @@
 //! Tests of `kiln-store` through its public interface. They are one program, so that they are linked only once.
 
 mod checkpoint;
+mod class_counts;
 mod files;
 mod finding;
 mod history;
 mod hostile;
 mod lock;
+mod metric;
 mod predictions;
 mod record;
 mod run_directory;

@@ -1,6 +1,7 @@
 //! A small run with three classes, eight test images and three epochs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use kiln_store::{
     DatasetRecord, EpochRow, History, RunDirectory, RunRecord, Status, Tested, TestedWeights,
@@ -50,6 +51,7 @@ pub(crate) fn record() -> RunRecord {
         ended: Some(time("2025-06-01T12:36:00Z")),
         training_seconds: Some(61.25),
         epochs: 3,
+        metrics: Vec::new(),
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
     }
@@ -70,14 +72,22 @@ pub(crate) fn running() -> RunRecord {
 pub(crate) fn row(epoch: usize, [loss, accuracy, val_loss, val_accuracy]: [f64; 4]) -> EpochRow {
     EpochRow {
         epoch,
-        loss: Some(loss),
-        accuracy: Some(accuracy),
-        val_loss: Some(val_loss),
-        val_accuracy: Some(val_accuracy),
         learning_rate: 0.01,
         seconds: 20.4166,
-        extra: [("top_3_accuracy".to_owned(), 0.95)].into(),
+        metrics: metrics([
+            ("loss", loss),
+            ("accuracy", accuracy),
+            ("val_loss", val_loss),
+            ("val_accuracy", val_accuracy),
+            ("top_3_accuracy", 0.95),
+        ]),
     }
+}
+
+pub(crate) fn metrics<'a>(
+    values: impl IntoIterator<Item = (&'a str, f64)>,
+) -> Vec<(Arc<str>, f64)> {
+    values.into_iter().map(|(name, value)| (name.into(), value)).collect()
 }
 
 pub(crate) fn history() -> History {

@@ -99,6 +99,7 @@ impl SampleRun {
             ended: None,
             training_seconds: Some(1.5),
             epochs: self.val_accuracies.len(),
+            metrics: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
         }

@@ -142,7 +142,11 @@ impl Sweep {
         if is_excluded {
             return Ok(None);
         }
-        let declaration = declared.map_err(|error| in_combination(error, &settings))?;
+        let mut declaration = declared.map_err(|error| in_combination(error, &settings))?;
+        if let Some(prune) = &self.prune {
+            // Runs are compared by the column of this metric in their histories, so each run needs it.
+            declaration.experiment.compute(prune.metric);
+        }
         Ok(Some(SweepPoint { settings, declaration }))
     }
 }

@@ -243,7 +243,7 @@ impl<'a> LocalLauncher<'a> {
             Some(WorkerMessage::Warning(text)) => self.watcher.event(Event::Warning(run, &text)),
             Some(WorkerMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
             Some(WorkerMessage::Epoch(report)) => {
-                self.watcher.event(Event::Epoch(run, report));
+                self.watcher.event(Event::Epoch(run, &report));
                 if self.rungs.is_some() {
                     let command = self.command_after(run, &report);
                     if let Some(process) = self.processes.get_mut(&run) {

@@ -67,7 +67,7 @@ pub enum Event<'a> {
     /// Another machine took over the lock of a run; the error names it. The sweep waits until the run is done there.
     Lost(usize, &'a StoreError),
     /// A run has completed an epoch.
-    Epoch(usize, EpochReport),
+    Epoch(usize, &'a EpochReport),
     /// A run has ended, or was complete before.
     Ended(usize, &'a RunOutcome, CompletedBy),
     /// No event for a while. Other sweeps are training this many of the runs.

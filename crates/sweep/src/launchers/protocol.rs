@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 
 use kiln_store::{EpochRow, LockToken};
-use kiln_train::{Metric, Progress};
+use kiln_train::{MetricName, Progress};
 use serde::{Deserialize, Serialize};
 
 /// The run that a process shall train.
@@ -78,51 +78,38 @@ pub struct StepReport {
     pub steps: usize,
 }
 
-/// The metrics of an epoch, as in the run's history. A metric that the history does not have is `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// The metrics of an epoch, as in the run's history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// The epoch, counted from 1.
     pub epoch: usize,
     /// The largest number of epochs.
     pub epochs: usize,
-    /// The mean training loss over the epoch.
-    pub loss: Option<f64>,
-    /// The mean training accuracy over the epoch.
-    pub accuracy: Option<f64>,
-    /// The validation loss after the epoch.
-    pub val_loss: Option<f64>,
-    /// The validation accuracy after the epoch.
-    pub val_accuracy: Option<f64>,
+    /// The metrics by the names of their columns in the history, in the order of the columns.
+    pub metrics: Vec<(String, f64)>,
     /// The duration of the epoch.
     pub seconds: f64,
 }
 
-impl From<Progress> for StepReport {
-    fn from(progress: Progress) -> Self {
+impl From<Progress<'_>> for StepReport {
+    fn from(progress: Progress<'_>) -> Self {
         let Progress { epoch, epochs, step, steps, .. } = progress;
         Self { epoch, epochs, step, steps }
     }
 }
 
 impl EpochReport {
-    pub(crate) const fn metric(&self, metric: Metric) -> Option<f64> {
-        match metric {
-            Metric::Loss => self.loss,
-            Metric::Accuracy => self.accuracy,
-            Metric::ValLoss => self.val_loss,
-            Metric::ValAccuracy => self.val_accuracy,
-        }
+    /// The value of a metric; `None` if the history does not have it, or it is not finite.
+    #[must_use]
+    pub fn metric(&self, name: MetricName) -> Option<f64> {
+        let name = name.to_string();
+        self.metrics.iter().find(|(metric, _)| *metric == name).map(|(_, value)| *value)
     }
 
     pub(crate) fn new(row: &EpochRow, epochs: usize) -> Self {
-        Self {
-            epoch: row.epoch,
-            epochs,
-            loss: row.metric("loss"),
-            accuracy: row.metric("accuracy"),
-            val_loss: row.metric("val_loss"),
-            val_accuracy: row.metric("val_accuracy"),
-            seconds: row.seconds,
-        }
+        // JSON has no NaN and no infinity.
+        let metrics = row.metrics.iter().filter(|(_, value)| value.is_finite());
+        let metrics = metrics.map(|(name, value)| (name.to_string(), *value)).collect();
+        Self { epoch: row.epoch, epochs, metrics, seconds: row.seconds }
     }
 }

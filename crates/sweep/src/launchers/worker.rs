@@ -158,7 +158,7 @@ impl<W: Write> SweepObserver<W> {
 }
 
 impl<W: Write> Observer for SweepObserver<W> {
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         if self.is_interrupted() {
             return ControlFlow::Break(Stop::Interrupted);
         }

@@ -3,8 +3,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kiln_config::ConfigError;
-use kiln_data::{Dataset, Validation};
-use kiln_train::{Declaration, Experiment, TrainError};
+use kiln_data::Dataset;
+use kiln_train::{Declaration, Experiment, MissingSetting, TrainError};
 
 use crate::declaration::{SweepPoint, in_combination};
 use crate::plan::{PlannedRun, Workload};
@@ -124,7 +124,7 @@ impl<'a> Planner<'a> {
 /// that it stores for each parameter does.
 fn workload_key(experiment: &Experiment) -> String {
     format!(
-        "{} {:?} {:?} {} {} {} {:?}",
+        "{} {:?} {:?} {} {} {} {:?} {:?}",
         experiment.data.source,
         experiment.model,
         std::mem::discriminant(&experiment.optimizer.kind),
@@ -132,20 +132,19 @@ fn workload_key(experiment: &Experiment) -> String {
         experiment.training.batch_size,
         experiment.device.backend,
         experiment.training.top_k,
+        experiment.training.metrics,
     )
 }
 
 /// Rejects `[prune]` settings with which no run could ever be pruned.
 fn check_pruning(prune: &PruneConfig, declaration: &Declaration) -> Result<(), ConfigError> {
-    let Experiment { data, training, .. } = &declaration.experiment;
-    if prune.metric.needs_validation() && matches!(data.validation, Validation::Rows(0)) {
-        let message = format!(
-            "`[prune]` compares {}, which needs validation rows, but data.validation is 0",
-            prune.metric
-        );
-        let help = "set data.validation, such as 5000 or 0.1, or set prune.metric to \"loss\"";
-        return Err(declaration.error_at("data.validation", message).help(help));
+    let experiment = &declaration.experiment;
+    if let Some(MissingSetting { path, problem, help }) = prune.metric.missing_setting(experiment) {
+        let message = format!("`[prune]` compares `{}`, which {problem}", prune.metric);
+        let help = format!("{help}, or set prune.metric to \"loss\"");
+        return Err(declaration.error_at(path, message).help(help));
     }
+    let training = &experiment.training;
     if prune.min_epochs >= training.epochs {
         let message = format!(
             "`[prune]` ends no run before epoch {}, but this run has only {}",

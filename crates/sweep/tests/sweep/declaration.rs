@@ -198,6 +198,21 @@ fn errors_show_the_place_in_the_sweep_file() {
 }
 
 #[test]
+fn the_runs_compute_the_metric_that_pruning_compares() {
+    let runs = |sweep: &str| {
+        let world = World::new(&format!("{sweep}[grid]\nlearning_rate = [0.1, 0.2]\n"));
+        let points = world.open("sweep.toml", &["validation=100"]).unwrap().expand().unwrap();
+        points.into_iter().map(|point| point.declaration.experiment)
+    };
+    for run in runs("[prune]\nmetric = \"val_macro_f1\"\n") {
+        assert!(run.to_toml().unwrap().contains("metrics = [\"macro_f1\"]"));
+    }
+    // Every run computes these, so the ids stay those of the sweep without pruning.
+    let ids = |sweep: &str| runs(sweep).map(|run| run.identity().unwrap()).collect::<Vec<_>>();
+    assert_eq!(ids("[prune]\nmetric = \"val_loss\"\n"), ids(""));
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let world = World::new("");
     let error = world.open("missing.toml", &[]).unwrap_err().to_string();

@@ -2,14 +2,14 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
-use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split, Validation};
+use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split};
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
 use super::{Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
 use crate::engine::{EngineSettings, Implementation};
-use crate::metrics::Metric;
+use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
 /// An [`Experiment`] with the text that it was read from, so that an error that is found later still shows its place.
@@ -82,27 +82,29 @@ impl Declaration {
 
     /// Checks the rules that involve several tables.
     fn check(&self) -> Result<(), ConfigError> {
-        let Experiment { data, optimizer, schedule, training, early_stopping, .. } =
-            &self.experiment;
-        // A fraction of 0 is read as 0 rows.
-        let validates = !matches!(data.validation, Validation::Rows(0));
-        let needs = |metric: Metric, path: &str, choice: &str| {
-            if validates || !metric.needs_validation() {
-                return Ok(());
-            }
-            let message = format!(
-                "{choice} uses `{metric}`, which needs validation rows, but data.validation is 0"
-            );
+        let Experiment { optimizer, schedule, training, early_stopping, .. } = &self.experiment;
+        let keeps_best = training.weights == WeightsChoice::Best;
+        let error = |metric: MetricName, missing: MissingSetting, path: &str, user: &str| {
+            let MissingSetting { problem, help, .. } = missing;
             let (table, _) = path.split_once('.').unwrap_or((path, ""));
-            let help =
-                format!("set data.validation, such as 5000 or 0.1, or {table}.monitor to \"loss\"");
-            Err(self.error_at(path, message).help(help))
+            self.error_at(path, format!("{user} uses `{metric}`, which {problem}"))
+                .help(format!("{help}, or set {table}.monitor to \"loss\""))
         };
-        if training.weights == WeightsChoice::Best {
-            needs(training.monitor, "training.weights", "weights = \"best\"")?;
+        let metric = training.monitor;
+        match metric.missing_setting(&self.experiment) {
+            Some(missing) if keeps_best => {
+                return Err(error(metric, missing, "training.weights", "weights = \"best\""));
+            }
+            // The default monitor is val_loss. Without validation rows it has no value, and nothing depends on it.
+            Some(missing) if missing.path != "data.validation" => {
+                return Err(error(metric, missing, "training.monitor", "training.monitor"));
+            }
+            _ => {}
         }
         if let Some(monitor) = schedule.monitor() {
-            needs(monitor, "schedule.monitor", "the schedule")?;
+            if let Some(missing) = monitor.missing_setting(&self.experiment) {
+                return Err(error(monitor, missing, "schedule.monitor", "the schedule"));
+            }
         }
         if schedule.sets_momentum() && !optimizer.kind.has_momentum() {
             let name = optimizer.kind.name();
@@ -113,8 +115,11 @@ impl Declaration {
             return Err(self.error_at("schedule.cycle_momentum", message).help(help));
         }
         if let Some(stopping) = early_stopping {
-            needs(stopping.monitor, "early_stopping.monitor", "early stopping")?;
-            let two_bests = training.weights == WeightsChoice::Best && stopping.restore_best;
+            let metric = stopping.monitor;
+            if let Some(missing) = metric.missing_setting(&self.experiment) {
+                return Err(error(metric, missing, "early_stopping.monitor", "early stopping"));
+            }
+            let two_bests = keeps_best && stopping.restore_best;
             if two_bests && training.monitor != stopping.monitor {
                 let message = format!(
                     "training.weights and early_stopping.restore_best need the same monitor, but \

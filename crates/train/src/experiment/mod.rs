@@ -14,6 +14,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::loss::LossConfig;
+use crate::metrics::OptionalMetric;
 use crate::optimizers::{GradientClipping, OptimizerConfig};
 use crate::schedules::ScheduleConfig;
 
@@ -132,6 +133,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut everything =
             Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
         everything.early_stopping = Some(EarlyStoppingConfig::default());
+        // Empty, it would not be written.
+        everything.training.metrics = OptionalMetric::all().collect();
         everything.optimizer.clipping =
             GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();

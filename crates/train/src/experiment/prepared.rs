@@ -54,6 +54,11 @@ impl PreparedExperiment {
         Ok(Self { architecture, dataset, split, normalizer, settings, origin })
     }
 
+    /// The number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.dataset.class_names.len()
+    }
+
     /// The weights at the start of training. The seed determines them.
     pub(crate) fn initial_weights(&self, experiment: &Experiment) -> Weights {
         self.architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0))

@@ -4,7 +4,7 @@ use kiln_config::{ConfigError, Table};
 use kiln_store::history::MAX_EPOCHS;
 use serde::Serialize;
 
-use crate::metrics::Metric;
+use crate::metrics::{MetricName, OptionalMetric};
 
 /// The `[training]` table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub struct TrainingConfig {
     /// The weights to test and to keep.
     pub weights: WeightsChoice,
     /// The metric that decides which epoch is best.
-    pub monitor: Metric,
+    pub monitor: MetricName,
     /// Whether the weights before training are written to `initial.safetensors`.
     pub save_initial: bool,
     /// Whether to evaluate the training rows after every epoch, in addition to the running averages: columns
@@ -26,6 +26,10 @@ pub struct TrainingConfig {
     pub evaluate_training_set: bool,
     /// For each k, the history and the report give the share of images whose class is among the k most probable ones.
     pub top_k: Vec<usize>,
+    /// Further metrics of the history, each a column on the training rows and one on the validation rows. Metrics that the
+    /// experiment monitors are computed anyway. An empty list is not written, so that run ids from before this key stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<OptionalMetric>,
 }
 
 kiln_config::keywords! {
@@ -42,7 +46,7 @@ kiln_config::keywords! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EarlyStoppingConfig {
     /// The metric that must improve.
-    pub monitor: Metric,
+    pub monitor: MetricName,
     /// The number of epochs in a row without improvement after which the run stops. 0 behaves like 1, as in Keras.
     pub patience: usize,
     /// Only an improvement by more than this counts.
@@ -87,17 +91,18 @@ impl Default for TrainingConfig {
             batch_size: NonZeroUsize::MIN.saturating_add(31),
             shuffle: true,
             weights: WeightsChoice::Last,
-            monitor: Metric::ValLoss,
+            monitor: MetricName::VAL_LOSS,
             save_initial: false,
             evaluate_training_set: false,
             top_k: Vec::new(),
+            metrics: Vec::new(),
         }
     }
 }
 
 impl Default for EarlyStoppingConfig {
     fn default() -> Self {
-        Self { monitor: Metric::ValLoss, patience: 0, min_delta: 0.0, restore_best: false }
+        Self { monitor: MetricName::VAL_LOSS, patience: 0, min_delta: 0.0, restore_best: false }
     }
 }
 
@@ -126,6 +131,7 @@ impl TrainingConfig {
                 sorted.dedup();
                 sorted.len() == top_k.len() && top_k.iter().all(|k| *k > 1)
             })?,
+            metrics: OptionalMetric::sorted(&table.default("metrics", default.metrics)?),
         })
     }
 }

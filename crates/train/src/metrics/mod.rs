@@ -1,124 +1,124 @@
+//! The metrics of a run. Each is one file here and its line in [`METRICS`].
+//!
+//! A metric counts samples and computes its values from the counts. An experiment computes a metric on up to three sets of
+//! rows, and each is a column of the history: `accuracy` on the training rows while the weights change, `val_accuracy` on
+//! the validation rows and `train_accuracy` on the training rows after the epoch. [`columns`] makes these names; everything
+//! else refers to a column by its name.
+
+mod accuracy;
+mod balanced_accuracy;
+mod batch;
+mod class_counter;
+mod columns;
+mod loss;
+mod macro_f1;
+mod metric_name;
+mod metrics_of_rows;
 mod monitor;
+mod optional_metric;
+mod top_k_accuracy;
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use crate::loss::LossConfig;
+use kiln_store::Direction;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-pub use monitor::Metric;
+use batch::ScoredBatch;
+
+pub(crate) use columns::{Rows, columns, extra_columns, values};
+pub use metric_name::{MetricName, MissingSetting};
+pub use metrics_of_rows::Metrics;
 pub(crate) use monitor::{Monitor, MonitorState};
+pub use optional_metric::OptionalMetric;
 
-/// The sums behind [`Metrics`], over the samples seen so far.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MetricSums {
-    samples: usize,
-    loss: f64,
-    correct: usize,
-    in_top: Vec<usize>,
+/// Every metric. The order is that of the history's columns.
+pub(crate) const METRICS: &[&MetricType] = &[
+    &loss::LOSS,
+    &accuracy::ACCURACY,
+    &top_k_accuracy::TOP_K_ACCURACY,
+    &macro_f1::MACRO_F1,
+    &balanced_accuracy::BALANCED_ACCURACY,
+];
+
+/// Counts samples, and computes one or more values from the counts.
+pub(crate) trait Metric: fmt::Debug + Send {
+    /// Counts the samples of a batch. Called once per batch, so that a virtual call costs nothing that can be measured.
+    fn add(&mut self, batch: &ScoredBatch<'_>);
+
+    /// One value for each of [`MetricType::columns`], over all `samples` that were counted; NaN if there is no value.
+    fn values(&self, samples: usize) -> Vec<f64>;
+
+    /// The counts, for a checkpoint.
+    fn counters(&self) -> Value;
+
+    /// Sets the counts to those of a checkpoint, which were counted over `samples`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them. The counts are then unchanged.
+    fn restore(&mut self, counters: Value, samples: usize) -> Result<(), String>;
 }
 
-/// Averages over the samples seen so far: the loss, the accuracy and the top-k accuracies.
-///
-/// Fed in training, step after step, they are Keras' running metrics: each batch counts with the
-/// weights that it was computed with. Fed in evaluation they are the plain averages.
-#[derive(Debug, Clone)]
-pub struct Metrics {
-    loss_config: LossConfig,
-    top_k: Vec<usize>,
-    samples: usize,
-    loss_sum: f64,
-    correct: usize,
-    in_top: Vec<usize>,
+/// What is known of a metric before it counts anything.
+pub(crate) struct MetricType {
+    /// The name in the configuration and in the history, without `val_` or `train_`. [`K`] in it stands for a number of
+    /// `training.top_k`; the metric then has one column for each.
+    pub(crate) name: &'static str,
+    pub(crate) better: Direction,
+    /// Whether only experiments that name the metric compute it, in `training.metrics` or as what they monitor.
+    pub(crate) is_optional: bool,
+    /// The key of its counts in a checkpoint.
+    pub(crate) key: &'static str,
+    pub(crate) new: fn(&Setup<'_>) -> Box<dyn Metric>,
 }
 
-impl Metrics {
-    /// No sample seen yet.
-    #[must_use]
-    pub fn new(loss: LossConfig, top_k: &[usize]) -> Self {
-        Self {
-            loss_config: loss,
-            top_k: top_k.to_vec(),
-            samples: 0,
-            loss_sum: 0.0,
-            correct: 0,
-            in_top: vec![0; top_k.len()],
+/// What a metric needs to know to begin counting.
+pub(crate) struct Setup<'a> {
+    /// `training.top_k`.
+    pub(crate) top_k: &'a [usize],
+    /// The number of classes.
+    pub(crate) classes: usize,
+}
+
+/// The placeholder in a metric's name for a number of `training.top_k`.
+const K: &str = "<k>";
+
+impl MetricType {
+    /// The names of its columns on the training rows: one, or with [`K`] in the name one for each of `training.top_k`.
+    fn columns(&self, top_k: &[usize]) -> Vec<String> {
+        if !self.has_k() {
+            return vec![self.name.to_owned()];
         }
+        top_k.iter().map(|k| self.name.replace(K, &k.to_string())).collect()
     }
 
-    /// What was summed up so far.
-    pub(crate) fn sums(&self) -> MetricSums {
-        MetricSums {
-            samples: self.samples,
-            loss: self.loss_sum,
-            correct: self.correct,
-            in_top: self.in_top.clone(),
-        }
-    }
-
-    /// Goes on from sums of the same loss and the same ks.
-    pub(crate) fn set_sums(&mut self, sums: MetricSums) -> Result<(), String> {
-        if sums.in_top.len() != self.top_k.len() {
-            return Err("its metrics are not those of training.top_k".to_owned());
-        }
-        let MetricSums { samples, loss, correct, in_top } = sums;
-        let counts = in_top.iter().chain([&correct]).all(|count| *count <= samples);
-        if !counts || u32::try_from(samples).is_err() || !loss.is_finite() {
-            return Err("its metrics are no sums over samples".to_owned());
-        }
-        (self.samples, self.loss_sum, self.correct, self.in_top) = (samples, loss, correct, in_top);
-        Ok(())
-    }
-
-    /// Adds a batch: `logits` is `[n, classes]`, row after row. Returns the batch's mean loss,
-    /// computed in f64 from the logits.
-    #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
-    pub fn add(&mut self, logits: &[f32], labels: &[u8]) -> f64 {
-        let classes = logits.len() / labels.len().max(1);
-        let mut batch_loss = 0.0;
-        for (row, label) in logits.chunks_exact(classes.max(1)).zip(labels) {
-            let label = usize::from(*label);
-            batch_loss += self.loss_config.of_sample(row, label);
-            let rank = rank(row, label);
-            self.correct += usize::from(rank == Some(0));
-            for (k, count) in self.top_k.iter().zip(&mut self.in_top) {
-                *count += usize::from(rank.is_some_and(|rank| rank < *k));
-            }
-        }
-        self.samples += labels.len();
-        self.loss_sum += batch_loss;
-        batch_loss / labels.len() as f64
-    }
-
-    /// The mean loss; NaN before the first sample.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
-    pub fn loss(&self) -> f64 {
-        self.loss_sum / self.samples as f64
-    }
-
-    /// The share of samples whose true class had the largest logit.
-    #[must_use]
-    pub fn accuracy(&self) -> f64 {
-        self.share(self.correct)
-    }
-
-    /// For each k asked for, the share of samples whose true class was among the k largest logits.
-    pub fn top_k(&self) -> impl Iterator<Item = (usize, f64)> {
-        self.top_k.iter().zip(&self.in_top).map(|(k, count)| (*k, self.share(*count)))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
-    fn share(&self, count: usize) -> f64 {
-        count as f64 / self.samples as f64
+    fn has_k(&self) -> bool {
+        self.name.contains(K)
     }
 }
 
-/// How many classes come before the true one when sorted by logit, the lower class first where
-/// logits are equal; `None` where the true class's logit is not a number.
-fn rank(logits: &[f32], label: usize) -> Option<usize> {
-    let own = logits[label];
-    if own.is_nan() {
-        return None;
+impl PartialEq for MetricType {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
     }
-    let before = |(class, logit): (usize, &f32)| *logit > own || (*logit == own && class < label);
-    Some(logits.iter().enumerate().filter(|other| before(*other)).count())
+}
+
+impl Eq for MetricType {}
+
+impl fmt::Debug for MetricType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+/// Reads a metric's counts from a checkpoint.
+fn counter<T: DeserializeOwned>(counters: Value) -> Result<T, String> {
+    serde_json::from_value(counters).map_err(|error| error.to_string())
+}
+
+/// NaN before the first sample.
+#[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
+fn share(count: usize, samples: usize) -> f64 {
+    count as f64 / samples as f64
 }

@@ -1,74 +1,43 @@
 use kiln_store::EpochRow;
 use serde::{Deserialize, Serialize};
 
-kiln_config::keywords! {
-    /// What a monitor can watch: a column of the history.
-    pub enum Metric {
-        /// The running training loss.
-        Loss = "loss",
-        /// The running training accuracy.
-        Accuracy = "accuracy",
-        /// The validation loss.
-        ValLoss = "val_loss",
-        /// The validation accuracy.
-        ValAccuracy = "val_accuracy",
-    }
-}
+use super::MetricName;
 
-impl Metric {
-    /// Whether it needs validation rows.
-    #[must_use]
-    pub const fn needs_validation(self) -> bool {
-        matches!(self, Self::ValLoss | Self::ValAccuracy)
-    }
-
-    /// Its value in an epoch.
-    #[must_use]
-    pub fn of(self, row: &EpochRow) -> Option<f64> {
-        row.metric(self.as_str())
-    }
-
-    /// Whether `value` is better than `best` by more than `min_delta`.
-    #[must_use]
-    pub fn improves(self, value: f64, best: f64, min_delta: f64) -> bool {
-        match self {
-            Self::Loss | Self::ValLoss => value < best - min_delta,
-            Self::Accuracy | Self::ValAccuracy => value > best + min_delta,
-        }
-    }
-}
-
-/// Follows a metric over the epochs and remembers the best.
+/// Follows a metric over the epochs and remembers its best value.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitor {
-    pub(crate) metric: Metric,
+    pub(crate) metric: MetricName,
+    /// How much better a value must be to count as an improvement.
     min_delta: f64,
     pub(crate) state: MonitorState,
 }
 
-/// What a monitor remembers.
+/// What a monitor remembers. A checkpoint stores it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MonitorState {
+    /// The best value so far.
     best: Option<f64>,
     /// Epochs since the last improvement.
     pub(crate) waited: usize,
 }
 
 impl Monitor {
-    pub(crate) fn new(metric: Metric, min_delta: f64) -> Self {
+    pub(crate) fn new(metric: MetricName, min_delta: f64) -> Self {
         Self { metric, min_delta, state: MonitorState::default() }
     }
 
-    /// Takes an epoch in; whether it is the best so far. The first always is.
+    /// Records an epoch. Returns whether it is the best so far, which the first always is. An epoch without a value is
+    /// passed over.
     pub(crate) fn observe(&mut self, row: &EpochRow) -> bool {
         let Some(value) = self.metric.of(row) else { return false };
         let MonitorState { best, waited } = &mut self.state;
-        let better = best.is_none_or(|best| self.metric.improves(value, best, self.min_delta));
-        if better {
+        let is_better =
+            best.is_none_or(|best| self.metric.better().improves(value, best, self.min_delta));
+        if is_better {
             (*best, *waited) = (Some(value), 0);
         } else {
             *waited = waited.saturating_add(1);
         }
-        better
+        is_better
     }
 }

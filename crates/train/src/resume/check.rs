@@ -59,8 +59,8 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
 /// Checks the weights and the checkpoints of a finished run.
 fn check_finished(run: &RunDirectory, record: &RunRecord, experiment: &Experiment) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_unsummed = run.model_path().exists() && !record.files.contains_key(WEIGHTS);
-    if is_unsummed && let Err(error) = Predictor::open(run) {
+    let has_unchecked_weights = run.model_path().exists() && !record.files.contains_key(WEIGHTS);
+    if has_unchecked_weights && let Err(error) = Predictor::open(run) {
         let advice = "restore it from a copy, or train the run again";
         findings.push(Finding::of(Severity::Damaged, WEIGHTS, error.to_string(), advice));
     }
@@ -73,8 +73,8 @@ fn check_finished(run: &RunDirectory, record: &RunRecord, experiment: &Experimen
     findings
 }
 
-/// Checks whether an unfinished run can be resumed from its newest checkpoint. `is_reported` says that the doctor
-/// already reports a changed `config.toml`.
+/// Checks whether an unfinished run can be resumed from its newest checkpoint. `is_reported` is whether the
+/// doctor already reports a changed `config.toml`.
 fn check_checkpoint(
     run: &RunDirectory,
     experiment: &Experiment,
@@ -115,7 +115,8 @@ fn newest_state(run: &RunDirectory) -> Option<Vec<u8>> {
     checkpoints.positions().ok()?.into_iter().find_map(read)
 }
 
-/// Why the run cannot be resumed from the checkpoint with this `state.json`, as far as that shows without its data.
+/// Why the run cannot be resumed from the checkpoint with this `state.json`, as far as this can be determined without
+/// the dataset.
 fn resume_error(state: &[u8], experiment: &Experiment) -> Option<ResumeError> {
     Checkpoint::other_version(state).or_else(|| {
         let then = Checkpoint::origin(state).ok()?;

@@ -8,13 +8,13 @@ use std::path::Path;
 use kiln_model::{Architecture, WeightTensor, Weights};
 use kiln_store::{CheckpointFiles, History, Position, StoreError, versioned};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::origin::{Origin, ResumeError, ResumeErrorKind};
 use crate::engine::{Engine, OptimizerState};
 use crate::experiment::Experiment;
-use crate::metrics::{MetricSums, MonitorState};
+use crate::metrics::{MonitorState, extra_columns};
 use crate::optimizers::OptimizerKind;
-use crate::training_loop::epoch::extra_columns;
 use crate::training_loop::state::{PartialEpoch, TrainingState};
 use crate::training_loop::{Stopwatch, WeightsSnapshot};
 
@@ -59,7 +59,8 @@ struct PartialEpochState {
     /// How many 32-bit words the dropout generator has produced.
     #[serde(rename = "masks")]
     dropout_position: u64,
-    metrics: MetricSums,
+    /// See [`Metrics::counters`](crate::metrics::Metrics::counters).
+    metrics: Map<String, Value>,
     seconds: f64,
 }
 
@@ -77,7 +78,7 @@ struct BestWeightsState {
 ///
 /// # Errors
 ///
-/// What cannot be encoded, and why.
+/// The text says what cannot be encoded, and why.
 pub(crate) fn encode(
     engine: &Engine,
     state: &TrainingState,
@@ -123,7 +124,7 @@ fn partial_epoch(partial: &PartialEpoch) -> Result<PartialEpochState, String> {
     let dropout_position = u64::try_from(partial.dropout_rng.get_word_pos())
         .map_err(|_| "the position of the dropout generator exceeds 64 bits".to_owned())?;
     let seconds = partial.stopwatch.seconds();
-    Ok(PartialEpochState { dropout_position, metrics: partial.metrics.sums(), seconds })
+    Ok(PartialEpochState { dropout_position, metrics: partial.metrics.counters(), seconds })
 }
 
 fn prefixed(prefix: &str, tensors: &[WeightTensor]) -> impl Iterator<Item = WeightTensor> {
@@ -170,7 +171,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The text says what is wrong with the file.
     pub(crate) fn origin(state: &[u8]) -> Result<Origin, String> {
         StateFile::parse(state).map(|state| state.origin)
     }
@@ -179,7 +180,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The text says what is wrong with the file.
     pub(crate) fn history(state: &[u8], experiment: &Experiment) -> Result<History, String> {
         StateFile::parse(state)?.history(experiment)
     }
@@ -188,12 +189,13 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the files.
+    /// The text says what is wrong with the files.
     pub(crate) fn decode(
         position: Position,
         mut files: CheckpointFiles,
         experiment: &Experiment,
         architecture: &Architecture,
+        classes: usize,
     ) -> Result<Self, String> {
         let mut file = |name: &str| files.remove(name).ok_or_else(|| format!("it has no {name}"));
         let state_file = StateFile::parse(&file(STATE)?)?;
@@ -221,12 +223,12 @@ impl Checkpoint {
             OptimizerState { tensors: part(OPTIMIZER), counters: state_file.optimizer.clone() };
         // A run that is interrupted again within this epoch keeps the weights of the last completed one.
         let last = if position.step > 0 { checked(LAST)? } else { weights.clone() };
-        let mut state = TrainingState::new(experiment, last);
+        let mut state = TrainingState::new(experiment, classes, last);
         state.last.epoch = position.epochs;
         if let Some(epoch) = state_file.best.snapshot {
             state.best.snapshot = Some(WeightsSnapshot::new(checked(BEST)?, epoch));
         }
-        state_file.restore(&mut state, experiment)?;
+        state_file.restore(&mut state, experiment, classes)?;
         let history = state_file.history(experiment)?;
         Ok(Self { state, weights, optimizer, history })
     }
@@ -258,7 +260,12 @@ impl StateFile {
     }
 
     /// Sets everything in `state` except weights.
-    fn restore(&self, state: &mut TrainingState, experiment: &Experiment) -> Result<(), String> {
+    fn restore(
+        &self,
+        state: &mut TrainingState,
+        experiment: &Experiment,
+        classes: usize,
+    ) -> Result<(), String> {
         let Position { epochs, step } = self.position;
         let limit = experiment.training.epochs.get();
         if epochs > limit {
@@ -278,7 +285,7 @@ impl StateFile {
             _ => return Err(format!("{STATE} and config.toml disagree about early stopping")),
         }
         // `TrainingState::new` began with epoch 1, and each epoch has its own dropout generator.
-        state.partial_epoch = PartialEpoch::new(experiment, epochs + 1);
+        state.partial_epoch = PartialEpoch::new(experiment, classes, epochs + 1);
         match (&self.partial_epoch, step) {
             (None, 0) => {}
             (Some(saved), 1..) => {
@@ -287,7 +294,7 @@ impl StateFile {
                 partial.stopwatch = Stopwatch::stopped_at(saved.seconds);
                 // ChaCha can seek, so a position is enough to restore the generator.
                 partial.dropout_rng.set_word_pos(saved.dropout_position.into());
-                partial.metrics.set_sums(saved.metrics.clone())?;
+                partial.metrics.restore(saved.metrics.clone())?;
             }
             _ => return Err(format!("{STATE} is both within an epoch and between two")),
         }

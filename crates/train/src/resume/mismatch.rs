@@ -34,8 +34,9 @@ pub(super) fn compare_epoch(
 ) -> Option<String> {
     let usual =
         history::COLUMNS.iter().copied().filter(|name| !["epoch", "seconds"].contains(name));
-    let new = now.extra.keys().filter(|name| !extra.contains(name));
-    let mut columns = usual.chain(extra.iter().chain(new).map(String::as_str));
+    // A column that only the new epoch has differs, too.
+    let new = now.metrics.iter().map(|(name, _)| &**name);
+    let mut columns = usual.chain(extra.iter().map(String::as_str)).chain(new);
     let values = |column: &str| (recorded.metric(column), now.metric(column));
     // Compared by their bits: the promise is the same bytes, and -0 is not 0.
     let differs =
@@ -80,7 +81,7 @@ pub(super) fn compare_file(
     recorded_sum: Option<&Checksum>,
 ) -> Result<Option<Mismatch>, TrainError> {
     if !now.exists() {
-        return Ok(Some(Mismatch::Result(format!("{name} was written then, but not now"))));
+        return Ok(Some(Mismatch::Result(format!("{name} is not written any more"))));
     }
     let sum = Checksum::of_file(now)?;
     Ok(if Checksum::of_file(recorded)? == sum {
@@ -91,8 +92,19 @@ pub(super) fn compare_file(
     } else if name == "model.safetensors" {
         Some(Mismatch::Result(format!("{name} {}", compare_weights(recorded, now))))
     } else {
-        Some(Mismatch::Result(format!("{name} differs")))
+        let line = first_different_line(recorded, now);
+        let place = line.map(|line| format!(", first in line {line}")).unwrap_or_default();
+        Some(Mismatch::Result(format!("{name} differs{place}")))
     })
+}
+
+/// The number, from 1, of the first line in which two texts differ.
+fn first_different_line(recorded: &Path, now: &Path) -> Option<usize> {
+    let read = |path| read_bytes(path, MAX_WEIGHTS_BYTES).ok();
+    let (recorded, now) = (read(recorded)?, read(now)?);
+    let is_newline = |byte: &u8| *byte == b'\n';
+    let mut lines = recorded.split(is_newline).zip(now.split(is_newline));
+    Some(lines.position(|(then, now)| then != now)? + 1)
 }
 
 /// Describes the largest difference between two files of weights.

@@ -18,8 +18,8 @@ use kiln_store::{
 use crate::TrainError;
 use crate::engine::Engine;
 use crate::experiment::{Declaration, PreparedExperiment};
+use crate::metrics::{self, extra_columns};
 use crate::run::Run;
-use crate::training_loop::epoch::extra_columns;
 use crate::training_loop::state::TrainingState;
 use checkpoint::{Checkpoint, STATE};
 use lock::RunLock;
@@ -48,8 +48,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Resume`] if the run is over, or its experiment, data or program differs from the one in the
-    /// checkpoint; the errors of [`prepare`](Self::prepare); a file cannot be read.
+    /// [`TrainError::Resume`] if the run is finished or diverged, or if its experiment, data or program differs from the
+    /// one in the checkpoint; the errors of [`prepare`](Self::prepare); a file cannot be read.
     pub fn resume(
         directory: RunDirectory,
         data: &Path,
@@ -111,6 +111,8 @@ impl Run {
         lock: RunLock,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
+        // An earlier Kiln may have written the record.
+        record.metrics = metrics::columns(experiment);
         let (engine, state, history, last_checkpoint) = match restored {
             Some(Restored { engine, state, history, position }) => {
                 (engine, state, history, Some(position))
@@ -119,7 +121,7 @@ impl Run {
                 let weights = prepared.initial_weights(experiment);
                 let engine =
                     Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
-                // Starting from scratch does not require the program that wrote the record.
+                // A run that starts from scratch is trained by this program, so the record must name it.
                 let Origin { versions, backend, engine: implementation, .. } =
                     prepared.origin.clone();
                 record.seed = experiment.seed;
@@ -127,7 +129,7 @@ impl Run {
                     (versions, backend, implementation);
                 let extra_columns = extra_columns(experiment);
                 let history = History { extra_columns, ..History::default() };
-                (engine, TrainingState::new(experiment, weights), history, None)
+                (engine, TrainingState::new(experiment, prepared.classes(), weights), history, None)
             }
         };
         Ok(Self {
@@ -152,7 +154,7 @@ impl Run {
         self.record.ended = None;
         self.record.training_seconds = None;
         self.record.epochs = from.epochs;
-        // The checksums go before the first of their files changes.
+        // Clear the checksums before any of these files changes.
         self.record.files.clear();
         self.record.resumed.push(Resumption { at: kiln_store::now(), from });
         self.directory.write_record(&self.record)?;
@@ -201,7 +203,7 @@ fn newest_intact(
             damage.push(format!("{place}: it has no {STATE}"));
             continue;
         };
-        // Another format may well be intact. Falling back to an older checkpoint would discard it.
+        // A checkpoint in another format can be intact. Falling back to an older checkpoint would discard it.
         if let Some(error) = Checkpoint::other_version(state) {
             return Err(refused(error));
         }
@@ -241,7 +243,7 @@ fn restore(
         return Err(format!("an epoch has {steps} steps, but it was written {position}"));
     }
     let Checkpoint { state, weights, optimizer, history } =
-        Checkpoint::decode(position, files, experiment, architecture)?;
+        Checkpoint::decode(position, files, experiment, architecture, prepared.classes())?;
     let engine = Engine::restore(settings, &weights, &optimizer)
         .map_err(|problem| format!("the state of the optimizer: {problem}"))?;
     Ok(Restored { engine, state, history, position })

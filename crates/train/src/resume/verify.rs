@@ -159,7 +159,7 @@ struct Comparison<'a> {
 }
 
 impl Observer for Comparison<'_> {
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         let answer = self.observer.on_step_end(progress);
         self.is_interrupted |= answer.is_break();
         answer?;

@@ -16,7 +16,7 @@ use kiln_config::{ConfigError, Table};
 use kiln_store::EpochRow;
 use serde::Serialize;
 
-use crate::metrics::Metric;
+use crate::metrics::MetricName;
 
 pub use one_cycle::Annealing;
 
@@ -104,7 +104,7 @@ pub(crate) trait ScheduleRule {
     }
 
     /// The metric that the schedule depends on.
-    fn monitor(&self) -> Option<Metric> {
+    fn monitor(&self) -> Option<MetricName> {
         None
     }
 
@@ -141,7 +141,7 @@ impl ScheduleConfig {
     }
 
     /// The metric that the schedule depends on, if it depends on one.
-    pub(crate) fn monitor(&self) -> Option<Metric> {
+    pub(crate) fn monitor(&self) -> Option<MetricName> {
         self.kind.rule().monitor()
     }
 

@@ -3,7 +3,7 @@ use kiln_store::EpochRow;
 use serde::Serialize;
 
 use super::ScheduleRule;
-use crate::metrics::{Metric, Monitor};
+use crate::metrics::{MetricName, Monitor};
 
 /// η ← max(factor · η, min_learning_rate) after `patience` epochs in a row that do not improve the metric by more than
 /// `min_delta`.
@@ -14,7 +14,7 @@ use crate::metrics::{Metric, Monitor};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ReduceOnPlateau {
     /// The metric that must improve.
-    pub monitor: Metric,
+    pub monitor: MetricName,
     /// What each drop multiplies the rate by.
     pub factor: f64,
     /// The epochs without improvement before a drop; 0 means the same as 1.
@@ -31,7 +31,7 @@ impl ScheduleRule for ReduceOnPlateau {
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let expected = "a number, 0 or more";
         Ok(Self {
-            monitor: table.default("monitor", Metric::ValLoss)?,
+            monitor: table.default("monitor", MetricName::VAL_LOSS)?,
             factor: table.checked("factor", 0.1, "a number above 0 and below 1", |factor| {
                 *factor > 0.0 && *factor < 1.0
             })?,
@@ -43,7 +43,7 @@ impl ScheduleRule for ReduceOnPlateau {
         })
     }
 
-    fn monitor(&self) -> Option<Metric> {
+    fn monitor(&self) -> Option<MetricName> {
         Some(self.monitor)
     }
 

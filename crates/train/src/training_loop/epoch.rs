@@ -5,10 +5,11 @@ use kiln_store::EpochRow;
 use tracing::info;
 
 use super::observer::EpochEnd;
+use super::state::PartialEpoch;
 use crate::engine::Engine;
 use crate::evaluation::evaluate;
 use crate::experiment::Experiment;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics, Rows};
 use crate::random::{Purpose, stream};
 use crate::schedules::{EpochSchedule, RunLength};
 
@@ -54,72 +55,53 @@ impl TrainingData<'_> {
         EpochEnd { row, epochs: self.epochs(), steps: self.steps_per_epoch(), best: is_best }
     }
 
-    /// The row of the history for an epoch, except its seconds. `learning_rate` is that of its last step.
+    /// The epoch before its first step.
+    pub(crate) fn new_epoch(&self, epoch: usize) -> PartialEpoch {
+        PartialEpoch::new(self.experiment, self.classes(), epoch)
+    }
+
+    fn classes(&self) -> usize {
+        self.dataset.class_names.len()
+    }
+
+    /// The row of the history for an epoch, except its seconds. `running` are the metrics of the training steps,
+    /// `learning_rate` is that of the last step.
     pub(crate) fn row(
         &self,
         engine: &Engine,
         epoch: usize,
-        metrics: &Metrics,
+        running: &Metrics,
         learning_rate: f64,
     ) -> EpochRow {
-        let Experiment { training, loss, .. } = self.experiment;
-        let on = |rows: &[u32]| {
-            let images = &self.dataset.train;
-            evaluate(engine, images, rows, self.normalizer, *loss, &training.top_k)
+        let evaluated = |rows: &[u32]| {
+            let metrics = Metrics::new(self.experiment, self.classes());
+            evaluate(engine, &self.dataset.train, rows, self.normalizer, metrics)
         };
-        let validation = &self.split.validation;
-        let validation = (!validation.is_empty()).then(|| on(validation));
-        let mut row = EpochRow {
+        let validation = Some(self.split.validation.as_slice()).filter(|rows| !rows.is_empty());
+        let validation = validation.map(evaluated);
+        let training = self.experiment.training.evaluate_training_set;
+        let training = training.then(|| evaluated(&self.split.training));
+        let mut metrics = vec![(Rows::Running, running)];
+        metrics.extend(validation.iter().map(|metrics| (Rows::Validation, metrics)));
+        metrics.extend(training.iter().map(|metrics| (Rows::Training, metrics)));
+        EpochRow {
             epoch,
-            loss: finite(metrics.loss()),
-            accuracy: finite(metrics.accuracy()),
-            val_loss: validation.as_ref().and_then(|metrics| finite(metrics.loss())),
-            val_accuracy: validation.as_ref().and_then(|metrics| finite(metrics.accuracy())),
             learning_rate,
             seconds: 0.0,
-            extra: metrics.top_k().map(|(k, share)| (format!("top_{k}_accuracy"), share)).collect(),
-        };
-        if let Some(metrics) = &validation {
-            row.extra
-                .extend(metrics.top_k().map(|(k, share)| (format!("val_top_{k}_accuracy"), share)));
+            metrics: metrics::values(self.experiment, &metrics),
         }
-        if training.evaluate_training_set {
-            let metrics = on(&self.split.training);
-            row.extra.insert("train_loss".to_owned(), metrics.loss());
-            row.extra.insert("train_accuracy".to_owned(), metrics.accuracy());
-        }
-        row.extra.retain(|_, value| value.is_finite());
-        row
     }
 }
 
-fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
-}
-
+/// Writes an epoch to the run's log.
 pub(crate) fn log(row: &EpochRow) {
     info!(
         epoch = row.epoch,
-        loss = row.loss,
-        accuracy = row.accuracy,
-        val_loss = row.val_loss,
-        val_accuracy = row.val_accuracy,
+        loss = row.metric("loss"),
+        accuracy = row.metric("accuracy"),
+        val_loss = row.metric("val_loss"),
+        val_accuracy = row.metric("val_accuracy"),
         seconds = row.seconds,
         "epoch"
     );
-}
-
-/// The columns of the history after the usual ones.
-pub(crate) fn extra_columns(experiment: &Experiment) -> Vec<String> {
-    let training = &experiment.training;
-    let validates = !matches!(experiment.data.validation, kiln_data::Validation::Rows(0));
-    let mut columns: Vec<String> =
-        training.top_k.iter().map(|k| format!("top_{k}_accuracy")).collect();
-    if validates {
-        columns.extend(training.top_k.iter().map(|k| format!("val_top_{k}_accuracy")));
-    }
-    if training.evaluate_training_set {
-        columns.extend(["train_loss".to_owned(), "train_accuracy".to_owned()]);
-    }
-    columns
 }

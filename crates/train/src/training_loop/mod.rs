@@ -1,5 +1,5 @@
-//! The training loop: [`TrainingLoop::run`] goes through the epochs, and each epoch goes through its batches, is
-//! evaluated and saved.
+//! The training loop: [`TrainingLoop::run`] trains epoch by epoch. After each epoch, it evaluates the
+//! network and writes a checkpoint.
 
 mod best_weights;
 mod early_stopping;
@@ -151,8 +151,7 @@ impl TrainingLoop<'_> {
             }
             *done = step;
 
-            let (loss, accuracy) = (metrics.loss(), metrics.accuracy());
-            let progress = Progress { epoch, epochs, step, steps, loss, accuracy };
+            let progress = Progress { epoch, epochs, step, steps, metrics };
             stop = self.observer.on_step_end(progress).break_value();
             let saves = self.observer.wants_checkpoint() || self.checkpoints.is_due();
             // The end of the epoch saves a checkpoint anyway, so the last step needs none.
@@ -184,20 +183,21 @@ impl TrainingLoop<'_> {
         let current = WeightsSnapshot::new(self.engine.weights(), epoch);
         // The loss of a step is computed before its update. So the last update may break the weights, and no loss of
         // this epoch shows it.
-        let is_validated = self.data.split.validation.is_empty() || row.val_loss.is_some();
+        let is_validated =
+            self.data.split.validation.is_empty() || row.metric("val_loss").is_some();
         let is_finite = is_validated && current.weights.are_finite();
         let is_best = is_finite && self.state.best.observe(&row, &current);
         if is_finite {
             self.state.last = current;
             self.state.epochs = epoch;
-            self.state.partial_epoch = PartialEpoch::new(self.data.experiment, epoch + 1);
+            self.state.partial_epoch = self.data.new_epoch(epoch + 1);
             let early_stopping = self.state.early_stopping.as_mut();
             let stopped_early = early_stopping.and_then(|stopping| stopping.observe(&row));
             // After the last epoch there is nothing left to stop.
             self.state.stopped_early = stopped_early.filter(|_| epoch < self.data.epochs());
             self.checkpoints.save(self.engine, self.state, self.history)?;
         }
-        // The observer hears of the epoch after it is saved: what it reports is never lost.
+        // Save the epoch before the observer reports it, so that no reported epoch is lost.
         let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
         if !is_finite {
             return Ok(EpochResult::Stopped(StopReason::Diverged(format!(

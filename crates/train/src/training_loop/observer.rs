@@ -2,9 +2,11 @@ use std::ops::ControlFlow;
 
 use kiln_store::EpochRow;
 
-/// How far training has come after a step.
+use crate::metrics::Metrics;
+
+/// The progress of training after a step.
 #[derive(Debug, Clone, Copy)]
-pub struct Progress {
+pub struct Progress<'a> {
     /// The current epoch, from 1.
     pub epoch: usize,
     /// The number of epochs, unless something stops training earlier.
@@ -13,10 +15,8 @@ pub struct Progress {
     pub step: usize,
     /// Steps per epoch.
     pub steps: usize,
-    /// The mean loss over the epoch so far.
-    pub loss: f64,
-    /// The accuracy over the epoch so far, from 0 to 1.
-    pub accuracy: f64,
+    /// The metrics over the epoch so far.
+    pub metrics: &'a Metrics,
 }
 
 /// A completed epoch.
@@ -59,7 +59,7 @@ pub trait Observer {
     }
 
     /// Called after each step. Break to stop the run here.
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         let _ = progress;
         ControlFlow::Continue(())
     }

@@ -39,11 +39,11 @@ pub(crate) struct PartialEpoch {
 
 impl TrainingState {
     /// The state before the first step.
-    pub(crate) fn new(experiment: &Experiment, weights: Weights) -> Self {
+    pub(crate) fn new(experiment: &Experiment, classes: usize, weights: Weights) -> Self {
         // The initial weights count as those of epoch 0: a run that is interrupted in its first epoch keeps them.
         Self {
             epochs: 0,
-            partial_epoch: PartialEpoch::new(experiment, 1),
+            partial_epoch: PartialEpoch::new(experiment, classes, 1),
             best: BestWeights::new(experiment),
             early_stopping: experiment.early_stopping.as_ref().map(EarlyStopping::new),
             last: WeightsSnapshot::new(weights, 0),
@@ -52,7 +52,7 @@ impl TrainingState {
         }
     }
 
-    /// How far training has come.
+    /// The number of completed epochs, and of completed steps in the current one.
     pub(crate) fn position(&self) -> Position {
         Position { epochs: self.epochs, step: self.partial_epoch.step }
     }
@@ -60,11 +60,11 @@ impl TrainingState {
 
 impl PartialEpoch {
     /// An epoch before its first step; `epoch` counts from 1.
-    pub(crate) fn new(experiment: &Experiment, epoch: usize) -> Self {
+    pub(crate) fn new(experiment: &Experiment, classes: usize, epoch: usize) -> Self {
         Self {
             step: 0,
             dropout_rng: stream(experiment.seed, Purpose::Dropout, epoch),
-            metrics: Metrics::new(experiment.loss, &experiment.training.top_k),
+            metrics: Metrics::new(experiment, classes),
             stopwatch: Stopwatch::default(),
         }
     }

@@ -84,8 +84,80 @@ fn the_error_for_a_wrong_value_shows_the_override() {
 #[test]
 fn a_validation_metric_needs_validation_rows() {
     let error = error(&["validation=0", "training.weights=best"]);
-    assert!(error.contains("uses `val_loss`, which needs validation rows"), "{error}");
+    assert!(
+        error.contains("weights = \"best\" uses `val_loss`, which needs validation rows"),
+        "{error}"
+    );
     declaration(&["validation=0", "training.weights=best", "training.monitor=loss"]);
+}
+
+#[test]
+fn a_monitored_metric_must_be_in_the_history() {
+    for (overrides, problem, help) in [
+        (
+            &["training.monitor=val_top_2_accuracy"][..],
+            "training.monitor uses `val_top_2_accuracy`, which needs 2 in training.top_k",
+            "add 2 to it, or set training.monitor to \"loss\"",
+        ),
+        (
+            &["early_stopping.monitor=train_loss"],
+            "early stopping uses `train_loss`, which needs the training rows to be evaluated",
+            "set training.evaluate_training_set to true, or set early_stopping.monitor to",
+        ),
+        (
+            &["validation=0", "early_stopping.monitor=val_macro_f1"],
+            "early stopping uses `val_macro_f1`, which needs validation rows",
+            "set data.validation, such as 5000 or 0.1",
+        ),
+    ] {
+        let error = error(overrides);
+        assert!(error.contains(problem) && error.contains(help), "{error}");
+    }
+    declaration(&["top_k=[2]", "training.monitor=val_top_2_accuracy"]);
+    declaration(&["evaluate_training_set=true", "early_stopping.monitor=train_macro_f1"]);
+}
+
+#[test]
+fn an_unknown_metric_is_answered_with_the_nearest_name() {
+    for (text, answer) in [
+        ("training.monitor=val_acuracy", "did you mean \"val_accuracy\"?"),
+        ("training.monitor=macro_f2", "did you mean \"macro_f1\"?"),
+        ("training.monitor=top_3_acuracy", "did you mean \"top_<k>_accuracy\"?"),
+        ("training.monitor=\"top_<k>_accuracy\"", "a number in place of <k>, such as 3"),
+        ("training.monitor=top_1_accuracy", "\"top_<k>_accuracy\""),
+        ("training.monitor=train_top_2_accuracy", "\"train_accuracy\""),
+        ("early_stopping.monitor=auc", "\"val_balanced_accuracy\""),
+        ("metrics=['macro_f']", "did you mean \"macro_f1\"?"),
+        ("metrics=['val_macro_f1']", "did you mean \"macro_f1\"?"),
+        ("metrics=['auc']", "one of \"loss\", \"accuracy\", \"macro_f1\", \"balanced_accuracy\""),
+        ("metrics=['top_3_accuracy']", "set training.top_k to [3]"),
+        ("metrics=macro_f1", "expected a list"),
+    ] {
+        let error = error(&[text]);
+        assert!(error.contains(answer), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_text_has_metrics_only_if_some_are_named() {
+    let experiment = |overrides: &[&str]| declaration(overrides).experiment;
+    let plain = experiment(&[]);
+    assert!(!plain.to_toml().unwrap().contains("metrics"));
+    // Every experiment computes these two.
+    assert_eq!(experiment(&["metrics=['accuracy','loss']"]), plain);
+    let both = experiment(&["metrics=['balanced_accuracy','macro_f1']"]);
+    let text = both.to_toml().unwrap();
+    assert!(
+        text.contains("metrics = [\n    \"macro_f1\",")
+            || text.contains("metrics = [\"macro_f1\", \"balanced_accuracy\"]"),
+        "{text}"
+    );
+    assert_eq!(experiment(&["metrics=['macro_f1','balanced_accuracy','macro_f1']"]), both);
+    assert_ne!(both.identity().unwrap(), plain.identity().unwrap());
+    assert_eq!(Declaration::parse("again", &text, &[]).unwrap().experiment, both);
+    // A monitored metric is computed without being listed.
+    let monitored = experiment(&["training.monitor=val_macro_f1"]);
+    assert!(!monitored.to_toml().unwrap().contains("metrics"));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn follow(name: &str, device: Device, layers: &str, tables: &str) -> Engine {
         let pixels = &inputs[rows.start * features..rows.end * features];
         let labels = &labels[rows];
         let logits = engine.step(pixels, labels, schedule.step(step), &mut dropout_rng);
-        let loss = Metrics::new(experiment.loss, &[]).add(&logits, labels);
+        let loss = Metrics::new(experiment, classes).add(&logits, labels);
         assert!(
             (loss - expected).abs() <= LOSS * expected.abs(),
             "{name}, step {step}: loss {loss}, expected {expected}"

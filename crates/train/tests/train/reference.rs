@@ -136,15 +136,16 @@ fn every_keyword_is_in_the_reference() {
         ("data.normalize", "data"),
         ("training.weights", "training"),
         ("training.monitor", "training"),
+        ("training.metrics", "training"),
         ("device.backend", "device"),
         ("device.engine", "device"),
         ("model.layers.1.activation", "model"),
         ("model.layers.1.type", "model"),
         ("model.layers.1.kernel_initializer", "model"),
     ] {
-        let error =
-            Declaration::parse("reference", REFERENCE, &[format!("{key}=\"?\"")]).unwrap_err();
-        let error = error.to_string();
+        let value = if key == "training.metrics" { "[\"?\"]" } else { "\"?\"" };
+        let error = Declaration::parse("reference", REFERENCE, &[format!("{key}={value}")]);
+        let error = error.unwrap_err().to_string();
         let (_, words) = error.split_once("expected one of ").unwrap_or_else(|| panic!("{error}"));
         let words = words.lines().next().unwrap().trim_matches(['"', '`', ' ']);
         for word in words.split(", ") {
@@ -152,6 +153,12 @@ fn every_keyword_is_in_the_reference() {
             if word == "a number" {
                 continue;
             }
+            // The reference names each metric and each prefix once.
+            let (prefix, word) = match word.split_once('_') {
+                Some((prefix @ ("val" | "train"), word)) => (prefix, word),
+                _ => ("", word),
+            };
+            assert!(section(table).contains(prefix), "{key}: `{prefix}` is not in the reference");
             assert!(section(table).contains(word), "{key}: `{word}` is not in the reference");
         }
     }

@@ -62,7 +62,7 @@ impl Observer for At {
         ControlFlow::Continue(())
     }
 
-    fn on_step_end(&mut self, _: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, _: Progress<'_>) -> ControlFlow<Stop> {
         self.done += 1;
         match (&self.snapshot, self.done == self.step) {
             (Some((from, to)), true) => copy(from, to),
@@ -138,6 +138,17 @@ const CASES: &[Case] = &[
             "optimizer={type='rmsprop',momentum=0.5,centered=true}",
             "schedule={type='step',every_epochs=1.5,factor=0.5}",
             "top_k=[2]",
+        ],
+    },
+    Case {
+        what: "sgd, metrics that count classes",
+        engine: "fused",
+        overrides: &[
+            LAYERS,
+            "optimizer={type='sgd'}",
+            "weights=best",
+            "training.monitor=val_macro_f1",
+            "metrics=['balanced_accuracy']",
         ],
     },
     Case {
@@ -489,7 +500,7 @@ impl Observer for Always {
         ControlFlow::Continue(())
     }
 
-    fn on_step_end(&mut self, _: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, _: Progress<'_>) -> ControlFlow<Stop> {
         self.1.extend(Checkpoints::of(&self.0).positions().unwrap().first());
         ControlFlow::Continue(())
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use kiln_model::Weights;
-use kiln_store::{RunDirectory, Status};
+use kiln_store::{Direction, RunDirectory, Status};
 use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
 
 use crate::common::{World, declaration};
@@ -90,13 +90,49 @@ fn the_validation_columns_are_empty_without_validation_rows() {
     let world = World::new();
     let (run, _) = world.run(&["validation=0"]);
     for row in run.read_history().unwrap().rows {
-        assert_eq!((row.val_loss, row.val_accuracy), (None, None));
-        assert!(row.loss.is_some());
+        assert_eq!(["val_loss", "val_accuracy"].map(|name| row.metric(name)), [None, None]);
+        assert!(row.metric("loss").is_some());
     }
 }
 
 #[test]
-fn optional_metrics_follow_the_usual_columns() {
+fn optional_metrics_have_columns_and_run_json_lists_all_metrics() {
+    let world = World::new();
+    let overrides = [
+        "top_k=[2]",
+        "evaluate_training_set=true",
+        "metrics=['macro_f1']",
+        "training.monitor=val_balanced_accuracy",
+        "learning_rate=1e-300",
+    ];
+    let (run, _) = world.run(&overrides);
+    let text = fs::read_to_string(run.history_path()).unwrap();
+    assert_eq!(
+        text.lines().next().unwrap(),
+        "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,\
+         top_2_accuracy,macro_f1,balanced_accuracy,\
+         val_top_2_accuracy,val_macro_f1,val_balanced_accuracy,\
+         train_loss,train_accuracy,train_macro_f1,train_balanced_accuracy"
+    );
+    for row in run.read_history().unwrap().rows {
+        for name in ["macro_f1", "balanced_accuracy"] {
+            let value = row.metric(name).unwrap();
+            assert!((0.0..=1.0).contains(&value), "{name} {value}");
+            // The weights do not change, so the value over the epoch is the value after it.
+            assert_eq!(row.metric(&format!("train_{name}")), Some(value));
+        }
+    }
+    let metrics = run.read_record().unwrap().metrics;
+    let lower = metrics.iter().filter(|metric| metric.better == Direction::Lower);
+    let lower: Vec<&str> = lower.map(|metric| metric.name.as_str()).collect();
+    assert_eq!(lower, ["loss", "val_loss", "train_loss"]);
+    let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names[..5], ["loss", "accuracy", "val_loss", "val_accuracy", "top_2_accuracy"]);
+    assert_eq!(names.len(), 14);
+}
+
+#[test]
+fn configured_metrics_follow_the_usual_columns() {
     let world = World::new();
     let (run, outcome) =
         world.run(&["top_k=[2]", "evaluate_training_set=true", "learning_rate=1e-300"]);
@@ -107,11 +143,11 @@ fn optional_metrics_follow_the_usual_columns() {
          top_2_accuracy,val_top_2_accuracy,train_loss,train_accuracy"
     );
     for row in run.read_history().unwrap().rows {
-        // With constant weights, the running average and the evaluation at the end agree.
-        assert!((row.metric("train_loss").unwrap() - row.loss.unwrap()).abs() < 1e-6);
-        assert_eq!(row.metric("train_accuracy"), row.accuracy);
-        assert!(row.metric("top_2_accuracy") >= row.accuracy);
-        assert!(row.metric("val_top_2_accuracy") >= row.val_accuracy);
+        // The weights do not change, so the average over the epoch is the average after it.
+        assert!((row.metric("train_loss").unwrap() - row.metric("loss").unwrap()).abs() < 1e-6);
+        assert_eq!(row.metric("train_accuracy"), row.metric("accuracy"));
+        assert!(row.metric("top_2_accuracy") >= row.metric("accuracy"));
+        assert!(row.metric("val_top_2_accuracy") >= row.metric("val_accuracy"));
     }
     let report = outcome.report.unwrap();
     assert_eq!(report.top_k.iter().map(|top| top.k).collect::<Vec<_>>(), [2]);
@@ -170,7 +206,7 @@ impl Observer for InterruptIn {
         ControlFlow::Continue(())
     }
 
-    fn on_step_end(&mut self, progress: Progress) -> ControlFlow<Stop> {
+    fn on_step_end(&mut self, progress: Progress<'_>) -> ControlFlow<Stop> {
         if progress.epoch == self.0 && progress.step == 3 {
             return ControlFlow::Break(Stop::Interrupted);
         }

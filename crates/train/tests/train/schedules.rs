@@ -37,8 +37,7 @@ fn steps(schedule: &str, rows: &[EpochRow]) -> Vec<StepSettings> {
 fn rows(values: impl IntoIterator<Item = f64>) -> Vec<EpochRow> {
     let row = |(index, value): (usize, f64)| EpochRow {
         epoch: index + 1,
-        val_loss: Some(value),
-        val_accuracy: Some(value),
+        metrics: vec![("val_loss".into(), value), ("val_accuracy".into(), value)],
         ..EpochRow::default()
     };
     values.into_iter().enumerate().map(row).collect()

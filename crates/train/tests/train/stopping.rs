@@ -1,9 +1,8 @@
 //! Early stopping and the choice of weights, in runs with a predictable loss.
 
-use kiln_store::{Status, TestedWeights};
-use kiln_train::Metric;
+use kiln_store::{Direction, EpochRow, Status, TestedWeights};
 
-use crate::common::World;
+use crate::common::{World, declaration};
 
 /// A rate so small that f32 weights do not change. The validation loss is the same in every epoch.
 const STANDING_STILL: &str = "learning_rate=1e-300";
@@ -33,24 +32,46 @@ fn an_improvement_below_min_delta_does_not_count() {
     let improving = ["epochs=6", "early_stopping.patience=1"];
     let (run, outcome) = world.run(&improving);
     let history = run.read_history().unwrap();
-    assert!(history.rows.is_sorted_by(|a, b| a.val_loss > b.val_loss), "the run improves");
+    assert!(history.rows.is_sorted_by(|a, b| val_loss(a) > val_loss(b)), "the run improves");
     assert_eq!((history.rows.len(), outcome.reason.as_str()), (6, "all epochs done"));
 
     let (run, _) = world.run(&[improving.as_slice(), &["min_delta=100"]].concat());
     assert_eq!(run.read_history().unwrap().rows.len(), 2);
 }
 
+fn val_loss(row: &EpochRow) -> f64 {
+    row.metric("val_loss").unwrap()
+}
+
 #[test]
-fn accuracy_improves_upwards_and_loss_downwards() {
-    for (metric, upwards) in [
-        (Metric::Loss, false),
-        (Metric::ValLoss, false),
-        (Metric::Accuracy, true),
-        (Metric::ValAccuracy, true),
+fn a_lower_loss_is_better_and_a_higher_value_of_every_other_metric() {
+    for (metric, better) in [
+        ("loss", Direction::Lower),
+        ("val_loss", Direction::Lower),
+        ("accuracy", Direction::Higher),
+        ("val_accuracy", Direction::Higher),
+        ("val_top_2_accuracy", Direction::Higher),
+        ("macro_f1", Direction::Higher),
+        ("val_balanced_accuracy", Direction::Higher),
     ] {
-        assert_eq!(metric.improves(0.6, 0.5, 0.0), upwards, "{metric}");
-        assert_eq!(metric.improves(0.4, 0.5, 0.0), !upwards, "{metric}");
-        assert!(!metric.improves(0.5, 0.5, 0.0), "{metric}: the same value is no improvement");
+        let monitor = format!("training.monitor={metric}");
+        let monitor = declaration(&["top_k=[2]", &monitor]).experiment.training.monitor;
+        assert_eq!((monitor.to_string().as_str(), monitor.better()), (metric, better));
+    }
+}
+
+/// The epoch with the best value of the monitored metric is the one whose weights are tested.
+#[test]
+fn any_metric_can_choose_the_best_weights() {
+    let world = World::new();
+    for metric in ["val_macro_f1", "balanced_accuracy", "val_top_2_accuracy", "train_loss"] {
+        let monitor = format!("training.monitor={metric}");
+        let computed = ["weights=best", "top_k=[2]", "evaluate_training_set=true"];
+        let (run, outcome) = world.run(&[&ROUGH[..], &computed, &[&monitor]].concat());
+        let history = run.read_history().unwrap();
+        let better = run.read_record().unwrap().direction(metric);
+        let (best, _) = history.best_by(metric, better).unwrap();
+        assert_eq!(outcome.report.unwrap().epoch, best.epoch, "{metric}");
     }
 }
 
@@ -62,8 +83,8 @@ fn the_best_weights_are_those_of_the_epoch_with_the_lowest_validation_loss() {
     let world = World::new();
     let (run, outcome) = world.run(&[ROUGH.as_slice(), &["training.weights=best"]].concat());
     let rows = run.read_history().unwrap().rows;
-    let best = rows.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
-    assert!(best.epoch < rows.len(), "the last epoch must not be the best one in this test");
+    let best = rows.iter().min_by(|a, b| val_loss(a).total_cmp(&val_loss(b))).unwrap();
+    assert!(best.epoch < rows.len(), "the last epoch is not the best, or nothing is tested here");
     let report = outcome.report.unwrap();
     assert_eq!((report.weights, report.epoch), (TestedWeights::Best, best.epoch));
 
@@ -80,7 +101,7 @@ fn restore_best_keeps_the_best_weights_of_a_run_that_stops_early() {
     let world = World::new();
     let (run, outcome) = world.run(&[ROUGH.as_slice(), &overrides].concat());
     let rows = run.read_history().unwrap().rows;
-    let best = rows.iter().min_by(|a, b| a.val_loss.partial_cmp(&b.val_loss).unwrap()).unwrap();
+    let best = rows.iter().min_by(|a, b| val_loss(a).total_cmp(&val_loss(b))).unwrap();
     let report = outcome.report.unwrap();
     assert_eq!((report.weights, report.epoch), (TestedWeights::Best, best.epoch));
     assert_eq!(rows.len(), best.epoch + 3, "stopped by patience: {}", outcome.reason);

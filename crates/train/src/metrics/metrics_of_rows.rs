@@ -1,0 +1,212 @@
+use serde_json::{Map, Value};
+
+use super::batch::Scorer;
+use super::columns::computed;
+use super::{Metric, MetricType, Setup};
+use crate::experiment::Experiment;
+use crate::loss::LossConfig;
+
+/// The metrics of an experiment on one set of rows, over the samples added so far.
+///
+/// Added in training, step after step, they are Keras' running metrics: the logits of each batch come from the weights
+/// before its step. Added in evaluation, they are plain averages.
+#[derive(Debug)]
+pub struct Metrics {
+    loss: LossConfig,
+    samples: usize,
+    counters: Vec<Counter>,
+    scorer: Scorer,
+}
+
+#[derive(Debug)]
+struct Counter {
+    metric: &'static MetricType,
+    columns: Vec<String>,
+    counts: Box<dyn Metric>,
+}
+
+/// The key of the number of samples in a checkpoint.
+const SAMPLES: &str = "samples";
+
+impl Metrics {
+    /// The metrics that this experiment computes, before the first sample. `classes` is the number of logits per sample.
+    #[must_use]
+    pub fn new(experiment: &Experiment, classes: usize) -> Self {
+        let top_k = experiment.training.top_k.as_slice();
+        let counters = computed(experiment).map(|metric| Counter {
+            metric,
+            columns: metric.columns(top_k),
+            counts: (metric.new)(&Setup { top_k, classes }),
+        });
+        Self {
+            loss: experiment.loss,
+            samples: 0,
+            counters: counters.collect(),
+            scorer: Scorer::default(),
+        }
+    }
+
+    /// Adds a batch: `logits` is `[samples, classes]`, row-major. Returns the mean loss of the batch, computed in f64 from
+    /// the logits.
+    #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
+    pub fn add(&mut self, logits: &[f32], labels: &[u8]) -> f64 {
+        let loss = |logits: &[f32], label| self.loss.of_sample(logits, label);
+        let batch = self.scorer.score(logits, labels, loss);
+        for counter in &mut self.counters {
+            counter.counts.add(&batch);
+        }
+        self.samples += labels.len();
+        batch.loss / labels.len() as f64
+    }
+
+    /// The value of a metric by its name without `val_` or `train_`; `None` if this experiment does not compute it, or it
+    /// has no finite value.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<f64> {
+        let (counter, column) = self.counters.iter().find_map(|counter| {
+            Some((counter, counter.columns.iter().position(|column| column == name)?))
+        })?;
+        let value = counter.counts.values(self.samples).get(column).copied();
+        value.filter(|value| value.is_finite())
+    }
+
+    /// The mean loss; NaN before the first sample, and if it is not finite.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.value("loss").unwrap_or(f64::NAN)
+    }
+
+    /// The counts, for a checkpoint: the number of samples, and each metric's counts under its key.
+    pub(crate) fn counters(&self) -> Map<String, Value> {
+        let samples = (SAMPLES.to_owned(), self.samples.into());
+        let counters = self.counters.iter();
+        let counters =
+            counters.map(|counter| (counter.metric.key.to_owned(), counter.counts.counters()));
+        std::iter::once(samples).chain(counters).collect()
+    }
+
+    /// Sets the counts to those of a checkpoint of the same experiment.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(crate) fn restore(&mut self, mut counters: Map<String, Value>) -> Result<(), String> {
+        let mut take = |key: &str| {
+            let counters = counters.remove(key);
+            counters.ok_or_else(|| format!("the metrics have no `{key}`"))
+        };
+        let samples: u32 = super::counter(take(SAMPLES)?)
+            .map_err(|problem| format!("`{SAMPLES}` of the metrics: {problem}"))?;
+        self.samples = samples as usize;
+        for counter in &mut self.counters {
+            let key = counter.metric.key;
+            let restored = counter.counts.restore(take(key)?, self.samples);
+            restored.map_err(|problem| format!("`{key}` of the metrics: {problem}"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::experiment::Declaration;
+
+    const EXPERIMENT: &str = r#"
+        name = "test"
+        data.source = "none"
+        model.layers = [{ type = "flatten" }, { type = "dense", units = "classes", activation = "softmax" }]
+        optimizer.type = "sgd"
+        training = { top_k = [2], metrics = ["macro_f1", "balanced_accuracy"] }
+    "#;
+
+    fn metrics() -> Metrics {
+        let declaration = Declaration::parse("test.toml", EXPERIMENT, &[]).unwrap();
+        Metrics::new(&declaration.experiment, 3)
+    }
+
+    fn counted() -> Metrics {
+        let mut metrics = metrics();
+        metrics.add(&[2.0, 1.0, 0.0, 0.0, 2.0, 1.0, 0.5, 0.0, 0.25], &[0, 2, 1]);
+        metrics
+    }
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(map) => map,
+            other => panic!("no object: {other}"),
+        }
+    }
+
+    /// Checkpoints from before `macro_f1` have the first four keys. They must stay.
+    #[test]
+    fn each_metric_has_its_key_in_a_checkpoint() {
+        let counters = Value::Object(counted().counters());
+        assert_eq!(counters["samples"], 3);
+        assert_eq!(counters["correct"], 1);
+        assert_eq!(counters["in_top"], json!([2]));
+        assert!(counters["loss"].is_f64());
+        let classes = json!([
+            { "hits": 1, "predicted": 2, "support": 1 },
+            { "hits": 0, "predicted": 1, "support": 1 },
+            { "hits": 0, "predicted": 0, "support": 1 },
+        ]);
+        assert_eq!(counters["macro_f1"], classes);
+        assert_eq!(counters["balanced_accuracy"], classes);
+        assert_eq!(counters.as_object().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn restored_counts_continue_with_the_same_bits() {
+        let mut whole = counted();
+        let text = serde_json::to_string(&whole.counters()).unwrap();
+        let mut restored = metrics();
+        restored.restore(serde_json::from_str(&text).unwrap()).unwrap();
+        for metrics in [&mut whole, &mut restored] {
+            metrics.add(&[0.1, 0.7, 0.3], &[1]);
+        }
+        for name in ["loss", "accuracy", "top_2_accuracy", "macro_f1", "balanced_accuracy"] {
+            let bits = |metrics: &Metrics| metrics.value(name).unwrap().to_bits();
+            assert_eq!(bits(&restored), bits(&whole), "{name}");
+        }
+    }
+
+    #[test]
+    fn counts_that_are_impossible_are_refused() {
+        let class = |hits, predicted, support| json!({ "hits": hits, "predicted": predicted, "support": support });
+        for (key, value, problem) in [
+            ("samples", json!(-3), "`samples` of the metrics: invalid value"),
+            ("samples", json!(u64::MAX), "`samples` of the metrics: invalid value"),
+            ("samples", json!(0), "`correct` of the metrics: 1 of 0 samples are correct"),
+            ("loss", json!("high"), "`loss` of the metrics: invalid type"),
+            ("correct", json!(4), "`correct` of the metrics: 4 of 3 samples are correct"),
+            ("in_top", json!([]), "`in_top` of the metrics: 0 numbers, but training.top_k has 1"),
+            ("in_top", json!([4]), "`in_top` of the metrics: 4 of 3 samples are in the top"),
+            ("macro_f1", json!([]), "`macro_f1` of the metrics: 0 classes, but the model has 3"),
+            (
+                "macro_f1",
+                json!([class(0, 2, 1), class(0, 1, 1), class(1, 0, 1)]),
+                "`macro_f1` of the metrics: the counts are not those of 3 samples",
+            ),
+            (
+                "balanced_accuracy",
+                json!([class(0, 2, u64::MAX), class(0, 1, u64::MAX), class(0, 0, 5)]),
+                "`balanced_accuracy` of the metrics: the counts are not those of 3 samples",
+            ),
+        ] {
+            let mut counters = counted().counters();
+            counters.insert(key.to_owned(), value);
+            let error = metrics().restore(counters).unwrap_err();
+            assert!(error.starts_with(problem), "{key}: {error}");
+        }
+        for key in ["samples", "loss", "in_top", "macro_f1"] {
+            let mut counters = counted().counters();
+            counters.remove(key);
+            let error = metrics().restore(counters).unwrap_err();
+            assert_eq!(error, format!("the metrics have no `{key}`"));
+        }
+        assert!(metrics().restore(object(json!({}))).is_err());
+    }
+}
