@@ -206,7 +206,7 @@ fn a_schedule_that_monitors_validation_needs_validation_rows() {
                 schedule.type = 'reduce_on_plateau'";
     let error = Declaration::parse("a.toml", text, &[]).unwrap_err().to_string();
     assert!(error.contains("the schedule uses `val_loss`, which needs validation rows"), "{error}");
-    assert!(error.contains("or schedule.monitor to \"loss\""), "{error}");
+    assert!(error.contains("or set schedule.monitor to \"loss\""), "{error}");
     Declaration::parse("a.toml", text, &["schedule.monitor=loss".to_owned()]).unwrap();
 }
 
