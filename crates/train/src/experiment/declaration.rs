@@ -101,10 +101,10 @@ impl Declaration {
             }
             _ => {}
         }
-        if let Some(monitor) = schedule.monitor() {
-            if let Some(missing) = monitor.missing_setting(&self.experiment) {
-                return Err(error(monitor, missing, "schedule.monitor", "the schedule"));
-            }
+        if let Some(monitor) = schedule.monitor()
+            && let Some(missing) = monitor.missing_setting(&self.experiment)
+        {
+            return Err(error(monitor, missing, "schedule.monitor", "the schedule"));
         }
         if schedule.sets_momentum() && !optimizer.kind.has_momentum() {
             let name = optimizer.kind.name();
