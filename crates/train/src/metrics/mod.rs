@@ -2,7 +2,7 @@
 //!
 //! A metric counts samples and computes its values from the counts. An experiment computes a metric on up to three sets of
 //! rows, and each is a column of the history: `accuracy` on the training rows while the weights change, `val_accuracy` on
-//! the validation rows and `train_accuracy` on the training rows after the epoch. [`columns`] makes these names; everything
+//! the validation rows and `train_accuracy` on the training rows after the epoch. [`columns()`] makes these names; everything
 //! else refers to a column by its name.
 
 mod accuracy;
