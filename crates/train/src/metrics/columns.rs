@@ -54,13 +54,12 @@ pub(super) fn validates(experiment: &Experiment) -> bool {
 /// The metrics that an experiment computes, in the order of [`METRICS`]: those that every experiment has, those of
 /// `training.metrics`, and those that it monitors.
 pub(super) fn computed(experiment: &Experiment) -> impl Iterator<Item = &'static MetricType> {
-    let Experiment { training, early_stopping, .. } = experiment;
-    let monitored = early_stopping.iter().map(|stopping| stopping.monitor);
-    let named: Vec<&MetricType> = monitored
-        .chain([training.monitor])
-        .map(|name| name.metric)
-        .chain(training.metrics.iter().map(|optional| optional.metric))
-        .collect();
+    let Experiment { schedule, training, early_stopping, .. } = experiment;
+    let mut monitored = vec![training.monitor];
+    monitored.extend(early_stopping.iter().map(|stopping| stopping.monitor));
+    monitored.extend(schedule.monitor());
+    let listed = training.metrics.iter().map(|optional| optional.metric);
+    let named: Vec<_> = monitored.into_iter().map(|name| name.metric).chain(listed).collect();
     METRICS.iter().copied().filter(move |metric| !metric.is_optional || named.contains(metric))
 }
 

@@ -123,7 +123,7 @@ mod tests {
     "#;
 
     fn metrics() -> Metrics {
-        let declaration = Declaration::parse("test.toml", EXPERIMENT, &[]).unwrap();
+        let declaration = Declaration::parse("test.toml", EXPERIMENT, &[]).expect("valid");
         Metrics::new(&declaration.experiment, 3)
     }
 
@@ -155,20 +155,20 @@ mod tests {
         ]);
         assert_eq!(counters["macro_f1"], classes);
         assert_eq!(counters["balanced_accuracy"], classes);
-        assert_eq!(counters.as_object().unwrap().len(), 6);
+        assert_eq!(counters.as_object().expect("valid").len(), 6);
     }
 
     #[test]
     fn restored_counts_continue_with_the_same_bits() {
         let mut whole = counted();
-        let text = serde_json::to_string(&whole.counters()).unwrap();
+        let text = serde_json::to_string(&whole.counters()).expect("valid");
         let mut restored = metrics();
-        restored.restore(serde_json::from_str(&text).unwrap()).unwrap();
+        restored.restore(serde_json::from_str(&text).expect("valid")).expect("valid");
         for metrics in [&mut whole, &mut restored] {
             metrics.add(&[0.1, 0.7, 0.3], &[1]);
         }
         for name in ["loss", "accuracy", "top_2_accuracy", "macro_f1", "balanced_accuracy"] {
-            let bits = |metrics: &Metrics| metrics.value(name).unwrap().to_bits();
+            let bits = |metrics: &Metrics| metrics.value(name).expect("valid").to_bits();
             assert_eq!(bits(&restored), bits(&whole), "{name}");
         }
     }
@@ -198,13 +198,13 @@ mod tests {
         ] {
             let mut counters = counted().counters();
             counters.insert(key.to_owned(), value);
-            let error = metrics().restore(counters).unwrap_err();
+            let error = metrics().restore(counters).expect_err("invalid");
             assert!(error.starts_with(problem), "{key}: {error}");
         }
         for key in ["samples", "loss", "in_top", "macro_f1"] {
             let mut counters = counted().counters();
             counters.remove(key);
-            let error = metrics().restore(counters).unwrap_err();
+            let error = metrics().restore(counters).expect_err("invalid");
             assert_eq!(error, format!("the metrics have no `{key}`"));
         }
         assert!(metrics().restore(object(json!({}))).is_err());

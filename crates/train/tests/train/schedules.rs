@@ -201,6 +201,15 @@ fn the_history_has_the_rate_of_each_epochs_last_step() {
 }
 
 #[test]
+fn the_metric_that_a_schedule_monitors_is_computed() {
+    let world = World::new();
+    let plateau = "schedule={type='reduce_on_plateau',monitor='val_macro_f1'}";
+    let (run, _) = world.run(&[plateau, "validation=40", "epochs=1"]);
+    let rows = run.read_history().unwrap().rows;
+    assert!(rows[0].metric("val_macro_f1").is_some(), "{rows:?}");
+}
+
+#[test]
 fn a_schedule_that_monitors_validation_needs_validation_rows() {
     let text = "name = 'a'\ndata.source = 'none'\nmodel.layers = []\noptimizer.type = 'sgd'\n\
                 schedule.type = 'reduce_on_plateau'";
