@@ -141,7 +141,7 @@ fn columns(keys: &[&str]) -> Vec<Column> {
     keys.iter().map(column).collect()
 }
 
-/// Finds the setting that `name` stands for: any unambiguous end of its key. Settings that differ
+/// Finds the setting whose key is `name` or unambiguously ends in it. Settings that differ
 /// take precedence over shared ones, because a comparison is about them.
 pub(crate) fn find<'a>(
     name: &str,

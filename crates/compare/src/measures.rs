@@ -40,8 +40,8 @@ pub struct Measure {
 pub enum Shown {
     /// In every comparison.
     Always,
-    /// If not all combinations have the same value. These columns come last, so that scripts which read CSV by position
-    /// find all other columns where they expect them.
+    /// If not all combinations have the same value. These columns come last, so the positions of the other columns in
+    /// CSV do not depend on them.
     IfDifferent,
 }
 

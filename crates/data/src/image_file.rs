@@ -215,7 +215,7 @@ impl fmt::Display for Adjustment {
         match self {
             Self::Rotated => formatter.write_str("rotated as its EXIF orientation requires"),
             Self::ReducedDepth => formatter.write_str("reduced to 8 bits per channel"),
-            Self::Flattened => formatter.write_str("blended over black where it is transparent"),
+            Self::Flattened => formatter.write_str("blended over black because it is transparent"),
             Self::ConvertedToGray => {
                 formatter.write_str("converted from RGB to gray (BT.601 luma)")
             }

@@ -1,4 +1,4 @@
-//! Escapes text from outside (class names, run names, messages) for the place where it is shown.
+//! Escapes text from outside (class names, run names, messages) for each output format.
 
 use std::borrow::Cow;
 use std::fmt::Write;

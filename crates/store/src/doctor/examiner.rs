@@ -181,7 +181,7 @@ impl Examiner {
         let is_open = is_open(record);
         // Resuming rewrites all files except the experiment.
         if is_open && file != "config.toml" {
-            format!("go on: {}", self.resume)
+            format!("to resume: {}", self.resume)
         } else {
             self.restore(file)
         }

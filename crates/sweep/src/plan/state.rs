@@ -93,7 +93,7 @@ impl RunState {
     }
 
     /// Whether the sweep has nothing left to do for the run. A diverged run is done, unless `retry_failed` is set. A
-    /// pruned run is done if this sweep also compares runs at the epoch where it ended.
+    /// pruned run is done if this sweep also compares runs at the epoch in which it ended.
     #[must_use]
     pub fn is_done(&self, plan: &Plan, run: &PlannedRun, retry_failed: bool) -> bool {
         match self {

@@ -62,7 +62,7 @@ pub(crate) trait Metric: fmt::Debug + Send {
 
 /// What is known of a metric before it counts anything.
 pub(crate) struct MetricType {
-    /// The name in the configuration and in the history, without `val_` or `train_`. [`K`] in it stands for a number of
+    /// The name in the configuration and in the history, without `val_` or `train_`. [`K`] in it is replaced by a number of
     /// `training.top_k`; the metric then has one column for each.
     pub(crate) name: &'static str,
     pub(crate) better: Direction,
