@@ -2,7 +2,7 @@ use kiln_store::{RunDirectory, Status};
 
 use crate::column::Column;
 use crate::metric::{AtEpoch, EpochValue, MetricSummary};
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 use crate::verdict::Verdict;
 
 /// The runs of one combination of settings; they differ only in their seeds.

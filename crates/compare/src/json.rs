@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::measures::{MEASURES, Measure, Shown};
 use crate::metric::{AtEpoch, EpochValue};
 use crate::ranking::DEFAULT_METRIC;
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 use crate::table::{ComparisonTable, TableOptions};
 use crate::verdict::{BaselineChoice, Verdict};
 

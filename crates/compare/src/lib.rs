@@ -10,7 +10,7 @@
 //!
 //! A comparison does not keep histories, reports and predictions. Read them through [`RunSummary::directory`].
 //!
-//! [`charts`] draws a comparison, and [`statistics`] decides which differences are significant.
+//! [`charts`] draws a comparison; the crate `kiln-statistics` decides which differences are significant.
 
 mod baseline;
 mod cells;
@@ -34,7 +34,6 @@ mod pair_text;
 mod ranking;
 mod read;
 mod settings;
-pub mod statistics;
 mod table;
 mod terminal;
 mod text_table;

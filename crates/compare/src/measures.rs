@@ -12,7 +12,7 @@ use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::metric::AtEpoch;
 use crate::ranking::DEFAULT_METRIC;
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 
 /// A number that a comparison reports about a run. A combination reports its mean and deviation over the runs that
 /// count.

@@ -4,7 +4,7 @@ use crate::column::Column;
 use crate::combination::RunSummary;
 use crate::comparison::Comparison;
 use crate::judge;
-use crate::statistics::Family;
+use kiln_statistics::Family;
 use crate::verdict::Verdict;
 
 /// Two runs in detail: the settings that differ, and the test images that they classify differently.

@@ -8,7 +8,7 @@ use kiln_store::Direction;
 use crate::combination::{Combination, RunSummary};
 use crate::measures::Measure;
 use crate::metric::AtEpoch;
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 
 /// The metric that ranks unless another one is chosen.
 pub const DEFAULT_METRIC: &str = "val_accuracy";

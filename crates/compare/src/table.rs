@@ -12,7 +12,7 @@ use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
 use crate::measures::{MEASURES, Measure, Shown};
 use crate::ranking::{best_first, compare_values};
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 
 /// Which columns and rows a table has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@ use kiln_store::TestReport;
 use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::measures::Format;
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 
 use super::labels::spread_words;
 

@@ -6,7 +6,7 @@ use kiln_store::number::decimals;
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::measures::Format;
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 
 /// The index of a column by its key.
 pub(super) fn column(comparison: &Comparison, key: &str) -> Option<usize> {

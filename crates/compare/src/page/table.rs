@@ -6,7 +6,7 @@ use crate::charts::{is_selected, number};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::measures::{Measure, by_importance, drop_order};
-use crate::statistics::Spread;
+use kiln_statistics::Spread;
 
 use super::verdicts;
 

@@ -9,7 +9,6 @@ mod measures;
 mod page;
 mod pair;
 mod reading;
-mod statistics;
 mod text;
 #[path = "../../../store/tests/store/tree.rs"]
 mod tree;

@@ -16,7 +16,7 @@ impl Family {
     }
 
     /// The corrected p-value, which is compared with the family's level.
-    pub(super) fn corrected(&self, p_value: f64) -> f64 {
+    pub(crate) fn corrected(&self, p_value: f64) -> f64 {
         (p_value * self.comparisons.max(1) as f64).min(1.0)
     }
 }

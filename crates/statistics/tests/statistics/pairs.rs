@@ -1,4 +1,4 @@
-use kiln_compare::statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
+use kiln_statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};

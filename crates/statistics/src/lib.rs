@@ -1,4 +1,7 @@
-//! The statistics of a comparison: means and deviations, and whether two accuracies differ.
+//! The statistics of a comparison: means and deviations, and which differences are significant.
+//!
+//! This crate knows numbers only, neither runs nor experiments, so that the report of one run, the comparison of many
+//! and a sweep can use the same procedures.
 //!
 //! An [`AccuracyDifference`] has an interval and a p-value of the same test: the interval excludes 0 exactly if the
 //! p-value is below the level.

@@ -7,7 +7,7 @@ use statrs::function::beta::beta_reg;
 ///
 /// Found by bisection. Library inverses use Newton steps from a guess and stop early far out in the tails, where the many
 /// comparisons of a large sweep need them. In log-odds, both tails keep all their digits.
-pub(super) fn quantile_log_odds(p: f64, a: f64, b: f64) -> f64 {
+pub(crate) fn quantile_log_odds(p: f64, a: f64, b: f64) -> f64 {
     // x from e^-300 to 1 − e^-300. After 64 bisections the interval is smaller than the precision of f64.
     let (mut low, mut high) = (-300.0_f64, 300.0_f64);
     for _ in 0..64 {
@@ -22,7 +22,7 @@ pub(super) fn quantile_log_odds(p: f64, a: f64, b: f64) -> f64 {
 }
 
 /// The x at which the distribution function of Beta(`a`, `b`) is `p`.
-pub(super) fn quantile(p: f64, a: f64, b: f64) -> f64 {
+pub(crate) fn quantile(p: f64, a: f64, b: f64) -> f64 {
     logistic(quantile_log_odds(p, a, b))
 }
 

@@ -1,8 +1,8 @@
 use statrs::function::beta::beta_reg;
 
-use super::beta;
-use super::difference::{AccuracyDifference, Family};
-use super::spread::Spread;
+use crate::beta;
+use crate::difference::{AccuracyDifference, Family};
+use crate::spread::Spread;
 
 /// Welch's t test: the difference of two means whose variances need not be equal.
 ///

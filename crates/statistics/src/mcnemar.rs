@@ -1,8 +1,8 @@
 use statrs::function::beta::beta_reg;
 use statrs::function::erf::{erfc, erfc_inv};
 
-use super::beta;
-use super::difference::{AccuracyDifference, Family};
+use crate::beta;
+use crate::difference::{AccuracyDifference, Family};
 
 /// The number of images of a test set on which two classifiers differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

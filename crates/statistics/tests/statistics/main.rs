@@ -1,0 +1,3 @@
+//! Tests of `kiln-statistics` through its public interface. They are one program, so that they are linked only once.
+
+mod pairs;
