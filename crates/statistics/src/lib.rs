@@ -6,13 +6,22 @@
 //! An [`AccuracyDifference`] has an interval and a p-value of the same test: the interval excludes 0 exactly if the
 //! p-value is below the level.
 
+mod best;
 mod beta;
 mod difference;
 mod mcnemar;
+mod moderation;
 mod spread;
+mod student;
 mod welch;
+mod wilson;
 
+pub use best::{
+    BaselineDifference, BestComparison, Observation, Standing, compare_with_baseline,
+    compare_with_best, detectable_difference,
+};
 pub use difference::{AccuracyDifference, Family};
 pub use mcnemar::{Discordant, mcnemar};
 pub use spread::Spread;
 pub use welch::welch;
+pub use wilson::wilson;

@@ -1,8 +1,6 @@
-use statrs::function::beta::beta_reg;
-
-use crate::beta;
 use crate::difference::{AccuracyDifference, Family};
 use crate::spread::Spread;
+use crate::student;
 
 /// Welch's t test: the difference of two means whose variances need not be equal.
 ///
@@ -38,12 +36,8 @@ pub fn welch(
     if error == 0.0 || !freedom.is_finite() {
         return None;
     }
-    let t = difference / error;
-    // P(|T| > t) = Iₓ(ν/2, 1/2) at x = ν / (ν + t²); Abramowitz and Stegun, 26.7.1 and 26.5.27.
-    let p_value = beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t));
-    // The same, solved for t: (1 − x) / x = t² / ν.
-    let log_odds = beta::quantile_log_odds(family.level_of_each(), freedom / 2.0, 0.5);
-    let margin = error * (freedom * (-log_odds).exp()).sqrt();
+    let p_value = student::two_sided(difference / error, freedom);
+    let margin = error * student::quantile_above(family.level_of_each() / 2.0, freedom);
     let interval = (difference - margin, difference + margin);
     Some(AccuracyDifference {
         difference,

@@ -1,3 +1,5 @@
 //! Tests of `kiln-statistics` through its public interface. They are one program, so that they are linked only once.
 
+mod best;
 mod pairs;
+mod shares;
