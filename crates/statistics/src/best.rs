@@ -81,15 +81,16 @@ pub fn compare_with_best(
 ) -> Option<BestComparison> {
     let estimates = Estimates::of(settings, resolution)?;
     let others = (settings.len() - 1) as f64;
+    let range = Range::of(&estimates, level / others);
     let standings = (0..settings.len()).map(|own| {
         let differences = estimates.differences(own);
-        let p = smallest_tail(&differences);
+        let p = smallest_tail(&differences, &range);
         let (p_best, p_worse) = ((p * others).min(1.0), (p * others * (others + 1.0)).min(1.0));
         Standing {
             mean: estimates.means[own],
             p_best,
             may_be_best: p_best >= level,
-            behind: behind(&differences, level / others),
+            behind: behind(&differences, &range),
             p_worse,
             worse: p_worse < level,
         }
@@ -250,17 +251,76 @@ impl Estimates {
 }
 
 /// The smallest one-sided p-value of "the other setting is not better".
-fn smallest_tail(differences: &[Difference]) -> f64 {
-    let tail = |one: &Difference| student::upper_tail(one.lead / one.error, one.freedom);
-    differences.iter().map(tail).fold(1.0, f64::min)
+fn smallest_tail(differences: &[Difference], range: &Range) -> f64 {
+    let t = |one: &Difference| one.lead / one.error;
+    let tail = |one: &Difference| student::upper_tail(t(one), one.freedom);
+    let largest = differences.iter().max_by(|left, right| t(left).total_cmp(&t(right)));
+    let smallest = largest.map_or(1.0, tail);
+    // At 1/2 and above, no other setting leads, and the corrected p-value is 1 in any case. At 0, none can be smaller.
+    if smallest >= 0.5 || smallest == 0.0 {
+        return smallest;
+    }
+    // A smaller t has a smaller tail only with more degrees of freedom, and not below this one.
+    let threshold = student::quantile_above(smallest, range.max);
+    let candidates = differences.iter().filter(|one| t(one) >= threshold);
+    candidates.map(tail).fold(smallest, f64::min)
 }
 
 /// Hsu's interval with tests at `level` each.
-fn behind(differences: &[Difference], level: f64) -> (f64, f64) {
-    differences.iter().fold((0.0, 0.0), |(low, high): (f64, f64), one| {
-        let margin = student::quantile_above(level, one.freedom) * one.error;
-        (low.max(one.lead - margin), high.max(one.lead + margin))
+fn behind(differences: &[Difference], range: &Range) -> (f64, f64) {
+    let margin = |one: &Difference| student::quantile_above(range.level, one.freedom) * one.error;
+    let low = maximum(
+        differences,
+        |one| one.lead - range.critical_at_max * one.error,
+        |one| one.lead - margin(one),
+    );
+    let high = maximum(
+        differences,
+        |one| one.lead + range.critical_at_min * one.error,
+        |one| one.lead + margin(one),
+    );
+    (low.max(0.0), high.max(0.0))
+}
+
+/// The largest `value`, which is computed only where the cheaper `bound`, which is never below it, leaves a chance.
+/// A comparison of a thousand settings has a million differences, and quantiles are slow.
+fn maximum(
+    differences: &[Difference],
+    bound: impl Fn(&Difference) -> f64,
+    value: impl Fn(&Difference) -> f64,
+) -> f64 {
+    let bounds: Vec<f64> = differences.iter().map(bound).collect();
+    let most_promising =
+        (0..bounds.len()).max_by(|left, right| bounds[*left].total_cmp(&bounds[*right]));
+    let start = most_promising.map_or(f64::NEG_INFINITY, |place| value(&differences[place]));
+    differences.iter().zip(bounds).fold(start, |largest, (one, bound)| {
+        if bound > largest { largest.max(value(one)) } else { largest }
     })
+}
+
+/// The degrees of freedom among all differences, with the critical values that they give.
+struct Range {
+    max: f64,
+    /// The level of each test.
+    level: f64,
+    critical_at_min: f64,
+    critical_at_max: f64,
+}
+
+impl Range {
+    fn of(estimates: &Estimates, level: f64) -> Self {
+        // Satterthwaite's degrees of freedom lie between the smaller of the two and their sum.
+        let smallest = estimates.freedoms.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = estimates.freedoms.iter().copied().fold(0.0, f64::max);
+        let (min, max) =
+            (smallest.min(estimates.max_freedom), (2.0 * largest).min(estimates.max_freedom));
+        Self {
+            max,
+            level,
+            critical_at_min: student::quantile_above(level, min),
+            critical_at_max: student::quantile_above(level, max),
+        }
+    }
 }
 
 /// The seeds in ascending order, if all settings have the same ones.
