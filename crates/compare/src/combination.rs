@@ -47,6 +47,9 @@ pub struct RunSummary {
     pub validation_rows: usize,
     /// The digest of the dataset. Tests on different datasets are not compared.
     pub fingerprint: String,
+    /// The digest of the validation rows; `None` without any, and for runs of earlier versions of Kiln. See
+    /// [`RunRecord::validation_fingerprint`](kiln_store::RunRecord::validation_fingerprint).
+    pub validation_fingerprint: Option<String>,
 }
 
 /// A run's result on the test set.

@@ -150,6 +150,7 @@ fn summary(
         epochs: history.rows.len(),
         validation_rows: record.dataset.validation_rows,
         fingerprint: record.dataset.fingerprint,
+        validation_fingerprint: record.validation_fingerprint,
         directory,
     }
 }

@@ -44,6 +44,11 @@ pub struct RunRecord {
     pub git_commit: Option<String>,
     /// The data of the run.
     pub dataset: DatasetRecord,
+    /// The SHA-256, in hexadecimal, of the dataset's fingerprint and the numbers of the validation rows in order. Runs
+    /// with the same one were validated on the same images. `None` without validation rows, and if an earlier version of
+    /// Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_fingerprint: Option<String>,
     /// The number of parameters of the model.
     pub parameters: u64,
     /// When the run was started (RFC 3339, UTC).

@@ -86,6 +86,7 @@ impl Run {
             versions,
             git_commit: git_commit(),
             dataset,
+            validation_fingerprint: prepared.validation_fingerprint(),
             parameters: prepared.architecture.parameters() as u64,
             started: kiln_store::now(),
             ended: None,

@@ -94,6 +94,7 @@ impl SampleRun {
                 validation_rows: 5_000,
                 test_rows: self.predictions.len(),
             },
+            validation_fingerprint: Some("fedcba9876543210".to_owned()),
             parameters: 286_810,
             started: Timestamp::UNIX_EPOCH,
             ended: None,

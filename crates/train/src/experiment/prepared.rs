@@ -3,6 +3,7 @@ use std::path::Path;
 use kiln_data::{Dataset, Normalizer, Split};
 use kiln_model::{Architecture, Weights};
 use kiln_store::DatasetRecord;
+use sha2::{Digest, Sha256};
 
 use super::{Declaration, Experiment};
 use crate::TrainError;
@@ -57,6 +58,19 @@ impl PreparedExperiment {
     /// The number of classes.
     pub(crate) fn classes(&self) -> usize {
         self.dataset.class_names.len()
+    }
+
+    /// See [`RunRecord::validation_fingerprint`](kiln_store::RunRecord::validation_fingerprint). The row numbers are hashed
+    /// as little-endian 32-bit numbers.
+    pub(crate) fn validation_fingerprint(&self) -> Option<String> {
+        if self.split.validation.is_empty() {
+            return None;
+        }
+        let mut hash = Sha256::new_with_prefix(&self.dataset.fingerprint);
+        for row in &self.split.validation {
+            hash.update(row.to_le_bytes());
+        }
+        Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The weights at the start of training. The seed determines them.

@@ -113,6 +113,7 @@ impl Run {
         let experiment = &declaration.experiment;
         // An earlier Kiln may have written the record.
         record.metrics = metrics::columns(experiment);
+        record.validation_fingerprint = prepared.validation_fingerprint();
         let (engine, state, history, last_checkpoint) = match restored {
             Some(Restored { engine, state, history, position }) => {
                 (engine, state, history, Some(position))

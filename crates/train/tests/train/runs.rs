@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use kiln_model::Weights;
 use kiln_store::{Direction, RunDirectory, Status};
 use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
+use sha2::{Digest, Sha256};
 
 use crate::common::{World, declaration};
 
@@ -93,6 +94,31 @@ fn the_validation_columns_are_empty_without_validation_rows() {
         assert_eq!(["val_loss", "val_accuracy"].map(|name| row.metric(name)), [None, None]);
         assert!(row.metric("loss").is_some());
     }
+}
+
+#[test]
+fn the_validation_fingerprint_names_the_validation_images() {
+    let world = World::new();
+    let fingerprint = |overrides: &[&str]| {
+        let record = world.prepared(overrides).record().clone();
+        (record.validation_fingerprint, record.dataset.fingerprint)
+    };
+    let (head, dataset) = fingerprint(&[]);
+    // The first 24 rows, as 32-bit numbers in little-endian order.
+    let mut hash = Sha256::new_with_prefix(dataset);
+    (0..24_u8).for_each(|row| hash.update([row, 0, 0, 0]));
+    let expected: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(head.as_deref(), Some(expected.as_str()));
+
+    let same = ["seed=2", "learning_rate=0.5", "normalize=standardize", "validation=0.2"];
+    for overrides in same {
+        assert_eq!(fingerprint(&[overrides]).0, head, "{overrides}");
+    }
+    let shuffled = fingerprint(&["split=shuffled"]).0;
+    assert_ne!(shuffled, head);
+    assert_ne!(fingerprint(&["split=shuffled", "seed=2"]).0, shuffled);
+    assert_ne!(fingerprint(&["validation=25"]).0, head);
+    assert_eq!(fingerprint(&["validation=0"]).0, None);
 }
 
 #[test]
