@@ -1,8 +1,10 @@
-use burn::optim::{self, AdamWConfig};
+use burn::optim::{AdamWState, LearningRate, Optimizer};
+use burn::tensor::{Device, Tensor};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::update_with_moments;
+use super::moments::{bias_correction, next_moments, step_number};
 use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// Adam with decoupled weight decay: besides Adam's step, w ← w − η λ w (Loshchilov and Hutter 2019).
@@ -19,7 +21,7 @@ pub struct Adamw {
 }
 
 impl UpdateRule for Adamw {
-    type Burn = optim::AdamW;
+    type Burn = BurnAdamw;
 
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
@@ -38,13 +40,8 @@ impl UpdateRule for Adamw {
         &["mean", "square"]
     }
 
-    fn burn(&self) -> optim::AdamW {
-        AdamWConfig::new()
-            .with_beta_1(self.beta_1 as f32)
-            .with_beta_2(self.beta_2 as f32)
-            .with_epsilon(self.epsilon as f32)
-            .with_weight_decay(self.weight_decay as f32)
-            .build()
+    fn burn(&self) -> BurnAdamw {
+        BurnAdamw(*self)
     }
 
     fn fused(&self) -> Option<&dyn FusedUpdate> {
@@ -52,16 +49,63 @@ impl UpdateRule for Adamw {
     }
 }
 
+/// The scalars of one step.
+struct Factors {
+    /// 1 / (1 − β₁ᵗ)
+    mean: f32,
+    /// 1 / (1 − β₂ᵗ)
+    square: f32,
+    /// 1 − η λ
+    keep: f32,
+}
+
+impl Adamw {
+    fn factors(&self, rate: LearningRate, step: i32) -> Factors {
+        Factors {
+            mean: (1.0 / bias_correction(self.beta_1, step)) as f32,
+            square: (1.0 / bias_correction(self.beta_2, step)) as f32,
+            keep: (1.0 - rate * f64::from(self.weight_decay as f32)) as f32,
+        }
+    }
+}
+
 impl FusedUpdate for Adamw {
     fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
         let rate = step.learning_rate as f32;
-        let (beta_1, beta_2) = (self.beta_1 as f32, self.beta_2 as f32);
-        let mean_scale = 1.0 / (1.0 - beta_1.powi(step.number));
-        let square_scale = 1.0 / (1.0 - beta_2.powi(step.number));
+        let Factors { mean, square, keep } = self.factors(step.learning_rate, step.number);
         let epsilon = self.epsilon as f32;
-        let keep = (1.0 - step.learning_rate * f64::from(self.weight_decay as f32)) as f32;
-        update_with_moments(parameter, [beta_1, beta_2], |w, _, m, v| {
-            w * keep - rate * (m * mean_scale / ((v * square_scale).sqrt() + epsilon))
+        let betas = [self.beta_1 as f32, self.beta_2 as f32];
+        update_with_moments(parameter, betas, |w, _, m, v| {
+            w * keep - rate * (m * mean / ((v * square).sqrt() + epsilon))
         });
+    }
+}
+
+/// AdamW on Burn's tensors, with Burn's state. Burn's own AdamW computes 1 − βᵗ in f32.
+#[derive(Clone)]
+pub(crate) struct BurnAdamw(Adamw);
+
+impl Optimizer for BurnAdamw {
+    type State<const D: usize> = AdamWState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: LearningRate,
+        weight: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let betas = [self.0.beta_1, self.0.beta_2];
+        let state = next_moments(state.map(|state| state.momentum), &gradient, betas);
+        let Factors { mean, square, keep } = self.0.factors(rate, step_number(&state));
+        let size = state.moment_2.clone().mul_scalar(square).sqrt();
+        let size = size.add_scalar(self.0.epsilon as f32);
+        let update = state.moment_1.clone().mul_scalar(mean).div(size).mul_scalar(rate);
+        (weight.mul_scalar(keep) - update, Some(AdamWState::new(state)))
+    }
+
+    fn to_device<const D: usize>(mut state: Self::State<D>, device: &Device) -> Self::State<D> {
+        state.momentum = state.momentum.to_device(device);
+        state
     }
 }

@@ -1,4 +1,4 @@
-//! Updates in place, for the fused engine. The order of operations is that of Burn's optimizers, so that
+//! Updates in place, for the fused engine. The order of operations is that of the generic engine's optimizers, so that
 //! both engines compute the same numbers except for rounding.
 
 use pulp::Arch;

@@ -13,6 +13,7 @@ mod fused;
 mod gradient_clipping;
 mod keys;
 mod lion;
+mod moments;
 mod momentum;
 mod nadam;
 mod rmsprop;

@@ -4,6 +4,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::fused::update_with_moments;
+use super::moments::{bias_correction, next_moments, step_number};
 use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov Momentum into Adam"):
@@ -69,7 +70,7 @@ impl Nadam {
         Factors {
             gradient: ((1.0 - current) / (1.0 - product)) as f32,
             mean: (next / (1.0 - product * next)) as f32,
-            square: (1.0 / (1.0 - self.beta_2.powi(step))) as f32,
+            square: (1.0 / bias_correction(self.beta_2, step)) as f32,
         }
     }
 }
@@ -119,17 +120,8 @@ impl Optimizer for BurnNadam {
         gradient: Tensor<D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
-        let (beta_1, beta_2) = (self.0.beta_1 as f32, self.0.beta_2 as f32);
-        let mut state = state.unwrap_or_else(|| {
-            AdaptiveMomentumState::new(0, gradient.zeros_like(), gradient.zeros_like())
-        });
-        state.time += 1;
-        let share = gradient.clone().mul_scalar(1.0 - beta_1);
-        state.moment_1 = state.moment_1.mul_scalar(beta_1).add(share);
-        let share = gradient.clone().square().mul_scalar(1.0 - beta_2);
-        state.moment_2 = state.moment_2.mul_scalar(beta_2).add(share);
-
-        let factors = self.0.factors(i32::try_from(state.time).unwrap_or(i32::MAX));
+        let state = next_moments(state, &gradient, [self.0.beta_1, self.0.beta_2]);
+        let factors = self.0.factors(step_number(&state));
         let mean = state.moment_1.clone().mul_scalar(factors.mean);
         let direction = gradient.mul_scalar(factors.gradient).add(mean);
         let size = state.moment_2.clone().mul_scalar(factors.square).sqrt();
