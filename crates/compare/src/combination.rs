@@ -2,8 +2,8 @@ use kiln_store::{RunDirectory, Status};
 
 use crate::column::Column;
 use crate::metric::{AtEpoch, EpochValue, MetricSummary};
-use kiln_statistics::Spread;
 use crate::verdict::Verdict;
+use kiln_statistics::Spread;
 
 /// The runs of one combination of settings; they differ only in their seeds.
 ///

@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::measures::{MEASURES, Measure, Shown};
 use crate::metric::{AtEpoch, EpochValue};
 use crate::ranking::DEFAULT_METRIC;
-use kiln_statistics::Spread;
 use crate::table::{ComparisonTable, TableOptions};
 use crate::verdict::{BaselineChoice, Verdict};
+use kiln_statistics::Spread;
 
 /// The `format_version` that [`json`] writes.
 pub const COMPARISON_VERSION: u32 = 1;

@@ -7,8 +7,8 @@ use kiln_store::{Outcomes, Status, in_parallel};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::ranking::Ranking;
-use kiln_statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
 use crate::verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
+use kiln_statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
 
 /// The significance level: if no combinations differ, the probability of any verdict other than "not distinguishable" is
 /// at most this.

@@ -4,8 +4,8 @@ use crate::column::Column;
 use crate::combination::RunSummary;
 use crate::comparison::Comparison;
 use crate::judge;
-use kiln_statistics::Family;
 use crate::verdict::Verdict;
+use kiln_statistics::Family;
 
 /// Two runs in detail: the settings that differ, and the test images that they classify differently.
 #[derive(Debug, Clone, PartialEq)]
