@@ -178,3 +178,37 @@ fn unusable_paths_and_options_are_usage_errors() {
         output.assert_no_panic("compare");
     }
 }
+
+/// In a color terminal, escape codes must not count as characters when the output is fitted to the width.
+#[cfg(target_os = "linux")]
+#[test]
+fn table_fits_a_color_terminal() {
+    let project = sweep();
+    let kiln = env!("CARGO_BIN_EXE_kiln");
+    for width in [60_usize, 80, 100, 120, 160] {
+        // `script` runs a command in a pseudo terminal.
+        let script = format!("stty cols {width}; exec '{kiln}' compare runs/columns");
+        let mut command = std::process::Command::new("script");
+        command.args(["--quiet", "--return", "--command", &script, "/dev/null"]);
+        command.current_dir(project.path(".")).env_remove("NO_COLOR");
+        command.env("TERM", "xterm-256color").stdin(std::process::Stdio::null());
+        // A machine without `script` cannot run this test.
+        let Ok(output) = command.output() else { return };
+        let text = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+        assert!(text.contains("\u{1b}["), "no colors: {text}");
+        let mut plain = String::new();
+        for (index, part) in text.split('\u{1b}').enumerate() {
+            let shown = if index == 0 { part } else { part.split_once('m').unwrap().1 };
+            plain.push_str(shown);
+        }
+        let table: Vec<&str> = plain.lines().take_while(|line| !line.contains("runs in")).collect();
+        let rules = table.iter().filter(|line| line.starts_with('─')).count();
+        assert_eq!(rules, 3, "{plain}");
+        for line in &plain.lines().collect::<Vec<_>>() {
+            assert!(line.chars().count() <= width, "{width}: {line}");
+        }
+        // Every row begins with the space of its first column, or is a rule or a note.
+        let rows: Vec<_> = table.iter().filter(|line| line.starts_with(" 0.3 ")).collect();
+        assert!(rows.len() == 1 && rows[0].contains("baseline"), "{width}: {plain}");
+    }
+}

@@ -123,7 +123,7 @@ fn terminal_text(
 ) -> anyhow::Result<String> {
     let terminal = terminal();
     let table = kiln_compare::terminal(comparison, options, terminal)?;
-    let mut text = wrap(&(table + notes), terminal.width);
+    let mut text = table + &terminal.wrap(notes);
     if let Some(pair) = Pair::of(comparison) {
         text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
     } else if comparison.combinations.len() <= MAX_TERMINAL_CELLS
@@ -205,28 +205,6 @@ fn plot(comparison: &Comparison, axes: &[&str], kind: Option<PlotKind>) -> anyho
             PlotKind::Curves => "nothing to plot: no run has completed an epoch",
         })
     })
-}
-
-/// Breaks lines at spaces, so that they fit the width of the terminal.
-fn wrap(text: &str, width: u16) -> String {
-    let mut lines = String::new();
-    for line in text.lines() {
-        let mut room = usize::from(width);
-        for (place, word) in line.split(' ').enumerate() {
-            let length = word.chars().count();
-            if place > 0 && length + 1 > room {
-                lines.push('\n');
-                room = usize::from(width);
-            } else if place > 0 {
-                lines.push(' ');
-                room -= 1;
-            }
-            lines.push_str(word);
-            room = room.saturating_sub(length);
-        }
-        lines.push('\n');
-    }
-    lines
 }
 
 fn write(options: &GlobalOptions, path: &Path, text: &str) -> anyhow::Result<()> {

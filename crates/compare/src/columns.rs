@@ -136,8 +136,7 @@ fn merged_keys<'a>(rows: &[Vec<Setting<'a>>]) -> Vec<&'a str> {
 
 fn columns(keys: &[&str]) -> Vec<Column> {
     let index = KeyIndex::new(keys.iter().copied());
-    let column =
-        |key: &&str| Column { key: (*key).to_owned(), label: index.shortest(key).to_owned() };
+    let column = |key: &&str| Column::new(key, index.shortest(key));
     keys.iter().map(column).collect()
 }
 

@@ -99,11 +99,12 @@ impl Combination {
     }
 
     /// The settings that differ, as text: "learning_rate 0.1, hidden.repeat 2". Settings that the combination does not
-    /// have are skipped; without any setting it is the experiment's name.
+    /// have, or that its optimizer or another type implies, are skipped; without any setting it is the experiment's name.
     #[must_use]
     pub fn label(&self, columns: &[Column]) -> String {
         let settings = columns.iter().zip(&self.settings);
         let words: Vec<_> = settings
+            .filter(|(column, _)| !column.is_implied_in(&self.settings))
             .filter_map(|(column, value)| Some(format!("{} {}", column.label, value.as_ref()?)))
             .collect();
         match self.runs.first() {

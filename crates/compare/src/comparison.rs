@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::ranking::Ranking;
 use crate::read::Read;
 use crate::verdict::{Baseline, BaselineChoice};
-use crate::{judge, read};
+use crate::{implied, judge, read};
 
 /// Runs grouped by their settings and ranked.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +116,10 @@ impl Comparison {
             let settings = settings.into_iter().map(|value| value.map(str::to_owned)).collect();
             Combination { settings, runs, verdict: None }
         };
-        let combinations = groups.into_iter().map(combination).collect();
+        let combinations: Vec<_> = groups.into_iter().map(combination).collect();
+        let mut columns: Vec<_> =
+            differing.iter().map(|column| table.columns[*column].clone()).collect();
+        implied::mark(&mut columns, &combinations);
         let is_shared = |column: &usize| !differing.contains(column);
         let shared = (0..table.columns.len()).filter(is_shared).filter_map(|column| {
             let value = table.rows.first()?[column].as_deref()?.to_owned();
@@ -124,7 +127,7 @@ impl Comparison {
         });
         Self {
             shared: shared.collect(),
-            columns: differing.iter().map(|column| table.columns[*column].clone()).collect(),
+            columns,
             ranking: Ranking::default(),
             combinations,
             baseline: None,

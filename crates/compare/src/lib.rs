@@ -21,6 +21,7 @@ mod combination;
 mod comparison;
 mod csv;
 mod error;
+mod implied;
 mod json;
 mod judge;
 mod layers;
@@ -40,7 +41,7 @@ mod text_table;
 mod toml_text;
 mod verdict;
 
-pub use column::{Column, SharedSetting};
+pub use column::{Column, ImpliedBy, SharedSetting};
 pub use combination::{Combination, RunSummary, TestSummary};
 pub use comparison::Comparison;
 pub use csv::csv;

@@ -28,8 +28,8 @@ pub struct Measure {
     pub format: Format,
     /// When the tables have the column without being asked for it.
     pub shown: Shown,
-    /// The order in which a narrow terminal omits columns, lowest first; see [`drop_order`]. `None` keeps the column
-    /// until only settings can go. The page puts the columns in the opposite order.
+    /// The order in which a narrow terminal omits columns, lowest first; see [`drop_order`]. The measure that ranks is
+    /// never omitted; others without a number only with the settings. The page puts the columns in the opposite order.
     pub drop_order: Option<u8>,
     /// The value of one run; `None` if the run has none.
     pub of_run: fn(&RunSummary) -> Option<f64>,
@@ -62,14 +62,18 @@ pub enum Format {
 pub mod drop_order {
     /// Verdicts say "unclear" instead of "not distinguishable".
     pub const SHORT_OUTCOME: u8 = 0;
+    /// Settings with very long texts, such as lists of layers, are cut.
+    pub const LONG_SETTINGS: u8 = 15;
     /// The status goes, if all runs are finished.
     pub const STATUS_IF_FINISHED: u8 = 25;
     /// Verdicts lose their difference and interval. The page puts measures that go later before the verdict.
     pub const VERDICT_NUMBERS: u8 = 50;
     /// The run's id goes.
     pub const RUN: u8 = 60;
-    /// The verdict goes.
-    pub const VERDICT: u8 = 80;
+    /// Settings with long texts are cut.
+    pub const SETTINGS: u8 = 65;
+    /// Settings are cut to a few words.
+    pub const SHORT_SETTINGS: u8 = 75;
     /// The status goes, whatever it is.
     pub const STATUS: u8 = 90;
 }

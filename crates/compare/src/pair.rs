@@ -191,7 +191,7 @@ fn differences(
         .collect();
     if first.1.seed != second.1.seed {
         differences.push(SettingDifference {
-            column: Column { key: "seed".to_owned(), label: "seed".to_owned() },
+            column: Column::new("seed", "seed"),
             first: Some(first.1.seed.to_string()),
             second: Some(second.1.seed.to_string()),
         });

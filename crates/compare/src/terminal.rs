@@ -1,5 +1,7 @@
+use std::collections::HashSet;
+
 use comfy_table::Color;
-use kiln_report::Terminal;
+use kiln_report::{Terminal, short_names};
 use kiln_store::escape::control;
 
 use crate::cells::{cell, is_baseline};
@@ -10,13 +12,18 @@ use crate::table::{ComparisonTable, Field, Row, TableOptions};
 use crate::text_table::{self, TextColumn};
 use crate::verdict::VerdictOutcome;
 
+/// The numbers of characters to which the texts of settings are cut, one after the other until the table fits.
+const SETTING_WIDTHS: [(u8, usize); 3] =
+    [(drop_order::LONG_SETTINGS, 40), (drop_order::SETTINGS, 30), (drop_order::SHORT_SETTINGS, 20)];
+
 /// Replaces "not distinguishable" in a narrow terminal.
 const UNCLEAR: &str = "unclear";
 
 /// The comparison as a table that is at most as wide as the terminal.
 ///
-/// If it would be wider, columns are omitted, the least important first, and a line below names them. Numbers are never
-/// broken.
+/// If it would be wider, columns are omitted, the least important first, and a line below names them. Constants that a
+/// type implies, such as those of an optimizer, go first. The metric that ranks and the verdict never go. Numbers are
+/// never broken.
 ///
 /// # Errors
 ///
@@ -32,7 +39,7 @@ pub fn terminal(
     let columns: Vec<_> = fitted.columns.iter().map(|column| &column.text).collect();
     let mut text = text_table::draw(&columns, terminal);
     for note in fitted.notes(terminal) {
-        text.push_str(&format!("{}\n", control(&note)));
+        text.push_str(&terminal.wrap(&control(&note)));
     }
     Ok(text)
 }
@@ -53,9 +60,13 @@ struct Fitted<'a> {
 
 /// A change that makes the table narrower.
 enum Step {
+    DropImplied,
     Drop(Field),
+    DropSetting,
     ShortenOutcomes,
     ShortenVerdicts,
+    /// Cuts the texts of settings to this many characters.
+    ShortenSettings(usize),
 }
 
 impl<'a> Fitted<'a> {
@@ -90,9 +101,12 @@ impl<'a> Fitted<'a> {
                 return;
             }
             match step {
+                Step::DropImplied => self.drop_implied(),
                 Step::ShortenOutcomes => self.shorten_outcomes(),
                 Step::ShortenVerdicts => self.shorten_verdicts(),
+                Step::ShortenSettings(longest) => self.shorten_settings(longest),
                 Step::Drop(field) => self.drop(field),
+                Step::DropSetting => self.drop_setting(),
             }
         }
     }
@@ -103,29 +117,103 @@ impl<'a> Fitted<'a> {
             (drop_order::SHORT_OUTCOME, Step::ShortenOutcomes),
             (drop_order::VERDICT_NUMBERS, Step::ShortenVerdicts),
             (drop_order::RUN, Step::Drop(Field::Run)),
-            (drop_order::VERDICT, Step::Drop(Field::Verdict)),
             (drop_order::STATUS, Step::Drop(Field::Status)),
         ];
         // A status that is the same in all rows tells the reader nothing.
         if self.table.rows.iter().all(|row| row.status() == "finished") {
             steps.push((drop_order::STATUS_IF_FINISHED, Step::Drop(Field::Status)));
         }
+        steps
+            .extend(SETTING_WIDTHS.map(|(order, longest)| (order, Step::ShortenSettings(longest))));
         let measures = MEASURES.iter();
         steps.extend(measures.filter_map(|measure| {
             Some((measure.drop_order?, Step::Drop(Field::Measure(measure))))
         }));
         steps.sort_by_key(|(order, _)| *order);
-        // The settings and the measure that ranks go last, from the right.
-        let rest = self.columns.iter().rev().map(|column| Step::Drop(column.field));
-        steps.into_iter().map(|(_, step)| step).chain(rest).collect()
+        // The settings go last.
+        let rest = self.columns.iter().map(|_| Step::DropSetting);
+        let ordered = steps.into_iter().map(|(_, step)| step).chain(rest);
+        std::iter::once(Step::DropImplied).chain(ordered).collect()
     }
 
-    /// Omits a column, unless only two are left.
+    /// Omits a column, unless it is needed or only two are left.
     fn drop(&mut self, field: Field) {
         let place = self.columns.iter().position(|column| column.field == field);
-        if let Some(place) = place.filter(|_| self.columns.len() > 2) {
+        if let Some(place) = place.filter(|_| self.columns.len() > 2 && !self.is_needed(field)) {
             self.columns.remove(place);
             self.dropped.push(field);
+        }
+    }
+
+    /// Omits the last setting without which the same rows stay distinguishable, otherwise the last column that is not
+    /// needed.
+    fn drop_setting(&mut self) {
+        let shown: Vec<Field> = self.columns.iter().map(|column| column.field).collect();
+        let distinct = |without: Option<Field>| {
+            let kept: Vec<_> = shown
+                .iter()
+                .filter(|field| matches!(field, Field::Setting(_)) && Some(**field) != without)
+                .collect();
+            let rows = self.table.rows.iter();
+            let settings =
+                rows.map(|row| kept.iter().map(|field| self.table.setting(**field, row)).collect());
+            settings.collect::<HashSet<Vec<_>>>().len()
+        };
+        let all = distinct(None);
+        let mut unneeded = shown.iter().rev().copied().filter(|field| !self.is_needed(*field));
+        let field = unneeded
+            .clone()
+            .find(|field| matches!(field, Field::Setting(_)) && distinct(Some(*field)) == all)
+            .or_else(|| unneeded.next());
+        if let Some(field) = field {
+            self.drop(field);
+        }
+    }
+
+    /// Whether the reader needs the column to understand the order of the rows.
+    fn is_needed(&self, field: Field) -> bool {
+        let ranking = self.table.comparison.ranking.measure();
+        match field {
+            Field::Measure(measure) => ranking == Some(measure),
+            Field::Verdict => true,
+            _ => false,
+        }
+    }
+
+    /// Omits the settings that a type in the table implies.
+    fn drop_implied(&mut self) {
+        let columns = &self.table.comparison.columns;
+        let is_shown = |column: usize| self.table.fields.contains(&Field::Setting(column));
+        let is_implied = |field: &Field| match field {
+            Field::Setting(column) => columns[*column]
+                .implied_by
+                .as_ref()
+                .is_some_and(|implied| implied.always && is_shown(implied.type_column)),
+            _ => false,
+        };
+        let implied: Vec<Field> = self.table.fields.iter().copied().filter(is_implied).collect();
+        for field in implied {
+            self.drop(field);
+        }
+    }
+
+    /// Cuts long texts of settings, so that they stay distinguishable.
+    fn shorten_settings(&mut self, longest: usize) {
+        for column in &mut self.columns {
+            if !matches!(column.field, Field::Setting(_)) {
+                continue;
+            }
+            let mut texts: Vec<String> = column.text.texts().collect();
+            texts.sort();
+            texts.dedup();
+            let short = short_names(&texts, longest);
+            column.text.rewrite(|text| {
+                texts
+                    .iter()
+                    .position(|known| known == text)
+                    .map_or_else(|| text.to_owned(), |place| short[place].clone())
+            });
+            column.text.narrow_heading();
         }
     }
 

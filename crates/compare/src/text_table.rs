@@ -60,12 +60,20 @@ impl TextColumn {
         self.heading = vec![self.heading.concat() + with];
     }
 
-    /// Breaks the heading after spaces, dots and underscores, so that it is no wider than the cells if possible.
+    /// Breaks the heading after spaces, so that it is no wider than the cells if possible. Words that are wider than the
+    /// cells are broken after dots and underscores.
     pub(crate) fn narrow_heading(&mut self) {
         let heading = self.heading.concat();
-        let pieces: Vec<&str> = heading.split_inclusive([' ', '.', '_']).collect();
+        let cells = self.cells_width();
+        let pieces: Vec<&str> = heading
+            .split_inclusive(' ')
+            .flat_map(|word| {
+                let is_wide = word.trim_end().width() > cells;
+                word.split_inclusive(move |end| is_wide && matches!(end, '.' | '_'))
+            })
+            .collect();
         let longest = pieces.iter().map(|piece| piece.trim_end().width()).max().unwrap_or(0);
-        self.heading = fill(&pieces, self.cells_width().max(longest));
+        self.heading = fill(&pieces, cells.max(longest));
     }
 
     fn width(&self) -> usize {

@@ -12,12 +12,16 @@ mod finish;
 mod image_grid;
 mod markdown;
 mod mistakes;
+mod short_names;
 mod show;
 mod summary;
+mod terminal;
 
 pub use error::{ReportError, Result};
 pub use finish::{finish, stop};
 pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 pub use markdown::markdown;
 pub use mistakes::{TestImages, mistakes_picture};
-pub use show::{Terminal, show, table};
+pub use short_names::short_names;
+pub use show::{show, table};
+pub use terminal::Terminal;

@@ -6,15 +6,7 @@ use kiln_store::{History, RunDirectory, RunRecord, Status, TestReport};
 
 use crate::error::Result;
 use crate::summary;
-
-/// The terminal that a report is formatted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terminal {
-    /// The width in characters; tables are made to fit.
-    pub width: u16,
-    /// Whether the terminal supports colors and bold text.
-    pub color: bool,
-}
+use crate::terminal::Terminal;
 
 /// Formats one run's report for a terminal: facts, history, test result and files.
 ///

@@ -3,6 +3,7 @@
 mod any;
 mod baseline;
 mod charts;
+mod fit;
 mod grouping;
 mod hostile;
 mod measures;

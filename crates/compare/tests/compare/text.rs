@@ -77,7 +77,9 @@ fn narrow_terminal() {
      0       0.1                 0.8678 (1)  1 finished, 1 diverged  worse
      2       0.001                   0.6250  pruned at epoch 3
     ─────────────────────────────────────────────────────────────────────────
-    Omitted to fit 80 characters: seconds, last val_accuracy, best epoch, test loss, test accuracy. --columns chooses the columns; --csv, --md and --json have them all.
+    Omitted to fit 80 characters: seconds, last val_accuracy, best epoch, test loss,
+    test accuracy. --columns chooses the columns; --csv, --md and --json have them
+    all.
     Verdicts are shown without numbers to fit.
     unclear means not distinguishable.
     9 runs in 5 combinations, ranked by best val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).

@@ -1,7 +1,7 @@
 use kiln_store::escape::{control, shorten};
 use unicode_width::UnicodeWidthStr;
 
-use crate::show::Terminal;
+use crate::terminal::Terminal;
 
 use super::extent::Extent;
 use super::heatmap::{Heatmap, HeatmapCell};
