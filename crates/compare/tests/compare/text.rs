@@ -192,8 +192,8 @@ fn csv_table() {
     insta::assert_snapshot!(csv(&comparison, &chosen).expect("CSV"), @r#"
     repeat,best_val_accuracy_mean,best_val_accuracy_sd,best_val_accuracy_n,status,verdict,difference,interval_low,interval_high,p_value,method,verdict_on
     2,0.91171875,0.005524271728019903,2,finished,baseline,,,,,,
-    2,0.86171875,0.005524271728019903,2,finished,not distinguishable,-0.050000000000000044,-0.11013648519923841,0.010136485199238321,0.07192779749339151,Welch,val_accuracy
-    0,0.85171875,0.005524271728019903,2,finished,not distinguishable,-0.06000000000000005,-0.12013648519923842,0.00013648519923831204,0.050224882538989234,Welch,val_accuracy
+    2,0.86171875,0.005524271728019903,2,finished,not distinguishable,-0.050000000000000044,-0.11013648519923838,0.010136485199238286,0.07192779749339151,Welch,val_accuracy
+    0,0.85171875,0.005524271728019903,2,finished,not distinguishable,-0.06000000000000005,-0.12013648519923839,0.00013648519923827734,0.050224882538989234,Welch,val_accuracy
     0,0.8678125,,1,"1 finished, 1 diverged",worse,-0.04,-0.05977911371412718,-0.026580192288973473,1.5237771537197973e-9,McNemar,test_accuracy
     2,0.625,,1,pruned at epoch 3,,,,,,,
     "#);
