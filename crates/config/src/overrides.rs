@@ -41,6 +41,12 @@ impl Override {
         Self { key: key.to_owned(), value, key_place: place }
     }
 
+    /// An override of the same key by another value.
+    #[must_use]
+    pub fn with_value(&self, value: Value) -> Self {
+        Self { value, ..self.clone() }
+    }
+
     /// The VALUE of `KEY=VALUE`: TOML on one line, or a string without quotes if that is unambiguous.
     #[must_use]
     pub fn value_text(&self) -> String {

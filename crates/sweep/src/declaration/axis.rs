@@ -1,4 +1,4 @@
-use kiln_config::{ConfigError, Document, Override, Value};
+use kiln_config::{ConfigError, Document, Kind, Override, Value, affects_results};
 
 /// The largest number of runs in one sweep. A declaration with more is almost certainly a mistake.
 pub const MAX_RUNS: usize = 10_000;
@@ -23,10 +23,9 @@ impl Axis {
             Some(first) => experiment.complete(first, known)?,
             None => return Err(ConfigError::new("an axis needs at least one value")),
         };
-        if path == "name" {
-            // Runs of different names would be in different directories, and a sweep has one directory.
-            let message = "`name` cannot be an axis: it names the directory of the sweep";
-            return Err(values[0].key_error(message).help("give a single name: name=NAME"));
+        let values = if path == "seed" { with_ranges(values)? } else { values };
+        if path == "name" || values.len() > 1 {
+            check_affects_results(&path, &values[0])?;
         }
         if values.len() > MAX_RUNS {
             let message = format!(
@@ -55,9 +54,13 @@ impl Axis {
     ) -> Result<Vec<Self>, ConfigError> {
         let mut axes: Vec<Self> = Vec::new();
         for Leaf { path, key, value } in leaves(table, &|_| false)? {
-            let items = value.items().map_err(|error| {
-                error.help(format!("to use a single value, write `{path} = [{value}]`"))
-            })?;
+            let items = match &value.kind {
+                // A range of seeds needs no brackets; `Axis::new` checks that it is one.
+                Kind::String(_) if path == "seed" => std::slice::from_ref(value),
+                _ => value.items().map_err(|error| {
+                    error.help(format!("to use a single value, write `{path} = [{value}]`"))
+                })?,
+            };
             if items.is_empty() {
                 return Err(value.error("this axis has no values"));
             }
@@ -73,6 +76,51 @@ impl Axis {
         }
         Ok(axes)
     }
+}
+
+/// Returns an error if no result depends on the key with this path: the runs of such an axis would all be the same.
+pub(crate) fn check_affects_results(path: &str, key: &Override) -> Result<(), ConfigError> {
+    if path == "name" {
+        // Runs of different names would be in different directories, and a sweep has one directory.
+        let message = "`name` cannot be an axis: it names the directory of the sweep";
+        return Err(key.key_error(message).help("give a single name: name=NAME"));
+    }
+    if !affects_results(path) {
+        let message = format!("`{path}` cannot be an axis: no result depends on it");
+        return Err(key
+            .key_error(message)
+            .help(format!("give a single value: {}=VALUE", key.key())));
+    }
+    Ok(())
+}
+
+/// Replaces each range of seeds, such as `1..5`, by its numbers. Both ends are included.
+fn with_ranges(values: Vec<Override>) -> Result<Vec<Override>, ConfigError> {
+    let mut seeds = Vec::new();
+    for item in values {
+        let Kind::String(text) = &item.value().kind else {
+            seeds.push(item);
+            continue;
+        };
+        let ends = text.split_once("..");
+        let ends = ends.and_then(|(first, last)| {
+            Some((first.trim().parse::<i64>().ok()?, last.trim().parse::<i64>().ok()?))
+        });
+        let Some((first, last)) = ends.filter(|(first, last)| 0 <= *first && first <= last) else {
+            let expected = "a whole number, or a range such as 1..5, which is 1, 2, 3, 4, 5";
+            return Err(item.value().expected(expected));
+        };
+        if last - first >= MAX_RUNS as i64 {
+            let message = format!("this range is too long: a sweep has at most {MAX_RUNS} runs");
+            return Err(item.value().error(message));
+        }
+        seeds.extend((first..=last).map(|seed| {
+            let mut value = item.value().clone();
+            value.kind = Kind::Integer(seed);
+            item.with_value(value)
+        }));
+    }
+    Ok(seeds)
 }
 
 /// A key of a table together with its dotted path and its value.

@@ -4,7 +4,7 @@ use kiln_config::{ConfigError, Document, FromValue, Override, Value};
 use kiln_train::random::{Purpose, named_stream};
 use rand_core::Rng;
 
-use crate::declaration::axis::leaves;
+use crate::declaration::axis::{check_affects_results, leaves};
 use crate::declaration::distribution::{Distribution, is_distribution};
 use crate::declaration::setting::{Setting, as_arguments};
 
@@ -53,11 +53,7 @@ impl Random {
                 path => {
                     let key = Override::new(path, leaf.key.key_place(), leaf.value.clone());
                     let full = experiment.complete(&key, known)?;
-                    if full == "name" {
-                        let message =
-                            "`name` cannot be an axis: it names the directory of the sweep";
-                        return Err(key.key_error(message));
-                    }
+                    check_affects_results(&full, &key)?;
                     if axes.iter().any(|other| other.path == full) {
                         return Err(key.key_error(format!("two axes set `{full}`")));
                     }

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use kiln_config::{ConfigError, Document, FromValue, Override, Table, Value};
+use kiln_config::{ConfigError, Document, FromValue, Kind, Override, Table, Value};
 use kiln_train::{Declaration, known_paths};
 
 use crate::declaration::axis::Axis;
@@ -198,11 +198,26 @@ fn read_seeds(
     experiment: &Document,
     known: &[String],
 ) -> Result<Axis, ConfigError> {
-    table.required::<Vec<u64>>("seed")?;
-    let items = table.value("seed").map_or(Ok([].as_slice()), Value::items)?;
+    let SeedList(items) = table.required("seed")?;
     if items.is_empty() {
         return Err(table.error("`seed` needs a list of seeds, such as [1, 2, 3]"));
     }
-    let seeds = items.iter().map(|item| Override::new("seed", item.place(), item.clone()));
+    let seeds = items.into_iter().map(|item| Override::new("seed", &item.place().clone(), item));
     Axis::new(seeds.collect(), experiment, known)
+}
+
+/// Seeds and ranges of seeds: `[1, 2, 3]`, `"1..5"`, `["1..5", 8]`.
+struct SeedList(Vec<Value>);
+
+impl FromValue for SeedList {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        if matches!(value.kind, Kind::String(_)) {
+            return Ok(Self(vec![value.clone()]));
+        }
+        let items = value.items()?;
+        for item in items.iter().filter(|item| !matches!(item.kind, Kind::String(_))) {
+            u64::from_value(item)?;
+        }
+        Ok(Self(items.to_vec()))
+    }
 }

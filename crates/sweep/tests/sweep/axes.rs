@@ -138,3 +138,29 @@ fn too_many_runs_are_refused_before_any_is_created() {
     let refused = refused_axes(&axes);
     assert!(refused.contains("this sweep has 320000000000 runs"), "{refused}");
 }
+
+#[test]
+fn a_range_of_seeds_includes_both_ends() {
+    assert_eq!(runs_of(&["seed=1..3,7"]), ["seed=1", "seed=2", "seed=3", "seed=7"]);
+    assert_eq!(runs_of(&["seed=5..5"]), ["seed=5"]);
+    for (axis, part) in [
+        ("seed=3..1", "expected a whole number, or a range such as 1..5"),
+        ("seed=1..", "expected a whole number, or a range such as 1..5"),
+        ("seed=-1..2", "expected a whole number, or a range such as 1..5"),
+        ("seed=1..4,2", "duplicate value on this axis: 2"),
+        ("seed=1..9000000000000000000", "at most 10000 runs"),
+        ("hidden.units=1..3", "1..3"),
+    ] {
+        let refused = refused_axes(&[axis]);
+        assert!(refused.contains(part), "`{part}` is not in\n{refused}");
+    }
+}
+
+#[test]
+fn an_axis_that_no_result_depends_on_is_refused() {
+    for axis in ["checkpoint.minutes=1,2", "minutes=1,2", "checkpoint={keep=true},{keep=false}"] {
+        let refused = refused_axes(&[axis]);
+        assert!(refused.contains("cannot be an axis: no result depends on it"), "{refused}");
+    }
+    assert_eq!(runs_of(&["checkpoint.minutes=1", "seed=1,2"]).len(), 2);
+}

@@ -106,6 +106,21 @@ fn a_pattern_that_matches_nothing_is_an_error() {
 }
 
 #[test]
+fn a_range_of_seeds_is_a_string() {
+    let seeds = ["seed=1", "seed=2", "seed=3"];
+    for text in [
+        "[repeat]\nseed = \"1..3\"\n",
+        "[repeat]\nseed = [1, \"2..3\"]\n",
+        "[grid]\nseed = \"1..3\"\n",
+        "[zip]\nseed = [\"1..2\", 3]\n",
+    ] {
+        assert_eq!(runs(text), seeds, "{text}");
+    }
+    let refused = refused("[repeat]\nseed = \"three\"\n");
+    assert!(refused.contains("or a range such as 1..5"), "{refused}");
+}
+
+#[test]
 fn seeds_are_one_axis() {
     let refused = refused("[grid]\nseed = [1, 2]\n[repeat]\nseed = [3]\n");
     assert!(refused.contains("`seed` is an axis here and in `[repeat]`"), "{refused}");

@@ -100,6 +100,10 @@ fn invalid_random_tables_are_refused() {
             "count = 30\nlearning_rate = { choice = [0.1, 0.2] }",
             "only 2 different ones can be drawn",
         ),
+        (
+            "count = 3\nminutes = { uniform = [1.0, 2.0] }",
+            "`checkpoint.minutes` cannot be an axis: no result depends on it",
+        ),
         ("count = 3\nlerning_rate = { uniform = [1, 2] }", "did you mean `learning_rate`?"),
     ] {
         let refused = refused(&format!("[random]\n{random}\n"));
