@@ -126,28 +126,27 @@ fn dry_run_lists_the_runs_and_creates_no_files() {
 }
 
 #[test]
-fn diverged_run_does_not_affect_the_other_runs() {
+fn diverged_run_is_a_result_and_not_a_failure() {
     let project = Project::new();
     let arguments = ["sweep", "experiment.toml", "learning_rate=0.1,1e30,0.2"];
-    let output = project.kiln(&arguments);
-    assert_eq!(output.status, 1);
+    let output = project.kiln_ok(&arguments);
     assert!(output.stdout.contains("3 runs: 2 finished, 1 diverged"), "{}", output.stdout);
+    assert!(!output.stdout.contains("resume"), "{}", output.stdout);
     let line = output.stderr.lines().find(|line| line.contains("learning_rate=1e30")).unwrap();
-    assert!(line.contains("DIVERGED: the loss became "), "{line}");
-    assert!(
-        output.stderr.contains("\n    | diverged: the loss became "),
-        "the end of its log is missing:\n{}",
-        output.stderr
-    );
+    assert!(line.contains("diverged: the loss became "), "{line}");
+    assert_eq!(output.stderr.lines().count(), 3, "one line a run:\n{}", output.stderr);
     let first = start_times(&project, "runs/columns");
 
     // A diverged run would diverge again, so that it is trained again only on request.
-    let again = project.kiln(&arguments);
-    assert_eq!(again.status, 1);
+    let again = project.kiln_ok(&arguments);
     assert_eq!(start_times(&project, "runs/columns"), first);
-    assert!(again.stderr.contains("DIVERGED"), "{}", again.stderr);
+    assert!(again.stdout.contains("1 diverged"), "{}", again.stdout);
+    assert_eq!(again.stderr, "");
+    let strict = project.kiln(&[arguments.as_slice(), &["--fail-on-diverged"]].concat());
+    assert_eq!(strict.status, 1, "{}", strict.stdout);
+    assert_eq!(start_times(&project, "runs/columns"), first);
     let retried = project.kiln(&[arguments.as_slice(), &["--retry-failed"]].concat());
-    assert_eq!((retried.status, runs_trained(&retried)), (1, 1), "{}", retried.stderr);
+    assert_eq!((retried.status, runs_trained(&retried)), (0, 1), "{}", retried.stderr);
     let second = start_times(&project, "runs/columns");
     assert_eq!(first.iter().filter(|(run, started)| second[*run] != **started).count(), 1);
 }
@@ -243,12 +242,18 @@ fn run_that_cannot_be_locked_does_not_affect_the_other_runs() {
 #[test]
 fn quiet_prints_failures() {
     let project = Project::new();
-    let output = project.kiln(&["-q", "sweep", "experiment.toml", "learning_rate=0.1,1e30"]);
+    let arguments = ["-q", "sweep", "experiment.toml", "learning_rate=0.1,1e30"];
+    let output = project.kiln_ok(&arguments);
+    assert_eq!(output.stderr, "", "a diverged run is no failure");
+    assert!(output.stdout.contains("1 finished, 1 diverged"), "{}", output.stdout);
+    let run = &with_status(&project, "runs/columns", "finished")[0];
+    fs::write(project.path(format!("runs/columns/{run}/run.json")), "{").unwrap();
+    let output = project.kiln(&arguments);
     assert_eq!(output.status, 1);
     let lines: Vec<&str> =
         output.stderr.lines().filter(|line| !line.starts_with("    | ")).collect();
     assert!(
-        matches!(lines[..], [one] if one.contains("learning_rate=1e30  DIVERGED")),
+        matches!(lines[..], [one, _] if one.contains("learning_rate=0.1  FAILED")),
         "{lines:?}"
     );
 }

@@ -96,5 +96,5 @@ fn resume_sweep(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow:
     };
     let plan = Plan::new(&sweep, data, runs)?;
     let launch_options = sweep::launch_options(arguments.jobs, false, false)?;
-    sweep::launch(options, &plan, launch_options, &control)
+    sweep::launch(options, &plan, launch_options, &control, false)
 }

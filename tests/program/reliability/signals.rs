@@ -260,6 +260,27 @@ fn signaled_sweep_stops_its_runs_and_resumes_to_identical_results() {
     ));
 }
 
+#[test]
+fn sweep_signaled_while_it_starts_its_first_run_leaves_no_process() {
+    let rounds = short_or_long(10, 100);
+    for round in 0..rounds {
+        let project = in_memory_project();
+        let mut sweep = start(&project, &sweep_arguments(ENDLESS));
+        let mut runs = Vec::new();
+        // Without a pause between two looks, so that the signal arrives while the process starts.
+        while runs.is_empty() {
+            runs = children(sweep.id());
+            assert!(sweep.try_wait().unwrap().is_none(), "the sweep ended, round {round}");
+        }
+        signal_unless_ended(&mut sweep, "-TERM");
+        let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+        assert_eq!(output.status, 143, "round {round}\n{}", output.stderr);
+        let orphans: Vec<&u32> = runs.iter().filter(|run| is_alive(**run)).collect();
+        assert!(orphans.is_empty(), "orphaned processes: {orphans:?}, round {round}");
+        assert_none_is_running(&project, &format!("round {round}"));
+    }
+}
+
 /// With an endless sweep, a process that has ended was ended by the signal.
 #[test]
 fn signaled_or_killed_endless_sweep_ends_with_its_runs() {

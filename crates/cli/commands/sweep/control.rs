@@ -1,5 +1,5 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kiln_sweep::Requests;
 
@@ -10,8 +10,22 @@ use crate::signals::{self, SignalRequest, StopSignal};
 pub(crate) struct SweepControl {
     pub(super) requests: Arc<Requests>,
     pub(super) stop_signal: Arc<StopSignal>,
-    /// Whether there are runs to stop.
-    pub(super) has_runs: Arc<AtomicBool>,
+    pub(super) has_runs: HasRuns,
+}
+
+/// Whether a sweep has processes that must be stopped before it exits. It is set before the first process is started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HasRuns(Arc<Mutex<bool>>);
+
+impl HasRuns {
+    pub(super) fn set(&self, has_runs: bool) {
+        *self.lock() = has_runs;
+    }
+
+    /// While the guard exists, no sweep starts its first process: [`set`](Self::set) waits for it.
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl SweepControl {
@@ -19,31 +33,33 @@ impl SweepControl {
     /// process to stop ends it immediately.
     pub(crate) fn listen(quiet: bool) -> std::io::Result<Self> {
         let requests = Arc::new(Requests::default());
-        let has_runs = Arc::new(AtomicBool::new(false));
-        let (shared, has_runs_now) = (Arc::clone(&requests), Arc::clone(&has_runs));
-        let stop_signal = signals::listen(move |request| match request {
-            SignalRequest::Checkpoint => {
-                if has_runs_now.load(Ordering::Relaxed) {
-                    if !quiet {
-                        status("writing a checkpoint of every run in progress");
+        let has_runs = HasRuns::default();
+        let (shared, runs) = (Arc::clone(&requests), has_runs.clone());
+        let stop_signal = signals::listen(move |request| {
+            // Locked until the process exits: a run that is started in between would be left behind.
+            let has_runs = runs.lock();
+            match request {
+                SignalRequest::Checkpoint => {
+                    if *has_runs {
+                        if !quiet {
+                            status("writing a checkpoint of every run in progress");
+                        }
+                        shared.checkpoint.store(true, Ordering::Relaxed);
                     }
-                    shared.checkpoint.store(true, Ordering::Relaxed);
                 }
-            }
-            // After the second signal the runs are killed. If even that takes too long, a third one ends the sweep.
-            SignalRequest::Stop { count: 3.., status } => status.exit(),
-            SignalRequest::Stop { status, .. } if !has_runs_now.load(Ordering::Relaxed) => {
-                status.exit()
-            }
-            SignalRequest::Stop { count, .. } => {
-                match count {
-                    _ if quiet => {}
-                    1 => status(
-                        "\nstopping after the current steps; press Ctrl-C again to stop immediately",
-                    ),
-                    _ => status("stopping immediately"),
+                // After the second signal the runs are killed. If even that takes too long, a third one ends the sweep.
+                SignalRequest::Stop { count: 3.., status } => status.exit(),
+                SignalRequest::Stop { status, .. } if !*has_runs => status.exit(),
+                SignalRequest::Stop { count, .. } => {
+                    match count {
+                        _ if quiet => {}
+                        1 => status(
+                            "\nstopping after the current steps; press Ctrl-C again to stop immediately",
+                        ),
+                        _ => status("stopping immediately"),
+                    }
+                    shared.stops.store(count, Ordering::Relaxed);
                 }
-                shared.stops.store(count, Ordering::Relaxed);
             }
         })?;
         Ok(Self { requests, stop_signal, has_runs })

@@ -8,12 +8,10 @@ mod summary;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_sweep::{LaunchOptions, Plan, Sweep};
+use kiln_sweep::{LaunchOptions, Plan, RunOutcome, Sweep};
 
 use crate::options::GlobalOptions;
 
@@ -44,6 +42,11 @@ pub(crate) struct SweepArguments {
     /// Stop all runs as soon as one fails or diverges
     #[arg(long)]
     fail_fast: bool,
+    /// Exit with status 1 if a run diverges
+    ///
+    /// Without this option, a run that diverges is a result like any other: the sweep counts it, and its status is 0.
+    #[arg(long)]
+    fail_on_diverged: bool,
     /// Also train runs again that diverged in an earlier sweep
     ///
     /// Failed and missing runs are always trained.
@@ -64,7 +67,7 @@ pub(crate) fn sweep(
         dry_run::print_plan(&plan, &launch_options)?;
         return Ok(ExitCode::SUCCESS);
     }
-    launch(options, &plan, launch_options, &control)
+    launch(options, &plan, launch_options, &control, arguments.fail_on_diverged)
 }
 
 pub(crate) fn launch_options(
@@ -77,21 +80,25 @@ pub(crate) fn launch_options(
     Ok(LaunchOptions { jobs: jobs.unwrap_or_else(cores), fail_fast, retry_failed, program })
 }
 
-/// Trains the runs of a plan that are not done and prints the results.
+/// Trains the runs of a plan that are not done and prints the results. The exit status is that of a failure if a run
+/// failed, or if one diverged and `fail_on_diverged` is set or the sweep was stopped because of it.
 pub(crate) fn launch(
     options: &GlobalOptions,
     plan: &Plan,
     launch_options: LaunchOptions,
     control: &SweepControl,
+    fail_on_diverged: bool,
 ) -> anyhow::Result<ExitCode> {
     plan.write_record()?;
-    let mut progress =
-        progress::SweepProgress::new(options.quiet, plan, Arc::clone(&control.has_runs));
+    let mut progress = progress::SweepProgress::new(options.quiet, plan, control.has_runs.clone());
     let result = kiln_sweep::launch(plan, &launch_options, &mut progress, &control.requests);
-    control.has_runs.store(false, Ordering::Relaxed);
+    control.has_runs.set(false);
     progress.close();
     summary::print(plan, &result)?;
-    let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure());
+    let diverged_is_failure = fail_on_diverged || launch_options.fail_fast;
+    let is_failure =
+        |outcome: &RunOutcome| outcome.is_failure() || diverged_is_failure && outcome.is_diverged();
+    let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| is_failure(outcome));
     Ok(match (result.interrupted, has_failed) {
         (true, _) => control.stop_signal.exit_code(),
         (false, true) => ExitCode::FAILURE,

@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -12,6 +10,7 @@ use kiln_sweep::{
 };
 use kiln_train::MetricName;
 
+use crate::commands::sweep::control::HasRuns;
 use crate::output::{count, status};
 
 /// Shows the progress of a sweep on standard error: a line for each run that has ended, and on a terminal also a bar
@@ -21,13 +20,14 @@ pub(crate) struct SweepProgress<'a> {
     /// The keys whose values identify a run.
     keys: Vec<DifferingKey>,
     quiet: bool,
-    /// Set as soon as there are runs to stop.
-    has_runs: Arc<AtomicBool>,
+    /// Set before the first run is started.
+    has_runs: HasRuns,
     /// The lines that change in place, on a terminal.
     live: Option<LiveLines>,
     running: BTreeMap<usize, RunningRun>,
     ended: usize,
     failed: usize,
+    diverged: usize,
     /// The metric to show: the one that `[prune]` compares, or the validation accuracy.
     metric: MetricName,
     /// The best value of the metric so far and its run.
@@ -56,7 +56,7 @@ struct RunningRun {
 }
 
 impl<'a> SweepProgress<'a> {
-    pub(crate) fn new(quiet: bool, plan: &'a Plan, has_runs: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(quiet: bool, plan: &'a Plan, has_runs: HasRuns) -> Self {
         let live = (io::stderr().is_terminal() && !quiet).then(|| {
             let lines = MultiProgress::new();
             let total = lines.add(ProgressBar::new_spinner());
@@ -73,6 +73,7 @@ impl<'a> SweepProgress<'a> {
             running: BTreeMap::new(),
             ended: 0,
             failed: 0,
+            diverged: 0,
             metric: plan.prune.map_or(MetricName::VAL_ACCURACY, |prune| prune.metric),
             best: None,
             started: Instant::now(),
@@ -104,7 +105,7 @@ impl<'a> SweepProgress<'a> {
         }
     }
 
-    fn run_started(&mut self, run: usize) {
+    fn run_starting(&mut self, run: usize) {
         let bar = self.live.as_ref().map(|live| {
             let bar = live.lines.insert_before(&live.total, ProgressBar::new(1000));
             bar.set_style(style("{bar:12.cyan/blue} {wide_msg}"));
@@ -151,6 +152,7 @@ impl<'a> SweepProgress<'a> {
     fn run_ended(&mut self, run: usize, outcome: &RunOutcome, by: CompletedBy) {
         self.ended += 1;
         self.failed += usize::from(outcome.is_failure());
+        self.diverged += usize::from(outcome.is_diverged());
         let weight = self.plan.runs[run].weight();
         let running = self.running.remove(&run);
         if by == CompletedBy::ThisSweep {
@@ -193,7 +195,7 @@ impl<'a> SweepProgress<'a> {
             CompletedBy::EarlierSweep => line.push_str("  (in an earlier sweep)"),
         }
         line.push_str(&format!("  {}", self.plan.runs[run].id));
-        if let RunOutcome::Failed(failure) | RunOutcome::Diverged(failure) = outcome {
+        if let RunOutcome::Failed(failure) = outcome {
             for log_line in &failure.log {
                 line.push_str(&format!("\n    | {}", printable(log_line)));
             }
@@ -206,12 +208,14 @@ impl<'a> SweepProgress<'a> {
         let Some(live) = &self.live else { return };
         let runs = self.plan.runs.len();
         let running = self.running.len();
-        let mut line = format!(
-            "{} of {runs} done, {} failed, {running} running, {} to do",
-            self.ended - self.failed,
-            self.failed,
-            runs - self.ended - running
-        );
+        let mut line = format!("{} of {runs} done", self.ended - self.failed - self.diverged);
+        for (number, what) in [(self.diverged, "diverged"), (self.failed, "failed")] {
+            if number > 0 {
+                line.push_str(&format!(", {number} {what}"));
+            }
+        }
+        let to_do = runs - self.ended - running;
+        line.push_str(&format!(", {running} running, {to_do} to do"));
         if let Some(left) = self.seconds_left() {
             line.push_str(&format!("  about {} left", duration(left)));
         }
@@ -259,11 +263,11 @@ impl<'a> SweepProgress<'a> {
 
 impl Watcher for SweepProgress<'_> {
     fn event(&mut self, event: Event<'_>) {
-        if matches!(event, Event::Started(_) | Event::Idle(_)) {
-            self.has_runs.store(true, Ordering::Relaxed);
+        if matches!(event, Event::Starting(_) | Event::Idle(_)) {
+            self.has_runs.set(true);
         }
         match event {
-            Event::Started(run) => self.run_started(run),
+            Event::Starting(run) => self.run_starting(run),
             Event::Step(run, report) => self.step_completed(run, report),
             Event::Epoch(run, report) => self.epoch_completed(run, report),
             Event::Ended(run, outcome, by) => self.run_ended(run, outcome, by),
@@ -302,7 +306,7 @@ fn outcome_text(outcome: &RunOutcome) -> String {
     match outcome {
         RunOutcome::Finished => "finished".to_owned(),
         RunOutcome::Pruned(epoch) => format!("pruned at epoch {epoch}"),
-        RunOutcome::Diverged(failure) => format!("DIVERGED: {}", printable(&failure.reason)),
+        RunOutcome::Diverged(reason) => format!("diverged: {}", printable(reason)),
         RunOutcome::Failed(failure) => format!("FAILED: {}", printable(&failure.reason)),
         RunOutcome::Interrupted => "interrupted".to_owned(),
     }

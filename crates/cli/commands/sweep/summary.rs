@@ -21,10 +21,9 @@ pub(super) fn print(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
         print_line(saving)?;
     }
     let path = quoted(&plan.directory.display().to_string());
-    let has_failed = |outcome: &RunOutcome| matches!(outcome, RunOutcome::Failed(_));
     if result.interrupted {
         status(format_args!("interrupted; to resume: kiln resume {path}"));
-    } else if result.outcomes.iter().flatten().any(|(outcome, _)| has_failed(outcome)) {
+    } else if result.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure()) {
         status(format_args!("after fixing the failures, resume with: kiln resume {path}"));
     }
     print_best(plan)?;

@@ -202,11 +202,12 @@ impl<'a> LocalLauncher<'a> {
                 lock.token().check()?;
                 files::remove_directory(&self.plan.path_of(planned))?;
             }
+            // Before the process exists, so that a signal in between does not exit without stopping it.
+            self.watcher.event(Event::Starting(run));
             let program = &self.options.program;
             let events = self.events.0.clone();
             let process = WorkerProcess::start(program, self.plan, run, resume, lock, events)?;
             self.processes.insert(run, process);
-            self.watcher.event(Event::Started(run));
         }
         Ok(true)
     }
@@ -308,7 +309,7 @@ impl<'a> LocalLauncher<'a> {
 
     fn end(&mut self, run: usize, outcome: RunOutcome, by: CompletedBy) {
         self.watcher.event(Event::Ended(run, &outcome, by));
-        if outcome.is_failure() && self.options.fail_fast {
+        if self.options.fail_fast && (outcome.is_failure() || outcome.is_diverged()) {
             self.stop_all();
         }
         self.outcomes[run] = Some((outcome, by));

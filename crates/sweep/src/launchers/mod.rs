@@ -58,8 +58,8 @@ pub struct SweepResult {
 /// Something that happened in a sweep. Runs are indices into the plan.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The process of a run was started.
-    Started(usize),
+    /// The process of a run is about to be started. If it cannot be, [`Ended`](Self::Ended) follows.
+    Starting(usize),
     /// A run has completed a training step. Only some steps are reported.
     Step(usize, StepReport),
     /// A run has a warning, such as a damaged checkpoint that it skipped.

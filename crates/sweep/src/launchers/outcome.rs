@@ -13,15 +13,15 @@ pub enum RunOutcome {
     Finished,
     /// The run was pruned after this epoch.
     Pruned(usize),
-    /// The loss stopped being a finite number.
-    Diverged(Failure),
+    /// The loss stopped being a finite number, as this reason says.
+    Diverged(String),
     /// The process crashed, was killed or reported an error.
     Failed(Failure),
     /// The sweep was interrupted and stopped the run.
     Interrupted,
 }
 
-/// Why a run failed or diverged.
+/// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The reason, on one line.
@@ -42,20 +42,23 @@ pub enum CompletedBy {
 }
 
 impl RunOutcome {
-    /// Whether the run failed or diverged.
+    /// Whether the run failed. A diverged run did not: that its settings diverge is its result.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Diverged(_) | Self::Failed(_))
+        matches!(self, Self::Failed(_))
+    }
+
+    /// Whether the run diverged.
+    #[must_use]
+    pub fn is_diverged(&self) -> bool {
+        matches!(self, Self::Diverged(_))
     }
 
     /// The outcome of a run that was done before this sweep came to it.
     pub(crate) fn of_done(plan: &Plan, run: &PlannedRun, state: &RunState) -> Self {
         match state {
             RunState::Pruned(epoch) => Self::Pruned(*epoch),
-            RunState::Diverged => {
-                let reason = stop_reason(plan, run);
-                Self::Diverged(Failure { reason, log: Vec::new() })
-            }
+            RunState::Diverged => Self::Diverged(stop_reason(plan, run)),
             _ => Self::Finished,
         }
     }
@@ -81,10 +84,7 @@ impl RunOutcome {
         let record = record.filter(|record| process.record_before.as_ref() != Some(record));
         let reason = match record.as_ref().map(|record| record.status) {
             Some(Status::Finished) => return Self::Finished,
-            Some(Status::Diverged) => {
-                let reason = stop_reason(plan, run);
-                return Self::Diverged(Failure { reason, log: log_tail(plan, run, lock) });
-            }
+            Some(Status::Diverged) => return Self::Diverged(stop_reason(plan, run)),
             Some(Status::Pruned) => {
                 return Self::Pruned(record.map_or(0, |record| record.epochs));
             }
