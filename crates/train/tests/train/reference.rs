@@ -158,8 +158,12 @@ fn every_keyword_is_in_the_reference() {
                 Some((prefix @ ("val" | "train"), word)) => (prefix, word),
                 _ => ("", word),
             };
-            assert!(section(table).contains(prefix), "{key}: `{prefix}` is not in the reference");
-            assert!(section(table).contains(word), "{key}: `{word}` is not in the reference");
+            let section = section(table);
+            // `adamw` does not stand for `adam`.
+            let mut words =
+                section.split(|letter: char| !letter.is_alphanumeric() && !"_<>".contains(letter));
+            assert!(section.contains(prefix), "{key}: `{prefix}` is not in the reference");
+            assert!(words.any(|found| found == word), "{key}: `{word}` is not in the reference");
         }
     }
 }

@@ -34,20 +34,36 @@ pub(crate) fn unsupported(
         .or_else(|| (!has_update).then(|| format!("the optimizer \"{}\"", optimizer.name())))
 }
 
-/// A new type of layer is unsupported, and trained by the generic engine, until it is listed here.
+/// What this engine computes for a layer.
+enum Computation {
+    Identity,
+    Dense,
+    Activation(Activation),
+    /// At this rate, above 0.
+    Dropout(f64),
+}
+
+/// What this engine computes for the layer; `None` if it does not support layers of this type. A new type is trained by
+/// the generic engine until it is listed here.
+fn computation(layer: &PlannedLayer) -> Option<Computation> {
+    Some(match &layer.kind {
+        LayerType::Flatten(_) => Computation::Identity,
+        LayerType::Dense(_) => Computation::Dense,
+        LayerType::Activation(_) if layer.activation == Activation::Linear => Computation::Identity,
+        LayerType::Activation(_) => Computation::Activation(layer.activation),
+        LayerType::Dropout(dropout) if dropout.rate > 0.0 => Computation::Dropout(dropout.rate),
+        LayerType::Dropout(_) => Computation::Identity,
+        _ => return None,
+    })
+}
+
 fn unsupported_layer(architecture: &Architecture) -> Option<String> {
     architecture.layers().iter().find_map(|layer| {
         let (name, kind) = (&layer.name, layer.kind.keyword());
         if layer.activation == Activation::Softmax {
             return Some(format!("the softmax inside the network, in layer \"{name}\" ({kind})"));
         }
-        match layer.kind {
-            LayerType::Flatten(_)
-            | LayerType::Dense(_)
-            | LayerType::Activation(_)
-            | LayerType::Dropout(_) => None,
-            _ => Some(format!("layer \"{name}\" ({kind})")),
-        }
+        computation(layer).is_none().then(|| format!("layer \"{name}\" ({kind})"))
     })
 }
 
@@ -188,8 +204,9 @@ fn operation<'a>(
     rule: &Rule,
     weights: &mut impl Iterator<Item = &'a WeightTensor>,
 ) -> Option<OperationKind> {
-    match &layer.kind {
-        LayerType::Dense(_) => {
+    match computation(layer)? {
+        Computation::Identity => None,
+        Computation::Dense => {
             let mut own = weights.take(layer.parameters.len());
             let (inputs, units) = (layer.input.len(), layer.output.len());
             let mut weight = Vec::new();
@@ -204,14 +221,11 @@ fn operation<'a>(
                 pre_activation: Vec::new(),
             })))
         }
-        LayerType::Activation(_) if layer.activation != Activation::Linear => {
-            Some(OperationKind::Activation(layer.activation))
-        }
-        LayerType::Dropout(dropout) if dropout.rate > 0.0 => {
-            let (rate, width) = (dropout.rate, layer.output.len());
+        Computation::Activation(activation) => Some(OperationKind::Activation(activation)),
+        Computation::Dropout(rate) => {
+            let width = layer.output.len();
             Some(OperationKind::Dropout { rate, width, batch_major, mask: Vec::new() })
         }
-        _ => None,
     }
 }
 
