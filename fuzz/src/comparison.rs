@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
 use kiln_compare::page::page;
-use kiln_compare::{Comparison, MEASURES, Pair, TableOptions, show_pair};
+use kiln_compare::{CompareOptions, Comparison, MEASURES, Pair, TableOptions, show_pair};
 use kiln_report::chart::{heatmap_chart, heatmap_text, overlay_chart, setting_chart};
 use kiln_report::{Terminal, show};
 use kiln_store::RunDirectory;
@@ -61,7 +61,8 @@ fn compare(runs: &Path) {
         Ok(shown) => assert_printable(&shown),
         Err(error) => assert_has_message(&error),
     }
-    let comparison = Comparison::read(&[runs], None).expect("the first run is valid");
+    let comparison =
+        Comparison::read(&[runs], &CompareOptions::default()).expect("the first run is valid");
     let options = TableOptions { all_seeds: true, ..TableOptions::default() };
     let formats = [kiln_compare::csv, kiln_compare::json, kiln_compare::markdown];
     for text in
@@ -72,7 +73,7 @@ fn compare(runs: &Path) {
     let table = kiln_compare::terminal(&comparison, &TableOptions::default(), terminal);
     assert_printable(&table.expect("no column was asked for"));
     assert_printable(&kiln_compare::notes(&comparison));
-    if let Some(pair) = Pair::of(&comparison) {
+    if let Some(pair) = Pair::of(&comparison, &[runs]) {
         assert_printable(&show_pair(&pair, terminal));
     }
     let page = page(&comparison).expect("a page");

@@ -4,10 +4,12 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
 use kiln_compare::page::page;
-use kiln_compare::{CompareError, Comparison, Pair, TableOptions, show_pair};
+use kiln_compare::{
+    AtEpoch, CompareError, CompareOptions, Comparison, Pair, Ranking, TableOptions, show_pair,
+};
 use kiln_config::{KeyError, KeyIndex};
 use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
-use kiln_store::files;
+use kiln_store::{files, printable};
 
 use crate::options::GlobalOptions;
 use crate::output::{print_styled, status, terminal};
@@ -51,7 +53,16 @@ pub(crate) struct CompareArguments {
     /// The column to sort by, named as in the table, such as "test accuracy"
     #[arg(long, value_name = "COLUMN")]
     sort: Option<String>,
-    /// Baseline for the verdicts [default: the best by validation]
+    /// The metric of the validation images that ranks, such as val_loss or val_macro_f1
+    #[arg(long, value_name = "METRIC", default_value = kiln_compare::DEFAULT_METRIC)]
+    rank_by: String,
+    /// The epoch at which the metric is taken
+    #[arg(long, value_enum, value_name = "EPOCH", default_value_t = RankAt::Kept)]
+    rank_at: RankAt,
+    /// The probability, at most, of an error in the answer and the verdicts, each
+    #[arg(long, value_name = "LEVEL", default_value_t = 0.05, value_parser = level)]
+    level: f64,
+    /// Compare each combination with this one, too
     ///
     /// A run's directory or id, or settings such as learning_rate=0.01,hidden.repeat=2.
     #[arg(long, value_name = "RUN")]
@@ -62,6 +73,27 @@ pub(crate) struct CompareArguments {
     /// Show one row per run instead of one per combination
     #[arg(long)]
     all_seeds: bool,
+}
+
+/// The epochs of `--rank-at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RankAt {
+    /// The epoch whose weights the run keeps and tests
+    Kept,
+    /// The epoch with the best value
+    Best,
+    /// The last epoch
+    Last,
+}
+
+impl From<RankAt> for AtEpoch {
+    fn from(at: RankAt) -> Self {
+        match at {
+            RankAt::Kept => AtEpoch::Kept,
+            RankAt::Best => AtEpoch::Best,
+            RankAt::Last => AtEpoch::Last,
+        }
+    }
 }
 
 /// The charts that `--plot` can write.
@@ -81,9 +113,13 @@ pub(crate) fn compare(
     options: &GlobalOptions,
     arguments: &CompareArguments,
 ) -> anyhow::Result<ExitCode> {
-    let comparison = Comparison::read(&arguments.paths, arguments.baseline.as_deref())?;
+    let how = CompareOptions {
+        ranking: Ranking::new(&arguments.rank_by, arguments.rank_at.into()),
+        baseline: arguments.baseline.clone(),
+        level: arguments.level,
+    };
+    let comparison = Comparison::read(&arguments.paths, &how)?;
     let axes = axes(&comparison, &arguments.axes)?;
-    let notes = kiln_compare::notes(&comparison);
     let table = TableOptions {
         sort: arguments.sort.clone(),
         columns: arguments.columns.clone(),
@@ -97,7 +133,7 @@ pub(crate) fn compare(
     } else if arguments.json {
         kiln_compare::json(&comparison, &table)?
     } else {
-        terminal_text(&comparison, &table, &axes, &notes)?
+        terminal_text(&comparison, arguments, &table, &axes)?
     };
     // Files are written before the table is printed, so that an error is the last line that is shown.
     if let Some(path) = &arguments.html {
@@ -109,29 +145,39 @@ pub(crate) fn compare(
     print_styled(text.trim_end())?;
     // Programs read the table from standard output, so the notes for people go to standard error.
     if is_for_programs && !options.quiet {
-        status(notes.trim_end());
+        status(kiln_compare::notes(&comparison).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The table with its notes, followed by a heatmap of two settings or the details of two runs.
+/// The table with its notes, followed by a heatmap of two settings or the details of two runs, and by the tables of runs
+/// on other data.
 fn terminal_text(
     comparison: &Comparison,
+    arguments: &CompareArguments,
     options: &TableOptions,
     axes: &[&str],
-    notes: &str,
 ) -> anyhow::Result<String> {
     let terminal = terminal();
-    let table = kiln_compare::terminal(comparison, options, terminal)?;
-    let mut text = table + &terminal.wrap(notes);
-    if let Some(pair) = Pair::of(comparison) {
+    let mut text = table_text(comparison, options)?;
+    if let Some(pair) = Pair::of(comparison, &arguments.paths) {
         text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
     } else if comparison.combinations.len() <= MAX_TERMINAL_CELLS
         && let Some(heatmap) = heatmap(comparison, axes)
     {
         text.push_str(&format!("\n{}", heatmap_text(&heatmap, terminal)));
     }
+    for other in &comparison.other_data {
+        let heading = format!("other data: {}", printable(&other.data_name()));
+        text.push_str(&format!("\n{heading}\n{}", table_text(other, &options.known_to(other))?));
+    }
     Ok(text)
+}
+
+fn table_text(comparison: &Comparison, options: &TableOptions) -> anyhow::Result<String> {
+    let terminal = terminal();
+    let table = kiln_compare::terminal(comparison, options, terminal)?;
+    Ok(table + &terminal.wrap(&kiln_compare::notes(comparison)))
 }
 
 /// The keys of the axes that were asked for; without any the settings that differ, where those are two.
@@ -168,7 +214,7 @@ fn axes<'a>(comparison: &'a Comparison, asked: &[String]) -> anyhow::Result<Vec<
 
 fn heatmap(comparison: &Comparison, axes: &[&str]) -> Option<Heatmap> {
     let (rows, columns) = (axes.first()?, axes.get(1).copied());
-    setting_grid(comparison, rows, columns, comparison.ranking.measure()?)
+    setting_grid(comparison, rows, columns, &comparison.ranking.measure())
 }
 
 /// The SVG text of the requested chart, or of the one that fits the settings that differ: a heatmap for two settings, a
@@ -213,6 +259,12 @@ fn write(options: &GlobalOptions, path: &Path, text: &str) -> anyhow::Result<()>
         status(format_args!("wrote {}", path.display()));
     }
     Ok(())
+}
+
+/// A significance level.
+fn level(argument: &str) -> Result<f64, String> {
+    let level = argument.parse().ok().filter(|level| *level > 0.0 && *level < 0.5);
+    level.ok_or_else(|| "must be above 0 and below 0.5, such as 0.05".to_owned())
 }
 
 /// Accepts only the names of SVG files, so that a mistyped name does not overwrite another kind of file.

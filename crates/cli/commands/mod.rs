@@ -89,14 +89,15 @@ pub(crate) enum Command {
     Summary(ExperimentArguments),
     /// Compare runs and sweeps: which settings are better, by how much, and whether that is noise
     ///
-    /// Runs that differ only in the seed form one row. Rows are ranked by validation accuracy; test results are not
-    /// used for ranking. The verdict of each row compares it with a baseline. If both have several seeds, it compares
-    /// the validation accuracies; if both are single runs, it compares their predictions for each test image. Two runs
-    /// alone are compared in detail.
+    /// Runs that differ only in the seed form one row. Rows are ranked by the validation accuracy of the weights that the
+    /// runs keep; test results are not used for ranking. With several seeds, the rows that may be the best are marked, and
+    /// each row shows how far it is behind. Single runs have no verdict, because two seeds of one setting can differ as
+    /// much. Two runs alone are compared in detail, by class and image.
     #[command(after_help = "Examples:\n  \
         kiln compare runs/learning-rate-depth\n  \
         kiln compare runs/learning-rate-depth --html report.html\n  \
         kiln compare 'runs/*/*' --baseline learning_rate=0.01,hidden.repeat=3 --csv > table.csv\n  \
+        kiln compare runs/search --rank-by val_loss --rank-at best\n  \
         kiln compare runs/fashion-mnist/ID runs/fashion-mnist/OTHER")]
     Compare(compare::CompareArguments),
     /// Retrain a run and check that it reproduces the recorded results exactly

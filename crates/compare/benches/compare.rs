@@ -9,7 +9,7 @@ mod tree;
 use std::path::Path;
 
 use divan::Bencher;
-use kiln_compare::{Comparison, TableOptions, notes, terminal};
+use kiln_compare::{CompareOptions, Comparison, TableOptions, notes, terminal};
 use kiln_report::Terminal;
 use kiln_store::Status;
 use tempfile::TempDir;
@@ -29,7 +29,7 @@ fn compare(bencher: Bencher<'_, '_>, runs: usize) {
 }
 
 fn table(sweep: &Path) -> String {
-    let comparison = Comparison::read(&[sweep], None).expect("a comparison");
+    let comparison = Comparison::read(&[sweep], &CompareOptions::default()).expect("a comparison");
     let shown = Terminal { width: 120, color: false };
     let table = terminal(&comparison, &TableOptions::default(), shown).expect("a table");
     table + &notes(&comparison)

@@ -9,7 +9,7 @@ use crate::columns::{self, Place};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
-use crate::verdict::BaselineChoice;
+use crate::ranking::DEFAULT_METRIC;
 
 impl Comparison {
     /// Finds the combination that `given` names: by a run's directory, a run's id, or settings such as
@@ -20,7 +20,7 @@ impl Comparison {
         let found: Vec<usize> =
             if by_settings { self.by_settings(given)? } else { self.by_run(given) };
         match found.as_slice() {
-            [combination] => self.tested(*combination, given),
+            [combination] => self.finished(*combination, given),
             [] if by_settings => {
                 Err(request_error(format!("no combination has the settings {given}")))
             }
@@ -31,13 +31,13 @@ impl Comparison {
         }
     }
 
-    /// Returns the combination if it was tested: the baseline needs test results.
-    fn tested(&self, combination: usize, given: &str) -> Result<usize> {
-        if self.combinations[combination].is_tested() {
+    /// Returns the combination if one of its runs finished: unfinished runs have no result to compare with.
+    fn finished(&self, combination: usize, given: &str) -> Result<usize> {
+        if self.combinations[combination].finished() > 0 {
             return Ok(combination);
         }
         Err(request_error(format!(
-            "the baseline {given} was not tested ({}): choose a combination that finished",
+            "the baseline {given} did not finish ({}): choose a combination that finished",
             self.combinations[combination].status()
         )))
     }
@@ -56,7 +56,7 @@ impl Comparison {
     }
 
     fn with_run(&self, matches: impl Fn(&RunSummary) -> bool) -> Vec<usize> {
-        self.indices(|combination| combination.runs.iter().any(&matches))
+        self.indices(|one| one.runs.iter().chain(&one.copies).any(&matches))
     }
 
     fn indices(&self, matches: impl Fn(&Combination) -> bool) -> Vec<usize> {
@@ -125,10 +125,24 @@ impl Comparison {
         )
     }
 
-    /// The best combination by validation, if it was tested.
-    pub(crate) fn default_baseline(&self) -> Option<(usize, BaselineChoice)> {
-        let index = self.selected_index()?;
-        self.combinations[index].is_tested().then_some((index, BaselineChoice::Best))
+    /// Checks that some run has the metric that ranks, unless it is the default one.
+    pub(crate) fn check_metric(&self) -> Result<()> {
+        let wanted = self.ranking.metric();
+        let mut known: Vec<&str> = Vec::new();
+        let all = self.other_data.iter().chain([self]).flat_map(Comparison::runs);
+        for metric in all.flat_map(|run| &run.metrics) {
+            // Ranking by results on the training images would choose the run that overfits most.
+            if metric.name.starts_with("val_") && !known.contains(&metric.name.as_str()) {
+                known.push(&metric.name);
+            }
+        }
+        if wanted == DEFAULT_METRIC || known.contains(&wanted) {
+            return Ok(());
+        }
+        Err(request_error(format!(
+            "cannot rank by `{wanted}`: choose a validation metric of the runs, {}",
+            known.join(" or ")
+        )))
     }
 }
 

@@ -2,18 +2,23 @@
 
 use crate::measures::Measure;
 use crate::table::{ComparisonTable, Field, Row};
-use crate::verdict::{Method, Verdict};
+use crate::verdict::Verdict;
+use kiln_statistics::Standing;
 
 /// The text of a cell; empty if the row has no value in the column.
-pub(crate) fn cell(table: &ComparisonTable<'_>, field: Field, row: &Row<'_>) -> String {
+pub(crate) fn cell(table: &ComparisonTable<'_>, field: Field<'_>, row: &Row<'_>) -> String {
     match field {
         Field::Setting(_) | Field::Shared(_) => {
             table.setting(field, row).unwrap_or_default().to_owned()
         }
+        Field::Data => table.comparison.data_name(),
+        Field::Name => row.name(),
         Field::Seed => row.run.map(|run| run.seed.to_string()).unwrap_or_default(),
         Field::Run => row.run.map(|run| run.id.clone()).unwrap_or_default(),
-        Field::Measure(found) => measure(found, row),
+        Field::Measure(found) => measure(&found, row),
         Field::Status => row.status(),
+        Field::Standing => row.combination.standing.as_ref().map(standing).unwrap_or_default(),
+        Field::Behind => row.combination.standing.as_ref().map(behind).unwrap_or_default(),
         Field::Verdict if is_baseline(table, row) => "baseline".to_owned(),
         Field::Verdict => row.combination.verdict.as_ref().map(verdict).unwrap_or_default(),
     }
@@ -24,8 +29,25 @@ pub(crate) fn is_baseline(table: &ComparisonTable<'_>, row: &Row<'_>) -> bool {
     table.comparison.baseline.is_some_and(|baseline| baseline.combination == row.index)
 }
 
+/// `possible` for a possible winner, `worse` for a combination that is worse than the best, `no` for another one that is
+/// not the best.
+pub(crate) fn standing(standing: &Standing) -> String {
+    match standing {
+        Standing { may_be_best: true, .. } => "possible",
+        Standing { worse: true, .. } => "worse",
+        _ => "no",
+    }
+    .to_owned()
+}
+
+/// What the combination lacks to the best, as an interval: `0.0012 to 0.0043`.
+pub(crate) fn behind(standing: &Standing) -> String {
+    let [low, high] = outward(standing.behind.0, standing.behind.1);
+    format!("{low} to {high}")
+}
+
 /// Mean, deviation and number of runs; the value alone if the row is one run.
-fn measure(measure: &Measure, row: &Row<'_>) -> String {
+fn measure(measure: &Measure<'_>, row: &Row<'_>) -> String {
     let Some(spread) = row.measure(measure) else {
         return String::new();
     };
@@ -42,17 +64,10 @@ fn measure(measure: &Measure, row: &Row<'_>) -> String {
     text
 }
 
-/// `better +0.0123 [0.0011, 0.0234]`, followed by `by images` if the test compared images.
+/// `better +0.0123 [0.0011, 0.0234]`.
 pub(crate) fn verdict(verdict: &Verdict) -> String {
-    let mut words = format!("{} {:+.4}", verdict.outcome.as_str(), verdict.difference);
-    if let Some((low, high)) = verdict.interval {
-        let [low, high] = outward(low, high);
-        words.push_str(&format!(" [{low}, {high}]"));
-    }
-    if verdict.method == Method::McNemar {
-        words.push_str(" by images");
-    }
-    words
+    let [low, high] = outward(verdict.interval.0, verdict.interval.1);
+    format!("{} {:+.4} [{low}, {high}]", verdict.outcome.as_str(), verdict.difference)
 }
 
 /// An interval with four decimals, rounded outward: it covers the computed one, and an end that is not 0 keeps its

@@ -9,6 +9,10 @@ use crate::column::{Column, SharedSetting};
 use crate::layers::{self, Layers};
 use crate::settings::FlatConfig;
 
+/// The key of the data's name or directory. Whether two runs have the same data is known from its fingerprint, so this
+/// is no setting: the same data can be in two places.
+pub(crate) const SOURCE: &str = "data.source";
+
 /// A key and its value. Values are borrowed from the configurations, except short forms of layers.
 type Setting<'a> = (&'a str, Cow<'a, str>);
 
@@ -40,9 +44,17 @@ impl<'a> SettingsTable<'a> {
 
     /// The columns whose values differ between runs.
     pub(crate) fn differing(&self) -> Vec<usize> {
-        let differs =
-            |column: &usize| self.rows.windows(2).any(|rows| rows[0][*column] != rows[1][*column]);
-        (0..self.columns.len()).filter(differs).collect()
+        let is_setting = |column: &usize| self.columns[*column].key != SOURCE;
+        (0..self.columns.len()).filter(is_setting).filter(|column| self.differs(*column)).collect()
+    }
+
+    /// The columns whose values are the same in all runs.
+    pub(crate) fn shared(&self) -> Vec<usize> {
+        (0..self.columns.len()).filter(|column| !self.differs(*column)).collect()
+    }
+
+    fn differs(&self, column: usize) -> bool {
+        self.rows.windows(2).any(|rows| rows[0][column] != rows[1][column])
     }
 }
 

@@ -1,9 +1,9 @@
-use kiln_store::{RunDirectory, Status};
+use kiln_store::{RunDirectory, Status, Timestamp};
 
 use crate::column::Column;
 use crate::metric::{AtEpoch, EpochValue, MetricSummary};
 use crate::verdict::Verdict;
-use kiln_statistics::Spread;
+use kiln_statistics::{Spread, Standing};
 
 /// The runs of one combination of settings; they differ only in their seeds.
 ///
@@ -12,9 +12,14 @@ use kiln_statistics::Spread;
 pub struct Combination {
     /// One value per column of the comparison, as text without quotes; `None` if the runs do not have the setting.
     pub settings: Vec<Option<String>>,
-    /// Ordered by seed, then by id; at least one.
+    /// One for each seed, in the order of the seeds; at least one.
     pub runs: Vec<RunSummary>,
-    /// The verdict against the baseline; `None` for the baseline itself and if nothing was tested.
+    /// Further runs with the settings, seed and data of one of `runs`. The seed decides everything in a run, so they
+    /// count for nothing.
+    pub copies: Vec<RunSummary>,
+    /// Where the combination stands among all; `None` if it was not judged: the notes of the comparison say why.
+    pub standing: Option<Standing>,
+    /// The comparison with the given baseline; `None` for the baseline itself and if it was not judged.
     pub verdict: Option<Verdict>,
 }
 
@@ -29,6 +34,8 @@ pub struct RunSummary {
     pub id: String,
     /// The run's seed.
     pub seed: u64,
+    /// When the run was started.
+    pub started: Timestamp,
     /// The status in `run.json`.
     pub status: Status,
     /// Why the run ended: "all epochs done".
@@ -45,7 +52,9 @@ pub struct RunSummary {
     pub epochs: usize,
     /// Rows of the validation set.
     pub validation_rows: usize,
-    /// The digest of the dataset. Tests on different datasets are not compared.
+    /// The name of the dataset.
+    pub dataset: String,
+    /// The digest of the dataset. Runs on different datasets are not compared.
     pub fingerprint: String,
     /// The digest of the validation rows; `None` without any, and for runs of earlier versions of Kiln. See
     /// [`RunRecord::validation_fingerprint`](kiln_store::RunRecord::validation_fingerprint).
@@ -118,10 +127,7 @@ impl Combination {
     pub fn spread(&self, value: impl Fn(&RunSummary) -> Option<f64>) -> Option<Spread> {
         let any_finished = self.finished() > 0;
         let counts = |run: &&RunSummary| !any_finished || run.status == Status::Finished;
-        let mut counting: Vec<&RunSummary> = self.runs.iter().filter(counts).collect();
-        // The seed decides everything in a run, so a second run with the same seed adds no information.
-        counting.dedup_by_key(|run| run.seed);
-        Spread::of(counting.into_iter().filter_map(value))
+        Spread::of(self.runs.iter().filter(counts).filter_map(value))
     }
 }
 

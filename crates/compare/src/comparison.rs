@@ -1,18 +1,39 @@
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 
-use kiln_store::{Skipped, StoreError, find};
+use kiln_store::{Skipped, Status, StoreError, find};
 
+use crate::answer::Answer;
 use crate::column::{Column, SharedSetting};
 use crate::columns::SettingsTable;
 use crate::combination::{Combination, RunSummary};
 use crate::error::Result;
 use crate::ranking::Ranking;
 use crate::read::Read;
-use crate::verdict::{Baseline, BaselineChoice};
+use crate::settings::FlatConfig;
+use crate::verdict::Baseline;
 use crate::{implied, judge, read};
 
-/// Runs grouped by their settings and ranked.
+/// How runs are compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompareOptions {
+    /// What ranks the combinations.
+    pub ranking: Ranking,
+    /// The combination that the others are compared with: a run's directory, a run's id, or settings such as
+    /// `learning_rate=0.01,hidden.repeat=2` that exactly one combination has.
+    pub baseline: Option<String>,
+    /// The significance level of the answer and the verdicts, above 0 and below 0.5.
+    pub level: f64,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self { ranking: Ranking::default(), baseline: None, level: 0.05 }
+    }
+}
+
+/// Runs on one dataset, grouped by their settings and ranked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// The settings that differ between the runs, in the order of the configuration files.
@@ -24,41 +45,53 @@ pub struct Comparison {
     /// The rows. Combinations whose runs all finished come first, then those with some finished runs, then the others.
     /// Each group is sorted by the mean of the metric that ranks, the best first.
     pub combinations: Vec<Combination>,
-    /// The baseline of the verdicts; `None` if no combination can be one.
+    /// The significance level of the answer and the verdicts.
+    pub level: f64,
+    /// Which combinations may be the best; `None` if fewer than two could be judged.
+    pub answer: Option<Answer>,
+    /// The baseline that was asked for.
     pub baseline: Option<Baseline>,
+    /// The runs on other datasets: a comparison for each dataset, the one with the newest run first. `columns` and
+    /// `combinations` are about the dataset of the newest run of all.
+    pub other_data: Vec<Comparison>,
     /// The directories that could not be read, and why.
     pub left_out: Vec<Skipped>,
-    /// Sentences that say which verdicts are missing and why.
+    /// Sentences that say which combinations were not judged and why.
     pub notes: Vec<String>,
 }
 
 impl Comparison {
-    /// Finds the runs below `paths` with [`find()`](find()), reads and compares them. `baseline` is a run's directory,
-    /// a run's id, or settings such as `learning_rate=0.01,hidden.repeat=2` that exactly one combination has. Without
-    /// it, the baseline is the best combination by validation.
+    /// Finds the runs below `paths` with [`find()`](find()), reads, ranks and judges them.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoRuns`] if a path leads to no run or no run can be read,
-    /// [`CompareError::Request`](crate::CompareError::Request) if the baseline is not exactly one tested combination.
-    pub fn read(paths: &[impl AsRef<Path>], baseline: Option<&str>) -> Result<Self> {
-        let mut comparison = Self::ranked(paths)?;
-        let baseline = match baseline {
-            Some(given) => Some((comparison.find_baseline(given)?, BaselineChoice::Given)),
-            None => comparison.default_baseline(),
-        };
-        if let Some((index, chosen)) = baseline {
-            judge::judge(&mut comparison, index, chosen);
+    /// [`CompareError::Request`](crate::CompareError::Request) if no run has the metric that ranks, or if the baseline is
+    /// not exactly one combination.
+    pub fn read(paths: &[impl AsRef<Path>], options: &CompareOptions) -> Result<Self> {
+        let mut comparison = Self::group_and_rank(paths, &options.ranking)?;
+        comparison.check_metric()?;
+        let baseline = options.baseline.as_deref();
+        let baseline = baseline.map(|given| comparison.find_baseline(given)).transpose()?;
+        for other in &mut comparison.other_data {
+            other.level = options.level;
+            judge::judge(other, None);
         }
+        comparison.level = options.level;
+        judge::judge(&mut comparison, baseline);
         Ok(comparison)
     }
 
-    /// Like [`read`](Self::read), but without baseline and verdicts, so that no predictions are read.
+    /// The runs below `paths` in the order of the default ranking, without the answer and the verdicts.
     ///
     /// # Errors
     ///
     /// [`StoreError::NoRuns`] if a path leads to no run or no run can be read.
     pub fn ranked(paths: &[impl AsRef<Path>]) -> Result<Self> {
+        Self::group_and_rank(paths, &Ranking::default())
+    }
+
+    fn group_and_rank(paths: &[impl AsRef<Path>], ranking: &Ranking) -> Result<Self> {
         let found = find(paths)?;
         let mut read = read::read(&found.runs);
         read.left_out.extend(found.left_out);
@@ -70,8 +103,9 @@ impl Comparison {
             };
             return Err(error.into());
         }
-        let mut comparison = Self::group(read);
-        comparison.ranking.sort(&mut comparison.combinations);
+        let mut datasets = by_dataset(read).into_iter();
+        let mut comparison = Self::group(datasets.next().unwrap_or_default(), ranking);
+        comparison.other_data = datasets.map(|other| Self::group(other, ranking)).collect();
         Ok(comparison)
     }
 
@@ -89,15 +123,47 @@ impl Comparison {
         })
     }
 
+    /// The run to continue with: the best finished run of the [`selected`](Self::selected) combination.
+    #[must_use]
+    pub fn best(&self) -> Option<&RunSummary> {
+        let runs = self.selected()?.runs.iter().filter(|run| run.status == Status::Finished);
+        let mut valued = runs.filter_map(|run| Some((run, self.ranking.of_run(run)?)));
+        let first = valued.next()?;
+        let better = |best: (_, f64), next: (_, f64)| {
+            if self.ranking.better().improves(next.1, best.1, 0.0) { next } else { best }
+        };
+        Some(valued.fold(first, better).0)
+    }
+
     /// Whether validation ranks the combinations. If no run has been validated, they are ordered by their settings.
     #[must_use]
     pub fn is_ranked(&self) -> bool {
         self.ranking.has_values(&self.combinations)
     }
 
-    /// Groups the runs by their settings.
-    fn group(read: Read) -> Self {
-        let (runs, configurations): (Vec<_>, Vec<_>) = read.runs.into_iter().unzip();
+    /// The name of the dataset and the beginning of its fingerprint, which tells two versions of a dataset apart.
+    #[must_use]
+    pub fn data_name(&self) -> String {
+        let name = |run: &RunSummary| {
+            let start: String = run.fingerprint.chars().take(8).collect();
+            format!("{} {start}", run.dataset)
+        };
+        self.runs().next().map(name).unwrap_or_default()
+    }
+
+    /// The metric that the answer and the verdicts compare.
+    pub(crate) fn compared_metric(&self) -> &str {
+        if self.is_ranked() { self.ranking.metric() } else { "test_accuracy" }
+    }
+
+    /// The runs that count, in the order of the combinations.
+    pub fn runs(&self) -> impl Iterator<Item = &RunSummary> {
+        self.combinations.iter().flat_map(|combination| &combination.runs)
+    }
+
+    /// Groups the runs on one dataset by their settings, and ranks them.
+    fn group(read: Read, ranking: &Ranking) -> Self {
+        let (runs, configurations): (Vec<_>, Vec<FlatConfig>) = read.runs.into_iter().unzip();
         let table = SettingsTable::new(&configurations);
         let differing = table.differing();
         let mut groups: HashMap<Vec<Option<&str>>, Vec<RunSummary>> = HashMap::new();
@@ -105,34 +171,69 @@ impl Comparison {
             let settings = differing.iter().map(|column| row[*column].as_deref()).collect();
             groups.entry(settings).or_default().push(run);
         }
-        let combination = |(settings, mut runs): (Vec<Option<&str>>, Vec<RunSummary>)| {
-            runs.sort_by(|left, right| {
-                (left.seed, &left.id, left.directory.path()).cmp(&(
-                    right.seed,
-                    &right.id,
-                    right.directory.path(),
-                ))
-            });
+        let combinations = groups.into_iter().map(|(settings, runs)| {
             let settings = settings.into_iter().map(|value| value.map(str::to_owned)).collect();
-            Combination { settings, runs, verdict: None }
-        };
-        let combinations: Vec<_> = groups.into_iter().map(combination).collect();
+            combination(settings, runs)
+        });
+        let combinations: Vec<_> = combinations.collect();
         let mut columns: Vec<_> =
             differing.iter().map(|column| table.columns[*column].clone()).collect();
         implied::mark(&mut columns, &combinations);
-        let is_shared = |column: &usize| !differing.contains(column);
-        let shared = (0..table.columns.len()).filter(is_shared).filter_map(|column| {
+        let shared = table.shared().into_iter().filter_map(|column| {
             let value = table.rows.first()?[column].as_deref()?.to_owned();
             Some(SharedSetting { column: table.columns[column].clone(), value })
         });
-        Self {
+        let mut comparison = Self {
             shared: shared.collect(),
             columns,
-            ranking: Ranking::default(),
+            ranking: ranking.clone(),
             combinations,
+            level: CompareOptions::default().level,
+            answer: None,
             baseline: None,
+            other_data: Vec::new(),
             left_out: read.left_out,
             notes: Vec::new(),
+        };
+        let Self { ranking, combinations, .. } = &mut comparison;
+        ranking.read_direction(combinations.iter().flat_map(|one| &one.runs));
+        ranking.sort(combinations);
+        comparison
+    }
+}
+
+/// Splits the runs by their dataset, that of the newest run first. The directories that could not be read stay with it.
+fn by_dataset(read: Read) -> Vec<Read> {
+    let mut datasets: Vec<Read> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (run, configuration) in read.runs {
+        let place = *places.entry(run.fingerprint.clone()).or_insert(datasets.len());
+        if place == datasets.len() {
+            datasets.push(Read::default());
+        }
+        datasets[place].runs.push((run, configuration));
+    }
+    datasets.sort_by_key(|dataset| Reverse(dataset.runs.iter().map(|(run, _)| run.started).max()));
+    if let Some(first) = datasets.first_mut() {
+        first.left_out = read.left_out;
+    }
+    datasets
+}
+
+/// The combination of these runs. Of several runs with the same seed, the one that got furthest counts.
+fn combination(settings: Vec<Option<String>>, mut runs: Vec<RunSummary>) -> Combination {
+    let rank = |run: &RunSummary| (run.seed, run.status != Status::Finished, Reverse(run.epochs));
+    runs.sort_by(|left, right| {
+        let by_path = || left.directory.path().cmp(right.directory.path());
+        rank(left).cmp(&rank(right)).then_with(|| left.id.cmp(&right.id)).then_with(by_path)
+    });
+    let mut copies = Vec::new();
+    let mut counting: Vec<RunSummary> = Vec::with_capacity(runs.len());
+    for run in runs {
+        match counting.last() {
+            Some(last) if last.seed == run.seed => copies.push(run),
+            _ => counting.push(run),
         }
     }
+    Combination { settings, runs: counting, copies, standing: None, verdict: None }
 }

@@ -1,77 +1,94 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use kiln_statistics::{Spread, Standing};
 use kiln_store::{Status, versioned};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
 
+use crate::answer::{Answer, MoreSeeds};
 use crate::column::Column;
+use crate::columns::SOURCE;
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::error::Result;
-use crate::measures::{MEASURES, Measure, Shown};
+use crate::measures::Measure;
 use crate::metric::{AtEpoch, EpochValue};
-use crate::ranking::DEFAULT_METRIC;
-use crate::table::{ComparisonTable, TableOptions};
-use crate::verdict::{BaselineChoice, Verdict};
-use kiln_statistics::Spread;
+use crate::ranking::{DEFAULT_METRIC, Ranking};
+use crate::table::{ComparisonTable, Reader, TableOptions};
+use crate::toml_text::typed;
+use crate::verdict::Verdict;
 
 /// The `format_version` that [`json`] writes.
-pub const COMPARISON_VERSION: u32 = 1;
+pub const COMPARISON_VERSION: u32 = 2;
 
 /// The comparison as JSON, with everything that Kiln knows: `format_version`, then
 ///
+/// - `data` (`name`, `fingerprint`): the dataset of all runs
 /// - `columns` (`key`, `label`): the settings that differ; `shared`: the other settings, by key
-/// - `ranked_by`: the metric that ranks, or `null` if no run has it
-/// - `selected`, `baseline.combination`: indices of `combinations`; `baseline` also has `chosen` (`given` or `best`),
-///   `comparisons` and `level`
-/// - `combinations`: each with `settings` by key, `status`, each measure by key as `mean`, `deviation` and `count`, the
-///   `verdict` against the baseline, and its `runs`; a run has its `measures` by key
+/// - `ranked_by` (`metric`, `at`, `better`, `heading`): what ranks, or `null` if no run has it
+/// - `answer`: `level`, `judged`, `possible_winners`, `worse`, `centered`, `resolution`, `sentence` and `more_seeds`;
+///   `null` if fewer than two combinations could be judged
+/// - `selected`, `baseline.combination`: indices of `combinations`; `baseline` also has `comparisons` and `level`
+/// - `combinations`: each with `settings` by key, `status`, the ranked `value`, `may_be_best`, `p_best`, `behind` (low,
+///   high), `worse` and `p_worse`, the `verdict` against the baseline, its `runs`, and each measure by key; values over
+///   runs have `mean`, `deviation` and `count`. A run has its `seed`, `id`, `path`, the ranked `value` and its `epoch`,
+///   and its `measures` by key. `copies` are the paths of identical runs that do not count
+/// - `other_data`: the same for the runs on each other dataset
 /// - `left_out` (`path`, `problem`) and `notes`
 ///
-/// Numbers have as many digits as the same `f64` needs; missing values are `null`. The options sort the combinations.
-/// They do not choose columns or rows: JSON has them all.
+/// Numbers have as many digits as the same `f64` needs, settings have their types, and missing values are `null`. The
+/// options sort the combinations. They do not choose columns or rows: JSON has them all.
 ///
 /// # Errors
 ///
 /// [`CompareError::Request`](crate::error::CompareError::Request) if the column to sort by does not exist.
 pub fn json(comparison: &Comparison, options: &TableOptions) -> Result<String> {
+    Ok(versioned::to_json(COMPARISON_VERSION, &comparison_json(comparison, options)?)?)
+}
+
+fn comparison_json<'a>(
+    comparison: &'a Comparison,
+    options: &TableOptions,
+) -> Result<ComparisonJson<'a>> {
     let options = TableOptions { sort: options.sort.clone(), ..TableOptions::default() };
-    let table = ComparisonTable::new(comparison, &options)?;
+    let table = ComparisonTable::new(comparison, &options, Reader::Program)?;
     let place = |index: usize| table.rows.iter().position(|row| row.index == index);
-    let selected = comparison.selected_index().and_then(place);
     let baseline = comparison.baseline.and_then(|baseline| {
         Some(BaselineJson {
             combination: place(baseline.combination)?,
-            chosen: match baseline.chosen {
-                BaselineChoice::Given => "given",
-                BaselineChoice::Best => "best",
-            },
             comparisons: baseline.comparisons,
             level: baseline.level,
         })
     });
-    let columns = comparison.columns.iter();
-    let body = ComparisonJson {
-        columns: columns
+    let others = comparison.other_data.iter();
+    let others = others.map(|other| comparison_json(other, &options.known_to(other)));
+    Ok(ComparisonJson {
+        data: comparison
+            .runs()
+            .next()
+            .map(|run| DataJson { name: &run.dataset, fingerprint: &run.fingerprint }),
+        columns: comparison
+            .columns
+            .iter()
             .map(|column| ColumnJson { key: &column.key, label: &column.label })
             .collect(),
         shared: comparison
             .shared
             .iter()
-            .map(|shared| (shared.column.key.as_str(), shared.value.as_str()))
+            .map(|shared| (&*shared.column.key, setting(&shared.column.key, &shared.value)))
             .collect(),
-        ranked_by: comparison.is_ranked().then_some(&*comparison.ranking.metric),
-        selected,
+        ranked_by: comparison.is_ranked().then(|| RankingJson::new(&comparison.ranking)),
+        answer: comparison.answer.as_ref().map(AnswerJson::new),
+        selected: comparison.selected_index().and_then(place),
         baseline,
         combinations: table
             .rows
             .iter()
-            .map(|row| CombinationJson {
-                columns: &comparison.columns,
-                combination: row.combination,
-            })
+            .map(|row| CombinationJson { comparison, combination: row.combination })
             .collect(),
+        other_data: others.collect::<Result<_>>()?,
         left_out: comparison
             .left_out
             .iter()
@@ -81,20 +98,28 @@ pub fn json(comparison: &Comparison, options: &TableOptions) -> Result<String> {
             })
             .collect(),
         notes: &comparison.notes,
-    };
-    Ok(versioned::to_json(COMPARISON_VERSION, &body)?)
+    })
 }
 
 #[derive(Serialize)]
 struct ComparisonJson<'a> {
+    data: Option<DataJson<'a>>,
     columns: Vec<ColumnJson<'a>>,
-    shared: BTreeMap<&'a str, &'a str>,
-    ranked_by: Option<&'a str>,
+    shared: BTreeMap<&'a str, Value>,
+    ranked_by: Option<RankingJson<'a>>,
+    answer: Option<AnswerJson<'a>>,
     selected: Option<usize>,
     baseline: Option<BaselineJson>,
     combinations: Vec<CombinationJson<'a>>,
+    other_data: Vec<ComparisonJson<'a>>,
     left_out: Vec<LeftOutJson<'a>>,
     notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct DataJson<'a> {
+    name: &'a str,
+    fingerprint: &'a str,
 }
 
 #[derive(Serialize)]
@@ -104,9 +129,36 @@ struct ColumnJson<'a> {
 }
 
 #[derive(Serialize)]
+struct RankingJson<'a> {
+    metric: &'a str,
+    at: &'static str,
+    better: &'static str,
+    heading: &'a str,
+}
+
+#[derive(Serialize)]
+struct AnswerJson<'a> {
+    level: f64,
+    judged: usize,
+    possible_winners: usize,
+    worse: usize,
+    centered: bool,
+    resolution: f64,
+    sentence: String,
+    more_seeds: Option<MoreSeedsJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct MoreSeedsJson<'a> {
+    seeds: usize,
+    difference: f64,
+    new_seeds: &'a [u64],
+    new_difference: f64,
+}
+
+#[derive(Serialize)]
 struct BaselineJson {
     combination: usize,
-    chosen: &'static str,
     comparisons: usize,
     level: f64,
 }
@@ -118,7 +170,7 @@ struct LeftOutJson<'a> {
 }
 
 struct CombinationJson<'a> {
-    columns: &'a [Column],
+    comparison: &'a Comparison,
     combination: &'a Combination,
 }
 
@@ -133,27 +185,30 @@ struct SpreadJson {
 struct VerdictJson {
     outcome: &'static str,
     difference: f64,
-    interval: Option<[f64; 2]>,
+    interval: [f64; 2],
     p_value: f64,
-    method: &'static str,
-    accuracy: &'static str,
 }
 
 #[derive(Serialize)]
 struct RunJson<'a> {
-    directory: Cow<'a, str>,
-    name: &'a str,
-    id: &'a str,
     seed: u64,
+    id: &'a str,
+    path: Cow<'a, str>,
+    value: Option<f64>,
+    epoch: Option<usize>,
+    name: &'a str,
     status: Status,
     stop_reason: Option<&'a str>,
     epochs: usize,
+    validation_rows: usize,
+    validation_fingerprint: Option<&'a str>,
     best_val_accuracy: Option<EpochValueJson>,
     last_val_accuracy: Option<EpochValueJson>,
+    kept_val_accuracy: Option<EpochValueJson>,
     test: Option<TestJson>,
     training_seconds: Option<f64>,
     fingerprint: &'a str,
-    measures: BTreeMap<&'static str, Option<f64>>,
+    measures: BTreeMap<&'a str, Option<f64>>,
 }
 
 #[derive(Serialize)]
@@ -172,40 +227,101 @@ struct TestJson {
 // Written by hand, because the measures are keys of the same object as the fields.
 impl Serialize for CombinationJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { columns, combination } = self;
-        let values = combination.settings.iter().map(Option::as_deref);
-        let settings: BTreeMap<&str, Option<&str>> =
-            columns.iter().map(|column| column.key.as_str()).zip(values).collect();
-        let runs: Vec<RunJson<'_>> = combination.runs.iter().map(RunJson::new).collect();
-        let measured = |measure: &Measure| measure.of(combination).map(spread);
+        let Self { comparison, combination } = self;
+        let Combination { standing, verdict, runs, copies, .. } = combination;
+        let measures = comparison.measures();
+        let runs: Vec<RunJson<'_>> =
+            runs.iter().map(|run| RunJson::new(run, &comparison.ranking, &measures)).collect();
+        let copies: Vec<_> =
+            copies.iter().map(|run| run.directory.path().to_string_lossy()).collect();
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("settings", &settings)?;
+        map.serialize_entry("settings", &settings(&comparison.columns, combination))?;
         map.serialize_entry("status", &combination.status())?;
-        for measure in MEASURES.iter().filter(|measure| measure.shown == Shown::Always) {
-            map.serialize_entry(measure.key, &measured(measure))?;
-        }
-        map.serialize_entry("verdict", &combination.verdict.as_ref().map(verdict))?;
+        map.serialize_entry("value", &comparison.ranking.of(combination).map(spread))?;
+        let of = |value: fn(&Standing) -> bool| standing.as_ref().map(value);
+        map.serialize_entry("may_be_best", &of(|standing| standing.may_be_best))?;
+        map.serialize_entry("p_best", &standing.map(|standing| standing.p_best))?;
+        let behind = standing.map(|standing| [standing.behind.0, standing.behind.1]);
+        map.serialize_entry("behind", &behind)?;
+        map.serialize_entry("worse", &of(|standing| standing.worse))?;
+        map.serialize_entry("p_worse", &standing.map(|standing| standing.p_worse))?;
+        map.serialize_entry("verdict", &verdict.as_ref().map(verdict_json))?;
         map.serialize_entry("runs", &runs)?;
-        // In the order of the columns of a table; see `Shown::IfDifferent`.
-        for measure in MEASURES.iter().filter(|measure| measure.shown != Shown::Always) {
-            map.serialize_entry(measure.key, &measured(measure))?;
+        map.serialize_entry("copies", &copies)?;
+        for measure in &measures {
+            map.serialize_entry(measure.key, &measure.of(combination).map(spread))?;
         }
         map.end()
     }
 }
 
-impl<'a> RunJson<'a> {
-    fn new(run: &'a RunSummary) -> Self {
+fn settings<'a>(columns: &'a [Column], combination: &Combination) -> BTreeMap<&'a str, Value> {
+    let typed = |(column, value): (&'a Column, &Option<String>)| {
+        let value = value.as_deref().map_or(Value::Null, |value| setting(&column.key, value));
+        (column.key.as_str(), value)
+    };
+    columns.iter().zip(&combination.settings).map(typed).collect()
+}
+
+/// A setting with its type. Only the name of the data is a string that may look like a number.
+fn setting(key: &str, text: &str) -> Value {
+    if key == SOURCE { text.into() } else { typed(text) }
+}
+
+impl<'a> RankingJson<'a> {
+    fn new(ranking: &'a Ranking) -> Self {
         Self {
-            directory: run.directory.path().to_string_lossy(),
-            name: &run.name,
-            id: &run.id,
+            metric: ranking.metric(),
+            at: ranking.at().as_str(),
+            better: match ranking.better() {
+                kiln_store::Direction::Higher => "higher",
+                kiln_store::Direction::Lower => "lower",
+            },
+            heading: ranking.heading(),
+        }
+    }
+}
+
+impl<'a> AnswerJson<'a> {
+    fn new(answer: &'a Answer) -> Self {
+        let more_seeds = |more: &'a MoreSeeds| MoreSeedsJson {
+            seeds: more.seeds,
+            difference: more.difference,
+            new_seeds: &more.new_seeds,
+            new_difference: more.new_difference,
+        };
+        Self {
+            level: answer.level,
+            judged: answer.judged,
+            possible_winners: answer.possible_winners,
+            worse: answer.worse,
+            centered: answer.centered,
+            resolution: answer.resolution,
+            sentence: answer.sentence(),
+            more_seeds: answer.more_seeds.as_ref().map(more_seeds),
+        }
+    }
+}
+
+impl<'a> RunJson<'a> {
+    fn new(run: &'a RunSummary, ranking: &Ranking, measures: &[Measure<'a>]) -> Self {
+        let ranked = run.metric(ranking.metric(), ranking.at());
+        let val_accuracy = |at| run.metric(DEFAULT_METRIC, at).map(epoch_value);
+        Self {
             seed: run.seed,
+            id: &run.id,
+            path: run.directory.path().to_string_lossy(),
+            value: ranked.map(|ranked| ranked.value),
+            epoch: ranked.map(|ranked| ranked.epoch),
+            name: &run.name,
             status: run.status,
             stop_reason: run.stop_reason.as_deref(),
             epochs: run.epochs,
-            best_val_accuracy: run.metric(DEFAULT_METRIC, AtEpoch::Best).map(epoch_value),
-            last_val_accuracy: run.metric(DEFAULT_METRIC, AtEpoch::Last).map(epoch_value),
+            validation_rows: run.validation_rows,
+            validation_fingerprint: run.validation_fingerprint.as_deref(),
+            best_val_accuracy: val_accuracy(AtEpoch::Best),
+            last_val_accuracy: val_accuracy(AtEpoch::Last),
+            kept_val_accuracy: val_accuracy(AtEpoch::Kept),
             test: run.test.map(|test| TestJson {
                 loss: test.loss,
                 accuracy: test.accuracy,
@@ -213,7 +329,7 @@ impl<'a> RunJson<'a> {
             }),
             training_seconds: run.training_seconds,
             fingerprint: &run.fingerprint,
-            measures: MEASURES.iter().map(|it| (it.key, (it.of_run)(run))).collect(),
+            measures: measures.iter().map(|measure| (measure.key, measure.of_run(run))).collect(),
         }
     }
 }
@@ -226,13 +342,11 @@ fn spread(Spread { mean, deviation, count }: Spread) -> SpreadJson {
     SpreadJson { mean, deviation, count }
 }
 
-fn verdict(verdict: &Verdict) -> VerdictJson {
+fn verdict_json(verdict: &Verdict) -> VerdictJson {
     VerdictJson {
         outcome: verdict.outcome.as_str(),
         difference: verdict.difference,
-        interval: verdict.interval.map(|(low, high)| [low, high]),
+        interval: [verdict.interval.0, verdict.interval.1],
         p_value: verdict.p_value,
-        method: verdict.method.as_str(),
-        accuracy: verdict.accuracy.as_str(),
     }
 }

@@ -1,106 +1,181 @@
-//! Decides for each combination whether its accuracy differs from the baseline's.
+//! Decides which combinations may be the best, which are worse, and how they differ from a given baseline.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_store::{Outcomes, Status, in_parallel};
+use kiln_statistics::{
+    BaselineDifference, Observation, compare_with_baseline, compare_with_best,
+    detectable_difference,
+};
+use kiln_store::{Direction, Status};
 
+use crate::answer::{Answer, MoreSeeds};
+use crate::column::Column;
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::ranking::Ranking;
-use crate::verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
-use kiln_statistics::{AccuracyDifference, Discordant, Family, Spread, mcnemar, welch};
+use crate::verdict::{Baseline, Verdict, VerdictOutcome};
 
-/// The significance level: if no combinations differ, the probability of any verdict other than "not distinguishable" is
-/// at most this.
-pub(crate) const LEVEL: f64 = 0.05;
+/// The largest number of further seeds that is proposed.
+const MAX_NEW_SEEDS: usize = 20;
 
-/// Why a combination has no verdict.
-#[derive(Debug)]
+/// The settings that decide which images are in the validation set, for runs whose record does not say which.
+const SPLIT_SETTINGS: [&str; 3] = ["data.validation", "data.split", "data.split_seed"];
+
+/// Why a combination with results is not judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Missing {
     Pruned,
-    SameSettings,
-    OtherData,
+    OneSeed,
     OtherImages,
-    Predictions(String),
 }
 
-impl Missing {
-    /// The key by which reasons are grouped in the notes, and their order.
-    fn kind(&self) -> u8 {
-        match self {
-            Missing::Pruned => 0,
-            Missing::SameSettings => 1,
-            Missing::OtherData => 2,
-            Missing::OtherImages => 3,
-            Missing::Predictions(_) => 4,
-        }
-    }
+/// The values that are compared.
+#[derive(Clone, Copy)]
+enum Values<'a> {
+    /// Those that rank.
+    Ranked(&'a Ranking),
+    /// Test accuracies: they can be compared with a baseline that was chosen beforehand, but must not choose the best.
+    Test,
 }
 
-/// Gives each tested combination its verdict against the one at `baseline`, and notes which combinations have none.
-pub(crate) fn judge(comparison: &mut Comparison, baseline: usize, chosen: BaselineChoice) {
-    let Comparison { combinations, columns, ranking, .. } = &*comparison;
-    // A baseline without test results cannot be compared with anything.
-    let Some(against) = combinations.get(baseline).filter(|against| against.is_tested()) else {
-        return;
-    };
-    let comparable = combinations
-        .iter()
-        .filter(|combination| combination.is_tested() && same_data(combination, against))
-        .count();
-    let comparisons = match chosen {
-        BaselineChoice::Given => comparable.saturating_sub(1),
-        // The best was chosen by looking at the results, so every pair could have been the one that is compared.
-        BaselineChoice::Best => comparable * comparable.saturating_sub(1) / 2,
-    };
-    let family = Family { level: LEVEL, comparisons };
-    // All verdicts over seeds must be about the same accuracy. It is the one that ranks, unless a tested run was not
-    // validated or the validation sets may differ.
-    let compared = combinations.iter().filter(|combination| same_data(combination, against));
-    let is_validated = |run: &RunSummary| ranking.of_run(run).is_some();
-    let same_split = !columns.iter().any(|column| column.key.starts_with("data."));
-    let accuracy = if same_split && compared.flat_map(tested).all(is_validated) {
-        Accuracy::Validation
+/// Gives each combination its standing and, if there is a baseline, its verdict. Notes say which have none.
+pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>) {
+    let Comparison { combinations, columns, ranking, level, .. } = &*comparison;
+    let level = *level;
+    let values = if baseline.is_some() && !comparison.is_ranked() {
+        Values::Test
     } else {
-        Accuracy::Test
+        Values::Ranked(ranking)
     };
-    let over_seeds = OverSeeds { accuracy, ranking };
-    let outcomes = baseline_outcomes(against, combinations, over_seeds);
-    let name = columns.iter().position(|column| column.key == "name");
-    let context = BaselineContext { against, family, over_seeds, outcomes, name };
-    let verdicts = in_parallel(&combinations.iter().enumerate().collect::<Vec<_>>(), |item| {
-        let (index, combination) = item;
-        if *index == baseline || !combination.is_tested() {
-            None
-        } else {
-            Some(context.compare(combination))
+    let (judged, missing) = values.judged(combinations, columns, baseline);
+    let observations: Vec<Vec<Observation>> =
+        judged.iter().map(|index| values.observations(&combinations[*index])).collect();
+    let resolution = values.resolution(judged.iter().map(|index| &combinations[*index]));
+    let against =
+        baseline.and_then(|baseline| judged.iter().position(|judged| *judged == baseline));
+    let differences = against
+        .and_then(|against| compare_with_baseline(&observations, resolution, level, against));
+    let best = match values {
+        Values::Ranked(_) => compare_with_best(&observations, resolution, level),
+        Values::Test => None,
+    };
+    let mut notes = notes(&missing, &judged, combinations, columns);
+    if matches!(values, Values::Test) && differences.is_some() {
+        notes.push(
+            "No run was validated, so the verdicts compare test accuracies. These must not choose the best setting."
+                .to_owned(),
+        );
+    }
+    let sign = values.sign();
+    let answer = best.as_ref().map(|best| {
+        let count = |is_counted: fn(&kiln_statistics::Standing) -> bool| {
+            best.settings.iter().filter(|standing| is_counted(standing)).count()
+        };
+        let possible_winners = count(|standing| standing.may_be_best);
+        let more_seeds = || more_seeds(&observations, resolution, level);
+        Answer {
+            level,
+            judged: judged.len(),
+            possible_winners,
+            worse: count(|standing| standing.worse),
+            centered: best.centered,
+            resolution,
+            more_seeds: (possible_winners > 1).then(more_seeds).flatten(),
         }
     });
-    // Grouped by kind, so that a thousand unreadable files make one note.
-    let mut missing: BTreeMap<u8, (Missing, Vec<String>)> = BTreeMap::new();
-    let mut found = Vec::with_capacity(combinations.len());
-    for (combination, verdict) in combinations.iter().zip(verdicts) {
-        found.push(match verdict {
-            Some(Ok(verdict)) => Some(verdict),
-            Some(Err(reason)) => {
-                let (_, labels) = missing.entry(reason.kind()).or_insert((reason, Vec::new()));
-                labels.push(combination.label(columns));
-                None
-            }
-            None => None,
+    for (place, index) in judged.iter().enumerate() {
+        let combination = &mut comparison.combinations[*index];
+        combination.standing = best.as_ref().map(|best| {
+            let standing = best.settings[place];
+            kiln_statistics::Standing { mean: sign * standing.mean, ..standing }
         });
+        let difference = differences.as_ref().and_then(|differences| differences[place]);
+        combination.verdict = difference.map(|difference| verdict(difference, sign, level));
     }
-    for (combination, verdict) in comparison.combinations.iter_mut().zip(found) {
-        combination.verdict = verdict;
-    }
-    comparison.notes =
-        missing.into_values().map(|(reason, labels)| note(&reason, &labels)).collect();
-    comparison.baseline =
-        Some(Baseline { combination: baseline, chosen, comparisons, level: LEVEL });
+    comparison.answer = answer;
+    comparison.notes = notes;
+    comparison.baseline = baseline.map(|combination| {
+        let comparisons = differences.map_or(0, |differences| differences.len() - 1);
+        Baseline { combination, comparisons, level }
+    });
 }
 
-fn tested(combination: &Combination) -> impl Iterator<Item = &RunSummary> {
-    combination.runs.iter().filter(|run| run.test.is_some())
+impl Values<'_> {
+    /// The value of a run; only a finished run has one.
+    fn of_run(self, run: &RunSummary) -> Option<f64> {
+        match self {
+            _ if run.status != Status::Finished => None,
+            Values::Ranked(ranking) => ranking.of_run(run),
+            Values::Test => run.test.map(|test| test.accuracy),
+        }
+    }
+
+    /// What makes higher values better.
+    fn sign(self) -> f64 {
+        match self {
+            Values::Ranked(ranking) if ranking.better() == Direction::Lower => -1.0,
+            _ => 1.0,
+        }
+    }
+
+    fn observations(self, combination: &Combination) -> Vec<Observation> {
+        let observation = |run: &RunSummary| {
+            Some(Observation { seed: run.seed, value: self.sign() * self.of_run(run)? })
+        };
+        combination.runs.iter().filter_map(observation).collect()
+    }
+
+    /// The smallest step between two values: a share changes by one image of the smallest set. Losses have no step.
+    fn resolution<'a>(self, combinations: impl Iterator<Item = &'a Combination>) -> f64 {
+        if self.sign() < 0.0 {
+            return 0.0;
+        }
+        let images = combinations.flat_map(|combination| &combination.runs).filter_map(|run| {
+            self.of_run(run)?;
+            match self {
+                Values::Ranked(_) => Some(run.validation_rows),
+                Values::Test => run.test.map(|test| test.examples),
+            }
+        });
+        images.filter(|images| *images > 0).min().map_or(0.0, |images| 1.0 / images as f64)
+    }
+
+    /// The combinations that can be judged together, and why others with a value cannot.
+    fn judged(
+        self,
+        combinations: &[Combination],
+        columns: &[Column],
+        baseline: Option<usize>,
+    ) -> (Vec<usize>, BTreeMap<Missing, Vec<usize>>) {
+        let mut missing: BTreeMap<Missing, Vec<usize>> = BTreeMap::new();
+        let mut judged = Vec::new();
+        for (index, combination) in combinations.iter().enumerate() {
+            let reason = match self.observations(combination).len() {
+                0 => continue,
+                _ if is_partly_pruned(combination) => Missing::Pruned,
+                1 => Missing::OneSeed,
+                _ => {
+                    judged.push(index);
+                    continue;
+                }
+            };
+            missing.entry(reason).or_default().push(index);
+        }
+        let reference = baseline.filter(|baseline| judged.contains(baseline));
+        if let Some(reference) = reference.or(judged.first().copied())
+            && matches!(self, Values::Ranked(_))
+        {
+            let reference = &combinations[reference];
+            let (same, other) = judged
+                .into_iter()
+                .partition(|index| same_images(&combinations[*index], reference, columns));
+            judged = same;
+            if !Vec::is_empty(&other) {
+                missing.insert(Missing::OtherImages, other);
+            }
+        }
+        (judged, missing)
+    }
 }
 
 /// Whether pruning stopped some of the combination's runs.
@@ -108,182 +183,89 @@ fn is_partly_pruned(combination: &Combination) -> bool {
     combination.runs.iter().any(|run| run.status == Status::Pruned)
 }
 
-/// Whether all tested runs of both used the same dataset.
-fn same_data(left: &Combination, right: &Combination) -> bool {
-    let mut runs = tested(left).chain(tested(right));
-    let first = runs.next();
-    first.is_none_or(|first| runs.all(|run| run.fingerprint == first.fingerprint))
-}
-
-fn note(reason: &Missing, labels: &[String]) -> String {
-    let why = match reason {
-        Missing::Pruned => {
-            "pruning stopped some of its seeds or the baseline's, so the seeds that remain were selected by their results"
-        }
-        Missing::SameSettings => {
-            "it has the baseline's settings, so any difference is the noise of the seed"
-        }
-        Missing::OtherData => "its runs and the baseline's did not all use the same dataset",
-        Missing::OtherImages => "its test images are not the baseline's",
-        Missing::Predictions(problem) => problem,
-    };
-    match labels {
-        [label] => format!("No verdict for {label}: {why}."),
-        [label, others @ ..] => format!("No verdict for {label} and {} more: {why}.", others.len()),
-        [] => String::new(),
-    }
-}
-
-/// The baseline and everything that a comparison with it needs.
-struct BaselineContext<'a> {
-    against: &'a Combination,
-    family: Family,
-    over_seeds: OverSeeds<'a>,
-    /// The column of the experiment's name, if names differ. The name is not a setting.
-    name: Option<usize>,
-    /// The baseline's test predictions by seed, if a comparison needs them.
-    outcomes: Vec<(u64, Result<Outcomes, String>)>,
-}
-
-/// How combinations with several seeds are compared: the accuracy, and the ranking that yields the validation accuracy.
-#[derive(Clone, Copy)]
-struct OverSeeds<'a> {
-    accuracy: Accuracy,
-    ranking: &'a Ranking,
-}
-
-/// Reads the baseline's predictions once, for all combinations that are compared with it by images: those of the runs
-/// with the same seeds, and of its first run.
-fn baseline_outcomes(
-    against: &Combination,
-    combinations: &[Combination],
-    over_seeds: OverSeeds<'_>,
-) -> Vec<(u64, Result<Outcomes, String>)> {
-    let pairs = combinations.iter().filter(|combination| {
-        combination.is_tested()
-            && !std::ptr::eq(*combination, against)
-            && !over_seeds.can_compare(combination, against)
+/// Whether both were validated on the same images with each seed that both have.
+pub(crate) fn same_images(left: &Combination, right: &Combination, columns: &[Column]) -> bool {
+    let is_split = |column: &Column| SPLIT_SETTINGS.contains(&column.key.as_str());
+    let splits = columns.iter().zip(left.settings.iter().zip(&right.settings));
+    let same_split =
+        splits.filter(|(column, _)| is_split(column)).all(|(_, (left, right))| left == right);
+    let mut seeds = left.runs.iter().filter_map(|run| {
+        let place = right.runs.binary_search_by_key(&run.seed, |other| other.seed).ok()?;
+        Some((run, &right.runs[place]))
     });
-    let mut runs: Vec<&RunSummary> =
-        pairs.filter_map(|other| Some(pair(other, against)?.1)).collect();
-    runs.sort_by_key(|run| run.seed);
-    runs.dedup_by_key(|run| run.seed);
-    in_parallel(&runs, |run| (run.seed, read_outcomes(run)))
-}
-
-fn read_outcomes(run: &RunSummary) -> Result<Outcomes, String> {
-    Outcomes::read(&run.directory).map_err(|error| error.to_string())
-}
-
-impl OverSeeds<'_> {
-    /// Whether both combinations have several seeds.
-    fn can_compare(self, left: &Combination, right: &Combination) -> bool {
-        self.compare(left, right, Family { level: LEVEL, comparisons: 1 }).is_some()
-    }
-
-    fn compare(
-        self,
-        combination: &Combination,
-        against: &Combination,
-        family: Family,
-    ) -> Option<AccuracyDifference> {
-        let (own, baseline) = (self.spread(combination)?, self.spread(against)?);
-        welch(&own, &baseline, self.resolution(combination), family)
-    }
-
-    /// Mean and deviation over the seeds of the tested runs. The seed decides everything in a run, so a second run with
-    /// the same seed is not a second observation.
-    fn spread(self, combination: &Combination) -> Option<Spread> {
-        let mut seeds = HashSet::new();
-        let runs = tested(combination).filter(|run| seeds.insert(run.seed));
-        Spread::of(runs.filter_map(|run| match self.accuracy {
-            Accuracy::Validation => self.ranking.of_run(run),
-            Accuracy::Test => run.test.map(|test| test.accuracy),
-        }))
-    }
-
-    /// The smallest step between two accuracies: one image of the smallest set.
-    fn resolution(self, combination: &Combination) -> f64 {
-        let images = tested(combination).filter_map(|run| match self.accuracy {
-            Accuracy::Validation => Some(run.validation_rows),
-            Accuracy::Test => run.test.map(|test| test.examples),
-        });
-        images.filter(|images| *images > 0).min().map_or(0.0, |images| 1.0 / images as f64)
-    }
-}
-
-/// A tested run of each: two with the same seed if there are any, otherwise the first ones.
-fn pair<'a>(
-    combination: &'a Combination,
-    against: &'a Combination,
-) -> Option<(&'a RunSummary, &'a RunSummary)> {
-    let same_seed = tested(combination)
-        .find_map(|run| Some((run, tested(against).find(|other| other.seed == run.seed)?)));
-    same_seed.or_else(|| Some((tested(combination).next()?, tested(against).next()?)))
-}
-
-impl BaselineContext<'_> {
-    fn compare(&self, combination: &Combination) -> Result<Verdict, Missing> {
-        if !same_data(combination, self.against) {
-            return Err(Missing::OtherData);
-        }
-        if is_partly_pruned(combination) || is_partly_pruned(self.against) {
-            return Err(Missing::Pruned);
-        }
-        let by_seeds = self.over_seeds.compare(combination, self.against, self.family);
-        if let Some(difference) = by_seeds {
-            return Ok(verdict(difference, self.family, Method::Welch, self.over_seeds.accuracy));
-        }
-        // Two runs with the same settings and different seeds differ on many images. The test by images would often
-        // call one of them better, although only the seeds differ.
-        let is_setting = |column: &usize| Some(*column) != self.name;
-        let columns = 0..combination.settings.len();
-        if columns
-            .filter(is_setting)
-            .all(|column| combination.settings[column] == self.against.settings[column])
-        {
-            return Err(Missing::SameSettings);
-        }
-        let no_predictions = || Missing::Predictions("it has no predictions".to_owned());
-        let (run, other) = pair(combination, self.against).ok_or_else(no_predictions)?;
-        let baseline = self.outcomes.iter().find(|(seed, _)| *seed == other.seed);
-        let (_, baseline) = baseline.ok_or_else(no_predictions)?;
-        let baseline =
-            baseline.as_ref().map_err(|problem| Missing::Predictions(problem.clone()))?;
-        let own = read_outcomes(run).map_err(Missing::Predictions)?;
-        by_images(&own, baseline, self.family).ok_or(Missing::OtherImages)
-    }
-}
-
-/// The verdict on two runs from their predictions for the same test images; `None` if the images are not the same.
-pub(crate) fn by_images(run: &Outcomes, baseline: &Outcomes, family: Family) -> Option<Verdict> {
-    if run.labels != baseline.labels || run.class_names != baseline.class_names {
-        return None;
-    }
-    let pairs = || run.right.iter().zip(&baseline.right);
-    let counts = Discordant {
-        only_first: pairs().filter(|(run, baseline)| **run && !**baseline).count(),
-        only_second: pairs().filter(|(run, baseline)| !**run && **baseline).count(),
-        images: run.labels.len(),
+    let same = |(run, other): (&RunSummary, &RunSummary)| match (
+        &run.validation_fingerprint,
+        &other.validation_fingerprint,
+    ) {
+        (Some(own), Some(other)) => own == other,
+        // An earlier version of Kiln wrote the record.
+        _ => same_split && run.validation_rows == other.validation_rows,
     };
-    Some(verdict(mcnemar(counts, family)?, family, Method::McNemar, Accuracy::Test))
+    match seeds.next() {
+        Some(first) => same(first) && seeds.all(same),
+        None => same_split,
+    }
 }
 
-fn verdict(
-    estimate: AccuracyDifference,
-    family: Family,
-    method: Method,
-    accuracy: Accuracy,
-) -> Verdict {
-    let outcome = if estimate.p_value >= family.level {
+fn verdict(found: BaselineDifference, sign: f64, level: f64) -> Verdict {
+    let BaselineDifference { difference, interval: (low, high), p_value } = found;
+    let outcome = if p_value >= level {
         VerdictOutcome::NotDistinguishable
-    } else if estimate.difference > 0.0 {
+    } else if difference > 0.0 {
         VerdictOutcome::Better
     } else {
         VerdictOutcome::Worse
     };
-    let AccuracyDifference { difference, interval, p_value } = estimate;
-    // The difference of two shares is between -1 and 1. Welch's interval is not limited to that range.
-    let interval = interval.map(|(low, high)| (low.max(-1.0), high.min(1.0)));
-    Verdict { outcome, difference, interval, p_value, method, accuracy }
+    let interval = if sign < 0.0 { (-high, -low) } else { (low, high) };
+    Verdict { outcome, difference: sign * difference, interval, p_value }
+}
+
+/// How many more seeds halve the difference that can be found, up to a limit.
+fn more_seeds(observations: &[Vec<Observation>], resolution: f64, level: f64) -> Option<MoreSeeds> {
+    let seeds = observations.iter().map(Vec::len).min()?;
+    let found_with = |seeds| detectable_difference(observations, resolution, level, seeds);
+    let difference = found_with(seeds)?;
+    let half = (1..MAX_NEW_SEEDS)
+        .find(|more| found_with(seeds + more).is_some_and(|found| found <= difference / 2.0));
+    let more = half.unwrap_or(MAX_NEW_SEEDS);
+    let used: BTreeSet<u64> = observations.iter().flatten().map(|one| one.seed).collect();
+    // A TOML file can have seeds up to the largest i64.
+    let after = used.last().filter(|last| **last < i64::MAX as u64 - MAX_NEW_SEEDS as u64);
+    let first = after.map_or(1, |last| last + 1);
+    let new_seeds = (first..).filter(|seed| !used.contains(seed)).take(more).collect();
+    Some(MoreSeeds { seeds, difference, new_seeds, new_difference: found_with(seeds + more)? })
+}
+
+fn notes(
+    missing: &BTreeMap<Missing, Vec<usize>>,
+    judged: &[usize],
+    combinations: &[Combination],
+    columns: &[Column],
+) -> Vec<String> {
+    let note = |(reason, indices): (&Missing, &Vec<usize>)| {
+        let why = match reason {
+            Missing::Pruned => {
+                "pruning stopped some of its seeds, so the seeds that remain were selected by their results"
+            }
+            Missing::OneSeed if judged.is_empty() && combinations.len() > 1 => {
+                return Some(
+                    "One seed each: this says nothing about the settings, because two seeds of one setting can differ as much. Repeat them with more seeds."
+                        .to_owned(),
+                );
+            }
+            // A single setting is compared with nothing.
+            Missing::OneSeed if judged.is_empty() => return None,
+            Missing::OneSeed => "it has one seed, which says nothing about the setting",
+            Missing::OtherImages => "it was validated on other images",
+        };
+        let labels = |index: &usize| combinations[*index].label(columns);
+        Some(match indices.as_slice() {
+            [only] => format!("No verdict for {}: {why}.", labels(only)),
+            [first, others @ ..] => {
+                format!("No verdict for {} and {} more: {why}.", labels(first), others.len())
+            }
+            [] => return None,
+        })
+    };
+    missing.iter().filter_map(note).collect()
 }

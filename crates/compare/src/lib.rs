@@ -4,14 +4,15 @@
 //! as CSV, Markdown, JSON, or as one HTML [`page`]. [`MEASURES`] lists what a table can show of a run. A [`Pair`]
 //! compares two runs in detail.
 //!
-//! Combinations are ranked by validation, never by test results. With several seeds, the [`Verdict`] says whether a
-//! combination's `val_accuracy` differs from the baseline's. Single runs are compared image by image on the test set,
-//! because a run keeps its predictions only for the test images.
+//! Combinations are ranked by validation, never by test results. With several seeds, the [`Answer`] says which
+//! combinations may be the best, and the [`Standing`] of each how far it is behind. Single runs have no verdict: two seeds
+//! of one setting can differ as much as two settings.
 //!
 //! A comparison does not keep histories, reports and predictions. Read them through [`RunSummary::directory`].
 //!
 //! [`charts`] draws a comparison; the crate `kiln-statistics` decides which differences are significant.
 
+mod answer;
 mod baseline;
 mod cells;
 pub mod charts;
@@ -41,15 +42,17 @@ mod text_table;
 mod toml_text;
 mod verdict;
 
+pub use answer::{Answer, MoreSeeds, standing_words};
 pub use column::{Column, ImpliedBy, SharedSetting};
 pub use combination::{Combination, RunSummary, TestSummary};
-pub use comparison::Comparison;
+pub use comparison::{CompareOptions, Comparison};
 pub use csv::csv;
 pub use error::{CompareError, Result};
 pub use json::{COMPARISON_VERSION, json};
+pub use kiln_statistics::Standing;
 pub use kiln_store::Direction;
 pub use markdown::markdown;
-pub use measures::{Format, MEASURES, Measure, Shown, drop_order};
+pub use measures::{Format, MEASURES, Measure, MeasureValue, Shown, drop_order};
 pub use metric::{AtEpoch, EpochValue, MetricSummary};
 pub use notes::notes;
 pub use pair::{ClassAgreement, Pair, SettingDifference};
@@ -57,4 +60,4 @@ pub use pair_text::show_pair;
 pub use ranking::{DEFAULT_METRIC, Ranking};
 pub use table::TableOptions;
 pub use terminal::terminal;
-pub use verdict::{Accuracy, Baseline, BaselineChoice, Method, Verdict, VerdictOutcome};
+pub use verdict::{Baseline, Verdict, VerdictOutcome};

@@ -3,7 +3,7 @@ use kiln_store::escape::markdown as escaped;
 use crate::cells::cell;
 use crate::comparison::Comparison;
 use crate::error::Result;
-use crate::table::{ComparisonTable, Field, TableOptions};
+use crate::table::{ComparisonTable, Field, Reader, TableOptions};
 
 /// The comparison as a Markdown table, with numbers rounded for people.
 ///
@@ -11,7 +11,7 @@ use crate::table::{ComparisonTable, Field, TableOptions};
 ///
 /// [`CompareError::Request`](crate::error::CompareError::Request) if a requested column does not exist.
 pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<String> {
-    let table = ComparisonTable::new(comparison, options)?;
+    let table = ComparisonTable::new(comparison, options, Reader::Person)?;
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let headings = table.fields.iter().map(|field| escaped(table.heading(*field)));
     let mut text = line(headings.collect());
@@ -21,7 +21,12 @@ pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<Strin
     });
     text.push_str(&format!("|{}|\n", alignments.collect::<Vec<_>>().join("|")));
     for row in &table.rows {
-        let cells = table.fields.iter().map(|field| escaped(&cell(&table, *field, row)));
+        let may_be_best = row.combination.standing.is_some_and(|standing| standing.may_be_best);
+        let cells = table.fields.iter().map(|field| match field {
+            // Bold, because a reader looks for the possible winners first.
+            Field::Standing if may_be_best => format!("**{}**", cell(&table, *field, row)),
+            _ => escaped(&cell(&table, *field, row)),
+        });
         text.push_str(&line(cells.collect()));
     }
     Ok(text)

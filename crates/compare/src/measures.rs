@@ -1,7 +1,8 @@
 //! The measures of a comparison: everything that it reports about a run as a number.
 //!
-//! [`MEASURES`] is the only list. The tables in the terminal, CSV, Markdown, JSON and the page, the heatmaps, `--sort`
-//! and `--columns` all go through it, so a new measure is one row here and its test.
+//! [`MEASURES`] is the only list. [`Comparison::measures`] adds the metric that ranks if the list does not have it. The
+//! tables in the terminal, CSV, Markdown, JSON and the page, the heatmaps, `--sort` and `--columns` all go through it, so
+//! a new measure is one row here and its test.
 
 use std::fmt;
 
@@ -17,11 +18,11 @@ use kiln_statistics::Spread;
 /// A number that a comparison reports about a run. A combination reports its mean and deviation over the runs that
 /// count.
 #[derive(Clone, Copy)]
-pub struct Measure {
+pub struct Measure<'a> {
     /// The name in JSON: `best_val_accuracy`.
-    pub key: &'static str,
+    pub key: &'a str,
     /// The heading of the column: `best val_accuracy`. With underscores it is the name in CSV.
-    pub heading: &'static str,
+    pub heading: &'a str,
     /// Which of two values is better; `None` if neither is. Only measures with a direction have heatmaps.
     pub better: Option<Direction>,
     /// How people read the numbers. CSV and JSON have all digits.
@@ -31,8 +32,19 @@ pub struct Measure {
     /// The order in which a narrow terminal omits columns, lowest first; see [`drop_order`]. The measure that ranks is
     /// never omitted; others without a number only with the settings. The page puts the columns in the opposite order.
     pub drop_order: Option<u8>,
-    /// The value of one run; `None` if the run has none.
-    pub of_run: fn(&RunSummary) -> Option<f64>,
+    /// Where the value comes from.
+    pub value: MeasureValue<'a>,
+}
+
+/// Where the value of a [`Measure`] comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum MeasureValue<'a> {
+    /// From the summary of the run.
+    OfRun(fn(&RunSummary) -> Option<f64>),
+    /// The value of this metric of the history at this epoch.
+    Metric(&'a str, AtEpoch),
+    /// The number of that epoch.
+    Epoch(&'a str, AtEpoch),
 }
 
 /// When a table has a column without being asked for it.
@@ -40,6 +52,8 @@ pub struct Measure {
 pub enum Shown {
     /// In every comparison.
     Always,
+    /// In every comparison, but after the other columns in CSV, whose positions earlier versions of Kiln have set.
+    AlwaysLast,
     /// If not all combinations have the same value. These columns come last, so the positions of the other columns in
     /// CSV do not depend on them.
     IfDifferent,
@@ -78,42 +92,59 @@ pub mod drop_order {
     pub const STATUS: u8 = 90;
 }
 
-/// All measures, in the order of the columns.
-pub static MEASURES: [Measure; 7] = [
+/// All measures, in the order of the columns that people read.
+pub static MEASURES: [Measure<'static>; 9] = [
+    Measure {
+        key: "kept_epoch",
+        heading: "kept epoch",
+        format: Format::Epoch,
+        shown: Shown::AlwaysLast,
+        drop_order: Some(30),
+        value: MeasureValue::Epoch(DEFAULT_METRIC, AtEpoch::Kept),
+        ..NEUTRAL
+    },
+    Measure {
+        key: "kept_val_accuracy",
+        heading: "kept val_accuracy",
+        shown: Shown::AlwaysLast,
+        drop_order: Some(22),
+        value: MeasureValue::Metric(DEFAULT_METRIC, AtEpoch::Kept),
+        ..HIGHER_IS_BETTER
+    },
     Measure {
         key: "best_epoch",
         heading: "best epoch",
         format: Format::Epoch,
-        drop_order: Some(30),
-        of_run: |run| Some(run.metric(DEFAULT_METRIC, AtEpoch::Best)?.epoch as f64),
+        drop_order: Some(18),
+        value: MeasureValue::Epoch(DEFAULT_METRIC, AtEpoch::Best),
         ..NEUTRAL
     },
     Measure {
         key: "best_val_accuracy",
         heading: "best val_accuracy",
-        drop_order: None,
-        of_run: |run| Some(run.metric(DEFAULT_METRIC, AtEpoch::Best)?.value),
+        drop_order: Some(24),
+        value: MeasureValue::Metric(DEFAULT_METRIC, AtEpoch::Best),
         ..HIGHER_IS_BETTER
     },
     Measure {
         key: "last_val_accuracy",
         heading: "last val_accuracy",
         drop_order: Some(20),
-        of_run: |run| Some(run.metric(DEFAULT_METRIC, AtEpoch::Last)?.value),
+        value: MeasureValue::Metric(DEFAULT_METRIC, AtEpoch::Last),
         ..HIGHER_IS_BETTER
     },
     Measure {
         key: "test_loss",
         heading: "test loss",
         drop_order: Some(40),
-        of_run: |run| run.test?.loss,
+        value: MeasureValue::OfRun(|run| run.test?.loss),
         ..LOWER_IS_BETTER
     },
     Measure {
         key: "test_accuracy",
         heading: "test accuracy",
         drop_order: Some(70),
-        of_run: |run| Some(run.test?.accuracy),
+        value: MeasureValue::OfRun(|run| Some(run.test?.accuracy)),
         ..HIGHER_IS_BETTER
     },
     Measure {
@@ -121,7 +152,7 @@ pub static MEASURES: [Measure; 7] = [
         heading: "seconds",
         format: Format::Seconds,
         drop_order: Some(10),
-        of_run: |run| run.training_seconds,
+        value: MeasureValue::OfRun(|run| run.training_seconds),
         ..LOWER_IS_BETTER
     },
     Measure {
@@ -130,66 +161,110 @@ pub static MEASURES: [Measure; 7] = [
         format: Format::Count,
         shown: Shown::IfDifferent,
         drop_order: Some(5),
-        of_run: |run| Some(run.parameters as f64),
+        value: MeasureValue::OfRun(|run| Some(run.parameters as f64)),
         ..NEUTRAL
     },
 ];
 
 /// What most measures have in common.
-const NEUTRAL: Measure = Measure {
+const NEUTRAL: Measure<'static> = Measure {
     key: "",
     heading: "",
     better: None,
     format: Format::Share,
     shown: Shown::Always,
     drop_order: None,
-    of_run: |_| None,
+    value: MeasureValue::OfRun(|_| None),
 };
-const HIGHER_IS_BETTER: Measure = Measure { better: Some(Direction::Higher), ..NEUTRAL };
-const LOWER_IS_BETTER: Measure = Measure { better: Some(Direction::Lower), ..NEUTRAL };
+const HIGHER_IS_BETTER: Measure<'static> = Measure { better: Some(Direction::Higher), ..NEUTRAL };
+const LOWER_IS_BETTER: Measure<'static> = Measure { better: Some(Direction::Lower), ..NEUTRAL };
 
-impl Measure {
-    /// The measure with this key.
+impl Measure<'static> {
+    /// The measure of [`MEASURES`] with this key.
     #[must_use]
-    pub fn find(key: &str) -> Option<&'static Self> {
-        MEASURES.iter().find(|measure| measure.key == key)
+    pub fn find(key: &str) -> Option<Self> {
+        MEASURES.iter().find(|measure| measure.key == key).copied()
+    }
+}
+
+impl Measure<'_> {
+    /// The value of one run; `None` if the run has none.
+    #[must_use]
+    pub fn of_run(&self, run: &RunSummary) -> Option<f64> {
+        match self.value {
+            MeasureValue::OfRun(value) => value(run),
+            MeasureValue::Metric(metric, at) => Some(run.metric(metric, at)?.value),
+            MeasureValue::Epoch(metric, at) => Some(run.metric(metric, at)?.epoch as f64),
+        }
     }
 
     /// Mean and deviation over the combination's runs that count; `None` if none of them has a value.
     #[must_use]
     pub fn of(&self, combination: &Combination) -> Option<Spread> {
-        combination.spread(self.of_run)
+        combination.spread(|run| self.of_run(run))
     }
 
-    /// Whether the tables have the column without being asked for it.
+    /// Whether people see the column without asking for it.
     pub(crate) fn is_shown(&self, comparison: &Comparison) -> bool {
         let mean = |combination| self.of(combination).map(|spread| spread.mean);
         match self.shown {
-            Shown::Always => true,
+            Shown::Always | Shown::AlwaysLast => !self.repeats_ranking(comparison),
             Shown::IfDifferent => {
                 comparison.combinations.windows(2).any(|two| mean(&two[0]) != mean(&two[1]))
             }
         }
     }
+
+    /// Whether the measure is about another epoch than the ranking, but that is the same epoch in every run: the last
+    /// epoch is that of the kept weights with `training.weights = "last"`.
+    fn repeats_ranking(&self, comparison: &Comparison) -> bool {
+        let (MeasureValue::Metric(metric, at) | MeasureValue::Epoch(metric, at)) = self.value
+        else {
+            return false;
+        };
+        let ranking = &comparison.ranking;
+        metric == ranking.metric()
+            && at != ranking.at()
+            && comparison
+                .runs()
+                .all(|run| run.metric(metric, at) == run.metric(metric, ranking.at()))
+    }
 }
 
-/// The measures that a reader needs most, first.
-pub(crate) fn by_importance() -> Vec<&'static Measure> {
-    let mut measures: Vec<&Measure> = MEASURES.iter().collect();
-    measures.sort_by_key(|measure| std::cmp::Reverse(measure.drop_order.unwrap_or(u8::MAX)));
-    measures
+impl Comparison {
+    /// [`MEASURES`], with the one that ranks in its place or, if it is none of them, at the front.
+    #[must_use]
+    pub fn measures(&self) -> Vec<Measure<'_>> {
+        let ranked = self.ranking.measure();
+        let mut measures: Vec<Measure<'_>> = MEASURES.to_vec();
+        match measures.iter_mut().find(|measure| **measure == ranked) {
+            Some(known) => *known = ranked,
+            None => {
+                measures.insert(0, ranked);
+                measures.splice(0..0, self.ranking.epoch_measure());
+            }
+        }
+        measures
+    }
+
+    /// The measures that a reader needs most, first.
+    pub(crate) fn measures_by_importance(&self) -> Vec<Measure<'_>> {
+        let mut measures = self.measures();
+        measures.sort_by_key(|measure| std::cmp::Reverse(measure.drop_order.unwrap_or(u8::MAX)));
+        measures
+    }
 }
 
 // Two measures are the same if they have the same key; addresses of functions say nothing.
-impl PartialEq for Measure {
+impl PartialEq for Measure<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key
     }
 }
 
-impl Eq for Measure {}
+impl Eq for Measure<'_> {}
 
-impl fmt::Debug for Measure {
+impl fmt::Debug for Measure<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Measure({})", self.key)
     }

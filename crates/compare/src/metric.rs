@@ -15,7 +15,7 @@ pub struct MetricSummary {
     pub best: Option<EpochValue>,
     /// The last epoch.
     pub last: Option<EpochValue>,
-    /// The epoch whose weights the run keeps and tests; `None` until the run is finished.
+    /// The epoch whose weights the run keeps and tests, or would keep if it ended now.
     pub kept: Option<EpochValue>,
 }
 
@@ -52,11 +52,10 @@ impl AtEpoch {
 }
 
 impl MetricSummary {
-    /// Reads these metrics from the history; `kept` is the number of the epoch whose weights are kept.
+    /// Reads these metrics from the history. The kept epoch is set by [`set_kept`].
     pub(crate) fn all<'a>(
         metrics: impl IntoIterator<Item = (&'a str, Direction)>,
         history: &History,
-        kept: Option<usize>,
     ) -> Vec<Self> {
         let mut summaries = Vec::new();
         let mut places = HashMap::new();
@@ -77,9 +76,6 @@ impl MetricSummary {
                 if summary.best.is_none_or(improves) {
                     summary.best = Some(value);
                 }
-                if kept == Some(row.epoch) {
-                    summary.kept = Some(value);
-                }
                 if row.epoch == last {
                     summary.last = Some(value);
                 }
@@ -96,5 +92,17 @@ impl MetricSummary {
             AtEpoch::Last => self.last,
             AtEpoch::Kept => self.kept,
         }
+    }
+}
+
+/// Sets the values of the epoch whose weights are kept.
+pub(crate) fn set_kept(summaries: &mut [MetricSummary], history: &History, epoch: usize) {
+    let Some(row) = history.rows.iter().find(|row| row.epoch == epoch) else { return };
+    // A map, because a history may have many columns.
+    let values: HashMap<&str, f64> =
+        row.metrics.iter().map(|(name, value)| (&**name, *value)).collect();
+    for summary in summaries {
+        let value = values.get(summary.name.as_str()).filter(|value| value.is_finite());
+        summary.kept = value.map(|value| EpochValue { epoch, value: *value });
     }
 }

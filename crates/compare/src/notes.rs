@@ -1,46 +1,37 @@
 use kiln_store::escape::control;
+use kiln_store::number::decimals;
 use kiln_store::{Status, grouped};
 
-use crate::combination::RunSummary;
+use crate::answer::MoreSeeds;
+use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
-use crate::verdict::{Accuracy, BaselineChoice, Method};
+use crate::judge::same_images;
+use crate::metric::AtEpoch;
 
 /// The number of skipped directories that are listed.
 const MAX_LISTED: usize = 10;
 
-/// What a reader of the table must know, one line each: what ranks the rows, the baseline and the method of the
-/// verdicts, and which directories were skipped. The notes are separate from the table, so that CSV, Markdown and JSON
+/// What a reader of the table must know, one line each: what ranks the rows, which may be the best, what the
+/// verdicts compare, and which directories were skipped. The notes are separate from the table, so that CSV, Markdown and JSON
 /// contain nothing else.
 #[must_use]
 pub fn notes(comparison: &Comparison) -> String {
     let mut lines = vec![head(comparison)];
+    lines.extend(kept_epochs(comparison));
     lines.extend(selection(comparison));
     lines.extend(unequal_validation(comparison));
+    lines.extend(answer(comparison));
     lines.extend(verdicts(comparison));
     lines.extend(comparison.notes.iter().cloned());
-    if has_repeated_seeds(comparison) {
-        lines.push(
-            "Some combinations have several runs with the same seed. They are identical, so numbers and verdicts use one run per seed."
-                .to_owned(),
-        );
-    }
-    if runs(comparison).any(|run| run.status == Status::Running) {
+    lines.extend(copies(comparison));
+    if comparison.runs().any(|run| run.status == Status::Running) {
         lines.push(
             "A run with status `running` is still training, or its process was killed.".to_owned(),
         );
     }
+    lines.extend(other_data(comparison));
     lines.extend(skipped(comparison));
     lines.iter().map(|line| format!("{}\n", control(line))).collect()
-}
-
-fn runs(comparison: &Comparison) -> impl Iterator<Item = &RunSummary> {
-    comparison.combinations.iter().flat_map(|combination| &combination.runs)
-}
-
-/// Whether a combination has two runs with the same seed. Runs are ordered by seed, so these are neighbors.
-fn has_repeated_seeds(comparison: &Comparison) -> bool {
-    let combinations = &comparison.combinations;
-    combinations.iter().any(|it| it.runs.windows(2).any(|runs| runs[0].seed == runs[1].seed))
 }
 
 fn head(comparison: &Comparison) -> String {
@@ -48,7 +39,7 @@ fn head(comparison: &Comparison) -> String {
     let count = |count: usize, one: &str, many: &str| {
         format!("{} {}", grouped(count as u64), if count == 1 { one } else { many })
     };
-    let runs = count(runs(comparison).count(), "run", "runs");
+    let runs = count(comparison.runs().count(), "run", "runs");
     let rows = count(combinations.len(), "combination", "combinations");
     let any_finished = combinations.iter().any(|combination| combination.finished() > 0);
     let ranking = comparison.ranking.heading();
@@ -57,7 +48,7 @@ fn head(comparison: &Comparison) -> String {
     } else if comparison.is_ranked() {
         format!("ranked by {ranking} so far, because no run is finished")
     } else {
-        format!("ordered by settings, because no run has a {}", comparison.ranking.metric)
+        format!("ordered by settings, because no run has a {}", comparison.ranking.metric())
     };
     let spread = if combinations.iter().any(|combination| combination.runs.len() > 1) {
         " Numbers are mean ± standard deviation (runs)."
@@ -67,13 +58,40 @@ fn head(comparison: &Comparison) -> String {
     format!("{runs} in {rows}, {order}.{spread}")
 }
 
-/// A warning if the runs may have been validated on different images.
+/// Which epoch the kept weights are of.
+fn kept_epochs(comparison: &Comparison) -> Option<String> {
+    let ranking = &comparison.ranking;
+    if ranking.at() != AtEpoch::Kept || !comparison.is_ranked() {
+        return None;
+    }
+    let is_kept_at = |at| {
+        comparison.runs().all(|run| {
+            run.metric(ranking.metric(), at) == run.metric(ranking.metric(), AtEpoch::Kept)
+        })
+    };
+    let metric = ranking.metric();
+    // A run of one epoch keeps it in both ways.
+    Some(if is_kept_at(AtEpoch::Last) {
+        format!(
+            "All runs keep the weights of their last epoch, so kept {metric} is that of the last epoch."
+        )
+    } else if is_kept_at(AtEpoch::Best) {
+        format!("All runs keep the weights of their epoch with the best {metric}.")
+    } else {
+        format!("Kept {metric} is that of the epoch whose weights a run keeps and tests.")
+    })
+}
+
+/// A warning if the runs were validated on different images.
 fn unequal_validation(comparison: &Comparison) -> Option<String> {
-    let column = comparison.columns.iter().find(|column| column.key.starts_with("data."))?;
+    let first = comparison.selected().or(comparison.combinations.first())?;
+    let differs = |one: &&Combination| !same_images(one, first, &comparison.columns);
+    let other = comparison.combinations.iter().find(differs)?;
     comparison.is_ranked().then(|| {
         format!(
-            "The runs differ in {}. If that changes the validation set, the ranking compares accuracies on different images.",
-            column.key
+            "The runs were not all validated on the same images, for example those of {} and {}. The ranking compares values on different images.",
+            first.label(&comparison.columns),
+            other.label(&comparison.columns)
         )
     })
 }
@@ -86,62 +104,100 @@ fn selection(comparison: &Comparison) -> Option<String> {
     Some(format!("Best by validation: {}.", selected.label(&comparison.columns)))
 }
 
-fn verdicts(comparison: &Comparison) -> Vec<String> {
-    let Some(baseline) = comparison.baseline else {
-        let is_missing = comparison.combinations.len() > 1;
-        let line = "No verdicts: the best combination by validation was not tested, or there is none. Choose a baseline with --baseline.";
-        return if is_missing { vec![line.to_owned()] } else { Vec::new() };
+/// Which combinations may be the best, and what would tell more.
+fn answer(comparison: &Comparison) -> Vec<String> {
+    let Some(answer) = &comparison.answer else { return Vec::new() };
+    let mut lines = vec![answer.sentence()];
+    let metric = comparison.ranking.heading();
+    let mut how = format!(
+        "`behind` is what a setting lacks to the best in {metric}, as an interval at level {}.",
+        answer.level
+    );
+    if answer.centered {
+        how.push_str(" All have the same seeds, so what a seed does to all of them is subtracted.");
+    }
+    how.push_str(" The answer covers the variation between seeds, but not the choice of the validation images.");
+    lines.push(how);
+    if let Some(more) = &answer.more_seeds {
+        lines.push(more_seeds(more));
+    }
+    lines
+}
+
+fn more_seeds(more: &MoreSeeds) -> String {
+    let count = |count: usize, one: &str, many: &str| {
+        format!("{count} {}", if count == 1 { one } else { many })
     };
-    if baseline.comparisons == 0 {
+    let digits = |difference| decimals(Some(difference), 4);
+    format!(
+        "With {}, differences of {} are found in 4 of 5 cases; {} would separate differences of {}.",
+        count(more.seeds, "seed", "seeds"),
+        digits(more.difference),
+        count(more.new_seeds.len(), "more seed", "more seeds"),
+        digits(more.new_difference)
+    )
+}
+
+/// How verdicts compare with the baseline that was asked for.
+fn verdicts(comparison: &Comparison) -> Vec<String> {
+    let Some(baseline) = comparison.baseline.filter(|baseline| baseline.comparisons > 0) else {
+        return Vec::new();
+    };
+    let against = comparison.combinations.get(baseline.combination);
+    let against = against.map(|one| one.label(&comparison.columns)).unwrap_or_default();
+    let count = match baseline.comparisons {
+        1 => String::new(),
+        count => format!(", corrected for {} comparisons", grouped(count as u64)),
+    };
+    vec![format!(
+        "Verdicts compare {} with {against}. They show the difference and its interval at level {}{count}.",
+        comparison.compared_metric(),
+        baseline.level
+    )]
+}
+
+/// How many runs are copies of others, and whether the results of some differ.
+fn copies(comparison: &Comparison) -> Vec<String> {
+    let copies: usize = comparison.combinations.iter().map(|one| one.copies.len()).sum();
+    if copies == 0 {
         return Vec::new();
     }
-    let against = comparison
-        .combinations
-        .get(baseline.combination)
-        .map(|combination| combination.label(&comparison.columns))
-        .unwrap_or_default();
-    let count = grouped(baseline.comparisons as u64);
-    let (choice, comparisons) = match (baseline.chosen, baseline.comparisons) {
-        (BaselineChoice::Given, 1) => ("", String::new()),
-        (BaselineChoice::Best, 1) => (", the best by validation", String::new()),
-        (BaselineChoice::Given, _) => {
-            ("", format!(", Bonferroni-corrected for {count} comparisons"))
-        }
-        (BaselineChoice::Best, _) => (
-            ", the best by validation",
-            format!(
-                ", Bonferroni-corrected for all {count} pairs, because the baseline was chosen from the results"
-            ),
+    let mut lines = vec![match copies {
+        1 => "1 run has the settings, seed and data of another one and does not count.".to_owned(),
+        _ => format!(
+            "{} runs have the settings, seed and data of others and do not count.",
+            grouped(copies as u64)
         ),
-    };
-    let mut lines = vec![format!(
-        "Verdicts compare with {against}{choice}. They show the difference and its interval at level {}{comparisons}.",
-        baseline.level
-    )];
-    let has = |method, accuracy| {
-        let verdicts = comparison.combinations.iter().filter_map(|it| it.verdict);
-        verdicts.into_iter().any(|verdict| (verdict.method, verdict.accuracy) == (method, accuracy))
-    };
-    let ranking = comparison.ranking.heading();
-    let explained = [
-        (
-            (Method::Welch, Accuracy::Validation),
-            format!(
-                "Verdicts over seeds use {ranking}, which ranks (Welch's t test). They do not cover the choice of the validation images."
-            ),
-        ),
-        (
-            (Method::Welch, Accuracy::Test),
-            "Verdicts over seeds use test accuracy, because not all runs were validated on the same images (Welch's t test). They do not cover the choice of the test images.".to_owned(),
-        ),
-        (
-            (Method::McNemar, Accuracy::Test),
-            "Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.".to_owned(),
-        ),
-    ];
-    let explained = explained.into_iter().filter(|((method, accuracy), _)| has(*method, *accuracy));
-    lines.extend(explained.map(|(_, words)| words));
+    }];
+    let of = |run: &RunSummary| comparison.ranking.of_run(run);
+    let different = comparison.combinations.iter().find_map(|one| {
+        let finished = |run: &&RunSummary| run.status == Status::Finished;
+        let copies = one.copies.iter().filter(finished);
+        copies.into_iter().find_map(|copy| {
+            let run = one.runs.iter().filter(finished).find(|run| run.seed == copy.seed)?;
+            (of(run) != of(copy)).then_some((run, copy))
+        })
+    });
+    if let Some((run, copy)) = different {
+        lines.push(format!(
+            "But {} and {} have different results: another version, engine or machine computed them, or a file was edited. The first one counts.",
+            run.directory.path().display(),
+            copy.directory.path().display()
+        ));
+    }
     lines
+}
+
+/// The runs that are on other data.
+fn other_data(comparison: &Comparison) -> Option<String> {
+    let names: Vec<String> = comparison.other_data.iter().map(Comparison::data_name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "These runs used {}. Runs on other data are not compared with them: {}.",
+            comparison.data_name(),
+            names.join(", ")
+        )
+    })
 }
 
 fn skipped(comparison: &Comparison) -> Vec<String> {

@@ -1,16 +1,20 @@
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+use kiln_statistics::{AccuracyDifference, Discordant, Family, mcnemar};
 use kiln_store::Outcomes;
 
 use crate::column::Column;
+use crate::columns::SettingsTable;
 use crate::combination::RunSummary;
 use crate::comparison::Comparison;
-use crate::judge;
-use crate::verdict::Verdict;
-use kiln_statistics::Family;
+use crate::read::read_config;
 
 /// Two runs in detail: the settings that differ, and the test images that they classify differently.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
-    /// The run that the second one is compared with.
+    /// The first run, in the order of the paths that were given.
     pub first: RunSummary,
     /// The second run.
     pub second: RunSummary,
@@ -18,8 +22,11 @@ pub struct Pair {
     pub settings: Vec<SettingDifference>,
     /// How often their predictions agree, by class; empty if there are no predictions to compare.
     pub classes: Vec<ClassAgreement>,
-    /// Whether the second run's accuracy differs from the first's.
-    pub verdict: Option<Verdict>,
+    /// The second run's accuracy on the test images minus the first's, by McNemar's test. It is about these two networks
+    /// and not about their settings: two seeds of one setting often differ significantly.
+    pub difference: Option<AccuracyDifference>,
+    /// The significance level of `difference`.
+    pub level: f64,
     /// Sentences that say what is missing and why.
     pub notes: Vec<String>,
 }
@@ -78,27 +85,34 @@ impl ClassAgreement {
 }
 
 impl Pair {
-    /// The runs of a comparison with exactly two runs, the baseline first if one of them is it; `None` otherwise. If
-    /// predictions cannot be read, [`Pair::notes`] says so.
+    /// The runs of a comparison of exactly two runs, in the order in which `paths` name them; `None` for any other number.
+    /// If files cannot be read, [`Pair::notes`] says so.
     #[must_use]
-    pub fn of(comparison: &Comparison) -> Option<Self> {
-        let mut runs: Vec<(usize, &RunSummary)> = Vec::new();
-        for (index, combination) in comparison.combinations.iter().enumerate() {
-            runs.extend(combination.runs.iter().map(|run| (index, run)));
-        }
+    pub fn of(comparison: &Comparison, paths: &[impl AsRef<Path>]) -> Option<Self> {
+        let datasets = comparison.other_data.iter().chain([comparison]);
+        let combinations = datasets.flat_map(|one| &one.combinations);
+        let runs: Vec<&RunSummary> =
+            combinations.flat_map(|one| one.runs.iter().chain(&one.copies)).collect();
         let [mut first, mut second] = runs.try_into().ok()?;
-        let baseline = comparison.baseline.map(|baseline| baseline.combination);
-        if baseline == Some(second.0) && baseline != Some(first.0) {
+        let resolved = |path: &Path| fs::canonicalize(path).ok();
+        let place = |run: &RunSummary| {
+            let own = resolved(run.directory.path())?;
+            paths.iter().position(|path| resolved(path.as_ref()).as_ref() == Some(&own))
+        };
+        let order = |run| (place(run).unwrap_or(paths.len()), run.directory.path().to_owned());
+        if order(second) < order(first) {
             std::mem::swap(&mut first, &mut second);
         }
         let mut pair = Self {
-            first: first.1.clone(),
-            second: second.1.clone(),
-            settings: differences(comparison, first, second),
+            first: first.clone(),
+            second: second.clone(),
+            settings: Vec::new(),
             classes: Vec::new(),
-            verdict: None,
+            difference: None,
+            level: comparison.level,
             notes: Vec::new(),
         };
+        pair.read_settings();
         pair.read_predictions();
         Some(pair)
     }
@@ -114,6 +128,33 @@ impl Pair {
             total.both_wrong += class.both_wrong;
         }
         total
+    }
+
+    fn read_settings(&mut self) {
+        let configurations =
+            match (read_config(&self.first.directory), read_config(&self.second.directory)) {
+                (Ok(first), Ok(second)) => [first, second],
+                (first, second) => {
+                    let problems = [first.err(), second.err()].into_iter().flatten();
+                    self.notes.extend(problems.map(|problem| problem.to_string()));
+                    return;
+                }
+            };
+        let table = SettingsTable::new(&configurations);
+        let [first, second] = table.rows.as_slice() else { return };
+        let text = |value: &Option<Cow<'_, str>>| value.as_deref().map(str::to_owned);
+        self.settings.extend(table.differing().into_iter().map(|column| SettingDifference {
+            column: table.columns[column].clone(),
+            first: text(&first[column]),
+            second: text(&second[column]),
+        }));
+        if self.first.seed != self.second.seed {
+            self.settings.push(SettingDifference {
+                column: Column::new("seed", "seed"),
+                first: Some(self.first.seed.to_string()),
+                second: Some(self.second.seed.to_string()),
+            });
+        }
     }
 
     fn read_predictions(&mut self) {
@@ -142,22 +183,17 @@ impl Pair {
     }
 
     fn compare(&mut self, first: &Outcomes, second: &Outcomes) {
-        let family = Family { level: judge::LEVEL, comparisons: 1 };
-        let verdict = judge::by_images(second, first, family);
-        if verdict.is_none() {
+        if first.labels != second.labels || first.class_names != second.class_names {
             self.notes.push("The runs were tested on different images.".to_owned());
             return;
         }
-        let is_setting =
-            |it: &SettingDifference| !matches!(it.column.key.as_str(), "seed" | "name");
-        if self.settings.iter().any(is_setting) {
-            self.verdict = verdict;
-        } else {
-            self.notes.push(
-                "The runs have the same settings. They differ only by the noise of the seed, so neither is better."
-                    .to_owned(),
-            );
-        }
+        let pairs = || first.right.iter().zip(&second.right);
+        let counts = Discordant {
+            only_first: pairs().filter(|(first, second)| !**first && **second).count(),
+            only_second: pairs().filter(|(first, second)| **first && !**second).count(),
+            images: first.labels.len(),
+        };
+        self.difference = mcnemar(counts, Family { level: self.level, comparisons: 1 });
         self.classes = first.class_names.iter().map(|name| ClassAgreement::new(name)).collect();
         for ((label, first), second) in first.labels.iter().zip(&first.right).zip(&second.right) {
             let Some(class) = self.classes.get_mut(usize::from(*label)) else {
@@ -171,30 +207,4 @@ impl Pair {
             }
         }
     }
-}
-
-fn differences(
-    comparison: &Comparison,
-    first: (usize, &RunSummary),
-    second: (usize, &RunSummary),
-) -> Vec<SettingDifference> {
-    let [first_values, second_values] =
-        [first.0, second.0].map(|index| &comparison.combinations[index].settings);
-    let settings = comparison.columns.iter().zip(first_values.iter().zip(second_values));
-    let mut differences: Vec<_> = settings
-        .filter(|(_, (first, second))| first != second)
-        .map(|(column, (first, second))| SettingDifference {
-            column: column.clone(),
-            first: first.clone(),
-            second: second.clone(),
-        })
-        .collect();
-    if first.1.seed != second.1.seed {
-        differences.push(SettingDifference {
-            column: Column::new("seed", "seed"),
-            first: Some(first.1.seed.to_string()),
-            second: Some(second.1.seed.to_string()),
-        });
-    }
-    differences
 }

@@ -1,4 +1,5 @@
 use kiln_report::Terminal;
+use kiln_statistics::AccuracyDifference;
 use kiln_store::escape::control;
 use kiln_store::grouped;
 use kiln_store::number::decimals;
@@ -7,7 +8,6 @@ use crate::cells::outward;
 use crate::combination::RunSummary;
 use crate::pair::{ClassAgreement, Pair};
 use crate::text_table::{self, TextColumn};
-use crate::verdict::{Verdict, VerdictOutcome};
 
 /// Two runs in detail as text for a terminal: the settings and the images on which they differ, and whether one is
 /// better.
@@ -37,8 +37,8 @@ pub fn show_pair(pair: &Pair, terminal: Terminal) -> String {
         text.push('\n');
         text.push_str(&classes(pair, terminal));
     }
-    if let Some(verdict) = &pair.verdict {
-        text.push_str(&format!("{}\n", sentence(verdict)));
+    if let Some(difference) = &pair.difference {
+        text.push_str(&format!("{}\n", sentence(difference, pair.level)));
     }
     text
 }
@@ -94,29 +94,26 @@ fn change(row: &ClassAgreement) -> String {
     }
 }
 
-/// The verdict in a sentence.
-fn sentence(verdict: &Verdict) -> String {
-    let interval = verdict.interval.map(|(low, high)| {
+/// What the test over the images says, and what it does not.
+fn sentence(found: &AccuracyDifference, level: f64) -> String {
+    let interval = found.interval.map(|(low, high)| {
         let [low, high] = outward(low, high);
         format!(", interval [{low}, {high}]")
     });
-    let numbers = format!(
-        "difference {:+.4}{}, p {}",
-        verdict.difference,
-        interval.unwrap_or_default(),
-        p_value(verdict.p_value)
-    );
-    let outcome = match verdict.outcome {
-        VerdictOutcome::Better => "The second is better",
-        VerdictOutcome::Worse => "The second is worse",
-        VerdictOutcome::NotDistinguishable => "Their accuracies are not distinguishable",
+    let words = if found.p_value < level {
+        "Predictions differ on these images"
+    } else {
+        "The accuracies on these images are not distinguishable"
     };
     format!(
-        "{outcome}: {numbers} (McNemar's exact test over the images; it does not cover the variation between seeds)."
+        "{words} ({}, McNemar's exact test): the second run's accuracy minus the first's is {:+.4}{}. One seed each, so this says nothing about the settings.",
+        p_value(found.p_value),
+        found.difference,
+        interval.unwrap_or_default()
     )
 }
 
 /// A p-value with three decimals, or an upper bound if these would be zeros.
 fn p_value(p: f64) -> String {
-    if p < 0.001 { "below 0.001".to_owned() } else { format!("{p:.3}") }
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }

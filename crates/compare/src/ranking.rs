@@ -1,12 +1,11 @@
 //! The order of the combinations.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use kiln_store::Direction;
 
 use crate::combination::{Combination, RunSummary};
-use crate::measures::Measure;
+use crate::measures::{Format, Measure, MeasureValue, Shown};
 use crate::metric::AtEpoch;
 use kiln_statistics::Spread;
 
@@ -16,19 +15,57 @@ pub const DEFAULT_METRIC: &str = "val_accuracy";
 /// The metric of the history that ranks, and the epoch of each run at which it is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ranking {
-    /// The metric's column in `history.csv`.
-    pub metric: Cow<'static, str>,
-    /// The epoch.
-    pub at: AtEpoch,
+    metric: String,
+    at: AtEpoch,
+    better: Direction,
+    /// The key and the heading of its measure.
+    key: String,
+    heading: String,
+    /// The key and the heading of the measure of its epoch.
+    epoch_key: String,
+    epoch_heading: String,
 }
 
 impl Default for Ranking {
     fn default() -> Self {
-        Self { metric: Cow::Borrowed(DEFAULT_METRIC), at: AtEpoch::Best }
+        Self::new(DEFAULT_METRIC, AtEpoch::Kept)
     }
 }
 
 impl Ranking {
+    /// Ranks by this column of `history.csv`.
+    #[must_use]
+    pub fn new(metric: &str, at: AtEpoch) -> Self {
+        let word = at.as_str();
+        Self {
+            metric: metric.to_owned(),
+            at,
+            better: Direction::of_name(metric),
+            key: format!("{word}_{metric}"),
+            heading: format!("{word} {metric}"),
+            epoch_key: format!("{word}_{metric}_epoch"),
+            epoch_heading: format!("epoch of {word} {metric}"),
+        }
+    }
+
+    /// The metric's column in `history.csv`.
+    #[must_use]
+    pub fn metric(&self) -> &str {
+        &self.metric
+    }
+
+    /// The epoch.
+    #[must_use]
+    pub fn at(&self) -> AtEpoch {
+        self.at
+    }
+
+    /// Whether lower or higher values of the metric are better.
+    #[must_use]
+    pub fn better(&self) -> Direction {
+        self.better
+    }
+
     /// The value by which the run is ranked.
     #[must_use]
     pub fn of_run(&self, run: &RunSummary) -> Option<f64> {
@@ -41,16 +78,45 @@ impl Ranking {
         combination.spread(|run| self.of_run(run))
     }
 
-    /// The heading: "best val_accuracy".
+    /// The heading: "kept val_accuracy".
     #[must_use]
-    pub fn heading(&self) -> String {
-        format!("{} {}", self.at.as_str(), self.metric)
+    pub fn heading(&self) -> &str {
+        &self.heading
     }
 
-    /// The measure that shows the values, if there is one.
+    /// The measure that shows the values.
     #[must_use]
-    pub fn measure(&self) -> Option<&'static Measure> {
-        Measure::find(&format!("{}_{}", self.at.as_str(), self.metric))
+    pub fn measure(&self) -> Measure<'_> {
+        Measure {
+            key: &self.key,
+            heading: &self.heading,
+            better: Some(self.better),
+            format: Format::Share,
+            shown: Shown::AlwaysLast,
+            drop_order: None,
+            value: MeasureValue::Metric(&self.metric, self.at),
+        }
+    }
+
+    /// The measure that shows the numbers of the epochs, if [`MEASURES`](crate::MEASURES) has none for them.
+    pub(crate) fn epoch_measure(&self) -> Option<Measure<'_>> {
+        (self.at == AtEpoch::Best && self.metric != DEFAULT_METRIC).then(|| Measure {
+            key: &self.epoch_key,
+            heading: &self.epoch_heading,
+            better: None,
+            format: Format::Epoch,
+            drop_order: Some(30),
+            value: MeasureValue::Epoch(&self.metric, self.at),
+            ..self.measure()
+        })
+    }
+
+    /// Takes the direction of the metric from the first run that has recorded it.
+    pub(crate) fn read_direction<'a>(&mut self, runs: impl Iterator<Item = &'a RunSummary>) {
+        let mut metrics = runs.flat_map(|run| &run.metrics);
+        if let Some(found) = metrics.find(|metric| *metric.name == *self.metric) {
+            self.better = found.better;
+        }
     }
 
     /// Whether any combination has a value to rank by.
@@ -63,25 +129,16 @@ impl Ranking {
     /// their settings. If no combination has a value, the settings alone decide.
     pub(crate) fn sort(&self, combinations: &mut [Combination]) {
         let has_values = self.has_values(combinations);
-        let better = self.better(combinations);
         combinations.sort_by(|left, right| {
-            let by_value =
-                if has_values { self.compare(left, right, better) } else { Ordering::Equal };
+            let by_value = if has_values { self.compare(left, right) } else { Ordering::Equal };
             by_value.then_with(|| compare_settings(&left.settings, &right.settings))
         });
     }
 
-    fn compare(&self, left: &Combination, right: &Combination, better: Direction) -> Ordering {
+    fn compare(&self, left: &Combination, right: &Combination) -> Ordering {
         let mean = |combination| self.of(combination).map(|spread| spread.mean);
-        group(left).cmp(&group(right)).then_with(|| best_first(better, mean(left), mean(right)))
-    }
-
-    /// Whether lower or higher values of the metric are better, as recorded by the first run that has the metric.
-    pub(crate) fn better(&self, combinations: &[Combination]) -> Direction {
-        let runs = combinations.iter().flat_map(|combination| &combination.runs);
-        let mut metrics = runs.flat_map(|run| &run.metrics);
-        let found = metrics.find(|metric| *metric.name == *self.metric);
-        found.map_or_else(|| Direction::of_name(&self.metric), |metric| metric.better)
+        let by_mean = || best_first(self.better, mean(left), mean(right));
+        group(left).cmp(&group(right)).then_with(by_mean)
     }
 }
 

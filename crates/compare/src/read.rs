@@ -7,7 +7,7 @@ use kiln_store::{
 
 use crate::combination::{RunSummary, TestSummary};
 use crate::error::{CompareError, Result};
-use crate::metric::MetricSummary;
+use crate::metric::{MetricSummary, set_kept};
 use crate::settings::FlatConfig;
 
 /// The largest number of different settings. Each run has a cell for each of them, so the table grows with both.
@@ -74,9 +74,11 @@ fn read_run(path: &Path) -> Result<(RunSummary, FlatConfig)> {
     let history = directory.read_history()?;
     let report = directory.read_report()?;
     check(&directory, &record, &flat, &history, report.as_ref())?;
-    let kept = report.as_ref().map(|report| report.epoch);
     let metrics = metric_names(&history).map(|name| (name, record.direction(name)));
-    let metrics = MetricSummary::all(metrics, &history, kept);
+    let mut metrics = MetricSummary::all(metrics, &history);
+    if let Some(epoch) = kept_epoch(report.as_ref(), &flat, &metrics, &history) {
+        set_kept(&mut metrics, &history, epoch);
+    }
     Ok((summary(directory, record, metrics, &history, report.as_ref()), flat))
 }
 
@@ -84,6 +86,27 @@ fn read_run(path: &Path) -> Result<(RunSummary, FlatConfig)> {
 fn metric_names(history: &History) -> impl Iterator<Item = &str> {
     let always = ["loss", "accuracy", "val_loss", "val_accuracy"];
     always.into_iter().chain(history.extra_columns.iter().map(String::as_str))
+}
+
+/// The epoch whose weights the run keeps. The report says it; a run without one would keep the weights that its
+/// configuration asks for.
+fn kept_epoch(
+    report: Option<&TestReport>,
+    config: &FlatConfig,
+    metrics: &[MetricSummary],
+    history: &History,
+) -> Option<usize> {
+    if let Some(report) = report {
+        return Some(report.epoch);
+    }
+    let monitor = if config.get("training.weights") == Some("best") {
+        config.get("training.monitor")
+    } else if config.get("early_stopping.restore_best") == Some("true") {
+        config.get("early_stopping.monitor")
+    } else {
+        return history.rows.last().map(|row| row.epoch);
+    };
+    metrics.iter().find(|metric| Some(metric.name.as_str()) == monitor)?.best.map(|best| best.epoch)
 }
 
 pub(crate) fn read_config(directory: &RunDirectory) -> Result<FlatConfig> {
@@ -134,6 +157,7 @@ fn summary(
     let finite = |value: &f64| value.is_finite();
     RunSummary {
         name: record.name,
+        started: record.started,
         id: record.id,
         seed: record.seed,
         status: record.status,
@@ -149,6 +173,7 @@ fn summary(
         // run.json has the number of epochs only when the run has ended; the history always has it.
         epochs: history.rows.len(),
         validation_rows: record.dataset.validation_rows,
+        dataset: record.dataset.name,
         fingerprint: record.dataset.fingerprint,
         validation_fingerprint: record.validation_fingerprint,
         directory,

@@ -9,7 +9,8 @@ use crate::toml_text::{in_order, join, text};
 /// The settings of one configuration file, as text.
 #[derive(Debug, Default)]
 pub(crate) struct FlatConfig {
-    /// Keys and values in the order of the file, without the layers and the seed.
+    /// Keys and values in the order of the file, without the layers, the seed and the experiment's name, which is no
+    /// setting.
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) layers: Option<Layers>,
     /// The number of settings before the layers.
@@ -30,6 +31,11 @@ impl FlatConfig {
         Ok(flat)
     }
 
+    /// The text of a setting outside of the layers.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
     fn table(&mut self, above: &str, table: &DeTable<'_>) {
         for (key, value) in in_order(table) {
             let path = join(above, key);
@@ -44,6 +50,7 @@ impl FlatConfig {
                     None => self.settings.push((path, text(value))),
                 },
                 _ if path == "seed" => self.seed = Some(text(value)),
+                _ if path == "name" => {}
                 _ => self.settings.push((path, text(value))),
             }
         }

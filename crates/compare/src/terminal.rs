@@ -2,13 +2,14 @@ use std::collections::HashSet;
 
 use comfy_table::Color;
 use kiln_report::{Terminal, short_names};
+use kiln_statistics::Standing;
 use kiln_store::escape::control;
 
 use crate::cells::{cell, is_baseline};
 use crate::comparison::Comparison;
 use crate::error::Result;
-use crate::measures::{MEASURES, drop_order};
-use crate::table::{ComparisonTable, Field, Row, TableOptions};
+use crate::measures::drop_order;
+use crate::table::{ComparisonTable, Field, Reader, Row, TableOptions};
 use crate::text_table::{self, TextColumn};
 use crate::verdict::VerdictOutcome;
 
@@ -33,7 +34,7 @@ pub fn terminal(
     options: &TableOptions,
     terminal: Terminal,
 ) -> Result<String> {
-    let table = ComparisonTable::new(comparison, options)?;
+    let table = ComparisonTable::new(comparison, options, Reader::Person)?;
     let mut fitted = Fitted::new(&table);
     fitted.fit(usize::from(terminal.width));
     let columns: Vec<_> = fitted.columns.iter().map(|column| &column.text).collect();
@@ -44,24 +45,24 @@ pub fn terminal(
     Ok(text)
 }
 
-struct FieldColumn {
-    field: Field,
+struct FieldColumn<'a> {
+    field: Field<'a>,
     text: TextColumn,
 }
 
 /// The columns that fit, and the changes that made them fit.
 struct Fitted<'a> {
     table: &'a ComparisonTable<'a>,
-    columns: Vec<FieldColumn>,
-    dropped: Vec<Field>,
+    columns: Vec<FieldColumn<'a>>,
+    dropped: Vec<Field<'a>>,
     has_short_outcomes: bool,
     has_short_verdicts: bool,
 }
 
 /// A change that makes the table narrower.
-enum Step {
+enum Step<'a> {
     DropImplied,
-    Drop(Field),
+    Drop(Field<'a>),
     DropSetting,
     ShortenOutcomes,
     ShortenVerdicts,
@@ -112,11 +113,12 @@ impl<'a> Fitted<'a> {
     }
 
     /// The steps that make room, in the order in which they are tried.
-    fn steps(&self) -> Vec<Step> {
+    fn steps(&self) -> Vec<Step<'a>> {
         let mut steps = vec![
             (drop_order::SHORT_OUTCOME, Step::ShortenOutcomes),
             (drop_order::VERDICT_NUMBERS, Step::ShortenVerdicts),
             (drop_order::RUN, Step::Drop(Field::Run)),
+            (drop_order::VERDICT_NUMBERS, Step::Drop(Field::Behind)),
             (drop_order::STATUS, Step::Drop(Field::Status)),
         ];
         // A status that is the same in all rows tells the reader nothing.
@@ -125,7 +127,7 @@ impl<'a> Fitted<'a> {
         }
         steps
             .extend(SETTING_WIDTHS.map(|(order, longest)| (order, Step::ShortenSettings(longest))));
-        let measures = MEASURES.iter();
+        let measures = self.table.comparison.measures().into_iter();
         steps.extend(measures.filter_map(|measure| {
             Some((measure.drop_order?, Step::Drop(Field::Measure(measure))))
         }));
@@ -137,7 +139,7 @@ impl<'a> Fitted<'a> {
     }
 
     /// Omits a column, unless it is needed or only two are left.
-    fn drop(&mut self, field: Field) {
+    fn drop(&mut self, field: Field<'a>) {
         let place = self.columns.iter().position(|column| column.field == field);
         if let Some(place) = place.filter(|_| self.columns.len() > 2 && !self.is_needed(field)) {
             self.columns.remove(place);
@@ -148,8 +150,8 @@ impl<'a> Fitted<'a> {
     /// Omits the last setting without which the same rows stay distinguishable, otherwise the last column that is not
     /// needed.
     fn drop_setting(&mut self) {
-        let shown: Vec<Field> = self.columns.iter().map(|column| column.field).collect();
-        let distinct = |without: Option<Field>| {
+        let shown: Vec<Field<'_>> = self.columns.iter().map(|column| column.field).collect();
+        let distinct = |without: Option<Field<'_>>| {
             let kept: Vec<_> = shown
                 .iter()
                 .filter(|field| matches!(field, Field::Setting(_)) && Some(**field) != without)
@@ -171,11 +173,11 @@ impl<'a> Fitted<'a> {
     }
 
     /// Whether the reader needs the column to understand the order of the rows.
-    fn is_needed(&self, field: Field) -> bool {
+    fn is_needed(&self, field: Field<'_>) -> bool {
         let ranking = self.table.comparison.ranking.measure();
         match field {
-            Field::Measure(measure) => ranking == Some(measure),
-            Field::Verdict => true,
+            Field::Measure(measure) => ranking == measure,
+            Field::Standing | Field::Verdict => true,
             _ => false,
         }
     }
@@ -184,14 +186,15 @@ impl<'a> Fitted<'a> {
     fn drop_implied(&mut self) {
         let columns = &self.table.comparison.columns;
         let is_shown = |column: usize| self.table.fields.contains(&Field::Setting(column));
-        let is_implied = |field: &Field| match field {
+        let is_implied = |field: &Field<'_>| match field {
             Field::Setting(column) => columns[*column]
                 .implied_by
                 .as_ref()
                 .is_some_and(|implied| implied.always && is_shown(implied.type_column)),
             _ => false,
         };
-        let implied: Vec<Field> = self.table.fields.iter().copied().filter(is_implied).collect();
+        let implied: Vec<Field<'_>> =
+            self.table.fields.iter().copied().filter(is_implied).collect();
         for field in implied {
             self.drop(field);
         }
@@ -263,8 +266,8 @@ impl<'a> Fitted<'a> {
     }
 }
 
-impl FieldColumn {
-    fn new(table: &ComparisonTable<'_>, field: Field) -> Self {
+impl<'a> FieldColumn<'a> {
+    fn new(table: &ComparisonTable<'a>, field: Field<'a>) -> Self {
         let cells = table.rows.iter().map(|row| cell(table, field, row));
         let heading = table.heading(field);
         let mut text = match field {
@@ -280,14 +283,19 @@ impl FieldColumn {
     }
 }
 
-fn color(table: &ComparisonTable<'_>, field: Field, row: &Row<'_>) -> Option<Color> {
-    if field != Field::Verdict || is_baseline(table, row) {
-        return None;
-    }
-    match row.combination.verdict?.outcome {
-        VerdictOutcome::Better => Some(Color::Green),
-        VerdictOutcome::Worse => Some(Color::Red),
-        VerdictOutcome::NotDistinguishable => None,
+fn color(table: &ComparisonTable<'_>, field: Field<'_>, row: &Row<'_>) -> Option<Color> {
+    match field {
+        Field::Standing => match row.combination.standing? {
+            Standing { may_be_best: true, .. } => Some(Color::Green),
+            Standing { worse: true, .. } => Some(Color::Red),
+            _ => None,
+        },
+        Field::Verdict if !is_baseline(table, row) => match row.combination.verdict?.outcome {
+            VerdictOutcome::Better => Some(Color::Green),
+            VerdictOutcome::Worse => Some(Color::Red),
+            VerdictOutcome::NotDistinguishable => None,
+        },
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! TOML keys and values as text.
 
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -26,6 +27,40 @@ pub(crate) fn text(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
         _ => toml_text(value),
+    }
+}
+
+/// The JSON value of a setting's text: a number, a truth value or a list, otherwise a string.
+pub(crate) fn typed(text: &str) -> Value {
+    let line = format!("value = {text}");
+    // A text with more than a value is a string.
+    let table = (!text.contains(['\n', '#'])).then(|| DeTable::parse(&line).ok()).flatten();
+    let value = table.as_ref().and_then(|table| match table.get_ref().get("value")?.get_ref() {
+        // Strings have no quotes here, so these are part of it.
+        DeValue::String(_) => None,
+        value => json_value(value),
+    });
+    value.unwrap_or_else(|| text.into())
+}
+
+/// `None` for a value that JSON does not have.
+fn json_value(value: &DeValue<'_>) -> Option<Value> {
+    match value {
+        DeValue::String(text) => Some(text.as_ref().into()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map(Value::from)
+            .or_else(|_| u64::from_str_radix(number.as_str(), number.radix()).map(Value::from))
+            .ok(),
+        DeValue::Float(number) => {
+            serde_json::Number::from_f64(number.as_str().parse().ok()?).map(Value::Number)
+        }
+        DeValue::Boolean(truth) => Some((*truth).into()),
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| json_value(item.get_ref()))
+            .collect::<Option<_>>()
+            .map(Value::Array),
+        DeValue::Datetime(_) | DeValue::Table(_) => None,
     }
 }
 

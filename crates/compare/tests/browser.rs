@@ -9,8 +9,8 @@ mod tree;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kiln_compare::Comparison;
 use kiln_compare::page::page;
+use kiln_compare::{CompareOptions, Comparison};
 use kiln_store::Status;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -117,7 +117,8 @@ fn sweep() -> (String, TempDir) {
 }
 
 fn page_of(sweep: &Path) -> String {
-    page(&Comparison::read(&[sweep], None).expect("a comparison")).expect("a page")
+    page(&Comparison::read(&[sweep], &CompareOptions::default()).expect("a comparison"))
+        .expect("a page")
 }
 
 #[test]

@@ -10,8 +10,8 @@ use kiln_train::WeightsChoice;
 
 use crate::output::{count, print as print_line, status};
 
-/// If the validation accuracy of the last epoch is lower than that of the best one by more than this, a hint suggests
-/// keeping the weights of the best epoch.
+/// If the kept weights are worse in validation than those of the best epoch by more than this, a hint suggests keeping the
+/// latter.
 const NOTABLE_DROP: f64 = 0.005;
 
 /// Prints the outcomes of the runs, the best combination, and the directory of the sweep.
@@ -94,20 +94,20 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
         (finished, all) => format!(" ({finished} of {all} runs)"),
     };
     print_line(format!(
-        "best by validation: {}: {} {:.4}{}{runs} in its best epoch",
+        "best by validation: {}: {} {:.4}{}{runs}",
         printable(&best.label(&comparison.columns)),
-        comparison.ranking.metric,
+        comparison.ranking.heading(),
         accuracy.mean,
         deviation.unwrap_or_default()
     ))?;
-    let at_last_epoch = Ranking { at: AtEpoch::Last, ..comparison.ranking.clone() };
-    if let Some(last) =
-        at_last_epoch.of(best).filter(|last| last.mean < accuracy.mean - NOTABLE_DROP)
+    let at_best_epoch = Ranking::new(comparison.ranking.metric(), AtEpoch::Best);
+    if let Some(in_best) =
+        at_best_epoch.of(best).filter(|in_best| in_best.mean > accuracy.mean + NOTABLE_DROP)
         && planned.experiment.training.weights == WeightsChoice::Last
     {
         print_line(format!(
-            "  the kept weights are those of the last epoch, with {:.4}; to keep those of the best epoch: training.weights=best",
-            last.mean
+            "  the kept weights are those of the last epoch; the best epoch has {:.4}; to keep its weights: training.weights=best",
+            in_best.mean
         ))?;
     }
     print_line(format!("  repeat:  {}", printable(&run_command(plan, planned))))?;

@@ -43,7 +43,7 @@ pub fn against_setting(comparison: &Comparison, key: &str) -> Option<SettingChar
     distinct.sort_by(f64::total_cmp);
     distinct.dedup();
     let label = comparison.columns[column].label.clone();
-    let metric = comparison.ranking.heading();
+    let metric = comparison.ranking.heading().to_owned();
     let runs = comparison.combinations.iter().flat_map(|combination| &combination.runs);
     let hidden = runs.filter(|run| is_broken(run.status)).count();
     (distinct.len() > 1).then(|| SettingChart {

@@ -18,7 +18,7 @@ pub fn setting_grid(
     comparison: &Comparison,
     row_key: &str,
     column_key: Option<&str>,
-    measure: &Measure,
+    measure: &Measure<'_>,
 ) -> Option<Heatmap> {
     let row_column = column(comparison, row_key)?;
     let column_column = match column_key {
@@ -68,7 +68,7 @@ pub fn setting_grid(
 }
 
 /// The cell of the combinations at these places, which are in the order of the ranking.
-fn cell(comparison: &Comparison, places: &[usize], measure: &Measure) -> HeatmapCell {
+fn cell(comparison: &Comparison, places: &[usize], measure: &Measure<'_>) -> HeatmapCell {
     let Some(first) = places.first() else { return HeatmapCell::default() };
     let combination = &comparison.combinations[*first];
     let spread = measure.of(combination);

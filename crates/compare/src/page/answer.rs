@@ -3,17 +3,16 @@ use std::path::Path;
 use kiln_store::number::decimals;
 use kiln_store::{Status, quoted};
 
+use crate::answer::Answer;
 use crate::combination::Combination;
 use crate::comparison::Comparison;
-use crate::measures::by_importance;
 use crate::ranking::Ranking;
-use crate::verdict::Baseline;
 
 use super::text::counted;
 use super::verdicts;
 
 /// The first section of the page: the best combination by validation, and how certain that is.
-pub(super) struct Answer {
+pub(super) struct AnswerSection {
     pub(super) kicker: &'static str,
     pub(super) combination: String,
     pub(super) facts: Vec<Fact>,
@@ -24,32 +23,34 @@ pub(super) struct Answer {
 
 /// A number in the first section.
 pub(super) struct Fact {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) value: String,
     /// The deviation over seeds; empty if there is one seed.
     pub(super) deviation: String,
 }
 
-impl Answer {
+impl AnswerSection {
     /// `None` if no run was validated.
     pub(super) fn new(comparison: &Comparison) -> Option<Self> {
         let first = comparison.selected().or(comparison.combinations.first())?;
         comparison.ranking.of(first)?;
         let run = first.runs.iter().find(|run| run.status == Status::Finished);
         let run = run.or(first.runs.first())?;
-        let judged = by_importance().into_iter().filter(|measure| measure.better.is_some());
+        let judged = comparison.measures_by_importance().into_iter();
+        let judged =
+            judged.filter(|measure| measure.better.is_some() && measure.is_shown(comparison));
         let mut facts: Vec<Fact> = judged
             .filter_map(|measure| {
                 let spread = measure.of(first)?;
                 Some(Fact {
-                    name: measure.heading,
+                    name: measure.heading.to_owned(),
                     value: measure.format.mean(spread.mean, spread.count),
                     deviation: measure.format.deviation(spread),
                 })
             })
             .collect();
         let runs = first.runs.len().to_string();
-        facts.push(Fact { name: "runs", value: runs, deviation: String::new() });
+        facts.push(Fact { name: "runs".to_owned(), value: runs, deviation: String::new() });
         Some(Self {
             kicker: if first.finished() > 0 {
                 "Best by validation"
@@ -66,22 +67,12 @@ impl Answer {
 
 fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
     let mut sentences = Vec::new();
+    sentences.extend(comparison.answer.as_ref().map(Answer::sentence));
     let place = comparison.combinations.iter().position(|one| std::ptr::eq(one, first));
     let next = place.and_then(|place| comparison.combinations.get(place + 1));
-    if let (Some(place), Some(next)) = (place, next) {
-        sentences.extend(behind(
-            &comparison.ranking,
-            first,
-            next,
-            &next.label(&comparison.columns),
-        ));
-        let is_baseline = |baseline: &Baseline| baseline.combination == place;
-        if comparison.baseline.as_ref().is_some_and(is_baseline) {
-            sentences.push(match &next.verdict {
-                Some(verdict) => format!("It is {}.", verdicts::words(verdict)),
-                None => "Whether their difference is noise is not known.".to_owned(),
-            });
-        }
+    if let Some(next) = next {
+        let label = next.label(&comparison.columns);
+        sentences.extend(behind(&comparison.ranking, first, next, &label));
     }
     if let Some(baseline) = comparison.baseline
         && let (Some(verdict), Some(other)) =
@@ -110,10 +101,10 @@ fn behind(
     next: &Combination,
     label: &str,
 ) -> Option<String> {
-    let metric = &ranking.metric;
+    let metric = ranking.metric();
     let ahead = ranking.of(first)?.mean - ranking.of(next)?.mean;
     let amount = decimals(Some(ahead.abs()), 4);
-    let is_ahead = ranking.better(std::slice::from_ref(first)).improves(ahead, 0.0, 0.0);
+    let is_ahead = ranking.better().improves(ahead, 0.0, 0.0);
     Some(if is_ahead {
         format!("The next, {label}, is behind by {amount} of {metric}.")
     } else if ahead != 0.0 {

@@ -4,7 +4,7 @@ use kiln_report::chart::{self, Overlay, heatmap_chart, overlay_chart, setting_ch
 
 use crate::charts::{against_setting, class_recall, metric_curves, number, setting_grid, values};
 use crate::comparison::Comparison;
-use crate::measures::{Measure, by_importance};
+use crate::measures::Measure;
 
 use super::data::Curve;
 
@@ -76,11 +76,13 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
         pairs.push((0, None));
     }
     // A heatmap is for finding the best cell, so a measure needs a direction.
-    let has_heatmap = |measure: &&Measure| {
+    let has_heatmap = |measure: &Measure<'_>| {
         measure.better.is_some()
+            && measure.is_shown(comparison)
             && comparison.combinations.iter().any(|combination| measure.of(combination).is_some())
     };
-    let measures: Vec<_> = by_importance().into_iter().filter(has_heatmap).collect();
+    let measures: Vec<_> =
+        comparison.measures_by_importance().into_iter().filter(has_heatmap).collect();
     let mut figures = Vec::new();
     let (mut bytes, mut missing) = (0, 0);
     for (first, second) in pairs {

@@ -40,7 +40,7 @@ pub use figures::{MAX_CLASS_ROWS, MAX_CURVES, MAX_FIGURE_BYTES};
 pub use mistakes::{MAX_PICTURE_BYTES, MAX_PICTURES};
 pub use pair::MAX_MATRIX_CELLS;
 
-use answer::Answer;
+use answer::AnswerSection;
 use figures::FigureGroup;
 use mistakes::Mistakes;
 use pair::PairView;
@@ -64,7 +64,7 @@ pub fn page(comparison: &Comparison) -> Result<String> {
         style: include_str!("../../templates/page.css"),
         lede: text::lede(comparison),
         contents: contents(comparison, &figures, &pair, &mistakes),
-        answer: Answer::new(comparison),
+        answer: AnswerSection::new(comparison),
         no_answer: text::no_answer(comparison),
         ranking_note: text::ranking(comparison),
         ranking: render(&table::ranking(comparison))?,
@@ -102,7 +102,7 @@ struct Page<'a> {
     style: &'static str,
     lede: String,
     contents: Vec<Section>,
-    answer: Option<Answer>,
+    answer: Option<AnswerSection>,
     no_answer: String,
     ranking_note: String,
     ranking: String,

@@ -2,10 +2,11 @@ use askama::Template;
 use kiln_store::Status;
 use kiln_store::number::decimals;
 
+use crate::cells;
 use crate::charts::{is_selected, number};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
-use crate::measures::{Measure, by_importance, drop_order};
+use crate::measures::{Measure, drop_order};
 use kiln_statistics::Spread;
 
 use super::verdicts;
@@ -72,7 +73,7 @@ impl Cell {
         }
     }
 
-    fn measure(measure: &Measure, spread: Option<Spread>) -> Self {
+    fn measure(measure: &Measure<'_>, spread: Option<Spread>) -> Self {
         let Some(spread) = spread else { return Self { numeric: true, ..Self::default() } };
         Self {
             text: measure.format.mean(spread.mean, spread.count),
@@ -113,14 +114,17 @@ fn setting_cells<'a>(
 }
 
 /// The measures that the tables have: those before the verdict, and those after it.
-fn measures(comparison: &Comparison) -> (Vec<&'static Measure>, Vec<&'static Measure>) {
-    let shown = by_importance().into_iter().filter(|measure| measure.is_shown(comparison));
+fn measures(comparison: &Comparison) -> (Vec<Measure<'_>>, Vec<Measure<'_>>) {
+    let shown = comparison
+        .measures_by_importance()
+        .into_iter()
+        .filter(|measure| measure.is_shown(comparison));
     shown.partition(|measure| {
         measure.drop_order.is_none_or(|order| order > drop_order::VERDICT_NUMBERS)
     })
 }
 
-fn measure_heads(measures: &[&'static Measure]) -> impl Iterator<Item = Head> {
+fn measure_heads(measures: &[Measure<'_>]) -> impl Iterator<Item = Head> {
     measures.iter().map(|measure| head(measure.heading, true))
 }
 
@@ -130,10 +134,11 @@ pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
     let (main, further) = measures(comparison);
     let row = |(index, combination): (usize, &Combination)| {
         let baseline = comparison.baseline.is_some_and(|baseline| baseline.combination == index);
-        let measured = |measure: &&'static Measure| Cell::measure(measure, measure.of(combination));
+        let measured = |measure: &Measure<'_>| Cell::measure(measure, measure.of(combination));
         let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
         cells.extend(setting_cells(combination, &settings));
         cells.extend(main.iter().map(measured));
+        cells.extend(standing_cells(combination));
         cells.extend(verdict_cells(combination, baseline));
         cells.push(Cell::number(Some(combination.runs.len() as f64), 0));
         cells.push(Cell::text(combination.status()));
@@ -145,6 +150,8 @@ pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
     heads.extend(settings);
     heads.extend(measure_heads(&main));
     heads.extend([
+        head("best?", false),
+        head("behind", true),
         head("verdict", false),
         head("difference", true),
         head("interval", true),
@@ -157,28 +164,29 @@ pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
         .without_empty_columns()
 }
 
+fn standing_cells(combination: &Combination) -> [Cell; 2] {
+    let Some(standing) = &combination.standing else {
+        return [Cell::default(), Cell { numeric: true, ..Cell::default() }];
+    };
+    let behind = Cell::number(Some(standing.behind.1), 4);
+    [Cell::text(cells::standing(standing)), Cell { text: cells::behind(standing), ..behind }]
+}
+
 fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
     let Some(verdict) = &combination.verdict else {
         let words = if baseline { "baseline" } else { "" };
         let empty = || Cell { numeric: true, ..Cell::default() };
         return [Cell::text(words), empty(), empty(), empty()];
     };
-    let (low, high) = match verdict.interval {
-        Some((low, high)) => (Some(low), Some(high)),
-        None => (None, None),
-    };
-    let signed = |value: Option<f64>| value.map(verdicts::signed).unwrap_or_default();
-    let interval = match (low, high) {
-        (Some(_), Some(_)) => format!("{} to {}", signed(low), signed(high)),
-        _ => String::new(),
-    };
+    let (low, high) = verdict.interval;
+    let interval = format!("{} to {}", verdicts::signed(low), verdicts::signed(high));
     let difference = Some(verdict.difference);
     let p_value = verdicts::p_value(verdict.p_value);
     let p_value = p_value.trim_start_matches("p = ").trim_start_matches("p ");
     [
         Cell::text(verdict.outcome.as_str()),
-        Cell { text: signed(difference), ..Cell::number(difference, 4) },
-        Cell { text: interval, ..Cell::number(low, 4) },
+        Cell { text: verdicts::signed(verdict.difference), ..Cell::number(difference, 4) },
+        Cell { text: interval, ..Cell::number(Some(low), 4) },
         Cell { text: p_value.to_owned(), ..Cell::number(Some(verdict.p_value), 4) },
     ]
 }
@@ -196,7 +204,7 @@ pub(super) fn runs(comparison: &Comparison) -> HtmlTable {
             let seed = Cell::number(Some(run.seed as f64), 0);
             // Seeds above 2^53 are not exact as f64; the text is.
             cells.push(Cell { text: run.seed.to_string(), ..seed });
-            let value = |measure: &&'static Measure| Spread::of((measure.of_run)(run));
+            let value = |measure: &Measure<'_>| Spread::of(measure.of_run(run));
             cells.extend(measures.iter().map(|measure| Cell::measure(measure, value(measure))));
             cells.push(Cell::text(status(run)));
             cells.push(Cell::text(run.directory.path().to_string_lossy()));

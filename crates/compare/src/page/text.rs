@@ -64,7 +64,7 @@ pub(super) fn ranking(comparison: &Comparison) -> String {
     } else {
         format!(
             "No run has a {}, so there is no ranking. The rows are ordered by their settings.",
-            comparison.ranking.metric
+            comparison.ranking.metric()
         )
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn no_answer(comparison: &Comparison) -> String {
     } else {
         format!(
             "The best combination is chosen by validation, and no run has a {}: set data.validation.",
-            comparison.ranking.metric
+            comparison.ranking.metric()
         )
     }
 }

@@ -3,22 +3,21 @@
 use kiln_store::number::decimals;
 
 use crate::comparison::Comparison;
-use crate::verdict::{Accuracy, BaselineChoice, Method, Verdict, VerdictOutcome};
+use crate::verdict::{Verdict, VerdictOutcome};
 
-/// A verdict as the end of the sentence "It is …": "worse by 0.0034: interval −0.0056 to −0.0012, p = 0.0031, Welch’s t over seeds".
+/// A verdict as the end of the sentence "It is …": "worse by 0.0034: interval −0.0056 to −0.0012, p = 0.0031".
 pub(super) fn words(verdict: &Verdict) -> String {
     let difference = decimals(Some(verdict.difference.abs()), 4);
-    let mut words = match verdict.outcome {
+    let words = match verdict.outcome {
         VerdictOutcome::Better => format!("better by {difference}: "),
         VerdictOutcome::Worse => format!("worse by {difference}: "),
         VerdictOutcome::NotDistinguishable => {
             format!("not distinguishable from it: difference {}, ", signed(verdict.difference))
         }
     };
-    if let Some((low, high)) = verdict.interval {
-        words.push_str(&format!("interval {} to {}, ", signed(low), signed(high)));
-    }
-    words + &format!("{}, {}", p_value(verdict.p_value), method(verdict))
+    let (low, high) = verdict.interval;
+    let p_value = p_value(verdict.p_value);
+    format!("{words}interval {} to {}, {p_value}", signed(low), signed(high))
 }
 
 /// A difference with its sign. The minus is U+2212, which is as wide as a plus.
@@ -36,79 +35,43 @@ pub(super) fn p_value(value: f64) -> String {
     if value < 1e-4 { "p < 0.0001".to_owned() } else { format!("p = {value:.4}") }
 }
 
-fn method(verdict: &Verdict) -> &'static str {
-    match (verdict.method, verdict.accuracy) {
-        (Method::Welch, Accuracy::Validation) => "Welch’s t over the seeds’ val_accuracy",
-        (Method::Welch, Accuracy::Test) => "Welch’s t over the seeds’ test accuracy",
-        (Method::McNemar, _) => "exact McNemar over test images",
-    }
-}
-
-/// The paragraphs that explain the verdicts of the page.
+/// The paragraphs that explain the answer and the verdicts of the page.
 pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
-    let verdicts: Vec<&Verdict> = comparison
-        .combinations
-        .iter()
-        .filter_map(|combination| combination.verdict.as_ref())
-        .collect();
+    let metric = comparison.ranking.heading();
     let mut paragraphs = Vec::new();
-    match &comparison.baseline {
-        Some(baseline) if !verdicts.is_empty() => {
-            let label = comparison
-                .combinations
-                .get(baseline.combination)
-                .map(|combination| combination.label(&comparison.columns))
-                .unwrap_or_default();
-            let chosen = match baseline.chosen {
-                BaselineChoice::Given => "the given baseline",
-                BaselineChoice::Best => "the best by validation",
-            };
-            paragraphs.push(format!(
-                "A verdict says whether the accuracy of a combination differs from that of {label}, {chosen}: better, worse, \
-                  or not distinguishable. “Not distinguishable” does not mean equal."
-            ));
-            paragraphs.push(correction(baseline.level, baseline.comparisons, baseline.chosen));
-        }
-        _ => paragraphs.push(
-            "There are no verdicts: they need two combinations that were tested on the same images."
-                .to_owned(),
-        ),
-    }
-    if verdicts.iter().any(|verdict| verdict.method == Method::Welch) {
+    if let Some(answer) = &comparison.answer {
+        paragraphs.push(answer.sentence());
+        paragraphs.push(format!(
+            "A possible winner is a combination that may be the best in {metric}; the best one is among them with a \
+             probability of {}. “Behind” is what a combination lacks to the best, as a simultaneous confidence interval \
+             (Hsu’s multiple comparisons with the best). Only a combination that is called worse is worse than the best \
+             one with the same probability for all of them together.",
+            kiln_store::number::significant(1.0 - answer.level)
+        ));
         paragraphs.push(
-            format!(
-                "Welch’s t test compares the seeds of both, two or more on each side. It compares {}, or test accuracy if \
-                 not all runs were validated on the same images. It covers the variation between seeds, but not the choice \
-                 of the images.",
-                comparison.ranking.heading()
-            ),
-        );
-    }
-    if verdicts.iter().any(|verdict| verdict.method == Method::McNemar) {
-        paragraphs.push(
-            "The exact McNemar test compares one run of each on the test set, image by image: it counts the images that only \
-             one of the two classified correctly. It covers the choice of the test images, but not the variation between \
-             seeds."
+            "The seeds of all combinations are compared, with variances that borrow strength from each other. This \
+             covers the variation between seeds, but not the choice of the validation images."
                 .to_owned(),
         );
+    } else {
+        paragraphs.push(
+            "There is no answer: it needs two combinations with at least two finished seeds each."
+                .to_owned(),
+        );
+    }
+    if let Some(baseline) = comparison.baseline.filter(|baseline| baseline.comparisons > 0) {
+        let label = comparison
+            .combinations
+            .get(baseline.combination)
+            .map(|combination| combination.label(&comparison.columns))
+            .unwrap_or_default();
+        paragraphs.push(format!(
+            "A verdict says whether a combination differs from {label}, the given baseline: better, worse, or not \
+             distinguishable. “Not distinguishable” does not mean equal. P-values and intervals are corrected for {} \
+             comparisons.",
+            baseline.comparisons
+        ));
     }
     paragraphs.extend(comparison.notes.iter().cloned());
     paragraphs
-}
-
-fn correction(level: f64, comparisons: usize, chosen: BaselineChoice) -> String {
-    let percent = kiln_store::number::significant(level * 100.0);
-    if comparisons <= 1 {
-        return format!(
-            "If there is no difference, the verdict is wrong in at most {percent}% of cases. The interval has the same level."
-        );
-    }
-    let why = match chosen {
-        BaselineChoice::Given => "each with the baseline",
-        BaselineChoice::Best => "all pairs, because the baseline was chosen from the results",
-    };
-    format!(
-        "If no combinations differ, at least one verdict of the page is wrong in at most {percent}% of cases: p-values \
-         and intervals are Bonferroni-corrected for {comparisons} comparisons ({why})."
-    )
 }

@@ -49,24 +49,25 @@ proptest! {
             markdown(&comparison, &options),
             json(&comparison, &options),
             Ok(notes(&comparison)),
-            Ok(Pair::of(&comparison).map(|pair| show_pair(&pair, layout)).unwrap_or_default()),
+            Ok(Pair::of(&comparison, &[sweep.path()]).map(|pair| show_pair(&pair, layout)).unwrap_or_default()),
         ];
         for text in texts {
             let text = text.expect("a text").replace(&sweep.path().display().to_string(), "");
             prop_assert!(!text.contains("NaN") && !text.contains("inf"), "{}", text);
         }
-        // Every run is in exactly one combination.
+        // Every run is in exactly one combination, as a run that counts or as a copy of one.
         let mut ids: Vec<_> = runs.iter().map(|run| run.id.clone()).collect();
         ids.sort();
-        let mut found: Vec<_> =
-            comparison.combinations.iter().flat_map(|it| &it.runs).map(|run| run.id.clone()).collect();
+        let datasets = || comparison.other_data.iter().chain([&comparison]);
+        let combinations = || datasets().flat_map(|it| &it.combinations);
+        let read = combinations().flat_map(|it| it.runs.iter().chain(&it.copies));
+        let mut found: Vec<_> = read.map(|run| run.id.clone()).collect();
         found.extend(comparison.left_out.iter().filter_map(|it| Some(it.path.file_name()?.to_str()?.to_owned())));
         found.sort();
         prop_assert_eq!(found, ids);
-        for combination in &comparison.combinations {
-            if let Some(verdict) = combination.verdict && let Some((low, high)) = verdict.interval {
-                prop_assert_eq!(verdict.p_value < 0.05, low > 0.0 || high < 0.0);
-            }
+        for standing in combinations().filter_map(|it| it.standing) {
+            prop_assert!(!(standing.worse && standing.may_be_best));
+            prop_assert_eq!(standing.may_be_best, standing.behind.0 == 0.0);
         }
     }
 }

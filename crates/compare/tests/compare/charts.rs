@@ -38,12 +38,12 @@ fn texts(elements: &[Element]) -> Vec<&str> {
     elements.iter().filter(|e| e.name == "text").map(|e| e.text.as_str()).collect()
 }
 
-fn measure(key: &str) -> &'static Measure {
+fn measure(key: &str) -> Measure<'static> {
     Measure::find(key).expect("a measure")
 }
 
 fn grid(comparison: &Comparison, key: &str) -> Heatmap {
-    setting_grid(comparison, DEPTH, Some(LEARNING_RATE), measure(key)).expect("both are columns")
+    setting_grid(comparison, DEPTH, Some(LEARNING_RATE), &measure(key)).expect("both are columns")
 }
 
 /// The rectangles of a class, in the order of the document.

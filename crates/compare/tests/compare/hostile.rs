@@ -23,7 +23,7 @@ fn long_names_do_not_multiply_in_the_keys_of_settings() {
     assert_eq!(comparison.left_out.len(), 1);
     let problem = &comparison.left_out[0].problem;
     assert!(
-        problem.starts_with("config.toml, line 26: the path of this key has 400000 bytes"),
+        problem.starts_with("config.toml, line 28: the path of this key has 400000 bytes"),
         "{problem}"
     );
 }

@@ -19,7 +19,7 @@ mod xml;
 
 use std::path::Path;
 
-use kiln_compare::{Combination, Comparison, TableOptions, notes, terminal};
+use kiln_compare::{Combination, CompareOptions, Comparison, TableOptions, notes, terminal};
 use kiln_report::Terminal;
 use tempfile::TempDir;
 
@@ -40,7 +40,7 @@ fn compared(sweep: &Path, runs: &[SampleRun]) -> Comparison {
     for run in runs {
         run.write(sweep);
     }
-    Comparison::read(&[sweep], None).expect("a comparison")
+    Comparison::read(&[sweep], &CompareOptions::default()).expect("a comparison")
 }
 
 fn labels(comparison: &Comparison) -> Vec<String> {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use kiln_compare::page::page;
 use kiln_compare::{
-    AtEpoch, Comparison, MEASURES, Ranking, TableOptions, csv, json, markdown, terminal,
+    AtEpoch, CompareOptions, Comparison, MEASURES, Ranking, TableOptions, csv, json, markdown,
+    terminal,
 };
 use kiln_report::Terminal;
 
@@ -44,7 +45,8 @@ fn parameters_have_a_column_if_they_differ_or_are_requested() {
     ");
 
     edit(&sweep.path().join("0.1-2-1"), "run.json", "286810", "2000000");
-    let different = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    let different =
+        Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("a comparison");
     let head = csv(&different, &default).expect("CSV").lines().next().map(str::to_owned);
     assert!(head.is_some_and(|head| head.ends_with(",parameters_mean,parameters_sd,parameters_n")));
     let sorted = TableOptions { sort: Some("parameters".into()), ..requested };
@@ -71,8 +73,8 @@ fn every_metric_of_the_history_has_its_best_last_and_kept_epoch() {
     // Epoch 1 has the lowest validation loss; the report says that the weights of epoch 2 were kept.
     edit(&run, "history.csv", "1,0.5,0.75,0.5,", "1,0.5,0.75,0.25,");
     edit(&run, "history.csv", "2,0.5,0.75,0.5,", "2,0.5,0.75,0.375,");
-    edit(&run, "report.json", "\"epoch\":3", "\"epoch\":2");
-    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    let comparison =
+        Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("a comparison");
     let run = &comparison.combinations[0].runs[0];
     let names: Vec<&str> = run.metrics.iter().map(|metric| metric.name.as_str()).collect();
     assert_eq!(names, ["loss", "accuracy", "val_loss", "val_accuracy"]);
@@ -81,8 +83,8 @@ fn every_metric_of_the_history_has_its_best_last_and_kept_epoch() {
     assert_eq!(value(AtEpoch::Last), Some((3, 0.5)));
     assert_eq!(value(AtEpoch::Kept), Some((2, 0.375)));
     assert_eq!(run.metric("no_such", AtEpoch::Best), None);
-    let ranking = Ranking { metric: "val_loss".into(), at: AtEpoch::Kept };
-    assert_eq!((ranking.of_run(run), ranking.heading().as_str()), (Some(0.375), "kept val_loss"));
+    let ranking = Ranking::new("val_loss", AtEpoch::Kept);
+    assert_eq!((ranking.of_run(run), ranking.heading()), (Some(0.375), "kept val_loss"));
 }
 
 #[test]
@@ -98,7 +100,8 @@ fn ranking_uses_the_direction_in_run_json() {
         let (rest, _) = text.rsplit_once('}').expect("an object");
         fs::write(path, format!("{rest}, {metrics}}}")).expect("written");
     }
-    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    let comparison =
+        Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("a comparison");
     assert_eq!(
         first(&comparison),
         "0.1-1-1",

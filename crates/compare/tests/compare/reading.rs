@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use kiln_compare::{AtEpoch, Comparison, DEFAULT_METRIC, EpochValue, Measure};
+use kiln_compare::{AtEpoch, CompareOptions, Comparison, DEFAULT_METRIC, EpochValue, Measure};
 use kiln_store::Status;
 
 use crate::tree::SampleRun;
@@ -64,8 +64,10 @@ fn files_of_different_runs_are_rejected() {
         @"run.json has status running, but there is a report.json, which only a finished run has: a file is stale or was edited"
     );
     insta::assert_snapshot!(
-        skip_reason(|run| edit(run, "history.csv", "3,0.5,0.75,0.5,0.625,0.01,0.500\n", "")),
-        @"report.json is about epoch 3, but history.csv ends at epoch 2: a file is stale or was edited"
+        skip_reason(|run| {
+            edit(run, "history.csv", "2,0.5,0.75,0.5,0.75,0.01,0.500\n3,0.5,0.75,0.5,0.625,0.01,0.500\n", "");
+        }),
+        @"report.json is about epoch 2, but history.csv ends at epoch 1: a file is stale or was edited"
     );
     insta::assert_snapshot!(
         skip_reason(|run| edit(run, "config.toml", "seed = 1", "seed = 7")),
@@ -78,7 +80,9 @@ fn error_without_readable_runs_gives_the_reasons() {
     let sweep = directory();
     let run = SampleRun::new(0.1, 1, 1).write(sweep.path());
     fs::write(run.join("run.json"), "").expect("written");
-    let error = Comparison::read(&[sweep.path()], None).expect_err("no run").to_string();
+    let error = Comparison::read(&[sweep.path()], &CompareOptions::default())
+        .expect_err("no run")
+        .to_string();
     assert!(error.contains("run.json, line 1: EOF"), "{error}");
     assert!(error.ends_with("none of the given runs can be read"), "{error}");
 }
@@ -107,7 +111,8 @@ fn killed_run_counts_with_its_complete_epochs() {
     let history = fs::read_to_string(&path).expect("a history");
     // The last line was cut off.
     fs::write(&path, &history[..history.len() - 4]).expect("written");
-    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    let comparison =
+        Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("a comparison");
     let combination = &comparison.combinations[0];
     assert_eq!(combination.runs[0].epochs, 2);
     assert_eq!(combination.status(), "running");
@@ -121,6 +126,7 @@ fn finished_run_without_report_is_interrupted() {
     let sweep = directory();
     let run = SampleRun::new(0.1, 1, 1).write(sweep.path());
     fs::remove_file(run.join("report.json")).expect("removed");
-    let comparison = Comparison::read(&[sweep.path()], None).expect("a comparison");
+    let comparison =
+        Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("a comparison");
     assert_eq!(comparison.combinations[0].status(), "interrupted");
 }

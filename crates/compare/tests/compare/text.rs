@@ -44,20 +44,21 @@ fn in_terminal(comparison: &Comparison, options: &TableOptions) -> String {
 fn wide_terminal() {
     let sweep = directory();
     insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 200), @"
-    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     repeat  learning_rate  best epoch    best val_accuracy    last val_accuracy            test loss        test accuracy  seconds  status                  verdict
-    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     2       0.1                   2.0  0.9117 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8830 ± 0.0014 (2)      1.5  finished                baseline
-     2       0.01                  2.0  0.8617 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8630 ± 0.0014 (2)      1.5  finished                not distinguishable -0.0500 [-0.1102, 0.0102]
-     0       0.01                  2.0  0.8517 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.7030 ± 0.0014 (2)      1.5  finished                not distinguishable -0.0600 [-0.1202, 0.0002]
-     0       0.1                     2           0.8678 (1)           0.6250 (1)           0.5000 (1)           0.8420 (1)      1.5  1 finished, 1 diverged  worse -0.0400 [-0.0598, -0.0265] by images
+    ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     repeat  learning_rate  kept epoch    kept val_accuracy    last val_accuracy            test loss        test accuracy  seconds  status                  best?     behind
+    ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+     2       0.1                   2.0  0.9117 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8830 ± 0.0014 (2)      1.5  finished                possible  0.0000 to 0.0000
+     2       0.01                  2.0  0.8617 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.8630 ± 0.0014 (2)      1.5  finished                worse     0.0497 to 0.0503
+     0       0.01                  2.0  0.8517 ± 0.0055 (2)  0.6250 ± 0.0000 (2)  0.5000 ± 0.0000 (2)  0.7030 ± 0.0014 (2)      1.5  finished                worse     0.0597 to 0.0603
+     0       0.1                     2           0.8678 (1)           0.6250 (1)           0.5000 (1)           0.8420 (1)      1.5  1 finished, 1 diverged
      2       0.001                   3               0.6250               0.6250                                                1.5  pruned at epoch 3
-    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    9 runs in 5 combinations, ranked by best val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
+    ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    9 runs in 5 combinations, ranked by kept val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
+    All runs keep the weights of their epoch with the best val_accuracy.
     Best by validation: repeat 2, learning_rate 0.1.
-    Verdicts compare with repeat 2, learning_rate 0.1, the best by validation. They show the difference and its interval at level 0.05, Bonferroni-corrected for all 6 pairs, because the baseline was chosen from the results.
-    Verdicts over seeds use best val_accuracy, which ranks (Welch's t test). They do not cover the choice of the validation images.
-    Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.
+    95 % sure: the marked setting is the best. The other 2 are not better.
+    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images.
+    No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
       <sweep>/next: the run did not start: it has a config.toml but no run.json
     ");
@@ -68,25 +69,24 @@ fn narrow_terminal() {
     let sweep = directory();
     insta::assert_snapshot!(shown(&sample(sweep.path()), sweep.path(), 80), @"
     ─────────────────────────────────────────────────────────────────────────
-     repeat  learning_    best val_accuracy  status                  verdict
+     repeat  learning_    kept val_accuracy  status                  best?
              rate
     ─────────────────────────────────────────────────────────────────────────
-     2       0.1        0.9117 ± 0.0055 (2)  finished                baseline
-     2       0.01       0.8617 ± 0.0055 (2)  finished                unclear
-     0       0.01       0.8517 ± 0.0055 (2)  finished                unclear
-     0       0.1                 0.8678 (1)  1 finished, 1 diverged  worse
+     2       0.1        0.9117 ± 0.0055 (2)  finished                possible
+     2       0.01       0.8617 ± 0.0055 (2)  finished                worse
+     0       0.01       0.8517 ± 0.0055 (2)  finished                worse
+     0       0.1                 0.8678 (1)  1 finished, 1 diverged
      2       0.001                   0.6250  pruned at epoch 3
     ─────────────────────────────────────────────────────────────────────────
-    Omitted to fit 80 characters: seconds, last val_accuracy, best epoch, test loss,
-    test accuracy. --columns chooses the columns; --csv, --md and --json have them
-    all.
-    Verdicts are shown without numbers to fit.
-    unclear means not distinguishable.
-    9 runs in 5 combinations, ranked by best val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
+    Omitted to fit 80 characters: seconds, last val_accuracy, kept epoch, test loss,
+    behind, test accuracy. --columns chooses the columns; --csv, --md and --json
+    have them all.
+    9 runs in 5 combinations, ranked by kept val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
+    All runs keep the weights of their epoch with the best val_accuracy.
     Best by validation: repeat 2, learning_rate 0.1.
-    Verdicts compare with repeat 2, learning_rate 0.1, the best by validation. They show the difference and its interval at level 0.05, Bonferroni-corrected for all 6 pairs, because the baseline was chosen from the results.
-    Verdicts over seeds use best val_accuracy, which ranks (Welch's t test). They do not cover the choice of the validation images.
-    Verdicts on single runs use test accuracy, image by image (McNemar's exact test). They do not cover the variation between seeds.
+    95 % sure: the marked setting is the best. The other 2 are not better.
+    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images.
+    No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
       <sweep>/next: the run did not start: it has a config.toml but no run.json
     ");
@@ -155,9 +155,9 @@ fn sort_and_columns_accept_headings_and_keys() {
 #[test]
 fn one_row_per_run() {
     let sweep = directory();
-    insta::assert_snapshot!(in_terminal(&sample(sweep.path()), &options("best val_accuracy", &[], true)), @r"
+    insta::assert_snapshot!(in_terminal(&sample(sweep.path()), &options("best val_accuracy", &[], true)), @"
     ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-     repeat  learning_rate  seed  run        best epoch  best val_accuracy  last val_accuracy  test loss  test accuracy  seconds  status
+     repeat  learning_rate  seed  run        kept epoch  kept val_accuracy  last val_accuracy  test loss  test accuracy  seconds  status
     ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
      2       0.1               2  0.1-2-2             2             0.9156             0.6250     0.5000         0.8840      1.5  finished
      2       0.1               1  0.1-2-1             2             0.9078             0.6250     0.5000         0.8820      1.5  finished
@@ -179,7 +179,7 @@ fn error_about_an_unknown_column_lists_the_columns() {
     let problem = |name: &str| {
         csv(&comparison, &options(name, &[], false)).expect_err("no column").to_string()
     };
-    insta::assert_snapshot!(problem("accuracy"), @"unknown column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, parameters, or any setting of the runs");
+    insta::assert_snapshot!(problem("accuracy"), @"unknown column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, kept epoch, kept val_accuracy, best?, behind, parameters, name, or any setting of the runs");
     insta::assert_snapshot!(problem("seed"), @"the column `seed` needs one row per run: add --all-seeds");
     insta::assert_snapshot!(problem("activation"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
 }
@@ -188,14 +188,18 @@ fn error_about_an_unknown_column_lists_the_columns() {
 fn csv_table() {
     let sweep = directory();
     let comparison = sample(sweep.path());
-    let chosen = options("", &["hidden.repeat", "best val_accuracy", "status", "verdict"], false);
+    let chosen = options(
+        "",
+        &["hidden.repeat", "kept val_accuracy", "status", "verdict", "best?", "behind"],
+        false,
+    );
     insta::assert_snapshot!(csv(&comparison, &chosen).expect("CSV"), @r#"
-    repeat,best_val_accuracy_mean,best_val_accuracy_sd,best_val_accuracy_n,status,verdict,difference,interval_low,interval_high,p_value,method,verdict_on
-    2,0.91171875,0.005524271728019903,2,finished,baseline,,,,,,
-    2,0.86171875,0.005524271728019903,2,finished,not distinguishable,-0.050000000000000044,-0.11013648519923838,0.010136485199238286,0.07192779749339151,Welch,val_accuracy
-    0,0.85171875,0.005524271728019903,2,finished,not distinguishable,-0.06000000000000005,-0.12013648519923839,0.00013648519923827734,0.050224882538989234,Welch,val_accuracy
-    0,0.8678125,,1,"1 finished, 1 diverged",worse,-0.04,-0.05977911371412718,-0.026580192288973473,1.5237771537197973e-9,McNemar,test_accuracy
-    2,0.625,,1,pruned at epoch 3,,,,,,,
+    repeat,kept_val_accuracy_mean,kept_val_accuracy_sd,kept_val_accuracy_n,status,verdict,difference,interval_low,interval_high,p_value,verdict_on,may_be_best,p_best,worse,p_worse,behind_low,behind_high
+    2,0.91171875,0.005524271728019903,2,finished,possible winner,,,,,val_accuracy,true,1,false,1,0,0
+    2,0.86171875,0.005524271728019903,2,finished,worse,,,,,val_accuracy,false,1.3333306666725927e-6,true,3.999992000017778e-6,0.04975158622882501,0.05024841377117508
+    0,0.85171875,0.005524271728019903,2,finished,worse,,,,,val_accuracy,false,9.2592463991968e-7,true,2.77777391975904e-6,0.05975158622882502,0.06024841377117509
+    0,0.8678125,,1,"1 finished, 1 diverged",,,,,,,,,,,,
+    2,0.625,,1,pruned at epoch 3,,,,,,,,,,,,
     "#);
     let of_runs = options("seed", &["seed", "run", "learning_rate", "test accuracy"], true);
     insta::assert_snapshot!(csv(&comparison, &of_runs).expect("CSV"), @r"
@@ -215,14 +219,14 @@ fn csv_table() {
 #[test]
 fn markdown_table() {
     let sweep = directory();
-    insta::assert_snapshot!(markdown(&sample(sweep.path()), &TableOptions::default()).expect("Markdown"), @r"
-    | repeat | learning_rate | best epoch | best val_accuracy | last val_accuracy | test loss | test accuracy | seconds | status | verdict |
-    |---|---|--:|--:|--:|--:|--:|--:|---|---|
-    | 2 | 0.1 | 2.0 | 0.9117 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8830 ± 0.0014 (2) | 1.5 | finished | baseline |
-    | 2 | 0.01 | 2.0 | 0.8617 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8630 ± 0.0014 (2) | 1.5 | finished | not distinguishable -0.0500 \[-0.1102, 0.0102\] |
-    | 0 | 0.01 | 2.0 | 0.8517 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.7030 ± 0.0014 (2) | 1.5 | finished | not distinguishable -0.0600 \[-0.1202, 0.0002\] |
-    | 0 | 0.1 | 2 | 0.8678 (1) | 0.6250 (1) | 0.5000 (1) | 0.8420 (1) | 1.5 | 1 finished, 1 diverged | worse -0.0400 \[-0.0598, -0.0265\] by images |
-    | 2 | 0.001 | 3 | 0.6250 | 0.6250 |  |  | 1.5 | pruned at epoch 3 |  |
+    insta::assert_snapshot!(markdown(&sample(sweep.path()), &TableOptions::default()).expect("Markdown"), @"
+    | repeat | learning_rate | kept epoch | kept val_accuracy | last val_accuracy | test loss | test accuracy | seconds | status | best? | behind |
+    |---|---|--:|--:|--:|--:|--:|--:|---|---|---|
+    | 2 | 0.1 | 2.0 | 0.9117 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8830 ± 0.0014 (2) | 1.5 | finished | **possible** | 0.0000 to 0.0000 |
+    | 2 | 0.01 | 2.0 | 0.8617 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.8630 ± 0.0014 (2) | 1.5 | finished | worse | 0.0497 to 0.0503 |
+    | 0 | 0.01 | 2.0 | 0.8517 ± 0.0055 (2) | 0.6250 ± 0.0000 (2) | 0.5000 ± 0.0000 (2) | 0.7030 ± 0.0014 (2) | 1.5 | finished | worse | 0.0597 to 0.0603 |
+    | 0 | 0.1 | 2 | 0.8678 (1) | 0.6250 (1) | 0.5000 (1) | 0.8420 (1) | 1.5 | 1 finished, 1 diverged |  |  |
+    | 2 | 0.001 | 3 | 0.6250 | 0.6250 |  |  | 1.5 | pruned at epoch 3 |  |  |
     ");
 }
 
@@ -234,7 +238,11 @@ fn json_document() {
     let text = json(&comparison, &TableOptions::default()).expect("JSON");
     insta::assert_snapshot!(text.replace(&sweep.path().display().to_string(), "<sweep>"), @r#"
     {
-      "format_version": 1,
+      "format_version": 2,
+      "data": {
+        "name": "fashion-mnist",
+        "fingerprint": "50b4"
+      },
       "columns": [
         {
           "key": "model.layers.hidden.repeat",
@@ -248,26 +256,95 @@ fn json_document() {
         "model.layers.2.units": "classes",
         "model.layers.hidden.activation": "relu",
         "model.layers.hidden.type": "dense",
-        "model.layers.hidden.units": "100",
-        "name": "depth",
-        "optimizer.learning_rate": "0.1",
+        "model.layers.hidden.units": 100,
+        "optimizer.learning_rate": 0.1,
         "optimizer.type": "sgd",
-        "training.epochs": "3"
+        "training.epochs": 3,
+        "training.monitor": "val_accuracy",
+        "training.weights": "best"
       },
-      "ranked_by": "val_accuracy",
+      "ranked_by": {
+        "metric": "val_accuracy",
+        "at": "kept",
+        "better": "higher",
+        "heading": "kept val_accuracy"
+      },
+      "answer": null,
       "selected": 0,
-      "baseline": {
-        "combination": 0,
-        "chosen": "best",
-        "comparisons": 0,
-        "level": 0.05
-      },
+      "baseline": null,
       "combinations": [
         {
           "settings": {
-            "model.layers.hidden.repeat": "1"
+            "model.layers.hidden.repeat": 1
           },
           "status": "finished",
+          "value": {
+            "mean": 0.75,
+            "deviation": null,
+            "count": 1
+          },
+          "may_be_best": null,
+          "p_best": null,
+          "behind": null,
+          "worse": null,
+          "p_worse": null,
+          "verdict": null,
+          "runs": [
+            {
+              "seed": 1,
+              "id": "0.1-1-1",
+              "path": "<sweep>/0.1-1-1",
+              "value": 0.75,
+              "epoch": 2,
+              "name": "depth",
+              "status": "finished",
+              "stop_reason": null,
+              "epochs": 3,
+              "validation_rows": 5000,
+              "validation_fingerprint": "fedcba9876543210",
+              "best_val_accuracy": {
+                "epoch": 2,
+                "value": 0.75
+              },
+              "last_val_accuracy": {
+                "epoch": 3,
+                "value": 0.625
+              },
+              "kept_val_accuracy": {
+                "epoch": 2,
+                "value": 0.75
+              },
+              "test": {
+                "loss": 0.5,
+                "accuracy": 0.75,
+                "examples": 20
+              },
+              "training_seconds": 1.5,
+              "fingerprint": "50b4",
+              "measures": {
+                "best_epoch": 2.0,
+                "best_val_accuracy": 0.75,
+                "kept_epoch": 2.0,
+                "kept_val_accuracy": 0.75,
+                "last_val_accuracy": 0.625,
+                "parameters": 286810.0,
+                "test_accuracy": 0.75,
+                "test_loss": 0.5,
+                "training_seconds": 1.5
+              }
+            }
+          ],
+          "copies": [],
+          "kept_epoch": {
+            "mean": 2.0,
+            "deviation": null,
+            "count": 1
+          },
+          "kept_val_accuracy": {
+            "mean": 0.75,
+            "deviation": null,
+            "count": 1
+          },
           "best_epoch": {
             "mean": 2.0,
             "deviation": null,
@@ -298,42 +375,6 @@ fn json_document() {
             "deviation": null,
             "count": 1
           },
-          "verdict": null,
-          "runs": [
-            {
-              "directory": "<sweep>/0.1-1-1",
-              "name": "depth",
-              "id": "0.1-1-1",
-              "seed": 1,
-              "status": "finished",
-              "stop_reason": null,
-              "epochs": 3,
-              "best_val_accuracy": {
-                "epoch": 2,
-                "value": 0.75
-              },
-              "last_val_accuracy": {
-                "epoch": 3,
-                "value": 0.625
-              },
-              "test": {
-                "loss": 0.5,
-                "accuracy": 0.75,
-                "examples": 20
-              },
-              "training_seconds": 1.5,
-              "fingerprint": "50b4",
-              "measures": {
-                "best_epoch": 2.0,
-                "best_val_accuracy": 0.75,
-                "last_val_accuracy": 0.625,
-                "parameters": 286810.0,
-                "test_accuracy": 0.75,
-                "test_loss": 0.5,
-                "training_seconds": 1.5
-              }
-            }
-          ],
           "parameters": {
             "mean": 286810.0,
             "deviation": null,
@@ -342,9 +383,72 @@ fn json_document() {
         },
         {
           "settings": {
-            "model.layers.hidden.repeat": "2"
+            "model.layers.hidden.repeat": 2
           },
           "status": "pruned at epoch 3",
+          "value": {
+            "mean": 0.75,
+            "deviation": null,
+            "count": 1
+          },
+          "may_be_best": null,
+          "p_best": null,
+          "behind": null,
+          "worse": null,
+          "p_worse": null,
+          "verdict": null,
+          "runs": [
+            {
+              "seed": 1,
+              "id": "0.1-2-1",
+              "path": "<sweep>/0.1-2-1",
+              "value": 0.75,
+              "epoch": 2,
+              "name": "depth",
+              "status": "pruned",
+              "stop_reason": null,
+              "epochs": 3,
+              "validation_rows": 5000,
+              "validation_fingerprint": "fedcba9876543210",
+              "best_val_accuracy": {
+                "epoch": 2,
+                "value": 0.75
+              },
+              "last_val_accuracy": {
+                "epoch": 3,
+                "value": 0.625
+              },
+              "kept_val_accuracy": {
+                "epoch": 2,
+                "value": 0.75
+              },
+              "test": null,
+              "training_seconds": 1.5,
+              "fingerprint": "50b4",
+              "measures": {
+                "best_epoch": 2.0,
+                "best_val_accuracy": 0.75,
+                "kept_epoch": 2.0,
+                "kept_val_accuracy": 0.75,
+                "last_val_accuracy": 0.625,
+                "parameters": 286810.0,
+                "test_accuracy": null,
+                "test_loss": null,
+                "training_seconds": 1.5
+              }
+            }
+          ],
+          "copies": [],
+          "kept_epoch": {
+            "mean": 2.0,
+            "deviation": null,
+            "count": 1
+          },
+          "kept_val_accuracy": {
+            "mean": 0.75,
+            "deviation": null,
+            "count": 1
+          },
           "best_epoch": {
             "mean": 2.0,
             "deviation": null,
@@ -367,38 +471,6 @@ fn json_document() {
             "deviation": null,
             "count": 1
           },
-          "verdict": null,
-          "runs": [
-            {
-              "directory": "<sweep>/0.1-2-1",
-              "name": "depth",
-              "id": "0.1-2-1",
-              "seed": 1,
-              "status": "pruned",
-              "stop_reason": null,
-              "epochs": 3,
-              "best_val_accuracy": {
-                "epoch": 2,
-                "value": 0.75
-              },
-              "last_val_accuracy": {
-                "epoch": 3,
-                "value": 0.625
-              },
-              "test": null,
-              "training_seconds": 1.5,
-              "fingerprint": "50b4",
-              "measures": {
-                "best_epoch": 2.0,
-                "best_val_accuracy": 0.75,
-                "last_val_accuracy": 0.625,
-                "parameters": 286810.0,
-                "test_accuracy": null,
-                "test_loss": null,
-                "training_seconds": 1.5
-              }
-            }
-          ],
           "parameters": {
             "mean": 286810.0,
             "deviation": null,
@@ -406,8 +478,11 @@ fn json_document() {
           }
         }
       ],
+      "other_data": [],
       "left_out": [],
-      "notes": []
+      "notes": [
+        "One seed each: this says nothing about the settings, because two seeds of one setting can differ as much. Repeat them with more seeds."
+      ]
     }
     "#);
 }
@@ -420,15 +495,14 @@ fn json_is_sorted_and_has_full_precision() {
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let rows = json["combinations"].as_array().expect("rows");
     let depths: Vec<_> =
-        rows.iter().map(|row| row["settings"]["model.layers.hidden.repeat"].as_str()).collect();
-    assert_eq!(depths, [Some("0"), Some("0"), Some("2"), Some("2"), Some("2")]);
+        rows.iter().map(|row| row["settings"]["model.layers.hidden.repeat"].as_u64()).collect();
+    assert_eq!(depths, [Some(0), Some(0), Some(2), Some(2), Some(2)], "numbers are numbers");
     let selected = json["selected"].as_u64().expect("an index") as usize;
-    assert_eq!(json["baseline"]["combination"], json["selected"]);
     let best = comparison
         .selected()
         .and_then(|selected| comparison.ranking.of(selected))
         .expect("a value");
-    assert_eq!(rows[selected]["best_val_accuracy"]["mean"].as_f64(), Some(best.mean));
+    assert_eq!(rows[selected]["value"]["mean"].as_f64(), Some(best.mean));
 }
 
 #[test]

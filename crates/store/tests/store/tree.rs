@@ -22,6 +22,9 @@ pub(crate) struct SampleRun {
     pub(crate) predictions: Vec<(u8, u8)>,
     pub(crate) class_names: Vec<String>,
     pub(crate) fingerprint: String,
+    /// Which images the validation set has; `None` as in runs of earlier versions.
+    pub(crate) validation_fingerprint: Option<String>,
+    pub(crate) started: Timestamp,
 }
 
 impl SampleRun {
@@ -36,6 +39,8 @@ impl SampleRun {
             predictions: right(15, 20),
             class_names: vec!["shirt".to_owned(), "boot".to_owned()],
             fingerprint: "50b4".to_owned(),
+            validation_fingerprint: Some("fedcba9876543210".to_owned()),
+            started: Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -94,9 +99,9 @@ impl SampleRun {
                 validation_rows: 5_000,
                 test_rows: self.predictions.len(),
             },
-            validation_fingerprint: Some("fedcba9876543210".to_owned()),
+            validation_fingerprint: self.validation_fingerprint.clone(),
             parameters: 286_810,
-            started: Timestamp::UNIX_EPOCH,
+            started: self.started,
             ended: None,
             training_seconds: Some(1.5),
             epochs: self.val_accuracies.len(),
@@ -114,6 +119,14 @@ impl SampleRun {
             writeln!(text, "{epoch},0.5,0.75,0.5,{value},0.01,0.500").expect("written");
         }
         text
+    }
+
+    /// The earliest epoch with the best validation accuracy, whose weights the run keeps.
+    fn best_epoch(&self) -> usize {
+        let values =
+            (1..).zip(&self.val_accuracies).filter_map(|(epoch, value)| Some((epoch, (*value)?)));
+        let best = values.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        best.map_or(self.val_accuracies.len().max(1), |(epoch, _)| epoch)
     }
 
     fn probability(&self, predicted: u8) -> impl Iterator<Item = f32> {
@@ -143,8 +156,8 @@ impl SampleRun {
             labels: &labels,
             probabilities: &probabilities,
             loss: 0.5,
-            weights: TestedWeights::Last,
-            epoch: self.val_accuracies.len().max(1),
+            weights: TestedWeights::Best,
+            epoch: self.best_epoch(),
             top_k: &[],
         })
         .expect("a report")
@@ -158,7 +171,7 @@ pub(crate) fn config(learning_rate: f64, depth: usize) -> String {
          [[model.layers]]\ntype = \"dense\"\nunits = 100\nactivation = \"relu\"\nname = \"hidden\"\nrepeat = {depth}\n\n\
          [[model.layers]]\ntype = \"dense\"\nunits = \"classes\"\nactivation = \"softmax\"\n\n\
          [optimizer]\ntype = \"sgd\"\nlearning_rate = {learning_rate:?}\n\n\
-         [training]\nepochs = 3\n"
+         [training]\nepochs = 3\nweights = \"best\"\nmonitor = \"val_accuracy\"\n"
     )
 }
 

@@ -116,11 +116,11 @@ fn cell_of_several_combinations_shows_the_best_by_validation() {
         batch(64, SampleRun::new(0.1, 0, 1).best(0.8).right(990)),
         batch(32, SampleRun::new(0.1, 2, 1).best(0.7).right(500)),
     ]);
-    let map = setting_grid(&comparison, DEPTH, None, measure("test_accuracy")).expect("a column");
+    let map = setting_grid(&comparison, DEPTH, None, &measure("test_accuracy")).expect("a column");
     assert_eq!(map.cells[0][0].value, Some(0.7));
     assert_eq!(map.note, "each cell shows its best combination by validation");
     assert!(map.cells[0][0].words.ends_with("the best of 2 combinations"));
-    assert_eq!(setting_grid(&comparison, "no.such", None, measure("test_loss")), None);
+    assert_eq!(setting_grid(&comparison, "no.such", None, &measure("test_loss")), None);
 }
 
 #[test]

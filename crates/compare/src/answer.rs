@@ -1,0 +1,77 @@
+//! Which combinations may be the best.
+
+use kiln_statistics::Standing;
+use kiln_store::grouped;
+use kiln_store::number::significant;
+
+/// The answer of a comparison. The [`Standing`] of each combination has the details.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The significance level: the best combination is among the possible winners with probability 1 − `level`.
+    pub level: f64,
+    /// The number of combinations that were judged.
+    pub judged: usize,
+    /// The number of those that may be the best.
+    pub possible_winners: usize,
+    /// The number of those that are worse than the best.
+    pub worse: usize,
+    /// Whether all have the same seeds, so that what a seed does to all of them could be subtracted.
+    pub centered: bool,
+    /// The smallest step between two values of the metric that ranks, such as 1 / images for an accuracy; 0 if unknown.
+    pub resolution: f64,
+    /// What more seeds would show; `None` if the winner is known.
+    pub more_seeds: Option<MoreSeeds>,
+}
+
+/// How many more seeds would separate how small differences.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MoreSeeds {
+    /// The number of seeds that each combination has, at least.
+    pub seeds: usize,
+    /// The difference from the best that this number of seeds finds in four of five cases.
+    pub difference: f64,
+    /// New seeds, which no run of the comparison has.
+    pub new_seeds: Vec<u64>,
+    /// The difference that would be found with the new seeds as well.
+    pub new_difference: f64,
+}
+
+impl Answer {
+    /// "95 % sure: the best setting is among these 5. The other 11 are not better than the best of them."
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let sure = format!("{} % sure", significant(100.0 * (1.0 - self.level)));
+        let others = self.judged - self.possible_winners;
+        let count = |count: usize| grouped(count as u64);
+        match (self.possible_winners, others) {
+            (winners, 0) => format!(
+                "Each of the {} settings may be the best: the seeds do not show which one is.",
+                count(winners)
+            ),
+            (1, 1) => format!("{sure}: the marked setting is the best. The other is not better."),
+            (1, others) => format!(
+                "{sure}: the marked setting is the best. The other {} are not better.",
+                count(others)
+            ),
+            (winners, 1) => format!(
+                "{sure}: the best setting is among these {}. The other is not better than the best of them.",
+                count(winners)
+            ),
+            (winners, others) => format!(
+                "{sure}: the best setting is among these {}. The other {} are not better than the best of them.",
+                count(winners),
+                count(others)
+            ),
+        }
+    }
+}
+
+/// What is known about a combination: "possible winner", "worse", "not the best".
+#[must_use]
+pub fn standing_words(standing: &Standing) -> &'static str {
+    match standing {
+        Standing { may_be_best: true, .. } => "possible winner",
+        Standing { worse: true, .. } => "worse",
+        _ => "not the best",
+    }
+}
