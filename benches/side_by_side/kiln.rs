@@ -112,7 +112,7 @@ impl Kiln<'_> {
         };
         let validating = fastest_step(std::slice::from_ref(&epochs))?;
         let training = fastest_step(&[epochs, "data.validation=1".to_owned()])?;
-        Ok(vec![(Quantity::EvaluationShare, (1.0 - training / validating) * 100.0)])
+        Ok(vec![(Quantity::ValidationShare, (1.0 - training / validating) * 100.0)])
     }
 
     /// The number of steps in an epoch.

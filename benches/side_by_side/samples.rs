@@ -20,7 +20,7 @@ pub(crate) enum Quantity {
     RunsPerHour,
     Help,
     Summary,
-    EvaluationShare,
+    ValidationShare,
     ValidationAccuracy,
     TestAccuracy,
 }
@@ -56,7 +56,7 @@ impl Quantity {
             Self::RunsPerHour => "sweep, two cores",
             Self::Help => "kiln --help",
             Self::Summary => "kiln summary",
-            Self::EvaluationShare => "validation's share of an epoch",
+            Self::ValidationShare => "validation's share of an epoch",
             Self::ValidationAccuracy => "validation accuracy of a run",
             Self::TestAccuracy => "test accuracy of a run",
         }
@@ -68,7 +68,7 @@ impl Quantity {
             Self::Run => " s",
             Self::PeakMemory => " MB",
             Self::RunsPerHour => " runs/h",
-            Self::EvaluationShare => " %",
+            Self::ValidationShare => " %",
             Self::ValidationAccuracy | Self::TestAccuracy => "",
         }
     }
@@ -78,7 +78,7 @@ impl Quantity {
             Self::Step => 3,
             Self::Run => 2,
             Self::PeakMemory | Self::RunsPerHour => 0,
-            Self::Help | Self::Summary | Self::EvaluationShare => 1,
+            Self::Help | Self::Summary | Self::ValidationShare => 1,
             Self::ValidationAccuracy | Self::TestAccuracy => 4,
         }
     }

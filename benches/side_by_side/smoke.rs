@@ -2,7 +2,7 @@
 
 #[expect(clippy::unwrap_used, reason = "shared with tests, where a failure may panic")]
 #[path = "../../tests/program/columns.rs"]
-mod columns;
+mod tiny_dataset;
 
 use std::fs;
 
@@ -18,9 +18,9 @@ use crate::setting::Setting;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
-    columns::write(&directory.path().join("data/columns"));
+    tiny_dataset::write(&directory.path().join("data/columns"));
     let config = directory.path().join("experiment.toml");
-    fs::write(&config, columns::EXPERIMENT)?;
+    fs::write(&config, tiny_dataset::EXPERIMENT)?;
     let setting = Setting {
         config,
         data: directory.path().join("data"),

@@ -41,7 +41,7 @@ pub(crate) const TARGETS: [Target; 15] = [
     ratio(Quantity::PeakMemory, Subject::Kiln, Subject::PyTorch, AtMost(0.25)),
     value(Quantity::Help, AtMost(15.0)),
     value(Quantity::Summary, AtMost(40.0)),
-    value(Quantity::EvaluationShare, AtMost(5.0)),
+    value(Quantity::ValidationShare, AtMost(5.0)),
     // A fast run is worthless if it does not learn.
     value(Quantity::ValidationAccuracy, AtLeast(0.85)),
 ];

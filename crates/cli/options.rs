@@ -46,7 +46,7 @@ pub(crate) struct ExperimentArguments {
     pub(crate) config: PathBuf,
     /// Changes to the experiment, such as learning_rate=0.03
     ///
-    /// KEY is the dotted path of a key, or an end of it that is unambiguous: learning_rate means
+    /// KEY is the dotted path of a key, or an unambiguous suffix of it: learning_rate means
     /// optimizer.learning_rate. VALUE is TOML; a single word needs no quotes. A layer is addressed by its `name` in the
     /// file or by its index, which starts at 0: hidden.units=50, layers.0.units=50.
     #[arg(value_name = "KEY=VALUE")]

@@ -19,7 +19,12 @@ fn list_shows_named_datasets_and_which_are_missing() {
 fn verify_accepts_the_committed_files() {
     let output = Project::new().kiln(&["data", "verify", "fashion-mnist", "--data", DATA]);
     assert_eq!(output.status, 0, "{}", output.stdout);
-    assert_eq!(output.stdout.matches("(as published)").count(), 4, "{}", output.stdout);
+    assert_eq!(
+        output.stdout.matches("(matches the published checksum)").count(),
+        4,
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]

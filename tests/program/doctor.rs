@@ -257,7 +257,7 @@ fn run_without_usable_checkpoint_is_reported_to_restart() {
     fs::remove_file(project.path(&run).join("report.json")).unwrap();
     let output = project.kiln(&["doctor", &run]);
     assert_finding(&output, &["checkpoints/epoch-00003/manifest.json", "restart from scratch"]);
-    assert_finding(&output, &["unfinished ", "to resume from the beginning"]);
+    assert_finding(&output, &["unfinished ", "to resume (from scratch: there is no checkpoint)"]);
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn show_reads_golden_runs() {
             ("columns", "finished: all epochs done"),
             ("normalized", "finished: all epochs done"),
             ("diverged", "diverged: the loss became NaN in epoch 1, step 3"),
-            ("dropout", "interrupted: in epoch 5, after step 46"),
+            ("dropout", "interrupted in epoch 5, after step 46"),
         ] {
             let shown = project.kiln(&["show", &run(&project, name)]);
             assert_eq!(shown.status, 0, "{version}: {}", shown.stderr);
@@ -85,7 +85,7 @@ fn doctor_finds_no_damage_in_golden_runs() {
         assert_eq!(examined.status, 0, "{version}: {}", examined.stdout);
         assert_eq!(examined.last_line(), "8 runs: 6 intact, 2 unfinished", "{version}");
         let advice = format!(
-            "to resume in epoch 6, after step 39: kiln resume {}",
+            "to resume (from epoch 6, step 39): kiln resume {}",
             run(&project, "dropout-state-2")
         );
         let has_advice = examined.stdout.lines().any(|line| line.ends_with(&advice));
@@ -120,11 +120,7 @@ fn interrupted_golden_run_resumes() {
             continue;
         }
         assert_eq!(resumed.status, 0, "{version}: {}", resumed.stderr);
-        assert!(
-            resumed.stderr.contains("resuming in epoch 6, after step 39"),
-            "{}",
-            resumed.stderr
-        );
+        assert!(resumed.stderr.contains("resuming from epoch 6, step 39"), "{}", resumed.stderr);
         assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), 13);
         assert!(shown_accuracy(&project, &run).unwrap() > 0.9, "{version}");
         let examined = project.kiln(&["doctor", &run]);

@@ -1,4 +1,4 @@
-//! `kiln summary`, compared with Keras' `model.summary()` of the network that `configs/fashion-mnist.toml` reproduces.
+//! `kiln summary`, compared with Keras' `model.summary()` for the network of `configs/fashion-mnist.toml`.
 
 use crate::project::Project;
 

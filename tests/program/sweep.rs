@@ -175,7 +175,7 @@ fn sweep_does_not_touch_unreadable_or_damaged_runs() {
     project.write(&path, &later);
     let output = project.kiln(&arguments);
     assert_eq!(output.status, 1, "{}", output.stdout);
-    for part in ["FAILED", "left alone", "format version 99", run.as_str()] {
+    for part in ["FAILED", "its directory is not changed", "format version 99", run.as_str()] {
         assert!(output.stderr.contains(part), "`{part}` is not in\n{}", output.stderr);
     }
     assert_eq!(project.read(&path), later);
@@ -189,9 +189,7 @@ fn sweep_does_not_touch_unreadable_or_damaged_runs() {
     let planned = project.kiln(&[arguments.as_slice(), &["--dry-run"]].concat());
     assert!(planned.stdout.contains(" 0 to do: "), "{}", planned.stdout);
     assert!(
-        planned
-            .stdout
-            .contains("\n1 damaged, which the sweep leaves alone; for details: kiln doctor "),
+        planned.stdout.contains("\n1 damaged and skipped; for details: kiln doctor "),
         "{}",
         planned.stdout
     );
@@ -214,7 +212,12 @@ fn sweep_does_not_touch_a_run_whose_record_is_missing_or_inaccessible() {
     }
     let output = project.kiln(&arguments);
     assert_eq!(output.status, 1, "{}", output.stdout);
-    assert_eq!(output.stderr.matches("left alone").count(), 2, "{}", output.stderr);
+    assert_eq!(
+        output.stderr.matches("its directory is not changed").count(),
+        2,
+        "{}",
+        output.stderr
+    );
     assert!(first.join("report.json").exists() && second.join("checkpoints").exists());
     let examined = project.kiln(&["doctor", second.to_str().unwrap()]);
     assert_eq!(examined.status, 1, "{}", examined.stdout);
@@ -268,7 +271,7 @@ fn pruning_that_can_never_happen_is_refused() {
     let output = project.kiln(&["sweep", "sweep.toml", "validation=0"]);
     assert_eq!(output.status, 2);
     assert!(
-        output.stderr.contains("compares `val_accuracy`, which needs validation rows"),
+        output.stderr.contains("compares `val_accuracy`, which needs validation images"),
         "{}",
         output.stderr
     );

@@ -26,7 +26,7 @@ pub(crate) struct CompareArguments {
     /// Runs, sweeps, the directory of all runs, or patterns such as 'runs/*/*'
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Print the table as CSV, with all digits
+    /// Print the table as CSV, with numbers in full precision
     #[arg(long, group = "format")]
     csv: bool,
     /// Print the table as Markdown
@@ -35,7 +35,7 @@ pub(crate) struct CompareArguments {
     /// Print JSON with all settings and results of each run
     #[arg(long, group = "format")]
     json: bool,
-    /// Write an HTML page with tables and charts, as a single file
+    /// Write a page with tables and charts: a single HTML file that works offline
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write a chart of the validation accuracy, as an SVG file
@@ -143,7 +143,7 @@ pub(crate) fn compare(
         write(options, path, &plot(&comparison, &axes, arguments.plot_kind)?)?;
     }
     print_styled(text.trim_end())?;
-    // Programs read the table from standard output, so the notes for people go to standard error.
+    // Other programs read the table from standard output, so the notes go to standard error.
     if is_for_programs && !options.quiet {
         status(kiln_compare::notes(&comparison).trim_end());
     }

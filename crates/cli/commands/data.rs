@@ -60,7 +60,7 @@ fn list(data: &Path) -> anyhow::Result<ExitCode> {
             format!("missing in {directory}: {}", listing.missing.join(", "))
         };
         print(format!(
-            "{}  {}\n  {} training and {} test images of {}, {} classes, {}\n  {state}",
+            "{}  {}\n  {} training and {} test images of {}, {} classes\n  license: {}\n  {state}",
             dataset.name,
             dataset.title,
             dataset.training_examples,
@@ -79,7 +79,7 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
         match &check.outcome {
             Ok(file) => {
                 let published = match check.published_sha256 {
-                    Some(_) => "as published",
+                    Some(_) => "matches the published checksum",
                     None => "no published checksum",
                 };
                 print(format!(
@@ -92,9 +92,10 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
         }
     }
     match &verification.dataset {
-        Some(Ok(dataset)) => {
-            print(format!("ok      images and labels match; fingerprint {}", dataset.fingerprint))?
-        }
+        Some(Ok(dataset)) => print(format!(
+            "ok      images and labels match; dataset sha256 {}",
+            dataset.fingerprint
+        ))?,
         Some(Err(error)) => print(format!("FAILED  {}", with_causes(error)))?,
         None => {}
     }

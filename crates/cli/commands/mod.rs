@@ -26,7 +26,7 @@ use crate::options::{ExperimentArguments, GlobalOptions};
     name = "kiln",
     version,
     after_help = "Examples:\n  \
-        kiln run configs/fashion-mnist.toml     train a network, test it once, write a report\n  \
+        kiln run configs/fashion-mnist.toml     train a network, evaluate it once on the test set\n  \
         kiln show runs/fashion-mnist/ID         show the report\n  \
         kiln sweep configs/fashion-mnist.toml learning_rate=0.01,0.1 seed=1,2,3\n  \
         kiln compare runs/fashion-mnist         compare all runs of the experiment\n\n\
@@ -45,7 +45,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train an experiment, then test it once
+    /// Train an experiment, then evaluate it once on the test set
     ///
     /// The experiment and its data are checked before anything is written. The last line of standard output is the run
     /// directory, which contains the history, the test report, pictures and the weights.
@@ -65,7 +65,7 @@ pub(crate) enum Command {
     ///
     /// Ctrl-C stops all runs after their current step and writes checkpoints. A second Ctrl-C stops them immediately.
     #[command(after_help = "Examples:\n  \
-        kiln sweep configs/fashion-mnist.toml learning_rate=0.003,0.01,0.03 hidden.repeat=0,1,2,3 seed=1,2,3\n  \
+        kiln sweep configs/fashion-mnist.toml learning_rate=0.01,0.1 hidden.repeat=1,3 seed=1,2,3\n  \
         kiln sweep configs/sweeps/learning-rate-depth.toml --dry-run\n  \
         kiln sweep configs/fashion-mnist.toml 'optimizer={type=\"sgd\"},{type=\"adam\"}'")]
     Sweep(sweep::SweepArguments),
@@ -78,7 +78,7 @@ pub(crate) enum Command {
         kiln resume runs/fashion-mnist/20261124-101500\n  \
         kiln resume runs/learning-rate-depth")]
     Resume(resume::ResumeArguments),
-    /// Train one run of a sweep, which the request on standard input describes
+    /// Train one run of a sweep; the request on standard input describes it
     #[command(hide = true)]
     Work,
     /// Show the layers, shapes, parameters, FLOPs and memory of an experiment

@@ -57,7 +57,7 @@ fn resume_run(options: &GlobalOptions, path: &Path) -> anyhow::Result<ExitCode> 
     }
     if !options.quiet {
         match from {
-            Some(position) => status(format_args!("resuming {position}")),
+            Some(position) => status(format_args!("resuming {}", position.start())),
             None => status("no usable checkpoint, starting from scratch"),
         }
         if status_before == Status::Pruned {

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use kiln_store::{RunDirectory, Status, StoreError, quoted};
-use kiln_train::{Declaration, Run, TrainError};
+use kiln_train::{ALL_EPOCHS_DONE, Declaration, Run, TrainError};
 
 use crate::options::{ExperimentArguments, GlobalOptions};
 use crate::output::{help, print, status};
@@ -50,12 +50,17 @@ pub(crate) fn train(
     };
     if let Some(report) = &outcome.report {
         let loss = report.loss.map_or_else(String::new, |loss| format!("loss {loss:.4}, "));
+        // A run that trained all its epochs ended as expected, so only other reasons are worth mentioning.
+        let reason = match outcome.reason.as_str() {
+            ALL_EPOCHS_DONE => String::new(),
+            reason => format!(" ({reason})"),
+        };
         print(format!(
-            "test: {loss}accuracy {:.4} on {} images ({})",
-            report.accuracy, report.examples, outcome.reason
+            "test: {loss}accuracy {:.4} on {} images{reason}",
+            report.accuracy, report.examples
         ))?;
     } else {
-        status(format_args!("{}: {}", outcome.status, outcome.reason));
+        status(&outcome.ending);
         match outcome.status {
             Status::Diverged => {
                 help("lower optimizer.learning_rate, or set optimizer.global_clipnorm");

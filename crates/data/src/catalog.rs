@@ -29,7 +29,7 @@ pub const DATASETS: &[NamedDataset] = &[
             test_images: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
             test_labels: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         },
-        license: "MIT, Copyright 2017 Zalando SE",
+        license: "MIT (Copyright 2017 Zalando SE)",
         origin: "https://github.com/zalandoresearch/fashion-mnist",
     },
     NamedDataset {
@@ -45,7 +45,7 @@ pub const DATASETS: &[NamedDataset] = &[
             test_images: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             test_labels: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
-        license: "not stated by its authors",
+        license: "none stated by the authors",
         origin: "http://yann.lecun.com/exdb/mnist/",
     },
 ];

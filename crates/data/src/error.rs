@@ -261,7 +261,7 @@ pub enum DataError {
 
     /// The validation rows would leave no training rows.
     #[error(
-        "validation = {validation} is {wanted} rows, but the training files have {rows}; \
+        "validation = {validation} is {wanted} images, but the training files have {rows}; \
          leave at least one for training"
     )]
     ValidationTooLarge {
@@ -275,7 +275,7 @@ pub enum DataError {
 
     /// A fraction above zero that rounds to zero rows.
     #[error(
-        "validation = {fraction} of {rows} rows is less than one row; use a larger fraction, or 0"
+        "validation = {fraction} of {rows} images is less than one image; use a larger fraction, or 0"
     )]
     ValidationTooSmall {
         /// The value of the key.
@@ -292,7 +292,7 @@ pub enum DataError {
     },
 
     /// Statistics of zero rows were requested.
-    #[error("there are no training rows to fit the normalization on")]
+    #[error("there are no training images to fit the normalization on")]
     NothingToFit,
 
     /// The parameters of a stored normalizer are invalid.

@@ -115,7 +115,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "  trainable:     {}", thousands(self.trainable as u64))?;
         writeln!(f, "  not trainable: {}", thousands(not_trainable as u64))?;
-        writeln!(f, "Forward pass:    {} FLOPs per sample", thousands(self.forward_flops))?;
+        writeln!(f, "Forward pass:    {} FLOPs per image", thousands(self.forward_flops))?;
         // Saturates, because the batch size may be huge.
         let memory = [self.gradient_bytes, self.optimizer_bytes, self.activation_bytes]
             .into_iter()

@@ -21,7 +21,7 @@ pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestRepor
     if let Some(report) = report {
         write_test(&mut text, report);
     }
-    text.push_str("## Repeat this run\n\n`config.toml` in this directory is the complete experiment with every value explicit. To train it again:\n\n");
+    text.push_str("## Retrain this run\n\n`config.toml` in this directory is the full configuration, with every value explicit. To train a new run with it:\n\n");
     text.push_str("```\nkiln run RUN/config.toml\n```\n\n");
     text.push_str(
         "Run the command in the directory where this run was started. RUN is the path of this directory.\n",

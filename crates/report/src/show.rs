@@ -44,7 +44,7 @@ fn head(record: &RunRecord, terminal: Terminal) -> String {
     let name = styled("\u{1b}[1m", &format!("{} {}", record.name, record.id), terminal);
     let mut text = format!("{name}  {}\n\n", styled(color, &summary::ending(record), terminal));
     for fact in summary::facts(record) {
-        text.push_str(&format!("{:<12} {}\n", fact.label, control(&fact.text)));
+        text.push_str(&format!("{:<14} {}\n", fact.label, control(&fact.text)));
     }
     text
 }

@@ -23,9 +23,9 @@ pub(crate) struct Fact {
 /// How the run ended, as a phrase.
 pub(crate) fn ending(record: &RunRecord) -> String {
     match (record.status, &record.stop_reason) {
+        // A killed process cannot change the status, and only the lock shows whether the process still runs.
         (Status::Running, None) => "running, or its process was killed".to_owned(),
-        (status, None) => status.to_string(),
-        (status, Some(reason)) => format!("{status}: {reason}"),
+        _ => record.ending(),
     }
 }
 
@@ -33,8 +33,8 @@ pub(crate) fn ending(record: &RunRecord) -> String {
 pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
     let fact = |label, text| Fact { label, text };
     let dataset = &record.dataset;
-    let rows = format!(
-        "{}: {} training rows, {} validation, {} test",
+    let images = format!(
+        "{}: {} training, {} validation and {} test images",
         dataset.name,
         grouped(dataset.training_rows as u64),
         grouped(dataset.validation_rows as u64),
@@ -46,8 +46,8 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         versions.push_str(&format!(", commit {commit}"));
     }
     let mut facts = vec![
-        fact("data", rows),
-        fact("fingerprint", dataset.fingerprint.clone()),
+        fact("data", images),
+        fact("dataset sha256", dataset.fingerprint.clone()),
         fact("parameters", grouped(record.parameters)),
         fact("seed", record.seed.to_string()),
         fact(

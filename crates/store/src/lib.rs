@@ -15,12 +15,12 @@
 //! | `history.svg` | loss and accuracy over the epochs | after the test |
 //! | `confusion.svg` | the confusion matrix | after the test |
 //! | `mistakes.png` | the most confident mistakes | after the test |
-//! | `report.md` | all of this for people | after the test |
+//! | `report.md` | a human-readable report | after the test |
 //! | `run.json` | as `finished` | after the test |
 //! | `report.json` | the [`TestReport`] | last |
 //!
-//! A run is finished if and only if `report.json` exists. If `run.json` says `finished` but `report.json` is missing,
-//! the process was killed in between; [`RunDirectory::read_record`] returns the status `interrupted`.
+//! `report.json` exists if and only if the run is finished. If `run.json` has the status `finished` but `report.json` is
+//! missing, the process was killed in between; [`RunDirectory::read_record`] returns the status `interrupted`.
 //!
 //! Files appear complete, because this crate writes them through [`files`]. `history.csv` and `log.jsonl` grow by
 //! lines, and the reader of a history ignores an incomplete last line. The JSON files have a `format_version`.

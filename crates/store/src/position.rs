@@ -21,6 +21,17 @@ impl Position {
         }
     }
 
+    /// Where a run that is resumed from this position starts: `after epoch 3`, `from epoch 4, step 120`.
+    #[must_use]
+    pub fn start(self) -> String {
+        match self {
+            Self { step: 0, .. } => self.to_string(),
+            Self { epochs, step } => {
+                format!("from epoch {}, step {step}", epochs.saturating_add(1))
+            }
+        }
+    }
+
     /// Parses the name of a checkpoint's directory; `None` for other names.
     #[must_use]
     pub fn of_directory_name(name: &str) -> Option<Self> {
@@ -33,13 +44,13 @@ impl Position {
     }
 }
 
-/// `after epoch 3`, `in epoch 4, after step 120`
+/// `after epoch 3`, `in epoch 4 at step 120`
 impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self { epochs, step: 0 } => write!(formatter, "after epoch {epochs}"),
             Self { epochs, step } => {
-                write!(formatter, "in epoch {}, after step {step}", epochs.saturating_add(1))
+                write!(formatter, "in epoch {} at step {step}", epochs.saturating_add(1))
             }
         }
     }

@@ -28,7 +28,7 @@ pub struct RunRecord {
     pub id: String,
     /// The status.
     pub status: Status,
-    /// The reason for the status: "all epochs done", "val_loss did not improve for 5 epochs".
+    /// The reason for the status: "all epochs done", "early stopping: val_loss did not improve for 5 epochs".
     pub stop_reason: Option<String>,
     /// The seed of every random number of the run.
     pub seed: u64,
@@ -174,6 +174,21 @@ impl RunRecord {
     pub fn direction(&self, metric: &str) -> Direction {
         let info = self.metrics.iter().find(|info| info.name == metric);
         info.map_or_else(|| Direction::of_name(metric), |info| info.better)
+    }
+
+    /// How the run ended, in words: `diverged: the loss became NaN …`, `interrupted in epoch 2 at step 317; …`. Without
+    /// a reason, only the status.
+    #[must_use]
+    pub fn ending(&self) -> String {
+        let status = self.status;
+        match &self.stop_reason {
+            None => status.to_string(),
+            // Such a reason is the place where the run was stopped.
+            Some(place) if place.starts_with("in epoch ") || place.starts_with("after epoch ") => {
+                format!("{status} {place}")
+            }
+            Some(reason) => format!("{status}: {reason}"),
+        }
     }
 
     /// Sets the status and its reason, and the current time as the end.

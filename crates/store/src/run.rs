@@ -35,22 +35,18 @@ const fn file(name: &'static str, holds: &'static str) -> RunFile {
 impl RunDirectory {
     /// The files of a finished run.
     pub const FILES: [RunFile; 12] = [
-        file("config.toml", "the complete experiment; `kiln run` repeats it"),
-        file("run.json", "settings, versions, status and checksums"),
-        file("history.csv", "the numbers of each epoch"),
-        file("history.svg", "loss and accuracy as curves"),
-        file("report.md", "the report for people"),
-        file("report.json", "the test report for programs"),
-        file("predictions.csv", "the prediction for each test image"),
-        file("confusion.svg", "the confusion matrix"),
-        file("mistakes.png", "the most confident mistakes"),
-        file("model.safetensors", "the saved weights"),
-        RunFile {
-            name: "initial.safetensors",
-            holds: "the weights before training",
-            optional: true,
-        },
-        file("log.jsonl", "the log"),
+        file("config.toml", "full configuration; retrain with `kiln run`"),
+        file("run.json", "status, versions and checksums"),
+        file("history.csv", "metrics per epoch"),
+        file("history.svg", "curves of loss and accuracy"),
+        file("report.md", "human-readable report"),
+        file("report.json", "test report as JSON"),
+        file("predictions.csv", "predictions for all test images"),
+        file("confusion.svg", "confusion matrix"),
+        file("mistakes.png", "most confident mistakes"),
+        file("model.safetensors", "saved weights"),
+        RunFile { name: "initial.safetensors", holds: "weights before training", optional: true },
+        file("log.jsonl", "log"),
     ];
 
     /// Creates a new directory for a run of the experiment `name`, with its missing parents.
@@ -305,7 +301,7 @@ impl RunDirectory {
         self.path.join("report.json")
     }
 
-    /// `report.md`, the report for people.
+    /// `report.md`, the human-readable report.
     #[must_use]
     pub fn markdown_path(&self) -> PathBuf {
         self.path.join("report.md")

@@ -6,23 +6,21 @@ pub enum SweepError {
     /// The run cannot be prepared, resumed or trained.
     #[error(transparent)]
     Train(#[from] kiln_train::TrainError),
-    /// The operating system refused an operation.
+    /// An operation of the operating system failed.
     #[error("cannot {action} {}: {cause}", path.display())]
     Io {
-        /// The operation, worded to follow "cannot": "start", "wait for".
+        /// The operation as a verb, such as "start" or "wait for"; the message puts "cannot" before it.
         action: &'static str,
         /// The file or program.
         path: PathBuf,
-        /// The answer of the operating system.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
     /// A file of the run cannot be read or written, or another process has locked the run.
     #[error(transparent)]
     Store(#[from] kiln_store::StoreError),
     /// The worker process received no valid request.
-    #[error(
-        "`kiln work` is the process of one run of a sweep and is started by `kiln sweep` only: {0}"
-    )]
+    #[error("`kiln work` is only for `kiln sweep`, which starts it for each run: {0}")]
     Request(String),
     /// The worker process cannot write the log of its run.
     #[error("cannot start the log of the run: {0}")]

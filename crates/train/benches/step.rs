@@ -145,7 +145,7 @@ fn metrics(bencher: Bencher<'_, '_>, listed: &str) {
     // Different rows, of which the true class has the largest logit in some.
     let logits = (0_u8..31).cycle().take(labels.len() * CLASSES);
     let logits: Vec<f32> = logits.map(|value| f32::from(value * 7 % 31) / 8.0).collect();
-    bencher.bench_local(move || metrics.add(&logits, &labels));
+    bencher.bench_local(move || metrics.add_batch(&logits, &labels));
 }
 
 fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, size: Size) {

@@ -25,7 +25,7 @@ pub fn evaluate(
     mut metrics: Metrics,
 ) -> Metrics {
     infer(engine, images, rows, normalizer, |logits, labels| {
-        metrics.add(logits, labels);
+        metrics.add_batch(logits, labels);
     });
     metrics
 }
@@ -41,7 +41,7 @@ pub fn evaluate_each(
 ) -> Evaluation {
     let mut probabilities = Vec::new();
     infer(engine, images, rows, normalizer, |logits, labels| {
-        metrics.add(logits, labels);
+        metrics.add_batch(logits, labels);
         let classes = logits.len() / labels.len();
         probabilities.extend(logits.chunks_exact(classes).flat_map(softmax));
     });

@@ -1,8 +1,8 @@
 //! Trains, resumes and verifies runs.
 //!
 //! [`Experiment`] is the TOML file: the tables of the data and model crates and of this one. [`Run::prepare`] checks an
-//! experiment against its data and creates a run directory. [`Run::train`] goes through the epochs, tests once and
-//! completes the directory, and reports to an [`Observer`]. [`Run::resume`] continues an interrupted run, and
+//! experiment against its data and creates a run directory. [`Run::train`] goes through the epochs, evaluates the test set
+//! once and completes the directory, and reports to an [`Observer`]. [`Run::resume`] continues an interrupted run, and
 //! [`Verifier`] retrains a run and compares the results.
 //!
 //! [`Engine::step`] performs one training step. No other code depends on how a step is computed.
@@ -40,7 +40,7 @@ pub use predictor::{Guess, Predictor};
 pub use resume::lock::RunLock;
 pub use resume::origin::{ResumeError, ResumeErrorKind};
 pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, check};
-pub use run::{Run, TrainingOutcome};
+pub use run::{ALL_EPOCHS_DONE, Run, TrainingOutcome};
 pub use schedules::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
 pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};

@@ -38,13 +38,18 @@ pub struct Run {
     pub(crate) lock: RunLock,
 }
 
+/// The reason of a run that trained all its epochs.
+pub const ALL_EPOCHS_DONE: &str = "all epochs done";
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct TrainingOutcome {
     /// The status, as in `run.json`.
     pub status: Status,
-    /// Why the run ended, for people.
+    /// Why the run ended, as a phrase: [`ALL_EPOCHS_DONE`], or another reason.
     pub reason: String,
+    /// Status and reason as one phrase, see [`RunRecord::ending`].
+    pub ending: String,
     /// The test results, if the run finished.
     pub report: Option<TestReport>,
 }
@@ -178,7 +183,7 @@ impl Run {
         &self.record
     }
 
-    /// Trains, writes the weights, tests once, and completes the run directory.
+    /// Trains, writes the weights, evaluates the test set once, and completes the run directory.
     ///
     /// # Errors
     ///
@@ -213,7 +218,7 @@ impl Run {
         self.record.epochs =
             self.history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
         let (mut status, mut reason) = match stop_reason {
-            StopReason::AllEpochs => (Status::Finished, "all epochs done".to_owned()),
+            StopReason::AllEpochs => (Status::Finished, ALL_EPOCHS_DONE.to_owned()),
             StopReason::EarlyStopping(reason) => (Status::Finished, reason),
             StopReason::Diverged(reason) => (Status::Diverged, reason),
             StopReason::Interrupted(reason) => (Status::Interrupted, reason),
@@ -230,7 +235,7 @@ impl Run {
             }
         }
         if status != Status::Finished {
-            reason = format!("{reason}; {} kept", describe_weights(weights.epoch));
+            reason = format!("{reason}; saved {}", describe_weights(weights.epoch));
         }
         self.record.end(status, reason.clone());
         self.lock.check()?;
@@ -249,7 +254,7 @@ impl Run {
                 None
             }
         };
-        Ok(TrainingOutcome { status, reason, report })
+        Ok(TrainingOutcome { status, reason, ending: self.record.ending(), report })
     }
 
     fn train_epochs(&mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
@@ -341,11 +346,11 @@ impl Run {
     }
 }
 
-/// The weights that an unfinished run keeps.
+/// The weights that an unfinished run saves.
 fn describe_weights(epoch: usize) -> String {
     match epoch {
-        0 => "the weights before training are".to_owned(),
-        epoch => format!("the weights after epoch {epoch} are"),
+        0 => "the initial weights".to_owned(),
+        epoch => format!("the weights of epoch {epoch}"),
     }
 }
 

@@ -54,7 +54,7 @@ impl Speed {
             let started = Instant::now();
             gather(images, batch_rows, &normalizer, &mut batch);
             let logits = engine.step(&batch.pixels, &batch.labels, LEARNING_RATE, &mut dropout_rng);
-            metrics.add(&logits, &batch.labels);
+            metrics.add_batch(&logits, &batch.labels);
             started.elapsed().as_secs_f64()
         };
         // The first steps find cold caches, and allocate buffers that later steps reuse.

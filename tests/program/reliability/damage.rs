@@ -63,7 +63,7 @@ fn truncated_history_is_reported_and_restored_from_the_checkpoint() {
         assert_eq!(resumed.stderr.contains(&ends), lines < 3, "{context}");
         assert_eq!(resumed.stderr.contains("warning: "), lines < 3, "{context}");
         // The checkpoint contains the rows, too, so a truncated history does not set the run back.
-        assert!(resumed.stderr.contains("resuming in epoch 3, after step 2\n"), "{context}");
+        assert!(resumed.stderr.contains("resuming from epoch 3, step 2\n"), "{context}");
     });
 }
 
@@ -89,7 +89,7 @@ fn damaged_checkpoint_is_reported_and_the_previous_one_used() {
         assert!(resumed.stderr.contains(name), "the checkpoint is not named, {context}");
         // The newest checkpoint is from after step 2: the last step of an epoch has no checkpoint of its own, and the
         // run was killed before the checkpoint of the third epoch.
-        assert!(resumed.stderr.contains("resuming in epoch 3, after step 1\n"), "{context}");
+        assert!(resumed.stderr.contains("resuming from epoch 3, step 1\n"), "{context}");
         assert_valid(&project, &run, &expected, &context);
         assert!(run.join("report.json").exists(), "{context}");
     });

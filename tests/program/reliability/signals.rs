@@ -131,7 +131,7 @@ fn signaled_run_stops_and_resumes_to_identical_results() {
                 assert_eq!(partial_files(&run), Vec::<PathBuf>::new(), "{context}");
                 interrupted += 1;
                 let position = record(&run, &context).unwrap()["stop_reason"].to_string();
-                within_epochs += usize::from(position.contains("after step"));
+                within_epochs += usize::from(position.contains("step"));
             }
             assert_resumes(&project, &expected, &context);
         }

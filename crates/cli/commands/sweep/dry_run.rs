@@ -34,6 +34,7 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     let mut head = vec!["run"];
     head.extend(differing.iter().map(|key| key.label.as_str()));
     head.extend(["parameters", "FLOPs/step", "estimate", "state"]);
+    // The first column, the id, is text; the others are numbers.
     print_styled(table(&head, 1, rows, terminal()).trim_end())?;
     let pruning = if plan.prune.is_some() { ", less if runs are pruned" } else { "" };
     print(format!(
@@ -45,9 +46,7 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     ))?;
     if damaged > 0 {
         let directory = quoted(&plan.directory.display().to_string());
-        print(format!(
-            "{damaged} damaged, which the sweep leaves alone; for details: kiln doctor {directory}"
-        ))?;
+        print(format!("{damaged} damaged and skipped; for details: kiln doctor {directory}"))?;
     }
     print(plan.directory.display())
 }

@@ -19,7 +19,7 @@ pub(crate) use control::SweepControl;
 
 /// The long help of the axes. It is not a doc comment, because rustdoc would take the brackets for links.
 const AXES_LONG_HELP: &str = "Keys and the values to try for them, such as learning_rate=0.01,0.1\n\n\
-    The keys are those of `kiln run`. A comma separates values, except within brackets: units=300,100 is two values, \
+    The keys are those of `kiln run`. A comma separates values, except within brackets: hidden.units=300,100 is two values, \
     top_k=[3,5] is one, a list, and top_k=[3],[3,5] is two lists. An axis replaces the axis of the sweep file that has \
     the same key. A single value changes all runs.";
 
@@ -47,9 +47,9 @@ pub(crate) struct SweepArguments {
     /// Without this option, a run that diverges is a result like any other: the sweep counts it, and its status is 0.
     #[arg(long)]
     fail_on_diverged: bool,
-    /// Also train runs again that diverged in an earlier sweep
+    /// Also retrain runs that diverged in an earlier sweep
     ///
-    /// Failed and missing runs are always trained.
+    /// Failed and missing runs are always trained; this option also retrains diverged ones.
     #[arg(long)]
     retry_failed: bool,
 }

@@ -110,24 +110,26 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
             in_best.mean
         ))?;
     }
-    print_line(format!("  repeat:  {}", printable(&run_command(plan, planned))))?;
+    print_line(format!("  retrain one run: {}", printable(&run_command(plan, planned))))?;
     let path = quoted(&plan.directory.display().to_string());
-    print_line(format!("  compare: kiln compare {path}"))?;
+    print_line(format!("  compare all:     kiln compare {path}"))?;
     let others = other_runs(plan);
     if others > 0 {
         let (runs, are) = (count(others, "run"), if others == 1 { "is" } else { "are" });
-        print_line(format!("  note:    {runs} in this directory {are} not part of this sweep"))?;
+        print_line(format!(
+            "  note:            {runs} in this directory {are} not part of this sweep"
+        ))?;
     }
     Ok(())
 }
 
-/// The command that trains a run of the plan again, outside of the sweep.
+/// The command that retrains a run of the plan outside of the sweep.
 fn run_command(plan: &Plan, run: &PlannedRun) -> String {
     let mut command = vec!["kiln".to_owned(), "run".to_owned()];
     command.push(plan.experiment.display().to_string());
     command.extend(run.settings.iter().map(ToString::to_string));
     for (option, path) in [("data", &plan.data_directory), ("runs", &plan.runs_directory)] {
-        // Defaults need no option. Compared as absolute paths, because the plan of a sweep stores those.
+        // Defaults need no option. They are compared as absolute paths, because the record of a sweep stores those.
         let is_default = std::path::absolute(option).is_ok_and(|default| default == *path);
         if path != Path::new(option) && !is_default {
             command.extend([format!("--{option}"), path.display().to_string()]);

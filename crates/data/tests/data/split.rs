@@ -120,7 +120,7 @@ fn validation_must_leave_training_rows() {
         .expect_err("larger than the data");
     assert_eq!(
         error.to_string(),
-        "validation = 70000 is 70000 rows, but the training files have 60000; \
+        "validation = 70000 is 70000 images, but the training files have 60000; \
          leave at least one for training"
     );
 }

@@ -37,8 +37,8 @@ fn a_diverged_run_has_empty_cells_for_missing_numbers() {
 
     |  |  |
     |---|---|
-    | data | fashion-mnist: 55,000 training rows, 5,000 validation, 8 test |
-    | fingerprint | sha256:0123456789abcdef |
+    | data | fashion-mnist: 55,000 training, 5,000 validation and 8 test images |
+    | dataset sha256 | sha256:0123456789abcdef |
     | parameters | 286,810 |
     | seed | 42 |
     | backend | flex (burn), 1 thread |
@@ -57,9 +57,9 @@ fn a_diverged_run_has_empty_cells_for_missing_numbers() {
 
     The lowest validation loss was reached in epoch 1.
 
-    ## Repeat this run
+    ## Retrain this run
 
-    `config.toml` in this directory is the complete experiment with every value explicit. To train it again:
+    `config.toml` in this directory is the full configuration, with every value explicit. To train a new run with it:
 
     ```
     kiln run RUN/config.toml
@@ -81,8 +81,8 @@ fn a_run_without_epochs_has_no_history() {
 
     |  |  |
     |---|---|
-    | data | fashion-mnist: 55,000 training rows, 5,000 validation, 8 test |
-    | fingerprint | sha256:0123456789abcdef |
+    | data | fashion-mnist: 55,000 training, 5,000 validation and 8 test images |
+    | dataset sha256 | sha256:0123456789abcdef |
     | parameters | 286,810 |
     | seed | 42 |
     | backend | flex (burn), 4 threads |
@@ -93,9 +93,9 @@ fn a_run_without_epochs_has_no_history() {
 
     No epoch was completed.
 
-    ## Repeat this run
+    ## Retrain this run
 
-    `config.toml` in this directory is the complete experiment with every value explicit. To train it again:
+    `config.toml` in this directory is the full configuration, with every value explicit. To train a new run with it:
 
     ```
     kiln run RUN/config.toml

@@ -18,14 +18,14 @@ fn shows_a_finished_run() {
     insta::assert_snapshot!(shown(&run, PLAIN), @r"
     fashion-mnist 20250601-123456  finished: all epochs done
 
-    data         fashion-mnist: 55,000 training rows, 5,000 validation, 8 test
-    fingerprint  sha256:0123456789abcdef
-    parameters   286,810
-    seed         42
-    backend      flex (burn), 1 thread
-    versions     Kiln 0.1.0, Burn 0.22.1, commit 402e127
-    started      2025-06-01 12:34:56 UTC
-    trained      3 epochs in 1 min 01 s
+    data           fashion-mnist: 55,000 training, 5,000 validation and 8 test images
+    dataset sha256 sha256:0123456789abcdef
+    parameters     286,810
+    seed           42
+    backend        flex (burn), 1 thread
+    versions       Kiln 0.1.0, Burn 0.22.1, commit 402e127
+    started        2025-06-01 12:34:56 UTC
+    trained        3 epochs in 1 min 01 s
 
     History
     ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -56,18 +56,18 @@ fn shows_a_finished_run() {
 
     Files
     <run>
-      config.toml          the complete experiment; `kiln run` repeats it
-      run.json             settings, versions, status and checksums
-      history.csv          the numbers of each epoch
-      history.svg          loss and accuracy as curves
-      report.md            the report for people
-      report.json          the test report for programs
-      predictions.csv      the prediction for each test image
-      confusion.svg        the confusion matrix
-      mistakes.png         the most confident mistakes
-      model.safetensors    the saved weights
-      initial.safetensors  the weights before training
-      log.jsonl            the log
+      config.toml          full configuration; retrain with `kiln run`
+      run.json             status, versions and checksums
+      history.csv          metrics per epoch
+      history.svg          curves of loss and accuracy
+      report.md            human-readable report
+      report.json          test report as JSON
+      predictions.csv      predictions for all test images
+      confusion.svg        confusion matrix
+      mistakes.png         most confident mistakes
+      model.safetensors    saved weights
+      initial.safetensors  weights before training
+      log.jsonl            log
     ");
 }
 
@@ -84,13 +84,13 @@ fn shows_a_running_run() {
     insta::assert_snapshot!(shown(&run, PLAIN), @r"
     fashion-mnist 20250601-123456  running, or its process was killed
 
-    data         fashion-mnist: 55,000 training rows, 5,000 validation, 8 test
-    fingerprint  sha256:0123456789abcdef
-    parameters   286,810
-    seed         42
-    backend      flex (burn), 1 thread
-    versions     Kiln 0.1.0, Burn 0.22.1, commit 402e127
-    started      2025-06-01 12:34:56 UTC
+    data           fashion-mnist: 55,000 training, 5,000 validation and 8 test images
+    dataset sha256 sha256:0123456789abcdef
+    parameters     286,810
+    seed           42
+    backend        flex (burn), 1 thread
+    versions       Kiln 0.1.0, Burn 0.22.1, commit 402e127
+    started        2025-06-01 12:34:56 UTC
 
     History
     ───────────────────────────────────────────────────────────────────────────────
@@ -105,9 +105,9 @@ fn shows_a_running_run() {
 
     Files
     <run>
-      config.toml          the complete experiment; `kiln run` repeats it
-      run.json             settings, versions, status and checksums
-      history.csv          the numbers of each epoch
+      config.toml          full configuration; retrain with `kiln run`
+      run.json             status, versions and checksums
+      history.csv          metrics per epoch
       missing: history.svg, report.md, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
 }
@@ -127,14 +127,14 @@ fn shows_a_diverged_run_with_an_incomplete_history() {
     insta::assert_snapshot!(shown(&run, PLAIN), @r"
     fashion-mnist 20250601-123456  diverged: the loss became NaN in epoch 1, step 7
 
-    data         fashion-mnist: 55,000 training rows, 5,000 validation, 8 test
-    fingerprint  sha256:0123456789abcdef
-    parameters   286,810
-    seed         42
-    backend      flex (burn), 1 thread
-    versions     Kiln 0.1.0, Burn 0.22.1, commit 402e127
-    started      2025-06-01 12:34:56 UTC
-    trained      0 epochs in 1 min 01 s
+    data           fashion-mnist: 55,000 training, 5,000 validation and 8 test images
+    dataset sha256 sha256:0123456789abcdef
+    parameters     286,810
+    seed           42
+    backend        flex (burn), 1 thread
+    versions       Kiln 0.1.0, Burn 0.22.1, commit 402e127
+    started        2025-06-01 12:34:56 UTC
+    trained        0 epochs in 1 min 01 s
 
     History
     No epoch was completed.
@@ -145,9 +145,9 @@ fn shows_a_diverged_run_with_an_incomplete_history() {
 
     Files
     <run>
-      run.json             settings, versions, status and checksums
-      history.csv          the numbers of each epoch
-      report.md            the report for people
+      run.json             status, versions and checksums
+      history.csv          metrics per epoch
+      report.md            human-readable report
       missing: config.toml, history.svg, report.json, predictions.csv, confusion.svg, mistakes.png, model.safetensors, log.jsonl
     ");
 }

@@ -92,10 +92,13 @@ impl Examiner {
         let quote = |path: &Path| quoted(&path.display().to_string());
         let (resume, again) = if run.is_of_sweep() {
             let resume = format!("kiln resume {}", quote(shown));
-            (resume.clone(), format!("move the directory away and train it again: {resume}"))
+            (resume.clone(), format!("move the directory away and retrain the run: {resume}"))
         } else {
             let config = quote(&run.config_path());
-            (format!("kiln resume {}", quote(path)), format!("train it again: kiln run {config}"))
+            (
+                format!("kiln resume {}", quote(path)),
+                format!("retrain as a new run: kiln run {config}"),
+            )
         };
         let mut findings = Vec::new();
         let mut names = Vec::new();
@@ -170,9 +173,9 @@ impl Examiner {
 
     fn restore(&self, file: &str) -> String {
         match file {
-            "config.toml" => "restore it from a copy".to_owned(),
+            "config.toml" => "restore it from a backup".to_owned(),
             "log.jsonl" => String::new(),
-            _ => format!("restore it from a copy, or {}", self.again),
+            _ => format!("restore it from a backup, or {}", self.again),
         }
     }
 
@@ -302,17 +305,14 @@ impl Examiner {
                 "marked as running, but no process owns it: it was killed or the disk filled up"
                     .to_owned()
             }
-            Status::Interrupted => format!("interrupted: {reason}"),
-            Status::Failed => format!("failed: {reason}"),
+            Status::Interrupted | Status::Failed => record.ending(),
         };
-        let from = usable
-            .map_or("from the beginning, because there is no checkpoint".to_owned(), |position| {
-                position.to_string()
-            });
+        let from =
+            usable.map_or("from scratch: there is no checkpoint".to_owned(), Position::start);
         let advice = if self.has_finding("config.toml") {
             format!("restore config.toml, then resume: {}", self.resume)
         } else {
-            format!("to resume {from}: {}", self.resume)
+            format!("to resume ({from}): {}", self.resume)
         };
         self.find(Severity::Unfinished, "", &problem, &advice);
     }

@@ -15,12 +15,12 @@ fn at(epochs: usize, step: usize) -> Position {
 fn positions_have_directory_names_and_are_listed_newest_first() {
     for (position, name, words) in [
         (at(3, 0), "epoch-00003", "after epoch 3"),
-        (at(3, 120), "epoch-00003-step-000120", "in epoch 4, after step 120"),
-        (at(0, 1), "epoch-00000-step-000001", "in epoch 1, after step 1"),
+        (at(3, 120), "epoch-00003-step-000120", "in epoch 4 at step 120"),
+        (at(0, 1), "epoch-00000-step-000001", "in epoch 1 at step 1"),
         (
             at(1_234_567, 7_654_321),
             "epoch-1234567-step-7654321",
-            "in epoch 1234568, after step 7654321",
+            "in epoch 1234568 at step 7654321",
         ),
     ] {
         assert_eq!(position.directory_name(), name);

@@ -21,7 +21,7 @@ impl Setting {
         Self { path: path.to_owned(), value: value.clone() }
     }
 
-    /// The number of steps in the key's path. A table has fewer steps than the keys in it.
+    /// The number of segments in the key's path. A table has fewer than the keys in it.
     pub(crate) fn depth(&self) -> usize {
         self.path.split('.').count()
     }

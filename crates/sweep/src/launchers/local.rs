@@ -182,7 +182,7 @@ impl<'a> LocalLauncher<'a> {
         };
         if let Some(problem) = problem {
             let reason = format!(
-                "{problem} (its directory is left alone; move it away to train the run again)"
+                "{problem} (its directory is not changed; to retrain the run, move the directory away)"
             );
             self.end(run, RunOutcome::failed(reason), CompletedBy::ThisSweep);
         } else if let Some(reason) = self.failure_elsewhere(run) {
@@ -212,10 +212,10 @@ impl<'a> LocalLauncher<'a> {
         Ok(true)
     }
 
-    /// Whether another sweep completed the run since this one started.
+    /// Whether another sweep has completed the run since this one started.
     fn is_done_elsewhere(&self, run: usize, state: &RunState) -> bool {
         let planned = &self.plan.runs[run];
-        // With `retry_failed`, a diverged run is not done. If another sweep has just retried it, once is enough.
+        // With `retry_failed`, a diverged run is not done. If another sweep has just retrained it, once is enough.
         state.is_done(self.plan, planned, self.options.retry_failed)
             || *state == RunState::Diverged && self.new_record(run).is_some()
     }
@@ -269,7 +269,7 @@ impl<'a> LocalLauncher<'a> {
         let planned = &self.plan.runs[run];
         let outcome = match exited {
             Ok(status) => {
-                RunOutcome::of_exited(self.plan, planned, status, &process, self.stopping)
+                RunOutcome::settle_exited(self.plan, planned, status, &process, self.stopping)
             }
             Err(error) => RunOutcome::failed(error.to_string()),
         };

@@ -6,22 +6,27 @@ use crate::plan::{Plan, PlannedRun};
 /// The largest log that is read, in bytes.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 
-/// How many lines of standard error are shown for a failed run. Of `log.jsonl`, half as many are shown.
-const SHOWN: usize = 8;
+/// How many lines of standard error are shown for a failed run.
+const MAX_SHOWN_LINES: usize = 8;
+
+/// How many events of `log.jsonl` are shown. They are fewer, because each is a sentence of its own, and only the last ones
+/// are about the failure.
+const MAX_SHOWN_EVENTS: usize = 4;
 
 /// The last lines that a run wrote to standard error, or if there are none, the last events of its `log.jsonl`.
 pub(crate) fn log_tail(plan: &Plan, run: &PlannedRun, lock: &FileLock) -> Vec<String> {
-    let standard_error = lock.tail(SHOWN);
+    let standard_error = lock.tail(MAX_SHOWN_LINES);
     if !standard_error.is_empty() {
         return standard_error;
     }
     let directory = RunDirectory::open(plan.path_of(run)).ok();
     let log = directory
         .and_then(|directory| kiln_config::read_text(&directory.log_path(), MAX_LOG_BYTES).ok());
-    last_lines(&log.unwrap_or_default(), SHOWN / 2).iter().map(|line| to_sentence(line)).collect()
+    let events = last_lines(&log.unwrap_or_default(), MAX_SHOWN_EVENTS);
+    events.iter().map(|line| to_sentence(line)).collect()
 }
 
-/// Formats a line of `log.jsonl` for people, such as `epoch 3: accuracy 0.9125, loss 0.25`. A line that is not a JSON
+/// Formats a line of `log.jsonl` as a sentence, such as `epoch 3: accuracy 0.9125, loss 0.25`. A line that is not a JSON
 /// object is returned as it is.
 fn to_sentence(line: &str) -> String {
     let Ok(Value::Object(fields)) = serde_json::from_str(line) else {

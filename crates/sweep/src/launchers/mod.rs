@@ -28,7 +28,8 @@ pub struct LaunchOptions {
     pub jobs: NonZeroUsize,
     /// Whether the sweep stops when the first run fails or diverges.
     pub fail_fast: bool,
-    /// Whether runs that diverged in an earlier sweep are trained again.
+    /// Whether to retrain runs that diverged in an earlier sweep. The name is that of the option `--retry-failed`; runs that
+    /// failed are retrained in any case.
     pub retry_failed: bool,
     /// The path of the `kiln` program; `PROGRAM work` trains one run.
     pub program: PathBuf,

@@ -30,7 +30,7 @@ pub struct Failure {
     pub log: Vec<String>,
 }
 
-/// Which sweep ended a run.
+/// Which sweep completed a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompletedBy {
     /// This sweep.
@@ -54,12 +54,17 @@ impl RunOutcome {
         matches!(self, Self::Diverged(_))
     }
 
-    /// The outcome of a run that was done before this sweep came to it.
+    /// The outcome of a run that was already done when this sweep reached it.
     pub(crate) fn of_done(plan: &Plan, run: &PlannedRun, state: &RunState) -> Self {
         match state {
             RunState::Pruned(epoch) => Self::Pruned(*epoch),
             RunState::Diverged => Self::Diverged(stop_reason(plan, run)),
-            _ => Self::Finished,
+            RunState::Finished => Self::Finished,
+            // These are not done; see [`RunState::is_done`]. They are listed so that a new state must be decided on here.
+            RunState::Missing
+            | RunState::Unfinished
+            | RunState::Running
+            | RunState::Unreadable(_) => Self::failed(format!("unexpected state: {state}")),
         }
     }
 
@@ -68,9 +73,9 @@ impl RunOutcome {
         Self::Failed(Failure { reason: reason.into(), log: Vec::new() })
     }
 
-    /// The outcome of a run whose process has exited with `status`. `interrupted` is whether the sweep had stopped the
-    /// run. If the status in the record is still `running`, the process could not update it, and this function does.
-    pub(crate) fn of_exited(
+    /// Determines the outcome of a run whose process has exited with `status`. `interrupted` is whether the sweep had
+    /// stopped the run. A record whose status is still `running` is corrected, because the process could not do it.
+    pub(crate) fn settle_exited(
         plan: &Plan,
         run: &PlannedRun,
         status: ExitStatus,
@@ -88,12 +93,17 @@ impl RunOutcome {
             Some(Status::Pruned) => {
                 return Self::Pruned(record.map_or(0, |record| record.epochs));
             }
+            // Without a record, the process was stopped before it created the run.
             Some(Status::Interrupted) | None if interrupted => return Self::Interrupted,
+            // The sweep did not stop the run, so a signal to its process did: the run has not done its work.
             Some(Status::Failed | Status::Interrupted) => stop_reason(plan, run),
+            // The process knew the reason but could not record it, for example on a full disk.
             Some(Status::Running) | None if process.failure.is_some() => {
                 process.failure.clone().unwrap_or_default()
             }
+            // It exited by itself without a message to the sweep, so the only trace is its standard error.
             None if status.code().is_some() => last_error(lock, status),
+            // The first request to stop lets a run record its end; only the second one kills it.
             Some(Status::Running) | None if interrupted => {
                 "killed because its sweep was interrupted twice".to_owned()
             }
@@ -121,7 +131,7 @@ fn correct_record(run: &RunDirectory, mut record: RunRecord, status: Status, rea
     let history = run.read_history().unwrap_or_default();
     record.epochs = history.rows.len();
     record.end(status, reason);
-    // Writing may fail, for example on a full disk. The sweep reports the reason of the failure in any case.
+    // Writing may fail, for example on a full disk. The sweep reports the reason anyway.
     let _ = kiln_report::stop(run, &record, &history);
 }
 
@@ -137,9 +147,7 @@ fn describe_exit(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         return match signal {
-            9 => {
-                "the process was killed (signal 9), perhaps because the memory was full".to_owned()
-            }
+            9 => "the process was killed (signal 9), possibly out of memory".to_owned(),
             6 => "the process aborted (signal 6)".to_owned(),
             signal => format!("the process was ended by signal {signal}"),
         };

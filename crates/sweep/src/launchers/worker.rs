@@ -94,8 +94,8 @@ fn prepare(request: &WorkerRequest) -> Result<(Run, Vec<String>), SweepError> {
     if request.resume {
         let path = request.runs_directory.join(&declaration.experiment.name).join(&request.id);
         match Run::resume(RunDirectory::open(&path)?, data, lock()) {
-            // A new version of Kiln cannot continue what another has started. A sweep may contain many such runs, so
-            // they are trained again without asking.
+            // This version of Kiln cannot continue a run that another version started. A sweep may contain many such
+            // runs, so they are restarted without asking.
             Err(TrainError::Resume { error, .. }) if error.kind == ResumeErrorKind::Program => {
                 warnings.push(format!("restarted from scratch: {error}"));
                 files::remove_directory(&path)?;

@@ -35,7 +35,7 @@ impl Metric for Accuracy {
     fn restore(&mut self, counters: Value, samples: usize) -> Result<(), String> {
         self.correct = counter(counters)?;
         if self.correct > samples {
-            return Err(format!("{} of {samples} samples are correct", self.correct));
+            return Err(format!("{} of {samples} images are correct", self.correct));
         }
         Ok(())
     }

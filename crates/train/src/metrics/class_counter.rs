@@ -45,7 +45,7 @@ impl ClassCounter {
             || sum(|class| class.predicted) != all
             || !classes.iter().all(possible)
         {
-            return Err(format!("the counts are not those of {samples} samples"));
+            return Err(format!("the counts are not those of {samples} images"));
         }
         self.classes = classes;
         Ok(())

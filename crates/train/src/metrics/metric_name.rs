@@ -22,7 +22,7 @@ pub struct MetricName {
 pub struct MissingSetting {
     /// The key to change.
     pub path: &'static str,
-    /// What the metric needs: "needs validation rows, but data.validation is 0".
+    /// What the metric needs: "needs validation images, but data.validation is 0".
     pub problem: String,
     /// The setting to change: "set data.validation, such as 5000 or 0.1".
     pub help: String,
@@ -82,12 +82,12 @@ impl MetricName {
         let (path, problem, help) = match self {
             Self { rows: Rows::Validation, .. } if !validates(experiment) => (
                 "data.validation",
-                "needs validation rows, but data.validation is 0".to_owned(),
+                "needs validation images, but data.validation is 0".to_owned(),
                 "set data.validation, such as 5000 or 0.1".to_owned(),
             ),
             Self { rows: Rows::Training, .. } if !training.evaluate_training_set => (
                 "training.evaluate_training_set",
-                "needs the training rows to be evaluated after each epoch".to_owned(),
+                "needs the training images to be evaluated after each epoch".to_owned(),
                 "set training.evaluate_training_set to true".to_owned(),
             ),
             Self { k: Some(k), .. } if !training.top_k.contains(&k) => {

@@ -49,7 +49,7 @@ impl Metrics {
     /// Adds a batch: `logits` is `[samples, classes]`, row-major. Returns the mean loss of the batch, computed in f64 from
     /// the logits.
     #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
-    pub fn add(&mut self, logits: &[f32], labels: &[u8]) -> f64 {
+    pub fn add_batch(&mut self, logits: &[f32], labels: &[u8]) -> f64 {
         let loss = |logits: &[f32], label| self.loss.of_sample(logits, label);
         let batch = self.scorer.score(logits, labels, loss);
         for counter in &mut self.counters {
@@ -129,7 +129,7 @@ mod tests {
 
     fn counted() -> Metrics {
         let mut metrics = metrics();
-        metrics.add(&[2.0, 1.0, 0.0, 0.0, 2.0, 1.0, 0.5, 0.0, 0.25], &[0, 2, 1]);
+        metrics.add_batch(&[2.0, 1.0, 0.0, 0.0, 2.0, 1.0, 0.5, 0.0, 0.25], &[0, 2, 1]);
         metrics
     }
 
@@ -165,7 +165,7 @@ mod tests {
         let mut restored = metrics();
         restored.restore(serde_json::from_str(&text).expect("valid")).expect("valid");
         for metrics in [&mut whole, &mut restored] {
-            metrics.add(&[0.1, 0.7, 0.3], &[1]);
+            metrics.add_batch(&[0.1, 0.7, 0.3], &[1]);
         }
         for name in ["loss", "accuracy", "top_2_accuracy", "macro_f1", "balanced_accuracy"] {
             let bits = |metrics: &Metrics| metrics.value(name).expect("valid").to_bits();
@@ -179,21 +179,21 @@ mod tests {
         for (key, value, problem) in [
             ("samples", json!(-3), "`samples` of the metrics: invalid value"),
             ("samples", json!(u64::MAX), "`samples` of the metrics: invalid value"),
-            ("samples", json!(0), "`correct` of the metrics: 1 of 0 samples are correct"),
+            ("samples", json!(0), "`correct` of the metrics: 1 of 0 images are correct"),
             ("loss", json!("high"), "`loss` of the metrics: invalid type"),
-            ("correct", json!(4), "`correct` of the metrics: 4 of 3 samples are correct"),
+            ("correct", json!(4), "`correct` of the metrics: 4 of 3 images are correct"),
             ("in_top", json!([]), "`in_top` of the metrics: 0 numbers, but training.top_k has 1"),
-            ("in_top", json!([4]), "`in_top` of the metrics: 4 of 3 samples are in the top"),
+            ("in_top", json!([4]), "`in_top` of the metrics: 4 of 3 images are in the top"),
             ("macro_f1", json!([]), "`macro_f1` of the metrics: 0 classes, but the model has 3"),
             (
                 "macro_f1",
                 json!([class(0, 2, 1), class(0, 1, 1), class(1, 0, 1)]),
-                "`macro_f1` of the metrics: the counts are not those of 3 samples",
+                "`macro_f1` of the metrics: the counts are not those of 3 images",
             ),
             (
                 "balanced_accuracy",
                 json!([class(0, 2, u64::MAX), class(0, 1, u64::MAX), class(0, 0, 5)]),
-                "`balanced_accuracy` of the metrics: the counts are not those of 3 samples",
+                "`balanced_accuracy` of the metrics: the counts are not those of 3 images",
             ),
         ] {
             let mut counters = counted().counters();

@@ -8,7 +8,7 @@ use super::MetricName;
 pub(crate) struct Monitor {
     pub(crate) metric: MetricName,
     /// How much better a value must be to count as an improvement.
-    min_delta: f64,
+    pub(crate) min_delta: f64,
     pub(crate) state: MonitorState,
 }
 
@@ -27,7 +27,7 @@ impl Monitor {
     }
 
     /// Records an epoch. Returns whether it is the best so far, which the first always is. An epoch without a value is
-    /// passed over.
+    /// skipped.
     pub(crate) fn observe(&mut self, row: &EpochRow) -> bool {
         let Some(value) = self.metric.of(row) else { return false };
         let MonitorState { best, waited } = &mut self.state;

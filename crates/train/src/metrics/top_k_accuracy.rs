@@ -49,7 +49,7 @@ impl Metric for TopKAccuracy {
             return Err(format!("{found} numbers, but training.top_k has {expected}"));
         }
         if let Some(count) = in_top.iter().find(|count| **count > samples) {
-            return Err(format!("{count} of {samples} samples are in the top"));
+            return Err(format!("{count} of {samples} images are in the top"));
         }
         self.in_top = in_top;
         Ok(())

@@ -30,7 +30,7 @@ impl UpdateRule for Adam {
         })
     }
 
-    fn momentum(&mut self) -> Option<&mut f64> {
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
         Some(&mut self.beta_1)
     }
 

@@ -32,7 +32,7 @@ impl UpdateRule for Adamw {
         })
     }
 
-    fn momentum(&mut self) -> Option<&mut f64> {
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
         Some(&mut self.beta_1)
     }
 

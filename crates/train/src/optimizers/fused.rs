@@ -47,7 +47,7 @@ pub(super) fn slots<const N: usize>(slots: &mut [Vec<f32>]) -> [&mut [f32]; N] {
 // the function's constants do not change. The first is why the loop is a function with slices as arguments,
 // the second why the closure takes them by `move`. The benchmark `step` shows when one of these fails.
 
-/// Replaces each value with a function of it and of the other one at its place.
+/// Replaces each value with a function of it and of the value at the same index of `others`.
 pub(super) fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
     #[inline(always)]
     fn pass(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
@@ -61,7 +61,7 @@ pub(super) fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32
     );
 }
 
-/// As [`zip`], with two others.
+/// Like [`zip`], with two other slices.
 pub(super) fn zip_two(
     values: &mut [f32],
     [first, second]: [&[f32]; 2],

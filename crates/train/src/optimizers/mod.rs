@@ -2,9 +2,11 @@
 //! the generic engine and its update for the fused engine. To add an optimizer, write its file, and add the module and a
 //! line in the list below.
 //!
-//! In the formulas, g is the gradient, w the weight, η the learning rate and t the step, counted from 1. Names and
-//! defaults are those of Keras. A test compares the updates with trajectories in float64, which are PyTorch's except for
-//! Lion (`tests/train/parity.rs`).
+//! In the formulas, g is the gradient, w the weight, η the learning rate and t the step, counted from 1. Keys and defaults
+//! are those of Keras. The formulas differ from Keras in some cases; the documentation of each optimizer says so. A test
+//! compares the updates with trajectories in float64, which are PyTorch's except for Lion (`tests/train/parity.rs`).
+//!
+//! The tensors that an optimizer keeps for each parameter between steps, such as the velocity of momentum, are its *slots*.
 
 mod adagrad;
 mod adam;
@@ -28,19 +30,19 @@ pub use gradient_clipping::GradientClipping;
 pub(crate) use momentum::SharedMomentum;
 
 optimizers! {
-    /// Stochastic gradient descent, with or without momentum.
+    /// SGD: stochastic gradient descent, with or without momentum.
     sgd::Sgd = "sgd";
-    /// Running means of the gradient and of its square.
+    /// Adam: scales the gradient by running means of it and of its square.
     adam::Adam = "adam";
-    /// Adam with decoupled weight decay.
+    /// AdamW: Adam with a weight decay that is decoupled from the gradient.
     adamw::Adamw = "adamw";
-    /// A running mean of the squared gradient.
+    /// RMSprop: divides the gradient by the root of a running mean of its square.
     rmsprop::Rmsprop = "rmsprop";
-    /// The sum of the squared gradients.
+    /// Adagrad: divides the gradient by the root of the sum of all its squares.
     adagrad::Adagrad = "adagrad";
-    /// Adam with Nesterov's momentum.
+    /// NAdam: Adam with Nesterov's momentum.
     nadam::Nadam = "nadam";
-    /// The sign of a running mean of the gradient.
+    /// Lion: moves each weight by the sign of a running mean of its gradient.
     lion::Lion = "lion";
 }
 
@@ -69,7 +71,7 @@ impl OptimizerConfig {
 }
 
 impl OptimizerKind {
-    /// The number of `f32` values that the optimizer keeps for each parameter value between steps.
+    /// The number of slots: of `f32` values that the optimizer keeps for each parameter value between steps.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.rule().slots().len()
@@ -77,10 +79,10 @@ impl OptimizerKind {
 
     /// Whether a schedule can change the momentum.
     pub(crate) fn has_momentum(mut self) -> bool {
-        self.rule_mut().momentum().is_some()
+        self.rule_mut().momentum_mut().is_some()
     }
 
-    /// The optimizer with the momentum that a schedule sets, if it sets one.
+    /// Replaces the momentum if `momentum` is `Some`.
     pub(crate) fn with_momentum(mut self, momentum: Option<f64>) -> Self {
         self.rule_mut().set_momentum(momentum);
         self
@@ -104,19 +106,19 @@ pub(crate) trait UpdateRule: Send + Sync {
         0.001
     }
 
-    /// The names of the tensors that the optimizer keeps for each parameter between steps. Each has the shape of its
-    /// parameter and starts at 0. Checkpoints of the fused engine contain these names.
+    /// The names of the slots: the tensors that the optimizer keeps for each parameter between steps. Each has the shape
+    /// of its parameter and starts at 0. Checkpoints of the fused engine contain these names.
     fn slots(&self) -> &'static [&'static str];
 
     /// The constant that a schedule may change from step to step: the momentum, or β₁ of Adam and its
-    /// variants.
-    fn momentum(&mut self) -> Option<&mut f64> {
+    /// variants. `None` if the optimizer has none.
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
         None
     }
 
-    /// Sets the momentum, if there is one and the schedule changes it.
+    /// Replaces the momentum if `momentum` is `Some` and the optimizer has one.
     fn set_momentum(&mut self, momentum: Option<f64>) {
-        if let (Some(own), Some(momentum)) = (self.momentum(), momentum) {
+        if let (Some(own), Some(momentum)) = (self.momentum_mut(), momentum) {
             *own = momentum;
         }
     }
@@ -126,7 +128,7 @@ pub(crate) trait UpdateRule: Send + Sync {
     where
         Self: Sized;
 
-    /// The update of the fused engine. Without one, the generic engine trains all models.
+    /// The update of the fused engine. If there is none, the generic engine trains the experiment.
     fn fused(&self) -> Option<&dyn FusedUpdate> {
         None
     }

@@ -15,6 +15,7 @@ pub(crate) struct SharedMomentum(Arc<AtomicU64>);
 
 impl SharedMomentum {
     pub(crate) fn new() -> Self {
+        // NaN stands for `None`: an atomic holds only a number.
         Self(Arc::new(AtomicU64::new(f64::NAN.to_bits())))
     }
 
@@ -27,8 +28,8 @@ impl SharedMomentum {
     }
 }
 
-/// An optimizer for Burn. Burn's own ones keep the constants that they are made with, so each update makes
-/// one. The state is that of Burn's.
+/// An optimizer for Burn. The constants of Burn's own optimizers cannot be changed, so each update creates a new one, which
+/// is cheap. The state is that of Burn's optimizer.
 #[derive(Clone)]
 pub(super) struct Adjustable<R> {
     pub(super) rule: R,

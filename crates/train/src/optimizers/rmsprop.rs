@@ -31,7 +31,7 @@ impl UpdateRule for Rmsprop {
         })
     }
 
-    fn momentum(&mut self) -> Option<&mut f64> {
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
         (self.momentum > 0.0).then_some(&mut self.momentum)
     }
 
@@ -65,6 +65,7 @@ impl FusedUpdate for Rmsprop {
         let (rho, momentum) = (self.rho as f32, self.momentum as f32);
         let epsilon = self.epsilon as f32;
         let Some((square, mut rest)) = slots.split_first_mut() else { return };
+        // The gradient becomes the scaled one in place: it is not read again.
         zip(square, gradient, |v, g| v * rho + g * g * (1.0 - rho));
         match rest {
             [mean, others @ ..] if self.centered => {

@@ -8,7 +8,8 @@ use super::fused::zip;
 use super::{FusedParameter, FusedUpdate, UpdateRule, UpdateStep, keys};
 
 /// v ← momentum · v + g; w ← w − η v, or with Nesterov's momentum w ← w − η (g + momentum · v)
-/// (Sutskever et al. 2013, in the form of PyTorch).
+/// (Sutskever et al. 2013, in the form of PyTorch). The weight decay is an L2 penalty, as in PyTorch; Keras decouples it from
+/// the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Sgd {
     /// The share of v that is carried over; 0 keeps no v.
@@ -38,11 +39,12 @@ impl UpdateRule for Sgd {
         0.01
     }
 
-    fn momentum(&mut self) -> Option<&mut f64> {
+    fn momentum_mut(&mut self) -> Option<&mut f64> {
         (self.momentum > 0.0).then_some(&mut self.momentum)
     }
 
     fn slots(&self) -> &'static [&'static str] {
+        // Without momentum, a velocity would only cost memory.
         if self.momentum > 0.0 { &["velocity"] } else { &[] }
     }
 

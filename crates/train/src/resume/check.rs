@@ -29,7 +29,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
             return vec![Finding::of(Severity::Unchecked, CONFIG, problem, advice)];
         }
         Err(error) => {
-            let advice = "restore it from a copy, or correct it";
+            let advice = "restore it from a backup, or correct it";
             return vec![Finding::of(Severity::Damaged, CONFIG, error.to_line(), advice)];
         }
     };
@@ -42,7 +42,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
             experiment.seed, record.seed
         );
         let file = if is_unchanged { "run.json" } else { CONFIG };
-        findings.push(Finding::of(Severity::Damaged, file, problem, "restore it from a copy"));
+        findings.push(Finding::of(Severity::Damaged, file, problem, "restore it from a backup"));
     }
     match record.status {
         Status::Finished => findings.extend(check_finished(run, record, &experiment)),
@@ -61,7 +61,7 @@ fn check_finished(run: &RunDirectory, record: &RunRecord, experiment: &Experimen
     let mut findings = Vec::new();
     let has_unchecked_weights = run.model_path().exists() && !record.files.contains_key(WEIGHTS);
     if has_unchecked_weights && let Err(error) = Predictor::open(run) {
-        let advice = "restore it from a copy, or train the run again";
+        let advice = "restore it from a backup, or retrain as a new run";
         findings.push(Finding::of(Severity::Damaged, WEIGHTS, error.to_string(), advice));
     }
     if !experiment.checkpoint.keep && run.checkpoints_path().exists() {

@@ -10,7 +10,7 @@ use kiln_store::{Checksum, EpochRow, History, RunRecord, Status, history};
 use crate::TrainError;
 use crate::run::TrainingOutcome;
 
-/// A difference between a recorded result and the retrained one, described for people.
+/// A description of a difference between a recorded result and the retrained one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch {
     /// Retraining gives another result.
@@ -59,8 +59,12 @@ pub(super) fn compare_end(
     let reason = record.stop_reason.as_deref().unwrap_or_default();
     let differs = match record.status {
         Status::Finished => outcome.status != record.status,
-        // The reason names the step in which the run diverged.
-        Status::Diverged => outcome.status != record.status || outcome.reason != reason,
+        // The reason begins with the step in which the run diverged. The rest describes the saved weights, which are
+        // compared as a file; earlier versions of Kiln worded it differently.
+        Status::Diverged => {
+            let step = |reason: &str| reason.split(';').next().unwrap_or_default().to_owned();
+            outcome.status != record.status || step(&outcome.reason) != step(reason)
+        }
         // The comparison itself stopped the retrained run.
         Status::Running | Status::Interrupted | Status::Failed | Status::Pruned => false,
     };

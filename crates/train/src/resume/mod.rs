@@ -67,9 +67,9 @@ impl Run {
         }
         if !files::exists(&directory.config_path())? {
             let problem = if Checkpoints::of(&directory).positions()?.is_empty() {
-                "it has no config.toml, so it never began; run its experiment again"
+                "it has no config.toml, so it never started; run its experiment again"
             } else {
-                "its config.toml is missing: restore it from a copy"
+                "its config.toml is missing: restore it from a backup"
             };
             return Err(refused(problem.into()));
         }
@@ -251,7 +251,7 @@ fn restore(
 }
 
 /// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more
-/// rows: epochs that were completed after the checkpoint are trained again.
+/// rows: epochs that were completed after the checkpoint are retrained.
 pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<StoreError> {
     let path = run.history_path();
     let read = match History::read(&path) {
@@ -271,11 +271,11 @@ pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<St
 /// A warning if `history.csv` is damaged or its last row is incomplete.
 fn history_warning(run: &RunDirectory, history: &History) -> Option<String> {
     match history_damage(run, history) {
-        Some(error) => Some(format!("{error}; it is restored from the checkpoint")),
+        Some(error) => Some(format!("{error}; restored from the checkpoint")),
         // The process was killed while it wrote the row.
         None => run.read_history().is_ok_and(|read| read.cut).then(|| {
             let path = run.history_path();
-            format!("{}: its last row is incomplete; that epoch is trained again", path.display())
+            format!("{}: its last row is incomplete; that epoch is retrained", path.display())
         }),
     }
 }

@@ -22,7 +22,14 @@ impl EarlyStopping {
         (waited > 0 && waited >= self.patience).then(|| {
             let metric = self.monitor.metric;
             let epochs = if waited == 1 { "epoch" } else { "epochs" };
-            format!("early stopping: {metric} did not improve for {waited} {epochs}")
+            // With a `min_delta`, the metric may have improved, but not enough.
+            let min_delta = self.monitor.min_delta;
+            let by = if min_delta > 0.0 {
+                format!(" by more than {min_delta:?} (min_delta)")
+            } else {
+                String::new()
+            };
+            format!("early stopping: {metric} did not improve{by} for {waited} {epochs}")
         })
     }
 

@@ -34,7 +34,7 @@ impl TrainingData<'_> {
 
     /// The training rows in the order of this epoch. Seed and epoch determine the order, so a checkpoint does not store
     /// it.
-    pub(crate) fn rows(&self, epoch: usize) -> Vec<u32> {
+    pub(crate) fn row_order(&self, epoch: usize) -> Vec<u32> {
         // Always shuffled from the same order: shuffling the previous epoch's rows would depend on all epochs before.
         let mut rows = self.split.training.clone();
         if self.experiment.training.shuffle {

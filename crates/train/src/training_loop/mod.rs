@@ -9,7 +9,7 @@ pub(crate) mod state;
 mod stopwatch;
 
 use kiln_data::{Batch, gather};
-use kiln_store::{History, HistoryWriter};
+use kiln_store::{EpochRow, History, HistoryWriter};
 
 use crate::TrainError;
 use crate::engine::Engine;
@@ -31,7 +31,7 @@ pub(crate) struct Trained {
     pub(crate) seconds: f64,
 }
 
-/// Why training ended. The texts are for people.
+/// Why training ended. The texts are shown to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StopReason {
     AllEpochs,
@@ -42,8 +42,8 @@ pub(crate) enum StopReason {
 }
 
 impl StopReason {
-    /// The observer asked to stop at this place.
-    fn asked(stop: Stop, place: String) -> Self {
+    /// The observer requested a stop at this place.
+    fn requested(stop: Stop, place: String) -> Self {
         match stop {
             Stop::Interrupted => Self::Interrupted(place),
             Stop::Pruned => Self::Pruned(place),
@@ -85,7 +85,8 @@ impl TrainingLoop<'_> {
         self.state.stopwatch.start();
         let stop_reason = self.train()?;
         let TrainingState { best, last, stopwatch, .. } = self.state;
-        // A diverged run keeps its last finite weights, as the evidence that is closest to the problem.
+        // A diverged run saves its last finite weights and not its best: they are the last ones before the failure, so
+        // they help to find its cause.
         let diverged = matches!(stop_reason, StopReason::Diverged(_));
         let best = best.snapshot.take().filter(|_| !diverged);
         let weights = best.unwrap_or_else(|| last.clone());
@@ -93,7 +94,7 @@ impl TrainingLoop<'_> {
     }
 
     fn train(&mut self) -> Result<StopReason, TrainError> {
-        if let Some(stop) = self.resume_observer() {
+        if let Some(stop) = self.replay_last_epoch() {
             return Ok(stop);
         }
         loop {
@@ -109,14 +110,15 @@ impl TrainingLoop<'_> {
         }
     }
 
-    /// Reports the last completed epoch of a resumed run, because the interruption may have come between saving that
-    /// epoch and reporting it.
-    fn resume_observer(&mut self) -> Option<StopReason> {
+    /// Reports the last completed epoch of a resumed run again, because the interruption may have come between saving
+    /// that epoch and reporting it. Returns why training ends there, if the observer stops it.
+    fn replay_last_epoch(&mut self) -> Option<StopReason> {
+        // If the run was interrupted within the next epoch, the observer had let it continue.
         let row = self.history.rows.last().filter(|_| self.state.position().step == 0)?;
         let best = &self.state.best;
         let is_best = best.restores_best && best.epoch == row.epoch;
         let stop = self.observer.on_resume(self.data.epoch_end(row, is_best)).break_value()?;
-        Some(StopReason::asked(stop, after_epoch(row.epoch)))
+        Some(StopReason::requested(stop, after_epoch(row.epoch)))
     }
 
     /// Trains the next epoch, or the rest of it if it was interrupted, and saves it.
@@ -124,17 +126,17 @@ impl TrainingLoop<'_> {
         let TrainingData { experiment, dataset, normalizer, .. } = self.data;
         let (epoch, epochs) = (self.state.epochs + 1, self.data.epochs());
         let steps = self.data.steps_per_epoch();
-        let rows = self.data.rows(epoch);
+        let order = self.data.row_order(epoch);
         let schedule = self.data.schedule(&self.history.rows);
         let mut batch = Batch::new(dataset.train.shape);
         let mut stop = None;
-        // The stopwatch already shows the time of earlier processes that were interrupted in this epoch.
+        // In a resumed epoch, this continues from the time that earlier processes spent on it.
         self.state.partial_epoch.stopwatch.start();
 
-        let batches = rows.chunks(experiment.training.batch_size.get());
-        for (index, rows) in batches.enumerate().skip(self.state.partial_epoch.step) {
+        let batches = order.chunks(experiment.training.batch_size.get());
+        for (index, batch_rows) in batches.enumerate().skip(self.state.partial_epoch.step) {
             let step = index + 1;
-            let PartialEpoch { dropout_rng, metrics, step: done, .. } =
+            let PartialEpoch { dropout_rng, metrics, step: completed_steps, .. } =
                 &mut self.state.partial_epoch;
             let settings = schedule.step(index);
             let rate = settings.learning_rate;
@@ -142,14 +144,14 @@ impl TrainingLoop<'_> {
                 let reason = StopReason::diverged("learning rate", rate, epoch, step);
                 return Ok(EpochResult::Stopped(reason));
             }
-            gather(&dataset.train, rows, normalizer, &mut batch);
+            gather(&dataset.train, batch_rows, normalizer, &mut batch);
             let logits = self.engine.step(&batch.pixels, &batch.labels, settings, dropout_rng);
-            let loss = metrics.add(&logits, &batch.labels);
+            let loss = metrics.add_batch(&logits, &batch.labels);
             if !loss.is_finite() {
                 let reason = StopReason::diverged("loss", loss, epoch, step);
                 return Ok(EpochResult::Stopped(reason));
             }
-            *done = step;
+            *completed_steps = step;
 
             let progress = Progress { epoch, epochs, step, steps, metrics };
             stop = self.observer.on_step_end(progress).break_value();
@@ -158,56 +160,84 @@ impl TrainingLoop<'_> {
             if step < steps && (stop.is_some() || saves) {
                 self.checkpoints.save(self.engine, self.state, self.history)?;
             }
+            // After the last step, the epoch is completed first: it would be lost otherwise.
             if let Some(stop) = stop.filter(|_| step < steps) {
-                let place = format!("in epoch {epoch}, after step {step}");
-                return Ok(EpochResult::Stopped(StopReason::asked(stop, place)));
+                let place = format!("in epoch {epoch} at step {step}");
+                return Ok(EpochResult::Stopped(StopReason::requested(stop, place)));
             }
         }
-        self.end_epoch(epoch, stop)
+        let last_rate = schedule.step(steps - 1).learning_rate;
+        self.end_epoch(epoch, last_rate, stop)
     }
 
-    /// Evaluates an epoch, appends it to the history and saves a checkpoint. `stop` is what the observer asked for in
-    /// the last step.
-    fn end_epoch(&mut self, epoch: usize, stop: Option<Stop>) -> Result<EpochResult, TrainError> {
-        let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
-        let schedule = self.data.schedule(&self.history.rows);
-        let rate = schedule.step(self.data.steps_per_epoch() - 1).learning_rate;
-        let mut row = self.data.row(self.engine, epoch, metrics, rate);
-        // The seconds include the evaluation.
-        row.seconds = stopwatch.seconds();
+    /// Evaluates an epoch, appends it to the history, saves a checkpoint and reports the epoch. `learning_rate` is that
+    /// of its last step, and `stop` what the observer requested in that step.
+    fn end_epoch(
+        &mut self,
+        epoch: usize,
+        learning_rate: f64,
+        stop: Option<Stop>,
+    ) -> Result<EpochResult, TrainError> {
+        let row = self.evaluate(epoch, learning_rate);
         self.lock.check()?;
         self.history_writer.append(&row)?;
         epoch::log(&row);
         self.history.rows.push(row.clone());
 
         let current = WeightsSnapshot::new(self.engine.weights(), epoch);
-        // The loss of a step is computed before its update. So the last update may break the weights, and no loss of
-        // this epoch shows it.
-        let is_validated =
-            self.data.split.validation.is_empty() || row.metric("val_loss").is_some();
-        let is_finite = is_validated && current.weights.are_finite();
-        let is_best = is_finite && self.state.best.observe(&row, &current);
-        if is_finite {
-            self.state.last = current;
-            self.state.epochs = epoch;
-            self.state.partial_epoch = self.data.new_epoch(epoch + 1);
-            let early_stopping = self.state.early_stopping.as_mut();
-            let stopped_early = early_stopping.and_then(|stopping| stopping.observe(&row));
-            // After the last epoch there is nothing left to stop.
-            self.state.stopped_early = stopped_early.filter(|_| epoch < self.data.epochs());
-            self.checkpoints.save(self.engine, self.state, self.history)?;
-        }
-        // Save the epoch before the observer reports it, so that no reported epoch is lost.
+        let is_finite = self.is_finite(&row, &current);
+        let is_best = is_finite && self.commit_epoch(&row, current)?;
+        // By now the epoch is saved, so no epoch is reported that a resumed run would not have. One that is not finite
+        // is reported, too: the numbers that it has show how the run diverged.
         let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
         if !is_finite {
             return Ok(EpochResult::Stopped(StopReason::Diverged(format!(
                 "weights or validation loss were no longer finite after epoch {epoch}"
             ))));
         }
+        // The answer to the epoch counts first: a sweep decides with it about pruning.
         Ok(match answer.break_value().or(stop) {
-            Some(stop) => EpochResult::Stopped(StopReason::asked(stop, after_epoch(epoch))),
+            Some(stop) => EpochResult::Stopped(StopReason::requested(stop, after_epoch(epoch))),
             None => EpochResult::Completed,
         })
+    }
+
+    /// The row of the history for an epoch whose steps are completed.
+    fn evaluate(&self, epoch: usize, learning_rate: f64) -> EpochRow {
+        let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
+        let mut row = self.data.row(self.engine, epoch, metrics, learning_rate);
+        // The seconds include the evaluation.
+        row.seconds = stopwatch.seconds();
+        row
+    }
+
+    /// Whether the numbers after an epoch are finite. The losses of its steps do not show this, because each is computed
+    /// before the update of its step: the last update may have made weights infinite or NaN.
+    fn is_finite(&self, row: &EpochRow, current: &WeightsSnapshot) -> bool {
+        // The row has only finite values. Without validation rows, there is no validation loss to check.
+        let val_loss_is_finite =
+            self.data.split.validation.is_empty() || row.metric("val_loss").is_some();
+        val_loss_is_finite && current.weights.are_finite()
+    }
+
+    /// Counts an epoch as completed and saves a checkpoint. `current` are the weights after it. Returns whether they are
+    /// the ones to test, as far as is known by now.
+    fn commit_epoch(
+        &mut self,
+        row: &EpochRow,
+        current: WeightsSnapshot,
+    ) -> Result<bool, TrainError> {
+        let epoch = current.epoch;
+        let is_best = self.state.best.observe(row, &current);
+        self.state.last = current;
+        self.state.epochs = epoch;
+        self.state.partial_epoch = self.data.new_epoch(epoch + 1);
+        let early_stopping = self.state.early_stopping.as_mut();
+        let stopped_early = early_stopping.and_then(|stopping| stopping.observe(row));
+        // After the last epoch there is nothing left to stop.
+        self.state.stopped_early = stopped_early.filter(|_| epoch < self.data.epochs());
+        self.checkpoints.save(self.engine, self.state, self.history)?;
+        Ok(is_best)
     }
 }
 

@@ -179,7 +179,7 @@ proptest! {
         let steps = case.train(&mut fused, rate).into_iter().zip(case.train(&mut generic, rate));
         for (step, ((own, labels), (their, _))) in steps.enumerate() {
             let loss = |logits: &[f32]| {
-                Metrics::new(&declaration.experiment, case.classes).add(logits, &labels)
+                Metrics::new(&declaration.experiment, case.classes).add_batch(logits, &labels)
             };
             let (own, their) = (loss(&own), loss(&their));
             prop_assert!(

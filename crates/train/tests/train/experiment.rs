@@ -85,7 +85,7 @@ fn the_error_for_a_wrong_value_shows_the_override() {
 fn a_validation_metric_needs_validation_rows() {
     let error = error(&["validation=0", "training.weights=best"]);
     assert!(
-        error.contains("weights = \"best\" uses `val_loss`, which needs validation rows"),
+        error.contains("weights = \"best\" uses `val_loss`, which needs validation images"),
         "{error}"
     );
     declaration(&["validation=0", "training.weights=best", "training.monitor=loss"]);
@@ -101,12 +101,12 @@ fn a_monitored_metric_must_be_in_the_history() {
         ),
         (
             &["early_stopping.monitor=train_loss"],
-            "early stopping uses `train_loss`, which needs the training rows to be evaluated",
+            "early stopping uses `train_loss`, which needs the training images to be evaluated",
             "set training.evaluate_training_set to true, or set early_stopping.monitor to",
         ),
         (
             &["validation=0", "early_stopping.monitor=val_macro_f1"],
-            "early stopping uses `val_macro_f1`, which needs validation rows",
+            "early stopping uses `val_macro_f1`, which needs validation images",
             "set data.validation, such as 5000 or 0.1",
         ),
     ] {

@@ -21,7 +21,7 @@ fn assert_close(value: f64, expected: f64) {
 #[test]
 fn equal_logits_have_the_logarithm_of_the_classes_as_loss() {
     let mut metrics = smoothed(0.0, 10);
-    assert_close(metrics.add(&[3.0; 10], &[7]), 10_f64.ln());
+    assert_close(metrics.add_batch(&[3.0; 10], &[7]), 10_f64.ln());
     assert_close(metrics.loss(), 10_f64.ln());
 }
 
@@ -29,23 +29,23 @@ fn equal_logits_have_the_logarithm_of_the_classes_as_loss() {
 fn the_loss_is_minus_the_log_probability_of_the_true_class() {
     // Probabilities 1/2, 1/3, 1/6.
     let logits = [6_f32.ln() - 2_f32.ln(), 6_f32.ln() - 3_f32.ln(), 0.0];
-    assert_close(smoothed(0.0, 3).add(&logits, &[1]), 3_f64.ln());
+    assert_close(smoothed(0.0, 3).add_batch(&logits, &[1]), 3_f64.ln());
     // 0.7 + 0.3/3 on the true class, 0.1 on each other.
     let expected = 0.8 * 3_f64.ln() + 0.1 * 2_f64.ln() + 0.1 * 6_f64.ln();
-    assert_close(smoothed(0.3, 3).add(&logits, &[1]), expected);
+    assert_close(smoothed(0.3, 3).add_batch(&logits, &[1]), expected);
 }
 
 #[test]
 fn large_logits_do_not_overflow() {
     let mut metrics = smoothed(0.0, 2);
-    assert_close(metrics.add(&[1e30, 0.0], &[0]), 0.0);
-    assert_close(metrics.add(&[1000.0, 0.0], &[1]), 1000.0);
+    assert_close(metrics.add_batch(&[1e30, 0.0], &[0]), 0.0);
+    assert_close(metrics.add_batch(&[1000.0, 0.0], &[1]), 1000.0);
 }
 
 #[test]
 fn logits_that_are_nan_give_no_loss_and_a_wrong_prediction() {
     let mut metrics = metrics(&["top_k=[2]", "metrics=['macro_f1','balanced_accuracy']"], 3);
-    assert!(metrics.add(&[f32::NAN, f32::NAN, f32::NAN], &[1]).is_nan());
+    assert!(metrics.add_batch(&[f32::NAN, f32::NAN, f32::NAN], &[1]).is_nan());
     assert!(metrics.loss().is_nan());
     assert_eq!(metrics.value("loss"), None);
     for name in ["accuracy", "top_2_accuracy", "macro_f1", "balanced_accuracy"] {
@@ -56,8 +56,8 @@ fn logits_that_are_nan_give_no_loss_and_a_wrong_prediction() {
 #[test]
 fn samples_count_the_same_in_batches_of_any_size() {
     let mut metrics = smoothed(0.0, 2);
-    metrics.add(&[1000.0, 0.0, 1000.0, 0.0, 1000.0, 0.0], &[0, 0, 0]);
-    metrics.add(&[1000.0, 0.0], &[1]);
+    metrics.add_batch(&[1000.0, 0.0, 1000.0, 0.0, 1000.0, 0.0], &[0, 0, 0]);
+    metrics.add_batch(&[1000.0, 0.0], &[1]);
     assert_close(metrics.loss(), 250.0);
     assert_eq!(metrics.value("accuracy"), Some(0.75));
 }
@@ -66,7 +66,7 @@ fn samples_count_the_same_in_batches_of_any_size() {
 fn top_k_counts_the_true_class_among_the_k_largest() {
     let mut metrics = metrics(&["top_k=[2,3]"], 4);
     for label in 0..4 {
-        metrics.add(&[4.0, 3.0, 2.0, 1.0], &[label]);
+        metrics.add_batch(&[4.0, 3.0, 2.0, 1.0], &[label]);
     }
     assert_eq!(metrics.value("accuracy"), Some(0.25));
     assert_eq!(metrics.value("top_2_accuracy"), Some(0.5));
@@ -77,7 +77,7 @@ fn top_k_counts_the_true_class_among_the_k_largest() {
 #[test]
 fn the_lower_of_two_classes_with_equal_logits_is_predicted() {
     let mut metrics = metrics(&["top_k=[2]", "metrics=['balanced_accuracy']"], 4);
-    metrics.add(&[0.0; 12], &[0, 1, 2]);
+    metrics.add_batch(&[0.0; 12], &[0, 1, 2]);
     assert_close(metrics.value("accuracy").unwrap(), 1.0 / 3.0);
     assert_close(metrics.value("top_2_accuracy").unwrap(), 2.0 / 3.0);
     assert_close(metrics.value("balanced_accuracy").unwrap(), 1.0 / 3.0);
@@ -95,7 +95,7 @@ fn before_the_first_sample_no_metric_has_a_value() {
 fn only_metrics_that_the_experiment_names_are_computed() {
     let computed = |overrides: &[&str]| {
         let mut metrics = metrics(overrides, 3);
-        metrics.add(&[1.0, 0.0, 0.0], &[0]);
+        metrics.add_batch(&[1.0, 0.0, 0.0], &[0]);
         ["macro_f1", "balanced_accuracy"].map(|name| metrics.value(name).is_some())
     };
     assert_eq!(computed(&[]), [false, false]);
@@ -127,7 +127,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
             for (row, class) in logits.chunks_exact_mut(classes).zip(predicted) {
                 row[usize::from(*class)] = 1.0;
             }
-            metrics.add(&logits, labels);
+            metrics.add_batch(&logits, labels);
         }
         for name in ["macro_f1", "balanced_accuracy"] {
             let (value, expected) = (metrics.value(name).unwrap(), case[name].as_f64().unwrap());
@@ -148,7 +148,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_the_test_report() {
         row[class] = 1.0;
     }
     let mut metrics = metrics(&["metrics=['macro_f1','balanced_accuracy']"], 5);
-    metrics.add(&logits, &labels);
+    metrics.add_batch(&logits, &labels);
     let report = TestReport::new(&Tested {
         class_names: &["a", "b", "c", "d", "e"].map(str::to_owned),
         labels: &labels,

@@ -118,7 +118,7 @@ fn follow_within(
         let pixels = &inputs[rows.start * features..rows.end * features];
         let labels = &labels[rows];
         let logits = engine.step(pixels, labels, schedule.step(step), &mut dropout_rng);
-        let loss = Metrics::new(experiment, classes).add(&logits, labels);
+        let loss = Metrics::new(experiment, classes).add_batch(&logits, labels);
         assert!(
             (loss - expected).abs() <= LOSS * expected.abs(),
             "{name}, step {step}: loss {loss}, expected {expected}"

@@ -221,7 +221,7 @@ fn a_validation_fraction_of_zero_means_no_validation() {
     let text = crate::columns::EXPERIMENT.replace("validation = 24", "validation = 0.0");
     let overrides = ["training.weights=best".to_owned()];
     let error = kiln_train::Declaration::parse("columns.toml", &text, &overrides).unwrap_err();
-    assert!(error.to_string().contains("needs validation rows"), "{error}");
+    assert!(error.to_string().contains("needs validation images"), "{error}");
 }
 
 /// Interrupts the run in this epoch, after the third step.
@@ -245,7 +245,7 @@ fn an_interrupted_run_keeps_its_history_and_the_weights_of_its_last_epoch() {
     let world = World::new();
     let (run, outcome) = world.observed_run(&world.runs(), &["epochs=5"], &mut InterruptIn(3));
     assert_eq!(outcome.status, Status::Interrupted);
-    assert_eq!(outcome.reason, "in epoch 3, after step 3; the weights after epoch 2 are kept");
+    assert_eq!(outcome.reason, "in epoch 3 at step 3; saved the weights of epoch 2");
     assert!(!run.is_finished());
     assert_eq!(run.read_history().unwrap().rows.len(), 2);
     let (two_epochs, _) = world.run(&["epochs=2"]);
@@ -270,7 +270,7 @@ fn a_pruned_run_keeps_its_epochs_and_is_not_tested() {
     let world = World::new();
     let (run, outcome) = world.observed_run(&world.runs(), &["epochs=5"], &mut Prune);
     assert_eq!(outcome.status, Status::Pruned);
-    assert_eq!(outcome.reason, "after epoch 2; the weights after epoch 2 are kept");
+    assert_eq!(outcome.reason, "after epoch 2; saved the weights of epoch 2");
     assert!(!run.is_finished());
     let record = run.read_record().unwrap();
     assert_eq!((record.status, record.epochs), (Status::Pruned, 2));

@@ -214,7 +214,10 @@ fn a_schedule_that_monitors_validation_needs_validation_rows() {
     let text = "name = 'a'\ndata.source = 'none'\nmodel.layers = []\noptimizer.type = 'sgd'\n\
                 schedule.type = 'reduce_on_plateau'";
     let error = Declaration::parse("a.toml", text, &[]).unwrap_err().to_string();
-    assert!(error.contains("the schedule uses `val_loss`, which needs validation rows"), "{error}");
+    assert!(
+        error.contains("the schedule uses `val_loss`, which needs validation images"),
+        "{error}"
+    );
     assert!(error.contains("or set schedule.monitor to \"loss\""), "{error}");
     Declaration::parse("a.toml", text, &["schedule.monitor=loss".to_owned()]).unwrap();
 }

@@ -1,6 +1,6 @@
-//! The training step of a stack of dense layers, computed without Burn. It reuses its buffers in every step, zeroes and
-//! copies nothing first, applies bias and activation in one pass, and for plain gradient descent subtracts the gradient
-//! from the weights while it computes it. At these sizes, memory traffic takes as much time as arithmetic.
+//! The training step of a stack of dense layers, computed without Burn. At these sizes, memory traffic takes as much time
+//! as arithmetic, so the step avoids it: buffers are kept from step to step and not zeroed, bias and activation are applied
+//! in one pass, and for plain gradient descent, the gradient is subtracted from the weights while it is computed.
 
 mod activation;
 mod cross_entropy;
@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::EngineSettings;
 use crate::loss::LossConfig;
-use crate::optimizers::OptimizerKind;
+use crate::optimizers::{OptimizerKind, UpdateRule};
 use crate::schedules::StepSettings;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Dense, GradientBuffers, Gradients, Operation, OperationKind};
@@ -29,9 +29,12 @@ pub(crate) fn unsupported(
     architecture: &Architecture,
     optimizer: &OptimizerKind,
 ) -> Option<String> {
-    let has_update = optimizer.rule().fused().is_some();
     unsupported_layer(architecture)
-        .or_else(|| (!has_update).then(|| format!("the optimizer \"{}\"", optimizer.name())))
+        .or_else(|| unsupported_rule(optimizer.name().as_str(), optimizer.rule()))
+}
+
+fn unsupported_rule(name: &str, rule: &dyn UpdateRule) -> Option<String> {
+    rule.fused().is_none().then(|| format!("the optimizer \"{name}\""))
 }
 
 /// What this engine computes for a layer.
@@ -121,7 +124,8 @@ impl Fused {
             let (input, operation, _, workspace) = self.borrow_parts(index, pixels);
             operation.forward(input, dropout_rng, workspace);
         }
-        let mut logits = Vec::new(); // [n, classes]
+        // Features are `[classes, n]` here; the metrics and the loss read the logits image by image, `[n, classes]`.
+        let mut logits = Vec::new();
         if let Some(last) = self.operations.last() {
             transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
         }

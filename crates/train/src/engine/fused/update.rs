@@ -21,7 +21,7 @@ impl Parameter {
         self.names.iter().copied().zip(self.slots.iter().map(Vec::as_slice))
     }
 
-    /// As [`kept`](Self::kept), to be changed.
+    /// Like [`kept`](Self::kept), mutable.
     pub(super) fn kept_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Vec<f32>)> {
         self.names.iter().copied().zip(&mut self.slots)
     }
@@ -73,7 +73,7 @@ impl Rule {
         let StepSettings { learning_rate, momentum } = settings;
         let step = UpdateStep { learning_rate, number: self.steps };
         let optimizer = self.optimizer.with_momentum(momentum);
-        // An engine is not made for an optimizer without a fused update.
+        // There is always an update: `unsupported` rejects optimizers without one.
         if let Some(fused) = optimizer.rule().fused() {
             for Parameter { values, gradient, slots, .. } in parameters {
                 fused.update(step, FusedParameter { values, gradient, slots });
