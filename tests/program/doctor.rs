@@ -78,7 +78,7 @@ fn runs_of_a_sweep_are_reported_by_health() {
     assert_finding(&output, &["model.safetensors", "SHA-256", "kiln resume runs/columns"]);
     assert_finding(
         &output,
-        &["it was killed or the disk filled up; to resume after epoch 3: kiln resume"],
+        &["it was killed or the disk filled up; to resume (after epoch 3): kiln resume"],
     );
     assert_finding(&output, &["still to do: 1 of 4", "kiln resume runs/columns"]);
     assert!(
@@ -119,7 +119,7 @@ fn run_without_report_is_unfinished_and_not_damaged() {
     fs::remove_file(project.path(&run).join("report.json")).unwrap();
     let output = project.kiln(&["doctor", &run]);
     assert_eq!((output.status, output.last_line()), (0, "1 run: 1 unfinished".to_owned()));
-    assert_finding(&output, &["after epoch 3: kiln resume "]);
+    assert_finding(&output, &["after epoch 3): kiln resume "]);
     project.kiln_ok(&["resume", &run]);
     assert_eq!(project.kiln(&["doctor", &run]).stdout, "1 run: 1 intact\n");
 }

@@ -66,7 +66,7 @@ dense_1 (dense, softmax)            10         1,010
 Parameters:      286,810 (1.1 MiB)
   trainable:     286,810
   not trainable: 0
-Forward pass:    572,400 FLOPs per sample
+Forward pass:    572,400 FLOPs per image
 Training step:   39,897,600 FLOPs and 2.4 MiB for a batch of 32
   memory:        parameters 1.1 MiB, gradients 1.1 MiB, optimizer 0 B, activations 174.2 KiB"
     );
