@@ -62,7 +62,7 @@ fn show_reads_golden_runs() {
         assert_eq!(shown_accuracy(&project, &run(&project, "columns")), Some(1.0));
         assert_eq!(shown_accuracy(&project, &run(&project, "normalized")), Some(0.9667));
         let is_pruned =
-            |run: &&String| project.kiln(&["show", run]).stdout.contains("pruned: after epoch 1");
+            |run: &&String| project.kiln(&["show", run]).stdout.contains("pruned after epoch 1");
         assert_eq!(runs(&project, "pruned").iter().filter(is_pruned).count(), 2, "{version}");
     }
 }

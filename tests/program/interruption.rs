@@ -24,5 +24,5 @@ fn ctrl_c_stops_a_run_and_keeps_its_epochs() {
     assert!(!project.path(&run).join("report.json").exists());
 
     let shown = project.kiln_ok(&["show", &run]);
-    assert!(shown.stdout.contains("interrupted: "), "{}", shown.stdout);
+    assert!(shown.stdout.contains("  interrupted "), "{}", shown.stdout);
 }

@@ -79,6 +79,7 @@ impl Checkpoints {
             let entry = entry.map_err(refused)?;
             let is_directory = entry.file_type().map_err(refused)?.is_dir();
             let position = entry.file_name().to_str().and_then(Position::of_directory_name);
+            // Other entries are not checkpoints; the doctor reports them.
             positions.extend(position.filter(|_| is_directory));
         }
         positions.sort_unstable_by(|a, b| b.cmp(a));

@@ -6,6 +6,7 @@ use crate::files;
 /// The directory for files about the runs of one name that do not belong to a run.
 #[must_use]
 pub fn hidden(directory: &Path) -> PathBuf {
+    // The dot hides it from patterns such as `runs/NAME/*`, and no run can have such a name.
     directory.join(".kiln")
 }
 

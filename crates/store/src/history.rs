@@ -168,6 +168,7 @@ impl History {
         let Some((line, head)) = lines.next() else { return Ok(history) };
         history.extra_columns = extra_columns(head).map_err(|problem| malformed(line, problem))?;
         // All rows share the names.
+        // Those four are the metrics that every history has.
         let metrics = COLUMNS[1..5].iter().copied();
         let metrics = metrics.chain(history.extra_columns.iter().map(String::as_str));
         let metrics: Vec<Arc<str>> = metrics.map(Arc::from).collect();

@@ -1,4 +1,4 @@
-//! Numbers for people. Files for programs have full precision; see `history` and `predictions`.
+//! Numbers as tables and messages show them. Files have full precision; see `history` and `predictions`.
 
 /// With `decimals` decimals, and with an exponent if it is huge; empty if there is no number.
 #[must_use]

@@ -4,6 +4,7 @@ use std::thread;
 /// Applies `task` to each item on all cores; the results are in the items' order.
 pub fn in_parallel<T: Sync, R: Send>(items: &[T], task: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    // Consecutive items form a chunk, so the results only need to be concatenated.
     let chunk = items.len().div_ceil(cores).max(1);
     let task = &task;
     thread::scope(|scope| {

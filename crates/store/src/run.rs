@@ -191,6 +191,7 @@ impl RunDirectory {
         let mut sums = BTreeMap::new();
         for file in RunDirectory::FILES {
             let path = self.path.join(file.name);
+            // Their final content is not on disk yet.
             let is_to_come = matches!(file.name, "run.json" | "report.json" | "log.jsonl");
             if is_to_come || !files::exists(&path)? {
                 continue;
@@ -206,6 +207,7 @@ impl RunDirectory {
     /// Removes the files that the end of a run writes, except the record. A failed run needs no partial report, and
     /// on a full disk their space is needed to record the failure.
     pub fn remove_report(&self) {
+        // First the report: with it, the run would look finished.
         let paths = [
             self.report_path(),
             self.predictions_path(),

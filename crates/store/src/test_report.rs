@@ -76,6 +76,7 @@ impl<'a> Tested<'a> {
 
     /// The images with their predictions, in order.
     pub fn predictions(&self) -> impl Iterator<Item = Prediction<'a>> + use<'a> {
+        // At least 1, because `chunks_exact` panics for 0.
         let rows = self.probabilities.chunks_exact(self.class_names.len().max(1));
         self.labels.iter().zip(rows).enumerate().map(|(index, (label, probabilities))| {
             let predicted = most_probable(probabilities);
@@ -231,6 +232,7 @@ impl TestReport {
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let report: Self = versioned::parse(path, text, REPORT_VERSION)?;
         let classes = report.per_class.len();
+        // The text is valid JSON of the right types, so there is no error with a line: the key shows it.
         let malformed = |key: &str, problem: String| {
             let before = text.find(&format!("\"{key}\"")).map_or("", |place| &text[..place]);
             StoreError::malformed(path, 1 + before.matches('\n').count() as u64, problem)

@@ -68,6 +68,7 @@ impl Rungs {
     ) -> bool {
         let Some(value) = value.filter(|_| self.config.is_rung(epoch, epochs)) else { return true };
         let rung = self.values.entry(epoch).or_default();
+        // A resumed run reports its last epoch again; the value is the same and counts once.
         rung.insert(run, value);
         let metric = self.config.metric.better();
         let better = rung.values().filter(|other| metric.improves(**other, value, 0.0)).count();

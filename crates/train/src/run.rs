@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use crate::TrainError;
 use crate::engine::Engine;
 use crate::evaluation::{Evaluation, evaluate_each};
-use crate::experiment::{Declaration, PreparedExperiment};
+use crate::experiment::{Declaration, Experiment, PreparedExperiment};
 use crate::metrics::{self, Metrics, extra_columns};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
@@ -27,15 +27,38 @@ use crate::weights_file::write_weights;
 pub struct Run {
     pub(crate) declaration: Declaration,
     pub(crate) prepared: PreparedExperiment,
-    pub(crate) engine: Engine,
+    pub(crate) training: StartingPoint,
     pub(crate) directory: RunDirectory,
     pub(crate) record: RunRecord,
+    pub(crate) lock: RunLock,
+}
+
+/// What training starts from, and then the state that it has reached.
+pub(crate) struct StartingPoint {
+    pub(crate) engine: Engine,
     pub(crate) state: TrainingState,
     /// The completed epochs.
     pub(crate) history: History,
     /// The checkpoint that the run resumes from.
-    pub(crate) last_checkpoint: Option<Position>,
-    pub(crate) lock: RunLock,
+    pub(crate) checkpoint: Option<Position>,
+}
+
+impl StartingPoint {
+    /// The start of training from scratch, with the initial weights.
+    pub(crate) fn from_scratch(
+        experiment: &Experiment,
+        prepared: &PreparedExperiment,
+    ) -> Result<Self, TrainError> {
+        let weights = prepared.initial_weights(experiment);
+        let engine = Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
+        let extra_columns = extra_columns(experiment);
+        Ok(Self {
+            engine,
+            state: TrainingState::new(experiment, prepared.classes(), weights),
+            history: History { extra_columns, ..History::default() },
+            checkpoint: None,
+        })
+    }
 }
 
 /// The reason of a run that trained all its epochs.
@@ -71,8 +94,7 @@ impl Run {
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
         let prepared = PreparedExperiment::read(&declaration, data)?;
-        let weights = prepared.initial_weights(experiment);
-        let engine = Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
+        let training = StartingPoint::from_scratch(experiment, &prepared)?;
 
         // Everything that can fail because of the experiment or the data has succeeded: now create the directory.
         let id = given.as_ref().map(|(id, _)| *id);
@@ -101,9 +123,6 @@ impl Run {
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
         };
-        let state = TrainingState::new(experiment, prepared.classes(), weights);
-        let extra_columns = extra_columns(experiment);
-        let history = History { extra_columns, ..History::default() };
         let lock = match given {
             Some((_, lock)) => lock,
             None => match FileLock::of(&directory) {
@@ -115,25 +134,10 @@ impl Run {
                 }
             },
         };
-        let last_checkpoint = None;
-        let mut run = Self {
-            declaration,
-            prepared,
-            engine,
-            directory,
-            record,
-            state,
-            history,
-            last_checkpoint,
-            lock,
-        };
-        match run.write_first_files() {
-            Ok(()) => Ok(run),
-            Err(error) => {
-                run.fail(&error.to_string());
-                Err(error)
-            }
-        }
+        let mut run = Self { declaration, prepared, training, directory, record, lock };
+        let written = run.write_first_files();
+        run.or_fail(written)?;
+        Ok(run)
     }
 
     fn write_first_files(&self) -> Result<(), TrainError> {
@@ -171,6 +175,11 @@ impl Run {
         }
     }
 
+    /// Returns the result, and marks the run as failed if it is an error.
+    pub(crate) fn or_fail<T>(&mut self, result: Result<T, TrainError>) -> Result<T, TrainError> {
+        result.inspect_err(|error| self.fail(&error.to_string()))
+    }
+
     /// The directory of the run.
     #[must_use]
     pub fn directory(&self) -> &RunDirectory {
@@ -201,10 +210,7 @@ impl Run {
             "run"
         );
         let result = self.train_and_test(observer);
-        if let Err(error) = &result {
-            self.fail(&error.to_string());
-        }
-        result
+        self.or_fail(result)
     }
 
     fn train_and_test(
@@ -216,7 +222,7 @@ impl Run {
         write_weights(&self.directory.model_path(), &weights.weights, &self.prepared)?;
         self.record.training_seconds = Some(seconds);
         self.record.epochs =
-            self.history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
+            self.training.history.rows.iter().filter(|row| row.metric("loss").is_some()).count();
         let (mut status, mut reason) = match stop_reason {
             StopReason::AllEpochs => (Status::Finished, ALL_EPOCHS_DONE.to_owned()),
             StopReason::EarlyStopping(reason) => (Status::Finished, reason),
@@ -250,7 +256,7 @@ impl Run {
                 Some(report)
             }
             None => {
-                kiln_report::stop(&self.directory, &self.record, &self.history)?;
+                kiln_report::stop(&self.directory, &self.record, &self.training.history)?;
                 None
             }
         };
@@ -261,18 +267,19 @@ impl Run {
         let experiment = &self.declaration.experiment;
         let PreparedExperiment { dataset, split, normalizer, origin, .. } = &self.prepared;
         let (directory, lock) = (&self.directory, &self.lock);
+        let StartingPoint { engine, state, history, checkpoint } = &mut self.training;
         let training = TrainingLoop {
             data: TrainingData { experiment, dataset, split, normalizer },
-            engine: &mut self.engine,
-            state: &mut self.state,
+            engine,
+            state,
             // Written from the checkpoint: the file on disk may be damaged, or have epochs after the checkpoint.
-            history_writer: HistoryWriter::resume(&directory.history_path(), &self.history)?,
-            history: &mut self.history,
+            history_writer: HistoryWriter::resume(&directory.history_path(), history)?,
+            history,
             checkpoints: CheckpointWriter::new(
                 Checkpoints::of(directory),
                 experiment.checkpoint,
                 origin,
-                self.last_checkpoint,
+                *checkpoint,
                 lock,
             ),
             lock,
@@ -301,7 +308,7 @@ impl Run {
         if !self.declaration.experiment.checkpoint.keep {
             return Ok(checkpoints.remove()?);
         }
-        let TrainingState { epochs, best, .. } = &self.state;
+        let TrainingState { epochs, best, .. } = &self.training.state;
         let kept = [*epochs, best.epoch].map(|epochs| Position { epochs, step: 0 });
         Ok(checkpoints.retain(&kept)?)
     }
@@ -321,7 +328,7 @@ impl Run {
     fn report(&self, epoch: usize, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
         let dataset = &self.prepared.dataset;
         let images = &dataset.test;
-        let is_best = self.state.best.restores_best;
+        let is_best = self.training.state.best.restores_best;
         let tested = Tested {
             class_names: &dataset.class_names,
             labels: &images.labels,
@@ -342,7 +349,7 @@ impl Run {
         };
         let pictures = TestImages { pixels: &images.pixels, shape };
         let (directory, record) = (&self.directory, &self.record);
-        Ok(kiln_report::finish(directory, record, &self.history, &tested, pictures)?)
+        Ok(kiln_report::finish(directory, record, &self.training.history, &tested, pictures)?)
     }
 }
 

@@ -73,6 +73,7 @@ impl Speed {
         // Only the time matters.
         let _ = evaluate(&engine, images, evaluated, &normalizer, metrics);
         let evaluated_image = started.elapsed().as_secs_f64() / evaluated.len().max(1) as f64;
+        // The median ignores steps during which other processes used the core.
         Ok(Self { step: steps[steps.len() / 2], evaluated_image })
     }
 }

@@ -96,6 +96,7 @@ impl Write for LineWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        // `write` buffers nothing.
         Ok(())
     }
 }

@@ -3,12 +3,12 @@
 //! ```text
 //! <runs>/<name>/.kiln/
 //! <id>.log      locked by the process that works on the run; in a sweep also its standard error
-//! <id>.claim    names that process; rewritten every few seconds, for machines that do not share locks
+//! <id>.claim    names that process; rewritten every ten seconds (the heartbeat)
 //! ```
 //!
 //! The kernel releases the locks of a process when it ends, for whatever reason, so there are no stale locks on one
-//! machine. On file systems that do not share locks between machines, or have none, the heartbeat decides: an owner
-//! without a heartbeat for two minutes is considered dead.
+//! machine. The heartbeat decides only on file systems that do not share locks between machines, or have none: there, an
+//! owner without a heartbeat for two minutes is considered dead.
 
 mod owner;
 
@@ -235,6 +235,7 @@ impl FileLock {
 impl Drop for FileLock {
     fn drop(&mut self) {
         if let Some(Heartbeat { stop, thread }) = self.heartbeat.take() {
+            // Without a sender, the thread's wait ends.
             drop(stop);
             // Wait for the thread: a heartbeat in progress would create the file again.
             let _ = thread.join();

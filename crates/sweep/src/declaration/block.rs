@@ -65,6 +65,7 @@ impl Block {
         if let Some(path) = paths.get(MAX_AXES) {
             return Err(self.error(path, format!("too many axes: at most {MAX_AXES} are allowed")));
         }
+        // After sorting, equal paths are neighbors.
         paths.sort_unstable();
         match paths.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => {

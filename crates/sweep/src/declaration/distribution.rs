@@ -68,6 +68,7 @@ impl Distribution {
         let number = match self {
             Self::Choice(values) => {
                 let index = (share * values.len() as f64) as usize;
+                // The share is below 1, but the product may round up to the length.
                 return Ok(values[index.min(values.len() - 1)].clone());
             }
             Self::Uniform(Bounds::Integer(low, high)) => {

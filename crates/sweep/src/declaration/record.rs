@@ -38,6 +38,7 @@ impl SweepRecord {
             text,
             experiment_text,
             axes: axes.to_vec(),
+            // The plan sets it: the declaration of a sweep does not depend on the directory.
             data: PathBuf::new(),
         }
     }

@@ -245,6 +245,7 @@ impl<'a> LocalLauncher<'a> {
             Some(WorkerMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
             Some(WorkerMessage::Epoch(report)) => {
                 self.watcher.event(Event::Epoch(run, &report));
+                // Without pruning, the process does not wait for a command.
                 if self.rungs.is_some() {
                     let command = self.command_after(run, &report);
                     if let Some(process) = self.processes.get_mut(&run) {

@@ -115,6 +115,7 @@ impl WorkerProcess {
 
     /// Waits until the process has exited. Call it only after the output of the process has ended.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus, SweepError> {
+        // A process that still waits for a command would never exit.
         self.input = None;
         self.child.wait().map_err(|cause| SweepError::io("wait for", Path::new("a run"), cause))
     }

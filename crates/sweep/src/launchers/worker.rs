@@ -121,9 +121,11 @@ fn listen(
                 Ok(WorkerCommand::Checkpoint) => requests.checkpoint.store(true, Ordering::Relaxed),
                 // Sending fails if the run does not wait for commands.
                 Ok(command) => drop(sender.send(command)),
+                // The sweep writes only commands, so its last line was cut off: it was killed.
                 Err(_) => break,
             }
         }
+        // The input ends when the sweep stops the run, and when the sweep is gone.
         requests.stops.fetch_add(1, Ordering::Relaxed);
     });
     commands
@@ -182,10 +184,12 @@ impl<W: Write> Observer for SweepObserver<W> {
     fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.send(&WorkerMessage::Epoch(EpochReport::new(end.row, end.epochs)))?;
         match self.commands.as_ref().map(Receiver::recv) {
+            // `listen` handles requests for checkpoints, so none arrives here.
             None | Some(Ok(WorkerCommand::Continue | WorkerCommand::Checkpoint)) => {
                 ControlFlow::Continue(())
             }
             Some(Ok(WorkerCommand::Prune)) => ControlFlow::Break(Stop::Pruned),
+            // The input has ended.
             Some(Err(_)) => ControlFlow::Break(Stop::Interrupted),
         }
     }

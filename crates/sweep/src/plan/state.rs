@@ -100,6 +100,7 @@ impl RunState {
             Self::Missing | Self::Unfinished | Self::Running | Self::Unreadable(_) => false,
             Self::Finished => true,
             Self::Diverged => !retry_failed,
+            // Other rules of pruning might have let it continue.
             Self::Pruned(epoch) => {
                 plan.prune.is_some_and(|prune| prune.is_rung(*epoch, run.epochs))
             }

@@ -119,6 +119,7 @@ impl Declaration {
             if let Some(missing) = metric.missing_setting(&self.experiment) {
                 return Err(error(metric, missing, "early_stopping.monitor", "early stopping"));
             }
+            // A run saves the weights of one epoch, so both settings must select the same one.
             let two_bests = keeps_best && stopping.restore_best;
             if two_bests && training.monitor != stopping.monitor {
                 let message = format!(

@@ -37,6 +37,7 @@ impl Scorer {
         labels: &'a [u8],
         loss: impl Fn(&[f32], usize) -> f64,
     ) -> ScoredBatch<'a> {
+        // At least 1, because `chunks_exact` panics for 0.
         let classes = (logits.len() / labels.len().max(1)).max(1);
         let mut sum = 0.0;
         self.ranks.clear();

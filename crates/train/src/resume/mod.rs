@@ -18,9 +18,8 @@ use kiln_store::{
 use crate::TrainError;
 use crate::engine::Engine;
 use crate::experiment::{Declaration, PreparedExperiment};
-use crate::metrics::{self, extra_columns};
-use crate::run::Run;
-use crate::training_loop::state::TrainingState;
+use crate::metrics;
+use crate::run::{Run, StartingPoint};
 use checkpoint::{Checkpoint, STATE};
 use lock::RunLock;
 use origin::{Origin, ResumeError, dataset_difference, difference};
@@ -91,15 +90,11 @@ impl Run {
             (None, Some(sum)) => sum.check(&directory.config_path())?,
             (None, None) => {}
         }
-        let from = restored.as_ref().map(|restored| restored.position);
+        let from = restored.as_ref().and_then(|restored| restored.checkpoint);
         let mut run = Self::restored(declaration, prepared, directory, record, restored, lock)?;
-        match run.mark_resumed(from) {
-            Ok(()) => Ok(Resumed { run, from, damage }),
-            Err(error) => {
-                run.fail(&error.to_string());
-                Err(error)
-            }
-        }
+        let marked = run.mark_resumed(from);
+        run.or_fail(marked)?;
+        Ok(Resumed { run, from, damage })
     }
 
     fn restored(
@@ -107,43 +102,26 @@ impl Run {
         prepared: PreparedExperiment,
         directory: RunDirectory,
         mut record: RunRecord,
-        restored: Option<Restored>,
+        restored: Option<StartingPoint>,
         lock: RunLock,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
         // An earlier Kiln may have written the record.
         record.metrics = metrics::columns(experiment);
         record.validation_fingerprint = prepared.validation_fingerprint();
-        let (engine, state, history, last_checkpoint) = match restored {
-            Some(Restored { engine, state, history, position }) => {
-                (engine, state, history, Some(position))
-            }
+        let training = match restored {
+            Some(training) => training,
             None => {
-                let weights = prepared.initial_weights(experiment);
-                let engine =
-                    Engine::new(&prepared.settings, &weights).map_err(TrainError::Engine)?;
                 // A run that starts from scratch is trained by this program, so the record must name it.
                 let Origin { versions, backend, engine: implementation, .. } =
                     prepared.origin.clone();
                 record.seed = experiment.seed;
                 (record.versions, record.backend, record.engine) =
                     (versions, backend, implementation);
-                let extra_columns = extra_columns(experiment);
-                let history = History { extra_columns, ..History::default() };
-                (engine, TrainingState::new(experiment, prepared.classes(), weights), history, None)
+                StartingPoint::from_scratch(experiment, &prepared)?
             }
         };
-        Ok(Self {
-            declaration,
-            prepared,
-            engine,
-            directory,
-            record,
-            state,
-            history,
-            last_checkpoint,
-            lock,
-        })
+        Ok(Self { declaration, prepared, training, directory, record, lock })
     }
 
     /// Records the resumption, and removes the files that the interrupted run left.
@@ -168,14 +146,6 @@ impl Run {
     }
 }
 
-/// A checkpoint that was decoded and fits the run.
-struct Restored {
-    engine: Engine,
-    state: TrainingState,
-    history: History,
-    position: Position,
-}
-
 /// Finds the newest intact checkpoint, and adds what is wrong with newer ones to `damage`.
 ///
 /// # Errors
@@ -187,7 +157,7 @@ fn newest_intact(
     prepared: &PreparedExperiment,
     damage: &mut Vec<String>,
     refused: impl Fn(ResumeError) -> TrainError,
-) -> Result<Option<Restored>, TrainError> {
+) -> Result<Option<StartingPoint>, TrainError> {
     let PreparedExperiment { architecture, settings, .. } = prepared;
     let max_bytes = Checkpoint::max_bytes(architecture, &settings.optimizer.kind);
     for position in checkpoints.positions()? {
@@ -236,7 +206,7 @@ fn restore(
     files: CheckpointFiles,
     declaration: &Declaration,
     prepared: &PreparedExperiment,
-) -> Result<Restored, String> {
+) -> Result<StartingPoint, String> {
     let PreparedExperiment { architecture, settings, split, .. } = prepared;
     let experiment = &declaration.experiment;
     let steps = split.training.len().div_ceil(experiment.training.batch_size.get());
@@ -247,7 +217,7 @@ fn restore(
         Checkpoint::decode(position, files, experiment, architecture, prepared.classes())?;
     let engine = Engine::restore(settings, &weights, &optimizer)
         .map_err(|problem| format!("the state of the optimizer: {problem}"))?;
-    Ok(Restored { engine, state, history, position })
+    Ok(StartingPoint { engine, state, history, checkpoint: Some(position) })
 }
 
 /// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more

@@ -147,6 +147,7 @@ impl ScheduleConfig {
 
     /// Whether the schedule sets the optimizer's momentum.
     pub(crate) fn sets_momentum(&self) -> bool {
+        // Any place will do: a schedule sets the momentum of all steps or of none.
         let place = Place { steps: 0.0, total: 1.0, steps_per_epoch: 1.0 };
         self.kind.rule().momentum(place).is_some()
     }
@@ -164,6 +165,7 @@ impl EpochSchedule {
         let steps_per_epoch = steps_per_epoch as f64;
         let warm_up = (self.config.warmup_epochs * steps_per_epoch).round();
         let total = epochs as f64 * steps_per_epoch - warm_up;
+        // During the warm-up, the momentum stays at its first value.
         let place = Place { steps: (step - warm_up).max(0.0), total, steps_per_epoch };
         let learning_rate = if step < warm_up {
             self.rate * (step + 1.0) / warm_up

@@ -65,6 +65,7 @@ impl ScheduleRule for OneCycle {
 impl OneCycle {
     /// The value at a place of a curve that has these values at the start, at the peak and at the end.
     fn between(&self, start: f64, peak: f64, end: f64, place: Place) -> f64 {
+        // Steps are counted from 0, so a phase of n steps ends at step n − 1, as in PyTorch.
         let at_peak = self.peak * place.total - 1.0;
         if place.steps <= at_peak {
             self.annealing.value(start, peak, share(place.steps, at_peak))

@@ -77,6 +77,7 @@ impl TrainingData<'_> {
             let metrics = Metrics::new(self.experiment, self.classes());
             evaluate(engine, &self.dataset.train, rows, self.normalizer, metrics)
         };
+        // Without rows, a mean would be 0 / 0.
         let validation = Some(self.split.validation.as_slice()).filter(|rows| !rows.is_empty());
         let validation = validation.map(evaluated);
         let training = self.experiment.training.evaluate_training_set;

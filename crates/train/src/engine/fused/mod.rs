@@ -163,6 +163,7 @@ impl Fused {
             std::mem::swap(&mut values, &mut next);
         }
         let count = pixels.len() / self.architecture.input().len();
+        // As in `step`: from `[classes, n]` to `[n, classes]`.
         transpose(&values, values.len() / count, count, &mut next);
         next
     }

@@ -180,6 +180,7 @@ impl Dense {
 
     /// W·x
     fn product(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
+        // The product overwrites every element, so the value of new ones does not matter.
         output.resize(input.len() / self.inputs * self.units, 0.0);
         multiply_into(output, Blend::Replace, self.weights(), self.matrix(input), workspace);
     }
@@ -229,6 +230,7 @@ impl Dense {
             multiply_into(out, blend, slope, Matrix::new(ones, count, 1), workspace);
         }
         if to_input {
+            // The gradient of this input is that of the previous operation's output.
             std::mem::swap(gradient, next);
         }
     }
