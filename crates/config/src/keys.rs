@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use crate::error::nearest;
 
-/// Finds the full key for any unambiguous end of it, and the shortest such end for a key.
+/// Finds the full key for any unambiguous suffix of it, and the shortest such suffix of a key.
 ///
-/// An end is the last steps of a key: `model.layers.hidden.units` ends in `units`, `hidden.units`,
-/// `layers.hidden.units` and itself. A dot between double quotes does not separate steps
+/// A suffix consists of the last segments of a key: `model.layers.hidden.units` has the suffixes `units`, `hidden.units`,
+/// `layers.hidden.units` and itself. A dot between double quotes does not separate segments
 /// (`layers."a.b".units`).
 ///
 /// ```
@@ -27,24 +27,24 @@ use crate::error::nearest;
 pub struct KeyIndex<'a> {
     /// Without duplicates, in the order given.
     keys: Vec<&'a str>,
-    /// For each end, the keys that have it.
+    /// For each suffix, the keys that have it.
     by_end: HashMap<&'a str, Vec<&'a str>>,
 }
 
 /// Why a written key does not identify exactly one known key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError<'a> {
-    /// No known key is or ends in it.
+    /// It is a suffix of no known key.
     Unknown {
-        /// The end of a known key that was most likely meant (see [`nearest`]).
+        /// The suffix of a known key that was most likely meant (see [`nearest`]).
         nearest: Option<&'a str>,
     },
-    /// Several known keys end in it: all of them, in the order of the index.
+    /// It is a suffix of several known keys: all of them, in the order of the index.
     Ambiguous(Vec<&'a str>),
 }
 
 impl<'a> KeyIndex<'a> {
-    /// Indexes all ends of the known keys. Duplicates count once.
+    /// Indexes all suffixes of the known keys. Duplicates count once.
     pub fn new(keys: impl IntoIterator<Item = &'a str>) -> Self {
         let mut index = Self::default();
         for key in keys {
@@ -83,7 +83,7 @@ impl<'a> KeyIndex<'a> {
         }
     }
 
-    /// The shortest end of `key` that no other known key has, for use as a label. The full key if
+    /// The shortest suffix of `key` that no other known key has, for use as a label. The full key if
     /// other keys have all of its ends, or if the index does not contain it.
     /// [`complete`](Self::complete) turns it back into `key`.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::markdown::markdown;
 use crate::mistakes::{TestImages, mistakes_picture};
 
 /// Completes a run that was trained and tested. Writes `predictions.csv`, the pictures and `report.md`, then
-/// `run.json` with the checksums of the other files, and `report.json` last: its presence marks the run as finished.
+/// `run.json` with the checksums of the other files and the status `finished`, and `report.json` last.
 /// The files that the trainer writes must exist already.
 ///
 /// # Errors

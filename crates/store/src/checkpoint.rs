@@ -3,9 +3,9 @@
 //! ```text
 //! checkpoints/
 //!   epoch-00003/              after three epochs
-//! manifest.json           the names, sizes and checksums of the other files
-//! …                       the files of the trainer, which this crate does not interpret
-//! epoch-00003-step-000120/  in the fourth epoch, after its 120th step
+//!     manifest.json           the names, sizes and checksums of the other files
+//!     …                       the files of the trainer, which this crate does not interpret
+//!   epoch-00003-step-000120/  in the fourth epoch, after its 120th step
 //! ```
 //!
 //! A checkpoint becomes visible by one rename after its content is on the disk. Only then are older ones removed.
@@ -105,6 +105,7 @@ impl Checkpoints {
         }
         let sums = content.iter().map(|(name, bytes)| ((*name).to_owned(), Checksum::of(bytes)));
         let manifest = versioned::to_json(MANIFEST_VERSION, &Manifest { files: sums.collect() })?;
+        // The order does not matter: the directory becomes visible only when all files are complete.
         let mut all = content.to_vec();
         all.push((MANIFEST, manifest.as_bytes()));
         files::write_directory(&path, &all)
@@ -124,6 +125,7 @@ impl Checkpoints {
             let problem = format!("its manifest has more than {MAX_FILES} files");
             return Err(StoreError::damaged(&path, problem));
         }
+        // The manifest may come from anywhere: names must not leave the directory, and sizes are limited.
         for (name, sum) in manifest.files {
             let bytes = read_checked(&plain(&path, &name)?, &sum, most)?;
             content.insert(name, bytes);

@@ -61,6 +61,7 @@ impl Checksum {
     ///
     /// Those of [`of_file`](Self::of_file); [`StoreError::Damaged`] if the file has changed.
     pub fn check(&self, path: &Path) -> Result<()> {
+        // Comparing the size first avoids hashing most damaged files.
         let metadata =
             path.symlink_metadata().map_err(|cause| StoreError::io("read", path, cause))?;
         if metadata.is_file() && metadata.len() != self.bytes {
@@ -99,6 +100,7 @@ pub(crate) fn read_checked(path: &Path, sum: &Checksum, most: u64) -> Result<Vec
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(refused)?;
+    // One byte more than expected, so that a file that grew in the meantime is noticed.
     file.take(sum.bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(refused)?;
     if Checksum::of(&bytes) != *sum {
         return damaged("its content has changed (the SHA-256 differs)".to_owned());

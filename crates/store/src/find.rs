@@ -102,6 +102,7 @@ impl Search {
     fn pattern(&mut self, path: &Path) -> Result<()> {
         let pattern = path.to_str().filter(|text| text.contains(['*', '?', '[']));
         let pattern = pattern.ok_or_else(|| no_runs(path, "it does not exist"))?;
+        // As in a shell, `*` does not match hidden names.
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
         let matches = glob::glob_with(pattern, options).map_err(|error| {
             no_runs(
@@ -114,6 +115,7 @@ impl Search {
             matched = true;
             match entry {
                 Ok(path) if path.is_dir() => self.directory(&path),
+                // A pattern such as `runs/*` also matches files; only directories can be runs.
                 Ok(_) => {}
                 Err(error) => self.leave_out(error.path(), error.error().to_string()),
             }
@@ -138,6 +140,7 @@ impl Search {
     fn entry(&mut self, entry: &DirEntry, above: &Path, depth: usize) {
         let path = entry.path();
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        // Resolving only links saves a system call for each of thousands of runs.
         let linked = if is_link { fs::canonicalize(&path).ok() } else { None };
         let resolved = linked.unwrap_or_else(|| above.join(entry.file_name()));
         if !resolved.starts_with(&self.root) {

@@ -127,6 +127,7 @@ impl History {
     #[must_use]
     pub fn selection(&self, most: usize) -> Vec<&EpochRow> {
         let step = if self.rows.len() <= most { 1 } else { self.rows.len().div_ceil(most) };
+        // Readers look for the best epoch, so the table always has it.
         let best = self.best().map(|row| row.epoch);
         let is_selected = |row: &&EpochRow| {
             row.epoch == 1
@@ -296,6 +297,7 @@ impl HistoryWriter {
     /// written.
     pub fn append(&mut self, row: &EpochRow) -> Result<()> {
         self.check(row).map_err(inconsistent)?;
+        // A file that could not be read back would make the run impossible to resume.
         let line = row.to_csv(&self.extra_columns);
         if self.file.length().saturating_add(line.len() as u64) > MAX_BYTES {
             let limit = MAX_BYTES >> 20;

@@ -34,6 +34,7 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
+    // Before the length: a long path is better explained by its separators.
     if let Some(character) = name.chars().find(|character| !is_allowed(*character)) {
         return Err(NameError::Character(character));
     }

@@ -101,6 +101,7 @@ impl Predictions {
         }
         self.labels.push(self.class(&record[1])?);
         self.predicted.push(self.class(&record[2])?);
+        // Only checked: it is also the probability of the predicted class.
         probability(&record[3])?;
         for cell in record.iter().skip(COLUMNS.len()) {
             self.probabilities.push(probability(cell)?);

@@ -145,6 +145,7 @@ impl RunDirectory {
         if record.status == Status::Finished && !self.is_finished() {
             record.status = Status::Interrupted;
             record.stop_reason = Some("it was killed while its report was written".to_owned());
+            // The checksum was computed before the file was written; it never existed.
             record.files.remove("report.json");
         }
         Ok(record)
@@ -268,8 +269,10 @@ impl RunDirectory {
     fn place(&self) -> PathBuf {
         let found = match self.path.file_name() {
             Some(_) => std::path::absolute(&self.path),
+            // Such as `..`, which only the file system can resolve.
             None => self.path.canonicalize(),
         };
+        // An error here becomes one of the next file that is read, with a better message.
         found.unwrap_or_else(|_| self.path.clone())
     }
 

@@ -363,6 +363,7 @@ fn describe_weights(epoch: usize) -> String {
 
 /// The commit of the repository in the current directory; `None` without a repository or git.
 fn git_commit() -> Option<String> {
+    // Without streams, git can neither ask for anything nor print a message.
     let output = Command::new("git")
         .args(["rev-parse", "HEAD"])
         .stdin(Stdio::null())

@@ -31,11 +31,12 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
         examiner.contents(record);
         examiner.usable = examiner.checkpoints(record);
         for finding in rules.run(&examiner.run, record) {
-            let is_told = examiner
+            // A finding about the same file that is at least as serious already says what to do.
+            let is_reported = examiner
                 .findings
                 .iter()
-                .any(|told| told.file == finding.file && told.severity <= finding.severity);
-            if !is_told {
+                .any(|other| other.file == finding.file && other.severity <= finding.severity);
+            if !is_reported {
                 examiner.findings.push(finding);
             }
         }
@@ -114,6 +115,7 @@ impl Examiner {
                 ));
             }
         }
+        // The order of a directory's entries is random.
         names.sort();
         let owner = FileLock::owner_of(&run);
         Self { run, names, owner, rows: 0, usable: None, again, resume, findings }
@@ -200,11 +202,13 @@ impl Examiner {
                     format!("its list of files has {name:?}, which is not a plain file name");
                 Err(StoreError::damaged(self.run.path(), problem))
             };
+            // The list itself is then what is damaged.
             let name = if checksum::is_plain(name) { name } else { "run.json" };
             if let Err(error) = checked {
                 self.error(name, &error, &self.remedy(record, name));
             }
         }
+        // Files that a run of this status must have, whether or not their checksums were recorded.
         for file in RunDirectory::FILES {
             let is_needed = match file.name {
                 "config.toml" => true,

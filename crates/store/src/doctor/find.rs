@@ -24,6 +24,7 @@ pub fn find(paths: &[impl AsRef<Path>]) -> Result<Found> {
     let (mut runs, mut directories) = (BTreeSet::new(), BTreeSet::new());
     for path in paths {
         let path: PathBuf = path.as_ref().components().collect();
+        // A shell expands `runs/*` to the README, too.
         if paths.len() > 1 && is_readme(&path) {
             continue;
         }

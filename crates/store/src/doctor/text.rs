@@ -9,11 +9,12 @@ use super::finding::{Finding, Severity};
 pub fn text(examination: &Examination) -> String {
     let Examination { runs, directories } = examination;
     let with_findings = |examined: &&Examined| !examined.findings.is_empty();
-    let mut told: Vec<&Examined> = directories.iter().chain(runs).filter(with_findings).collect();
+    let mut reported: Vec<&Examined> =
+        directories.iter().chain(runs).filter(with_findings).collect();
     // The sort is stable: equally serious ones stay ordered by path.
-    told.sort_by_key(|examined| examined.findings.first().map(|finding| finding.severity));
+    reported.sort_by_key(|examined| examined.findings.first().map(|finding| finding.severity));
     let mut text = String::new();
-    for Examined { path, findings, .. } in told {
+    for Examined { path, findings, .. } in reported {
         text.push_str(&format!("{}\n", printable(&path.display().to_string())));
         for finding in findings {
             text.push_str(&lines(finding));

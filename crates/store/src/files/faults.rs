@@ -3,7 +3,8 @@
 //! `KILN_FAULT=enospc@17` makes the 17th disk operation of this process (counted from 1) fail with a full disk,
 //! `eio@17` with an I/O error; `die@17` ends the process there. A write that fails, or in which the process dies, has
 //! written its first half.
-//! - `KILN_FAULT_JOURNAL=FILE`: each operation is added to the file as a line of JSON before it is done.
+//!
+//! `KILN_FAULT_JOURNAL=FILE` adds each operation to the file, as a line of JSON, before it is done.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -49,8 +50,8 @@ static FAULTS: LazyLock<Faults> = LazyLock::new(|| Faults {
 static DONE: AtomicUsize = AtomicUsize::new(0);
 
 fn parse(text: &str) -> Option<(Fault, usize)> {
-    let (word, number) = text.split_once('@')?;
-    let fault = match word {
+    let (name, number) = text.split_once('@')?;
+    let fault = match name {
         "enospc" => Fault::Error(ENOSPC),
         "eio" => Fault::Error(EIO),
         "die" => Fault::Death,
@@ -63,28 +64,30 @@ fn parse(text: &str) -> Option<(Fault, usize)> {
 fn next(operation: &Operation<'_>) -> Option<Fault> {
     let number = DONE.fetch_add(1, Ordering::Relaxed) + 1;
     if let Some(journal) = &FAULTS.journal {
-        // A test that misses lines of its journal fails.
+        // An error is ignored here: the test fails because a line of its journal is missing.
         let file = OpenOptions::new().append(true).create(true).open(journal);
         let _ = file.and_then(|mut file| writeln!(file, "{}", operation.line()));
     }
     FAULTS.fault.filter(|(_, at)| *at == number).map(|(fault, _)| fault)
 }
 
-fn meet(fault: Fault) -> io::Error {
+/// The error of a fault, unless the fault is that the process dies here.
+fn inject(fault: Fault) -> io::Error {
     match fault {
         Fault::Error(number) => io::Error::from_raw_os_error(number),
+        // Without destructors, as after `kill -9`.
         Fault::Death => std::process::abort(),
     }
 }
 
 pub(super) fn before(operation: &Operation<'_>) -> io::Result<()> {
-    next(operation).map_or(Ok(()), |fault| Err(meet(fault)))
+    next(operation).map_or(Ok(()), |fault| Err(inject(fault)))
 }
 
 pub(super) fn write_half_and_fail(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let Some(fault) = next(&Operation::Write(path, bytes)) else { return Ok(()) };
     file.write_all(&bytes[..bytes.len() / 2])?;
-    Err(meet(fault))
+    Err(inject(fault))
 }
 
 impl Operation<'_> {

@@ -62,6 +62,7 @@ pub fn create_directories(path: &Path) -> Result<()> {
 }
 
 fn create_all(path: &Path) -> io::Result<()> {
+    // Nearly always true, and needs no write.
     if path.is_dir() {
         return Ok(());
     }
@@ -159,6 +160,7 @@ pub(crate) fn remove_any(path: &Path) -> Result<()> {
 /// followed.
 #[must_use]
 pub fn partial(directory: &Path) -> Vec<PathBuf> {
+    // Files in the target of a link are not ours to remove.
     if directory.is_symlink() {
         return Vec::new();
     }
@@ -237,6 +239,7 @@ impl Partial {
         let partial = loop {
             let path = partial_name(above);
             match disk::create_directory(&path) {
+                // As for a file.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
                 created => break created.map(|()| Self { path, is_directory: true })?,
             }
@@ -247,6 +250,7 @@ impl Partial {
             disk::write(&mut file, &path, content)?;
             disk::sync(&file, &path)?;
         }
+        // The names of the files must be on disk before the rename makes the directory visible.
         disk::sync_directory(&partial.path)?;
         Ok(partial)
     }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! <runs>/<name>/.kiln/
-//! <id>.log      locked by the process that works on the run; in a sweep also its standard error
-//! <id>.claim    names that process; rewritten every ten seconds (the heartbeat)
+//!   <id>.log      locked by the process that works on the run; in a sweep also its standard error
+//!   <id>.claim    names that process; rewritten every ten seconds (the heartbeat)
 //! ```
 //!
 //! The kernel releases the locks of a process when it ends, for whatever reason, so there are no stale locks on one
@@ -210,6 +210,7 @@ impl FileLock {
     ///
     /// [`StoreError::Io`] if the operating system refuses.
     pub fn standard_error(&self) -> std::io::Result<Stdio> {
+        // Lines of an earlier attempt would be reported as those of this one.
         self.file.set_len(0)?;
         Ok(self.file.try_clone()?.into())
     }

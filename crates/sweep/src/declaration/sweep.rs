@@ -134,6 +134,7 @@ impl Sweep {
         for argument in axes {
             let values = Override::parse_list(argument)?;
             let is_name = values[0].key() == "name";
+            // With several names, it is an axis, which `Axis::new` rejects.
             if let ([name], true) = (values.as_slice(), is_name) {
                 self.name = read_name(name.value())?;
                 continue;

@@ -99,6 +99,7 @@ impl<'a> LocalLauncher<'a> {
             if stops > handled_stops {
                 handled_stops = stops;
                 self.stop_all();
+                // With the second request, the user does not want to wait for the current steps.
                 if stops > 1 {
                     self.processes.values_mut().for_each(WorkerProcess::kill);
                 }

@@ -169,7 +169,7 @@ impl Plan {
 pub struct DifferingKey {
     /// The full dotted path.
     pub path: String,
-    /// The shortest end of the path that identifies the key among the keys of the plan.
+    /// The shortest suffix of the path that identifies the key among the keys of the plan.
     pub label: String,
 }
 

@@ -105,7 +105,8 @@ impl Engine {
     }
 
     /// Performs one training step on a batch of n images. `pixels` is `[n, channels, height, width]`, normalized;
-    /// `settings` are those of the schedule, or a learning rate; `dropout_rng` draws the dropout masks. Returns the logits `[n, classes]` of the weights before the step.
+    /// `settings` are those of the schedule, or a learning rate; `dropout_rng` draws the dropout masks. Returns the logits
+    /// `[n, classes]` of the weights before the step.
     ///
     /// # Panics
     ///
@@ -121,6 +122,7 @@ impl Engine {
         let settings = settings.into();
         assert!(!labels.is_empty(), "the batch is empty");
         assert_eq!(pixels.len(), labels.len() * self.input.len(), "one image per label");
+        // A branch instead of a trait object: there are two engines, and no other crate adds one.
         match &mut self.computation {
             Computation::Generic(engine) => engine.step(pixels, labels, settings, dropout_rng),
             Computation::Fused(engine) => engine.step(pixels, labels, settings, dropout_rng),

@@ -74,12 +74,24 @@ impl DeviceConfig {
             // A user who chooses another backend wants it to compute, and the fused engine uses none.
             other => Some(format!("device.backend = \"{other}\"")),
         };
-        match (self.engine, unsupported) {
-            (EngineChoice::Generic, _) | (EngineChoice::Auto, Some(_)) => {
-                Ok(Implementation::Generic)
-            }
-            (EngineChoice::Auto | EngineChoice::Fused, None) => Ok(Implementation::Fused),
-            (EngineChoice::Fused, Some(unsupported)) => Err(unsupported),
+        self.engine.implementation(unsupported)
+    }
+}
+
+impl EngineChoice {
+    /// The implementation for an experiment in which the fused engine does not support `unsupported`, if anything.
+    ///
+    /// # Errors
+    ///
+    /// The choice is the fused engine; the message is `unsupported`.
+    pub(crate) fn implementation(
+        self,
+        unsupported: Option<String>,
+    ) -> Result<Implementation, String> {
+        match (self, unsupported) {
+            (Self::Generic, _) | (Self::Auto, Some(_)) => Ok(Implementation::Generic),
+            (Self::Auto | Self::Fused, None) => Ok(Implementation::Fused),
+            (Self::Fused, Some(unsupported)) => Err(unsupported),
         }
     }
 }

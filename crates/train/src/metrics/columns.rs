@@ -60,6 +60,7 @@ pub(super) fn computed(experiment: &Experiment) -> impl Iterator<Item = &'static
     monitored.extend(schedule.monitor());
     let listed = training.metrics.iter().map(|optional| optional.metric);
     let named: Vec<_> = monitored.into_iter().map(|name| name.metric).chain(listed).collect();
+    // Filtering `METRICS` keeps its order, and counts a metric once that is named twice.
     METRICS.iter().copied().filter(move |metric| !metric.is_optional || named.contains(metric))
 }
 

@@ -43,6 +43,7 @@ impl MetricName {
                 return (rest == metric.name).then_some(Self { metric, rows, k: None });
             };
             let k = rest.strip_prefix(before)?.strip_suffix(after)?;
+            // A top-1 accuracy would be the accuracy.
             let number = k.parse().ok().filter(|number| *number > 1)?;
             // `parse` also accepts +3 and 03, which no column has.
             let name = Self { metric, rows, k: Some(number) };

@@ -27,6 +27,7 @@ impl OptionalMetric {
 
 impl FromValue for OptionalMetric {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        // The name of a metric, but not one for this list.
         if let Some(k) = MetricName::from_value(value).ok().and_then(MetricName::k) {
             let message = format!("{} has its own setting", value.describe());
             return Err(value.error(message).help(format!("set training.top_k to [{k}]")));

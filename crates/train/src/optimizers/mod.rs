@@ -79,6 +79,7 @@ impl OptimizerKind {
 
     /// Whether a schedule can change the momentum.
     pub(crate) fn has_momentum(mut self) -> bool {
+        // `self` is a copy, so the mutable borrow changes nothing.
         self.rule_mut().momentum_mut().is_some()
     }
 

@@ -80,6 +80,7 @@ fn check_checkpoint(
     experiment: &Experiment,
     is_reported: bool,
 ) -> Option<Finding> {
+    // Without an intact state there is nothing to compare. The doctor reports damaged checkpoints itself.
     let state = newest_state(run)?;
     let Some(ResumeError { problem, kind }) = resume_error(&state, experiment) else {
         let history = Checkpoint::history(&state, experiment).ok()?;
@@ -118,9 +119,11 @@ fn newest_state(run: &RunDirectory) -> Option<Vec<u8>> {
 /// Why the run cannot be resumed from the checkpoint with this `state.json`, as far as this can be determined without
 /// the dataset.
 fn resume_error(state: &[u8], experiment: &Experiment) -> Option<ResumeError> {
+    // First the version, because a state of another version cannot be parsed.
     Checkpoint::other_version(state).or_else(|| {
         let then = Checkpoint::origin(state).ok()?;
         let config = experiment.to_toml().ok()?;
+        // Dataset, backend and engine are only known after reading the data, so they count as unchanged here.
         let now = Origin { config, versions: versions(), ..then.clone() };
         difference(&then, &now)
     })

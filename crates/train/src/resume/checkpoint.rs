@@ -111,6 +111,7 @@ pub(crate) fn encode(
     if let Some(snapshot) = &state.best.snapshot {
         tensors.extend(prefixed(BEST, &snapshot.weights.tensors));
     }
+    // Between two epochs they are the current weights, which are stored already.
     if is_partial {
         tensors.extend(prefixed(LAST, &last.tensors));
     }
@@ -268,6 +269,7 @@ impl StateFile {
     ) -> Result<(), String> {
         let Position { epochs, step } = self.position;
         let limit = experiment.training.epochs.get();
+        // The checkpoint is of the same experiment, so Kiln did not write such a file.
         if epochs > limit {
             return Err(format!(
                 "it was written {}, but the run has {limit} epochs",

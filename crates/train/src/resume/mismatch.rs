@@ -91,6 +91,7 @@ pub(super) fn compare_file(
     Ok(if Checksum::of_file(recorded)? == sum {
         None
     } else if recorded_sum == Some(&sum) {
+        // The run had written this content, so the file was changed afterwards.
         let text = format!("{name} was damaged later: retraining gives the file that was written");
         Some(Mismatch::Damaged(text))
     } else if name == "model.safetensors" {
@@ -137,6 +138,7 @@ fn compare_weights(recorded: &Path, now: &Path) -> String {
         })
         .filter(|(.., then, now)| then.to_bits() != now.to_bits())
         .inspect(|_| count += 1)
+        // `total_cmp` orders NaN last, so a weight that became NaN counts as the largest difference.
         .max_by(|(.., a, b), (.., c, d)| (a - b).abs().total_cmp(&(c - d).abs()));
     match largest {
         Some((tensor, index, then, now)) => format!(

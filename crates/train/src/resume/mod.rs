@@ -137,6 +137,7 @@ impl Run {
         self.record.files.clear();
         self.record.resumed.push(Resumption { at: kiln_store::now(), from });
         self.directory.write_record(&self.record)?;
+        // These files describe the interrupted state, which is about to change.
         self.directory.remove_report();
         files::remove(&self.directory.model_path())?;
         if !files::exists(&self.directory.initial_path())? {
@@ -210,6 +211,7 @@ fn restore(
     let PreparedExperiment { architecture, settings, split, .. } = prepared;
     let experiment = &declaration.experiment;
     let steps = split.training.len().div_ceil(experiment.training.batch_size.get());
+    // The last step completes the epoch, so no checkpoint within an epoch is after it.
     if position.step >= steps {
         return Err(format!("an epoch has {steps} steps, but it was written {position}"));
     }

@@ -109,6 +109,7 @@ impl Verifier {
         let Comparison { epochs, mismatch, is_interrupted, .. } = comparison;
 
         let mut identical = Vec::new();
+        // A difference that was found before the interruption is still reported.
         if mismatch.is_none() && is_interrupted {
             return Ok(Verification { epochs, identical, result: VerificationResult::Interrupted });
         }

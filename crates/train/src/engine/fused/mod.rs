@@ -256,3 +256,55 @@ fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     transpose(values, rows, columns, &mut out);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::optim::{self, SgdConfig};
+    use kiln_config::{ConfigError, Table};
+
+    use super::*;
+    use crate::engine::Implementation;
+    use crate::experiment::EngineChoice;
+
+    /// An optimizer for which no fused update has been written.
+    struct Unfused;
+
+    impl UpdateRule for Unfused {
+        type Burn = optim::Sgd;
+
+        fn read(_: &mut Table<'_>) -> Result<Self, ConfigError> {
+            Ok(Self)
+        }
+
+        fn slots(&self) -> &'static [&'static str] {
+            &[]
+        }
+
+        fn burn(&self) -> optim::Sgd {
+            SgdConfig::new().build()
+        }
+    }
+
+    #[test]
+    fn an_optimizer_without_a_fused_update_is_left_to_the_generic_engine() {
+        let unsupported = unsupported_rule("unfused", &Unfused);
+        assert_eq!(
+            EngineChoice::Auto.implementation(unsupported.clone()),
+            Ok(Implementation::Generic)
+        );
+        let error = EngineChoice::Fused.implementation(unsupported);
+        assert_eq!(error, Err("the optimizer \"unfused\"".to_owned()));
+        // All optimizers that exist have one.
+        for name in crate::OptimizerName::ALL {
+            let text = format!(
+                "name = \"case\"\ndata.source = \"none\"\noptimizer.type = \"{name}\"\n\
+                 model.layers = [{{ type = \"flatten\" }}, {{ type = \"dense\", units = \"classes\" }}]"
+            );
+            let declaration = crate::Declaration::parse("case.toml", &text, &[]).expect("valid");
+            assert_eq!(
+                unsupported_rule(name.as_str(), declaration.experiment.optimizer.kind.rule()),
+                None
+            );
+        }
+    }
+}
