@@ -3,7 +3,7 @@
 pub struct Column {
     /// Its path in `config.toml`: `model.layers.hidden.repeat`.
     pub key: String,
-    /// The shortest end of the path that is unambiguous: `hidden.repeat`.
+    /// The shortest suffix of the path that is unambiguous: `hidden.repeat`.
     pub label: String,
     /// The type that implies its value in some or all combinations. Only settings next to a `type` that differs have one.
     pub implied_by: Option<ImpliedBy>,

@@ -65,7 +65,7 @@ fn with_layers<'a>(configurations: &'a [FlatConfig]) -> Vec<Vec<Setting<'a>>> {
         .iter()
         .map(|configuration| configuration.layers.as_ref().map(|layers| layers.structure.as_str()))
         .collect();
-    let texts = if structures.len() > 1 { Some(whole_texts(configurations)) } else { None };
+    let texts = if structures.len() > 1 { Some(layer_list_texts(configurations)) } else { None };
     let row = |configuration: &'a FlatConfig| {
         let (before, after) = configuration.settings.split_at(configuration.before_layers);
         let mut row: Vec<Setting<'a>> = before.iter().map(borrowed).collect();
@@ -85,8 +85,11 @@ fn borrowed((key, value): &(String, String)) -> Setting<'_> {
     (key, Cow::Borrowed(value))
 }
 
-/// The text for each list of layers: its short form, or the full list if two lists have the same short form.
-fn whole_texts(configurations: &[FlatConfig]) -> HashMap<&Vec<(String, String)>, Cow<'_, str>> {
+/// The value of the column for each list of layers: its short form, or the full list if another list has the same short
+/// form.
+fn layer_list_texts(
+    configurations: &[FlatConfig],
+) -> HashMap<&Vec<(String, String)>, Cow<'_, str>> {
     let lists: HashMap<&Vec<(String, String)>, &Layers> = configurations
         .iter()
         .filter_map(|configuration| configuration.layers.as_ref())
@@ -121,7 +124,8 @@ fn in_full(settings: &[(String, String)]) -> String {
     parts.join(" ")
 }
 
-/// The keys of all runs in one order. A key that only some runs have comes after the key that it follows there.
+/// The keys of all runs in one order. A key that only some runs have is inserted after the key that precedes it in these
+/// runs.
 fn merged_keys<'a>(rows: &[Vec<Setting<'a>>]) -> Vec<&'a str> {
     // Most runs have the same list of keys, which needs to be merged only once.
     let mut lists_seen: HashSet<Vec<&str>> = HashSet::new();

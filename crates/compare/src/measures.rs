@@ -1,8 +1,8 @@
 //! The measures of a comparison: everything that it reports about a run as a number.
 //!
-//! [`MEASURES`] is the only list. [`Comparison::measures`] adds the metric that ranks if the list does not have it. The
-//! tables in the terminal, CSV, Markdown, JSON and the page, the heatmaps, `--sort` and `--columns` all go through it, so
-//! a new measure is one row here and its test.
+//! [`MEASURES`] lists them. [`Comparison::measures`] adds the metric that ranks if the list does not have it. The tables in
+//! the terminal, CSV, Markdown, JSON and the page, the heatmaps, `--sort` and `--columns` iterate over it, so a new measure
+//! is one row here and its test. JSON also has some of these numbers as fields of a run, which are listed there by hand.
 
 use std::fmt;
 
@@ -23,9 +23,9 @@ pub struct Measure<'a> {
     pub key: &'a str,
     /// The heading of the column: `best val_accuracy`. With underscores it is the name in CSV.
     pub heading: &'a str,
-    /// Which of two values is better; `None` if neither is. Only measures with a direction have heatmaps.
-    pub better: Option<Direction>,
-    /// How people read the numbers. CSV and JSON have all digits.
+    /// Whether lower or higher values are better; `None` if neither is. Only measures with a direction have heatmaps.
+    pub direction: Option<Direction>,
+    /// How tables show the numbers. CSV and JSON have them in full precision.
     pub format: Format,
     /// When the tables have the column without being asked for it.
     pub shown: Shown,
@@ -59,11 +59,11 @@ pub enum Shown {
     IfDifferent,
 }
 
-/// How a measure is written for people.
+/// How tables show a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A share or a loss, with its deviation and the number of runs: `0.8640 ± 0.0002 (2)`.
-    Share,
+    Decimal,
     /// The number of an epoch: `2`, and `2.5` for the mean of several runs.
     Epoch,
     /// Seconds: `21.5`.
@@ -166,18 +166,19 @@ pub static MEASURES: [Measure<'static>; 9] = [
     },
 ];
 
-/// What most measures have in common.
+/// The basis of the rows above, which replace what differs: a decimal number without a direction, always shown.
 const NEUTRAL: Measure<'static> = Measure {
     key: "",
     heading: "",
-    better: None,
-    format: Format::Share,
+    direction: None,
+    format: Format::Decimal,
     shown: Shown::Always,
     drop_order: None,
     value: MeasureValue::OfRun(|_| None),
 };
-const HIGHER_IS_BETTER: Measure<'static> = Measure { better: Some(Direction::Higher), ..NEUTRAL };
-const LOWER_IS_BETTER: Measure<'static> = Measure { better: Some(Direction::Lower), ..NEUTRAL };
+const HIGHER_IS_BETTER: Measure<'static> =
+    Measure { direction: Some(Direction::Higher), ..NEUTRAL };
+const LOWER_IS_BETTER: Measure<'static> = Measure { direction: Some(Direction::Lower), ..NEUTRAL };
 
 impl Measure<'static> {
     /// The measure of [`MEASURES`] with this key.
@@ -275,7 +276,7 @@ impl Format {
     #[must_use]
     pub fn decimals(self) -> usize {
         match self {
-            Self::Share => 4,
+            Self::Decimal => 4,
             Self::Epoch | Self::Seconds => 1,
             Self::Count => 0,
         }
@@ -284,7 +285,7 @@ impl Format {
     /// Whether a mean has its deviation next to it.
     #[must_use]
     pub fn has_deviation(self) -> bool {
-        self == Self::Share
+        self == Self::Decimal
     }
 
     /// The mean of `count` runs as text.

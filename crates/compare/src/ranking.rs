@@ -90,8 +90,8 @@ impl Ranking {
         Measure {
             key: &self.key,
             heading: &self.heading,
-            better: Some(self.better),
-            format: Format::Share,
+            direction: Some(self.better),
+            format: Format::Decimal,
             shown: Shown::AlwaysLast,
             drop_order: None,
             value: MeasureValue::Metric(&self.metric, self.at),
@@ -103,7 +103,7 @@ impl Ranking {
         (self.at == AtEpoch::Best && self.metric != DEFAULT_METRIC).then(|| Measure {
             key: &self.epoch_key,
             heading: &self.epoch_heading,
-            better: None,
+            direction: None,
             format: Format::Epoch,
             drop_order: Some(30),
             value: MeasureValue::Epoch(&self.metric, self.at),

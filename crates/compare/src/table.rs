@@ -276,7 +276,7 @@ fn compare(comparison: &Comparison, field: Field<'_>, left: &Row<'_>, right: &Ro
     match field {
         Field::Measure(measure) => {
             let [left, right] = rows.map(|row| row.measure(&measure).map(|spread| spread.mean));
-            best_first(measure.better.unwrap_or(Direction::Lower), left, right)
+            best_first(measure.direction.unwrap_or(Direction::Lower), left, right)
         }
         Field::Setting(_) | Field::Shared(_) => {
             let values = rows.map(|row| setting(comparison, field, row.index));

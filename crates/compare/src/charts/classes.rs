@@ -65,7 +65,7 @@ fn cell(label: &str, class: &str, reports: &[TestReport]) -> HeatmapCell {
     let Some(spread) = Spread::of(own) else { return HeatmapCell::default() };
     HeatmapCell {
         value: Some(spread.mean),
-        words: format!("{class}: {}\n{label}", spread_words(spread, Format::Share)),
+        words: format!("{class}: {}\n{label}", spread_words(spread, Format::Decimal)),
         ..HeatmapCell::default()
     }
 }

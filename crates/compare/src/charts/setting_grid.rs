@@ -51,7 +51,7 @@ pub fn setting_grid(
         note: note(comparison, shared),
         value: measure.heading.to_owned(),
         decimals: measure.format.decimals(),
-        lower_is_better: measure.better == Some(Direction::Lower),
+        lower_is_better: measure.direction == Some(Direction::Lower),
         row_label: label(row_column),
         rows: rows.iter().map(|value| name(*value)).collect(),
         column_label: column_column.map(label).unwrap_or_default(),

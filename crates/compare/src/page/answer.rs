@@ -38,7 +38,7 @@ impl AnswerSection {
         let run = run.or(first.runs.first())?;
         let judged = comparison.measures_by_importance().into_iter();
         let judged =
-            judged.filter(|measure| measure.better.is_some() && measure.is_shown(comparison));
+            judged.filter(|measure| measure.direction.is_some() && measure.is_shown(comparison));
         let mut facts: Vec<Fact> = judged
             .filter_map(|measure| {
                 let spread = measure.of(first)?;

@@ -77,7 +77,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
     }
     // A heatmap is for finding the best cell, so a measure needs a direction.
     let has_heatmap = |measure: &Measure<'_>| {
-        measure.better.is_some()
+        measure.direction.is_some()
             && measure.is_shown(comparison)
             && comparison.combinations.iter().any(|combination| measure.of(combination).is_some())
     };

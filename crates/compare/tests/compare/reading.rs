@@ -36,7 +36,7 @@ fn damaged_run_is_reported_and_skipped() {
         @"run.json, line 1: EOF while parsing an object"
     );
     insta::assert_snapshot!(
-        skip_reason(|run| edit(run, "run.json", "\"format_version\":1", "\"format_version\":2")),
+        skip_reason_of_edit("run.json", "\"format_version\":1", "\"format_version\":2"),
         @"run.json has format version 2, but this version of Kiln reads versions up to 1: use a newer version of Kiln"
     );
     insta::assert_snapshot!(
@@ -44,15 +44,15 @@ fn damaged_run_is_reported_and_skipped() {
         @"cannot read config.toml: no such file or directory"
     );
     insta::assert_snapshot!(
-        skip_reason(|run| edit(run, "config.toml", "type = \"sgd\"", "type = ")),
+        skip_reason_of_edit("config.toml", "type = \"sgd\"", "type = "),
         @"config.toml, line 20: invalid TOML: string values must be quoted, expected literal string"
     );
     insta::assert_snapshot!(
-        skip_reason(|run| edit(run, "history.csv", "\n2,0.5", "\n2,x")),
+        skip_reason_of_edit("history.csv", "\n2,0.5", "\n2,x"),
         @"history.csv, line 3: `x` in column `loss` is not a finite number"
     );
     insta::assert_snapshot!(
-        skip_reason(|run| edit(run, "report.json", "\"accuracy\"", "\"precision\"")),
+        skip_reason_of_edit("report.json", "\"accuracy\"", "\"precision\""),
         @"report.json, line 1: missing field `accuracy`"
     );
 }
@@ -60,7 +60,7 @@ fn damaged_run_is_reported_and_skipped() {
 #[test]
 fn files_of_different_runs_are_rejected() {
     insta::assert_snapshot!(
-        skip_reason(|run| edit(run, "run.json", "\"finished\"", "\"running\"")),
+        skip_reason_of_edit("run.json", "\"finished\"", "\"running\""),
         @"run.json has status running, but there is a report.json, which only a finished run has: a file is stale or was edited"
     );
     insta::assert_snapshot!(
@@ -70,9 +70,14 @@ fn files_of_different_runs_are_rejected() {
         @"report.json is about epoch 2, but history.csv ends at epoch 1: a file is stale or was edited"
     );
     insta::assert_snapshot!(
-        skip_reason(|run| edit(run, "config.toml", "seed = 1", "seed = 7")),
+        skip_reason_of_edit("config.toml", "seed = 1", "seed = 7"),
         @"config.toml has seed 7, but run.json has seed 1: a file is stale or was edited"
     );
+}
+
+/// The reason why a run is skipped after a part of one of its files was replaced.
+fn skip_reason_of_edit(file: &str, from: &str, to: &str) -> String {
+    skip_reason(|run| edit(run, file, from, to))
 }
 
 #[test]
