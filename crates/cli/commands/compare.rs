@@ -16,7 +16,7 @@ use crate::output::{print_styled, status, terminal};
 
 /// The largest number of combinations for which the terminal shows a heatmap. For more, --plot and --html draw one.
 const MAX_TERMINAL_CELLS: usize = 200;
-/// The largest number of runs whose curves are in one picture.
+/// The largest number of combinations whose curves are in one picture.
 const MAX_CURVES: usize = 12;
 /// The largest number of combinations in a picture of accuracy by class.
 const MAX_CLASS_ROWS: usize = 40;
@@ -41,7 +41,7 @@ pub(crate) struct CompareArguments {
     /// Write a chart of the validation accuracy, as an SVG file
     ///
     /// Two differing settings give a heatmap, and one gives a curve over its values. Otherwise the validation accuracy
-    /// of each run is drawn over the epochs. --plot-kind chooses another chart.
+    /// of each combination is drawn over the epochs. --plot-kind chooses another chart.
     #[arg(long, value_name = "FILE.svg", value_parser = svg_path)]
     plot: Option<PathBuf>,
     /// The kind of chart that --plot writes [default: the one that fits the settings that differ]
@@ -101,7 +101,7 @@ impl From<RankAt> for AtEpoch {
 pub(crate) enum PlotKind {
     /// Validation accuracy over two settings
     Heatmap,
-    /// Validation accuracy of each run over the epochs
+    /// Validation accuracy over the epochs, with the spread over seeds
     Curves,
     /// Validation accuracy over one setting, with the spread over seeds
     Setting,

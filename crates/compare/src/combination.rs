@@ -111,7 +111,12 @@ impl Combination {
     /// have, or that its optimizer or another type implies, are skipped; without any setting it is the experiment's name.
     #[must_use]
     pub fn label(&self, columns: &[Column]) -> String {
-        let settings = columns.iter().zip(&self.settings);
+        self.label_with(columns, &self.settings)
+    }
+
+    /// The label with other texts for the values of the settings.
+    pub(crate) fn label_with(&self, columns: &[Column], values: &[Option<String>]) -> String {
+        let settings = columns.iter().zip(values);
         let words: Vec<_> = settings
             .filter(|(column, _)| !column.is_implied_in(&self.settings))
             .filter_map(|(column, value)| Some(format!("{} {}", column.label, value.as_ref()?)))

@@ -41,7 +41,10 @@
     });
   };
   for (const table of all('table.sortable')) {
-    all('thead th', table).forEach((head, column) => {
+    const box = table.parentElement;
+    const heads = all('thead th', table);
+    const names = heads.map((head) => head.textContent);
+    heads.forEach((head, column) => {
       const button = make('button', { type: 'button', textContent: head.textContent });
       button.addEventListener('click', () => sort(table, column, head.getAttribute('aria-sort') !== 'ascending'));
       head.replaceChildren(button);
@@ -56,8 +59,90 @@
           row.hidden = !words.every((word) => text.includes(word));
         }
       });
-      table.parentElement.before(make('div', { className: 'controls' }, labeled('filter rows', filter)));
+      box.parentElement.before(make('div', { className: 'controls' }, labeled('filter rows', filter)));
     }
+    columns(table, heads, names);
+  }
+
+  // Further columns of a table are hidden from the right until it fits its box. The reader can choose the columns.
+  function columns(table, heads, names) {
+    const box = table.parentElement;
+    const further = heads.map((head, column) => column).filter((column) => heads[column].classList.contains('extra'));
+    const show = (column, shown) => {
+      for (const row of table.rows) row.cells[column].hidden = !shown;
+    };
+    const summary = make('summary');
+    const boxes = further.map((column) => {
+      const check = make('input', { type: 'checkbox', checked: true });
+      check.addEventListener('change', () => {
+        table.classList.add('chosen');
+        show(column, check.checked);
+        settle();
+      });
+      return check;
+    });
+    const settle = () => {
+      const hidden = boxes.filter((check) => !check.checked).length;
+      summary.textContent = `columns: ${heads.length - hidden} of ${heads.length}`;
+      fix();
+      edges(box);
+    };
+    // As many leading columns stay in place as leave more than half of the box to the others.
+    const fix = () => {
+      let left = 0;
+      for (let column = 0; column < 6; column += 1) {
+        const width = heads[column]?.offsetWidth ?? 0;
+        const fits = column < Number(table.dataset.fixed) && left + width <= 0.45 * box.clientWidth;
+        table.classList.toggle(`fix${column + 1}`, fits);
+        if (!fits) break;
+        table.style.setProperty(`--at${column + 1}`, `${left}px`);
+        left += width;
+      }
+    };
+    const fit = () => {
+      let excess = table.offsetWidth - box.clientWidth;
+      for (let index = further.length - 1; index >= 0 && excess > 0; index -= 1) {
+        excess -= heads[further[index]].offsetWidth;
+        boxes[index].checked = false;
+        show(further[index], false);
+      }
+    };
+    if (further.length) {
+      const labels = further.map((column, index) => make('label', {}, boxes[index], names[column]));
+      box.parentElement.before(make('details', { className: 'chooser' }, summary, make('div', { className: 'controls' }, ...labels)));
+    }
+    // A table in a closed part of the page has no width until the reader opens it.
+    let fitted = false;
+    const layOut = () => {
+      if (!fitted && box.clientWidth > 0) {
+        fitted = true;
+        fit();
+      }
+      settle();
+    };
+    new ResizeObserver(layOut).observe(box);
+    layOut();
+  }
+
+  // Shadows at the edges of what can be scrolled.
+  function edges(box) {
+    const [left, right, hint] = box.edges ?? [];
+    if (!left) return;
+    const more = box.scrollWidth - box.clientWidth - box.scrollLeft;
+    left.classList.toggle('on', box.scrollLeft > 1);
+    right.classList.toggle('on', more > 1);
+    hint.hidden = box.scrollWidth - box.clientWidth <= 1;
+  }
+  for (const box of all('.scroll, .pan')) {
+    const shades = ['left', 'right'].map((side) => make('div', { className: `shade ${side}` }));
+    const hint = make('p', { className: 'hint', textContent: 'Scroll sideways to see the rest.', hidden: true });
+    const frame = make('div', { className: 'frame' });
+    box.replaceWith(frame, hint);
+    frame.append(box, ...shades);
+    box.edges = [...shades, hint];
+    box.addEventListener('scroll', () => edges(box), { passive: true });
+    new ResizeObserver(() => edges(box)).observe(box);
+    edges(box);
   }
 
   // Charts to choose from: one select for each name that has more than one value.
@@ -122,7 +207,7 @@
     const curves = data.curves[JSON.parse(figure.dataset.choices).metric];
     const readout = make('p', { className: 'readout', textContent: 'Point at a curve to see its values. Click on the legend to hide or show lines.' });
     figure.append(readout);
-    const runs = all('.run', svg).map((group) => ({
+    const runs = all('.run[data-run]', svg).map((group) => ({
       group,
       curve: curves[Number(group.dataset.run)],
       points: [...group.querySelector('path').getAttribute('d').matchAll(/[ML](\S+) ([^ML]+)/g)].map((match) => [Number(match[1]), Number(match[2])]),
@@ -151,7 +236,8 @@
       if (!nearest || nearest.distance > 60) return mark(null);
       const { run: { curve }, index } = nearest;
       mark(nearest.run);
-      readout.textContent = `${curve.words}: epoch ${curve.epochs[index]}, ${curve.values[index].toFixed(4)}`;
+      const range = curve.ranges?.[index]?.map((value) => value.toFixed(4)).join(' to ');
+      readout.textContent = `${curve.words}: epoch ${curve.epochs[index]}, ${curve.values[index].toFixed(4)}${range ? ` (${range})` : ''}`;
     });
     svg.addEventListener('pointerleave', () => mark(null));
   }

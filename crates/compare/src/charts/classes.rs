@@ -6,15 +6,19 @@ use crate::comparison::Comparison;
 use crate::measures::Format;
 use kiln_statistics::Spread;
 
-use super::labels::spread_words;
+use super::labels::{short_labels, spread_words};
+
+/// The largest number of characters of a row's name.
+const LONGEST_NAME: usize = 56;
 
 /// The recall of each class in the first `most` tested combinations, as a mean over their tested runs. `None` if no run
 /// was tested.
 #[must_use]
 pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
     let mut classes: Vec<String> = Vec::new();
-    let mut tested: Vec<(&Combination, Vec<TestReport>)> = Vec::new();
-    for combination in &comparison.combinations {
+    let mut tested: Vec<(usize, &Combination, Vec<TestReport>)> = Vec::new();
+    let names = short_labels(comparison, LONGEST_NAME);
+    for (index, combination) in comparison.combinations.iter().enumerate() {
         if tested.len() == most {
             break;
         }
@@ -27,7 +31,7 @@ pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
             }
         }
         if !reports.is_empty() {
-            tested.push((combination, reports));
+            tested.push((index, combination, reports));
         }
     }
     let all = comparison.combinations.iter().filter(|all| all.is_tested()).count();
@@ -39,19 +43,17 @@ pub fn class_recall(comparison: &Comparison, most: usize) -> Option<Heatmap> {
     } else {
         "share of each class's test images classified correctly; means over seeds".to_owned()
     };
-    let row = |(combination, reports): &(&Combination, Vec<TestReport>)| -> Vec<HeatmapCell> {
-        let label = combination.label(&comparison.columns);
-        classes.iter().map(|class| cell(&label, class, reports)).collect()
-    };
+    let row =
+        |(_, combination, reports): &(usize, &Combination, Vec<TestReport>)| -> Vec<HeatmapCell> {
+            let label = combination.label(&comparison.columns);
+            classes.iter().map(|class| cell(&label, class, reports)).collect()
+        };
     (!tested.is_empty()).then(|| Heatmap {
         title: "accuracy by class".to_owned(),
         note,
         value: "recall".to_owned(),
         decimals: 3,
-        rows: tested
-            .iter()
-            .map(|(combination, _)| combination.label(&comparison.columns))
-            .collect(),
+        rows: tested.iter().map(|(index, ..)| names[*index].clone()).collect(),
         columns: classes.clone(),
         cells: tested.iter().map(row).collect(),
         ..Heatmap::default()

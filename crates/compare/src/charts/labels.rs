@@ -1,5 +1,8 @@
 //! The labels of settings and runs in charts.
 
+use std::collections::HashMap;
+
+use kiln_report::short_names;
 use kiln_store::Status;
 use kiln_store::number::decimals;
 
@@ -7,6 +10,10 @@ use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::measures::Format;
 use kiln_statistics::Spread;
+
+/// The largest numbers of characters of a setting's value in labels that are too long, one after the other until all
+/// labels fit.
+const VALUE_LENGTHS: [usize; 3] = [56, 44, 32];
 
 /// The index of a column by its key.
 pub(super) fn column(comparison: &Comparison, key: &str) -> Option<usize> {
@@ -41,6 +48,53 @@ pub(crate) fn is_selected(comparison: &Comparison, index: usize) -> bool {
     selected
         .zip(comparison.combinations.get(index))
         .is_some_and(|(one, other)| std::ptr::eq(one, other))
+}
+
+/// Whether the combination may be the best one.
+pub(crate) fn may_be_best(comparison: &Comparison, index: usize) -> bool {
+    let standing = comparison.combinations.get(index).and_then(|combination| combination.standing);
+    // If all may be the best, a mark says nothing.
+    let says_something =
+        comparison.answer.as_ref().is_some_and(|answer| answer.possible_winners < answer.judged);
+    says_something && standing.is_some_and(|standing| standing.may_be_best)
+}
+
+/// The settings of each combination, with long texts cut so that the values of a setting stay distinguishable.
+pub(super) fn short_values(comparison: &Comparison, longest: usize) -> Vec<Vec<Option<String>>> {
+    let mut all: Vec<Vec<Option<String>>> =
+        comparison.combinations.iter().map(|combination| combination.settings.clone()).collect();
+    for column in 0..comparison.columns.len() {
+        let values: Vec<&str> = values(comparison, column).into_iter().flatten().collect();
+        let short = short_names(&values, longest);
+        let places: HashMap<&str, usize> =
+            values.iter().enumerate().map(|(place, value)| (*value, place)).collect();
+        for (combination, settings) in comparison.combinations.iter().zip(&mut all) {
+            let place = setting(combination, column).and_then(|value| places.get(value));
+            if let Some(place) = place {
+                settings[column] = Some(short[*place].clone());
+            }
+        }
+    }
+    all
+}
+
+/// A label for each combination, of at most `longest` characters where that is possible without losing what
+/// distinguishes them.
+pub(super) fn short_labels(comparison: &Comparison, longest: usize) -> Vec<String> {
+    let combinations = &comparison.combinations;
+    let labels: Vec<String> =
+        combinations.iter().map(|combination| combination.label(&comparison.columns)).collect();
+    let fits = |labels: &[String]| labels.iter().all(|label| label.chars().count() <= longest);
+    if fits(&labels) {
+        return labels;
+    }
+    let shorter = VALUE_LENGTHS.map(|value| -> Vec<String> {
+        let values = short_values(comparison, value);
+        let pairs = combinations.iter().zip(&values);
+        pairs.map(|(it, values)| it.label_with(&comparison.columns, values)).collect()
+    });
+    let [.., shortest] = &shorter;
+    shorter.iter().find(|labels| fits(labels)).unwrap_or(shortest).clone()
 }
 
 pub(super) fn setting(combination: &Combination, column: usize) -> Option<&str> {

@@ -14,4 +14,4 @@ pub use histories::{MAX_POINTS, metric_curves};
 pub use relation::against_setting;
 pub use setting_grid::setting_grid;
 
-pub(crate) use labels::{is_selected, number, values};
+pub(crate) use labels::{is_selected, may_be_best, number, values};

@@ -6,7 +6,9 @@ use kiln_store::Direction;
 use crate::comparison::Comparison;
 use crate::measures::Measure;
 
-use super::labels::{column, is_selected, name, setting, spread_words, unfinished, values};
+use super::labels::{
+    column, is_selected, may_be_best, name, setting, spread_words, unfinished, values,
+};
 
 /// A measure over two settings, given by their keys, or over one, which makes a single column. `None` if a key is not
 /// one of the comparison's columns.
@@ -77,6 +79,11 @@ fn cell(comparison: &Comparison, places: &[usize], measure: &Measure<'_>) -> Hea
         words.push_str(&format!("\n{} {}", measure.heading, spread_words(spread, measure.format)));
     }
     words.push_str(&format!("\n{}", combination.status()));
+    // A cell with several combinations has the answer of the best one.
+    let possible = may_be_best(comparison, *first);
+    if possible {
+        words.push_str("\npossible winner");
+    }
     if places.len() > 1 {
         words.push_str(&format!("\nthe best of {} combinations", places.len()));
     }
@@ -84,6 +91,7 @@ fn cell(comparison: &Comparison, places: &[usize], measure: &Measure<'_>) -> Hea
         value: spread.map(|spread| spread.mean),
         mark: unfinished(combination),
         best: is_selected(comparison, *first),
+        may_be_best: possible,
         words,
     }
 }
@@ -91,9 +99,12 @@ fn cell(comparison: &Comparison, places: &[usize], measure: &Measure<'_>) -> Hea
 /// How the values were computed, if they are not those of single runs.
 fn note(comparison: &Comparison, shared: bool) -> String {
     let has_seeds = comparison.combinations.iter().any(|combination| combination.runs.len() > 1);
+    let has_winners =
+        (0..comparison.combinations.len()).any(|index| may_be_best(comparison, index));
     let notes = [
         has_seeds.then_some("means over seeds"),
         shared.then_some("each cell shows its best combination by validation"),
+        has_winners.then_some("framed: possible winners"),
     ];
     notes.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

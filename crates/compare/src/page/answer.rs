@@ -8,7 +8,7 @@ use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::ranking::Ranking;
 
-use super::text::counted;
+use super::text::{counted, unbroken};
 use super::verdicts;
 
 /// The first section of the page: the best combination by validation, and how certain that is.
@@ -57,7 +57,7 @@ impl AnswerSection {
             } else {
                 "Best by validation so far, without a finished run"
             },
-            combination: first.label(&comparison.columns),
+            combination: unbroken(&first.label(&comparison.columns)),
             facts,
             sentences: sentences(comparison, first),
             command: command(&run.directory.config_path()),

@@ -20,6 +20,9 @@ pub(super) struct Curve {
     pub(super) words: String,
     pub(super) epochs: Vec<usize>,
     pub(super) values: Vec<f64>,
+    /// The lowest and the highest value at each point if the curve is the mean of several runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ranges: Vec<Option<[f64; 2]>>,
 }
 
 /// A tested run.

@@ -1,14 +1,16 @@
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_report::chart::{self, Overlay, heatmap_chart, overlay_chart, setting_chart};
 
 use crate::charts::{against_setting, class_recall, metric_curves, number, setting_grid, values};
+use crate::column::Column;
 use crate::comparison::Comparison;
 use crate::measures::Measure;
 
 use super::data::Curve;
 
-/// The largest number of runs whose curves are drawn.
+/// The largest number of combinations whose curves are drawn.
 pub const MAX_CURVES: usize = 100;
 /// The largest number of combinations whose classes are shown.
 pub const MAX_CLASS_ROWS: usize = 30;
@@ -65,7 +67,7 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
                 column.label,
                 kiln_store::number::grouped(count as u64)
             ));
-        } else if count > 1 {
+        } else if count > 1 && !column.is_implied() {
             axes.push(column);
         }
     }
@@ -75,6 +77,14 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
     if axes.len() == 1 {
         pairs.push((0, None));
     }
+    // The first heatmap is the one that is shown first. Those of a type, which the other settings depend on, and of the
+    // learning rate are the most interesting; those of values that were drawn at random have hardly any cells.
+    let is_main = |column: &Column| column.key.ends_with(".type") || is_learning_rate(column);
+    pairs.sort_by_cached_key(|(first, second)| {
+        let axes = [Some(axes[*first]), second.map(|second| axes[second])];
+        let main = axes.iter().flatten().filter(|column| is_main(column)).count();
+        (is_sparse(comparison, axes), Reverse(main))
+    });
     // A heatmap is for finding the best cell, so a measure needs a direction.
     let has_heatmap = |measure: &Measure<'_>| {
         measure.direction.is_some()
@@ -133,12 +143,15 @@ fn histories(overlays: &[Overlay]) -> FigureGroup {
 /// The values at the points of the curves' paths.
 fn curves(overlay: &Overlay) -> Vec<Curve> {
     let curve = |curve: &chart::OverlayCurve| {
-        let points = || curve.points.iter().filter_map(|p| Some((p.epoch, p.value?)));
+        let points = || curve.points.iter().filter_map(|p| Some((p.epoch, p.value?, p.range)));
+        // The page shows four decimals. All digits would double the size of the file.
+        let rounded_range = |(low, high)| [rounded(low), rounded(high)];
+        let ranges: Vec<_> = points().map(|(.., range)| range.map(rounded_range)).collect();
         Curve {
             words: curve.words.clone(),
-            epochs: points().map(|(epoch, _)| epoch).collect(),
-            // The page shows four decimals. All digits would double the size of the file.
-            values: points().map(|(_, value)| rounded(value)).collect(),
+            epochs: points().map(|(epoch, ..)| epoch).collect(),
+            values: points().map(|(_, value, _)| rounded(value)).collect(),
+            ranges: if ranges.iter().any(Option::is_some) { ranges } else { Vec::new() },
         }
     };
     overlay.curves.iter().map(curve).collect()
@@ -148,14 +161,33 @@ fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
 
+/// Whether most cells of a heatmap would be empty.
+fn is_sparse(comparison: &Comparison, axes: [Option<&Column>; 2]) -> bool {
+    let places = axes.map(|axis| comparison.columns.iter().position(|own| Some(own) == axis));
+    let cells: BTreeSet<_> = comparison
+        .combinations
+        .iter()
+        .map(|it| places.map(|place| it.settings.get(place?)?.as_deref()))
+        .collect();
+    let lengths = places.map(|place| place.map_or(1, |place| values(comparison, place).len()));
+    2 * cells.len() < lengths.iter().product()
+}
+
+fn is_learning_rate(column: &Column) -> bool {
+    column.key.ends_with("learning_rate")
+}
+
 fn relations(comparison: &Comparison) -> FigureGroup {
     let columns = comparison.columns.iter().enumerate();
     let mut keys: Vec<_> = columns
-        .filter(|(index, _)| values(comparison, *index).into_iter().filter_map(number).count() > 1)
+        .filter(|(index, column)| {
+            let numbers = values(comparison, *index).into_iter().filter_map(number);
+            !column.is_implied() && numbers.count() > 1
+        })
         .map(|(_, column)| column)
         .collect();
     // Readers look for the learning rate first.
-    keys.sort_by_key(|column| !column.key.ends_with("learning_rate"));
+    keys.sort_by_key(|column| !is_learning_rate(column));
     let mut figures: Vec<Figure> = Vec::new();
     let mut bytes = 0;
     for column in keys {

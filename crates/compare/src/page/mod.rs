@@ -8,7 +8,7 @@
 //! |---|---|
 //! | rows of the tables | none |
 //! | heatmaps, and validation over a setting | [`MAX_FIGURE_BYTES`] in addition to the first chart |
-//! | curves | [`MAX_CURVES`] runs, of the best combinations |
+//! | curves | the [`MAX_CURVES`] best combinations |
 //! | accuracy by class | the [`MAX_CLASS_ROWS`] best combinations |
 //! | confusion matrices | [`MAX_MATRIX_CELLS`] cells, of the best combinations' runs |
 //! | pictures of mistakes | one for each of the [`MAX_PICTURES`] best combinations, [`MAX_PICTURE_BYTES`] in all |

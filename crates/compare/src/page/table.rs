@@ -3,13 +3,18 @@ use kiln_store::Status;
 use kiln_store::number::decimals;
 
 use crate::cells;
-use crate::charts::{is_selected, number};
+use crate::charts::{is_selected, may_be_best, number};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
 use crate::measures::{Measure, drop_order};
 use kiln_statistics::Spread;
 
 use super::verdicts;
+
+/// Texts with more characters than this may have several lines.
+const LONG: usize = 40;
+/// Texts on paper are broken into lines of this many characters.
+const MAX_WORDS: usize = 24;
 
 /// A table that the reader can sort by its columns.
 #[derive(Template)]
@@ -18,11 +23,34 @@ pub(super) struct HtmlTable {
     id: &'static str,
     /// The name for screen readers.
     label: &'static str,
+    /// The number of leading columns that identify a row. They stay in place when the reader scrolls.
+    fixed: usize,
     heads: Vec<Head>,
     rows: Vec<Row>,
 }
 
+/// The width of a page in portrait and in landscape format, in characters of the table's font.
+const PAPER: [usize; 2] = [115, 165];
+
 impl HtmlTable {
+    /// How the table fits on paper: in portrait format, in landscape format, or in landscape format with small letters.
+    fn paper(&self) -> &'static str {
+        let columns = self.heads.iter().enumerate().filter(|(_, head)| !head.further);
+        let width: usize = columns
+            .map(|(column, head)| {
+                let text = |row: &Row| row.cells[column].width();
+                // Headings have several lines.
+                let heading = head.text.split([' ', '_']).map(str::len).max().unwrap_or(0);
+                self.rows.iter().map(text).max().unwrap_or(0).max(heading) + 2
+            })
+            .sum();
+        match width {
+            width if width <= PAPER[0] => "",
+            width if width <= PAPER[1] => " landscape",
+            _ => " landscape small",
+        }
+    }
+
     /// Removes the columns that are empty in all rows.
     fn without_empty_columns(mut self) -> Self {
         let columns = 0..self.heads.len();
@@ -42,11 +70,38 @@ impl HtmlTable {
 struct Head {
     text: String,
     numeric: bool,
+    /// Whether the column may be hidden at first.
+    further: bool,
+}
+
+impl Head {
+    fn class(&self) -> String {
+        class([(self.numeric, "number"), (self.further, "extra"), (false, "")])
+    }
 }
 
 struct Row {
     best: bool,
+    may_be_best: bool,
     cells: Vec<Cell>,
+}
+
+impl Row {
+    fn class(&self) -> &'static str {
+        match (self.best, self.may_be_best) {
+            (true, true) => " class=\"best winner\"",
+            (true, false) => " class=\"best\"",
+            (false, true) => " class=\"winner\"",
+            (false, false) => "",
+        }
+    }
+}
+
+/// The attribute of a heading or cell for the style sheet.
+fn class(classes: [(bool, &str); 3]) -> String {
+    let classes: Vec<_> =
+        classes.into_iter().filter(|(is, _)| *is).map(|(_, class)| class).collect();
+    if classes.is_empty() { String::new() } else { format!(" class=\"{}\"", classes.join(" ")) }
 }
 
 #[derive(Default)]
@@ -60,6 +115,21 @@ struct Cell {
 }
 
 impl Cell {
+    fn class(&self, head: &Head) -> String {
+        let is_long = !self.numeric && self.text.chars().count() > LONG;
+        class([(self.numeric, "number"), (head.further, "extra"), (is_long, "words")])
+    }
+
+    /// The number of characters on paper, where texts and deviations have lines of their own.
+    fn width(&self) -> usize {
+        let width = self.text.chars().count();
+        if self.numeric {
+            width.max(self.deviation.chars().count() + 2)
+        } else {
+            width.min(MAX_WORDS)
+        }
+    }
+
     fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
@@ -90,26 +160,34 @@ impl Cell {
 }
 
 fn head(text: &str, numeric: bool) -> Head {
-    Head { text: text.to_owned(), numeric }
+    Head { text: text.to_owned(), numeric, further: false }
 }
 
-/// The heads of the settings. A column is numeric if all its values are numbers.
-fn settings(comparison: &Comparison) -> Vec<Head> {
-    let columns = comparison.columns.iter().enumerate();
-    let heads = columns.map(|(index, column)| {
-        let mut values =
-            comparison.combinations.iter().filter_map(|c| c.settings.get(index)?.as_deref());
-        head(&column.label, values.all(|value| number(Some(value)).is_some()))
-    });
-    heads.collect()
+/// The head of a setting that differs. A column is numeric if all its values are numbers.
+fn setting_head(comparison: &Comparison, column: usize) -> Head {
+    let mut values =
+        comparison.combinations.iter().filter_map(|c| c.settings.get(column)?.as_deref());
+    let numeric = values.all(|value| number(Some(value)).is_some());
+    head(&comparison.columns[column].label, numeric)
+}
+
+/// The settings that differ: those that distinguish the rows, and those that a type implies.
+fn settings(comparison: &Comparison) -> [Vec<(usize, Head)>; 2] {
+    let columns = 0..comparison.columns.len();
+    let (implied, others): (Vec<usize>, Vec<usize>) =
+        columns.partition(|column| comparison.columns[*column].is_implied());
+    let heads = |columns: Vec<usize>| {
+        columns.into_iter().map(|column| (column, setting_head(comparison, column))).collect()
+    };
+    [heads(others), heads(implied)]
 }
 
 fn setting_cells<'a>(
     combination: &'a Combination,
-    heads: &'a [Head],
+    settings: &'a [(usize, Head)],
 ) -> impl Iterator<Item = Cell> + 'a {
-    heads.iter().enumerate().map(|(index, head)| {
-        Cell::setting(combination.settings.get(index).and_then(Option::as_deref), head.numeric)
+    settings.iter().map(|(column, head)| {
+        Cell::setting(combination.settings.get(*column).and_then(Option::as_deref), head.numeric)
     })
 }
 
@@ -130,7 +208,7 @@ fn measure_heads(measures: &[Measure<'_>]) -> impl Iterator<Item = Head> {
 
 /// One row per combination, in the order of the comparison.
 pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
-    let settings = settings(comparison);
+    let [settings, implied] = settings(comparison);
     let (main, further) = measures(comparison);
     let row = |(index, combination): (usize, &Combination)| {
         let baseline = comparison.baseline.is_some_and(|baseline| baseline.combination == index);
@@ -143,11 +221,14 @@ pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
         cells.push(Cell::number(Some(combination.runs.len() as f64), 0));
         cells.push(Cell::text(combination.status()));
         cells.extend(further.iter().map(measured));
-        Row { best: is_selected(comparison, index), cells }
+        cells.extend(setting_cells(combination, &implied));
+        let (best, may_be_best) = (is_selected(comparison, index), may_be_best(comparison, index));
+        Row { best, may_be_best, cells }
     };
     let rows = comparison.combinations.iter().enumerate().map(row).collect();
     let mut heads = vec![head("#", true)];
-    heads.extend(settings);
+    let fixed = 1 + settings.len();
+    heads.extend(settings.into_iter().map(|(_, head)| head));
     heads.extend(measure_heads(&main));
     heads.extend([
         head("best?", false),
@@ -159,8 +240,9 @@ pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
         head("runs", true),
         head("status", false),
     ]);
-    heads.extend(measure_heads(&further));
-    HtmlTable { id: "ranking-table", label: "All combinations", heads, rows }
+    let further = measure_heads(&further).chain(implied.into_iter().map(|(_, head)| head));
+    heads.extend(further.map(|head| Head { further: true, ..head }));
+    HtmlTable { id: "ranking-table", label: "All combinations", fixed, heads, rows }
         .without_empty_columns()
 }
 
@@ -193,7 +275,7 @@ fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
 
 /// One row per run, in the order of the combinations.
 pub(super) fn runs(comparison: &Comparison) -> HtmlTable {
-    let settings = settings(comparison);
+    let [settings, implied] = settings(comparison);
     let (mut measures, further) = measures(comparison);
     measures.extend(further);
     let mut rows = Vec::new();
@@ -208,15 +290,18 @@ pub(super) fn runs(comparison: &Comparison) -> HtmlTable {
             cells.extend(measures.iter().map(|measure| Cell::measure(measure, value(measure))));
             cells.push(Cell::text(status(run)));
             cells.push(Cell::text(run.directory.path().to_string_lossy()));
-            rows.push(Row { best: false, cells });
+            cells.extend(setting_cells(combination, &implied));
+            rows.push(Row { best: false, may_be_best: false, cells });
         }
     }
     let mut heads = vec![head("#", true)];
-    heads.extend(settings);
+    let fixed = 1 + settings.len();
+    heads.extend(settings.into_iter().map(|(_, head)| head));
     heads.push(head("seed", true));
     heads.extend(measure_heads(&measures));
     heads.extend([head("status", false), head("directory", false)]);
-    HtmlTable { id: "runs-table", label: "Every run", heads, rows }.without_empty_columns()
+    heads.extend(implied.into_iter().map(|(_, head)| Head { further: true, ..head }));
+    HtmlTable { id: "runs-table", label: "Every run", fixed, heads, rows }.without_empty_columns()
 }
 
 /// The status of a run, and why it ended unless it finished.

@@ -46,7 +46,8 @@ pub(super) fn lede(comparison: &Comparison) -> String {
         words.push_str(&format!(": {}", counts.join(", ")));
     }
     words.push('.');
-    let labels: Vec<&str> = comparison.columns.iter().map(|column| column.label.as_str()).collect();
+    let columns = comparison.columns.iter().filter(|column| !column.is_implied());
+    let labels: Vec<&str> = columns.map(|column| column.label.as_str()).collect();
     if !labels.is_empty() {
         words.push_str(&format!(" They differ in {}.", listed(&labels)));
     }
@@ -79,6 +80,16 @@ pub(super) fn no_answer(comparison: &Comparison) -> String {
             comparison.ranking.metric()
         )
     }
+}
+
+/// A label whose lines do not break between a setting and its value, unless the value is long.
+pub(super) fn unbroken(label: &str) -> String {
+    const LONGEST: usize = 40;
+    let setting = |setting: &str| {
+        let is_short = setting.chars().count() <= LONGEST;
+        if is_short { setting.replace(' ', "\u{a0}") } else { setting.to_owned() }
+    };
+    label.split(", ").map(setting).collect::<Vec<_>>().join(", ")
 }
 
 /// "1 run", "2 runs".

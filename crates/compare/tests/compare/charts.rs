@@ -51,17 +51,17 @@ fn cells<'a>(elements: &'a [Element], class: &str) -> Vec<&'a Element> {
     elements.iter().filter(|e| e.has("rect", class)).collect()
 }
 
-/// A chart in which each group has one curve, with the same values.
-fn overlay(groups: usize, values: &[Option<f64>]) -> Overlay {
-    let points: Vec<_> =
-        (1..).zip(values).map(|(epoch, value)| OverlayPoint { epoch, value: *value }).collect();
-    Overlay {
-        groups: (0..groups).map(|group| format!("group {group}")).collect(),
-        curves: (0..groups)
-            .map(|group| OverlayCurve { group, words: String::new(), points: points.clone() })
-            .collect(),
-        ..Overlay::default()
-    }
+/// A chart of curves with the same values.
+fn overlay(curves: usize, values: &[Option<f64>]) -> Overlay {
+    let point =
+        |(epoch, value): (usize, &Option<f64>)| OverlayPoint { epoch, value: *value, range: None };
+    let points: Vec<_> = (1..).zip(values).map(point).collect();
+    let curve = |index: usize| OverlayCurve {
+        name: format!("curve {index}"),
+        points: points.clone(),
+        ..OverlayCurve::default()
+    };
+    Overlay { curves: (0..curves).map(curve).collect(), ..Overlay::default() }
 }
 
 #[test]
@@ -79,6 +79,7 @@ fn hostile_names_are_text_in_every_chart() {
             value: Some(1.0),
             mark: Some(name.clone()),
             best: true,
+            may_be_best: true,
             words: name.clone(),
         }]],
         ..Heatmap::default()
@@ -87,16 +88,24 @@ fn hostile_names_are_text_in_every_chart() {
         title: name.clone(),
         note: name.clone(),
         metric: name.clone(),
-        groups: vec![name.clone()],
-        curves: vec![OverlayCurve { group: 0, words: name.clone(), points: vec![] }],
+        curves: vec![OverlayCurve {
+            name: name.clone(),
+            words: name.clone(),
+            ..OverlayCurve::default()
+        }],
     };
-    let point = SettingPoint { setting: 1.0, values: vec![0.5] };
+    let point = SettingPoint {
+        setting: 1.0,
+        words: name.clone(),
+        values: vec![0.5],
+        ..SettingPoint::default()
+    };
     let chart = SettingChart {
         title: name.clone(),
         note: name.clone(),
         metric: name.clone(),
         setting: name.clone(),
-        lines: vec![SettingLine { name: name.clone(), points: vec![point] }],
+        lines: vec![SettingLine { name: name.clone(), points: vec![point], scatter: false }],
     };
     for svg in [heatmap_chart(&map), overlay_chart(&overlay), setting_chart(&chart)] {
         let elements = parse(&svg);
@@ -128,8 +137,15 @@ proptest! {
         parse(&heatmap_chart(&map));
         let text = heatmap_text(&map, Terminal { width: 40, color: true });
         prop_assert!(!text.contains("NaN"));
-        let points = settings.iter().map(|(setting, value)| SettingPoint { setting: *setting, values: vec![*value] });
-        let chart = SettingChart { lines: vec![SettingLine { name: "a".to_owned(), points: points.collect() }], ..SettingChart::default() };
+        let points = settings.iter().map(|(setting, value)| SettingPoint {
+            setting: *setting,
+            values: vec![*value],
+            stopped: vec![*value],
+            may_be_best: true,
+            ..SettingPoint::default()
+        });
+        let line = SettingLine { name: "a".to_owned(), points: points.collect(), scatter: false };
+        let chart = SettingChart { lines: vec![line.clone(), line], ..SettingChart::default() };
         for svg in [overlay_chart(&overlay(2, &values)), setting_chart(&chart)] {
             let elements = parse(&svg);
             let (width, height) = (elements[0].number("width"), elements[0].number("height"));

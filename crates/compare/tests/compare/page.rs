@@ -54,7 +54,7 @@ fn answer_comes_first() {
     let html = page(&comparison).expect("a page");
     let elements = elements(&html);
     assert_eq!(texts(&elements, "h1"), ["depth"]);
-    assert_eq!(texts(&elements, "h2")[0], "repeat 0, learning_rate 0.1");
+    assert_eq!(texts(&elements, "h2")[0], "repeat\u{a0}0, learning_rate\u{a0}0.1");
     // The mean of 0.85 and 0.86 and their standard deviation, 0.01 / √2.
     assert!(html.contains("<dd>0.8550 <span class=\"deviation\">± 0.0071</span></dd>"));
     let command = texts(&elements, "code")[0];
@@ -110,7 +110,7 @@ fn page_is_complete_without_scripts() {
     for picture in [
         "Heatmap of kept val_accuracy: kept val_accuracy by repeat and learning_rate",
         "Heatmap of test accuracy: test accuracy by repeat and learning_rate",
-        "val_accuracy of 6 runs over the epochs: val_accuracy over the epochs",
+        "4 curves of val_accuracy: val_accuracy over the epochs",
         "kept val_accuracy against learning_rate: kept val_accuracy against learning_rate",
         "Heatmap of recall: accuracy by class",
         "Confusion matrix of 2 classes: repeat 0, learning_rate 0.1, seed 1",
@@ -230,7 +230,7 @@ fn number_of_curves_is_limited_and_the_limit_is_noted() {
     assert_eq!(curves.count(), 3 * MAX_CURVES);
     let notes = texts(&elements, "p").join("\n") + &texts(&elements, "text").join("\n");
     for note in [
-        "the 100 best of 150 runs by validation, one color per combination",
+        "the 100 best of 150 combinations; one line per run",
         "learning_rate has 150 values, which are too many for an axis of a heatmap.",
         "the 30 best of 150 combinations by validation",
     ] {

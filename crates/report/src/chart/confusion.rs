@@ -1,6 +1,8 @@
 use kiln_store::number::percent;
 use kiln_store::{escape, grouped};
 
+use crate::short_names::short_names;
+
 use super::svg::{Anchor, Label, Rect, Svg, text_width};
 
 /// With more classes than this, cells have no numbers.
@@ -89,10 +91,7 @@ impl Layout {
             (780.0 / classes).clamp(9.0, 24.0).floor()
         };
         let name_size = (cell * 0.85).clamp(6.5, 13.0);
-        let names: Vec<String> = class_names
-            .iter()
-            .map(|name| escape::shorten(name, LONGEST_NAME).into_owned())
-            .collect();
+        let names = short_names(class_names, LONGEST_NAME);
         let longest = names.iter().map(|name| text_width(name, name_size)).fold(0.0, f64::max);
         // Names that are too long to fit next to each other are rotated until their lines touch. At 45 degrees, lines
         // that are one cell apart need 0.71 cells.

@@ -1,6 +1,8 @@
 use kiln_store::escape;
 use kiln_store::number::decimals;
 
+use crate::short_names::short_names;
+
 use super::extent::Extent;
 use super::palette::Rgb;
 use super::svg::{Anchor, Label, Rect, Svg, text_width};
@@ -46,8 +48,10 @@ pub struct HeatmapCell {
     pub value: Option<f64>,
     /// A word next to or instead of the number, such as `diverged`.
     pub mark: Option<String>,
-    /// Whether the cell is outlined.
+    /// Whether the cell has a thick frame.
     pub best: bool,
+    /// Whether the cell has a frame.
+    pub may_be_best: bool,
     /// The text shown on hovering.
     pub words: String,
 }
@@ -83,7 +87,8 @@ impl Heatmap {
 }
 
 /// Draws a heatmap in the colors of cividis, which are legible for color-blind readers. Lighter is better. Each cell
-/// shows its number unless there are too many columns. The best cell is outlined; an empty cell is an empty frame.
+/// shows its number unless there are too many columns. Cells that may be the best have a frame, and the best one a thick
+/// one; an empty cell is an empty frame.
 #[must_use]
 pub fn heatmap_chart(heatmap: &Heatmap) -> String {
     let layout = Layout::new(heatmap);
@@ -96,20 +101,23 @@ pub fn heatmap_chart(heatmap: &Heatmap) -> String {
     svg.text("muted", (24.0, 54.0), Anchor::Start, &escape::shorten(&heatmap.note, 110));
     names(&mut svg, heatmap, &layout);
     let extent = heatmap.extent();
-    let mut best = None;
+    let mut frames = Vec::new();
     for (row, cells) in heatmap.cells.iter().take(heatmap.rows.len()).enumerate() {
         for (column, content) in cells.iter().take(heatmap.columns.len()).enumerate() {
             let at = (layout.x(column), layout.y(row));
             cell(&mut svg, heatmap, &layout, extent.as_ref(), at, content);
-            if content.best {
-                best = Some(at);
+            match content {
+                HeatmapCell { best: true, .. } => frames.push((at, "best")),
+                HeatmapCell { may_be_best: true, .. } => frames.insert(0, (at, "winner")),
+                _ => {}
             }
         }
     }
-    // The outline is drawn last, so that no neighbor covers a part of it.
-    if let Some((x, y)) = best {
-        let (width, height) = (layout.cell_width, layout.cell_height);
-        svg.rect(&Rect { class: "best", x, y, width, height, ..Rect::default() });
+    // The frames are drawn last, so that no neighbor covers a part of them, and the best one on top.
+    for ((x, y), class) in frames {
+        let inset = if class == "best" { 0.0 } else { 1.5 };
+        let (width, height) = (layout.cell_width - 2.0 * inset, layout.cell_height - 2.0 * inset);
+        svg.rect(&Rect { class, x: x + inset, y: y + inset, width, height, ..Rect::default() });
     }
     if let Some(extent) = extent {
         legend(&mut svg, heatmap, &layout, &extent);
@@ -134,14 +142,11 @@ struct Layout {
 
 impl Layout {
     fn new(heatmap: &Heatmap) -> Self {
-        let shortened = |names: &[String], longest| -> Vec<String> {
-            names.iter().map(|name| escape::shorten(name, longest).into_owned()).collect()
-        };
         let widest = |names: &[String]| {
             names.iter().map(|name| text_width(name, NUMBER_SIZE)).fold(0.0, f64::max)
         };
-        let rows = shortened(&heatmap.rows, LONGEST_ROW);
-        let columns = shortened(&heatmap.columns, LONGEST_COLUMN);
+        let rows = short_names(&heatmap.rows, LONGEST_ROW);
+        let columns = short_names(&heatmap.columns, LONGEST_COLUMN);
         let cells = heatmap.cells.iter().flatten();
         let marked = cells.clone().any(|cell| cell.value.is_some() && cell.mark.is_some());
         let contents = cells.flat_map(|cell| {

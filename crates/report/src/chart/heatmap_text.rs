@@ -1,6 +1,7 @@
-use kiln_store::escape::{control, shorten};
+use kiln_store::escape::control;
 use unicode_width::UnicodeWidthStr;
 
+use crate::short_names::short_names;
 use crate::terminal::Terminal;
 
 use super::extent::Extent;
@@ -13,6 +14,8 @@ const LONGEST_NAME: usize = 40;
 const LEGEND: usize = 24;
 /// Follows the number of the best cell.
 const BEST: &str = "*";
+/// Follows the numbers of the other cells that may be the best.
+const POSSIBLE: &str = "+";
 
 /// Formats the heatmap for a terminal. With colors, cells have the [`heatmap_chart`](super::heatmap_chart)'s 24-bit
 /// colors; without, the numbers are aligned in columns. Columns that do not fit the width follow in further blocks
@@ -20,11 +23,14 @@ const BEST: &str = "*";
 #[must_use]
 pub fn heatmap_text(heatmap: &Heatmap, terminal: Terminal) -> String {
     let extent = heatmap.extent();
-    let rows: Vec<String> = heatmap.rows.iter().map(|name| name_of(name)).collect();
-    let head = name_of(&heatmap.row_label);
+    let rows = names_of(&heatmap.rows);
+    let head = control(&heatmap.row_label).into_owned();
     let left = rows.iter().chain([&head]).map(|name| name.width()).max().unwrap_or(0);
-    let columns: Vec<Column<'_>> =
-        (0..heatmap.columns.len()).map(|column| Column::new(heatmap, column)).collect();
+    let columns: Vec<Column<'_>> = names_of(&heatmap.columns)
+        .into_iter()
+        .enumerate()
+        .map(|(column, name)| Column::new(heatmap, column, name))
+        .collect();
     let mut text = format!("{}\n", bold(&control(&heatmap.title), terminal));
     if !heatmap.note.is_empty() {
         text.push_str(&format!("{}\n", control(&heatmap.note)));
@@ -32,7 +38,7 @@ pub fn heatmap_text(heatmap: &Heatmap, terminal: Terminal) -> String {
     for block in blocks(&columns, usize::from(terminal.width).saturating_sub(left)) {
         text.push('\n');
         if !heatmap.column_label.is_empty() {
-            text.push_str(&format!("{:left$}  {}\n", "", name_of(&heatmap.column_label)));
+            text.push_str(&format!("{:left$}  {}\n", "", control(&heatmap.column_label)));
         }
         let names = block.iter().map(|column| padded(&column.name, column.width, 1));
         text.push_str(&line(&to_left(&head, left), names));
@@ -44,8 +50,15 @@ pub fn heatmap_text(heatmap: &Heatmap, terminal: Terminal) -> String {
     if let Some(extent) = extent {
         text.push_str(&format!("\n{}\n", legend(heatmap, &extent, terminal)));
     }
-    if heatmap.cells.iter().flatten().any(|cell| cell.best) {
-        text.push_str(&format!("{BEST} best by validation\n"));
+    let has = |wanted: &str| heatmap.cells.iter().flatten().any(|cell| sign(cell) == wanted);
+    let signs = [(BEST, "best by validation"), (POSSIBLE, "another possible winner")];
+    let signs: Vec<_> = signs
+        .into_iter()
+        .filter(|(sign, _)| has(sign))
+        .map(|(sign, words)| format!("{sign} {words}"))
+        .collect();
+    if !signs.is_empty() {
+        text.push_str(&format!("{}\n", signs.join(", ")));
     }
     text
 }
@@ -59,8 +72,7 @@ struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    fn new(heatmap: &'a Heatmap, column: usize) -> Self {
-        let name = name_of(&heatmap.columns[column]);
+    fn new(heatmap: &'a Heatmap, column: usize, name: String) -> Self {
         let rows = 0..heatmap.rows.len();
         let cells: Vec<_> =
             rows.map(|row| heatmap.cells.get(row).and_then(|cells| cells.get(column))).collect();
@@ -77,7 +89,7 @@ impl<'a> Column<'a> {
         terminal: Terminal,
     ) -> String {
         let Some(cell) = self.cells[row] else { return padded("", self.width, 1) };
-        let text = padded(&content(heatmap, cell), self.width, usize::from(!cell.best));
+        let text = padded(&content(heatmap, cell), self.width, usize::from(sign(cell).is_empty()));
         match (extent, cell.value) {
             (Some(extent), Some(value)) if terminal.color && value.is_finite() => {
                 block(&text, heatmap.color(&extent, value))
@@ -92,9 +104,16 @@ fn content(heatmap: &Heatmap, cell: &HeatmapCell) -> String {
     let mark = cell.mark.as_deref().map(control).unwrap_or_default();
     let number = heatmap.number(cell);
     let gap = if number.is_empty() || mark.is_empty() { "" } else { " " };
-    // The star takes the space after the cell, so that the numbers stay aligned.
-    let star = if cell.best { BEST } else { "" };
-    format!("{mark}{gap}{number}{star}")
+    // The sign takes the space after the cell, so that the numbers stay aligned.
+    format!("{mark}{gap}{number}{}", sign(cell))
+}
+
+fn sign(cell: &HeatmapCell) -> &'static str {
+    match cell {
+        HeatmapCell { best: true, .. } => BEST,
+        HeatmapCell { may_be_best: true, .. } => POSSIBLE,
+        _ => "",
+    }
 }
 
 /// Aligns the text to the right, with one space before it and `after` spaces after it.
@@ -156,6 +175,7 @@ fn bold(text: &str, terminal: Terminal) -> String {
     if terminal.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-fn name_of(name: &str) -> String {
-    control(&shorten(name, LONGEST_NAME)).into_owned()
+fn names_of(names: &[String]) -> Vec<String> {
+    let short = short_names(names, LONGEST_NAME);
+    short.iter().map(|name| control(name).into_owned()).collect()
 }

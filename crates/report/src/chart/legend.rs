@@ -1,6 +1,6 @@
-use kiln_store::escape;
+use crate::short_names::short_names;
 
-use super::palette::{EMPHASIZED, MAX_COLORED, line_class};
+use super::palette::{EMPHASIZED, MAX_COLORED, line_class, line_shape};
 use super::svg::{Anchor, Svg, text_width};
 
 /// Longer names are cut to this many characters.
@@ -18,7 +18,11 @@ struct Entry {
     /// The index of the first line that the entry names.
     line: usize,
     class: String,
+    /// The shape of the marks; `None` for the lines that share an entry.
+    shape: Option<usize>,
     name: String,
+    /// The name without cuts.
+    title: String,
     at: (f64, f64),
 }
 
@@ -27,30 +31,36 @@ impl Legend {
     pub(super) fn new(names: &[String], (left, right): (f64, f64)) -> Self {
         let all = names.len();
         let shown = if all > MAX_COLORED { EMPHASIZED } else { all };
-        let mut texts: Vec<String> = names[..shown].to_vec();
+        // All names are cut in the same way, so that they keep what distinguishes them.
+        let mut texts = short_names(&names[..shown], LONGEST_NAME);
+        let mut titles = names[..shown].to_vec();
         if shown < all {
             texts.push(format!("{} others", all - shown));
+            titles.push(String::new());
         }
-        let texts = texts.iter().map(|text| escape::shorten(text, LONGEST_NAME).into_owned());
-        let texts: Vec<String> = texts.collect();
         let widest = texts.iter().map(|text| text_width(text, 13.0)).fold(0.0, f64::max);
         let step = SAMPLE + 8.0 + widest + 22.0;
         let columns = (((right - left) / step).floor() as usize).max(1);
         let height = texts.len().div_ceil(columns) as f64 * LINE_HEIGHT;
-        let entry = |(line, name): (usize, String)| Entry {
+        let entry = |(line, (name, title)): (usize, (String, String))| Entry {
             line,
             class: line_class(line, all),
+            shape: (line < shown).then(|| line_shape(line)),
+            title: if title == name { String::new() } else { title },
             name,
             at: (left + (line % columns) as f64 * step, (line / columns) as f64 * LINE_HEIGHT),
         };
-        Self { entries: texts.into_iter().enumerate().map(entry).collect(), height }
+        Self { entries: texts.into_iter().zip(titles).enumerate().map(entry).collect(), height }
     }
 
     pub(super) fn draw(&self, svg: &mut Svg, top: f64) {
-        for Entry { line, class, name, at: (x, y) } in &self.entries {
+        for Entry { line, class, shape, name, title, at: (x, y) } in &self.entries {
             let middle = top + y + LINE_HEIGHT / 2.0;
-            svg.open_group("key", &[("data-line", *line)], "");
+            svg.open_group("key", &[("data-line", *line)], title);
             svg.line(&format!("line {class}"), (*x, middle), (x + SAMPLE, middle));
+            if let Some(shape) = shape {
+                svg.mark(&format!("mean {class}"), (x + SAMPLE / 2.0, middle), 4.0, *shape);
+            }
             svg.text("", (x + SAMPLE + 8.0, middle + 4.5), Anchor::Start, name);
             svg.close_group();
         }

@@ -86,6 +86,11 @@ pub(super) fn line_class(place: usize, lines: usize) -> String {
     format!("color{}{dashed}", place % LINE_COLORS)
 }
 
+/// The shape of the marks of the line at index `place`: one for each color, for readers who do not see the colors.
+pub(super) fn line_shape(place: usize) -> usize {
+    place % LINE_COLORS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

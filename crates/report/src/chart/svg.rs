@@ -13,6 +13,9 @@ pub(super) struct Svg {
     text: String,
 }
 
+/// The number of shapes of [`Svg::mark`].
+pub(super) const SHAPES: usize = 7;
+
 /// The point of a text that its position refers to.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
@@ -56,6 +59,41 @@ impl Svg {
             }
         }
         self.push(format_args!("\"/>\n"));
+    }
+
+    /// The area between two lines with the same number of points.
+    pub(super) fn area(&mut self, class: &str, upper: &[(f64, f64)], lower: &[(f64, f64)]) {
+        self.push(format_args!("<path class=\"{class}\" d=\""));
+        for (index, (x, y)) in upper.iter().chain(lower.iter().rev()).enumerate() {
+            let command = if index == 0 { 'M' } else { 'L' };
+            self.push(format_args!("{command}{} {}", Pixels(*x), Pixels(*y)));
+        }
+        self.push(format_args!("Z\"/>\n"));
+    }
+
+    /// A mark around a point. `shape` counts the shapes, so that lines differ in more than their color.
+    pub(super) fn mark(&mut self, class: &str, at: (f64, f64), size: f64, shape: usize) {
+        let corners: &[(f64, f64)] = match shape % SHAPES {
+            0 => return self.circle(class, at, size),
+            1 => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+            2 => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
+            3 => &[(0.0, -1.25), (1.2, 0.9), (-1.2, 0.9)],
+            4 => &[(0.0, 1.25), (1.2, -0.9), (-1.2, -0.9)],
+            5 => &[(-1.2, -0.7), (1.2, -0.7), (1.2, 0.7), (-1.2, 0.7)],
+            _ => &[(-0.7, -1.2), (0.7, -1.2), (0.7, 1.2), (-0.7, 1.2)],
+        };
+        let corners: Vec<_> =
+            corners.iter().map(|(x, y)| (at.0 + x * size, at.1 + y * size)).collect();
+        self.area(class, &corners, &[]);
+    }
+
+    /// Two crossed strokes at a point.
+    pub(super) fn cross(&mut self, class: &str, (x, y): (f64, f64), size: f64) {
+        let strokes = [
+            vec![(x - size, y - size), (x + size, y + size)],
+            vec![(x - size, y + size), (x + size, y - size)],
+        ];
+        self.path(class, &strokes);
     }
 
     /// A circle around a point.

@@ -2,8 +2,8 @@ use super::*;
 
 /// The CSS classes of the curves, in drawing order.
 fn curve_classes(elements: &[Element]) -> Vec<&str> {
-    let paths = elements.iter().filter(|e| e.name == "path");
-    paths.map(|path| path.attributes["class"].as_str()).collect()
+    let classes = elements.iter().filter(|e| e.name == "path").map(|e| &*e.attributes["class"]);
+    classes.filter(|class| class.starts_with("line ")).collect()
 }
 
 #[test]
@@ -12,14 +12,14 @@ fn at_most_twelve_combinations_are_colored() {
     let classes = curve_classes(&elements);
     assert_eq!(classes[0], "line thin color4 dashed");
     assert_eq!(classes[11], "line thin color0", "the best is drawn last, on top");
-    assert!(texts(&elements).contains(&"group 11"));
+    assert!(texts(&elements).contains(&"curve 11"));
 
     let elements = parse(&overlay_chart(&overlay(13, &[Some(0.5), Some(0.6)])));
     let classes = curve_classes(&elements);
     assert_eq!(classes.iter().filter(|class| **class == "line thin other").count(), 8);
     assert_eq!(classes[12], "line thin color0");
     let texts = texts(&elements);
-    assert!(texts.contains(&"8 others") && !texts.contains(&"group 5"), "{texts:?}");
+    assert!(texts.contains(&"8 others") && !texts.contains(&"curve 5"), "{texts:?}");
 }
 
 #[test]
@@ -30,7 +30,8 @@ fn missing_epochs_are_gaps_and_single_epochs_are_marked() {
     let lengths: Vec<usize> =
         path.attributes["d"].split('M').skip(1).map(|run| run.split('L').count()).collect();
     assert_eq!(lengths, [1, 2, 1]);
-    assert_eq!(elements.iter().filter(|e| e.name == "circle").count(), 4);
+    // Four points, and the sample in the legend.
+    assert_eq!(elements.iter().filter(|e| e.name == "circle").count(), 5);
 }
 
 #[test]
@@ -69,17 +70,21 @@ fn curves_are_read_from_the_histories() {
     let overlays = metric_curves(&comparison, &["val_accuracy", "no_such"], 100);
     assert_eq!(overlays.len(), 1, "a metric that no run has gets no chart");
     let curves = &overlays[0].curves;
-    assert_eq!(curves.len(), 5);
-    assert_eq!(overlays[0].groups[0], "repeat 2, learning_rate 0.1");
-    assert_eq!(curves[0].points[1], OverlayPoint { epoch: 2, value: Some(0.875) });
-    assert_eq!(
-        overlays[0].note,
-        "one line per run, one color per combination; 1 without a completed epoch"
-    );
+    assert_eq!(curves.len(), 4);
+    assert_eq!(curves[0].name, "repeat 2, learning_rate 0.1");
+    assert_eq!(curves[0].words, "repeat 2, learning_rate 0.1, seed 1");
+    assert_eq!(curves[0].points[1], OverlayPoint { epoch: 2, value: Some(0.875), range: None });
+    // Two seeds with 0.80 and 0.82.
+    assert_eq!(curves[3].words, "repeat 0, learning_rate 0.01, mean of 2 runs");
+    let point = curves[3].points[1];
+    assert!((point.value.expect("a mean") - 0.81).abs() < 1e-12);
+    assert_eq!(point.range, Some((0.8, 0.82)));
+    let note = "line: mean over seeds, band: lowest to highest; 1 without a completed epoch";
+    assert_eq!(overlays[0].note, note);
 
     let few = metric_curves(&comparison, &["val_accuracy"], 2);
     assert_eq!(few[0].curves.len(), 2);
-    assert!(few[0].note.starts_with("the 2 best of 6 runs by validation"), "{}", few[0].note);
+    assert!(few[0].note.starts_with("the 2 best of 5 combinations"), "{}", few[0].note);
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn damaged_history_is_skipped() {
     let path = comparison.combinations[0].runs[0].directory.history_path();
     std::fs::write(path, "no history\n").expect("written");
     let overlays = metric_curves(&comparison, &["val_accuracy"], 100);
-    assert_eq!(overlays[0].curves.len(), 4);
+    assert_eq!(overlays[0].curves.len(), 3);
     let report = comparison.combinations[0].runs[0].directory.report_path();
     std::fs::write(report, "{").expect("written");
     let classes = class_recall(&comparison, 10).expect("others");
