@@ -4,6 +4,8 @@ use kiln_store::number::decimals;
 use kiln_store::{Status, quoted};
 
 use crate::answer::Answer;
+use crate::cells;
+use crate::charts::may_be_best;
 use crate::combination::Combination;
 use crate::comparison::Comparison;
 use crate::ranking::Ranking;
@@ -11,14 +13,33 @@ use crate::ranking::Ranking;
 use super::text::{counted, unbroken};
 use super::verdicts;
 
+/// The largest number of possible winners in the list.
+const MAX_WINNERS: usize = 12;
+
 /// The first section of the page: the best combination by validation, and how certain that is.
 pub(super) struct AnswerSection {
+    /// Which combinations may be the best; empty if this is not known.
+    pub(super) sure: String,
+    /// The possible winners, unless all are.
+    pub(super) winners: Vec<Winner>,
+    /// How many possible winners are not listed.
+    pub(super) more_winners: usize,
     pub(super) kicker: &'static str,
     pub(super) combination: String,
     pub(super) facts: Vec<Fact>,
     pub(super) sentences: Vec<String>,
     /// The command that runs it again.
     pub(super) command: String,
+}
+
+/// A combination that may be the best.
+pub(super) struct Winner {
+    pub(super) label: String,
+    pub(super) value: String,
+    /// The deviation over seeds.
+    pub(super) deviation: String,
+    /// What it lacks to the best, as an interval.
+    pub(super) behind: String,
 }
 
 /// A number in the first section.
@@ -51,7 +72,11 @@ impl AnswerSection {
             .collect();
         let runs = first.runs.len().to_string();
         facts.push(Fact { name: "runs".to_owned(), value: runs, deviation: String::new() });
+        let (winners, more_winners) = winners(comparison);
         Some(Self {
+            sure: comparison.answer.as_ref().map(Answer::sentence).unwrap_or_default(),
+            winners,
+            more_winners,
             kicker: if first.finished() > 0 {
                 "Best by validation"
             } else {
@@ -65,9 +90,29 @@ impl AnswerSection {
     }
 }
 
+/// The possible winners, the best first, and how many more there are. None if all combinations are.
+fn winners(comparison: &Comparison) -> (Vec<Winner>, usize) {
+    let measure = comparison.ranking.measure();
+    let possible = comparison.combinations.iter().enumerate();
+    let mut winners: Vec<Winner> = possible
+        .filter(|(index, _)| may_be_best(comparison, *index))
+        .filter_map(|(_, combination)| {
+            let spread = measure.of(combination)?;
+            Some(Winner {
+                label: unbroken(&combination.label(&comparison.columns)),
+                value: measure.format.mean(spread.mean, spread.count),
+                deviation: measure.format.deviation(spread),
+                behind: combination.standing.as_ref().map(cells::behind).unwrap_or_default(),
+            })
+        })
+        .collect();
+    let more = winners.len().saturating_sub(MAX_WINNERS);
+    winners.truncate(MAX_WINNERS);
+    (winners, more)
+}
+
 fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
     let mut sentences = Vec::new();
-    sentences.extend(comparison.answer.as_ref().map(Answer::sentence));
     let place = comparison.combinations.iter().position(|one| std::ptr::eq(one, first));
     let next = place.and_then(|place| comparison.combinations.get(place + 1));
     if let Some(next) = next {

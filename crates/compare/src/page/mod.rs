@@ -66,6 +66,7 @@ pub fn page(comparison: &Comparison) -> Result<String> {
         contents: contents(comparison, &figures, &pair, &mistakes),
         answer: AnswerSection::new(comparison),
         no_answer: text::no_answer(comparison),
+        ranked: comparison.ranking.heading(),
         ranking_note: text::ranking(comparison),
         ranking: render(&table::ranking(comparison))?,
         runs: render(&table::runs(comparison))?,
@@ -104,6 +105,8 @@ struct Page<'a> {
     contents: Vec<Section>,
     answer: Option<AnswerSection>,
     no_answer: String,
+    /// The heading of the metric that ranks.
+    ranked: &'a str,
     ranking_note: String,
     ranking: String,
     runs: String,

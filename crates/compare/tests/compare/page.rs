@@ -75,6 +75,11 @@ fn answer_comes_first() {
         "{paragraphs}"
     );
     let sentence = comparison.answer.expect("an answer").sentence();
+    assert_eq!(
+        texts(&elements, "p")[2],
+        sentence,
+        "the answer is the first sentence of its section"
+    );
     assert!(paragraphs.contains(&sentence), "{paragraphs}");
 }
 
@@ -276,4 +281,37 @@ fn same_runs_give_the_same_page() {
     assert_eq!(page(&comparison).expect("a page"), page(&comparison).expect("a page"));
     let run: &RunDirectory = &comparison.combinations[0].runs[0].directory;
     assert!(run.is_finished());
+}
+
+/// Three seeds each: two combinations are nearly the same, two are far behind.
+fn race() -> (Comparison, tempfile::TempDir) {
+    let mut runs = Vec::new();
+    for (rate, depth, best) in [(0.1, 2, 0.9), (0.1, 1, 0.8995), (0.01, 2, 0.85), (0.01, 1, 0.8)] {
+        for seed in 1..=3 {
+            let nudge = 0.002 * f64::from((seed * (depth as u32 + 1)) % 3);
+            runs.push(SampleRun::new(rate, depth, u64::from(seed)).best(best + nudge));
+        }
+    }
+    read(&runs)
+}
+
+#[test]
+fn possible_winners_are_marked() {
+    let (comparison, _sweep) = race();
+    let answer = comparison.answer.as_ref().expect("an answer");
+    assert_eq!((answer.possible_winners, answer.judged), (2, 4));
+    let html = page(&comparison).expect("a page");
+    let elements = elements(&html);
+    let rows = |class: &str| named(&elements, "tr").iter().filter(|e| e.has("tr", class)).count();
+    // One of the table is also the best; the others are in the list of the answer.
+    assert_eq!((rows("best winner"), rows("winner")), (1, 1 + 2));
+    assert!(texts(&elements, "caption").contains(&"Possible winners"));
+    let cells = texts(&elements, "td");
+    assert_eq!(cells.iter().filter(|cell| **cell == "possible").count(), 2);
+    // Each heatmap of the two settings has a thick frame, and a thin one for the other possible winner.
+    let frames = |class: &str| elements.iter().filter(|e| e.has("rect", class)).count();
+    assert_eq!(frames("best"), frames("winner"));
+    assert!(frames("best") > 0);
+    let rings = elements.iter().filter(|e| e.has("circle", "winner")).count();
+    assert_eq!(rings, 2 * 2, "against the learning rate, and against the depth");
 }
