@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use kiln_store::{Checkpoints, Checksum, Position, RunDirectory};
 use kiln_sweep::{Sweep, SweepRecord};
-use kiln_train::{Declaration, EpochEnd, Observer, Progress, Run, RunLock, Stop};
+use kiln_train::{Declaration, EpochEnd, Observer, PlannedId, Progress, Run, RunLock, Stop};
 use tempfile::TempDir;
 
 use crate::assert_has_message;
@@ -88,9 +88,10 @@ impl Interrupted {
         write_data(directory.path());
         let declaration = Declaration::parse("fuzz", EXPERIMENT, &[]).expect("an experiment");
         let runs = directory.path().join("runs");
-        let run =
-            Run::prepare(declaration, directory.path(), &runs, Some(("1", RunLock::Caller(None))))
-                .expect("a run");
+        let dataset = declaration.dataset(directory.path()).expect("a dataset");
+        let planned =
+            PlannedId { id: "1", fingerprint: &dataset.fingerprint, lock: RunLock::Caller(None) };
+        let run = Run::prepare(declaration, directory.path(), &runs, Some(planned)).expect("a run");
         let path = run.directory().path().to_owned();
         run.train(&mut Stopper).expect("an interrupted run");
         let mut files = BTreeMap::new();

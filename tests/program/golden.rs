@@ -155,3 +155,21 @@ fn completed_golden_sweep_trains_nothing() {
         }
     }
 }
+
+#[test]
+fn golden_sweep_is_trained_again_on_changed_data() {
+    for (version, project) in projects() {
+        let labels = project.path("data/columns/train-labels-idx1-ubyte");
+        let mut bytes = fs::read(&labels).unwrap();
+        *bytes.last_mut().unwrap() = (bytes[bytes.len() - 1] + 1) % 3;
+        fs::write(&labels, bytes).unwrap();
+        let before = runs(&project, "pruned").len();
+        let again = project.kiln(&["resume", "runs/pruned", "--data", "data"]);
+        assert_eq!(again.status, 0, "{version}: {}", again.stderr);
+        if version == env!("CARGO_PKG_VERSION") {
+            assert!(again.stderr.contains("the data has changed: 3 runs"), "{}", again.stderr);
+        }
+        assert_eq!(runs_trained(&again), 3, "{version}: {}", again.stderr);
+        assert_eq!(runs(&project, "pruned").len(), before + 3, "{version}");
+    }
+}

@@ -22,15 +22,10 @@ fn control_characters_in_files_and_arguments_are_escaped() {
     let project = Project::new();
     project.write("data/columns/classes.txt", format!("left{CONTROLS}\nmiddle\nright\n"));
     let run = project.train(&[]);
-    let json = serde_json::to_string(CONTROLS).unwrap();
-    let json = json.trim_matches('"');
-    replace(&project, &format!("{run}/run.json"), "all epochs done", json);
-    replace(
-        &project,
-        &format!("{run}/run.json"),
-        "\"name\": \"columns\"",
-        &format!("\"name\": \"{json}\\n\""),
-    );
+    project.edit_record(&run, |record| {
+        record["stop_reason"] = CONTROLS.into();
+        record["name"] = format!("{CONTROLS}\n").into();
+    });
     replace(&project, &format!("{run}/config.toml"), "\"columns\"", "\"\\u001B[2J\\u202E\"");
     GrayImage::new(4, 4).save(project.path("picture.png")).unwrap();
     fs::copy(project.path("picture.png"), project.path(format!("{CONTROLS}.png"))).unwrap();

@@ -171,7 +171,8 @@ fn sweep_does_not_touch_unreadable_or_damaged_runs() {
     project.kiln(&arguments);
     let run = statuses(&project, "runs/columns").into_keys().next().unwrap();
     let path = format!("runs/columns/{run}/run.json");
-    let later = project.read(&path).replace("\"format_version\": 1", "\"format_version\": 99");
+    let original = project.read(&path);
+    let later = original.replace("\"format_version\": 1", "\"format_version\": 99");
     project.write(&path, &later);
     let output = project.kiln(&arguments);
     assert_eq!(output.status, 1, "{}", output.stdout);
@@ -180,7 +181,7 @@ fn sweep_does_not_touch_unreadable_or_damaged_runs() {
     }
     assert_eq!(project.read(&path), later);
     assert!(project.path(format!("runs/columns/{run}/report.json")).exists());
-    project.write(&path, later.replace("99", "1"));
+    project.write(&path, original);
     project.kiln_ok(&arguments);
     project.write(format!("runs/columns/{run}/config.toml"), "name = \"other\"\n");
     let output = project.kiln(&arguments);
@@ -342,9 +343,8 @@ fn pruned_runs_keep_their_history_and_are_not_trained_again() {
 
     // A run that was killed after it wrote its checkpoint, and before the sweep told it to stop, is pruned there.
     let run = format!("runs/pruned/{}", pruned[0]);
-    let (record, history) =
-        (project.read(format!("{run}/run.json")), project.read(format!("{run}/history.csv")));
-    project.write(format!("{run}/run.json"), record.replace("\"pruned\"", "\"running\""));
+    let history = project.read(format!("{run}/history.csv"));
+    project.edit_record(&run, |record| record["status"] = "running".into());
     let again = project.kiln(&arguments);
     assert_eq!((again.status, runs_trained(&again)), (0, 1), "{}", again.stderr);
     assert_eq!(statuses(&project, "runs/pruned"), found);

@@ -35,7 +35,7 @@ pub(crate) fn doctor(
             warning(problem);
         }
     }
-    let examination = doctor::examine(&found, &SweepRules);
+    let examination = doctor::examine(&found, &SweepRules::new(options.given_data()));
     let text =
         if arguments.json { doctor::json(&examination)? } else { doctor::text(&examination) };
     print(text.trim_end())?;

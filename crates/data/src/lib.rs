@@ -38,6 +38,8 @@
 //! # Ok::<(), kiln_data::DataError>(())
 //! ```
 //!
+//! [`KnownDatasets`] remembers fingerprints, so that an unchanged dataset need not be read to know its own.
+//!
 //! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts a PNG or
 //! JPEG file to the image shape of a network.
 
@@ -50,6 +52,7 @@ mod error;
 mod idx;
 mod image_file;
 mod inspect;
+mod known;
 mod normalize;
 mod source;
 mod split;
@@ -61,6 +64,7 @@ pub use dataset::{Dataset, ImageShape, LabeledImages};
 pub use error::DataError;
 pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
+pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
 pub use source::{DataFile, load};
 pub use split::{Split, shuffle};

@@ -118,6 +118,10 @@ impl Source {
         &self.directory
     }
 
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.is_some()
+    }
+
     /// The path of one of the files. Prefers an uncompressed file, which is faster to read.
     pub(crate) fn find(&self, file: DataFile) -> Result<PathBuf, DataError> {
         let plain = file.names().iter().map(|name| self.directory.join(name));

@@ -15,6 +15,16 @@ pub struct Split {
 }
 
 impl DataConfig {
+    /// How many of `rows` rows are for training, and how many for validation, however they are chosen.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`split`](Self::split).
+    pub fn split_rows(&self, rows: usize) -> Result<(usize, usize), DataError> {
+        let validation = self.validation.rows_of(rows)?;
+        Ok((rows - validation, validation))
+    }
+
     /// Splits the rows with these labels. The result depends only on the state of the generator, not
     /// on the machine. `head` does not use the generator.
     ///
@@ -22,7 +32,7 @@ impl DataConfig {
     ///
     /// No rows would remain for training, or a fraction is out of range or rounds to zero rows.
     pub fn split(&self, labels: &[u8], rng: &mut impl Rng) -> Result<Split, DataError> {
-        let wanted = self.validation.rows_of(labels.len())?;
+        let (_, wanted) = self.split_rows(labels.len())?;
         let rows: Vec<u32> = (0..).take(labels.len()).collect();
         let validation = match self.split {
             SplitMethod::Head => rows[..wanted].to_vec(),

@@ -19,7 +19,8 @@ pub const RECORD_VERSION: u32 = 1;
 
 /// `run.json`: the settings, data, versions and result of a run.
 ///
-/// The file holds `format_version` and then these fields in this order; an unknown value is `null`.
+/// The file holds `format_version`, `checksum` and then these fields in this order; an unknown value is `null`. The
+/// checksum is the SHA-256 of the file without that line. Earlier versions of Kiln did not write it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The name of the experiment. Runs with the same name share a directory.
@@ -154,10 +155,11 @@ impl RunRecord {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Malformed`](crate::error::StoreError::Malformed) with the line if it is not a record, or
-    /// [`StoreError::NewerFormat`](crate::error::StoreError::NewerFormat).
+    /// [`StoreError::Malformed`](crate::error::StoreError::Malformed) with the line if it is not a record,
+    /// [`StoreError::NewerFormat`](crate::error::StoreError::NewerFormat), or
+    /// [`StoreError::Damaged`](crate::error::StoreError::Damaged) if it was changed after it was written.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        versioned::parse(path, text, RECORD_VERSION)
+        versioned::parse_checked(path, text, RECORD_VERSION)
     }
 
     /// The text of `run.json`.
@@ -166,7 +168,7 @@ impl RunRecord {
     ///
     /// [`StoreError::Inconsistent`](crate::error::StoreError::Inconsistent) if JSON cannot represent it.
     pub fn to_json(&self) -> Result<String> {
-        versioned::to_json(RECORD_VERSION, self)
+        versioned::to_checked_json(RECORD_VERSION, self)
     }
 
     /// Whether lower or higher values of a metric of the history are better.

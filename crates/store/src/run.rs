@@ -139,7 +139,8 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`], [`StoreError::Malformed`] or [`StoreError::NewerFormat`].
+    /// [`StoreError::Io`], [`StoreError::Malformed`], [`StoreError::NewerFormat`], or [`StoreError::Damaged`] if the
+    /// file was changed after it was written.
     pub fn read_record(&self) -> Result<RunRecord> {
         let mut record: RunRecord = RunRecord::read(&self.record_path())?;
         if record.status == Status::Finished && !self.is_finished() {
@@ -149,6 +150,17 @@ impl RunDirectory {
             record.files.remove("report.json");
         }
         Ok(record)
+    }
+
+    /// Checks these files against the checksums in the run's record. A file without a recorded checksum passes: it is
+    /// missing from the record of a run that has not ended, and from those of the first versions of Kiln.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Checksum::check`] for the first file that differs.
+    pub fn check(&self, record: &RunRecord, names: &[&str]) -> Result<()> {
+        let sums = names.iter().filter_map(|name| Some((name, record.files.get(*name)?)));
+        sums.into_iter().try_for_each(|(name, sum)| sum.check(&self.path.join(name)))
     }
 
     /// Starts `history.csv`; see [`HistoryWriter::create`].
@@ -234,12 +246,22 @@ impl RunDirectory {
         files::remove_partial(&self.path)
     }
 
-    /// Reads `predictions.csv`.
+    /// Like [`check`](Self::check), for one file and the record on disk.
     ///
     /// # Errors
     ///
-    /// Those of [`Predictions::read`].
+    /// Those of [`read_record`](Self::read_record) and [`check`](Self::check).
+    pub fn check_file(&self, name: &str) -> Result<()> {
+        self.check(&self.read_record()?, &[name])
+    }
+
+    /// Reads `predictions.csv` and checks it against its recorded checksum.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_file`](Self::check_file) and [`Predictions::read`].
     pub fn read_predictions(&self) -> Result<Predictions> {
+        self.check_file("predictions.csv")?;
         Predictions::read(&self.predictions_path())
     }
 

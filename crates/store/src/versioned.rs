@@ -1,10 +1,11 @@
-//! JSON files with a `format_version`.
+//! JSON files with a `format_version`, and files that also have a checksum of themselves.
 
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Checksum;
 use crate::error::{Result, StoreError};
 use crate::escape::json;
 
@@ -20,6 +21,14 @@ struct VersionOnly {
     format_version: u32,
 }
 
+/// The key of the checksum of a file in itself.
+const CHECKSUM: &str = "checksum";
+
+#[derive(Deserialize)]
+struct ChecksumOnly {
+    checksum: Option<String>,
+}
+
 /// The text of the file: `format_version` first, then the fields of `body`, indented. Terminal control characters are
 /// escaped, which does not change the parsed values.
 ///
@@ -31,6 +40,46 @@ pub fn to_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
         |error| StoreError::Inconsistent(format!("JSON cannot represent this value: {error}")),
     )?;
     Ok(json(&text).into_owned() + "\n")
+}
+
+/// Like [`to_json`], with a second line, `checksum`: the SHA-256 of the text without that line.
+///
+/// # Errors
+///
+/// Those of [`to_json`].
+pub fn to_checked_json<T: Serialize>(version: u32, body: &T) -> Result<String> {
+    let text = to_json(version, body)?;
+    let line = checksum_line(&Checksum::of(text.as_bytes()).sha256);
+    // `format_version` is in the first line after the brace.
+    let place = text.match_indices('\n').nth(1).map_or(text.len(), |(place, _)| place + 1);
+    Ok(format!("{}{line}{}", &text[..place], &text[place..]))
+}
+
+fn checksum_line(sha256: &str) -> String {
+    format!("  \"{CHECKSUM}\": \"{sha256}\",\n")
+}
+
+/// Like [`parse`], for the text of [`to_checked_json`]. Files of earlier versions of Kiln have no checksum.
+///
+/// # Errors
+///
+/// Those of [`parse`]; [`StoreError::Damaged`] if the text was changed.
+pub fn parse_checked<T: DeserializeOwned>(path: &Path, text: &str, known: u32) -> Result<T> {
+    let body = parse(path, text, known)?;
+    let ChecksumOnly { checksum: Some(sum) } = from_json(path, text)? else { return Ok(body) };
+    let is_unchanged = text.split_once(&checksum_line(&sum)).is_some_and(|(before, after)| {
+        Checksum::of(format!("{before}{after}").as_bytes()).sha256 == sum
+    });
+    if is_unchanged {
+        return Ok(body);
+    }
+    Err(StoreError::damaged(path, "it was changed after it was written (its SHA-256 differs)"))
+}
+
+/// Whether a file has a checksum of itself. Those of earlier versions of Kiln have none.
+#[must_use]
+pub fn has_checksum(text: &str) -> bool {
+    serde_json::from_str(text).is_ok_and(|ChecksumOnly { checksum }| checksum.is_some())
 }
 
 /// The version of a file's text, from 1; `path` is used in messages.

@@ -14,7 +14,7 @@
 //! SweepResult
 //! ```
 //!
-//! The directory of a run is `<runs>/<name>/<id>`, and the id is a hash of the resolved experiment. The run
+//! The directory of a run is `<runs>/<name>/<id>`, and the id is a hash of the resolved experiment and of its data. The run
 //! directories are the only state of a sweep: a run whose directory is complete is done, regardless of which process
 //! trained it and when. The file `.kiln/<id>.log` next to them is the [lock](kiln_store::FileLock) of a run and
 //! receives the standard error of its process.
@@ -32,6 +32,6 @@ pub use launchers::{
     CompletedBy, EpochReport, Event, Failure, LaunchOptions, Requests, RunOutcome, StepReport,
     SweepResult, Watcher, launch, work,
 };
-pub use plan::{DifferingKey, Estimate, Plan, PlannedRun, RunState};
+pub use plan::{DifferingKey, Estimate, Plan, PlannedRun, RunOnOtherData, RunState};
 pub use prune::PruneConfig;
 pub use rules::SweepRules;

@@ -1,15 +1,40 @@
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use kiln_config::ConfigError;
+use kiln_data::{DatasetSummary, KnownDatasets};
 use kiln_store::doctor::{ExperimentRules, Finding, Severity};
-use kiln_store::{RunDirectory, RunRecord, quoted};
-use kiln_train::Declaration;
+use kiln_store::{DatasetRecord, RunDirectory, RunRecord, quoted};
+use kiln_train::{Declaration, Experiment};
 
 use crate::declaration::{Sweep, SweepRecord};
+use crate::plan::read_known_data;
 
-/// What `kiln doctor` needs to know about experiments and sweeps to check their files.
-#[derive(Debug, Clone, Copy)]
-pub struct SweepRules;
+/// What `kiln doctor` needs to know about experiments, sweeps and their data to check their files.
+#[derive(Debug, Default)]
+pub struct SweepRules {
+    /// The directory of the named datasets, if the user gave one.
+    data: Option<PathBuf>,
+    current_data: Mutex<CurrentData>,
+}
+
+/// The datasets as they are now.
+#[derive(Debug, Default)]
+struct CurrentData {
+    /// By the directory of the sweep.
+    sweeps: HashMap<PathBuf, SweepData>,
+    /// By `data.source` and the directory of the named datasets. `None` if the dataset cannot be read.
+    datasets: HashMap<(String, PathBuf), Option<DatasetSummary>>,
+}
+
+/// What the directory of a sweep says about its data.
+#[derive(Debug, Clone, Default)]
+struct SweepData {
+    /// The directory of the named datasets.
+    directory: Option<PathBuf>,
+    known: KnownDatasets,
+}
 
 const RECORD: &str = ".kiln/sweep.json";
 
@@ -17,13 +42,60 @@ const RECORD: &str = ".kiln/sweep.json";
 const REWRITE_RECORD: &str =
     "repeat the `kiln sweep` command of this sweep: it writes the file again";
 
+impl SweepRules {
+    /// Rules for datasets in the directory `data`. Without it, those of a sweep are where the sweep found them, and
+    /// those of other runs in `data/`.
+    #[must_use]
+    pub fn new(data: Option<&Path>) -> Self {
+        Self { data: data.map(Path::to_owned), ..Self::default() }
+    }
+
+    /// The dataset of an experiment as it is now; `None` if it cannot be read. `sweep` is the directory of the sweep, if
+    /// the experiment is that of a sweep.
+    fn dataset_now(
+        &self,
+        declaration: &Declaration,
+        sweep: Option<&Path>,
+    ) -> Option<DatasetSummary> {
+        // While one thread reads a dataset, the others wait for the result.
+        let mut current = self.current_data.lock().unwrap_or_else(PoisonError::into_inner);
+        let CurrentData { sweeps, datasets } = &mut *current;
+        let mut sweep = sweep.map(|directory| {
+            sweeps.entry(directory.to_owned()).or_insert_with(|| SweepData {
+                directory: SweepRecord::read(directory).ok().map(|record| record.data),
+                known: read_known_data(directory),
+            })
+        });
+        let of_sweep = sweep.as_ref().and_then(|sweep| sweep.directory.clone());
+        let data = self.data.clone().or(of_sweep).unwrap_or_else(|| PathBuf::from("data"));
+        let key = (declaration.experiment.data.source.clone(), data.clone());
+        let read = || {
+            let mut none = KnownDatasets::default();
+            let known = sweep.as_mut().map_or(&mut none, |sweep| &mut sweep.known);
+            declaration.dataset_summary(&data, known).ok()
+        };
+        datasets.entry(key).or_insert_with(read).clone()
+    }
+}
+
 impl ExperimentRules for SweepRules {
     fn run(&self, run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         let mut findings = kiln_train::check(run, record);
         if findings.is_empty() {
-            findings.extend(wrong_id(run));
+            findings.extend(wrong_id(run, record));
         }
         findings
+    }
+
+    fn changed_data(&self, run: &RunDirectory, record: &RunRecord) -> Option<String> {
+        let declaration = Declaration::of_run(run).ok()?;
+        let sweep = run.path().parent().filter(|_| run.is_of_sweep());
+        let now = self.dataset_now(&declaration, sweep)?;
+        let DatasetRecord { name, fingerprint: then, .. } = &record.dataset;
+        (now.fingerprint != *then).then(|| {
+            let [then, now] = [then, &now.fingerprint].map(|text| short(text));
+            format!("the dataset {name} changed after this run, from {then}… to {now}…")
+        })
     }
 
     fn sweep(&self, directory: &Path) -> Vec<Finding> {
@@ -31,9 +103,12 @@ impl ExperimentRules for SweepRules {
             Ok(record) => record,
             Err(error) => return vec![Finding::of_error(RECORD, &error, REWRITE_RECORD)],
         };
-        let declared = Sweep::from_record(&record).and_then(|sweep| Ok((ids(&sweep)?, sweep.name)));
-        let ids = match declared {
-            Ok((ids, name)) if directory.file_name().is_none_or(|own| *own == *name) => ids,
+        let declared = Sweep::from_record(&record)
+            .and_then(|sweep| Ok((self.progress(&sweep, directory)?, sweep.name)));
+        let (missing, all) = match declared {
+            Ok((progress, name)) if directory.file_name().is_none_or(|own| *own == *name) => {
+                progress
+            }
             Ok((_, name)) => {
                 let problem = format!("it belongs to the sweep {name}, not to this directory");
                 let advice = format!("to resume the sweep, rename the directory to {name}");
@@ -44,33 +119,80 @@ impl ExperimentRules for SweepRules {
                 return vec![Finding::of(Severity::Damaged, RECORD, problem, REWRITE_RECORD)];
             }
         };
-        let missing = ids.iter().filter(|id| !directory.join(id).exists()).count();
         if missing == 0 {
             return Vec::new();
         }
-        let problem = format!("runs of the sweep still to do: {missing} of {}", ids.len());
+        let problem = format!("runs of the sweep still to do: {missing} of {all}");
         let advice = format!("to resume: kiln resume {}", quoted(&directory.display().to_string()));
         vec![Finding::of(Severity::Unfinished, "", problem, advice)]
     }
 }
 
-/// The ids of all runs of a sweep.
-fn ids(sweep: &Sweep) -> Result<Vec<String>, ConfigError> {
-    let points = sweep.expand()?;
-    points.iter().map(|point| point.declaration.experiment.identity()).collect()
+impl SweepRules {
+    /// How many runs of a sweep have no directory, and how many there are in all.
+    fn progress(&self, sweep: &Sweep, directory: &Path) -> Result<(usize, usize), ConfigError> {
+        let points = sweep.expand()?;
+        let mut missing = 0;
+        // If the data cannot be read, a run counts on any data.
+        let mut recorded = None;
+        for point in &points {
+            let experiment = &point.declaration.experiment;
+            let now = self.dataset_now(&point.declaration, Some(directory));
+            let exists = match now {
+                Some(now) => has_run(directory, experiment, &now.fingerprint)?,
+                None => {
+                    let recorded = recorded.get_or_insert_with(|| fingerprints(directory));
+                    let mut exists = false;
+                    for fingerprint in &*recorded {
+                        exists |= has_run(directory, experiment, fingerprint)?;
+                    }
+                    exists
+                }
+            };
+            missing += usize::from(!exists);
+        }
+        Ok((missing, points.len()))
+    }
+}
+
+/// Whether a directory of runs has one of this experiment on the data with this fingerprint.
+fn has_run(
+    directory: &Path,
+    experiment: &Experiment,
+    fingerprint: &str,
+) -> Result<bool, ConfigError> {
+    if directory.join(experiment.identity_on(fingerprint)?).exists() {
+        return Ok(true);
+    }
+    let earlier = directory.join(experiment.identity()?);
+    let record = RunDirectory::at(&earlier).read_record();
+    Ok(earlier.exists() && record.map_or(true, |record| record.dataset.fingerprint == fingerprint))
+}
+
+/// The fingerprints of the data of all runs in a directory.
+fn fingerprints(directory: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let record = |path: PathBuf| RunDirectory::at(&path).read_record().ok();
+    entries.filter_map(|entry| Some(record(entry.path())?.dataset.fingerprint)).collect()
+}
+
+/// The beginning of a fingerprint.
+fn short(fingerprint: &str) -> String {
+    fingerprint.chars().take(12).collect()
 }
 
 /// The finding for a run of a sweep whose directory is not named after its experiment.
-fn wrong_id(run: &RunDirectory) -> Option<Finding> {
+fn wrong_id(run: &RunDirectory, record: &RunRecord) -> Option<Finding> {
     if !run.is_of_sweep() {
         return None;
     }
     let id = run.id();
-    let declaration = Declaration::open(&run.config_path(), &[]).ok()?;
-    let identity = declaration.experiment.identity().ok()?;
-    (identity != id).then(|| {
+    let experiment = Declaration::of_run(run).ok()?.experiment;
+    let identity = experiment.identity_on(&record.dataset.fingerprint).ok()?;
+    // Kiln 0.1.0 named the directory after the experiment alone.
+    (identity != id && experiment.identity().ok()? != id).then(|| {
         let problem = format!(
-            "its experiment has the id {identity}, unlike the directory: the file was changed, \
+            "its experiment and data have the id {identity}, unlike the directory: a file was changed, \
              or another version of Kiln created the run"
         );
         let advice = "sweeps do not touch this run; move it away, and the sweep trains its own";

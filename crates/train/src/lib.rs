@@ -40,7 +40,7 @@ pub use predictor::{Guess, Predictor};
 pub use resume::lock::RunLock;
 pub use resume::origin::{ResumeError, ResumeErrorKind};
 pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, check};
-pub use run::{ALL_EPOCHS_DONE, Run, TrainingOutcome};
+pub use run::{ALL_EPOCHS_DONE, PlannedId, Run, TrainingOutcome};
 pub use schedules::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
 pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};
@@ -78,6 +78,18 @@ pub enum TrainError {
         run: String,
         /// The reason.
         error: ResumeError,
+    },
+    /// The dataset is not the one that the run was planned with.
+    #[error(
+        "the dataset {name} changed from {planned} to {now} after the run was planned: repeat the command"
+    )]
+    DataChanged {
+        /// The name of the dataset.
+        name: String,
+        /// The fingerprint that the run was planned with.
+        planned: String,
+        /// The fingerprint of the data that was read.
+        now: String,
     },
     /// A checkpoint cannot be encoded.
     #[error("cannot write checkpoint {place}: {message}")]

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use kiln_model::Weights;
 use kiln_report::TestImages;
 use kiln_store::{
-    Checkpoints, FileLock, History, HistoryWriter, Position, RunDirectory, RunRecord, Status,
-    TestReport, Tested, files,
+    Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Position, RunDirectory,
+    RunRecord, Status, TestReport, Tested, files,
 };
 use tracing::{error, info, warn};
 
@@ -64,6 +64,17 @@ impl StartingPoint {
 /// The reason of a run that trained all its epochs.
 pub const ALL_EPOCHS_DONE: &str = "all epochs done";
 
+/// The id that a sweep has given to a run, and what it is valid for.
+#[derive(Debug)]
+pub struct PlannedId<'a> {
+    /// The id.
+    pub id: &'a str,
+    /// The fingerprint of the data that the run was planned with.
+    pub fingerprint: &'a str,
+    /// The lock on the run.
+    pub lock: RunLock,
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct TrainingOutcome {
@@ -79,25 +90,32 @@ pub struct TrainingOutcome {
 
 impl Run {
     /// Reads the data, checks the experiment against it, draws the initial weights, and creates a locked run directory
-    /// under `runs`. `given` is its id and lock; without it the id is made from the time. If the experiment or the data
+    /// under `runs`. Without a `planned` id, the id is made from the time. If the experiment or the data
     /// is wrong, no run directory is left. If the directory cannot be filled, its run is marked as failed.
     ///
     /// # Errors
     ///
-    /// The data cannot be read, the experiment does not fit the data, this build lacks the backend, or the directory
+    /// The data cannot be read or is not that of the `planned` id, the experiment does not fit the data, this build lacks the backend, or the directory
     /// cannot be created.
     pub fn prepare(
         declaration: Declaration,
         data: &Path,
         runs: &Path,
-        given: Option<(&str, RunLock)>,
+        planned: Option<PlannedId<'_>>,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
         let prepared = PreparedExperiment::read(&declaration, data)?;
+        if let Some(PlannedId { fingerprint, .. }) = &planned
+            && prepared.origin.dataset.fingerprint != *fingerprint
+        {
+            // Under the planned id, the results would be taken for those of the other data.
+            let DatasetRecord { name, fingerprint: now, .. } = prepared.origin.dataset;
+            return Err(TrainError::DataChanged { name, planned: (*fingerprint).to_owned(), now });
+        }
         let training = StartingPoint::from_scratch(experiment, &prepared)?;
 
         // Everything that can fail because of the experiment or the data has succeeded: now create the directory.
-        let id = given.as_ref().map(|(id, _)| *id);
+        let id = planned.as_ref().map(|planned| planned.id);
         let directory = RunDirectory::create(runs, &experiment.name, id)?;
         let Origin { dataset, versions, backend, engine: implementation, .. } =
             prepared.origin.clone();
@@ -123,8 +141,8 @@ impl Run {
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
         };
-        let lock = match given {
-            Some((_, lock)) => lock,
+        let lock = match planned {
+            Some(planned) => planned.lock,
             None => match FileLock::of(&directory) {
                 Ok(lock) => RunLock::Run(lock),
                 Err(error) => {

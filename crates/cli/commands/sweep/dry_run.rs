@@ -2,6 +2,7 @@ use kiln_report::table;
 use kiln_store::{duration, grouped, quoted};
 use kiln_sweep::{Estimate, LaunchOptions, Plan, RunState};
 
+use crate::commands::sweep::summary;
 use crate::output::{count, print, print_styled, terminal};
 
 /// Prints every run of a plan with its cost, its state and an estimate of how long it takes.
@@ -47,6 +48,9 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     if damaged > 0 {
         let directory = quoted(&plan.directory.display().to_string());
         print(format!("{damaged} damaged and skipped; for details: kiln doctor {directory}"))?;
+    }
+    if let Some(text) = summary::changed_data(plan)? {
+        print(text)?;
     }
     print(plan.directory.display())
 }

@@ -14,6 +14,7 @@ use clap::Args;
 use kiln_sweep::{LaunchOptions, Plan, RunOutcome, Sweep};
 
 use crate::options::GlobalOptions;
+use crate::output::warning;
 
 pub(crate) use control::SweepControl;
 
@@ -89,6 +90,9 @@ pub(crate) fn launch(
     control: &SweepControl,
     fail_on_diverged: bool,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(text) = summary::changed_data(plan)? {
+        warning(text);
+    }
     plan.write_record()?;
     let mut progress = progress::SweepProgress::new(options.quiet, plan, control.has_runs.clone());
     let result = kiln_sweep::launch(plan, &launch_options, &mut progress, &control.requests);

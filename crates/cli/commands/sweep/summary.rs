@@ -1,6 +1,6 @@
 //! The lines that a sweep prints at its end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use kiln_compare::{AtEpoch, Comparison, Ranking};
@@ -13,6 +13,27 @@ use crate::output::{count, print as print_line, status};
 /// If the kept weights are worse in validation than those of the best epoch by more than this, a hint suggests keeping the
 /// latter.
 const NOTABLE_DROP: f64 = 0.005;
+
+/// What to say before a sweep trains runs again because their data has changed; `None` if it has not.
+pub(super) fn changed_data(plan: &Plan) -> anyhow::Result<Option<String>> {
+    let mut earlier = plan.runs_on_other_data()?;
+    earlier.retain(|run| !plan.path_of(&plan.runs[run.planned]).exists());
+    let names: BTreeSet<&str> =
+        earlier.iter().map(|run| &*plan.runs[run.planned].dataset.name).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<&str> = names.into_iter().collect();
+    let again: BTreeSet<usize> = earlier.iter().map(|run| run.planned).collect();
+    let (were, they) = if earlier.len() == 1 { ("was", "it stays") } else { ("were", "they stay") };
+    Ok(Some(format!(
+        "the data has changed: {} of this sweep {were} trained on earlier data of {}; {they}, and {} to be trained on \
+         the new data",
+        count(earlier.len(), "run"),
+        printable(&names.join(", ")),
+        if again.len() == 1 { "1 run is".to_owned() } else { format!("{} runs are", again.len()) },
+    )))
+}
 
 /// Prints the outcomes of the runs, the best combination, and the directory of the sweep.
 pub(super) fn print(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
@@ -113,12 +134,17 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
     print_line(format!("  retrain one run: {}", printable(&run_command(plan, planned))))?;
     let path = quoted(&plan.directory.display().to_string());
     print_line(format!("  compare all:     kiln compare {path}"))?;
-    let others = other_runs(plan);
-    if others > 0 {
-        let (runs, are) = (count(others, "run"), if others == 1 { "is" } else { "are" });
-        print_line(format!(
-            "  note:            {runs} in this directory {are} not part of this sweep"
-        ))?;
+    let earlier: HashSet<String> =
+        plan.runs_on_other_data()?.into_iter().map(|run| run.id).collect();
+    let others = other_runs(plan).saturating_sub(earlier.len());
+    for (number, problem) in [
+        (earlier.len(), ["was trained on earlier data", "were trained on earlier data"]),
+        (others, ["is not part of this sweep", "are not part of this sweep"]),
+    ] {
+        if number > 0 {
+            let (runs, problem) = (count(number, "run"), problem[usize::from(number > 1)]);
+            print_line(format!("  note:            {runs} in this directory {problem}"))?;
+        }
     }
     Ok(())
 }

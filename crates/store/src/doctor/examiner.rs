@@ -40,7 +40,8 @@ pub(super) fn examine(path: &Path, rules: &dyn ExperimentRules) -> Examined {
                 examiner.findings.push(finding);
             }
         }
-        examiner.status(record);
+        let changed_data = rules.changed_data(&examiner.run, record);
+        examiner.status(record, changed_data);
     }
     if let Some(owner) = examiner.owner.take() {
         examiner.note("", &format!("it is in use by {owner}"), "wait for it to finish");
@@ -295,8 +296,16 @@ impl Examiner {
         }
     }
 
-    /// Reports what remains to be done, and from where.
-    fn status(&mut self, record: &RunRecord) {
+    /// Reports what remains to be done, and from where, and whether the data of the run has changed.
+    fn status(&mut self, record: &RunRecord, changed_data: Option<String>) {
+        if let Some(problem) = &changed_data {
+            let advice = if self.run.is_of_sweep() {
+                "the run stays as it is; its sweep trains the experiment again on the new data"
+            } else {
+                "the run stays as it is; its results are those of the earlier data"
+            };
+            self.note("", problem, advice);
+        }
         let usable = self.usable;
         let reason = record.stop_reason.as_deref().unwrap_or("no reason was recorded");
         let problem = match record.status {
@@ -313,7 +322,9 @@ impl Examiner {
         };
         let from =
             usable.map_or("from scratch: there is no checkpoint".to_owned(), Position::start);
-        let advice = if self.has_finding("config.toml") {
+        let advice = if changed_data.is_some() {
+            "to resume it, restore its dataset first; kiln resume refuses the new one".to_owned()
+        } else if self.has_finding("config.toml") {
             format!("restore config.toml, then resume: {}", self.resume)
         } else {
             format!("to resume ({from}): {}", self.resume)

@@ -21,6 +21,30 @@ fn problem(text: &str) -> String {
     error.strip_prefix(&place).expect("the file is named").to_owned()
 }
 
+/// The golden file as a version without checksums would have written it.
+fn without_checksum() -> String {
+    let is_checksum = |line: &&str| line.starts_with("  \"checksum\"");
+    GOLDEN.lines().filter(|line| !is_checksum(line)).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn every_edit_of_a_record_with_a_checksum_is_noticed() {
+    let expected = ": it was changed after it was written (its SHA-256 differs)";
+    for (from, to) in [
+        ("\"seed\": 42", "\"seed\": 43"),
+        ("55000", "54000"),
+        ("0123456789abcdef", "0123456789abcdee"),
+        ("\"epochs\": 3\n", "\"epochs\": 3 \n"),
+        ("\"threads\": 1,\n", "\"threads\": 1,\n  \"weather\": 1,\n"),
+    ] {
+        let problem = problem(&GOLDEN.replacen(from, to, 1));
+        assert_eq!(problem.replace(" is damaged", ""), expected, "{to}");
+    }
+    let (_runs, run) = run_with(&without_checksum());
+    std::fs::write(run.report_path(), "{}").expect("written");
+    assert_eq!(run.read_record().expect("earlier versions wrote no checksum"), record());
+}
+
 #[test]
 fn file_matches_the_golden_file_and_round_trips() {
     let runs = directory();
@@ -68,7 +92,7 @@ fn status_has_its_documented_name() {
 
 #[test]
 fn unknown_fields_are_ignored() {
-    let later = GOLDEN.replacen('{', "{\n  \"weather\": {\"rain\": [1, 2]},", 1);
+    let later = without_checksum().replacen('{', "{\n  \"weather\": {\"rain\": [1, 2]},", 1);
     let (_runs, run) = run_with(&later);
     std::fs::write(run.report_path(), "{}").expect("written");
     assert_eq!(run.read_record().expect("read"), record());
@@ -91,9 +115,9 @@ fn damaged_record_is_reported_with_its_line() {
     assert_eq!(problem(""), ", line 1: EOF while parsing a value");
     assert_eq!(problem("{\n  \"format_version\": 1"), ", line 2: EOF while parsing an object");
     assert_eq!(problem("{\"name\": \"dense\"}"), ", line 1: missing field `format_version`");
-    let seedless = GOLDEN.replace("  \"seed\": 42,\n", "");
+    let seedless = without_checksum().replace("  \"seed\": 42,\n", "");
     assert!(problem(&seedless).ends_with(": missing field `seed`"));
-    let wrong = GOLDEN.replace("\"finished\"", "\"done\"");
+    let wrong = without_checksum().replace("\"finished\"", "\"done\"");
     assert!(problem(&wrong).starts_with(", line 5: unknown variant `done`"), "{}", problem(&wrong));
 }
 

@@ -47,6 +47,7 @@ impl WorkerProcess {
         let request = WorkerRequest {
             config: planned.config.clone(),
             id: planned.id.clone(),
+            fingerprint: planned.dataset.fingerprint.clone(),
             data_directory: plan.data_directory.clone(),
             runs_directory: plan.runs_directory.clone(),
             awaits_commands: plan.prune.is_some(),

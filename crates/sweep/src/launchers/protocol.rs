@@ -19,6 +19,8 @@ pub(crate) struct WorkerRequest {
     /// The resolved experiment as TOML.
     pub(crate) config: String,
     pub(crate) id: String,
+    /// The fingerprint of the data that the id is for.
+    pub(crate) fingerprint: String,
     /// The directory of the named datasets.
     pub(crate) data_directory: PathBuf,
     /// The directory of all runs.

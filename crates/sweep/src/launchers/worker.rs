@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use kiln_store::{RunDirectory, files};
 use kiln_train::{
-    Declaration, EpochEnd, Observer, Progress, ResumeErrorKind, Run, RunLock, Stop, TrainError,
-    TrainingOutcome,
+    Declaration, EpochEnd, Observer, PlannedId, Progress, ResumeErrorKind, Run, RunLock, Stop,
+    TrainError, TrainingOutcome,
 };
 use serde::Serialize;
 use tracing::warn;
@@ -104,8 +104,8 @@ fn prepare(request: &WorkerRequest) -> Result<(Run, Vec<String>), SweepError> {
             Ok(resumed) => return Ok((resumed.run, resumed.damage)),
         }
     }
-    let given = Some((request.id.as_str(), lock()));
-    Ok((Run::prepare(declaration, data, &request.runs_directory, given)?, warnings))
+    let planned = PlannedId { id: &request.id, fingerprint: &request.fingerprint, lock: lock() };
+    Ok((Run::prepare(declaration, data, &request.runs_directory, Some(planned))?, warnings))
 }
 
 /// Receives the commands of the sweep in a thread. A request for a checkpoint and the end of the input are stored in

@@ -1,12 +1,15 @@
 //! What a sweep will run: every run checked against its data, with its cost, and the state of its directory.
 
 mod estimate;
+mod known_data;
+mod other_data;
 mod planner;
 mod state;
 
 use std::path::{Path, PathBuf};
 
 use kiln_config::KeyIndex;
+use kiln_data::{DatasetSummary, KnownDatasets};
 use kiln_model::Architecture;
 use kiln_store::{RunDirectory, RunRecord, StoreError, files};
 use kiln_train::{Declaration, Experiment, TrainError};
@@ -16,6 +19,8 @@ use crate::plan::planner::Planner;
 use crate::prune::PruneConfig;
 
 pub use estimate::Estimate;
+pub(crate) use known_data::read as read_known_data;
+pub use other_data::RunOnOtherData;
 pub use state::RunState;
 
 /// The runs of a sweep, checked against their data.
@@ -36,6 +41,7 @@ pub struct Plan {
     /// The runs, in the order in which they are declared.
     pub runs: Vec<PlannedRun>,
     record: SweepRecord,
+    known_datasets: KnownDatasets,
     /// One entry for all runs whose steps cost the same.
     pub(crate) workloads: Vec<Workload>,
 }
@@ -43,8 +49,10 @@ pub struct Plan {
 /// One run of a plan.
 #[derive(Debug)]
 pub struct PlannedRun {
-    /// The name of its directory, see [`Experiment::identity`].
+    /// The name of its directory: see [`Experiment::identity_on`], or [`Experiment::identity`] if that directory exists.
     pub id: String,
+    /// See [`Experiment::identity`].
+    pub experiment_hash: String,
     /// The settings that differ from the sweep's experiment.
     pub settings: Vec<Setting>,
     /// The resolved experiment.
@@ -63,6 +71,8 @@ pub struct PlannedRun {
     pub evaluated_images: usize,
     /// Images of the test set.
     pub test_images: usize,
+    /// The data.
+    pub dataset: DatasetSummary,
     /// An index into the plan's workloads.
     pub(crate) workload: usize,
 }
@@ -94,9 +104,11 @@ impl Plan {
     ) -> Result<Self, TrainError> {
         let directory = runs_directory.join(&sweep.name);
         files::check_within(runs_directory, &directory)?;
-        let mut planner = Planner::new(data_directory, sweep.prune);
+        let known_datasets = known_data::read(&directory);
+        let mut planner = Planner::new(&directory, data_directory, sweep.prune, known_datasets);
         let points = sweep.expand()?;
         let runs = points.iter().map(|point| planner.plan(point)).collect::<Result<_, _>>()?;
+        let Planner { known_datasets, workloads, .. } = planner;
         // The path stays relative if the working directory was deleted.
         let data =
             std::path::absolute(data_directory).unwrap_or_else(|_| data_directory.to_owned());
@@ -109,17 +121,22 @@ impl Plan {
             prune: sweep.prune,
             runs,
             record: sweep.record.clone().with_data(data),
-            workloads: planner.workloads,
+            known_datasets,
+            workloads,
         })
     }
 
-    /// Writes `.kiln/sweep.json`, from which `kiln resume` declares the sweep again.
+    /// Writes `.kiln/sweep.json`, from which `kiln resume` declares the sweep again, and the cache of the fingerprints
+    /// of the data.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// The declaration cannot be written.
     pub fn write_record(&self) -> Result<(), StoreError> {
-        self.record.write(&self.directory)
+        self.record.write(&self.directory)?;
+        // Without the cache, the next plan reads the data.
+        let _ = known_data::write(&self.directory, &self.known_datasets);
+        Ok(())
     }
 
     /// The directory of a run, which need not exist.

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use kiln_config::ConfigError;
-use kiln_data::Dataset;
+use kiln_data::{DatasetSummary, KnownDatasets};
+use kiln_store::RunDirectory;
 use kiln_train::{Declaration, Experiment, MissingSetting, TrainError};
 
 use crate::declaration::{SweepPoint, in_combination};
@@ -12,10 +12,13 @@ use crate::prune::PruneConfig;
 
 /// Checks runs against their data. Datasets, splits and models that runs share are computed once.
 pub(super) struct Planner<'a> {
+    /// The directory of the sweep.
+    directory: &'a Path,
     data_directory: &'a Path,
     prune: Option<PruneConfig>,
+    pub(super) known_datasets: KnownDatasets,
     /// By `data.source`.
-    datasets: HashMap<String, Arc<Dataset>>,
+    datasets: HashMap<String, DatasetSummary>,
     /// The numbers of training and validation rows by dataset and split.
     splits: HashMap<String, (usize, usize)>,
     pub(super) workloads: Vec<Workload>,
@@ -24,10 +27,17 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(data_directory: &'a Path, prune: Option<PruneConfig>) -> Self {
+    pub(super) fn new(
+        directory: &'a Path,
+        data_directory: &'a Path,
+        prune: Option<PruneConfig>,
+        known_datasets: KnownDatasets,
+    ) -> Self {
         Self {
+            directory,
             data_directory,
             prune,
+            known_datasets,
             datasets: HashMap::new(),
             splits: HashMap::new(),
             workloads: Vec::new(),
@@ -47,10 +57,11 @@ impl<'a> Planner<'a> {
         let declaration = &point.declaration;
         let experiment = &declaration.experiment;
         let dataset = match self.datasets.get(&experiment.data.source) {
-            Some(dataset) => Arc::clone(dataset),
+            Some(dataset) => dataset.clone(),
             None => {
-                let dataset = Arc::new(declaration.dataset(self.data_directory)?);
-                self.datasets.insert(experiment.data.source.clone(), Arc::clone(&dataset));
+                let known = &mut self.known_datasets;
+                let dataset = declaration.dataset_summary(self.data_directory, known)?;
+                self.datasets.insert(experiment.data.source.clone(), dataset.clone());
                 dataset
             }
         };
@@ -61,8 +72,11 @@ impl<'a> Planner<'a> {
         }
         let training = &experiment.training;
         let on_training_rows = if training.evaluate_training_set { training_rows } else { 0 };
+        let experiment_hash = experiment.identity()?;
+        let id = experiment.identity_on(&dataset.fingerprint)?;
         Ok(PlannedRun {
-            id: experiment.identity()?,
+            id: self.existing_id(id, &experiment_hash, &dataset.fingerprint),
+            experiment_hash,
             settings: point.settings.clone(),
             experiment: experiment.clone(),
             config: experiment.to_toml()?,
@@ -71,9 +85,22 @@ impl<'a> Planner<'a> {
             steps: training_rows.div_ceil(training.batch_size.get()),
             epochs: training.epochs.get(),
             evaluated_images: validation_rows + on_training_rows,
-            test_images: dataset.test.len(),
+            test_images: dataset.test_rows,
+            dataset,
             workload,
         })
+    }
+
+    /// The name of the run's directory. Kiln 0.1.0 named it after the experiment alone; such a directory is that of the
+    /// run unless its record names other data.
+    fn existing_id(&self, id: String, experiment_hash: &str, fingerprint: &str) -> String {
+        let earlier = self.directory.join(experiment_hash);
+        if !earlier.exists() || self.directory.join(&id).exists() {
+            return id;
+        }
+        let record = RunDirectory::at(&earlier).read_record();
+        let is_on_other_data = record.is_ok_and(|record| record.dataset.fingerprint != fingerprint);
+        if is_on_other_data { id } else { experiment_hash.to_owned() }
     }
 
     /// The numbers of training and validation rows. They do not depend on the seed, so runs that differ only in the
@@ -81,15 +108,14 @@ impl<'a> Planner<'a> {
     fn rows(
         &mut self,
         declaration: &Declaration,
-        dataset: &Dataset,
+        dataset: &DatasetSummary,
     ) -> Result<(usize, usize), TrainError> {
         let data = &declaration.experiment.data;
         let key = format!("{} {} {}", data.source, data.validation, data.split);
         if let Some(rows) = self.splits.get(&key) {
             return Ok(*rows);
         }
-        let split = declaration.split(dataset)?;
-        let rows = (split.training.len(), split.validation.len());
+        let rows = declaration.split_rows(dataset.train_rows)?;
         self.splits.insert(key, rows);
         Ok(rows)
     }
@@ -98,7 +124,7 @@ impl<'a> Planner<'a> {
     fn workload(
         &mut self,
         declaration: &Declaration,
-        dataset: &Dataset,
+        dataset: &DatasetSummary,
     ) -> Result<usize, TrainError> {
         let experiment = &declaration.experiment;
         let key = workload_key(experiment);
@@ -106,8 +132,7 @@ impl<'a> Planner<'a> {
             return Ok(*index);
         }
         declaration.device()?;
-        let architecture =
-            declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
+        let architecture = declaration.architecture(dataset.shape, dataset.classes)?;
         let slots = experiment.optimizer.kind.slots();
         let summary = architecture.summary(experiment.training.batch_size.get(), slots);
         self.workloads.push(Workload {

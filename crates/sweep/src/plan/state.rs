@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use kiln_store::{Checkpoints, FileLock, RunDirectory, Status, StoreError, files};
+use kiln_store::{Checkpoints, FileLock, RunDirectory, RunRecord, Status, StoreError, files};
 use kiln_train::Declaration;
 
 use crate::plan::{Plan, PlannedRun};
@@ -57,8 +57,13 @@ impl RunState {
             }
             record => record?,
         };
+        if record.dataset.fingerprint != run.dataset.fingerprint {
+            // The id contains the fingerprint, so the record or the directory's name was changed.
+            let path = plan.path_of(run).join("run.json");
+            return Ok(Self::Unreadable(format!("{} names other data", path.display())));
+        }
         Ok(match record.status {
-            Status::Finished => match damage(plan, run) {
+            Status::Finished => match damage(plan, run, &record) {
                 None => Self::Finished,
                 Some(problem) => Self::Unreadable(problem),
             },
@@ -117,7 +122,7 @@ fn has_config_of(directory: &RunDirectory, run: &PlannedRun) -> bool {
         declaration.experiment.identity().ok()
     };
     // Comparing the text first avoids parsing it, since it is nearly always the same.
-    config == run.config || identity().is_some_and(|identity| identity == run.id)
+    config == run.config || identity().is_some_and(|identity| identity == run.experiment_hash)
 }
 
 fn other_config(path: &Path) -> String {
@@ -125,12 +130,14 @@ fn other_config(path: &Path) -> String {
 }
 
 /// The damage of a run whose status is `finished`, if there is any.
-fn damage(plan: &Plan, run: &PlannedRun) -> Option<String> {
+fn damage(plan: &Plan, run: &PlannedRun, record: &RunRecord) -> Option<String> {
     let directory = RunDirectory::open(plan.path_of(run)).ok()?;
     if !has_config_of(&directory, run) {
         return Some(other_config(&directory.config_path()));
     }
-    let problem = directory.read_report().err().or_else(|| directory.read_history().err());
+    let checked = directory.check(record, &["report.json", "history.csv"]);
+    let problem = checked.err().or_else(|| directory.read_report().err());
+    let problem = problem.or_else(|| directory.read_history().err());
     problem.map(|problem| problem.to_string())
 }
 

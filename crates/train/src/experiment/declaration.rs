@@ -2,7 +2,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
-use kiln_data::{DATASETS, DataError, Dataset, ImageShape, Split};
+use kiln_data::{DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Split};
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
@@ -209,13 +209,31 @@ impl Declaration {
     ///
     /// `data.source` names no dataset, or its files are missing or damaged.
     pub fn dataset(&self, data: &Path) -> Result<Dataset, TrainError> {
-        // Only these two errors are about the value of the key. The others are about files, and name them.
-        self.experiment.data.load(data).map_err(|error| match error {
+        self.experiment.data.load(data).map_err(|error| self.data_error(error))
+    }
+
+    /// What the dataset contains. It is read only if it is not among the `known` ones or has changed since.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`dataset`](Self::dataset).
+    pub fn dataset_summary(
+        &self,
+        data: &Path,
+        known: &mut KnownDatasets,
+    ) -> Result<DatasetSummary, TrainError> {
+        let source = &self.experiment.data.source;
+        known.summary(source, data).map_err(|error| self.data_error(error))
+    }
+
+    fn data_error(&self, error: DataError) -> TrainError {
+        match error {
+            // Only these two errors are about the value of the key. The others are about files, and name them.
             DataError::UnknownDataset { .. } | DataError::NotADirectory { .. } => {
                 self.error_at("data.source", error.to_string()).into()
             }
             error => error.into(),
-        })
+        }
     }
 
     /// The device of the backend.
@@ -239,6 +257,16 @@ impl Declaration {
             .data
             .split(&dataset.train.labels, &mut rng)
             .map_err(|error| self.error_at("data.validation", error.to_string()))
+    }
+
+    /// How many of `rows` training images are training rows, and how many are validation rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`split`](Self::split).
+    pub fn split_rows(&self, rows: usize) -> Result<(usize, usize), ConfigError> {
+        let rows = self.experiment.data.split_rows(rows);
+        rows.map_err(|error| self.error_at("data.validation", error.to_string()))
     }
 }
 

@@ -92,17 +92,30 @@ impl Experiment {
         })
     }
 
-    /// The id of the experiment in a sweep: the first 48 bits of a SHA-256 over all values that affect the result, as
-    /// 12 hexadecimal digits. The name and the notation in the file do not matter.
+    /// The identity of a run of this experiment on the data with this fingerprint, which is its id in a sweep: the first
+    /// 48 bits of a SHA-256 over all values that affect the result and over the fingerprint, as 12 hexadecimal digits.
+    /// The name and the notation in the file do not matter.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`to_toml`](Self::to_toml).
+    pub fn identity_on(&self, fingerprint: &str) -> Result<String, ConfigError> {
+        Ok(short_hash(&format!("{}\n{fingerprint}\n", self.values()?)))
+    }
+
+    /// Like [`identity_on`](Self::identity_on), without the data. Sweeps of Kiln 0.1.0 used it as the id.
     ///
     /// # Errors
     ///
     /// The errors of [`to_toml`](Self::to_toml).
     pub fn identity(&self) -> Result<String, ConfigError> {
+        Ok(short_hash(&self.values()?))
+    }
+
+    /// All values that affect the result.
+    fn values(&self) -> Result<String, ConfigError> {
         // Renaming a sweep must not train its runs again.
-        let unnamed = Self { name: String::new(), ..self.clone() };
-        let digest = Sha256::digest(toml_of(&unnamed)?);
-        Ok(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+        toml_of(&Self { name: String::new(), ..self.clone() })
     }
 
     /// The experiment as TOML with every value explicit. Reading it gives the same experiment.
@@ -114,6 +127,11 @@ impl Experiment {
         let results = toml_of(self)?;
         Ok(results + "\n" + &toml_of(&WithoutResult { checkpoint: self.checkpoint })?)
     }
+}
+
+/// The first 48 bits of the SHA-256, as 12 hexadecimal digits.
+fn short_hash(text: &str) -> String {
+    Sha256::digest(text)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn toml_of(part: &impl Serialize) -> Result<String, ConfigError> {
