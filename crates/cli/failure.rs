@@ -8,14 +8,11 @@ use kiln_compare::CompareError;
 use kiln_config::ConfigError;
 use kiln_data::DataError;
 use kiln_report::ReportError;
-use kiln_store::{RunDirectory, StoreError};
+use kiln_store::{RunDirectory, StoreError, quoted};
 use kiln_sweep::SweepError;
 use kiln_train::TrainError;
 
 use crate::output;
-
-/// The advice for damaged files.
-const DOCTOR: &str = "to see what is damaged and what to do about it: kiln doctor RUN";
 
 /// Prints an error with advice. Returns exit status 2 if the command line or the configuration is wrong, otherwise 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -46,8 +43,8 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     };
     if let Some(advice) = store.and_then(advice) {
         output::help(advice);
-    } else if matches!(compare, Some(CompareError::Mismatch { .. })) {
-        output::help(DOCTOR);
+    } else if let Some(CompareError::Mismatch { path, .. }) = compare {
+        output::help(doctor_advice(path));
     }
     let is_unknown_dataset = matches!(
         error.downcast_ref::<DataError>(),
@@ -71,9 +68,18 @@ fn advice(error: &StoreError) -> Option<String> {
                 "a run directory is runs/NAME/ID; `kiln run` prints it as its last line".to_owned()
             }
         }),
-        StoreError::Damaged { .. } | StoreError::Malformed { .. } => Some(DOCTOR.to_owned()),
+        StoreError::Damaged { path, .. } | StoreError::Malformed { path, .. } => {
+            Some(doctor_advice(path))
+        }
         _ => None,
     }
+}
+
+/// The advice for a damaged file of a run.
+pub(crate) fn doctor_advice(path: &Path) -> String {
+    let run = path.ancestors().find(|path| path.join("run.json").exists());
+    let run = run.map_or_else(|| "RUN".to_owned(), |run| quoted(&run.display().to_string()));
+    format!("to see what is damaged and what to do about it: kiln doctor {run}")
 }
 
 /// Finds a run below a directory, as an example for the advice.

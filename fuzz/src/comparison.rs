@@ -58,7 +58,7 @@ fn compare(runs: &Path) {
         .map_err(Into::into)
         .and_then(|run| show(&run, terminal))
     {
-        Ok(shown) => assert_printable(&shown),
+        Ok(shown) => assert_printable(&shown.text),
         Err(error) => assert_has_message(&error),
     }
     let comparison =

@@ -192,6 +192,25 @@ fn damaged_runs_are_reported_and_skipped() {
     }
 }
 
+/// Both files are valid, and each belongs to the other run.
+#[test]
+fn exchanged_predictions_give_no_verdict() {
+    let project = Project::new();
+    let better = project.train(&["learning_rate=0.3", "epochs=12"]);
+    let worse = project.train(&["learning_rate=1e-9"]);
+    let [first, second] =
+        [&better, &worse].map(|run| project.path(format!("{run}/predictions.csv")));
+    let [first_text, second_text] = [&first, &second].map(|path| fs::read(path).unwrap());
+    fs::write(&first, second_text).unwrap();
+    fs::write(&second, first_text).unwrap();
+    let output = project.kiln(&["compare", &better, &worse]);
+    for run in [&better, &worse] {
+        let damaged = format!("{run}/predictions.csv is damaged: ");
+        assert!(output.stdout.contains(&damaged), "{}", output.stdout);
+    }
+    assert!(!output.stdout.contains("only "), "no numbers of the files: {}", output.stdout);
+}
+
 #[test]
 fn unusable_paths_and_options_are_usage_errors() {
     let project = sweep();

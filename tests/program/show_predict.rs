@@ -25,11 +25,45 @@ fn show_reports_a_damaged_history() {
     let history = project.read(format!("{run}/history.csv"));
     project.write(format!("{run}/history.csv"), history.replacen("0.", "1.", 1));
     let output = project.kiln(&["show", &run]);
-    let damaged = format!("\nDamaged\n{run}/history.csv is damaged: ");
-    assert!(output.stdout.contains(&damaged), "{}", output.stdout);
-    assert!(output.stdout.contains(&format!("kiln doctor {run}\n")), "{}", output.stdout);
+    assert_eq!(output.status, 1, "{}", output.stdout);
+    let damaged = format!("{run}/history.csv is damaged: ");
+    assert!(output.stdout.contains(&format!("\nHistory\n{damaged}")), "{}", output.stdout);
+    assert!(output.stdout.contains("macro average"), "the report is intact: {}", output.stdout);
+    assert!(output.stderr.contains(&format!("error: {damaged}")), "{}", output.stderr);
+    assert!(output.stderr.contains(&format!("kiln doctor {run}\n")), "{}", output.stderr);
     project.write(format!("{run}/history.csv"), history);
-    assert!(!project.kiln(&["show", &run]).stdout.contains("Damaged"));
+    project.kiln_ok(&["show", &run]);
+}
+
+/// An edit that leaves a valid file is found, too.
+#[test]
+fn edited_record_is_refused() {
+    let project = Project::new();
+    let run = project.train(&[]);
+    let path = format!("{run}/run.json");
+    let record = project.read(&path);
+    let sha256 = project.read_json(&path)["files"]["predictions.csv"]["sha256"].to_string();
+    let fingerprint = project.read_json(&path)["dataset"]["fingerprint"].to_string();
+    for (from, to) in [
+        ("\"test_rows\": 30", "\"test_rows\": 31"),
+        (fingerprint.as_str(), "\"other\""),
+        (sha256.as_str(), "\"0000\""),
+        ("\"parameters\": ", "\"parameters\": 1"),
+    ] {
+        assert!(record.contains(from), "{from}");
+        project.write(&path, record.replacen(from, to, 1));
+        for command in ["show", "verify", "doctor"] {
+            let output = project.kiln(&[command, &run]);
+            assert_eq!(output.status, 1, "{command} {to}: {}", output.stdout);
+            let text = output.stdout + &output.stderr;
+            assert!(text.contains("changed after it was written"), "{command} {to}: {text}");
+        }
+    }
+    // The checksum is that of the file without its line.
+    let line = record.lines().nth(2).unwrap();
+    let rest = record.replacen(&format!("{line}\n"), "", 1);
+    let expected = kiln_store::Checksum::of(rest.as_bytes()).sha256;
+    assert_eq!(line, format!("  \"checksum\": \"{expected}\","));
 }
 
 #[test]
@@ -98,18 +132,27 @@ fn predict_refuses_an_unfinished_run() {
 }
 
 #[test]
-fn predict_refuses_a_damaged_model() {
+fn predict_refuses_damaged_files() {
     let project = Project::new();
     let run = project.train(&[]);
-    let path = format!("{run}/model.safetensors");
-    let mut bytes = fs::read(project.path(&path)).unwrap();
-    bytes.truncate(bytes.len() - 7);
-    project.write(&path, bytes);
     bright(0, 1).save(project.path("good.png")).unwrap();
-    let output = project.kiln(&["predict", &run, "good.png"]);
-    assert_eq!(output.status, 1);
-    assert!(output.stderr.contains("model.safetensors"), "{}", output.stderr);
-    output.assert_no_panic("truncated weights");
+    for name in ["model.safetensors", "config.toml"] {
+        let path = format!("{run}/{name}");
+        let original = fs::read(project.path(&path)).unwrap();
+        let mut flipped = original.clone();
+        // The last byte of the weights is that of a number, so the file is still a valid one.
+        *flipped.last_mut().unwrap() ^= 1;
+        for bytes in [original[..original.len() - 7].to_vec(), flipped] {
+            project.write(&path, bytes);
+            let output = project.kiln(&["predict", &run, "good.png"]);
+            assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{}", output.stderr);
+            let damaged = format!("{path} is damaged: ");
+            assert!(output.stderr.contains(&damaged), "{}", output.stderr);
+            assert!(output.stderr.contains(&format!("kiln doctor {run}\n")), "{}", output.stderr);
+        }
+        project.write(&path, original);
+    }
+    project.kiln_ok(&["predict", &run, "good.png"]);
 }
 
 #[test]

@@ -90,6 +90,13 @@ fn first_differing_epoch_is_reported_with_the_difference() {
     let changed = row.replacen(cells[3], "0.5", 1);
     project.write(format!("{run}/history.csv"), history.replace(row, &changed));
     let output = project.kiln(&["verify", &run]);
+    assert_eq!((output.status, output.stdout.as_str()), (1, ""), "{}", output.stderr);
+    assert!(output.stderr.contains("history.csv is damaged: "), "{}", output.stderr);
+    // Without its checksum, the file may be what the run wrote.
+    project.edit_record(&run, |record| {
+        record["files"].as_object_mut().unwrap().remove("history.csv");
+    });
+    let output = project.kiln(&["verify", &run]);
     assert_eq!(output.status, 1, "{}", output.stderr);
     let words = format!("epoch 2 differs: val_loss was 0.5 and is {}, by ", cells[3]);
     assert!(
@@ -104,13 +111,14 @@ fn first_differing_epoch_is_reported_with_the_difference() {
 fn changed_kiln_version_is_reported_as_the_likely_reason() {
     let project = Project::new();
     let run = project.train(&[]);
-    let path = format!("{run}/run.json");
-    project.write(&path, project.read(&path).replace("\"kiln\": \"", "\"kiln\": \"0."));
     let model = format!("{run}/model.safetensors");
     let other = project.train(&["seed=2"]);
     fs::copy(project.path(&other).join("model.safetensors"), project.path(&model)).unwrap();
-    // Without its checksum, the file may be what the run wrote.
-    project.write(&path, project.read(&path).replace("\"model.safetensors\"", "\"other\""));
+    project.edit_record(&run, |record| {
+        record["versions"]["kiln"] = "0.0.9".into();
+        // Without its checksum, the file may be what the run wrote.
+        record["files"].as_object_mut().unwrap().remove("model.safetensors");
+    });
     let output = project.kiln(&["verify", &run]);
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("warning: Kiln changed from 0."), "{}", output.stderr);

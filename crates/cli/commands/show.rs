@@ -2,9 +2,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use kiln_report::Shown;
 use kiln_store::RunDirectory;
 
-use crate::output::{print_styled, terminal};
+use crate::failure::doctor_advice;
+use crate::output::{error, help, print_styled, terminal};
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArguments {
@@ -14,6 +16,14 @@ pub(crate) struct ShowArguments {
 
 pub(crate) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let run = RunDirectory::open(&arguments.run)?;
-    print_styled(kiln_report::show(&run, terminal())?.trim_end())?;
-    Ok(ExitCode::SUCCESS)
+    let Shown { text, damaged } = kiln_report::show(&run, terminal())?;
+    print_styled(text.trim_end())?;
+    for problem in &damaged {
+        error(problem);
+    }
+    if damaged.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    help(doctor_advice(run.path()));
+    Ok(ExitCode::FAILURE)
 }

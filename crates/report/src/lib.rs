@@ -23,5 +23,5 @@ pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, 
 pub use markdown::markdown;
 pub use mistakes::{TestImages, mistakes_picture};
 pub use short_names::short_names;
-pub use show::{show, table};
+pub use show::{Shown, show, table};
 pub use terminal::Terminal;

@@ -2,37 +2,56 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
 };
 use kiln_store::escape::control;
-use kiln_store::{History, RunDirectory, RunRecord, Status, TestReport};
+use kiln_store::{History, RunDirectory, RunRecord, Status, StoreError, TestReport};
 
 use crate::error::Result;
 use crate::summary;
 use crate::terminal::Terminal;
 
+/// One run's report, formatted for a terminal.
+#[derive(Debug)]
+pub struct Shown {
+    /// The facts, history, test result and list of files.
+    pub text: String,
+    /// The files that are damaged, so that the text has nothing from them.
+    pub damaged: Vec<StoreError>,
+}
+
 /// Formats one run's report for a terminal: facts, history, test result and files.
 ///
-/// For an unfinished or damaged run, the text shows what exists and names what is missing.
+/// For an unfinished or damaged run, the text shows what exists and names what is missing. Files are checked against
+/// their recorded checksums, and nothing of a damaged file is shown.
 ///
 /// # Errors
 ///
 /// [`ReportError::Store`](crate::error::ReportError::Store) if `run.json` cannot be read.
-pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<String> {
+pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<Shown> {
     let record = run.read_record()?;
+    let mut damaged: Vec<StoreError> =
+        run.check(&record, &["config.toml"]).err().into_iter().collect();
     let mut text = head(&record, terminal);
-    text.push_str(&damage(run, &record, terminal));
     text.push_str(&heading("History", terminal));
-    match run.read_history() {
+    let checked = run.check(&record, &["history.csv"]);
+    match checked.and_then(|()| run.read_history()) {
         Ok(history) => text.push_str(&show_history(&history, terminal)),
-        Err(error) => text.push_str(&format!("{}\n", control(&error.to_string()))),
+        Err(error) => {
+            text.push_str(&format!("{}\n", control(&error.to_string())));
+            damaged.push(error);
+        }
     }
     text.push_str(&heading("Test", terminal));
-    match run.read_report() {
+    let checked = run.check(&record, &["report.json"]);
+    match checked.and_then(|()| run.read_report()) {
         Ok(Some(report)) => text.push_str(&show_test(&report, terminal)),
         Ok(None) => text.push_str(&format!("{}\n", summary::UNTESTED)),
-        Err(error) => text.push_str(&format!("{}\n", control(&error.to_string()))),
+        Err(error) => {
+            text.push_str(&format!("{}\n", control(&error.to_string())));
+            damaged.push(error);
+        }
     }
     text.push_str(&heading("Files", terminal));
     text.push_str(&show_files(run));
-    Ok(text)
+    Ok(Shown { text, damaged })
 }
 
 fn head(record: &RunRecord, terminal: Terminal) -> String {
@@ -47,22 +66,6 @@ fn head(record: &RunRecord, terminal: Terminal) -> String {
         text.push_str(&format!("{:<14} {}\n", fact.label, control(&fact.text)));
     }
     text
-}
-
-/// A warning that names the shown files whose checksums do not match, or an empty text.
-fn damage(run: &RunDirectory, record: &RunRecord, terminal: Terminal) -> String {
-    let shown = ["config.toml", "history.csv", "report.json"];
-    let sums = shown.iter().filter_map(|name| Some((name, record.files.get(*name)?)));
-    let problems: Vec<String> = sums
-        .filter_map(|(name, sum)| sum.check(&run.path().join(name)).err())
-        .map(|error| format!("{}\n", control(&error.to_string())))
-        .collect();
-    if problems.is_empty() {
-        return String::new();
-    }
-    let path = run.path().display().to_string();
-    let help = format!("to see what to do: kiln doctor {}\n", control(&kiln_store::quoted(&path)));
-    heading("Damaged", terminal) + &problems.concat() + &help
 }
 
 fn heading(words: &str, terminal: Terminal) -> String {

@@ -15,13 +15,14 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Reads the labels and predictions of a run's `predictions.csv`.
+    /// Reads the labels and predictions of a run's `predictions.csv` and checks the file against its recorded checksum.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Io`] or [`StoreError::Unreadable`] if it cannot be read, [`StoreError::Malformed`] with the line if it
+    /// Those of [`RunDirectory::check_file`]; [`StoreError::Io`] or [`StoreError::Unreadable`] if it cannot be read, [`StoreError::Malformed`] with the line if it
     /// is not what [`write`](fn@predictions::write) writes.
     pub fn read(run: &RunDirectory) -> Result<Self> {
+        run.check_file("predictions.csv")?;
         let path = run.predictions_path();
         let text = files::read(&path, predictions::MAX_BYTES)?;
         let malformed = |line, problem: String| StoreError::malformed(&path, line, problem);

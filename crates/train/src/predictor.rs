@@ -25,16 +25,19 @@ pub struct Guess {
 }
 
 impl Predictor {
-    /// Reads `config.toml` and `model.safetensors` of a run.
+    /// Reads `config.toml` and `model.safetensors` of a run and checks them against their recorded checksums.
     ///
     /// # Errors
     ///
     /// The run is not finished, one of the files is missing or damaged, or they do not fit each other.
     pub fn open(run: &RunDirectory) -> Result<Self, TrainError> {
+        let record = run.read_record()?;
         if !run.is_finished() {
-            let (run, status) = (run.path().display().to_string(), run.read_record()?.status);
+            let (run, status) = (run.path().display().to_string(), record.status);
             return Err(TrainError::Unfinished { run, status });
         }
+        // A flipped bit gives other weights, which would predict something.
+        run.check(&record, &["config.toml", "model.safetensors"])?;
         let path = run.model_path();
         let error = |message: String| weights_error(&path, message);
         let declaration = Declaration::of_run(run)?;

@@ -36,6 +36,7 @@ impl Mistakes {
             }
             let picture =
                 combination.runs.iter().filter(|run| run.test.is_some()).find_map(|run| {
+                    run.directory.check_file("mistakes.png").ok()?;
                     let path = run.directory.mistakes_path();
                     // The limit applies to all pictures together.
                     let room = (MAX_PICTURE_BYTES - bytes) as u64;

@@ -7,7 +7,7 @@ const PLAIN: Terminal = Terminal { width: 100, color: false };
 
 /// The report without the path of the temporary directory.
 fn shown(run: &RunDirectory, terminal: Terminal) -> String {
-    let text = show(run, terminal).expect("a report");
+    let text = show(run, terminal).expect("a report").text;
     text.replace(&run.path().display().to_string(), "<run>")
 }
 
@@ -217,7 +217,8 @@ fn control_characters_do_not_reach_the_terminal() {
         text.contains("2 of 2 \\u{1b}[2J\\u{7}\\u{9b}31m\\u{d}\\u{a}\\u{202e} predicted as dog")
     );
 
-    // The error message quotes the content of a damaged file.
+    // The error message quotes the content of a damaged file that has no checksum.
+    run.write_record(&record).expect("written");
     std::fs::write(run.history_path(), format!("{hostile}\n")).expect("written");
     no_escape("a history");
     let header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n";
@@ -235,6 +236,12 @@ fn a_damaged_file_does_not_hide_the_others() {
     std::fs::write(run.report_path(), "{}").expect("written");
     let text = shown(&run, PLAIN);
     assert!(text.contains("fashion-mnist 20250601-123456  finished"), "{text}");
+    for name in ["history.csv", "report.json"] {
+        assert!(text.contains(&format!("\n<run>/{name} is damaged: ")), "{text}");
+    }
+    assert_eq!(show(&run, PLAIN).expect("a report").damaged.len(), 2);
+    run.write_record(&record()).expect("a record without checksums");
+    let text = shown(&run, PLAIN);
     assert!(text.contains("\n<run>/history.csv, line 1: a history begins with"), "{text}");
     assert!(text.contains("\n<run>/report.json, line 1: missing field `format_version`"), "{text}");
 

@@ -88,12 +88,20 @@ pub(super) fn compare_file(
         return Ok(Some(Mismatch::Result(format!("{name} is not written any more"))));
     }
     let sum = Checksum::of_file(now)?;
-    Ok(if Checksum::of_file(recorded)? == sum {
+    let found = Checksum::of_file(recorded)?;
+    let is_damaged = recorded_sum.is_some_and(|recorded_sum| *recorded_sum != found);
+    Ok(if found == sum && !is_damaged {
         None
     } else if recorded_sum == Some(&sum) {
         // The run had written this content, so the file was changed afterwards.
         let text = format!("{name} was damaged later: retraining gives the file that was written");
         Some(Mismatch::Damaged(text))
+    } else if is_damaged {
+        // What it says now is not what the run computed, so there is nothing to compare in detail.
+        let text = format!(
+            "{name} was damaged later, and retraining does not give the file that was written"
+        );
+        Some(Mismatch::Result(text))
     } else if name == "model.safetensors" {
         Some(Mismatch::Result(format!("{name} {}", compare_weights(recorded, now))))
     } else {

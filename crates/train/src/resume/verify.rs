@@ -47,19 +47,18 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// The errors of [`Run::prepare`]; the record or the history of the run cannot be read, or its experiment was
-    /// changed.
+    /// The errors of [`Run::prepare`]; the record or the history of the run cannot be read, or its experiment or its
+    /// history was changed.
     pub fn prepare(
         directory: RunDirectory,
         data: &Path,
         scratch: &Path,
     ) -> Result<Self, TrainError> {
         let record = directory.read_record()?;
+        // A changed experiment gives other results, and a changed history has other results. Both would wrongly look like
+        // a problem of the machine.
+        directory.check(&record, &["config.toml", "history.csv"])?;
         let history = directory.read_history()?;
-        if let Some(sum) = record.files.get("config.toml") {
-            // A changed experiment gives other results, which would wrongly look like a problem of the machine.
-            sum.check(&directory.config_path())?;
-        }
         let declaration = Declaration::open(&directory.config_path(), &[])?;
         let run = Run::prepare(declaration, data, scratch, None)?;
         Ok(Self { directory, record, history, run })
