@@ -73,7 +73,7 @@ fn compare_reads_golden_runs() {
         let compared = project.kiln(&["compare", "runs", "--json"]);
         assert_eq!(compared.status, 0, "{version}: {}", compared.stderr);
         let compared = compared.json();
-        assert_eq!(compared["combinations"].as_array().unwrap().len(), 8, "{version}");
+        assert_eq!(compared["combinations"].as_array().unwrap().len(), 7, "{version}");
         assert_eq!(compared["left_out"].as_array().unwrap().len(), 0, "{version}");
     }
 }
