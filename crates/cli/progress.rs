@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use kiln_store::{RunRecord, printable};
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
+use unicode_width::UnicodeWidthStr;
 
-use crate::output::status;
+use crate::output::{columns, joined, status, wrapped};
 use crate::signals::{self, SignalRequest, StopSignal};
 
 /// Steps between two updates of the progress bar. Drawing more often would slow down the training.
@@ -77,7 +78,7 @@ impl ProgressReporter {
     /// Shows the size of the network and of the data.
     pub(crate) fn start(&self, record: &RunRecord) {
         let data = &record.dataset;
-        self.status(&format!(
+        let text = format!(
             "{} {}: {} parameters, {} training, {} validation and {} test images of {}, seed {}",
             record.name,
             record.id,
@@ -87,7 +88,8 @@ impl ProgressReporter {
             data.test_rows,
             printable(&data.name),
             record.seed
-        ));
+        );
+        self.status(&wrapped(&text, columns(io::stderr())));
     }
 
     /// Removes the bar from the terminal.
@@ -109,10 +111,21 @@ impl Observer for ProgressReporter {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
             if progress.step.is_multiple_of(STEPS_PER_UPDATE) || progress.step == progress.steps {
-                bar.set_prefix(format!("Epoch {}/{}", progress.epoch, progress.epochs));
                 let value = |name| progress.metrics.value(name).map_or_else(String::new, short);
-                bar.set_message(format!("loss {}, accuracy {}", value("loss"), value("accuracy")));
+                let numbers = format!("loss {}, accuracy {}", value("loss"), value("accuracy"));
+                let epoch = format!("Epoch {}/{}", progress.epoch, progress.epochs);
                 bar.set_position(progress.step as u64);
+                match columns(io::stderr()) {
+                    Some(columns) if columns < MIN_BAR_WIDTH => {
+                        let position = format!("{}/{}", progress.step, progress.steps);
+                        let remaining = format!("eta {:#}", HumanDuration(bar.eta()));
+                        bar.set_message(fitting([epoch, position, remaining, numbers], columns));
+                    }
+                    _ => {
+                        bar.set_prefix(epoch);
+                        bar.set_message(numbers);
+                    }
+                }
             }
         }
         if self.stop_signal.is_received() {
@@ -132,7 +145,7 @@ impl Observer for ProgressReporter {
 
     fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
         self.clear();
-        self.status(&epoch_line(&end));
+        self.status(&epoch_line(&end, columns(io::stderr())));
         if self.stop_signal.is_received() {
             return ControlFlow::Break(Stop::Interrupted);
         }
@@ -140,24 +153,27 @@ impl Observer for ProgressReporter {
     }
 }
 
-/// `Epoch  1/10  1719 steps in 1.3 s  loss 0.7214  accuracy 0.7631  val_loss …`
-fn epoch_line(end: &EpochEnd<'_>) -> String {
+/// `Epoch  1/10  1719 steps in 1.3 s  loss 0.7214  accuracy 0.7631  val_loss …`, in lines of at most this many columns.
+fn epoch_line(end: &EpochEnd<'_>, columns: Option<usize>) -> String {
     let row = end.row;
-    let mut line = format!(
-        "Epoch {:>width$}/{}  {} steps in {:.1} s",
-        row.epoch,
-        end.epochs,
-        end.steps,
-        row.seconds,
-        width = end.epochs.to_string().len()
-    );
-    for (name, value) in &row.metrics {
-        line.push_str(&format!("  {name} {}", short(*value)));
-    }
+    let width = end.epochs.to_string().len();
+    let epoch = format!("Epoch {:>width$}/{}", row.epoch, end.epochs);
+    let indent = epoch.len() + 2;
+    let mut parts = vec![epoch, format!("{} steps in {:.1} s", end.steps, row.seconds)];
+    parts.extend(row.metrics.iter().map(|(name, value)| format!("{name} {}", short(*value))));
     if end.best {
-        line.push_str("  best");
+        parts.push("best".to_owned());
     }
-    line
+    joined(parts, "  ", columns, indent)
+}
+
+/// The epoch, the steps, the remaining time and the numbers of a running epoch, without the remaining time or the steps if
+/// they do not fit.
+fn fitting([epoch, steps, remaining, numbers]: [String; 4], columns: usize) -> String {
+    let all = format!("{epoch}  {steps}  {remaining}  {numbers}");
+    let shorter = [format!("{epoch}  {steps}  {numbers}"), format!("{epoch}  {numbers}")];
+    let fits = |text: &String| text.width() <= columns;
+    std::iter::once(all).chain(shorter).find(fits).unwrap_or(numbers)
 }
 
 /// Formats a number with four decimals, and with an exponent if it is very large, as a diverging loss may be.
@@ -166,12 +182,12 @@ fn short(value: f64) -> String {
 }
 
 /// A terminal with fewer columns than this shows numbers without a bar.
-const MIN_BAR_WIDTH: u16 = 90;
+const MIN_BAR_WIDTH: usize = 90;
 
 fn new_bar(steps: usize) -> ProgressBar {
-    let width = terminal_size::terminal_size_of(io::stderr());
-    let template = if width.is_some_and(|(width, _)| width.0 < MIN_BAR_WIDTH) {
-        "{prefix}  {pos}/{len}  eta {eta}  {wide_msg}"
+    let is_narrow = columns(io::stderr()).is_some_and(|columns| columns < MIN_BAR_WIDTH);
+    let template = if is_narrow {
+        "{wide_msg}"
     } else {
         "{prefix}  {wide_bar:.cyan/blue} {pos}/{len}  {elapsed} (eta {eta})  {msg}"
     };
@@ -179,5 +195,64 @@ fn new_bar(steps: usize) -> ProgressBar {
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_store::EpochRow;
+
+    use super::*;
+
+    fn line(
+        epoch: usize,
+        epochs: usize,
+        metrics: &[(&str, f64)],
+        columns: Option<usize>,
+    ) -> String {
+        let metrics = metrics.iter().map(|(name, value)| ((*name).into(), *value)).collect();
+        let row = EpochRow { epoch, learning_rate: 0.1, seconds: 0.31, metrics };
+        epoch_line(&EpochEnd { row: &row, epochs, steps: 1719, best: true }, columns)
+    }
+
+    const USUAL: [(&str, f64); 4] =
+        [("loss", 0.8194), ("accuracy", 0.7203), ("val_loss", 0.5601), ("val_accuracy", 0.8052)];
+
+    #[test]
+    fn the_line_of_an_epoch_is_broken_between_numbers() {
+        let whole = "Epoch  1/10  1719 steps in 0.3 s  loss 0.8194  accuracy 0.7203  val_loss 0.5601  \
+                     val_accuracy 0.8052  best";
+        assert_eq!(line(1, 10, &USUAL, None), whole);
+        assert_eq!(line(1, 10, &USUAL, Some(120)), whole);
+        assert_eq!(
+            line(1, 10, &USUAL, Some(80)),
+            "Epoch  1/10  1719 steps in 0.3 s  loss 0.8194  accuracy 0.7203  val_loss 0.5601\n             \
+             val_accuracy 0.8052  best"
+        );
+        assert_eq!(
+            line(1, 10, &USUAL, Some(60)),
+            "Epoch  1/10  1719 steps in 0.3 s  loss 0.8194\n             \
+             accuracy 0.7203  val_loss 0.5601\n             val_accuracy 0.8052  best"
+        );
+        let many = [&USUAL[..], &[("val_top_10_accuracy", 1.0), ("val_balanced_accuracy", 0.5)]];
+        for columns in 50..200 {
+            let lines = line(99_999, 100_000, &many.concat(), Some(columns));
+            assert!(lines.lines().all(|line| line.width() <= columns), "{columns}: {lines}");
+        }
+    }
+
+    #[test]
+    fn a_running_epoch_keeps_its_numbers_in_a_narrow_terminal() {
+        let parts = || {
+            ["Epoch 10/10", "1024/1719", "eta 3s", "loss 0.8194, accuracy 0.7203"]
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            fitting(parts(), 80),
+            "Epoch 10/10  1024/1719  eta 3s  loss 0.8194, accuracy 0.7203"
+        );
+        assert_eq!(fitting(parts(), 59), "Epoch 10/10  1024/1719  loss 0.8194, accuracy 0.7203");
+        assert_eq!(fitting(parts(), 45), "Epoch 10/10  loss 0.8194, accuracy 0.7203");
+        assert_eq!(fitting(parts(), 30), "loss 0.8194, accuracy 0.7203");
     }
 }

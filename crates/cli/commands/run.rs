@@ -1,3 +1,4 @@
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -5,7 +6,7 @@ use kiln_store::{RunDirectory, Status, StoreError, quoted};
 use kiln_train::{ALL_EPOCHS_DONE, Declaration, Run, TrainError};
 
 use crate::options::{ExperimentArguments, GlobalOptions};
-use crate::output::{help, print, status};
+use crate::output::{columns, help, print, status, wrapped};
 use crate::progress::ProgressReporter;
 use crate::{failure, logging};
 
@@ -55,12 +56,13 @@ pub(crate) fn train(
             ALL_EPOCHS_DONE => String::new(),
             reason => format!(" ({reason})"),
         };
-        print(format!(
+        let text = format!(
             "test: {loss}accuracy {:.4} on {} images{reason}",
             report.accuracy, report.examples
-        ))?;
+        );
+        print(wrapped(&text, columns(io::stdout())))?;
     } else {
-        status(&outcome.ending);
+        status(wrapped(&outcome.ending, columns(io::stderr())));
         match outcome.status {
             Status::Diverged => {
                 help("lower optimizer.learning_rate, or set optimizer.global_clipnorm");
