@@ -67,7 +67,7 @@ pub fn history_csv(bytes: &[u8]) {
             let again = History::parse(Path::new(FILE), &written).expect("it was just written");
             assert_eq!(again.to_csv(), written);
             assert_eq!(again.rows.len(), history.rows.len());
-            assert_valid_svg(&history_chart("title", &history));
+            assert_valid_svg(&history_chart("title", &history, Some(1)));
         }
         Err(error) => assert_names_file(&error),
     }

@@ -30,7 +30,10 @@ pub fn finish(
     }
     let report = TestReport::new(tested)?;
     predictions::write(&run.predictions_path(), tested)?;
-    files::write(&run.history_chart_path(), history_chart(&record.name, history))?;
+    files::write(
+        &run.history_chart_path(),
+        history_chart(&record.name, history, Some(report.epoch)),
+    )?;
     let title = format!("{}: test accuracy {:.4}", record.name, report.accuracy);
     let confusion = confusion_chart(&title, tested.class_names, &report.confusion);
     files::write(&run.confusion_chart_path(), confusion)?;
@@ -56,7 +59,7 @@ pub fn stop(run: &RunDirectory, record: &RunRecord, history: &History) -> Result
         return Err(ReportError::Inconsistent(problem));
     }
     if !history.rows.is_empty() {
-        files::write(&run.history_chart_path(), history_chart(&record.name, history))?;
+        files::write(&run.history_chart_path(), history_chart(&record.name, history, None))?;
     }
     files::write(&run.markdown_path(), markdown(record, history, None))?;
     // Record how the run ended even if a file cannot be read: the status matters more than the checksums.

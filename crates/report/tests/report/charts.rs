@@ -38,6 +38,13 @@ fn label(elements: &[Element], words: &str) -> (f64, f64) {
     (label.number("x"), label.number("y"))
 }
 
+/// The position of the last axis label with this text, in pixels.
+fn last_label(elements: &[Element], words: &str) -> (f64, f64) {
+    let label = elements.iter().rfind(|e| e.has("text", "muted") && e.text == words);
+    let label = label.unwrap_or_else(|| panic!("no label {words}"));
+    (label.number("x"), label.number("y"))
+}
+
 fn marks(elements: &[Element], class: &str) -> usize {
     elements.iter().filter(|e| e.has("circle", class)).count()
 }
@@ -64,29 +71,19 @@ fn cells(elements: &[Element]) -> Vec<(&Element, &str)> {
 }
 
 #[test]
-fn loss_and_accuracy_curves_have_a_legend_and_an_axis_from_zero_to_one() {
-    let elements = parse(&history_chart("fashion-mnist", &samples::history()));
-    assert_eq!(
-        texts(&elements),
-        [
-            "fashion-mnist",
-            "loss",
-            "accuracy",
-            "val_loss",
-            "val_accuracy",
-            "0.0",
-            "0.2",
-            "0.4",
-            "0.6",
-            "0.8",
-            "1.0",
-            "1",
-            "2",
-            "3",
-            "epoch",
-            "loss and accuracy",
-        ]
-    );
+fn loss_and_accuracy_have_panels_with_their_own_axes() {
+    let elements = parse(&history_chart("fashion-mnist", &samples::history(), Some(3)));
+    let texts = texts(&elements);
+    let legend = ["loss", "val_loss", "accuracy", "val_accuracy", "best", "kept: epoch 3"];
+    assert_eq!(texts[0], "fashion-mnist");
+    assert_eq!(texts[1..7], legend);
+    let loss = ["0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "loss"];
+    assert_eq!(texts[7..15], loss);
+    assert_eq!(texts[15], "best val_loss 0.4000 in epoch 2");
+    let accuracy = ["0.5", "0.6", "0.7", "0.8", "0.9", "accuracy"];
+    assert_eq!(texts[16..22], accuracy);
+    assert_eq!(texts[22], "best val_accuracy 0.8500 in epoch 3");
+    assert_eq!(texts[23..], ["1", "2", "3", "epoch"]);
     assert_eq!(
         elements[0].attributes["aria-label"],
         "Loss and accuracy over 3 epochs: fashion-mnist"
@@ -95,57 +92,93 @@ fn loss_and_accuracy_curves_have_a_legend_and_an_axis_from_zero_to_one() {
 
 #[test]
 fn values_are_placed_linearly_between_the_labels() {
-    let elements = parse(&history_chart("x", &samples::history()));
-    let ((_, zero), (_, one)) = (label(&elements, "0.0"), label(&elements, "1.0"));
+    let elements = parse(&history_chart("x", &samples::history(), None));
     let (first, third) = (label(&elements, "1").0, label(&elements, "3").0);
-    let axis = elements.iter().find(|e| e.has("line", "axis")).expect("an axis");
-    let base = axis.number("y1");
-    for (class, values) in [
-        ("line loss", [0.75, 0.5, 0.25]),
-        ("line accuracy", [0.5, 0.75, 0.875]),
-        ("line loss validation", [0.6, 0.4, 0.45]),
-        ("line accuracy validation", [0.7, 0.8, 0.85]),
+    // "0.5" is a label of both axes, and the last one is that of the accuracy.
+    for (low, high, curves) in [
+        (0.3, 0.4, [("line loss", [0.75, 0.5, 0.25]), ("line loss validation", [0.6, 0.4, 0.45])]),
+        (
+            0.9,
+            0.5,
+            [("line accuracy", [0.5, 0.75, 0.875]), ("line accuracy validation", [0.7, 0.8, 0.85])],
+        ),
     ] {
-        let runs = curve(&elements, class);
-        assert_eq!(runs.len(), 1, "{class}");
-        for (index, ((x, y), value)) in runs[0].iter().zip(values).enumerate() {
-            let expected = first + (third - first) * index as f64 / 2.0;
-            assert!((x - expected).abs() < 0.01, "{class}: {x} and not {expected}");
-            let expected = base + (one - zero) * value;
-            assert!((y - expected).abs() < 0.01, "{class}: {y} and not {expected}");
+        // The label of an axis is 4.5 pixels below its tick.
+        let at = |value: f64| last_label(&elements, &value.to_string()).1 - 4.5;
+        for (class, values) in curves {
+            let runs = curve(&elements, class);
+            assert_eq!(runs.len(), 1, "{class}");
+            for (index, ((x, y), value)) in runs[0].iter().zip(values).enumerate() {
+                let expected = first + (third - first) * index as f64 / 2.0;
+                assert!((x - expected).abs() < 0.01, "{class}: {x} and not {expected}");
+                let expected = at(low) + (at(high) - at(low)) * (value - low) / (high - low);
+                assert!((y - expected).abs() < 0.05, "{class}: {y} and not {expected}");
+            }
         }
     }
 }
 
-#[test]
-fn losses_above_one_extend_the_axis() {
-    let elements = parse(&history_chart(
-        "x",
-        &history([[Some(2.3), Some(0.1), None, None], [Some(1.2), Some(0.5), None, None]]),
-    ));
-    let texts = texts(&elements);
-    assert_eq!(texts[3..9], ["0.0", "0.5", "1.0", "1.5", "2.0", "2.5"]);
-    assert_eq!(texts[1..3], ["loss", "accuracy"], "no validation, no legend for it");
+/// The circles and lines of a class that are in the panels, without the one in the legend.
+fn in_panels<'a>(elements: &'a [Element], name: &str, class: &str) -> Vec<&'a Element> {
+    elements.iter().filter(|e| e.has(name, class)).skip(1).collect()
 }
 
 #[test]
-fn rounding_errors_below_zero_do_not_move_the_axis() {
-    let elements = parse(&history_chart("x", &history([[Some(-1e-9), Some(1.0), None, None]])));
-    assert_eq!(texts(&elements)[3..9], ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+fn the_best_epochs_and_the_kept_one_are_marked() {
+    let elements = parse(&history_chart("x", &samples::history(), Some(3)));
+    let best: Vec<(f64, f64)> = in_panels(&elements, "circle", "best")
+        .iter()
+        .map(|circle| (circle.number("cx"), circle.number("cy")))
+        .collect();
+    let point = |class: &str, epoch: usize| curve(&elements, class)[0][epoch - 1];
+    assert_eq!(best, [point("line loss validation", 2), point("line accuracy validation", 3)]);
+    let kept: Vec<f64> =
+        in_panels(&elements, "line", "kept").iter().map(|line| line.number("x1")).collect();
+    assert_eq!(kept, [label(&elements, "3").0; 2]);
+
+    // Without validation, training decides; without a kept epoch there is no line.
+    let rows = [[Some(2.3), Some(0.1), None, None], [Some(1.2), Some(0.5), None, None]];
+    let elements = parse(&history_chart("x", &history(rows), None));
+    let texts = texts(&elements);
+    assert_eq!(texts[1..4], ["loss", "accuracy", "best"], "no validation, no legend for it");
+    assert!(texts.contains(&"best loss 1.2000 in epoch 2"), "{texts:?}");
+    assert_eq!(elements.iter().filter(|e| e.has("line", "kept")).count(), 0);
+    // An epoch that the history does not have is not drawn.
+    for kept in [0, 3] {
+        let elements = parse(&history_chart("x", &history(rows), Some(kept)));
+        assert_eq!(elements.iter().filter(|e| e.has("line", "kept")).count(), 0);
+    }
+}
+
+/// The labels of an axis whose values are equal have few digits.
+#[test]
+fn a_flat_curve_is_in_the_middle_of_an_axis() {
+    let rows = [[Some(0.5), Some(1.0), None, None]; 3];
+    let elements = parse(&history_chart("x", &history(rows), None));
+    let texts = texts(&elements);
+    let axis: Vec<&&str> = texts.iter().filter(|text| text.starts_with("0.")).collect();
+    assert_eq!(axis[..5], [&"0.490", &"0.495", &"0.500", &"0.505", &"0.510"]);
+    // No accuracy is above 1.
+    assert!(
+        texts.contains(&"1.000")
+            && !texts.iter().any(|text| text.starts_with("1.0") && *text > "1.000")
+    );
 }
 
 #[test]
 fn numbers_too_large_for_a_chart_count_as_missing() {
     let numbers = [Some(0.5), Some(f64::MAX), Some(-f64::MAX), Some(f64::INFINITY)];
-    let elements = parse(&history_chart("x", &history(numbers.map(|n| [n, None, None, None]))));
+    let elements =
+        parse(&history_chart("x", &history(numbers.map(|n| [n, None, None, None])), None));
     assert_eq!(curve(&elements, "line loss").concat().len(), 1);
-    assert_eq!(texts(&elements)[2..8], ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+    assert!(texts(&elements).contains(&"0.500"), "{:?}", texts(&elements));
 }
 
 #[test]
 fn missing_numbers_leave_gaps() {
     let numbers = [Some(0.5), None, Some(0.4), Some(0.3), Some(f64::NAN), Some(0.2)];
-    let elements = parse(&history_chart("x", &history(numbers.map(|n| [n, None, None, None]))));
+    let elements =
+        parse(&history_chart("x", &history(numbers.map(|n| [n, None, None, None])), None));
     let lengths: Vec<usize> = curve(&elements, "line loss").iter().map(Vec::len).collect();
     assert_eq!(lengths, [1, 2, 1]);
     // One mark per number, and one in the legend.
@@ -155,7 +188,7 @@ fn missing_numbers_leave_gaps() {
 #[test]
 fn a_single_epoch_is_centered() {
     let elements =
-        parse(&history_chart("x", &history([[Some(0.7), Some(0.8), Some(0.5), Some(0.9)]])));
+        parse(&history_chart("x", &history([[Some(0.7), Some(0.8), Some(0.5), Some(0.9)]]), None));
     for class in ["loss", "accuracy", "loss validation", "accuracy validation"] {
         assert_eq!(marks(&elements, &format!("point {class}")), 2, "{class}");
     }
@@ -167,20 +200,41 @@ fn a_single_epoch_is_centered() {
 #[test]
 fn many_epochs_have_no_marks_and_round_labels() {
     let rows = (1..=100).map(|epoch| [Some(2.3 / f64::from(epoch)), Some(0.5), None, None]);
-    let elements = parse(&history_chart("x", &history(rows)));
-    assert_eq!(elements.iter().filter(|e| e.name == "circle").count(), 0);
+    let elements = parse(&history_chart("x", &history(rows), None));
+    assert_eq!(marks(&elements, "point loss"), 0);
     assert_eq!(curve(&elements, "line loss")[0].len(), 100);
     // A number without neighbors makes no line, so it gets a mark.
     let lone = (1..=100).map(|epoch| [(epoch == 50).then_some(0.5), None, None, None]);
-    assert_eq!(marks(&parse(&history_chart("x", &history(lone))), "point loss"), 1);
+    assert_eq!(marks(&parse(&history_chart("x", &history(lone), None)), "point loss"), 1);
     let texts = texts(&elements);
     let epochs = ["1", "10", "20", "30", "40", "50", "60", "70", "80", "90", "100", "epoch"];
     assert!(texts.windows(epochs.len()).any(|window| window == epochs), "{texts:?}");
 }
 
+/// Of ten thousand epochs, those are drawn that show how far the curve goes up and down.
+#[test]
+fn a_very_long_history_has_a_small_chart_with_its_extremes() {
+    let rows = (1..=10_000_u32).map(|epoch| {
+        let noise = f64::from(epoch * 7919 % 1000) / 5000.0;
+        let outlier = if epoch == 6_543 { 3.0 } else { 0.0 };
+        [Some(1.0 + noise + outlier), Some(0.5 + noise), Some(1.5 - noise), Some(0.5)]
+    });
+    let history = history(rows);
+    let chart = history_chart("x", &history, Some(10_000));
+    assert!(chart.len() < 150_000, "{}", chart.len());
+    let elements = parse(&chart);
+    let line = curve(&elements, "line thin loss").concat();
+    assert!(line.len() <= 702, "{}", line.len());
+    assert!(line.windows(2).all(|two| two[0].0 < two[1].0));
+    let highest = line.iter().map(|(_, y)| *y).fold(f64::INFINITY, f64::min);
+    assert_eq!(line.iter().filter(|(_, y)| *y == highest).count(), 1, "the outlier");
+    let (first, last) = (last_label(&elements, "1").0, label(&elements, "10000").0);
+    assert_eq!((line[0].0, line.last().expect("points").0), (first, last));
+}
+
 #[test]
 fn hovering_shows_the_numbers_of_an_epoch() {
-    let elements = parse(&history_chart("x", &samples::history()));
+    let elements = parse(&history_chart("x", &samples::history(), None));
     let titles: Vec<_> =
         elements.iter().filter(|e| e.name == "title").map(|e| e.text.as_str()).collect();
     assert_eq!(titles.len(), 3);
@@ -200,7 +254,7 @@ fn hovering_shows_the_numbers_of_an_epoch() {
 
 #[test]
 fn a_history_without_epochs_is_an_empty_chart() {
-    let elements = parse(&history_chart("x", &History::default()));
+    let elements = parse(&history_chart("x", &History::default(), None));
     assert_eq!(elements[0].attributes["aria-label"], "Loss and accuracy over 0 epochs: x");
     assert!(elements.iter().all(|e| e.name != "path"));
 }
@@ -208,7 +262,7 @@ fn a_history_without_epochs_is_an_empty_chart() {
 #[test]
 fn names_are_escaped_in_the_markup() {
     let hostile = "<script>alert(\"&\")</script>'\u{1b}\0\u{202e}";
-    let elements = parse(&history_chart(hostile, &samples::history()));
+    let elements = parse(&history_chart(hostile, &samples::history(), None));
     let shown = "<script>alert(\"&\")</script>'\u{fffd}\u{fffd}\u{fffd}";
     assert_eq!(texts(&elements)[0], shown);
     assert!(elements.iter().all(|e| e.name != "script"));
@@ -299,7 +353,7 @@ proptest! {
     fn any_history_is_drawn_within_the_picture(
         rows in prop::collection::vec(prop::array::uniform4(prop::option::of(prop::num::f64::ANY)), 0..20),
     ) {
-        let elements = parse(&history_chart("x", &history(rows)));
+        let elements = parse(&history_chart("x", &history(rows), None));
         let (width, height) = (elements[0].number("width"), elements[0].number("height"));
         for path in elements.iter().filter(|e| e.name == "path") {
             for (x, y) in curve(&elements, &path.attributes["class"]).concat() {
