@@ -1,4 +1,4 @@
-use kiln_store::{RunDirectory, Status, Timestamp};
+use kiln_store::{Optimism, RunDirectory, Status, Timestamp};
 
 use crate::column::Column;
 use crate::metric::{AtEpoch, EpochValue, MetricSummary};
@@ -44,6 +44,9 @@ pub struct RunSummary {
     pub metrics: Vec<MetricSummary>,
     /// The result on the test set; `None` unless the run finished.
     pub test: Option<TestSummary>,
+    /// How much too high the validation accuracy of the kept epoch is, because the epoch was chosen with the same images.
+    /// See [`RunRecord::optimism`](kiln_store::RunRecord::optimism).
+    pub optimism: Option<Optimism>,
     /// Seconds spent in training and validation.
     pub training_seconds: Option<f64>,
     /// Values in all parameters of the model.

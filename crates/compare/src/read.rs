@@ -168,6 +168,7 @@ fn summary(
             accuracy: report.accuracy,
             examples: report.examples,
         }),
+        optimism: record.optimism,
         training_seconds: record.training_seconds.filter(finite),
         parameters: record.parameters,
         // run.json has the number of epochs only when the run has ended; the history always has it.

@@ -11,13 +11,18 @@ pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestRepor
     let mut text = format!("# {}\n\n", escaped(&record.name));
     paragraph(&mut text, &format!("Run {}, {}.", record.id, summary::ending(record)));
     match report {
-        Some(report) => paragraph(&mut text, &format!("Test: {}.", summary::result(report))),
+        Some(report) => {
+            paragraph(&mut text, &format!("Test: {}.", summary::result(report)));
+            if let Some(most_frequent) = summary::most_frequent(report) {
+                paragraph(&mut text, &most_frequent);
+            }
+        }
         None => paragraph(&mut text, summary::UNTESTED),
     }
     let facts =
         summary::facts(record).into_iter().map(|fact| vec![fact.label.to_owned(), fact.text]);
     table(&mut text, &["", ""], 2, facts);
-    write_history(&mut text, history);
+    write_history(&mut text, record, history);
     if let Some(report) = report {
         write_test(&mut text, report);
     }
@@ -29,7 +34,7 @@ pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestRepor
     text
 }
 
-fn write_history(text: &mut String, history: &History) {
+fn write_history(text: &mut String, record: &RunRecord, history: &History) {
     text.push_str("## History\n\n");
     if history.rows.is_empty() {
         paragraph(text, "No epoch was completed.");
@@ -42,14 +47,17 @@ fn write_history(text: &mut String, history: &History) {
         paragraph(text, &note);
     }
     table(text, &columns, 0, rows.iter().map(|row| summary::epoch_cells(row, &columns)));
-    if let Some(best) = summary::best_epoch(history) {
-        paragraph(text, &best);
+    let notes = [summary::best_epoch(history), summary::optimism(record)];
+    for note in notes.into_iter().flatten() {
+        paragraph(text, &note);
     }
 }
 
 fn write_test(text: &mut String, report: &TestReport) {
     text.push_str("## Test\n\n");
-    table(text, &summary::CLASS_COLUMNS, 1, summary::class_rows(report));
+    let rows = summary::class_rows_with_intervals(report);
+    table(text, &summary::INTERVAL_COLUMNS, 1, rows);
+    paragraph(text, summary::INTERVAL_NOTE);
     for note in &report.notes {
         paragraph(text, &format!("Note: {note}."));
     }

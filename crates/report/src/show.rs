@@ -33,7 +33,7 @@ pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<Shown> {
     text.push_str(&heading("History", terminal));
     let checked = run.check(&record, &["history.csv"]);
     match checked.and_then(|()| run.read_history()) {
-        Ok(history) => text.push_str(&show_history(&history, terminal)),
+        Ok(history) => text.push_str(&show_history(&record, &history, terminal)),
         Err(error) => {
             text.push_str(&format!("{}\n", control(&error.to_string())));
             damaged.push(error);
@@ -77,7 +77,7 @@ fn styled(code: &str, text: &str, terminal: Terminal) -> String {
     if terminal.color { format!("{code}{text}\u{1b}[0m") } else { text.into_owned() }
 }
 
-fn show_history(history: &History, terminal: Terminal) -> String {
+fn show_history(record: &RunRecord, history: &History, terminal: Terminal) -> String {
     let mut text = String::new();
     if history.rows.is_empty() {
         text.push_str("No epoch was completed.\n");
@@ -86,7 +86,11 @@ fn show_history(history: &History, terminal: Terminal) -> String {
         let rows = history.selection(summary::MAX_EPOCHS);
         let cells = rows.iter().map(|row| summary::epoch_cells(row, &columns));
         text.push_str(&table(&columns, 0, cells, terminal));
-        let notes = [summary::left_out(history, rows.len()), summary::best_epoch(history)];
+        let notes = [
+            summary::left_out(history, rows.len()),
+            summary::best_epoch(history),
+            summary::optimism(record),
+        ];
         text.extend(notes.into_iter().flatten().map(|note| note + "\n"));
     }
     if history.cut {
@@ -96,7 +100,11 @@ fn show_history(history: &History, terminal: Terminal) -> String {
 }
 
 fn show_test(report: &TestReport, terminal: Terminal) -> String {
-    let mut text = format!("{}\n\n", summary::result(report));
+    let mut text = format!("{}\n", summary::result(report));
+    if let Some(most_frequent) = summary::most_frequent(report) {
+        text.push_str(&format!("{}\n", control(&most_frequent)));
+    }
+    text.push('\n');
     text.push_str(&table(&summary::CLASS_COLUMNS, 1, summary::class_rows(report), terminal));
     for note in &report.notes {
         text.push_str(&format!("{}\n", control(note)));

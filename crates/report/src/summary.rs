@@ -2,8 +2,8 @@
 
 use kiln_store::number::{decimals, significant};
 use kiln_store::{
-    ConfusedPair, EpochRow, History, RunRecord, Status, TestReport, TestedWeights, duration,
-    grouped, history,
+    ClassCounts, ConfusedPair, EpochRow, History, MostFrequentClass, Optimism, RunRecord, Status,
+    TestReport, TestedWeights, duration, grouped, history,
 };
 
 /// The number of epochs up to which a table shows all of them.
@@ -71,6 +71,7 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
 pub(crate) fn result(report: &TestReport) -> String {
     let mut numbers = vec![format!("accuracy {:.4}", report.accuracy)];
     numbers.extend(report.loss.map(|loss| format!("loss {loss:.4}")));
+    numbers.extend(report.smoothed_loss.map(|loss| format!("with label smoothing {loss:.4}")));
     numbers.extend(report.top_k.iter().map(|top| format!("top-{} {:.4}", top.k, top.accuracy)));
     let weights = match report.weights {
         TestedWeights::Last => "the last",
@@ -82,6 +83,28 @@ pub(crate) fn result(report: &TestReport) -> String {
         grouped(report.examples as u64),
         report.epoch
     )
+}
+
+/// What a model without any skill would reach on the test images.
+pub(crate) fn most_frequent(report: &TestReport) -> Option<String> {
+    let MostFrequentClass { class, accuracy } = report.most_frequent.as_ref()?;
+    Some(format!(
+        "Always answering \"{class}\", the most frequent class of the training images, has accuracy {accuracy:.4}."
+    ))
+}
+
+/// How much too high the validation accuracy is, because the epoch was chosen with the same rows.
+pub(crate) fn optimism(record: &RunRecord) -> Option<String> {
+    let Optimism { epochs, val_accuracy, cross_fitted, difference } = record.optimism?;
+    let consequence = if difference >= 0.000_05 {
+        format!("so about {difference:.4} too high")
+    } else {
+        "but not too high".to_owned()
+    };
+    Some(format!(
+        "val_accuracy of the kept epoch: {val_accuracy:.4}, chosen among {epochs} epochs by the same images, {consequence} \
+         (cross-fitting: {cross_fitted:.4})."
+    ))
 }
 
 /// The headings of the table of epochs.
@@ -137,6 +160,35 @@ pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
         row(name, average.precision, average.recall, average.f1, report.examples as u64)
     });
     classes.chain(averages).collect()
+}
+
+/// The headings of the table of classes with intervals.
+pub(crate) const INTERVAL_COLUMNS: [&str; 7] =
+    ["class", "precision", "95 % interval", "recall", "95 % interval", "f1", "support"];
+
+/// What the intervals of the table of classes are.
+pub(crate) const INTERVAL_NOTE: &str = "The intervals are Wilson score intervals. They are about the choice of the test \
+                                        images, not about the seed of the training.";
+
+/// Like [`class_rows`], with the intervals of precision and recall.
+pub(crate) fn class_rows_with_intervals(report: &TestReport) -> Vec<Vec<String>> {
+    let mut rows = class_rows(report);
+    for (class, row) in rows.iter_mut().enumerate() {
+        let counts = report.counts(class);
+        let interval = |trials: fn(&ClassCounts) -> u64| {
+            let interval = counts.and_then(|counts| wilson(&counts, trials(&counts)));
+            interval.map_or_else(String::new, |(low, high)| format!("{low:.4} to {high:.4}"))
+        };
+        // The averages have no counts and get no intervals.
+        row.insert(2, interval(|counts| counts.predicted));
+        row.insert(4, interval(|counts| counts.support));
+    }
+    rows
+}
+
+fn wilson(counts: &ClassCounts, trials: u64) -> Option<(f64, f64)> {
+    let [hits, trials] = [counts.hits, trials].map(|count| usize::try_from(count).ok());
+    kiln_statistics::wilson(hits?, trials?, 0.05)
 }
 
 /// How often one class was predicted for another, as a phrase.

@@ -46,6 +46,7 @@ mod lock;
 mod metric;
 mod name;
 pub mod number;
+mod optimism;
 mod outcomes;
 mod parallel;
 mod position;
@@ -68,6 +69,7 @@ pub use lock::{FileLock, LockOwner, LockToken, last_lines};
 pub use metric::{Direction, MetricInfo};
 pub use name::{NameError, check_name};
 pub use number::{duration, grouped};
+pub use optimism::Optimism;
 pub use outcomes::Outcomes;
 pub use parallel::in_parallel;
 pub use position::Position;
@@ -76,8 +78,8 @@ pub use record::{DatasetRecord, RECORD_VERSION, Resumption, RunRecord, Status, V
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
 pub use test_report::{
-    Average, ClassReport, ConfusedPair, Prediction, REPORT_VERSION, TestReport, Tested,
-    TestedWeights, TopK,
+    Average, ClassReport, ConfusedPair, MostFrequentClass, Prediction, REPORT_VERSION, TestReport,
+    Tested, TestedWeights, TopK,
 };
 // Records use this type for times.
 pub use jiff::Timestamp;

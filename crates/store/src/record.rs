@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::checksum::Checksum;
 use crate::error::Result;
 use crate::metric::{Direction, MetricInfo};
+use crate::optimism::Optimism;
 use crate::position::Position;
 use crate::{files, versioned};
 
@@ -60,6 +61,10 @@ pub struct RunRecord {
     pub training_seconds: Option<f64>,
     /// The number of completed epochs.
     pub epochs: usize,
+    /// How much too high the validation accuracy of the kept epoch is. `None` unless the run is finished, keeps the best
+    /// of several epochs, and chose it by a metric of the validation rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimism: Option<Optimism>,
     /// The metrics of the history, in the order of its columns. Empty if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricInfo>,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class_counts::ClassCounts;
 use crate::error::{Result, StoreError};
+use crate::optimism::Optimism;
 use crate::{files, versioned};
 
 /// The version of `report.json` that this build writes, and the newest that it reads.
@@ -26,25 +27,34 @@ pub struct Tested<'a> {
     pub class_names: &'a [String],
     /// The true class of each image.
     pub labels: &'a [u8],
+    /// The predicted class of each image: the one with the largest logit. The probabilities are rounded, so several
+    /// classes can have the highest one.
+    pub predicted: &'a [u8],
     /// The probability of each class for each image, `[images, classes]`, row-major.
     pub probabilities: &'a [f32],
-    /// The mean loss on the test set.
+    /// The mean loss on the test set, without label smoothing.
     pub loss: f64,
+    /// The mean loss with the label smoothing of the training, if it has any.
+    pub smoothed_loss: Option<f64>,
     /// The choice of weights.
     pub weights: TestedWeights,
     /// The epoch of the weights, counted from 1.
     pub epoch: usize,
-    /// The k of the top-k accuracies to report.
-    pub top_k: &'a [usize],
+    /// The top-k accuracies, computed from the logits.
+    pub top_k: &'a [TopK],
+    /// The index of the most frequent class of the training rows, if it is known.
+    pub most_frequent: Option<usize>,
+    /// [`RunRecord::optimism`](crate::RunRecord::optimism).
+    pub optimism: Option<Optimism>,
 }
 
 impl<'a> Tested<'a> {
-    /// Checks that labels, probabilities and class names are consistent.
+    /// Checks that labels, predictions, probabilities and class names are consistent.
     ///
     /// # Errors
     ///
     /// [`StoreError::Inconsistent`] if there are no images, no classes or more than 256, a length does not match, a
-    /// label has no class, or a probability is not a number from 0 to 1.
+    /// label has no class, a probability is not a number from 0 to 1, or a predicted class is not the most probable one.
     pub fn check(&self) -> Result<()> {
         let (images, classes) = (self.labels.len(), self.class_names.len());
         let problem = if classes == 0 || images == 0 {
@@ -68,19 +78,37 @@ impl<'a> Tested<'a> {
         {
             let (image, value) = (at / classes, self.probabilities[at]);
             format!("{value} is not a probability (image {image}, class {})", at % classes)
+        } else if self.predicted.len() != images {
+            format!("{images} images need {images} predicted classes, not {}", self.predicted.len())
+        } else if let Some(image) = self.wrong_prediction() {
+            let predicted = self.predicted[image];
+            format!(
+                "image {image} is predicted as class {predicted}, which is not the most probable"
+            )
         } else {
             return Ok(());
         };
         Err(StoreError::Inconsistent(format!("test report: {problem}")))
     }
 
+    /// The first image whose predicted class does not exist or has not the highest probability.
+    fn wrong_prediction(&self) -> Option<usize> {
+        let rows = self.probabilities.chunks_exact(self.class_names.len());
+        self.predicted.iter().zip(rows).position(|(predicted, row)| {
+            let own = row.get(usize::from(*predicted));
+            own.is_none_or(|own| row.iter().any(|other| other > own))
+        })
+    }
+
     /// The images with their predictions, in order.
     pub fn predictions(&self) -> impl Iterator<Item = Prediction<'a>> + use<'a> {
         // At least 1, because `chunks_exact` panics for 0.
         let rows = self.probabilities.chunks_exact(self.class_names.len().max(1));
-        self.labels.iter().zip(rows).enumerate().map(|(index, (label, probabilities))| {
-            let predicted = most_probable(probabilities);
-            Prediction { index, label: usize::from(*label), predicted, probabilities }
+        let classes = self.labels.iter().zip(self.predicted);
+        let images = classes.zip(rows).enumerate();
+        images.map(|(index, ((label, predicted), probabilities))| {
+            let [label, predicted] = [label, predicted].map(|class| usize::from(*class));
+            Prediction { index, label, predicted, probabilities }
         })
     }
 }
@@ -92,7 +120,7 @@ pub struct Prediction<'a> {
     pub index: usize,
     /// The index of its true class.
     pub label: usize,
-    /// The index of the most probable class; of equals, the first.
+    /// The index of the predicted class.
     pub predicted: usize,
     /// The probability of each class.
     pub probabilities: &'a [f32],
@@ -104,28 +132,6 @@ impl Prediction<'_> {
     pub fn probability(&self) -> f32 {
         self.probabilities[self.predicted]
     }
-
-    /// Whether the true class is among the `k` most probable; of equals, those with the lower index come first.
-    #[must_use]
-    pub fn is_in_top(&self, k: usize) -> bool {
-        let own = self.probabilities[self.label];
-        let ahead = self
-            .probabilities
-            .iter()
-            .enumerate()
-            .filter(|(class, value)| **value > own || (**value == own && *class < self.label));
-        ahead.count() < k
-    }
-}
-
-fn most_probable(probabilities: &[f32]) -> usize {
-    let mut best = 0;
-    for (class, value) in probabilities.iter().enumerate() {
-        if *value > probabilities[best] {
-            best = class;
-        }
-    }
-    best
 }
 
 /// Which weights a run saves and tests.
@@ -164,10 +170,20 @@ pub struct TestReport {
     pub weights: TestedWeights,
     /// The epoch of the weights, counted from 1.
     pub epoch: usize,
-    /// The mean loss; `None` if it is not finite.
+    /// The mean loss, without label smoothing; `None` if it is not finite.
     pub loss: Option<f64>,
+    /// The mean loss with the label smoothing of the training; `None` without smoothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smoothed_loss: Option<f64>,
     /// The share of correctly classified images.
     pub accuracy: f64,
+    /// What a model without any skill would reach. `None` if an earlier version of Kiln wrote the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_frequent: Option<MostFrequentClass>,
+    /// How much too high the validation accuracy is because the epoch was chosen with the same images; `None` if there was
+    /// no choice by validation, and if an earlier version of Kiln wrote the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimism: Option<Optimism>,
     /// The shares of images whose class is among the k most probable.
     pub top_k: Vec<TopK>,
     /// The results per class, by index.
@@ -188,6 +204,15 @@ pub struct TopK {
     /// The number of classes that count.
     pub k: usize,
     /// The share of images whose class is among them.
+    pub accuracy: f64,
+}
+
+/// The most frequent class of the training rows, which a model without any skill would always answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MostFrequentClass {
+    /// The name of the class; of equally frequent ones, the first.
+    pub class: String,
+    /// The share of test images of this class.
     pub accuracy: f64,
 }
 
@@ -275,10 +300,6 @@ impl TestReport {
             confusion[prediction.label][prediction.predicted] += 1;
         }
         let right: u64 = (0..classes).map(|class| confusion[class][class]).sum();
-        let top_k = tested.top_k.iter().map(|k| {
-            let hits = tested.predictions().filter(|prediction| prediction.is_in_top(*k)).count();
-            TopK { k: *k, accuracy: hits as f64 / examples as f64 }
-        });
         let names = tested.class_names.iter().enumerate();
         let per_class: Vec<_> =
             names.map(|(class, name)| ClassReport::new(name, class, &confusion)).collect();
@@ -287,14 +308,27 @@ impl TestReport {
             weights: tested.weights,
             epoch: tested.epoch,
             loss: Some(tested.loss).filter(|loss| loss.is_finite()),
+            smoothed_loss: tested.smoothed_loss,
             accuracy: right as f64 / examples as f64,
-            top_k: top_k.collect(),
+            most_frequent: tested.most_frequent.and_then(|class| {
+                let ClassReport { class, support, .. } = per_class.get(class)?;
+                let accuracy = *support as f64 / examples as f64;
+                Some(MostFrequentClass { class: class.clone(), accuracy })
+            }),
+            optimism: tested.optimism,
+            top_k: tested.top_k.to_vec(),
             macro_average: Average::new(&per_class, |_| 1.0),
             weighted_average: Average::new(&per_class, |class| class.support as f64),
             notes: notes(&per_class),
             per_class,
             confusion,
         })
+    }
+
+    /// The counts of one class, from the confusion matrix; `None` if there is no such class.
+    #[must_use]
+    pub fn counts(&self, class: usize) -> Option<ClassCounts> {
+        (class < self.confusion.len()).then(|| class_counts(class, &self.confusion))
     }
 
     /// The pairs of confused classes, by descending number of images.
@@ -327,11 +361,7 @@ pub struct ConfusedPair {
 
 impl ClassReport {
     fn new(name: &str, class: usize, confusion: &[Vec<u64>]) -> Self {
-        let counts = ClassCounts {
-            hits: confusion[class][class],
-            predicted: confusion.iter().map(|row| row[class]).sum(),
-            support: confusion[class].iter().sum(),
-        };
+        let counts = class_counts(class, confusion);
         Self {
             class: name.to_owned(),
             precision: counts.precision(),
@@ -339,6 +369,19 @@ impl ClassReport {
             f1: counts.f1(),
             support: counts.support,
         }
+    }
+}
+
+/// The counts of one class of a square confusion matrix.
+fn class_counts(class: usize, confusion: &[Vec<u64>]) -> ClassCounts {
+    // A file may have any numbers, so the sums must not overflow.
+    let sum = |counts: &mut dyn Iterator<Item = &u64>| {
+        counts.fold(0, |sum: u64, count| sum.saturating_add(*count))
+    };
+    ClassCounts {
+        hits: confusion[class][class],
+        predicted: sum(&mut confusion.iter().map(|row| &row[class])),
+        support: sum(&mut confusion[class].iter()),
     }
 }
 

@@ -1,7 +1,7 @@
 use kiln_data::{Batch, LabeledImages, Normalizer, gather};
 
 use crate::engine::Engine;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, largest};
 
 /// Images per batch. It affects results only by rounding.
 const BATCH: usize = 256;
@@ -11,6 +11,8 @@ const BATCH: usize = 256;
 pub struct Evaluation {
     /// The metrics over all images.
     pub metrics: Metrics,
+    /// The class with the largest logit for each image; of equals, the lowest class.
+    pub predicted: Vec<u8>,
     /// The probability of each class for each image, `[images, classes]`, row-major.
     pub probabilities: Vec<f32>,
 }
@@ -30,7 +32,35 @@ pub fn evaluate(
     metrics
 }
 
-/// Like [`evaluate`], but also returns the probabilities, in the order of the rows.
+/// Like [`evaluate`], but also adds the rows at even and those at odd places to metrics of their own.
+#[must_use]
+pub(crate) fn evaluate_halves(
+    engine: &Engine,
+    images: &LabeledImages,
+    rows: &[u32],
+    normalizer: &Normalizer,
+    mut metrics: Metrics,
+    mut halves: [Metrics; 2],
+) -> (Metrics, [Metrics; 2]) {
+    let mut start = 0;
+    infer(engine, images, rows, normalizer, |logits, labels| {
+        metrics.add_batch(logits, labels);
+        let classes = logits.len() / labels.len();
+        for (half, metrics) in halves.iter_mut().enumerate() {
+            // The batch may begin at an odd place.
+            let first = (start + half) % 2;
+            let labels: Vec<u8> = labels.iter().copied().skip(first).step_by(2).collect();
+            let logits = logits.chunks_exact(classes).skip(first).step_by(2);
+            if !labels.is_empty() {
+                metrics.add_batch(&logits.flatten().copied().collect::<Vec<f32>>(), &labels);
+            }
+        }
+        start += labels.len();
+    });
+    (metrics, halves)
+}
+
+/// Like [`evaluate`], but also returns the predictions, in the order of the rows.
 #[must_use]
 pub fn evaluate_each(
     engine: &Engine,
@@ -39,13 +69,16 @@ pub fn evaluate_each(
     normalizer: &Normalizer,
     mut metrics: Metrics,
 ) -> Evaluation {
-    let mut probabilities = Vec::new();
+    let (mut predicted, mut probabilities) = (Vec::new(), Vec::new());
     infer(engine, images, rows, normalizer, |logits, labels| {
         metrics.add_batch(logits, labels);
-        let classes = logits.len() / labels.len();
-        probabilities.extend(logits.chunks_exact(classes).flat_map(softmax));
+        for row in logits.chunks_exact(logits.len() / labels.len()) {
+            // A dataset has at most 256 classes.
+            predicted.push(u8::try_from(largest(row)).unwrap_or(u8::MAX));
+            probabilities.extend(softmax(row));
+        }
     });
-    Evaluation { metrics, probabilities }
+    Evaluation { metrics, predicted, probabilities }
 }
 
 /// Calls `consume` with the logits and labels of each batch of these rows.

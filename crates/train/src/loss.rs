@@ -11,7 +11,8 @@ pub enum LossConfig {
     /// for the true class, or with label smoothing s (Szegedy et al. 2016) 1 − s + s/classes for the true class and
     /// s/classes for all others.
     SparseCategoricalCrossentropy {
-        /// s, at least 0 and below 1. Evaluation uses the same loss, as in Keras.
+        /// s, at least 0 and below 1. Only training uses it; evaluation reports the loss without it, and as
+        /// `smoothed_loss` with it.
         label_smoothing: f64,
     },
 }
@@ -31,6 +32,16 @@ impl LossConfig {
         let label_smoothing =
             table.checked("label_smoothing", 0.0, expected, |s| (0.0..1.0).contains(s))?;
         Ok(Self::SparseCategoricalCrossentropy { label_smoothing })
+    }
+
+    pub(crate) fn is_smoothed(self) -> bool {
+        let Self::SparseCategoricalCrossentropy { label_smoothing } = self;
+        label_smoothing > 0.0
+    }
+
+    pub(crate) fn without_smoothing(self) -> Self {
+        let Self::SparseCategoricalCrossentropy { .. } = self;
+        Self::SparseCategoricalCrossentropy { label_smoothing: 0.0 }
     }
 
     /// The loss as a Burn module, which takes logits.

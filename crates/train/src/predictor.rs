@@ -72,15 +72,19 @@ impl Predictor {
         self.normalizer.check_size(pixels.len())?;
         let mut normalized = vec![0.0; pixels.len()];
         self.normalizer.normalize(pixels, &mut normalized);
-        let probabilities = softmax(&self.engine.infer(&normalized));
-        let mut guesses: Vec<Guess> = self
-            .class_names
-            .iter()
-            .zip(probabilities)
-            .map(|(class, probability)| Guess { class: class.clone(), probability })
-            .collect();
-        // The sort is stable: classes of equal probability stay in their usual order.
-        guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-        Ok(guesses)
+        let logits = self.engine.infer(&normalized);
+        let probabilities = softmax(&logits);
+        let mut classes: Vec<usize> = (0..self.class_names.len()).collect();
+        // Sorted by logits, because rounding can make probabilities equal. The sort is stable: classes with equal logits
+        // stay in their usual order.
+        classes.sort_by(|a, b| {
+            let (a, b) = (logits[*a], logits[*b]);
+            b.partial_cmp(&a).unwrap_or_else(|| b.total_cmp(&a))
+        });
+        let guess = |class: usize| Guess {
+            class: self.class_names[class].clone(),
+            probability: probabilities[class],
+        };
+        Ok(classes.into_iter().map(guess).collect())
     }
 }

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use kiln_model::Weights;
 use kiln_report::TestImages;
 use kiln_store::{
-    Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Position, RunDirectory,
-    RunRecord, Status, TestReport, Tested, files,
+    Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position, RunDirectory,
+    RunRecord, Status, TestReport, Tested, TopK, files,
 };
 use tracing::{error, info, warn};
 
@@ -137,6 +137,7 @@ impl Run {
             ended: None,
             training_seconds: None,
             epochs: 0,
+            optimism: None,
             metrics: metrics::columns(experiment),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
@@ -261,6 +262,7 @@ impl Run {
         if status != Status::Finished {
             reason = format!("{reason}; saved {}", describe_weights(weights.epoch));
         }
+        self.record.optimism = evaluation.as_ref().and_then(|_| self.optimism(weights.epoch));
         self.record.end(status, reason.clone());
         self.lock.check()?;
         info!(status = status.as_str(), reason, seconds, "ended");
@@ -279,6 +281,15 @@ impl Run {
             }
         };
         Ok(TrainingOutcome { status, reason, ending: self.record.ending(), report })
+    }
+
+    /// How much too high the validation accuracy of the kept epoch is, if it was chosen by validation.
+    fn optimism(&self, kept: usize) -> Option<Optimism> {
+        let best = &self.training.state.best;
+        let cross_fit = best.cross_fit.as_ref().filter(|_| best.epoch == kept)?;
+        let row = self.training.history.rows.get(kept.checked_sub(1)?)?;
+        let validation_rows = self.prepared.split.validation.len();
+        cross_fit.optimism(self.record.epochs, row.metric("val_accuracy")?, validation_rows)
     }
 
     fn train_epochs(&mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
@@ -339,7 +350,7 @@ impl Run {
         let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
         let images = &dataset.test;
         let rows: Vec<u32> = (0..).take(images.len()).collect();
-        let metrics = Metrics::new(experiment, self.prepared.classes());
+        let metrics = Metrics::of_evaluation(experiment, self.prepared.classes());
         Ok(evaluate_each(&engine, images, &rows, normalizer, metrics))
     }
 
@@ -347,18 +358,26 @@ impl Run {
         let dataset = &self.prepared.dataset;
         let images = &dataset.test;
         let is_best = self.training.state.best.restores_best;
+        let top_k = self.declaration.experiment.training.top_k.iter();
+        let top_k: Vec<TopK> = top_k
+            .filter_map(|k| Some(TopK { k: *k, accuracy: evaluation.metrics.top_k_accuracy(*k)? }))
+            .collect();
         let tested = Tested {
             class_names: &dataset.class_names,
             labels: &images.labels,
+            predicted: &evaluation.predicted,
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
+            smoothed_loss: evaluation.metrics.value("smoothed_loss"),
             weights: if is_best {
                 kiln_store::TestedWeights::Best
             } else {
                 kiln_store::TestedWeights::Last
             },
             epoch,
-            top_k: &self.declaration.experiment.training.top_k,
+            top_k: &top_k,
+            most_frequent: self.prepared.most_frequent_class(),
+            optimism: self.record.optimism,
         };
         let shape = kiln_report::ImageShape {
             channels: images.shape.channels,

@@ -68,7 +68,7 @@ impl Speed {
         steps.sort_by(f64::total_cmp);
 
         let evaluated = &rows[..rows.len().min(EVALUATED)];
-        let metrics = Metrics::new(experiment, dataset.class_names.len());
+        let metrics = Metrics::of_evaluation(experiment, dataset.class_names.len());
         let started = Instant::now();
         // Only the time matters.
         let _ = evaluate(&engine, images, evaluated, &normalizer, metrics);

@@ -1,7 +1,7 @@
 use kiln_report::markdown;
-use kiln_store::{EpochRow, History, RunRecord, Status, TestReport};
+use kiln_store::{EpochRow, History, Optimism, RunRecord, Status, TestReport, Tested};
 
-use crate::samples::{Test, directory, finished, history, record, row, running};
+use crate::samples::{Test, directory, finished, history, record, row, running, test};
 
 #[test]
 fn a_finished_run_matches_the_golden_report() {
@@ -11,6 +11,25 @@ fn a_finished_run_matches_the_golden_report() {
     assert_eq!(text, include_str!("golden/report.md"));
 }
 
+/// The golden report checks the sentence about a choice that was too optimistic.
+#[test]
+fn a_choice_that_made_no_difference_is_not_called_too_high() {
+    let optimism =
+        Optimism { epochs: 3, val_accuracy: 0.8, cross_fitted: 0.801, difference: -0.001 };
+    let text = markdown(&RunRecord { optimism: Some(optimism), ..record() }, &history(), None);
+    let sentence = "\nval_accuracy of the kept epoch: 0.8000, chosen among 3 epochs by the same images, but not too high \
+                    (cross-fitting: 0.8010).\n";
+    assert!(text.contains(sentence), "{text}");
+}
+
+#[test]
+fn a_report_of_an_earlier_kiln_has_no_sentence_about_the_most_frequent_class() {
+    let test = test();
+    let tested = Tested { most_frequent: None, ..test.tested() };
+    let report = TestReport::new(&tested).expect("a report");
+    assert!(!markdown(&record(), &history(), Some(&report)).contains("most frequent"));
+}
+
 #[test]
 fn a_diverged_run_has_empty_cells_for_missing_numbers() {
     let record = RunRecord {
@@ -18,6 +37,7 @@ fn a_diverged_run_has_empty_cells_for_missing_numbers() {
         stop_reason: Some("the loss became NaN in epoch 2, step 7".to_owned()),
         epochs: 1,
         training_seconds: Some(0.6),
+        optimism: None,
         ..record()
     };
     let mut history = history();

@@ -14,7 +14,7 @@ use crate::predictions::Predictions;
 use crate::record::{RunRecord, Status};
 use crate::run::RunDirectory;
 use crate::shell::quoted;
-use crate::test_report::{TestReport, Tested};
+use crate::test_report::{TestReport, Tested, TopK};
 use crate::{checksum, files};
 
 use super::examination::{Examined, Health};
@@ -409,17 +409,52 @@ fn is_open(record: &RunRecord) -> bool {
 
 /// Whether a report matches these predictions. The loss cannot be computed from them and is not compared.
 fn agree(report: &TestReport, predictions: &Predictions) -> bool {
-    let top_k: Vec<usize> = report.top_k.iter().map(|top| top.k).collect();
+    // Nothing but its accuracy can be checked.
+    let most_frequent = report.most_frequent.as_ref().and_then(|most_frequent| {
+        let images = predictions.labels.len() as f64;
+        let share = |class: usize| {
+            let is_class = |label: &&u8| usize::from(**label) == class;
+            predictions.labels.iter().filter(is_class).count() as f64 / images
+        };
+        let mut classes = predictions.class_names.iter().enumerate();
+        let place = classes.find(|(class, name)| {
+            **name == most_frequent.class && share(*class) == most_frequent.accuracy
+        });
+        place.map(|(class, _)| class)
+    });
     let tested = Tested {
         class_names: &predictions.class_names,
         labels: &predictions.labels,
+        predicted: &predictions.predicted,
         probabilities: &predictions.probabilities,
         loss: report.loss.unwrap_or(f64::NAN),
+        smoothed_loss: report.smoothed_loss,
         weights: report.weights,
         epoch: report.epoch,
-        top_k: &top_k,
+        top_k: &report.top_k,
+        most_frequent,
+        optimism: report.optimism,
     };
     TestReport::new(&tested).is_ok_and(|computed| computed == *report)
+        && report.top_k.iter().all(|top| is_possible(*top, &tested))
+}
+
+/// Whether a top-k accuracy, which is computed from logits, is possible with these probabilities. Rounding can make
+/// probabilities equal, and then they leave open which class is the more probable one.
+fn is_possible(top: TopK, tested: &Tested<'_>) -> bool {
+    let (mut least, mut most) = (0, 0);
+    for prediction in tested.predictions() {
+        let own = prediction.probabilities[prediction.label];
+        let count = |is_before: fn(&f32, &f32) -> bool| {
+            prediction.probabilities.iter().filter(|other| is_before(other, &own)).count()
+        };
+        let (above, at_least) = (count(|other, own| other > own), count(|other, own| other >= own));
+        // The class itself is among `at_least`.
+        least += usize::from(at_least <= top.k);
+        most += usize::from(above < top.k);
+    }
+    let share = |count: usize| count as f64 / tested.labels.len() as f64;
+    (share(least)..=share(most)).contains(&top.accuracy)
 }
 
 /// The path of a file relative to a parent directory.

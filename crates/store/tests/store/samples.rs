@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kiln_store::{
-    DatasetRecord, EpochRow, History, RunDirectory, RunRecord, Status, Tested, TestedWeights,
-    Timestamp, Versions,
+    DatasetRecord, EpochRow, History, Optimism, RunDirectory, RunRecord, Status, Tested,
+    TestedWeights, Timestamp, TopK, Versions,
 };
 use tempfile::TempDir;
 
@@ -52,6 +52,12 @@ pub(crate) fn record() -> RunRecord {
         ended: Some(time("2025-06-01T12:36:00Z")),
         training_seconds: Some(61.25),
         epochs: 3,
+        optimism: Some(Optimism {
+            epochs: 3,
+            val_accuracy: 0.8,
+            cross_fitted: 0.7984,
+            difference: 0.0016,
+        }),
         metrics: Vec::new(),
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
@@ -66,6 +72,7 @@ pub(crate) fn running() -> RunRecord {
         ended: None,
         training_seconds: None,
         epochs: 0,
+        optimism: None,
         ..record()
     }
 }
@@ -108,6 +115,7 @@ pub(crate) struct Test {
     pub(crate) class_names: Vec<String>,
     pub(crate) labels: Vec<u8>,
     pub(crate) probabilities: Vec<f32>,
+    pub(crate) predicted: Vec<u8>,
     pub(crate) pixels: Vec<u8>,
 }
 
@@ -116,20 +124,31 @@ impl Test {
         Tested {
             class_names: &self.class_names,
             labels: &self.labels,
+            predicted: &self.predicted,
             probabilities: &self.probabilities,
             loss: 0.375,
+            smoothed_loss: None,
             weights: TestedWeights::Best,
             epoch: 2,
-            top_k: &[2],
+            top_k: &[TopK { k: 2, accuracy: 0.875 }],
+            most_frequent: Some(1),
+            optimism: record().optimism,
         }
     }
 
-    /// A test of the given images, each with its label and the probability of each class.
+    /// A test of the given images, each with its label and the probability of each class. The first of the most probable
+    /// classes is the predicted one.
     pub(crate) fn new(class_names: &[&str], images: &[(u8, &[f32])]) -> Self {
+        let most_probable = |row: &[f32]| {
+            let highest = row.iter().copied().fold(0.0, f32::max);
+            u8::try_from(row.iter().position(|value| *value == highest).unwrap_or(0))
+                .expect("a class")
+        };
         Self {
             class_names: class_names.iter().map(|name| (*name).to_owned()).collect(),
             labels: images.iter().map(|(label, _)| *label).collect(),
             probabilities: images.iter().flat_map(|(_, row)| row.iter().copied()).collect(),
+            predicted: images.iter().map(|(_, row)| most_probable(row)).collect(),
             pixels: vec![128; 4 * images.len()],
         }
     }

@@ -165,28 +165,18 @@ fn undefined_metrics_are_null() {
     assert!(serde_json::to_value(&report).expect("JSON")["loss"].is_null());
 }
 
+/// With logits 200, 50 and 40, the probabilities of the last two classes are both 0 in 32 bits.
 #[test]
-fn first_of_equally_probable_classes_is_predicted() {
-    let test = Test::new(
-        &["a", "b", "c"],
-        &[
-            (0, &[0.4, 0.4, 0.2]),
-            (1, &[0.4, 0.4, 0.2]),
-            (2, &[0.2, 0.4, 0.4]),
-            (2, &[0.0, 0.0, 0.0]),
-        ],
-    );
-    let predicted: Vec<usize> =
-        test.tested().predictions().map(|prediction| prediction.predicted).collect();
-    assert_eq!(predicted, [0, 0, 1, 0]);
-    // The true class is among the two most probable ones in three images: 0 in {0, 1}, 1 in {0, 1} and 2 in {1, 2}. It is
-    // not in the last image: 2 is not in {0, 1}.
-    let tested = Tested { top_k: &[1, 2, 3, 9, 0], ..test.tested() };
-    let report = TestReport::new(&tested).expect("a report");
-    let accuracies = [(1, 0.25), (2, 0.75), (3, 1.0), (9, 1.0), (0, 0.0)];
-    let expected = accuracies.map(|(k, accuracy)| TopK { k, accuracy });
-    assert_eq!(report.top_k, expected);
-    assert_eq!(report.accuracy, 0.25);
+fn predictions_and_top_k_are_those_of_the_logits() {
+    let test = Test {
+        predicted: vec![1, 0],
+        ..Test::new(&["a", "b", "c"], &[(1, &[0.5, 0.5, 0.0]), (2, &[1.0, 0.0, 0.0])])
+    };
+    let top_k = [TopK { k: 2, accuracy: 0.5 }];
+    let report = TestReport::new(&Tested { top_k: &top_k, ..test.tested() }).expect("a report");
+    assert_eq!(report.confusion, [[0, 0, 0], [0, 1, 0], [1, 0, 0]]);
+    assert_eq!(report.accuracy, 0.5);
+    assert_eq!(report.top_k, top_k);
 }
 
 #[test]
@@ -227,6 +217,15 @@ fn inconsistent_data_is_refused() {
             "-0.5 is not a probability (image 0, class 0)",
         ),
         (Tested { probabilities: &large, ..tested }, "1.5 is not a probability (image 7, class 2)"),
+        (Tested { predicted: &[0], ..tested }, "8 images need 8 predicted classes, not 1"),
+        (
+            Tested { predicted: &[2; 8], ..tested },
+            "image 0 is predicted as class 2, which is not the most probable",
+        ),
+        (
+            Tested { predicted: &[3; 8], ..tested },
+            "image 0 is predicted as class 3, which is not the most probable",
+        ),
     ] {
         let error = TestReport::new(&tested).expect_err(problem);
         assert!(matches!(error, StoreError::Inconsistent(_)), "{error:?}");

@@ -105,6 +105,7 @@ impl SampleRun {
             ended: None,
             training_seconds: Some(1.5),
             epochs: self.val_accuracies.len(),
+            optimism: None,
             metrics: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
@@ -148,17 +149,21 @@ impl SampleRun {
 
     fn report(&self) -> TestReport {
         let labels: Vec<u8> = self.predictions.iter().map(|(label, _)| *label).collect();
-        let predicted = self.predictions.iter().map(|(_, predicted)| *predicted);
+        let predicted: Vec<u8> = self.predictions.iter().map(|(_, predicted)| *predicted).collect();
         let probabilities: Vec<f32> =
-            predicted.flat_map(|predicted| self.probability(predicted)).collect();
+            predicted.iter().flat_map(|predicted| self.probability(*predicted)).collect();
         TestReport::new(&Tested {
             class_names: &self.class_names,
             labels: &labels,
+            predicted: &predicted,
             probabilities: &probabilities,
             loss: 0.5,
+            smoothed_loss: None,
             weights: TestedWeights::Best,
             epoch: self.best_epoch(),
             top_k: &[],
+            most_frequent: None,
+            optimism: None,
         })
         .expect("a report")
     }

@@ -60,6 +60,16 @@ impl PreparedExperiment {
         self.dataset.class_names.len()
     }
 
+    /// The most frequent class of the training rows; of equally frequent ones, the first.
+    pub(crate) fn most_frequent_class(&self) -> Option<usize> {
+        let mut counts = vec![0_usize; self.classes()];
+        for row in &self.split.training {
+            counts[usize::from(self.dataset.train.labels[*row as usize])] += 1;
+        }
+        // `max_by_key` returns the last of equals.
+        (0..counts.len()).rev().max_by_key(|class| counts[*class])
+    }
+
     /// See [`RunRecord::validation_fingerprint`](kiln_store::RunRecord::validation_fingerprint). The row numbers are hashed
     /// as little-endian 32-bit numbers.
     pub(crate) fn validation_fingerprint(&self) -> Option<String> {

@@ -4,12 +4,12 @@ use kiln_store::Direction;
 use serde_json::Value;
 
 use super::batch::ScoredBatch;
-use super::{Metric, MetricType, counter, share};
+use super::{Computed, Metric, MetricType, counter, share};
 
 pub(super) static ACCURACY: MetricType = MetricType {
     name: "accuracy",
     better: Direction::Higher,
-    is_optional: false,
+    computed: Computed::Always,
     key: "correct",
     new: |_| Box::new(Accuracy::default()),
 };

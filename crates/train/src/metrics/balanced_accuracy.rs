@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::batch::ScoredBatch;
 use super::class_counter::ClassCounter;
-use super::{Metric, MetricType};
+use super::{Computed, Metric, MetricType};
 
 pub(super) static BALANCED_ACCURACY: MetricType = MetricType {
     name: "balanced_accuracy",
     better: Direction::Higher,
-    is_optional: true,
+    computed: Computed::IfNamed,
     key: "balanced_accuracy",
     new: |setup| Box::new(BalancedAccuracy { counter: ClassCounter::new(setup.classes) }),
 };

@@ -11,11 +11,15 @@ pub(crate) struct ScoredBatch<'a> {
 }
 
 impl ScoredBatch<'_> {
+    /// The logits and the true class of each sample.
+    pub(super) fn samples(&self) -> impl Iterator<Item = (&[f32], usize)> {
+        let labels = self.labels.iter().map(|label| usize::from(*label));
+        self.logits.chunks_exact(self.classes).zip(labels)
+    }
+
     /// The true class and the predicted class of each sample.
     pub(super) fn predictions(&self) -> impl Iterator<Item = (usize, usize)> {
-        let rows = self.logits.chunks_exact(self.classes);
-        self.labels.iter().zip(rows).zip(self.ranks).map(|((label, row), rank)| {
-            let label = usize::from(*label);
+        self.samples().zip(self.ranks).map(|((row, label), rank)| {
             // The search is only needed for samples that are classified wrongly.
             let predicted = if *rank == 0 { label } else { largest(row) };
             (label, predicted)
@@ -63,7 +67,7 @@ fn rank(logits: &[f32], label: usize) -> usize {
 }
 
 /// The class with the largest logit, the lowest class of equals.
-fn largest(logits: &[f32]) -> usize {
+pub(crate) fn largest(logits: &[f32]) -> usize {
     let mut best = 0;
     for (class, logit) in logits.iter().enumerate() {
         // A NaN in the first place must not hide the others.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kiln_data::Validation;
 use kiln_store::{MetricInfo, history};
 
-use super::{METRICS, MetricName, MetricType, Metrics, OptionalMetric};
+use super::{Computed, METRICS, MetricName, MetricType, Metrics, OptionalMetric};
 use crate::experiment::Experiment;
 
 /// A set of rows that metrics are computed on.
@@ -40,9 +40,13 @@ impl Rows {
     }
 
     /// Whether a metric can be computed on these rows. Top-k accuracies are not computed on the training rows after the
-    /// epoch.
+    /// epoch. While the weights change, the loss itself has the label smoothing.
     pub(super) fn has_column(self, metric: &MetricType) -> bool {
-        self != Self::Training || !metric.has_k()
+        match self {
+            Self::Running => metric.computed != Computed::WithLabelSmoothing,
+            Self::Validation => true,
+            Self::Training => !metric.has_k(),
+        }
     }
 }
 
@@ -52,16 +56,21 @@ pub(super) fn validates(experiment: &Experiment) -> bool {
 }
 
 /// The metrics that an experiment computes, in the order of [`METRICS`]: those that every experiment has, those of
-/// `training.metrics`, and those that it monitors.
+/// `training.metrics`, those that it monitors, and with label smoothing the loss with and without it.
 pub(super) fn computed(experiment: &Experiment) -> impl Iterator<Item = &'static MetricType> {
-    let Experiment { schedule, training, early_stopping, .. } = experiment;
+    let Experiment { loss, schedule, training, early_stopping, .. } = experiment;
     let mut monitored = vec![training.monitor];
     monitored.extend(early_stopping.iter().map(|stopping| stopping.monitor));
     monitored.extend(schedule.monitor());
     let listed = training.metrics.iter().map(|optional| optional.metric);
     let named: Vec<_> = monitored.into_iter().map(|name| name.metric).chain(listed).collect();
     // Filtering `METRICS` keeps its order, and counts a metric once that is named twice.
-    METRICS.iter().copied().filter(move |metric| !metric.is_optional || named.contains(metric))
+    let is_smoothed = loss.is_smoothed();
+    METRICS.iter().copied().filter(move |metric| match metric.computed {
+        Computed::Always => true,
+        Computed::IfNamed => named.contains(metric),
+        Computed::WithLabelSmoothing => is_smoothed,
+    })
 }
 
 impl Experiment {

@@ -4,12 +4,12 @@ use kiln_store::Direction;
 use serde_json::Value;
 
 use super::batch::ScoredBatch;
-use super::{Metric, MetricType, counter};
+use super::{Computed, Metric, MetricType, counter};
 
 pub(super) static LOSS: MetricType = MetricType {
     name: "loss",
     better: Direction::Lower,
-    is_optional: false,
+    computed: Computed::Always,
     key: "loss",
     new: |_| Box::new(Loss::default()),
 };

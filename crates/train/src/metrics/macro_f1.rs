@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::batch::ScoredBatch;
 use super::class_counter::ClassCounter;
-use super::{Metric, MetricType};
+use super::{Computed, Metric, MetricType};
 
 pub(super) static MACRO_F1: MetricType = MetricType {
     name: "macro_f1",
     better: Direction::Higher,
-    is_optional: true,
+    computed: Computed::IfNamed,
     key: "macro_f1",
     new: |setup| Box::new(MacroF1 { counter: ClassCounter::new(setup.classes) }),
 };

@@ -5,7 +5,7 @@ use kiln_store::{Direction, EpochRow};
 use serde::{Serialize, Serializer};
 
 use super::columns::validates;
-use super::{K, METRICS, MetricType, Rows, accuracy, loss};
+use super::{Computed, K, METRICS, MetricType, Rows, accuracy, loss};
 use crate::experiment::Experiment;
 
 /// The name of a metric's column in the history: `val_loss`, `macro_f1`, `val_top_3_accuracy`. Monitors use it.
@@ -70,6 +70,11 @@ impl MetricName {
         row.metric(&self.to_string())
     }
 
+    /// Whether it is computed on the validation rows.
+    pub(crate) fn is_of_validation(self) -> bool {
+        self.rows == Rows::Validation
+    }
+
     /// The k of a top-k accuracy.
     pub(super) fn k(self) -> Option<usize> {
         self.k
@@ -94,6 +99,15 @@ impl MetricName {
             Self { k: Some(k), .. } if !training.top_k.contains(&k) => {
                 ("training.top_k", format!("needs {k} in training.top_k"), format!("add {k} to it"))
             }
+            Self {
+                metric: MetricType { computed: Computed::WithLabelSmoothing, .. },
+                rows,
+                ..
+            } if !experiment.loss.is_smoothed() => (
+                "loss.label_smoothing",
+                "needs label smoothing, but loss.label_smoothing is 0".to_owned(),
+                format!("use {}loss, which has the same values", rows.prefix()),
+            ),
             _ => return None,
         };
         Some(MissingSetting { path, problem, help })

@@ -2,7 +2,8 @@ use serde_json::{Map, Value};
 
 use super::batch::Scorer;
 use super::columns::computed;
-use super::{Metric, MetricType, Setup};
+use super::top_k_accuracy::TOP_K_ACCURACY;
+use super::{K, Metric, MetricType, Rows, Setup};
 use crate::experiment::Experiment;
 use crate::loss::LossConfig;
 
@@ -29,21 +30,30 @@ struct Counter {
 const SAMPLES: &str = "samples";
 
 impl Metrics {
-    /// The metrics that this experiment computes, before the first sample. `classes` is the number of logits per sample.
+    /// The metrics of this experiment's training steps, before the first sample. The loss is the one that training
+    /// minimizes. `classes` is the number of logits per sample.
     #[must_use]
     pub fn new(experiment: &Experiment, classes: usize) -> Self {
+        Self::on(Rows::Running, experiment.loss, experiment, classes)
+    }
+
+    /// The metrics of an evaluation, before the first sample. The loss is without label smoothing, so that experiments
+    /// with different smoothing can be compared; `smoothed_loss` is with it.
+    #[must_use]
+    pub fn of_evaluation(experiment: &Experiment, classes: usize) -> Self {
+        Self::on(Rows::Validation, experiment.loss.without_smoothing(), experiment, classes)
+    }
+
+    fn on(rows: Rows, loss: LossConfig, experiment: &Experiment, classes: usize) -> Self {
         let top_k = experiment.training.top_k.as_slice();
-        let counters = computed(experiment).map(|metric| Counter {
+        let setup = Setup { top_k, classes, objective: experiment.loss };
+        let computed = computed(experiment).filter(|metric| rows.has_column(metric));
+        let counters = computed.map(|metric| Counter {
             metric,
             columns: metric.columns(top_k),
-            counts: (metric.new)(&Setup { top_k, classes }),
+            counts: (metric.new)(&setup),
         });
-        Self {
-            loss: experiment.loss,
-            samples: 0,
-            counters: counters.collect(),
-            scorer: Scorer::default(),
-        }
+        Self { loss, samples: 0, counters: counters.collect(), scorer: Scorer::default() }
     }
 
     /// Adds a batch: `logits` is `[samples, classes]`, row-major. Returns the mean loss of the batch, computed in f64 from
@@ -70,10 +80,20 @@ impl Metrics {
         value.filter(|value| value.is_finite())
     }
 
+    /// How many samples were classified correctly.
+    pub(crate) fn correct(&self) -> usize {
+        self.value("accuracy").map_or(0, |share| (share * self.samples as f64).round() as usize)
+    }
+
     /// The mean loss; NaN before the first sample, and if it is not finite.
     #[must_use]
     pub fn loss(&self) -> f64 {
         self.value("loss").unwrap_or(f64::NAN)
+    }
+
+    /// The top-k accuracy for one k of `training.top_k`; `None` for another k, and before the first sample.
+    pub(crate) fn top_k_accuracy(&self, k: usize) -> Option<f64> {
+        self.value(&TOP_K_ACCURACY.name.replace(K, &k.to_string()))
     }
 
     /// The counts, for a checkpoint: the number of samples, and each metric's counts under its key.

@@ -16,6 +16,7 @@ mod metric_name;
 mod metrics_of_rows;
 mod monitor;
 mod optional_metric;
+mod smoothed_loss;
 mod top_k_accuracy;
 
 use std::fmt;
@@ -24,8 +25,10 @@ use kiln_store::Direction;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::loss::LossConfig;
 use batch::ScoredBatch;
 
+pub(crate) use batch::largest;
 pub(crate) use columns::{Rows, columns, extra_columns, values};
 pub use metric_name::{MetricName, MissingSetting};
 pub use metrics_of_rows::Metrics;
@@ -39,6 +42,7 @@ pub(crate) const METRICS: &[&MetricType] = &[
     &top_k_accuracy::TOP_K_ACCURACY,
     &macro_f1::MACRO_F1,
     &balanced_accuracy::BALANCED_ACCURACY,
+    &smoothed_loss::SMOOTHED_LOSS,
 ];
 
 /// Counts samples, and computes one or more values from the counts.
@@ -66,11 +70,21 @@ pub(crate) struct MetricType {
     /// `training.top_k`; the metric then has one column for each.
     pub(crate) name: &'static str,
     pub(crate) better: Direction,
-    /// Whether only experiments that name the metric compute it, in `training.metrics` or as what they monitor.
-    pub(crate) is_optional: bool,
+    pub(crate) computed: Computed,
     /// The key of its counts in a checkpoint.
     pub(crate) key: &'static str,
     pub(crate) new: fn(&Setup<'_>) -> Box<dyn Metric>,
+}
+
+/// Which experiments compute a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Computed {
+    /// All.
+    Always,
+    /// Those that name it, in `training.metrics` or as what they monitor.
+    IfNamed,
+    /// Those with label smoothing, on the rows that are evaluated after an epoch.
+    WithLabelSmoothing,
 }
 
 /// What a metric needs to know to begin counting.
@@ -79,6 +93,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) top_k: &'a [usize],
     /// The number of classes.
     pub(crate) classes: usize,
+    /// The loss that training minimizes.
+    pub(crate) objective: LossConfig,
 }
 
 /// The placeholder in a metric's name for a number of `training.top_k`.

@@ -21,6 +21,13 @@ pub(crate) struct MonitorState {
     pub(crate) waited: usize,
 }
 
+impl MonitorState {
+    /// Whether any epoch had a value.
+    pub(crate) fn has_best(&self) -> bool {
+        self.best.is_some()
+    }
+}
+
 impl Monitor {
     pub(crate) fn new(metric: MetricName, min_delta: f64) -> Self {
         Self { metric, min_delta, state: MonitorState::default() }

@@ -3,7 +3,7 @@ use std::fmt;
 use kiln_config::{ConfigError, FromValue, Value};
 use serde::{Serialize, Serializer};
 
-use super::{METRICS, MetricName, MetricType};
+use super::{Computed, METRICS, MetricName, MetricType};
 
 /// A metric of `training.metrics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct OptionalMetric {
 impl OptionalMetric {
     /// Every metric that an experiment computes only if it names it.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let optional = METRICS.iter().filter(|metric| metric.is_optional);
+        let optional = METRICS.iter().filter(|metric| metric.computed == Computed::IfNamed);
         optional.map(|metric| Self { metric })
     }
 
@@ -32,8 +32,11 @@ impl FromValue for OptionalMetric {
             let message = format!("{} has its own setting", value.describe());
             return Err(value.error(message).help(format!("set training.top_k to [{k}]")));
         }
-        let metrics: Vec<&MetricType> =
-            METRICS.iter().copied().filter(|metric| !metric.has_k()).collect();
+        let metrics: Vec<&MetricType> = METRICS
+            .iter()
+            .copied()
+            .filter(|metric| !metric.has_k() && metric.computed != Computed::WithLabelSmoothing)
+            .collect();
         let names: Vec<&str> = metrics.iter().map(|metric| metric.name).collect();
         Ok(Self { metric: metrics[value.keyword(&names)?] })
     }

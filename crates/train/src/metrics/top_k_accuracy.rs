@@ -4,12 +4,12 @@ use kiln_store::Direction;
 use serde_json::{Value, json};
 
 use super::batch::ScoredBatch;
-use super::{Metric, MetricType, counter, share};
+use super::{Computed, Metric, MetricType, counter, share};
 
 pub(super) static TOP_K_ACCURACY: MetricType = MetricType {
     name: "top_<k>_accuracy",
     better: Direction::Higher,
-    is_optional: false,
+    computed: Computed::Always,
     key: "in_top",
     new: |setup| Box::new(TopKAccuracy::new(setup.top_k)),
 };

@@ -15,6 +15,7 @@ use crate::engine::{Engine, OptimizerState};
 use crate::experiment::Experiment;
 use crate::metrics::{MonitorState, extra_columns};
 use crate::optimizers::OptimizerKind;
+use crate::training_loop::cross_fit::{CrossFit, HalfState};
 use crate::training_loop::state::{PartialEpoch, TrainingState};
 use crate::training_loop::{Stopwatch, WeightsSnapshot};
 
@@ -72,6 +73,8 @@ struct BestWeightsState {
     /// The epoch of the weights in [`BEST`], if there are any.
     #[serde(rename = "kept")]
     snapshot: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cross_fit: Option<[HalfState; 2]>,
 }
 
 /// The files of a checkpoint of this state.
@@ -95,6 +98,7 @@ pub(crate) fn encode(
             monitor: state.best.monitor.state,
             epoch: state.best.epoch,
             snapshot: state.best.snapshot.as_ref().map(|snapshot| snapshot.epoch),
+            cross_fit: state.best.cross_fit.as_ref().map(CrossFit::state),
         },
         early_stopping: state.early_stopping.as_ref().map(|stopping| stopping.state()),
         stopped_early: state.stopped_early.clone(),
@@ -281,6 +285,11 @@ impl StateFile {
         state.stopped_early.clone_from(&self.stopped_early);
         state.best.monitor.state = self.best.monitor;
         state.best.epoch = self.best.epoch;
+        match (&mut state.best.cross_fit, self.best.cross_fit) {
+            (Some(cross_fit), Some(halves)) => cross_fit.set_state(halves),
+            // An earlier version of Kiln wrote the checkpoint. A number that ignores the first epochs would be wrong.
+            (cross_fit, _) => *cross_fit = None,
+        }
         match (&mut state.early_stopping, self.early_stopping) {
             (Some(stopping), Some(monitor)) => stopping.set_state(monitor),
             (None, None) => {}

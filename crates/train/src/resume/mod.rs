@@ -133,6 +133,7 @@ impl Run {
         self.record.ended = None;
         self.record.training_seconds = None;
         self.record.epochs = from.epochs;
+        self.record.optimism = None;
         // Clear the checksums before any of these files changes.
         self.record.files.clear();
         self.record.resumed.push(Resumption { at: kiln_store::now(), from });

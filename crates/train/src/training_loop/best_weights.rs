@@ -3,6 +3,7 @@ use std::sync::Arc;
 use kiln_model::Weights;
 use kiln_store::EpochRow;
 
+use super::cross_fit::CrossFit;
 use crate::experiment::{Experiment, WeightsChoice};
 use crate::metrics::Monitor;
 
@@ -30,6 +31,9 @@ pub(crate) struct BestWeights {
     pub(crate) epoch: usize,
     /// The weights of that epoch, if the run tests them.
     pub(crate) snapshot: Option<WeightsSnapshot>,
+    /// Present if the run tests the best epoch by a metric of the validation rows. Absent in a run that was resumed from a
+    /// checkpoint of an earlier version of Kiln.
+    pub(crate) cross_fit: Option<CrossFit>,
 }
 
 impl BestWeights {
@@ -41,7 +45,9 @@ impl BestWeights {
         };
         let restores_best =
             restoring.is_some() || experiment.training.weights == WeightsChoice::Best;
-        Self { monitor, restores_best, epoch: 0, snapshot: None }
+        let is_cross_fitted = restores_best && monitor.metric.is_of_validation();
+        let cross_fit = is_cross_fitted.then(|| CrossFit::new(&monitor));
+        Self { monitor, restores_best, epoch: 0, snapshot: None, cross_fit }
     }
 
     /// Records an epoch. Returns whether its weights are the ones to test, as far as is known by now.

@@ -7,7 +7,7 @@ use tracing::info;
 use super::observer::EpochEnd;
 use super::state::PartialEpoch;
 use crate::engine::Engine;
-use crate::evaluation::evaluate;
+use crate::evaluation::{evaluate, evaluate_halves};
 use crate::experiment::Experiment;
 use crate::metrics::{self, Metrics, Rows};
 use crate::random::{Purpose, stream};
@@ -64,34 +64,67 @@ impl TrainingData<'_> {
         self.dataset.class_names.len()
     }
 
-    /// The row of the history for an epoch, except its seconds. `running` are the metrics of the training steps,
-    /// `learning_rate` is that of the last step.
-    pub(crate) fn row(
+    /// Evaluates an epoch. `running` are the metrics of the training steps, `learning_rate` is that of the last step.
+    /// `in_halves` is whether to evaluate both halves of the validation rows separately, too.
+    pub(crate) fn evaluate(
         &self,
         engine: &Engine,
         epoch: usize,
         running: &Metrics,
         learning_rate: f64,
-    ) -> EpochRow {
-        let evaluated = |rows: &[u32]| {
-            let metrics = Metrics::new(self.experiment, self.classes());
-            evaluate(engine, &self.dataset.train, rows, self.normalizer, metrics)
-        };
+        in_halves: bool,
+    ) -> EvaluatedEpoch {
+        let new = || Metrics::of_evaluation(self.experiment, self.classes());
+        let images = &self.dataset.train;
         // Without rows, a mean would be 0 / 0.
         let validation = Some(self.split.validation.as_slice()).filter(|rows| !rows.is_empty());
-        let validation = validation.map(evaluated);
+        let (validation, halves) = match validation {
+            Some(rows) if in_halves => {
+                let halves = [new(), new()];
+                let evaluated =
+                    evaluate_halves(engine, images, rows, self.normalizer, new(), halves);
+                (Some(evaluated.0), Some(evaluated.1))
+            }
+            Some(rows) => (Some(evaluate(engine, images, rows, self.normalizer, new())), None),
+            None => (None, None),
+        };
         let training = self.experiment.training.evaluate_training_set;
-        let training = training.then(|| evaluated(&self.split.training));
+        let training = training
+            .then(|| evaluate(engine, images, &self.split.training, self.normalizer, new()));
         let mut metrics = vec![(Rows::Running, running)];
         metrics.extend(validation.iter().map(|metrics| (Rows::Validation, metrics)));
         metrics.extend(training.iter().map(|metrics| (Rows::Training, metrics)));
-        EpochRow {
+        let row = |learning_rate, metrics: &[(Rows, &Metrics)]| EpochRow {
             epoch,
             learning_rate,
             seconds: 0.0,
-            metrics: metrics::values(self.experiment, &metrics),
+            metrics: metrics::values(self.experiment, metrics),
+        };
+        let half = |metrics: Metrics| ValidationHalf {
+            row: row(learning_rate, &[(Rows::Validation, &metrics)]),
+            correct: metrics.correct(),
+        };
+        EvaluatedEpoch {
+            row: row(learning_rate, &metrics),
+            halves: halves.map(|halves| halves.map(half)),
         }
     }
+}
+
+/// The results of an epoch.
+pub(crate) struct EvaluatedEpoch {
+    /// Its row of the history, except the seconds.
+    pub(crate) row: EpochRow,
+    /// The validation rows at even places, and those at odd places.
+    pub(crate) halves: Option<[ValidationHalf; 2]>,
+}
+
+/// The results of an epoch on half of the validation rows.
+pub(crate) struct ValidationHalf {
+    /// Only with the metrics of the validation rows.
+    pub(crate) row: EpochRow,
+    /// How many of the rows were classified correctly.
+    pub(crate) correct: usize,
 }
 
 /// Writes an epoch to the run's log.

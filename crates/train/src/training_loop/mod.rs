@@ -2,6 +2,7 @@
 //! network and writes a checkpoint.
 
 mod best_weights;
+pub(crate) mod cross_fit;
 mod early_stopping;
 pub(crate) mod epoch;
 pub(crate) mod observer;
@@ -15,7 +16,7 @@ use crate::TrainError;
 use crate::engine::Engine;
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
-use epoch::TrainingData;
+use epoch::{EvaluatedEpoch, TrainingData, ValidationHalf};
 use observer::{Observer, Progress, Stop};
 use state::{PartialEpoch, TrainingState};
 
@@ -178,7 +179,7 @@ impl TrainingLoop<'_> {
         learning_rate: f64,
         stop: Option<Stop>,
     ) -> Result<EpochResult, TrainError> {
-        let row = self.evaluate(epoch, learning_rate);
+        let EvaluatedEpoch { row, halves } = self.evaluate(epoch, learning_rate);
         self.lock.check()?;
         self.history_writer.append(&row)?;
         epoch::log(&row);
@@ -186,7 +187,7 @@ impl TrainingLoop<'_> {
 
         let current = WeightsSnapshot::new(self.engine.weights(), epoch);
         let is_finite = self.is_finite(&row, &current);
-        let is_best = is_finite && self.commit_epoch(&row, current)?;
+        let is_best = is_finite && self.commit_epoch(&row, halves.as_ref(), current)?;
         // By now the epoch is saved, so no epoch is reported that a resumed run would not have. One that is not finite
         // is reported, too: the numbers that it has show how the run diverged.
         let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
@@ -202,13 +203,15 @@ impl TrainingLoop<'_> {
         })
     }
 
-    /// The row of the history for an epoch whose steps are completed.
-    fn evaluate(&self, epoch: usize, learning_rate: f64) -> EpochRow {
+    /// The results of an epoch whose steps are completed.
+    fn evaluate(&self, epoch: usize, learning_rate: f64) -> EvaluatedEpoch {
         let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
-        let mut row = self.data.row(self.engine, epoch, metrics, learning_rate);
+        let in_halves = self.state.best.cross_fit.is_some();
+        let mut evaluated =
+            self.data.evaluate(self.engine, epoch, metrics, learning_rate, in_halves);
         // The seconds include the evaluation.
-        row.seconds = stopwatch.seconds();
-        row
+        evaluated.row.seconds = stopwatch.seconds();
+        evaluated
     }
 
     /// Whether the numbers after an epoch are finite. The losses of its steps do not show this, because each is computed
@@ -225,10 +228,14 @@ impl TrainingLoop<'_> {
     fn commit_epoch(
         &mut self,
         row: &EpochRow,
+        halves: Option<&[ValidationHalf; 2]>,
         current: WeightsSnapshot,
     ) -> Result<bool, TrainError> {
         let epoch = current.epoch;
         let is_best = self.state.best.observe(row, &current);
+        if let (Some(cross_fit), Some(halves)) = (&mut self.state.best.cross_fit, halves) {
+            cross_fit.observe(halves);
+        }
         self.state.last = current;
         self.state.epochs = epoch;
         self.state.partial_epoch = self.data.new_epoch(epoch + 1);

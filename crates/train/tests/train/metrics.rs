@@ -36,6 +36,26 @@ fn the_loss_is_minus_the_log_probability_of_the_true_class() {
 }
 
 #[test]
+fn an_evaluation_reports_the_loss_without_and_with_label_smoothing() {
+    // Probabilities 1/2, 1/3, 1/6; 0.7 + 0.3/3 on the true class, 0.1 on each other.
+    let logits = [6_f32.ln() - 2_f32.ln(), 6_f32.ln() - 3_f32.ln(), 0.0];
+    let with_smoothing = 0.8 * 3_f64.ln() + 0.1 * 2_f64.ln() + 0.1 * 6_f64.ln();
+    let evaluated = |label_smoothing: &str| {
+        let overrides = [format!("loss={{label_smoothing={label_smoothing}}}")];
+        let experiment = declaration(&overrides.each_ref().map(String::as_str)).experiment;
+        let mut metrics = Metrics::of_evaluation(&experiment, 3);
+        metrics.add_batch(&logits, &[1]);
+        metrics
+    };
+    let smoothed = evaluated("0.3");
+    assert_close(smoothed.loss(), 3_f64.ln());
+    assert_close(smoothed.value("smoothed_loss").unwrap(), with_smoothing);
+    let plain = evaluated("0.0");
+    assert_eq!(plain.loss().to_bits(), smoothed.loss().to_bits());
+    assert_eq!(plain.value("smoothed_loss"), None);
+}
+
+#[test]
 fn large_logits_do_not_overflow() {
     let mut metrics = smoothed(0.0, 2);
     assert_close(metrics.add_batch(&[1e30, 0.0], &[0]), 0.0);
@@ -142,21 +162,25 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
 fn macro_f1_and_balanced_accuracy_are_those_of_the_test_report() {
     // Class 2 is absent, and class 3 is never predicted.
     let labels = [0, 0, 1, 1, 1, 3, 3, 4];
-    let predicted = [0, 1, 1, 1, 4, 0, 4, 4];
+    let predicted = [0_u8, 1, 1, 1, 4, 0, 4, 4];
     let mut logits = vec![0.0; labels.len() * 5];
     for (row, class) in logits.chunks_exact_mut(5).zip(predicted) {
-        row[class] = 1.0;
+        row[usize::from(class)] = 1.0;
     }
     let mut metrics = metrics(&["metrics=['macro_f1','balanced_accuracy']"], 5);
     metrics.add_batch(&logits, &labels);
     let report = TestReport::new(&Tested {
         class_names: &["a", "b", "c", "d", "e"].map(str::to_owned),
         labels: &labels,
+        predicted: &predicted,
         probabilities: &logits,
         loss: 0.0,
+        smoothed_loss: None,
         weights: TestedWeights::Last,
         epoch: 1,
         top_k: &[],
+        most_frequent: None,
+        optimism: None,
     });
     let average = report.unwrap().macro_average;
     assert_eq!(metrics.value("macro_f1"), average.f1);

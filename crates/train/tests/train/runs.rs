@@ -4,10 +4,11 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use kiln_model::Weights;
-use kiln_store::{Direction, RunDirectory, Status};
-use kiln_train::{EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
+use kiln_store::{Direction, Predictions, RunDirectory, Status};
+use kiln_train::{Declaration, EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
 use sha2::{Digest, Sha256};
 
+use crate::columns::EXPERIMENT;
 use crate::common::{World, declaration};
 
 fn weights(run: &RunDirectory) -> Weights {
@@ -177,6 +178,141 @@ fn configured_metrics_follow_the_usual_columns() {
     }
     let report = outcome.report.unwrap();
     assert_eq!(report.top_k.iter().map(|top| top.k).collect::<Vec<_>>(), [2]);
+}
+
+/// A rate of almost 0 keeps the weights, so the only difference between the runs is how they report the loss.
+#[test]
+fn validation_and_test_losses_are_without_label_smoothing() {
+    let world = World::new();
+    let overrides = ["learning_rate=1e-30", "evaluate_training_set=true"];
+    let (plain, plain_outcome) = world.run(&overrides);
+    let (smoothed, outcome) = world.run(&[&overrides[..], &["label_smoothing=0.2"]].concat());
+    let plain_row = &plain.read_history().unwrap().rows[0];
+    let row = &smoothed.read_history().unwrap().rows[0];
+    for name in ["val_loss", "train_loss"] {
+        assert_eq!(row.metric(name), plain_row.metric(name), "{name}");
+    }
+    // While the weights change, the loss is the one that training minimizes.
+    assert_ne!(row.metric("loss"), plain_row.metric("loss"));
+    let names = ["val_smoothed_loss", "train_smoothed_loss"];
+    assert!(names.iter().all(|name| row.metric(name).is_some_and(|loss| loss > 0.0)));
+    assert_ne!(row.metric("val_smoothed_loss"), row.metric("val_loss"));
+    assert!(names.iter().all(|name| plain_row.metric(name).is_none()));
+    let header = fs::read_to_string(smoothed.history_path()).unwrap();
+    assert_eq!(
+        header.lines().next().unwrap(),
+        "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,val_smoothed_loss,\
+         train_loss,train_accuracy,train_smoothed_loss"
+    );
+
+    let (plain, report) = (plain_outcome.report.unwrap(), outcome.report.unwrap());
+    assert_eq!(report.loss, plain.loss);
+    assert_eq!(plain.smoothed_loss, None);
+    assert!(report.smoothed_loss.is_some_and(|loss| Some(loss) != report.loss));
+}
+
+#[test]
+fn the_smoothed_loss_can_be_monitored_only_with_label_smoothing() {
+    let monitor = "training.monitor=val_smoothed_loss";
+    declaration(&[monitor, "weights=best", "label_smoothing=0.1"]);
+    let error = Declaration::parse("columns.toml", EXPERIMENT, &[monitor.to_owned()]).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("needs label smoothing, but loss.label_smoothing is 0")
+            && error.contains("use val_loss, which has the same values"),
+        "{error}"
+    );
+    let metrics = "metrics=['smoothed_loss']".to_owned();
+    let error = Declaration::parse("columns.toml", EXPERIMENT, &[metrics]).unwrap_err();
+    assert!(error.to_string().contains("smoothed_loss"), "{error}");
+}
+
+/// The test images are the validation images, so the report must have the numbers of the last epoch. With pixels from 0 to
+/// 255, the logits are far apart, and the probabilities of all classes but one are 0 in 32 bits.
+#[test]
+fn the_test_report_has_the_numbers_of_the_history() {
+    let world = World::new();
+    let dataset = world.runs().parent().unwrap().join("columns");
+    for (suffix, header, size) in [("images-idx3-ubyte", 16, 16), ("labels-idx1-ubyte", 8, 1)] {
+        let mut bytes = fs::read(dataset.join(format!("train-{suffix}"))).unwrap();
+        bytes.truncate(header + 60 * size);
+        bytes[4..8].copy_from_slice(&60_u32.to_be_bytes());
+        fs::write(dataset.join(format!("t10k-{suffix}")), bytes).unwrap();
+    }
+    let linear =
+        "model.layers=[{type='flatten'}, {type='dense', units='classes', activation='softmax'}]";
+    let mut rounded_differ = false;
+    for seed in 1..=8 {
+        let seed = format!("seed={seed}");
+        let (run, outcome) =
+            world.run(&["validation=60", "normalize=none", "epochs=1", "top_k=[2]", linear, &seed]);
+        let (report, history) = (outcome.report.unwrap(), run.read_history().unwrap());
+        let last = history.rows.last().unwrap();
+        assert_eq!(report.loss, last.metric("val_loss"));
+        assert_eq!(Some(report.accuracy), last.metric("val_accuracy"));
+        assert_eq!(Some(report.top_k[0].accuracy), last.metric("val_top_2_accuracy"));
+
+        let Predictions { labels, probabilities, .. } = run.read_predictions().unwrap();
+        let rows = probabilities.chunks_exact(3).zip(labels);
+        let in_top_2 = rows.filter(|(row, label)| {
+            let label = usize::from(*label);
+            let is_before = |(class, value): &(usize, &f32)| {
+                **value > row[label] || **value == row[label] && *class < label
+            };
+            row.iter().enumerate().filter(is_before).count() < 2
+        });
+        rounded_differ |= in_top_2.count() as f64 / 60.0 != report.top_k[0].accuracy;
+    }
+    assert!(rounded_differ, "the probabilities would give the same numbers");
+}
+
+#[test]
+fn a_run_that_chooses_an_epoch_by_validation_records_how_optimistic_this_is() {
+    let world = World::new();
+    let (run, outcome) = world.run(&["epochs=5", "weights=best", "training.monitor=val_accuracy"]);
+    let report = outcome.report.unwrap();
+    let optimism = report.optimism.unwrap();
+    assert_eq!(run.read_record().unwrap().optimism, Some(optimism));
+    assert_eq!(optimism.epochs, 5);
+    let history = run.read_history().unwrap();
+    let kept = &history.rows[report.epoch - 1];
+    assert_eq!(Some(optimism.val_accuracy), kept.metric("val_accuracy"));
+    // 24 validation images, each classified by the weights of one of the epochs.
+    let correct = optimism.cross_fitted * 24.0;
+    assert!(
+        (correct - correct.round()).abs() < 1e-9 && optimism.cross_fitted <= 1.0,
+        "{optimism:?}"
+    );
+    assert_eq!(optimism.difference, optimism.val_accuracy - optimism.cross_fitted);
+
+    // One epoch, the last epoch and an epoch by the training images are no choice by validation.
+    for overrides in [
+        ["epochs=1", "weights=best", "training.monitor=val_accuracy"],
+        ["epochs=3", "weights=last", "training.monitor=val_accuracy"],
+        ["epochs=3", "weights=best", "training.monitor=loss"],
+    ] {
+        let (run, outcome) = world.run(&overrides);
+        assert_eq!(outcome.report.unwrap().optimism, None, "{overrides:?}");
+        assert_eq!(run.read_record().unwrap().optimism, None, "{overrides:?}");
+    }
+}
+
+#[test]
+fn the_report_names_the_most_frequent_class_of_the_training_images() {
+    let world = World::new();
+    let labels = fs::read(world.runs().parent().unwrap().join("columns/train-labels-idx1-ubyte"));
+    let test_labels =
+        fs::read(world.runs().parent().unwrap().join("columns/t10k-labels-idx1-ubyte"));
+    // The first 24 of the 120 images are for validation.
+    let count = |labels: &[u8], class| labels.iter().filter(|label| **label == class).count();
+    let training = &labels.unwrap()[8 + 24..];
+    let counts = [0, 1, 2].map(|class| count(training, class));
+    let class = counts.iter().position(|count| count == counts.iter().max().unwrap()).unwrap();
+    let (run, outcome) = world.run(&[]);
+    let most_frequent = outcome.report.unwrap().most_frequent.unwrap();
+    assert_eq!(most_frequent.class, run.read_predictions().unwrap().class_names[class]);
+    let share = count(&test_labels.unwrap()[8..], class as u8) as f64 / 30.0;
+    assert_eq!(most_frequent.accuracy, share);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use kiln_store::{Checkpoints, Position, RunDirectory, Status};
 use kiln_train::{Declaration, EpochEnd, Observer, Progress, Run, RunLock, Stop};
+use serde_json::Value;
 
 use super::{At, Results, SMALL, STEPS, killed_at, resume, resumed};
 use crate::columns::EXPERIMENT;
@@ -212,6 +213,37 @@ fn a_killed_run_resumes_from_its_last_completed_epoch() {
         assert_eq!(found.damage, Vec::<String>::new());
         found.run.train(&mut ()).unwrap();
         uninterrupted.assert_same(&Results::of(&run), &format!("killed after {step} steps"));
+    }
+}
+
+/// Earlier versions of Kiln did not store what cross-fitting needs. Such a run is resumed, and has no number that ignores its
+/// first epochs.
+#[test]
+fn a_run_resumed_from_an_earlier_checkpoint_has_no_optimism() {
+    let world = World::new();
+    let copied = world.runs().join("columns").join("copied");
+    let uninterrupted = killed_at(&world, 2 * STEPS + 1, &SMALL, &copied);
+    let run = RunDirectory::open(&copied).unwrap();
+    let checkpoints = Checkpoints::of(&run);
+    let position = checkpoints.positions().unwrap()[0];
+    let mut files = checkpoints.read(position, 1 << 20).unwrap();
+    let mut state: Value = serde_json::from_slice(&files["state.json"]).unwrap();
+    assert!(state["keeper"].as_object_mut().unwrap().remove("cross_fit").is_some());
+    files.insert("state.json".to_owned(), state.to_string().into_bytes());
+    checkpoints.remove().unwrap();
+    let content: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    checkpoints.write(position, &content).unwrap();
+
+    let (found, run) = resume(&world, &run);
+    assert_eq!(found.from, Some(position));
+    assert_eq!(found.damage, Vec::<String>::new());
+    found.run.train(&mut ()).unwrap();
+    assert_eq!(run.read_record().unwrap().optimism, None);
+    let resumed = Results::of(&run);
+    let same = |results: &Results, name| results.files.iter().find(|file| file.0 == name).cloned();
+    for name in ["model.safetensors", "predictions.csv"] {
+        assert!(same(&resumed, name) == same(&uninterrupted, name), "{name}");
     }
 }
 
