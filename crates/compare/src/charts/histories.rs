@@ -63,6 +63,9 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
     } else {
         "one line per run".to_owned()
     });
+    if (0..all.min(most)).any(|index| may_be_best(comparison, index)) {
+        notes.push("thick: possible winner".to_owned());
+    }
     if without > 0 {
         notes.push(format!("{without} without a completed epoch"));
     }

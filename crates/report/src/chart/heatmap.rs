@@ -117,7 +117,11 @@ pub fn heatmap_chart(heatmap: &Heatmap) -> String {
     for ((x, y), class) in frames {
         let inset = if class == "best" { 0.0 } else { 1.5 };
         let (width, height) = (layout.cell_width - 2.0 * inset, layout.cell_height - 2.0 * inset);
-        svg.rect(&Rect { class, x: x + inset, y: y + inset, width, height, ..Rect::default() });
+        let frame =
+            |class| Rect { class, x: x + inset, y: y + inset, width, height, ..Rect::default() };
+        // The frame has an edge of its own, so that it is visible on every color.
+        svg.rect(&frame("halo"));
+        svg.rect(&frame(class));
     }
     if let Some(extent) = extent {
         legend(&mut svg, heatmap, &layout, &extent);

@@ -139,7 +139,7 @@ fn line(svg: &mut Svg, chart: &SettingChart, index: usize, frame: &Frame, x: imp
         if let Some(mean) = at(point.setting, point.mean) {
             svg.mark(&format!("mean {class}"), mean, 4.5, line_shape(index));
             if point.point.may_be_best {
-                svg.circle("winner", mean, 8.0);
+                svg.circle("winner", mean, 7.5);
             }
         }
         svg.close_group();
