@@ -17,11 +17,14 @@ pub fn short_names<T: AsRef<str>>(names: &[T], longest: usize) -> Vec<String> {
     let names = without_common_ends(&names);
     // The share of the characters that are kept at the beginning. Names that differ only near one end need another one
     // than most.
-    let attempts = [0.6, 0.3, 0.9, 0.0, 1.0].map(|share| -> Vec<String> {
-        names.iter().map(|name| cut(name, longest, share)).collect()
+    let shares = [0.6, 0.3, 0.9, 0.0, 1.0];
+    let attempts = [true, false].into_iter().flat_map(|words| shares.map(|share| (share, words)));
+    let attempts = attempts.map(|(share, words)| -> Vec<String> {
+        names.iter().map(|name| cut(name, longest, share, words)).collect()
     });
     let distinct = |names: &Vec<String>| names.iter().collect::<HashSet<_>>().len();
     // The first of the best: `max_by_key` returns the last one.
+    let attempts: Vec<_> = attempts.collect();
     attempts.into_iter().rev().max_by_key(distinct).unwrap_or_default()
 }
 
@@ -53,16 +56,25 @@ fn without_common_ends<'a>(names: &[&'a str]) -> Vec<Cow<'a, str>> {
 }
 
 /// At most `longest` characters; `…` replaces the middle of a longer name, after `share` of the characters that stay.
-fn cut(name: &str, longest: usize, share: f64) -> String {
+/// With `words`, short pieces of words next to it go as well.
+fn cut(name: &str, longest: usize, share: f64, words: bool) -> String {
     if is_within(name, longest) {
         return name.to_owned();
     }
     let characters: Vec<char> = name.chars().collect();
     let kept = longest.saturating_sub(1);
     let before = (kept as f64 * share).round() as usize;
-    let head: String = characters[..before].iter().collect();
-    let tail: String = characters[characters.len() - (kept - before)..].iter().collect();
-    format!("{}…{}", head.trim_end(), tail.trim_start())
+    let (head, tail) = (&characters[..before], &characters[characters.len() - (kept - before)..]);
+    let is_space = |character: &char| *character == ' ';
+    let (head, tail) = if words {
+        let end = head.iter().rposition(is_space).filter(|end| 3 * end >= 2 * head.len());
+        let start = tail.iter().position(is_space).filter(|start| 3 * start <= tail.len());
+        (&head[..end.unwrap_or(head.len())], &tail[start.unwrap_or(0)..])
+    } else {
+        (head, tail)
+    };
+    let (head, tail): (String, String) = (head.iter().collect(), tail.iter().collect());
+    format!("{}…{}", head.trim_end_matches([' ', ',']), tail.trim_start())
 }
 
 #[cfg(test)]
@@ -90,7 +102,10 @@ mod tests {
 
     #[test]
     fn each_name_keeps_a_part() {
-        assert_eq!(short_names(&["a, b, a", "a, a"], 4), ["… b, a", "… a"].map(|n| cut(n, 4, 0.6)));
+        assert_eq!(
+            short_names(&["a, b, a", "a, a"], 4),
+            ["… b, a", "… a"].map(|name| cut(name, 4, 0.6, true))
+        );
     }
 
     #[test]
@@ -100,6 +115,12 @@ mod tests {
         let middle = ["xxxxxxxxxxxxxxxxAyyyyy", "xxxxxxxxxxxxxxxxByyyyy"];
         let short = short_names(&middle, 10);
         assert_ne!(short[0], short[1], "{short:?}");
+    }
+
+    #[test]
+    fn pieces_of_words_are_cut_off() {
+        let names = ["batch_normalization, 100 relu, 50 tanh, 50 tanh", "dropout"];
+        assert_eq!(short_names(&names, 28)[0], "batch_normalizat…50 tanh");
     }
 
     #[test]

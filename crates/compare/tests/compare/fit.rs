@@ -36,7 +36,7 @@ fn optimizers() -> (Comparison, TempDir) {
 }
 
 /// Lists of layers that begin and end alike.
-fn layers() -> (Comparison, TempDir) {
+pub(crate) fn layers() -> (Comparison, TempDir) {
     let dense = |units: usize| {
         format!("[[model.layers]]\ntype = \"dense\"\nunits = {units}\nactivation = \"relu\"\n\n")
     };

@@ -110,3 +110,18 @@ fn long_histories_are_thinned_and_keep_their_last_epoch() {
     assert!(points.len() <= 201, "{}", points.len());
     assert_eq!((points[0].epoch, points[points.len() - 1].epoch), (1, 1_001));
 }
+
+#[test]
+fn legends_of_long_settings_keep_what_differs() {
+    let (comparison, _sweep) = crate::fit::layers();
+    let overlays = metric_curves(&comparison, &["val_accuracy"], 100);
+    let elements = parse(&overlay_chart(&overlays[0]));
+    let texts = texts(&elements);
+    for part in ["dropout 0.25", "30 relu"] {
+        assert!(texts.iter().any(|text| text.contains(part)), "{part} in {texts:?}");
+    }
+    // The whole text is shown on hovering.
+    let name = comparison.combinations[0].label(&comparison.columns);
+    let titles: Vec<_> = elements.iter().filter(|e| e.name == "title").map(|e| &e.text).collect();
+    assert!(titles.iter().any(|title| title.contains(&name)), "{titles:?}");
+}

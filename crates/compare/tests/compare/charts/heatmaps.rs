@@ -204,3 +204,26 @@ fn recall_by_class_is_the_mean_over_seeds() {
     let none = read(&[SampleRun::new(0.1, 0, 1).ended(Status::Failed)]).0;
     assert_eq!(class_recall(&none, 10), None);
 }
+
+#[test]
+fn possible_winners_have_frames_and_signs() {
+    let cell = |value, best, may_be_best| HeatmapCell {
+        value: Some(value),
+        best,
+        may_be_best,
+        ..HeatmapCell::default()
+    };
+    let map = Heatmap {
+        rows: vec!["row".to_owned()],
+        columns: ["a", "b", "c"].map(str::to_owned).into(),
+        cells: vec![vec![cell(0.9, true, true), cell(0.8, false, true), cell(0.7, false, false)]],
+        decimals: 1,
+        ..Heatmap::default()
+    };
+    let elements = parse(&heatmap_chart(&map));
+    let frames = |class| cells(&elements, class).len();
+    assert_eq!((frames("best"), frames("winner"), frames("halo")), (1, 1, 2));
+    let text = heatmap_text(&map, Terminal { width: 80, color: false });
+    assert!(text.contains("0.9*  0.8+ 0.7"), "{text}");
+    assert!(text.contains("* best by validation, + another possible winner\n"), "{text}");
+}
