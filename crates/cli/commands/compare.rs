@@ -5,11 +5,13 @@ use clap::{Args, ValueEnum};
 use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
 use kiln_compare::page::page;
 use kiln_compare::{
-    AtEpoch, CompareError, CompareOptions, Comparison, Pair, Ranking, TableOptions, show_pair,
+    AtEpoch, CompareError, CompareOptions, Comparison, MoreSeeds, Pair, Ranking, TableOptions,
+    effects_text, show_pair,
 };
 use kiln_config::{KeyError, KeyIndex};
 use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
-use kiln_store::{files, printable};
+use kiln_store::{files, printable, quoted};
+use kiln_sweep::SweepRecord;
 
 use crate::options::GlobalOptions;
 use crate::output::{print_styled, status, terminal};
@@ -118,7 +120,12 @@ pub(crate) fn compare(
         baseline: arguments.baseline.clone(),
         level: arguments.level,
     };
-    let comparison = Comparison::read(&arguments.paths, &how)?;
+    let mut comparison = Comparison::read(&arguments.paths, &how)?;
+    let command = more_seeds(&comparison).and_then(|more| seeds_command(&comparison, more));
+    if let Some(more) = comparison.answer.as_mut().and_then(|answer| answer.more_seeds.as_mut()) {
+        more.command = command;
+    }
+    let comparison = comparison;
     let axes = axes(&comparison, &arguments.axes)?;
     let table = TableOptions {
         sort: arguments.sort.clone(),
@@ -150,6 +157,36 @@ pub(crate) fn compare(
     Ok(ExitCode::SUCCESS)
 }
 
+fn more_seeds(comparison: &Comparison) -> Option<&MoreSeeds> {
+    comparison.answer.as_ref()?.more_seeds.as_ref()
+}
+
+/// The command that trains the new seeds, if all runs are those of one sweep.
+fn seeds_command(comparison: &Comparison, more: &MoreSeeds) -> Option<String> {
+    let mut directories = comparison.runs().map(|run| run.directory.path().parent());
+    let directory = directories.next()??;
+    if !directories.all(|other| other == Some(directory)) {
+        return None;
+    }
+    let record = SweepRecord::read(directory).ok()?;
+    let mut command = vec!["kiln".to_owned(), "sweep".to_owned()];
+    command.push(record.file.display().to_string());
+    let is_seed = |axis: &&String| axis.split('=').next().is_some_and(|key| key.trim() == "seed");
+    command.extend(record.axes.iter().filter(|axis| !is_seed(axis)).cloned());
+    let seeds: Vec<String> = more.new_seeds.iter().map(u64::to_string).collect();
+    command.push(format!("seed={}", seeds.join(",")));
+    let runs = directory.parent()?;
+    for (option, path) in [("data", record.data.as_path()), ("runs", runs)] {
+        // Defaults need no option.
+        let is_default = std::path::absolute(option).ok() == std::path::absolute(path).ok();
+        if !path.as_os_str().is_empty() && !is_default {
+            command.extend([format!("--{option}"), path.display().to_string()]);
+        }
+    }
+    let quoted: Vec<_> = command.iter().map(|argument| quoted(argument)).collect();
+    Some(quoted.join(" "))
+}
+
 /// The table with its notes, followed by a heatmap of two settings or the details of two runs, and by the tables of runs
 /// on other data.
 fn terminal_text(
@@ -176,8 +213,13 @@ fn terminal_text(
 
 fn table_text(comparison: &Comparison, options: &TableOptions) -> anyhow::Result<String> {
     let terminal = terminal();
-    let table = kiln_compare::terminal(comparison, options, terminal)?;
-    Ok(table + &terminal.wrap(&kiln_compare::notes(comparison)))
+    let mut text = kiln_compare::terminal(comparison, options, terminal)?;
+    text.push_str(&terminal.wrap(&kiln_compare::notes(comparison)));
+    let effects = effects_text(comparison, terminal);
+    if !effects.is_empty() {
+        text.push_str(&format!("\n{effects}"));
+    }
+    Ok(text)
 }
 
 /// The keys of the axes that were asked for; without any the settings that differ, where those are two.

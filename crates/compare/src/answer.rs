@@ -34,6 +34,8 @@ pub struct MoreSeeds {
     pub new_seeds: Vec<u64>,
     /// The difference that would be found with the new seeds as well.
     pub new_difference: f64,
+    /// The command that trains the new seeds, if the caller knows one. This crate sets none.
+    pub command: Option<String>,
 }
 
 impl Answer {

@@ -8,6 +8,7 @@ use crate::answer::Answer;
 use crate::column::{Column, SharedSetting};
 use crate::columns::SettingsTable;
 use crate::combination::{Combination, RunSummary};
+use crate::effects::Effects;
 use crate::error::Result;
 use crate::ranking::Ranking;
 use crate::read::Read;
@@ -49,6 +50,8 @@ pub struct Comparison {
     pub level: f64,
     /// Which combinations may be the best; `None` if fewer than two could be judged.
     pub answer: Option<Answer>,
+    /// What each setting does, over all values of the others; empty if the combinations are no grid.
+    pub effects: Effects,
     /// The baseline that was asked for.
     pub baseline: Option<Baseline>,
     /// The runs on other datasets: a comparison for each dataset, the one with the newest run first. `columns` and
@@ -190,6 +193,7 @@ impl Comparison {
             combinations,
             level: CompareOptions::default().level,
             answer: None,
+            effects: Effects::default(),
             baseline: None,
             other_data: Vec::new(),
             left_out: read.left_out,

@@ -12,6 +12,7 @@ use crate::column::Column;
 use crate::columns::SOURCE;
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
+use crate::effects::{Effect, EffectLevel};
 use crate::error::Result;
 use crate::measures::Measure;
 use crate::metric::{AtEpoch, EpochValue};
@@ -35,6 +36,8 @@ pub const COMPARISON_VERSION: u32 = 2;
 ///   high), `worse` and `p_worse`, the `verdict` against the baseline, its `runs`, and each measure by key; values over
 ///   runs have `mean`, `deviation` and `count`. A run has its `seed`, `id`, `path`, the ranked `value` and its `epoch`,
 ///   and its `measures` by key. `copies` are the paths of identical runs that do not count
+/// - `effects` (`setting`, `others`, `blocks`, `levels`) and `interactions` (`settings`, `f`, `freedom`, `p_value`): what each
+///   setting of a grid does over all values of the others
 /// - `other_data`: the same for the runs on each other dataset
 /// - `left_out` (`path`, `problem`) and `notes`
 ///
@@ -88,6 +91,24 @@ fn comparison_json<'a>(
             .iter()
             .map(|row| CombinationJson { comparison, combination: row.combination })
             .collect(),
+        effects: comparison
+            .effects
+            .settings
+            .iter()
+            .map(|effect| EffectJson::new(effect, &comparison.columns))
+            .collect(),
+        interactions: comparison
+            .effects
+            .interactions
+            .iter()
+            .map(|found| InteractionJson {
+                settings: [found.columns.0, found.columns.1]
+                    .map(|column| comparison.columns[column].key.as_str()),
+                f: found.f,
+                freedom: [found.freedom.0, found.freedom.1],
+                p_value: found.p_value,
+            })
+            .collect(),
         other_data: others.collect::<Result<_>>()?,
         left_out: comparison
             .left_out
@@ -111,6 +132,8 @@ struct ComparisonJson<'a> {
     selected: Option<usize>,
     baseline: Option<BaselineJson>,
     combinations: Vec<CombinationJson<'a>>,
+    effects: Vec<EffectJson<'a>>,
+    interactions: Vec<InteractionJson<'a>>,
     other_data: Vec<ComparisonJson<'a>>,
     left_out: Vec<LeftOutJson<'a>>,
     notes: &'a [String],
@@ -154,6 +177,34 @@ struct MoreSeedsJson<'a> {
     difference: f64,
     new_seeds: &'a [u64],
     new_difference: f64,
+    command: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct EffectJson<'a> {
+    setting: &'a str,
+    others: usize,
+    blocks: usize,
+    levels: Vec<LevelJson>,
+}
+
+#[derive(Serialize)]
+struct LevelJson {
+    value: Value,
+    mean: f64,
+    may_be_best: bool,
+    p_best: f64,
+    behind: [f64; 2],
+    worse: bool,
+    p_worse: f64,
+}
+
+#[derive(Serialize)]
+struct InteractionJson<'a> {
+    settings: [&'a str; 2],
+    f: f64,
+    freedom: [f64; 2],
+    p_value: f64,
 }
 
 #[derive(Serialize)]
@@ -268,6 +319,27 @@ fn setting(key: &str, text: &str) -> Value {
     if key == SOURCE { text.into() } else { typed(text) }
 }
 
+impl<'a> EffectJson<'a> {
+    fn new(effect: &Effect, columns: &'a [Column]) -> Self {
+        let key = &columns[effect.column].key;
+        let level = |level: &EffectLevel| LevelJson {
+            value: level.value.as_deref().map_or(Value::Null, |value| setting(key, value)),
+            mean: level.standing.mean,
+            may_be_best: level.standing.may_be_best,
+            p_best: level.standing.p_best,
+            behind: [level.standing.behind.0, level.standing.behind.1],
+            worse: level.standing.worse,
+            p_worse: level.standing.p_worse,
+        };
+        Self {
+            setting: key,
+            others: effect.others,
+            blocks: effect.blocks,
+            levels: effect.levels.iter().map(level).collect(),
+        }
+    }
+}
+
 impl<'a> RankingJson<'a> {
     fn new(ranking: &'a Ranking) -> Self {
         Self {
@@ -289,6 +361,7 @@ impl<'a> AnswerJson<'a> {
             difference: more.difference,
             new_seeds: &more.new_seeds,
             new_difference: more.new_difference,
+            command: more.command.as_deref(),
         };
         Self {
             level: answer.level,

@@ -12,6 +12,7 @@ use crate::answer::{Answer, MoreSeeds};
 use crate::column::Column;
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
+use crate::effects::{self, Effects};
 use crate::ranking::Ranking;
 use crate::verdict::{Baseline, Verdict, VerdictOutcome};
 
@@ -83,6 +84,14 @@ pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>) {
             more_seeds: (possible_winners > 1).then(more_seeds).flatten(),
         }
     });
+    let effects = match values {
+        Values::Ranked(_) => {
+            let judged: Vec<&Combination> =
+                judged.iter().map(|index| &combinations[*index]).collect();
+            effects::effects(&judged, &observations, columns, resolution, level, sign)
+        }
+        Values::Test => Effects::default(),
+    };
     for (place, index) in judged.iter().enumerate() {
         let combination = &mut comparison.combinations[*index];
         combination.standing = best.as_ref().map(|best| {
@@ -93,6 +102,7 @@ pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>) {
         combination.verdict = difference.map(|difference| verdict(difference, sign, level));
     }
     comparison.answer = answer;
+    comparison.effects = effects;
     comparison.notes = notes;
     comparison.baseline = baseline.map(|combination| {
         let comparisons = differences.map_or(0, |differences| differences.len() - 1);
@@ -233,7 +243,8 @@ fn more_seeds(observations: &[Vec<Observation>], resolution: f64, level: f64) ->
     let after = used.last().filter(|last| **last < i64::MAX as u64 - MAX_NEW_SEEDS as u64);
     let first = after.map_or(1, |last| last + 1);
     let new_seeds = (first..).filter(|seed| !used.contains(seed)).take(more).collect();
-    Some(MoreSeeds { seeds, difference, new_seeds, new_difference: found_with(seeds + more)? })
+    let new_difference = found_with(seeds + more)?;
+    Some(MoreSeeds { seeds, difference, new_seeds, new_difference, command: None })
 }
 
 fn notes(

@@ -2,15 +2,26 @@ use kiln_store::escape::markdown as escaped;
 
 use crate::cells::cell;
 use crate::comparison::Comparison;
+use crate::effects_text::effects_markdown;
 use crate::error::Result;
 use crate::table::{ComparisonTable, Field, Reader, TableOptions};
 
-/// The comparison as a Markdown table, with numbers rounded for people.
+/// The comparison as a Markdown table, with numbers rounded for people. The effects of the settings follow, if the
+/// combinations are a grid, and then the tables of runs on other data.
 ///
 /// # Errors
 ///
 /// [`CompareError::Request`](crate::error::CompareError::Request) if a requested column does not exist.
 pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<String> {
+    let mut text = table(comparison, options)?;
+    for other in &comparison.other_data {
+        text.push_str(&format!("\nOther data: {}\n\n", escaped(&other.data_name())));
+        text.push_str(&table(other, &options.known_to(other))?);
+    }
+    Ok(text)
+}
+
+fn table(comparison: &Comparison, options: &TableOptions) -> Result<String> {
     let table = ComparisonTable::new(comparison, options, Reader::Person)?;
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let headings = table.fields.iter().map(|field| escaped(table.heading(*field)));
@@ -29,5 +40,6 @@ pub fn markdown(comparison: &Comparison, options: &TableOptions) -> Result<Strin
         });
         text.push_str(&line(cells.collect()));
     }
+    text.push_str(&effects_markdown(comparison));
     Ok(text)
 }

@@ -120,6 +120,7 @@ fn answer(comparison: &Comparison) -> Vec<String> {
     lines.push(how);
     if let Some(more) = &answer.more_seeds {
         lines.push(more_seeds(more));
+        lines.extend(more.command.as_ref().map(|command| format!("  {command}")));
     }
     lines
 }

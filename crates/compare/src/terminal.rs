@@ -283,13 +283,18 @@ impl<'a> FieldColumn<'a> {
     }
 }
 
+/// The color of what is known about a setting.
+pub(crate) fn standing_color(standing: &Standing) -> Option<Color> {
+    match standing {
+        Standing { may_be_best: true, .. } => Some(Color::Green),
+        Standing { worse: true, .. } => Some(Color::Red),
+        _ => None,
+    }
+}
+
 fn color(table: &ComparisonTable<'_>, field: Field<'_>, row: &Row<'_>) -> Option<Color> {
     match field {
-        Field::Standing => match row.combination.standing? {
-            Standing { may_be_best: true, .. } => Some(Color::Green),
-            Standing { worse: true, .. } => Some(Color::Red),
-            _ => None,
-        },
+        Field::Standing => standing_color(&row.combination.standing?),
         Field::Verdict if !is_baseline(table, row) => match row.combination.verdict?.outcome {
             VerdictOutcome::Better => Some(Color::Green),
             VerdictOutcome::Worse => Some(Color::Red),

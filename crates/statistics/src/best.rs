@@ -79,10 +79,29 @@ pub fn compare_with_best(
     resolution: f64,
     level: f64,
 ) -> Option<BestComparison> {
-    let estimates = Estimates::of(settings, resolution)?;
-    let others = (settings.len() - 1) as f64;
-    let range = Range::of(&estimates, level / others);
-    let standings = (0..settings.len()).map(|own| {
+    Some(with_best(&Estimates::of(settings, resolution)?, level))
+}
+
+/// Like [`compare_with_best`] for the levels of one factor of an experiment, such as the values of one setting. Each
+/// `seed` is a block, such as a seed with one combination of the other settings, and has a value at every level.
+///
+/// Blocks differ by what the other settings do, so their means are always subtracted: two levels are compared by the
+/// paired t test. `None` if the levels do not have the same blocks, and whenever [`compare_with_best`] is.
+#[must_use]
+pub fn compare_levels_with_best(
+    levels: &[Vec<Observation>],
+    resolution: f64,
+    level: f64,
+) -> Option<BestComparison> {
+    let estimates = Estimates::centered_from(2, levels, resolution)?;
+    estimates.centered.then(|| with_best(&estimates, level))
+}
+
+fn with_best(estimates: &Estimates, level: f64) -> BestComparison {
+    let count = estimates.means.len();
+    let others = (count - 1) as f64;
+    let range = Range::of(estimates, level / others);
+    let standings = (0..count).map(|own| {
         let differences = estimates.differences(own);
         let p = smallest_tail(&differences, &range);
         let (p_best, p_worse) = ((p * others).min(1.0), (p * others * (others + 1.0)).min(1.0));
@@ -95,7 +114,7 @@ pub fn compare_with_best(
             worse: p_worse < level,
         }
     });
-    Some(BestComparison { settings: standings.collect(), level, centered: estimates.centered })
+    BestComparison { settings: standings.collect(), level, centered: estimates.centered }
 }
 
 /// Compares each setting with the one at `baseline`, with the variances and degrees of freedom of [`compare_with_best`]
@@ -180,6 +199,16 @@ struct Difference {
 
 impl Estimates {
     fn of(settings: &[Vec<Observation>], resolution: f64) -> Option<Self> {
+        // Two settings would be left with a single difference per seed, and Welch's test is exact for them.
+        Self::centered_from(3, settings, resolution)
+    }
+
+    /// Subtracts the means of the seeds if there are at least `fewest` settings and all have the same seeds.
+    fn centered_from(
+        fewest: usize,
+        settings: &[Vec<Observation>],
+        resolution: f64,
+    ) -> Option<Self> {
         let values = || settings.iter().flatten().map(|observation| observation.value);
         let is_short = |setting: &Vec<Observation>| setting.len() < 2;
         if settings.len() < 2 || settings.iter().any(is_short) || !values().all(f64::is_finite) {
@@ -187,8 +216,7 @@ impl Estimates {
         }
         let count = settings.len() as f64;
         let seeds_of_all = common_seeds(settings);
-        // Two settings would be left with a single difference per seed, and Welch's test is exact for them.
-        let centered = seeds_of_all.is_some() && settings.len() > 2;
+        let centered = seeds_of_all.is_some() && settings.len() >= fewest;
         let (mut samples, max_freedom) = match seeds_of_all {
             Some(seeds) if centered => {
                 let freedom = (seeds.len() - 1) as f64;

@@ -9,6 +9,7 @@
 mod best;
 mod beta;
 mod difference;
+mod interaction;
 mod mcnemar;
 mod moderation;
 mod spread;
@@ -17,10 +18,11 @@ mod welch;
 mod wilson;
 
 pub use best::{
-    BaselineDifference, BestComparison, Observation, Standing, compare_with_baseline,
-    compare_with_best, detectable_difference,
+    BaselineDifference, BestComparison, Observation, Standing, compare_levels_with_best,
+    compare_with_baseline, compare_with_best, detectable_difference,
 };
 pub use difference::{AccuracyDifference, Family};
+pub use interaction::{Interaction, interaction};
 pub use mcnemar::{Discordant, mcnemar};
 pub use spread::Spread;
 pub use welch::welch;

@@ -3,6 +3,7 @@
 mod any;
 mod baseline;
 mod charts;
+mod effects;
 mod fit;
 mod grouping;
 mod hostile;

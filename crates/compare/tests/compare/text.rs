@@ -478,6 +478,8 @@ fn json_document() {
           }
         }
       ],
+      "effects": [],
+      "interactions": [],
       "other_data": [],
       "left_out": [],
       "notes": [

@@ -1,5 +1,6 @@
 //! Tests of `kiln-statistics` through its public interface. They are one program, so that they are linked only once.
 
 mod best;
+mod interactions;
 mod pairs;
 mod shares;

@@ -21,7 +21,7 @@ pub struct SweepRecord {
     /// The content of the experiment that the sweep file names; `None` if `file` is itself the experiment.
     pub(crate) experiment_text: Option<String>,
     /// The axes of the command line.
-    pub(crate) axes: Vec<String>,
+    pub axes: Vec<String>,
     /// The absolute path of the directory of the named datasets.
     pub data: PathBuf,
 }
