@@ -19,7 +19,11 @@ mod reliability;
 mod run;
 mod run_state;
 mod show_predict;
+mod simulation;
 mod summary;
 mod sweep;
 mod sweep_interrupted;
+#[expect(dead_code, reason = "the tests of other crates use the rest")]
+#[path = "../../crates/store/tests/store/tree.rs"]
+mod tree;
 mod verify;

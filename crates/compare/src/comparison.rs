@@ -2,6 +2,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 
+use kiln_statistics::wilson;
 use kiln_store::{Skipped, Status, StoreError, find};
 
 use crate::answer::Answer;
@@ -32,6 +33,17 @@ impl Default for CompareOptions {
     fn default() -> Self {
         Self { ranking: Ranking::default(), baseline: None, level: 0.05 }
     }
+}
+
+/// The test accuracy of the best combination by validation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SelectedTest {
+    /// The mean over its seeds.
+    pub accuracy: f64,
+    /// Wilson's interval, which covers the choice of the test images, but not the variation between seeds.
+    pub interval: (f64, f64),
+    /// The number of test images.
+    pub images: usize,
 }
 
 /// Runs on one dataset, grouped by their settings and ranked.
@@ -123,6 +135,24 @@ impl Comparison {
         // The combinations are already in the order of the ranking.
         self.combinations.iter().position(|combination| {
             combination.finished() > 0 && self.ranking.of(combination).is_some()
+        })
+    }
+
+    /// The test accuracy of the [`selected`](Self::selected) combination. Only this one has an interval: it was selected
+    /// without the test, and intervals of all would invite a selection with it. `None` if it was not tested.
+    #[must_use]
+    pub fn selected_test(&self) -> Option<SelectedTest> {
+        let selected = self.selected()?;
+        let mut tests = selected.runs.iter().filter_map(|run| run.test);
+        let images = tests.next()?.examples;
+        let accuracy = selected.spread(|run| Some(run.test?.accuracy))?.mean;
+        // The same images test all seeds, so several seeds do not make them more.
+        let right = (accuracy * images as f64).round() as usize;
+        let interval = wilson(right, images, self.level)?;
+        tests.all(|test| test.examples == images).then_some(SelectedTest {
+            accuracy,
+            interval,
+            images,
         })
     }
 

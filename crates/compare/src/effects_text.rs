@@ -35,8 +35,11 @@ pub fn effects_text(comparison: &Comparison, terminal: Terminal) -> String {
             columns[3].set_color(row, color);
         }
     }
-    columns.iter_mut().for_each(TextColumn::narrow_heading);
-    if text_table::width(&columns) > usize::from(terminal.width) {
+    let is_wide = |columns: &[TextColumn]| text_table::width(columns) > usize::from(terminal.width);
+    if is_wide(&columns) {
+        columns.iter_mut().for_each(TextColumn::narrow_heading);
+    }
+    if is_wide(&columns) {
         columns.pop();
     }
     let mut text = terminal.wrap(&control(&heading(comparison)));

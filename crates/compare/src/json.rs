@@ -31,6 +31,7 @@ pub const COMPARISON_VERSION: u32 = 2;
 /// - `ranked_by` (`metric`, `at`, `better`, `heading`): what ranks, or `null` if no run has it
 /// - `answer`: `level`, `judged`, `possible_winners`, `worse`, `centered`, `resolution`, `sentence` and `more_seeds`;
 ///   `null` if fewer than two combinations could be judged
+/// - `selected_test`: the test `accuracy` of the selected combination, with its `interval` over the choice of the `images`
 /// - `selected`, `baseline.combination`: indices of `combinations`; `baseline` also has `comparisons` and `level`
 /// - `combinations`: each with `settings` by key, `status`, the ranked `value`, `may_be_best`, `p_best`, `behind` (low,
 ///   high), `worse` and `p_worse`, the `verdict` against the baseline, its `runs`, and each measure by key; values over
@@ -85,6 +86,11 @@ fn comparison_json<'a>(
         ranked_by: comparison.is_ranked().then(|| RankingJson::new(&comparison.ranking)),
         answer: comparison.answer.as_ref().map(AnswerJson::new),
         selected: comparison.selected_index().and_then(place),
+        selected_test: comparison.selected_test().map(|test| SelectedTestJson {
+            accuracy: test.accuracy,
+            interval: [test.interval.0, test.interval.1],
+            images: test.images,
+        }),
         baseline,
         combinations: table
             .rows
@@ -130,6 +136,7 @@ struct ComparisonJson<'a> {
     ranked_by: Option<RankingJson<'a>>,
     answer: Option<AnswerJson<'a>>,
     selected: Option<usize>,
+    selected_test: Option<SelectedTestJson>,
     baseline: Option<BaselineJson>,
     combinations: Vec<CombinationJson<'a>>,
     effects: Vec<EffectJson<'a>>,
@@ -178,6 +185,13 @@ struct MoreSeedsJson<'a> {
     new_seeds: &'a [u64],
     new_difference: f64,
     command: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SelectedTestJson {
+    accuracy: f64,
+    interval: [f64; 2],
+    images: usize,
 }
 
 #[derive(Serialize)]

@@ -47,7 +47,7 @@ mod verdict;
 pub use answer::{Answer, MoreSeeds, standing_words};
 pub use column::{Column, ImpliedBy, SharedSetting};
 pub use combination::{Combination, RunSummary, TestSummary};
-pub use comparison::{CompareOptions, Comparison};
+pub use comparison::{CompareOptions, Comparison, SelectedTest};
 pub use csv::csv;
 pub use effects::{Effect, EffectLevel, Effects, SettingInteraction};
 pub use effects_text::{effects_text, interactions};

@@ -3,8 +3,9 @@ use kiln_store::number::decimals;
 use kiln_store::{Status, grouped};
 
 use crate::answer::MoreSeeds;
+use crate::cells::outward;
 use crate::combination::{Combination, RunSummary};
-use crate::comparison::Comparison;
+use crate::comparison::{Comparison, SelectedTest};
 use crate::judge::same_images;
 use crate::metric::AtEpoch;
 
@@ -101,7 +102,16 @@ fn selection(comparison: &Comparison) -> Option<String> {
     if comparison.combinations.len() < 2 {
         return None;
     }
-    Some(format!("Best by validation: {}.", selected.label(&comparison.columns)))
+    let mut words = format!("Best by validation: {}.", selected.label(&comparison.columns));
+    if let Some(SelectedTest { accuracy, interval, images }) = comparison.selected_test() {
+        let [low, high] = outward(interval.0, interval.1);
+        words.push_str(&format!(
+            " Its test accuracy is {}, with an interval of {low} to {high} for the choice of the {} test images.",
+            decimals(Some(accuracy), 4),
+            grouped(images as u64)
+        ));
+    }
+    Some(words)
 }
 
 /// Which combinations may be the best, and what would tell more.

@@ -317,3 +317,16 @@ fn kept_weights_rank() {
         "cannot rank by `val_f1`: choose a validation metric of the runs, val_loss or val_accuracy"
     );
 }
+
+#[test]
+fn test_accuracy_of_the_selected_setting_has_an_interval() {
+    let sweep = directory();
+    let all = [runs(1, &[910, 930, 920]), runs(2, &[880, 900, 890])];
+    let comparison = compared(sweep.path(), &all.concat());
+    let test = comparison.selected_test().expect("a test");
+    assert_eq!((test.accuracy, test.images), (0.92, 1_000));
+    // statsmodels 0.15: proportion_confint(920, 1000, method="wilson")
+    assert_close(test.interval.0, 0.901_533_560_970_497_5);
+    assert_close(test.interval.1, 0.935_251_961_901_636_2);
+    assert!(notes(&comparison).contains("Its test accuracy is 0.9200, with an interval of 0.90"));
+}

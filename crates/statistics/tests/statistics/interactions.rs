@@ -22,7 +22,7 @@ fn values() -> Vec<Vec<Vec<f64>>> {
 
 #[test]
 fn interaction_is_that_of_the_analysis_of_variance() {
-    // statsmodels 0.14: anova_lm(ols("y ~ C(a)*C(b)*C(o) + C(s)").fit()), the row C(a):C(b)
+    // statsmodels 0.15: anova_lm(ols("y ~ C(a)*C(b)*C(o) + C(s)").fit()), the row C(a):C(b)
     let found = interaction(&values(), 3, 0.0).expect("a test");
     assert_eq!(found.freedom, (2.0, 22.0));
     assert_close(found.f, 15.616_038_307_494_389);
