@@ -237,7 +237,7 @@ fn table_fits_a_color_terminal() {
     let kiln = env!("CARGO_BIN_EXE_kiln");
     for width in [60_usize, 80, 100, 120, 160] {
         // `script` runs a command in a pseudo terminal.
-        let script = format!("stty cols {width}; exec '{kiln}' compare runs/columns");
+        let script = format!("stty rows 24 cols {width}; exec '{kiln}' compare runs/columns");
         let mut command = std::process::Command::new("script");
         command.args(["--quiet", "--return", "--command", &script, "/dev/null"]);
         command.current_dir(project.path(".")).env_remove("NO_COLOR");

@@ -11,9 +11,11 @@ pub struct Answer {
     pub level: f64,
     /// The number of combinations that were judged.
     pub judged: usize,
-    /// The number of those that may be the best.
+    /// The number of other combinations with finished runs, of which the answer says nothing.
+    pub unjudged: usize,
+    /// The number of judged combinations that may be the best.
     pub possible_winners: usize,
-    /// The number of those that are worse than the best.
+    /// The number of judged combinations that are worse than the best.
     pub worse: usize,
     /// Whether all have the same seeds, so that what a seed does to all of them could be subtracted.
     pub centered: bool,
@@ -45,7 +47,7 @@ impl Answer {
         let sure = format!("{} % sure", significant(100.0 * (1.0 - self.level)));
         let others = self.judged - self.possible_winners;
         let count = |count: usize| grouped(count as u64);
-        match (self.possible_winners, others) {
+        let mut sentence = match (self.possible_winners, others) {
             (winners, 0) => format!(
                 "Each of the {} settings may be the best: the seeds do not show which one is.",
                 count(winners)
@@ -64,7 +66,13 @@ impl Answer {
                 count(winners),
                 count(others)
             ),
+        };
+        match self.unjudged {
+            0 => {}
+            1 => sentence.push_str(" One more setting is not judged."),
+            more => sentence.push_str(&format!(" {} more settings are not judged.", count(more))),
         }
+        sentence
     }
 }
 

@@ -29,7 +29,7 @@ pub const COMPARISON_VERSION: u32 = 2;
 /// - `data` (`name`, `fingerprint`): the dataset of all runs
 /// - `columns` (`key`, `label`): the settings that differ; `shared`: the other settings, by key
 /// - `ranked_by` (`metric`, `at`, `better`, `heading`): what ranks, or `null` if no run has it
-/// - `answer`: `level`, `judged`, `possible_winners`, `worse`, `centered`, `resolution`, `sentence` and `more_seeds`;
+/// - `answer`: `level`, `judged`, `unjudged`, `possible_winners`, `worse`, `centered`, `resolution`, `sentence` and `more_seeds`;
 ///   `null` if fewer than two combinations could be judged
 /// - `selected_test`: the test `accuracy` of the selected combination, with its `interval` over the choice of the `images`
 /// - `selected`, `baseline.combination`: indices of `combinations`; `baseline` also has `comparisons` and `level`
@@ -170,6 +170,7 @@ struct RankingJson<'a> {
 struct AnswerJson<'a> {
     level: f64,
     judged: usize,
+    unjudged: usize,
     possible_winners: usize,
     worse: usize,
     centered: bool,
@@ -380,6 +381,7 @@ impl<'a> AnswerJson<'a> {
         Self {
             level: answer.level,
             judged: answer.judged,
+            unjudged: answer.unjudged,
             possible_winners: answer.possible_winners,
             worse: answer.worse,
             centered: answer.centered,

@@ -77,6 +77,7 @@ pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>) {
         Answer {
             level,
             judged: judged.len(),
+            unjudged: missing.values().map(Vec::len).sum(),
             possible_winners,
             worse: count(|standing| standing.worse),
             centered: best.centered,

@@ -49,17 +49,15 @@ fn effects_are_means_over_the_other_settings() {
     insta::assert_snapshot!(effects_text(&comparison, Terminal { width: 80, color: false }), @"
     Effects: kept val_accuracy of each value, as the mean over the values of the
     other settings and the seeds
-    ───────────────────────────────────────────────────────────
-     setting        value      kept  best?     behind
-                               val_
-                           accuracy
-    ───────────────────────────────────────────────────────────
-     repeat         0        0.8423  possible  0.0000 to 0.0020
-                    1        0.8428  possible  0.0000 to 0.0009
-     learning_rate  0.1      0.8224  worse     0.0376 to 0.0419
-                    0.2      0.8430  worse     0.0171 to 0.0212
-                    0.3      0.8622  possible  0.0000 to 0.0000
-    ───────────────────────────────────────────────────────────
+    ────────────────────────────────────────────────────────────────────
+     setting        value  kept val_accuracy  best?     behind
+    ────────────────────────────────────────────────────────────────────
+     repeat         0                 0.8423  possible  0.0000 to 0.0020
+                    1                 0.8428  possible  0.0000 to 0.0009
+     learning_rate  0.1               0.8224  worse     0.0376 to 0.0419
+                    0.2               0.8430  worse     0.0171 to 0.0212
+                    0.3               0.8622  possible  0.0000 to 0.0000
+    ────────────────────────────────────────────────────────────────────
     ");
     let text = markdown(&comparison, &TableOptions::default()).expect("Markdown");
     assert!(

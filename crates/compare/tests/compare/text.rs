@@ -55,8 +55,8 @@ fn wide_terminal() {
     ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     9 runs in 5 combinations, ranked by kept val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
     All runs keep the weights of their epoch with the best val_accuracy.
-    Best by validation: repeat 2, learning_rate 0.1.
-    95 % sure: the marked setting is the best. The other 2 are not better.
+    Best by validation: repeat 2, learning_rate 0.1. Its test accuracy is 0.8830, with an interval of 0.8615 to 0.9015 for the choice of the 1,000 test images.
+    95 % sure: the marked setting is the best. The other 2 are not better. One more setting is not judged.
     `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images.
     No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
@@ -83,8 +83,8 @@ fn narrow_terminal() {
     have them all.
     9 runs in 5 combinations, ranked by kept val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
     All runs keep the weights of their epoch with the best val_accuracy.
-    Best by validation: repeat 2, learning_rate 0.1.
-    95 % sure: the marked setting is the best. The other 2 are not better.
+    Best by validation: repeat 2, learning_rate 0.1. Its test accuracy is 0.8830, with an interval of 0.8615 to 0.9015 for the choice of the 1,000 test images.
+    95 % sure: the marked setting is the best. The other 2 are not better. One more setting is not judged.
     `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images.
     No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
@@ -271,6 +271,14 @@ fn json_document() {
       },
       "answer": null,
       "selected": 0,
+      "selected_test": {
+        "accuracy": 0.75,
+        "interval": [
+          0.531299122381256,
+          0.8881382985923345
+        ],
+        "images": 20
+      },
       "baseline": null,
       "combinations": [
         {

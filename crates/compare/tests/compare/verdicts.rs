@@ -206,6 +206,8 @@ fn single_runs_have_no_verdict() {
     all.extend(runs(4, &[911, 929, 921]));
     let comparison = compared(sweep.path(), &all);
     assert_eq!(is_judged(&comparison), [true, true, false, false]);
+    let sentence = comparison.answer.as_ref().expect("an answer").sentence();
+    assert!(sentence.ends_with(" 2 more settings are not judged."), "{sentence}");
     assert_eq!(
         comparison.notes,
         [
