@@ -137,7 +137,9 @@ fn effect(
     level: f64,
     sign: f64,
 ) -> Option<Effect> {
-    let mut blocks: BTreeMap<(Vec<Option<&str>>, u64), BTreeMap<usize, f64>> = BTreeMap::new();
+    /// The other settings and the seed.
+    type Block<'a> = (Vec<Option<&'a str>>, u64);
+    let mut blocks: BTreeMap<Block<'_>, BTreeMap<usize, f64>> = BTreeMap::new();
     for (settings, run) in runs {
         let block =
             blocks.entry((others(settings, &[axis.column], columns), run.seed)).or_default();
