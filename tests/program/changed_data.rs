@@ -146,3 +146,56 @@ fn unchanged_data_is_not_read_to_plan() {
         assert_eq!(project.read(cache), written);
     }
 }
+
+/// Moves the runs and the data of a project, whose experiment names the data by a relative path, to `moved/`.
+fn move_away(project: &Project) {
+    fs::create_dir(project.path("moved")).unwrap();
+    for name in ["runs", "data"] {
+        fs::rename(project.path(name), project.path("moved").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn run_that_moved_with_its_data_can_be_verified_and_resumed() {
+    let project = Project::new();
+    let source = "source=./data/columns";
+    let run = project.train(&[source]);
+    let killed = project.train(&[source, "seed=2"]);
+    mark_as_killed(&project, &killed);
+    move_away(&project);
+    let [run, killed] = [run, killed].map(|run| format!("moved/{run}"));
+    for command in [["verify", &run], ["resume", &killed]] {
+        let refused = project.kiln(&command);
+        assert_eq!(refused.status, 2, "{command:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("--data DIR"), "{}", refused.stderr);
+    }
+    // The directory that contains the dataset, that directory's parent, and the dataset itself.
+    for data in ["moved/data", "moved", "moved/data/columns"] {
+        let verified = project.kiln_ok(&["verify", &run, "--data", data]);
+        assert!(verified.stdout.starts_with("identical: 3 epochs, "), "{}", verified.stdout);
+        assert!(!verified.stderr.contains("warning"), "{}", verified.stderr);
+    }
+    // Other data of the same name is not accepted.
+    fs::create_dir(project.path("other")).unwrap();
+    crate::project::copy_directory(&project.path("moved/data"), &project.path("other"));
+    let labels = "other/columns/train-labels-idx1-ubyte";
+    project.flip_bit(labels);
+    let refused = project.kiln(&["resume", &killed, "--data", "other"]);
+    assert_eq!(refused.status, 2, "{}", refused.stderr);
+    project.kiln_ok(&["resume", &killed, "--data", "moved/data"]);
+    project.kiln_ok(&["doctor", &killed]);
+}
+
+#[test]
+fn sweep_that_moved_with_its_data_can_be_resumed() {
+    let project = Project::new();
+    project.kiln_ok(&["sweep", "experiment.toml", "source=./data/columns", "seed=1,2"]);
+    let runs: Vec<String> = statuses(&project, "runs/columns").into_keys().collect();
+    mark_as_killed(&project, &format!("runs/columns/{}", runs[0]));
+    fs::remove_dir_all(project.path(format!("runs/columns/{}", runs[1]))).unwrap();
+    move_away(&project);
+    let resumed = project.kiln_ok(&["resume", "moved/runs/columns", "--data", "moved/data"]);
+    assert_eq!(runs_trained(&resumed), 2, "{}", resumed.stderr);
+    let ids: Vec<String> = statuses(&project, "moved/runs/columns").into_keys().collect();
+    assert_eq!(ids, runs);
+}

@@ -71,7 +71,7 @@ fn sweep_file_names_its_experiment_relative_to_itself() {
     assert_eq!((output.status, output.last_line().as_str()), (0, "runs/both"), "{}", output.stderr);
     assert_eq!(statuses(&project, "runs/both").len(), 4);
     let command = output.stdout.lines().find(|line| line.contains("kiln run "));
-    let command = command.unwrap().trim_start().trim_start_matches("repeat:").trim();
+    let command = command.unwrap().trim_start().trim_start_matches("retrain one run:").trim();
     // The printed command works when it is copied into a shell.
     let script = command.replacen("kiln", env!("CARGO_BIN_EXE_kiln"), 1);
     let mut shell = std::process::Command::new("sh");
@@ -388,5 +388,5 @@ fn sweep_prints_the_best_combination_and_the_command_to_repeat_it() {
 fn work_command_refuses_manual_use() {
     let output = Project::new().kiln(&["work"]);
     assert_eq!(output.status, 1);
-    assert!(output.stderr.contains("the process of one run of a sweep"), "{}", output.stderr);
+    assert!(output.stderr.contains("`kiln work` is only for `kiln sweep`"), "{}", output.stderr);
 }

@@ -11,7 +11,7 @@ use kiln_compare::{
 use kiln_config::{KeyError, KeyIndex};
 use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
 use kiln_store::{files, printable, quoted};
-use kiln_sweep::SweepRecord;
+use kiln_sweep::{SweepRecord, SweepRecords, declared_runs};
 
 use crate::options::GlobalOptions;
 use crate::output::{print_styled, status, terminal};
@@ -72,6 +72,11 @@ pub(crate) struct CompareArguments {
     /// The columns to show, which may be any settings of the runs
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
     columns: Vec<String>,
+    /// Of several sweeps in a directory, compare only the runs of this one: its number or its file
+    ///
+    /// The sweeps are numbered in the order in which they were first started.
+    #[arg(long, value_name = "N|FILE")]
+    sweep: Option<String>,
     /// Show one row per run instead of one per combination
     #[arg(long)]
     all_seeds: bool,
@@ -120,8 +125,13 @@ pub(crate) fn compare(
         baseline: arguments.baseline.clone(),
         level: arguments.level,
     };
-    let mut comparison = Comparison::read(&arguments.paths, &how)?;
-    let command = more_seeds(&comparison).and_then(|more| seeds_command(&comparison, more));
+    let paths = match &arguments.sweep {
+        Some(given) => runs_of_sweep(&arguments.paths, given)?,
+        None => arguments.paths.clone(),
+    };
+    let mut comparison = Comparison::read(&paths, &how)?;
+    let command = more_seeds(&comparison)
+        .and_then(|more| seeds_command(&comparison, more, arguments.sweep.as_deref()));
     if let Some(more) = comparison.answer.as_mut().and_then(|answer| answer.more_seeds.as_mut()) {
         more.command = command;
     }
@@ -162,13 +172,19 @@ fn more_seeds(comparison: &Comparison) -> Option<&MoreSeeds> {
 }
 
 /// The command that trains the new seeds, if all runs are those of one sweep.
-fn seeds_command(comparison: &Comparison, more: &MoreSeeds) -> Option<String> {
+fn seeds_command(comparison: &Comparison, more: &MoreSeeds, sweep: Option<&str>) -> Option<String> {
     let mut directories = comparison.runs().map(|run| run.directory.path().parent());
     let directory = directories.next()??;
     if !directories.all(|other| other == Some(directory)) {
         return None;
     }
-    let record = SweepRecord::read(directory).ok()?;
+    let records = SweepRecords::read_intact(directory).ok()?;
+    let record = match (sweep, records.as_slice()) {
+        (Some(given), records) => SweepRecords::select(records, given).ok()?,
+        (None, [record]) => record.clone(),
+        // The runs are those of several sweeps.
+        _ => return None,
+    };
     let mut command = vec!["kiln".to_owned(), "sweep".to_owned()];
     command.push(record.file.display().to_string());
     let is_seed = |axis: &&String| axis.split('=').next().is_some_and(|key| key.trim() == "seed");
@@ -185,6 +201,25 @@ fn seeds_command(comparison: &Comparison, more: &MoreSeeds) -> Option<String> {
     }
     let quoted: Vec<_> = command.iter().map(|argument| quoted(argument)).collect();
     Some(quoted.join(" "))
+}
+
+/// The runs of one sweep in each of these directories.
+fn runs_of_sweep(directories: &[PathBuf], given: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut runs = Vec::new();
+    for directory in directories {
+        if !files::exists(&SweepRecord::path(directory))? {
+            let problem =
+                format!("--sweep: {} is not the directory of a sweep", directory.display());
+            return Err(CompareError::Request(problem).into());
+        }
+        let own = declared_runs(directory, given)?;
+        if own.is_empty() {
+            let problem = format!("--sweep {given}: no run of this sweep exists yet");
+            return Err(CompareError::Request(problem).into());
+        }
+        runs.extend(own);
+    }
+    Ok(runs)
 }
 
 /// The table with its notes, followed by a heatmap of two settings or the details of two runs, and by the tables of runs

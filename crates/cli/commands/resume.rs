@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use kiln_config::ConfigError;
 use kiln_store::{FileLock, RunDirectory, Status, files, printable, quoted};
-use kiln_sweep::{Plan, Sweep, SweepRecord};
+use kiln_sweep::{Plan, Sweep, SweepRecord, SweepRecords};
 use kiln_train::{Resumed, Run, RunLock};
 
 use crate::commands::{run, sweep};
@@ -20,6 +21,9 @@ pub(crate) struct ResumeArguments {
     /// For a sweep, how many runs to train at a time [default: the number of cores]
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// Of several sweeps in the directory, resume only this one: its number or its file
+    #[arg(long, value_name = "N|FILE")]
+    sweep: Option<String>,
 }
 
 pub(crate) fn resume(
@@ -27,7 +31,10 @@ pub(crate) fn resume(
     arguments: &ResumeArguments,
 ) -> anyhow::Result<ExitCode> {
     if files::exists(&SweepRecord::path(&arguments.path))? {
-        resume_sweep(options, arguments)
+        resume_sweeps(options, arguments)
+    } else if arguments.sweep.is_some() {
+        let problem = format!("{} is not the directory of a sweep", arguments.path.display());
+        Err(ConfigError::new(problem).help("leave out --sweep").into())
     } else {
         resume_run(options, &arguments.path)
     }
@@ -77,10 +84,38 @@ pub(crate) fn data_of(options: &GlobalOptions, run: &RunDirectory) -> PathBuf {
     given.or_else(of_sweep).unwrap_or_else(|| options.data().to_owned())
 }
 
-fn resume_sweep(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow::Result<ExitCode> {
+/// Resumes all sweeps that were started in a directory, in their order.
+fn resume_sweeps(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow::Result<ExitCode> {
     let control = sweep::SweepControl::listen(options.quiet)?;
-    let record = SweepRecord::read(&arguments.path)?;
-    let sweep = Sweep::from_record(&record)?;
+    let records = SweepRecords::read_intact(&arguments.path)?;
+    let selected = match &arguments.sweep {
+        Some(given) => vec![SweepRecords::select(&records, given)?],
+        None => records,
+    };
+    let all = selected.len();
+    let mut code = ExitCode::SUCCESS;
+    for (number, record) in (1..).zip(&selected) {
+        if all > 1 && !options.quiet {
+            status(format_args!("sweep {number} of {all}: {record}"));
+        }
+        let ended = resume_sweep(options, arguments, record, &control)?;
+        if ended != ExitCode::SUCCESS {
+            code = ended;
+        }
+        if control.is_stopped() {
+            break;
+        }
+    }
+    Ok(code)
+}
+
+fn resume_sweep(
+    options: &GlobalOptions,
+    arguments: &ResumeArguments,
+    record: &SweepRecord,
+    control: &sweep::SweepControl,
+) -> anyhow::Result<ExitCode> {
+    let sweep = Sweep::from_record(record)?;
     let data = options.given_data().unwrap_or(&record.data);
     let path = std::path::absolute(&arguments.path)
         .with_context(|| format!("cannot find {}", arguments.path.display()))?;
@@ -95,6 +130,6 @@ fn resume_sweep(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow:
         );
     };
     let plan = Plan::new(&sweep, data, runs)?;
-    let launch_options = sweep::launch_options(arguments.jobs, false, false)?;
-    sweep::launch(options, &plan, launch_options, &control, false)
+    let launch_options = sweep::launch_options(arguments.jobs)?;
+    sweep::launch(options, &plan, launch_options, control, false)
 }

@@ -66,5 +66,5 @@ pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
-pub use source::{DataFile, load};
+pub use source::{DataFile, load, load_recorded};
 pub use split::{Split, shuffle};

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -53,13 +53,27 @@ impl DataFile {
 /// The source does not exist; a file is missing, damaged or not the published one; or the files do
 /// not fit together.
 pub fn load(source: &str, data_directory: &Path) -> Result<Dataset, DataError> {
-    let source = Source::resolve(source, data_directory)?;
-    source.assemble(Contents {
-        train_images: source.read(DataFile::TrainImages)?,
-        train_labels: source.read(DataFile::TrainLabels)?,
-        test_images: source.read(DataFile::TestImages)?,
-        test_labels: source.read(DataFile::TestLabels)?,
-    })
+    Source::resolve(source, data_directory)?.load()
+}
+
+/// Like [`load`], for a dataset that was read before and may have moved since. If it is not where `source` says, or has
+/// another fingerprint there, it is searched in `data_directory`: that directory itself, or any end of the path `source`
+/// below it. Only a dataset with the recorded fingerprint is accepted there.
+///
+/// # Errors
+///
+/// Those of [`load`]; it may also return the changed dataset that is where `source` says.
+pub fn load_recorded(
+    source: &str,
+    data_directory: &Path,
+    fingerprint: &str,
+) -> Result<Dataset, DataError> {
+    let found = load(source, data_directory);
+    if found.as_ref().is_ok_and(|dataset| dataset.fingerprint == fingerprint) {
+        return found;
+    }
+    let moved = Source::moved(source, data_directory).into_iter().filter_map(|it| it.load().ok());
+    moved.into_iter().find(|dataset| dataset.fingerprint == fingerprint).map_or(found, Ok)
 }
 
 /// The contents of the four files, not yet checked against each other.
@@ -104,6 +118,30 @@ impl Source {
         let name =
             directory.file_name().map_or_else(|| source.into(), |name| name.to_string_lossy());
         Ok(Self { name: name.into_owned(), listed: None, directory })
+    }
+
+    /// Where a dataset may be that is not where `source` says.
+    fn moved(source: &str, data_directory: &Path) -> Vec<Self> {
+        let listed = catalog::find(source);
+        let parts: Vec<Component<'_>> = Path::new(source).components().collect();
+        let is_plain = |part: &&Component<'_>| matches!(part, Component::Normal(_));
+        let plain = parts.iter().rev().take_while(is_plain).count();
+        let name = Path::new(source).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // The longest end of the path is the most specific one; no part is the directory itself.
+        let ends = (parts.len() - plain..=parts.len()).map(|start| &parts[start..]);
+        let directories = ends.map(|end| data_directory.join(end.iter().collect::<PathBuf>()));
+        let directories = directories.filter(|directory| directory.is_dir());
+        directories.map(|directory| Self { name: name.clone(), listed, directory }).collect()
+    }
+
+    /// Reads the complete dataset.
+    fn load(&self) -> Result<Dataset, DataError> {
+        self.assemble(Contents {
+            train_images: self.read(DataFile::TrainImages)?,
+            train_labels: self.read(DataFile::TrainLabels)?,
+            test_images: self.read(DataFile::TestImages)?,
+            test_labels: self.read(DataFile::TestLabels)?,
+        })
     }
 
     pub(crate) fn listed(listed: &'static NamedDataset, data_directory: &Path) -> Self {

@@ -35,6 +35,7 @@
 mod checkpoint;
 mod checksum;
 mod class_counts;
+mod copy;
 pub mod doctor;
 mod error;
 pub mod escape;
@@ -74,7 +75,9 @@ pub use outcomes::Outcomes;
 pub use parallel::in_parallel;
 pub use position::Position;
 pub use predictions::Predictions;
-pub use record::{DatasetRecord, RECORD_VERSION, Resumption, RunRecord, Status, Versions, now};
+pub use record::{
+    DatasetRecord, RECORD_VERSION, Resumption, RunName, RunRecord, Status, Versions, now,
+};
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
 pub use test_report::{

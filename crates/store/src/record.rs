@@ -68,6 +68,10 @@ pub struct RunRecord {
     /// The metrics of the history, in the order of its columns. Empty if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricInfo>,
+    /// The run whose results these are, if a sweep reused it instead of training it again. `config.toml`, `report.md` and
+    /// the charts are unchanged and name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<RunName>,
     /// When and where the run was resumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
@@ -75,6 +79,15 @@ pub struct RunRecord {
     /// a running run has no checksums.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Checksum>,
+}
+
+/// The name and id of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunName {
+    /// The name of the experiment.
+    pub name: String,
+    /// The id.
+    pub id: String,
 }
 
 /// A resumption of an interrupted run.
@@ -154,6 +167,11 @@ impl RunRecord {
     /// Reads `run.json`.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         Self::parse(path, &files::read(path, MAX_BYTES)?)
+    }
+
+    /// Whether the `run.json` has a checksum of itself.
+    pub(crate) fn has_checksum(path: &Path) -> Result<bool> {
+        Ok(versioned::has_checksum(&files::read(path, MAX_BYTES)?))
     }
 
     /// Reads the text of a `run.json`; `path` is used in messages.

@@ -152,6 +152,15 @@ impl RunDirectory {
         Ok(record)
     }
 
+    /// Whether `run.json` has a checksum of itself. Earlier versions of Kiln did not write one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] or [`StoreError::Unreadable`] if the file cannot be read.
+    pub fn has_checked_record(&self) -> Result<bool> {
+        RunRecord::has_checksum(&self.record_path())
+    }
+
     /// Checks these files against the checksums in the run's record. A file without a recorded checksum passes: it is
     /// missing from the record of a run that has not ended, and from those of the first versions of Kiln.
     ///

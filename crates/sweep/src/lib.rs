@@ -20,13 +20,15 @@
 //! receives the standard error of its process.
 
 mod declaration;
+mod declared;
 mod error;
 mod launchers;
 mod plan;
 mod prune;
 mod rules;
 
-pub use declaration::{MAX_RUNS, Setting, Sweep, SweepPoint, SweepRecord};
+pub use declaration::{MAX_RUNS, Setting, Sweep, SweepPoint, SweepRecord, SweepRecords};
+pub use declared::declared_runs;
 pub use error::SweepError;
 pub use launchers::{
     CompletedBy, EpochReport, Event, Failure, LaunchOptions, Requests, RunOutcome, StepReport,

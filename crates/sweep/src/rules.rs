@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,8 +8,8 @@ use kiln_store::doctor::{ExperimentRules, Finding, Severity};
 use kiln_store::{DatasetRecord, RunDirectory, RunRecord, quoted};
 use kiln_train::{Declaration, Experiment};
 
-use crate::declaration::{Sweep, SweepRecord};
-use crate::plan::read_known_data;
+use crate::declaration::{Sweep, SweepRecord, SweepRecords};
+use crate::plan::{read_known_data, recorded_fingerprints};
 
 /// What `kiln doctor` needs to know about experiments, sweeps and their data to check their files.
 #[derive(Debug, Default)]
@@ -36,9 +36,7 @@ struct SweepData {
     known: KnownDatasets,
 }
 
-const RECORD: &str = ".kiln/sweep.json";
-
-/// The advice for a damaged [`RECORD`].
+/// The advice for a damaged declaration.
 const REWRITE_RECORD: &str =
     "repeat the `kiln sweep` command of this sweep: it writes the file again";
 
@@ -99,49 +97,74 @@ impl ExperimentRules for SweepRules {
     }
 
     fn sweep(&self, directory: &Path) -> Vec<Finding> {
-        let record = match SweepRecord::read(directory) {
-            Ok(record) => record,
-            Err(error) => return vec![Finding::of_error(RECORD, &error, REWRITE_RECORD)],
-        };
-        let declared = Sweep::from_record(&record)
-            .and_then(|sweep| Ok((self.progress(&sweep, directory)?, sweep.name)));
-        let (missing, all) = match declared {
-            Ok((progress, name)) if directory.file_name().is_none_or(|own| *own == *name) => {
-                progress
+        let SweepRecords { records, unreadable } = SweepRecords::read(directory);
+        let of_unreadable =
+            |(file, error): &(String, _)| Finding::of_error(file, error, REWRITE_RECORD);
+        let mut findings: Vec<Finding> = unreadable.iter().map(of_unreadable).collect();
+        let mut progress = Progress::default();
+        for record in &records {
+            match self.count(record, directory, &mut progress) {
+                Ok(None) => {}
+                Ok(Some(name)) => {
+                    let problem = format!("it belongs to the sweep {name}, not to this directory");
+                    let advice = format!("to resume the sweep, rename the directory to {name}");
+                    let place = record.place(directory);
+                    findings.push(Finding::of(Severity::Note, place, problem, advice));
+                }
+                Err(error) => {
+                    let (place, problem) = (record.place(directory), error.to_string());
+                    findings.push(Finding::of(Severity::Damaged, place, problem, REWRITE_RECORD));
+                }
             }
-            Ok((_, name)) => {
-                let problem = format!("it belongs to the sweep {name}, not to this directory");
-                let advice = format!("to resume the sweep, rename the directory to {name}");
-                return vec![Finding::of(Severity::Note, RECORD, problem, advice)];
-            }
-            Err(error) => {
-                let problem = error.to_string();
-                return vec![Finding::of(Severity::Damaged, RECORD, problem, REWRITE_RECORD)];
-            }
-        };
-        if missing == 0 {
-            return Vec::new();
         }
-        let problem = format!("runs of the sweep still to do: {missing} of {all}");
-        let advice = format!("to resume: kiln resume {}", quoted(&directory.display().to_string()));
-        vec![Finding::of(Severity::Unfinished, "", problem, advice)]
+        let Progress { seen, missing, sweeps } = progress;
+        if missing > 0 {
+            let of =
+                if sweeps == 1 { "the sweep".to_owned() } else { format!("the {sweeps} sweeps") };
+            let problem = format!("runs of {of} still to do: {missing} of {}", seen.len());
+            let directory = quoted(&directory.display().to_string());
+            let advice = format!("to resume: kiln resume {directory}");
+            findings.push(Finding::of(Severity::Unfinished, "", problem, advice));
+        }
+        findings
     }
 }
 
+/// The runs of all sweeps in a directory.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The hashes of the experiments.
+    seen: HashSet<String>,
+    /// How many of them have no directory.
+    missing: usize,
+    sweeps: usize,
+}
+
 impl SweepRules {
-    /// How many runs of a sweep have no directory, and how many there are in all.
-    fn progress(&self, sweep: &Sweep, directory: &Path) -> Result<(usize, usize), ConfigError> {
+    /// Adds the runs of a sweep. Returns the name of the sweep if that is not the name of the directory.
+    fn count(
+        &self,
+        record: &SweepRecord,
+        directory: &Path,
+        progress: &mut Progress,
+    ) -> Result<Option<String>, ConfigError> {
+        let sweep = Sweep::from_record(record)?;
         let points = sweep.expand()?;
-        let mut missing = 0;
+        if directory.file_name().is_some_and(|own| *own != *sweep.name) {
+            return Ok(Some(sweep.name));
+        }
+        progress.sweeps += 1;
         // If the data cannot be read, a run counts on any data.
         let mut recorded = None;
         for point in &points {
             let experiment = &point.declaration.experiment;
-            let now = self.dataset_now(&point.declaration, Some(directory));
-            let exists = match now {
+            if !progress.seen.insert(experiment.identity()?) {
+                continue;
+            }
+            let exists = match self.dataset_now(&point.declaration, Some(directory)) {
                 Some(now) => has_run(directory, experiment, &now.fingerprint)?,
                 None => {
-                    let recorded = recorded.get_or_insert_with(|| fingerprints(directory));
+                    let recorded = recorded.get_or_insert_with(|| recorded_fingerprints(directory));
                     let mut exists = false;
                     for fingerprint in &*recorded {
                         exists |= has_run(directory, experiment, fingerprint)?;
@@ -149,9 +172,9 @@ impl SweepRules {
                     exists
                 }
             };
-            missing += usize::from(!exists);
+            progress.missing += usize::from(!exists);
         }
-        Ok((missing, points.len()))
+        Ok(None)
     }
 }
 
@@ -167,13 +190,6 @@ fn has_run(
     let earlier = directory.join(experiment.identity()?);
     let record = RunDirectory::at(&earlier).read_record();
     Ok(earlier.exists() && record.map_or(true, |record| record.dataset.fingerprint == fingerprint))
-}
-
-/// The fingerprints of the data of all runs in a directory.
-fn fingerprints(directory: &Path) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let record = |path: PathBuf| RunDirectory::at(&path).read_record().ok();
-    entries.filter_map(|entry| Some(record(entry.path())?.dataset.fingerprint)).collect()
 }
 
 /// The beginning of a fingerprint.

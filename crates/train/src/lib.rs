@@ -38,7 +38,7 @@ pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
 pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};
 pub use predictor::{Guess, Predictor};
 pub use resume::lock::RunLock;
-pub use resume::origin::{ResumeError, ResumeErrorKind};
+pub use resume::origin::{ResumeError, ResumeErrorKind, reproduces};
 pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, check};
 pub use run::{ALL_EPOCHS_DONE, PlannedId, Run, TrainingOutcome};
 pub use schedules::{ScheduleConfig, ScheduleKind, ScheduleName};

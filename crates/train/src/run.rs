@@ -103,8 +103,12 @@ impl Run {
         runs: &Path,
         planned: Option<PlannedId<'_>>,
     ) -> Result<Self, TrainError> {
-        let experiment = &declaration.experiment;
-        let prepared = PreparedExperiment::read(&declaration, data)?;
+        let prepared = match &planned {
+            None => PreparedExperiment::read(&declaration, data)?,
+            Some(PlannedId { fingerprint, .. }) => {
+                PreparedExperiment::read_recorded(&declaration, data, fingerprint)?
+            }
+        };
         if let Some(PlannedId { fingerprint, .. }) = &planned
             && prepared.origin.dataset.fingerprint != *fingerprint
         {
@@ -112,6 +116,21 @@ impl Run {
             let DatasetRecord { name, fingerprint: now, .. } = prepared.origin.dataset;
             return Err(TrainError::DataChanged { name, planned: (*fingerprint).to_owned(), now });
         }
+        Self::create(declaration, prepared, runs, planned)
+    }
+
+    /// Like [`prepare`](Self::prepare), with data that was read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`prepare`](Self::prepare), except those about the data.
+    pub(crate) fn create(
+        declaration: Declaration,
+        prepared: PreparedExperiment,
+        runs: &Path,
+        planned: Option<PlannedId<'_>>,
+    ) -> Result<Self, TrainError> {
+        let experiment = &declaration.experiment;
         let training = StartingPoint::from_scratch(experiment, &prepared)?;
 
         // Everything that can fail because of the experiment or the data has succeeded: now create the directory.
@@ -139,6 +158,7 @@ impl Run {
             epochs: 0,
             optimism: None,
             metrics: metrics::columns(experiment),
+            reused: None,
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
         };

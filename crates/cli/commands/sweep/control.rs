@@ -29,6 +29,11 @@ impl HasRuns {
 }
 
 impl SweepControl {
+    /// Whether a signal asked the sweep to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.requests.stops.load(Ordering::Relaxed) > 0
+    }
+
     /// Starts to handle signals. Before the first run is started and after the last has ended, a signal that asks the
     /// process to stop ends it immediately.
     pub(crate) fn listen(quiet: bool) -> std::io::Result<Self> {

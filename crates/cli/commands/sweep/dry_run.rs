@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use kiln_report::table;
 use kiln_store::{duration, grouped, quoted};
 use kiln_sweep::{Estimate, LaunchOptions, Plan, RunState};
@@ -12,11 +15,20 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     let mut to_do = Vec::new();
     let mut damaged = 0;
     let mut rows = Vec::new();
+    let states: Vec<RunState> = plan.runs.iter().map(|run| RunState::of(plan, run)).collect();
+    let is_to_do = |index: &usize| {
+        let (state, run) = (&states[*index], &plan.runs[*index]);
+        !matches!(state, RunState::Unreadable(_) | RunState::Running)
+            && !state.is_done(plan, run, options.retry_failed)
+    };
+    let candidates: Vec<usize> = (0..plan.runs.len()).filter(is_to_do).collect();
+    let reusable = if options.reuse { plan.reusable(&candidates)? } else { BTreeMap::new() };
     for (index, run) in plan.runs.iter().enumerate() {
-        let state = RunState::of(plan, run);
+        let state = &states[index];
         if matches!(state, RunState::Unreadable(_)) {
             damaged += 1;
-        } else if !state.is_done(plan, run, options.retry_failed) {
+        } else if !state.is_done(plan, run, options.retry_failed) && !reusable.contains_key(&index)
+        {
             to_do.push(index);
         }
         let mut row = vec![run.id.clone()];
@@ -28,7 +40,7 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
             grouped(run.parameters as u64),
             format!("{:.1} M", run.step_flops as f64 / 1e6),
             duration(estimate.runs[index]),
-            state.to_string(),
+            if reusable.contains_key(&index) { "to reuse".to_owned() } else { state.to_string() },
         ]);
         rows.push(row);
     }
@@ -45,6 +57,11 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
         duration(estimate.total(&to_do, options.jobs)),
         options.jobs,
     ))?;
+    let first = |paths: Vec<PathBuf>| paths.into_iter().next();
+    let reused: Vec<PathBuf> = reusable.into_values().filter_map(first).collect();
+    if let Some(text) = summary::reused(&reused) {
+        print(format!("to be {text}, if they are intact"))?;
+    }
     if damaged > 0 {
         let directory = quoted(&plan.directory.display().to_string());
         print(format!("{damaged} damaged and skipped; for details: kiln doctor {directory}"))?;

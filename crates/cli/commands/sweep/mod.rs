@@ -53,6 +53,12 @@ pub(crate) struct SweepArguments {
     /// Failed and missing runs are always trained; this option also retrains diverged ones.
     #[arg(long)]
     retry_failed: bool,
+    /// Train runs again that are finished elsewhere under --runs
+    ///
+    /// Without this option, the results of a finished run with the same settings, data and version of Kiln are taken from
+    /// where they are.
+    #[arg(long)]
+    no_reuse: bool,
 }
 
 pub(crate) fn sweep(
@@ -62,8 +68,12 @@ pub(crate) fn sweep(
     let control = SweepControl::listen(options.quiet)?;
     let sweep = Sweep::open(&arguments.file, &arguments.axes)?;
     let plan = Plan::new(&sweep, options.data(), &options.runs)?;
-    let launch_options =
-        launch_options(arguments.jobs, arguments.fail_fast, arguments.retry_failed)?;
+    let launch_options = LaunchOptions {
+        fail_fast: arguments.fail_fast,
+        retry_failed: arguments.retry_failed,
+        reuse: !arguments.no_reuse,
+        ..launch_options(arguments.jobs)?
+    };
     if arguments.dry_run {
         dry_run::print_plan(&plan, &launch_options)?;
         return Ok(ExitCode::SUCCESS);
@@ -71,14 +81,17 @@ pub(crate) fn sweep(
     launch(options, &plan, launch_options, &control, arguments.fail_on_diverged)
 }
 
-pub(crate) fn launch_options(
-    jobs: Option<NonZeroUsize>,
-    fail_fast: bool,
-    retry_failed: bool,
-) -> anyhow::Result<LaunchOptions> {
+/// The options without those that only `kiln sweep` has.
+pub(crate) fn launch_options(jobs: Option<NonZeroUsize>) -> anyhow::Result<LaunchOptions> {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let program = std::env::current_exe().context("cannot find the path of the kiln program")?;
-    Ok(LaunchOptions { jobs: jobs.unwrap_or_else(cores), fail_fast, retry_failed, program })
+    Ok(LaunchOptions {
+        jobs: jobs.unwrap_or_else(cores),
+        fail_fast: false,
+        retry_failed: false,
+        reuse: true,
+        program,
+    })
 }
 
 /// Trains the runs of a plan that are not done and prints the results. The exit status is that of a failure if a run

@@ -164,7 +164,8 @@ impl<'a> SweepProgress<'a> {
             bar.finish_and_clear();
         }
         // Runs that were complete before would fill the screen. The summary at the end counts them.
-        let is_old_success = by == CompletedBy::EarlierSweep && !outcome.is_failure();
+        let is_old = matches!(by, CompletedBy::EarlierSweep | CompletedBy::OtherRun);
+        let is_old_success = is_old && !outcome.is_failure();
         let is_hidden = self.quiet && !outcome.is_failure();
         if !is_old_success && !is_hidden {
             self.print(&self.line_of_ended(run, outcome, by, running.as_ref()));
@@ -190,7 +191,8 @@ impl<'a> SweepProgress<'a> {
             line.push_str(&format!("  in {}", duration(running.started.elapsed().as_secs_f64())));
         }
         match by {
-            CompletedBy::ThisSweep => {}
+            // A reused run is a success, which has no line.
+            CompletedBy::ThisSweep | CompletedBy::OtherRun => {}
             CompletedBy::AnotherSweep => line.push_str("  (in another sweep)"),
             CompletedBy::EarlierSweep => line.push_str("  (in an earlier sweep)"),
         }

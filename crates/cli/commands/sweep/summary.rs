@@ -38,6 +38,9 @@ pub(super) fn changed_data(plan: &Plan) -> anyhow::Result<Option<String>> {
 /// Prints the outcomes of the runs, the best combination, and the directory of the sweep.
 pub(super) fn print(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
     print_line(outcomes(plan, result))?;
+    if let Some(text) = reused(&result.reused) {
+        print_line(text)?;
+    }
     if let Some(saving) = pruning_saving(plan) {
         print_line(saving)?;
     }
@@ -71,6 +74,15 @@ fn outcomes(plan: &Plan, result: &SweepResult) -> String {
         .collect();
     let runs = count(plan.runs.len(), "run");
     format!("{runs}: {}; in {}", numbers.join(", "), duration(result.seconds))
+}
+
+/// `reused 3 finished runs of rates, widths`; `None` if there are none.
+pub(super) fn reused(runs: &[PathBuf]) -> Option<String> {
+    let name = |run: &PathBuf| run.parent()?.file_name()?.to_str().map(str::to_owned);
+    let names: BTreeSet<String> = runs.iter().filter_map(name).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let names = printable(&names.join(", ")).into_owned();
+    (!runs.is_empty()).then(|| format!("reused {} of {names}", count(runs.len(), "finished run")))
 }
 
 /// How many epochs pruning has saved; `None` for a sweep that does not prune.
@@ -133,7 +145,9 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
     }
     print_line(format!("  retrain one run: {}", printable(&run_command(plan, planned))))?;
     let path = quoted(&plan.directory.display().to_string());
-    print_line(format!("  compare all:     kiln compare {path}"))?;
+    // With other sweeps in the directory, only the runs of this one are compared above.
+    let only = plan.number().map_or_else(String::new, |number| format!(" --sweep {number}"));
+    print_line(format!("  compare all:     kiln compare {path}{only}"))?;
     let earlier: HashSet<String> =
         plan.runs_on_other_data()?.into_iter().map(|run| run.id).collect();
     let others = other_runs(plan).saturating_sub(earlier.len());

@@ -12,7 +12,7 @@ pub trait ExperimentRules: Sync {
     /// Whether the data of a run has changed since, as a sentence. `None` also if this cannot be determined.
     fn changed_data(&self, run: &RunDirectory, record: &RunRecord) -> Option<String>;
 
-    /// Checks the record of the sweep in a directory of runs.
+    /// Checks the declarations of the sweeps in a directory of runs.
     fn sweep(&self, directory: &Path) -> Vec<Finding>;
 }
 

@@ -56,6 +56,12 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
+/// Gives a file a second name.
+pub(super) fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
+    about_to!(Operation::Link(from, to));
+    fs::hard_link(from, to)
+}
+
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     about_to!(Operation::CreateDirectory(path));
     fs::create_dir(path)

@@ -22,6 +22,7 @@ pub(super) enum Operation<'a> {
     Sync(&'a Path),
     Truncate(&'a Path, u64),
     Rename(&'a Path, &'a Path),
+    Link(&'a Path, &'a Path),
     CreateDirectory(&'a Path),
     SyncDirectory(&'a Path),
     Remove(&'a Path),
@@ -103,6 +104,7 @@ impl Operation<'_> {
                 json!({"operation": "truncate", "path": path, "length": length})
             }
             Self::Rename(from, to) => json!({"operation": "rename", "path": from, "to": to}),
+            Self::Link(from, to) => json!({"operation": "link", "path": from, "to": to}),
             Self::CreateDirectory(path) => json!({"operation": "create_directory", "path": path}),
             Self::SyncDirectory(path) => json!({"operation": "sync_directory", "path": path}),
             Self::Remove(path) => json!({"operation": "remove", "path": path}),

@@ -13,7 +13,7 @@ mod disk;
 mod faults;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -50,6 +50,56 @@ pub fn write_directory(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let partial = Partial::directory(parent(path), files).map_err(refused)?;
     partial.rename(path).map_err(refused)?;
     sync_directory(parent(path))
+}
+
+/// Makes a directory of existing files, as hard links if possible or as copies, and of new ones. `check` examines it before it appears as
+/// `path`, complete, in place of a directory that may be there.
+///
+/// # Errors
+///
+/// [`StoreError::Io`] if the disk is full or an operation fails, or the error of `check`; no part of the new directory
+/// remains, and an existing one is unchanged.
+pub(crate) fn link_directory(
+    path: &Path,
+    linked: &[PathBuf],
+    copied: &[PathBuf],
+    written: &[(&str, &[u8])],
+    check: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let refused = |cause| StoreError::io("write", path, cause);
+    let partial = Partial::directory(parent(path), written).map_err(refused)?;
+    for (from, link) in
+        linked.iter().map(|from| (from, true)).chain(copied.iter().map(|from| (from, false)))
+    {
+        let to = partial.path.join(from.file_name().unwrap_or_default());
+        let is_linked = link && disk::hard_link(from, &to).is_ok();
+        // Links are not possible everywhere, such as to another file system.
+        if !is_linked {
+            copy(from, &to).map_err(|cause| StoreError::io("copy", from, cause))?;
+        }
+    }
+    disk::sync_directory(&partial.path).map_err(refused)?;
+    check(&partial.path)?;
+    remove_directory(path)?;
+    partial.rename(path).map_err(refused)?;
+    sync_directory(parent(path))
+}
+
+/// Copies a file and syncs it to disk.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.symlink_metadata()?.is_file() {
+        // Opening a pipe would block.
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    let mut original = File::open(from)?;
+    let mut copy = disk::create(to)?;
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match original.read(&mut chunk)? {
+            0 => return disk::sync(&copy, to),
+            read => disk::write(&mut copy, to, &chunk[..read])?,
+        }
+    }
 }
 
 /// Creates a directory and its missing parents.

@@ -59,6 +59,7 @@ pub(crate) fn record() -> RunRecord {
             difference: 0.0016,
         }),
         metrics: Vec::new(),
+        reused: None,
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
     }

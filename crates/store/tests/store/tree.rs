@@ -107,6 +107,7 @@ impl SampleRun {
             epochs: self.val_accuracies.len(),
             optimism: None,
             metrics: Vec::new(),
+            reused: None,
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
         }

@@ -23,6 +23,6 @@ mod sweep;
 pub use axis::MAX_RUNS;
 pub use expand::SweepPoint;
 pub(crate) use expand::in_combination;
-pub use record::SweepRecord;
+pub use record::{SweepRecord, SweepRecords};
 pub use setting::Setting;
 pub use sweep::Sweep;

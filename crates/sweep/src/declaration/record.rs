@@ -1,8 +1,16 @@
-//! `.kiln/sweep.json`: how a sweep was declared, so that `kiln resume` needs only the directory of the sweep.
+//! `.kiln/sweep-HASH.json`: how a sweep was declared, so that `kiln resume` needs only the directory of the sweep.
+//!
+//! Several sweeps may share a directory, one for each set of values that was tried under a name. Every declaration stays
+//! in its own file, named after a hash of it. `.kiln/sweep.json` is a copy of the one that was started last; it is the only
+//! file of the first version of Kiln.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use kiln_store::{StoreError, create_hidden, files, hidden, versioned};
+use kiln_config::ConfigError;
+use kiln_store::{
+    Checksum, StoreError, Timestamp, create_hidden, files, hidden, now, quoted, versioned,
+};
 use serde::{Deserialize, Serialize};
 
 /// The format version that this build writes, and the newest that it reads.
@@ -24,6 +32,18 @@ pub struct SweepRecord {
     pub axes: Vec<String>,
     /// The absolute path of the directory of the named datasets.
     pub data: PathBuf,
+    /// When the sweep was first started (RFC 3339, UTC); unknown if the first version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    started: Option<Timestamp>,
+}
+
+/// The declarations in the directory of a sweep.
+#[derive(Debug, Default)]
+pub struct SweepRecords {
+    /// In the order in which the sweeps were first started.
+    pub records: Vec<SweepRecord>,
+    /// The files that cannot be read, by their path in the directory.
+    pub unreadable: Vec<(String, StoreError)>,
 }
 
 impl SweepRecord {
@@ -38,8 +58,8 @@ impl SweepRecord {
             text,
             experiment_text,
             axes: axes.to_vec(),
-            // The plan sets it: the declaration of a sweep does not depend on the directory.
             data: PathBuf::new(),
+            started: None,
         }
     }
 
@@ -47,26 +67,145 @@ impl SweepRecord {
         Self { data, ..self }
     }
 
-    /// The path of the record in the directory of a sweep.
+    /// The path of the record of the sweep that was started last in a directory.
     #[must_use]
     pub fn path(directory: &Path) -> PathBuf {
         hidden(directory).join("sweep.json")
     }
 
-    /// Writes the record into the directory of a sweep. It replaces the record of an earlier sweep there.
-    pub(crate) fn write(&self, directory: &Path) -> Result<(), StoreError> {
-        let text = versioned::to_json(SWEEP_VERSION, self)?;
-        create_hidden(directory)?;
-        files::write(&Self::path(directory), text)
+    /// The path of the record in the directory of its sweep.
+    pub(crate) fn place(&self, directory: &Path) -> String {
+        let own = self.file_name();
+        // The first version of Kiln wrote only `sweep.json`.
+        let name = if hidden(directory).join(&own).exists() { &own } else { "sweep.json" };
+        format!(".kiln/{name}")
     }
 
-    /// Reads the record of the last sweep that was started in a directory.
+    /// Whether both declare the same sweep. The place of its data does not matter.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.file_name() == other.file_name()
+    }
+
+    /// The name of the record's own file.
+    fn file_name(&self) -> String {
+        // The place of the data is no part of the declaration: a dataset may move.
+        let declared = (&self.text, &self.experiment_text, &self.axes);
+        // JSON can represent any text.
+        let text = serde_json::to_string(&declared).unwrap_or_default();
+        format!("sweep-{}.json", &Checksum::of(text.as_bytes()).sha256[..12])
+    }
+
+    /// Writes the record into the directory of a sweep, next to the records of the other sweeps there.
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), StoreError> {
+        let hidden = create_hidden(directory)?;
+        // The first version of Kiln has only this file, which is replaced below.
+        match Self::read(directory) {
+            Ok(last) if !hidden.join(last.file_name()).exists() => last.write_own(&hidden)?,
+            Err(error @ StoreError::NewerFormat { .. }) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        let path = hidden.join(self.file_name());
+        let known = Self::read_file(&path).ok();
+        let started = known.as_ref().map_or_else(|| Some(now()), |known| known.started);
+        let record = Self { started, ..self.clone() };
+        if known.as_ref() != Some(&record) {
+            record.write_own(&hidden)?;
+        }
+        if Self::read(directory).ok().as_ref() != Some(&record) {
+            files::write(&Self::path(directory), record.to_json()?)?;
+        }
+        Ok(())
+    }
+
+    fn write_own(&self, hidden: &Path) -> Result<(), StoreError> {
+        files::write(&hidden.join(self.file_name()), self.to_json()?)
+    }
+
+    fn to_json(&self) -> Result<String, StoreError> {
+        versioned::to_checked_json(SWEEP_VERSION, self)
+    }
+
+    /// Reads the record of the sweep that was started last in a directory.
     ///
     /// # Errors
     ///
     /// The file is missing or damaged, or a newer version of Kiln wrote it.
     pub fn read(directory: &Path) -> Result<Self, StoreError> {
-        let path = Self::path(directory);
-        versioned::parse(&path, &files::read(&path, MAX_BYTES)?, SWEEP_VERSION)
+        Self::read_file(&Self::path(directory))
+    }
+
+    fn read_file(path: &Path) -> Result<Self, StoreError> {
+        versioned::parse_checked(path, &files::read(path, MAX_BYTES)?, SWEEP_VERSION)
+    }
+}
+
+/// The command that declared the sweep.
+impl std::fmt::Display for SweepRecord {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let file = self.file.display().to_string();
+        let arguments = std::iter::once(&file).chain(&self.axes).map(|argument| quoted(argument));
+        write!(formatter, "kiln sweep {}", arguments.collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl SweepRecords {
+    /// Reads all declarations in the directory of a sweep.
+    #[must_use]
+    pub fn read(directory: &Path) -> Self {
+        let entries = fs::read_dir(hidden(directory)).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let is_record = |name: &String| name.starts_with("sweep-") && name.ends_with(".json");
+        let mut names: Vec<String> = names.filter(is_record).collect();
+        names.sort();
+        let mut found = Self::default();
+        for name in &names {
+            match SweepRecord::read_file(&hidden(directory).join(name)) {
+                Ok(record) => found.records.push(record),
+                Err(error) => found.unreadable.push((format!(".kiln/{name}"), error)),
+            }
+        }
+        match SweepRecord::read(directory) {
+            // A copy, unless the first version of Kiln wrote it.
+            Ok(last) if names.contains(&last.file_name()) => {}
+            Ok(last) => found.records.push(last),
+            Err(error) => found.unreadable.push((".kiln/sweep.json".to_owned(), error)),
+        }
+        // The sort is stable. `None` comes first.
+        found.records.sort_by_key(|record| record.started);
+        found
+    }
+
+    /// The declaration with this number, counted from 1, or this file. If a file declared several sweeps, it is the last
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// There is no such declaration. The error lists those that there are.
+    pub fn select(records: &[SweepRecord], given: &str) -> Result<SweepRecord, ConfigError> {
+        let by_number = given.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let is_file = |record: &&SweepRecord| {
+            record.file == Path::new(given) || record.file.file_name() == Some(given.as_ref())
+        };
+        let by_file = || records.iter().rev().find(is_file);
+        let found = by_number.and_then(|index| records.get(index)).or_else(by_file);
+        found.cloned().ok_or_else(|| {
+            let known = (1..).zip(records).map(|(number, record)| format!("{number}: {record}"));
+            let known: Vec<String> = known.collect();
+            ConfigError::new(format!("--sweep {given}: this directory has no such sweep"))
+                .help(format!("give the number or the file of one of these: {}", known.join("; ")))
+        })
+    }
+
+    /// Like [`read`](Self::read), but an unreadable declaration is an error.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be read.
+    pub fn read_intact(directory: &Path) -> Result<Vec<SweepRecord>, StoreError> {
+        let Self { records, unreadable } = Self::read(directory);
+        match unreadable.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(records),
+        }
     }
 }

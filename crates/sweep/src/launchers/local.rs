@@ -1,5 +1,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -39,7 +40,8 @@ pub fn launch(
     let mut launcher = LocalLauncher::new(plan, options, watcher, requests);
     let interrupted = launcher.run();
     let seconds = started.elapsed().as_secs_f64();
-    SweepResult { outcomes: launcher.outcomes, interrupted, seconds }
+    let LocalLauncher { outcomes, reused, .. } = launcher;
+    SweepResult { outcomes, reused, interrupted, seconds }
 }
 
 /// Runs are indices into the plan.
@@ -53,6 +55,10 @@ struct LocalLauncher<'a> {
     queue: Vec<usize>,
     /// The runs of the queue that other sweeps have locked.
     locked_elsewhere: Vec<usize>,
+    /// Finished runs elsewhere whose results can be reused, by run.
+    reusable: BTreeMap<usize, Vec<PathBuf>>,
+    /// The directories of those that were reused.
+    reused: Vec<PathBuf>,
     processes: BTreeMap<usize, WorkerProcess>,
     outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
     /// The metrics for pruning, if the sweep prunes.
@@ -79,6 +85,8 @@ impl<'a> LocalLauncher<'a> {
             records_before: plan.runs.iter().map(|run| plan.run_record(run)).collect(),
             queue,
             locked_elsewhere: Vec::new(),
+            reusable: BTreeMap::new(),
+            reused: Vec::new(),
             processes: BTreeMap::new(),
             outcomes: vec![None; plan.runs.len()],
             rungs: plan.prune.map(Rungs::new),
@@ -92,6 +100,10 @@ impl<'a> LocalLauncher<'a> {
     fn run(&mut self) -> bool {
         let requests = self.requests;
         self.collect_done_runs();
+        if self.options.reuse {
+            // The plan has the hashes of the same experiments, so this does not fail. If it did, all runs would be trained.
+            self.reusable = self.plan.reusable(&self.queue).unwrap_or_default();
+        }
         let mut last_poll = None::<Instant>;
         let mut handled_stops = 0;
         loop {
@@ -108,15 +120,19 @@ impl<'a> LocalLauncher<'a> {
             // Runs that other sweeps have locked are checked only now and then, since each check opens files.
             let has_unlocked = self.locked_elsewhere.len() < self.queue.len();
             let polls_again = last_poll.is_none_or(|last| last.elapsed() > POLL);
+            let mut wait = TICK;
             if has_room && (has_unlocked || polls_again) {
-                self.start_runs();
+                if self.start_runs() {
+                    wait = Duration::ZERO;
+                }
                 last_poll = Some(Instant::now());
             }
             if self.processes.is_empty() && (self.stopping || self.queue.is_empty()) {
                 return handled_stops > 0;
             }
-            match self.events.1.recv_timeout(TICK) {
+            match self.events.1.recv_timeout(wait) {
                 Ok(event) => self.handle(event),
+                Err(_) if wait.is_zero() => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     self.watcher.event(Event::Idle(self.locked_elsewhere.len()));
                 }
@@ -145,15 +161,23 @@ impl<'a> LocalLauncher<'a> {
         }
     }
 
-    /// Starts runs of the queue as long as there is room. Runs that other sweeps have locked stay in the queue.
-    fn start_runs(&mut self) {
+    /// Starts runs of the queue as long as there is room. Runs that other sweeps have locked stay in the queue. Returns
+    /// whether it stopped before that, to let the sweep handle events.
+    fn start_runs(&mut self) -> bool {
         let mut queue = std::mem::take(&mut self.queue).into_iter();
         self.locked_elsewhere.clear();
+        // Reusing many runs takes a while, and the running processes must not wait for it.
+        let until = Instant::now() + TICK;
+        let mut is_paused = false;
         while !self.stopping
             && self.requests.stops.load(Ordering::Relaxed) == 0
             && self.processes.len() < self.options.jobs.get()
-            && let Some(run) = queue.next()
         {
+            is_paused = Instant::now() > until;
+            if is_paused {
+                break;
+            }
+            let Some(run) = queue.next() else { break };
             match self.start(run) {
                 Ok(true) => {}
                 Ok(false) => self.locked_elsewhere.push(run),
@@ -164,6 +188,7 @@ impl<'a> LocalLauncher<'a> {
             }
         }
         self.queue = self.locked_elsewhere.iter().copied().chain(queue).collect();
+        is_paused
     }
 
     /// Locks a run and starts its process, unless the run turns out to be done. Returns false if another process has
@@ -194,6 +219,9 @@ impl<'a> LocalLauncher<'a> {
             self.record_history(run);
             let outcome = RunOutcome::of_done(self.plan, planned, &state);
             self.end(run, outcome, CompletedBy::AnotherSweep);
+        } else if self.reuse(run, &lock)? {
+            self.record_history(run);
+            self.end(run, RunOutcome::Finished, CompletedBy::OtherRun);
         } else {
             let resume = can_resume.unwrap_or(false);
             if resume {
@@ -211,6 +239,26 @@ impl<'a> LocalLauncher<'a> {
             self.processes.insert(run, process);
         }
         Ok(true)
+    }
+
+    /// Takes the results of an identical run elsewhere. Returns whether there is one that is intact.
+    fn reuse(&mut self, run: usize, lock: &FileLock) -> Result<bool, SweepError> {
+        for from in self.reusable.remove(&run).unwrap_or_default() {
+            lock.token().check()?;
+            match self.plan.reuse(&self.plan.runs[run], &from) {
+                Ok(true) => {
+                    self.reused.push(from);
+                    return Ok(true);
+                }
+                Ok(false) => {}
+                // If the disk is full, training fails with its own error.
+                Err(error) => {
+                    let text = format!("cannot reuse {}: {error}", from.display());
+                    self.watcher.event(Event::Warning(run, &text));
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether another sweep has completed the run since this one started.

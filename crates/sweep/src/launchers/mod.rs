@@ -31,6 +31,8 @@ pub struct LaunchOptions {
     /// Whether to retrain runs that diverged in an earlier sweep. The name is that of the option `--retry-failed`; runs that
     /// failed are retrained in any case.
     pub retry_failed: bool,
+    /// Whether the results of identical finished runs elsewhere are reused.
+    pub reuse: bool,
     /// The path of the `kiln` program; `PROGRAM work` trains one run.
     pub program: PathBuf,
 }
@@ -50,6 +52,8 @@ pub struct Requests {
 pub struct SweepResult {
     /// The outcome of each run of the plan; `None` if it was not trained.
     pub outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
+    /// The directories of the runs whose results were reused.
+    pub reused: Vec<PathBuf>,
     /// Whether a request from outside stopped the sweep.
     pub interrupted: bool,
     /// The duration of the sweep in seconds.

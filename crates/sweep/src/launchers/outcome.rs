@@ -39,6 +39,8 @@ pub enum CompletedBy {
     AnotherSweep,
     /// A sweep that ran before this one.
     EarlierSweep,
+    /// A run elsewhere with the same identity, whose results were reused.
+    OtherRun,
 }
 
 impl RunOutcome {

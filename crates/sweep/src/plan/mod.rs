@@ -4,6 +4,7 @@ mod estimate;
 mod known_data;
 mod other_data;
 mod planner;
+mod reuse;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -14,13 +15,14 @@ use kiln_model::Architecture;
 use kiln_store::{RunDirectory, RunRecord, StoreError, files};
 use kiln_train::{Declaration, Experiment, TrainError};
 
-use crate::declaration::{Setting, Sweep, SweepRecord};
+use crate::declaration::{Setting, Sweep, SweepRecord, SweepRecords};
 use crate::plan::planner::Planner;
 use crate::prune::PruneConfig;
 
 pub use estimate::Estimate;
 pub(crate) use known_data::read as read_known_data;
 pub use other_data::RunOnOtherData;
+pub(crate) use planner::recorded_fingerprints;
 pub use state::RunState;
 
 /// The runs of a sweep, checked against their data.
@@ -126,8 +128,8 @@ impl Plan {
         })
     }
 
-    /// Writes `.kiln/sweep.json`, from which `kiln resume` declares the sweep again, and the cache of the fingerprints
-    /// of the data.
+    /// Writes the declaration, from which `kiln resume` declares the sweep again, and the cache of the fingerprints of the
+    /// data.
     ///
     /// # Errors
     ///
@@ -137,6 +139,15 @@ impl Plan {
         // Without the cache, the next plan reads the data.
         let _ = known_data::write(&self.directory, &self.known_datasets);
         Ok(())
+    }
+
+    /// The number of the sweep among all that were started in its directory, counted from 1; `None` before it was started,
+    /// and if it is the only one.
+    #[must_use]
+    pub fn number(&self) -> Option<usize> {
+        let records = SweepRecords::read(&self.directory).records;
+        let place = records.iter().position(|record| record.is_same(&self.record))?;
+        (records.len() > 1).then_some(place + 1)
     }
 
     /// The directory of a run, which need not exist.

@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use kiln_config::ConfigError;
 use kiln_data::{DatasetSummary, KnownDatasets};
@@ -59,8 +59,7 @@ impl<'a> Planner<'a> {
         let dataset = match self.datasets.get(&experiment.data.source) {
             Some(dataset) => dataset.clone(),
             None => {
-                let known = &mut self.known_datasets;
-                let dataset = declaration.dataset_summary(self.data_directory, known)?;
+                let dataset = self.dataset(declaration)?;
                 self.datasets.insert(experiment.data.source.clone(), dataset.clone());
                 dataset
             }
@@ -89,6 +88,21 @@ impl<'a> Planner<'a> {
             dataset,
             workload,
         })
+    }
+
+    /// What the dataset of a run contains. If it is not where the experiment says, it may have moved together with the
+    /// runs: then it must have the fingerprint that one of them has recorded.
+    fn dataset(&mut self, declaration: &Declaration) -> Result<DatasetSummary, TrainError> {
+        let found = declaration.dataset_summary(self.data_directory, &mut self.known_datasets);
+        if !matches!(found, Err(TrainError::Config(_))) {
+            return found;
+        }
+        let recorded = recorded_fingerprints(self.directory);
+        let moved = recorded.iter().find_map(|fingerprint| {
+            let dataset = declaration.recorded_dataset(self.data_directory, fingerprint).ok()?;
+            (dataset.fingerprint == *fingerprint).then(|| dataset.summary())
+        });
+        moved.map_or(found, Ok)
     }
 
     /// The name of the run's directory. Kiln 0.1.0 named it after the experiment alone; such a directory is that of the
@@ -184,4 +198,11 @@ fn check_pruning(prune: &PruneConfig, declaration: &Declaration) -> Result<(), C
         return Err(declaration.error_at("training.epochs", message).help(help));
     }
     Ok(())
+}
+
+/// The fingerprints of the data of all runs in a directory.
+pub(crate) fn recorded_fingerprints(directory: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let record = |path: PathBuf| RunDirectory::at(&path).read_record().ok();
+    entries.filter_map(|entry| Some(record(entry.path())?.dataset.fingerprint)).collect()
 }

@@ -114,7 +114,7 @@ impl RunState {
 }
 
 /// Whether the configuration in a directory is that of the run. Keys that no result depends on may differ.
-fn has_config_of(directory: &RunDirectory, run: &PlannedRun) -> bool {
+pub(super) fn has_config_of(directory: &RunDirectory, run: &PlannedRun) -> bool {
     let path = directory.config_path();
     let Ok(config) = files::read(&path, kiln_config::MAX_BYTES) else { return false };
     let identity = || {

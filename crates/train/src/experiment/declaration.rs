@@ -2,7 +2,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
-use kiln_data::{DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Split};
+use kiln_data::{
+    DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Split, load_recorded,
+};
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
@@ -210,6 +212,24 @@ impl Declaration {
     /// `data.source` names no dataset, or its files are missing or damaged.
     pub fn dataset(&self, data: &Path) -> Result<Dataset, TrainError> {
         self.experiment.data.load(data).map_err(|error| self.data_error(error))
+    }
+
+    /// Like [`dataset`](Self::dataset), for a dataset with a recorded fingerprint, which may have moved into the directory
+    /// `data`: see [`load_recorded`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`dataset`](Self::dataset).
+    pub fn recorded_dataset(&self, data: &Path, fingerprint: &str) -> Result<Dataset, TrainError> {
+        let source = &self.experiment.data.source;
+        load_recorded(source, data, fingerprint).map_err(|error| match self.data_error(error) {
+            TrainError::Config(error) => {
+                let help =
+                    "if the dataset has moved, give the directory that contains it now: --data DIR";
+                error.help(help).into()
+            }
+            error => error,
+        })
     }
 
     /// What the dataset contains. It is read only if it is not among the `known` ones or has changed since.

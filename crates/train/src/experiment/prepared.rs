@@ -28,11 +28,28 @@ impl PreparedExperiment {
     ///
     /// This build lacks the backend, the data cannot be read, or the experiment does not fit the data.
     pub(crate) fn read(declaration: &Declaration, data: &Path) -> Result<Self, TrainError> {
-        let experiment = &declaration.experiment;
         // Reading a large dataset takes a while, so report a missing backend first.
         declaration.device()?;
+        Self::new(declaration, declaration.dataset(data)?)
+    }
+
+    /// Like [`read`](Self::read), for data with a recorded fingerprint, which may have moved.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub(crate) fn read_recorded(
+        declaration: &Declaration,
+        data: &Path,
+        fingerprint: &str,
+    ) -> Result<Self, TrainError> {
+        declaration.device()?;
+        Self::new(declaration, declaration.recorded_dataset(data, fingerprint)?)
+    }
+
+    fn new(declaration: &Declaration, dataset: Dataset) -> Result<Self, TrainError> {
+        let experiment = &declaration.experiment;
         let config = experiment.to_toml()?;
-        let dataset = declaration.dataset(data)?;
         let architecture =
             declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
         let split = declaration.split(&dataset)?;

@@ -73,7 +73,8 @@ impl Run {
             return Err(refused(problem.into()));
         }
         let declaration = Declaration::of_run(&directory)?;
-        let prepared = PreparedExperiment::read(&declaration, data)?;
+        let fingerprint = &record.dataset.fingerprint;
+        let prepared = PreparedExperiment::read_recorded(&declaration, data, fingerprint)?;
         if let Some(difference) = dataset_difference(&record, &prepared.origin) {
             return Err(refused(difference.into()));
         }

@@ -1,8 +1,11 @@
 //! What determines the result of a run, and whether it is unchanged when the run is resumed.
 
-use kiln_config::{Document, affects_results};
+use kiln_config::{ConfigError, Document, affects_results};
+use kiln_model::Architecture;
 use kiln_store::{DatasetRecord, RunRecord, Versions};
 use serde::{Deserialize, Serialize};
+
+use crate::experiment::Declaration;
 
 /// The release of Burn that this build computes with.
 const BURN_VERSION: &str = "0.22.1";
@@ -82,6 +85,22 @@ pub(crate) fn difference(then: &Origin, now: &Origin) -> Option<ResumeError> {
         "{what} changed from {then} to {now}; resuming would not reproduce the original run"
     );
     Some(ResumeError { problem, kind: ResumeErrorKind::Program })
+}
+
+/// Whether this program computes the same bytes as the program that computed the run of `record`, if both train this
+/// experiment on the same data: whether the versions, the backend and the engine are the same.
+///
+/// # Errors
+///
+/// This build lacks the backend or the engine that the experiment requires.
+pub fn reproduces(
+    record: &RunRecord,
+    declaration: &Declaration,
+    architecture: &Architecture,
+) -> Result<bool, ConfigError> {
+    let engine = declaration.engine_settings(architecture)?.implementation.to_string();
+    let backend = declaration.experiment.device.backend.to_string();
+    Ok((&record.versions, &record.backend, &record.engine) == (&versions(), &backend, &engine))
 }
 
 /// The difference between the dataset in the record of a run and the current one.

@@ -7,7 +7,7 @@ use kiln_store::{History, RunDirectory, RunRecord, Status, files};
 
 use super::mismatch::{Mismatch, compare_end, compare_epoch, compare_file};
 use crate::TrainError;
-use crate::experiment::Declaration;
+use crate::experiment::{Declaration, PreparedExperiment};
 use crate::run::Run;
 use crate::training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
@@ -59,8 +59,10 @@ impl Verifier {
         // a problem of the machine.
         directory.check(&record, &["config.toml", "history.csv"])?;
         let history = directory.read_history()?;
-        let declaration = Declaration::open(&directory.config_path(), &[])?;
-        let run = Run::prepare(declaration, data, scratch, None)?;
+        let declaration = Declaration::of_run(&directory)?;
+        let fingerprint = &record.dataset.fingerprint;
+        let prepared = PreparedExperiment::read_recorded(&declaration, data, fingerprint)?;
+        let run = Run::create(declaration, prepared, scratch, None)?;
         Ok(Self { directory, record, history, run })
     }
 
