@@ -32,6 +32,37 @@ fn rows_are_combinations_sorted_by_validation_accuracy() {
 }
 
 #[test]
+fn table_of_runs_has_no_sentences_about_verdicts() {
+    let project = sweep();
+    let of_combinations = project.kiln_ok(&["compare", "runs/columns"]).stdout;
+    assert!(of_combinations.contains("`behind` is what"), "{of_combinations}");
+    let of_runs = project.kiln_ok(&["compare", "runs/columns", "--all-seeds"]).stdout;
+    for word in ["behind", "% sure", "verdict", "more seed"] {
+        assert!(!of_runs.contains(word), "`{word}` is in\n{of_runs}");
+    }
+}
+
+#[test]
+fn command_for_more_seeds_trains_only_these() {
+    let project = Project::new();
+    project.kiln_ok(&["sweep", "experiment.toml", "hidden.units=4,5,6", "seed=1,2", "epochs=1"]);
+    let json = project.kiln(&["compare", "runs/columns", "--json", "-q"]).json();
+    let more = &json["answer"]["more_seeds"];
+    let command = more["command"].as_str().unwrap();
+    let seeds = more["new_seeds"].as_array().unwrap().len();
+    assert!(
+        command.starts_with("kiln sweep experiment.toml hidden.units=4,5,6 epochs=1 seed=3"),
+        "{command}"
+    );
+    let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+    project.kiln_ok(&arguments);
+    let json = project.kiln(&["compare", "runs/columns", "--json", "-q"]).json();
+    for row in json["combinations"].as_array().unwrap() {
+        assert_eq!(row["runs"].as_array().unwrap().len(), 2 + seeds, "{row}");
+    }
+}
+
+#[test]
 fn csv_json_and_markdown_have_stdout_to_themselves() {
     let project = sweep();
     let csv = project.kiln(&["compare", "runs/columns", "--csv"]);

@@ -162,7 +162,7 @@ pub(crate) fn compare(
     print_styled(text.trim_end())?;
     // Other programs read the table from standard output, so the notes go to standard error.
     if is_for_programs && !options.quiet {
-        status(kiln_compare::notes(&comparison).trim_end());
+        status(notes(&comparison, &table).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -249,12 +249,21 @@ fn terminal_text(
 fn table_text(comparison: &Comparison, options: &TableOptions) -> anyhow::Result<String> {
     let terminal = terminal();
     let mut text = kiln_compare::terminal(comparison, options, terminal)?;
-    text.push_str(&terminal.wrap(&kiln_compare::notes(comparison)));
+    text.push_str(&terminal.wrap(&notes(comparison, options)));
     let effects = effects_text(comparison, terminal);
-    if !effects.is_empty() {
+    if !effects.is_empty() && !options.all_seeds {
         text.push_str(&format!("\n{effects}"));
     }
     Ok(text)
+}
+
+/// The sentences below the table.
+fn notes(comparison: &Comparison, options: &TableOptions) -> String {
+    if options.all_seeds {
+        kiln_compare::run_notes(comparison)
+    } else {
+        kiln_compare::notes(comparison)
+    }
 }
 
 /// The keys of the axes that were asked for; without any the settings that differ, where those are two.

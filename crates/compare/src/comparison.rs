@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 
-use kiln_statistics::wilson;
+use kiln_statistics::{Spread, wilson};
 use kiln_store::{Skipped, Status, StoreError, find};
 
 use crate::answer::Answer;
@@ -11,7 +11,8 @@ use crate::columns::SettingsTable;
 use crate::combination::{Combination, RunSummary};
 use crate::effects::Effects;
 use crate::error::Result;
-use crate::ranking::Ranking;
+use crate::metric::AtEpoch;
+use crate::ranking::{DEFAULT_METRIC, Ranking};
 use crate::read::Read;
 use crate::settings::FlatConfig;
 use crate::verdict::Baseline;
@@ -154,6 +155,17 @@ impl Comparison {
             interval,
             images,
         })
+    }
+
+    /// How much too high the ranked values of the finished runs are because each run's epoch was chosen by them, as the
+    /// mean of [`Optimism::difference`](kiln_store::Optimism::difference). `None` unless the ranked values are accuracies
+    /// of the kept epochs, and some run has measured it.
+    #[must_use]
+    pub fn optimism(&self) -> Option<Spread> {
+        let is_measured =
+            self.ranking.metric() == DEFAULT_METRIC && self.ranking.at() == AtEpoch::Kept;
+        let finished = self.runs().filter(|run| is_measured && run.status == Status::Finished);
+        Spread::of(finished.filter_map(|run| Some(run.optimism?.difference)))
     }
 
     /// The run to continue with: the best finished run of the [`selected`](Self::selected) combination.

@@ -53,6 +53,13 @@ pub struct SettingInteraction {
     pub p_value: f64,
 }
 
+/// The largest number of settings of a grid. Each is compared over all combinations of the others, so the work grows with
+/// the square of this number.
+const MAX_SETTINGS: usize = 40;
+
+/// The fewest runs for each value of a setting that has an effect: two combinations of the others with two seeds.
+const FEWEST_RUNS: usize = 4;
+
 /// A run that counts: the settings of its combination, its seed and its value.
 type Run<'a> = (&'a [Option<String>], Observation);
 
@@ -71,10 +78,14 @@ pub(crate) fn effects(
         .zip(observations)
         .flat_map(|(one, runs)| runs.iter().map(|run| (one.settings.as_slice(), *run)))
         .collect();
+    if columns.len() > MAX_SETTINGS {
+        return Effects::default();
+    }
     let axes: Vec<Axis<'_>> = (0..columns.len())
         // The value of such a setting follows from a type, which has an effect itself.
         .filter(|column| !columns[*column].is_implied())
         .map(|column| Axis::new(column, &runs))
+        .filter(|axis| axis.values.len() * FEWEST_RUNS <= runs.len())
         .collect();
     let settings: Vec<Effect> = axes
         .iter()

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kiln_statistics::{Spread, Standing};
-use kiln_store::{Status, versioned};
+use kiln_store::{Optimism, Status, versioned};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
@@ -37,6 +37,7 @@ pub const COMPARISON_VERSION: u32 = 2;
 ///   high), `worse` and `p_worse`, the `verdict` against the baseline, its `runs`, and each measure by key; values over
 ///   runs have `mean`, `deviation` and `count`. A run has its `seed`, `id`, `path`, the ranked `value` and its `epoch`,
 ///   and its `measures` by key. `copies` are the paths of identical runs that do not count
+/// - `optimism`: how much too high the ranked values are because each run's epoch was chosen by them, over runs
 /// - `effects` (`setting`, `others`, `blocks`, `levels`) and `interactions` (`settings`, `f`, `freedom`, `p_value`): what each
 ///   setting of a grid does over all values of the others
 /// - `other_data`: the same for the runs on each other dataset
@@ -97,6 +98,7 @@ fn comparison_json<'a>(
             .iter()
             .map(|row| CombinationJson { comparison, combination: row.combination })
             .collect(),
+        optimism: comparison.optimism().map(spread),
         effects: comparison
             .effects
             .settings
@@ -139,6 +141,7 @@ struct ComparisonJson<'a> {
     selected_test: Option<SelectedTestJson>,
     baseline: Option<BaselineJson>,
     combinations: Vec<CombinationJson<'a>>,
+    optimism: Option<SpreadJson>,
     effects: Vec<EffectJson<'a>>,
     interactions: Vec<InteractionJson<'a>>,
     other_data: Vec<ComparisonJson<'a>>,
@@ -268,6 +271,7 @@ struct RunJson<'a> {
     epochs: usize,
     validation_rows: usize,
     validation_fingerprint: Option<&'a str>,
+    optimism: Option<Optimism>,
     best_val_accuracy: Option<EpochValueJson>,
     last_val_accuracy: Option<EpochValueJson>,
     kept_val_accuracy: Option<EpochValueJson>,
@@ -408,6 +412,7 @@ impl<'a> RunJson<'a> {
             epochs: run.epochs,
             validation_rows: run.validation_rows,
             validation_fingerprint: run.validation_fingerprint.as_deref(),
+            optimism: run.optimism,
             best_val_accuracy: val_accuracy(AtEpoch::Best),
             last_val_accuracy: val_accuracy(AtEpoch::Last),
             kept_val_accuracy: val_accuracy(AtEpoch::Kept),

@@ -58,7 +58,7 @@ pub use kiln_store::Direction;
 pub use markdown::markdown;
 pub use measures::{Format, MEASURES, Measure, MeasureValue, Shown, drop_order};
 pub use metric::{AtEpoch, EpochValue, MetricSummary};
-pub use notes::notes;
+pub use notes::{notes, run_notes};
 pub use pair::{ClassAgreement, Pair, SettingDifference};
 pub use pair_text::show_pair;
 pub use ranking::{DEFAULT_METRIC, Ranking};

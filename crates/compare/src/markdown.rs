@@ -40,6 +40,8 @@ fn table(comparison: &Comparison, options: &TableOptions) -> Result<String> {
         });
         text.push_str(&line(cells.collect()));
     }
-    text.push_str(&effects_markdown(comparison));
+    if !options.all_seeds {
+        text.push_str(&effects_markdown(comparison));
+    }
     Ok(text)
 }

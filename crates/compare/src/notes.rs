@@ -17,13 +17,37 @@ const MAX_LISTED: usize = 10;
 /// contain nothing else.
 #[must_use]
 pub fn notes(comparison: &Comparison) -> String {
+    let mut lines = about_rows(comparison);
+    lines.extend(answer(comparison));
+    lines.extend(optimism(comparison));
+    lines.extend(verdicts(comparison));
+    lines.extend(comparison.notes.iter().cloned());
+    lines.extend(about_runs(comparison));
+    text(&lines)
+}
+
+/// The [`notes`] for a table with one row per run, which has neither an answer nor verdicts.
+#[must_use]
+pub fn run_notes(comparison: &Comparison) -> String {
+    let mut lines = about_rows(comparison);
+    lines.extend(about_runs(comparison));
+    text(&lines)
+}
+
+fn text(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{}\n", control(line))).collect()
+}
+
+fn about_rows(comparison: &Comparison) -> Vec<String> {
     let mut lines = vec![head(comparison)];
     lines.extend(kept_epochs(comparison));
     lines.extend(selection(comparison));
     lines.extend(unequal_validation(comparison));
-    lines.extend(answer(comparison));
-    lines.extend(verdicts(comparison));
-    lines.extend(comparison.notes.iter().cloned());
+    lines
+}
+
+fn about_runs(comparison: &Comparison) -> Vec<String> {
+    let mut lines = Vec::new();
     lines.extend(copies(comparison));
     if comparison.runs().any(|run| run.status == Status::Running) {
         lines.push(
@@ -32,7 +56,7 @@ pub fn notes(comparison: &Comparison) -> String {
     }
     lines.extend(other_data(comparison));
     lines.extend(skipped(comparison));
-    lines.iter().map(|line| format!("{}\n", control(line))).collect()
+    lines
 }
 
 fn head(comparison: &Comparison) -> String {
@@ -147,6 +171,18 @@ fn more_seeds(more: &MoreSeeds) -> String {
         count(more.new_seeds.len(), "more seed", "more seeds"),
         digits(more.new_difference)
     )
+}
+
+/// How much too high the ranked values are because each run's epoch was chosen by them.
+fn optimism(comparison: &Comparison) -> Option<String> {
+    let found = comparison.optimism()?;
+    let direction = if found.mean < 0.0 { "lower" } else { "higher" };
+    Some(format!(
+        "Choosing each run's epoch by the validation images makes {} {} {direction} than on other images, on average (cross-fitting in {} runs). Choosing the best setting adds to that.",
+        comparison.ranking.heading(),
+        decimals(Some(found.mean.abs()), 4),
+        grouped(found.count as u64)
+    ))
 }
 
 /// How verdicts compare with the baseline that was asked for.

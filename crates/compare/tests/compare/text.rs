@@ -310,6 +310,7 @@ fn json_document() {
               "epochs": 3,
               "validation_rows": 5000,
               "validation_fingerprint": "fedcba9876543210",
+              "optimism": null,
               "best_val_accuracy": {
                 "epoch": 2,
                 "value": 0.75
@@ -418,6 +419,7 @@ fn json_document() {
               "epochs": 3,
               "validation_rows": 5000,
               "validation_fingerprint": "fedcba9876543210",
+              "optimism": null,
               "best_val_accuracy": {
                 "epoch": 2,
                 "value": 0.75
@@ -486,6 +488,7 @@ fn json_document() {
           }
         }
       ],
+      "optimism": null,
       "effects": [],
       "interactions": [],
       "other_data": [],

@@ -1,7 +1,9 @@
 //! Which combinations may be the best, which are worse, and verdicts against a given baseline.
 
 use kiln_compare::AtEpoch;
-use kiln_compare::{CompareOptions, Comparison, Ranking, Standing, Verdict, VerdictOutcome, notes};
+use kiln_compare::{
+    CompareOptions, Comparison, Ranking, Standing, Verdict, VerdictOutcome, notes, run_notes,
+};
 use kiln_store::Status;
 
 use crate::tree::SampleRun;
@@ -331,4 +333,35 @@ fn test_accuracy_of_the_selected_setting_has_an_interval() {
     assert_close(test.interval.0, 0.901_533_560_970_497_5);
     assert_close(test.interval.1, 0.935_251_961_901_636_2);
     assert!(notes(&comparison).contains("Its test accuracy is 0.9200, with an interval of 0.90"));
+}
+
+#[test]
+fn optimism_is_the_mean_over_the_runs() {
+    let sweep = directory();
+    let all = [runs(1, &[910, 930, 920]), runs(2, &[880, 900, 890])].concat();
+    for (run, difference) in all.iter().zip([0.001, 0.002, 0.003, 0.002, 0.001, -0.0005]) {
+        let path = run.write(sweep.path()).join("run.json");
+        let text = std::fs::read_to_string(&path).expect("a record");
+        let (rest, _) = text.rsplit_once('}').expect("an object");
+        let optimism = format!(
+            "\"optimism\": {{\"epochs\": 3, \"val_accuracy\": 0.9, \"cross_fitted\": 0.899, \"difference\": {difference}}}"
+        );
+        std::fs::write(path, format!("{rest}, {optimism}}}")).expect("written");
+    }
+    let comparison = Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("runs");
+    let found = comparison.optimism().expect("measured");
+    assert_eq!(found.count, 6);
+    assert_close(found.mean, 0.0085 / 6.0);
+    let shown = notes(&comparison);
+    assert!(
+        shown.contains("makes kept val_accuracy 0.0014 higher than on other images"),
+        "{shown}"
+    );
+    assert!(!run_notes(&comparison).contains("Choosing"), "a table of runs has no answer");
+    let best = CompareOptions {
+        ranking: Ranking::new("val_loss", AtEpoch::Kept),
+        ..CompareOptions::default()
+    };
+    let comparison = Comparison::read(&[sweep.path()], &best).expect("runs");
+    assert_eq!(comparison.optimism(), None, "it was measured for the accuracy");
 }
