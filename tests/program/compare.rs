@@ -134,6 +134,9 @@ fn plot_kind_and_axes_can_be_chosen() {
         let picture = project.read("p.svg");
         assert!(picture.contains(words), "`{words}` is not in the picture of {kind}");
     }
+    let output = project.kiln(&["compare", "runs/columns", "--plot=p.svg", "--plot-kind=effects"]);
+    assert_eq!(output.status, 1, "one seed each shows no effects");
+    assert!(output.stderr.contains("effects need a grid"), "{}", output.stderr);
     let output = project.kiln(&["compare", "--axes", "epochs", "runs/columns"]);
     assert!(output.stdout.contains("kept val_accuracy by epochs"), "{}", output.stdout);
     let output = project.kiln(&["compare", "runs/columns", "--axes", "units,epochs,learning_rate"]);

@@ -2,14 +2,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use kiln_compare::charts::{against_setting, class_recall, metric_curves, setting_grid};
+use kiln_compare::charts::{against_setting, class_recall, effects, metric_curves, setting_grid};
 use kiln_compare::page::page;
 use kiln_compare::{
     AtEpoch, CompareError, CompareOptions, Comparison, MoreSeeds, Pair, Ranking, TableOptions,
     effects_text, show_pair,
 };
 use kiln_config::{KeyError, KeyIndex};
-use kiln_report::chart::{Heatmap, heatmap_chart, heatmap_text, overlay_chart, setting_chart};
+use kiln_report::chart::{
+    Heatmap, effects_chart, heatmap_chart, heatmap_text, overlay_chart, setting_chart,
+};
 use kiln_store::{files, printable, quoted};
 use kiln_sweep::{SweepRecord, SweepRecords, declared_runs};
 
@@ -114,6 +116,8 @@ pub(crate) enum PlotKind {
     Setting,
     /// Accuracy by class, one row per combination
     Classes,
+    /// Mean of each value of the settings of a grid, over the other settings
+    Effects,
 }
 
 pub(crate) fn compare(
@@ -323,6 +327,7 @@ fn plot(comparison: &Comparison, axes: &[&str], kind: Option<PlotKind>) -> anyho
         PlotKind::Classes => {
             class_recall(comparison, MAX_CLASS_ROWS).map(|map| heatmap_chart(&map))
         }
+        PlotKind::Effects => effects(comparison).map(|chart| effects_chart(&chart)),
         PlotKind::Curves => metric_curves(comparison, &["val_accuracy", "accuracy"], MAX_CURVES)
             .first()
             .map(overlay_chart),
@@ -334,6 +339,8 @@ fn plot(comparison: &Comparison, axes: &[&str], kind: Option<PlotKind>) -> anyho
             PlotKind::Setting =>
                 "this chart needs a numeric setting that differs: name it with --axes SETTING",
             PlotKind::Classes => "nothing to plot: no run has a test report",
+            PlotKind::Effects =>
+                "effects need a grid of two or more settings, each combination with two or more finished seeds",
             PlotKind::Curves => "nothing to plot: no run has completed an epoch",
         })
     })

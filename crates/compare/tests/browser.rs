@@ -240,7 +240,7 @@ fn heatmap_values_can_be_selected() {
     assert_eq!(
         found,
         json!({
-            "before": ["best val_accuracy by repeat and learning_rate"],
+            "before": ["kept val_accuracy by repeat and learning_rate"],
             "after": ["test accuracy by repeat and learning_rate"],
             "details": 0,
             "label": true,
@@ -337,7 +337,7 @@ fn hostile_names_are_only_text() {
         let run = SampleRun {
             class_names: vec![SCRIPT.to_owned(), "<img src=x onerror=alert(2)>".to_owned()],
             config: format!(
-                "{}\n[data]\nsource = '{SCRIPT}{IMAGE}{rate}'\n",
+                "{}\n[data]\nnormalize = '{SCRIPT}{IMAGE}{rate}'\n",
                 tree::config(rate, 1)
             ),
             ..SampleRun::new(rate, 1, seed)
@@ -387,7 +387,7 @@ fn page_is_complete_without_scripts() {
     assert!(!dom.contains("<script"));
     for part in [
         "id=\"ranking-table\"",
-        ">best val_accuracy by repeat and learning_rate</text>",
+        ">kept val_accuracy by repeat and learning_rate</text>",
         ">val_accuracy over the epochs</text>",
         ">0.9050</text>",
         "Other values and axes</summary>",

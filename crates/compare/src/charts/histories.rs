@@ -20,7 +20,7 @@ const LONGEST_NAME: usize = 84;
 pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> Vec<Overlay> {
     let names = short_labels(comparison, LONGEST_NAME);
     let mut overlays: Vec<Vec<OverlayCurve>> = vec![Vec::new(); metrics.len()];
-    let (mut drawn, mut without, mut several) = (0, 0, false);
+    let (mut drawn, mut without, mut several, mut any_stopped) = (0, 0, false, false);
     let shown = comparison.combinations.iter().zip(&names).enumerate().take(most);
     for (index, (combination, name)) in shown {
         let runs: Vec<&RunSummary> = counting(combination).collect();
@@ -33,6 +33,8 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
         }
         drawn += 1;
         several |= histories.len() > 1;
+        let stopped = runs.iter().all(|run| run.status == Status::Pruned);
+        any_stopped |= stopped;
         let words = match runs.as_slice() {
             [run] => run_words(comparison, combination, run),
             _ => format!(
@@ -48,6 +50,7 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
                     name: name.clone(),
                     words: words.clone(),
                     may_be_best: may_be_best(comparison, index),
+                    stopped,
                     points,
                 });
             }
@@ -65,6 +68,9 @@ pub fn metric_curves(comparison: &Comparison, metrics: &[&str], most: usize) -> 
     });
     if (0..all.min(most)).any(|index| may_be_best(comparison, index)) {
         notes.push("thick: possible winner".to_owned());
+    }
+    if any_stopped {
+        notes.push("cross: pruned run".to_owned());
     }
     if without > 0 {
         notes.push(format!("{without} without a completed epoch"));

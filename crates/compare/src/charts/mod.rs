@@ -4,12 +4,14 @@
 //! read are omitted from the chart.
 
 mod classes;
+mod effects;
 mod histories;
 mod labels;
 mod relation;
 mod setting_grid;
 
 pub use classes::class_recall;
+pub use effects::effects;
 pub use histories::{MAX_POINTS, metric_curves};
 pub use relation::against_setting;
 pub use setting_grid::setting_grid;

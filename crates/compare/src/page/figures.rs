@@ -1,11 +1,16 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_report::chart::{self, Overlay, heatmap_chart, overlay_chart, setting_chart};
+use kiln_report::chart::{
+    self, Overlay, effects_chart, heatmap_chart, overlay_chart, setting_chart,
+};
 
-use crate::charts::{against_setting, class_recall, metric_curves, number, setting_grid, values};
+use crate::charts::{
+    against_setting, class_recall, effects, metric_curves, number, setting_grid, values,
+};
 use crate::column::Column;
 use crate::comparison::Comparison;
+use crate::effects_text::interactions;
 use crate::measures::Measure;
 
 use super::data::Curve;
@@ -50,10 +55,26 @@ pub(super) fn all(comparison: &Comparison) -> (Vec<FigureGroup>, BTreeMap<String
     let overlays = metric_curves(comparison, &["val_accuracy", "val_loss", "loss"], MAX_CURVES);
     let numbers =
         overlays.iter().map(|overlay| (overlay.metric.clone(), curves(overlay))).collect();
-    let groups =
-        [heatmaps(comparison), histories(&overlays), relations(comparison), classes(comparison)];
+    let groups = [
+        effects_of_settings(comparison),
+        heatmaps(comparison),
+        histories(&overlays),
+        relations(comparison),
+        classes(comparison),
+    ];
     let shown = |group: &FigureGroup| !group.figures.is_empty() || !group.notes.is_empty();
     (groups.into_iter().filter(shown).collect(), numbers)
+}
+
+fn effects_of_settings(comparison: &Comparison) -> FigureGroup {
+    let chart = effects(comparison);
+    FigureGroup {
+        id: "effects",
+        title: "Effects of the settings",
+        notes: interactions(comparison),
+        figures: chart.iter().map(|chart| Figure::new(&effects_chart(chart), &[])).collect(),
+        others: "",
+    }
 }
 
 fn heatmaps(comparison: &Comparison) -> FigureGroup {

@@ -1,6 +1,7 @@
 //! The charts of a comparison.
 
 mod curves;
+mod effects;
 mod heatmaps;
 mod settings;
 

@@ -312,6 +312,9 @@ fn possible_winners_are_marked() {
     let frames = |class: &str| elements.iter().filter(|e| e.has("rect", class)).count();
     assert_eq!(frames("best"), frames("winner"));
     assert!(frames("best") > 0);
+    let effects = named(&elements, "section").iter().any(|e| e.attributes["id"] == "effects");
+    assert!(effects, "the runs are a grid with several seeds");
     let rings = elements.iter().filter(|e| e.has("circle", "winner")).count();
-    assert_eq!(rings, 2 * 2, "against the learning rate, and against the depth");
+    // Two each against the learning rate and against the depth, and the best value of each in the effects.
+    assert_eq!(rings, 2 * 2 + 2);
 }

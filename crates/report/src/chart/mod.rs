@@ -2,11 +2,12 @@
 //! class `kiln-chart`, the colors follow the reader's light or dark theme, and `<title>` elements show numbers on
 //! hovering.
 //!
-//! Charts that compare runs are drawn from plain structs ([`Heatmap`], [`Overlay`], [`SettingChart`]), which
+//! Charts that compare runs are drawn from plain structs ([`Heatmap`], [`Overlay`], [`SettingChart`], [`EffectsChart`]), which
 //! `kiln-compare` fills.
 
 mod confusion;
 mod curves;
+mod effects;
 mod extent;
 mod frame;
 mod heatmap;
@@ -20,6 +21,7 @@ mod svg;
 
 pub use confusion::confusion_chart;
 pub use curves::history_chart;
+pub use effects::{EffectRow, EffectRows, EffectsChart, effects_chart};
 pub use heatmap::{Heatmap, HeatmapCell, heatmap_chart};
 pub use heatmap_text::heatmap_text;
 pub use overlay::{Overlay, OverlayCurve, OverlayPoint, overlay_chart};

@@ -8,7 +8,7 @@ use super::svg::Svg;
 
 /// Space between the ends of the curves and the edges of the grid, in pixels.
 const INSET: f64 = 12.0;
-/// Above this number of epochs, or with more than a dozen curves, points have no marks.
+/// Above this number of epochs, some of them have no marks.
 const MAX_MARKED: usize = 30;
 
 /// One metric over the epochs, with a curve for each combination of settings.
@@ -31,6 +31,8 @@ pub struct OverlayCurve {
     pub name: String,
     /// The text shown on hovering.
     pub words: String,
+    /// Whether the run was stopped early: its end is marked.
+    pub stopped: bool,
     /// Whether the curve is emphasized.
     pub may_be_best: bool,
     /// The points by ascending epoch. An epoch without a value leaves a gap.
@@ -70,14 +72,16 @@ pub fn overlay_chart(overlay: &Overlay) -> String {
     };
     let mut svg = frame.begin(&words, &ticks.collect::<Vec<_>>());
     let place = |epoch: usize, value: f64| Some((x.at(epoch as f64), frame.y(value)?));
-    // Curves drawn later are on top, and all curves are on top of the bands. Many bands would hide each other.
-    let banded = if curves.len() > MAX_COLORED { EMPHASIZED } else { curves.len() };
-    for index in (0..banded).rev() {
+    // Curves drawn later are on top, and all curves are on top of the bands. With more curves than colors, only the first
+    // are colored and have bands: many bands would hide each other.
+    let colored = if curves.len() > MAX_COLORED { EMPHASIZED } else { curves.len() };
+    for index in (0..colored).rev() {
         band(&mut svg, overlay, index, place);
     }
     for index in (0..curves.len()).rev() {
-        let marked = last <= MAX_MARKED && curves.len() <= MAX_COLORED;
-        curve(&mut svg, overlay, index, place, marked);
+        // The shapes of the marks tell the colored curves apart.
+        let every = (index < colored).then(|| last.div_ceil(MAX_MARKED));
+        curve(&mut svg, overlay, index, place, every);
     }
     frame.end(svg)
 }
@@ -151,7 +155,7 @@ fn curve(
     overlay: &Overlay,
     index: usize,
     place: impl Fn(usize, f64) -> Option<(f64, f64)>,
-    marked: bool,
+    every: Option<usize>,
 ) {
     let curve = &overlay.curves[index];
     let class = line_class(index, overlay.curves.len());
@@ -159,10 +163,14 @@ fn curve(
     let parts = parts(curve.points.iter().map(|point| place(point.epoch, point.value?)));
     svg.open_group("run", &[("data-line", index), ("data-run", index)], &words(curve));
     svg.path(&format!("line {width}{class}"), &parts);
+    if let Some(end) = parts.last().and_then(|part| part.last()).filter(|_| curve.stopped) {
+        svg.cross("stopped", *end, 3.0);
+    }
     for part in parts {
         // A value without neighbors makes no line and would be invisible without a mark.
-        if marked || part.len() == 1 {
-            for at in part {
+        let every = every.or_else(|| (part.len() == 1).then_some(1));
+        if let Some(every) = every {
+            for at in part.into_iter().step_by(every) {
                 svg.mark(&format!("mean {class}"), at, 3.0, line_shape(index));
             }
         }
