@@ -16,6 +16,7 @@ mod hostile_names;
 mod interruption;
 mod processes;
 mod project;
+mod race;
 mod reliability;
 mod reuse;
 mod run;
@@ -25,6 +26,8 @@ mod simulation;
 mod summary;
 mod sweep;
 mod sweep_interrupted;
+#[cfg(target_os = "linux")]
+mod terminal;
 #[expect(dead_code, reason = "the tests of other crates use the rest")]
 #[path = "../../crates/store/tests/store/tree.rs"]
 mod tree;

@@ -362,6 +362,49 @@ fn pruned_runs_keep_their_history_and_are_not_trained_again() {
     assert!(statuses(&project, "runs/pruned").values().all(|status| status == "finished"));
 }
 
+/// Six runs of which 3, 2, 1 and 1 continue after 1, 2, 4 and 8 epochs.
+pub(crate) const PRUNING_SWEEP: &str = "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
+     [grid]\nlearning_rate = [0.03, 0.1, 0.3, 1e-3, 0.01, 1e-4]\nepochs = [12]\n\
+     [prune]\nmetric = \"val_loss\"\nreduction = 2\n";
+
+#[test]
+fn runs_wait_for_a_failed_run_whose_result_decides_whether_they_continue() {
+    let project = Project::new();
+    project.write("sweep.toml", PRUNING_SWEEP);
+    let arguments = ["sweep", "sweep.toml"];
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let expected = statuses(&project, "expected/pruned");
+    let id = expected.iter().find(|(_, status)| *status == "finished").unwrap().0;
+    // A directory in the place of the log, which is also the lock of the run.
+    let log = project.path(format!("runs/pruned/.kiln/{id}.log"));
+    fs::create_dir_all(&log).unwrap();
+    let output = project.kiln(&arguments);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    for part in [" 1 failed, ", " waiting for a failed run; in ", "resume with: kiln resume"] {
+        assert!((output.stdout.clone() + &output.stderr).contains(part), "{}", output.stdout);
+    }
+    fs::remove_dir(&log).unwrap();
+    project.kiln_ok(&["resume", "runs/pruned"]);
+    assert_eq!(statuses(&project, "runs/pruned"), expected);
+}
+
+#[test]
+fn in_order_of_arrival_no_run_waits() {
+    let project = Project::new();
+    project.write("sweep.toml", format!("{PRUNING_SWEEP}order = \"arrival\"\n"));
+    let output = project.kiln_ok(&["sweep", "sweep.toml", "--jobs=1"]);
+    let found = statuses(&project, "runs/pruned");
+    assert!(found.values().any(|status| status == "pruned"), "{found:?}");
+    for run in found.keys() {
+        let record = project.read_json(format!("runs/pruned/{run}/run.json"));
+        assert!(record.get("resumed").is_none(), "{}", output.stderr);
+    }
+    project.write("sweep.toml", format!("{PRUNING_SWEEP}order = \"random\"\n"));
+    let output = project.kiln(&["sweep", "sweep.toml"]);
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("expected \"fixed\" or \"arrival\""), "{}", output.stderr);
+}
+
 #[test]
 fn sweep_prints_the_best_combination_and_the_command_to_repeat_it() {
     let project = Project::new();

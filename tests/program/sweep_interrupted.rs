@@ -10,7 +10,7 @@ use crate::project::{CommandOutput, Project};
 #[cfg(target_os = "linux")]
 use crate::run_state::{has_epochs, run_directories};
 use crate::run_state::{statuses, with_status};
-use crate::sweep::runs_trained;
+use crate::sweep::{PRUNING_SWEEP, runs_trained};
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -128,4 +128,21 @@ fn concurrent_sweeps_share_the_runs() {
         "one sweep trained all runs: {trained:?}"
     );
     assert_eq!(statuses(&project, "runs/columns").len(), 8);
+}
+
+#[test]
+fn concurrent_sweeps_prune_the_same_runs() {
+    let project = Project::new();
+    project.write("sweep.toml", PRUNING_SWEEP);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected", "--jobs=1"]);
+    let expected = statuses(&project, "expected/pruned");
+    assert_eq!(expected.values().filter(|status| *status == "pruned").count(), 5, "{expected:?}");
+    let sweeps: Vec<Child> =
+        (0..3).map(|_| start(&project, &["sweep", "sweep.toml", "--jobs=2"])).collect();
+    for sweep in sweeps {
+        let output = CommandOutput::from(sweep.wait_with_output().unwrap());
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.stdout.contains("6 runs: 1 finished, 5 pruned; in "), "{}", output.stdout);
+    }
+    assert_eq!(statuses(&project, "runs/pruned"), expected);
 }

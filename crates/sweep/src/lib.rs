@@ -25,6 +25,7 @@ mod error;
 mod launchers;
 mod plan;
 mod prune;
+mod race;
 mod rules;
 
 pub use declaration::{MAX_RUNS, Setting, Sweep, SweepPoint, SweepRecord, SweepRecords};
@@ -35,5 +36,6 @@ pub use launchers::{
     SweepResult, Watcher, launch, work,
 };
 pub use plan::{DifferingKey, Estimate, Plan, PlannedRun, RunOnOtherData, RunState};
-pub use prune::PruneConfig;
+pub use prune::{PruneConfig, PruneOrder};
+pub use race::{Race, RaceConfig, RaceEnd, RaceResult, RaceState, Stopped, decide};
 pub use rules::SweepRules;

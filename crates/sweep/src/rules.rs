@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,8 +8,9 @@ use kiln_store::doctor::{ExperimentRules, Finding, Severity};
 use kiln_store::{DatasetRecord, RunDirectory, RunRecord, quoted};
 use kiln_train::{Declaration, Experiment};
 
-use crate::declaration::{Sweep, SweepRecord, SweepRecords};
+use crate::declaration::{Sweep, SweepPoint, SweepRecord, SweepRecords};
 use crate::plan::{read_known_data, recorded_fingerprints};
+use crate::race::{Race, RaceResult, result_of};
 
 /// What `kiln doctor` needs to know about experiments, sweeps and their data to check their files.
 #[derive(Debug, Default)]
@@ -141,7 +142,8 @@ struct Progress {
 }
 
 impl SweepRules {
-    /// Adds the runs of a sweep. Returns the name of the sweep if that is not the name of the directory.
+    /// Adds the runs of a sweep, and of a race those that it needs so far. Returns the name of the sweep if that is not
+    /// the name of the directory.
     fn count(
         &self,
         record: &SweepRecord,
@@ -149,47 +151,89 @@ impl SweepRules {
         progress: &mut Progress,
     ) -> Result<Option<String>, ConfigError> {
         let sweep = Sweep::from_record(record)?;
-        let points = sweep.expand()?;
         if directory.file_name().is_some_and(|own| *own != *sweep.name) {
             return Ok(Some(sweep.name));
         }
         progress.sweeps += 1;
         // If the data cannot be read, a run counts on any data.
         let mut recorded = None;
-        for point in &points {
-            let experiment = &point.declaration.experiment;
-            if !progress.seen.insert(experiment.identity()?) {
-                continue;
+        let mut find = |points: &[SweepPoint]| {
+            let find = |point| self.find_run(directory, point, &mut recorded);
+            points.iter().map(find).collect::<Result<Vec<_>, ConfigError>>()
+        };
+        let result = |run: &Option<PathBuf>| {
+            run.as_ref().map_or(RaceResult::Pending, |path| result_of(path))
+        };
+        let sweep = match sweep.search() {
+            None => sweep,
+            Some(search) => {
+                let points = search.expand()?;
+                let results: Vec<RaceResult> = find(&points)?.iter().map(result).collect();
+                sweep.with_best_of(&points, &results)?
             }
-            let exists = match self.dataset_now(&point.declaration, Some(directory)) {
-                Some(now) => has_run(directory, experiment, &now.fingerprint)?,
-                None => {
-                    let recorded = recorded.get_or_insert_with(|| recorded_fingerprints(directory));
-                    let mut exists = false;
-                    for fingerprint in &*recorded {
-                        exists |= has_run(directory, experiment, fingerprint)?;
-                    }
-                    exists
-                }
-            };
-            progress.missing += usize::from(!exists);
+        };
+        let points = sweep.expand()?;
+        let runs = find(&points)?;
+        let needed = match sweep.race_config() {
+            None => (0..runs.len()).collect(),
+            Some(config) => {
+                let experiments = points.iter().map(|point| &point.declaration.experiment);
+                let race = Race::new(&config, experiments)?;
+                let state = race.state(resolution(&runs), |run| result(&runs[run]));
+                race.wanted(&state)
+            }
+        };
+        for run in needed {
+            if progress.seen.insert(points[run].declaration.experiment.identity()?) {
+                progress.missing += usize::from(runs[run].is_none());
+            }
+        }
+        Ok(None)
+    }
+
+    /// The directory of a run of a sweep, if it exists. `recorded` caches the fingerprints of the data of all runs.
+    fn find_run(
+        &self,
+        directory: &Path,
+        point: &SweepPoint,
+        recorded: &mut Option<BTreeSet<String>>,
+    ) -> Result<Option<PathBuf>, ConfigError> {
+        let experiment = &point.declaration.experiment;
+        if let Some(now) = self.dataset_now(&point.declaration, Some(directory)) {
+            return run_on(directory, experiment, &now.fingerprint);
+        }
+        for fingerprint in recorded.get_or_insert_with(|| recorded_fingerprints(directory)).iter() {
+            if let Some(run) = run_on(directory, experiment, fingerprint)? {
+                return Ok(Some(run));
+            }
         }
         Ok(None)
     }
 }
 
-/// Whether a directory of runs has one of this experiment on the data with this fingerprint.
-fn has_run(
+/// The smallest difference between two validation accuracies of these runs; 0 if it is not known.
+fn resolution(runs: &[Option<PathBuf>]) -> f64 {
+    let images = runs.iter().flatten().find_map(|run| {
+        let record = RunDirectory::at(run).read_record().ok()?;
+        Some(record.dataset.validation_rows).filter(|images| *images > 0)
+    });
+    images.map_or(0.0, |images| 1.0 / images as f64)
+}
+
+/// The run of this experiment on the data with this fingerprint in a directory of runs.
+fn run_on(
     directory: &Path,
     experiment: &Experiment,
     fingerprint: &str,
-) -> Result<bool, ConfigError> {
-    if directory.join(experiment.identity_on(fingerprint)?).exists() {
-        return Ok(true);
+) -> Result<Option<PathBuf>, ConfigError> {
+    let run = directory.join(experiment.identity_on(fingerprint)?);
+    if run.exists() {
+        return Ok(Some(run));
     }
     let earlier = directory.join(experiment.identity()?);
     let record = RunDirectory::at(&earlier).read_record();
-    Ok(earlier.exists() && record.map_or(true, |record| record.dataset.fingerprint == fingerprint))
+    let is_of_data = record.map_or(true, |record| record.dataset.fingerprint == fingerprint);
+    Ok(Some(earlier).filter(|earlier| earlier.exists() && is_of_data))
 }
 
 /// The beginning of a fingerprint.

@@ -70,28 +70,31 @@ fn sweep_killed_repeatedly_gives_identical_results() {
     ));
 }
 
-// One run at a time: with several at a time, the order in which runs are compared, and so which are pruned, is random.
 #[test]
-fn killed_sweep_prunes_the_same_runs_after_resume() {
-    let kills = short_or_long(8, 200);
-    let sweep = ["sweep", "sweep.toml", "epochs=12", "--jobs=1"];
-    let attack = Attack { sweep: &sweep, victims: &[Victim::RunAndSweep], overlaps: false };
+fn killed_sweep_prunes_the_same_runs_with_any_number_of_jobs() {
+    let kills = short_or_long(12, 200);
     let project = Project::new();
     project.write(
         "sweep.toml",
         "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
          [grid]\nlearning_rate = [0.03, 0.1, 0.3, 1e-3, 0.01, 1e-4]\n\
+         [repeat]\nseed = [1, 2]\n\
          [prune]\nmetric = \"val_loss\"\nmin_epochs = 1\nreduction = 2\n",
     );
+    let sweep = |jobs| ["sweep", "sweep.toml", "epochs=12", jobs];
     let started = Instant::now();
-    project.kiln_ok(&[sweep.as_slice(), &["--runs=uninterrupted"]].concat());
+    project.kiln_ok(&[sweep("--jobs=1").as_slice(), &["--runs=uninterrupted"]].concat());
     let duration = started.elapsed();
-    let expected = statuses_and_histories(&project, "uninterrupted/pruned");
-    let pruned = expected.values().filter(|(status, _)| *status == "pruned").count();
-    assert!((1..6).contains(&pruned), "{expected:?}");
+    let expected = pruned_and_trained(&project, "uninterrupted/pruned");
+    let pruned = expected.values().filter(|run| run.status == "pruned").count();
+    // Of six runs of a seed, 3, 2, 1 and 1 continue after 1, 2, 4 and 8 epochs.
+    assert_eq!(pruned, 10, "{:?}", expected.keys());
 
+    let victims = [Victim::RunAndSweep, Victim::Sweep, Victim::RunThenSweep];
     let (mut killed, mut sweeps) = (0, 0);
     while killed < kills {
+        let arguments = sweep(["--jobs=2", "--jobs=4", "--jobs=1"][sweeps % 3]);
+        let attack = Attack { sweep: &arguments, victims: &victims, overlaps: true };
         let mut rng = Rng::new("pruned kills", sweeps);
         for attempt in 0..kills - killed {
             match kill_at(&project, &attack, moment(duration, attempt, &mut rng), &mut rng) {
@@ -99,14 +102,50 @@ fn killed_sweep_prunes_the_same_runs_after_resume() {
                 Attempt::Completed(_) => break,
             }
         }
-        project.kiln_ok(&sweep);
-        let found = statuses_and_histories(&project, "runs/pruned");
-        assert_eq!(found, expected, "after {killed} kills");
+        project.kiln_ok(&arguments);
+        let found = pruned_and_trained(&project, "runs/pruned");
+        assert!(found == expected, "after {killed} kills: {found:?}, not {expected:?}");
+        let doctor = project.kiln(&["doctor", "runs"]);
+        assert_eq!(doctor.status, 0, "{}", doctor.stdout);
         fs::remove_dir_all(project.path("runs")).unwrap();
         sweeps += 1;
     }
     print_figures(&format!(
-        "kills of pruning sweeps: {killed} of {sweeps} sweeps, of whose 6 runs {pruned} are pruned"
+        "kills of pruning sweeps: {killed} of {sweeps} sweeps, of whose 12 runs {pruned} are pruned"
+    ));
+}
+
+#[test]
+fn killed_race_trains_the_same_runs() {
+    let kills = short_or_long(6, 100);
+    let race = |jobs| ["sweep", "experiment.toml", "learning_rate=0.3,1e-9,1e-8", "--race", jobs];
+    let project = Project::new();
+    let started = Instant::now();
+    project.kiln_ok(&[race("--jobs=1").as_slice(), &["--runs=uninterrupted"]].concat());
+    let duration = started.elapsed();
+    let expected = results(&project, "uninterrupted/columns");
+    assert!((9..30).contains(&expected.len()), "no combination was stopped: {}", expected.len());
+
+    let victims = [Victim::RunAndSweep, Victim::Sweep, Victim::RunThenSweep];
+    let (mut killed, mut sweeps) = (0, 0);
+    while killed < kills {
+        let arguments = race(["--jobs=2", "--jobs=4", "--jobs=1"][sweeps % 3]);
+        let attack = Attack { sweep: &arguments, victims: &victims, overlaps: true };
+        let mut rng = Rng::new("race kills", sweeps);
+        for attempt in 0..kills - killed {
+            match kill_at(&project, &attack, moment(duration, attempt, &mut rng), &mut rng) {
+                Attempt::Killed => killed += 1,
+                Attempt::Completed(_) => break,
+            }
+        }
+        project.kiln_ok(&arguments);
+        assert!(results(&project, "runs/columns") == expected, "results differ, {killed} kills");
+        fs::remove_dir_all(project.path("runs")).unwrap();
+        sweeps += 1;
+    }
+    print_figures(&format!(
+        "kills of races: {killed} of {sweeps} races of {} runs",
+        expected.len()
     ));
 }
 
@@ -117,13 +156,35 @@ fn moment(duration: Duration, attempt: usize, rng: &mut Rng) -> Duration {
     duration.mul_f64((0.4 + 0.1 * attempt as f64) * rng.fraction())
 }
 
-/// The status of each run, and its history without seconds.
-fn statuses_and_histories(project: &Project, sweep: &str) -> BTreeMap<String, (String, String)> {
-    let with_history = |(run, status): (String, String)| {
-        let history = project.read(format!("{sweep}/{run}/history.csv"));
-        (run, (status, history_without_seconds(&history)))
+/// How a run ended, and what it has computed.
+#[derive(PartialEq)]
+struct EndedRun {
+    status: String,
+    stop_reason: String,
+    /// The history without seconds.
+    history: String,
+    model: Vec<u8>,
+}
+
+impl std::fmt::Debug for EndedRun {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {} {}", self.status, self.stop_reason, self.history.lines().count())
+    }
+}
+
+fn pruned_and_trained(project: &Project, sweep: &str) -> BTreeMap<String, EndedRun> {
+    let ended = |(run, status): (String, String)| {
+        let path = format!("{sweep}/{run}");
+        let record = project.read_json(format!("{path}/run.json"));
+        let ended = EndedRun {
+            status,
+            stop_reason: record["stop_reason"].to_string(),
+            history: history_without_seconds(&project.read(format!("{path}/history.csv"))),
+            model: fs::read(project.path(format!("{path}/model.safetensors"))).unwrap(),
+        };
+        (run, ended)
     };
-    statuses(project, sweep).into_iter().map(with_history).collect()
+    statuses(project, sweep).into_iter().map(ended).collect()
 }
 
 enum Attempt {

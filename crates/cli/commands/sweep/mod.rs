@@ -2,7 +2,9 @@
 
 mod control;
 mod dry_run;
+mod lines;
 mod progress;
+mod race;
 mod summary;
 
 use std::num::NonZeroUsize;
@@ -11,7 +13,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_sweep::{LaunchOptions, Plan, RunOutcome, Sweep};
+use kiln_store::printable;
+use kiln_sweep::{DifferingKey, LaunchOptions, Plan, PlannedRun, RunOutcome, Sweep};
 
 use crate::options::GlobalOptions;
 use crate::output::warning;
@@ -37,6 +40,15 @@ pub(crate) struct SweepArguments {
     /// How many runs to train at a time, each on one core [default: the number of cores]
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// Give more seeds only to the combinations that may be the best
+    ///
+    /// All combinations start with the first seeds. After 3, 5, 7 and 10 seeds, those that cannot be the best are stopped. A
+    /// sweep file can set this and other numbers in a table [race].
+    #[arg(long)]
+    race: bool,
+    /// Race only the N best combinations of this sweep, which must be done, with seeds that it did not use
+    #[arg(long, value_name = "N", requires = "race")]
+    top: Option<usize>,
     /// List the runs, their cost and their estimated duration; train nothing
     #[arg(long)]
     dry_run: bool,
@@ -66,7 +78,10 @@ pub(crate) fn sweep(
     arguments: &SweepArguments,
 ) -> anyhow::Result<ExitCode> {
     let control = SweepControl::listen(options.quiet)?;
-    let sweep = Sweep::open(&arguments.file, &arguments.axes)?;
+    let mut sweep = Sweep::open(&arguments.file, &arguments.axes)?;
+    if arguments.race {
+        sweep = sweep.with_race(arguments.top)?;
+    }
     let plan = Plan::new(&sweep, options.data(), &options.runs)?;
     let launch_options = LaunchOptions {
         fail_fast: arguments.fail_fast,
@@ -79,6 +94,26 @@ pub(crate) fn sweep(
         return Ok(ExitCode::SUCCESS);
     }
     launch(options, &plan, launch_options, &control, arguments.fail_on_diverged)
+}
+
+/// The settings in which a run differs from others by these keys, such as `learning_rate=0.1 seed=1`.
+fn label(plan: &Plan, keys: &[DifferingKey], run: &PlannedRun) -> String {
+    let settings = keys.iter().filter_map(|key| {
+        let value = run.setting(&key.path)?.value.value_text();
+        Some(format!("{}={}", key.label, short(&value)))
+    });
+    let settings: Vec<String> = settings.collect();
+    if settings.is_empty() { plan.name.clone() } else { settings.join(" ") }
+}
+
+/// A value for a label: escaped, and cut if it is long.
+fn short(value: &str) -> String {
+    const MAX_CHARACTERS: usize = 32;
+    let value = printable(value);
+    if value.chars().count() <= MAX_CHARACTERS {
+        return value.into_owned();
+    }
+    value.chars().take(MAX_CHARACTERS - 1).collect::<String>() + "…"
 }
 
 /// The options without those that only `kiln sweep` has.
@@ -111,7 +146,7 @@ pub(crate) fn launch(
     let result = kiln_sweep::launch(plan, &launch_options, &mut progress, &control.requests);
     control.has_runs.set(false);
     progress.close();
-    summary::print(plan, &result)?;
+    summary::print_result(plan, &result)?;
     let diverged_is_failure = fail_on_diverged || launch_options.fail_fast;
     let is_failure =
         |outcome: &RunOutcome| outcome.is_failure() || diverged_is_failure && outcome.is_diverged();

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use kiln_store::{duration, printable};
 use kiln_sweep::{
-    CompletedBy, DifferingKey, EpochReport, Event, Plan, PlannedRun, RunOutcome, StepReport,
-    Watcher,
+    CompletedBy, DifferingKey, EpochReport, Event, Plan, RunOutcome, StepReport, Watcher,
 };
 use kiln_train::MetricName;
 
 use crate::commands::sweep::control::HasRuns;
+use crate::commands::sweep::lines::{cut, status_columns, wrapped};
+use crate::commands::sweep::race;
 use crate::output::{count, status};
 
 /// Shows the progress of a sweep on standard error: a line for each run that has ended, and on a terminal also a bar
@@ -25,6 +26,9 @@ pub(crate) struct SweepProgress<'a> {
     /// The lines that change in place, on a terminal.
     live: Option<LiveLines>,
     running: BTreeMap<usize, RunningRun>,
+    paused: BTreeMap<usize, RunningRun>,
+    /// The number of runs that the sweep needs so far.
+    needed: usize,
     ended: usize,
     failed: usize,
     diverged: usize,
@@ -47,12 +51,21 @@ struct LiveLines {
 }
 
 struct RunningRun {
-    started: Instant,
+    /// `None` while the run is paused.
+    started: Option<Instant>,
+    /// The time until it was paused the last time.
+    before: Duration,
     bar: Option<ProgressBar>,
     /// The completed share of the run, from 0 to 1.
     share: f64,
     /// The value of the sweep's metric in the last epoch.
     value: Option<f64>,
+}
+
+impl RunningRun {
+    fn elapsed(&self) -> Duration {
+        self.before + self.started.map_or(Duration::ZERO, |started| started.elapsed())
+    }
 }
 
 impl<'a> SweepProgress<'a> {
@@ -71,6 +84,8 @@ impl<'a> SweepProgress<'a> {
             quiet,
             live,
             running: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            needed: 0,
             ended: 0,
             failed: 0,
             diverged: 0,
@@ -78,7 +93,7 @@ impl<'a> SweepProgress<'a> {
             best: None,
             started: Instant::now(),
             has_reported_waiting: false,
-            total_weight: plan.runs.iter().map(PlannedRun::weight).sum(),
+            total_weight: 0,
             done_weight: 0,
         }
     }
@@ -99,6 +114,9 @@ impl<'a> SweepProgress<'a> {
 
     /// Prints a line that stays, above the changing lines.
     fn print(&self, text: &str) {
+        let width = status_columns();
+        let lines: Vec<String> = text.lines().map(|line| wrapped(line, width)).collect();
+        let text = &lines.join("\n");
         match &self.live {
             Some(live) => live.lines.suspend(|| status(text)),
             None => status(text),
@@ -108,12 +126,16 @@ impl<'a> SweepProgress<'a> {
     fn run_starting(&mut self, run: usize) {
         let bar = self.live.as_ref().map(|live| {
             let bar = live.lines.insert_before(&live.total, ProgressBar::new(1000));
-            bar.set_style(style("{bar:12.cyan/blue} {wide_msg}"));
-            bar.set_message(format!("starting  {}", self.label(run)));
+            bar.set_style(style(&format!("{{bar:{BAR_WIDTH}.cyan/blue}} {{wide_msg}}")));
+            bar.set_message(with_label("starting", &self.label(run), BAR_WIDTH + 1));
             bar
         });
-        let running = RunningRun { started: Instant::now(), bar, share: 0.0, value: None };
-        self.running.insert(run, running);
+        let (before, share, value) = match self.paused.remove(&run) {
+            Some(RunningRun { before, share, value, .. }) => (before, share, value),
+            None => (Duration::ZERO, 0.0, None),
+        };
+        self.running
+            .insert(run, RunningRun { started: Some(Instant::now()), before, bar, share, value });
         self.draw_total();
     }
 
@@ -125,15 +147,11 @@ impl<'a> SweepProgress<'a> {
         let Some(bar) = &running.bar else { return };
         bar.set_position((running.share * 1000.0) as u64);
         let value = value_text(self.metric, running.value);
-        let elapsed = running.started.elapsed().as_secs_f64();
+        let elapsed = running.elapsed().as_secs_f64();
         let left = elapsed * (1.0 - running.share) / running.share.max(1e-6);
-        // The label comes last, because a line that is too long is cut at its end.
-        bar.set_message(format!(
-            "epoch {}/{}{value}  {} left  {label}",
-            report.epoch,
-            report.epochs,
-            duration(left)
-        ));
+        let numbers =
+            format!("epoch {}/{}{value}  {} left", report.epoch, report.epochs, duration(left));
+        bar.set_message(with_label(&numbers, &label, BAR_WIDTH + 1));
         self.draw_total();
     }
 
@@ -149,12 +167,23 @@ impl<'a> SweepProgress<'a> {
         }
     }
 
+    fn run_paused(&mut self, run: usize) {
+        if let Some(mut running) = self.running.remove(&run) {
+            if let Some(bar) = running.bar.take() {
+                bar.finish_and_clear();
+            }
+            (running.before, running.started) = (running.elapsed(), None);
+            self.paused.insert(run, running);
+        }
+        self.draw_total();
+    }
+
     fn run_ended(&mut self, run: usize, outcome: &RunOutcome, by: CompletedBy) {
         self.ended += 1;
         self.failed += usize::from(outcome.is_failure());
         self.diverged += usize::from(outcome.is_diverged());
         let weight = self.plan.runs[run].weight();
-        let running = self.running.remove(&run);
+        let running = self.running.remove(&run).or_else(|| self.paused.remove(&run));
         if by == CompletedBy::ThisSweep {
             self.done_weight += weight;
         } else {
@@ -166,7 +195,8 @@ impl<'a> SweepProgress<'a> {
         // Runs that were complete before would fill the screen. The summary at the end counts them.
         let is_old = matches!(by, CompletedBy::EarlierSweep | CompletedBy::OtherRun);
         let is_old_success = is_old && !outcome.is_failure();
-        let is_hidden = self.quiet && !outcome.is_failure();
+        // The summary also counts the runs that wait.
+        let is_hidden = self.quiet && !outcome.is_failure() || *outcome == RunOutcome::Waiting;
         if !is_old_success && !is_hidden {
             self.print(&self.line_of_ended(run, outcome, by, running.as_ref()));
         }
@@ -182,13 +212,13 @@ impl<'a> SweepProgress<'a> {
         by: CompletedBy,
         running: Option<&RunningRun>,
     ) -> String {
-        let runs = self.plan.runs.len();
+        let runs = self.needed;
         let width = runs.to_string().len();
         let place = format!("[{:>width$}/{runs}]", self.ended);
         let mut line = format!("{place} {}  {}", self.label(run), outcome_text(outcome));
         if let Some(running) = running {
             line.push_str(&value_text(self.metric, running.value));
-            line.push_str(&format!("  in {}", duration(running.started.elapsed().as_secs_f64())));
+            line.push_str(&format!("  in {}", duration(running.elapsed().as_secs_f64())));
         }
         match by {
             // A reused run is a success, which has no line.
@@ -208,7 +238,7 @@ impl<'a> SweepProgress<'a> {
     /// Updates the line of the sweep.
     fn draw_total(&self) {
         let Some(live) = &self.live else { return };
-        let runs = self.plan.runs.len();
+        let runs = self.needed;
         let running = self.running.len();
         let mut line = format!("{} of {runs} done", self.ended - self.failed - self.diverged);
         for (number, what) in [(self.diverged, "diverged"), (self.failed, "failed")] {
@@ -216,13 +246,13 @@ impl<'a> SweepProgress<'a> {
                 line.push_str(&format!(", {number} {what}"));
             }
         }
-        let to_do = runs - self.ended - running;
-        line.push_str(&format!(", {running} running, {to_do} to do"));
+        line.push_str(&format!(", {running} running"));
         if let Some(left) = self.seconds_left() {
             line.push_str(&format!("  about {} left", duration(left)));
         }
         if let Some((value, run)) = self.best {
-            line.push_str(&format!("  best {} {value:.4} ({})", self.metric, self.label(run)));
+            line.push_str(&format!("  best {value:.4}"));
+            line = with_label(&line, &self.label(run), 0);
         }
         live.total.set_message(line);
     }
@@ -232,6 +262,7 @@ impl<'a> SweepProgress<'a> {
         let running: f64 = self
             .running
             .iter()
+            .chain(&self.paused)
             .map(|(run, running)| running.share * self.plan.runs[*run].weight() as f64)
             .sum();
         let done = self.done_weight as f64 + running;
@@ -240,15 +271,9 @@ impl<'a> SweepProgress<'a> {
         (share > 0.005).then(|| elapsed * (1.0 - share).max(0.0) / share)
     }
 
-    /// The settings in which a run differs from the others, such as `learning_rate=0.1 seed=1`.
+    /// The settings in which a run differs from the others.
     fn label(&self, run: usize) -> String {
-        let run = &self.plan.runs[run];
-        let settings = self.keys.iter().filter_map(|key| {
-            let value = run.setting(&key.path)?.value.value_text();
-            Some(format!("{}={}", key.label, short(&value)))
-        });
-        let settings: Vec<String> = settings.collect();
-        if settings.is_empty() { self.plan.name.clone() } else { settings.join(" ") }
+        super::label(self.plan, &self.keys, &self.plan.runs[run])
     }
 
     fn waiting(&mut self, locked_elsewhere: usize) {
@@ -269,9 +294,20 @@ impl Watcher for SweepProgress<'_> {
             self.has_runs.set(true);
         }
         match event {
+            Event::Needed(runs) => {
+                self.needed += runs.len();
+                let weights = runs.iter().map(|run| self.plan.runs[*run].weight());
+                self.total_weight += weights.sum::<u64>();
+            }
+            Event::Look(state) => {
+                if let Some(race) = self.plan.race.as_ref().filter(|_| !self.quiet) {
+                    self.print(&race::look(race, state));
+                }
+            }
             Event::Starting(run) => self.run_starting(run),
             Event::Step(run, report) => self.step_completed(run, report),
             Event::Epoch(run, report) => self.epoch_completed(run, report),
+            Event::Paused(run) => self.run_paused(run),
             Event::Ended(run, outcome, by) => self.run_ended(run, outcome, by),
             Event::Idle(locked_elsewhere) => self.waiting(locked_elsewhere),
             Event::Warning(run, text) => {
@@ -289,19 +325,19 @@ impl Watcher for SweepProgress<'_> {
     }
 }
 
+/// The width of the bar of a run.
+const BAR_WIDTH: usize = 12;
+
+/// Numbers and as much of a label as fits next to them, after `used` columns.
+fn with_label(numbers: &str, label: &str, used: usize) -> String {
+    let width = status_columns().unwrap_or(usize::MAX);
+    let label = cut(label, width.saturating_sub(used + numbers.chars().count() + 2));
+    format!("{numbers}  {label}").trim_end().to_owned()
+}
+
 /// `  val_accuracy 0.8937`, or nothing without a value.
 fn value_text(metric: MetricName, value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("  {metric} {value:.4}"))
-}
-
-/// A value for a label: escaped, and cut if it is long.
-fn short(value: &str) -> String {
-    const MAX_CHARACTERS: usize = 32;
-    let value = printable(value);
-    if value.chars().count() <= MAX_CHARACTERS {
-        return value.into_owned();
-    }
-    value.chars().take(MAX_CHARACTERS - 1).collect::<String>() + "…"
 }
 
 fn outcome_text(outcome: &RunOutcome) -> String {
@@ -311,6 +347,7 @@ fn outcome_text(outcome: &RunOutcome) -> String {
         RunOutcome::Diverged(reason) => format!("diverged: {}", printable(reason)),
         RunOutcome::Failed(failure) => format!("FAILED: {}", printable(&failure.reason)),
         RunOutcome::Interrupted => "interrupted".to_owned(),
+        RunOutcome::Waiting => "waiting".to_owned(),
     }
 }
 

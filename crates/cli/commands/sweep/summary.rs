@@ -8,7 +8,9 @@ use kiln_store::{Status, duration, printable, quoted};
 use kiln_sweep::{Plan, PlannedRun, RunOutcome, SweepResult};
 use kiln_train::WeightsChoice;
 
-use crate::output::{count, print as print_line, status};
+use crate::commands::sweep::lines::{print_command, print_line, status_command};
+use crate::commands::sweep::race;
+use crate::output::{count, print};
 
 /// If the kept weights are worse in validation than those of the best epoch by more than this, a hint suggests keeping the
 /// latter.
@@ -36,8 +38,8 @@ pub(super) fn changed_data(plan: &Plan) -> anyhow::Result<Option<String>> {
 }
 
 /// Prints the outcomes of the runs, the best combination, and the directory of the sweep.
-pub(super) fn print(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
-    print_line(outcomes(plan, result))?;
+pub(super) fn print_result(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
+    print_line(outcomes(result))?;
     if let Some(text) = reused(&result.reused) {
         print_line(text)?;
     }
@@ -46,16 +48,22 @@ pub(super) fn print(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
     }
     let path = quoted(&plan.directory.display().to_string());
     if result.interrupted {
-        status(format_args!("interrupted; to resume: kiln resume {path}"));
+        status_command(&format!("interrupted; to resume: kiln resume {path}"));
     } else if result.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure()) {
-        status(format_args!("after fixing the failures, resume with: kiln resume {path}"));
+        status_command(&format!("after fixing the failures, resume with: kiln resume {path}"));
     }
-    print_best(plan)?;
-    print_line(plan.directory.display())
+    if let (Some(race), Some(state)) = (&plan.race, &result.race) {
+        for line in race::result(plan, race, state, result.needed) {
+            print_line(line)?;
+        }
+    }
+    print_best(plan, result)?;
+    // A path is not wrapped, so that it can be copied.
+    print(plan.directory.display())
 }
 
 /// `48 runs: 46 finished, 2 failed; in 1 min 24 s`
-fn outcomes(plan: &Plan, result: &SweepResult) -> String {
+fn outcomes(result: &SweepResult) -> String {
     let number = |is_counted: fn(&RunOutcome) -> bool| {
         result.outcomes.iter().flatten().filter(|(outcome, _)| is_counted(outcome)).count()
     };
@@ -65,14 +73,15 @@ fn outcomes(plan: &Plan, result: &SweepResult) -> String {
         (number(|outcome| matches!(outcome, RunOutcome::Diverged(_))), "diverged"),
         (number(|outcome| matches!(outcome, RunOutcome::Failed(_))), "failed"),
         (number(|outcome| matches!(outcome, RunOutcome::Interrupted)), "interrupted"),
-        (result.outcomes.iter().filter(|outcome| outcome.is_none()).count(), "not run"),
+        (number(|outcome| matches!(outcome, RunOutcome::Waiting)), "waiting for a failed run"),
+        (result.needed - result.outcomes.iter().flatten().count(), "not run"),
     ];
     let numbers: Vec<String> = numbers
         .iter()
         .filter(|(number, _)| *number > 0)
         .map(|(number, outcome)| format!("{number} {outcome}"))
         .collect();
-    let runs = count(plan.runs.len(), "run");
+    let runs = count(result.needed, "run");
     format!("{runs}: {}; in {}", numbers.join(", "), duration(result.seconds))
 }
 
@@ -108,9 +117,17 @@ fn pruning_saving(plan: &Plan) -> Option<String> {
 }
 
 /// Prints the combination with the best validation accuracy, and commands that continue from there.
-fn print_best(plan: &Plan) -> anyhow::Result<()> {
-    let paths: Vec<PathBuf> =
-        plan.runs.iter().map(|run| plan.path_of(run)).filter(|path| path.exists()).collect();
+fn print_best(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
+    // The combinations that a race has stopped have fewer seeds, so luck may have put one of them first.
+    let racing = match (&plan.race, &result.race) {
+        (Some(race), Some(state)) => race.wanted(state),
+        _ => (0..plan.runs.len()).collect(),
+    };
+    let paths: Vec<PathBuf> = racing
+        .iter()
+        .map(|run| plan.path_of(&plan.runs[*run]))
+        .filter(|path| path.exists())
+        .collect();
     // If no run can be read, there is no best one.
     let Ok(comparison) = Comparison::ranked(&paths) else { return Ok(()) };
     let Some(best) = comparison.selected() else { return Ok(()) };
@@ -143,11 +160,14 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
             in_best.mean
         ))?;
     }
-    print_line(format!("  retrain one run: {}", printable(&run_command(plan, planned))))?;
+    print_command(&format!("  retrain one run: {}", printable(&run_command(plan, planned))))?;
     let path = quoted(&plan.directory.display().to_string());
     // With other sweeps in the directory, only the runs of this one are compared above.
     let only = plan.number().map_or_else(String::new, |number| format!(" --sweep {number}"));
-    print_line(format!("  compare all:     kiln compare {path}{only}"))?;
+    print_command(&format!("  compare all:     kiln compare {path}{only}"))?;
+    if let Some(command) = race_command(plan, result) {
+        print_command(&format!("  race the best:   {}", printable(&command)))?;
+    }
     let earlier: HashSet<String> =
         plan.runs_on_other_data()?.into_iter().map(|run| run.id).collect();
     let others = other_runs(plan).saturating_sub(earlier.len());
@@ -163,11 +183,34 @@ fn print_best(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The command that races the best combinations of a search that has one seed for each and is done.
+fn race_command(plan: &Plan, result: &SweepResult) -> Option<String> {
+    const TOP: usize = 10;
+    let is_done =
+        result.outcomes.iter().flatten().all(|(outcome, _)| {
+            !outcome.is_failure() && !matches!(outcome, RunOutcome::Interrupted)
+        });
+    let finished = result.outcomes.iter().flatten();
+    let finished = finished.filter(|(outcome, _)| matches!(outcome, RunOutcome::Finished)).count();
+    let has_one_seed = plan.differing_keys().iter().all(|key| key.path != "seed");
+    let is_search = plan.race.is_none() && has_one_seed && !result.interrupted;
+    if !is_search || !is_done || finished < 3 {
+        return None;
+    }
+    let race = ["--race".to_owned(), "--top".to_owned(), TOP.min(finished).to_string()];
+    Some(command(plan, plan.declared_by().into_iter().chain(race)))
+}
+
 /// The command that retrains a run of the plan outside of the sweep.
 fn run_command(plan: &Plan, run: &PlannedRun) -> String {
-    let mut command = vec!["kiln".to_owned(), "run".to_owned()];
-    command.push(plan.experiment.display().to_string());
-    command.extend(run.settings.iter().map(ToString::to_string));
+    let arguments = ["run".to_owned(), plan.experiment.display().to_string()].into_iter();
+    command(plan, arguments.chain(run.settings.iter().map(ToString::to_string)))
+}
+
+/// A command of Kiln with the directories of the plan.
+fn command(plan: &Plan, arguments: impl Iterator<Item = String>) -> String {
+    let mut command = vec!["kiln".to_owned()];
+    command.extend(arguments);
     for (option, path) in [("data", &plan.data_directory), ("runs", &plan.runs_directory)] {
         // Defaults need no option. They are compared as absolute paths, because the record of a sweep stores those.
         let is_default = std::path::absolute(option).is_ok_and(|default| default == *path);

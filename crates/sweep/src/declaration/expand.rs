@@ -3,10 +3,11 @@ use std::collections::HashSet;
 use kiln_config::{ConfigError, Document, Override};
 use kiln_train::Declaration;
 
-use crate::declaration::axis::MAX_RUNS;
+use crate::declaration::axis::{Axis, MAX_RUNS};
 use crate::declaration::block::Block;
 use crate::declaration::setting::{Setting, as_arguments};
 use crate::declaration::sweep::Sweep;
+use crate::race::without_seed;
 
 /// The largest total size of the experiments of all runs, in bytes of TOML. Parsed, they take about twenty times as
 /// much memory.
@@ -25,7 +26,8 @@ impl Sweep {
     /// The number of combinations before any is excluded or found to be a duplicate; `None` if it overflows.
     #[must_use]
     pub fn size(&self) -> Option<usize> {
-        let seeds = self.seeds.as_ref().map_or(1, |axis| axis.values.len());
+        let listed = self.seeds.as_ref().map_or(1, |axis| axis.values.len());
+        let seeds = self.race_config().map_or(listed, |race| race.seeds);
         let blocks = self.blocks.iter().map(Block::size);
         let combinations = blocks.reduce(|sum, size| sum?.checked_add(size?)).unwrap_or(Some(1));
         combinations?.checked_mul(seeds)
@@ -44,16 +46,26 @@ impl Sweep {
         let experiment_alone = [Block::default()];
         let blocks =
             if self.blocks.is_empty() { experiment_alone.as_slice() } else { &self.blocks };
+        let seeds = self.seeds()?;
         let mut expanded = Vec::new();
         let mut seen = HashSet::new();
         for block in blocks {
             let mut seen_in_block = HashSet::new();
             let mut matched = vec![false; block.exclude.len()];
             for settings in block.combinations()? {
-                for settings in self.with_seeds(&settings) {
+                for settings in with_seeds(&settings, seeds.as_deref()) {
                     let Some(point) = self.point(block, settings, &mut matched)? else {
                         continue;
                     };
+                    let is_chosen = match &self.chosen {
+                        Some(chosen) => {
+                            chosen.contains(&without_seed(&point.declaration.experiment)?)
+                        }
+                        None => true,
+                    };
+                    if !is_chosen {
+                        continue;
+                    }
                     let identity = point.declaration.experiment.identity()?;
                     // Within a block, a duplicate is a mistake. Across blocks it is not, since blocks may overlap.
                     if !seen_in_block.insert(identity.clone()) {
@@ -104,13 +116,6 @@ impl Sweep {
         Ok(())
     }
 
-    /// One copy of a combination for each seed.
-    fn with_seeds(&self, settings: &[Setting]) -> Vec<Vec<Setting>> {
-        let Some(seeds) = &self.seeds else { return vec![settings.to_vec()] };
-        let with_seed = |seed| [settings, &[Setting::new(&seeds.path, seed)]].concat();
-        seeds.values.iter().map(with_seed).collect()
-    }
-
     /// The run with these settings, or `None` if the block excludes it. Sets `matched` for the patterns that exclude
     /// it.
     fn point(
@@ -149,6 +154,13 @@ impl Sweep {
         }
         Ok(Some(SweepPoint { settings, declaration }))
     }
+}
+
+/// One copy of a combination for each seed.
+fn with_seeds(settings: &[Setting], seeds: Option<&Axis>) -> Vec<Vec<Setting>> {
+    let Some(seeds) = seeds else { return vec![settings.to_vec()] };
+    let with_seed = |seed| [settings, &[Setting::new(&seeds.path, seed)]].concat();
+    seeds.values.iter().map(with_seed).collect()
 }
 
 /// Adds the combination in which an error was found.

@@ -30,6 +30,12 @@ pub struct SweepRecord {
     pub(crate) experiment_text: Option<String>,
     /// The axes of the command line.
     pub axes: Vec<String>,
+    /// Whether the command line makes the sweep a race.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) race: bool,
+    /// How many of the best combinations race.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) top: Option<usize>,
     /// The absolute path of the directory of the named datasets.
     pub data: PathBuf,
     /// When the sweep was first started (RFC 3339, UTC); unknown if the first version of Kiln wrote the record.
@@ -58,6 +64,9 @@ impl SweepRecord {
             text,
             experiment_text,
             axes: axes.to_vec(),
+            race: false,
+            top: None,
+            // The plan sets it: the declaration of a sweep does not depend on the directory.
             data: PathBuf::new(),
             started: None,
         }
@@ -91,8 +100,16 @@ impl SweepRecord {
         // The place of the data is no part of the declaration: a dataset may move.
         let declared = (&self.text, &self.experiment_text, &self.axes);
         // JSON can represent any text.
-        let text = serde_json::to_string(&declared).unwrap_or_default();
+        let mut text = serde_json::to_string(&declared).unwrap_or_default();
+        text.extend(self.race_options());
         format!("sweep-{}.json", &Checksum::of(text.as_bytes()).sha256[..12])
+    }
+
+    /// The options that make the sweep a race.
+    fn race_options(&self) -> Vec<String> {
+        let top = self.top.map(|top| ["--top".to_owned(), top.to_string()]);
+        let race = self.race.then(|| "--race".to_owned());
+        race.into_iter().chain(top.into_iter().flatten()).collect()
     }
 
     /// Writes the record into the directory of a sweep, next to the records of the other sweeps there.
@@ -143,7 +160,9 @@ impl SweepRecord {
 impl std::fmt::Display for SweepRecord {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let file = self.file.display().to_string();
-        let arguments = std::iter::once(&file).chain(&self.axes).map(|argument| quoted(argument));
+        let options = self.race_options();
+        let arguments = std::iter::once(&file).chain(&self.axes).chain(&options);
+        let arguments = arguments.map(|argument| quoted(argument));
         write!(formatter, "kiln sweep {}", arguments.collect::<Vec<_>>().join(" "))
     }
 }

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -6,12 +7,15 @@ use kiln_train::{Declaration, known_paths};
 
 use crate::declaration::axis::Axis;
 use crate::declaration::block::Block;
+use crate::declaration::expand::SweepPoint;
 use crate::declaration::record::SweepRecord;
 use crate::prune::PruneConfig;
+use crate::race::top::best_combinations;
+use crate::race::{RaceConfig, RaceResult, RaceTable};
 
 /// A file with any of these keys is a sweep file; without them it is an experiment.
-const SWEEP_KEYS: [&str; 8] =
-    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune"];
+const SWEEP_KEYS: [&str; 9] =
+    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune", "race"];
 
 /// The declaration of a sweep: a sweep file, or an experiment, with the axes of the command line.
 #[derive(Debug, Clone)]
@@ -21,7 +25,13 @@ pub struct Sweep {
     /// The path of the experiment that the sweep changes. `kiln run` accepts it.
     pub experiment: PathBuf,
     /// The rules by which runs are pruned, if they are.
-    pub prune: Option<PruneConfig>,
+    pub(crate) prune: Option<PruneConfig>,
+    /// The `[race]` table, or its defaults, if the combinations race.
+    pub(super) race: Option<RaceTable>,
+    /// How many of the best combinations of a finished search race; `None` for all.
+    pub(super) top: Option<usize>,
+    /// The combinations that `top` has chosen.
+    pub(super) chosen: Option<HashSet<String>>,
     /// The experiment.
     pub(super) document: Document,
     pub(super) blocks: Vec<Block>,
@@ -51,10 +61,88 @@ impl Sweep {
     /// Those of [`open`](Self::open), except that no file is read.
     pub fn from_record(record: &SweepRecord) -> Result<Self, ConfigError> {
         let file = Document::parse(&record.file.to_string_lossy(), &record.text)?;
-        Self::declare(&record.file, file, &record.axes, |path| {
+        let sweep = Self::declare(&record.file, file, &record.axes, |path| {
             let text = record.experiment_text.as_deref().unwrap_or_default();
             Document::parse(&path.to_string_lossy(), text)
-        })
+        })?;
+        if record.race { sweep.with_race(record.top) } else { Ok(sweep) }
+    }
+
+    /// Makes the sweep a race, by the rules of its `[race]` table or else by the default ones. With `top`, only the best
+    /// combinations race, which the results of the sweep without a race decide.
+    ///
+    /// # Errors
+    ///
+    /// The seed is an axis of a block, or `top` is less than 2.
+    pub fn with_race(mut self, top: Option<usize>) -> Result<Self, ConfigError> {
+        self.blocks.iter().try_for_each(|block| block.check_not_in("seed", "a race"))?;
+        if top.is_some_and(|top| top < 2) {
+            return Err(ConfigError::new(
+                "a race needs at least two combinations: --top 2 or more",
+            ));
+        }
+        self.race = Some(self.race.unwrap_or_default());
+        self.top = top;
+        (self.record.race, self.record.top) = (true, top);
+        Ok(self)
+    }
+
+    /// The rules of the race, if the combinations race.
+    pub(crate) fn race_config(&self) -> Option<RaceConfig> {
+        // With `top`, the seeds of the sweep have chosen the combinations, so that the race has others.
+        let listed = self.seeds.as_ref().filter(|_| self.top.is_none());
+        let race = self.race.as_ref()?;
+        Some(race.complete(listed.map_or(0, |axis| axis.values.len())))
+    }
+
+    /// Whether every combination is repeated with several seeds.
+    pub(crate) fn has_seeds(&self) -> bool {
+        self.seeds.is_some() || self.race.is_some()
+    }
+
+    /// The rules by which runs are pruned, if they are. The best combinations of a search are not: they have been selected
+    /// already.
+    pub(crate) fn pruning(&self) -> Option<PruneConfig> {
+        self.prune.filter(|_| self.top.is_none())
+    }
+
+    /// The search whose best combinations race; `None` if all combinations do, or if there is no race.
+    pub(crate) fn search(&self) -> Option<Self> {
+        self.top?;
+        Some(Self { race: None, top: None, ..self.clone() })
+    }
+
+    /// Chooses the combinations that race, by the runs of the [`search`](Self::search) and their results.
+    pub(crate) fn with_best_of(
+        &self,
+        search: &[SweepPoint],
+        results: &[RaceResult],
+    ) -> Result<Self, ConfigError> {
+        let top = self.top.unwrap_or(usize::MAX);
+        let chosen = Some(best_combinations(search, results, top)?);
+        Ok(Self { chosen, ..self.clone() })
+    }
+
+    /// The seeds that each combination is trained with, if they are an axis. A race starts with those of the sweep and
+    /// continues with the smallest numbers that are not among them.
+    pub(super) fn seeds(&self) -> Result<Option<Cow<'_, Axis>>, ConfigError> {
+        let Some(race) = self.race_config() else {
+            return Ok(self.seeds.as_ref().map(Cow::Borrowed));
+        };
+        let listed = match &self.seeds {
+            Some(axis) => axis.values.clone(),
+            None => {
+                let own = Declaration::new(self.document.clone(), &[]).ok();
+                let own = own.map(|declaration| declaration.experiment.seed);
+                own.map(seed_override).transpose()?.into_iter().collect()
+            }
+        };
+        let numbers: HashSet<String> = listed.iter().map(Override::value_text).collect();
+        let more = (1..).filter(|seed: &u64| !numbers.contains(&seed.to_string()));
+        let listed = listed.into_iter().filter(|_| self.top.is_none()).map(Ok);
+        let values = listed.chain(more.map(seed_override)).take(race.seeds);
+        let values = values.collect::<Result<_, _>>()?;
+        Ok(Some(Cow::Owned(Axis { path: "seed".to_owned(), values })))
     }
 
     fn declare(
@@ -73,6 +161,9 @@ impl Sweep {
                 name: declaration.experiment.name,
                 experiment: path.to_owned(),
                 prune: None,
+                race: None,
+                top: None,
+                chosen: None,
                 document: file,
                 blocks: Vec::new(),
                 seeds: None,
@@ -122,9 +213,25 @@ impl Sweep {
             blocks.iter().try_for_each(|block| block.check_not_in("seed", "`[repeat]`"))?;
         }
         let prune = table.optional_table("prune", PruneConfig::read)?;
+        let race = table.optional_table("race", RaceTable::read)?;
+        if race.is_some() {
+            blocks.iter().try_for_each(|block| block.check_not_in("seed", "`[race]`"))?;
+        }
         let record = record(Some(document.text().to_owned()));
         let has_command_line_axes = false;
-        Ok(Self { name, experiment, prune, document, blocks, seeds, has_command_line_axes, record })
+        Ok(Self {
+            name,
+            experiment,
+            prune,
+            race,
+            top: None,
+            chosen: None,
+            document,
+            blocks,
+            seeds,
+            has_command_line_axes,
+            record,
+        })
     }
 
     /// Adds the axes of the command line.
@@ -166,6 +273,10 @@ impl Sweep {
             block.replace(&axis);
         }
     }
+}
+
+fn seed_override(seed: u64) -> Result<Override, ConfigError> {
+    Override::parse(&format!("seed={seed}"))
 }
 
 fn read_name(value: &Value) -> Result<String, ConfigError> {

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use kiln_store::StoreError;
 
+use crate::race::RaceState;
+
 pub use local::launch;
 pub use outcome::{CompletedBy, Failure, RunOutcome};
 pub use protocol::{EpochReport, StepReport};
@@ -54,6 +56,10 @@ pub struct SweepResult {
     pub outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
     /// The directories of the runs whose results were reused.
     pub reused: Vec<PathBuf>,
+    /// The runs that the sweep needs: all, or if the combinations race, those that the race has come to.
+    pub needed: usize,
+    /// The state of the race, if the combinations race.
+    pub race: Option<RaceState>,
     /// Whether a request from outside stopped the sweep.
     pub interrupted: bool,
     /// The duration of the sweep in seconds.
@@ -63,6 +69,10 @@ pub struct SweepResult {
 /// Something that happened in a sweep. Runs are indices into the plan.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// The sweep needs these runs, in addition to those of earlier events.
+    Needed(&'a [usize]),
+    /// A race has compared the combinations.
+    Look(&'a RaceState),
     /// The process of a run is about to be started. If it cannot be, [`Ended`](Self::Ended) follows.
     Starting(usize),
     /// A run has completed a training step. Only some steps are reported.
@@ -73,6 +83,8 @@ pub enum Event<'a> {
     Lost(usize, &'a StoreError),
     /// A run has completed an epoch.
     Epoch(usize, &'a EpochReport),
+    /// A run has been paused until results of other runs decide whether it continues.
+    Paused(usize),
     /// A run has ended, or was complete before.
     Ended(usize, &'a RunOutcome, CompletedBy),
     /// No event for a while. Other sweeps are training this many of the runs.

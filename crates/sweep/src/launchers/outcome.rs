@@ -19,6 +19,8 @@ pub enum RunOutcome {
     Failed(Failure),
     /// The sweep was interrupted and stopped the run.
     Interrupted,
+    /// Whether the run continues depends on a run that failed.
+    Waiting,
 }
 
 /// Why a run failed.
@@ -135,6 +137,22 @@ fn correct_record(run: &RunDirectory, mut record: RunRecord, status: Status, rea
     record.end(status, reason);
     // Writing may fail, for example on a full disk. The sweep reports the reason anyway.
     let _ = kiln_report::stop(run, &record, &history);
+}
+
+/// Marks a paused run as pruned, if it was paused properly. Returns the number of its epochs.
+pub(crate) fn prune_paused(run: &RunDirectory) -> kiln_report::Result<Option<usize>> {
+    let mut record = run.read_record()?;
+    let history = run.read_history()?;
+    // A run whose process was killed has a record that says less than its files. It has to be resumed.
+    if record.status != Status::Interrupted || record.epochs != history.rows.len() {
+        return Ok(None);
+    }
+    // The old checksums would not fit the new files if this were interrupted.
+    record.files.clear();
+    run.write_record(&record)?;
+    record.status = Status::Pruned;
+    kiln_report::stop(run, &record, &history)?;
+    Ok(Some(record.epochs))
 }
 
 /// The error that a process printed before it exited, without having written a record.

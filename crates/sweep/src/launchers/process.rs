@@ -16,6 +16,8 @@ pub(crate) struct WorkerProcess {
     pub(crate) lock: FileLock,
     /// The run's record before the process was started.
     pub(crate) record_before: Option<RunRecord>,
+    /// Whether the sweep has asked the process to pause the run.
+    pub(crate) is_paused: bool,
     /// The reason of a failure, as the process reported it.
     pub(crate) failure: Option<String>,
     child: Child,
@@ -70,7 +72,8 @@ impl WorkerProcess {
         let record_before = plan.run_record(planned);
         let mut child = command.spawn().map_err(cannot_start)?;
         let input = child.stdin.take();
-        let mut process = Self { lock, record_before, failure: None, input, child };
+        let mut process =
+            Self { lock, record_before, is_paused: false, failure: None, input, child };
         process.write_line(&request);
         if let Some(output) = process.child.stdout.take() {
             let forward = move || {
@@ -93,6 +96,7 @@ impl WorkerProcess {
     }
 
     pub(crate) fn send(&mut self, command: WorkerCommand) {
+        self.is_paused |= command == WorkerCommand::Pause;
         self.write_line(command.as_json());
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum WorkerCommand {
     Continue,
     /// After an epoch: end the run here.
     Prune,
+    /// After an epoch: leave the run as it is and exit. It continues or ends later.
+    Pause,
     /// At any time: write a checkpoint and continue.
     Checkpoint,
 }
@@ -50,6 +52,7 @@ impl WorkerCommand {
         match self {
             Self::Continue => "\"continue\"",
             Self::Prune => "\"prune\"",
+            Self::Pause => "\"pause\"",
             Self::Checkpoint => "\"checkpoint\"",
         }
     }

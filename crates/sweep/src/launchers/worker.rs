@@ -189,8 +189,8 @@ impl<W: Write> Observer for SweepObserver<W> {
                 ControlFlow::Continue(())
             }
             Some(Ok(WorkerCommand::Prune)) => ControlFlow::Break(Stop::Pruned),
-            // The input has ended.
-            Some(Err(_)) => ControlFlow::Break(Stop::Interrupted),
+            // The input has ended, or the sweep pauses the run.
+            Some(Ok(WorkerCommand::Pause) | Err(_)) => ControlFlow::Break(Stop::Interrupted),
         }
     }
 }

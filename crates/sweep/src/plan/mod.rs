@@ -7,6 +7,7 @@ mod planner;
 mod reuse;
 mod state;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use kiln_config::KeyIndex;
@@ -18,6 +19,7 @@ use kiln_train::{Declaration, Experiment, TrainError};
 use crate::declaration::{Setting, Sweep, SweepRecord, SweepRecords};
 use crate::plan::planner::Planner;
 use crate::prune::PruneConfig;
+use crate::race::{Race, RaceResult, RaceState, result_of};
 
 pub use estimate::Estimate;
 pub(crate) use known_data::read as read_known_data;
@@ -40,8 +42,12 @@ pub struct Plan {
     pub runs_directory: PathBuf,
     /// The rules by which runs are pruned, if they are.
     pub prune: Option<PruneConfig>,
-    /// The runs, in the order in which they are declared.
+    /// The race between the combinations, if there is one.
+    pub race: Option<Race>,
+    /// The runs, in the order in which they are declared. A race may end before it needs all of them.
     pub runs: Vec<PlannedRun>,
+    /// Whether the seed is an axis that repeats all combinations.
+    has_seed_axis: bool,
     record: SweepRecord,
     known_datasets: KnownDatasets,
     /// One entry for all runs whose steps cost the same.
@@ -69,6 +75,8 @@ pub struct PlannedRun {
     pub steps: usize,
     /// The largest number of epochs; early stopping may end the run sooner.
     pub epochs: usize,
+    /// Images in the validation set.
+    pub validation_images: usize,
     /// Images that are evaluated after each epoch.
     pub evaluated_images: usize,
     /// Images of the test set.
@@ -98,7 +106,7 @@ impl Plan {
     /// # Errors
     ///
     /// Those of [`Sweep::expand`]; the sweep's directory is a link that leads out of `runs_directory`; a dataset cannot
-    /// be read; or a run does not fit its data or the rules of pruning. The error names the run.
+    /// be read; or a run does not fit its data or the rules of pruning or racing. The error names the run.
     pub fn new(
         sweep: &Sweep,
         data_directory: &Path,
@@ -106,10 +114,28 @@ impl Plan {
     ) -> Result<Self, TrainError> {
         let directory = runs_directory.join(&sweep.name);
         files::check_within(runs_directory, &directory)?;
+        let prune = sweep.pruning();
+        let race = sweep.race_config();
         let known_datasets = known_data::read(&directory);
-        let mut planner = Planner::new(&directory, data_directory, sweep.prune, known_datasets);
+        let mut planner =
+            Planner::new(&directory, data_directory, known_datasets, prune, race.is_some());
+        let sweep = match sweep.search() {
+            None => Cow::Borrowed(sweep),
+            Some(search) => {
+                let points = search.expand()?;
+                let result = |point| {
+                    let run = directory.join(planner.plan(point)?.id);
+                    Ok(result_of(&run))
+                };
+                let results = points.iter().map(result).collect::<Result<Vec<_>, TrainError>>()?;
+                Cow::Owned(sweep.with_best_of(&points, &results)?)
+            }
+        };
         let points = sweep.expand()?;
-        let runs = points.iter().map(|point| planner.plan(point)).collect::<Result<_, _>>()?;
+        let runs: Vec<PlannedRun> =
+            points.iter().map(|point| planner.plan(point)).collect::<Result<_, _>>()?;
+        let experiments = || runs.iter().map(|run| &run.experiment);
+        let race = race.map(|config| Race::new(&config, experiments())).transpose()?;
         let Planner { known_datasets, workloads, .. } = planner;
         // The path stays relative if the working directory was deleted.
         let data =
@@ -120,8 +146,10 @@ impl Plan {
             experiment: sweep.experiment.clone(),
             data_directory: data_directory.to_owned(),
             runs_directory: runs_directory.to_owned(),
-            prune: sweep.prune,
+            prune,
+            race,
             runs,
+            has_seed_axis: sweep.has_seeds(),
             record: sweep.record.clone().with_data(data),
             known_datasets,
             workloads,
@@ -150,6 +178,14 @@ impl Plan {
         (records.len() > 1).then_some(place + 1)
     }
 
+    /// The arguments of `kiln` that declare the sweep, without options.
+    #[must_use]
+    pub fn declared_by(&self) -> Vec<String> {
+        let file = self.record.file.display().to_string();
+        let axes = self.record.axes.iter().cloned();
+        ["sweep".to_owned(), file].into_iter().chain(axes).collect()
+    }
+
     /// The directory of a run, which need not exist.
     #[must_use]
     pub fn path_of(&self, run: &PlannedRun) -> PathBuf {
@@ -161,6 +197,43 @@ impl Plan {
     pub fn run_record(&self, run: &PlannedRun) -> Option<RunRecord> {
         let directory = RunDirectory::open(self.path_of(run));
         directory.and_then(|directory| directory.read_record()).ok()
+    }
+
+    /// The state of the race by the runs that are done, if the combinations race.
+    #[must_use]
+    pub fn race_state(&self) -> Option<RaceState> {
+        let result = |run: usize| {
+            let planned = &self.runs[run];
+            let is_done = RunState::read(self, planned).is_done(self, planned, false);
+            if is_done { self.race_result(run) } else { RaceResult::Pending }
+        };
+        self.race_state_by(result)
+    }
+
+    /// The state of the race, if `result` returns the result of a run.
+    pub(crate) fn race_state_by(&self, result: impl Fn(usize) -> RaceResult) -> Option<RaceState> {
+        let images = self.runs.first().map_or(0, |run| run.validation_images);
+        let resolution = if images == 0 { 0.0 } else { 1.0 / images as f64 };
+        Some(self.race.as_ref()?.state(resolution, result))
+    }
+
+    /// The result of a run that is done.
+    pub(crate) fn race_result(&self, run: usize) -> RaceResult {
+        result_of(&self.path_of(&self.runs[run]))
+    }
+
+    /// Divides runs into the brackets that pruning in a fixed order compares: the runs of each seed that repeats all
+    /// combinations, in the order of the plan.
+    pub(crate) fn brackets(&self, runs: &[usize]) -> Vec<Vec<usize>> {
+        let mut brackets: Vec<(u64, Vec<usize>)> = Vec::new();
+        for run in runs {
+            let seed = if self.has_seed_axis { self.runs[*run].experiment.seed } else { 0 };
+            match brackets.iter_mut().find(|(own, _)| *own == seed) {
+                Some((_, bracket)) => bracket.push(*run),
+                None => brackets.push((seed, vec![*run])),
+            }
+        }
+        brackets.into_iter().map(|(_, bracket)| bracket).collect()
     }
 
     /// The keys whose values differ between the runs, in the order in which they are declared.

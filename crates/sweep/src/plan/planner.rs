@@ -9,6 +9,7 @@ use kiln_train::{Declaration, Experiment, MissingSetting, TrainError};
 use crate::declaration::{SweepPoint, in_combination};
 use crate::plan::{PlannedRun, Workload};
 use crate::prune::PruneConfig;
+use crate::race::check_validation;
 
 /// Checks runs against their data. Datasets, splits and models that runs share are computed once.
 pub(super) struct Planner<'a> {
@@ -17,6 +18,7 @@ pub(super) struct Planner<'a> {
     data_directory: &'a Path,
     prune: Option<PruneConfig>,
     pub(super) known_datasets: KnownDatasets,
+    is_race: bool,
     /// By `data.source`.
     datasets: HashMap<String, DatasetSummary>,
     /// The numbers of training and validation rows by dataset and split.
@@ -30,14 +32,16 @@ impl<'a> Planner<'a> {
     pub(super) fn new(
         directory: &'a Path,
         data_directory: &'a Path,
-        prune: Option<PruneConfig>,
         known_datasets: KnownDatasets,
+        prune: Option<PruneConfig>,
+        is_race: bool,
     ) -> Self {
         Self {
             directory,
             data_directory,
             prune,
             known_datasets,
+            is_race,
             datasets: HashMap::new(),
             splits: HashMap::new(),
             workloads: Vec::new(),
@@ -69,6 +73,9 @@ impl<'a> Planner<'a> {
         if let Some(prune) = &self.prune {
             check_pruning(prune, declaration)?;
         }
+        if self.is_race {
+            check_validation(declaration)?;
+        }
         let training = &experiment.training;
         let on_training_rows = if training.evaluate_training_set { training_rows } else { 0 };
         let experiment_hash = experiment.identity()?;
@@ -83,6 +90,7 @@ impl<'a> Planner<'a> {
             step_flops: self.workloads[workload].step_flops,
             steps: training_rows.div_ceil(training.batch_size.get()),
             epochs: training.epochs.get(),
+            validation_images: validation_rows,
             evaluated_images: validation_rows + on_training_rows,
             test_images: dataset.test_rows,
             dataset,
