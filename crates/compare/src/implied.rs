@@ -13,7 +13,9 @@ pub(crate) fn mark(columns: &mut [Column], combinations: &[Combination]) {
         let Some((table, name)) = column.key.rsplit_once('.') else { continue };
         let type_key = format!("{table}.type");
         let type_column = keys.iter().position(|key| *key == type_key);
-        if let Some(type_column) = type_column.filter(|_| name != "type") {
+        // A learning rate is chosen, even where each optimizer has a single one.
+        let is_constant = !matches!(name, "type" | "learning_rate");
+        if let Some(type_column) = type_column.filter(|_| is_constant) {
             column.implied_by = implied_by(combinations, index, type_column);
         }
     }

@@ -121,6 +121,20 @@ fn labels_skip_what_the_type_implies() {
 }
 
 #[test]
+fn learning_rates_are_never_implied() {
+    let run = |optimizer: &str, rate: f64| SampleRun {
+        id: optimizer.to_owned(),
+        config: config(rate, 1)
+            .replace("type = \"sgd\"", &format!("type = \"{optimizer}\"\nepsilon = {rate:?}")),
+        ..SampleRun::new(rate, 1, 1)
+    };
+    let (comparison, _sweep) = read(&[run("adam", 0.001), run("lion", 0.0001)]);
+    let labels = labels(&comparison);
+    let label = "optimizer.type adam, learning_rate 0.001".to_owned();
+    assert!(labels.contains(&label), "{labels:#?}");
+}
+
+#[test]
 fn drawn_settings_of_a_single_combination_are_not_implied() {
     let run = |optimizer: &str, rate: f64, momentum: f64| SampleRun {
         id: format!("{optimizer}-{rate}"),
