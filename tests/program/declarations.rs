@@ -174,3 +174,26 @@ fn damaged_declaration_is_reported_and_written_again() {
     project.kiln_ok(&SECOND);
     project.kiln_ok(&["doctor", "runs"]);
 }
+
+/// The second sweep is killed at each of its first disk operations, some of which write its declaration. The declaration
+/// of the first sweep must survive, and that of the second one is complete or missing.
+#[test]
+fn killed_while_a_sweep_is_declared() {
+    let project = Project::new();
+    let first = sweep(&project, &FIRST);
+    let mut numbers = Vec::new();
+    for operation in 1..=12 {
+        let copy = Project::copy_of(&project.path("."));
+        let mut command = copy.command();
+        command.args(SECOND).env("KILN_FAULT", format!("die@{operation}"));
+        command.output().unwrap();
+        assert_eq!(compared(&copy, &["--sweep", "1"]), first, "{operation}");
+        let examined = copy.kiln_ok(&["doctor", "runs"]);
+        let is_declared = examined.stdout.contains("of the 2 sweeps");
+        let resumed = copy.kiln_ok(&["resume", "runs/columns"]);
+        numbers.push(resumed.stderr.contains("sweep 2 of 2"));
+        assert_eq!(ids(&copy).len(), if *numbers.last().unwrap() { 4 } else { 2 }, "{operation}");
+        assert!(!is_declared || *numbers.last().unwrap(), "{operation}: {}", examined.stdout);
+    }
+    assert!(numbers.contains(&false) && numbers.contains(&true), "{numbers:?}");
+}

@@ -46,16 +46,18 @@ impl Plan {
                 }
             }
         }
-        let planned = || runs.iter().map(|run| &self.runs[*run]);
-        let seeds: HashSet<u64> = planned().map(|run| run.experiment.seed).collect();
-        let fingerprints: HashSet<&str> = planned().map(|run| &*run.dataset.fingerprint).collect();
+        // Most runs differ in these, so that the experiments of few have to be read.
+        let facts: HashSet<(u64, u64, &str)> = runs
+            .iter()
+            .map(|run| &self.runs[*run])
+            .map(|run| (run.experiment.seed, run.parameters as u64, &*run.dataset.fingerprint))
+            .collect();
         let identities = in_parallel(&others, |path| {
             let directory = RunDirectory::at(path);
-            let RunRecord { status, seed, dataset, .. } = directory.read_record().ok()?;
-            // Most runs differ in these, so that the experiments of few have to be read.
+            let record = directory.read_record().ok()?;
+            let RunRecord { status, seed, parameters, dataset, .. } = record;
             let is_candidate = status == Status::Finished
-                && seeds.contains(&seed)
-                && fingerprints.contains(&*dataset.fingerprint);
+                && facts.contains(&(seed, parameters, &*dataset.fingerprint));
             let declaration =
                 is_candidate.then(|| Declaration::of_run(&directory).ok()).flatten()?;
             declaration.experiment.identity_on(&dataset.fingerprint).ok()
