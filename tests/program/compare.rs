@@ -43,6 +43,41 @@ fn table_of_runs_has_no_sentences_about_verdicts() {
 }
 
 #[test]
+fn runs_on_earlier_data_have_a_table_of_their_own() {
+    let project = Project::new();
+    let train = || {
+        project.kiln_ok(&["sweep", "experiment.toml", "hidden.units=4,8", "seed=1,2", "epochs=1"]);
+    };
+    train();
+    let labels = project.path("data/columns/train-labels-idx1-ubyte");
+    let mut bytes = fs::read(&labels).unwrap();
+    // One of three classes becomes another one.
+    bytes[100] = (bytes[100] + 1) % 3;
+    fs::write(&labels, bytes).unwrap();
+    train();
+    let json = project.kiln(&["compare", "runs/columns", "--json", "-q"]).json();
+    let others = json["other_data"].as_array().unwrap();
+    assert_eq!(others.len(), 1, "{json}");
+    assert_ne!(json["data"]["fingerprint"], others[0]["data"]["fingerprint"]);
+    for comparison in [&json, &others[0]] {
+        let rows = comparison["combinations"].as_array().unwrap();
+        assert_eq!(rows.len(), 2);
+        for row in rows {
+            let fingerprints =
+                row["runs"].as_array().unwrap().iter().map(|run| run["fingerprint"].clone());
+            let own = &comparison["data"]["fingerprint"];
+            assert_eq!(fingerprints.collect::<Vec<_>>(), [own.clone(), own.clone()]);
+            assert!(row["settings"]["model.layers.hidden.units"].is_u64(), "{row}");
+        }
+    }
+    let table = project.kiln_ok(&["compare", "runs/columns"]).stdout;
+    assert!(table.contains("\nother data: columns "), "{table}");
+    let csv = project.kiln_ok(&["compare", "runs/columns", "--csv", "-q"]).stdout;
+    assert!(csv.starts_with("data,hidden.units,"), "{csv}");
+    assert_eq!(csv.lines().count(), 5, "{csv}");
+}
+
+#[test]
 fn command_for_more_seeds_trains_only_these() {
     let project = Project::new();
     project.kiln_ok(&["sweep", "experiment.toml", "hidden.units=4,5,6", "seed=1,2", "epochs=1"]);
