@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ErrorKind};
 use kiln_compare::CompareError;
-use kiln_config::ConfigError;
+use kiln_config::{ConfigError, Document, KeyError, KeyIndex};
 use kiln_data::DataError;
 use kiln_report::ReportError;
 use kiln_store::{RunDirectory, StoreError, quoted};
 use kiln_sweep::SweepError;
-use kiln_train::TrainError;
+use kiln_train::{REFERENCE, TrainError, known_paths};
 
 use crate::output;
 
@@ -90,6 +91,12 @@ fn run_within(path: &Path) -> Option<PathBuf> {
 
 /// Prints the requested help, or the error in the arguments, and exits with clap's status.
 pub(crate) fn exit_with_usage(error: &clap::Error) -> ! {
+    if let Some(change) = override_for_option(error) {
+        let option = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+        output::error(format_args!("unexpected argument {}", option.unwrap_or_default()));
+        output::help(format_args!("to change a key of the experiment: {change}"));
+        std::process::exit(error.exit_code());
+    }
     let text = error.render().to_string();
     if output::escape_lines(&text) == text {
         error.exit();
@@ -97,4 +104,29 @@ pub(crate) fn exit_with_usage(error: &clap::Error) -> ! {
     // An argument contains control characters, which clap would print as they are.
     output::status(text.trim_end());
     std::process::exit(error.exit_code());
+}
+
+/// The override `KEY=VALUE` that was probably meant by an unknown option such as `--epochs 5`.
+fn override_for_option(error: &clap::Error) -> Option<String> {
+    let is_suggested = error.get(ContextKind::SuggestedArg).is_some();
+    if error.kind() != ErrorKind::UnknownArgument || is_suggested {
+        return None;
+    }
+    let mut arguments = std::env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned());
+    // Only these commands have overrides.
+    let is_command = |argument: &String| matches!(argument.as_str(), "run" | "summary" | "sweep");
+    arguments.by_ref().find(is_command)?;
+    let option = error.get(ContextKind::InvalidArg)?.to_string();
+    let is_option = |argument: &String| argument.split('=').next() == Some(option.as_str());
+    let given = arguments.by_ref().find(is_option)?;
+    let joined = given.split_once('=').map(|(_, value)| value.to_owned());
+    let value = joined.or_else(|| arguments.next()).unwrap_or_else(|| "VALUE".to_owned());
+    let name = option.strip_prefix("--")?.replace('-', "_");
+    let known = known_paths(&Document::parse("reference.toml", REFERENCE).ok()?).ok()?;
+    let index = KeyIndex::new(known.iter().map(String::as_str));
+    let key = match index.complete(&name) {
+        Err(KeyError::Unknown { nearest }) => nearest?.to_owned(),
+        Ok(_) | Err(KeyError::Ambiguous(_)) => name,
+    };
+    Some(kiln_store::quoted(&format!("{key}={value}")))
 }

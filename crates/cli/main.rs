@@ -1,6 +1,7 @@
 //! `kiln`: trains image-classification experiments, one or many at a time, and compares the results.
 
 mod commands;
+mod experiment;
 mod failure;
 mod logging;
 mod options;
@@ -13,8 +14,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::{
-    Cli, Command, compare, completions, data, doctor, predict, resume, run, show, summary, sweep,
-    verify, work,
+    Cli, Command, compare, completions, config, data, doctor, predict, resume, run, show, summary,
+    sweep, verify, work,
 };
 
 // The default allocator of glibc returns freed pages to the system and faults them in again with every batch.
@@ -41,6 +42,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(arguments) => doctor::doctor(options, arguments),
         Command::Show(arguments) => show::show(arguments),
         Command::Predict(arguments) => predict::predict(options, arguments),
+        Command::Config => config::config(),
         Command::Data { command } => data::data(options, command),
         Command::Completions(arguments) => completions::completions(arguments),
     }

@@ -1,5 +1,6 @@
 //! Options that several commands have in common.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -51,4 +52,10 @@ pub(crate) struct ExperimentArguments {
     /// file or by its index, which starts at 0: hidden.units=50, layers.0.units=50.
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+/// Parses the value of `--jobs`.
+pub(crate) fn at_least_1(argument: &str) -> Result<NonZeroUsize, String> {
+    let number: usize = argument.parse().map_err(|_| "must be a whole number".to_owned())?;
+    NonZeroUsize::new(number).ok_or_else(|| "must be at least 1".to_owned())
 }

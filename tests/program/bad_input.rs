@@ -107,12 +107,17 @@ fn unknown_dataset() {
 #[test]
 fn usage_errors() {
     let project = Project::new();
-    for arguments in [vec!["fire"], vec!["run"], vec!["run", "experiment.toml", "--speed=9"]] {
+    for arguments in [vec!["fire"], vec!["run"], vec!["run", "experiment.toml", "--velocity=9"]] {
         let output = project.kiln(&arguments);
         assert_eq!(output.status, 2, "{arguments:?}");
         assert!(output.stderr.contains("Usage:"), "{}", output.stderr);
     }
-    assert_refused(&project, &["run", "experiment.toml", "epochs"], 2, &["expected KEY=VALUE"]);
+    assert_refused(
+        &project,
+        &["run", "experiment.toml", "epochs"],
+        2,
+        &["missing value for `epochs`"],
+    );
     let too_many = ["run", "experiment.toml", "epochs=100001"];
     assert_refused(&project, &too_many, 2, &["a whole number from 1 to 100000"]);
 }

@@ -23,6 +23,7 @@ mod run;
 mod run_state;
 mod show_predict;
 mod simulation;
+mod spelling;
 mod summary;
 mod sweep;
 mod sweep_interrupted;

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod predict;
@@ -128,6 +129,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  \
         kiln predict runs/fashion-mnist/20261124-101500 boot.png shirt.jpg")]
     Predict(predict::PredictArguments),
+    /// Print every key of an experiment with its default and its possible values
+    #[command(after_help = "Examples:\n  \
+        kiln config\n  \
+        kiln config > experiment.toml     start a new experiment")]
+    Config,
     /// List, check and preview datasets
     Data {
         #[command(subcommand)]

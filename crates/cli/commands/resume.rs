@@ -10,7 +10,7 @@ use kiln_sweep::{Plan, Sweep, SweepRecord, SweepRecords};
 use kiln_train::{Resumed, Run, RunLock};
 
 use crate::commands::{run, sweep};
-use crate::options::GlobalOptions;
+use crate::options::{GlobalOptions, at_least_1};
 use crate::output::{print, status, warning};
 use crate::progress::ProgressReporter;
 
@@ -19,7 +19,7 @@ pub(crate) struct ResumeArguments {
     /// The directory of a run or of a sweep
     path: PathBuf,
     /// For a sweep, how many runs to train at a time [default: the number of cores]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = at_least_1)]
     jobs: Option<NonZeroUsize>,
     /// Of several sweeps in the directory, resume only this one: its number or its file
     #[arg(long, value_name = "N|FILE")]

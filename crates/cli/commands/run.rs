@@ -3,8 +3,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use kiln_store::{RunDirectory, Status, StoreError, quoted};
-use kiln_train::{ALL_EPOCHS_DONE, Declaration, Run, TrainError};
+use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
 
+use crate::experiment;
 use crate::options::{ExperimentArguments, GlobalOptions};
 use crate::output::{columns, help, print, status, wrapped};
 use crate::progress::ProgressReporter;
@@ -14,7 +15,7 @@ pub(crate) fn run(
     options: &GlobalOptions,
     arguments: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
-    let declaration = Declaration::open(&arguments.config, &arguments.overrides)?;
+    let declaration = experiment::open(arguments)?;
     let reporter = ProgressReporter::for_run(options.quiet)?;
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
     train(options, run, reporter)

@@ -1,7 +1,6 @@
 use std::process::ExitCode;
 
-use kiln_train::Declaration;
-
+use crate::experiment;
 use crate::options::{ExperimentArguments, GlobalOptions};
 use crate::output::print;
 
@@ -9,7 +8,7 @@ pub(crate) fn summary(
     options: &GlobalOptions,
     arguments: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
-    let declaration = Declaration::open(&arguments.config, &arguments.overrides)?;
+    let declaration = experiment::open(arguments)?;
     let architecture = declaration.architecture_without_data(options.data())?;
     let experiment = &declaration.experiment;
     let slots = experiment.optimizer.kind.slots();

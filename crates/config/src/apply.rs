@@ -44,7 +44,7 @@ impl Document {
             // A full path stays as written, even if it has an index instead of a name.
             Ok(path) if path == key => return Ok(path.to_owned()),
             Ok(path) => return Ok(self.by_names(path)),
-            Err(KeyError::Ambiguous(paths)) => return self.only_element(change, &paths),
+            Err(KeyError::Ambiguous(paths)) => return self.only_element(change, &paths, &index),
             Err(KeyError::Unknown { nearest }) => nearest,
         };
         // The document may not have the table of this key yet. Reading it will check the key.
@@ -56,14 +56,19 @@ impl Document {
             ConfigError::at(&change.key_place, format!("unknown key `{}`", key.escape_debug()));
         Err(match nearest {
             Some(near) => error.expected(format!("did you mean `{near}`?")),
-            None => error
-                .expected("not a key of the experiment")
-                .help("configs/reference.toml lists every key"),
+            None => {
+                error.expected("not a key of the experiment").help("`kiln config` lists every key")
+            }
         })
     }
 
     /// The only path that remains of several after [`by_names`](Self::by_names).
-    fn only_element(&self, change: &Override, paths: &[&str]) -> Result<String, ConfigError> {
+    fn only_element(
+        &self,
+        change: &Override,
+        paths: &[&str],
+        index: &KeyIndex<'_>,
+    ) -> Result<String, ConfigError> {
         // `layers.1.units` and `layers.hidden.units` can be the same key.
         let mut named: Vec<String> = paths.iter().map(|path| self.by_names(path)).collect();
         named.sort_unstable();
@@ -72,8 +77,13 @@ impl Document {
             [path] => Ok(path.clone()),
             several => {
                 let message = format!("`{}` is ambiguous", change.key);
+                // A name stays right if layers are added.
+                let has_index =
+                    |path: &&String| path.split('.').any(|step| step.parse::<usize>().is_ok());
+                let with_name = several.iter().find(|path| !has_index(path));
+                let example = with_name.or(several.first()).map_or("", String::as_str);
                 Err(ConfigError::at(&change.key_place, message)
-                    .expected("write more steps of the key")
+                    .expected(format!("use a longer path, such as `{}`", index.shortest(example)))
                     .help(format!("one of {}", several.join(", "))))
             }
         }

@@ -5,6 +5,7 @@ use crate::error::ConfigError;
 use crate::file::read_named_text;
 use crate::parse::{TomlError, parse_toml};
 use crate::place::{Place, Source};
+use crate::spelling;
 use crate::table::Table;
 use crate::value::{Kind, Value, entries};
 
@@ -43,14 +44,15 @@ impl Document {
     ///
     /// The text is not TOML.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+        let source =
+            Arc::new(Source { name: name.to_owned(), text: text.to_owned(), is_argument: false });
         let table = parse_toml(text).map_err(|TomlError { message, span }| {
             let place = Place::new(&source, span);
-            let wrong = &source.text[place.span.clone()];
-            // Probably a string without quotes (`activation = relu`).
-            let is_unquoted = wrong.starts_with(|first: char| first.is_alphabetic());
             let error = ConfigError::at(&place, message);
-            if is_unquoted { error.help("strings must be quoted: \"…\"") } else { error }
+            match spelling::in_toml(&source.text, place.span.start) {
+                Some(help) => error.help(help),
+                None => error,
+            }
         })?;
         let kind = Kind::Table(entries(table.get_ref(), &source)?);
         // The root has an empty place, because no part of the text is the root alone.

@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use crate::file::Unreadable;
 use crate::place::Place;
 use crate::printable::{printable, printable_lines};
+use crate::synonyms::{folded, meanings};
 
 /// An error in a configuration: the message, the place in the text, and advice.
 ///
@@ -50,6 +51,16 @@ impl ConfigError {
         self
     }
 
+    /// Continues the advice.
+    #[must_use]
+    pub fn also(mut self, more: &str) -> Self {
+        self.help = Some(match self.help {
+            Some(help) => format!("{help}, {more}"),
+            None => more.to_owned(),
+        });
+        self
+    }
+
     /// Sets the context, shown after `note:`, such as the sweep point that has the error.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
@@ -61,7 +72,7 @@ impl ConfigError {
         let help = match error {
             Unreadable::Io(error) => match error.kind() {
                 ErrorKind::NotFound => "check the path; `configs/` has examples to start from",
-                ErrorKind::IsADirectory => "give the path of a .toml file in it",
+                ErrorKind::IsADirectory => "give the path of a .toml file",
                 _ => "check the permissions of the file",
             },
             Unreadable::NotAFile(_) => "give the path of a .toml file",
@@ -84,6 +95,15 @@ impl ConfigError {
             Some(place) => format!("{}, line {}: {}", place.name(), place.line(), self.message),
             None => self.message.clone(),
         }
+    }
+
+    /// The argument `KEY=VALUE` of the command line whose value is wrong, if the error is about one.
+    #[must_use]
+    pub fn argument_with_wrong_value(&self) -> Option<&str> {
+        let place = self.place.as_deref()?;
+        let argument = place.argument()?;
+        let (key, _) = argument.split_once('=')?;
+        (place.span.start > key.len()).then_some(argument)
     }
 
     /// The place of the error, if it has one.
@@ -135,7 +155,10 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The candidate most similar to a misspelled `text`, if one is similar enough.
+/// The candidate that was most likely meant by a misspelled `text`, if there is one.
+///
+/// In this order: a candidate that differs only in case and separators (`ReLU`); one that has the
+/// meaning of `text` in another framework (`lr`); the most similar one, if it is similar enough.
 ///
 /// Similar means a Damerau–Levenshtein distance of at most a third of the length of `text`, or that
 /// the candidate starts with `text` (3 bytes or more). Texts longer than 200 bytes are similar to
@@ -147,10 +170,16 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     if text.len() > MAX_BYTES {
         return None;
     }
+    let candidates: Vec<&str> =
+        candidates.into_iter().filter(|candidate| candidate.len() <= MAX_BYTES).collect();
+    let name = folded(text);
+    let same = candidates.iter().find(|candidate| !name.is_empty() && folded(candidate) == name);
+    if let Some(found) = same.copied().or_else(|| synonym(text, &candidates)) {
+        return Some(found);
+    }
     let max_distance = (text.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= MAX_BYTES)
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(text, candidate);
             // An abbreviation may miss many letters, but a closer candidate wins over it.
@@ -160,4 +189,15 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(distance, _)| *distance <= max_distance)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// The candidate that means the same as `text`. Of a dotted key, only the last step is translated.
+fn synonym<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let (above, name) =
+        text.rsplit_once('.').map_or((None, text), |(above, name)| (Some(above), name));
+    let find = |wanted: &str| candidates.iter().copied().find(|candidate| *candidate == wanted);
+    meanings(name).find_map(|meaning| {
+        let full = above.and_then(|above| find(&format!("{above}.{meaning}")));
+        full.or_else(|| find(meaning))
+    })
 }

@@ -1,4 +1,4 @@
-/// Declares an enum whose variants are keywords in TOML.
+/// Declares an enum whose variants are keywords in TOML. Messages call a keyword by the noun after `as`.
 ///
 /// The enum gets `ALL` (every variant), `as_str`, `Display`, [`FromValue`](crate::FromValue), whose
 /// error suggests the most similar keyword, and `serde::Serialize`. The calling crate must depend on
@@ -7,7 +7,7 @@
 /// ```
 /// kiln_config::keywords! {
 ///     /// How rows are set aside for validation.
-///     pub enum SplitMethod {
+///     pub enum SplitMethod as "split" {
 ///         /// The first rows.
 ///         Head = "head",
 ///         /// Rows drawn at random.
@@ -19,7 +19,7 @@
 /// ```
 #[macro_export]
 macro_rules! keywords {
-    ($(#[$outer:meta])* pub enum $name:ident {
+    ($(#[$outer:meta])* pub enum $name:ident as $noun:literal {
         $($(#[$inner:meta])* $variant:ident = $keyword:literal),+ $(,)?
     }) => {
         $(#[$outer])*
@@ -50,7 +50,7 @@ macro_rules! keywords {
         impl $crate::FromValue for $name {
             fn from_value(value: &$crate::Value) -> ::std::result::Result<Self, $crate::ConfigError> {
                 let keywords: &[&str] = &[$($keyword),+];
-                let index = value.keyword(keywords)?;
+                let index = value.keyword($noun, keywords)?;
                 Ok(Self::ALL[index])
             }
         }
@@ -67,26 +67,27 @@ macro_rules! keywords {
 }
 
 impl crate::Value {
-    /// The index of this string among `keywords`.
+    /// The index of this string among `keywords`, which messages call by `noun`: "optimizer".
     ///
     /// # Errors
     ///
     /// The value is not a string, or not one of the keywords; the error lists all of them and
     /// suggests the most similar one.
-    pub fn keyword(&self, keywords: &[&str]) -> Result<usize, crate::ConfigError> {
+    pub fn keyword(&self, noun: &str, keywords: &[&str]) -> Result<usize, crate::ConfigError> {
         let all: Vec<_> = keywords.iter().map(|keyword| format!("\"{keyword}\"")).collect();
-        let all = all.join(", ");
+        let help = format!("valid values: {}", all.join(", "));
         let crate::Kind::String(text) = &self.kind else {
-            return Err(self.expected(&format!("one of {all}")));
+            return Err(self.expected("a string").help(help));
         };
         keywords.iter().position(|keyword| keyword == text).ok_or_else(|| {
-            let label = match crate::nearest(text, keywords.iter().copied()) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("expected one of {all}"),
-            };
-            self.error(format!("{} is not a known value", self.describe()))
-                .expected(label)
-                .help(format!("one of {all}"))
+            // A longer string would hide the rest of the message.
+            let is_short = text.chars().count() <= 40;
+            let found = if is_short { format!("{text:?}") } else { "(a long string)".to_owned() };
+            let error = self.error(format!("unknown {noun} {found}")).help(help);
+            match crate::nearest(text, keywords.iter().copied()) {
+                Some(near) => error.expected(format!("did you mean \"{near}\"?")),
+                None => error,
+            }
         })
     }
 }

@@ -46,6 +46,8 @@ mod parse;
 mod place;
 mod printable;
 mod read;
+mod spelling;
+mod synonyms;
 mod table;
 mod value;
 

@@ -2,10 +2,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use crate::error::ConfigError;
 use crate::place::{Place, Source};
+use crate::spelling;
 use crate::value::{Kind, Value};
 
 /// A key and its new value: `KEY=VALUE` from the command line, or a value of a sweep's axis.
@@ -35,7 +36,8 @@ impl Override {
     /// An override by a string that was not written in a file.
     #[must_use]
     pub fn text(key: &str, text: &str) -> Self {
-        let source = Arc::new(Source { name: key.to_owned(), text: text.to_owned() });
+        let source =
+            Arc::new(Source { name: key.to_owned(), text: text.to_owned(), is_argument: false });
         let place = Place::new(&source, 0..text.len());
         let value = Value { kind: Kind::String(text.to_owned()), place: place.clone() };
         Self { key: key.to_owned(), value, key_place: place }
@@ -107,17 +109,20 @@ struct Argument {
 
 impl Argument {
     fn new(text: &str) -> Result<Self, ConfigError> {
-        let source = Arc::new(Source { name: "command line".to_owned(), text: text.to_owned() });
+        let source = Arc::new(Source {
+            name: "command line".to_owned(),
+            text: text.to_owned(),
+            is_argument: true,
+        });
         let all = Place::new(&source, 0..text.len());
-        let Some((key, value)) = text.split_once('=') else {
-            return Err(ConfigError::at(&all, "an override needs a value")
-                .expected("expected KEY=VALUE")
-                .help("for example: learning_rate=0.03"));
-        };
-        if key.trim().is_empty() || value.trim().is_empty() {
-            let missing = if key.trim().is_empty() { "key" } else { "value" };
-            return Err(ConfigError::at(&all, format!("this override has no {missing}"))
-                .expected("expected KEY=VALUE"));
+        let help = "write KEY=VALUE, such as learning_rate=0.03";
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        if key.trim().is_empty() {
+            return Err(ConfigError::at(&all, "missing key").help(help));
+        }
+        if value.trim().is_empty() {
+            let message = format!("missing value for `{}`", key.trim().escape_debug());
+            return Err(ConfigError::at(&all, message).help(help));
         }
         let (key, value) = (0..key.len(), key.len() + 1..text.len());
         Ok(Self { source, key, value })
@@ -136,6 +141,10 @@ impl Argument {
         let line = format!("{}={text}", "k".repeat(part.start - 1));
         let value = match DeTable::parse(&line) {
             Ok(table) => match (table.get_ref().len(), table.get_ref().values().next()) {
+                // A date cannot be the value of any key, except of one that is a string.
+                (1, Some(value)) if matches!(value.get_ref(), DeValue::Datetime(_)) => {
+                    Value { kind: Kind::String(text.trim().to_owned()), place: place.clone() }
+                }
                 (1, Some(value)) => Value::from_toml(value, &self.source)?,
                 // A line break in the argument may start another key.
                 _ => return Err(ConfigError::at(&place, "an override takes exactly one value")),
@@ -146,8 +155,14 @@ impl Argument {
             }
             Err(error) => {
                 let message = error.message().trim().replace('\n', ", ");
-                return Err(ConfigError::at(&place, format!("not a TOML value: {message}"))
-                    .help("quote strings with spaces or special characters: 'name=\"a b\"'"));
+                let error = ConfigError::at(&place, format!("not a TOML value: {message}"));
+                return Err(match spelling::with_quotes(&self.source.text) {
+                    Some(argument) => {
+                        error.help(format!("the shell removed the quotes: write '{argument}'"))
+                    }
+                    None => error
+                        .help("quote strings with spaces or special characters: 'name=\"a b\"'"),
+                });
             }
         };
         let key = self.source.text[self.key.clone()].trim();
@@ -156,7 +171,7 @@ impl Argument {
 }
 
 /// Splits `text[range]` at the commas outside brackets, braces and quotes.
-fn split_at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+pub(crate) fn split_at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let (mut start, mut depth) = (range.start, 0_usize);
     let (mut quote, mut escaped) = (None, false);

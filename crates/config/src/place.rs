@@ -6,6 +6,8 @@ use std::sync::Arc;
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) text: String,
+    /// Whether the text is an argument `KEY=VALUE` of the command line.
+    pub(crate) is_argument: bool,
 }
 
 /// The place of a key or value: a byte range in a named text.
@@ -36,10 +38,20 @@ impl Place {
         self.source.text[..self.span.start].matches('\n').count() + 1
     }
 
+    /// The argument `KEY=VALUE` of the command line that the place is in, if it is in one.
+    pub(crate) fn argument(&self) -> Option<&str> {
+        self.source.is_argument.then_some(self.source.text.as_str())
+    }
+
+    /// The text at the place.
+    pub(crate) fn text(&self) -> &str {
+        &self.source.text[self.span.clone()]
+    }
+
     /// The part of the range that is on its first line, so that carets never underline a whole
     /// multi-line table.
     pub(crate) fn first_line(&self) -> Range<usize> {
-        let text = &self.source.text[self.span.clone()];
+        let text = self.text();
         let length = text.find(['\n', '\r']).unwrap_or(text.len());
         self.span.start..self.span.start + length
     }

@@ -1,6 +1,7 @@
 use std::num::NonZeroUsize;
 
 use crate::error::ConfigError;
+use crate::spelling::{self, write_instead};
 use crate::value::{Kind, Value};
 
 /// A type that can be read from a TOML value.
@@ -17,15 +18,22 @@ impl FromValue for bool {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         match value.kind {
             Kind::Boolean(boolean) => Ok(boolean),
-            _ => Err(value.expected("true or false")),
+            _ => Err(write_instead(value, value.expected("true or false"), spelling::boolean)),
         }
     }
 }
 
+/// On the command line, a string needs no quotes even if it looks like a number or `true`: the type of
+/// the key decides (`name=1e5`).
 impl FromValue for String {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         match &value.kind {
             Kind::String(text) => Ok(text.clone()),
+            Kind::Integer(_) | Kind::Float(_) | Kind::Boolean(_)
+                if value.place().argument().is_some() =>
+            {
+                Ok(value.place().text().trim().to_owned())
+            }
             _ => Err(value.expected("a string").help("strings must be quoted: \"…\"")),
         }
     }
@@ -42,7 +50,7 @@ impl FromValue for f64 {
                 reason = "settings above 2^53 do not need to be exact"
             )]
             Kind::Integer(number) => Ok(number as Self),
-            _ => Err(value.expected("a number")),
+            _ => Err(write_instead(value, value.expected("a number"), spelling::number)),
         }
     }
 }
@@ -52,7 +60,7 @@ impl FromValue for u64 {
         let expected = "a whole number, 0 or more";
         match value.kind {
             Kind::Integer(number) => Self::try_from(number).map_err(|_| value.expected(expected)),
-            _ => Err(value.expected(expected)),
+            _ => Err(write_instead(value, value.expected(expected), spelling::integer)),
         }
     }
 }
@@ -72,7 +80,7 @@ impl FromValue for NonZeroUsize {
                 .ok()
                 .and_then(Self::new)
                 .ok_or_else(|| value.expected(expected)),
-            _ => Err(value.expected(expected)),
+            _ => Err(write_instead(value, value.expected(expected), spelling::integer)),
         }
     }
 }

@@ -89,7 +89,7 @@ impl<'a> Table<'a> {
     ) -> Result<T, ConfigError> {
         match self.value(key) {
             Some(value) => value.read_table(read),
-            None => Err(self.missing(key)),
+            None => Err(self.missing_table(key)),
         }
     }
 
@@ -112,11 +112,25 @@ impl<'a> Table<'a> {
         self.value.error(message)
     }
 
+    fn missing_table(&self, key: &str) -> ConfigError {
+        if self.value.is_root() && !self.unread().any(|entry| nearest(&entry.key, [key]).is_some())
+        {
+            let name = self.value.place.name();
+            return ConfigError::new(format!("{name}: missing table [{key}]"));
+        }
+        self.missing(key)
+    }
+
     fn missing(&self, key: &str) -> ConfigError {
         // A similar key that nothing else read is more helpful than `missing`.
         let misspelled = self.unread().find(|entry| nearest(&entry.key, [key]).is_some());
         match misspelled {
             Some(entry) => unknown_key(entry, [key]),
+            // No part of the text is the root table alone.
+            None if self.value.is_root() => {
+                let name = self.value.place.name();
+                ConfigError::new(format!("{name}: the key `{key}` is missing"))
+            }
             None => {
                 self.error(format!("the key `{key}` is missing")).expected(format!("needs `{key}`"))
             }
@@ -125,6 +139,11 @@ impl<'a> Table<'a> {
 
     fn unread(&self) -> impl Iterator<Item = &'a Entry> {
         self.entries.iter().filter(|entry| !self.read_keys.contains(&entry.key.as_str()))
+    }
+
+    /// Whether the reading code has asked for this key.
+    pub(crate) fn has_read(&self, key: &str) -> bool {
+        self.read_keys.contains(&key)
     }
 
     pub(crate) fn finish(self) -> Result<(), ConfigError> {
@@ -144,6 +163,6 @@ fn unknown_key<'a>(entry: &Entry, known: impl IntoIterator<Item = &'a str>) -> C
         ConfigError::at(&entry.key_place, format!("unknown key `{}`", entry.key.escape_debug()));
     match nearest(&entry.key, known.iter().copied()) {
         Some(near) => error.expected(format!("did you mean `{near}`?")),
-        None => error.expected(format!("known here: {}", known.join(", "))),
+        None => error.help(format!("valid keys: {}", known.join(", "))),
     }
 }

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::ConfigError;
 use crate::place::{Place, Source};
+use crate::spelling;
 use crate::table::Table;
 
 /// A TOML value and its place in the text.
@@ -202,10 +203,43 @@ impl Value {
         &self,
         read: impl FnOnce(&mut Table<'_>) -> Result<T, ConfigError>,
     ) -> Result<T, ConfigError> {
+        if let Kind::String(text) = &self.kind {
+            return Err(self.expected_table(text, read));
+        }
         let mut table = Table::new(self)?;
         let value = read(&mut table)?;
         table.finish()?;
         Ok(value)
+    }
+
+    /// The error for a string in place of a table. If `read` asks for the key `type`, the string is
+    /// probably meant as its value (`optimizer=adam`).
+    fn expected_table<T>(
+        &self,
+        text: &str,
+        read: impl FnOnce(&mut Table<'_>) -> Result<T, ConfigError>,
+    ) -> ConfigError {
+        let error = self.expected("a table");
+        let entry = Entry {
+            key: "type".to_owned(),
+            key_place: self.place.clone(),
+            value: Self { kind: Kind::String(text.to_owned()), place: self.place.clone() },
+        };
+        let with_type = Self { kind: Kind::Table(vec![entry]), place: self.place.clone() };
+        let has_type = Table::new(&with_type).is_ok_and(|mut table| {
+            // Only the keys that it asks for are of interest.
+            let _ = read(&mut table);
+            table.has_read("type")
+        });
+        match spelling::as_table(&self.place, text, has_type) {
+            Some(help) => error.help(help),
+            None => error,
+        }
+    }
+
+    /// Whether this is the table of a whole document, which has no place of its own.
+    pub(crate) fn is_root(&self) -> bool {
+        matches!(self.kind, Kind::Table(_)) && self.place.span.is_empty()
     }
 
     /// A short description for messages: `the string "abc"`, `the number -3`, `a table`.
@@ -218,7 +252,12 @@ impl Value {
             Kind::Integer(number) => format!("the number {number}"),
             Kind::Float(number) => format!("the number {number:?}"),
             Kind::Boolean(boolean) => format!("{boolean}"),
-            Kind::Array(items) => format!("a list of {}", items.len()),
+            Kind::Array(items) if items.is_empty() => "an empty list".to_owned(),
+            Kind::Array(items) => {
+                let text = self.to_string();
+                let is_short = text.chars().count() <= 40;
+                if is_short { text } else { format!("a list of {}", items.len()) }
+            }
             Kind::Table(_) => "a table".to_owned(),
         }
     }

@@ -4,7 +4,7 @@ use kiln_config::{ConfigError, Document, Override, Table};
 
 kiln_config::keywords! {
     /// A test enum.
-    pub enum Kind {
+    pub enum Kind as "activation" {
         /// The first keyword.
         Relu = "relu",
         /// The second keyword.
@@ -95,11 +95,11 @@ error: expected a whole number, 0 or more, found the number -3
 fn messages_say_what_is_wrong_and_suggest_similar_keys() {
     for (text, wanted) in [
         ("ratee = 1", "did you mean `rate`?"),
-        ("nothing_like_it = 1", "known here: layers, rate"),
+        ("nothing_like_it = 1", "valid keys: layers, rate"),
         ("layers = [{ unit = 3 }]", "did you mean `units`?"),
         ("layers = [{ activation = \"relu\" }]", "the key `units` is missing"),
         ("layers = [{ units = 3, activation = \"rellu\" }]", "did you mean \"relu\"?"),
-        ("layers = [{ units = 3, activation = 3 }]", "one of \"relu\", \"gelu\""),
+        ("layers = [{ units = 3, activation = 3 }]", "valid values: \"relu\", \"gelu\""),
         ("rate = \"fast\"", "expected a number, found the string \"fast\""),
         ("rate = nan", "expected a number"),
         ("rate = -1", "expected a number above 0"),
@@ -135,9 +135,9 @@ fn errors_of_overrides_point_into_the_command_line() {
         ("units=3", "one of layers.0.units, layers.hidden.units"),
         ("rte=3", "did you mean `rate`?"),
         ("zzz=3", "unknown key `zzz`"),
-        ("rate", "an override needs a value"),
-        ("rate=", "has no value"),
-        ("=3", "has no key"),
+        ("rate", "missing value for `rate`"),
+        ("rate=", "missing value for `rate`"),
+        ("=3", "missing key"),
         ("rate=[1,", "not a TOML value"),
         ("rate=fast", "expected a number, found the string \"fast\""),
         ("hidden.units=-1", "command line:1:14"),

@@ -82,7 +82,7 @@ impl fmt::Display for Validation {
 
 keywords! {
     /// How the validation rows are chosen from the training files.
-    pub enum SplitMethod {
+    pub enum SplitMethod as "split" {
         /// The first rows.
         Head = "head",
         /// Rows drawn at random.
@@ -95,7 +95,7 @@ keywords! {
 keywords! {
     /// A method of normalizing pixels. [`fit`](Self::fit) turns it into a
     /// [`Normalizer`](crate::Normalizer), which can normalize images.
-    pub enum Normalize {
+    pub enum Normalize as "normalization" {
         /// x / 255, in the range 0 to 1.
         Unit = "unit",
         /// (x − mean) / standard deviation, both over all pixels of the training rows.

@@ -4,7 +4,7 @@ kiln_config::keywords! {
     /// An activation function. All except softmax are elementwise.
     ///
     /// To add one: add a variant here and an arm to [`apply`](Self::apply).
-    pub enum Activation {
+    pub enum Activation as "activation" {
         /// x.
         Linear = "linear",
         /// max(0, x).

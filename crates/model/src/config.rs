@@ -119,7 +119,7 @@ struct TypeKeyword(String);
 impl FromValue for TypeKeyword {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let keywords = LayerKind::keywords();
-        value.keyword(&keywords).map(|index| Self(keywords[index].to_owned()))
+        value.keyword("layer", &keywords).map(|index| Self(keywords[index].to_owned()))
     }
 }
 
@@ -132,7 +132,7 @@ impl LayerKind {
 
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let TypeKeyword(keyword) = table.required("type").map_err(|error: ConfigError| {
-            error.help(format!("type is one of {}", Self::keywords().join(", ")))
+            error.help(format!("valid values: \"{}\"", Self::keywords().join("\", \"")))
         })?;
         match LayerType::read(&keyword, table)? {
             Some(layer) => Ok(Self::Layer(layer)),

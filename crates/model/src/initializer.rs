@@ -3,7 +3,7 @@ use rand_core::Rng;
 
 kiln_config::keywords! {
     /// A distribution of initial values, by its name in Keras.
-    pub enum Scheme {
+    pub enum Scheme as "initializer" {
         /// Uniform in ±√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
         GlorotUniform = "glorot_uniform",
         /// Truncated normal with variance 2 / (fan_in + fan_out).
@@ -110,7 +110,7 @@ impl FromValue for Initializer {
             },
             _ => Scheme::from_value(value)
                 .map(Self::Scheme)
-                .map_err(|error| error.help("give a keyword, or a number as the initial value")),
+                .map_err(|error| error.also("or a number, the value of every element")),
         }
     }
 }

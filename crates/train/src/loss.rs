@@ -26,7 +26,7 @@ impl Default for LossConfig {
 impl LossConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         if let Some(value) = table.value("type") {
-            value.keyword(&["sparse_categorical_crossentropy"])?;
+            value.keyword("loss", &["sparse_categorical_crossentropy"])?;
         }
         let expected = "a number, at least 0 and below 1";
         let label_smoothing =

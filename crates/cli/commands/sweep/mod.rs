@@ -16,7 +16,8 @@ use clap::Args;
 use kiln_store::printable;
 use kiln_sweep::{DifferingKey, LaunchOptions, Plan, PlannedRun, RunOutcome, Sweep};
 
-use crate::options::GlobalOptions;
+use crate::experiment;
+use crate::options::{GlobalOptions, at_least_1};
 use crate::output::warning;
 
 pub(crate) use control::SweepControl;
@@ -38,7 +39,7 @@ pub(crate) struct SweepArguments {
     )]
     axes: Vec<String>,
     /// How many runs to train at a time, each on one core [default: the number of cores]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = at_least_1)]
     jobs: Option<NonZeroUsize>,
     /// Give more seeds only to the combinations that may be the best
     ///
@@ -78,7 +79,8 @@ pub(crate) fn sweep(
     arguments: &SweepArguments,
 ) -> anyhow::Result<ExitCode> {
     let control = SweepControl::listen(options.quiet)?;
-    let mut sweep = Sweep::open(&arguments.file, &arguments.axes)?;
+    let mut sweep = Sweep::open(&arguments.file, &arguments.axes)
+        .map_err(|error| experiment::instead_of_directory(&arguments.file).unwrap_or(error))?;
     if arguments.race {
         sweep = sweep.with_race(arguments.top)?;
     }

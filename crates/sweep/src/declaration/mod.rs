@@ -25,4 +25,4 @@ pub use expand::SweepPoint;
 pub(crate) use expand::in_combination;
 pub use record::{SweepRecord, SweepRecords};
 pub use setting::Setting;
-pub use sweep::Sweep;
+pub use sweep::{Sweep, is_sweep_file};

@@ -17,6 +17,16 @@ use crate::race::{RaceConfig, RaceResult, RaceTable};
 const SWEEP_KEYS: [&str; 9] =
     ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune", "race"];
 
+/// Whether a file is a sweep file, and not an experiment or anything else.
+#[must_use]
+pub fn is_sweep_file(path: &Path) -> bool {
+    Document::open(path).is_ok_and(|file| is_sweep(&file))
+}
+
+fn is_sweep(file: &Document) -> bool {
+    SWEEP_KEYS.iter().any(|key| file.get(key).is_some())
+}
+
 /// The declaration of a sweep: a sweep file, or an experiment, with the axes of the command line.
 #[derive(Debug, Clone)]
 pub struct Sweep {
@@ -153,7 +163,7 @@ impl Sweep {
     ) -> Result<Self, ConfigError> {
         let text = file.text().to_owned();
         let record = |experiment| SweepRecord::new(path, text, experiment, axes);
-        let mut sweep = if SWEEP_KEYS.iter().any(|key| file.get(key).is_some()) {
+        let mut sweep = if is_sweep(&file) {
             file.read(|table| Self::read(table, path, record, open))?
         } else {
             let declaration = Declaration::new(file.clone(), &[])?;
@@ -195,6 +205,12 @@ impl Sweep {
         let document = open(&experiment).map_err(|error| {
             error.note(format!("{} names it as its `experiment`", path.display()))
         })?;
+        if is_sweep(&document)
+            && let Some(named) = table.value("experiment")
+        {
+            let message = format!("{} is a sweep, not an experiment", experiment.display());
+            return Err(named.error(message).help("name the experiment that it changes"));
+        }
         let known = known_paths(&document)?;
         let mut blocks = Vec::new();
         let top_level = Block::read(table, &document, &known)?;

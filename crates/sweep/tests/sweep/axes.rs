@@ -110,7 +110,7 @@ fn errors_of_axes_show_the_place() {
             &["`optimizer.learning_rate` is given twice"],
         ),
         (&["learning_rate=0.1,,0.2"], &["a value is missing"]),
-        (&["learning_rate"], &["expected KEY=VALUE"]),
+        (&["learning_rate"], &["write KEY=VALUE"]),
         (&[r#"loss={},{label_smoothing=0}"#], &["occurs twice", "label_smoothing"]),
     ] {
         let refused = refused_axes(axes);

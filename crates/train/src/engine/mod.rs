@@ -33,7 +33,7 @@ pub struct EngineSettings {
 
 kiln_config::keywords! {
     /// The implementations of a training step, by their names in `run.json`.
-    pub enum Implementation {
+    pub enum Implementation as "engine" {
         /// Burn's autodiff; supports every layer and backend.
         Generic = "generic",
         /// Matrix products and in-place loops on the CPU; supports stacks of dense layers.

@@ -17,7 +17,7 @@ pub struct DeviceConfig {
 
 kiln_config::keywords! {
     /// The choices of `engine`.
-    pub enum EngineChoice {
+    pub enum EngineChoice as "engine" {
         /// The fused engine if it supports every layer and the optimizer, and the backend is `flex`; otherwise the
         /// generic engine.
         Auto = "auto",
@@ -30,7 +30,7 @@ kiln_config::keywords! {
 
 kiln_config::keywords! {
     /// The Burn backends that Kiln supports.
-    pub enum Backend {
+    pub enum Backend as "backend" {
         /// Burn's own CPU backend; the default.
         Flex = "flex",
         /// The older CPU backend on the ndarray crate.

@@ -34,7 +34,7 @@ pub struct TrainingConfig {
 
 kiln_config::keywords! {
     /// The choice of the weights to test and to keep.
-    pub enum WeightsChoice {
+    pub enum WeightsChoice as "weights" {
         /// The weights after the last epoch.
         Last = "last",
         /// The weights after the epoch that is best by the monitor.

@@ -138,7 +138,7 @@ impl FromValue for MetricName {
             .map(|(rows, metric)| format!("{}{}", rows.prefix(), metric.name))
             .collect();
         let keywords: Vec<&str> = names.iter().map(String::as_str).collect();
-        match value.keyword(&keywords) {
+        match value.keyword("metric", &keywords) {
             // Only a name with the placeholder is a keyword that cannot be parsed.
             Ok(_) => Err(value.expected(&format!("a number in place of {K}, such as 3"))),
             Err(error) => Err(error),

@@ -38,7 +38,7 @@ impl FromValue for OptionalMetric {
             .filter(|metric| !metric.has_k() && metric.computed != Computed::WithLabelSmoothing)
             .collect();
         let names: Vec<&str> = metrics.iter().map(|metric| metric.name).collect();
-        Ok(Self { metric: metrics[value.keyword(&names)?] })
+        Ok(Self { metric: metrics[value.keyword("metric", &names)?] })
     }
 }
 

@@ -142,7 +142,7 @@ macro_rules! optimizers {
 
         kiln_config::keywords! {
             /// The values of `optimizer.type`.
-            pub enum OptimizerName {
+            pub enum OptimizerName as "optimizer" {
                 $( $(#[$documentation])* $optimizer = $name, )+
             }
         }

@@ -189,7 +189,7 @@ macro_rules! schedules {
 
         kiln_config::keywords! {
             /// The values of `schedule.type`.
-            pub enum ScheduleName {
+            pub enum ScheduleName as "schedule" {
                 $( $(#[$documentation])* $schedule = $name, )+
             }
         }

@@ -31,7 +31,7 @@ pub struct OneCycle {
 
 kiln_config::keywords! {
     /// The curves of [`OneCycle`].
-    pub enum Annealing {
+    pub enum Annealing as "annealing" {
         /// Half a cosine wave.
         Cosine = "cosine",
         /// A straight line.

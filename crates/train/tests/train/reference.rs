@@ -146,13 +146,11 @@ fn every_keyword_is_in_the_reference() {
         let value = if key == "training.metrics" { "[\"?\"]" } else { "\"?\"" };
         let error = Declaration::parse("reference", REFERENCE, &[format!("{key}={value}")]);
         let error = error.unwrap_err().to_string();
-        let (_, words) = error.split_once("expected one of ").unwrap_or_else(|| panic!("{error}"));
-        let words = words.lines().next().unwrap().trim_matches(['"', '`', ' ']);
-        for word in words.split(", ") {
-            let word = word.trim_matches(['"', '`', ' ']);
-            if word == "a number" {
-                continue;
-            }
+        let (_, words) = error.split_once("valid values: ").unwrap_or_else(|| panic!("{error}"));
+        // An initializer can also be a number.
+        let words = words.split(", or ").next().unwrap();
+        for word in words.trim().split(", ") {
+            let word = word.trim_matches('"');
             // The reference names each metric and each prefix once.
             let (prefix, word) = match word.split_once('_') {
                 Some((prefix @ ("val" | "train"), word)) => (prefix, word),

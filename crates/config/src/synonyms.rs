@@ -1,0 +1,117 @@
+//! Names that other programs use for the keys and values of an experiment.
+
+/// A name of another program, without case and separators, and the key or value that has its meaning here. A name can
+/// have several meanings: `nearest` suggests the first that is possible where the name was written.
+const SYNONYMS: &[(&str, &str)] = &[
+    // Keys.
+    ("lr", "learning_rate"),
+    ("eta", "learning_rate"),
+    ("stepsize", "learning_rate"),
+    ("bs", "batch_size"),
+    ("batch", "batch_size"),
+    ("minibatchsize", "batch_size"),
+    ("nepochs", "epochs"),
+    ("numepochs", "epochs"),
+    ("maxepochs", "epochs"),
+    ("nbepoch", "epochs"),
+    ("iterations", "epochs"),
+    ("randomstate", "seed"),
+    ("randomseed", "seed"),
+    ("manualseed", "seed"),
+    ("beta1", "beta_1"),
+    ("beta2", "beta_2"),
+    ("eps", "epsilon"),
+    ("nesterovmomentum", "nesterov"),
+    ("usenesterov", "nesterov"),
+    ("l2", "weight_decay"),
+    ("decay", "weight_decay"),
+    ("alpha", "rho"),
+    ("clipnorm", "global_clipnorm"),
+    ("maxgradnorm", "global_clipnorm"),
+    ("gradclip", "global_clipnorm"),
+    ("gradclipnorm", "global_clipnorm"),
+    ("gradclipvalue", "clipvalue"),
+    ("validationsplit", "validation"),
+    ("validationsize", "validation"),
+    ("valsplit", "validation"),
+    ("valfraction", "validation"),
+    ("dataset", "source"),
+    ("datadir", "source"),
+    ("neurons", "units"),
+    ("hiddensize", "units"),
+    ("outfeatures", "units"),
+    ("nonlinearity", "activation"),
+    ("bias", "use_bias"),
+    ("kernelinit", "kernel_initializer"),
+    ("weightinit", "kernel_initializer"),
+    ("biasinit", "bias_initializer"),
+    ("p", "rate"),
+    ("dropout", "rate"),
+    ("prob", "rate"),
+    ("warmup", "warmup_epochs"),
+    ("stepsize", "every_epochs"),
+    ("gamma", "factor"),
+    ("minlr", "min_learning_rate"),
+    ("restorebestweights", "restore_best"),
+    ("scheduler", "schedule"),
+    ("lrschedule", "schedule"),
+    ("lrscheduler", "schedule"),
+    ("optim", "optimizer"),
+    ("threshold", "min_delta"),
+    // Activations and initializers.
+    ("swish", "silu"),
+    ("identity", "linear"),
+    ("none", "linear"),
+    ("logistic", "sigmoid"),
+    ("he", "he_normal"),
+    ("kaiming", "he_normal"),
+    ("kaimingnormal", "he_normal"),
+    ("kaiminguniform", "he_uniform"),
+    ("glorot", "glorot_uniform"),
+    ("xavier", "glorot_uniform"),
+    ("xavieruniform", "glorot_uniform"),
+    ("xaviernormal", "glorot_normal"),
+    ("lecun", "lecun_normal"),
+    ("zero", "zeros"),
+    ("one", "ones"),
+    // Layers, optimizers, schedules, losses and metrics.
+    ("fc", "dense"),
+    ("linear", "dense"),
+    ("fullyconnected", "dense"),
+    ("bn", "batch_normalization"),
+    ("batchnorm", "batch_normalization"),
+    ("batchnorm1d", "batch_normalization"),
+    ("sequential", "block"),
+    ("nag", "sgd"),
+    ("momentum", "sgd"),
+    ("cosineannealing", "cosine"),
+    ("cosinedecay", "cosine"),
+    ("steplr", "step"),
+    ("plateau", "reduce_on_plateau"),
+    ("reducelronplateau", "reduce_on_plateau"),
+    ("crossentropy", "sparse_categorical_crossentropy"),
+    ("categoricalcrossentropy", "sparse_categorical_crossentropy"),
+    ("acc", "accuracy"),
+    ("valacc", "val_accuracy"),
+    ("f1", "macro_f1"),
+    ("valf1", "val_macro_f1"),
+    // Data and weights.
+    ("random", "shuffled"),
+    ("shuffle", "shuffled"),
+    ("zscore", "standardize"),
+    ("standard", "standardize"),
+    ("minmax", "unit"),
+    ("final", "last"),
+];
+
+/// The meanings of a name, whatever its case and its separators.
+pub(crate) fn meanings(name: &str) -> impl Iterator<Item = &'static str> {
+    let name = folded(name);
+    SYNONYMS.iter().filter(move |(other, _)| *other == name).map(|(_, meaning)| *meaning)
+}
+
+/// The text in lower case and without separators: `batchSize`, `batch-size` and `batch_size` are the same name.
+pub(crate) fn folded(text: &str) -> String {
+    let kept = text.chars().filter(|character| !matches!(character, '_' | '-' | ' '));
+    kept.flat_map(char::to_lowercase).collect()
+}
