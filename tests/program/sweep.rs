@@ -433,3 +433,18 @@ fn work_command_refuses_manual_use() {
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("`kiln work` is only for `kiln sweep`"), "{}", output.stderr);
 }
+
+#[test]
+fn another_optimizer_is_reported_with_its_learning_rate() {
+    let project = Project::new();
+    let note = "note: learning_rate: 0.001, the default of adam (the file has 0.1 for sgd)";
+    let sweep = ["sweep", "experiment.toml", "optimizer.type=sgd,adam", "seed=1,2", "--dry-run"];
+    let output = project.kiln_ok(&sweep);
+    assert_eq!(output.stderr, format!("{note}\n"));
+    assert_eq!(project.kiln_ok(&[sweep.as_slice(), &["--quiet"]].concat()).stderr, "");
+    let run = project.kiln_ok(&["run", "experiment.toml", "optimizer.type=adam"]);
+    assert!(run.stderr.starts_with(note), "{}", run.stderr);
+    let config = project.read(format!("{}/config.toml", run.last_line()));
+    assert!(config.contains("learning_rate = 0.001"), "{config}");
+    assert!(!config.contains("momentum"), "{config}");
+}

@@ -16,6 +16,9 @@ pub(crate) fn run(
     arguments: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
     let declaration = experiment::open(arguments)?;
+    if !options.quiet {
+        declaration.notes.iter().for_each(|note| status(format_args!("note: {note}")));
+    }
     let reporter = ProgressReporter::for_run(options.quiet)?;
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
     train(options, run, reporter)

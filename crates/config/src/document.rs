@@ -7,7 +7,7 @@ use crate::parse::{TomlError, parse_toml};
 use crate::place::{Place, Source};
 use crate::spelling;
 use crate::table::Table;
-use crate::value::{Kind, Value, entries};
+use crate::value::{Entry, Kind, Value, entries};
 
 /// Size limit for an experiment file: 1 MiB. The tree of values can take a hundred times the size of
 /// its text.
@@ -112,6 +112,24 @@ impl Document {
         let mut paths = Vec::new();
         self.root.collect_paths("", MAX_ALIASED_STEPS, &mut paths);
         paths
+    }
+
+    /// Removes the keys of a top-level table that were written in this document's text, not by an override, and for which
+    /// `is_removed` is true. Returns them.
+    pub fn remove_written(
+        &mut self,
+        table: &str,
+        is_removed: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Value)> {
+        let source = Arc::clone(&self.root.place.source);
+        let Kind::Table(tables) = &mut self.root.kind else { return Vec::new() };
+        let found = tables.iter_mut().find(|entry| entry.key == table);
+        let Some(Kind::Table(entries)) = found.map(|entry| &mut entry.value.kind) else {
+            return Vec::new();
+        };
+        let is_written = |entry: &Entry| Arc::ptr_eq(&entry.value.place.source, &source);
+        let removed = entries.extract_if(.., |entry| is_written(entry) && is_removed(&entry.key));
+        removed.map(|entry| (entry.key, entry.value)).collect()
     }
 
     /// An error about the value at a dotted path (see [`locate`](Self::locate)). It has no place if

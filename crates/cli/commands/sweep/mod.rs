@@ -18,7 +18,7 @@ use kiln_sweep::{DifferingKey, LaunchOptions, Plan, PlannedRun, RunOutcome, Swee
 
 use crate::experiment;
 use crate::options::{GlobalOptions, at_least_1};
-use crate::output::warning;
+use crate::output::{status, warning};
 
 pub(crate) use control::SweepControl;
 
@@ -85,6 +85,9 @@ pub(crate) fn sweep(
         sweep = sweep.with_race(arguments.top)?;
     }
     let plan = Plan::new(&sweep, options.data(), &options.runs)?;
+    if !options.quiet {
+        plan.notes.iter().for_each(|note| status(format_args!("note: {note}")));
+    }
     let launch_options = LaunchOptions {
         fail_fast: arguments.fail_fast,
         retry_failed: arguments.retry_failed,

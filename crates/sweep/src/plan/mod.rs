@@ -46,6 +46,9 @@ pub struct Plan {
     pub race: Option<Race>,
     /// The runs, in the order in which they are declared. A race may end before it needs all of them.
     pub runs: Vec<PlannedRun>,
+    /// What axes over `optimizer.type` or `schedule.type` change besides the type, without repetitions; see
+    /// [`Declaration::notes`].
+    pub notes: Vec<String>,
     /// Whether the seed is an axis that repeats all combinations.
     has_seed_axis: bool,
     record: SweepRecord,
@@ -132,6 +135,12 @@ impl Plan {
             }
         };
         let points = sweep.expand()?;
+        let mut notes: Vec<String> = Vec::new();
+        for note in points.iter().flat_map(|point| &point.declaration.notes) {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
         let runs: Vec<PlannedRun> =
             points.iter().map(|point| planner.plan(point)).collect::<Result<_, _>>()?;
         let experiments = || runs.iter().map(|run| &run.experiment);
@@ -149,6 +158,7 @@ impl Plan {
             prune,
             race,
             runs,
+            notes,
             has_seed_axis: sweep.has_seeds(),
             record: sweep.record.clone().with_data(data),
             known_datasets,

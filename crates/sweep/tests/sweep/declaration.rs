@@ -68,6 +68,24 @@ fn a_value_may_be_a_table() {
 }
 
 #[test]
+fn an_axis_of_optimizers_gives_each_its_own_learning_rate() {
+    let rates = |file: &str, axes: &[&str]| {
+        let points = World::new(file).open("sweep.toml", axes).unwrap().expand().unwrap();
+        let rate = |point: &kiln_sweep::SweepPoint| {
+            point.declaration.experiment.optimizer.learning_rate
+        };
+        points.iter().map(rate).collect::<Vec<_>>()
+    };
+    // The experiment has the rate 0.1 for SGD.
+    let types = "[grid]\n\"optimizer.type\" = [\"sgd\", \"adam\"]\n";
+    assert_eq!(rates(types, &[]), [0.1, 0.001]);
+    assert_eq!(rates(types, &["learning_rate=0.03"]), [0.03, 0.03]);
+    assert_eq!(rates("", &["optimizer.type=adam,sgd"]), [0.001, 0.1]);
+    let grid = format!("{types}\"optimizer.learning_rate\" = [0.2, 0.3]\n");
+    assert_eq!(rates(&grid, &[]), [0.2, 0.3, 0.2, 0.3]);
+}
+
+#[test]
 fn runs_that_match_a_pattern_are_excluded() {
     let sweep = "[grid]\nlearning_rate = [0.1, 1]\nhidden.repeat = [0, 1, 2]\n\
                  [[exclude]]\nlearning_rate = 1.0\nhidden.repeat = [1, 2]\n\

@@ -8,6 +8,7 @@ use kiln_data::{
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
+use super::type_change::TypeChanges;
 use super::{Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
 use crate::engine::{EngineSettings, Implementation};
@@ -19,6 +20,9 @@ use crate::random::{Purpose, stream};
 pub struct Declaration {
     /// The experiment, with its own rules checked.
     pub experiment: Experiment,
+    /// What an override of `optimizer.type` or `schedule.type` has changed besides the type: "learning_rate: 0.001, the
+    /// default of adam (the file has 0.01 for sgd)".
+    pub notes: Vec<String>,
     document: Document,
 }
 
@@ -62,16 +66,18 @@ impl Declaration {
     /// The document or an override is invalid. The error shows the place.
     pub fn new(mut document: Document, overrides: &[Override]) -> Result<Self, ConfigError> {
         let mut known = Vec::new();
+        let mut type_changes = TypeChanges::default();
         for change in overrides {
             // Keep the paths known before the previous override. If that one made the experiment invalid, this one is
             // still checked by itself.
             known.extend(known_paths(&document)?);
             known.sort_unstable();
             known.dedup();
-            document.apply(change, &known)?;
+            type_changes.apply(&mut document, change, &known)?;
         }
         let experiment = document.read(Experiment::read)?;
-        let declaration = Self { experiment, document };
+        let notes = type_changes.notes(&document);
+        let declaration = Self { experiment, notes, document };
         declaration.check()?;
         Ok(declaration)
     }

@@ -4,6 +4,7 @@ mod declaration;
 mod device;
 mod prepared;
 mod training;
+mod type_change;
 
 use std::sync::LazyLock;
 

@@ -16,3 +16,4 @@ mod resume;
 mod runs;
 mod schedules;
 mod stopping;
+mod type_change;
