@@ -1,5 +1,6 @@
 //! How errors are shown, and the exit status that belongs to them.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,27 @@ use kiln_sweep::SweepError;
 use kiln_train::{REFERENCE, TrainError, known_paths};
 
 use crate::output;
+
+/// An error with advice about what to type.
+#[derive(Debug)]
+pub(crate) struct Advised {
+    message: String,
+    help: String,
+}
+
+impl Advised {
+    pub(crate) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Advised {}
 
 /// Prints an error with advice. Returns exit status 2 if the command line or the configuration is wrong, otherwise 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -42,7 +64,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         | (.., Some(ReportError::Store(store))) => Some(store),
         _ => None,
     };
-    if let Some(advice) = store.and_then(advice) {
+    if let Some(Advised { help, .. }) = error.downcast_ref() {
+        output::help(help);
+    } else if let Some(advice) = store.and_then(advice) {
         output::help(advice);
     } else if let Some(CompareError::Mismatch { path, .. }) = compare {
         output::help(doctor_advice(path));

@@ -4,6 +4,7 @@ mod commands;
 mod experiment;
 mod failure;
 mod logging;
+mod named_run;
 mod options;
 mod output;
 mod progress;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::{
-    Cli, Command, compare, completions, config, data, doctor, predict, resume, run, show, summary,
+    Cli, Command, clean, compare, completions, config, data, doctor, ls, predict, resume, run, show, summary,
     sweep, verify, work,
 };
 
@@ -40,7 +41,9 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Compare(arguments) => compare::compare(options, arguments),
         Command::Verify(arguments) => verify::verify(options, arguments),
         Command::Doctor(arguments) => doctor::doctor(options, arguments),
-        Command::Show(arguments) => show::show(arguments),
+        Command::Show(arguments) => show::show(options, arguments),
+        Command::Ls(arguments) => ls::ls(options, arguments),
+        Command::Clean(arguments) => clean::clean(options, arguments),
         Command::Predict(arguments) => predict::predict(options, arguments),
         Command::Config => config::config(),
         Command::Data { command } => data::data(options, command),

@@ -14,6 +14,7 @@ mod golden;
 mod hostile_files;
 mod hostile_names;
 mod interruption;
+mod named_runs;
 mod processes;
 mod project;
 mod race;

@@ -15,6 +15,7 @@ use kiln_report::chart::{
 use kiln_store::{files, printable, quoted};
 use kiln_sweep::{SweepRecord, SweepRecords, declared_runs};
 
+use crate::named_run;
 use crate::options::GlobalOptions;
 use crate::output::{print_styled, status, terminal};
 
@@ -124,14 +125,16 @@ pub(crate) fn compare(
     options: &GlobalOptions,
     arguments: &CompareArguments,
 ) -> anyhow::Result<ExitCode> {
+    let paths = arguments.paths.iter().map(|path| named_run::path_of(options, path));
+    let paths: Vec<PathBuf> = paths.collect::<anyhow::Result<_>>()?;
     let how = CompareOptions {
         ranking: Ranking::new(&arguments.rank_by, arguments.rank_at.into()),
-        baseline: arguments.baseline.clone(),
+        baseline: baseline(options, arguments)?,
         level: arguments.level,
     };
     let paths = match &arguments.sweep {
-        Some(given) => runs_of_sweep(&arguments.paths, given)?,
-        None => arguments.paths.clone(),
+        Some(given) => runs_of_sweep(&paths, given)?,
+        None => paths,
     };
     let mut comparison = Comparison::read(&paths, &how)?;
     let command = more_seeds(&comparison)
@@ -154,7 +157,7 @@ pub(crate) fn compare(
     } else if arguments.json {
         kiln_compare::json(&comparison, &table)?
     } else {
-        terminal_text(&comparison, arguments, &table, &axes)?
+        terminal_text(&comparison, &paths, &table, &axes)?
     };
     // Files are written before the table is printed, so that an error is the last line that is shown.
     if let Some(path) = &arguments.html {
@@ -226,17 +229,27 @@ fn runs_of_sweep(directories: &[PathBuf], given: &str) -> anyhow::Result<Vec<Pat
     Ok(runs)
 }
 
+/// The baseline as given, or the path of the run that it names.
+fn baseline(
+    options: &GlobalOptions,
+    arguments: &CompareArguments,
+) -> anyhow::Result<Option<String>> {
+    let Some(given) = &arguments.baseline else { return Ok(None) };
+    let path = named_run::path_of(options, Path::new(given))?;
+    Ok(Some(path.to_str().unwrap_or(given).to_owned()))
+}
+
 /// The table with its notes, followed by a heatmap of two settings or the details of two runs, and by the tables of runs
 /// on other data.
 fn terminal_text(
     comparison: &Comparison,
-    arguments: &CompareArguments,
+    paths: &[PathBuf],
     options: &TableOptions,
     axes: &[&str],
 ) -> anyhow::Result<String> {
     let terminal = terminal();
     let mut text = table_text(comparison, options)?;
-    if let Some(pair) = Pair::of(comparison, &arguments.paths) {
+    if let Some(pair) = Pair::of(comparison, paths) {
         text.push_str(&format!("\n{}", show_pair(&pair, terminal)));
     } else if comparison.combinations.len() <= MAX_TERMINAL_CELLS
         && let Some(heatmap) = heatmap(comparison, axes)

@@ -5,6 +5,7 @@ use clap::Args;
 use kiln_store::doctor;
 use kiln_sweep::SweepRules;
 
+use crate::named_run;
 use crate::options::GlobalOptions;
 use crate::output::{print, status, warning};
 
@@ -25,7 +26,8 @@ pub(crate) fn doctor(
     options: &GlobalOptions,
     arguments: &DoctorArguments,
 ) -> anyhow::Result<ExitCode> {
-    let found = doctor::find(&arguments.paths)?;
+    let paths = arguments.paths.iter().map(|path| named_run::path_of(options, path));
+    let found = doctor::find(&paths.collect::<anyhow::Result<Vec<_>>>()?)?;
     if arguments.clean {
         let cleaned = doctor::clean(&found);
         for path in cleaned.removed.iter().filter(|_| !options.quiet) {

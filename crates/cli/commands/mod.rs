@@ -1,10 +1,12 @@
 //! The commands, one module each, and the help that `kiln --help` shows for them.
 
+pub(crate) mod clean;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod data;
 pub(crate) mod doctor;
+pub(crate) mod ls;
 pub(crate) mod predict;
 pub(crate) mod resume;
 pub(crate) mod run;
@@ -28,7 +30,7 @@ use crate::options::{ExperimentArguments, GlobalOptions};
     version,
     after_help = "Examples:\n  \
         kiln run configs/fashion-mnist.toml     train a network, evaluate it once on the test set\n  \
-        kiln show runs/fashion-mnist/ID         show the report\n  \
+        kiln show fashion-mnist/last            show the report of the last run\n  \
         kiln sweep configs/fashion-mnist.toml learning_rate=0.01,0.1 seed=1,2,3\n  \
         kiln compare runs/fashion-mnist         compare all runs of the experiment\n\n\
         Exit status:\n  \
@@ -118,10 +120,26 @@ pub(crate) enum Command {
         kiln doctor runs --clean\n\n\
         Exit status: 0 if everything is intact or resumable, 1 if something is damaged or cannot be checked")]
     Doctor(doctor::DoctorArguments),
-    /// Show the history and the test report of a run
-    #[command(after_help = "Example:\n  \
-        kiln show runs/fashion-mnist/20261124-101500")]
+    /// Show the settings, the history and the test report of a run
+    #[command(after_help = "Examples:\n  \
+        kiln show runs/fashion-mnist/20261124-101500\n  \
+        kiln show fashion-mnist/last\n  \
+        kiln show learning-rate-depth/best")]
     Show(show::ShowArguments),
+    /// List runs and sweeps with their status, settings, key numbers and size
+    #[command(after_help = "Examples:\n  \
+        kiln ls\n  \
+        kiln ls runs/learning-rate-depth")]
+    Ls(ls::LsArguments),
+    /// Free the space of checkpoints and weights that are no longer needed
+    ///
+    /// Without --yes, the command only lists what it would remove. It removes checkpoints and the weights before training
+    /// of runs that have ended; with --keep, also the weights of all but the best runs. Reports, histories and predictions
+    /// stay, and runs that can be resumed are left alone.
+    #[command(after_help = "Examples:\n  \
+        kiln clean runs/learning-rate-depth\n  \
+        kiln clean runs/learning-rate-depth --keep best=10 --yes")]
+    Clean(clean::CleanArguments),
     /// Classify PNG and JPEG files with a finished run
     ///
     /// Images are converted to the size and the channels that the network was trained on; a note says how. For each

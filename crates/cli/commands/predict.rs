@@ -2,9 +2,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use kiln_store::{RunDirectory, printable};
+use kiln_store::space::Removable;
+use kiln_store::{RunDirectory, Status, printable, quoted};
 use kiln_train::Predictor;
 
+use crate::failure::Advised;
+use crate::named_run::{self, RUN_HELP};
 use crate::options::GlobalOptions;
 use crate::output::{error, print, status, with_causes};
 
@@ -13,7 +16,7 @@ const SHOWN_CLASSES: usize = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
-    /// The directory of the run, which must be finished
+    #[arg(value_name = "RUN", help = RUN_HELP)]
     run: PathBuf,
     /// The image files, PNG or JPEG
     #[arg(required = true, value_name = "IMAGE")]
@@ -24,7 +27,9 @@ pub(crate) fn predict(
     options: &GlobalOptions,
     arguments: &PredictArguments,
 ) -> anyhow::Result<ExitCode> {
-    let predictor = Predictor::open(&RunDirectory::open(&arguments.run)?)?;
+    let run = named_run::open(options, &arguments.run)?;
+    check_has_weights(&run)?;
+    let predictor = Predictor::open(&run)?;
     let mut failed = false;
     for path in &arguments.images {
         let image = match kiln_data::read_image(path, predictor.image_shape()) {
@@ -52,4 +57,30 @@ pub(crate) fn predict(
         print(format!("{}: {}", printable(&path.to_string_lossy()), shown.join(", ")))?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Returns an error with advice if the run is not finished or its weights were removed.
+fn check_has_weights(run: &RunDirectory) -> anyhow::Result<()> {
+    let record = run.read_record()?;
+    let path = run.path().display();
+    let resume = format!("to finish it: kiln resume {}", quoted(&path.to_string()));
+    let again = || {
+        let config = quoted(&run.config_path().display().to_string());
+        format!("to train it again: kiln run {config}")
+    };
+    let status = record.status;
+    let (message, help) = match status {
+        Status::Finished if record.removed.contains_key(Removable::Weights.name()) => {
+            (format!("the weights of {path} were removed by kiln clean"), again())
+        }
+        Status::Finished => return Ok(()),
+        Status::Interrupted | Status::Running | Status::Failed | Status::Pruned => {
+            (format!("{path} is not finished ({status}); only finished runs can predict"), resume)
+        }
+        Status::Diverged => {
+            let help = "train it with other settings, such as a lower learning_rate".to_owned();
+            (format!("{path} is not finished ({status}); only finished runs can predict"), help)
+        }
+    };
+    Err(Advised::new(message, help).into())
 }

@@ -10,13 +10,16 @@ use kiln_sweep::{Plan, Sweep, SweepRecord, SweepRecords};
 use kiln_train::{Resumed, Run, RunLock};
 
 use crate::commands::{run, sweep};
+use crate::failure::Advised;
+use crate::named_run;
 use crate::options::{GlobalOptions, at_least_1};
 use crate::output::{print, status, warning};
 use crate::progress::ProgressReporter;
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArguments {
-    /// The directory of a run or of a sweep
+    /// A run or a sweep: its directory, its id or the beginning of it, NAME/last or NAME
+    #[arg(value_name = "RUN|SWEEP")]
     path: PathBuf,
     /// For a sweep, how many runs to train at a time [default: the number of cores]
     #[arg(long, short, value_name = "N", value_parser = at_least_1)]
@@ -30,13 +33,18 @@ pub(crate) fn resume(
     options: &GlobalOptions,
     arguments: &ResumeArguments,
 ) -> anyhow::Result<ExitCode> {
-    if files::exists(&SweepRecord::path(&arguments.path))? {
-        resume_sweeps(options, arguments)
+    let path = named_run::path_of(options, &arguments.path)?;
+    named_run::check_exists(&path)?;
+    if path.is_dir() && files::exists(&SweepRecord::path(&path))? {
+        resume_sweeps(options, arguments, &path)
     } else if arguments.sweep.is_some() {
-        let problem = format!("{} is not the directory of a sweep", arguments.path.display());
+        let problem = format!("{} is not the directory of a sweep", path.display());
         Err(ConfigError::new(problem).help("leave out --sweep").into())
+    } else if ["run.json", "config.toml"].iter().any(|file| path.join(file).exists()) {
+        resume_run(options, &path)
     } else {
-        resume_run(options, &arguments.path)
+        let message = format!("{} is neither a run nor a sweep", path.display());
+        Err(Advised::new(message, "give a run (runs/NAME/ID) or a sweep (runs/NAME)").into())
     }
 }
 
@@ -85,9 +93,13 @@ pub(crate) fn data_of(options: &GlobalOptions, run: &RunDirectory) -> PathBuf {
 }
 
 /// Resumes all sweeps that were started in a directory, in their order.
-fn resume_sweeps(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow::Result<ExitCode> {
+fn resume_sweeps(
+    options: &GlobalOptions,
+    arguments: &ResumeArguments,
+    directory: &Path,
+) -> anyhow::Result<ExitCode> {
     let control = sweep::SweepControl::listen(options.quiet)?;
-    let records = SweepRecords::read_intact(&arguments.path)?;
+    let records = SweepRecords::read_intact(directory)?;
     let selected = match &arguments.sweep {
         Some(given) => vec![SweepRecords::select(&records, given)?],
         None => records,
@@ -98,7 +110,7 @@ fn resume_sweeps(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow
         if all > 1 && !options.quiet {
             status(format_args!("sweep {number} of {all}: {record}"));
         }
-        let ended = resume_sweep(options, arguments, record, &control)?;
+        let ended = resume_sweep(options, arguments, directory, record, &control)?;
         if ended != ExitCode::SUCCESS {
             code = ended;
         }
@@ -112,21 +124,22 @@ fn resume_sweeps(options: &GlobalOptions, arguments: &ResumeArguments) -> anyhow
 fn resume_sweep(
     options: &GlobalOptions,
     arguments: &ResumeArguments,
+    directory: &Path,
     record: &SweepRecord,
     control: &sweep::SweepControl,
 ) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::from_record(record)?;
     let data = options.given_data().unwrap_or(&record.data);
-    let path = std::path::absolute(&arguments.path)
-        .with_context(|| format!("cannot find {}", arguments.path.display()))?;
+    let path = std::path::absolute(directory)
+        .with_context(|| format!("cannot find {}", directory.display()))?;
     let has_name_of_sweep = path.file_name().is_some_and(|name| *name == *sweep.name);
     // Messages show the directory of all runs, so it is kept as it was given, unless the path has a single component.
-    let given = arguments.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let given = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
     let (Some(runs), true) = (given.or(path.parent()), has_name_of_sweep) else {
         let name = printable(&sweep.name);
         anyhow::bail!(
             "{} contains the sweep `{name}`, but has another name: rename the directory to {name}",
-            arguments.path.display(),
+            directory.display(),
         );
     };
     let plan = Plan::new(&sweep, data, runs)?;

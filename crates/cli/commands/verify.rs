@@ -3,17 +3,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_store::{RunDirectory, printable};
+use kiln_store::printable;
 use kiln_train::{Mismatch, Verification, VerificationResult, Verifier};
 
 use crate::commands::resume::data_of;
+use crate::named_run::{self, RUN_HELP};
 use crate::options::GlobalOptions;
 use crate::output::{count, help, print, status, warning};
 use crate::progress::ProgressReporter;
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// The directory of the run
+    #[arg(value_name = "RUN", help = RUN_HELP)]
     run: PathBuf,
 }
 
@@ -21,7 +22,7 @@ pub(crate) fn verify(
     options: &GlobalOptions,
     arguments: &VerifyArguments,
 ) -> anyhow::Result<ExitCode> {
-    let directory = RunDirectory::open(&arguments.run)?;
+    let directory = named_run::open(options, &arguments.run)?;
     let scratch = tempfile::Builder::new()
         .prefix("kiln-verify-")
         .tempdir()

@@ -140,6 +140,10 @@ fn put(value: &mut Value, path: &[&str], change: &Override) -> Result<(), Config
                     entries.len() - 1
                 }
             };
+            if rest.is_empty() {
+                // An error about the key points at the override, which repeated it.
+                entries[index].key_place = change.key_place.clone();
+            }
             put(&mut entries[index].value, rest, change)
         }
         Kind::Array(items) => match item_index(items, segment) {

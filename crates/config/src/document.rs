@@ -71,6 +71,12 @@ impl Document {
         self.root.read_table(read)
     }
 
+    /// The root table.
+    #[must_use]
+    pub fn root(&self) -> &Value {
+        &self.root
+    }
+
     /// The text that was parsed. Later overrides do not change it.
     #[must_use]
     pub fn text(&self) -> &str {

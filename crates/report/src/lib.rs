@@ -12,6 +12,7 @@ mod finish;
 mod image_grid;
 mod markdown;
 mod mistakes;
+mod settings;
 mod short_names;
 mod show;
 mod summary;

@@ -5,19 +5,20 @@ use kiln_store::escape::control;
 use kiln_store::{History, RunDirectory, RunRecord, Status, StoreError, TestReport};
 
 use crate::error::Result;
+use crate::settings::settings;
 use crate::summary;
 use crate::terminal::Terminal;
 
 /// One run's report, formatted for a terminal.
 #[derive(Debug)]
 pub struct Shown {
-    /// The facts, history, test result and list of files.
+    /// The facts, settings, history, test result and list of files.
     pub text: String,
     /// The files that are damaged, so that the text has nothing from them.
     pub damaged: Vec<StoreError>,
 }
 
-/// Formats one run's report for a terminal: facts, history, test result and files.
+/// Formats one run's report for a terminal: facts, settings, history, test result and files.
 ///
 /// For an unfinished or damaged run, the text shows what exists and names what is missing. Files are checked against
 /// their recorded checksums, and nothing of a damaged file is shown.
@@ -30,6 +31,13 @@ pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<Shown> {
     let mut damaged: Vec<StoreError> =
         run.check(&record, &["config.toml"]).err().into_iter().collect();
     let mut text = head(&record, terminal);
+    if damaged.is_empty() {
+        let settings = settings(run, terminal.width);
+        if !settings.is_empty() {
+            text.push_str(&heading("Settings", terminal));
+            text.push_str(&settings);
+        }
+    }
     text.push_str(&heading("History", terminal));
     let checked = run.check(&record, &["history.csv"]);
     match checked.and_then(|()| run.read_history()) {
@@ -50,7 +58,7 @@ pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<Shown> {
         }
     }
     text.push_str(&heading("Files", terminal));
-    text.push_str(&show_files(run));
+    text.push_str(&show_files(run, &record));
     Ok(Shown { text, damaged })
 }
 
@@ -119,12 +127,14 @@ fn show_test(report: &TestReport, terminal: Terminal) -> String {
     text
 }
 
-fn show_files(run: &RunDirectory) -> String {
+fn show_files(run: &RunDirectory, record: &RunRecord) -> String {
     let mut text = format!("{}\n", control(&run.path().to_string_lossy()));
     let mut missing = Vec::new();
     for file in RunDirectory::FILES {
         if run.path().join(file.name).exists() {
             text.push_str(&format!("  {:<20} {}\n", file.name, file.holds));
+        } else if record.removed.contains_key(file.name) {
+            text.push_str(&format!("  {:<20} {}, removed by kiln clean\n", file.name, file.holds));
         } else if !file.optional {
             missing.push(file.name);
         }

@@ -55,6 +55,7 @@ pub mod predictions;
 mod record;
 mod run;
 mod shell;
+pub mod space;
 mod test_report;
 pub mod versioned;
 

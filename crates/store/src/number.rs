@@ -50,6 +50,23 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A number of bytes: 512 B, 1.5 KiB, 177.3 MiB.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // 1023.95 would be shown as 1024.0.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 /// A learning rate with four significant digits, and with an exponent if it would start with many zeros.
 #[must_use]
 pub fn significant(value: f64) -> String {
@@ -75,6 +92,16 @@ mod tests {
     fn percents_do_not_round_to_certainty() {
         let shown = [0.0, 0.001, 0.014, 0.5, 0.994, 0.999, 1.0].map(percent);
         assert_eq!(shown, ["0%", "<1%", "1%", "50%", "99%", ">99%", "100%"]);
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_suits_them() {
+        let shown = [0, 1023, 1024, 1536, 1_048_524, 1_048_525, 185_913_344, 1 << 40].map(bytes);
+        assert_eq!(
+            shown,
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "1.0 MiB", "177.3 MiB", "1.0 TiB"]
+        );
+        assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub struct RunRecord {
     /// a running run has no checksums.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Checksum>,
+    /// Files that `kiln clean` removed after the run had ended, by name, with the checksums that they had.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<String, Checksum>,
 }
 
 /// The name and id of a run.

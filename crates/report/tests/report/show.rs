@@ -251,3 +251,46 @@ fn a_damaged_file_does_not_hide_the_others() {
     std::fs::write(run.record_path(), "").expect("written");
     show(&run, PLAIN).expect_err("without its record a run is not known");
 }
+
+#[test]
+fn lists_the_settings_within_the_width() {
+    let runs = directory();
+    let run = RunDirectory::create(runs.path(), "dense", Some("one")).expect("a run");
+    let config = r#"name = "dense"
+seed = 42
+
+[data]
+source = "fashion-mnist"
+validation = 5000
+
+[[model.layers]]
+type = "flatten"
+
+[[model.layers]]
+type = "dense"
+units = 300
+activation = "relu"
+kernel_initializer = "glorot_uniform"
+
+[optimizer]
+type = "sgd"
+learning_rate = 0.01
+
+[training]
+top_k = [3, 5]
+"#;
+    std::fs::write(run.config_path(), config).expect("written");
+    let record = RunRecord { status: Status::Interrupted, ..running() };
+    stop(&run, &record, &history()).expect("stopped");
+    let text = shown(&run, Terminal { width: 60, color: false });
+    let (_, settings) = text.split_once("\nSettings\n").expect("a section of settings");
+    let (settings, _) = settings.split_once("\n\nHistory\n").expect("followed by the history");
+    insta::assert_snapshot!(settings, @r"
+    data           source fashion-mnist, validation 5000
+    model          flatten
+                   dense, units 300, activation relu,
+                   kernel_initializer glorot_uniform
+    optimizer      type sgd, learning_rate 0.01
+    training       top_k [3, 5]
+    ");
+}

@@ -211,6 +211,9 @@ impl Examiner {
         }
         // Files that a run of this status must have, whether or not their checksums were recorded.
         for file in RunDirectory::FILES {
+            if record.removed.contains_key(file.name) {
+                continue;
+            }
             let is_needed = match file.name {
                 "config.toml" => true,
                 "log.jsonl" => false,

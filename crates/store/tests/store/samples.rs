@@ -62,6 +62,7 @@ pub(crate) fn record() -> RunRecord {
         reused: None,
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
+        removed: std::collections::BTreeMap::new(),
     }
 }
 

@@ -110,6 +110,7 @@ impl SampleRun {
             reused: None,
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
+            removed: std::collections::BTreeMap::new(),
         }
     }
 

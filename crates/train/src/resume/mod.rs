@@ -137,6 +137,7 @@ impl Run {
         self.record.optimism = None;
         // Clear the checksums before any of these files changes.
         self.record.files.clear();
+        self.record.removed.clear();
         self.record.resumed.push(Resumption { at: kiln_store::now(), from });
         self.directory.write_record(&self.record)?;
         // These files describe the interrupted state, which is about to change.

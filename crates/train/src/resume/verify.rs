@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use kiln_store::{History, RunDirectory, RunRecord, Status, files};
+use kiln_store::{Checksum, History, RunDirectory, RunRecord, Status, files};
 
 use super::mismatch::{Mismatch, compare_end, compare_epoch, compare_file};
 use crate::TrainError;
@@ -130,7 +130,14 @@ impl Verifier {
             for name in names {
                 let [recorded, now] = [&directory, &retrained].map(|run| run.path().join(name));
                 let sum = record.files.get(name);
-                if files::exists(&recorded)? {
+                if let Some(removed) = record.removed.get(name).filter(|_| sum.is_none()) {
+                    // `kiln clean` removed the file, but its checksum is known.
+                    if now.exists() && Checksum::of_file(&now)? == *removed {
+                        identical.push(name);
+                    } else {
+                        mismatches.push(Mismatch::Result(format!("{name} differs")));
+                    }
+                } else if files::exists(&recorded)? {
                     match compare_file(name, &recorded, &now, sum)? {
                         Some(mismatch) => mismatches.push(mismatch),
                         None => identical.push(name),
