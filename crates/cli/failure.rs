@@ -71,6 +71,20 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     } else if let Some(CompareError::Mismatch { path, .. }) = compare {
         output::help(doctor_advice(path));
     }
+    let data = error.downcast_ref::<DataError>().or(match train {
+        Some(TrainError::Data(data)) => Some(data),
+        _ => None,
+    });
+    match (data, train) {
+        (Some(DataError::MissingFile { advice, .. }), _) => output::help(advice),
+        (_, Some(TrainError::Resume { run, error })) if error.problem.contains(" changed") => {
+            let run = kiln_store::quoted(run);
+            output::help(format_args!(
+                "undo the change to resume the run, or train it as a new one: kiln run {run}/config.toml"
+            ));
+        }
+        _ => {}
+    }
     let is_unknown_dataset = matches!(
         error.downcast_ref::<DataError>(),
         Some(DataError::UnknownDataset { .. } | DataError::NotADirectory { .. })
@@ -94,6 +108,10 @@ fn advice(error: &StoreError) -> Option<String> {
             }
         }),
         StoreError::Damaged { path, .. } | StoreError::Malformed { path, .. } => {
+            Some(doctor_advice(path))
+        }
+        // The given path contains a run, but none that can be read.
+        StoreError::NoRuns { path, .. } if path.join("run.json").exists() => {
             Some(doctor_advice(path))
         }
         _ => None,

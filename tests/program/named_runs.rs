@@ -78,7 +78,10 @@ fn names_that_lead_to_no_run() {
         (&["show", "nowhere/last"], &["nowhere/last does not exist"]),
         (
             &["resume", "runs"],
-            &["runs is neither a run nor a sweep", "give a run (runs/NAME/ID) or a sweep (runs/NAME)"],
+            &[
+                "runs is neither a run nor a sweep",
+                "give a run (runs/NAME/ID) or a sweep (runs/NAME)",
+            ],
         ),
         (&["resume", "experiment.toml"], &["experiment.toml is neither a run nor a sweep"]),
         (&["show", "without/best"], &["no finished run with a val_accuracy"]),
@@ -151,7 +154,11 @@ fn clean_frees_space_and_leaves_everything_intact() {
     for arguments in [&["clean", &sweep][..], &["clean", &sweep, "--dry-run", "--keep", "best=1"]] {
         let output = project.kiln_ok(arguments);
         assert!(output.stdout.contains("can be freed in 4 runs"), "{}", output.stdout);
-        assert!(output.stderr.contains("to remove this: kiln clean runs/rates "), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("to remove this: kiln clean runs/rates "),
+            "{}",
+            output.stderr
+        );
     }
     assert_eq!(project.listing(), before);
 

@@ -166,3 +166,74 @@ fn config_prints_the_reference_of_all_keys() {
     project.write("reference.toml", reference);
     project.kiln_ok(&["summary", "reference.toml"]);
 }
+
+#[test]
+fn messages_say_what_to_do() {
+    let project = Project::new();
+    let fails = |arguments: &[&str], status: i32, parts: &[&str]| {
+        let output = project.kiln(arguments);
+        let shown = format!("kiln {}\n{}", arguments.join(" "), output.stderr);
+        assert_eq!(output.status, status, "{shown}");
+        assert_eq!(output.stderr.matches("error: ").count(), 1, "{shown}");
+        for part in parts {
+            assert!(output.stderr.contains(part), "`{part}` is not in\n{shown}");
+        }
+    };
+    let source = "data.source=fashion-mnist";
+    let missing = "nowhere/fashion-mnist/train-images-idx3-ubyte is missing\nhelp: ";
+    fails(&["run", "experiment.toml", source, "--data", "nowhere"], 1, &[missing, "--data"]);
+    fails(&["sweep", "experiment.toml", source, "--data", "nowhere"], 1, &[missing]);
+    let stopping = "early_stopping={monitor=\"val_top_2_accuracy\"}";
+    fails(
+        &["run", "experiment.toml", stopping],
+        2,
+        &["or set early_stopping.monitor to \"val_loss\""],
+    );
+    fails(
+        &["run", "experiment.toml", stopping, "validation=0", "top_k=[2]"],
+        2,
+        &["or set early_stopping.monitor to \"loss\""],
+    );
+
+    let run = project.train(&[]);
+    project.flip_bit(format!("{run}/config.toml"));
+    fails(&["compare", &run], 2, &["no readable run: ", &format!("kiln doctor {run}")]);
+
+    let verify = project.kiln(&["data", "verify", "fashion-mnist", "--data", "nowhere"]);
+    assert_eq!(verify.status, 1);
+    assert_eq!(verify.stdout.matches("is missing\n").count(), 4, "{}", verify.stdout);
+    assert_eq!(verify.stderr.matches("help: ").count(), 1, "{}", verify.stderr);
+}
+
+#[test]
+fn a_run_with_an_edited_experiment_is_not_resumed() {
+    let project = Project::new();
+    let run = project.train(&[]);
+    std::fs::remove_file(project.path(&run).join("report.json")).unwrap();
+    let config = project.read(format!("{run}/config.toml"));
+    let edited = config.replace("learning_rate = 0.1", "learning_rate = 0.2");
+    project.write(format!("{run}/config.toml"), edited);
+    let output = project.kiln(&["resume", &run]);
+    assert_eq!(output.status, 1);
+    for part in [
+        "optimizer.learning_rate from 0.1 to 0.2",
+        &format!(
+            "help: undo the change to resume the run, or train it as a new one: kiln run {run}/config.toml"
+        ),
+    ] {
+        assert!(output.stderr.contains(part), "{}", output.stderr);
+    }
+    project.write("image.png", "");
+    let output = project.kiln(&["predict", &run, "image.png"]);
+    assert!(output.stderr.contains(&format!("is not finished (interrupted); only finished runs can predict\nhelp: to finish it: kiln resume {run}")), "{}", output.stderr);
+}
+
+#[test]
+fn a_sweep_with_nothing_to_do_says_so() {
+    let project = Project::new();
+    let sweep = ["sweep", "experiment.toml", "seed=1,2", "name=done"];
+    project.kiln_ok(&sweep);
+    assert!(project.kiln_ok(&sweep).stdout.starts_with("2 runs: all already finished\n"));
+    let plan = project.kiln_ok(&[sweep.as_slice(), &["--dry-run"]].concat()).stdout;
+    assert!(plan.contains("\n2 runs, nothing to do\n"), "{plan}");
+}

@@ -90,7 +90,8 @@ pub(crate) fn clean(
         ))?;
     }
     for part in Removable::ALL {
-        let of_runs = runs.iter().filter(|run| run.parts.iter().any(|(own, _)| *own == part)).count();
+        let of_runs =
+            runs.iter().filter(|run| run.parts.iter().any(|(own, _)| *own == part)).count();
         if of_runs > 0 {
             let of_runs = count(of_runs, "run");
             print(format!("  {:<24} {:>10}  of {of_runs}", label(part), bytes(freed(Some(part)))))?;
@@ -171,7 +172,9 @@ fn ended_runs_except_best(paths: &[PathBuf], number: usize) -> anyhow::Result<Ve
     let useless = runs.filter(|run| is_useless(run.status));
     removed.extend(useless.map(|run| run.directory.path().to_owned()));
     if kept.is_empty() {
-        warning(format_args!("no finished run has a {DEFAULT_METRIC}, so all finished runs keep their weights"));
+        warning(format_args!(
+            "no finished run has a {DEFAULT_METRIC}, so all finished runs keep their weights"
+        ));
     }
     Ok(removed)
 }

@@ -2,10 +2,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use kiln_data::DataError;
 use kiln_report::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 
 use crate::options::GlobalOptions;
-use crate::output::{print, with_causes};
+use crate::output::{help, print, with_causes};
 
 /// Images in a preview, and images in each of its rows.
 const PREVIEW_IMAGES: usize = 25;
@@ -90,6 +91,13 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
             }
             Err(error) => print(format!("FAILED  {}", with_causes(error)))?,
         }
+    }
+    let advice = verification.files.iter().find_map(|check| match &check.outcome {
+        Err(DataError::MissingFile { advice, .. }) => Some(advice),
+        _ => None,
+    });
+    if let Some(advice) = advice {
+        help(advice);
     }
     match &verification.dataset {
         Some(Ok(dataset)) => print(format!(

@@ -40,12 +40,20 @@ pub(crate) fn resume(
     } else if arguments.sweep.is_some() {
         let problem = format!("{} is not the directory of a sweep", path.display());
         Err(ConfigError::new(problem).help("leave out --sweep").into())
-    } else if ["run.json", "config.toml"].iter().any(|file| path.join(file).exists()) {
+    } else if looks_like_run(&path) {
         resume_run(options, &path)
     } else {
         let message = format!("{} is neither a run nor a sweep", path.display());
         Err(Advised::new(message, "give a run (runs/NAME/ID) or a sweep (runs/NAME)").into())
     }
+}
+
+/// Whether a directory has files of a run, or is empty because its run was killed at its start.
+fn looks_like_run(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else { return false };
+    let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    let is_empty = entries.flatten().all(|entry| is_hidden(&entry.file_name()));
+    is_empty || RunDirectory::FILES.iter().any(|file| path.join(file.name).exists())
 }
 
 fn resume_run(options: &GlobalOptions, path: &Path) -> anyhow::Result<ExitCode> {

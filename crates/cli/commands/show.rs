@@ -15,10 +15,7 @@ pub(crate) struct ShowArguments {
     run: PathBuf,
 }
 
-pub(crate) fn show(
-    options: &GlobalOptions,
-    arguments: &ShowArguments,
-) -> anyhow::Result<ExitCode> {
+pub(crate) fn show(options: &GlobalOptions, arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let run = named_run::open(options, &arguments.run)?;
     let Shown { text, damaged } = kiln_report::show(&run, terminal())?;
     print_styled(text.trim_end())?;

@@ -115,7 +115,7 @@ impl Comparison {
         if let (true, Some(first)) = (read.runs.is_empty(), read.left_out.first()) {
             let error = StoreError::NoRuns {
                 path: first.path.clone(),
-                problem: format!("{}; none of the given runs can be read", first.problem),
+                problem: format!("no readable run: {}", first.problem),
             };
             return Err(error.into());
         }

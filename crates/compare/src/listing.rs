@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use kiln_report::{Terminal, table};
 use kiln_store::number::{bytes, decimals};
-use kiln_store::{FileLock, RunDirectory, Status, Timestamp, find, hidden, in_parallel, space, versioned};
+use kiln_store::{
+    FileLock, RunDirectory, Status, Timestamp, find, hidden, in_parallel, space, versioned,
+};
 use serde::{Serialize, Serializer};
 
 use crate::combination::RunSummary;
@@ -94,8 +96,7 @@ impl Listing {
         match self.groups.as_slice() {
             [group] => group.text(terminal),
             groups => {
-                let head =
-                    ["directory", "runs", "best val_accuracy", "size", "last started"];
+                let head = ["directory", "runs", "best val_accuracy", "size", "last started"];
                 let rows = groups.iter().map(ListedGroup::row);
                 table(&head, 2, rows, terminal)
             }
@@ -161,8 +162,7 @@ impl ListedGroup {
     }
 
     fn text(&self, terminal: Terminal) -> String {
-        let head =
-            ["run", "status", "settings", "epochs", "val_accuracy", "test accuracy", "size"];
+        let head = ["run", "status", "settings", "epochs", "val_accuracy", "test accuracy", "size"];
         let rows = self.runs.iter().map(|run| {
             vec![
                 run.id.clone(),
@@ -183,9 +183,10 @@ impl ListedGroup {
 }
 
 fn listed(comparison: &Comparison) -> Vec<ListedRun> {
-    let rows = comparison.combinations.iter().flat_map(|combination| {
-        combination.runs.iter().map(move |run| (combination, run))
-    });
+    let rows = comparison
+        .combinations
+        .iter()
+        .flat_map(|combination| combination.runs.iter().map(move |run| (combination, run)));
     let rows: Vec<_> = rows.collect();
     let seeds_differ = rows.windows(2).any(|pair| pair[0].1.seed != pair[1].1.seed);
     in_parallel(&rows, |(combination, run)| {

@@ -89,7 +89,8 @@ impl<T: FromValue> FromValue for Vec<T> {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         match &value.kind {
             Kind::Array(items) => items.iter().map(T::from_value).collect(),
-            _ => Err(value.expected("a list")),
+            Kind::Table(_) => Err(value.expected("a list")),
+            _ => Err(value.expected("a list").help(format!("write [{value}]"))),
         }
     }
 }

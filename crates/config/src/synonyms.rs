@@ -95,6 +95,10 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("valacc", "val_accuracy"),
     ("f1", "macro_f1"),
     ("valf1", "val_macro_f1"),
+    // Distributions of a random search.
+    ("categorical", "choice"),
+    ("values", "choice"),
+    ("range", "uniform"),
     // Data and weights.
     ("random", "shuffled"),
     ("shuffle", "shuffled"),

@@ -44,11 +44,11 @@ pub enum DataError {
     },
 
     /// One of the four files of a dataset does not exist.
-    #[error("{path} is missing (so is {path}.gz); {advice}")]
+    #[error("{path} is missing")]
     MissingFile {
         /// The expected path of the uncompressed file.
         path: PathBuf,
-        /// How to get the file, or which files a directory must have.
+        /// What to do: how to get the file, or which files a directory must have. Not part of the message.
         advice: String,
     },
 

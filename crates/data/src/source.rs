@@ -168,8 +168,8 @@ impl Source {
             path: self.directory.join(file.names()[0]),
             advice: match self.listed {
                 Some(listed) => format!(
-                    "download the four files of {} from {} and put them there",
-                    listed.name, listed.origin
+                    "give the directory that contains {} with --data, or download its four files from {} into {}",
+                    listed.name, listed.origin, self.directory.display()
                 ),
                 None => format!(
                     "a directory of IDX files must have {}",

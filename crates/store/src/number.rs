@@ -99,7 +99,16 @@ mod tests {
         let shown = [0, 1023, 1024, 1536, 1_048_524, 1_048_525, 185_913_344, 1 << 40].map(bytes);
         assert_eq!(
             shown,
-            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "1.0 MiB", "177.3 MiB", "1.0 TiB"]
+            [
+                "0 B",
+                "1023 B",
+                "1.0 KiB",
+                "1.5 KiB",
+                "1023.9 KiB",
+                "1.0 MiB",
+                "177.3 MiB",
+                "1.0 TiB"
+            ]
         );
         assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
     }

@@ -161,7 +161,7 @@ impl Run {
             reused: None,
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
-        removed: std::collections::BTreeMap::new(),
+            removed: std::collections::BTreeMap::new(),
         };
         let lock = match planned {
             Some(planned) => planned.lock,

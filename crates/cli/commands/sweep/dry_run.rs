@@ -77,6 +77,8 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     print_styled(table(&head, words, rows, terminal).trim_end())?;
     let pruning = if plan.prune.is_some() { ", less if runs are pruned" } else { "" };
+    let first = |paths: Vec<PathBuf>| paths.into_iter().next();
+    let reused: Vec<PathBuf> = reusable.into_values().filter_map(first).collect();
     let (runs, jobs) = (count(plan.runs.len(), "run"), options.jobs);
     let time = |runs: &[usize]| duration(estimate.total(runs, jobs));
     if let Some(race) = &plan.race {
@@ -92,6 +94,8 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
             time(&to_do),
             time(&to_do_at_most),
         ))?;
+    } else if to_do.is_empty() && reused.is_empty() {
+        print_line(format!("{runs}, nothing to do"))?;
     } else {
         print_line(format!(
             "{runs}, {} to do: about {} with {jobs} at a time{pruning}",
@@ -99,8 +103,6 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
             time(&to_do),
         ))?;
     }
-    let first = |paths: Vec<PathBuf>| paths.into_iter().next();
-    let reused: Vec<PathBuf> = reusable.into_values().filter_map(first).collect();
     if let Some(text) = summary::reused(&reused) {
         print_line(format!("to be {text}, if they are intact"))?;
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_compare::{AtEpoch, Comparison, Ranking};
 use kiln_store::{Status, duration, printable, quoted};
-use kiln_sweep::{Plan, PlannedRun, RunOutcome, SweepResult};
+use kiln_sweep::{CompletedBy, Plan, PlannedRun, RunOutcome, SweepResult};
 use kiln_train::WeightsChoice;
 
 use crate::commands::sweep::lines::{print_command, print_line, status_command};
@@ -82,6 +82,14 @@ fn outcomes(result: &SweepResult) -> String {
         .map(|(number, outcome)| format!("{number} {outcome}"))
         .collect();
     let runs = count(result.needed, "run");
+    let mut ended = result.outcomes.iter().flatten();
+    let all_ended = result.outcomes.iter().flatten().count() == result.needed;
+    if all_ended && ended.all(|(_, by)| matches!(by, CompletedBy::EarlierSweep)) {
+        return match numbers.as_slice() {
+            [only] if only.ends_with("finished") => format!("{runs}: all already finished"),
+            _ => format!("{runs}, nothing to do: {}", numbers.join(", ")),
+        };
+    }
     format!("{runs}: {}; in {}", numbers.join(", "), duration(result.seconds))
 }
 

@@ -1,4 +1,4 @@
-use kiln_config::{ConfigError, FromValue, Kind, Override, Table, Value};
+use kiln_config::{ConfigError, Entry, FromValue, Kind, Override, Table, Value, nearest};
 
 /// The keys that name a distribution.
 const DISTRIBUTIONS: [&str; 3] = ["uniform", "log_uniform", "choice"];
@@ -21,15 +21,38 @@ pub(crate) enum Bounds {
     Real(f64, f64),
 }
 
-/// Whether a value is a table such as `{ uniform = [0.1, 0.5] }`.
+/// Whether a value is a table such as `{ uniform = [0.1, 0.5] }`, possibly with a misspelled name. Tables above the keys
+/// of an experiment contain no lists.
 pub(crate) fn is_distribution(value: &Value) -> bool {
-    value
-        .entries()
-        .is_ok_and(|entries| entries.iter().any(|entry| DISTRIBUTIONS.contains(&entry.key())))
+    let is_part = |entry: &Entry| {
+        DISTRIBUTIONS.contains(&entry.key()) || matches!(entry.value().kind, Kind::Array(_))
+    };
+    value.entries().is_ok_and(|entries| entries.iter().any(is_part))
+}
+
+/// The error for a table without any distribution.
+fn unknown(table: &Value) -> Option<ConfigError> {
+    let entries = table.entries().ok()?;
+    let is_known = |entry: &Entry| DISTRIBUTIONS.contains(&entry.key());
+    let first = entries.first().filter(|_| !entries.iter().any(is_known))?;
+    let message = format!("unknown distribution `{}`", first.key().escape_debug());
+    let error = ConfigError::at(first.key_place(), message)
+        .help(format!("valid distributions: {}", DISTRIBUTIONS.join(", ")));
+    Some(match nearest(first.key(), DISTRIBUTIONS) {
+        Some(near) => error.expected(format!("did you mean `{near}`?")),
+        None => error,
+    })
 }
 
 impl Distribution {
-    pub(crate) fn read(table: &mut Table<'_>, key: &Override) -> Result<Self, ConfigError> {
+    pub(crate) fn read(value: &Value, key: &Override) -> Result<Self, ConfigError> {
+        match unknown(value) {
+            Some(error) => Err(error),
+            None => value.read_table(|table| Self::read_known(table, key)),
+        }
+    }
+
+    fn read_known(table: &mut Table<'_>, key: &Override) -> Result<Self, ConfigError> {
         let found: Vec<(&str, &Value)> = DISTRIBUTIONS
             .iter()
             .filter_map(|name| table.value(name).map(|value| (*name, value)))
@@ -55,7 +78,9 @@ impl Distribution {
                     Bounds::Real(low, _) => low > 0.0,
                 };
                 if !positive {
-                    return Err(value.expected("bounds above 0, because 0 has no logarithm"));
+                    return Err(value
+                        .expected("bounds above 0, because 0 has no logarithm")
+                        .help("raise the lower bound, or use `uniform`"));
                 }
                 Ok(Self::LogUniform(bounds))
             }

@@ -62,8 +62,7 @@ impl Random {
                             "{ uniform = [LOW, HIGH] }, { log_uniform = [LOW, HIGH] } or { choice = [\u{2026}] }",
                         ));
                     }
-                    let distribution =
-                        leaf.value.read_table(|table| Distribution::read(table, &key))?;
+                    let distribution = Distribution::read(leaf.value, &key)?;
                     axes.push(RandomAxis { path: full, key, distribution });
                 }
             }

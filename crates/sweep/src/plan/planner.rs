@@ -186,9 +186,10 @@ fn workload_key(experiment: &Experiment) -> String {
 /// Rejects `[prune]` settings with which no run could ever be pruned.
 fn check_pruning(prune: &PruneConfig, declaration: &Declaration) -> Result<(), ConfigError> {
     let experiment = &declaration.experiment;
-    if let Some(MissingSetting { path, problem, help }) = prune.metric.missing_setting(experiment) {
+    if let Some(missing) = prune.metric.missing_setting(experiment) {
+        let MissingSetting { path, problem, help, instead } = missing;
         let message = format!("`[prune]` compares `{}`, which {problem}", prune.metric);
-        let help = format!("{help}, or set prune.metric to \"loss\"");
+        let help = format!("{help}, or set prune.metric to \"{instead}\"");
         return Err(declaration.error_at(path, message).help(help));
     }
     let training = &experiment.training;

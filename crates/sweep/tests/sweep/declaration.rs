@@ -71,9 +71,8 @@ fn a_value_may_be_a_table() {
 fn an_axis_of_optimizers_gives_each_its_own_learning_rate() {
     let rates = |file: &str, axes: &[&str]| {
         let points = World::new(file).open("sweep.toml", axes).unwrap().expand().unwrap();
-        let rate = |point: &kiln_sweep::SweepPoint| {
-            point.declaration.experiment.optimizer.learning_rate
-        };
+        let rate =
+            |point: &kiln_sweep::SweepPoint| point.declaration.experiment.optimizer.learning_rate;
         points.iter().map(rate).collect::<Vec<_>>()
     };
     // The experiment has the rate 0.1 for SGD.

@@ -95,7 +95,10 @@ fn invalid_random_tables_are_refused() {
             "count = 3\nlearning_rate = { uniform = [1, 2], choice = [3] }",
             "exactly one of uniform, log_uniform and choice",
         ),
-        ("count = 3\nlearning_rate = { gaussian = [1, 2] }", "gaussian"),
+        ("count = 3\nlearning_rate = { gaussian = [1, 2] }", "unknown distribution `gaussian`"),
+        ("count = 3\nlearning_rate = { loguniform = [1, 2] }", "did you mean `log_uniform`?"),
+        ("count = 3\n[random.optimizer]\nlearning_rate = { categorical = [1] }", "`choice`?"),
+        ("count = 3\nlearning_rate = { uniform = [0.3, 0.01] }", "found [0.3, 0.01]"),
         (
             "count = 30\nlearning_rate = { choice = [0.1, 0.2] }",
             "only 2 different ones can be drawn",

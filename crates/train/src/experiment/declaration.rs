@@ -93,10 +93,10 @@ impl Declaration {
         let Experiment { optimizer, schedule, training, early_stopping, .. } = &self.experiment;
         let keeps_best = training.weights == WeightsChoice::Best;
         let error = |metric: MetricName, missing: MissingSetting, path: &str, user: &str| {
-            let MissingSetting { problem, help, .. } = missing;
+            let MissingSetting { problem, help, instead, .. } = missing;
             let (table, _) = path.split_once('.').unwrap_or((path, ""));
             self.error_at(path, format!("{user} uses `{metric}`, which {problem}"))
-                .help(format!("{help}, or set {table}.monitor to \"loss\""))
+                .help(format!("{help}, or set {table}.monitor to \"{instead}\""))
         };
         let metric = training.monitor;
         match metric.missing_setting(&self.experiment) {

@@ -45,7 +45,9 @@ impl TypeChanges {
         let before = TABLES.map(|(table, _)| type_in(document, table));
         document.apply(change, known)?;
         for ((table, common), before) in TABLES.into_iter().zip(before) {
-            let Some(file_type) = before.filter(|before| type_in(document, table).as_ref() != Some(before)) else {
+            let Some(file_type) =
+                before.filter(|before| type_in(document, table).as_ref() != Some(before))
+            else {
                 continue;
             };
             let removed = document.remove_written(table, |key| !common.contains(&key));

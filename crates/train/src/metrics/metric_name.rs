@@ -26,6 +26,8 @@ pub struct MissingSetting {
     pub problem: String,
     /// The setting to change: "set data.validation, such as 5000 or 0.1".
     pub help: String,
+    /// A metric that the history has: `val_loss`, or `loss` without validation rows.
+    pub instead: &'static str,
 }
 
 impl MetricName {
@@ -110,7 +112,8 @@ impl MetricName {
             ),
             _ => return None,
         };
-        Some(MissingSetting { path, problem, help })
+        let instead = if validates(experiment) { "val_loss" } else { "loss" };
+        Some(MissingSetting { path, problem, help, instead })
     }
 }
 

@@ -97,7 +97,7 @@ fn a_monitored_metric_must_be_in_the_history() {
         (
             &["training.monitor=val_top_2_accuracy"][..],
             "training.monitor uses `val_top_2_accuracy`, which needs 2 in training.top_k",
-            "add 2 to it, or set training.monitor to \"loss\"",
+            "add 2 to it, or set training.monitor to \"val_loss\"",
         ),
         (
             &["early_stopping.monitor=train_loss"],
@@ -129,9 +129,12 @@ fn an_unknown_metric_is_answered_with_the_nearest_name() {
         ("early_stopping.monitor=auc", "\"val_balanced_accuracy\""),
         ("metrics=['macro_f']", "did you mean \"macro_f1\"?"),
         ("metrics=['val_macro_f1']", "did you mean \"macro_f1\"?"),
-        ("metrics=['auc']", "one of \"loss\", \"accuracy\", \"macro_f1\", \"balanced_accuracy\""),
+        (
+            "metrics=['auc']",
+            "valid values: \"loss\", \"accuracy\", \"macro_f1\", \"balanced_accuracy\"",
+        ),
         ("metrics=['top_3_accuracy']", "set training.top_k to [3]"),
-        ("metrics=macro_f1", "expected a list"),
+        ("metrics=macro_f1", "write [\"macro_f1\"]"),
     ] {
         let error = error(&[text]);
         assert!(error.contains(answer), "{text}: {error}");

@@ -19,7 +19,8 @@ fn another_optimizer_has_its_own_defaults() {
         let declaration = declared(SGD, "", &[&format!("optimizer.type={name}")]).unwrap();
         let defaults = declared(&format!("type = \"{name}\"\nclipvalue = 0.5\n"), "", &[]).unwrap();
         assert_eq!(declaration.experiment, defaults.experiment, "{name}");
-        let rate = format!("learning_rate: 0.001, the default of {name} (the file has 0.1 for sgd)");
+        let rate =
+            format!("learning_rate: 0.001, the default of {name} (the file has 0.1 for sgd)");
         let momentum = if name == "rmsprop" {
             "momentum: 0.0, the default of rmsprop (the file has 0.9 for sgd)".to_owned()
         } else {
@@ -37,7 +38,9 @@ fn overrides_stay_in_any_order() {
         assert_eq!(declaration.experiment.optimizer.learning_rate, 0.003);
         assert_eq!(declaration.notes, ["momentum: not a key of adam (the file has 0.9 for sgd)"]);
     }
-    for overrides in [["momentum=0.5", "optimizer.type=adam"], ["optimizer.type=adam", "momentum=0.5"]] {
+    for overrides in
+        [["momentum=0.5", "optimizer.type=adam"], ["optimizer.type=adam", "momentum=0.5"]]
+    {
         let error = declared(SGD, "", &overrides).unwrap_err();
         assert!(error.contains("unknown key `momentum`"), "{error}");
         assert!(error.contains("command line:1:1"), "{error}");
@@ -60,7 +63,8 @@ fn the_same_type_and_a_complete_table_change_nothing_else() {
 
 #[test]
 fn another_schedule_has_its_own_defaults() {
-    let step = "\n[schedule]\ntype = \"step\"\nfactor = 0.5\nevery_epochs = 2\nwarmup_epochs = 1.0\n";
+    let step =
+        "\n[schedule]\ntype = \"step\"\nfactor = 0.5\nevery_epochs = 2\nwarmup_epochs = 1.0\n";
     let declaration = declared(SGD, step, &["schedule.type=reduce_on_plateau"]).unwrap();
     let plateau = "\n[schedule]\ntype = \"reduce_on_plateau\"\nwarmup_epochs = 1.0\n";
     assert_eq!(declaration.experiment, declared(SGD, plateau, &[]).unwrap().experiment);
