@@ -200,7 +200,7 @@ fn run_with_file_size_limit(project: &Project, blocks: usize) -> CommandOutput {
 #[test]
 fn full_disk() {
     // No space at all, space for `run.json` only, and space for more but not for a chart.
-    for blocks in [0, 2, 8] {
+    for blocks in [0, 4, 8] {
         let project = Project::new();
         let output = run_with_file_size_limit(&project, blocks);
         assert_eq!(output.status, 1, "{}", output.stderr);
