@@ -28,7 +28,9 @@ mod prune;
 mod race;
 mod rules;
 
-pub use declaration::{MAX_RUNS, Setting, Sweep, SweepPoint, SweepRecord, SweepRecords, is_sweep_file};
+pub use declaration::{
+    MAX_RUNS, Setting, Sweep, SweepPoint, SweepRecord, SweepRecords, is_sweep_file,
+};
 pub use declared::declared_runs;
 pub use error::SweepError;
 pub use launchers::{
