@@ -155,11 +155,7 @@ fn completed_golden_sweep_trains_nothing() {
         if version == env!("CARGO_PKG_VERSION") {
             let again = project.kiln(&["resume", "runs/pruned", "--data", "data"]);
             assert_eq!(again.status, 0, "{}", again.stderr);
-            assert!(
-                again.stdout.contains("nothing to do: 1 finished, 2 pruned"),
-                "{}",
-                again.stdout
-            );
+            assert!(again.stdout.contains(": 1 finished, 2 pruned"), "{}", again.stdout);
             assert_eq!(runs_trained(&again), 0, "{}", again.stderr);
         }
     }
