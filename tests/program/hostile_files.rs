@@ -61,16 +61,25 @@ fn control_characters_in_files_and_arguments_are_escaped() {
     let at = bytes.windows(6).position(|window| window == b"middle").unwrap();
     bytes[at..at + 6].copy_from_slice(b"mi\\\\nx");
     fs::write(&model, bytes).unwrap();
+    remove_checksums(&project, &other);
     let shown = project.kiln(&["predict", &other, "picture.png", &image]);
     assert_eq!(shown.stdout.lines().count(), 2, "{}", shown.stdout);
     assert!(shown.stdout.contains("mi\\u{a}x"), "{}", shown.stdout);
     assert!(shown.stdout.contains("left\\u{1b}[2J"), "{}", shown.stdout);
 }
 
+/// Removes the checksums of a run, as an attacker who changes its files can.
+fn remove_checksums(project: &Project, run: &str) {
+    project.edit_record(run, |record| {
+        record.as_object_mut().unwrap().remove("files");
+    });
+}
+
 #[test]
 fn weights_that_do_not_match_their_run_are_refused() {
     let project = Project::new();
     let run = project.train(&[]);
+    remove_checksums(&project, &run);
     GrayImage::new(4, 4).save(project.path("picture.png")).unwrap();
     let path = project.path(format!("{run}/model.safetensors"));
     let original = fs::read(&path).unwrap();
@@ -118,7 +127,7 @@ fn huge_files_are_refused_without_reading_them() {
     make_huge(project.path(format!("{other}/predictions.csv")));
     let output = project.kiln(&["compare", "runs"]);
     assert!(
-        output.stdout.contains("predictions.csv: it is larger than 512 MiB"),
+        output.stdout.contains("predictions.csv is damaged: it has 1099511627776 bytes, but"),
         "{}",
         output.stdout
     );
@@ -135,7 +144,8 @@ fn huge_files_are_refused_without_reading_them() {
         output.assert_no_panic(file);
         let text = output.stdout + &output.stderr;
         assert!(
-            text.contains(&format!("{file}: ")) && text.contains("it is larger than"),
+            text.contains(&format!("{file}: it is larger than"))
+                || text.contains(&format!("{file} is damaged: it has 1099511627776 bytes, but")),
             "{text}"
         );
     }
@@ -191,7 +201,7 @@ mod unix {
             pipe(&format!("{run}/{file}"));
         }
         let shown = project.kiln(&["show", &run]);
-        assert!(shown.stdout.contains("history.csv: it is a pipe"), "{}", shown.stdout);
+        assert!(shown.stdout.contains("history.csv is damaged: it is a pipe"), "{}", shown.stdout);
         for file in ["model.safetensors", "config.toml"] {
             pipe(&format!("{run}/{file}"));
             let output = project.kiln(&["predict", &run, "picture.png"]);
@@ -341,6 +351,10 @@ mod unix {
             .unwrap();
         symlink(project.path("history.csv"), project.path(format!("{run}/history.csv"))).unwrap();
         let output = project.kiln(&["show", &run]);
-        assert!(output.stdout.contains("history.csv: it is a symbolic link"), "{}", output.stdout);
+        assert!(
+            output.stdout.contains("history.csv is damaged: it is a symbolic link"),
+            "{}",
+            output.stdout
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Checksums that detect later changes of a file.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -37,7 +37,7 @@ impl Checksum {
         let refused = |cause| StoreError::io("read", path, cause);
         let metadata = path.symlink_metadata().map_err(refused)?;
         if !metadata.is_file() {
-            return Err(StoreError::damaged(path, "it is not a file"));
+            return Err(StoreError::damaged(path, kind_of(&metadata)));
         }
         let mut file = File::open(path).map_err(refused)?;
         let (mut digest, mut bytes) = (Sha256::new(), 0);
@@ -77,6 +77,17 @@ impl Checksum {
     }
 }
 
+/// Says what something is that is not an ordinary file.
+fn kind_of(metadata: &Metadata) -> &'static str {
+    if metadata.is_symlink() {
+        "it is a symbolic link, not a file"
+    } else if metadata.is_dir() {
+        "it is a directory, not a file"
+    } else {
+        "it is a pipe or a device, not a file"
+    }
+}
+
 /// Whether a name in a list of checksums is a plain file name, without path separators.
 pub(crate) fn is_plain(name: &str) -> bool {
     !name.is_empty()
@@ -90,7 +101,7 @@ pub(crate) fn read_checked(path: &Path, sum: &Checksum, most: u64) -> Result<Vec
     let refused = |cause| StoreError::io("read", path, cause);
     let metadata = path.symlink_metadata().map_err(refused)?;
     if !metadata.is_file() {
-        return damaged("it is not a file".to_owned());
+        return damaged(kind_of(&metadata).to_owned());
     }
     if metadata.len() != sum.bytes {
         return damaged(format!("it has {} bytes, but {} were written", metadata.len(), sum.bytes));

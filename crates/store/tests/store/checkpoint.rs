@@ -109,7 +109,7 @@ fn links_in_a_checkpoint_are_not_followed() {
     fs::rename(&path, runs.path().join("elsewhere")).expect("moved");
     std::os::unix::fs::symlink(runs.path().join("elsewhere"), &path).expect("a link");
     let error = checkpoints.read(at(1, 0), MOST).expect_err("a refusal");
-    assert!(error.to_string().contains("it is not a file"), "{error}");
+    assert!(error.to_string().contains("it is a symbolic link, not a file"), "{error}");
 }
 
 #[cfg(unix)]

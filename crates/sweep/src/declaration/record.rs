@@ -72,6 +72,11 @@ impl SweepRecord {
         }
     }
 
+    /// Whether the first version of Kiln wrote the record.
+    pub(crate) fn is_of_first_version(&self) -> bool {
+        self.started.is_none()
+    }
+
     pub(crate) fn with_data(self, data: PathBuf) -> Self {
         Self { data, ..self }
     }

@@ -9,7 +9,7 @@ use crate::declaration::axis::Axis;
 use crate::declaration::block::Block;
 use crate::declaration::expand::SweepPoint;
 use crate::declaration::record::SweepRecord;
-use crate::prune::PruneConfig;
+use crate::prune::{PruneConfig, PruneOrder};
 use crate::race::top::best_combinations;
 use crate::race::{RaceConfig, RaceResult, RaceTable};
 
@@ -71,10 +71,14 @@ impl Sweep {
     /// Those of [`open`](Self::open), except that no file is read.
     pub fn from_record(record: &SweepRecord) -> Result<Self, ConfigError> {
         let file = Document::parse(&record.file.to_string_lossy(), &record.text)?;
-        let sweep = Self::declare(&record.file, file, &record.axes, |path| {
+        let mut sweep = Self::declare(&record.file, file, &record.axes, |path| {
             let text = record.experiment_text.as_deref().unwrap_or_default();
             Document::parse(&path.to_string_lossy(), text)
         })?;
+        // The first version of Kiln had no other order. In another one, a completed sweep would prune other runs.
+        if let Some(prune) = sweep.prune.as_mut().filter(|_| record.is_of_first_version()) {
+            prune.order = PruneOrder::Arrival;
+        }
         if record.race { sweep.with_race(record.top) } else { Ok(sweep) }
     }
 
