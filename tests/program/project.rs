@@ -136,6 +136,13 @@ impl CommandOutput {
         self.stdout.lines().last().unwrap_or_default().to_owned()
     }
 
+    /// Whether a sweep reports that all its `runs` are finished, by its own work or by that of an earlier or another sweep.
+    pub(crate) fn reports_all_finished(&self, runs: usize) -> bool {
+        [format!("{runs} runs: {runs} finished"), format!("{runs} runs: all already finished")]
+            .iter()
+            .any(|count| self.stdout.contains(count))
+    }
+
     /// Standard output, parsed as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap()

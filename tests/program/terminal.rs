@@ -7,7 +7,7 @@ use crate::project::Project;
 /// Runs `kiln` on a terminal and returns the lines that it draws, without control sequences; `None` without `script`.
 fn lines_on_terminal(project: &Project, columns: usize, arguments: &str) -> Option<Vec<String>> {
     let kiln = env!("CARGO_BIN_EXE_kiln");
-    let command = format!("stty cols {columns}; exec {kiln} {arguments}");
+    let command = format!("stty rows 24 cols {columns}; exec {kiln} {arguments}");
     let mut script = Command::new("script");
     script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", "1");
     let output = script.current_dir(project.path(".")).stdin(Stdio::null()).output().ok()?;

@@ -58,7 +58,7 @@ fn sweep_killed_repeatedly_gives_identical_results() {
         }
         survivors += finished.len();
         let output = project.kiln_ok(&ARGUMENTS);
-        assert!(output.stdout.contains("6 runs: 6 finished"), "{}", output.stdout);
+        assert!(output.reports_all_finished(6), "{}", output.stdout);
         assert_finished_runs_are_kept(&project, &mut finished);
         assert!(results(&project, "runs/columns") == expected, "results differ, {killed} kills");
         fs::remove_dir_all(project.path("runs")).unwrap();

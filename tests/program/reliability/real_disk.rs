@@ -101,7 +101,7 @@ fn sweep_on_a_full_disk_reports_why_and_resumes_once_there_is_space() {
         disk.remount("size=10m");
         let output = project.kiln(&sweep);
         assert_eq!(output.status, 0, "{}\nafter {context}", output.stderr);
-        assert!(output.stdout.contains("2 runs: 2 finished"), "{}", output.stdout);
+        assert!(output.reports_all_finished(2), "{}", output.stdout);
     });
     let Some(full) = full else {
         return print_figures("full disk, sweep: skipped, since mounting is not allowed here");

@@ -263,7 +263,8 @@ fn the_error_for_an_unknown_source_depends_on_its_form() {
         assert!(error.to_string().contains(path), "{error}");
     }
 
-    let error = load("mnist", data.path()).expect_err("its files are not there").to_string();
-    assert!(error.contains("train-images-idx3-ubyte is missing"), "{error}");
-    assert!(error.contains("yann.lecun.com"), "{error}");
+    let error = load("mnist", data.path()).expect_err("its files are not there");
+    assert!(error.to_string().contains("train-images-idx3-ubyte is missing"), "{error}");
+    let DataError::MissingFile { advice, .. } = error else { panic!("{error}") };
+    assert!(advice.contains("yann.lecun.com"), "{advice}");
 }

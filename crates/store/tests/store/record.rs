@@ -34,7 +34,7 @@ fn every_edit_of_a_record_with_a_checksum_is_noticed() {
         ("\"seed\": 42", "\"seed\": 43"),
         ("55000", "54000"),
         ("0123456789abcdef", "0123456789abcdee"),
-        ("\"epochs\": 3\n", "\"epochs\": 3 \n"),
+        ("\"epochs\": 3,\n", "\"epochs\": 3, \n"),
         ("\"threads\": 1,\n", "\"threads\": 1,\n  \"weather\": 1,\n"),
     ] {
         let problem = problem(&GOLDEN.replacen(from, to, 1));
