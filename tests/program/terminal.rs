@@ -19,7 +19,15 @@ fn lines_on_terminal(project: &Project, columns: usize, arguments: &str) -> Opti
             // ESC [ … letter
             '\u{1b}' => drop(characters.by_ref().skip(1).find(char::is_ascii_alphabetic)),
             '\r' | '\n' => lines.push(String::new()),
-            character => lines.last_mut().unwrap().push(character),
+            character => {
+                // The live lines are filled with spaces, so that the terminal itself goes to the next line. A word that
+                // does not fit stays in the line, and makes it too long.
+                let line = lines.last().unwrap();
+                if line.chars().count() == columns && line.ends_with(' ') {
+                    lines.push(String::new());
+                }
+                lines.last_mut().unwrap().push(character);
+            }
         }
     }
     Some(lines.into_iter().map(|line| line.trim_end().to_owned()).collect())
