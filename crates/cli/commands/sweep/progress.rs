@@ -203,8 +203,8 @@ impl<'a> SweepProgress<'a> {
         self.draw_total();
     }
 
-    /// `[ 3/48] learning_rate=0.1 seed=1  finished  val_accuracy 0.8937  in 3.2 s  4f1d2c…`, and the log of a failed
-    /// run.
+    /// `[ 3/48] learning_rate=0.1 seed=1  finished  last val_accuracy 0.8937  in 3.2 s  4f1d2c…`, and the log of a
+    /// failed run.
     fn line_of_ended(
         &self,
         run: usize,
@@ -217,7 +217,10 @@ impl<'a> SweepProgress<'a> {
         let place = format!("[{:>width$}/{runs}]", self.ended);
         let mut line = format!("{place} {}  {}", self.label(run), outcome_text(outcome));
         if let Some(running) = running {
-            line.push_str(&value_text(self.metric, running.value));
+            // The kept weights may be those of an earlier epoch.
+            if let Some(value) = running.value {
+                line.push_str(&format!("  last {} {value:.4}", self.metric));
+            }
             line.push_str(&format!("  in {}", duration(running.elapsed().as_secs_f64())));
         }
         match by {
