@@ -305,7 +305,7 @@ fn a_metric_that_pruning_compares_is_a_column_of_every_run() {
                  [prune]\nmetric = \"val_balanced_accuracy\"\nreduction = 2\n";
     project.write("sweep.toml", sweep);
     let output = project.kiln_ok(&["sweep", "sweep.toml", "epochs=3", "--jobs=1"]);
-    assert!(output.stderr.contains("  val_balanced_accuracy 0."), "{}", output.stderr);
+    assert!(output.stderr.contains("  last val_balanced_accuracy 0."), "{}", output.stderr);
     let runs = statuses(&project, "runs/pruned");
     assert!(runs.values().any(|status| status == "pruned"), "{runs:?}");
     for run in runs.keys() {

@@ -104,7 +104,8 @@ fn note(comparison: &Comparison, shared: bool) -> String {
     let notes = [
         has_seeds.then_some("means over seeds"),
         shared.then_some("each cell shows its best combination by validation"),
-        has_winners.then_some("framed: possible winners"),
+        // In a picture by frames, in text by signs.
+        has_winners.then_some("marked: possible winners"),
     ];
     notes.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
