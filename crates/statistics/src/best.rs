@@ -284,8 +284,9 @@ fn smallest_tail(differences: &[Difference], range: &Range) -> f64 {
     let tail = |one: &Difference| student::upper_tail(t(one), one.freedom);
     let largest = differences.iter().max_by(|left, right| t(left).total_cmp(&t(right)));
     let smallest = largest.map_or(1.0, tail);
-    // At 1/2 and above, no other setting leads, and the corrected p-value is 1 in any case. At 0, none can be smaller.
-    if smallest >= 0.5 || smallest == 0.0 {
+    // At 1/2 and above, no other setting leads, and the corrected p-value is 1 in any case. Near the
+    // smallest numbers of f64, quantiles have no meaning, and no p-value can be smaller by an amount that matters.
+    if smallest >= 0.5 || smallest < 1e-290 {
         return smallest;
     }
     // A smaller t has a smaller tail only with more degrees of freedom, and not below this one.

@@ -1,6 +1,6 @@
 //! Quantiles of the beta distribution, which both tests use.
 
-use statrs::function::beta::beta_reg;
+use statrs::function::beta::{beta_reg, checked_beta_reg};
 
 /// The log-odds ln(x / (1 − x)) of the x at which the distribution function of Beta(`a`, `b`), the regularized
 /// incomplete beta function Iₓ(a, b), is `p`; 0 < `p` < 1 and `a`, `b` > 0.
@@ -24,6 +24,12 @@ pub(crate) fn quantile_log_odds(p: f64, a: f64, b: f64) -> f64 {
 /// The x at which the distribution function of Beta(`a`, `b`) is `p`.
 pub(crate) fn quantile(p: f64, a: f64, b: f64) -> f64 {
     logistic(quantile_log_odds(p, a, b))
+}
+
+/// A p-value: the distribution function of Beta(`a`, `b`) at `x`. It is 1, no evidence, if there is no such number, so that
+/// no input leads to a panic.
+pub(crate) fn tail(a: f64, b: f64, x: f64) -> f64 {
+    checked_beta_reg(a, b, x).unwrap_or(1.0)
 }
 
 fn distribution(log_odds: f64, a: f64, b: f64) -> f64 {

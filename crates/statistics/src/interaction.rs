@@ -1,4 +1,4 @@
-use statrs::function::beta::beta_reg;
+use crate::beta;
 
 /// The F test of an interaction of two factors.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,5 +74,5 @@ pub fn interaction(values: &[Vec<Vec<f64>>], seeds: usize, resolution: f64) -> O
     let f = between / freedom.0 / residual;
     // P(F > f) = Iₓ(ν₂/2, ν₁/2) at x = ν₂ / (ν₂ + ν₁ f); Abramowitz and Stegun, 26.6.2.
     let at = freedom.1 / (freedom.1 + freedom.0 * f);
-    Some(Interaction { f, freedom, p_value: beta_reg(freedom.1 / 2.0, freedom.0 / 2.0, at) })
+    Some(Interaction { f, freedom, p_value: beta::tail(freedom.1 / 2.0, freedom.0 / 2.0, at) })
 }

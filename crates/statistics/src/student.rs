@@ -1,8 +1,9 @@
 //! Student's t distribution, with all digits in its tails.
 
-use statrs::function::beta::beta_reg;
 use statrs::function::erf::erfc_inv;
 use statrs::function::gamma::ln_gamma;
+
+use crate::beta;
 
 /// P(T > `t`) with `freedom` degrees of freedom; 0 < `freedom` < ∞.
 ///
@@ -15,7 +16,7 @@ pub(crate) fn upper_tail(t: f64, freedom: f64) -> f64 {
 /// P(|T| > |`t`|).
 pub(crate) fn two_sided(t: f64, freedom: f64) -> f64 {
     // The square of a huge t is infinite, and ν / ∞ is the right 0.
-    beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t))
+    beta::tail(freedom / 2.0, 0.5, freedom / (freedom + t * t))
 }
 
 /// The t > 0 with P(T > t) = `p`; 0 < `p` < 1/2.

@@ -114,6 +114,22 @@ fn values_without_spread_and_resolution_can_be_compared() {
     assert_eq!(found.settings.map_may_be_best(), [false, true]);
 }
 
+#[test]
+fn p_values_below_the_smallest_number_are_no_obstacle() {
+    // The values are exact, so that the standard errors are those of rounding, and t is in the millions.
+    let setting = |number: usize| -> Vec<Observation> {
+        let value = |seed| 0.7 + 1e-5 * number as f64 + 0.01 * seed as f64;
+        (0..3).map(|seed| Observation { seed, value: value(seed) }).collect()
+    };
+    for resolution in [0.0, 1e-6, 1e-5, 1e-4] {
+        let settings: Vec<_> = (0..300).map(setting).collect();
+        let found = compare_with_best(&settings, resolution, 0.05).expect("a comparison");
+        assert!(found.settings[299].may_be_best && found.settings[0].worse, "{resolution}");
+        assert!(compare_with_baseline(&settings, resolution, 0.05, 0).is_some());
+        assert!(detectable_difference(&settings, resolution, 0.05, 9).is_some());
+    }
+}
+
 trait MayBeBest {
     fn map_may_be_best(&self) -> Vec<bool>;
 }
