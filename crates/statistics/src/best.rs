@@ -286,7 +286,7 @@ fn smallest_tail(differences: &[Difference], range: &Range) -> f64 {
     let smallest = largest.map_or(1.0, tail);
     // At 1/2 and above, no other setting leads, and the corrected p-value is 1 in any case. Near the
     // smallest numbers of f64, quantiles have no meaning, and no p-value can be smaller by an amount that matters.
-    if smallest >= 0.5 || smallest < 1e-290 {
+    if !(1e-290..0.5).contains(&smallest) {
         return smallest;
     }
     // A smaller t has a smaller tail only with more degrees of freedom, and not below this one.
