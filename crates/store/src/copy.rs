@@ -10,7 +10,7 @@ use crate::run::RunDirectory;
 impl RunDirectory {
     /// Makes `target` a second directory of this finished run, under another name and id. It appears complete or not at
     /// all, and replaces an unfinished run there. The files except the log are hard links where the file system has them,
-    /// and copies elsewhere. Only `run.json` is written anew: with the other name and id, and with those of this run as `reused`.
+    /// and copies elsewhere. Only `run.json` is rewritten: with the other name and id, and with those of this run as `reused`.
     /// Checkpoints stay behind: a finished run does not need them.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub(super) fn status_command(line: &str) {
     status(wrapped_command(line, status_columns()));
 }
 
-/// Breaks a line that is wider than `width`, if possible where it has two spaces, otherwise at one, never in a word. The
+/// Breaks a line that is wider than `width` at two spaces, or else at one space, but never inside a word. The
 /// lines after the first one are indented by four columns.
 pub(super) fn wrapped(line: &str, width: Option<usize>) -> String {
     wrap(line, width, "", |part| part.split(' ').map(str::to_owned).collect())

@@ -95,7 +95,7 @@ fn counting(combination: &Combination) -> impl Iterator<Item = &RunSummary> {
 }
 
 /// The mean and the range of a metric over the runs at each epoch; empty if no epoch has a value. The curve ends where
-/// half of the runs or fewer go on: a mean over other runs would jump.
+/// half of the runs or fewer have values, because a mean over fewer runs would jump.
 fn points(histories: &[History], metric: &str) -> Vec<OverlayPoint> {
     let mut values: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     let mut epochs: BTreeMap<usize, usize> = BTreeMap::new();

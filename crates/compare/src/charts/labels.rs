@@ -78,7 +78,7 @@ pub(super) fn short_values(comparison: &Comparison, longest: usize) -> Vec<Vec<O
     all
 }
 
-/// A label for each combination, of at most `longest` characters where that is possible without losing what
+/// A label for each combination, of at most `longest` characters if that is possible without losing what
 /// distinguishes them.
 pub(super) fn short_labels(comparison: &Comparison, longest: usize) -> Vec<String> {
     let combinations = &comparison.combinations;

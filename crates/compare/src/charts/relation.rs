@@ -75,7 +75,7 @@ pub fn against_setting(comparison: &Comparison, key: &str) -> Option<SettingChar
     })
 }
 
-/// The value of each run that counts: the finished ones, or all that go on if none is finished.
+/// The value of each run that counts: the finished ones, or all unfinished ones if none is finished.
 fn counting(comparison: &Comparison, combination: &Combination) -> Vec<f64> {
     let any_finished = combination.finished() > 0;
     ranked(comparison, combination, |status| match status {

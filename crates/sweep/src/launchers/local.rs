@@ -85,7 +85,7 @@ struct LocalLauncher<'a> {
     reused: Vec<PathBuf>,
     processes: BTreeMap<usize, WorkerProcess>,
     outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
-    /// Whether the sweep needs each run. A race comes to more of them as it goes on.
+    /// Whether the sweep needs each run. A race needs more of them after each look.
     needed: Vec<bool>,
     /// The results of runs that are done, by which combinations race.
     race_results: Vec<RaceResult>,

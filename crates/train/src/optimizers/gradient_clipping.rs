@@ -21,7 +21,7 @@ impl GradientClipping {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let mut limit = |key| {
             let limit = table.checked(key, 0.0, "a number above 0", |limit| *limit > 0.0)?;
-            // Only the default is 0, which stands for no limit.
+            // 0 is the default and means no limit. It cannot be given.
             Ok::<_, ConfigError>((limit > 0.0).then_some(limit))
         };
         Ok(Self { global_clipnorm: limit("global_clipnorm")?, clipvalue: limit("clipvalue")? })

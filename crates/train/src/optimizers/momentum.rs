@@ -15,7 +15,7 @@ pub(crate) struct SharedMomentum(Arc<AtomicU64>);
 
 impl SharedMomentum {
     pub(crate) fn new() -> Self {
-        // NaN stands for `None`: an atomic holds only a number.
+        // NaN means `None`, because an atomic can hold only a number.
         Self(Arc::new(AtomicU64::new(f64::NAN.to_bits())))
     }
 
