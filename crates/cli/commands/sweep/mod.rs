@@ -68,8 +68,8 @@ pub(crate) struct SweepArguments {
     retry_failed: bool,
     /// Train runs again that are finished elsewhere under --runs
     ///
-    /// Without this option, the results of a finished run with the same settings, data and version of Kiln are taken from
-    /// where they are.
+    /// Without this option, the sweep reuses the results of a finished run with the same settings, data and version of
+    /// Kiln.
     #[arg(long)]
     no_reuse: bool,
 }
