@@ -87,7 +87,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
     let is_unknown_dataset = matches!(
         error.downcast_ref::<DataError>(),
-        Some(DataError::UnknownDataset { .. } | DataError::NotADirectory { .. })
+        Some(DataError::UnknownDataset { .. } | DataError::NoSuchSource { .. })
     );
     let is_wrong_request = matches!(store, Some(StoreError::NoRuns { .. }))
         || matches!(compare, Some(CompareError::Request(_)));

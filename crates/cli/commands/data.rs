@@ -112,13 +112,13 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
 
 fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
     let dataset = kiln_data::load(name, data)?;
-    let images = &dataset.train;
+    let images = &dataset.images;
     let shape = ImageShape {
         channels: images.shape.channels,
         height: images.shape.height,
         width: images.shape.width,
     };
-    let captioned: Vec<CaptionedImage<'_>> = (0..images.len().min(PREVIEW_IMAGES))
+    let captioned: Vec<CaptionedImage<'_>> = (0..dataset.parts.training.len().min(PREVIEW_IMAGES))
         .map(|row| CaptionedImage {
             pixels: images.image(row),
             shape,

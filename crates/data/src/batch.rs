@@ -10,7 +10,7 @@ pub struct Batch {
     /// `[n, channels, height, width]`, row-major.
     pub pixels: Vec<f32>,
     /// `[n]`: the class index of each image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
 }
 
 impl Batch {

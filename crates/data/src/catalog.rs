@@ -1,7 +1,7 @@
 //! The listed datasets. To add one, add an entry to [`DATASETS`] and its checksums to the test in
 //! `tests/data/catalog.rs`.
 
-use crate::{DataFile, ImageShape};
+use crate::{DataFile, FormatName, ImageShape};
 
 /// All listed datasets, in the order of `kiln data list`.
 pub const DATASETS: &[NamedDataset] = &[
@@ -20,6 +20,7 @@ pub const DATASETS: &[NamedDataset] = &[
             "Bag",
             "Ankle boot",
         ],
+        format: FormatName::Idx,
         shape: ImageShape { channels: 1, height: 28, width: 28 },
         training_examples: 60_000,
         test_examples: 10_000,
@@ -36,6 +37,7 @@ pub const DATASETS: &[NamedDataset] = &[
         name: "mnist",
         title: "MNIST: handwritten digits",
         class_names: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        format: FormatName::Idx,
         shape: ImageShape { channels: 1, height: 28, width: 28 },
         training_examples: 60_000,
         test_examples: 10_000,
@@ -59,6 +61,8 @@ pub struct NamedDataset {
     pub title: &'static str,
     /// The class of each label, in order.
     pub class_names: &'static [&'static str],
+    /// The format of the published files.
+    pub format: FormatName,
     /// The shape of every image.
     pub shape: ImageShape,
     /// The number of rows in the training files.

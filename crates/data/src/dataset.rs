@@ -1,6 +1,7 @@
 //! Images and labels in memory.
 
 use std::fmt;
+use std::ops::{Deref, Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,24 @@ impl fmt::Display for ImageShape {
     }
 }
 
+/// The pixels of images: bytes, row-major. Dereferences to a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pixels(Vec<u8>);
+
+impl From<Vec<u8>> for Pixels {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for Pixels {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Images of one shape and their labels.
 ///
 /// Pixels stay bytes, which take a quarter of the memory of `f32`. [`gather`](crate::gather) converts
@@ -41,9 +60,9 @@ pub struct LabeledImages {
     /// The shape of every image.
     pub shape: ImageShape,
     /// `[n, channels, height, width]`, row-major.
-    pub pixels: Vec<u8>,
+    pub pixels: Pixels,
     /// `[n]`: the label of each image, an index into the class names of the dataset.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
 }
 
 impl LabeledImages {
@@ -71,21 +90,100 @@ impl LabeledImages {
     }
 }
 
-/// A complete, checked dataset: each image has a label, each label has a class name, and training
-/// and test images have the same shape.
+/// What the source of a dataset provides an image for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Training; validation and test rows may be split from it.
+    Training,
+    /// Validation.
+    Validation,
+    /// Testing.
+    Test,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Training => "training",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// The rows of each part of a dataset. Together, they are all rows, in this order. A part that the source does not have is
+/// empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Never empty.
+    pub training: Range<u32>,
+    /// The rows that the source provides for validation.
+    pub validation: Range<u32>,
+    /// The rows that the source provides for testing.
+    pub test: Range<u32>,
+}
+
+impl Parts {
+    /// Parts with these numbers of rows.
+    ///
+    /// # Panics
+    ///
+    /// The sum is above `u32::MAX`.
+    #[must_use]
+    pub fn new(training: usize, validation: usize, test: usize) -> Self {
+        let row = |row: usize| u32::try_from(row).expect("a dataset has at most u32::MAX rows");
+        let (first, second) = (row(training), row(training + validation));
+        Self {
+            training: 0..first,
+            validation: first..second,
+            test: second..row(training + validation + test),
+        }
+    }
+
+    /// The rows of a part.
+    #[must_use]
+    pub fn of(&self, part: Part) -> Range<u32> {
+        match part {
+            Part::Training => self.training.clone(),
+            Part::Validation => self.validation.clone(),
+            Part::Test => self.test.clone(),
+        }
+    }
+
+    /// The part of a row.
+    #[must_use]
+    pub fn part_of(&self, row: u32) -> Part {
+        if row < self.training.end {
+            Part::Training
+        } else if row < self.validation.end {
+            Part::Validation
+        } else {
+            Part::Test
+        }
+    }
+}
+
+/// A complete, checked dataset: each image has a label, each label has a class name, and all images have the same shape.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// The name of a listed dataset, or else of the directory.
+    /// The name of a listed dataset, or else of the directory or file.
     pub name: String,
     /// The full name and the subject of a listed dataset.
     pub title: Option<&'static str>,
+    /// The format that it was read as: a value of `data.format`.
+    pub format: &'static str,
     /// The class of each label, in order.
     pub class_names: Vec<String>,
-    /// The rows for training and validation.
-    pub train: LabeledImages,
-    /// The rows for testing.
-    pub test: LabeledImages,
+    /// All images, part by part.
+    pub images: LabeledImages,
+    /// Which of the images belong to which part.
+    pub parts: Parts,
+    /// The file of each image, relative to the dataset; `None` for arrays of pixels.
+    pub file_names: Option<Vec<String>>,
+    /// What a user should know about how the dataset was read, as sentences without a final full stop.
+    pub notes: Vec<String>,
     /// A SHA-256 over all images, labels and class names, in hexadecimal. It does not depend on the
-    /// directory, the file names or the compression.
+    /// directory, the file names of arrays or their compression.
     pub fingerprint: String,
 }

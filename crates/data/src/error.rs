@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{ImageShape, Validation};
+use crate::{ImageShape, Part, SplitSize};
 
 /// Why data could not be read, split or normalized.
 ///
@@ -36,11 +36,20 @@ pub enum DataError {
         known: String,
     },
 
-    /// The source is a path that does not lead to a directory.
-    #[error("{path} is not a directory; give the directory that has the four IDX files")]
-    NotADirectory {
+    /// The source is a path at which nothing is.
+    #[error("{path} does not exist; give the directory or file of a dataset")]
+    NoSuchSource {
         /// The path as written.
         path: PathBuf,
+    },
+
+    /// The source does not look like any format.
+    #[error("{path} is not a dataset that Kiln knows; known: {known}")]
+    UnknownFormat {
+        /// The directory or file.
+        path: PathBuf,
+        /// What sources of each format look like.
+        known: String,
     },
 
     /// One of the four files of a dataset does not exist.
@@ -226,7 +235,7 @@ pub enum DataError {
         /// The byte offset of the label in the content.
         offset: usize,
         /// The label.
-        label: u8,
+        label: u64,
         /// The number of classes.
         classes: usize,
     },
@@ -259,37 +268,69 @@ pub enum DataError {
         problem: &'static str,
     },
 
-    /// The validation rows would leave no training rows.
+    /// The rows for validation and testing would leave no training rows.
     #[error(
-        "validation = {validation} is {wanted} images, but the training files have {rows}; \
+        "{part} = {size}: {wanted} images would be split from the {rows} training images; \
          leave at least one for training"
     )]
-    ValidationTooLarge {
+    SplitTooLarge {
+        /// The part that the rows are for, which is the name of the key.
+        part: Part,
         /// The value of the key.
-        validation: Validation,
-        /// The requested number of validation rows.
+        size: SplitSize,
+        /// The number of rows to be split from the training images.
         wanted: usize,
-        /// The number of rows in the training files.
+        /// The number of training images in the source.
         rows: usize,
     },
 
     /// A fraction above zero that rounds to zero rows.
     #[error(
-        "validation = {fraction} of {rows} images is less than one image; use a larger fraction, or 0"
+        "{part} = {fraction} of {rows} images is less than one image; use a larger fraction, or 0"
     )]
-    ValidationTooSmall {
+    SplitTooSmall {
+        /// The part that the rows are for, which is the name of the key.
+        part: Part,
         /// The value of the key.
         fraction: f64,
-        /// The number of rows in the training files.
+        /// The number of training images in the source.
         rows: usize,
     },
 
     /// A fraction that is not in the range 0 ≤ fraction < 1.
-    #[error("validation = {fraction}: a fraction must be at least 0 and below 1")]
-    ValidationFraction {
+    #[error("{part} = {fraction}: a fraction must be at least 0 and below 1")]
+    SplitFraction {
+        /// The part that the rows are for, which is the name of the key.
+        part: Part,
         /// The value of the key.
         fraction: f64,
     },
+
+    /// Rows are to be split for a part that the source provides.
+    #[error(
+        "{part} = {size}, but the dataset has {provided} {part} images of its own; remove the key to use them"
+    )]
+    PartProvided {
+        /// The part, which is the name of the key.
+        part: Part,
+        /// The value of the key.
+        size: SplitSize,
+        /// The number of rows that the source provides for it.
+        provided: usize,
+    },
+
+    /// The source does not provide a part that the configuration asks for.
+    #[error(
+        "{part} = \"source\", but the dataset has no {part} images of its own; split some, such as {part} = 0.1"
+    )]
+    NoPart {
+        /// The part, which is the name of the key.
+        part: Part,
+    },
+
+    /// There are no test rows.
+    #[error("the dataset has no test images; split some from the others, such as test = 0.1")]
+    NoTestRows,
 
     /// Statistics of zero rows were requested.
     #[error("there are no training images to fit the normalization on")]

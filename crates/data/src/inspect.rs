@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{DATASETS, NamedDataset};
-use crate::content::hexadecimal;
-use crate::idx::Idx;
-use crate::source::{Contents, Source};
-use crate::{DataError, DataFile, Dataset};
+use crate::formats::{find, verify_files};
+use crate::source::Source;
+use crate::{DataConfig, DataError, DataFile, Dataset, FormatName};
 
 /// A listed dataset and its missing files.
 #[derive(Debug)]
@@ -22,14 +21,11 @@ pub struct Listing {
 /// All listed datasets, with their missing files. Does not read any file.
 #[must_use]
 pub fn list(data_directory: &Path) -> Vec<Listing> {
-    let listing = |dataset| {
-        let source = Source::listed(dataset, data_directory);
-        let missing = DataFile::ALL.into_iter().filter(|&file| source.find(file).is_err());
-        Listing {
-            dataset,
-            directory: source.directory().to_owned(),
-            missing: missing.map(|file| file.names()[0]).collect(),
-        }
+    let listing = |dataset: &'static NamedDataset| {
+        let directory = data_directory.join(dataset.name);
+        let missing = DataFile::ALL.into_iter().filter(|&file| find(&directory, file).is_none());
+        let missing = missing.map(|file| file.names()[0]).collect();
+        Listing { dataset, directory, missing }
     };
     DATASETS.iter().map(listing).collect()
 }
@@ -79,45 +75,16 @@ impl Verification {
 ///
 /// # Errors
 ///
-/// The source is neither a listed name nor a directory. All other errors are in the
+/// The source is neither a listed name nor a dataset. All other errors are in the
 /// [`Verification`].
 pub fn verify(source: &str, data_directory: &Path) -> Result<Verification, DataError> {
-    let source = Source::resolve(source, data_directory)?;
-    // Each file is checked even if another one failed.
-    let mut files = Vec::with_capacity(DataFile::ALL.len());
-    let train_images = check(&source, DataFile::TrainImages, &mut files);
-    let train_labels = check(&source, DataFile::TrainLabels, &mut files);
-    let test_images = check(&source, DataFile::TestImages, &mut files);
-    let test_labels = check(&source, DataFile::TestLabels, &mut files);
-    let dataset = match (train_images, train_labels, test_images, test_labels) {
-        (Some(train_images), Some(train_labels), Some(test_images), Some(test_labels)) => {
-            let contents = Contents { train_images, train_labels, test_images, test_labels };
-            Some(source.assemble(contents))
-        }
-        _ => None,
+    let config = DataConfig::new(source);
+    let source = Source::resolve(&config, data_directory)?;
+    let (files, contents) = if source.format().name() == FormatName::Idx {
+        verify_files(&source.location())
+    } else {
+        (Vec::new(), Some(source.format().read(&source.location())))
     };
+    let dataset = contents.map(|contents| contents.and_then(|contents| source.dataset(contents)));
     Ok(Verification { files, dataset })
-}
-
-/// Verifies one file and appends the result to `checks`. Returns the content of an intact file.
-fn check<const N: usize>(
-    source: &Source,
-    file: DataFile,
-    checks: &mut Vec<FileCheck>,
-) -> Option<Idx<N>> {
-    let (intact, outcome) = match source.read::<N>(file) {
-        Ok(idx) => {
-            let file = VerifiedFile {
-                path: idx.path.clone(),
-                dimensions: idx.dimensions.to_vec(),
-                bytes: (Idx::<N>::HEADER_BYTES + idx.values.len()) as u64,
-                sha256: hexadecimal(&idx.sha256),
-            };
-            (Some(idx), Ok(file))
-        }
-        Err(error) => (None, Err(error)),
-    };
-    let published_sha256 = source.published_sha256(file);
-    checks.push(FileCheck { file, published_sha256, outcome });
-    intact
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::source::Source;
-use crate::{DataError, DataFile, Dataset, ImageShape};
+use crate::{DataConfig, DataError, Dataset, ImageShape, Parts};
 
 /// A file that changed less than this before it was read may have changed again within the same tick of the file
 /// system's clock, so its stamp proves nothing. The coarsest clock, that of FAT, has ticks of two seconds.
@@ -27,10 +27,21 @@ pub struct DatasetSummary {
     pub shape: ImageShape,
     /// The number of classes.
     pub classes: usize,
-    /// The number of rows for training and validation.
+    /// The number of rows of the training part.
     pub train_rows: usize,
-    /// The number of rows for testing.
+    /// The number of rows that the source provides for validation.
+    #[serde(default)]
+    pub validation_rows: usize,
+    /// The number of rows that the source provides for testing.
     pub test_rows: usize,
+}
+
+impl DatasetSummary {
+    /// The rows of each part.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        Parts::new(self.train_rows, self.validation_rows, self.test_rows)
+    }
 }
 
 impl Dataset {
@@ -40,10 +51,11 @@ impl Dataset {
         DatasetSummary {
             name: self.name.clone(),
             fingerprint: self.fingerprint.clone(),
-            shape: self.train.shape,
+            shape: self.images.shape,
             classes: self.class_names.len(),
-            train_rows: self.train.len(),
-            test_rows: self.test.len(),
+            train_rows: self.parts.training.len(),
+            validation_rows: self.parts.validation.len(),
+            test_rows: self.parts.test.len(),
         }
     }
 }
@@ -87,24 +99,24 @@ struct FileStamp {
 
 impl KnownDatasets {
     /// What a dataset contains. It is read unless its files have the same stamp as when it was last read. The
-    /// arguments are those of [`load`](crate::load).
+    /// arguments are those of [`DataConfig::load`].
     ///
     /// # Errors
     ///
-    /// Those of [`load`](crate::load).
+    /// Those of [`DataConfig::load`].
     pub fn summary(
         &mut self,
-        source: &str,
+        config: &DataConfig,
         data_directory: &Path,
     ) -> Result<DatasetSummary, DataError> {
-        let resolved = Source::resolve(source, data_directory)?;
+        let resolved = Source::resolve(config, data_directory)?;
         let now = SystemTime::now();
         let stamp = Stamp::of(&resolved);
         let known = |known: &&KnownDataset| Some(&known.stamp) == stamp.as_ref();
         if let Some(known) = self.datasets.iter().find(known) {
             return Ok(known.summary.clone());
         }
-        let summary = crate::load(source, data_directory)?.summary();
+        let summary = resolved.load()?.summary();
         // Otherwise a file changed while it was read, or may change without a new stamp.
         if let Some(stamp) = stamp.filter(|stamp| stamp.is_settled(now))
             && Stamp::of(&resolved).as_ref() == Some(&stamp)
@@ -120,16 +132,10 @@ impl KnownDatasets {
 
 impl Stamp {
     /// The stamp of a dataset; `None` if a file is missing or its times are not known.
-    fn of(source: &Source) -> Option<Self> {
-        let directory = std::path::absolute(source.directory()).ok()?;
-        let mut paths = Vec::new();
-        for file in DataFile::ALL {
-            paths.push(source.find(file).ok()?);
-        }
-        let classes = source.directory().join("classes.txt");
-        if classes.symlink_metadata().is_ok() {
-            paths.push(classes);
-        }
+    fn of(source: &Source<'_>) -> Option<Self> {
+        let directory = std::path::absolute(source.path()).ok()?;
+        let mut paths = source.format().files(&source.location()).ok()?;
+        paths.retain(|path| path.symlink_metadata().is_ok());
         let files = paths.iter().map(|path| FileStamp::of(path)).collect::<Option<_>>()?;
         Some(Self { directory, listed: source.is_listed(), files })
     }

@@ -16,24 +16,20 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use kiln_data::{Batch, DataConfig, Normalize, SplitMethod, Validation, gather, shuffle};
+//! use kiln_data::{Batch, DataConfig, SplitSize, gather, shuffle};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
-//! let config = DataConfig {
-//!     source: "fashion-mnist".to_owned(),
-//!     validation: Validation::Rows(5_000),
-//!     split: SplitMethod::Head,
-//!     normalize: Normalize::Unit,
-//! };
+//! let config = DataConfig { validation: SplitSize::Rows(5_000), ..DataConfig::new("fashion-mnist") };
 //! let mut generator = ChaCha8Rng::seed_from_u64(42);
+//! let mut test_generator = ChaCha8Rng::seed_from_u64(43);
 //! let dataset = config.load(Path::new("data"))?;
-//! let mut split = config.split(&dataset.train.labels, &mut generator)?;
-//! let normalizer = config.normalize.fit(&dataset.train, &split.training)?;
+//! let mut split = config.split(&dataset, &mut generator, &mut test_generator)?;
+//! let normalizer = config.normalize.fit(&dataset.images, &split.training)?;
 //!
-//! let mut batch = Batch::new(dataset.train.shape);
+//! let mut batch = Batch::new(dataset.images.shape);
 //! shuffle(&mut split.training, &mut generator);
 //! for rows in split.training.chunks(32) {
-//!     gather(&dataset.train, rows, &normalizer, &mut batch);
+//!     gather(&dataset.images, rows, &normalizer, &mut batch);
 //! }
 //! # Ok::<(), kiln_data::DataError>(())
 //! ```
@@ -45,11 +41,12 @@
 
 mod batch;
 mod catalog;
+mod class_names;
 mod config;
 mod content;
 mod dataset;
 mod error;
-mod idx;
+mod formats;
 mod image_file;
 mod inspect;
 mod known;
@@ -59,12 +56,16 @@ mod split;
 
 pub use batch::{Batch, gather};
 pub use catalog::{ContentSums, DATASETS, NamedDataset};
-pub use config::{DataConfig, Normalize, SplitMethod, Validation};
-pub use dataset::{Dataset, ImageShape, LabeledImages};
+pub use config::{
+    Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,
+    SplitMethod, SplitSize,
+};
+pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels};
 pub use error::DataError;
+pub use formats::DataFile;
 pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
-pub use source::{DataFile, load, load_recorded};
-pub use split::{Split, shuffle};
+pub use source::load;
+pub use split::{Split, SplitCounts, shuffle};

@@ -1,72 +1,154 @@
-//! Divides rows into training and validation rows, and shuffles them.
+//! Divides rows into training, validation and test rows, and shuffles them.
+
+use std::collections::HashSet;
+use std::ops::Range;
 
 use rand_core::Rng;
 
-use crate::{DataConfig, DataError, SplitMethod, Validation};
+use crate::{DataConfig, DataError, Dataset, Part, Parts, SplitMethod, SplitSize};
 
-/// The rows of the training files, divided in two. Every row is in exactly one of the lists, and both
-/// lists are in ascending order.
+/// The rows for each purpose. No row is in two lists, and all lists are in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// The rows for training; never empty.
     pub training: Vec<u32>,
-    /// The rows for validation; empty if `validation = 0`.
+    /// The rows for validation; may be empty.
     pub validation: Vec<u32>,
+    /// The rows for testing; never empty.
+    pub test: Vec<u32>,
+}
+
+/// The number of rows for each purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SplitCounts {
+    /// Rows for training, at least 1.
+    pub training: usize,
+    /// Rows for validation.
+    pub validation: usize,
+    /// Rows for testing, at least 1.
+    pub test: usize,
 }
 
 impl DataConfig {
-    /// How many of `rows` rows are for training, and how many for validation, however they are chosen.
+    /// How many rows are for each purpose, however they are chosen, if the source provides these parts.
     ///
     /// # Errors
     ///
     /// Those of [`split`](Self::split).
-    pub fn split_rows(&self, rows: usize) -> Result<(usize, usize), DataError> {
-        let validation = self.validation.rows_of(rows)?;
-        Ok((rows - validation, validation))
+    pub fn split_counts(&self, parts: &Parts) -> Result<SplitCounts, DataError> {
+        let rows = parts.training.len();
+        if self.validation == SplitSize::Source && parts.validation.is_empty() {
+            return Err(DataError::NoPart { part: Part::Validation });
+        }
+        if self.test == SplitSize::Source && parts.test.is_empty() {
+            return Err(DataError::NoPart { part: Part::Test });
+        }
+        let validation = self.validation.rows_of(Part::Validation, rows)?;
+        let test = self.test.rows_of(Part::Test, rows)?;
+        for (part, size, wanted) in
+            [(Part::Validation, self.validation, validation), (Part::Test, self.test, test)]
+        {
+            if wanted > 0 && !parts.of(part).is_empty() {
+                let provided = parts.of(part).len();
+                return Err(DataError::PartProvided { part, size, provided });
+            }
+        }
+        if validation + test >= rows {
+            let (part, size) = if validation > 0 {
+                (Part::Validation, self.validation)
+            } else {
+                (Part::Test, self.test)
+            };
+            let wanted = validation + test;
+            return Err(DataError::SplitTooLarge { part, size, wanted, rows });
+        }
+        let counts = SplitCounts {
+            training: rows - validation - test,
+            validation: validation + parts.validation.len(),
+            test: test + parts.test.len(),
+        };
+        if counts.test == 0 {
+            return Err(DataError::NoTestRows);
+        }
+        Ok(counts)
     }
 
-    /// Splits the rows with these labels. The result depends only on the state of the generator, not
-    /// on the machine. `head` does not use the generator.
+    /// Splits validation and test rows from the training part, and adds the parts that the source provides. The result
+    /// depends only on the states of the two generators, not on the machine. `head` uses no generator.
     ///
     /// # Errors
     ///
-    /// No rows would remain for training, or a fraction is out of range or rounds to zero rows.
-    pub fn split(&self, labels: &[u8], rng: &mut impl Rng) -> Result<Split, DataError> {
-        let (_, wanted) = self.split_rows(labels.len())?;
-        let rows: Vec<u32> = (0..).take(labels.len()).collect();
-        let validation = match self.split {
-            SplitMethod::Head => rows[..wanted].to_vec(),
-            SplitMethod::Shuffled => draw(rows.clone(), wanted, rng),
-            SplitMethod::Stratified => stratified(labels, wanted, rng),
+    /// No rows would remain for training, there are no test rows, a fraction is out of range or rounds to zero rows, or
+    /// rows are to be split for a part that the source provides.
+    pub fn split(
+        &self,
+        dataset: &Dataset,
+        validation_rng: &mut impl Rng,
+        test_rng: &mut impl Rng,
+    ) -> Result<Split, DataError> {
+        let parts = &dataset.parts;
+        let counts = self.split_counts(parts)?;
+        let drawn_validation = counts.validation - parts.validation.len();
+        let drawn_test = counts.test - parts.test.len();
+        let labels = &dataset.images.labels;
+        let rows: Vec<u32> = parts.training.clone().collect();
+        // The test rows are drawn first, so that they do not depend on the number of validation rows.
+        let (validation, test) = match self.split {
+            SplitMethod::Head => {
+                let test = rows[drawn_validation..][..drawn_test].to_vec();
+                (rows[..drawn_validation].to_vec(), test)
+            }
+            SplitMethod::Shuffled => {
+                let test = draw(rows.clone(), drawn_test, test_rng);
+                let rest = without(rows.clone(), &test);
+                (draw(rest, drawn_validation, validation_rng), test)
+            }
+            SplitMethod::Stratified => {
+                let test = stratified(&rows, labels, drawn_test, test_rng);
+                let rest = without(rows.clone(), &test);
+                (stratified(&rest, labels, drawn_validation, validation_rng), test)
+            }
         };
-        // Partitioning by flags keeps both lists in ascending order, whatever the order of drawing.
-        let mut chosen = vec![false; rows.len()];
-        for &row in &validation {
-            chosen[row as usize] = true;
-        }
-        let (validation, training) = rows.into_iter().partition(|&row| chosen[row as usize]);
-        Ok(Split { training, validation })
+        let training = without(without(rows, &validation), &test);
+        let sorted = |mut rows: Vec<u32>, provided: Range<u32>| {
+            rows.sort_unstable();
+            rows.extend(provided);
+            rows
+        };
+        Ok(Split {
+            training,
+            validation: sorted(validation, parts.validation.clone()),
+            test: sorted(test, parts.test.clone()),
+        })
     }
 }
 
-impl Validation {
-    /// The number of validation rows among `rows` rows. Fractions are rounded to the nearest row, and
+/// The rows that are not among `removed`, in the same order.
+fn without(mut rows: Vec<u32>, removed: &[u32]) -> Vec<u32> {
+    let removed: HashSet<u32> = removed.iter().copied().collect();
+    rows.retain(|row| !removed.contains(row));
+    rows
+}
+
+impl SplitSize {
+    /// The number of rows for `part` among `rows` rows. Fractions are rounded to the nearest row, and
     /// halves up.
-    fn rows_of(self, rows: usize) -> Result<usize, DataError> {
+    fn rows_of(self, part: Part, rows: usize) -> Result<usize, DataError> {
         let wanted = match self {
             Self::Rows(wanted) => wanted,
+            Self::Source => 0,
             Self::Fraction(fraction) if !(0.0..1.0).contains(&fraction) => {
-                return Err(DataError::ValidationFraction { fraction });
+                return Err(DataError::SplitFraction { part, fraction });
             }
             Self::Fraction(fraction) => match (rows as f64 * fraction).round() as usize {
                 0 if fraction > 0.0 => {
-                    return Err(DataError::ValidationTooSmall { fraction, rows });
+                    return Err(DataError::SplitTooSmall { part, fraction, rows });
                 }
                 wanted => wanted,
             },
         };
         if wanted >= rows {
-            return Err(DataError::ValidationTooLarge { validation: self, wanted, rows });
+            return Err(DataError::SplitTooLarge { part, size: self, wanted, rows });
         }
         Ok(wanted)
     }
@@ -79,19 +161,23 @@ fn draw(mut rows: Vec<u32>, count: usize, rng: &mut impl Rng) -> Vec<u32> {
     rows
 }
 
-/// Draws `count` rows, from each class in proportion to its size.
+/// Draws `count` of `rows`, from each class in proportion to its size.
 ///
 /// The shares are rounded by the largest remainder method (Hamilton): all are rounded down, and the
 /// classes with the largest remainders get one more row until the counts add up. For equal
 /// remainders, the lower label comes first. Each count differs from its exact share by less than 1.
-fn stratified(labels: &[u8], count: usize, rng: &mut impl Rng) -> Vec<u32> {
-    // Labels are bytes, so there are at most 256 classes.
-    let mut classes = vec![Vec::new(); 256];
-    for (row, &label) in (0..).zip(labels) {
-        classes[usize::from(label)].push(row);
+fn stratified(rows: &[u32], labels: &[u16], count: usize, rng: &mut impl Rng) -> Vec<u32> {
+    let mut classes: Vec<Vec<u32>> = Vec::new();
+    for &row in rows {
+        let class = usize::from(labels[row as usize]);
+        if classes.len() <= class {
+            classes.resize(class + 1, Vec::new());
+        }
+        classes[class].push(row);
     }
-    let share = |class: &Vec<u32>| class.len() as u64 * count as u64 / labels.len() as u64;
-    let remainder = |class: &Vec<u32>| class.len() as u64 * count as u64 % labels.len() as u64;
+    let total = rows.len().max(1) as u64;
+    let share = |class: &Vec<u32>| class.len() as u64 * count as u64 / total;
+    let remainder = |class: &Vec<u32>| class.len() as u64 * count as u64 % total;
 
     let mut counts: Vec<usize> = classes.iter().map(|class| share(class) as usize).collect();
     let remaining = count - counts.iter().sum::<usize>();

@@ -10,11 +10,13 @@ use crate::image_grid::{
 const SHOWN: usize = 25;
 const COLUMNS: usize = 5;
 
-/// The images of the test set, one after another.
+/// The images of the test set.
 #[derive(Debug, Clone, Copy)]
 pub struct TestImages<'a> {
-    /// `[images, channels, height, width]`.
+    /// `[n, channels, height, width]`: images of the dataset, among them those of the test set.
     pub pixels: &'a [u8],
+    /// The places of the images of the test set, in its order.
+    pub rows: &'a [u32],
     /// The shape of each image.
     pub shape: ImageShape,
 }
@@ -29,10 +31,13 @@ pub struct TestImages<'a> {
 pub fn mistakes_picture(tested: &Tested<'_>, images: TestImages<'_>) -> Result<Vec<u8>> {
     tested.check()?;
     let size = images.shape.size();
-    if size == 0 || Some(images.pixels.len()) != tested.labels.len().checked_mul(size) {
+    let count = images.pixels.len().checked_div(size).unwrap_or(0);
+    let exists = |row: &u32| (*row as usize) < count;
+    if tested.labels.len() != images.rows.len() || !images.rows.iter().all(exists) {
         return Err(ReportError::Inconsistent(format!(
-            "mistakes: {} labels, and {} bytes of images of {:?}",
+            "mistakes: {} labels, {} rows, and {} bytes of images of {:?}",
             tested.labels.len(),
+            images.rows.len(),
             images.pixels.len(),
             images.shape
         )));
@@ -47,7 +52,7 @@ pub fn mistakes_picture(tested: &Tested<'_>, images: TestImages<'_>) -> Result<V
             let class = |class: usize| tested.class_names[class].as_str();
             let probability = percent(f64::from(mistake.probability()));
             CaptionedImage {
-                pixels: &images.pixels[mistake.index * size..(mistake.index + 1) * size],
+                pixels: &images.pixels[images.rows[mistake.index] as usize * size..][..size],
                 shape: images.shape,
                 caption: vec![
                     CaptionLine::new(format!("true: {}", class(mistake.label)), Tone::Plain),

@@ -9,7 +9,7 @@ pub struct Outcomes {
     /// The class names, by index.
     pub class_names: Vec<String>,
     /// The true class of each image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// Whether the prediction is correct.
     pub right: Vec<bool>,
 }
@@ -56,9 +56,9 @@ impl Outcomes {
         Ok(())
     }
 
-    fn class(&self, cell: Option<&str>) -> Result<u8, String> {
+    fn class(&self, cell: Option<&str>) -> Result<u16, String> {
         let cell = cell.unwrap_or_default();
-        let class = cell.parse::<u8>().ok();
+        let class = cell.parse::<u16>().ok();
         let class = class.filter(|class| usize::from(*class) < self.class_names.len());
         class.ok_or_else(|| {
             format!("`{cell}` is not the index of one of the {} classes", self.class_names.len())

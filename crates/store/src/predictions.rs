@@ -57,9 +57,9 @@ pub struct Predictions {
     /// The class names, by index.
     pub class_names: Vec<String>,
     /// The true class of each image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// The predicted class of each image.
-    pub predicted: Vec<u8>,
+    pub predicted: Vec<u16>,
     /// `[images, classes]`, row-major.
     pub probabilities: Vec<f32>,
 }
@@ -109,8 +109,8 @@ impl Predictions {
         Ok(())
     }
 
-    fn class(&self, cell: &str) -> Result<u8, String> {
-        match cell.parse::<u8>() {
+    fn class(&self, cell: &str) -> Result<u16, String> {
+        match cell.parse::<u16>() {
             Ok(class) if usize::from(class) < self.class_names.len() => Ok(class),
             _ => Err(format!(
                 "`{cell}` is not the index of one of the {} classes",

@@ -26,10 +26,10 @@ pub struct Tested<'a> {
     /// The class names, by index.
     pub class_names: &'a [String],
     /// The true class of each image.
-    pub labels: &'a [u8],
+    pub labels: &'a [u16],
     /// The predicted class of each image: the one with the largest logit. The probabilities are rounded, so several
     /// classes can have the highest one.
-    pub predicted: &'a [u8],
+    pub predicted: &'a [u16],
     /// The probability of each class for each image, `[images, classes]`, row-major.
     pub probabilities: &'a [f32],
     /// The mean loss on the test set, without label smoothing.

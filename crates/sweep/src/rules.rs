@@ -25,7 +25,7 @@ pub struct SweepRules {
 struct CurrentData {
     /// By the directory of the sweep.
     sweeps: HashMap<PathBuf, SweepData>,
-    /// By `data.source` and the directory of the named datasets. `None` if the dataset cannot be read.
+    /// By [`DataConfig::reading`](kiln_data::DataConfig::reading) and the directory of the named datasets. `None` if the dataset cannot be read.
     datasets: HashMap<(String, PathBuf), Option<DatasetSummary>>,
 }
 
@@ -67,7 +67,7 @@ impl SweepRules {
         });
         let of_sweep = sweep.as_ref().and_then(|sweep| sweep.directory.clone());
         let data = self.data.clone().or(of_sweep).unwrap_or_else(|| PathBuf::from("data"));
-        let key = (declaration.experiment.data.source.clone(), data.clone());
+        let key = (declaration.experiment.data.reading(), data.clone());
         let read = || {
             let mut none = KnownDatasets::default();
             let known = sweep.as_mut().map_or(&mut none, |sweep| &mut sweep.known);

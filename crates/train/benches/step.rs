@@ -119,9 +119,9 @@ mod optimizer {
 #[divan::bench(args = ["generic", "fused"], max_time = 2)]
 fn evaluation(bencher: Bencher<'_, '_>, implementation: &str) {
     let count = if cfg!(debug_assertions) { 50 } else { 5000 };
-    let pixels = (0..=255).cycle().take(count * IMAGE.values()).collect();
+    let pixels: Vec<u8> = (0..=255).cycle().take(count * IMAGE.values()).collect();
     let labels = (0..10).cycle().take(count).collect();
-    let images = LabeledImages { shape: IMAGE, pixels, labels };
+    let images = LabeledImages { shape: IMAGE, pixels: pixels.into(), labels };
     let rows: Vec<u32> = (0..).take(count).collect();
     let normalizer = Normalize::Unit.fit(&images, &rows).expect("nothing to fit");
     let (engine, declaration) = engine(implementation, "{type=\"sgd\"}", TYPICAL);
@@ -141,7 +141,7 @@ fn metrics(bencher: Bencher<'_, '_>, listed: &str) {
     );
     let declaration = Declaration::parse("bench.toml", &text, &[]).expect("an experiment");
     let mut metrics = Metrics::new(&declaration.experiment, CLASSES);
-    let labels: Vec<u8> = (0..10).cycle().take(TYPICAL.batch).collect();
+    let labels: Vec<u16> = (0..10).cycle().take(TYPICAL.batch).collect();
     // Different rows, of which the true class has the largest logit in some.
     let logits = (0_u8..31).cycle().take(labels.len() * CLASSES);
     let logits: Vec<f32> = logits.map(|value| f32::from(value * 7 % 31) / 8.0).collect();
@@ -156,7 +156,7 @@ fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, s
         .take(size.batch * IMAGE.values())
         .map(|x| f32::from(x) / 255.0)
         .collect();
-    let labels: Vec<u8> = (0..10).cycle().take(size.batch).collect();
+    let labels: Vec<u16> = (0..10).cycle().take(size.batch).collect();
     let mut dropout_rng = stream(42, Purpose::Dropout, 1);
     bencher.bench_local(move || engine.step(&pixels, &labels, 1e-6, &mut dropout_rng));
 }

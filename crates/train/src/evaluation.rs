@@ -12,7 +12,7 @@ pub struct Evaluation {
     /// The metrics over all images.
     pub metrics: Metrics,
     /// The class with the largest logit for each image; of equals, the lowest class.
-    pub predicted: Vec<u8>,
+    pub predicted: Vec<u16>,
     /// The probability of each class for each image, `[images, classes]`, row-major.
     pub probabilities: Vec<f32>,
 }
@@ -49,7 +49,7 @@ pub(crate) fn evaluate_halves(
         for (half, metrics) in halves.iter_mut().enumerate() {
             // The batch may begin at an odd place.
             let first = (start + half) % 2;
-            let labels: Vec<u8> = labels.iter().copied().skip(first).step_by(2).collect();
+            let labels: Vec<u16> = labels.iter().copied().skip(first).step_by(2).collect();
             let logits = logits.chunks_exact(classes).skip(first).step_by(2);
             if !labels.is_empty() {
                 metrics.add_batch(&logits.flatten().copied().collect::<Vec<f32>>(), &labels);
@@ -73,8 +73,8 @@ pub fn evaluate_each(
     infer(engine, images, rows, normalizer, |logits, labels| {
         metrics.add_batch(logits, labels);
         for row in logits.chunks_exact(logits.len() / labels.len()) {
-            // A dataset has at most 256 classes.
-            predicted.push(u8::try_from(largest(row)).unwrap_or(u8::MAX));
+            // A dataset has at most 65,536 classes.
+            predicted.push(u16::try_from(largest(row)).unwrap_or(u16::MAX));
             probabilities.extend(softmax(row));
         }
     });
@@ -87,7 +87,7 @@ fn infer(
     images: &LabeledImages,
     rows: &[u32],
     normalizer: &Normalizer,
-    mut consume: impl FnMut(&[f32], &[u8]),
+    mut consume: impl FnMut(&[f32], &[u16]),
 ) {
     // `gather` reuses the buffers of the batch.
     let mut batch = Batch::new(images.shape);

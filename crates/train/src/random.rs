@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 pub enum Purpose {
     /// The choice of the validation rows.
     Split,
+    /// The choice of the test rows, if the source has no test images.
+    TestSplit,
     /// The initial weights.
     Weights,
     /// The order of the rows in an epoch.
@@ -24,6 +26,7 @@ impl Purpose {
     const fn name(self) -> &'static str {
         match self {
             Self::Split => "split",
+            Self::TestSplit => "test split",
             Self::Weights => "weights",
             Self::Shuffle => "shuffle",
             Self::Dropout => "dropout",

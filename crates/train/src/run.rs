@@ -98,15 +98,15 @@ impl Run {
     /// The data cannot be read or is not that of the `planned` id, the experiment does not fit the data, this build lacks the backend, or the directory
     /// cannot be created.
     pub fn prepare(
-        declaration: Declaration,
+        mut declaration: Declaration,
         data: &Path,
         runs: &Path,
         planned: Option<PlannedId<'_>>,
     ) -> Result<Self, TrainError> {
         let prepared = match &planned {
-            None => PreparedExperiment::read(&declaration, data)?,
+            None => PreparedExperiment::read(&mut declaration, data)?,
             Some(PlannedId { fingerprint, .. }) => {
-                PreparedExperiment::read_recorded(&declaration, data, fingerprint)?
+                PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?
             }
         };
         if let Some(PlannedId { fingerprint, .. }) = &planned
@@ -366,18 +366,17 @@ impl Run {
     /// Evaluates the test set. Nothing else in Kiln does, so that no choice depends on it.
     fn test(&self, weights: &Weights) -> Result<Evaluation, TrainError> {
         let experiment = &self.declaration.experiment;
-        let PreparedExperiment { settings, dataset, normalizer, .. } = &self.prepared;
+        let PreparedExperiment { settings, dataset, split, normalizer, .. } = &self.prepared;
         // A new engine, because the weights to test may be those of an earlier epoch.
         let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
-        let images = &dataset.test;
-        let rows: Vec<u32> = (0..).take(images.len()).collect();
         let metrics = Metrics::of_evaluation(experiment, self.prepared.classes());
-        Ok(evaluate_each(&engine, images, &rows, normalizer, metrics))
+        Ok(evaluate_each(&engine, &dataset.images, &split.test, normalizer, metrics))
     }
 
     fn report(&self, epoch: usize, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
-        let dataset = &self.prepared.dataset;
-        let images = &dataset.test;
+        let PreparedExperiment { dataset, split, .. } = &self.prepared;
+        let images = &dataset.images;
+        let labels: Vec<u16> = split.test.iter().map(|row| images.labels[*row as usize]).collect();
         let is_best = self.training.state.best.restores_best;
         let top_k = self.declaration.experiment.training.top_k.iter();
         let top_k: Vec<TopK> = top_k
@@ -385,7 +384,7 @@ impl Run {
             .collect();
         let tested = Tested {
             class_names: &dataset.class_names,
-            labels: &images.labels,
+            labels: &labels,
             predicted: &evaluation.predicted,
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
@@ -405,7 +404,7 @@ impl Run {
             height: images.shape.height,
             width: images.shape.width,
         };
-        let pictures = TestImages { pixels: &images.pixels, shape };
+        let pictures = TestImages { pixels: &images.pixels, rows: &split.test, shape };
         let (directory, record) = (&self.directory, &self.record);
         Ok(kiln_report::finish(directory, record, &self.training.history, &tested, pictures)?)
     }

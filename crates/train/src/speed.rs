@@ -42,8 +42,8 @@ impl Speed {
         let weights =
             architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0));
         let mut engine = Engine::new(&settings, &weights).map_err(TrainError::Engine)?;
-        let images = &dataset.train;
-        let rows: Vec<u32> = (0..).take(images.len()).collect();
+        let images = &dataset.images;
+        let rows: Vec<u32> = dataset.parts.training.clone().collect();
         let normalizer =
             experiment.data.normalize.fit(images, &rows[..rows.len().min(EVALUATED)])?;
         let batch_rows = &rows[..rows.len().min(experiment.training.batch_size.get())];

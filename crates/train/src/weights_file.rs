@@ -37,7 +37,7 @@ pub(crate) fn write_weights(
     // A prediction must work without the dataset, and after a change of the listed datasets.
     let metadata = WeightsMetadata {
         format_version: WEIGHTS_VERSION,
-        image: prepared.dataset.train.shape,
+        image: prepared.dataset.images.shape,
         class_names: prepared.dataset.class_names.clone(),
         normalizer: prepared.normalizer.clone(),
     };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{FILES, temporary, valid_files, write_compressed, write_plain};
+use crate::common::{FILES, temporary, test, train, valid_files, write_compressed, write_plain};
 use kiln_data::{
     DATASETS, DataError, DataFile, ImageShape, Normalize, Normalizer, NormalizerParameters, list,
     load, verify,
@@ -54,13 +54,13 @@ fn checksums_are_the_published_ones() {
 fn fashion_mnist_is_loaded() {
     let dataset = load("fashion-mnist", &repository_data()).expect("the repository holds it");
     let shape = ImageShape { channels: 1, height: 28, width: 28 };
-    assert_eq!((dataset.train.shape, dataset.test.shape), (shape, shape));
-    assert_eq!((dataset.train.len(), dataset.test.len()), (60_000, 10_000));
-    assert_eq!(dataset.train.labels[..10], [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
-    assert_eq!(dataset.test.labels[..10], [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]);
+    assert_eq!((train(&dataset).shape, test(&dataset).shape), (shape, shape));
+    assert_eq!((train(&dataset).len(), test(&dataset).len()), (60_000, 10_000));
+    assert_eq!(train(&dataset).labels[..10], [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
+    assert_eq!(test(&dataset).labels[..10], [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]);
     assert_eq!(dataset.class_names.len(), 10);
     assert_eq!(dataset.class_names[9], "Ankle boot");
-    for (images, each) in [(&dataset.train, 6_000), (&dataset.test, 1_000)] {
+    for (images, each) in [(&train(&dataset), 6_000), (&test(&dataset), 1_000)] {
         let mut counts = [0; 10];
         for &label in &images.labels {
             counts[usize::from(label)] += 1;
@@ -69,12 +69,12 @@ fn fashion_mnist_is_loaded() {
     }
     let sum = |pixels: &[u8]| pixels.iter().map(|&pixel| u64::from(pixel)).sum::<u64>();
     assert_eq!(
-        (sum(&dataset.train.pixels), sum(&dataset.test.pixels)),
+        (sum(&train(&dataset).pixels), sum(&test(&dataset).pixels)),
         (3_431_114_169, 573_469_082)
     );
-    assert_eq!(dataset.train.image(0)[14 * 28 + 12..][..4], [237, 226, 217, 223]);
+    assert_eq!(train(&dataset).image(0)[14 * 28 + 12..][..4], [237, 226, 217, 223]);
     assert_eq!(
-        (sum(dataset.train.image(59_999)), sum(dataset.test.image(9_999))),
+        (sum(train(&dataset).image(59_999)), sum(test(&dataset).image(9_999))),
         (16_684, 24_390)
     );
 }
@@ -86,13 +86,13 @@ fn fashion_mnist_is_loaded() {
 fn normalization_of_fashion_mnist_agrees_with_numpy() {
     let dataset = load("fashion-mnist", &repository_data()).expect("the repository holds it");
     let rows: Vec<u32> = (5_000..60_000).collect();
-    let fit = |method: Normalize| method.fit(&dataset.train, &rows).expect("there are rows");
+    let fit = |method: Normalize| method.fit(&train(&dataset), &rows).expect("there are rows");
     let close = |found: f64, expected: f64| {
         assert!((found - expected).abs() <= 1e-10 * expected.abs(), "{found}, expected {expected}");
     };
     let first = |normalizer: &Normalizer, pixel: usize| {
         let mut numbers = vec![0.0; 784];
-        normalizer.normalize(dataset.train.image(0), &mut numbers);
+        normalizer.normalize(train(&dataset).image(0), &mut numbers);
         numbers[pixel]
     };
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use kiln_data::{Dataset, LabeledImages, Part};
 
 /// The names of the four files, in the order in which they are read.
 pub(crate) const FILES: [&str; 4] = [
@@ -55,6 +56,25 @@ pub(crate) fn write_plain(directory: &Path, contents: &[Vec<u8>; 4]) {
     for (name, content) in FILES.iter().zip(contents) {
         fs::write(directory.join(name), content).expect("writable");
     }
+}
+
+/// The images of a part.
+pub(crate) fn part(dataset: &Dataset, part: Part) -> LabeledImages {
+    let (images, rows) = (&dataset.images, dataset.parts.of(part));
+    let (start, end, size) = (rows.start as usize, rows.end as usize, images.shape.values());
+    LabeledImages {
+        shape: images.shape,
+        pixels: images.pixels[start * size..end * size].to_vec().into(),
+        labels: images.labels[start..end].to_vec(),
+    }
+}
+
+pub(crate) fn train(dataset: &Dataset) -> LabeledImages {
+    part(dataset, Part::Training)
+}
+
+pub(crate) fn test(dataset: &Dataset) -> LabeledImages {
+    part(dataset, Part::Test)
 }
 
 /// A directory that is deleted at the end of the test.

@@ -1,7 +1,7 @@
 //! Reading and writing the `[data]` table.
 
 use kiln_config::{ConfigError, Document};
-use kiln_data::{DataConfig, Normalize, SplitMethod, Validation};
+use kiln_data::{DataConfig, SplitSize};
 
 fn read(text: &str) -> Result<DataConfig, ConfigError> {
     Document::parse("experiment.toml", text)?.read(DataConfig::read)
@@ -10,22 +10,14 @@ fn read(text: &str) -> Result<DataConfig, ConfigError> {
 #[test]
 fn defaults_are_the_documented_ones() {
     let config = read("source = 'fashion-mnist'").expect("complete");
-    assert_eq!(
-        config,
-        DataConfig {
-            source: "fashion-mnist".to_owned(),
-            validation: Validation::Rows(0),
-            split: SplitMethod::Head,
-            normalize: Normalize::Unit,
-        }
-    );
+    assert_eq!(config, DataConfig::new("fashion-mnist"));
 }
 
 #[test]
 fn a_fraction_of_zero_is_zero_rows() {
     assert_eq!(
         read("source = \"a\"\nvalidation = 0.0\n").expect("complete").validation,
-        Validation::Rows(0)
+        SplitSize::Rows(0)
     );
 }
 

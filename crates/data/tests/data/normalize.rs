@@ -9,7 +9,7 @@ use kiln_data::{
 fn images() -> LabeledImages {
     LabeledImages {
         shape: ImageShape { channels: 1, height: 1, width: 2 },
-        pixels: vec![0, 10, 4, 10, 255, 255],
+        pixels: vec![0, 10, 4, 10, 255, 255].into(),
         labels: vec![2, 0, 1],
     }
 }
@@ -75,7 +75,7 @@ fn standardize_per_pixel_centers_constant_pixels() {
 
 #[test]
 fn one_replaces_a_standard_deviation_of_zero() {
-    let images = LabeledImages { pixels: vec![7; 6], ..images() };
+    let images = LabeledImages { pixels: vec![7; 6].into(), ..images() };
     let normalizer = Normalize::Standardize.fit(&images, &[0, 1, 2]).expect("there are rows");
     assert_eq!(normalized(&normalizer, &[7, 9]), [0.0, 2.0]);
 }
@@ -91,7 +91,8 @@ fn statistics_need_rows() {
 /// serde_json; without it, one number in seven differs in its last bit.
 #[test]
 fn a_stored_normalizer_reads_back_exactly() {
-    let pixels = (0..3 * 784_u32).map(|index| (index * index % 251) as u8).collect();
+    let pixels: Vec<u8> = (0..3 * 784_u32).map(|index| (index * index % 251) as u8).collect();
+    let pixels = pixels.into();
     let shape = ImageShape { channels: 1, height: 28, width: 28 };
     let images = LabeledImages { shape, pixels, labels: vec![0; 3] };
     for &method in Normalize::ALL {

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use kiln_data::{DataConfig, DataError, Normalize, Split, SplitMethod, Validation, shuffle};
+use kiln_data::{
+    DataConfig, DataError, Dataset, ImageShape, LabeledImages, Parts, Split, SplitMethod,
+    SplitSize, shuffle,
+};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -11,32 +14,46 @@ fn generator(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
+/// A dataset with these labels for training, and one test image.
+fn dataset(labels: &[u16]) -> Dataset {
+    Dataset {
+        name: "labels".to_owned(),
+        title: None,
+        format: "idx",
+        class_names: (0..10).map(|class| class.to_string()).collect(),
+        images: LabeledImages {
+            shape: ImageShape { channels: 1, height: 1, width: 1 },
+            pixels: vec![0; labels.len() + 1].into(),
+            labels: [labels, &[0]].concat(),
+        },
+        parts: Parts::new(labels.len(), 0, 1),
+        file_names: None,
+        notes: Vec::new(),
+        fingerprint: String::new(),
+    }
+}
+
 fn split(
     method: SplitMethod,
-    validation: Validation,
-    labels: &[u8],
+    validation: SplitSize,
+    labels: &[u16],
     seed: u64,
 ) -> Result<Split, DataError> {
-    let config = DataConfig {
-        source: "unused".to_owned(),
-        validation,
-        split: method,
-        normalize: Normalize::Unit,
-    };
-    config.split(labels, &mut generator(seed))
+    let config = DataConfig { validation, split: method, ..DataConfig::new("unused") };
+    config.split(&dataset(labels), &mut generator(seed), &mut generator(!seed))
 }
 
 proptest! {
     #[test]
     fn a_split_is_disjoint_exhaustive_and_exact(
-        labels in prop::collection::vec(0_u8..7, 2..300),
+        labels in prop::collection::vec(0_u16..7, 2..300),
         part in 0.0..1.0_f64,
         seed: u64,
     ) {
         let wanted = (labels.len() as f64 * part) as usize;
         for &method in SplitMethod::ALL {
-            let split_once = || split(method, Validation::Rows(wanted), &labels, seed).expect("fits");
-            let Split { training, validation } = split_once();
+            let split_once = || split(method, SplitSize::Rows(wanted), &labels, seed).expect("fits");
+            let Split { training, validation, test: _ } = split_once();
             prop_assert_eq!(validation.len(), wanted);
             prop_assert!(training.is_sorted() && validation.is_sorted());
             let mut all = [training, validation].concat();
@@ -48,12 +65,12 @@ proptest! {
 
     #[test]
     fn a_stratified_split_is_within_one_of_proportional(
-        labels in prop::collection::vec(0_u8..7, 2..300),
+        labels in prop::collection::vec(0_u16..7, 2..300),
         part in 0.0..1.0_f64,
         seed: u64,
     ) {
         let wanted = (labels.len() as f64 * part) as usize;
-        let split = split(SplitMethod::Stratified, Validation::Rows(wanted), &labels, seed)
+        let split = split(SplitMethod::Stratified, SplitSize::Rows(wanted), &labels, seed)
             .expect("fits");
         for class in 0..7 {
             let all = labels.iter().filter(|&&label| label == class).count();
@@ -74,7 +91,7 @@ proptest! {
 
 #[test]
 fn head_takes_the_first_rows() {
-    let split = split(SplitMethod::Head, Validation::Rows(3), &[0; 10], 1).expect("fits");
+    let split = split(SplitMethod::Head, SplitSize::Rows(3), &[0; 10], 1).expect("fits");
     assert_eq!(split.validation, [0, 1, 2]);
     assert_eq!(split.training, [3, 4, 5, 6, 7, 8, 9]);
 }
@@ -84,7 +101,7 @@ fn of_equal_remainders_the_lower_label_gets_the_row() {
     // 5 of 10 rows from classes of 5, 3 and 2 rows: exact shares 2.5, 1.5 and 1. Rounding down leaves
     // one row for two equal remainders.
     let labels = [0, 0, 0, 0, 0, 1, 1, 1, 2, 2];
-    let split = split(SplitMethod::Stratified, Validation::Rows(5), &labels, 1).expect("fits");
+    let split = split(SplitMethod::Stratified, SplitSize::Rows(5), &labels, 1).expect("fits");
     let mut counts = [0; 3];
     for &row in &split.validation {
         counts[usize::from(labels[row as usize])] += 1;
@@ -95,42 +112,42 @@ fn of_equal_remainders_the_lower_label_gets_the_row() {
 #[test]
 fn a_fraction_is_rounded_to_the_nearest_row() {
     let rows = |fraction, rows| {
-        let split = split(SplitMethod::Head, Validation::Fraction(fraction), &vec![0; rows], 1);
+        let split = split(SplitMethod::Head, SplitSize::Fraction(fraction), &vec![0; rows], 1);
         split.map(|split| split.validation.len())
     };
     assert_eq!(rows(0.1, 60_000).expect("fits"), 6_000);
     assert_eq!(rows(0.29, 100).expect("fits"), 29); // 28.999999999999996 in floating point
     assert_eq!(rows(0.25, 10).expect("fits"), 3); // 2.5 is rounded up
     assert_eq!(rows(0.0, 10).expect("fits"), 0);
-    assert!(matches!(rows(0.001, 10), Err(DataError::ValidationTooSmall { .. })));
-    assert!(matches!(rows(0.99, 10), Err(DataError::ValidationTooLarge { .. })));
+    assert!(matches!(rows(0.001, 10), Err(DataError::SplitTooSmall { .. })));
+    assert!(matches!(rows(0.99, 10), Err(DataError::SplitTooLarge { .. })));
     for fraction in [-0.1, 1.0, 7.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(rows(fraction, 10), Err(DataError::ValidationFraction { .. })));
+        assert!(matches!(rows(fraction, 10), Err(DataError::SplitFraction { .. })));
     }
 }
 
 #[test]
 fn validation_must_leave_training_rows() {
     for &method in SplitMethod::ALL {
-        assert!(split(method, Validation::Rows(9), &[0; 10], 1).is_ok());
-        assert!(split(method, Validation::Rows(10), &[0; 10], 1).is_err());
-        assert!(split(method, Validation::Rows(0), &[], 1).is_err());
+        assert!(split(method, SplitSize::Rows(9), &[0; 10], 1).is_ok());
+        assert!(split(method, SplitSize::Rows(10), &[0; 10], 1).is_err());
+        assert!(split(method, SplitSize::Rows(0), &[], 1).is_err());
     }
-    let error = split(SplitMethod::Head, Validation::Rows(70_000), &vec![0; 60_000], 1)
+    let error = split(SplitMethod::Head, SplitSize::Rows(70_000), &vec![0; 60_000], 1)
         .expect_err("larger than the data");
     assert_eq!(
         error.to_string(),
-        "validation = 70000 is 70000 images, but the training files have 60000; \
+        "validation = 70000: 70000 images would be split from the 60000 training images; \
          leave at least one for training"
     );
 }
 
 #[test]
 fn different_seeds_give_different_splits() {
-    let labels: Vec<u8> = (0..100).map(|row| row % 10).collect();
+    let labels: Vec<u16> = (0..100).map(|row| row % 10).collect();
     for method in [SplitMethod::Shuffled, SplitMethod::Stratified] {
-        let first = split(method, Validation::Rows(20), &labels, 1).expect("fits");
-        let second = split(method, Validation::Rows(20), &labels, 2).expect("fits");
+        let first = split(method, SplitSize::Rows(20), &labels, 1).expect("fits");
+        let second = split(method, SplitSize::Rows(20), &labels, 2).expect("fits");
         assert_ne!(first, second, "{method}");
     }
 }

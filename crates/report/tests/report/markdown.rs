@@ -169,7 +169,7 @@ fn a_test_without_mistakes_lists_no_confusions() {
 
 #[test]
 fn only_the_five_most_frequent_confusions_are_listed() {
-    let images: Vec<(u8, &[f32])> = (0..4)
+    let images: Vec<(u16, &[f32])> = (0..4)
         .flat_map(|label| {
             let rows: [&[f32]; 4] = [
                 &[1.0, 0.0, 0.0, 0.0],

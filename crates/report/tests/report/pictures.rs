@@ -178,7 +178,7 @@ fn mistaken() -> Test {
             [1.0 - wrong, wrong]
         })
         .collect();
-    let images: Vec<(u8, &[f32])> = rows.iter().map(|row| (0, row.as_slice())).collect();
+    let images: Vec<(u16, &[f32])> = rows.iter().map(|row| (0, row.as_slice())).collect();
     let mut test = Test::new(&["cat", "dog"], &images);
     test.pixels = (0..30).flat_map(|gray| [gray * 8; 4]).collect();
     test
@@ -219,9 +219,14 @@ fn the_number_of_images_must_match_the_labels() {
     let test = mistaken();
     let shape = ImageShape { channels: 1, height: 2, width: 2 };
     for images in [
-        TestImages { pixels: &test.pixels[1..], shape },
-        TestImages { pixels: &[], shape: ImageShape { height: 0, ..shape } },
-        TestImages { pixels: &test.pixels, shape: ImageShape { height: usize::MAX, ..shape } },
+        TestImages { pixels: &test.pixels, rows: &test.rows[1..], shape },
+        TestImages { pixels: &test.pixels[1..], rows: &test.rows, shape },
+        TestImages { pixels: &[], rows: &test.rows, shape: ImageShape { height: 0, ..shape } },
+        TestImages {
+            pixels: &test.pixels,
+            rows: &test.rows,
+            shape: ImageShape { height: usize::MAX, ..shape },
+        },
     ] {
         let error = mistakes_picture(&test.tested(), images).expect_err("they do not fit");
         assert!(matches!(error, ReportError::Inconsistent(_)), "{error:?}");

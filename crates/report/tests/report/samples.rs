@@ -13,7 +13,7 @@ pub(crate) use stored::*;
 pub(crate) const SHAPE: ImageShape = ImageShape { channels: 1, height: 2, width: 2 };
 
 pub(crate) fn images(test: &Test) -> TestImages<'_> {
-    TestImages { pixels: &test.pixels, shape: SHAPE }
+    TestImages { pixels: &test.pixels, rows: &test.rows, shape: SHAPE }
 }
 
 /// A finished run in `runs`, with every file that the trainer writes.

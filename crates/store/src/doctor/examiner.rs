@@ -416,7 +416,7 @@ fn agree(report: &TestReport, predictions: &Predictions) -> bool {
     let most_frequent = report.most_frequent.as_ref().and_then(|most_frequent| {
         let images = predictions.labels.len() as f64;
         let share = |class: usize| {
-            let is_class = |label: &&u8| usize::from(**label) == class;
+            let is_class = |label: &&u16| usize::from(**label) == class;
             predictions.labels.iter().filter(is_class).count() as f64 / images
         };
         let mut classes = predictions.class_names.iter().enumerate();

@@ -113,12 +113,12 @@ proptest! {
     /// Probabilities keep all bits of their f32.
     #[test]
     fn predictions_round_trip(
-        rows in prop::collection::vec((0_u8..3, prop::array::uniform3(0_u32..=0x3f80_0000)), 1..100),
+        rows in prop::collection::vec((0_u16..3, prop::array::uniform3(0_u32..=0x3f80_0000)), 1..100),
     ) {
         // All bit patterns from 0.0 to 1.0, including subnormal numbers.
-        let rows: Vec<(u8, [f32; 3])> =
+        let rows: Vec<(u16, [f32; 3])> =
             rows.into_iter().map(|(label, bits)| (label, bits.map(f32::from_bits))).collect();
-        let images: Vec<(u8, &[f32])> =
+        let images: Vec<(u16, &[f32])> =
             rows.iter().map(|(label, row)| (*label, row.as_slice())).collect();
         let test = Test::new(&["cat", "dog", "fox"], &images);
         let read = round_trip(&test);

@@ -115,10 +115,11 @@ pub(crate) fn history() -> History {
 /// The data of a test. [`Tested`] borrows it.
 pub(crate) struct Test {
     pub(crate) class_names: Vec<String>,
-    pub(crate) labels: Vec<u8>,
+    pub(crate) labels: Vec<u16>,
     pub(crate) probabilities: Vec<f32>,
-    pub(crate) predicted: Vec<u8>,
+    pub(crate) predicted: Vec<u16>,
     pub(crate) pixels: Vec<u8>,
+    pub(crate) rows: Vec<u32>,
 }
 
 impl Test {
@@ -140,10 +141,10 @@ impl Test {
 
     /// A test of the given images, each with its label and the probability of each class. The first of the most probable
     /// classes is the predicted one.
-    pub(crate) fn new(class_names: &[&str], images: &[(u8, &[f32])]) -> Self {
+    pub(crate) fn new(class_names: &[&str], images: &[(u16, &[f32])]) -> Self {
         let most_probable = |row: &[f32]| {
             let highest = row.iter().copied().fold(0.0, f32::max);
-            u8::try_from(row.iter().position(|value| *value == highest).unwrap_or(0))
+            u16::try_from(row.iter().position(|value| *value == highest).unwrap_or(0))
                 .expect("a class")
         };
         Self {
@@ -152,6 +153,7 @@ impl Test {
             probabilities: images.iter().flat_map(|(_, row)| row.iter().copied()).collect(),
             predicted: images.iter().map(|(_, row)| most_probable(row)).collect(),
             pixels: vec![128; 4 * images.len()],
+            rows: (0..).take(images.len()).collect(),
         }
     }
 }

@@ -15,7 +15,7 @@ fn with_confusion<const N: usize>(confusion: [[usize; N]; N]) -> Test {
     let names: Vec<String> = (0..N).map(|class| format!("class {class}")).collect();
     let certain: Vec<Vec<f32>> =
         (0..N).map(|own| (0..N).map(|class| f32::from(u8::from(class == own))).collect()).collect();
-    let mut images: Vec<(u8, &[f32])> = Vec::new();
+    let mut images: Vec<(u16, &[f32])> = Vec::new();
     for (label, row) in (0..).zip(confusion) {
         for (predicted, count) in row.into_iter().enumerate() {
             images.extend(std::iter::repeat_n((label, certain[predicted].as_slice()), count));
@@ -240,20 +240,20 @@ proptest! {
     /// The reference counts image by image, and computes F1 as the harmonic mean of precision and recall.
     #[test]
     fn metrics_agree_with_counting(
-        pairs in prop::collection::vec((0_u8..4, 0_usize..4), 1..40),
+        pairs in prop::collection::vec((0_u16..4, 0_usize..4), 1..40),
     ) {
         let mut confusion = [[0; 4]; 4];
         for (label, predicted) in &pairs {
             confusion[usize::from(*label)][*predicted] += 1;
         }
         let report = report(&with_confusion(confusion));
-        let share = |of: &dyn Fn(u8, usize) -> bool, among: &dyn Fn(u8, usize) -> bool| {
+        let share = |of: &dyn Fn(u16, usize) -> bool, among: &dyn Fn(u16, usize) -> bool| {
             let among: Vec<_> = pairs.iter().filter(|(l, p)| among(*l, *p)).collect();
             let hits = among.iter().filter(|(l, p)| of(*l, *p)).count();
             (!among.is_empty()).then(|| hits as f64 / among.len() as f64)
         };
         for (class, numbers) in report.per_class.iter().enumerate() {
-            let (is, taken) = (|l: u8, _: usize| usize::from(l) == class, |_: u8, p: usize| p == class);
+            let (is, taken) = (|l: u16, _: usize| usize::from(l) == class, |_: u16, p: usize| p == class);
             let (precision, recall) = (share(&is, &taken), share(&taken, &is));
             prop_assert!(close(numbers.precision, precision));
             prop_assert!(close(numbers.recall, recall));

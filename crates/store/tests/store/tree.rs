@@ -19,7 +19,7 @@ pub(crate) struct SampleRun {
     /// One value per epoch.
     pub(crate) val_accuracies: Vec<Option<f64>>,
     /// The label and the prediction of each test image. Empty if the run was not tested.
-    pub(crate) predictions: Vec<(u8, u8)>,
+    pub(crate) predictions: Vec<(u16, u16)>,
     pub(crate) class_names: Vec<String>,
     pub(crate) fingerprint: String,
     /// Which images the validation set has; `None` as in runs of earlier versions.
@@ -132,7 +132,7 @@ impl SampleRun {
         best.map_or(self.val_accuracies.len().max(1), |(epoch, _)| epoch)
     }
 
-    fn probability(&self, predicted: u8) -> impl Iterator<Item = f32> {
+    fn probability(&self, predicted: u16) -> impl Iterator<Item = f32> {
         (0..self.class_names.len()).map(move |class| f32::from(class == usize::from(predicted)))
     }
 
@@ -150,8 +150,9 @@ impl SampleRun {
     }
 
     fn report(&self) -> TestReport {
-        let labels: Vec<u8> = self.predictions.iter().map(|(label, _)| *label).collect();
-        let predicted: Vec<u8> = self.predictions.iter().map(|(_, predicted)| *predicted).collect();
+        let labels: Vec<u16> = self.predictions.iter().map(|(label, _)| *label).collect();
+        let predicted: Vec<u16> =
+            self.predictions.iter().map(|(_, predicted)| *predicted).collect();
         let probabilities: Vec<f32> =
             predicted.iter().flat_map(|predicted| self.probability(*predicted)).collect();
         TestReport::new(&Tested {
@@ -183,9 +184,9 @@ pub(crate) fn config(learning_rate: f64, depth: usize) -> String {
 }
 
 /// Alternating labels of two classes with their predictions. The first `count` predictions are correct.
-pub(crate) fn right(count: usize, of: usize) -> Vec<(u8, u8)> {
-    let label = |index: usize| u8::from(index % 2 == 1);
-    (0..of).map(|index| (label(index), label(index) ^ u8::from(index >= count))).collect()
+pub(crate) fn right(count: usize, of: usize) -> Vec<(u16, u16)> {
+    let label = |index: usize| u16::from(index % 2 == 1);
+    (0..of).map(|index| (label(index), label(index) ^ u16::from(index >= count))).collect()
 }
 
 fn versioned(body: &impl serde::Serialize) -> String {

@@ -82,7 +82,7 @@ impl Estimate {
 /// The datasets that the measurement has read.
 #[derive(Default)]
 struct Datasets {
-    by_source: HashMap<String, Arc<Dataset>>,
+    by_reading: HashMap<String, Arc<Dataset>>,
     /// Seconds that the slowest dataset took. Apart from training and testing, a run spends its time on reading its
     /// data.
     slowest_read: f64,
@@ -90,14 +90,14 @@ struct Datasets {
 
 impl Datasets {
     fn get(&mut self, declaration: &Declaration, data: &Path) -> Result<Arc<Dataset>, TrainError> {
-        let source = &declaration.experiment.data.source;
-        if let Some(dataset) = self.by_source.get(source) {
+        let key = declaration.experiment.data.reading();
+        if let Some(dataset) = self.by_reading.get(&key) {
             return Ok(Arc::clone(dataset));
         }
         let started = Instant::now();
         let dataset = Arc::new(declaration.dataset(data)?);
         self.slowest_read = self.slowest_read.max(started.elapsed().as_secs_f64());
-        self.by_source.insert(source.clone(), Arc::clone(&dataset));
+        self.by_reading.insert(key, Arc::clone(&dataset));
         Ok(dataset)
     }
 }

@@ -19,10 +19,8 @@ pub(super) struct Planner<'a> {
     prune: Option<PruneConfig>,
     pub(super) known_datasets: KnownDatasets,
     is_race: bool,
-    /// By `data.source`.
+    /// By [`DataConfig::reading`](kiln_data::DataConfig::reading).
     datasets: HashMap<String, DatasetSummary>,
-    /// The numbers of training and validation rows by dataset and split.
-    splits: HashMap<String, (usize, usize)>,
     pub(super) workloads: Vec<Workload>,
     /// Indices of workloads by [`workload_key`].
     workload_indices: HashMap<String, usize>,
@@ -43,7 +41,6 @@ impl<'a> Planner<'a> {
             known_datasets,
             is_race,
             datasets: HashMap::new(),
-            splits: HashMap::new(),
             workloads: Vec::new(),
             workload_indices: HashMap::new(),
         }
@@ -58,26 +55,27 @@ impl<'a> Planner<'a> {
     }
 
     fn check(&mut self, point: &SweepPoint) -> Result<PlannedRun, TrainError> {
-        let declaration = &point.declaration;
-        let experiment = &declaration.experiment;
-        let dataset = match self.datasets.get(&experiment.data.source) {
+        let key = point.declaration.experiment.data.reading();
+        let dataset = match self.datasets.get(&key) {
             Some(dataset) => dataset.clone(),
             None => {
-                let dataset = self.dataset(declaration)?;
-                self.datasets.insert(experiment.data.source.clone(), dataset.clone());
+                let dataset = self.dataset(&point.declaration)?;
+                self.datasets.insert(key, dataset.clone());
                 dataset
             }
         };
-        let (training_rows, validation_rows) = self.rows(declaration, &dataset)?;
-        let workload = self.workload(declaration, &dataset)?;
+        let declaration = point.declaration.on_parts(&dataset.parts())?;
+        let experiment = &declaration.experiment;
+        let counts = declaration.split_counts(&dataset.parts())?;
+        let workload = self.workload(&declaration, &dataset)?;
         if let Some(prune) = &self.prune {
-            check_pruning(prune, declaration)?;
+            check_pruning(prune, &declaration)?;
         }
         if self.is_race {
-            check_validation(declaration)?;
+            check_validation(&declaration)?;
         }
         let training = &experiment.training;
-        let on_training_rows = if training.evaluate_training_set { training_rows } else { 0 };
+        let on_training_rows = if training.evaluate_training_set { counts.training } else { 0 };
         let experiment_hash = experiment.identity()?;
         let id = experiment.identity_on(&dataset.fingerprint)?;
         Ok(PlannedRun {
@@ -88,11 +86,11 @@ impl<'a> Planner<'a> {
             config: experiment.to_toml()?,
             parameters: self.workloads[workload].architecture.parameters(),
             step_flops: self.workloads[workload].step_flops,
-            steps: training_rows.div_ceil(training.batch_size.get()),
+            steps: counts.training.div_ceil(training.batch_size.get()),
             epochs: training.epochs.get(),
-            validation_images: validation_rows,
-            evaluated_images: validation_rows + on_training_rows,
-            test_images: dataset.test_rows,
+            validation_images: counts.validation,
+            evaluated_images: counts.validation + on_training_rows,
+            test_images: counts.test,
             dataset,
             workload,
         })
@@ -123,23 +121,6 @@ impl<'a> Planner<'a> {
         let record = RunDirectory::at(&earlier).read_record();
         let is_on_other_data = record.is_ok_and(|record| record.dataset.fingerprint != fingerprint);
         if is_on_other_data { id } else { experiment_hash.to_owned() }
-    }
-
-    /// The numbers of training and validation rows. They do not depend on the seed, so runs that differ only in the
-    /// seed share them.
-    fn rows(
-        &mut self,
-        declaration: &Declaration,
-        dataset: &DatasetSummary,
-    ) -> Result<(usize, usize), TrainError> {
-        let data = &declaration.experiment.data;
-        let key = format!("{} {} {}", data.source, data.validation, data.split);
-        if let Some(rows) = self.splits.get(&key) {
-            return Ok(*rows);
-        }
-        let rows = declaration.split_rows(dataset.train_rows)?;
-        self.splits.insert(key, rows);
-        Ok(rows)
     }
 
     /// The index of the run's workload. For a new one, checks the model's shapes and the backend.

@@ -115,7 +115,7 @@ impl Engine {
     pub fn step(
         &mut self,
         pixels: &[f32],
-        labels: &[u8],
+        labels: &[u16],
         settings: impl Into<StepSettings>,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {

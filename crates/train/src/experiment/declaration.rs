@@ -1,9 +1,11 @@
+use std::borrow::Cow;
 use std::path::Path;
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
 use kiln_data::{
-    DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Split, load_recorded,
+    DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Part, Parts, Split,
+    SplitCounts, SplitSize,
 };
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
@@ -88,8 +90,40 @@ impl Declaration {
         self.document.error_at(path, message)
     }
 
+    /// The experiment on a dataset with these parts: if the dataset has validation images of its own and the experiment
+    /// asks for none, it uses them.
+    ///
+    /// # Errors
+    ///
+    /// The experiment needs validation images, and there are none.
+    pub fn on_parts(&self, parts: &Parts) -> Result<Cow<'_, Self>, ConfigError> {
+        if self.experiment.data.validation != SplitSize::Rows(0) {
+            return Ok(Cow::Borrowed(self));
+        }
+        if parts.validation.is_empty() {
+            self.check_metrics(true)?;
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut declaration = self.clone();
+        declaration.experiment.data.validation = SplitSize::Source;
+        Ok(Cow::Owned(declaration))
+    }
+
+    /// Whether only the data will show whether there are validation images.
+    fn may_get_validation(&self) -> bool {
+        let data = &self.experiment.data;
+        let is_listed = DATASETS.iter().any(|dataset| dataset.name == data.source);
+        data.validation == SplitSize::Rows(0) && !is_listed
+    }
+
     /// Checks the rules that involve several tables.
     fn check(&self) -> Result<(), ConfigError> {
+        self.check_metrics(!self.may_get_validation())
+    }
+
+    /// Checks the rules that involve several tables. `knows_validation` is whether `data.validation` says whether there are
+    /// validation images.
+    fn check_metrics(&self, knows_validation: bool) -> Result<(), ConfigError> {
         let Experiment { optimizer, schedule, training, early_stopping, .. } = &self.experiment;
         let keeps_best = training.weights == WeightsChoice::Best;
         let error = |metric: MetricName, missing: MissingSetting, path: &str, user: &str| {
@@ -98,8 +132,12 @@ impl Declaration {
             self.error_at(path, format!("{user} uses `{metric}`, which {problem}"))
                 .help(format!("{help}, or set {table}.monitor to \"{instead}\""))
         };
+        let missing_setting = |metric: MetricName| {
+            let missing = metric.missing_setting(&self.experiment)?;
+            (knows_validation || missing.path != "data.validation").then_some(missing)
+        };
         let metric = training.monitor;
-        match metric.missing_setting(&self.experiment) {
+        match missing_setting(metric) {
             Some(missing) if keeps_best => {
                 return Err(error(metric, missing, "training.weights", "weights = \"best\""));
             }
@@ -110,7 +148,7 @@ impl Declaration {
             _ => {}
         }
         if let Some(monitor) = schedule.monitor()
-            && let Some(missing) = monitor.missing_setting(&self.experiment)
+            && let Some(missing) = missing_setting(monitor)
         {
             return Err(error(monitor, missing, "schedule.monitor", "the schedule"));
         }
@@ -124,7 +162,7 @@ impl Declaration {
         }
         if let Some(stopping) = early_stopping {
             let metric = stopping.monitor;
-            if let Some(missing) = metric.missing_setting(&self.experiment) {
+            if let Some(missing) = missing_setting(metric) {
                 return Err(error(metric, missing, "early_stopping.monitor", "early stopping"));
             }
             // A run saves the weights of one epoch, so both settings must select the same one.
@@ -208,7 +246,7 @@ impl Declaration {
             return Ok(self.architecture(listed.shape, listed.class_names.len())?);
         }
         let dataset = self.dataset(data)?;
-        Ok(self.architecture(dataset.train.shape, dataset.class_names.len())?)
+        Ok(self.architecture(dataset.images.shape, dataset.class_names.len())?)
     }
 
     /// Reads the dataset. `data` is the directory of the listed datasets.
@@ -221,14 +259,14 @@ impl Declaration {
     }
 
     /// Like [`dataset`](Self::dataset), for a dataset with a recorded fingerprint, which may have moved into the directory
-    /// `data`: see [`load_recorded`].
+    /// `data`: see [`DataConfig::load_recorded`](kiln_data::DataConfig::load_recorded).
     ///
     /// # Errors
     ///
     /// The errors of [`dataset`](Self::dataset).
     pub fn recorded_dataset(&self, data: &Path, fingerprint: &str) -> Result<Dataset, TrainError> {
-        let source = &self.experiment.data.source;
-        load_recorded(source, data, fingerprint).map_err(|error| match self.data_error(error) {
+        let data = self.experiment.data.load_recorded(data, fingerprint);
+        data.map_err(|error| match self.data_error(error) {
             TrainError::Config(error) => {
                 let help =
                     "if the dataset has moved, give the directory that contains it now: --data DIR";
@@ -248,14 +286,15 @@ impl Declaration {
         data: &Path,
         known: &mut KnownDatasets,
     ) -> Result<DatasetSummary, TrainError> {
-        let source = &self.experiment.data.source;
-        known.summary(source, data).map_err(|error| self.data_error(error))
+        known.summary(&self.experiment.data, data).map_err(|error| self.data_error(error))
     }
 
     fn data_error(&self, error: DataError) -> TrainError {
         match error {
-            // Only these two errors are about the value of the key. The others are about files, and name them.
-            DataError::UnknownDataset { .. } | DataError::NotADirectory { .. } => {
+            // Only these errors are about the value of the key. The others are about files, and name them.
+            DataError::UnknownDataset { .. }
+            | DataError::NoSuchSource { .. }
+            | DataError::UnknownFormat { .. } => {
                 self.error_at("data.source", error.to_string()).into()
             }
             error => error.into(),
@@ -272,27 +311,38 @@ impl Declaration {
         backend.device().map_err(|message| self.error_at("device.backend", message))
     }
 
-    /// Splits the training images of a dataset into training and validation rows.
+    /// Splits a dataset into training, validation and test rows.
     ///
     /// # Errors
     ///
-    /// No row would be left for training.
+    /// No row would be left for training, or there is none for testing.
     pub fn split(&self, dataset: &Dataset) -> Result<Split, ConfigError> {
-        let mut rng = stream(self.experiment.seed, Purpose::Split, 0);
-        self.experiment
-            .data
-            .split(&dataset.train.labels, &mut rng)
-            .map_err(|error| self.error_at("data.validation", error.to_string()))
+        let data = &self.experiment.data;
+        let seed = data.split_seed.unwrap_or(self.experiment.seed);
+        let (mut validation, mut test) =
+            (stream(seed, Purpose::Split, 0), stream(seed, Purpose::TestSplit, 0));
+        data.split(dataset, &mut validation, &mut test).map_err(|error| self.split_error(&error))
     }
 
-    /// How many of `rows` training images are training rows, and how many are validation rows.
+    /// How many images are for each purpose, of a dataset with these parts.
     ///
     /// # Errors
     ///
     /// Those of [`split`](Self::split).
-    pub fn split_rows(&self, rows: usize) -> Result<(usize, usize), ConfigError> {
-        let rows = self.experiment.data.split_rows(rows);
-        rows.map_err(|error| self.error_at("data.validation", error.to_string()))
+    pub fn split_counts(&self, parts: &Parts) -> Result<SplitCounts, ConfigError> {
+        self.experiment.data.split_counts(parts).map_err(|error| self.split_error(&error))
+    }
+
+    fn split_error(&self, error: &DataError) -> ConfigError {
+        let key = match error {
+            DataError::SplitTooLarge { part: Part::Test, .. }
+            | DataError::SplitTooSmall { part: Part::Test, .. }
+            | DataError::SplitFraction { part: Part::Test, .. }
+            | DataError::PartProvided { part: Part::Test, .. }
+            | DataError::NoTestRows => "data.test",
+            _ => "data.validation",
+        };
+        self.error_at(key, error.to_string())
     }
 }
 

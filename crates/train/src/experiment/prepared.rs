@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::path::Path;
 
 use kiln_data::{Dataset, Normalizer, Split};
@@ -22,15 +23,17 @@ pub(crate) struct PreparedExperiment {
 }
 
 impl PreparedExperiment {
-    /// Reads the data and checks the experiment against it.
+    /// Reads the data and checks the experiment against it. The experiment becomes that on the data, see
+    /// [`Declaration::on_parts`].
     ///
     /// # Errors
     ///
     /// This build lacks the backend, the data cannot be read, or the experiment does not fit the data.
-    pub(crate) fn read(declaration: &Declaration, data: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn read(declaration: &mut Declaration, data: &Path) -> Result<Self, TrainError> {
         // Reading a large dataset takes a while, so report a missing backend first.
         declaration.device()?;
-        Self::new(declaration, declaration.dataset(data)?)
+        let dataset = declaration.dataset(data)?;
+        Self::new(declaration, dataset)
     }
 
     /// Like [`read`](Self::read), for data with a recorded fingerprint, which may have moved.
@@ -39,22 +42,26 @@ impl PreparedExperiment {
     ///
     /// Those of [`read`](Self::read).
     pub(crate) fn read_recorded(
-        declaration: &Declaration,
+        declaration: &mut Declaration,
         data: &Path,
         fingerprint: &str,
     ) -> Result<Self, TrainError> {
         declaration.device()?;
-        Self::new(declaration, declaration.recorded_dataset(data, fingerprint)?)
+        let dataset = declaration.recorded_dataset(data, fingerprint)?;
+        Self::new(declaration, dataset)
     }
 
-    fn new(declaration: &Declaration, dataset: Dataset) -> Result<Self, TrainError> {
+    fn new(declaration: &mut Declaration, dataset: Dataset) -> Result<Self, TrainError> {
+        if let Cow::Owned(adapted) = declaration.on_parts(&dataset.parts)? {
+            *declaration = adapted;
+        }
         let experiment = &declaration.experiment;
         let config = experiment.to_toml()?;
         let architecture =
-            declaration.architecture(dataset.train.shape, dataset.class_names.len())?;
+            declaration.architecture(dataset.images.shape, dataset.class_names.len())?;
         let split = declaration.split(&dataset)?;
         // Validation rows must not influence what the network sees, so only training rows are fitted.
-        let normalizer = experiment.data.normalize.fit(&dataset.train, &split.training)?;
+        let normalizer = experiment.data.normalize.fit(&dataset.images, &split.training)?;
         let settings = declaration.engine_settings(&architecture)?;
         let origin = Origin {
             config,
@@ -63,7 +70,7 @@ impl PreparedExperiment {
                 fingerprint: dataset.fingerprint.clone(),
                 training_rows: split.training.len(),
                 validation_rows: split.validation.len(),
-                test_rows: dataset.test.len(),
+                test_rows: split.test.len(),
             },
             versions: versions(),
             backend: experiment.device.backend.to_string(),
@@ -81,7 +88,7 @@ impl PreparedExperiment {
     pub(crate) fn most_frequent_class(&self) -> Option<usize> {
         let mut counts = vec![0_usize; self.classes()];
         for row in &self.split.training {
-            counts[usize::from(self.dataset.train.labels[*row as usize])] += 1;
+            counts[usize::from(self.dataset.images.labels[*row as usize])] += 1;
         }
         // `max_by_key` returns the last of equals.
         (0..counts.len()).rev().max_by_key(|class| counts[*class])

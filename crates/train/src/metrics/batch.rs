@@ -2,7 +2,7 @@
 pub(crate) struct ScoredBatch<'a> {
     /// `[samples, classes]`, row-major.
     logits: &'a [f32],
-    labels: &'a [u8],
+    labels: &'a [u16],
     classes: usize,
     /// The sum of the samples' losses.
     pub(super) loss: f64,
@@ -38,7 +38,7 @@ impl Scorer {
     pub(super) fn score<'a>(
         &'a mut self,
         logits: &'a [f32],
-        labels: &'a [u8],
+        labels: &'a [u16],
         loss: impl Fn(&[f32], usize) -> f64,
     ) -> ScoredBatch<'a> {
         // At least 1, because `chunks_exact` panics for 0.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kiln_data::Validation;
+use kiln_data::SplitSize;
 use kiln_store::{MetricInfo, history};
 
 use super::{Computed, METRICS, MetricName, MetricType, Metrics, OptionalMetric};
@@ -52,7 +52,7 @@ impl Rows {
 
 /// Whether an experiment has validation rows.
 pub(super) fn validates(experiment: &Experiment) -> bool {
-    !matches!(experiment.data.validation, Validation::Rows(0))
+    !matches!(experiment.data.validation, SplitSize::Rows(0))
 }
 
 /// The metrics that an experiment computes, in the order of [`METRICS`]: those that every experiment has, those of

@@ -59,7 +59,7 @@ impl Metrics {
     /// Adds a batch: `logits` is `[samples, classes]`, row-major. Returns the mean loss of the batch, computed in f64 from
     /// the logits.
     #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
-    pub fn add_batch(&mut self, logits: &[f32], labels: &[u8]) -> f64 {
+    pub fn add_batch(&mut self, logits: &[f32], labels: &[u16]) -> f64 {
         let loss = |logits: &[f32], label| self.loss.of_sample(logits, label);
         let batch = self.scorer.score(logits, labels, loss);
         for counter in &mut self.counters {

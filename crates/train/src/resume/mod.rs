@@ -72,9 +72,9 @@ impl Run {
             };
             return Err(refused(problem.into()));
         }
-        let declaration = Declaration::of_run(&directory)?;
+        let mut declaration = Declaration::of_run(&directory)?;
         let fingerprint = &record.dataset.fingerprint;
-        let prepared = PreparedExperiment::read_recorded(&declaration, data, fingerprint)?;
+        let prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
         if let Some(difference) = dataset_difference(&record, &prepared.origin) {
             return Err(refused(difference.into()));
         }

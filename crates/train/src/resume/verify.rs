@@ -59,9 +59,9 @@ impl Verifier {
         // a problem of the machine.
         directory.check(&record, &["config.toml", "history.csv"])?;
         let history = directory.read_history()?;
-        let declaration = Declaration::of_run(&directory)?;
+        let mut declaration = Declaration::of_run(&directory)?;
         let fingerprint = &record.dataset.fingerprint;
-        let prepared = PreparedExperiment::read_recorded(&declaration, data, fingerprint)?;
+        let prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
         let run = Run::create(declaration, prepared, scratch, None)?;
         Ok(Self { directory, record, history, run })
     }

@@ -75,7 +75,7 @@ impl TrainingData<'_> {
         in_halves: bool,
     ) -> EvaluatedEpoch {
         let new = || Metrics::of_evaluation(self.experiment, self.classes());
-        let images = &self.dataset.train;
+        let images = &self.dataset.images;
         // Without rows, a mean would be 0 / 0.
         let validation = Some(self.split.validation.as_slice()).filter(|rows| !rows.is_empty());
         let (validation, halves) = match validation {

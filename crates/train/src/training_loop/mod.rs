@@ -129,7 +129,7 @@ impl TrainingLoop<'_> {
         let steps = self.data.steps_per_epoch();
         let order = self.data.row_order(epoch);
         let schedule = self.data.schedule(&self.history.rows);
-        let mut batch = Batch::new(dataset.train.shape);
+        let mut batch = Batch::new(dataset.images.shape);
         let mut stop = None;
         // In a resumed epoch, this continues from the time that earlier processes spent on it.
         self.state.partial_epoch.stopwatch.start();
@@ -145,7 +145,7 @@ impl TrainingLoop<'_> {
                 let reason = StopReason::diverged("learning rate", rate, epoch, step);
                 return Ok(EpochResult::Stopped(reason));
             }
-            gather(&dataset.train, batch_rows, normalizer, &mut batch);
+            gather(&dataset.images, batch_rows, normalizer, &mut batch);
             let logits = self.engine.step(&batch.pixels, &batch.labels, settings, dropout_rng);
             let loss = metrics.add_batch(&logits, &batch.labels);
             if !loss.is_finite() {

@@ -31,7 +31,7 @@ struct Case {
 /// The inputs and labels of one epoch.
 struct Rows {
     pixels: Vec<f32>,
-    labels: Vec<u8>,
+    labels: Vec<u16>,
 }
 
 impl Case {
@@ -54,12 +54,12 @@ impl Case {
         let mut uniform = || f64::from(rng.next_u32()) / 4_294_967_296.0;
         let pixels = (0..count * self.image.values()).map(|_| (2.0 * uniform() - 1.0) as f32);
         let pixels = pixels.collect();
-        let labels = (0..count).map(|_| (uniform() * self.classes as f64) as u8).collect();
+        let labels = (0..count).map(|_| (uniform() * self.classes as f64) as u16).collect();
         Rows { pixels, labels }
     }
 
     /// Trains for [`STEPS`] steps, and returns the logits and labels of each.
-    fn train(&self, engine: &mut Engine, rate: f64) -> Vec<(Vec<f32>, Vec<u8>)> {
+    fn train(&self, engine: &mut Engine, rate: f64) -> Vec<(Vec<f32>, Vec<u16>)> {
         let rows = self.rows();
         let mut dropout_rng = stream(self.seed, Purpose::Dropout, 1);
         let pixels = rows.pixels.chunks(self.batch_size * self.image.values());

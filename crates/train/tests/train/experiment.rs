@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kiln_data::Validation;
+use kiln_data::SplitSize;
 use kiln_train::optimizers::Adam;
 use kiln_train::{Declaration, OptimizerKind};
 
@@ -20,7 +20,7 @@ fn an_override_needs_only_the_end_of_its_path() {
     let experiment = experiment.experiment;
     assert_eq!(experiment.optimizer.learning_rate, 0.5);
     assert_eq!(experiment.training.epochs.get(), 7);
-    assert_eq!(experiment.data.validation, Validation::Fraction(0.25));
+    assert_eq!(experiment.data.validation, SplitSize::Fraction(0.25));
 }
 
 #[test]

@@ -134,9 +134,9 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
     let cases = fixture["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 8);
     for case in cases {
-        let classes = |key: &str| -> Vec<u8> {
+        let classes = |key: &str| -> Vec<u16> {
             let classes = case[key].as_array().unwrap().iter();
-            classes.map(|class| u8::try_from(class.as_u64().unwrap()).unwrap()).collect()
+            classes.map(|class| u16::try_from(class.as_u64().unwrap()).unwrap()).collect()
         };
         let (labels, predicted) = (classes("labels"), classes("predicted"));
         let classes = usize::try_from(case["classes"].as_u64().unwrap()).unwrap();
@@ -162,7 +162,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
 fn macro_f1_and_balanced_accuracy_are_those_of_the_test_report() {
     // Class 2 is absent, and class 3 is never predicted.
     let labels = [0, 0, 1, 1, 1, 3, 3, 4];
-    let predicted = [0_u8, 1, 1, 1, 4, 0, 4, 4];
+    let predicted = [0_u16, 1, 1, 1, 4, 0, 4, 4];
     let mut logits = vec![0.0; labels.len() * 5];
     for (row, class) in logits.chunks_exact_mut(5).zip(predicted) {
         row[usize::from(class)] = 1.0;

@@ -108,7 +108,7 @@ fn follow_within(
 
     let batch = trajectory.0["batch"].as_u64().unwrap() as usize;
     let inputs: Vec<f32> = trajectory.numbers("inputs").iter().map(|x| *x as f32).collect();
-    let labels: Vec<u8> = trajectory.numbers("labels").iter().map(|x| *x as u8).collect();
+    let labels: Vec<u16> = trajectory.numbers("labels").iter().map(|x| *x as u16).collect();
     let losses = trajectory.numbers("loss_before_each_step");
     let length = RunLength { epochs: 1, steps_per_epoch: losses.len() };
     let schedule = experiment.schedule.after(&[], experiment.optimizer.learning_rate, length);

@@ -5,7 +5,7 @@
 #[expect(clippy::cast_precision_loss, reason = "rows and classes are far below 2^24")]
 pub(super) fn cross_entropy_gradient(
     logits: &[f32],
-    labels: &[u8],
+    labels: &[u16],
     label_smoothing: f32,
     scale: f32,
     gradient: &mut Vec<f32>,

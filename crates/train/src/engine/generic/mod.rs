@@ -40,7 +40,7 @@ impl Generic {
     pub(super) fn step(
         &mut self,
         pixels: &[f32],
-        labels: &[u8],
+        labels: &[u16],
         settings: StepSettings,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {

@@ -1,0 +1,111 @@
+//! The formats of datasets. To add one, write a file with its [`Format`], and add its keyword to
+//! [`FormatName`] and the format to [`FORMATS`].
+
+mod idx;
+pub(crate) mod idx_file;
+
+use std::path::{Path, PathBuf};
+
+use crate::catalog::NamedDataset;
+use crate::{DataConfig, DataError, FormatName, ImageShape, Part};
+
+pub use idx::DataFile;
+pub(crate) use idx::{find, verify_files};
+
+/// All formats, in the order in which they are tried.
+static FORMATS: &[&dyn Format] = &[&idx::IdxFormat];
+
+/// A format of datasets.
+pub(crate) trait Format: Sync {
+    /// The value of `data.format`.
+    fn name(&self) -> FormatName;
+
+    /// What a source of this format looks like: "a directory with four IDX files".
+    fn description(&self) -> &'static str;
+
+    /// Whether the file or directory looks like this format. Reads directory entries and the first bytes of files at most.
+    fn detects(&self, path: &Path) -> bool;
+
+    /// The files that decide whether the dataset is unchanged: if size, times and inode of all of them are the same, the
+    /// content is. Includes files whose existence matters only if they exist.
+    ///
+    /// # Errors
+    ///
+    /// A file is missing, or a directory cannot be read.
+    fn files(&self, location: &Location<'_>) -> Result<Vec<PathBuf>, DataError>;
+
+    /// Reads the dataset.
+    ///
+    /// # Errors
+    ///
+    /// A file is missing or damaged, or the files do not fit together.
+    fn read(&self, location: &Location<'_>) -> Result<Contents, DataError>;
+}
+
+/// Where a dataset is, and how it is to be read.
+pub(crate) struct Location<'a> {
+    /// The directory or file.
+    pub(crate) path: &'a Path,
+    /// The entry of a listed dataset.
+    pub(crate) named: Option<&'static NamedDataset>,
+    /// `format`, `labels` and `layout` concern formats; what concerns the decoding of pictures does not.
+    #[expect(dead_code, reason = "formats with settings follow")]
+    pub(crate) config: &'a DataConfig,
+}
+
+/// What a format read.
+pub(crate) struct Contents {
+    /// The class of each label, in order.
+    pub(crate) class_names: Vec<String>,
+    /// The label of each row, below the number of classes.
+    pub(crate) labels: Vec<u16>,
+    /// The part of each row.
+    pub(crate) parts: Vec<Part>,
+    /// The pixels of the rows, in the same order.
+    pub(crate) pixels: SourcePixels,
+    /// The file of each row, relative to the dataset.
+    pub(crate) file_names: Option<Vec<String>>,
+    /// What a user should know, as sentences without a final full stop.
+    pub(crate) notes: Vec<String>,
+    /// The fingerprint, if the format has one of its own.
+    pub(crate) fingerprint: Option<String>,
+}
+
+/// The pixels that a format found.
+pub(crate) enum SourcePixels {
+    /// Images of one shape: `[n, channels, height, width]`, row-major.
+    Array {
+        /// The shape of each image.
+        shape: ImageShape,
+        /// The bytes of all images.
+        pixels: Vec<u8>,
+    },
+    /// Encoded pictures (PNG, JPEG, …), not read yet.
+    #[expect(dead_code, reason = "formats of encoded pictures follow")]
+    Encoded(Vec<Encoded>),
+}
+
+/// An encoded picture.
+#[expect(dead_code, reason = "formats of encoded pictures follow")]
+pub(crate) enum Encoded {
+    /// The content of a file.
+    File(PathBuf),
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+}
+
+/// The format of a name.
+pub(crate) fn named(name: FormatName) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.name() == name)
+}
+
+/// The format that a source looks like.
+pub(crate) fn detect(path: &Path) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.detects(path))
+}
+
+/// What sources of each format look like, for messages.
+pub(crate) fn descriptions() -> String {
+    let of = |format: &&dyn Format| format!("{} ({})", format.description(), format.name());
+    FORMATS.iter().map(of).collect::<Vec<_>>().join(", ")
+}
