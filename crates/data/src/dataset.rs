@@ -1,9 +1,13 @@
 //! Images and labels in memory.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::image_info::{self, ImageInfo};
 
 /// The shape of one image. Displays as `28×28`, or as `3×32×32` with more than one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -181,9 +185,33 @@ pub struct Dataset {
     pub parts: Parts,
     /// The file of each image, relative to the dataset; `None` for arrays of pixels.
     pub file_names: Option<Vec<String>>,
+    /// What is known about each image, if it was decoded from a file. See [`info`](Self::info).
+    pub info: Option<Vec<ImageInfo>>,
+    /// Images that could not be read and are not part of the dataset, with `data.broken = "skip"`.
+    pub skipped: Vec<SkippedFile>,
     /// What a user should know about how the dataset was read, as sentences without a final full stop.
     pub notes: Vec<String>,
     /// A SHA-256 over all images, labels and class names, in hexadecimal. It does not depend on the
     /// directory, the file names of arrays or their compression.
     pub fingerprint: String,
+}
+
+impl Dataset {
+    /// What is known about each image. For arrays, it is computed by this call.
+    #[must_use]
+    pub fn info(&self) -> Cow<'_, [ImageInfo]> {
+        match &self.info {
+            Some(info) => Cow::Borrowed(info),
+            None => Cow::Owned(image_info::of_arrays(self.images.shape, &self.images.pixels)),
+        }
+    }
+}
+
+/// An image that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedFile {
+    /// The file, relative to the dataset.
+    pub path: PathBuf,
+    /// Why, as a phrase without a final full stop.
+    pub reason: String,
 }

@@ -48,6 +48,7 @@ mod dataset;
 mod error;
 mod formats;
 mod image_file;
+mod image_info;
 mod inspect;
 mod known;
 mod normalize;
@@ -60,10 +61,11 @@ pub use config::{
     Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,
     SplitMethod, SplitSize,
 };
-pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels};
+pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
 pub use formats::DataFile;
 pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
+pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};

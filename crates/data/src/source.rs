@@ -171,6 +171,8 @@ impl<'a> Source<'a> {
             images: LabeledImages { shape, pixels: pixels.into(), labels },
             parts: counts,
             file_names,
+            info: None,
+            skipped: Vec::new(),
             notes,
             fingerprint,
         })

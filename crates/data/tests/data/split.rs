@@ -28,6 +28,8 @@ fn dataset(labels: &[u16]) -> Dataset {
         },
         parts: Parts::new(labels.len(), 0, 1),
         file_names: None,
+        info: None,
+        skipped: Vec::new(),
         notes: Vec::new(),
         fingerprint: String::new(),
     }
