@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::{
-    Cli, Command, clean, compare, completions, config, data, doctor, ls, predict, resume, run,
+    Cli, Command, clean, compare, completions, config, data, doctor, evaluate, ls, predict, resume, run,
     show, summary, sweep, verify, work,
 };
 
@@ -44,6 +44,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Show(arguments) => show::show(options, arguments),
         Command::Ls(arguments) => ls::ls(options, arguments),
         Command::Clean(arguments) => clean::clean(options, arguments),
+        Command::Evaluate(arguments) => evaluate::evaluate(options, arguments),
         Command::Predict(arguments) => predict::predict(options, arguments),
         Command::Config => config::config(),
         Command::Data { command } => data::data(options, command),

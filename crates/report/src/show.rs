@@ -107,7 +107,7 @@ fn show_history(record: &RunRecord, history: &History, terminal: Terminal) -> St
     text
 }
 
-fn show_test(report: &TestReport, terminal: Terminal) -> String {
+pub(crate) fn show_test(report: &TestReport, terminal: Terminal) -> String {
     let mut text = format!("{}\n", summary::result(report));
     if let Some(most_frequent) = summary::most_frequent(report) {
         text.push_str(&format!("{}\n", control(&most_frequent)));

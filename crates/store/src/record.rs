@@ -72,6 +72,10 @@ pub struct RunRecord {
     /// the charts are unchanged and name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused: Option<RunName>,
+    /// When the run was evaluated on other labeled images. Numbers that were looked at often are no longer those of unseen
+    /// images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evaluations: Vec<EvaluationRecord>,
     /// When and where the run was resumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
@@ -101,6 +105,21 @@ pub struct Resumption {
     /// The position that training continued from.
     #[serde(flatten)]
     pub from: Position,
+}
+
+/// An evaluation of a finished run on labeled images other than its test set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluationRecord {
+    /// When (RFC 3339, UTC).
+    pub at: Timestamp,
+    /// The name of the dataset.
+    pub dataset: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// The number of images.
+    pub images: usize,
+    /// The directory of the report, in that of the run.
+    pub report: String,
 }
 
 /// The versions of the programs that computed a run.

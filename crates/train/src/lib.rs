@@ -36,7 +36,7 @@ pub use experiment::{
 pub use loss::LossConfig;
 pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
 pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};
-pub use predictor::{Guess, Predictor};
+pub use predictor::{Classification, Predictor};
 pub use resume::lock::RunLock;
 pub use resume::origin::{ResumeError, ResumeErrorKind, reproduces};
 pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, check};
@@ -98,6 +98,14 @@ pub enum TrainError {
         place: String,
         /// The cause.
         message: String,
+    },
+    /// An image does not have the size that the network expects.
+    #[error("the image has {found} values, the network expects {expected}")]
+    ImageSize {
+        /// The values of the network's input.
+        expected: usize,
+        /// The values of the image.
+        found: usize,
     },
     /// A prediction needs a finished run.
     #[error("{run} is not finished ({status}); only finished runs can predict")]

@@ -159,6 +159,7 @@ impl Run {
             optimism: None,
             metrics: metrics::columns(experiment),
             reused: None,
+            evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
             removed: std::collections::BTreeMap::new(),

@@ -60,6 +60,7 @@ pub(crate) fn record() -> RunRecord {
         }),
         metrics: Vec::new(),
         reused: None,
+        evaluations: Vec::new(),
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
         removed: std::collections::BTreeMap::new(),

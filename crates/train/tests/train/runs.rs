@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use kiln_model::Weights;
 use kiln_store::{Direction, Predictions, RunDirectory, Status};
-use kiln_train::{Declaration, EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
+use kiln_train::{Classification, Declaration, EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
 use sha2::{Digest, Sha256};
 
 use crate::columns::EXPERIMENT;
@@ -433,15 +433,15 @@ fn a_predictor_returns_the_probabilities_of_the_test() {
     let images =
         fs::read(world.runs().parent().unwrap().join("columns/t10k-images-idx3-ubyte")).unwrap();
     for (index, image) in images[16..].chunks_exact(16).enumerate() {
-        let guesses = predictor.predict(image).unwrap();
-        assert!(guesses.is_sorted_by(|a, b| a.probability >= b.probability));
-        for guess in guesses {
-            let class = predictions.class_names.iter().position(|name| *name == guess.class);
-            let expected = predictions.probabilities[index * 3 + class.unwrap()];
-            assert!((guess.probability - expected).abs() < 1e-6);
-        }
+        let classifications = predictor.classify(&[image.to_vec()]).unwrap();
+        let [Classification { ranking, probabilities }] = &classifications[..] else {
+            panic!("one image")
+        };
+        assert_eq!(*probabilities, predictions.probabilities[index * 3..][..3], "to the last bit");
+        assert_eq!(ranking[0], usize::from(predictions.predicted[index]));
+        assert!(ranking.is_sorted_by(|a, b| probabilities[*a] >= probabilities[*b]));
     }
-    assert!(predictor.predict(&[0; 15]).is_err(), "an image of another size");
+    assert!(predictor.classify(&[vec![0; 15]]).is_err(), "an image of another size");
 }
 
 #[test]
