@@ -140,7 +140,7 @@ pub(crate) enum Command {
         kiln clean runs/learning-rate-depth\n  \
         kiln clean runs/learning-rate-depth --keep best=10 --yes")]
     Clean(clean::CleanArguments),
-    /// Classify PNG and JPEG files with a finished run
+    /// Classify image files with a finished run
     ///
     /// Images are converted to the size and the channels that the network was trained on; a note says how. For each
     /// image, the three most probable classes are printed.

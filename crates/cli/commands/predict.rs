@@ -18,7 +18,7 @@ const SHOWN_CLASSES: usize = 3;
 pub(crate) struct PredictArguments {
     #[arg(value_name = "RUN", help = RUN_HELP)]
     run: PathBuf,
-    /// The image files, PNG or JPEG
+    /// The image files: PNG, JPEG, WebP, BMP, GIF or TIFF
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
 }

@@ -164,7 +164,7 @@ fn for_each_cell(pixel: usize, pixels: usize, cells: usize, mut use_share: impl 
 }
 
 /// The results of `compute` for the numbers below `count`, in order, computed by all processors.
-fn in_parallel<T: Send>(count: usize, compute: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub(crate) fn in_parallel<T: Send>(count: usize, compute: impl Fn(usize) -> T + Sync) -> Vec<T> {
     const CHUNK: usize = 256;
     let next = AtomicUsize::new(0);
     let work = || {

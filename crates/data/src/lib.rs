@@ -36,8 +36,8 @@
 //!
 //! [`KnownDatasets`] remembers fingerprints, so that an unchanged dataset need not be read to know its own.
 //!
-//! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts a PNG or
-//! JPEG file to the image shape of a network.
+//! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts an image
+//! file to the image shape of a network; [`picture`] has its steps.
 
 mod batch;
 mod catalog;
@@ -45,13 +45,15 @@ mod class_names;
 mod config;
 mod content;
 mod dataset;
+mod decode_all;
 mod error;
 mod formats;
-mod image_file;
 mod image_info;
 mod inspect;
 mod known;
+mod natural_order;
 mod normalize;
+pub mod picture;
 mod source;
 mod split;
 
@@ -64,10 +66,12 @@ pub use config::{
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
 pub use formats::DataFile;
-pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
+pub use picture::{
+    Adjustment, Fitting, Hint, PictureError, PixelSize, ReadImage, read_image, read_image_as,
+};
 pub use source::load;
 pub use split::{Split, SplitCounts, shuffle};

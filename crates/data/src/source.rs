@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::catalog::{self, DATASETS, NamedDataset};
 use crate::content::hexadecimal;
+use crate::decode_all::{EncodedRows, decode_all};
 use crate::formats::{self, Contents, Format, Location, SourcePixels};
 use crate::{DataConfig, DataError, Dataset, LabeledImages, Part, Parts};
 
@@ -150,26 +151,46 @@ impl<'a> Source<'a> {
     pub(crate) fn dataset(&self, contents: Contents) -> Result<Dataset, DataError> {
         let Contents { class_names, labels, parts, pixels, file_names, notes, fingerprint } =
             contents;
-        let SourcePixels::Array { shape, pixels } = pixels else {
-            return Err(DataError::UnknownFormat {
-                path: self.path.clone(),
-                known: formats::descriptions(),
-            });
+        let (shape, pixels) = match pixels {
+            SourcePixels::Array { shape, pixels } => (shape, pixels),
+            SourcePixels::Encoded(pictures) => {
+                let names = file_names.unwrap_or_default();
+                let rows = EncodedRows { pictures, labels, parts, names };
+                let decoded = decode_all(rows, &class_names, self.config)?;
+                if !decoded.parts.contains(&Part::Training) {
+                    return Err(DataError::NoImages { path: self.path.clone() });
+                }
+                return Ok(Dataset {
+                    name: self.name.clone(),
+                    title: self.named.map(|named| named.title),
+                    format: self.format.name().as_str(),
+                    class_names,
+                    images: LabeledImages {
+                        shape: decoded.shape,
+                        pixels: decoded.pixels.into(),
+                        labels: decoded.labels,
+                    },
+                    parts: counts(&decoded.parts),
+                    file_names: Some(decoded.names),
+                    info: None,
+                    skipped: decoded.skipped,
+                    notes,
+                    fingerprint: fingerprint.unwrap_or(decoded.fingerprint),
+                });
+            }
         };
         let fingerprint = fingerprint.unwrap_or_else(|| {
             let mut sum = Sha256::new();
             sum.update(&pixels);
             hexadecimal(&sum.finalize())
         });
-        let count = |wanted| parts.iter().filter(|part| **part == wanted).count();
-        let counts = Parts::new(count(Part::Training), count(Part::Validation), count(Part::Test));
         Ok(Dataset {
             name: self.name.clone(),
             title: self.named.map(|named| named.title),
             format: self.format.name().as_str(),
             class_names,
             images: LabeledImages { shape, pixels: pixels.into(), labels },
-            parts: counts,
+            parts: counts(&parts),
             file_names,
             info: None,
             skipped: Vec::new(),
@@ -177,4 +198,10 @@ impl<'a> Source<'a> {
             fingerprint,
         })
     }
+}
+
+/// The number of rows of each part.
+fn counts(parts: &[Part]) -> Parts {
+    let count = |wanted| parts.iter().filter(|part| **part == wanted).count();
+    Parts::new(count(Part::Training), count(Part::Validation), count(Part::Test))
 }

@@ -6,6 +6,6 @@ mod common;
 mod config;
 mod damage;
 mod directory;
-mod image_file;
 mod normalize;
+mod picture;
 mod split;

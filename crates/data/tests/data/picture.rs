@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use crate::common::temporary;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, RgbaImage};
-use kiln_data::{Adjustment, DataError, Hint, ImageShape, PixelSize, ReadImage, read_image};
+use kiln_data::{
+    Adjustment, Background, DataError, Hint, ImageShape, PixelSize, ReadImage, Resize, read_image,
+};
 
 const fn gray(height: usize, width: usize) -> ImageShape {
     ImageShape { channels: 1, height, width }
@@ -60,7 +62,7 @@ fn transparent_gray_is_blended_over_black() {
     let read = through_file(picture, ImageFormat::Png, gray(1, 3));
     // 199 × 128 / 255 = 99.9
     assert_eq!(read.pixels, [199, 100, 0]);
-    assert_eq!(read.adjustments, [Adjustment::Flattened]);
+    assert_eq!(read.adjustments, [Adjustment::Flattened(Background::default())]);
 }
 
 #[test]
@@ -74,12 +76,15 @@ fn transparent_rgb_is_blended_over_black_before_its_conversion_to_gray() {
     );
     // 51 / 255 = 0.2
     assert_eq!(read.pixels, [255, 0, 40, 0, 0, 20, 0, 0, 8]);
-    assert_eq!(read.adjustments, [Adjustment::Flattened]);
+    assert_eq!(read.adjustments, [Adjustment::Flattened(Background::default())]);
 
     let read = through_file(picture, ImageFormat::Png, gray(1, 3));
     // 0.299 × 40 + 0.587 × 20 + 0.114 × 8 = 24.6
     assert_eq!(read.pixels, [76, 0, 25]);
-    assert_eq!(read.adjustments, [Adjustment::Flattened, Adjustment::ConvertedToGray]);
+    assert_eq!(
+        read.adjustments,
+        [Adjustment::Flattened(Background::default()), Adjustment::ConvertedToGray]
+    );
 }
 
 /// A JPEG file with EXIF orientation 6: rotate by 90° clockwise.
@@ -124,7 +129,7 @@ fn a_picture_of_another_size_is_resized_with_antialiasing() {
     assert!(read.pixels.iter().all(|pixel| (80..=120).contains(pixel)), "{:?}", read.pixels);
     let from = PixelSize { height: 30, width: 60 };
     let to = PixelSize { height: 10, width: 10 };
-    assert_eq!(read.adjustments, [Adjustment::Resized { from, to }]);
+    assert_eq!(read.adjustments, [Adjustment::Resized { from, to, resize: Resize::Stretch }]);
     let text = read.adjustments[0].to_string();
     assert!(text.contains("60×30 to 10×10"), "{text}");
     assert!(text.contains("changes its aspect ratio"), "{text}");
