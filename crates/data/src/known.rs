@@ -56,8 +56,8 @@ impl Dataset {
     }
 }
 
-/// Summaries of datasets, each with a stamp of its files: size, times and inode, and of the settings by which they are read. A summary holds as long as the stamp
-/// does. This is only a cache: without it, a dataset is read.
+/// Summaries of datasets, each with a stamp of its files (size, times and inode) and of the settings by which they are
+/// read. A summary holds as long as the stamp does. This is only a cache: without it, a dataset is read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KnownDatasets {
     /// The most recently read one is last.

@@ -281,8 +281,61 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Separates the pixels from the other contents.
+/// Separates the pixels from the other contents, and brings the rows into the order of their parts.
 fn split(contents: Contents) -> (Rows, SourcePixels) {
     let Contents { class_names, labels, parts, pixels, file_names, notes, fingerprint } = contents;
-    (Rows { class_names, labels, parts, file_names, notes, fingerprint }, pixels)
+    let rows = Rows { class_names, labels, parts, file_names, notes, fingerprint };
+    if rows.parts.is_sorted() {
+        return (rows, pixels);
+    }
+    let mut order: Vec<usize> = (0..rows.parts.len()).collect();
+    // The sort is stable: within a part, the order stays.
+    order.sort_by_key(|row| rows.parts[*row]);
+    let pixels = match pixels {
+        SourcePixels::Array { shape, pixels } => {
+            let values = shape.values();
+            let images = order.iter().flat_map(|row| &pixels[row * values..(row + 1) * values]);
+            SourcePixels::Array { shape, pixels: images.copied().collect() }
+        }
+        SourcePixels::Encoded(pictures) => SourcePixels::Encoded(reordered(pictures, &order)),
+    };
+    let rows = Rows {
+        labels: reordered(rows.labels, &order),
+        parts: reordered(rows.parts, &order),
+        file_names: rows.file_names.map(|names| reordered(names, &order)),
+        ..rows
+    };
+    (rows, pixels)
+}
+
+/// The items with these numbers, which are all numbers of items.
+fn reordered<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order.iter().filter_map(|row| items[*row].take()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ImageShape, Part};
+
+    #[test]
+    fn rows_are_in_the_order_of_their_parts() {
+        let shape = ImageShape { channels: 1, height: 1, width: 2 };
+        let contents = Contents {
+            class_names: vec!["0".to_owned()],
+            labels: vec![0, 1, 2, 3],
+            parts: vec![Part::Test, Part::Training, Part::Validation, Part::Training],
+            pixels: SourcePixels::Array { shape, pixels: (0..8).collect() },
+            file_names: Some(["a", "b", "c", "d"].map(str::to_owned).to_vec()),
+            notes: Vec::new(),
+            fingerprint: None,
+        };
+        let (rows, pixels) = split(contents);
+        assert_eq!(rows.labels, [1, 3, 2, 0]);
+        assert_eq!(rows.file_names, Some(["b", "d", "c", "a"].map(str::to_owned).to_vec()));
+        assert_eq!(rows.parts, [Part::Training, Part::Training, Part::Validation, Part::Test]);
+        let SourcePixels::Array { pixels, .. } = pixels else { panic!("an array") };
+        assert_eq!(pixels, [2, 3, 6, 7, 4, 5, 0, 1]);
+    }
 }

@@ -5,8 +5,8 @@
 //! used. Large arrays, and arrays whose images are resized, are treated in the same way.
 //!
 //! `known.json` relates the [stamps](Stamp) of datasets to cache files, so that an unchanged dataset is found without
-//! reading it. The pixels of a cache file are trusted as long as the file has the size, the time and the inode that it had when
-//! they were written; else they are compared with their checksums.
+//! reading it. The pixels of a cache file are trusted as long as the file has the size, the time and the inode that it
+//! had when they were written; else they are compared with their checksums.
 //!
 //! Only one process at a time decodes and writes. It holds a lock on the file `lock`, which ends with the process. A file is
 //! written under a temporary name, which the next process removes if the first one was killed.
