@@ -34,12 +34,16 @@
 //! # Ok::<(), kiln_data::DataError>(())
 //! ```
 //!
+//! Pictures are decoded once: [`DataConfig::load`] keeps them in a cache in the data directory and maps it into memory
+//! ([`Pixels`]). [`set_load_progress`] shows how far the decoding is, [`remove_cache`] removes the cache.
+//!
 //! [`KnownDatasets`] remembers fingerprints, so that an unchanged dataset need not be read to know its own.
 //!
-//! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts a PNG or
-//! JPEG file to the image shape of a network.
+//! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts an image
+//! file to the image shape of a network; [`picture`] has its steps.
 
 mod batch;
+mod cache;
 mod catalog;
 mod class_names;
 mod config;
@@ -47,15 +51,21 @@ mod content;
 mod dataset;
 mod error;
 mod formats;
-mod image_file;
 mod image_info;
 mod inspect;
 mod known;
+mod natural_order;
 mod normalize;
+mod parallel;
+pub mod picture;
 mod source;
+mod source_images;
 mod split;
 
 pub use batch::{Batch, gather};
+pub use cache::{
+    LoadProgress, SilentProgress, cache_directory, cache_size, remove_cache, set_load_progress,
+};
 pub use catalog::{ContentSums, DATASETS, NamedDataset};
 pub use config::{
     Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,
@@ -64,10 +74,12 @@ pub use config::{
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
 pub use formats::DataFile;
-pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
+pub use picture::{
+    Adjustment, Fitting, Hint, PictureError, PixelSize, ReadImage, read_image, read_image_as,
+};
 pub use source::load;
 pub use split::{Split, SplitCounts, shuffle};

@@ -1,6 +1,7 @@
 //! The formats of datasets. To add one, write a file with its [`Format`], and add its keyword to
 //! [`FormatName`] and the format to [`FORMATS`].
 
+mod folder;
 mod idx;
 pub(crate) mod idx_file;
 
@@ -13,7 +14,7 @@ pub use idx::DataFile;
 pub(crate) use idx::{find, verify_files};
 
 /// All formats, in the order in which they are tried.
-static FORMATS: &[&dyn Format] = &[&idx::IdxFormat];
+static FORMATS: &[&dyn Format] = &[&idx::IdxFormat, &folder::FolderFormat];
 
 /// A format of datasets.
 pub(crate) trait Format: Sync {
@@ -81,16 +82,15 @@ pub(crate) enum SourcePixels {
         pixels: Vec<u8>,
     },
     /// Encoded pictures (PNG, JPEG, …), not read yet.
-    #[expect(dead_code, reason = "formats of encoded pictures follow")]
     Encoded(Vec<Encoded>),
 }
 
 /// An encoded picture.
-#[expect(dead_code, reason = "formats of encoded pictures follow")]
 pub(crate) enum Encoded {
     /// The content of a file.
     File(PathBuf),
     /// Bytes in memory.
+    #[expect(dead_code, reason = "formats with pictures in tables follow")]
     Bytes(Vec<u8>),
 }
 
