@@ -51,6 +51,7 @@ mod image_file;
 mod image_info;
 mod inspect;
 mod known;
+mod natural;
 mod normalize;
 mod source;
 mod split;
@@ -64,6 +65,7 @@ pub use config::{
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
 pub use formats::DataFile;
+pub use formats::csv::{UnlabeledImages, read_unlabeled};
 pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};

@@ -8,4 +8,5 @@ mod damage;
 mod directory;
 mod image_file;
 mod normalize;
+mod npz;
 mod split;
