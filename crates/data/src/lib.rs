@@ -51,7 +51,7 @@ mod image_file;
 mod image_info;
 mod inspect;
 mod known;
-mod natural;
+mod natural_order;
 mod normalize;
 mod source;
 mod split;

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Contents, SourcePixels};
 use crate::class_names::{MAX_CLASSES, numbered, read_class_names};
 use crate::content::hexadecimal;
-use crate::natural::natural_order;
+use crate::natural_order;
 use crate::{Channels, DataConfig, DataError, ImageShape, Layout, Part};
 
 /// Limit for the bytes of the pixels of a dataset.
@@ -371,7 +371,7 @@ fn named_classes(
             let mut names: Vec<String> = training.flat_map(|part| texts(part)).collect();
             names.sort_unstable();
             names.dedup();
-            names.sort_by(|left, right| natural_order(left, right));
+            names.sort_by(|left, right| natural_order::compare(left, right));
             (names, "no training image has it")
         }
     };

@@ -100,11 +100,14 @@ impl Files {
         let mut batches = Vec::new();
         let test = match version {
             Version::Cifar10 => {
-                let paths = (1..=MAX_BATCHES).map(|n| directory.join(format!("data_batch_{n}.bin")));
-                batches.extend(paths.take_while(|path| path.is_file()).map(|it| (it, Part::Training)));
+                let paths =
+                    (1..=MAX_BATCHES).map(|n| directory.join(format!("data_batch_{n}.bin")));
+                batches
+                    .extend(paths.take_while(|path| path.is_file()).map(|it| (it, Part::Training)));
                 // The published dataset has five.
                 let next = batches.len() + 1;
-                let later = (next + 1..=next + 5).find(|n| directory.join(format!("data_batch_{n}.bin")).is_file());
+                let later = (next + 1..=next + 5)
+                    .find(|n| directory.join(format!("data_batch_{n}.bin")).is_file());
                 if later.is_some() || location.named.is_some() && batches.len() < 5 {
                     return Err(DataError::MissingFile {
                         path: directory.join(format!("data_batch_{next}.bin")),
@@ -141,11 +144,15 @@ fn read(location: &Location<'_>, files: &Files) -> Result<Contents, DataError> {
         (Version::Cifar100, None | Some("fine")) => (1, "fine_label_names.txt"),
         (Version::Cifar100, Some("coarse")) => (0, "coarse_label_names.txt"),
         (Version::Cifar10, Some(other)) => {
-            let problem = format!("data.labels = \"{other}\": CIFAR-10 has one label for each image; remove the key");
+            let problem = format!(
+                "data.labels = \"{other}\": CIFAR-10 has one label for each image; remove the key"
+            );
             return Err(invalid(&files.directory, "", problem));
         }
         (Version::Cifar100, Some(other)) => {
-            let problem = format!("data.labels = \"{other}\": CIFAR-100 has the labels \"fine\" (the default) and \"coarse\"");
+            let problem = format!(
+                "data.labels = \"{other}\": CIFAR-100 has the labels \"fine\" (the default) and \"coarse\""
+            );
             return Err(invalid(&files.directory, "", problem));
         }
     };
@@ -169,7 +176,12 @@ fn read(location: &Location<'_>, files: &Files) -> Result<Contents, DataError> {
             Ok(())
         })?;
         let labels_of = Labels::Numbers(numbers);
-        labels.push(PartLabels { part: *part, path: path.clone(), place: String::new(), labels: labels_of });
+        labels.push(PartLabels {
+            part: *part,
+            path: path.clone(),
+            place: String::new(),
+            labels: labels_of,
+        });
         if pixels.len() / shape.values() > MAX_ROWS {
             return Err(invalid(path, "", "more images than the limit of 4,294,967,295"));
         }

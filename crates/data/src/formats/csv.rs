@@ -93,7 +93,7 @@ impl Format for CsvFormat {
         if headers.iter().any(|header| matches!(header.kind, Kind::Paths { .. })) {
             read_paths(location, &tables, names)
         } else {
-            read_pixels(location, &tables, headers, names)
+            read_pixels(location, &tables, &headers, names)
         }
     }
 }
@@ -179,6 +179,10 @@ fn find_tables(path: &Path) -> Result<Vec<Table>, DataError> {
             return Err(invalid(path, "", problem));
         }
     }
+    // A single table can state the part of each image.
+    if let [table] = tables.as_mut_slice() {
+        table.is_named = false;
+    }
     match tables.first() {
         Some(table) if table.part == Part::Training => Ok(tables),
         _ => Err(invalid(path, "", "there is no train.csv; a directory of tables must have it")),
@@ -214,10 +218,7 @@ impl Rows {
     fn open(path: &Path) -> Result<Self, DataError> {
         let text = Text { content: Content::open(path)?, failed: None };
         let reader = BufReader::with_capacity(1 << 16, text);
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(reader);
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader);
         Ok(Self { path: path.to_owned(), reader, record: ByteRecord::new(), columns: 0 })
     }
 
@@ -235,10 +236,14 @@ impl Rows {
             self.columns = fields;
         }
         if fields > MAX_COLUMNS {
-            return Err(self.error("the line has more than 4,194,304 columns; this is not a table of images"));
+            return Err(self
+                .error("the line has more than 4,194,304 columns; this is not a table of images"));
         }
         if fields != self.columns {
-            let problem = format!("the line has {fields} columns, the first line {}; every line needs the same number", self.columns);
+            let problem = format!(
+                "the line has {fields} columns, the first line {}; every line needs the same number",
+                self.columns
+            );
             return Err(self.error(problem));
         }
         Ok(true)
@@ -296,10 +301,16 @@ impl Header {
     /// The columns according to the first line, which is the current one.
     fn of(rows: &Rows, config: &DataConfig) -> Result<Self, DataError> {
         let record = &rows.record;
-        // Without names of columns, the label is first, and everything else is a number.
-        if record.len() > 1 && record.iter().skip(1).all(is_number) {
+        // Without names of columns, the label is first, and everything else is a number. Names can be numbers too.
+        let first = record.get(0).unwrap_or_default().trim_ascii();
+        let is_name = |name: &&str| first.eq_ignore_ascii_case(name.as_bytes());
+        let has_name = LABEL_COLUMNS.iter().chain(&INDEX_COLUMNS).any(|name| is_name(&name))
+            || config.labels.as_deref().is_some_and(|name| is_name(&name));
+        if !has_name && record.len() > 1 && record.iter().skip(1).all(is_number) {
             if let Some(labels) = &config.labels {
-                let problem = format!("the table has no names of columns, so data.labels = \"{labels}\" is not possible; remove the key, or add a line with names");
+                let problem = format!(
+                    "the table has no names of columns, so data.labels = \"{labels}\" is not possible; remove the key, or add a line with names"
+                );
                 return Err(rows.error(problem));
             }
             let columns = (1..record.len()).collect();
@@ -321,8 +332,10 @@ impl Header {
             Some(wanted) => find(wanted),
             None => LABEL_COLUMNS.iter().find_map(|wanted| find(wanted)),
         };
-        let part = PART_COLUMNS.iter().find_map(|wanted| find(wanted)).filter(|it| Some(*it) != label);
-        let paths = PATH_COLUMNS.iter().find_map(|wanted| find(wanted)).filter(|it| Some(*it) != label);
+        let part =
+            PART_COLUMNS.iter().find_map(|wanted| find(wanted)).filter(|it| Some(*it) != label);
+        let paths =
+            PATH_COLUMNS.iter().find_map(|wanted| find(wanted)).filter(|it| Some(*it) != label);
         let kind = match paths {
             Some(column) => Kind::Paths { column },
             None => {
@@ -374,7 +387,7 @@ const PARTS: [Part; 3] = [Part::Training, Part::Validation, Part::Test];
 fn read_pixels(
     location: &Location<'_>,
     tables: &[Table],
-    headers: Vec<Header>,
+    headers: &[Header],
     names: Option<Vec<String>>,
 ) -> Result<Contents, DataError> {
     let config = location.config;
@@ -384,7 +397,7 @@ fn read_pixels(
     let mut columns_before = 0;
     for (table, header) in tables.iter().zip(headers) {
         let path = &table.path;
-        let Kind::Pixels { mut columns, ignored } = header.kind else { continue };
+        let Kind::Pixels { columns, ignored } = &header.kind else { continue };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let is_first = axes.is_none();
         let has_labels = if header.has_header {
@@ -395,33 +408,41 @@ fn read_pixels(
         };
         if !has_labels {
             if is_first {
-                let Header { has_header, names, label, part, .. } = header;
-                let kind = Kind::Pixels { columns, ignored };
-                return Err(Header { has_header, names, label, part, kind }.no_labels(path, config));
+                return Err(header.no_labels(path, config));
             }
-            notes.push(format!("{file} has no labels, so it is not used for {}; classify it with `kiln predict`", match table.part {
-                Part::Validation => "validation",
-                _ => "testing",
-            }));
+            notes.push(format!(
+                "{file} has no labels, so it is not used for {}; classify it with `kiln predict`",
+                match table.part {
+                    Part::Validation => "validation",
+                    _ => "testing",
+                }
+            ));
             continue;
         }
         if !header.has_header {
-            notes.push(format!("{file} has no names of columns; the first column was read as the label"));
+            notes.push(format!(
+                "{file} has no names of columns; the first column was read as the label"
+            ));
         }
         if !ignored.is_empty() {
             let ignored: Vec<String> = ignored.iter().map(|name| format!("`{name}`")).collect();
             notes.push(format!("columns of {file} that are not used: {}", ignored.join(", ")));
         }
         if !is_first && columns.len() != columns_before {
-            let problem = format!("there are {} pixels in a row, {columns_before} in the training table", columns.len());
+            let problem = format!(
+                "there are {} pixels in a row, {columns_before} in the training table",
+                columns.len()
+            );
             return Err(invalid(path, ":1", problem));
         }
         if is_first {
             columns_before = columns.len();
-            axes = Some(Axes::of_row(columns.len(), config).map_err(|problem| invalid(path, ":1", problem))?);
+            axes = Some(
+                Axes::of_row(columns.len(), config)
+                    .map_err(|problem| invalid(path, ":1", problem))?,
+            );
         }
         let Some(axes) = axes else { continue };
-        columns.shrink_to_fit();
         let label = header.label.unwrap_or(0);
         let mut rows = Rows::open(path)?;
         if header.has_header {
@@ -434,7 +455,7 @@ fn read_pixels(
                 _ => table.part,
             };
             image.clear();
-            for &column in &columns {
+            for &column in columns {
                 image.push(pixel(&rows, &header.names, column)?);
             }
             let part = &mut parts[index(part)];
@@ -488,7 +509,11 @@ fn push_label(rows: &Rows, column: usize, labels: &mut Texts) -> Result<(), Data
     if text.len() > 1000 {
         return Err(rows.error("the label is longer than 1,000 bytes"));
     }
-    if labels.push(text) { Ok(()) } else { Err(rows.error("there are more than 65,536 different labels")) }
+    if labels.push(text) {
+        Ok(())
+    } else {
+        Err(rows.error("there are more than 65,536 different labels"))
+    }
 }
 
 /// The byte in a column of the current record.
@@ -536,14 +561,19 @@ pub fn read_unlabeled(path: &Path, config: &DataConfig) -> Result<UnlabeledImage
         None => header.label,
     };
     let Kind::Pixels { mut columns, .. } = header.kind else {
-        return Err(invalid(path, ":1", "this is a table of image files; give the files themselves"));
+        return Err(invalid(
+            path,
+            ":1",
+            "this is a table of image files; give the files themselves",
+        ));
     };
     if header.has_header {
         columns.retain(|column| Some(*column) != label);
     } else if Axes::of_row(columns.len(), config).is_err() {
         columns.insert(0, 0);
     }
-    let axes = Axes::of_row(columns.len(), config).map_err(|problem| invalid(path, ":1", problem))?;
+    let axes =
+        Axes::of_row(columns.len(), config).map_err(|problem| invalid(path, ":1", problem))?;
     let mut rows = Rows::open(path)?;
     if header.has_header {
         rows.next()?;
@@ -582,11 +612,19 @@ impl PathRows {
     fn read(table: &Table, config: &DataConfig, directory: &Path) -> Result<Self, DataError> {
         let header = Header::read(&table.path, config)?;
         let Kind::Paths { column } = header.kind else {
-            return Err(invalid(&table.path, ":1", "this table has no column of image files, as the training table has"));
+            return Err(invalid(
+                &table.path,
+                ":1",
+                "this table has no column of image files, as the training table has",
+            ));
         };
+        let mut read =
+            Self { rows: Vec::new(), labels: Vec::new(), has_labels: header.label.is_some() };
+        if !read.has_labels {
+            return Ok(read);
+        }
         let mut rows = Rows::open(&table.path)?;
         rows.next()?;
-        let mut read = Self { rows: Vec::new(), labels: Vec::new(), has_labels: header.label.is_some() };
         let mut missing = Vec::new();
         let mut resolver = Resolver::new(table, directory)?;
         let mut label = Texts::default();
@@ -603,7 +641,9 @@ impl PathRows {
             match resolver.resolve(&name) {
                 Resolved::File { path, name } => read.rows.push(PathRow { path, name, part }),
                 Resolved::Outside => {
-                    let problem = format!("`{name}` is outside of the directory of the table; copy the image into it, and write a relative path");
+                    let problem = format!(
+                        "`{name}` is outside of the directory of the table; copy the image into it, and write a relative path"
+                    );
                     return Err(rows.error(problem));
                 }
                 Resolved::Missing => missing.push(format!("{name} (line {})", rows.line())),
@@ -661,7 +701,8 @@ impl Resolver {
     fn resolve(&mut self, name: &str) -> Resolved {
         let relative = Path::new(name);
         // `..` may stay inside, but a dataset that needs it cannot be moved.
-        let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        let is_plain =
+            |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
         if !relative.components().all(is_plain) {
             return Resolved::Outside;
         }
@@ -715,13 +756,19 @@ fn read_paths(
                 return Err(Header::read(&table.path, config)?.no_labels(&table.path, config));
             }
             let file = table.path.file_name().unwrap_or_default().to_string_lossy();
-            notes.push(format!("{file} has no labels, so it is not used; classify its images with `kiln predict`"));
+            notes.push(format!(
+                "{file} has no labels, so it is not used; classify its images with `kiln predict`"
+            ));
             continue;
         }
         for (row, label) in rows.rows.into_iter().zip(rows.labels) {
             let (images, labels) = &mut parts[index(row.part)];
             if !labels.push(&label) {
-                return Err(invalid(&table.path, "", "there are more than 65,536 different labels"));
+                return Err(invalid(
+                    &table.path,
+                    "",
+                    "there are more than 65,536 different labels",
+                ));
             }
             images.push(row);
         }

@@ -230,11 +230,7 @@ pub(crate) fn verify_files(
 }
 
 /// Verifies one file and appends the result to `checks`. Returns the content of an intact file.
-fn check(
-    location: &Location<'_>,
-    file: DataFile,
-    checks: &mut Vec<FileCheck>,
-) -> Option<Idx> {
+fn check(location: &Location<'_>, file: DataFile, checks: &mut Vec<FileCheck>) -> Option<Idx> {
     let (intact, outcome) = match read(location, file) {
         Ok(idx) => {
             let file = VerifiedFile {

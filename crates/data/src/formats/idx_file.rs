@@ -182,7 +182,8 @@ impl IdxHeader {
         let values = dimensions.iter().try_fold(1_u64, |product, &dimension| {
             product.checked_mul(u64::from(dimension)).filter(|&values| values <= MAX_VALUES)
         });
-        let bytes = values.and_then(|values| usize::try_from(values).ok()?.checked_mul(element.bytes()));
+        let bytes =
+            values.and_then(|values| usize::try_from(values).ok()?.checked_mul(element.bytes()));
         match bytes {
             Some(bytes) => Ok(Self { element, dimensions, bytes }),
             None => Err(DataError::HeaderTooLarge {

@@ -21,7 +21,13 @@ pub use idx::DataFile;
 pub(crate) use idx::{find, verify_files};
 
 /// All formats, in the order in which they are tried.
-static FORMATS: &[&dyn Format] = &[&idx::IdxFormat, &npz::NpzFormat, &cifar::CifarFormat, &parquet::ParquetFormat, &csv::CsvFormat];
+static FORMATS: &[&dyn Format] = &[
+    &idx::IdxFormat,
+    &npz::NpzFormat,
+    &cifar::CifarFormat,
+    &parquet::ParquetFormat,
+    &csv::CsvFormat,
+];
 
 /// A format of datasets.
 pub(crate) trait Format: Sync {
@@ -88,8 +94,7 @@ pub(crate) enum SourcePixels {
         pixels: Vec<u8>,
     },
     /// Encoded pictures (PNG, JPEG, …), not read yet.
-    #[expect(dead_code, reason = "formats of encoded pictures follow")]
-    Encoded(Vec<Encoded>),
+    Encoded(#[expect(dead_code, reason = "decoding follows")] Vec<Encoded>),
 }
 
 /// An encoded picture.
@@ -97,6 +102,10 @@ pub(crate) enum Encoded {
     /// The content of a file.
     File(PathBuf),
     /// Bytes in memory.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(dead_code, reason = "only Parquet files have them")
+    )]
     Bytes(Vec<u8>),
 }
 

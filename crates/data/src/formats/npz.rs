@@ -29,6 +29,9 @@ impl Format for NpzFormat {
     }
 
     fn detects(&self, path: &Path) -> bool {
+        if archive_in(path).is_some() {
+            return true;
+        }
         if path.is_dir() {
             return directory_arrays(path).is_ok_and(|arrays| {
                 let names: Vec<String> = arrays.into_iter().map(|(name, _)| name).collect();
@@ -49,6 +52,9 @@ impl Format for NpzFormat {
     fn files(&self, location: &Location<'_>) -> Result<Vec<PathBuf>, DataError> {
         if !location.path.is_dir() {
             return Ok(vec![location.path.to_owned()]);
+        }
+        if let Some(archive) = archive_in(location.path) {
+            return Ok(vec![archive, location.path.join("classes.txt")]);
         }
         let mut files: Vec<PathBuf> =
             directory_arrays(location.path)?.into_iter().map(|(_, path)| path).collect();
@@ -251,8 +257,28 @@ fn directory_arrays(path: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     Ok(arrays)
 }
 
+/// The archive in a directory without other files, except texts and hidden files.
+fn archive_in(path: &Path) -> Option<PathBuf> {
+    let entries = path.read_dir().ok()?.flatten().map(|entry| entry.path());
+    let is_hidden = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+    };
+    let is_archive =
+        |path: &PathBuf| path.extension().is_some_and(|it| it.eq_ignore_ascii_case("npz"));
+    let is_about = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|it| it.eq_ignore_ascii_case("txt") || it.eq_ignore_ascii_case("md"))
+    };
+    let mut files = entries.filter(|path| path.is_file() && !is_hidden(path) && !is_about(path));
+    let first = files.next().filter(is_archive)?;
+    files.next().is_none().then_some(first)
+}
+
 impl Store {
     fn open(path: &Path) -> Result<Self, DataError> {
+        if let Some(archive) = archive_in(path) {
+            return Self::open(&archive);
+        }
         if path.is_dir() {
             return Ok(Self::Directory { path: path.to_owned(), arrays: directory_arrays(path)? });
         }

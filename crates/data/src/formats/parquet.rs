@@ -27,7 +27,8 @@ impl Format for ParquetFormat {
     }
 
     fn files(&self, location: &Location<'_>) -> Result<Vec<PathBuf>, DataError> {
-        let mut files: Vec<PathBuf> = find(location.path)?.0.into_iter().map(|(it, _)| it).collect();
+        let mut files: Vec<PathBuf> =
+            find(location.path)?.0.into_iter().map(|(it, _)| it).collect();
         files.push(location.path.join("classes.txt"));
         Ok(files)
     }
@@ -103,7 +104,9 @@ fn find(path: &Path) -> Result<(Vec<(PathBuf, Part)>, Vec<String>), DataError> {
             Some(part) => files.push((table, part)),
             None => {
                 let name = table.file_name().unwrap_or_default().to_string_lossy();
-                notes.push(format!("{name} is not used: its name begins with none of train, validation and test"));
+                notes.push(format!(
+                    "{name} is not used: its name begins with none of train, validation and test"
+                ));
             }
         }
     }

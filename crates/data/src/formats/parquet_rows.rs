@@ -40,22 +40,29 @@ pub(crate) fn read_files(
         }
         let part_labels = table.read(&mut images, &mut file_names)?;
         // Hugging Face publishes test images without labels with the label -1.
-        let is_unlabeled =
-            matches!(&part_labels, Labels::Numbers(all) if !all.is_empty() && all.iter().all(|it| *it == -1));
+        let is_unlabeled = matches!(&part_labels, Labels::Numbers(all) if !all.is_empty() && all.iter().all(|it| *it == -1));
         if is_unlabeled && *part != Part::Training {
             images.truncate(before);
             file_names.truncate(before);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            notes.push(format!("{name} has no labels, so it is not used for {}", match part {
-                Part::Validation => "validation",
-                _ => "testing",
-            }));
+            notes.push(format!(
+                "{name} has no labels, so it is not used for {}",
+                match part {
+                    Part::Validation => "validation",
+                    _ => "testing",
+                }
+            ));
             continue;
         }
         if images.len() > MAX_ROWS {
             return Err(invalid(path, "", "more images than the limit of 4,294,967,295"));
         }
-        labels.push(PartLabels { part: *part, path: path.clone(), place: String::new(), labels: part_labels });
+        labels.push(PartLabels {
+            part: *part,
+            path: path.clone(),
+            place: String::new(),
+            labels: part_labels,
+        });
     }
     if !labels.iter().any(|labels| labels.part == Part::Training && labels.labels.len() > 0) {
         return Err(invalid(location.path, "", "there are no training images"));
@@ -81,7 +88,11 @@ struct Table<'a> {
 }
 
 fn damaged(path: &Path, error: &ParquetError) -> DataError {
-    invalid(path, "", format!("the file is damaged or not a Parquet file ({error}); download it again"))
+    invalid(
+        path,
+        "",
+        format!("the file is damaged or not a Parquet file ({error}); download it again"),
+    )
 }
 
 impl<'a> Table<'a> {
@@ -95,7 +106,8 @@ impl<'a> Table<'a> {
         };
         let all = || columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ");
         let image = find(&IMAGE_COLUMNS).ok_or_else(|| {
-            let problem = format!("no column is called {}; columns: {}", IMAGE_COLUMNS.join(", "), all());
+            let problem =
+                format!("no column is called {}; columns: {}", IMAGE_COLUMNS.join(", "), all());
             invalid(path, "", problem)
         })?;
         let label = match labels {
@@ -143,7 +155,8 @@ impl<'a> Table<'a> {
             let place = || format!(", row {row}");
             for (name, field) in columns.into_columns() {
                 if name == self.image.name() {
-                    let (bytes, path) = image(field).map_err(|problem| invalid(self.path, place(), problem))?;
+                    let (bytes, path) =
+                        image(field).map_err(|problem| invalid(self.path, place(), problem))?;
                     images.push(Encoded::Bytes(bytes));
                     file_names.push(path.unwrap_or_else(|| format!("{file}#{row}")));
                 } else {
@@ -151,7 +164,11 @@ impl<'a> Table<'a> {
                         Label::Number(number) => numbers.push(number),
                         Label::Text(text) if texts.push(&text) => {}
                         Label::Text(_) => {
-                            return Err(invalid(self.path, place(), "there are more than 65,536 different labels"));
+                            return Err(invalid(
+                                self.path,
+                                place(),
+                                "there are more than 65,536 different labels",
+                            ));
                         }
                     }
                 }
@@ -174,7 +191,9 @@ fn image(field: Field) -> Result<(Vec<u8>, Option<String>), String> {
                     _ => {}
                 }
             }
-            let found = found.ok_or("the image has no bytes; the table must contain the images, not only their paths")?;
+            let found = found.ok_or(
+                "the image has no bytes; the table must contain the images, not only their paths",
+            )?;
             Ok((found, path))
         }
         Field::Null => Err("there is no image".to_owned()),
@@ -199,7 +218,10 @@ fn label(field: Field) -> Result<Label, String> {
         Field::Str(text) => return Ok(Label::Text(text)),
         Field::Null => return Err("the label is missing; every image needs one".to_owned()),
         Field::ListInternal(_) => {
-            return Err("the image has a list of labels: multi-label data, which Kiln does not support".to_owned());
+            return Err(
+                "the image has a list of labels: multi-label data, which Kiln does not support"
+                    .to_owned(),
+            );
         }
         _ => return Err("the label is neither a whole number nor a text".to_owned()),
     }))

@@ -2,10 +2,13 @@
 
 mod allocation;
 mod catalog;
+mod cifar;
 mod common;
 mod config;
+mod csv;
 mod damage;
 mod directory;
+mod idx;
 mod image_file;
 mod normalize;
 mod npz;

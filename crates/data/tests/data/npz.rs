@@ -71,7 +71,10 @@ fn archives_of_numpy_equal_the_idx_files() {
     }
     let floats = load(&fixture("floats.npz")).expect("valid");
     assert_eq!(floats.class_names, ["cat", "Hund", "帽子"]);
-    assert_eq!(floats.notes, ["the pixels of `x_train` are numbers from 0 to 1, multiplied by 255"]);
+    assert_eq!(
+        floats.notes,
+        ["the pixels of `x_train` are numbers from 0 to 1, multiplied by 255"]
+    );
     let signed = load(&fixture("signed.npz")).expect("valid");
     assert_eq!(signed.class_names, ["0", "1", "2"]);
     assert!(signed.notes[0].contains("from -1 to 1"), "{:?}", signed.notes);
@@ -94,10 +97,21 @@ fn a_directory_of_arrays_equals_the_archive() {
 }
 
 #[test]
+fn a_directory_with_one_archive_is_the_archive() {
+    let directory = temporary();
+    fs::copy(fixture("keras.npz"), directory.path().join("keras.npz")).expect("writable");
+    fs::write(directory.path().join("README.md"), "digits").expect("writable");
+    let dataset = load(directory.path()).expect("valid");
+    assert_eq!(dataset.fingerprint, load(&fixture("keras.npz")).expect("valid").fingerprint);
+}
+
+#[test]
 fn arrays_without_parts_are_training_images() {
     for (images, labels) in [("images", "labels"), ("X", "y"), ("data", "target")] {
-        let directory =
-            directory(&[(images, bytes("(2, 1, 2)", &[1, 2, 3, 4])), (labels, bytes("(2,)", &[1, 0]))]);
+        let directory = directory(&[
+            (images, bytes("(2, 1, 2)", &[1, 2, 3, 4])),
+            (labels, bytes("(2,)", &[1, 0])),
+        ]);
         let dataset = load(directory.path()).expect("valid");
         assert_eq!(train(&dataset).labels, [1, 0]);
         assert_eq!(train(&dataset).image(1), [3, 4]);
@@ -108,7 +122,10 @@ fn arrays_without_parts_are_training_images() {
         ("fine", bytes("(2,)", &[1, 0])),
     ]);
     let error = load(directory.path()).expect_err("no labels").to_string();
-    assert!(error.contains("no labels for `images`") && error.contains("found: fine, images"), "{error}");
+    assert!(
+        error.contains("no labels for `images`") && error.contains("found: fine, images"),
+        "{error}"
+    );
     let source = directory.path().to_str().expect("UTF-8");
     let config = DataConfig { labels: Some("fine".into()), ..DataConfig::new(source) };
     assert_eq!(train(&config.load(Path::new("unused")).expect("valid")).labels, [1, 0]);
@@ -118,7 +135,8 @@ fn arrays_without_parts_are_training_images() {
 fn axes_are_told_apart_or_asked_for() {
     let color = [1, 2, 3, 4, 5, 6];
     let at = |shape: &str, layout| {
-        let directory = directory(&[("images", bytes(shape, &color)), ("labels", bytes("(1,)", &[0]))]);
+        let directory =
+            directory(&[("images", bytes(shape, &color)), ("labels", bytes("(1,)", &[0]))]);
         let source = directory.path().to_str().expect("UTF-8");
         let config = DataConfig { layout, ..DataConfig::new(source) };
         config.load(Path::new("unused")).map(|dataset| train(&dataset)).map_err(|e| e.to_string())
@@ -198,7 +216,10 @@ fn labels_can_be_texts() {
         ("labels", npy("'>U1'", "False", "(2,)", &texts)),
     ]);
     let dataset = load(directory.path()).expect("valid");
-    assert_eq!((dataset.class_names.as_slice(), train(&dataset).labels), (&["a".to_owned(), "b".to_owned()][..], vec![1, 0]));
+    assert_eq!(
+        (dataset.class_names.as_slice(), train(&dataset).labels),
+        (&["a".to_owned(), "b".to_owned()][..], vec![1, 0])
+    );
 }
 
 #[test]
@@ -250,7 +271,12 @@ fn what_cannot_be_read_safely_is_refused() {
 #[test]
 fn a_header_that_lies_needs_no_memory() {
     allocation::reset();
-    for shape in ["(4000000000, 4000, 3)", "(1, 1000000, 1000000)", "(18446744073709551615, 2, 2)", "(1, -2)"] {
+    for shape in [
+        "(4000000000, 4000, 3)",
+        "(1, 1000000, 1000000)",
+        "(18446744073709551615, 2, 2)",
+        "(1, -2)",
+    ] {
         let error = error_of(bytes(shape, &[1, 2, 3]), bytes("(1,)", &[0]));
         assert!(error.contains("x_train.npy"), "{error}");
     }

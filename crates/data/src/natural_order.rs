@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// Compares texts so that runs of ASCII digits are compared as numbers and everything else by code point. Different texts
 /// are never equal: `01` and `1` differ in their number of zeros.
-pub(crate) fn natural_order(left: &str, right: &str) -> Ordering {
+pub(crate) fn compare(left: &str, right: &str) -> Ordering {
     let (mut a, mut b) = (left, right);
     loop {
         match (a.chars().next(), b.chars().next()) {
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn numbers_are_compared_as_numbers() {
         let mut names = ["b", "img10", "img2", "img02", "a", "10", "9", "img2b", "帽子", ""];
-        names.sort_by(|left, right| natural_order(left, right));
+        names.sort_by(|left, right| compare(left, right));
         assert_eq!(names, ["", "9", "10", "a", "b", "img02", "img2", "img2b", "img10", "帽子"]);
     }
 }
