@@ -40,8 +40,8 @@ const PART_COLUMNS: [&str; 3] = ["split", "set", "fold"];
 /// Columns that number the rows.
 const INDEX_COLUMNS: [&str; 4] = ["", "id", "index", "unnamed: 0"];
 
-/// Limit for the columns of a table. An image of 4096×4096 pixels does not fit in a line.
-const MAX_COLUMNS: usize = 4 << 20;
+/// Limit for the length of a line, which is kept in memory. An image of 2048×2048 pixels in color fits.
+const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// How many missing files a message lists.
 const MAX_LISTED: usize = 20;
@@ -191,14 +191,24 @@ fn find_tables(path: &Path) -> Result<Vec<Table>, DataError> {
 
 /// The bytes of a table. Keeps the error of the file, which the CSV reader wraps.
 struct Text {
+    path: PathBuf,
     content: Content,
+    /// The bytes that can be read before the end of the line.
+    left: usize,
     /// The first error.
     failed: Option<DataError>,
 }
 
 impl Read for Text {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.content.read(buffer).map_err(|error| {
+        let read = self.content.read(buffer).and_then(|count| {
+            self.left = self.left.checked_sub(count).ok_or_else(|| {
+                let problem = "a line is longer than 64 MiB; this is not a table of images";
+                invalid(&self.path, "", problem)
+            })?;
+            Ok(count)
+        });
+        read.map_err(|error| {
             self.failed = Some(error);
             io::Error::other("unreadable")
         })
@@ -216,14 +226,16 @@ struct Rows {
 
 impl Rows {
     fn open(path: &Path) -> Result<Self, DataError> {
-        let text = Text { content: Content::open(path)?, failed: None };
+        let (path, content) = (path.to_owned(), Content::open(path)?);
+        let text = Text { path: path.clone(), content, left: MAX_LINE_BYTES, failed: None };
         let reader = BufReader::with_capacity(1 << 16, text);
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader);
-        Ok(Self { path: path.to_owned(), reader, record: ByteRecord::new(), columns: 0 })
+        Ok(Self { path, reader, record: ByteRecord::new(), columns: 0 })
     }
 
     /// Reads the next record. `false` at the end.
     fn next(&mut self) -> Result<bool, DataError> {
+        self.reader.get_mut().get_mut().left = MAX_LINE_BYTES;
         let read = self.reader.read_byte_record(&mut self.record).map_err(|error| {
             let failed = self.reader.get_mut().get_mut().failed.take();
             failed.unwrap_or_else(|| invalid(&self.path, "", format!("not a CSV table: {error}")))
@@ -234,10 +246,6 @@ impl Rows {
         let fields = self.record.len();
         if self.columns == 0 {
             self.columns = fields;
-        }
-        if fields > MAX_COLUMNS {
-            return Err(self
-                .error("the line has more than 4,194,304 columns; this is not a table of images"));
         }
         if fields != self.columns {
             let problem = format!(
@@ -260,7 +268,7 @@ impl Rows {
 
     /// The text of a field of the current record.
     fn full_text(&self, column: usize) -> Result<&str, DataError> {
-        let text = std::str::from_utf8(&self.record[column]);
+        let text = std::str::from_utf8(self.record.get(column).unwrap_or_default());
         text.map_err(|_| self.error("the text is not UTF-8; save the table as UTF-8"))
     }
 
@@ -304,7 +312,7 @@ impl Header {
         // Without names of columns, the label is first, and everything else is a number. Names can be numbers too.
         let first = record.get(0).unwrap_or_default().trim_ascii();
         let is_name = |name: &&str| first.eq_ignore_ascii_case(name.as_bytes());
-        let has_name = LABEL_COLUMNS.iter().chain(&INDEX_COLUMNS).any(|name| is_name(&name))
+        let has_name = LABEL_COLUMNS.iter().chain(&INDEX_COLUMNS).any(is_name)
             || config.labels.as_deref().is_some_and(|name| is_name(&name));
         if !has_name && record.len() > 1 && record.iter().skip(1).all(is_number) {
             if let Some(labels) = &config.labels {
@@ -518,7 +526,7 @@ fn push_label(rows: &Rows, column: usize, labels: &mut Texts) -> Result<(), Data
 
 /// The byte in a column of the current record.
 fn pixel(rows: &Rows, names: &[String], column: usize) -> Result<u8, DataError> {
-    let field = rows.record[column].trim_ascii();
+    let field = rows.record.get(column).unwrap_or_default().trim_ascii();
     let digits = field.iter().try_fold(0_u32, |number, byte| {
         byte.is_ascii_digit().then(|| (number * 10 + u32::from(byte - b'0')).min(1000))
     });
