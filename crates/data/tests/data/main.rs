@@ -12,4 +12,5 @@ mod idx;
 mod image_file;
 mod normalize;
 mod npz;
+mod parquet;
 mod split;
