@@ -487,7 +487,7 @@ fn read_pixels(
         labels.push(part_labels(location, tables, part, rows.labels));
     }
     if labels[0].labels.len() == 0 {
-        return Err(invalid(location.path, "", "there are no training images"));
+        return Err(invalid(&tables[0].path, "", "there are no training images"));
     }
     if pixels.len() / axes.shape.values() > MAX_ROWS {
         return Err(invalid(location.path, "", "more images than the limit of 4,294,967,295"));
@@ -716,7 +716,8 @@ impl Resolver {
         }
         // Tables often have a space after each comma.
         let names = [relative, Path::new(name.trim())];
-        let paths = names.iter().flat_map(|name| self.bases.iter().map(|base| base.join(name)));
+        let paths =
+            names.iter().flat_map(|name| self.bases.iter().map(move |base| base.join(name)));
         let Some(path) = paths.into_iter().find(|path| path.is_file()) else {
             return Resolved::Missing;
         };
@@ -792,7 +793,7 @@ fn read_paths(
         labels.push(part_labels(location, tables, part, texts));
     }
     if labels[0].labels.len() == 0 {
-        return Err(invalid(location.path, "", "there are no training images"));
+        return Err(invalid(&tables[0].path, "", "there are no training images"));
     }
     let Classes { names, labels, parts } = Classes::new(&labels, names)?;
     Ok(Contents {

@@ -100,6 +100,7 @@ pub(crate) enum SourcePixels {
 /// An encoded picture.
 pub(crate) enum Encoded {
     /// The content of a file.
+    #[expect(dead_code, reason = "decoding follows")]
     File(PathBuf),
     /// Bytes in memory.
     #[cfg_attr(
