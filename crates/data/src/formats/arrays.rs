@@ -217,11 +217,6 @@ impl Texts {
         true
     }
 
-    /// The text of each row.
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().map(|row| self.distinct[*row as usize].as_str())
-    }
-
     /// The number of each row if all texts are whole numbers.
     pub(crate) fn numbers(&self) -> Option<Vec<i64>> {
         let numbers: Vec<i64> =
@@ -357,18 +352,29 @@ fn named_classes(
     parts: &[PartLabels],
     names: Option<Vec<String>>,
 ) -> Result<(Vec<String>, Vec<u16>), DataError> {
-    let numbers_as_texts = |numbers: &[i64]| numbers.iter().map(ToString::to_string).collect();
-    let texts = |part: &PartLabels| -> Vec<String> {
-        match &part.labels {
-            Labels::Numbers(numbers) => numbers_as_texts(numbers),
-            Labels::Texts(texts) => texts.texts().map(ToOwned::to_owned).collect(),
-        }
-    };
+    /// The distinct texts of the labels, and the index of each row's text among them.
+    fn indexed(labels: &Labels) -> (Vec<String>, Vec<u32>) {
+        let mut of_numbers = Texts::default();
+        let texts = match labels {
+            Labels::Texts(texts) => texts,
+            Labels::Numbers(numbers) => {
+                // Stops at the limit, which is an error below.
+                let _ = numbers.iter().all(|number| of_numbers.push(&number.to_string()));
+                &of_numbers
+            }
+        };
+        (texts.distinct.clone(), texts.rows.clone())
+    }
+
+    let indexed: Vec<(Vec<String>, Vec<u32>)> =
+        parts.iter().map(|part| indexed(&part.labels)).collect();
     let (names, stated) = match names {
         Some(names) => (names, "the list of classes does not have it"),
         None => {
-            let training = parts.iter().filter(|part| part.part == Part::Training);
-            let mut names: Vec<String> = training.flat_map(|part| texts(part)).collect();
+            let of_part = parts.iter().zip(&indexed);
+            let training = of_part.filter(|(part, _)| part.part == Part::Training);
+            let mut names: Vec<String> =
+                training.flat_map(|(_, (texts, _))| texts.iter().cloned()).collect();
             names.sort_unstable();
             names.dedup();
             names.sort_by(|left, right| natural_order::compare(left, right));
@@ -378,13 +384,20 @@ fn named_classes(
     let index: HashMap<&str, u16> =
         names.iter().zip(0..=u16::MAX).map(|(name, label)| (name.as_str(), label)).collect();
     let mut labels = Vec::new();
-    for part in parts {
-        for (row, text) in texts(part).iter().enumerate() {
-            let Some(label) = index.get(text.as_str()) else {
+    for (part, (texts, rows)) in parts.iter().zip(&indexed) {
+        if rows.len() < part.labels.len() {
+            let problem = "more than 65,536 different labels";
+            return Err(invalid(&part.path, part.place.clone(), problem));
+        }
+        let known: Vec<Option<u16>> =
+            texts.iter().map(|text| index.get(text.as_str()).copied()).collect();
+        for (row, text) in rows.iter().enumerate() {
+            let Some(label) = known[*text as usize] else {
+                let text = &texts[*text as usize];
                 let problem = format!("row {row} (from 0) has the class `{text}`, but {stated}");
                 return Err(invalid(&part.path, part.place.clone(), problem));
             };
-            labels.push(*label);
+            labels.push(label);
         }
     }
     Ok((names, labels))

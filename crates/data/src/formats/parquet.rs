@@ -28,14 +28,14 @@ impl Format for ParquetFormat {
 
     fn files(&self, location: &Location<'_>) -> Result<Vec<PathBuf>, DataError> {
         let mut files: Vec<PathBuf> =
-            find(location.path)?.0.into_iter().map(|(it, _)| it).collect();
+            find(location.path)?.tables.into_iter().map(|(it, _)| it).collect();
         files.push(location.path.join("classes.txt"));
         Ok(files)
     }
 
     fn read(&self, location: &Location<'_>) -> Result<Contents, DataError> {
-        let (files, notes) = find(location.path)?;
-        read_files(location, &files, notes)
+        let Tables { tables, notes } = find(location.path)?;
+        read_files(location, &tables, notes)
     }
 }
 
@@ -91,12 +91,17 @@ fn part_of(path: &Path) -> Option<Part> {
     }
 }
 
-/// The files of the dataset in the order of their parts, and notes.
-fn find(path: &Path) -> Result<(Vec<(PathBuf, Part)>, Vec<String>), DataError> {
+/// The tables of a dataset, in the order of their parts.
+struct Tables {
+    tables: Vec<(PathBuf, Part)>,
+    notes: Vec<String>,
+}
+
+fn find(path: &Path) -> Result<Tables, DataError> {
     let tables = tables(path);
     let mut notes = Vec::new();
     if let [table] = tables.as_slice() {
-        return Ok((vec![(table.clone(), Part::Training)], notes));
+        return Ok(Tables { tables: vec![(table.clone(), Part::Training)], notes });
     }
     let mut files = Vec::new();
     for table in tables {
@@ -112,7 +117,7 @@ fn find(path: &Path) -> Result<(Vec<(PathBuf, Part)>, Vec<String>), DataError> {
     }
     files.sort_by(|(path, part), (other, other_part)| (part, path).cmp(&(other_part, other)));
     match files.first() {
-        Some((_, Part::Training)) => Ok((files, notes)),
+        Some((_, Part::Training)) => Ok(Tables { tables: files, notes }),
         _ => Err(invalid(
             path,
             "",
