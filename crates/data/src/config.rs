@@ -85,6 +85,25 @@ impl DataConfig {
         }
     }
 
+    /// A table that has every key when it is written. Its values are examples.
+    #[must_use]
+    pub fn with_every_key() -> Self {
+        Self {
+            format: Some(FormatName::Folder),
+            image: Some(ImageSize { height: 64, width: 64 }),
+            channels: Some(Channels::Rgb),
+            resize: Resize::Crop,
+            background: Background([255; 3]),
+            broken: Broken::Skip,
+            labels: Some("label".to_owned()),
+            layout: Some(Layout::Nhwc),
+            test: SplitSize::Fraction(0.1),
+            split_seed: Some(1),
+            group: Some("^(patient[0-9]+)_".to_owned()),
+            ..Self::new("images")
+        }
+    }
+
     /// Reads the table.
     ///
     /// # Errors

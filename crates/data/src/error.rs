@@ -71,10 +71,10 @@ pub enum DataError {
         found: String,
     },
 
-    /// The values are not unsigned bytes.
+    /// The values have a type that these files cannot have.
     #[error(
-        "{path}: byte 2 declares the element type 0x{code:02x}; \
-         only 0x08 (unsigned bytes) is supported"
+        "{path}: byte 2 declares the element type 0x{code:02x}; images must have 0x08 (unsigned bytes), \
+         labels 0x08, 0x0b or 0x0c (also 16- and 32-bit integers)"
     )]
     ElementType {
         /// The file.
@@ -83,10 +83,10 @@ pub enum DataError {
         code: u8,
     },
 
-    /// An image file that does not have three dimensions, or a label file that does not have one.
+    /// An image file that does not have three or four dimensions, or a label file that does not have one.
     #[error(
         "{path}: byte 3 declares {found} dimension(s), expected {expected} \
-         (3 for images: count, height, width; 1 for labels: count)"
+         (3 for images: count, height, width; 4 with channels; 1 for labels: count)"
     )]
     DimensionCount {
         /// The file.
@@ -236,7 +236,7 @@ pub enum DataError {
         /// The byte offset of the label in the content.
         offset: usize,
         /// The label.
-        label: u64,
+        label: i64,
         /// The number of classes.
         classes: usize,
     },
@@ -332,6 +332,44 @@ pub enum DataError {
     /// There are no test rows.
     #[error("the dataset has no test images; split some from the others, such as test = 0.1")]
     NoTestRows,
+
+    // Formats of arrays and tables.
+    /// The content of a file is not that of a dataset.
+    #[error("{path}{place}: {problem}")]
+    InvalidContent {
+        /// The file.
+        path: PathBuf,
+        /// The place in the file: empty, `:LINE`, or `, array NAME`.
+        place: String,
+        /// What is wrong there, and what to do.
+        problem: String,
+    },
+
+    /// The program was built without the reader of Parquet files.
+    #[error(
+        "{path}: this build of Kiln cannot read Parquet files; build it with `cargo build --release --features parquet`"
+    )]
+    NoParquet {
+        /// The file or directory.
+        path: PathBuf,
+    },
+
+    /// Image files that a table names do not exist.
+    #[error(
+        "{path}: {count} of its images do not exist: {shown}{more}; paths are relative to the directory of the table, \
+         or to images/ in it",
+        more = if .missing.len() > 20 { ", …" } else { "" }
+    )]
+    MissingImages {
+        /// The table.
+        path: PathBuf,
+        /// The number of missing files.
+        count: usize,
+        /// The first of them, separated by commas.
+        shown: String,
+        /// All of them, with their lines.
+        missing: Vec<String>,
+    },
 
     /// Statistics of zero rows were requested.
     #[error("there are no training images to fit the normalization on")]

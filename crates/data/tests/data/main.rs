@@ -3,11 +3,16 @@
 mod allocation;
 mod cache;
 mod catalog;
+mod cifar;
 mod common;
 mod config;
+mod csv;
 mod damage;
 mod directory;
 mod folder;
+mod idx;
 mod normalize;
+mod npz;
+mod parquet;
 mod picture;
 mod split;

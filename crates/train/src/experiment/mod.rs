@@ -152,6 +152,7 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut everything =
             Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
         everything.early_stopping = Some(EarlyStoppingConfig::default());
+        everything.data = DataConfig::with_every_key();
         // Empty, it would not be written.
         everything.training.metrics = OptionalMetric::all().collect();
         everything.optimizer.clipping =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kiln_data::DataConfig;
 use kiln_train::{Declaration, Experiment, OptimizerName, REFERENCE, ScheduleName};
 
 fn parse(text: &str) -> Experiment {
@@ -55,6 +56,16 @@ fn every_key_of_every_table_is_in_the_reference() {
             let written = section.lines().any(|line| line.starts_with(&format!("{key} = ")));
             assert!(written, "[{table}] has no line for `{key}`");
         }
+    }
+}
+
+#[test]
+fn every_key_of_the_data_is_in_the_reference() {
+    let section = section("data");
+    let table = toml::to_string(&DataConfig::with_every_key()).unwrap();
+    for key in toml::from_str::<toml::Table>(&table).unwrap().keys() {
+        let is_line = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
+        assert!(section.lines().any(is_line), "no line for `{key}`");
     }
 }
 
@@ -132,6 +143,10 @@ fn every_keyword_is_in_the_reference() {
     for (key, table) in [
         ("optimizer.type", "optimizer"),
         ("schedule.type", "schedule"),
+        ("data.broken", "data"),
+        ("data.format", "data"),
+        ("data.layout", "data"),
+        ("data.resize", "data"),
         ("data.split", "data"),
         ("data.normalize", "data"),
         ("training.weights", "training"),
