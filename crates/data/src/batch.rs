@@ -67,7 +67,7 @@ pub fn gather(images: &LabeledImages, rows: &[u32], normalizer: &Normalizer, bat
 ///
 /// Shuffled rows are far apart in memory. Independent reads in a tight loop overlap, so the processor
 /// waits for memory about once and not once per row.
-fn prefetch(images: &LabeledImages, rows: &[u32]) {
+pub(crate) fn prefetch(images: &LabeledImages, rows: &[u32]) {
     const CACHE_LINE: usize = 64;
     let lines = rows.iter().flat_map(|&row| images.image(row as usize).iter().step_by(CACHE_LINE));
     std::hint::black_box(lines.fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));

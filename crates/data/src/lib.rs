@@ -39,6 +39,7 @@
 //! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts a PNG or
 //! JPEG file to the image shape of a network.
 
+mod augment;
 mod batch;
 mod catalog;
 mod class_names;
@@ -55,6 +56,7 @@ mod normalize;
 mod source;
 mod split;
 
+pub use augment::{AugmentConfig, Augmentation, EpochAugmenter, gather_augmented};
 pub use batch::{Batch, Mix, gather};
 pub use catalog::{ContentSums, DATASETS, NamedDataset};
 pub use config::{
