@@ -129,29 +129,34 @@ impl Canvas<'_> {
     #[expect(
         clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
-        reason = "images are far smaller than 2^63 pixels, and the places in a row are clamped to it"
+        reason = "images are far smaller than 2^63 pixels, and the places are clamped to the image"
     )]
     pub(crate) fn shift(&mut self, down: isize, right: isize, fill: Fill) {
         if down == 0 && right == 0 {
             return;
         }
         let ImageShape { height, width, .. } = self.shape;
-        // The pixels from `start` to `end` of a row come from the same row of the image, the others from beyond its edges.
-        let start = right.clamp(0, width as isize) as usize;
-        let end = (width as isize + right).clamp(start as isize, width as isize) as usize;
-        let edges = (0..start).chain(end..width);
+        let (first_x, last_x) = inner(right, width);
+        let (first_y, last_y) = inner(down, height);
+        let edges = (0..first_x).chain(last_x..width);
         let edges: Vec<(usize, Option<usize>)> =
             edges.map(|x| (x, fill.source(x as isize - right, width))).collect();
         self.redraw(|before, after| {
+            if first_x < last_x && first_y < last_y {
+                // One copy for all rows. It leaves wrong values at the edges, which are written below.
+                let (first, last) = (first_y * width + first_x, (last_y - 1) * width + last_x);
+                let source = (first as isize - down * width as isize - right) as usize;
+                after[first..last].copy_from_slice(&before[source..][..last - first]);
+            }
             for (y, row) in after.chunks_exact_mut(width).enumerate() {
                 let Some(from) = fill.source(y as isize - down, height) else {
                     row.fill(fill.value());
                     continue;
                 };
                 let from = &before[from * width..][..width];
-                if start < end {
-                    let first = (start as isize - right) as usize;
-                    row[start..end].copy_from_slice(&from[first..][..end - start]);
+                if !(first_y..last_y).contains(&y) && first_x < last_x {
+                    let first = (first_x as isize - right) as usize;
+                    row[first_x..last_x].copy_from_slice(&from[first..][..last_x - first_x]);
                 }
                 for (x, source) in &edges {
                     row[*x] = source.map_or(fill.value(), |source| from[source]);
@@ -165,39 +170,45 @@ impl Canvas<'_> {
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         clippy::cast_sign_loss,
-        reason = "pixels are f32, places are near the image, and an inner place is not negative"
+        reason = "places are near the image, and an inner place is not negative"
     )]
     pub(crate) fn warp(&mut self, map: Affine, fill: Fill) {
+        // Places in units of 2⁻³² pixels: the pixel and the share of the next one are the halves of the number, without a
+        // conversion from floating-point numbers for each pixel.
+        const ONE: f64 = 4_294_967_296.0;
+        let fixed = |place: f64| (place * ONE) as i64;
+        let share = |place: i64| (place as u32) as f32 * (1.0 / ONE) as f32;
         let ImageShape { height, width, .. } = self.shape;
-        let [(a, b, c), (d, e, f)] =
-            [map.x, map.y].map(|[x, y, constant]| (x as f32, y as f32, constant as f32));
-        // Beyond these places, at least one of the four pixels is outside of the image.
-        let (last_x, last_y) = (width as f32 - 1.0, height as f32 - 1.0);
+        let [(a, b, c), (d, e, f)] = [map.x, map.y].map(|[x, y, constant]| (x, y, constant));
+        let (step_x, step_y) = (fixed(a), fixed(d));
         self.redraw(|before, after| {
             let at = |x: isize, y: isize| match (fill.source(x, width), fill.source(y, height)) {
                 (Some(x), Some(y)) => before[y * width + x],
                 _ => fill.value(),
             };
             for (y, row) in after.chunks_exact_mut(width).enumerate() {
-                let (row_x, row_y) = (b * y as f32 + c, e * y as f32 + f);
-                for (x, pixel) in row.iter_mut().enumerate() {
-                    let (x, y) = (a * x as f32 + row_x, d * x as f32 + row_y);
-                    if x >= 0.0 && y >= 0.0 && x < last_x && y < last_y {
-                        // Truncation is rounding down here, and faster.
-                        let (left, top) = (x as u32 as usize, y as u32 as usize);
-                        let (right, down) = (x - left as f32, y - top as f32);
-                        let corner = &before[top * width + left..][..width + 2];
-                        let upper = corner[0] + (corner[1] - corner[0]) * right;
-                        let lower = corner[width] + (corner[width + 1] - corner[width]) * right;
-                        *pixel = upper + (lower - upper) * down;
+                let (mut x, mut y) = (fixed(b * y as f64 + c), fixed(e * y as f64 + f));
+                for pixel in row {
+                    let (left, top) = ((x >> 32) as isize, (y >> 32) as isize);
+                    let (right, down) = (share(x), share(y));
+                    let (upper, lower) = if (left as usize) < width - 1
+                        && (top as usize) < height - 1
+                    {
+                        let corner = &before[top as usize * width + left as usize..][..width + 2];
+                        (
+                            lerp(corner[0], corner[1], right),
+                            lerp(corner[width], corner[width + 1], right),
+                        )
                     } else {
-                        let (left, top) = (x.floor(), y.floor());
-                        let (right, down) = (x - left, y - top);
-                        let (left, top) = (left as isize, top as isize);
-                        let upper = lerp(at(left, top), at(left + 1, top), right);
-                        let lower = lerp(at(left, top + 1), at(left + 1, top + 1), right);
-                        *pixel = lerp(upper, lower, down);
-                    }
+                        // At least one of the four pixels is outside of the image.
+                        (
+                            lerp(at(left, top), at(left + 1, top), right),
+                            lerp(at(left, top + 1), at(left + 1, top + 1), right),
+                        )
+                    };
+                    *pixel = lerp(upper, lower, down);
+                    x = x.wrapping_add(step_x);
+                    y = y.wrapping_add(step_y);
                 }
             }
         });
@@ -231,6 +242,17 @@ impl Canvas<'_> {
             }
         });
     }
+}
+
+/// The places that come from within the image, of `count`, after a move by `distance`.
+#[expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "images are far smaller than 2^63 pixels, and the places are clamped to the image"
+)]
+fn inner(distance: isize, count: usize) -> (usize, usize) {
+    let first = distance.clamp(0, count as isize);
+    (first as usize, (count as isize + distance).clamp(first, count as isize) as usize)
 }
 
 fn lerp(from: f32, to: f32, share: f32) -> f32 {

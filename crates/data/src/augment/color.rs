@@ -31,6 +31,10 @@ impl Canvas<'_> {
         }
     }
 
+    pub(super) fn remove_color(&mut self) {
+        self.map_colors(|color| [luma(color); 3]);
+    }
+
     /// Moves each color away from the gray of the same luma, or toward it.
     pub(super) fn saturate(&mut self, factor: f32) {
         self.map_colors(|color| {

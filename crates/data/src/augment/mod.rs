@@ -25,6 +25,8 @@ pub(crate) mod random_saturation;
 pub(crate) mod random_translation;
 pub(crate) mod random_zoom;
 mod range;
+#[cfg(test)]
+mod tests;
 
 use kiln_config::{ConfigError, FromValue, Table, Value};
 use serde::Serialize;

@@ -45,7 +45,7 @@ impl Transform for RandAugment {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
+pub(super) enum Operation {
     Identity,
     ShearX,
     ShearY,
@@ -86,7 +86,7 @@ impl Operation {
         clippy::cast_precision_loss,
         reason = "pixels are f32, and strengths are small"
     )]
-    fn apply(self, image: &mut Canvas<'_>, magnitude: usize, negative: bool) {
+    pub(super) fn apply(self, image: &mut Canvas<'_>, magnitude: usize, negative: bool) {
         let share = magnitude as f64 / MAX_MAGNITUDE as f64;
         let signed = |most: f64| if negative { -most * share } else { most * share };
         let factor = (1.0 + signed(0.9)) as f32;
@@ -102,12 +102,12 @@ impl Operation {
                 image.shift(signed(150.0 / 331.0 * height as f64) as isize, 0, Fill::BLACK);
             }
             Self::Rotate => image.rotate(signed(30.0).to_radians(), Fill::BLACK),
-            Self::Brightness => blend(image.pixels, |_| 0.0, factor),
+            Self::Brightness => blend(image.pixels, 0.0, factor),
             Self::Color if image.shape.channels == 3 => image.saturate(factor),
             Self::Color => {}
             Self::Contrast => {
                 let mean = image.mean_luma() as f32;
-                blend(image.pixels, |_| mean, factor);
+                blend(image.pixels, mean, factor);
             }
             Self::Sharpness => image.sharpen(factor),
             Self::Posterize => {
@@ -127,7 +127,7 @@ impl Operation {
 }
 
 /// Stretches the values to the range from 0 to 255.
-fn autocontrast(plane: &mut [f32]) {
+pub(super) fn autocontrast(plane: &mut [f32]) {
     let least = plane.iter().copied().fold(f32::INFINITY, f32::min);
     let most = plane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     if most > least {
@@ -138,7 +138,7 @@ fn autocontrast(plane: &mut [f32]) {
 
 /// Makes all values about equally frequent.
 #[expect(clippy::cast_precision_loss, reason = "values are at most 255")]
-fn equalize(plane: &mut [f32]) {
+pub(super) fn equalize(plane: &mut [f32]) {
     let mut histogram = [0_usize; 256];
     plane.iter().for_each(|pixel| histogram[usize::from(byte(*pixel))] += 1);
     let last = histogram.iter().rposition(|count| *count > 0).unwrap_or(0);
@@ -166,13 +166,13 @@ fn byte(pixel: f32) -> u8 {
 
 impl Canvas<'_> {
     /// Moves the rows or columns in proportion to their distance from the top left corner.
-    fn shear(&mut self, x: f64, y: f64) {
+    pub(super) fn shear(&mut self, x: f64, y: f64) {
         // The corner is half a pixel from the center of the first pixel.
         let map = Affine { x: [1.0, x, 0.5 * x], y: [y, 1.0, 0.5 * y] };
         self.warp(map, Fill::BLACK);
     }
 
-    fn mean_luma(&self) -> f64 {
+    pub(super) fn mean_luma(&self) -> f64 {
         let plane = self.shape.height * self.shape.width;
         match self.shape.channels {
             3 => {
@@ -185,7 +185,7 @@ impl Canvas<'_> {
     }
 
     /// Moves each pixel away from a smoothed image, or toward it. The pixels at the edges stay.
-    fn sharpen(&mut self, factor: f32) {
+    pub(super) fn sharpen(&mut self, factor: f32) {
         let width = self.shape.width;
         if self.shape.height < 3 || width < 3 {
             return;
@@ -205,7 +205,7 @@ impl Canvas<'_> {
     }
 
     /// Keeps the highest bits of each value.
-    fn posterize(&mut self, bits: u32) {
+    pub(super) fn posterize(&mut self, bits: u32) {
         let mask = !(0xff_u8.checked_shr(bits).unwrap_or(0));
         self.pixels.iter_mut().for_each(|pixel| *pixel = f32::from(byte(*pixel) & mask));
     }

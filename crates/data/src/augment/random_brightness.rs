@@ -20,11 +20,16 @@ impl RandomBrightness {
 }
 
 impl Transform for RandomBrightness {
-    #[expect(clippy::cast_possible_truncation, reason = "pixels are f32")]
     fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws) {
-        let added = (255.0 * draws.uniform(self.factor.bounds())) as f32;
-        for pixel in image.pixels.iter_mut() {
-            *pixel = (*pixel + added).clamp(0.0, 255.0);
-        }
+        add(image, draws.uniform(self.factor.bounds()));
+    }
+}
+
+/// Adds a fraction of 255.
+#[expect(clippy::cast_possible_truncation, reason = "pixels are f32")]
+pub(super) fn add(image: &mut Canvas<'_>, factor: f64) {
+    let added = (255.0 * factor) as f32;
+    for pixel in image.pixels.iter_mut() {
+        *pixel = (*pixel + added).clamp(0.0, 255.0);
     }
 }

@@ -23,11 +23,16 @@ impl RandomContrast {
 impl Transform for RandomContrast {
     #[expect(clippy::cast_possible_truncation, reason = "pixels are f32")]
     fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws) {
-        let factor = draws.uniform(self.factor.bounds()) as f32;
-        for plane in image.planes_mut() {
-            let mean = mean(plane) as f32;
-            blend(plane, |_| mean, factor);
-        }
+        change(image, draws.uniform(self.factor.bounds()) as f32);
+    }
+}
+
+/// Multiplies the distance of the pixels from the mean of their channel.
+#[expect(clippy::cast_possible_truncation, reason = "pixels are f32")]
+pub(super) fn change(image: &mut Canvas<'_>, factor: f32) {
+    for plane in image.planes_mut() {
+        let mean = mean(plane) as f32;
+        blend(plane, mean, factor);
     }
 }
 
@@ -37,9 +42,8 @@ pub(super) fn mean(pixels: &[f32]) -> f64 {
 }
 
 /// Moves each pixel to `other + factor · (pixel − other)`, within 0 and 255.
-pub(super) fn blend(pixels: &mut [f32], other: impl Fn(usize) -> f32, factor: f32) {
-    for (index, pixel) in pixels.iter_mut().enumerate() {
-        let other = other(index);
+pub(super) fn blend(pixels: &mut [f32], other: f32, factor: f32) {
+    for pixel in pixels {
         *pixel = (other + factor * (*pixel - other)).clamp(0.0, 255.0);
     }
 }

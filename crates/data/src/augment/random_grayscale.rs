@@ -3,7 +3,7 @@
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-use super::color::{luma, needs_color};
+use super::color::needs_color;
 use super::range::probability;
 use super::{Canvas, Draws, Transform};
 use crate::ImageShape;
@@ -28,7 +28,7 @@ impl Transform for RandomGrayscale {
 
     fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws) {
         if draws.chance(self.probability) {
-            image.map_colors(|color| [luma(color); 3]);
+            image.remove_color();
         }
     }
 }

@@ -34,7 +34,7 @@ impl Transform for RandomHue {
 }
 
 /// The color with another hue in the HSV model.
-fn turned([red, green, blue]: [f32; 3], turn: f32) -> [f32; 3] {
+pub(super) fn turned([red, green, blue]: [f32; 3], turn: f32) -> [f32; 3] {
     let (most, least) = (red.max(green).max(blue), red.min(green).min(blue));
     let chroma = most - least;
     if chroma == 0.0 {
