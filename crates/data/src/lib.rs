@@ -42,6 +42,7 @@
 //! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts an image
 //! file to the image shape of a network; [`picture`] has its steps.
 
+mod augment;
 mod batch;
 mod cache;
 mod catalog;
@@ -62,7 +63,8 @@ mod source;
 mod source_images;
 mod split;
 
-pub use batch::{Batch, gather};
+pub use augment::{AugmentConfig, Augmentation, EpochAugmenter, gather_augmented};
+pub use batch::{Batch, Mix, gather};
 pub use cache::{
     LoadProgress, SilentProgress, cache_directory, cache_size, remove_cache, set_load_progress,
 };
