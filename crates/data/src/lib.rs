@@ -47,6 +47,7 @@ mod content;
 mod dataset;
 mod error;
 mod formats;
+mod group;
 mod image_file;
 mod image_info;
 mod inspect;
@@ -64,6 +65,7 @@ pub use config::{
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
 pub use formats::DataFile;
+pub use group::Group;
 pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};

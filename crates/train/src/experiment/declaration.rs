@@ -340,6 +340,10 @@ impl Declaration {
             | DataError::SplitFraction { part: Part::Test, .. }
             | DataError::PartProvided { part: Part::Test, .. }
             | DataError::NoTestRows => "data.test",
+            DataError::GroupOfHead
+            | DataError::GroupWithoutNames
+            | DataError::GroupWithoutMatch { .. }
+            | DataError::TooFewGroups { .. } => "data.group",
             _ => "data.validation",
         };
         self.error_at(key, error.to_string())

@@ -151,6 +151,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     static ALWAYS: LazyLock<Result<Vec<String>, ConfigError>> = LazyLock::new(|| {
         let mut everything =
             Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
+        everything.data.split_seed = Some(0);
+        everything.data.group = "".parse().ok();
         everything.early_stopping = Some(EarlyStoppingConfig::default());
         // Empty, it would not be written.
         everything.training.metrics = OptionalMetric::all().collect();
