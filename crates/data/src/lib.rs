@@ -56,7 +56,7 @@ mod normalize;
 mod source;
 mod split;
 
-pub use batch::{Batch, gather};
+pub use batch::{Batch, Mix, gather};
 pub use catalog::{ContentSums, DATASETS, NamedDataset};
 pub use config::{
     Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,

@@ -53,8 +53,8 @@ impl Speed {
         let mut step = || {
             let started = Instant::now();
             gather(images, batch_rows, &normalizer, &mut batch);
-            let logits = engine.step(&batch.pixels, &batch.labels, LEARNING_RATE, &mut dropout_rng);
-            metrics.add_batch(&logits, &batch.labels);
+            let logits = engine.step(&batch.pixels, &batch, LEARNING_RATE, &mut dropout_rng);
+            metrics.add_batch(&logits, &batch);
             started.elapsed().as_secs_f64()
         };
         // The first steps find cold caches, and allocate buffers that later steps reuse.

@@ -146,8 +146,8 @@ impl TrainingLoop<'_> {
                 return Ok(EpochResult::Stopped(reason));
             }
             gather(&dataset.images, batch_rows, normalizer, &mut batch);
-            let logits = self.engine.step(&batch.pixels, &batch.labels, settings, dropout_rng);
-            let loss = metrics.add_batch(&logits, &batch.labels);
+            let logits = self.engine.step(&batch.pixels, &batch, settings, dropout_rng);
+            let loss = metrics.add_batch(&logits, &batch);
             if !loss.is_finite() {
                 let reason = StopReason::diverged("loss", loss, epoch, step);
                 return Ok(EpochResult::Stopped(reason));
