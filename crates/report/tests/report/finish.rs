@@ -32,7 +32,10 @@ fn the_list_of_files_matches_those_of_a_finished_run() {
     assert_eq!(listing(run.path()), listed);
     assert!(RunDirectory::FILES.iter().all(|file| !file.holds.is_empty()));
     let optional = RunDirectory::FILES.iter().filter(|file| file.optional);
-    assert_eq!(optional.map(|file| file.name).collect::<Vec<_>>(), ["initial.safetensors"]);
+    assert_eq!(
+        optional.map(|file| file.name).collect::<Vec<_>>(),
+        ["splits.csv", "initial.safetensors"]
+    );
 }
 
 #[test]
