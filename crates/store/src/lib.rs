@@ -77,7 +77,7 @@ pub use optimism::Optimism;
 pub use outcomes::Outcomes;
 pub use parallel::in_parallel;
 pub use position::Position;
-pub use predictions::Predictions;
+pub use predictions::{Predictions, TopClasses};
 pub use record::{
     DatasetRecord, NormalizationRecord, RECORD_VERSION, Resumption, RunName, RunRecord, Status,
     Versions, now,
@@ -85,7 +85,8 @@ pub use record::{
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
 pub use test_report::{
-    Average, ClassReport, ConfusedPair, MostFrequentClass, Prediction, REPORT_VERSION, TestReport,
+    Average, ClassReport, ConfusedPair, MAX_MATRIX_CLASSES, MostFrequentClass, Prediction,
+    REPORT_VERSION, TestReport,
     Tested, TestedWeights, TopK,
 };
 // Records use this type for times.
