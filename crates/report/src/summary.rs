@@ -2,8 +2,8 @@
 
 use kiln_store::number::{decimals, significant};
 use kiln_store::{
-    ClassCounts, ConfusedPair, EpochRow, History, MostFrequentClass, Optimism, RunRecord, Status,
-    MAX_MATRIX_CLASSES, TestReport, TestedWeights, duration, grouped, history,
+    ClassCounts, ConfusedPair, EpochRow, History, MAX_MATRIX_CLASSES, MostFrequentClass, Optimism,
+    RunRecord, Status, TestReport, TestedWeights, duration, grouped, history,
 };
 
 /// The number of epochs up to which a table shows all of them.

@@ -86,8 +86,7 @@ pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
 pub use test_report::{
     Average, ClassReport, ConfusedPair, MAX_MATRIX_CLASSES, MostFrequentClass, Prediction,
-    REPORT_VERSION, TestReport,
-    Tested, TestedWeights, TopK,
+    REPORT_VERSION, TestReport, Tested, TestedWeights, TopK,
 };
 // Records use this type for times.
 pub use jiff::Timestamp;

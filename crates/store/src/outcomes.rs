@@ -35,7 +35,10 @@ impl Outcomes {
             None => {
                 run.check_file("report.json")?;
                 let report = run.read_report()?.ok_or_else(|| {
-                    malformed(1, "the names of its classes are in report.json, which is missing".to_owned())
+                    malformed(
+                        1,
+                        "the names of its classes are in report.json, which is missing".to_owned(),
+                    )
                 })?;
                 report.per_class.into_iter().map(|class| class.class).collect()
             }

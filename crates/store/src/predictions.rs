@@ -70,8 +70,8 @@ fn to_csv(tested: &Tested<'_>) -> Result<Vec<u8>, csv::Error> {
             let top = TopClasses::of(&prediction);
             let places = [index, label, predicted].map(|place| place.to_string());
             let classes = top.classes.iter().zip(top.probabilities);
-            let classes = classes
-                .flat_map(|(class, probability)| [class.to_string(), shortest(probability)]);
+            let classes =
+                classes.flat_map(|(class, probability)| [class.to_string(), shortest(probability)]);
             let label_probability = shortest(top.label_probability);
             writer.write_record(places.into_iter().chain(classes).chain([label_probability]))?;
         }
@@ -216,7 +216,10 @@ impl Predictions {
             top.probabilities[at] = probability(&record[4 + 2 * at])?;
         }
         if top.classes[0] != predicted {
-            return Err(format!("class {} is above the predicted one, {predicted}", top.classes[0]));
+            return Err(format!(
+                "class {} is above the predicted one, {predicted}",
+                top.classes[0]
+            ));
         }
         if !top.probabilities.is_sorted_by(|a, b| a >= b) {
             return Err("the probabilities are not in descending order".to_owned());
@@ -249,7 +252,8 @@ pub(crate) fn class_names(path: &Path, header: &csv::StringRecord) -> Result<Opt
     }
     let names: Vec<String> = header.iter().skip(COLUMNS.len()).map(str::to_owned).collect();
     if names.len() > MAX_MATRIX_CLASSES {
-        let problem = format!("{} classes; at most {MAX_MATRIX_CLASSES} are supported", names.len());
+        let problem =
+            format!("{} classes; at most {MAX_MATRIX_CLASSES} are supported", names.len());
         return Err(StoreError::malformed(path, 1, problem));
     }
     Ok(Some(names))

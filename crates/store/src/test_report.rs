@@ -337,9 +337,11 @@ impl TestReport {
             }
         } else {
             let different = pairs.into_iter().filter(|((label, predicted), _)| label != predicted);
-            confused.extend(
-                different.map(|((label, predicted), count)| ConfusedPair { label, predicted, count }),
-            );
+            confused.extend(different.map(|((label, predicted), count)| ConfusedPair {
+                label,
+                predicted,
+                count,
+            }));
             // The sort is stable: pairs with equal counts stay in class order.
             confused.sort_by_key(|pair| std::cmp::Reverse(pair.count));
             confused.truncate(MAX_PAIRS);

@@ -241,6 +241,12 @@ impl Run {
         &self.directory
     }
 
+    /// What a user should know about how the images were split, as sentences without a final full stop.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.prepared.split.notes
+    }
+
     /// The record of the run, as far as it is known.
     #[must_use]
     pub fn record(&self) -> &RunRecord {

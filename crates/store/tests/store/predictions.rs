@@ -101,8 +101,14 @@ fn many_classes_keep_the_five_most_probable_and_the_true_one() {
 
     let header = format!("{header}\n");
     for (rows, expected) in [
-        ("0,0,499,500,0.3,3,0.2,300,0.1,7,0.1,998,0.05,0\n", "class 500 is above the predicted one, 499"),
-        ("0,0,500,500,0.3,3,0.2,300,0.1,7,0.2,998,0.05,0\n", "the probabilities are not in descending order"),
+        (
+            "0,0,499,500,0.3,3,0.2,300,0.1,7,0.1,998,0.05,0\n",
+            "class 500 is above the predicted one, 499",
+        ),
+        (
+            "0,0,500,500,0.3,3,0.2,300,0.1,7,0.2,998,0.05,0\n",
+            "the probabilities are not in descending order",
+        ),
         ("0,0,500,500,0.3,3,0.2,300,0.1,7,0.1,998,0.05,2\n", "`2` is not a probability"),
         ("0,70000,500,500,0.3,3,0.2,300,0.1,7,0.1,998,0.05,0\n", "`70000` is not a class"),
         ("0,0\n", "2 cells, but the header has 14"),
