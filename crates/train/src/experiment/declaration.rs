@@ -17,6 +17,9 @@ use crate::engine::{EngineSettings, Implementation};
 use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
+/// The largest number of class names in an error. All names of a thousand classes would hide it.
+const MAX_LISTED: usize = 30;
+
 /// An [`Experiment`] with the text that it was read from, so that an error that is found later still shows its place.
 #[derive(Debug, Clone)]
 pub struct Declaration {
@@ -352,11 +355,9 @@ impl Declaration {
                 Some(nearest) => error.help(format!("did you mean \"{nearest}\"?")),
                 None => error,
             };
-            // All names of a thousand classes would hide the error.
-            const SHOWN: usize = 30;
-            let mut list = names().take(SHOWN).collect::<Vec<_>>().join(", ");
-            if class_names.len() > SHOWN {
-                list.push_str(&format!(", and {} more", class_names.len() - SHOWN));
+            let mut list = names().take(MAX_LISTED).collect::<Vec<_>>().join(", ");
+            if class_names.len() > MAX_LISTED {
+                list.push_str(&format!(", and {} more", class_names.len() - MAX_LISTED));
             }
             error.help(format!("the classes are: {list}"))
         })

@@ -23,6 +23,8 @@ fn dataset(class_names: &[&str], labels: &[u16]) -> (Dataset, Split) {
         },
         parts: Parts::new(labels.len(), 0, 0),
         file_names: None,
+        info: None,
+        skipped: Vec::new(),
         notes: Vec::new(),
         fingerprint: String::new(),
     };
