@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cache::default_progress;
 use crate::source::Source;
-use crate::{DataError, Dataset, LoadProgress};
+use crate::{DataError, Dataset, Group, LoadProgress};
 
 /// The `[data]` table: the dataset, how its images are read, its split, and its normalization.
 /// Serializes to the same keys, without those that have their default, so that a new key does not change existing
@@ -51,9 +51,9 @@ pub struct DataConfig {
     /// The seed of the split. Default: the seed of the experiment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
-    /// A regular expression. Images for which it finds the same text in the file name are never split. Default: none.
+    /// Images of which it finds the same group in the file name are never split. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
+    pub group: Option<Group>,
     /// How pixels are normalized. Default: `unit`.
     pub normalize: Normalize,
 }
@@ -108,8 +108,12 @@ impl DataConfig {
     ///
     /// # Errors
     ///
-    /// `source` is missing, or a value has the wrong type or is out of range.
+    /// `source` is missing, a value has the wrong type or is out of range, or `group` is used with `split = "head"`.
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let split = table.default("split", SplitMethod::Head)?;
+        if let Some(group) = table.value("group").filter(|_| split == SplitMethod::Head) {
+            return Err(group.error(DataError::GroupOfHead.to_string()));
+        }
         Ok(Self {
             source: table.required("source")?,
             format: table.optional("format")?,
@@ -122,7 +126,7 @@ impl DataConfig {
             layout: table.optional("layout")?,
             validation: table.default("validation", SplitSize::default())?,
             test: table.default("test", SplitSize::default())?,
-            split: table.default("split", SplitMethod::Head)?,
+            split,
             split_seed: table.optional("split_seed")?,
             group: table.optional("group")?,
             normalize: table.default("normalize", Normalize::Unit)?,
@@ -400,6 +404,8 @@ keywords! {
         Unit = "unit",
         /// (x − mean) / standard deviation, both over all pixels of the training rows.
         Standardize = "standardize",
+        /// (x − mean) / standard deviation, both separately for each channel.
+        StandardizePerChannel = "standardize_per_channel",
         /// (x − mean) / standard deviation, both separately for each pixel.
         StandardizePerPixel = "standardize_per_pixel",
         /// x unchanged, in the range 0 to 255.

@@ -371,6 +371,36 @@ pub enum DataError {
         missing: Vec<String>,
     },
 
+    /// Groups with `split = "head"`.
+    #[error(
+        "`group` needs split = \"shuffled\" or \"stratified\"; \"head\" takes the first images"
+    )]
+    GroupOfHead,
+
+    /// Groups of images that have no file names.
+    #[error(
+        "`group` looks for a group in the file name of each image, but the images of this dataset have none"
+    )]
+    GroupWithoutNames,
+
+    /// No image has a group.
+    #[error("`{group}` finds a group in none of the file names, such as {example}")]
+    GroupWithoutMatch {
+        /// The regular expression.
+        group: String,
+        /// The first file name.
+        example: String,
+    },
+
+    /// There is no group left for a part.
+    #[error("the training images have too few groups to split some for {part}: {groups}")]
+    TooFewGroups {
+        /// The part.
+        part: Part,
+        /// The number of groups before the split for this part.
+        groups: usize,
+    },
+
     /// Statistics of zero rows were requested.
     #[error("there are no training images to fit the normalization on")]
     NothingToFit,

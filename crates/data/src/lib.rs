@@ -52,6 +52,7 @@ mod content;
 mod dataset;
 mod error;
 mod formats;
+mod group;
 mod image_info;
 mod inspect;
 mod known;
@@ -77,6 +78,7 @@ pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, Skipp
 pub use error::DataError;
 pub use formats::DataFile;
 pub use formats::csv::{UnlabeledImages, read_unlabeled};
+pub use group::Group;
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
@@ -85,4 +87,4 @@ pub use picture::{
     Adjustment, Fitting, Hint, PictureError, PixelSize, ReadImage, read_image, read_image_as,
 };
 pub use source::load;
-pub use split::{Split, SplitCounts, shuffle};
+pub use split::{Split, SplitCounts, sample_balanced, shuffle};

@@ -102,6 +102,7 @@ impl SampleRun {
                 skipped: Vec::new(),
             },
             validation_fingerprint: self.validation_fingerprint.clone(),
+            normalization: None,
             parameters: 286_810,
             started: self.started,
             ended: None,

@@ -148,7 +148,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
     let fixture: Value =
         serde_json::from_str(include_str!("../fixtures/class_metrics.json")).unwrap();
     let cases = fixture["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 8);
+    assert_eq!(cases.len(), 9);
     for case in cases {
         let classes = |key: &str| -> Vec<u16> {
             let classes = case[key].as_array().unwrap().iter();
