@@ -41,11 +41,13 @@
 
 mod batch;
 mod catalog;
+mod check;
 mod class_names;
 mod config;
 mod content;
 mod dataset;
 mod error;
+mod fetch;
 mod formats;
 mod image_file;
 mod image_info;
@@ -56,13 +58,15 @@ mod source;
 mod split;
 
 pub use batch::{Batch, gather};
-pub use catalog::{ContentSums, DATASETS, NamedDataset};
+pub use catalog::{ContentSums, DATASETS, Download, FileSum, NamedDataset, Unpack};
+pub use check::{ClassCounts, Copies, DataCheck, Finding, PartCounts, Severity, Thoroughness};
 pub use config::{
     Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,
     SplitMethod, SplitSize,
 };
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
+pub use fetch::{FetchOptions, FetchProgress, Fetched, fetch};
 pub use formats::DataFile;
 pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
 pub use image_info::{ImageInfo, PictureMode};

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::catalog::{self, DATASETS, NamedDataset};
 use crate::content::hexadecimal;
 use crate::formats::{self, Contents, Format, Location, SourcePixels};
-use crate::{DataConfig, DataError, Dataset, LabeledImages, Part, Parts};
+use crate::{DataConfig, DataError, Dataset, FormatName, LabeledImages, Part, Parts};
 
 /// Reads a complete dataset into memory, with the default of every other setting; see [`DataConfig::load`].
 ///
@@ -106,7 +106,12 @@ impl<'a> Source<'a> {
         config: &'a DataConfig,
         data_directory: &Path,
     ) -> Result<Self, DataError> {
-        Self::at(named.name.to_owned(), Some(named), data_directory.join(named.name), config)
+        let path = data_directory.join(named.name);
+        // Formats of several files report which of them is missing.
+        if named.format != FormatName::Idx && !path.exists() {
+            return Err(DataError::MissingFile { path, advice: named.how_to_get() });
+        }
+        Self::at(named.name.to_owned(), Some(named), path, config)
     }
 
     fn at(

@@ -2,10 +2,12 @@
 
 mod allocation;
 mod catalog;
+mod check;
 mod common;
 mod config;
 mod damage;
 mod directory;
+mod fetch;
 mod image_file;
 mod normalize;
 mod split;

@@ -100,6 +100,7 @@ impl SampleRun {
                 test_rows: self.predictions.len(),
             },
             validation_fingerprint: self.validation_fingerprint.clone(),
+            data_warnings: Vec::new(),
             parameters: 286_810,
             started: self.started,
             ended: None,
