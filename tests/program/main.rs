@@ -7,6 +7,8 @@ mod changed_data;
 mod columns;
 mod compare;
 mod data;
+mod data_check;
+mod data_fetch;
 mod declarations;
 mod decoded_images;
 mod doctor;

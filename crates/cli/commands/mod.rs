@@ -5,6 +5,8 @@ pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod data;
+pub(crate) mod data_check;
+pub(crate) mod data_fetch;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod ls;
@@ -166,7 +168,7 @@ pub(crate) enum Command {
         kiln config\n  \
         kiln config > experiment.toml     start a new experiment")]
     Config,
-    /// List, check and preview datasets
+    /// List, download, check and preview datasets
     Data {
         #[command(subcommand)]
         command: data::DataCommand,

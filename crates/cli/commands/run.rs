@@ -7,7 +7,7 @@ use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
 
 use crate::experiment;
 use crate::options::{ExperimentArguments, GlobalOptions};
-use crate::output::{columns, help, print, status, wrapped};
+use crate::output::{columns, help, print, status, warning, wrapped};
 use crate::progress::ProgressReporter;
 use crate::{failure, logging};
 
@@ -20,9 +20,16 @@ pub(crate) fn run(
         declaration.notes.iter().for_each(|note| status(format_args!("note: {note}")));
     }
     let reporter = ProgressReporter::for_run(options.quiet)?;
+    let source = quoted(&declaration.experiment.data.source);
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
     if !options.quiet {
         run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
+    }
+    for problem in &run.record().data_warnings {
+        warning(format_args!("data: {problem}"));
+    }
+    if !run.record().data_warnings.is_empty() {
+        help(format_args!("for examples and what to do: kiln data check {source}"));
     }
     train(options, run, reporter)
 }

@@ -194,7 +194,7 @@ pub enum DataError {
     /// A file of a listed dataset differs from the published one.
     #[error(
         "{path} is not the published file: the SHA-256 of its content is {found}, not {expected}; \
-         download it again from {origin}"
+         remove it and download it again: {origin}"
     )]
     Checksum {
         /// The file.
@@ -399,6 +399,57 @@ pub enum DataError {
         part: Part,
         /// The number of groups before the split for this part.
         groups: usize,
+    },
+
+    // Downloads.
+    /// The name of a dataset to download is not listed.
+    #[error(
+        "no dataset is called `{name}`{suggestion}; known: {known}",
+        suggestion = did_you_mean(.nearest)
+    )]
+    NotListed {
+        /// The name as written.
+        name: String,
+        /// The most similar listed name, if one is similar.
+        nearest: Option<&'static str>,
+        /// All listed names, separated by commas.
+        known: String,
+    },
+
+    /// No mirror has the published file.
+    #[error("cannot download {file} of {name}: {attempts}")]
+    Download {
+        /// The dataset.
+        name: &'static str,
+        /// The name of the file.
+        file: &'static str,
+        /// Each address and the reason, separated by semicolons.
+        attempts: String,
+    },
+
+    /// Another process downloads the same dataset.
+    #[error("another process downloads {name}; wait for it to finish")]
+    FetchInProgress {
+        /// The dataset.
+        name: &'static str,
+    },
+
+    /// A downloaded archive cannot be unpacked.
+    #[error("cannot unpack {path}: {problem}")]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
     },
 
     /// Statistics of zero rows were requested.

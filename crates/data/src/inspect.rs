@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::default_progress;
 use crate::catalog::{DATASETS, NamedDataset};
-use crate::formats::{find, verify_files};
+use crate::formats::verify_files;
 use crate::source::Source;
 use crate::{DataConfig, DataError, DataFile, Dataset, FormatName};
 
@@ -24,8 +24,7 @@ pub struct Listing {
 pub fn list(data_directory: &Path) -> Vec<Listing> {
     let listing = |dataset: &'static NamedDataset| {
         let directory = data_directory.join(dataset.name);
-        let missing = DataFile::ALL.into_iter().filter(|&file| find(&directory, file).is_none());
-        let missing = missing.map(|file| file.names()[0]).collect();
+        let missing = dataset.missing_files(&directory);
         Listing { dataset, directory, missing }
     };
     DATASETS.iter().map(listing).collect()

@@ -46,11 +46,13 @@ mod augment;
 mod batch;
 mod cache;
 mod catalog;
+mod check;
 mod class_names;
 mod config;
 mod content;
 mod dataset;
 mod error;
+mod fetch;
 mod formats;
 mod group;
 mod image_info;
@@ -69,13 +71,15 @@ pub use batch::{Batch, Mix, gather};
 pub use cache::{
     LoadProgress, SilentProgress, cache_directory, cache_size, remove_cache, set_load_progress,
 };
-pub use catalog::{ContentSums, DATASETS, NamedDataset};
+pub use catalog::{ContentSums, DATASETS, Download, FileSum, NamedDataset, Unpack};
+pub use check::{ClassCounts, Copies, DataCheck, Finding, PartCounts, Severity, Thoroughness};
 pub use config::{
     Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,
     SplitMethod, SplitSize,
 };
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
+pub use fetch::{FetchOptions, FetchProgress, Fetched, fetch};
 pub use formats::DataFile;
 pub use formats::csv::{UnlabeledImages, read_unlabeled};
 pub use group::Group;

@@ -7,7 +7,7 @@ use crate::cache::{Access, Build, Cache, LoadProgress, Rows, Stamp, Table, defau
 use crate::catalog::{self, DATASETS, NamedDataset};
 use crate::formats::{self, Contents, Format, Location, SourcePixels};
 use crate::source_images::{SourceImages, wanted_shape};
-use crate::{DataConfig, DataError, Dataset, LabeledImages, Pixels};
+use crate::{DataConfig, DataError, Dataset, FormatName, LabeledImages, Pixels};
 
 /// Larger arrays are mapped into memory.
 const MAX_ARRAY_BYTES: usize = 256 << 20;
@@ -115,6 +115,10 @@ impl<'a> Source<'a> {
         data_directory: &'a Path,
     ) -> Result<Self, DataError> {
         let path = data_directory.join(named.name);
+        // Formats of several files report which of them is missing.
+        if named.format != FormatName::Idx && !path.exists() {
+            return Err(DataError::MissingFile { path, advice: named.how_to_get() });
+        }
         Self::at(named.name.to_owned(), Some(named), path, config, data_directory)
     }
 

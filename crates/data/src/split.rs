@@ -21,6 +21,18 @@ pub struct Split {
     pub notes: Vec<String>,
 }
 
+impl Split {
+    /// The rows of a part.
+    #[must_use]
+    pub fn of(&self, part: Part) -> &[u32] {
+        match part {
+            Part::Training => &self.training,
+            Part::Validation => &self.validation,
+            Part::Test => &self.test,
+        }
+    }
+}
+
 /// The number of rows for each purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SplitCounts {

@@ -54,6 +54,10 @@ pub struct RunRecord {
     /// How pixels were normalized. `None` if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalization: Option<NormalizationRecord>,
+    /// What may be wrong with the data, as sentences without a final full stop. Empty if nothing was found, and if an
+    /// earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_warnings: Vec<String>,
     /// The number of parameters of the model.
     pub parameters: u64,
     /// When the run was started (RFC 3339, UTC).

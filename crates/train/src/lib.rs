@@ -93,6 +93,18 @@ pub enum TrainError {
         /// The fingerprint of the data that was read.
         now: String,
     },
+    /// Every result on the data would be meaningless.
+    #[error("{data}: {problem}{}", and_others(.others))]
+    MeaninglessData {
+        /// `data.source`.
+        data: String,
+        /// What is wrong with the data.
+        problem: String,
+        /// The number of further problems.
+        others: usize,
+        /// What to do. Not part of the message.
+        help: String,
+    },
     /// A checkpoint cannot be encoded.
     #[error("cannot write checkpoint {place}: {message}")]
     Checkpoint {
@@ -117,6 +129,14 @@ pub enum TrainError {
         /// The status of the run.
         status: kiln_store::Status,
     },
+}
+
+fn and_others(others: &usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => " (and 1 more problem: kiln data check)".to_owned(),
+        others => format!(" (and {others} more problems: kiln data check)"),
+    }
 }
 
 // Callers match on `Store` for all errors of files, including those that occur while the report is written.

@@ -96,15 +96,15 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// The data cannot be read or is not that of the `planned` id, the experiment does not fit the data, this build lacks the backend, or the directory
-    /// cannot be created.
+    /// The data cannot be read, is not that of the `planned` id or makes every result meaningless, the experiment does not
+    /// fit the data, this build lacks the backend, or the directory cannot be created.
     pub fn prepare(
         mut declaration: Declaration,
         data: &Path,
         runs: &Path,
         planned: Option<PlannedId<'_>>,
     ) -> Result<Self, TrainError> {
-        let prepared = match &planned {
+        let mut prepared = match &planned {
             None => PreparedExperiment::read(&mut declaration, data)?,
             Some(PlannedId { fingerprint, .. }) => {
                 PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?
@@ -117,6 +117,7 @@ impl Run {
             let DatasetRecord { name, fingerprint: now, .. } = prepared.origin.dataset;
             return Err(TrainError::DataChanged { name, planned: (*fingerprint).to_owned(), now });
         }
+        prepared.check_data(&declaration)?;
         Self::create(declaration, prepared, runs, planned)
     }
 
@@ -153,6 +154,7 @@ impl Run {
             dataset,
             validation_fingerprint: prepared.validation_fingerprint(),
             normalization: Some(prepared.normalization()),
+            data_warnings: prepared.data_warnings.clone(),
             parameters: prepared.architecture.parameters() as u64,
             started: kiln_store::now(),
             ended: None,

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use kiln_data::{Dataset, Normalizer, NormalizerParameters, SkippedFile, Split};
+use kiln_data::{Dataset, Normalizer, NormalizerParameters, Severity, SkippedFile, Split, Thoroughness};
 use kiln_model::{Architecture, Weights};
 use kiln_store::{DatasetRecord, NormalizationRecord, SkippedImage};
 use sha2::{Digest, Sha256};
@@ -22,6 +22,8 @@ pub(crate) struct PreparedExperiment {
     pub(crate) class_weights: Vec<f64>,
     pub(crate) settings: EngineSettings,
     pub(crate) origin: Origin,
+    /// What may be wrong with the data; see [`check_data`](Self::check_data).
+    pub(crate) data_warnings: Vec<String>,
 }
 
 /// The skipped images that the record lists: as many as are no burden for it, which is read often.
@@ -96,7 +98,39 @@ impl PreparedExperiment {
             backend: experiment.device.backend.to_string(),
             engine: settings.implementation.to_string(),
         };
-        Ok(Self { architecture, dataset, split, normalizer, class_weights, settings, origin })
+        let data_warnings = Vec::new();
+        Ok(Self {
+            architecture,
+            dataset,
+            split,
+            normalizer,
+            class_weights,
+            settings,
+            origin,
+            data_warnings,
+        })
+    }
+
+    /// Examines the data for what makes a result wrong. A run that is resumed does not repeat it.
+    ///
+    /// # Errors
+    ///
+    /// A result would be meaningless.
+    pub(crate) fn check_data(&mut self, declaration: &Declaration) -> Result<(), TrainError> {
+        let config = &declaration.experiment.data;
+        let check = self.dataset.check(config, &self.split, Thoroughness::Quick);
+        let mut errors = check.of(Severity::Error);
+        if let Some(first) = errors.next() {
+            return Err(TrainError::MeaninglessData {
+                data: config.source.clone(),
+                problem: first.message.clone(),
+                others: errors.count(),
+                help: first.help.clone(),
+            });
+        }
+        self.data_warnings =
+            check.of(Severity::Warning).map(|finding| finding.message.clone()).collect();
+        Ok(())
     }
 
     /// The number of classes.
