@@ -5,10 +5,12 @@ mod experiment;
 mod failure;
 mod logging;
 mod named_run;
+mod next_step;
 mod options;
 mod output;
 mod progress;
 mod signals;
+mod wrapping;
 
 use std::process::ExitCode;
 
