@@ -6,10 +6,12 @@ mod failure;
 mod load_progress;
 mod logging;
 mod named_run;
+mod next_step;
 mod options;
 mod output;
 mod progress;
 mod signals;
+mod wrapping;
 
 use std::process::ExitCode;
 

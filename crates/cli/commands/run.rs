@@ -7,8 +7,9 @@ use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
 
 use crate::experiment;
 use crate::options::{ExperimentArguments, GlobalOptions};
-use crate::output::{columns, help, print, status, warning, wrapped};
+use crate::output::{columns, help, print, status, warning};
 use crate::progress::ProgressReporter;
+use crate::wrapping::wrapped;
 use crate::{failure, logging};
 
 pub(crate) fn run(
@@ -74,9 +75,9 @@ pub(crate) fn train(
             "test: {loss}accuracy {:.4} on {} images{reason}",
             report.accuracy, report.examples
         );
-        print(wrapped(&text, columns(io::stdout())))?;
+        print(wrapped(&text, columns(io::stdout()), 2))?;
     } else {
-        status(wrapped(&outcome.ending, columns(io::stderr())));
+        status(wrapped(&outcome.ending, columns(io::stderr()), 2));
         match outcome.status {
             Status::Diverged => {
                 help("lower optimizer.learning_rate, or set optimizer.global_clipnorm");

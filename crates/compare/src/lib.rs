@@ -46,7 +46,7 @@ mod text_table;
 mod toml_text;
 mod verdict;
 
-pub use answer::{Answer, MoreSeeds, standing_words};
+pub use answer::{Answer, MoreSeeds, NextStep, standing_words};
 pub use column::{Column, ImpliedBy, SharedSetting};
 pub use combination::{Combination, RunSummary, TestSummary};
 pub use comparison::{CompareOptions, Comparison, SelectedTest};

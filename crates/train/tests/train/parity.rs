@@ -247,6 +247,17 @@ fn adam_and_its_variants_with_a_long_memory() {
     }
 }
 
+/// 1 − ρ is 10⁻⁴, of which f32 has four correct digits if ρ is rounded first.
+#[test]
+fn rmsprop_with_a_long_memory() {
+    let layers =
+        r#"{ type = "flatten" }, { type = "dense", units = "classes", activation = "softmax" }"#;
+    let optimizer = "[optimizer]\ntype = 'rmsprop'\nlearning_rate = 0.001\nrho = 0.9999";
+    for device in [FUSED, GENERIC] {
+        follow_within(UPDATE, "bias_correction_rmsprop", device, layers, optimizer);
+    }
+}
+
 #[test]
 fn rmsprop() {
     follow_small("rmsprop", "sigmoid", "type = 'rmsprop'\nlearning_rate = 0.01");

@@ -200,7 +200,7 @@ fn every_keyword_is_in_the_reference() {
                 _ => ("", word),
             };
             let section = section(table);
-            // `adamw` does not stand for `adam`.
+            // The word `adamw` in the reference does not count as `adam`.
             let mut words =
                 section.split(|letter: char| !letter.is_alphanumeric() && !"_<>".contains(letter));
             assert!(section.contains(prefix), "{key}: `{prefix}` is not in the reference");
