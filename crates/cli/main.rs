@@ -18,8 +18,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::{
-    Cli, Command, clean, compare, completions, config, data, doctor, evaluate, ls, predict, resume, run,
-    show, summary, sweep, verify, work,
+    Cli, Command, clean, compare, completions, config, data, doctor, evaluate, ls, predict, resume,
+    run, show, summary, sweep, verify, work,
 };
 
 // The default allocator of glibc returns freed pages to the system and faults them in again with every batch.

@@ -53,7 +53,11 @@ fn images_are_decoded_once_and_the_cache_can_be_removed() {
     assert_eq!(metrics(&second), expected);
 
     let listed = project.kiln_ok(&["clean", "--cache"]);
-    assert!(listed.stdout.contains("of decoded images can be freed in data/.cache"), "{}", listed.stdout);
+    assert!(
+        listed.stdout.contains("of decoded images can be freed in data/.cache"),
+        "{}",
+        listed.stdout
+    );
     assert!(listed.stderr.contains("kiln clean --cache --yes"), "{}", listed.stderr);
     assert!(project.path("data/.cache").exists());
     let removed = project.kiln_ok(&["clean", "--cache", "--yes"]);

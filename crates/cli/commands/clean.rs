@@ -152,7 +152,12 @@ fn command(options: &GlobalOptions, arguments: &CleanArguments) -> String {
 }
 
 /// What the removed files were needed for, and how to remove them.
-fn explain(options: &GlobalOptions, arguments: &CleanArguments, runs: &[CleanedRun], unfinished: usize) {
+fn explain(
+    options: &GlobalOptions,
+    arguments: &CleanArguments,
+    runs: &[CleanedRun],
+    unfinished: usize,
+) {
     let has = |part: Removable, status: Option<Status>| {
         runs.iter()
             .filter(|run| status.is_none_or(|status| status == run.status))

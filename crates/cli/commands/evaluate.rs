@@ -78,8 +78,7 @@ pub(crate) fn evaluate(
         optimism: None,
     };
     let shape = dataset.images.shape;
-    let shape =
-        ImageShape { channels: shape.channels, height: shape.height, width: shape.width };
+    let shape = ImageShape { channels: shape.channels, height: shape.height, width: shape.width };
     let names: Option<Vec<String>> = dataset
         .file_names
         .as_ref()
@@ -137,7 +136,9 @@ fn rows(dataset: &Dataset, part: Option<EvaluatedPart>) -> anyhow::Result<Vec<u3
     };
     if rows.is_empty() {
         let message = format!("{} has no images of this part", dataset.name);
-        return Err(Advised::new(message, "choose another --part, such as --part all".to_owned()).into());
+        return Err(
+            Advised::new(message, "choose another --part, such as --part all".to_owned()).into()
+        );
     }
     Ok(rows.collect())
 }
@@ -181,8 +182,9 @@ fn new_directory(run: &RunDirectory, dataset: &Dataset) -> anyhow::Result<String
     let name = format!("{}-{}", name.trim_start_matches('.'), &dataset.fingerprint[..8]);
     let directory = format!("evaluations/{name}");
     let path = run.path().join(&directory);
-    std::fs::create_dir_all(&path)
-        .map_err(|error| anyhow::anyhow!("cannot create {}: {error}", quoted(&path.display().to_string())))?;
+    std::fs::create_dir_all(&path).map_err(|error| {
+        anyhow::anyhow!("cannot create {}: {error}", quoted(&path.display().to_string()))
+    })?;
     files::check_within(run.path(), &path)?;
     Ok(directory)
 }

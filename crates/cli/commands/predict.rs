@@ -155,10 +155,8 @@ fn is_pattern(path: &Path) -> bool {
 fn matches(pattern: &Path) -> Result<Vec<PathBuf>, String> {
     let text = pattern.to_string_lossy();
     // As in a shell, `*` does not match hidden names.
-    let options = glob::MatchOptions {
-        require_literal_leading_dot: true,
-        ..glob::MatchOptions::new()
-    };
+    let options =
+        glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
     let wrong = |problem: &str| format!("{}: {problem}", shown(pattern));
     let found = glob::glob_with(&text, options).map_err(|error| wrong(error.msg))?;
     let mut files = Vec::new();

@@ -168,10 +168,9 @@ fn answer(comparison: &Comparison) -> Vec<String> {
 /// images.
 pub(crate) fn covered_variation(comparison: &Comparison) -> &'static str {
     let several = || comparison.combinations.iter().filter(|one| one.runs.len() > 1);
-    let of_seeds = |combination: &Combination| {
-        let images = combination.runs.iter().map(|run| run.validation_fingerprint.as_deref());
-        images.collect::<Option<BTreeSet<&str>>>()
-    };
+    fn of_seeds(combination: &Combination) -> Option<BTreeSet<&str>> {
+        combination.runs.iter().map(|run| run.validation_fingerprint.as_deref()).collect()
+    }
     let all_have = |is_number: fn(usize, usize) -> bool| {
         several().next().is_some()
             && several().all(|one| {

@@ -98,8 +98,9 @@ impl DataConfig {
             labels: Some("label".to_owned()),
             layout: Some(Layout::Nhwc),
             test: SplitSize::Fraction(0.1),
+            split: SplitMethod::Stratified,
             split_seed: Some(1),
-            group: Some("^(patient[0-9]+)_".to_owned()),
+            group: "^(patient[0-9]+)_".parse().ok(),
             ..Self::new("images")
         }
     }

@@ -88,7 +88,8 @@ pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
 pub use picture::{
-    Adjustment, Fitting, Hint, PictureError, PixelSize, ReadImage, read_image, read_image_as,
+    Adjustment, Fitting, Hint, PictureError, PixelSize, ReadImage, picture_files, read_image,
+    read_image_as,
 };
 pub use source::load;
 pub use split::{Split, SplitCounts, sample_balanced, shuffle};

@@ -333,7 +333,8 @@ impl TryFrom<NormalizerParameters> for Normalizer {
                     return Err(DataError::InvalidNormalizer { problem });
                 }
                 let channels = mean.iter().zip(standard_deviation);
-                let channels = channels.map(|(mean, deviation)| Table::new(*mean, *deviation)).collect();
+                let channels =
+                    channels.map(|(mean, deviation)| Table::new(*mean, *deviation)).collect();
                 Mapping::PerChannel { pixels: *pixels, channels }
             }
             NormalizerParameters::StandardizePerPixel { mean, standard_deviation } => {

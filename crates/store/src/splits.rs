@@ -41,7 +41,7 @@ pub fn write(path: &Path, splits: &Splits<'_>) -> Result<()> {
 }
 
 impl Splits<'_> {
-    fn to_csv(&self) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    fn to_csv(self) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
         let parts =
             [("training", self.training), ("validation", self.validation), ("test", self.test)];
         let of_part = |(part, rows): (_, &[u32])| {

@@ -1,4 +1,6 @@
-use kiln_data::{Background, Channels, DataConfig, Dataset, ImageShape, ImageSize, Normalizer, Resize};
+use kiln_data::{
+    Background, Channels, DataConfig, Dataset, ImageShape, ImageSize, Normalizer, Resize,
+};
 use kiln_store::RunDirectory;
 
 use crate::TrainError;

@@ -46,7 +46,7 @@ impl Groups {
         }
         let hash = |row: usize| match &dataset.info {
             Some(info) => info[row].pixel_hash,
-            None => pixel_hash(0, 0, images.image(row)),
+            None => pixel_hash(0, 0, [images.image(row)]),
         };
         let used = (0..images.len()).filter(|&row| parts[row].is_some());
         let mut hashes: Vec<(u128, u32)> = used.map(|row| (hash(row), row as u32)).collect();

@@ -6,6 +6,7 @@
 
 mod decode;
 mod file;
+mod files;
 mod fit;
 mod jpeg;
 
@@ -15,6 +16,7 @@ use crate::PictureMode;
 
 pub use decode::{decode, size};
 pub use file::{Adjustment, Hint, PixelSize, ReadImage, read_image, read_image_as};
+pub use files::picture_files;
 pub use fit::{Fitting, fit};
 
 pub(crate) use file::read_bytes;

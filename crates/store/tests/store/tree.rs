@@ -112,7 +112,7 @@ impl SampleRun {
             optimism: None,
             metrics: Vec::new(),
             reused: None,
-        evaluations: Vec::new(),
+            evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
             removed: std::collections::BTreeMap::new(),

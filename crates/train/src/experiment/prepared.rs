@@ -1,7 +1,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use kiln_data::{Dataset, Normalizer, NormalizerParameters, Severity, SkippedFile, Split, Thoroughness};
+use kiln_data::{
+    Dataset, Normalizer, NormalizerParameters, Severity, SkippedFile, Split, Thoroughness,
+};
 use kiln_model::{Architecture, Weights};
 use kiln_store::{DatasetRecord, NormalizationRecord, SkippedImage};
 use sha2::{Digest, Sha256};

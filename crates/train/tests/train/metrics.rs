@@ -43,7 +43,8 @@ fn mixed_labels_have_the_weighted_loss_and_count_as_the_heavier_label() {
     let logits = [logits, logits].concat();
     let mix = [Mix { label: 1, weight: 0.25 }, Mix { label: 2, weight: 0.75 }];
     let mut metrics = smoothed(0.0, 3);
-    let loss = metrics.add_batch(&logits, Targets { labels: &[0, 0], mix: &mix });
+    let loss =
+        metrics.add_batch(&logits, Targets { labels: &[0, 0], mix: &mix, class_weights: &[] });
     let first = 0.75 * 2_f64.ln() + 0.25 * 3_f64.ln();
     let second = 0.25 * 2_f64.ln() + 0.75 * 6_f64.ln();
     assert_close(loss, (first + second) / 2.0);

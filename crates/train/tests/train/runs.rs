@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use kiln_data::ImageShape;
 use kiln_model::Weights;
 use kiln_store::{Direction, Predictions, RunDirectory, Status};
-use kiln_train::{Classification, Declaration, EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
+use kiln_train::{
+    Classification, Declaration, EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError,
+};
 use sha2::{Digest, Sha256};
 
 use crate::columns::EXPERIMENT;
