@@ -372,7 +372,7 @@ impl Tree {
     fn entries(&mut self, directory: &Directory<'_>) -> Result<Vec<Entry>, DataError> {
         let unreadable =
             |source: io::Error| DataError::Read { path: directory.path.to_owned(), source };
-        let mut entries = Vec::new();
+        let mut listed = Vec::new();
         for entry in directory.path.read_dir().map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             self.entries += 1;
@@ -380,7 +380,13 @@ impl Tree {
                 let path = self.root.clone();
                 return Err(DataError::TooManyFiles { path, limit: MAX_ENTRIES });
             }
-            let own_name = entry.file_name().to_string_lossy().into_owned();
+            listed.push((entry.file_name().to_string_lossy().into_owned(), entry));
+        }
+        // The order of the file system is not reproducible.
+        listed.sort_by(|(one, _), (other, _)| natural_order::compare(one, other));
+
+        let mut entries = Vec::new();
+        for (own_name, entry) in listed {
             let name = format!("{}{own_name}", directory.name);
             if is_ignored(&own_name) {
                 self.ignored.push(name);
@@ -388,11 +394,12 @@ impl Tree {
             }
             let path = entry.path();
             let kind = entry.file_type().map_err(unreadable)?;
-            let real = match kind.is_symlink() {
-                false => directory.around.last().map(|parent| parent.join(entry.file_name())),
-                true => path.canonicalize().ok().filter(|real| {
+            let real = if kind.is_symlink() {
+                path.canonicalize().ok().filter(|real| {
                     real.starts_with(&directory.around[0]) && !directory.around.contains(real)
-                }),
+                })
+            } else {
+                directory.around.last().map(|parent| parent.join(entry.file_name()))
             };
             let Some(real) = real else {
                 self.links.push(name);
@@ -402,8 +409,6 @@ impl Tree {
             let directory = is_directory.then_some(real);
             entries.push(Entry { path, own_name, name, directory });
         }
-        // The order of the file system is not reproducible.
-        entries.sort_by(|one, other| natural_order::compare(&one.own_name, &other.own_name));
         Ok(entries)
     }
 

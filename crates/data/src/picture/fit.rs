@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::{Picture, luma};
@@ -141,13 +141,10 @@ fn resized(pixels: &[u8], channels: usize, full: Area, from: Area, to: Area) -> 
         ImageRef::new(width, height, pixels, kind).expect("as many pixels as the size says");
     let mut target = Image::new(to.width as u32, to.height as u32, kind);
     let [left, top, width, height] =
-        [from.left, from.top, from.width, from.height].map(|length| length as f64);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(left, top, width, height)
-        .use_alpha(false);
-    Resizer::new()
-        .resize(&source, &mut target, &options)
-        .expect("both have the same type of pixels, and the part is within the picture");
+        [from.left, from.top, from.width, from.height].map(|length| length as u32);
+    let part = CroppedImage::new(&source, left, top, width, height).expect("a part of the picture");
+    let triangle = ResizeAlg::Convolution(FilterType::Bilinear);
+    let options = ResizeOptions::new().resize_alg(triangle).use_alpha(false);
+    Resizer::new().resize(&part, &mut target, &options).expect("the same type of pixels");
     target.into_vec()
 }

@@ -29,7 +29,10 @@ impl<'a> Jpeg<'a> {
             .set_max_width(usize::MAX)
             .set_max_height(usize::MAX);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-        decoder.decode_headers().map_err(undecodable)?;
+        decoder.decode_headers().map_err(|error| match has_end(bytes) {
+            true => undecodable(error),
+            false => PictureError::CutOff { format: PictureFormat::Jpeg },
+        })?;
         let (width, height) = decoder.dimensions().unwrap_or_default();
         let mode = match decoder.input_colorspace() {
             Some(ColorSpace::Luma | ColorSpace::LumaA) => PictureMode::Gray,
@@ -62,7 +65,12 @@ impl<'a> Jpeg<'a> {
 }
 
 fn undecodable(error: DecodeErrors) -> PictureError {
-    PictureError::Undecodable { format: PictureFormat::Jpeg, reason: format!("{error:?}") }
+    let reason = match error {
+        DecodeErrors::Format(reason) => reason,
+        DecodeErrors::FormatStatic(reason) => reason.to_owned(),
+        error => error.to_string(),
+    };
+    PictureError::Undecodable { format: PictureFormat::Jpeg, reason }
 }
 
 /// Whether the picture has its end marker (EOI). Follows the segments of the file, because metadata may contain a smaller

@@ -6,6 +6,7 @@ mod common;
 mod config;
 mod damage;
 mod directory;
+mod folder;
 mod normalize;
 mod picture;
 mod split;

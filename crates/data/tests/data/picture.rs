@@ -1,12 +1,14 @@
-//! Converting image files.
+//! Decoding pictures and converting them to the shape of a network's input.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::common::temporary;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, RgbaImage};
+use kiln_data::picture::{Picture, PictureFormat, decode, fit, size};
 use kiln_data::{
-    Adjustment, Background, DataError, Hint, ImageShape, PixelSize, ReadImage, Resize, read_image,
+    Adjustment, Background, DataError, Fitting, Hint, ImageShape, PictureError, PictureMode,
+    PixelSize, ReadImage, Resize, read_image,
 };
 
 const fn gray(height: usize, width: usize) -> ImageShape {
@@ -218,5 +220,261 @@ fn a_picture_of_billions_of_pixels_is_an_error_without_decoding() {
     assert!(
         matches!(error, DataError::ImageTooLarge { width: 60_000, height: 60_000, .. }),
         "{error}"
+    );
+}
+
+/// Pictures of 21×13 pixels, written by Pillow 12 and libjpeg-turbo, libwebp and libtiff, except that one byte of `ycck.jpg`
+/// was changed. With the largest difference from the pixels that Pillow decodes: decoders of JPEG round differently.
+#[rustfmt::skip]
+const PICTURES: [(&str, PictureFormat, PictureMode, u8); 38] = {
+    use PictureFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
+    use PictureMode::{Cmyk, Gray, Gray16, GrayAlpha, Palette, Rgb, Rgba};
+    [
+        ("rgb.png", Png, Rgb, 0), ("rgba.png", Png, Rgba, 0), ("gray.png", Png, Gray, 0),
+        ("gray-alpha.png", Png, GrayAlpha, 0), ("gray16.png", Png, Gray16, 0), ("one-bit.png", Png, Gray, 0),
+        ("indexed.png", Png, Palette, 0), ("palette-transparent.png", Png, Palette, 0), ("exif6.png", Png, Rgb, 0),
+        ("baseline.jpg", Jpeg, Rgb, 4), ("progressive-color.jpg", Jpeg, Rgb, 4), ("restart.jpg", Jpeg, Rgb, 4),
+        ("gray.jpg", Jpeg, Gray, 1), ("cmyk.jpg", Jpeg, Cmyk, 2), ("ycck.jpg", Jpeg, Cmyk, 3),
+        ("exif2.jpg", Jpeg, Rgb, 4), ("exif6.jpg", Jpeg, Rgb, 4), ("exif7.jpg", Jpeg, Rgb, 4),
+        ("lossy.webp", WebP, Rgb, 0), ("lossy-alpha.webp", WebP, Rgba, 0), ("lossless.webp", WebP, Rgba, 0),
+        ("animated.webp", WebP, Rgba, 0), ("exif6.webp", WebP, Rgb, 0),
+        ("rgb.bmp", Bmp, Rgb, 0), ("palette.bmp", Bmp, Palette, 0), ("one-bit.bmp", Bmp, Palette, 0),
+        ("palette.gif", Gif, Palette, 0), ("gray.gif", Gif, Palette, 0), ("transparent.gif", Gif, Palette, 0),
+        ("interlaced.gif", Gif, Palette, 0), ("animated.gif", Gif, Palette, 0),
+        ("rgb.tif", Tiff, Rgb, 0), ("lzw.tif", Tiff, Rgb, 0), ("deflate.tif", Tiff, Rgba, 0),
+        ("fax.tif", Tiff, Gray, 0), ("gray16.tif", Tiff, Gray16, 0), ("cmyk.tif", Tiff, Cmyk, 0), ("exif6.tif", Tiff, Rgb, 0),
+    ]
+};
+
+/// An encoded picture; they are also the seeds of the fuzz target.
+fn encoded(name: &str) -> Vec<u8> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/image");
+    fs::read(directory.join(name)).expect("a picture")
+}
+
+/// What Pillow made of a picture.
+fn reference(name: &str) -> Vec<u8> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
+    fs::read(directory.join(name)).expect("a reference")
+}
+
+#[test]
+fn pictures_of_all_formats_and_modes_are_decoded_as_by_pillow() {
+    for (name, format, mode, tolerance) in PICTURES {
+        let bytes = encoded(name);
+        let picture = decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((picture.format, picture.mode), (format, mode), "{name}");
+        let is_turned = name.starts_with("exif") && !name.starts_with("exif2");
+        let expected = if is_turned { (13, 21) } else { (21, 13) };
+        assert_eq!((picture.width, picture.height), expected, "{name}");
+        assert_eq!(picture.is_rotated, name.starts_with("exif"), "{name}");
+
+        let info = size(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((info.width, info.height), expected, "{name}");
+        assert_eq!((info.format, info.mode), (format, mode), "{name}");
+        assert_eq!(info.has_color, picture.channels == 3, "{name}");
+        assert!(info.has_alpha || picture.alpha.is_none(), "{name}");
+
+        let reference = reference(&format!("{name}.rgba"));
+        assert_eq!(reference.len(), 4 * 21 * 13);
+        for (pixel, expected) in reference.chunks_exact(4).enumerate() {
+            let alpha = picture.alpha.as_ref().map_or(255, |alpha| alpha[pixel]);
+            assert_eq!(alpha, expected[3], "{name}, pixel {pixel}");
+            let channels = picture.channels;
+            let found: [u8; 3] = std::array::from_fn(|channel| {
+                picture.pixels[pixel * channels + channel % channels]
+            });
+            let close =
+                found.iter().zip(expected).all(|(one, other)| one.abs_diff(*other) <= tolerance);
+            // The color of a transparent pixel does not matter.
+            assert!(close || alpha == 0, "{name}, pixel {pixel}: {found:?}, not {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_is_cut_off_is_an_error_or_has_all_its_pixels() {
+    for (name, ..) in PICTURES {
+        let bytes = encoded(name);
+        let intact = decode(&bytes).expect(name);
+        let mut errors = 0;
+        for length in 0..bytes.len() {
+            match decode(&bytes[..length]) {
+                Ok(picture) => assert_eq!(picture, intact, "{name}, cut at {length}"),
+                Err(_) => errors += 1,
+            }
+        }
+        assert!(errors > 100, "{name}: {errors} of {}", bytes.len());
+        // Many programs add bytes after the end.
+        assert_eq!(decode(&[bytes, vec![0x5a; 100]].concat()).expect(name), intact, "{name}");
+    }
+}
+
+#[test]
+fn a_jpeg_picture_whose_thumbnail_is_intact_is_cut_off_all_the_same() {
+    let intact = encoded("baseline.jpg");
+    let thumbnail = [b"Thumb\0".as_slice(), &encoded("gray.jpg")].concat();
+    let length = (thumbnail.len() as u16 + 2).to_be_bytes();
+    let with_thumbnail = [&intact[..2], &[0xff, 0xe5], &length, &thumbnail, &intact[2..]].concat();
+    assert_eq!(
+        decode(&with_thumbnail).expect("intact").pixels,
+        decode(&intact).expect("intact").pixels
+    );
+    let error = decode(&with_thumbnail[..with_thumbnail.len() - 2]).expect_err("no end");
+    assert!(matches!(error, PictureError::CutOff { format: PictureFormat::Jpeg }), "{error}");
+}
+
+#[test]
+fn what_is_not_a_picture_is_an_error() {
+    assert!(matches!(decode(b""), Err(PictureError::Empty)));
+    for text in ["text", "BMW is a car with four wheels and a motor", "<svg>", "\0\0\0\x1cftypheic"]
+    {
+        let error = decode(text.as_bytes()).expect_err(text);
+        assert!(matches!(error, PictureError::Unknown { .. }), "{text}: {error}");
+        assert!(size(text.as_bytes()).is_err());
+    }
+}
+
+/// The results do not depend on the vector instructions of the processor.
+#[test]
+fn decoding_jpeg_gives_the_same_pixels_without_vector_instructions() {
+    use zune_core::{bytestream::ZCursor, options::DecoderOptions};
+    for name in
+        ["baseline.jpg", "progressive-color.jpg", "restart.jpg", "gray.jpg", "cmyk.jpg", "ycck.jpg"]
+    {
+        let bytes = encoded(name);
+        let options = DecoderOptions::default().set_use_unsafe(false);
+        let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(&bytes), options);
+        decoder.decode_headers().expect(name);
+        if name == "gray.jpg" {
+            let gray = zune_core::colorspace::ColorSpace::Luma;
+            decoder.set_options(decoder.options().jpeg_set_out_colorspace(gray));
+        }
+        assert_eq!(decode(&bytes).expect(name).pixels, decoder.decode().expect(name), "{name}");
+    }
+}
+
+/// A picture of 143×97 pixels.
+fn pattern() -> Picture {
+    let pixel = |(x, y): (usize, usize)| [(3 * x + y) as u8, (x * y / 7) as u8, (x ^ y) as u8];
+    let places = (0..97).flat_map(|y| (0..143).map(move |x| (x, y)));
+    Picture {
+        width: 143,
+        height: 97,
+        format: PictureFormat::Png,
+        mode: PictureMode::Rgb,
+        channels: 3,
+        pixels: places.flat_map(pixel).collect(),
+        alpha: None,
+        is_rotated: false,
+    }
+}
+
+fn fitted(
+    picture: &Picture,
+    channels: usize,
+    height: usize,
+    width: usize,
+    resize: Resize,
+) -> Vec<u8> {
+    let shape = ImageShape { channels, height, width };
+    let mut output = vec![0; shape.values()];
+    fit(picture, &Fitting { shape, resize, background: Background([7, 8, 9]) }, &mut output);
+    output
+}
+
+/// `[channels, height, width]` as `[height, width, channels]`.
+fn interleaved(planes: &[u8], channels: usize) -> Vec<u8> {
+    let plane = planes.len() / channels;
+    (0..planes.len()).map(|index| planes[index % channels * plane + index / channels]).collect()
+}
+
+#[test]
+fn resizing_photographs_agrees_with_pillow() {
+    for (width, height) in [(32, 32), (40, 50), (9, 120)] {
+        let found = fitted(&pattern(), 3, height, width, Resize::Stretch);
+        let expected = reference(&format!("resized-{width}x{height}.rgb"));
+        assert_eq!(found.len(), expected.len());
+        let found = interleaved(&found, 3);
+        let worst = found.iter().zip(&expected).map(|(one, other)| one.abs_diff(*other));
+        assert!(worst.max() <= Some(1), "{width}×{height}");
+    }
+}
+
+#[test]
+fn resizing_gives_the_same_pixels_without_vector_instructions() {
+    use fast_image_resize::images::{Image, ImageRef};
+    use fast_image_resize::{
+        CpuExtensions, FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    };
+    let picture = pattern();
+    for (width, height) in [(1, 1), (32, 32), (17, 90), (300, 5), (224, 224)] {
+        let source = ImageRef::new(143, 97, &picture.pixels, PixelType::U8x3).expect("valid");
+        let mut target = Image::new(width as u32, height as u32, PixelType::U8x3);
+        let mut resizer = Resizer::new();
+        #[expect(
+            unsafe_code,
+            reason = "the function is unsafe for extensions that a processor may not have"
+        )]
+        // SAFETY: every processor can do without extensions.
+        unsafe {
+            resizer.set_cpu_extensions(CpuExtensions::None);
+        }
+        let triangle = ResizeAlg::Convolution(FilterType::Bilinear);
+        let options = ResizeOptions::new().resize_alg(triangle).use_alpha(false);
+        resizer.resize(&source, &mut target, &options).expect("valid");
+        let found = fitted(&picture, 3, height, width, Resize::Stretch);
+        assert_eq!(interleaved(&found, 3), target.buffer(), "{width}×{height}");
+    }
+}
+
+#[test]
+fn crop_keeps_the_center() {
+    // Rows of 0 to 4, with columns of 10 each.
+    let pixels = (0..5).flat_map(|y| (0..9).map(move |x| 10 * x + y)).collect();
+    let picture =
+        Picture { width: 9, height: 5, channels: 1, mode: PictureMode::Gray, pixels, ..pattern() };
+    let expected: Vec<u8> = (0..5).flat_map(|y| (2..7).map(move |x| 10 * x + y)).collect();
+    assert_eq!(fitted(&picture, 1, 5, 5, Resize::Crop), expected);
+    let expected: Vec<u8> = (1..4).flat_map(|y| (0..9).map(move |x| 10 * x + y)).collect();
+    assert_eq!(fitted(&picture, 1, 3, 9, Resize::Crop), expected);
+    // Cropping and resizing is resizing the crop: the columns 2 to 6 of the 5 rows.
+    let mut crop = picture.clone();
+    crop.width = 5;
+    crop.pixels = (0..5).flat_map(|y| (2..7).map(move |x| 10 * x + y)).collect();
+    let resized = fitted(&crop, 1, 3, 3, Resize::Stretch);
+    assert_eq!(fitted(&picture, 1, 3, 3, Resize::Crop), resized);
+}
+
+#[test]
+fn pad_adds_a_border_of_the_background() {
+    let pixels = (1..=6).collect();
+    let picture =
+        Picture { width: 3, height: 2, channels: 1, mode: PictureMode::Gray, pixels, ..pattern() };
+    // The luma of the background is 0.299 · 7 + 0.587 · 8 + 0.114 · 9 = 7.8.
+    let expected = [[1, 2, 3], [4, 5, 6], [8, 8, 8]];
+    assert_eq!(fitted(&picture, 1, 3, 3, Resize::Pad), expected.concat());
+    let expected = [[8, 1, 2, 3, 8], [8, 4, 5, 6, 8]];
+    assert_eq!(fitted(&picture, 1, 2, 5, Resize::Pad), expected.concat());
+    let padded = fitted(&picture, 3, 3, 3, Resize::Pad);
+    assert_eq!(padded[6..9], [7; 3]);
+    assert_eq!(padded[24..27], [9; 3]);
+    // Even the thinnest picture has a pixel.
+    let thin = Picture { width: 6, height: 1, ..picture };
+    assert_eq!(fitted(&thin, 1, 5, 1, Resize::Pad).iter().filter(|&&pixel| pixel != 8).count(), 1);
+}
+
+#[test]
+fn hidden_colors_do_not_leak() {
+    // Transparent white next to opaque red, over the background.
+    let pixels = [[255, 255, 255], [200, 0, 0]].repeat(8).concat();
+    let alpha = Some([0, 255].repeat(8));
+    let picture =
+        Picture { width: 4, height: 4, pixels, alpha, mode: PictureMode::Rgba, ..pattern() };
+    // The mean of (7, 8, 9) and (200, 0, 0) is (103.5, 4, 4.5).
+    let found = fitted(&picture, 3, 1, 1, Resize::Stretch);
+    assert!(
+        found.iter().zip([103, 4, 4]).all(|(one, other)| (0..=1).contains(&(one - other))),
+        "{found:?}"
     );
 }
