@@ -3,6 +3,7 @@
 mod commands;
 mod experiment;
 mod failure;
+mod load_progress;
 mod logging;
 mod named_run;
 mod options;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
+    load_progress::show(options);
     match command {
         Command::Run(arguments) => run::run(options, arguments),
         Command::Sweep(arguments) => sweep::sweep(options, arguments),

@@ -8,6 +8,7 @@ mod columns;
 mod compare;
 mod data;
 mod declarations;
+mod decoded_images;
 mod doctor;
 mod documentation;
 mod golden;

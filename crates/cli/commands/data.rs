@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use kiln_data::DataError;
 use kiln_report::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
+use kiln_store::number::bytes;
 
 use crate::options::GlobalOptions;
 use crate::output::{help, print, with_causes};
@@ -70,6 +71,11 @@ fn list(data: &Path) -> anyhow::Result<ExitCode> {
             dataset.class_names.len(),
             dataset.license,
         ))?;
+    }
+    let cache = kiln_data::cache_size(data);
+    if cache > 0 {
+        let directory = kiln_data::cache_directory(data);
+        print(format!("cache of decoded images  {} in {}", bytes(cache), directory.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

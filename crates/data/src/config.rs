@@ -6,7 +6,9 @@ use std::path::Path;
 use kiln_config::{ConfigError, FromValue, Kind, Table, Value, keywords};
 use serde::{Serialize, Serializer};
 
-use crate::{DataError, Dataset};
+use crate::cache::default_progress;
+use crate::source::Source;
+use crate::{DataError, Dataset, LoadProgress};
 
 /// The `[data]` table: the dataset, how its images are read, its split, and its normalization.
 /// Serializes to the same keys, without those that have their default, so that a new key does not change existing
@@ -136,7 +138,21 @@ impl DataConfig {
     /// The source does not exist; a file is missing, damaged or not the published one; or the files do
     /// not fit together.
     pub fn load(&self, data_directory: &Path) -> Result<Dataset, DataError> {
-        crate::source::Source::resolve(self, data_directory)?.load()
+        self.load_with(data_directory, default_progress())
+    }
+
+    /// Like [`load`](Self::load), and reports the progress if images must be decoded. The decoded images are kept in
+    /// the directory `.cache` of `data_directory`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn load_with(
+        &self,
+        data_directory: &Path,
+        progress: &dyn LoadProgress,
+    ) -> Result<Dataset, DataError> {
+        Source::resolve(self, data_directory)?.load(progress)
     }
 }
 

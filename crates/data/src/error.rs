@@ -516,6 +516,30 @@ pub enum DataError {
         /// All of them.
         files: Vec<SkippedFile>,
     },
+
+    // The cache of decoded datasets.
+    /// Neither the cache nor the memory can hold the decoded images.
+    #[error(
+        "{path}: the decoded images take {bytes} bytes, more than the free memory, and are not kept in the cache: {reason}; \
+         choose a smaller data.image, or give a data directory on a disk with more space with --data"
+    )]
+    NoRoom {
+        /// The dataset.
+        path: PathBuf,
+        /// The size of the decoded images.
+        bytes: u64,
+        /// Why they are not in the cache.
+        reason: String,
+    },
+
+    /// The cache cannot be removed.
+    #[error("cannot remove the cache {path}")]
+    RemoveCache {
+        /// The directory.
+        path: PathBuf,
+        /// The error of the operating system, or that another process uses the cache.
+        source: io::Error,
+    },
 }
 
 fn did_you_mean(nearest: &Option<&str>) -> String {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cache::default_progress;
 use crate::catalog::{DATASETS, NamedDataset};
 use crate::formats::{find, verify_files};
 use crate::source::Source;
@@ -85,6 +86,7 @@ pub fn verify(source: &str, data_directory: &Path) -> Result<Verification, DataE
     } else {
         (Vec::new(), Some(source.format().read(&source.location())))
     };
-    let dataset = contents.map(|contents| contents.and_then(|contents| source.dataset(contents)));
+    let dataset = contents
+        .map(|contents| contents.and_then(|contents| source.decode(contents, default_progress())));
     Ok(Verification { files, dataset })
 }

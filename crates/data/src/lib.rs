@@ -34,18 +34,21 @@
 //! # Ok::<(), kiln_data::DataError>(())
 //! ```
 //!
+//! Pictures are decoded once: [`DataConfig::load`] keeps them in a cache in the data directory and maps it into memory
+//! ([`Pixels`]). [`set_load_progress`] shows how far the decoding is, [`remove_cache`] removes the cache.
+//!
 //! [`KnownDatasets`] remembers fingerprints, so that an unchanged dataset need not be read to know its own.
 //!
 //! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts an image
 //! file to the image shape of a network; [`picture`] has its steps.
 
 mod batch;
+mod cache;
 mod catalog;
 mod class_names;
 mod config;
 mod content;
 mod dataset;
-mod decode_all;
 mod error;
 mod formats;
 mod image_info;
@@ -53,11 +56,16 @@ mod inspect;
 mod known;
 mod natural_order;
 mod normalize;
+mod parallel;
 pub mod picture;
 mod source;
+mod source_images;
 mod split;
 
 pub use batch::{Batch, gather};
+pub use cache::{
+    LoadProgress, SilentProgress, cache_directory, cache_size, remove_cache, set_load_progress,
+};
 pub use catalog::{ContentSums, DATASETS, NamedDataset};
 pub use config::{
     Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,

@@ -77,7 +77,8 @@ pub use parallel::in_parallel;
 pub use position::Position;
 pub use predictions::Predictions;
 pub use record::{
-    DatasetRecord, RECORD_VERSION, Resumption, RunName, RunRecord, Status, Versions, now,
+    DatasetRecord, RECORD_VERSION, Resumption, RunName, RunRecord, SkippedImage, Status, Versions,
+    now,
 };
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;

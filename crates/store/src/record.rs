@@ -125,6 +125,25 @@ pub struct DatasetRecord {
     pub validation_rows: usize,
     /// The number of test images.
     pub test_rows: usize,
+    /// The number of images that are not used because they could not be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_rows: usize,
+    /// Those images; only the first ones if there are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedImage>,
+}
+
+/// An image that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedImage {
+    /// The file, relative to the dataset.
+    pub path: String,
+    /// Why it could not be read.
+    pub reason: String,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// The status of a run.

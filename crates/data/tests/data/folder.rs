@@ -24,7 +24,7 @@ fn write(root: &Path, name: &str, bytes: impl AsRef<[u8]>) {
 }
 
 fn read(root: &Path) -> Result<Dataset, DataError> {
-    load(root.to_str().expect("a UTF-8 path"), Path::new("unused"))
+    load(root.to_str().expect("a UTF-8 path"), temporary().path())
 }
 
 fn names(dataset: &Dataset) -> Vec<&str> {
@@ -176,7 +176,7 @@ fn problems_of_the_directories_are_errors_with_a_way_out() {
         format: Some(FormatName::Folder),
         ..DataConfig::new(path("empty").to_str().expect("UTF-8"))
     };
-    let error = config.load(Path::new("unused")).expect_err("no images");
+    let error = config.load(temporary().path()).expect_err("no images");
     assert!(matches!(error, DataError::NoImages { .. }), "{error}");
 
     let mut deep = String::from("deep/a/");
@@ -265,7 +265,7 @@ fn all_broken_images_are_reported_before_anything_else_happens() {
         broken: Broken::Skip,
         ..DataConfig::new(root.path().to_str().expect("a UTF-8 path"))
     };
-    let dataset = config.load(Path::new("unused")).expect("a dataset");
+    let dataset = config.load(temporary().path()).expect("a dataset");
     assert_eq!(dataset.images.len(), 58);
     assert_eq!(dataset.file_names.as_ref().map(Vec::len), Some(58));
     assert_eq!(dataset.parts.training, 0..58);
@@ -296,7 +296,7 @@ fn sizes_and_channels_are_those_of_the_images_or_of_the_configuration() {
         channels: Some(kiln_data::Channels::Gray),
         ..DataConfig::new(root.path().to_str().expect("a UTF-8 path"))
     };
-    let dataset = config.load(Path::new("unused")).expect("a dataset");
+    let dataset = config.load(temporary().path()).expect("a dataset");
     assert_eq!(dataset.images.shape, ImageShape { channels: 1, height: 4, width: 5 });
     assert_eq!(dataset.images.pixels.len(), 4 * 20);
 }

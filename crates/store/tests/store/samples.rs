@@ -45,6 +45,8 @@ pub(crate) fn record() -> RunRecord {
             training_rows: 55_000,
             validation_rows: 5_000,
             test_rows: 8,
+            skipped_rows: 0,
+            skipped: Vec::new(),
         },
         validation_fingerprint: Some("fedcba9876543210".to_owned()),
         parameters: 286_810,

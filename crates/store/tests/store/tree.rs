@@ -98,6 +98,8 @@ impl SampleRun {
                 training_rows: 55_000,
                 validation_rows: 5_000,
                 test_rows: self.predictions.len(),
+                skipped_rows: 0,
+                skipped: Vec::new(),
             },
             validation_fingerprint: self.validation_fingerprint.clone(),
             parameters: 286_810,

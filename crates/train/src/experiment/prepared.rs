@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use kiln_data::{Dataset, Normalizer, Split};
+use kiln_data::{Dataset, Normalizer, SkippedFile, Split};
 use kiln_model::{Architecture, Weights};
-use kiln_store::DatasetRecord;
+use kiln_store::{DatasetRecord, SkippedImage};
 use sha2::{Digest, Sha256};
 
 use super::{Declaration, Experiment};
@@ -20,6 +20,21 @@ pub(crate) struct PreparedExperiment {
     pub(crate) normalizer: Normalizer,
     pub(crate) settings: EngineSettings,
     pub(crate) origin: Origin,
+}
+
+/// The skipped images that the record lists: as many as are no burden for it, which is read often.
+fn recorded(skipped: &[SkippedFile]) -> Vec<SkippedImage> {
+    const MAX_BYTES: usize = 100_000;
+    let mut bytes = 0;
+    let images = skipped.iter().map(|SkippedFile { path, reason }| SkippedImage {
+        path: path.to_string_lossy().into_owned(),
+        reason: reason.clone(),
+    });
+    let fits = |image: &SkippedImage| {
+        bytes += image.path.len() + image.reason.len();
+        bytes <= MAX_BYTES
+    };
+    images.take_while(fits).collect()
 }
 
 impl PreparedExperiment {
@@ -71,6 +86,8 @@ impl PreparedExperiment {
                 training_rows: split.training.len(),
                 validation_rows: split.validation.len(),
                 test_rows: split.test.len(),
+                skipped_rows: dataset.skipped.len(),
+                skipped: recorded(&dataset.skipped),
             },
             versions: versions(),
             backend: experiment.device.backend.to_string(),
