@@ -183,10 +183,7 @@ fn find_in(location: &Location<'_>, file: DataFile) -> Result<PathBuf, DataError
     find(location.path, file).ok_or_else(|| DataError::MissingFile {
         path: location.path.join(file.names()[0]),
         advice: match location.named {
-            Some(named) => format!(
-                "give the directory that contains {} with --data, or download its four files from {} into {}",
-                named.name, named.origin, location.path.display()
-            ),
+            Some(named) => named.how_to_get(),
             None => format!(
                 "a directory of IDX files must have {}",
                 DataFile::ALL.map(|file| file.names()[0]).join(", ")
@@ -198,8 +195,10 @@ fn find_in(location: &Location<'_>, file: DataFile) -> Result<PathBuf, DataError
 /// Reads one of the files and checks it against its published SHA-256.
 fn read(location: &Location<'_>, file: DataFile) -> Result<Idx, DataError> {
     let idx = Idx::read(&find_in(location, file)?, file.kind())?;
-    if let Some(named) = location.named {
-        let (expected, found) = (named.sha256.of(file), hexadecimal(&idx.sha256));
+    if let Some(named) = location.named
+        && let Some(sums) = &named.sha256
+    {
+        let (expected, found) = (sums.of(file), hexadecimal(&idx.sha256));
         if found != expected {
             let origin = named.origin;
             return Err(DataError::Checksum { path: idx.path, expected, found, origin });
@@ -243,7 +242,8 @@ fn check(location: &Location<'_>, file: DataFile, checks: &mut Vec<FileCheck>) -
         }
         Err(error) => (None, Err(error)),
     };
-    let published_sha256 = location.named.map(|named| named.sha256.of(file));
+    let sums = location.named.and_then(|named| named.sha256.as_ref());
+    let published_sha256 = sums.map(|sums| sums.of(file));
     checks.push(FileCheck { file, published_sha256, outcome });
     intact
 }

@@ -4,6 +4,7 @@
 pub(crate) mod arrays;
 mod cifar;
 pub(crate) mod csv;
+mod folder;
 mod idx;
 pub(crate) mod idx_file;
 mod npy;
@@ -27,6 +28,7 @@ static FORMATS: &[&dyn Format] = &[
     &cifar::CifarFormat,
     &parquet::ParquetFormat,
     &csv::CsvFormat,
+    &folder::FolderFormat,
 ];
 
 /// A format of datasets.
@@ -94,13 +96,12 @@ pub(crate) enum SourcePixels {
         pixels: Vec<u8>,
     },
     /// Encoded pictures (PNG, JPEG, …), not read yet.
-    Encoded(#[expect(dead_code, reason = "decoding follows")] Vec<Encoded>),
+    Encoded(Vec<Encoded>),
 }
 
 /// An encoded picture.
 pub(crate) enum Encoded {
     /// The content of a file.
-    #[expect(dead_code, reason = "decoding follows")]
     File(PathBuf),
     /// Bytes in memory.
     #[cfg_attr(
