@@ -13,6 +13,7 @@ mod documentation;
 mod golden;
 mod hostile_files;
 mod hostile_names;
+mod imbalance;
 mod interruption;
 mod named_runs;
 mod processes;

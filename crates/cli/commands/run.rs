@@ -21,6 +21,9 @@ pub(crate) fn run(
     }
     let reporter = ProgressReporter::for_run(options.quiet)?;
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
+    if !options.quiet {
+        run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
+    }
     train(options, run, reporter)
 }
 

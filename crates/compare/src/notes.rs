@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use kiln_store::escape::control;
 use kiln_store::number::decimals;
 use kiln_store::{Status, grouped};
@@ -150,13 +152,36 @@ fn answer(comparison: &Comparison) -> Vec<String> {
     if answer.centered {
         how.push_str(" All have the same seeds, so what a seed does to all of them is subtracted.");
     }
-    how.push_str(" The answer covers the variation between seeds, but not the choice of the validation images.");
+    how.push_str(&format!(" {}", covered_variation(comparison)));
     lines.push(how);
     if let Some(more) = &answer.more_seeds {
         lines.push(more_seeds(more));
         lines.extend(more.command.as_ref().map(|command| format!("  {command}")));
     }
     lines
+}
+
+/// What the differences between the seeds of a combination come from: they may include the choice of the validation
+/// images.
+pub(crate) fn covered_variation(comparison: &Comparison) -> &'static str {
+    let several = || comparison.combinations.iter().filter(|one| one.runs.len() > 1);
+    let of_seeds = |combination: &Combination| {
+        let images = combination.runs.iter().map(|run| run.validation_fingerprint.as_deref());
+        images.collect::<Option<BTreeSet<&str>>>()
+    };
+    let all_have = |is_number: fn(usize, usize) -> bool| {
+        several().next().is_some()
+            && several().all(|one| {
+                of_seeds(one).is_some_and(|images| is_number(images.len(), one.runs.len()))
+            })
+    };
+    if all_have(|images, _| images == 1) {
+        "The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds."
+    } else if all_have(|images, runs| images == runs) {
+        "The answer covers the variation between seeds, and with it the choice of the validation images: each seed has others, because data.split_seed is not set."
+    } else {
+        "The answer covers the variation between seeds, but not the choice of the validation images."
+    }
 }
 
 fn more_seeds(more: &MoreSeeds) -> String {

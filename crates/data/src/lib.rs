@@ -72,4 +72,4 @@ pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
 pub use source::load;
-pub use split::{Split, SplitCounts, shuffle};
+pub use split::{Split, SplitCounts, sample_balanced, shuffle};

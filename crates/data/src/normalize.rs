@@ -150,6 +150,20 @@ pub enum NormalizerParameters {
     },
 }
 
+impl NormalizerParameters {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Normalize {
+        match self {
+            Self::Unit => Normalize::Unit,
+            Self::None => Normalize::None,
+            Self::Standardize { .. } => Normalize::Standardize,
+            Self::StandardizePerChannel { .. } => Normalize::StandardizePerChannel,
+            Self::StandardizePerPixel { .. } => Normalize::StandardizePerPixel,
+        }
+    }
+}
+
 /// A fitted normalization, applied to all images of a run: training, validation, test and prediction.
 /// Serializes as [`NormalizerParameters`]; deserializing checks them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

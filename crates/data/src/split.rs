@@ -218,14 +218,7 @@ fn draw(mut rows: Vec<u32>, count: usize, rng: &mut impl Rng) -> Vec<u32> {
 /// classes with the largest remainders get one more row until the counts add up. For equal
 /// remainders, the lower label comes first. Each count differs from its exact share by less than 1.
 fn stratified(rows: &[u32], labels: &[u16], count: usize, rng: &mut impl Rng) -> Vec<u32> {
-    let mut classes: Vec<Vec<u32>> = Vec::new();
-    for &row in rows {
-        let class = usize::from(labels[row as usize]);
-        if classes.len() <= class {
-            classes.resize(class + 1, Vec::new());
-        }
-        classes[class].push(row);
-    }
+    let classes = by_class(rows, labels);
     let total = rows.len().max(1) as u64;
     let share = |class: &Vec<u32>| class.len() as u64 * count as u64 / total;
     let remainder = |class: &Vec<u32>| class.len() as u64 * count as u64 % total;
@@ -250,6 +243,32 @@ pub fn shuffle(rows: &mut [u32], rng: &mut impl Rng) {
     for last in (1..rows.len()).rev() {
         rows.swap(last, below(last as u64 + 1, rng) as usize);
     }
+}
+
+/// Draws as many rows as there are, with replacement: each class that has rows is equally likely, and so is each row of the
+/// class. `labels` are those of all rows of the dataset.
+pub fn sample_balanced(rows: &[u32], labels: &[u16], rng: &mut impl Rng) -> Vec<u32> {
+    let mut classes = by_class(rows, labels);
+    classes.retain(|rows| !rows.is_empty());
+    let mut place = |length: usize| below(length as u64, rng) as usize;
+    let draw = |_: &u32| {
+        let class = &classes[place(classes.len())];
+        class[place(class.len())]
+    };
+    rows.iter().map(draw).collect()
+}
+
+/// The rows of each class, in their order. Classes without rows are empty.
+fn by_class(rows: &[u32], labels: &[u16]) -> Vec<Vec<u32>> {
+    let mut classes: Vec<Vec<u32>> = Vec::new();
+    for &row in rows {
+        let class = usize::from(labels[row as usize]);
+        if classes.len() <= class {
+            classes.resize(class + 1, Vec::new());
+        }
+        classes[class].push(row);
+    }
+    classes
 }
 
 /// A uniformly distributed number from 0 to `bound` − 1, by D. Lemire, "Fast Random Integer

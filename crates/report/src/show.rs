@@ -114,6 +114,9 @@ fn show_test(report: &TestReport, terminal: Terminal) -> String {
     }
     text.push('\n');
     text.push_str(&table(&summary::CLASS_COLUMNS, 1, summary::class_rows(report), terminal));
+    if let Some(note) = summary::classes_left_out(report) {
+        text.push_str(&format!("{note}\n"));
+    }
     for note in &report.notes {
         text.push_str(&format!("{}\n", control(note)));
     }

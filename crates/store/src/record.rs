@@ -51,6 +51,9 @@ pub struct RunRecord {
     /// Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_fingerprint: Option<String>,
+    /// How pixels were normalized. `None` if an earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalization: Option<NormalizationRecord>,
     /// The number of parameters of the model.
     pub parameters: u64,
     /// When the run was started (RFC 3339, UTC).
@@ -125,6 +128,21 @@ pub struct DatasetRecord {
     pub validation_rows: usize,
     /// The number of test images.
     pub test_rows: usize,
+}
+
+/// The normalization of pixels, which have the values 0 to 255.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NormalizationRecord {
+    /// The method: the value of `data.normalize`.
+    #[serde(rename = "type")]
+    pub method: String,
+    /// The mean of the training images: one number, or one for each channel. Empty if the method has none, and for
+    /// statistics of each pixel, which only the weights file has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f64>,
+    /// The standard deviation that belongs to each mean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standard_deviation: Vec<f64>,
 }
 
 /// The status of a run.

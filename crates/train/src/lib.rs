@@ -10,6 +10,7 @@
 //! All random numbers come from [`random::stream`], a generator for a seed, a purpose and an epoch. The generators of
 //! the backends are not used, because all runs of a process would share them.
 
+mod class_weights;
 mod engine;
 mod evaluation;
 mod experiment;
@@ -27,11 +28,12 @@ mod weights_file;
 
 use thiserror::Error;
 
+pub use class_weights::ClassWeights;
 pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets};
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
-    Experiment, REFERENCE, TrainingConfig, WeightsChoice, known_paths,
+    Experiment, REFERENCE, Sampling, TrainingConfig, WeightsChoice, known_paths,
 };
 pub use loss::LossConfig;
 pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};

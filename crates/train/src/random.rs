@@ -16,6 +16,8 @@ pub enum Purpose {
     Weights,
     /// The order of the rows in an epoch.
     Shuffle,
+    /// The rows of an epoch, if each class is drawn equally often.
+    Sampling,
     /// The dropout masks of an epoch.
     Dropout,
     /// The values that a sweep draws; used with [`named_stream`].
@@ -29,6 +31,7 @@ impl Purpose {
             Self::TestSplit => "test split",
             Self::Weights => "weights",
             Self::Shuffle => "shuffle",
+            Self::Sampling => "sampling",
             Self::Dropout => "dropout",
             Self::Search => "search",
         }

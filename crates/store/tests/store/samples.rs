@@ -47,6 +47,7 @@ pub(crate) fn record() -> RunRecord {
             test_rows: 8,
         },
         validation_fingerprint: Some("fedcba9876543210".to_owned()),
+        normalization: None,
         parameters: 286_810,
         started: time("2025-06-01T12:34:56.789Z"),
         ended: Some(time("2025-06-01T12:36:00Z")),
@@ -185,7 +186,8 @@ pub(crate) fn trained(runs: &Path) -> RunDirectory {
     for row in &history().rows {
         writer.append(row).expect("an epoch");
     }
-    for path in [run.config_path(), run.model_path(), run.initial_path(), run.log_path()] {
+    let [config, splits] = [run.config_path(), run.splits_path()];
+    for path in [config, splits, run.model_path(), run.initial_path(), run.log_path()] {
         std::fs::write(path, "").expect("a file");
     }
     run

@@ -100,6 +100,7 @@ impl SampleRun {
                 test_rows: self.predictions.len(),
             },
             validation_fingerprint: self.validation_fingerprint.clone(),
+            normalization: None,
             parameters: 286_810,
             started: self.started,
             ended: None,

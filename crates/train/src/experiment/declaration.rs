@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
+use kiln_config::{ConfigError, Document, MAX_BYTES, Override, nearest, read_text};
 use kiln_data::{
     DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Part, Parts, Split,
     SplitCounts, SplitSize,
@@ -16,6 +16,9 @@ use crate::TrainError;
 use crate::engine::{EngineSettings, Implementation};
 use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
+
+/// The largest number of class names in an error. All names of a thousand classes would hide it.
+const MAX_LISTED: usize = 30;
 
 /// An [`Experiment`] with the text that it was read from, so that an error that is found later still shows its place.
 #[derive(Debug, Clone)]
@@ -228,7 +231,7 @@ impl Declaration {
         Ok(EngineSettings {
             architecture: architecture.clone(),
             optimizer: self.experiment.optimizer,
-            loss: self.experiment.loss,
+            loss: self.experiment.loss.clone(),
             device: self.device()?,
             implementation: self.implementation(architecture)?,
         })
@@ -331,6 +334,33 @@ impl Declaration {
     /// Those of [`split`](Self::split).
     pub fn split_counts(&self, parts: &Parts) -> Result<SplitCounts, ConfigError> {
         self.experiment.data.split_counts(parts).map_err(|error| self.split_error(&error))
+    }
+
+    /// The weight of each class in training, by label; empty if all images count the same.
+    ///
+    /// # Errors
+    ///
+    /// `loss.class_weights` names a class that the dataset does not have.
+    pub fn class_weights(&self, dataset: &Dataset, split: &Split) -> Result<Vec<f64>, ConfigError> {
+        let Dataset { class_names, images, .. } = dataset;
+        let labels = split.training.iter().map(|row| images.labels[*row as usize]);
+        self.experiment.loss.class_weights().of_classes(class_names, labels).map_err(|name| {
+            let names = || class_names.iter().map(String::as_str);
+            let error = self.error_at(
+                &format!("loss.class_weights.{name}"),
+                format!("the dataset has no class \"{name}\""),
+            );
+            let nearest = nearest(&name, names());
+            let error = match nearest {
+                Some(nearest) => error.help(format!("did you mean \"{nearest}\"?")),
+                None => error,
+            };
+            let mut list = names().take(MAX_LISTED).collect::<Vec<_>>().join(", ");
+            if class_names.len() > MAX_LISTED {
+                list.push_str(&format!(", and {} more", class_names.len() - MAX_LISTED));
+            }
+            error.help(format!("the classes are: {list}"))
+        })
     }
 
     fn split_error(&self, error: &DataError) -> ConfigError {

@@ -14,6 +14,7 @@ use kiln_model::ModelConfig;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::class_weights::ClassWeights;
 use crate::loss::LossConfig;
 use crate::metrics::OptionalMetric;
 use crate::optimizers::{GradientClipping, OptimizerConfig};
@@ -22,7 +23,9 @@ use crate::schedules::ScheduleConfig;
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice};
 pub(crate) use prepared::PreparedExperiment;
-pub use training::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
+pub use training::{
+    CheckpointConfig, EarlyStoppingConfig, Sampling, TrainingConfig, WeightsChoice,
+};
 
 /// `configs/reference.toml`: every key with its default.
 pub const REFERENCE: &str = include_str!("../../../../configs/reference.toml");
@@ -154,6 +157,9 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         everything.data.split_seed = Some(0);
         everything.data.group = "".parse().ok();
         everything.early_stopping = Some(EarlyStoppingConfig::default());
+        everything.training.sampling = Sampling::Balanced;
+        let LossConfig::SparseCategoricalCrossentropy { class_weights, .. } = &mut everything.loss;
+        *class_weights = ClassWeights::Balanced;
         // Empty, it would not be written.
         everything.training.metrics = OptionalMetric::all().collect();
         everything.optimizer.clipping =

@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use kiln_data::{Dataset, Normalizer, Split};
+use kiln_data::{Dataset, Normalizer, NormalizerParameters, Split};
 use kiln_model::{Architecture, Weights};
-use kiln_store::DatasetRecord;
+use kiln_store::{DatasetRecord, NormalizationRecord};
 use sha2::{Digest, Sha256};
 
 use super::{Declaration, Experiment};
@@ -18,6 +18,8 @@ pub(crate) struct PreparedExperiment {
     pub(crate) dataset: Dataset,
     pub(crate) split: Split,
     pub(crate) normalizer: Normalizer,
+    /// The weight of each class in training; empty if all images count the same.
+    pub(crate) class_weights: Vec<f64>,
     pub(crate) settings: EngineSettings,
     pub(crate) origin: Origin,
 }
@@ -60,6 +62,7 @@ impl PreparedExperiment {
         let architecture =
             declaration.architecture(dataset.images.shape, dataset.class_names.len())?;
         let split = declaration.split(&dataset)?;
+        let class_weights = declaration.class_weights(&dataset, &split)?;
         // Validation rows must not influence what the network sees, so only training rows are fitted.
         let normalizer = experiment.data.normalize.fit(&dataset.images, &split.training)?;
         let settings = declaration.engine_settings(&architecture)?;
@@ -76,7 +79,7 @@ impl PreparedExperiment {
             backend: experiment.device.backend.to_string(),
             engine: settings.implementation.to_string(),
         };
-        Ok(Self { architecture, dataset, split, normalizer, settings, origin })
+        Ok(Self { architecture, dataset, split, normalizer, class_weights, settings, origin })
     }
 
     /// The number of classes.
@@ -105,6 +108,24 @@ impl PreparedExperiment {
             hash.update(row.to_le_bytes());
         }
         Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The normalization for the run's record.
+    pub(crate) fn normalization(&self) -> NormalizationRecord {
+        let (mean, standard_deviation) = match self.normalizer.parameters() {
+            NormalizerParameters::Standardize { mean, standard_deviation } => {
+                (vec![*mean], vec![*standard_deviation])
+            }
+            NormalizerParameters::StandardizePerChannel { mean, standard_deviation, .. } => {
+                (mean.clone(), standard_deviation.clone())
+            }
+            // Two numbers for each pixel would hide the rest of the record.
+            NormalizerParameters::StandardizePerPixel { .. }
+            | NormalizerParameters::Unit
+            | NormalizerParameters::None => (Vec::new(), Vec::new()),
+        };
+        let method = self.normalizer.parameters().method().to_string();
+        NormalizationRecord { method, mean, standard_deviation }
     }
 
     /// The weights at the start of training. The seed determines them.

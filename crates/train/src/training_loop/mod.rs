@@ -13,7 +13,7 @@ use kiln_data::{Batch, gather};
 use kiln_store::{EpochRow, History, HistoryWriter};
 
 use crate::TrainError;
-use crate::engine::Engine;
+use crate::engine::{Engine, Targets};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use epoch::{EvaluatedEpoch, TrainingData, ValidationHalf};
@@ -124,7 +124,7 @@ impl TrainingLoop<'_> {
 
     /// Trains the next epoch, or the rest of it if it was interrupted, and saves it.
     fn train_epoch(&mut self) -> Result<EpochResult, TrainError> {
-        let TrainingData { experiment, dataset, normalizer, .. } = self.data;
+        let TrainingData { experiment, dataset, normalizer, class_weights, .. } = self.data;
         let (epoch, epochs) = (self.state.epochs + 1, self.data.epochs());
         let steps = self.data.steps_per_epoch();
         let order = self.data.row_order(epoch);
@@ -146,8 +146,9 @@ impl TrainingLoop<'_> {
                 return Ok(EpochResult::Stopped(reason));
             }
             gather(&dataset.images, batch_rows, normalizer, &mut batch);
-            let logits = self.engine.step(&batch.pixels, &batch, settings, dropout_rng);
-            let loss = metrics.add_batch(&logits, &batch);
+            let targets = Targets { class_weights, ..Targets::from(&batch) };
+            let logits = self.engine.step(&batch.pixels, targets, settings, dropout_rng);
+            let loss = metrics.add_batch(&logits, targets);
             if !loss.is_finite() {
                 let reason = StopReason::diverged("loss", loss, epoch, step);
                 return Ok(EpochResult::Stopped(reason));

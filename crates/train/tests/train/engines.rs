@@ -411,7 +411,7 @@ fn mixed_labels_give_the_weighted_mean_of_the_updates() {
         let first = after((&[0, 2]).into());
         let second = after((&[1, 2]).into());
         let mix = [Mix { label: 1, weight: 0.3 }, Mix { label: 2, weight: 0.6 }];
-        let mixed = after(Targets { labels: &[0, 2], mix: &mix });
+        let mixed = after(Targets { labels: &[0, 2], mix: &mix, class_weights: &[] });
         for ((mixed, first), second) in mixed.iter().zip(first).zip(second) {
             let expected = 0.7 * first + 0.3 * second;
             assert!((mixed - expected).abs() < 1e-6, "{engine}: {mixed}, expected {expected}");

@@ -41,6 +41,10 @@ fn a_finished_run_writes_every_file_and_learns() {
     assert_eq!(record.parameters, (16 * 8 + 8) + (8 * 3 + 3));
     let rows = &record.dataset;
     assert_eq!((rows.training_rows, rows.validation_rows, rows.test_rows), (96, 24, 30));
+    let splits = fs::read_to_string(run.splits_path()).unwrap();
+    assert_eq!(splits, "first,last,part\n0,23,validation\n24,119,training\n120,149,test\n");
+    assert!(record.files.contains_key("splits.csv"));
+    assert_eq!(record.normalization.unwrap().method, "unit");
 }
 
 #[test]

@@ -3,8 +3,12 @@
 use crate::engine::Targets;
 
 /// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits `[n, classes]`, times
-/// `scale`: (softmax − q) / n, where q is the smoothed distribution of the labels.
-#[expect(clippy::cast_precision_loss, reason = "rows and classes are far below 2^24")]
+/// `scale`: w (softmax − q) / n, where q is the smoothed distribution of the labels and w the weight of the image.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "rows and classes are far below 2^24; the engine computes in f32"
+)]
 pub(super) fn cross_entropy_gradient(
     logits: &[f32],
     targets: Targets<'_>,
@@ -14,11 +18,15 @@ pub(super) fn cross_entropy_gradient(
 ) {
     let count = targets.len();
     let classes = logits.len() / count;
-    let share = scale / count as f32;
+    let equal_share = scale / count as f32;
     let smoothed = label_smoothing / classes as f32;
     gradient.resize(logits.len(), 0.0);
     let mut powers = vec![0.0; classes];
     for (sample, (logits, label)) in logits.chunks_exact(classes).zip(targets.labels).enumerate() {
+        let share = match targets.weight(sample) {
+            None => equal_share,
+            Some(weight) => equal_share * weight as f32,
+        };
         let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         // Subtracting the largest logit does not change the softmax, and no power of e overflows.
         for (power, logit) in powers.iter_mut().zip(logits) {

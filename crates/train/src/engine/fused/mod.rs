@@ -16,7 +16,6 @@ use kiln_model::{
 use rand_chacha::ChaCha8Rng;
 
 use super::{EngineSettings, Targets};
-use crate::loss::LossConfig;
 use crate::optimizers::{OptimizerKind, UpdateRule};
 use crate::schedules::StepSettings;
 use cross_entropy::cross_entropy_gradient;
@@ -98,14 +97,13 @@ impl Fused {
             let kind = operation(layer, batch_major, &rule, &mut weights);
             operations.extend(kind.map(Operation::new));
         }
-        let LossConfig::SparseCategoricalCrossentropy { label_smoothing } = *loss;
         #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
         Ok(Self {
             architecture: architecture.clone(),
             first: operations.iter().position(is_dense).unwrap_or(operations.len()),
             operations,
             rule,
-            label_smoothing: label_smoothing as f32,
+            label_smoothing: loss.label_smoothing() as f32,
             buffers: GradientBuffers::default(),
             workspace: Workspace::default(),
         })

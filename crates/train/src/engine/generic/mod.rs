@@ -9,7 +9,6 @@ use kiln_model::{Architecture, Mode, Network, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
 use super::{EngineSettings, Targets};
-use crate::loss::LossConfig;
 use crate::optimizers::{GradientClipping, SharedMomentum};
 use crate::schedules::StepSettings;
 
@@ -28,7 +27,6 @@ pub(super) struct Generic {
 impl Generic {
     #[expect(clippy::cast_possible_truncation, reason = "the backend computes in f32")]
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
-        let LossConfig::SparseCategoricalCrossentropy { label_smoothing } = settings.loss;
         let device = settings.device.clone().autodiff();
         let momentum = SharedMomentum::new();
         Ok(Self {
@@ -38,7 +36,7 @@ impl Generic {
             momentum,
             clipping: settings.optimizer.clipping,
             loss: settings.loss.init(&device),
-            label_smoothing: label_smoothing as f32,
+            label_smoothing: settings.loss.label_smoothing() as f32,
             device,
         })
     }
@@ -66,7 +64,7 @@ impl Generic {
 
     /// The mean loss of a batch.
     fn loss(&self, logits: Tensor<2>, targets: Targets<'_>) -> Tensor<1> {
-        if targets.mix.is_empty() {
+        if targets.mix.is_empty() && targets.class_weights.is_empty() {
             let labels: Vec<i32> = targets.labels.iter().map(|label| i32::from(*label)).collect();
             let labels = TensorData::new(labels, [targets.len()]);
             return self.loss.forward(logits, Tensor::<1, Int>::from_data(labels, &self.device));
@@ -93,14 +91,25 @@ impl Generic {
     }
 }
 
-/// The smoothed distribution of the mixed labels of each image: `[n, classes]`.
-#[expect(clippy::cast_precision_loss, reason = "classes are far below 2^24")]
+/// The smoothed distribution of the labels of each image, times its weight: `[n, classes]`.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "classes are far below 2^24; the backend computes in f32"
+)]
 fn distributions(targets: Targets<'_>, classes: usize, label_smoothing: f32) -> Vec<f32> {
     let mut distributions = vec![label_smoothing / classes as f32; targets.len() * classes];
-    let labels = targets.labels.iter().zip(targets.mix);
-    for (row, (label, mix)) in distributions.chunks_exact_mut(classes).zip(labels) {
-        row[usize::from(*label)] += (1.0 - label_smoothing) * (1.0 - mix.weight);
-        row[usize::from(mix.label)] += (1.0 - label_smoothing) * mix.weight;
+    let rows = distributions.chunks_exact_mut(classes).zip(targets.labels);
+    for (sample, (row, label)) in rows.enumerate() {
+        let mix = targets.mix.get(sample);
+        let share = mix.map_or(0.0, |mix| mix.weight);
+        row[usize::from(*label)] += (1.0 - label_smoothing) * (1.0 - share);
+        if let Some(mix) = mix {
+            row[usize::from(mix.label)] += (1.0 - label_smoothing) * share;
+        }
+        if let Some(weight) = targets.weight(sample) {
+            row.iter_mut().for_each(|value| *value *= weight as f32);
+        }
     }
     distributions
 }

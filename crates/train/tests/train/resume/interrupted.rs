@@ -78,6 +78,16 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        what: "sgd, class weights and balanced sampling",
+        engine: "fused",
+        overrides: &[
+            LAYERS,
+            "optimizer={type='sgd'}",
+            "class_weights=balanced",
+            "sampling=balanced",
+        ],
+    },
+    Case {
         what: "adagrad",
         engine: "fused",
         overrides: &[LAYERS, "optimizer={type='adagrad'}", "evaluate_training_set=true"],
