@@ -13,6 +13,7 @@
 //! [`charts`] draws a comparison; the crate `kiln-statistics` decides which differences are significant.
 
 mod answer;
+mod augment;
 mod baseline;
 mod cells;
 pub mod charts;

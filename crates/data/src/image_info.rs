@@ -254,6 +254,6 @@ mod tests {
     #[test]
     fn results_are_in_order() {
         assert_eq!(in_parallel(10_000, |number| number), (0..10_000).collect::<Vec<_>>());
-        assert_eq!(in_parallel(0, |number| number), []);
+        assert_eq!(in_parallel(0, |number| number), Vec::<usize>::new());
     }
 }

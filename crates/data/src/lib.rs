@@ -39,6 +39,7 @@
 //! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts a PNG or
 //! JPEG file to the image shape of a network.
 
+mod augment;
 mod batch;
 mod catalog;
 mod check;
@@ -57,7 +58,8 @@ mod normalize;
 mod source;
 mod split;
 
-pub use batch::{Batch, gather};
+pub use augment::{AugmentConfig, Augmentation, EpochAugmenter, gather_augmented};
+pub use batch::{Batch, Mix, gather};
 pub use catalog::{ContentSums, DATASETS, Download, FileSum, NamedDataset, Unpack};
 pub use check::{ClassCounts, Copies, DataCheck, Finding, PartCounts, Severity, Thoroughness};
 pub use config::{

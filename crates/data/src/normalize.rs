@@ -133,8 +133,8 @@ enum Mapping {
     /// x × high + x × low. The factor is split so that the first product is exact and only the sum
     /// is rounded. Unlike a table, this form uses vector instructions.
     Scale { high: f32, low: f32 },
-    /// The result for each byte, computed in `f64`.
-    Table(Box<[f32; 256]>),
+    /// The result for each byte, computed in `f64`; and (x − mean) × reciprocal, for values that are not whole numbers.
+    Table { table: Box<[f32; 256]>, mean: f32, reciprocal: f32 },
     /// (x − mean) × reciprocal, separately for each pixel.
     PerPixel { mean: Vec<f32>, reciprocal: Vec<f32> },
 }
@@ -175,7 +175,7 @@ impl Normalizer {
                     *number = byte * high + byte * low;
                 }
             }
-            Mapping::Table(table) => {
+            Mapping::Table { table, .. } => {
                 for (number, &byte) in normalized.iter_mut().zip(pixels) {
                     *number = table[usize::from(byte)];
                 }
@@ -194,6 +194,34 @@ impl Normalizer {
             }
         }
     }
+
+    /// Normalizes one or several consecutive images of values from 0 to 255 that need not be whole numbers.
+    ///
+    /// # Panics
+    ///
+    /// [`check_size`](Self::check_size) fails for the images.
+    pub(crate) fn normalize_in_place(&self, pixels: &mut [f32]) {
+        match &self.mapping {
+            Mapping::Scale { high, low } => {
+                for pixel in pixels {
+                    *pixel = *pixel * high + *pixel * low;
+                }
+            }
+            Mapping::Table { mean, reciprocal, .. } => {
+                for pixel in pixels {
+                    *pixel = (*pixel - mean) * reciprocal;
+                }
+            }
+            Mapping::PerPixel { mean, reciprocal } => {
+                for image in pixels.chunks_exact_mut(mean.len()) {
+                    let parameters = mean.iter().zip(reciprocal);
+                    for (pixel, (mean, reciprocal)) in image.iter_mut().zip(parameters) {
+                        *pixel = (*pixel - mean) * reciprocal;
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl TryFrom<NormalizerParameters> for Normalizer {
@@ -206,7 +234,7 @@ impl TryFrom<NormalizerParameters> for Normalizer {
             NormalizerParameters::Standardize { mean, standard_deviation } => {
                 check(&[*mean], &[*standard_deviation])?;
                 // One division in `f64` per byte value instead of one in `f32` per pixel.
-                table(|byte| (byte - mean) / standard_deviation)
+                table(*mean, *standard_deviation)
             }
             NormalizerParameters::StandardizePerPixel { mean, standard_deviation } => {
                 check(mean, standard_deviation)?;
@@ -233,12 +261,12 @@ fn scale(factor: f64) -> Mapping {
     Mapping::Scale { high, low: (factor - f64::from(high)) as f32 }
 }
 
-fn table(normalize: impl Fn(f64) -> f64) -> Mapping {
+fn table(mean: f64, standard_deviation: f64) -> Mapping {
     let mut table = Box::new([0.0; 256]);
     for (byte, number) in (0_u8..=255).zip(table.iter_mut()) {
-        *number = normalize(f64::from(byte)) as f32;
+        *number = ((f64::from(byte) - mean) / standard_deviation) as f32;
     }
-    Mapping::Table(table)
+    Mapping::Table { table, mean: mean as f32, reciprocal: (1.0 / standard_deviation) as f32 }
 }
 
 fn check(mean: &[f64], standard_deviation: &[f64]) -> Result<(), DataError> {

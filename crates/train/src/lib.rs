@@ -27,7 +27,7 @@ mod weights_file;
 
 use thiserror::Error;
 
-pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};
+pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets};
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,

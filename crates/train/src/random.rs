@@ -18,6 +18,8 @@ pub enum Purpose {
     Shuffle,
     /// The dropout masks of an epoch.
     Dropout,
+    /// The key of the augmentation of an epoch.
+    Augment,
     /// The values that a sweep draws; used with [`named_stream`].
     Search,
 }
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Weights => "weights",
             Self::Shuffle => "shuffle",
             Self::Dropout => "dropout",
+            Self::Augment => "augment",
             Self::Search => "search",
         }
     }

@@ -1,6 +1,7 @@
 //! Tests of the public interface of `kiln-data`, in one program to link only once.
 
 mod allocation;
+mod augment;
 mod catalog;
 mod check;
 mod common;

@@ -17,13 +17,17 @@ use crate::engine::{EngineSettings, Implementation};
 use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
+/// What the column `accuracy` means if images are mixed.
+const MIXED_ACCURACY: &str = "accuracy: each training image has two labels; it counts as correct if the one with the larger \
+                              share is predicted";
+
 /// An [`Experiment`] with the text that it was read from, so that an error that is found later still shows its place.
 #[derive(Debug, Clone)]
 pub struct Declaration {
     /// The experiment, with its own rules checked.
     pub experiment: Experiment,
-    /// What an override of `optimizer.type` or `schedule.type` has changed besides the type: "learning_rate: 0.001, the
-    /// default of adam (the file has 0.01 for sgd)".
+    /// What a user should know about the experiment, such as what an override of `optimizer.type` or `schedule.type` has
+    /// changed besides the type: "learning_rate: 0.001, the default of adam (the file has 0.01 for sgd)".
     pub notes: Vec<String>,
     document: Document,
 }
@@ -78,7 +82,10 @@ impl Declaration {
             type_changes.apply(&mut document, change, &known)?;
         }
         let experiment = document.read(Experiment::read)?;
-        let notes = type_changes.notes(&document);
+        let mut notes = type_changes.notes(&document);
+        if experiment.augment.mixes() {
+            notes.push(MIXED_ACCURACY.to_owned());
+        }
         let declaration = Self { experiment, notes, document };
         declaration.check()?;
         Ok(declaration)
@@ -183,7 +190,7 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// The layers do not fit each other or the data, `training.top_k` has a k that is not below the number of classes,
+    /// The layers or the augmentation do not fit each other or the data, `training.top_k` has a k that is not below the number of classes,
     /// or the engine that `device.engine` requires does not support a layer.
     pub fn architecture(
         &self,
@@ -199,6 +206,10 @@ impl Declaration {
         let architecture = self.experiment.model.architecture(input, classes).map_err(|error| {
             self.error_at(&error.path, format!("{}: {}", error.layer, error.message))
         })?;
+        self.experiment
+            .augment
+            .check(image)
+            .map_err(|(index, message)| self.error_at(&format!("augment.{index}"), message))?;
         // Checked here, where the plan of a sweep sees it, and not when the first run starts.
         self.implementation(&architecture)?;
         Ok(architecture)

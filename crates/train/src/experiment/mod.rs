@@ -9,7 +9,7 @@ mod type_change;
 use std::sync::LazyLock;
 
 use kiln_config::{ConfigError, Document, FromValue, Table};
-use kiln_data::DataConfig;
+use kiln_data::{AugmentConfig, DataConfig};
 use kiln_model::ModelConfig;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -36,6 +36,9 @@ pub struct Experiment {
     pub seed: u64,
     /// The images and their split.
     pub data: DataConfig,
+    /// How training images are transformed.
+    #[serde(skip_serializing_if = "AugmentConfig::is_empty")]
+    pub augment: AugmentConfig,
     /// The layers.
     pub model: ModelConfig,
     /// The function that training minimizes.
@@ -80,6 +83,7 @@ impl Experiment {
             name,
             seed: table.default("seed", 42)?,
             data: table.table("data", DataConfig::read)?,
+            augment: table.default("augment", AugmentConfig::default())?,
             model: table.table("model", ModelConfig::read)?,
             loss: table.optional_table("loss", LossConfig::read)?.unwrap_or_default(),
             optimizer: table.table("optimizer", OptimizerConfig::read)?,
@@ -159,6 +163,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
         // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
+        // The default is an empty list, which has no keys.
+        paths.push("augment".to_owned());
         Ok(paths)
     });
     let mut paths = ALWAYS.clone()?;

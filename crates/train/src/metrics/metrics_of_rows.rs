@@ -4,6 +4,7 @@ use super::batch::Scorer;
 use super::columns::computed;
 use super::top_k_accuracy::TOP_K_ACCURACY;
 use super::{K, Metric, MetricType, Rows, Setup};
+use crate::engine::Targets;
 use crate::experiment::Experiment;
 use crate::loss::LossConfig;
 
@@ -57,10 +58,29 @@ impl Metrics {
     }
 
     /// Adds a batch: `logits` is `[samples, classes]`, row-major. Returns the mean loss of the batch, computed in f64 from
-    /// the logits.
+    /// the logits. The loss of an image with two labels is the weighted sum; all other metrics take the label with the
+    /// larger weight as the true one.
     #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
-    pub fn add_batch(&mut self, logits: &[f32], labels: &[u16]) -> f64 {
-        let loss = |logits: &[f32], label| self.loss.of_sample(logits, label);
+    pub fn add_batch<'a>(&mut self, logits: &[f32], targets: impl Into<Targets<'a>>) -> f64 {
+        let targets = targets.into();
+        let loss = |logits: &[f32], sample: usize| {
+            let of_label = |label: u16| self.loss.of_sample(logits, usize::from(label));
+            let first = of_label(targets.labels[sample]);
+            match targets.mix.get(sample) {
+                None => first,
+                Some(mix) => {
+                    let weight = f64::from(mix.weight);
+                    (1.0 - weight) * first + weight * of_label(mix.label)
+                }
+            }
+        };
+        let main_labels: Vec<u16>;
+        let labels = if targets.mix.is_empty() {
+            targets.labels
+        } else {
+            main_labels = targets.main_labels().collect();
+            &main_labels
+        };
         let batch = self.scorer.score(logits, labels, loss);
         for counter in &mut self.counters {
             counter.counts.add(&batch);

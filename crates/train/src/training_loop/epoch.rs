@@ -1,6 +1,6 @@
 //! What an epoch consists of: the order of its rows, its learning rates, and its row of the history.
 
-use kiln_data::{Dataset, Normalizer, Split, shuffle};
+use kiln_data::{Dataset, EpochAugmenter, Normalizer, Split, shuffle};
 use kiln_store::EpochRow;
 use tracing::info;
 
@@ -41,6 +41,12 @@ impl TrainingData<'_> {
             shuffle(&mut rows, &mut stream(self.experiment.seed, Purpose::Shuffle, epoch));
         }
         rows
+    }
+
+    /// How training images are transformed in this epoch. Seed and epoch determine it, so a checkpoint does not store it.
+    pub(crate) fn augmenter(&self, epoch: usize) -> EpochAugmenter<'_> {
+        let Experiment { augment, seed, .. } = self.experiment;
+        EpochAugmenter::new(augment, &mut stream(*seed, Purpose::Augment, epoch))
     }
 
     /// The schedule in the epoch after these rows of the history.

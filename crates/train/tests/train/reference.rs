@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kiln_data::Augmentation;
 use kiln_train::{Declaration, Experiment, OptimizerName, REFERENCE, ScheduleName};
 
 fn parse(text: &str) -> Experiment {
@@ -103,6 +104,34 @@ fn the_comments_on_other_types_state_their_defaults() {
                 let stated: toml::Table = toml::from_str(&format!("value = {stated}")).unwrap();
                 assert_eq!(stated["value"], *value, "{kind}: {key}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_comments_on_augmentations_state_their_keys_and_defaults() {
+    // The keys without a default.
+    let required = |kind: &str| match kind {
+        "random_translation" => "height = 1\nwidth = 1",
+        "random_zoom" => "height_factor = 0.1",
+        "random_rotation" | "random_brightness" | "random_contrast" | "random_saturation"
+        | "random_hue" => "factor = 0.1",
+        _ => "",
+    };
+    for kind in Augmentation::KEYWORDS {
+        let given = required(kind);
+        let text = format!(
+            "{REQUIRED}\n[optimizer]\ntype = \"sgd\"\n[[augment]]\ntype = \"{kind}\"\n{given}\n"
+        );
+        let tables: toml::Table = toml::from_str(&parse(&text).to_toml().unwrap()).unwrap();
+        let comment = described("[augment]", kind);
+        for (key, value) in tables["augment"][0].as_table().unwrap() {
+            let stated = if key == "type" || given.contains(key.as_str()) {
+                key == "type" || comment.contains(key.as_str())
+            } else {
+                comment.contains(&format!("{key} = {value}"))
+            };
+            assert!(stated, "{kind}: `{key} = {value}` is not stated in: {comment}");
         }
     }
 }

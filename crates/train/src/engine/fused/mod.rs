@@ -15,7 +15,7 @@ use kiln_model::{
 };
 use rand_chacha::ChaCha8Rng;
 
-use super::EngineSettings;
+use super::{EngineSettings, Targets};
 use crate::loss::LossConfig;
 use crate::optimizers::{OptimizerKind, UpdateRule};
 use crate::schedules::StepSettings;
@@ -115,7 +115,7 @@ impl Fused {
     pub(super) fn step(
         &mut self,
         pixels: &[f32],
-        labels: &[u16],
+        targets: Targets<'_>,
         settings: StepSettings,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
@@ -127,7 +127,8 @@ impl Fused {
         // Features are `[classes, n]` here; the metrics and the loss read the logits image by image, `[n, classes]`.
         let mut logits = Vec::new();
         if let Some(last) = self.operations.last() {
-            transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
+            let count = targets.len();
+            transpose(&last.output, last.output.len() / count, count, &mut logits);
         }
         let (scale, gradients) = match self.rule.fused_weight_decay() {
             // The backward pass is linear in the gradient. Scaled by −η at its start, it yields the updates of the
@@ -138,7 +139,7 @@ impl Fused {
             None => (1.0, Gradients::Stored),
         };
         let gradient = &mut self.buffers.gradient;
-        cross_entropy_gradient(&logits, labels, self.label_smoothing, scale, gradient);
+        cross_entropy_gradient(&logits, targets, self.label_smoothing, scale, gradient);
         for index in (self.first..self.operations.len()).rev() {
             // Nothing before the first parameters needs a gradient; for the pixels it would be the largest product.
             let to_input = index > self.first;
