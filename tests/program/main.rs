@@ -10,6 +10,7 @@ mod data;
 mod declarations;
 mod doctor;
 mod documentation;
+mod formats;
 mod golden;
 mod hostile_files;
 mod hostile_names;
