@@ -13,6 +13,7 @@ mod declarations;
 mod decoded_images;
 mod doctor;
 mod documentation;
+mod formats;
 mod golden;
 mod hostile_files;
 mod hostile_names;

@@ -54,6 +54,7 @@ pages! {
     run_directory: "docs/guide/run-directory.md",
     sweeps: "docs/guide/sweeps.md",
     verifying: "docs/guide/verifying.md",
+    your_images: "docs/guide/your-images.md",
 }
 
 /// Pages of which only the links are checked.

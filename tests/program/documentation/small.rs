@@ -43,6 +43,7 @@ pub(super) fn write(directory: &Path) {
         write_head(root, &small, &format!("{part}-labels-idx1-ubyte"), &images[..1]);
     }
     write_pictures(directory, &small);
+    write_folder(&directory.join("photos"), &small);
 
     let bin = directory.join("bin");
     fs::create_dir(&bin).unwrap();
@@ -98,5 +99,25 @@ fn write_pictures(directory: &Path, dataset: &Path) {
         let pixels = images[16 + 784 * index..][..784].to_vec();
         let picture = image::GrayImage::from_raw(28, 28, pixels).unwrap();
         picture.save(directory.join(name)).unwrap();
+    }
+}
+
+/// A directory of pictures of three classes and several sizes: training images of shoes, trousers and bags.
+fn write_folder(photos: &Path, dataset: &Path) {
+    let images = fs::read(dataset.join("train-images-idx3-ubyte")).unwrap();
+    let labels = fs::read(dataset.join("train-labels-idx1-ubyte")).unwrap();
+    for (row, (pixels, label)) in images[16..].chunks(784).zip(&labels[8..]).enumerate() {
+        let Some(class) = [(1, "trousers"), (7, "shoes"), (8, "bags")]
+            .into_iter()
+            .find_map(|(number, name)| (number == *label).then_some(name))
+        else {
+            continue;
+        };
+        let picture = image::GrayImage::from_raw(28, 28, pixels.to_vec()).unwrap();
+        let size = 28 + row as u32 % 3 * 14;
+        let picture =
+            image::imageops::resize(&picture, size, size, image::imageops::FilterType::Triangle);
+        fs::create_dir_all(photos.join(class)).unwrap();
+        picture.save(photos.join(class).join(format!("{row}.png"))).unwrap();
     }
 }
