@@ -111,6 +111,7 @@ fn parts_of(dataset: &Dataset) -> Split {
         training: rows(Part::Training),
         validation: rows(Part::Validation),
         test: rows(Part::Test),
+        notes: Vec::new(),
     }
 }
 

@@ -178,7 +178,7 @@ enum Output<'a> {
     /// A line for each image.
     Text { predictor: &'a Predictor, top: usize },
     /// A row for each image, written as soon as it is known.
-    Csv { predictor: &'a Predictor, writer: csv::Writer<std::io::Stdout> },
+    Csv { predictor: &'a Predictor, writer: Box<csv::Writer<std::io::Stdout>> },
     /// One document.
     Json { predictor: &'a Predictor, document: Document },
 }
@@ -219,7 +219,7 @@ impl<'a> Output<'a> {
             return Ok(Self::Json { predictor, document });
         }
         if arguments.csv {
-            let mut writer = csv::Writer::from_writer(std::io::stdout());
+            let mut writer = Box::new(csv::Writer::from_writer(std::io::stdout()));
             let columns = ["file", "predicted", "probability"].into_iter();
             writer
                 .write_record(columns.chain(predictor.class_names().iter().map(String::as_str)))

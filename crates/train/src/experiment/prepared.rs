@@ -43,21 +43,6 @@ fn recorded(skipped: &[SkippedFile]) -> Vec<SkippedImage> {
     images.take_while(fits).collect()
 }
 
-/// The skipped images that the record lists: as many as are no burden for it, which is read often.
-fn recorded(skipped: &[SkippedFile]) -> Vec<SkippedImage> {
-    const MAX_BYTES: usize = 100_000;
-    let mut bytes = 0;
-    let images = skipped.iter().map(|SkippedFile { path, reason }| SkippedImage {
-        path: path.to_string_lossy().into_owned(),
-        reason: reason.clone(),
-    });
-    let fits = |image: &SkippedImage| {
-        bytes += image.path.len() + image.reason.len();
-        bytes <= MAX_BYTES
-    };
-    images.take_while(fits).collect()
-}
-
 impl PreparedExperiment {
     /// Reads the data and checks the experiment against it. The experiment becomes that on the data, see
     /// [`Declaration::on_parts`].

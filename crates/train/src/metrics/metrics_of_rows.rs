@@ -114,7 +114,8 @@ impl Metrics {
     }
 
     /// The top-k accuracy for one k of `training.top_k`; `None` for another k, and before the first sample.
-    pub(crate) fn top_k_accuracy(&self, k: usize) -> Option<f64> {
+    #[must_use]
+    pub fn top_k_accuracy(&self, k: usize) -> Option<f64> {
         self.value(&TOP_K_ACCURACY.name.replace(K, &k.to_string()))
     }
 
