@@ -51,10 +51,8 @@ impl Format for FolderFormat {
 
     fn detects(&self, path: &Path) -> bool {
         let mut remaining = MAX_SEARCHED;
-        let Ok(entries) = path.read_dir() else { return false };
-        // Pictures directly in the directory have no class.
-        let mut directories = entries.flatten().map(|entry| entry.path());
-        directories.any(|path| path.is_dir() && has_picture(&path, 1, &mut remaining))
+        // Pictures directly in the directory have no class, which `read` explains.
+        path.is_dir() && has_picture(path, 0, &mut remaining)
     }
 
     fn files(&self, location: &Location<'_>) -> Result<Vec<PathBuf>, DataError> {

@@ -169,6 +169,11 @@ fn problems_of_the_directories_are_errors_with_a_way_out() {
     let error = read(&path("untrained")).expect_err("no training images");
     assert!(matches!(error, DataError::NoImages { .. }), "{error}");
 
+    write_gray(root.path(), "flat/1.png", 1);
+    let error = read(&path("flat")).expect_err("no directories of classes");
+    assert!(matches!(error, DataError::NoImages { .. }), "{error}");
+    assert!(error.to_string().contains("flat/cat/1.png"), "{error}");
+
     fs::create_dir_all(path("empty/a")).expect("writable");
     let error = read(&path("empty")).expect_err("no images");
     assert!(matches!(error, DataError::UnknownFormat { .. }), "{error}");
