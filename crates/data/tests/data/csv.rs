@@ -221,3 +221,29 @@ fn names_of_columns_can_be_numbers() {
         );
     }
 }
+
+#[test]
+fn tables_of_image_files_equal_the_idx_files() {
+    let original = temporary();
+    write_plain(original.path(), &valid_files());
+    let original = load(original.path()).expect("valid");
+    let (directory, data) = (temporary(), temporary());
+    fs::create_dir(directory.path().join("images")).expect("writable");
+    let mut table = String::from("label,split,file\n");
+    // The parts are mixed; within each, the order is that of the table.
+    for (part, images) in [("test", test(&original)), ("train", train(&original))] {
+        for row in 0..images.len() {
+            let name = format!("{part} {row}, 帽子.png");
+            let path = directory.path().join("images").join(&name);
+            image::save_buffer(path, images.image(row), 3, 2, image::ColorType::L8)
+                .expect("writable");
+            table.push_str(&format!("{},{part},\"{name}\"\n", images.labels[row]));
+        }
+    }
+    fs::write(directory.path().join("labels.csv"), table).expect("writable");
+    let dataset = config(directory.path()).load(data.path()).expect("valid");
+    assert_eq!(train(&dataset), train(&original));
+    assert_eq!(test(&dataset), test(&original));
+    let names = dataset.file_names.expect("names");
+    assert_eq!(names[0], "images/train 0, 帽子.png");
+}
