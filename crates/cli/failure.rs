@@ -14,6 +14,7 @@ use kiln_store::{RunDirectory, StoreError, quoted};
 use kiln_sweep::SweepError;
 use kiln_train::{REFERENCE, TrainError, known_paths};
 
+use crate::commands::data_fetch;
 use crate::output;
 
 /// An error with advice about what to type.
@@ -75,8 +76,12 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         Some(TrainError::Data(data)) => Some(data),
         _ => None,
     });
+    if let Some(advice) = data.and_then(data_fetch::advice) {
+        output::help(advice);
+    }
     match (data, train) {
         (Some(DataError::MissingFile { advice, .. }), _) => output::help(advice),
+        (_, Some(TrainError::MeaninglessData { help, .. })) => output::help(help),
         (_, Some(TrainError::Resume { run, error })) if error.problem.contains(" changed") => {
             let run = kiln_store::quoted(run);
             output::help(format_args!(
@@ -87,7 +92,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
     let is_unknown_dataset = matches!(
         error.downcast_ref::<DataError>(),
-        Some(DataError::UnknownDataset { .. } | DataError::NoSuchSource { .. })
+        Some(
+            DataError::UnknownDataset { .. }
+                | DataError::NoSuchSource { .. }
+                | DataError::NotListed { .. }
+        )
     );
     let is_wrong_request = matches!(store, Some(StoreError::NoRuns { .. }))
         || matches!(compare, Some(CompareError::Request(_)));

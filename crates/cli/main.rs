@@ -3,20 +3,23 @@
 mod commands;
 mod experiment;
 mod failure;
+mod load_progress;
 mod logging;
 mod named_run;
+mod next_step;
 mod options;
 mod output;
 mod progress;
 mod signals;
+mod wrapping;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::commands::{
-    Cli, Command, clean, compare, completions, config, data, doctor, ls, predict, resume, run,
-    show, summary, sweep, verify, work,
+    Cli, Command, clean, compare, completions, config, data, doctor, evaluate, ls, predict, resume,
+    run, show, summary, sweep, verify, work,
 };
 
 // The default allocator of glibc returns freed pages to the system and faults them in again with every batch.
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
+    load_progress::show(options);
     match command {
         Command::Run(arguments) => run::run(options, arguments),
         Command::Sweep(arguments) => sweep::sweep(options, arguments),
@@ -44,6 +48,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Show(arguments) => show::show(options, arguments),
         Command::Ls(arguments) => ls::ls(options, arguments),
         Command::Clean(arguments) => clean::clean(options, arguments),
+        Command::Evaluate(arguments) => evaluate::evaluate(options, arguments),
         Command::Predict(arguments) => predict::predict(options, arguments),
         Command::Config => config::config(),
         Command::Data { command } => data::data(options, command),

@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use anyhow::Context;
 use kiln_report::Terminal;
 use kiln_store::printable;
-use unicode_width::UnicodeWidthStr;
 
 /// Prints text to standard output. Control characters except line breaks are escaped.
 pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
@@ -77,70 +76,8 @@ pub(crate) fn columns(stream: impl AsFd) -> Option<usize> {
     terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0))
 }
 
-/// Joins parts to lines of at most this many columns. Lines after the first are indented. A part that is longer than a line
-/// is not broken. Without a limit there is one line.
-pub(crate) fn joined<T: AsRef<str>>(
-    parts: impl IntoIterator<Item = T>,
-    separator: &str,
-    columns: Option<usize>,
-    indent: usize,
-) -> String {
-    let columns = columns.unwrap_or(usize::MAX);
-    let (mut text, mut used) = (String::new(), 0);
-    for part in parts {
-        let part = part.as_ref();
-        let width = part.width();
-        if text.is_empty() {
-            used = width;
-        } else if used + separator.width() + width <= columns {
-            text.push_str(separator);
-            used += separator.width() + width;
-        } else {
-            text.push('\n');
-            text.push_str(&" ".repeat(indent));
-            used = indent + width;
-        }
-        text.push_str(part);
-    }
-    text
-}
-
-/// Breaks a text between words, so that a terminal does not break it within one.
-pub(crate) fn wrapped(text: &str, columns: Option<usize>) -> String {
-    joined(text.split(' '), " ", columns, 2)
-}
-
 /// `1 run`, `2 runs`
 pub(crate) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_broken_between_words_and_fit() {
-        let text = "test: loss 0.3773, accuracy 0.8644 on 10000 images (early stopping)";
-        assert_eq!(wrapped(text, None), text);
-        assert_eq!(wrapped(text, Some(67)), text);
-        assert_eq!(
-            wrapped(text, Some(66)),
-            "test: loss 0.3773, accuracy 0.8644 on 10000 images (early\n  stopping)"
-        );
-        for columns in 12..80 {
-            let lines = wrapped(text, Some(columns));
-            assert!(lines.lines().all(|line| line.width() <= columns), "{columns}: {lines}");
-            let words: Vec<&str> = lines.split_whitespace().collect();
-            assert_eq!(words.join(" "), text);
-        }
-    }
-
-    #[test]
-    fn a_word_that_is_too_long_stays_whole() {
-        assert_eq!(wrapped("in runs/a-long-name now", Some(8)), "in\n  runs/a-long-name\n  now");
-        // Each of these characters is two columns wide.
-        assert_eq!(wrapped("データ セット", Some(8)), "データ\n  セット");
-    }
 }

@@ -9,8 +9,9 @@ use kiln_store::{RunRecord, printable};
 use kiln_train::{EpochEnd, Observer, Progress, Stop};
 use unicode_width::UnicodeWidthStr;
 
-use crate::output::{columns, joined, status, wrapped};
+use crate::output::{columns, status};
 use crate::signals::{self, SignalRequest, StopSignal};
+use crate::wrapping::wrapped;
 
 /// Steps between two updates of the progress bar. Drawing more often would slow down the training.
 const STEPS_PER_UPDATE: usize = 16;
@@ -89,7 +90,7 @@ impl ProgressReporter {
             printable(&data.name),
             record.seed
         );
-        self.status(&wrapped(&text, columns(io::stderr())));
+        self.status(&wrapped(&text, columns(io::stderr()), 2));
     }
 
     /// Removes the bar from the terminal.
@@ -164,7 +165,7 @@ fn epoch_line(end: &EpochEnd<'_>, columns: Option<usize>) -> String {
     if end.best {
         parts.push("best".to_owned());
     }
-    joined(parts, "  ", columns, indent)
+    wrapped(&parts.join("  "), columns, indent)
 }
 
 /// The epoch, the steps, the remaining time and the numbers of a running epoch, without the remaining time or the steps if

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use kiln_data::{DataFile, ImageShape, load, read_image};
+use kiln_data::{Background, DataFile, Fitting, ImageShape, Resize, load, picture, read_image};
 use kiln_model::Weights;
 use tempfile::TempDir;
 
@@ -68,14 +68,34 @@ fn read_dataset(file: usize, content: &[u8]) -> Result<String, String> {
     })
 }
 
-/// Reads an image to be classified. If the file is valid, the result must have the requested shape.
+/// Decodes a picture, from a file and from memory. If it is valid, its header must agree with it, and it must fit into any
+/// shape.
 pub fn image(bytes: &[u8]) {
-    for (channels, height, width) in [(1, 28, 28), (3, 5, 7)] {
-        let shape = ImageShape { channels, height, width };
-        match with_file("picture", bytes, |directory| read_image(&directory.join("picture"), shape))
-        {
-            Ok(read) => assert_eq!(read.pixels.len(), shape.values()),
-            Err(error) => assert_has_message(&error),
+    let shape = ImageShape { channels: 1, height: 28, width: 28 };
+    let from_file =
+        with_file("picture", bytes, |directory| read_image(&directory.join("picture"), shape));
+    match &from_file {
+        Ok(read) => assert_eq!(read.pixels.len(), shape.values()),
+        Err(error) => assert_has_message(error),
+    }
+    match picture::decode(bytes) {
+        Ok(decoded) => {
+            assert!(from_file.is_ok());
+            let pixels = decoded.width * decoded.height;
+            assert_eq!(decoded.pixels.len(), pixels * decoded.channels);
+            assert!(decoded.alpha.as_ref().is_none_or(|alpha| alpha.len() == pixels));
+            let info = picture::size(bytes).expect("it was decoded");
+            assert_eq!((info.width, info.height), (decoded.width, decoded.height));
+            assert_eq!((info.format, info.mode), (decoded.format, decoded.mode));
+            for &resize in Resize::ALL {
+                let shape = ImageShape { channels: 3, height: 5, width: 7 };
+                let fitting = Fitting { shape, resize, background: Background([1, 2, 3]) };
+                picture::fit(&decoded, &fitting, &mut vec![0; shape.values()]);
+            }
+        }
+        Err(error) => {
+            assert!(from_file.is_err());
+            assert_has_message(&error);
         }
     }
 }

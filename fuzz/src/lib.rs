@@ -10,11 +10,13 @@
 
 mod checkpoint;
 mod comparison;
+mod datasets;
 mod files;
 mod text;
 
 pub use checkpoint::{checkpoint, sweep_json};
 pub use comparison::comparison;
+pub use datasets::{cifar, csv, npz, parquet};
 pub use files::{idx_gzip, image, safetensors};
 pub use text::{experiment_toml, history_csv, predictions_csv, report_json, run_json, sweep_toml};
 
@@ -22,9 +24,13 @@ pub use text::{experiment_toml, history_csv, predictions_csv, report_json, run_j
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets. Each one has a directory in `corpus/` and a program in `targets/`.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 16] = [
     ("idx_gzip", idx_gzip),
     ("image", image),
+    ("npz", npz),
+    ("csv", csv),
+    ("cifar", cifar),
+    ("parquet", parquet),
     ("experiment_toml", experiment_toml),
     ("sweep_toml", sweep_toml),
     ("history_csv", history_csv),

@@ -59,6 +59,10 @@ macro_rules! replay {
 replay! {
     idx_gzip: ROUNDS,
     image: ROUNDS,
+    npz: ROUNDS,
+    csv: ROUNDS,
+    cifar: ROUNDS,
+    parquet: ROUNDS,
     experiment_toml: ROUNDS,
     sweep_toml: ROUNDS,
     history_csv: ROUNDS,

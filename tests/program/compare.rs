@@ -80,7 +80,8 @@ fn runs_on_earlier_data_have_a_table_of_their_own() {
 #[test]
 fn command_for_more_seeds_trains_only_these() {
     let project = Project::new();
-    project.kiln_ok(&["sweep", "experiment.toml", "hidden.units=4,5,6", "seed=1,2", "epochs=1"]);
+    let sweep = ["sweep", "experiment.toml", "hidden.units=4,5,6", "seed=1,2", "epochs=1"];
+    let swept = project.kiln_ok(&sweep);
     let json = project.kiln(&["compare", "runs/columns", "--json", "-q"]).json();
     let more = &json["answer"]["more_seeds"];
     let command = more["command"].as_str().unwrap();
@@ -89,6 +90,11 @@ fn command_for_more_seeds_trains_only_these() {
         command.starts_with("kiln sweep experiment.toml hidden.units=4,5,6 epochs=1 seed=3"),
         "{command}"
     );
+    assert_eq!(json["next_step"]["command"], command);
+    // The sweep has proposed the same.
+    let sentence = json["next_step"]["sentence"].as_str().unwrap();
+    let proposal = format!("\n{sentence}\n  {command}\n");
+    assert!(swept.stdout.contains(&proposal), "`{proposal}` is not in\n{}", swept.stdout);
     let arguments: Vec<&str> = command.split(' ').skip(1).collect();
     project.kiln_ok(&arguments);
     let json = project.kiln(&["compare", "runs/columns", "--json", "-q"]).json();

@@ -124,7 +124,8 @@ fn assert_same_training(project: &Project, overrides: &[&str]) {
     assert_ne!(expected, actual, "the other source is another experiment");
     let history = |run: &str| history_without_seconds(&project.read(format!("{run}/history.csv")));
     assert_eq!(history(&actual), history(&expected));
-    let tensors = |run: &str| tensors(&fs::read(project.path(run).join("model.safetensors")).unwrap());
+    let tensors =
+        |run: &str| tensors(&fs::read(project.path(run).join("model.safetensors")).unwrap());
     assert!(tensors(&actual) == tensors(&expected), "the weights differ");
 }
 
@@ -151,7 +152,10 @@ fn arrays(parts: &[Part; 2]) -> Vec<(String, Vec<u8>)> {
     let of = |part: &Part| {
         let rows = part.labels.len();
         [
-            (format!("x_{}.npy", part.name), npy(&format!("({rows}, 4, 4)"), &part.images.concat())),
+            (
+                format!("x_{}.npy", part.name),
+                npy(&format!("({rows}, 4, 4)"), &part.images.concat()),
+            ),
             (format!("y_{}.npy", part.name), npy(&format!("({rows},)"), &part.labels)),
         ]
     };

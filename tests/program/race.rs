@@ -107,12 +107,12 @@ fn the_best_of_a_search_race_with_other_seeds() {
     assert!(early.stderr.contains("but 4 of its 4 runs are not done"), "{}", early.stderr);
 
     let found = project.kiln_ok(&search);
-    let line = found.stdout.lines().find(|line| line.contains("race the best:")).unwrap();
-    let proposed = line.trim_start().trim_start_matches("race the best:").trim();
-    assert_eq!(
-        proposed,
-        "kiln sweep experiment.toml learning_rate=0.3,1e-9,0.25,1e-8 epochs=4 seed=2 --race --top 4"
-    );
+    // `kiln compare` proposes the same.
+    let proposal = "A race with more seeds tells which of the best 4 is the best:\n  \
+        kiln sweep experiment.toml learning_rate=0.3,1e-9,0.25,1e-8 epochs=4 seed=2 --race --top 4\n";
+    assert!(found.stdout.contains(proposal), "{}", found.stdout);
+    let compared = project.kiln_ok(&["compare", "runs/columns"]);
+    assert!(compared.stdout.contains(proposal), "{}", compared.stdout);
     let output = project.kiln_ok(&race);
     assert!(output.stdout.contains("sure: the best of 2 combinations is "), "{}", output.stdout);
     // The runs of the search are not part of the race, and stay.
@@ -127,6 +127,55 @@ fn the_best_of_a_search_race_with_other_seeds() {
     assert_eq!(seeds.iter().filter(|seed| **seed == 2).count(), 4);
     let resumed = project.kiln_ok(&["resume", "runs/columns"]);
     assert_eq!((runs_trained(&resumed), lines_of_race(&resumed)), (0, lines_of_race(&output)));
+}
+
+/// The lines that start with this one, as far as they are indented.
+fn proposal(output: &CommandOutput, start: &str) -> Vec<String> {
+    let mut lines = output.stdout.lines().skip_while(|line| !line.starts_with(start));
+    let first = lines.next().unwrap_or_else(|| panic!("`{start}` is not in\n{}", output.stdout));
+    let indented = lines.take_while(|line| line.starts_with("  "));
+    std::iter::once(first).chain(indented).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_race_that_ran_out_of_seeds_proposes_more() {
+    let project = Project::new();
+    let declare = |rules: &str| {
+        let text = format!(
+            "name = \"close\"\nexperiment = \"experiment.toml\"\n\n[grid]\n\"hidden.units\" = [6, 7]\n\n\
+             [race]\nindifference = 0.0\n{rules}"
+        );
+        project.write("close.toml", text);
+    };
+    // The number of seeds is a default, which seeds on the command line replace.
+    declare("");
+    let raced = project.kiln_ok(&["sweep", "close.toml", "epochs=1"]);
+    assert!(raced.stdout.contains("these 2, after all 10 seeds"), "{}", raced.stdout);
+    let lines = proposal(&raced, "With 10 seeds, differences of ");
+    let compared = project.kiln_ok(&["compare", "runs/close"]);
+    assert_eq!(proposal(&compared, "With 10 seeds, differences of "), lines);
+    let command = lines[1].trim_start();
+    assert!(command.starts_with("kiln sweep close.toml epochs=1 seed=1.."), "{command}");
+    let arguments: Vec<&str> = command.split(' ').skip(1).chain(["--dry-run"]).collect();
+    let dry_run = project.kiln_ok(&arguments).stdout;
+    let seeds = command.rsplit("..").next().unwrap();
+    let race = format!("a race of 2 combinations over {seeds} seeds");
+    assert!(dry_run.contains(&race), "`{race}` is not in\n{dry_run}");
+
+    // The file sets the number, so no command can.
+    declare("seeds = 3");
+    project.kiln_ok(&["sweep", "close.toml", "epochs=1", "name=three"]);
+    let compared = project.kiln_ok(&["compare", "runs/three"]);
+    let lines = proposal(&compared, "With 3 seeds, differences of ");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains(" For that, set `seeds = "), "{lines:?}");
+
+    // A race that is not over has to be continued first.
+    let missing = statuses(&project, "runs/three").keys().next().unwrap().clone();
+    std::fs::remove_dir_all(project.path(format!("runs/three/{missing}"))).unwrap();
+    let compared = project.kiln_ok(&["compare", "runs/three"]);
+    let lines = proposal(&compared, "The race is not over.");
+    assert_eq!(lines[1], "  kiln resume runs/three");
 }
 
 #[test]

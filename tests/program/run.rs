@@ -15,6 +15,7 @@ fn run_prints_its_directory_and_fills_it() {
     for file in [
         "config.toml",
         "run.json",
+        "splits.csv",
         "history.csv",
         "history.svg",
         "report.json",

@@ -15,8 +15,13 @@ use crate::output::{count, print, status, warning};
 #[derive(Debug, Args)]
 pub(crate) struct CleanArguments {
     /// Runs, sweeps, the directory of all runs, or patterns such as 'runs/*/*'
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "cache", value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Also remove the decoded images in the cache of the data directory, DATA/.cache
+    ///
+    /// They are decoded again when they are needed.
+    #[arg(long)]
+    cache: bool,
     /// Also remove weights, except those of the N finished runs that are best by validation
     ///
     /// Of several datasets, the N best runs of each keep their weights. Runs without validation always keep them.
@@ -47,6 +52,12 @@ pub(crate) fn clean(
     options: &GlobalOptions,
     arguments: &CleanArguments,
 ) -> anyhow::Result<ExitCode> {
+    if arguments.cache {
+        clean_cache(options, arguments)?;
+    }
+    if arguments.paths.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let paths: Vec<PathBuf> = arguments
         .paths
         .iter()
@@ -98,13 +109,55 @@ pub(crate) fn clean(
         }
     }
     if !options.quiet {
-        explain(arguments, &runs, unfinished);
+        explain(options, arguments, &runs, unfinished);
     }
     Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Removes the cache of decoded images, or says how large it is.
+fn clean_cache(options: &GlobalOptions, arguments: &CleanArguments) -> anyhow::Result<()> {
+    let data = options.data();
+    let directory = kiln_data::cache_directory(data);
+    let size = kiln_data::cache_size(data);
+    if size == 0 {
+        print(format!("{}: nothing to remove", directory.display()))?;
+    } else if arguments.yes {
+        let size = kiln_data::remove_cache(data)?;
+        print(format!("removed {} of decoded images in {}", bytes(size), directory.display()))?;
+    } else {
+        print(format!(
+            "{} of decoded images can be freed in {}",
+            bytes(size),
+            directory.display()
+        ))?;
+        // Otherwise the command for the runs includes this.
+        if arguments.paths.is_empty() && !options.quiet {
+            status(format_args!("to remove this: {} --yes", command(options, arguments)));
+        }
+    }
+    Ok(())
+}
+
+/// The command without `--yes`.
+fn command(options: &GlobalOptions, arguments: &CleanArguments) -> String {
+    let mut command = vec!["kiln clean".to_owned()];
+    command.extend(arguments.paths.iter().map(|path| quoted(&path.display().to_string())));
+    command.extend(arguments.keep.map(|number| format!("--keep best={number}")));
+    if arguments.cache {
+        command.push("--cache".to_owned());
+        let data = options.given_data();
+        command.extend(data.map(|data| format!("--data {}", quoted(&data.display().to_string()))));
+    }
+    command.join(" ")
+}
+
 /// What the removed files were needed for, and how to remove them.
-fn explain(arguments: &CleanArguments, runs: &[CleanedRun], unfinished: usize) {
+fn explain(
+    options: &GlobalOptions,
+    arguments: &CleanArguments,
+    runs: &[CleanedRun],
+    unfinished: usize,
+) {
     let has = |part: Removable, status: Option<Status>| {
         runs.iter()
             .filter(|run| status.is_none_or(|status| status == run.status))
@@ -123,10 +176,7 @@ fn explain(arguments: &CleanArguments, runs: &[CleanedRun], unfinished: usize) {
         status(format_args!("left alone: {} that can be resumed", count(unfinished, "run")));
     }
     if !arguments.yes {
-        let mut command = vec!["kiln clean".to_owned()];
-        command.extend(arguments.paths.iter().map(|path| quoted(&path.display().to_string())));
-        command.extend(arguments.keep.map(|number| format!("--keep best={number}")));
-        status(format_args!("to remove this: {} --yes", command.join(" ")));
+        status(format_args!("to remove this: {} --yes", command(options, arguments)));
     }
 }
 

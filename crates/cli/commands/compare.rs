@@ -5,17 +5,18 @@ use clap::{Args, ValueEnum};
 use kiln_compare::charts::{against_setting, class_recall, effects, metric_curves, setting_grid};
 use kiln_compare::page::page;
 use kiln_compare::{
-    AtEpoch, CompareError, CompareOptions, Comparison, MoreSeeds, Pair, Ranking, TableOptions,
-    effects_text, show_pair,
+    AtEpoch, CompareError, CompareOptions, Comparison, Pair, Ranking, TableOptions, effects_text,
+    show_pair,
 };
 use kiln_config::{KeyError, KeyIndex};
 use kiln_report::chart::{
     Heatmap, effects_chart, heatmap_chart, heatmap_text, overlay_chart, setting_chart,
 };
-use kiln_store::{files, printable, quoted};
-use kiln_sweep::{SweepRecord, SweepRecords, declared_runs};
+use kiln_store::{files, printable};
+use kiln_sweep::{SweepRecord, SweepRecords, declared_race, declared_runs};
 
 use crate::named_run;
+use crate::next_step;
 use crate::options::GlobalOptions;
 use crate::output::{print_styled, status, terminal};
 
@@ -137,11 +138,7 @@ pub(crate) fn compare(
         None => paths,
     };
     let mut comparison = Comparison::read(&paths, &how)?;
-    let command = more_seeds(&comparison)
-        .and_then(|more| seeds_command(&comparison, more, arguments.sweep.as_deref()));
-    if let Some(more) = comparison.answer.as_mut().and_then(|answer| answer.more_seeds.as_mut()) {
-        more.command = command;
-    }
+    propose(&mut comparison, arguments.sweep.as_deref());
     let comparison = comparison;
     let axes = axes(&comparison, &arguments.axes)?;
     let table = TableOptions {
@@ -174,40 +171,29 @@ pub(crate) fn compare(
     Ok(ExitCode::SUCCESS)
 }
 
-fn more_seeds(comparison: &Comparison) -> Option<&MoreSeeds> {
-    comparison.answer.as_ref()?.more_seeds.as_ref()
-}
-
-/// The command that trains the new seeds, if all runs are those of one sweep.
-fn seeds_command(comparison: &Comparison, more: &MoreSeeds, sweep: Option<&str>) -> Option<String> {
+/// The directory of all runs; `None` if they are in several ones.
+fn common_directory(comparison: &Comparison) -> Option<PathBuf> {
     let mut directories = comparison.runs().map(|run| run.directory.path().parent());
     let directory = directories.next()??;
-    if !directories.all(|other| other == Some(directory)) {
-        return None;
-    }
-    let records = SweepRecords::read_intact(directory).ok()?;
+    directories.all(|other| other == Some(directory)).then(|| directory.to_owned())
+}
+
+/// Proposes what to do next, if all runs are those of one sweep.
+fn propose(comparison: &mut Comparison, sweep: Option<&str>) {
+    let Some(directory) = common_directory(comparison) else { return };
+    let Ok(records) = SweepRecords::read_intact(&directory) else { return };
     let record = match (sweep, records.as_slice()) {
-        (Some(given), records) => SweepRecords::select(records, given).ok()?,
-        (None, [record]) => record.clone(),
+        (Some(given), records) => SweepRecords::select(records, given).ok(),
+        (None, [record]) => Some(record.clone()),
         // The runs are those of several sweeps.
-        _ => return None,
+        _ => None,
     };
-    let mut command = vec!["kiln".to_owned(), "sweep".to_owned()];
-    command.push(record.file.display().to_string());
-    let is_seed = |axis: &&String| axis.split('=').next().is_some_and(|key| key.trim() == "seed");
-    command.extend(record.axes.iter().filter(|axis| !is_seed(axis)).cloned());
-    let seeds: Vec<String> = more.new_seeds.iter().map(u64::to_string).collect();
-    command.push(format!("seed={}", seeds.join(",")));
-    let runs = directory.parent()?;
-    for (option, path) in [("data", record.data.as_path()), ("runs", runs)] {
-        // Defaults need no option.
-        let is_default = std::path::absolute(option).ok() == std::path::absolute(path).ok();
-        if !path.as_os_str().is_empty() && !is_default {
-            command.extend([format!("--{option}"), path.display().to_string()]);
-        }
+    let (Some(record), Some(run)) = (record, comparison.runs().next()) else { return };
+    let race = declared_race(&directory, &record, &run.fingerprint, run.validation_rows);
+    // If the race of the sweep cannot be determined, nothing is known about what would help.
+    if let Ok(race) = race {
+        next_step::propose(comparison, &directory, &record, race.as_ref());
     }
-    let quoted: Vec<_> = command.iter().map(|argument| quoted(argument)).collect();
-    Some(quoted.join(" "))
 }
 
 /// The runs of one sweep in each of these directories.

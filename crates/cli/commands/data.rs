@@ -1,10 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Subcommand;
-use kiln_data::DataError;
+use clap::{Args, Subcommand};
+use kiln_data::{DataError, Dataset};
 use kiln_report::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
+use kiln_store::number::bytes;
 
+use crate::commands::data_check::{CheckArguments, check, declaration};
+use crate::commands::data_fetch::{FetchArguments, fetch};
 use crate::options::GlobalOptions;
 use crate::output::{help, print, with_causes};
 
@@ -16,6 +19,14 @@ const PREVIEW_COLUMNS: usize = 5;
 pub(crate) enum DataCommand {
     /// List the named datasets and where their files are
     List,
+    /// Download a named dataset into the directory of the named datasets
+    ///
+    /// Only missing files are downloaded. Each is compared with its published checksum before it is used. A download that
+    /// was interrupted continues where it stopped.
+    #[command(after_help = "Examples:\n  \
+        kiln data fetch mnist\n  \
+        kiln data fetch cifar-10 --from http://localhost:8000/")]
+    Fetch(FetchArguments),
     /// Check the files of a dataset
     ///
     /// The content of each file is compared with its header and, if the dataset is a named one, with the published
@@ -25,15 +36,33 @@ pub(crate) enum DataCommand {
         #[arg(default_value = "fashion-mnist", value_name = "DATASET")]
         name: String,
     },
-    /// Write a picture of the first 25 training images with their classes
-    Preview {
-        /// A named dataset, or a directory of IDX files
-        #[arg(default_value = "fashion-mnist", value_name = "DATASET")]
-        name: String,
-        /// The picture, a PNG file
-        #[arg(long, value_name = "FILE.png", value_parser = png_path)]
-        out: PathBuf,
-    },
+    /// Report what may be wrong with a dataset: labels, classes, copies, broken images and the split
+    ///
+    /// Shows the number of images by class and split. Errors make every result meaningless, and `kiln run` refuses them.
+    /// Warnings are also printed by `kiln run` and recorded in run.json.
+    #[command(after_help = "Examples:\n  \
+        kiln data check fashion-mnist validation=5000\n  \
+        kiln data check photos 'image=[64,64]' validation=0.1 test=0.1 split=stratified --json\n\n\
+        Exit status: 0 without errors, 1 with errors (with --strict, also with warnings)")]
+    Check(CheckArguments),
+    /// Write a picture of 25 training images of all classes
+    #[command(after_help = "Examples:\n  \
+        kiln data preview fashion-mnist --out preview.png\n  \
+        kiln data preview photos 'image=[64,64]' resize=crop --out preview.png")]
+    Preview(PreviewArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArguments {
+    /// A named dataset, a directory or a file
+    #[arg(default_value = "fashion-mnist", value_name = "SOURCE")]
+    source: String,
+    /// Keys of the [data] table, such as image=[64,64] or resize=crop
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// The picture, a PNG file
+    #[arg(long, value_name = "FILE.png", value_parser = png_path)]
+    out: PathBuf,
 }
 
 /// Accepts only the names of PNG files, so that a mistyped name does not overwrite another kind of file.
@@ -46,8 +75,10 @@ fn png_path(argument: &str) -> Result<PathBuf, String> {
 pub(crate) fn data(options: &GlobalOptions, command: &DataCommand) -> anyhow::Result<ExitCode> {
     match command {
         DataCommand::List => list(options.data()),
+        DataCommand::Fetch(arguments) => fetch(options, arguments),
+        DataCommand::Check(arguments) => check(options, arguments),
         DataCommand::Verify { name } => verify(options.data(), name),
-        DataCommand::Preview { name, out } => preview(options.data(), name, out),
+        DataCommand::Preview(arguments) => preview(options.data(), arguments),
     }
 }
 
@@ -58,7 +89,14 @@ fn list(data: &Path) -> anyhow::Result<ExitCode> {
         let state = if listing.missing.is_empty() {
             format!("in {directory}")
         } else {
-            format!("missing in {directory}: {}", listing.missing.join(", "))
+            format!(
+                "missing in {directory}: {}; to download: kiln data fetch {}{}",
+                listing.missing.join(", "),
+                dataset.name,
+                dataset.download_bytes().map_or_else(String::new, |bytes| {
+                    format!(" ({:.0} MB)", bytes as f64 / 1e6)
+                })
+            )
         };
         print(format!(
             "{}  {}\n  {} training and {} test images of {}, {} classes\n  license: {}\n  {state}",
@@ -70,6 +108,11 @@ fn list(data: &Path) -> anyhow::Result<ExitCode> {
             dataset.class_names.len(),
             dataset.license,
         ))?;
+    }
+    let cache = kiln_data::cache_size(data);
+    if cache > 0 {
+        let directory = kiln_data::cache_directory(data);
+        print(format!("cache of decoded images  {} in {}", bytes(cache), directory.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -110,15 +153,17 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
     Ok(if verification.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
-    let dataset = kiln_data::load(name, data)?;
+fn preview(data: &Path, arguments: &PreviewArguments) -> anyhow::Result<ExitCode> {
+    let declaration = declaration(&arguments.source, &arguments.overrides)?;
+    let dataset = declaration.dataset(data)?;
     let images = &dataset.images;
     let shape = ImageShape {
         channels: images.shape.channels,
         height: images.shape.height,
         width: images.shape.width,
     };
-    let captioned: Vec<CaptionedImage<'_>> = (0..dataset.parts.training.len().min(PREVIEW_IMAGES))
+    let captioned: Vec<CaptionedImage<'_>> = spread_over_classes(&dataset, PREVIEW_IMAGES)
+        .into_iter()
         .map(|row| CaptionedImage {
             pixels: images.image(row),
             shape,
@@ -128,7 +173,70 @@ fn preview(data: &Path, name: &str, out: &Path) -> anyhow::Result<ExitCode> {
             )],
         })
         .collect();
-    kiln_store::files::write(out, image_grid(&captioned, PREVIEW_COLUMNS, IMAGE_SIDE)?)?;
-    print(out.display())?;
+    let picture = image_grid(&captioned, PREVIEW_COLUMNS, IMAGE_SIDE)?;
+    kiln_store::files::write(&arguments.out, picture)?;
+    print(arguments.out.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Up to `count` training images, equally many of each class if possible and from all over its rows. With more classes than
+/// `count`, every n-th class.
+fn spread_over_classes(dataset: &Dataset, count: usize) -> Vec<usize> {
+    let mut classes = vec![Vec::new(); dataset.class_names.len()];
+    for row in dataset.parts.training.clone() {
+        classes[usize::from(dataset.images.labels[row as usize])].push(row as usize);
+    }
+    classes.retain(|rows| !rows.is_empty());
+    let chosen = classes.len().min(count);
+    let mut classes: Vec<&Vec<usize>> =
+        (0..chosen).map(|place| &classes[place * classes.len() / chosen]).collect();
+    // Small classes first, so that large ones take the places that they leave.
+    let order: Vec<usize> = classes.iter().map(|rows| rows[0]).collect();
+    classes.sort_by_key(|rows| rows.len());
+    let mut remaining = count;
+    let mut of_class: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (place, rows) in classes.iter().enumerate() {
+        let share = rows.len().min(remaining.div_ceil(chosen - place));
+        remaining -= share;
+        let taken = (0..share).map(|number| rows[number * rows.len() / share]).collect();
+        of_class.push((rows[0], taken));
+    }
+    of_class.sort_by_key(|(first, _)| order.iter().position(|row| row == first));
+    of_class.into_iter().flat_map(|(_, rows)| rows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kiln_data::{LabeledImages, Parts};
+
+    use super::*;
+
+    fn rows(labels: Vec<u16>, classes: usize) -> Vec<usize> {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+        let listed = kiln_data::load("fashion-mnist", &data).expect("the repository holds it");
+        let dataset = Dataset {
+            class_names: (0..classes).map(|class| class.to_string()).collect(),
+            parts: Parts::new(labels.len(), 0, 0),
+            images: LabeledImages { labels, ..listed.images },
+            ..listed
+        };
+        spread_over_classes(&dataset, 25)
+    }
+
+    #[test]
+    fn a_preview_has_images_of_all_classes() {
+        // Three classes of 10, 100 and 2 images.
+        let labels = [vec![0; 10], vec![1; 100], vec![2; 2]].concat();
+        let chosen = rows(labels, 3);
+        assert_eq!(chosen.len(), 25);
+        let of =
+            |range: std::ops::Range<usize>| chosen.iter().filter(|row| range.contains(row)).count();
+        assert_eq!((of(0..10), of(10..110), of(110..112)), (10, 13, 2));
+        assert!(chosen.is_sorted());
+        // More classes than images.
+        assert_eq!(rows((0..100).collect(), 100), (0..25).map(|it| it * 4).collect::<Vec<_>>());
+        assert_eq!(rows(vec![0, 1], 2), [0, 1]);
+    }
 }

@@ -5,7 +5,10 @@ pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod data;
+pub(crate) mod data_check;
+pub(crate) mod data_fetch;
 pub(crate) mod doctor;
+pub(crate) mod evaluate;
 pub(crate) mod ls;
 pub(crate) mod predict;
 pub(crate) mod resume;
@@ -140,19 +143,32 @@ pub(crate) enum Command {
         kiln clean runs/learning-rate-depth\n  \
         kiln clean runs/learning-rate-depth --keep best=10 --yes")]
     Clean(clean::CleanArguments),
-    /// Classify PNG and JPEG files with a finished run
+    /// Classify images with a finished run
     ///
     /// Images are converted to the size and the channels that the network was trained on; a note says how. For each
-    /// image, the three most probable classes are printed.
-    #[command(after_help = "Example:\n  \
-        kiln predict runs/fashion-mnist/20261124-101500 boot.png shirt.jpg")]
+    /// image, the most probable classes are printed. An image of the dataset gets the same probabilities as in
+    /// predictions.csv.
+    #[command(after_help = "Examples:\n  \
+        kiln predict fashion-mnist/last boot.png shirt.jpg\n  \
+        kiln predict fashion-mnist/last photos --csv > photos.csv\n  \
+        kiln predict fashion-mnist/last 'drawings/*.png' --invert --top 5")]
     Predict(predict::PredictArguments),
+    /// Evaluate a finished run on other labeled images
+    ///
+    /// The images are read like those of the training, and classes are matched by name. The report is written to a
+    /// directory below that of the run, whose path is the last line of standard output; the run's own report does not
+    /// change. `run.json` records every evaluation, because numbers that were looked at often are no longer those of
+    /// unseen images.
+    #[command(after_help = "Examples:\n  \
+        kiln evaluate photos/best new-photos\n  \
+        kiln evaluate mnist/last ./my-digits.npz --part all")]
+    Evaluate(evaluate::EvaluateArguments),
     /// Print every key of an experiment with its default and its possible values
     #[command(after_help = "Examples:\n  \
         kiln config\n  \
         kiln config > experiment.toml     start a new experiment")]
     Config,
-    /// List, check and preview datasets
+    /// List, download, check and preview datasets
     Data {
         #[command(subcommand)]
         command: data::DataCommand,

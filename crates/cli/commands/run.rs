@@ -7,8 +7,9 @@ use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
 
 use crate::experiment;
 use crate::options::{ExperimentArguments, GlobalOptions};
-use crate::output::{columns, help, print, status, wrapped};
+use crate::output::{columns, help, print, status, warning};
 use crate::progress::ProgressReporter;
+use crate::wrapping::wrapped;
 use crate::{failure, logging};
 
 pub(crate) fn run(
@@ -20,7 +21,17 @@ pub(crate) fn run(
         declaration.notes.iter().for_each(|note| status(format_args!("note: {note}")));
     }
     let reporter = ProgressReporter::for_run(options.quiet)?;
+    let source = quoted(&declaration.experiment.data.source);
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
+    if !options.quiet {
+        run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
+    }
+    for problem in &run.record().data_warnings {
+        warning(format_args!("data: {problem}"));
+    }
+    if !run.record().data_warnings.is_empty() {
+        help(format_args!("for examples and what to do: kiln data check {source}"));
+    }
     train(options, run, reporter)
 }
 
@@ -64,9 +75,9 @@ pub(crate) fn train(
             "test: {loss}accuracy {:.4} on {} images{reason}",
             report.accuracy, report.examples
         );
-        print(wrapped(&text, columns(io::stdout())))?;
+        print(wrapped(&text, columns(io::stdout()), 2))?;
     } else {
-        status(wrapped(&outcome.ending, columns(io::stderr())));
+        status(wrapped(&outcome.ending, columns(io::stderr()), 2));
         match outcome.status {
             Status::Diverged => {
                 help("lower optimizer.learning_rate, or set optimizer.global_clipnorm");

@@ -5,7 +5,7 @@ use std::path::Path;
 use kiln_statistics::{Spread, wilson};
 use kiln_store::{Skipped, Status, StoreError, find};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, NextStep};
 use crate::column::{Column, SharedSetting};
 use crate::columns::SettingsTable;
 use crate::combination::{Combination, RunSummary};
@@ -63,6 +63,8 @@ pub struct Comparison {
     pub level: f64,
     /// Which combinations may be the best; `None` if fewer than two could be judged.
     pub answer: Option<Answer>,
+    /// What the caller proposes to do next; see [`next_step`](Self::next_step). This crate sets none.
+    pub proposal: Option<NextStep>,
     /// What each setting does, over all values of the others; empty if the combinations are no grid.
     pub effects: Effects,
     /// The baseline that was asked for.
@@ -168,6 +170,16 @@ impl Comparison {
         Spread::of(finished.filter_map(|run| Some(run.optimism?.difference)))
     }
 
+    /// What would tell more about which combination is the best: the proposal of the caller, or else more seeds.
+    #[must_use]
+    pub fn next_step(&self) -> Option<NextStep> {
+        let more_seeds = || {
+            let more = self.answer.as_ref()?.more_seeds.as_ref()?;
+            Some(NextStep { sentence: more.sentence(), command: more.command.clone() })
+        };
+        self.proposal.clone().or_else(more_seeds)
+    }
+
     /// The run to continue with: the best finished run of the [`selected`](Self::selected) combination.
     #[must_use]
     pub fn best(&self) -> Option<&RunSummary> {
@@ -235,6 +247,7 @@ impl Comparison {
             combinations,
             level: CompareOptions::default().level,
             answer: None,
+            proposal: None,
             effects: Effects::default(),
             baseline: None,
             other_data: Vec::new(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 
-use crate::answer::{Answer, MoreSeeds};
+use crate::answer::{Answer, MoreSeeds, NextStep};
 use crate::column::Column;
 use crate::columns::SOURCE;
 use crate::combination::{Combination, RunSummary};
@@ -41,6 +41,7 @@ pub const COMPARISON_VERSION: u32 = 2;
 /// - `effects` (`setting`, `others`, `blocks`, `levels`) and `interactions` (`settings`, `f`, `freedom`, `p_value`): what each
 ///   setting of a grid does over all values of the others
 /// - `other_data`: the same for the runs on each other dataset
+/// - `next_step` (`sentence`, `command`): what would tell more about which combination is the best
 /// - `left_out` (`path`, `problem`) and `notes`
 ///
 /// Numbers have as many digits as the same `f64` needs, settings have their types, and missing values are `null`. The
@@ -117,6 +118,9 @@ fn comparison_json<'a>(
                 p_value: found.p_value,
             })
             .collect(),
+        next_step: comparison
+            .next_step()
+            .map(|NextStep { sentence, command }| NextStepJson { sentence, command }),
         other_data: others.collect::<Result<_>>()?,
         left_out: comparison
             .left_out
@@ -144,6 +148,7 @@ struct ComparisonJson<'a> {
     optimism: Option<SpreadJson>,
     effects: Vec<EffectJson<'a>>,
     interactions: Vec<InteractionJson<'a>>,
+    next_step: Option<NextStepJson>,
     other_data: Vec<ComparisonJson<'a>>,
     left_out: Vec<LeftOutJson<'a>>,
     notes: &'a [String],
@@ -189,6 +194,12 @@ struct MoreSeedsJson<'a> {
     new_seeds: &'a [u64],
     new_difference: f64,
     command: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct NextStepJson {
+    sentence: String,
+    command: Option<String>,
 }
 
 #[derive(Serialize)]

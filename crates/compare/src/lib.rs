@@ -13,6 +13,7 @@
 //! [`charts`] draws a comparison; the crate `kiln-statistics` decides which differences are significant.
 
 mod answer;
+mod augment;
 mod baseline;
 mod cells;
 pub mod charts;
@@ -45,7 +46,7 @@ mod text_table;
 mod toml_text;
 mod verdict;
 
-pub use answer::{Answer, MoreSeeds, standing_words};
+pub use answer::{Answer, MoreSeeds, NextStep, standing_words};
 pub use column::{Column, ImpliedBy, SharedSetting};
 pub use combination::{Combination, RunSummary, TestSummary};
 pub use comparison::{CompareOptions, Comparison, SelectedTest};

@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use kiln_store::escape::control;
 use kiln_store::number::decimals;
 use kiln_store::{Status, grouped};
 
-use crate::answer::MoreSeeds;
+use crate::answer::NextStep;
 use crate::cells::outward;
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::{Comparison, SelectedTest};
@@ -22,6 +24,7 @@ pub fn notes(comparison: &Comparison) -> String {
     lines.extend(optimism(comparison));
     lines.extend(verdicts(comparison));
     lines.extend(comparison.notes.iter().cloned());
+    lines.extend(next_step(comparison));
     lines.extend(about_runs(comparison));
     text(&lines)
 }
@@ -127,18 +130,24 @@ fn selection(comparison: &Comparison) -> Option<String> {
         return None;
     }
     let mut words = format!("Best by validation: {}.", selected.label(&comparison.columns));
-    if let Some(SelectedTest { accuracy, interval, images }) = comparison.selected_test() {
-        let [low, high] = outward(interval.0, interval.1);
-        words.push_str(&format!(
-            " Its test accuracy is {}, with an interval of {low} to {high} for the choice of the {} test images.",
-            decimals(Some(accuracy), 4),
-            grouped(images as u64)
-        ));
+    if let Some(test) = selected_test(comparison) {
+        words.push_str(&format!(" {test}"));
     }
     Some(words)
 }
 
-/// Which combinations may be the best, and what would tell more.
+/// The test accuracy of the best combination, and how much the choice of the test images may change it.
+pub(crate) fn selected_test(comparison: &Comparison) -> Option<String> {
+    let SelectedTest { accuracy, interval, images } = comparison.selected_test()?;
+    let [low, high] = outward(interval.0, interval.1);
+    Some(format!(
+        "Its test accuracy is {}, with an interval of {low} to {high} for the choice of the {} test images.",
+        decimals(Some(accuracy), 4),
+        grouped(images as u64)
+    ))
+}
+
+/// Which combinations may be the best.
 fn answer(comparison: &Comparison) -> Vec<String> {
     let Some(answer) = &comparison.answer else { return Vec::new() };
     let mut lines = vec![answer.sentence()];
@@ -150,31 +159,41 @@ fn answer(comparison: &Comparison) -> Vec<String> {
     if answer.centered {
         how.push_str(" All have the same seeds, so what a seed does to all of them is subtracted.");
     }
-    how.push_str(" The answer covers the variation between seeds, but not the choice of the validation images.");
+    how.push_str(&format!(" {}", covered_variation(comparison)));
     lines.push(how);
-    if let Some(more) = &answer.more_seeds {
-        lines.push(more_seeds(more));
-        lines.extend(more.command.as_ref().map(|command| format!("  {command}")));
-    }
     lines
 }
 
-fn more_seeds(more: &MoreSeeds) -> String {
-    let count = |count: usize, one: &str, many: &str| {
-        format!("{count} {}", if count == 1 { one } else { many })
+/// What the differences between the seeds of a combination come from: they may include the choice of the validation
+/// images.
+pub(crate) fn covered_variation(comparison: &Comparison) -> &'static str {
+    let several = || comparison.combinations.iter().filter(|one| one.runs.len() > 1);
+    fn of_seeds(combination: &Combination) -> Option<BTreeSet<&str>> {
+        combination.runs.iter().map(|run| run.validation_fingerprint.as_deref()).collect()
+    }
+    let all_have = |is_number: fn(usize, usize) -> bool| {
+        several().next().is_some()
+            && several().all(|one| {
+                of_seeds(one).is_some_and(|images| is_number(images.len(), one.runs.len()))
+            })
     };
-    let digits = |difference| decimals(Some(difference), 4);
-    format!(
-        "With {}, differences of {} are found in 4 of 5 cases; {} would separate differences of {}.",
-        count(more.seeds, "seed", "seeds"),
-        digits(more.difference),
-        count(more.new_seeds.len(), "more seed", "more seeds"),
-        digits(more.new_difference)
-    )
+    if all_have(|images, _| images == 1) {
+        "The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds."
+    } else if all_have(|images, runs| images == runs) {
+        "The answer covers the variation between seeds, and with it the choice of the validation images: each seed has others, because data.split_seed is not set."
+    } else {
+        "The answer covers the variation between seeds, but not the choice of the validation images."
+    }
+}
+
+/// What would tell more, followed by its command.
+fn next_step(comparison: &Comparison) -> Vec<String> {
+    let Some(NextStep { sentence, command }) = comparison.next_step() else { return Vec::new() };
+    std::iter::once(sentence).chain(command.map(|command| format!("  {command}"))).collect()
 }
 
 /// How much too high the ranked values are because each run's epoch was chosen by them.
-fn optimism(comparison: &Comparison) -> Option<String> {
+pub(crate) fn optimism(comparison: &Comparison) -> Option<String> {
     let found = comparison.optimism()?;
     let direction = if found.mean < 0.0 { "lower" } else { "higher" };
     Some(format!(

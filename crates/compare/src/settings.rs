@@ -3,6 +3,7 @@
 use kiln_config::affects_results;
 use toml::de::{DeTable, DeValue};
 
+use crate::augment;
 use crate::layers::{self, Layers};
 use crate::toml_text::{in_order, join, text};
 
@@ -49,6 +50,10 @@ impl FlatConfig {
                     }
                     None => self.settings.push((path, text(value))),
                 },
+                DeValue::Array(array) if path == augment::KEY => {
+                    let value = augment::summary(array).unwrap_or_else(|| text(value));
+                    self.settings.push((path, value));
+                }
                 _ if path == "seed" => self.seed = Some(text(value)),
                 _ if path == "name" => {}
                 _ => self.settings.push((path, text(value))),

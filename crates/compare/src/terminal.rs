@@ -118,7 +118,7 @@ impl<'a> Fitted<'a> {
             (drop_order::SHORT_OUTCOME, Step::ShortenOutcomes),
             (drop_order::VERDICT_NUMBERS, Step::ShortenVerdicts),
             (drop_order::RUN, Step::Drop(Field::Run)),
-            (drop_order::VERDICT_NUMBERS, Step::Drop(Field::Behind)),
+            (drop_order::BEHIND, Step::Drop(Field::Behind)),
             (drop_order::STATUS, Step::Drop(Field::Status)),
         ];
         // A status that is the same in all rows tells the reader nothing.

@@ -332,6 +332,48 @@
     return canvas;
   }
 
+  // Pictures of mistakes are images with captions on white paper. The dark theme shows a copy whose paper is dark.
+  for (const image of all('.pictures img')) {
+    const addCopy = () => {
+      const copy = image.naturalWidth > 0 && onDarkPaper(image);
+      if (copy) image.after(copy);
+    };
+    if (image.complete) addCopy();
+    else image.addEventListener('load', addCopy);
+  }
+
+  // A copy of a picture in which everything outside of the frames of its images has the opposite lightness; nothing if the
+  // picture has no white paper.
+  function onDarkPaper(image) {
+    const [width, height] = [image.naturalWidth, image.naturalHeight];
+    const canvas = make('canvas', { width, height, className: 'dark', ariaLabel: image.alt, role: 'img' });
+    const drawing = canvas.getContext('2d');
+    drawing.drawImage(image, 0, 0);
+    const picture = drawing.getImageData(0, 0, width, height);
+    const bytes = picture.data;
+    const has = (place, ...color) => color.every((part, channel) => bytes[4 * place + channel] === part);
+    if (!has(0, 255, 255, 255)) return undefined;
+    const paper = [22, 25, 29];
+    const seen = new Uint8Array(width * height);
+    const open = [0];
+    seen[0] = 1;
+    while (open.length > 0) {
+      const place = open.pop();
+      const x = place % width;
+      for (const next of [x > 0 ? place - 1 : -1, x < width - 1 ? place + 1 : -1, place - width, place + width]) {
+        // The color of the frames.
+        if (next < 0 || next >= seen.length || seen[next] || has(next, 208, 213, 219)) continue;
+        seen[next] = 1;
+        open.push(next);
+      }
+      const color = bytes.subarray(4 * place, 4 * place + 3);
+      const shift = 255 - Math.max(...color) - Math.min(...color);
+      color.forEach((part, channel) => { color[channel] = paper[channel] + ((part + shift) * (255 - paper[channel])) / 255; });
+    }
+    drawing.putImageData(picture, 0, 0);
+    return canvas;
+  }
+
   function written(count, signed) {
     return signed && count > 0 ? `+${count}` : String(count).replace('-', '−');
   }

@@ -11,13 +11,24 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     /// `[n]`: the class index of each image.
     pub labels: Vec<u16>,
+    /// `[n]`: what was mixed into each image; empty if nothing was mixed into any.
+    pub mix: Vec<Mix>,
+}
+
+/// A second label of an image, after another image was mixed into it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mix {
+    /// The class index of the other image.
+    pub label: u16,
+    /// The share of the second label, from 0 to 1; the first label has the rest.
+    pub weight: f32,
 }
 
 impl Batch {
     /// An empty batch for [`gather`] to fill.
     #[must_use]
     pub const fn new(shape: ImageShape) -> Self {
-        Self { shape, pixels: Vec::new(), labels: Vec::new() }
+        Self { shape, pixels: Vec::new(), labels: Vec::new(), mix: Vec::new() }
     }
 
     /// The number of images.
@@ -41,6 +52,7 @@ impl Batch {
 pub fn gather(images: &LabeledImages, rows: &[u32], normalizer: &Normalizer, batch: &mut Batch) {
     let values = images.shape.values();
     batch.shape = images.shape;
+    batch.mix.clear();
     batch.labels.clear();
     batch.labels.extend(rows.iter().map(|&row| images.labels[row as usize]));
     // Every value is overwritten below, so the buffer is not cleared; only growth is zeroed.
@@ -55,7 +67,7 @@ pub fn gather(images: &LabeledImages, rows: &[u32], normalizer: &Normalizer, bat
 ///
 /// Shuffled rows are far apart in memory. Independent reads in a tight loop overlap, so the processor
 /// waits for memory about once and not once per row.
-fn prefetch(images: &LabeledImages, rows: &[u32]) {
+pub(crate) fn prefetch(images: &LabeledImages, rows: &[u32]) {
     const CACHE_LINE: usize = 64;
     let lines = rows.iter().flat_map(|&row| images.image(row as usize).iter().step_by(CACHE_LINE));
     std::hint::black_box(lines.fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));

@@ -6,7 +6,9 @@ use std::path::Path;
 use kiln_config::{ConfigError, FromValue, Kind, Table, Value, keywords};
 use serde::{Serialize, Serializer};
 
-use crate::{DataError, Dataset};
+use crate::cache::default_progress;
+use crate::source::Source;
+use crate::{DataError, Dataset, Group, LoadProgress};
 
 /// The `[data]` table: the dataset, how its images are read, its split, and its normalization.
 /// Serializes to the same keys, without those that have their default, so that a new key does not change existing
@@ -49,9 +51,9 @@ pub struct DataConfig {
     /// The seed of the split. Default: the seed of the experiment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
-    /// A regular expression. Images for which it finds the same text in the file name are never split. Default: none.
+    /// Images of which it finds the same group in the file name are never split. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
+    pub group: Option<Group>,
     /// How pixels are normalized. Default: `unit`.
     pub normalize: Normalize,
 }
@@ -83,12 +85,36 @@ impl DataConfig {
         }
     }
 
+    /// A table that has every key when it is written. Its values are examples.
+    #[must_use]
+    pub fn with_every_key() -> Self {
+        Self {
+            format: Some(FormatName::Folder),
+            image: Some(ImageSize { height: 64, width: 64 }),
+            channels: Some(Channels::Rgb),
+            resize: Resize::Crop,
+            background: Background([255; 3]),
+            broken: Broken::Skip,
+            labels: Some("label".to_owned()),
+            layout: Some(Layout::Nhwc),
+            test: SplitSize::Fraction(0.1),
+            split: SplitMethod::Stratified,
+            split_seed: Some(1),
+            group: "^(patient[0-9]+)_".parse().ok(),
+            ..Self::new("images")
+        }
+    }
+
     /// Reads the table.
     ///
     /// # Errors
     ///
-    /// `source` is missing, or a value has the wrong type or is out of range.
+    /// `source` is missing, a value has the wrong type or is out of range, or `group` is used with `split = "head"`.
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let split = table.default("split", SplitMethod::Head)?;
+        if let Some(group) = table.value("group").filter(|_| split == SplitMethod::Head) {
+            return Err(group.error(DataError::GroupOfHead.to_string()));
+        }
         Ok(Self {
             source: table.required("source")?,
             format: table.optional("format")?,
@@ -101,7 +127,7 @@ impl DataConfig {
             layout: table.optional("layout")?,
             validation: table.default("validation", SplitSize::default())?,
             test: table.default("test", SplitSize::default())?,
-            split: table.default("split", SplitMethod::Head)?,
+            split,
             split_seed: table.optional("split_seed")?,
             group: table.optional("group")?,
             normalize: table.default("normalize", Normalize::Unit)?,
@@ -136,7 +162,21 @@ impl DataConfig {
     /// The source does not exist; a file is missing, damaged or not the published one; or the files do
     /// not fit together.
     pub fn load(&self, data_directory: &Path) -> Result<Dataset, DataError> {
-        crate::source::Source::resolve(self, data_directory)?.load()
+        self.load_with(data_directory, default_progress())
+    }
+
+    /// Like [`load`](Self::load), and reports the progress if images must be decoded. The decoded images are kept in
+    /// the directory `.cache` of `data_directory`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn load_with(
+        &self,
+        data_directory: &Path,
+        progress: &dyn LoadProgress,
+    ) -> Result<Dataset, DataError> {
+        Source::resolve(self, data_directory)?.load(progress)
     }
 }
 
@@ -365,6 +405,8 @@ keywords! {
         Unit = "unit",
         /// (x − mean) / standard deviation, both over all pixels of the training rows.
         Standardize = "standardize",
+        /// (x − mean) / standard deviation, both separately for each channel.
+        StandardizePerChannel = "standardize_per_channel",
         /// (x − mean) / standard deviation, both separately for each pixel.
         StandardizePerPixel = "standardize_per_pixel",
         /// x unchanged, in the range 0 to 255.

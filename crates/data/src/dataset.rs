@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use crate::image_info::{self, ImageInfo};
@@ -38,12 +40,37 @@ impl fmt::Display for ImageShape {
 }
 
 /// The pixels of images: bytes, row-major. Dereferences to a slice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pixels(Vec<u8>);
+#[derive(Clone)]
+pub struct Pixels(Storage);
+
+#[derive(Clone)]
+enum Storage {
+    Memory(Vec<u8>),
+    /// A part of a file that is mapped into memory.
+    Map(Arc<Mmap>, Range<usize>),
+}
+
+impl Pixels {
+    /// A part of a mapped file.
+    ///
+    /// # Panics
+    ///
+    /// The file does not have these bytes.
+    pub(crate) fn mapped(map: Arc<Mmap>, bytes: Range<usize>) -> Self {
+        assert!(map.get(bytes.clone()).is_some(), "the file is too short");
+        Self(Storage::Map(map, bytes))
+    }
+
+    /// Whether the pixels are in a file that is mapped into memory, and not in memory of this process.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.0, Storage::Map(..))
+    }
+}
 
 impl From<Vec<u8>> for Pixels {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self(Storage::Memory(bytes))
     }
 }
 
@@ -51,9 +78,26 @@ impl Deref for Pixels {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Storage::Memory(bytes) => bytes,
+            Storage::Map(map, range) => &map[range.clone()],
+        }
     }
 }
+
+impl fmt::Debug for Pixels {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(formatter)
+    }
+}
+
+impl PartialEq for Pixels {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Pixels {}
 
 /// Images of one shape and their labels.
 ///

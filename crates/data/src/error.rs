@@ -3,7 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{ImageShape, Part, SplitSize};
+use kiln_config::printable;
+
+use crate::picture::PictureFormat;
+use crate::{ImageShape, Part, PictureError, SkippedFile, SplitSize};
 
 /// Why data could not be read, split or normalized.
 ///
@@ -70,10 +73,10 @@ pub enum DataError {
         found: String,
     },
 
-    /// The values are not unsigned bytes.
+    /// The values have a type that these files cannot have.
     #[error(
-        "{path}: byte 2 declares the element type 0x{code:02x}; \
-         only 0x08 (unsigned bytes) is supported"
+        "{path}: byte 2 declares the element type 0x{code:02x}; images must have 0x08 (unsigned bytes), \
+         labels 0x08, 0x0b or 0x0c (also 16- and 32-bit integers)"
     )]
     ElementType {
         /// The file.
@@ -82,10 +85,10 @@ pub enum DataError {
         code: u8,
     },
 
-    /// An image file that does not have three dimensions, or a label file that does not have one.
+    /// An image file that does not have three or four dimensions, or a label file that does not have one.
     #[error(
         "{path}: byte 3 declares {found} dimension(s), expected {expected} \
-         (3 for images: count, height, width; 1 for labels: count)"
+         (3 for images: count, height, width; 4 with channels; 1 for labels: count)"
     )]
     DimensionCount {
         /// The file.
@@ -193,7 +196,7 @@ pub enum DataError {
     /// A file of a listed dataset differs from the published one.
     #[error(
         "{path} is not the published file: the SHA-256 of its content is {found}, not {expected}; \
-         download it again from {origin}"
+         remove it and download it again: {origin}"
     )]
     Checksum {
         /// The file.
@@ -235,7 +238,7 @@ pub enum DataError {
         /// The byte offset of the label in the content.
         offset: usize,
         /// The label.
-        label: u64,
+        label: i64,
         /// The number of classes.
         classes: usize,
     },
@@ -332,6 +335,125 @@ pub enum DataError {
     #[error("the dataset has no test images; split some from the others, such as test = 0.1")]
     NoTestRows,
 
+    // Formats of arrays and tables.
+    /// The content of a file is not that of a dataset.
+    #[error("{path}{place}: {problem}")]
+    InvalidContent {
+        /// The file.
+        path: PathBuf,
+        /// The place in the file: empty, `:LINE`, or `, array NAME`.
+        place: String,
+        /// What is wrong there, and what to do.
+        problem: String,
+    },
+
+    /// The program was built without the reader of Parquet files.
+    #[error(
+        "{path}: this build of Kiln cannot read Parquet files; build it with `cargo build --release --features parquet`"
+    )]
+    NoParquet {
+        /// The file or directory.
+        path: PathBuf,
+    },
+
+    /// Image files that a table names do not exist.
+    #[error(
+        "{path}: {count} of its images do not exist: {shown}{more}; paths are relative to the directory of the table, \
+         or to images/ in it",
+        more = if .missing.len() > 20 { ", …" } else { "" }
+    )]
+    MissingImages {
+        /// The table.
+        path: PathBuf,
+        /// The number of missing files.
+        count: usize,
+        /// The first of them, separated by commas.
+        shown: String,
+        /// All of them, with their lines.
+        missing: Vec<String>,
+    },
+
+    /// Groups with `split = "head"`.
+    #[error(
+        "`group` needs split = \"shuffled\" or \"stratified\"; \"head\" takes the first images"
+    )]
+    GroupOfHead,
+
+    /// Groups of images that have no file names.
+    #[error(
+        "`group` looks for a group in the file name of each image, but the images of this dataset have none"
+    )]
+    GroupWithoutNames,
+
+    /// No image has a group.
+    #[error("`{group}` finds a group in none of the file names, such as {example}")]
+    GroupWithoutMatch {
+        /// The regular expression.
+        group: String,
+        /// The first file name.
+        example: String,
+    },
+
+    /// There is no group left for a part.
+    #[error("the training images have too few groups to split some for {part}: {groups}")]
+    TooFewGroups {
+        /// The part.
+        part: Part,
+        /// The number of groups before the split for this part.
+        groups: usize,
+    },
+
+    // Downloads.
+    /// The name of a dataset to download is not listed.
+    #[error(
+        "no dataset is called `{name}`{suggestion}; known: {known}",
+        suggestion = did_you_mean(.nearest)
+    )]
+    NotListed {
+        /// The name as written.
+        name: String,
+        /// The most similar listed name, if one is similar.
+        nearest: Option<&'static str>,
+        /// All listed names, separated by commas.
+        known: String,
+    },
+
+    /// No mirror has the published file.
+    #[error("cannot download {file} of {name}: {attempts}")]
+    Download {
+        /// The dataset.
+        name: &'static str,
+        /// The name of the file.
+        file: &'static str,
+        /// Each address and the reason, separated by semicolons.
+        attempts: String,
+    },
+
+    /// Another process downloads the same dataset.
+    #[error("another process downloads {name}; wait for it to finish")]
+    FetchInProgress {
+        /// The dataset.
+        name: &'static str,
+    },
+
+    /// A downloaded archive cannot be unpacked.
+    #[error("cannot unpack {path}: {problem}")]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+
     /// Statistics of zero rows were requested.
     #[error("there are no training images to fit the normalization on")]
     NothingToFit,
@@ -353,16 +475,16 @@ pub enum DataError {
     },
 
     /// An image file cannot be decoded.
-    #[error("cannot read {path} as a PNG or JPEG image")]
+    #[error("cannot read {path} as an image")]
     Image {
         /// The file.
         path: PathBuf,
-        /// The error of the decoder.
-        source: Box<image::ImageError>,
+        /// The problem.
+        source: Box<PictureError>,
     },
 
     /// The path of an image leads to a directory, a pipe or a device.
-    #[error("{path} is not an ordinary file; give a PNG or JPEG file")]
+    #[error("{path} is not an ordinary file; give an image file")]
     NotAFile {
         /// The path as given.
         path: PathBuf,
@@ -385,9 +507,9 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// Its width in pixels.
-        width: u32,
+        width: usize,
         /// Its height in pixels.
-        height: u32,
+        height: usize,
         /// The limit in pixels.
         max_pixels: u64,
     },
@@ -403,8 +525,164 @@ pub enum DataError {
         /// The requested shape.
         shape: ImageShape,
     },
+
+    // Directories of pictures.
+    /// There are no images for training.
+    #[error(
+        "{path} has no images for training; a directory of images needs a directory for each class, such as \
+         {path}/cat/1.png, or {path}/train/cat/1.png if there are images for validation or testing, with {names} files",
+        names = PictureFormat::NAMES
+    )]
+    NoImages {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// All images have the same class.
+    #[error(
+        "{path} has only one class, `{class}`; give a directory that has a directory of images for each class"
+    )]
+    OneClass {
+        /// The directory.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+
+    /// A class of the validation or test images is not a class of the training images.
+    #[error(
+        "{path}: the {part} images have a class `{class}`, but no training image has; \
+         add training images of this class, rename the directory, or move it elsewhere"
+    )]
+    ClassNotInTraining {
+        /// The directory of the class.
+        path: PathBuf,
+        /// The part that has the class.
+        part: Part,
+        /// The class.
+        class: String,
+    },
+
+    /// There is a directory of a class that `classes.txt` does not list.
+    #[error("{path} does not list the class `{class}`, which has a directory; add a line for it")]
+    UnlistedClass {
+        /// The file.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+
+    /// Two directories could be the same part of a dataset.
+    #[error(
+        "{path} has two directories for the same images, {one} and {other}; move one of them elsewhere"
+    )]
+    TwoDirectoriesOfPart {
+        /// The directory around them.
+        path: PathBuf,
+        /// One of them.
+        one: String,
+        /// The other one.
+        other: String,
+    },
+
+    /// There are more classes than labels can number.
+    #[error("{path} has {classes} classes; at most 65,536 are possible")]
+    TooManyClasses {
+        /// The directory.
+        path: PathBuf,
+        /// The number of classes.
+        classes: usize,
+    },
+
+    /// A directory has more files than the limit.
+    #[error(
+        "{path} has more than {limit} files and directories; give the directory of a smaller dataset"
+    )]
+    TooManyFiles {
+        /// The directory.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+
+    /// Directories are nested more deeply than the limit.
+    #[error(
+        "{path} is more than {limit} directories deep; move its images to a directory nearer to the class"
+    )]
+    FolderTooDeep {
+        /// The directory.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+
+    /// Images differ in size, and the experiment does not say to which size to bring them.
+    #[error(
+        "the images differ in size: the smallest is {smallest}, the largest {largest}; \
+         set the height and width that the network gets, such as data.image = [64, 64]"
+    )]
+    SizesDiffer {
+        /// Width × height and name of the image with the fewest pixels.
+        smallest: String,
+        /// Width × height and name of the image with the most pixels.
+        largest: String,
+    },
+
+    /// Images cannot be read.
+    #[error(
+        "{} cannot be read; repair or remove {}, or train without them with data.broken = \"skip\": {}",
+        count(.files.len(), "image"), if .files.len() == 1 { "it" } else { "them" }, first_files(.files)
+    )]
+    BrokenImages {
+        /// All of them.
+        files: Vec<SkippedFile>,
+    },
+
+    // The cache of decoded datasets.
+    /// Neither the cache nor the memory can hold the decoded images.
+    #[error(
+        "{path}: the decoded images take {bytes} bytes, more than the free memory, and are not kept in the cache: {reason}; \
+         choose a smaller data.image, or give a data directory on a disk with more space with --data"
+    )]
+    NoRoom {
+        /// The dataset.
+        path: PathBuf,
+        /// The size of the decoded images.
+        bytes: u64,
+        /// Why they are not in the cache.
+        reason: String,
+    },
+
+    /// The cache cannot be removed.
+    #[error("cannot remove the cache {path}")]
+    RemoveCache {
+        /// The directory.
+        path: PathBuf,
+        /// The error of the operating system, or that another process uses the cache.
+        source: io::Error,
+    },
 }
 
 fn did_you_mean(nearest: &Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+/// A number with a noun: `1 image`, `2 images`.
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// The first files with the reasons, one a line, and the number of the others. Line breaks in names are escaped.
+fn first_files(files: &[SkippedFile]) -> String {
+    const SHOWN: usize = 20;
+    let shown = files.iter().take(SHOWN);
+    let mut text: String = shown
+        .map(|file| {
+            format!("\n  {}", printable(&format!("{}: {}", file.path.display(), file.reason)))
+        })
+        .collect();
+    if files.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", files.len() - SHOWN));
+    }
+    text
 }

@@ -1,11 +1,13 @@
 //! What is known about single images, to find copies and images that are unlike the others.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::ImageShape;
+use crate::parallel::in_parallel;
+use crate::picture::Picture;
 
 /// What is known about one image, before it was brought to the shape for the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,28 @@ pub enum PictureMode {
 }
 
 impl PictureMode {
+    /// All modes. Their numbers are stored in cache files.
+    const ALL: [Self; 10] = [
+        Self::Gray,
+        Self::GrayAlpha,
+        Self::Rgb,
+        Self::Rgba,
+        Self::Palette,
+        Self::Gray16,
+        Self::GrayAlpha16,
+        Self::Rgb16,
+        Self::Rgba16,
+        Self::Cmyk,
+    ];
+
+    pub(crate) fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     /// As shown to users: `gray`, `RGB with alpha`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -84,22 +108,18 @@ pub(crate) fn of_arrays(shape: ImageShape, pixels: &[u8]) -> Vec<ImageInfo> {
         return Vec::new();
     }
     let images: Vec<&[u8]> = pixels.chunks_exact(values).collect();
-    in_parallel(images.len(), |row| of_planes(shape, images[row]))
+    in_parallel(images.len(), 256, |row| of_planes(shape, images[row]))
 }
 
 /// One image of an array: `[channels, height, width]`.
-fn of_planes(shape: ImageShape, pixels: &[u8]) -> ImageInfo {
+pub(crate) fn of_planes(shape: ImageShape, pixels: &[u8]) -> ImageInfo {
     let plane = shape.height * shape.width;
     let is_color = shape.channels == 3;
-    let values = |at: usize| -> [u8; 3] {
-        if is_color {
-            [pixels[at], pixels[at + plane], pixels[at + 2 * plane]]
-        } else {
-            [pixels[at]; 3]
-        }
+    let color = |at: usize| match is_color {
+        true => [pixels[at], pixels[at + plane], pixels[at + 2 * plane]],
+        false => [pixels[at]; 3],
     };
-    let has_color = is_color
-        && (0..plane).any(|at| values(at)[0] != values(at)[1] || values(at)[1] != values(at)[2]);
+    let has_color = is_color && (0..plane).any(|at| !is_gray(color(at)));
     let hashed = if is_color && !has_color { &pixels[..plane] } else { pixels };
     let dimension = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let (width, height) = (dimension(shape.width), dimension(shape.height));
@@ -108,91 +128,129 @@ fn of_planes(shape: ImageShape, pixels: &[u8]) -> ImageInfo {
         height,
         mode: if is_color { PictureMode::Rgb } else { PictureMode::Gray },
         bytes: pixels.len() as u64,
-        pixel_hash: pixel_hash(width, height, hashed),
-        difference_hash: difference_hash(shape.width, shape.height, |at| luma(values(at))),
+        pixel_hash: pixel_hash(width, height, [hashed]),
+        difference_hash: difference_hash(shape.width, shape.height, |at| luma(color(at))),
+    }
+}
+
+/// A decoded picture, of a file with this many bytes.
+pub(crate) fn of_picture(picture: &Picture, bytes: u64) -> ImageInfo {
+    let Picture { width, height, mode, channels, pixels, alpha, .. } = picture;
+    let color = |at: usize| match channels {
+        1 => [pixels[at]; 3],
+        _ => [pixels[3 * at], pixels[3 * at + 1], pixels[3 * at + 2]],
+    };
+    let count = width * height;
+    let has_color = *channels == 3 && (0..count).any(|at| !is_gray(color(at)));
+    let hashed = match channels {
+        3 if !has_color => Cow::Owned((0..count).map(|at| pixels[3 * at]).collect()),
+        _ => Cow::Borrowed(pixels.as_slice()),
+    };
+    let alpha = alpha.as_deref();
+    // Transparent pixels count as black, whatever color they hide.
+    let visible = |at: usize| luma(color(at)) * alpha.map_or(255, |alpha| u32::from(alpha[at]));
+    let dimension = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let (of_width, of_height) = (dimension(*width), dimension(*height));
+    ImageInfo {
+        width: of_width,
+        height: of_height,
+        mode: *mode,
+        bytes,
+        pixel_hash: pixel_hash(of_width, of_height, std::iter::once(&*hashed).chain(alpha)),
+        difference_hash: difference_hash(*width, *height, visible),
     }
 }
 
 /// The XXH3 (128 bits) of the size of an image and its values. An image without color has one value for each pixel.
-pub(crate) fn pixel_hash(width: u32, height: u32, values: &[u8]) -> u128 {
+pub(crate) fn pixel_hash<'a>(
+    width: u32,
+    height: u32,
+    values: impl IntoIterator<Item = &'a [u8]>,
+) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(&width.to_le_bytes());
     hash.update(&height.to_le_bytes());
-    hash.update(values);
+    values.into_iter().for_each(|values| hash.update(values));
     hash.digest128()
 }
 
+pub(crate) fn is_gray([red, green, blue]: [u8; 3]) -> bool {
+    red == green && green == blue
+}
+
 /// The luma of ITU-R BT.601, times 1,000.
-pub(crate) fn luma([red, green, blue]: [u8; 3]) -> u64 {
-    299 * u64::from(red) + 587 * u64::from(green) + 114 * u64::from(blue)
+pub(crate) fn luma([red, green, blue]: [u8; 3]) -> u32 {
+    299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)
 }
 
 /// Divides the image into 8 rows of 9 cells. Each bit is whether a cell is darker than the one to its right, row by row from
-/// the highest bit. The means of the cells are exact, so that the hash is the same on every processor.
+/// the highest bit. The means of the cells are exact, so that the hash is the same on every processor. `luma` is called
+/// once for each pixel, row by row.
 ///
 /// Described by N. Krawetz, "Kind of Like That", The Hacker Factor Blog (2013).
-pub(crate) fn difference_hash(width: usize, height: usize, luma: impl Fn(usize) -> u64) -> u64 {
+pub(crate) fn difference_hash(width: usize, height: usize, luma: impl Fn(usize) -> u32) -> u64 {
     const COLUMNS: usize = 9;
     const ROWS: usize = 8;
-    // In units of 1/9 of a pixel, pixel x covers 9·x to 9·(x + 1), and cell i covers width·i to width·(i + 1).
+    let columns: [Cell; COLUMNS] = std::array::from_fn(|cell| Cell::new(cell, COLUMNS, width));
+    let rows: [Cell; ROWS] = std::array::from_fn(|cell| Cell::new(cell, ROWS, height));
     let mut cells = [[0_u128; COLUMNS]; ROWS];
+    let mut lumas = vec![0; width];
     for y in 0..height {
-        let mut columns = [0_u64; COLUMNS];
-        for x in 0..width {
-            let value = luma(y * width + x);
-            for_each_cell(x, width, COLUMNS, |cell, share| columns[cell] += value * share);
-        }
-        for_each_cell(y, height, ROWS, |row, share| {
-            for (sum, column) in cells[row].iter_mut().zip(columns) {
-                *sum += u128::from(column) * u128::from(share);
+        lumas.iter_mut().enumerate().for_each(|(x, value)| *value = luma(y * width + x));
+        let sums = columns.map(|column| u128::from(column.sum(&lumas)));
+        for (row, cells) in rows.iter().zip(&mut cells) {
+            let share = u128::from(row.share(y));
+            if share > 0 {
+                cells.iter_mut().zip(sums).for_each(|(cell, sum)| *cell += share * sum);
             }
-        });
+        }
     }
     let pairs = cells.iter().flat_map(|row| row.windows(2));
-    pairs.fold(0, |hash, pair| hash << 1 | u64::from(pair[0] < pair[1]))
+    pairs.fold(0, |hash, pair| (hash << 1) | u64::from(pair[0] < pair[1]))
 }
 
-/// Calls `use_share` with each cell that a pixel overlaps, and with the length of the overlap.
-fn for_each_cell(pixel: usize, pixels: usize, cells: usize, mut use_share: impl FnMut(usize, u64)) {
-    let (mut start, end) = (pixel * cells, (pixel + 1) * cells);
-    while start < end {
-        let cell = start / pixels;
-        let stop = end.min((cell + 1) * pixels);
-        use_share(cell, (stop - start) as u64);
-        start = stop;
+/// One of some equal parts of a row or column of pixels. All lengths are in units of which a pixel has as many as there are
+/// parts, so that they are integers.
+#[derive(Clone, Copy)]
+struct Cell {
+    /// The first pixel of which a part belongs to the cell, and the length of that part.
+    first: (usize, u64),
+    /// The last such pixel; its part has the length 0 if it is also the first one.
+    last: (usize, u64),
+    /// The length of a pixel.
+    pixel: u64,
+}
+
+impl Cell {
+    fn new(cell: usize, cells: usize, pixels: usize) -> Self {
+        let (start, end) = (cell * pixels, (cell + 1) * pixels);
+        let (first, last) = (start / cells, (end - 1) / cells);
+        let pixel = cells as u64;
+        if first == last {
+            return Self { first: (first, pixels as u64), last: (first, 0), pixel };
+        }
+        let of_first = ((first + 1) * cells - start) as u64;
+        Self { first: (first, of_first), last: (last, (end - last * cells) as u64), pixel }
     }
-}
 
-/// The results of `compute` for the numbers below `count`, in order, computed by all processors.
-fn in_parallel<T: Send>(count: usize, compute: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    const CHUNK: usize = 256;
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut chunks = Vec::new();
-        loop {
-            let start = next.fetch_add(CHUNK, Ordering::Relaxed);
-            if start >= count {
-                return chunks;
-            }
-            let end = count.min(start + CHUNK);
-            chunks.push((start, (start..end).map(&compute).collect::<Vec<T>>()));
+    fn sum(&self, values: &[u32]) -> u64 {
+        let ((first, of_first), (last, of_last)) = (self.first, self.last);
+        let between = values.get(first + 1..last).unwrap_or_default();
+        let between: u64 = between.iter().map(|value| u64::from(*value)).sum();
+        u64::from(values[first]) * of_first
+            + between * self.pixel
+            + u64::from(values[last]) * of_last
+    }
+
+    /// The length of the part of a pixel that belongs to the cell.
+    fn share(&self, pixel: usize) -> u64 {
+        match pixel {
+            _ if pixel == self.first.0 => self.first.1,
+            _ if pixel == self.last.0 => self.last.1,
+            _ if (self.first.0..self.last.0).contains(&pixel) => self.pixel,
+            _ => 0,
         }
-    };
-    let threads =
-        std::thread::available_parallelism().map_or(1, usize::from).min(count.div_ceil(CHUNK));
-    let mut chunks: Vec<(usize, Vec<T>)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut chunks = work();
-        for other in others {
-            match other.join() {
-                Ok(done) => chunks.extend(done),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        chunks
-    });
-    chunks.sort_by_key(|(start, _)| *start);
-    chunks.into_iter().flat_map(|(_, results)| results).collect()
+    }
 }
 
 #[cfg(test)]
@@ -249,11 +307,5 @@ mod tests {
         changed[59] += 1;
         assert_ne!(of_planes(shape(3, 4, 5), &changed).pixel_hash, of_gray.pixel_hash);
         assert_ne!(of_planes(shape(1, 5, 4), &gray).pixel_hash, of_gray.pixel_hash);
-    }
-
-    #[test]
-    fn results_are_in_order() {
-        assert_eq!(in_parallel(10_000, |number| number), (0..10_000).collect::<Vec<_>>());
-        assert_eq!(in_parallel(0, |number| number), []);
     }
 }

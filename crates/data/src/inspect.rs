@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cache::default_progress;
 use crate::catalog::{DATASETS, NamedDataset};
-use crate::formats::{find, verify_files};
+use crate::formats::verify_files;
 use crate::source::Source;
 use crate::{DataConfig, DataError, DataFile, Dataset, FormatName};
 
@@ -23,8 +24,7 @@ pub struct Listing {
 pub fn list(data_directory: &Path) -> Vec<Listing> {
     let listing = |dataset: &'static NamedDataset| {
         let directory = data_directory.join(dataset.name);
-        let missing = DataFile::ALL.into_iter().filter(|&file| find(&directory, file).is_none());
-        let missing = missing.map(|file| file.names()[0]).collect();
+        let missing = dataset.missing_files(&directory);
         Listing { dataset, directory, missing }
     };
     DATASETS.iter().map(listing).collect()
@@ -85,6 +85,7 @@ pub fn verify(source: &str, data_directory: &Path) -> Result<Verification, DataE
     } else {
         (Vec::new(), Some(source.format().read(&source.location())))
     };
-    let dataset = contents.map(|contents| contents.and_then(|contents| source.dataset(contents)));
+    let dataset = contents
+        .map(|contents| contents.and_then(|contents| source.decode(contents, default_progress())));
     Ok(Verification { files, dataset })
 }

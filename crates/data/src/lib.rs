@@ -34,40 +34,62 @@
 //! # Ok::<(), kiln_data::DataError>(())
 //! ```
 //!
+//! Pictures are decoded once: [`DataConfig::load`] keeps them in a cache in the data directory and maps it into memory
+//! ([`Pixels`]). [`set_load_progress`] shows how far the decoding is, [`remove_cache`] removes the cache.
+//!
 //! [`KnownDatasets`] remembers fingerprints, so that an unchanged dataset need not be read to know its own.
 //!
-//! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts a PNG or
-//! JPEG file to the image shape of a network.
+//! [`list`] and [`verify`] report which datasets exist and are intact. [`read_image`] converts an image
+//! file to the image shape of a network; [`picture`] has its steps.
 
+mod augment;
 mod batch;
+mod cache;
 mod catalog;
+mod check;
 mod class_names;
 mod config;
 mod content;
 mod dataset;
 mod error;
+mod fetch;
 mod formats;
-mod image_file;
+mod group;
 mod image_info;
 mod inspect;
 mod known;
+mod natural_order;
 mod normalize;
+mod parallel;
+pub mod picture;
 mod source;
+mod source_images;
 mod split;
 
-pub use batch::{Batch, gather};
-pub use catalog::{ContentSums, DATASETS, NamedDataset};
+pub use augment::{AugmentConfig, Augmentation, EpochAugmenter, gather_augmented};
+pub use batch::{Batch, Mix, gather};
+pub use cache::{
+    LoadProgress, SilentProgress, cache_directory, cache_size, remove_cache, set_load_progress,
+};
+pub use catalog::{ContentSums, DATASETS, Download, FileSum, NamedDataset, Unpack};
+pub use check::{ClassCounts, Copies, DataCheck, Finding, PartCounts, Severity, Thoroughness};
 pub use config::{
     Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,
     SplitMethod, SplitSize,
 };
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
+pub use fetch::{FetchOptions, FetchProgress, Fetched, fetch};
 pub use formats::DataFile;
-pub use image_file::{Adjustment, Hint, PixelSize, ReadImage, read_image};
+pub use formats::csv::{UnlabeledImages, read_unlabeled};
+pub use group::Group;
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
 pub use known::{DatasetSummary, KnownDatasets};
 pub use normalize::{Normalizer, NormalizerParameters};
+pub use picture::{
+    Adjustment, Fitting, Hint, PictureError, PixelSize, ReadImage, picture_files, read_image,
+    read_image_as,
+};
 pub use source::load;
-pub use split::{Split, SplitCounts, shuffle};
+pub use split::{Split, SplitCounts, sample_balanced, shuffle};

@@ -9,8 +9,12 @@ impl Normalize {
     ///
     /// The statistics are of the raw bytes (0 to 255) of `rows` only, so that validation rows do not
     /// leak into training. The standard deviation is that of the population (divided by n), as in
-    /// Keras' `Normalization` and scikit-learn's `StandardScaler`. As in the latter, 1 replaces a
-    /// standard deviation of zero, which belongs to a pixel with the same value in all rows.
+    /// Keras' `Normalization` and scikit-learn's `StandardScaler`.
+    ///
+    /// Standard deviations per pixel and per channel are at least a tenth of their root mean square, the deviation within
+    /// a typical pixel or channel. A pixel that is almost always black would otherwise turn a single bright value into
+    /// an input of hundreds. As in scikit-learn, 1 replaces a standard deviation of zero, which is left only if all bytes
+    /// of a pixel, or of all images for `standardize`, are the same.
     ///
     /// # Errors
     ///
@@ -23,28 +27,49 @@ impl Normalize {
         let parameters = match self {
             Self::Unit => NormalizerParameters::Unit,
             Self::None => NormalizerParameters::None,
-            Self::Standardize | Self::StandardizePerPixel if rows.is_empty() => {
-                return Err(DataError::NothingToFit);
-            }
+            _ if rows.is_empty() => return Err(DataError::NothingToFit),
             Self::Standardize => {
+                let all = Moments::of_all(&Moments::of_each_pixel(images, rows));
+                let standard_deviation = not_zero(all.standard_deviation());
+                NormalizerParameters::Standardize { mean: all.mean(), standard_deviation }
+            }
+            Self::StandardizePerChannel => {
+                let pixels = images.shape.height * images.shape.width;
                 let moments = Moments::of_each_pixel(images, rows);
-                // The sums of pixels are exact, so adding them is the same as summing all bytes.
-                let all = moments.iter().fold(Moments::default(), |all, pixel| all.join(pixel));
-                NormalizerParameters::Standardize {
-                    mean: all.mean(),
-                    standard_deviation: all.standard_deviation(),
+                let channels: Vec<Moments> =
+                    moments.chunks(pixels.max(1)).map(Moments::of_all).collect();
+                NormalizerParameters::StandardizePerChannel {
+                    pixels,
+                    mean: channels.iter().map(Moments::mean).collect(),
+                    standard_deviation: with_floor(&channels),
                 }
             }
             Self::StandardizePerPixel => {
                 let moments = Moments::of_each_pixel(images, rows);
                 NormalizerParameters::StandardizePerPixel {
                     mean: moments.iter().map(Moments::mean).collect(),
-                    standard_deviation: moments.iter().map(Moments::standard_deviation).collect(),
+                    standard_deviation: with_floor(&moments),
                 }
             }
         };
         Normalizer::try_from(parameters)
     }
+}
+
+/// The lowest standard deviation of a pixel or a channel, as a share of their root mean square. With a typical deviation
+/// of 80 of the 255 levels, no input is more than 32 deviations from the mean.
+const FLOOR: f64 = 0.1;
+
+/// The standard deviations, at least [`FLOOR`] of their root mean square.
+fn with_floor(moments: &[Moments]) -> Vec<f64> {
+    let deviations = moments.iter().map(Moments::standard_deviation);
+    let squares: f64 = deviations.clone().map(|deviation| deviation * deviation).sum();
+    let floor = FLOOR * (squares / moments.len() as f64).sqrt();
+    deviations.map(|deviation| not_zero(deviation.max(floor))).collect()
+}
+
+fn not_zero(deviation: f64) -> f64 {
+    if deviation == 0.0 { 1.0 } else { deviation }
 }
 
 /// The count, sum and sum of squares of some bytes. Integers are exact, so the order of the rows does
@@ -71,26 +96,24 @@ impl Moments {
         moments
     }
 
-    fn join(self, other: &Self) -> Self {
-        Self {
-            count: self.count + other.count,
-            sum: self.sum + other.sum,
-            sum_of_squares: self.sum_of_squares + other.sum_of_squares,
-        }
+    /// The sums of pixels are exact, so adding them is the same as summing all bytes.
+    fn of_all(moments: &[Self]) -> Self {
+        moments.iter().fold(Self::default(), |all, pixel| Self {
+            count: all.count + pixel.count,
+            sum: all.sum + pixel.sum,
+            sum_of_squares: all.sum_of_squares + pixel.sum_of_squares,
+        })
     }
 
     fn mean(&self) -> f64 {
         self.sum as f64 / self.count as f64
     }
 
-    /// √(mean of x² − (mean of x)²), or 1 if that is zero. Subtracting integers avoids the
-    /// cancellation of floating-point numbers.
+    /// √(mean of x² − (mean of x)²). Subtracting integers avoids the cancellation of floating-point numbers.
     fn standard_deviation(&self) -> f64 {
         let (count, sum) = (u128::from(self.count), u128::from(self.sum));
-        match count * u128::from(self.sum_of_squares) - sum * sum {
-            0 => 1.0,
-            squares => (squares as f64).sqrt() / self.count as f64,
-        }
+        let squares = count * u128::from(self.sum_of_squares) - sum * sum;
+        (squares as f64).sqrt() / self.count as f64
     }
 }
 
@@ -109,6 +132,15 @@ pub enum NormalizerParameters {
         /// Above 0.
         standard_deviation: f64,
     },
+    /// (x − mean) / standard deviation, both separately for each channel.
+    StandardizePerChannel {
+        /// The number of pixels of a channel.
+        pixels: usize,
+        /// `[channels]`, each in the range 0 to 255.
+        mean: Vec<f64>,
+        /// `[channels]`, each above 0.
+        standard_deviation: Vec<f64>,
+    },
     /// (x − mean) / standard deviation, both separately for each pixel.
     StandardizePerPixel {
         /// `[channels × height × width]`, each in the range 0 to 255.
@@ -116,6 +148,20 @@ pub enum NormalizerParameters {
         /// `[channels × height × width]`, each above 0.
         standard_deviation: Vec<f64>,
     },
+}
+
+impl NormalizerParameters {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Normalize {
+        match self {
+            Self::Unit => Normalize::Unit,
+            Self::None => Normalize::None,
+            Self::Standardize { .. } => Normalize::Standardize,
+            Self::StandardizePerChannel { .. } => Normalize::StandardizePerChannel,
+            Self::StandardizePerPixel { .. } => Normalize::StandardizePerPixel,
+        }
+    }
 }
 
 /// A fitted normalization, applied to all images of a run: training, validation, test and prediction.
@@ -133,10 +179,46 @@ enum Mapping {
     /// x × high + x × low. The factor is split so that the first product is exact and only the sum
     /// is rounded. Unlike a table, this form uses vector instructions.
     Scale { high: f32, low: f32 },
-    /// The result for each byte, computed in `f64`.
-    Table(Box<[f32; 256]>),
+    /// The same for all pixels.
+    Table(Table),
+    /// A table for each channel of this number of pixels.
+    PerChannel { pixels: usize, channels: Vec<Table> },
     /// (x − mean) × reciprocal, separately for each pixel.
     PerPixel { mean: Vec<f32>, reciprocal: Vec<f32> },
+}
+
+/// (x − mean) / standard deviation.
+#[derive(Debug, Clone, PartialEq)]
+struct Table {
+    /// The result for each byte, computed in `f64`.
+    of_byte: Box<[f32; 256]>,
+    /// For values that are not whole numbers: (x − mean) × reciprocal.
+    mean: f32,
+    reciprocal: f32,
+}
+
+impl Table {
+    fn new(mean: f64, standard_deviation: f64) -> Self {
+        // One division in `f64` per byte value instead of one in `f32` per pixel.
+        let of_byte = |byte| ((byte as f64 - mean) / standard_deviation) as f32;
+        Self {
+            of_byte: Box::new(std::array::from_fn(of_byte)),
+            mean: mean as f32,
+            reciprocal: (1.0 / standard_deviation) as f32,
+        }
+    }
+
+    fn normalize(&self, pixels: &[u8], normalized: &mut [f32]) {
+        for (number, &byte) in normalized.iter_mut().zip(pixels) {
+            *number = self.of_byte[usize::from(byte)];
+        }
+    }
+
+    fn normalize_in_place(&self, pixels: &mut [f32]) {
+        for pixel in pixels {
+            *pixel = (*pixel - self.mean) * self.reciprocal;
+        }
+    }
 }
 
 impl Normalizer {
@@ -151,13 +233,17 @@ impl Normalizer {
     ///
     /// # Errors
     ///
-    /// The normalizer has statistics per pixel, for another number of pixels.
+    /// The normalizer has statistics per pixel or per channel, for another number of them.
     pub fn check_size(&self, values: usize) -> Result<(), DataError> {
-        match &self.mapping {
-            Mapping::PerPixel { mean, .. } if mean.len() != values => {
-                Err(DataError::NormalizerSize { fitted: mean.len(), found: values })
-            }
-            _ => Ok(()),
+        let fitted = match &self.mapping {
+            Mapping::PerPixel { mean, .. } => mean.len(),
+            Mapping::PerChannel { pixels, channels } => pixels.saturating_mul(channels.len()),
+            Mapping::Scale { .. } | Mapping::Table(_) => return Ok(()),
+        };
+        if fitted == values {
+            Ok(())
+        } else {
+            Err(DataError::NormalizerSize { fitted, found: values })
         }
     }
 
@@ -175,9 +261,12 @@ impl Normalizer {
                     *number = byte * high + byte * low;
                 }
             }
-            Mapping::Table(table) => {
-                for (number, &byte) in normalized.iter_mut().zip(pixels) {
-                    *number = table[usize::from(byte)];
+            Mapping::Table(table) => table.normalize(pixels, normalized),
+            Mapping::PerChannel { pixels: size, channels } => {
+                assert_eq!(pixels.len() % (size * channels.len()), 0, "complete images");
+                let planes = pixels.chunks_exact(*size).zip(normalized.chunks_exact_mut(*size));
+                for ((plane, normalized), channel) in planes.zip(channels.iter().cycle()) {
+                    channel.normalize(plane, normalized);
                 }
             }
             Mapping::PerPixel { mean, reciprocal } => {
@@ -194,6 +283,36 @@ impl Normalizer {
             }
         }
     }
+
+    /// Normalizes one or several consecutive images of values from 0 to 255 that need not be whole numbers.
+    ///
+    /// # Panics
+    ///
+    /// [`check_size`](Self::check_size) fails for the images.
+    pub(crate) fn normalize_in_place(&self, pixels: &mut [f32]) {
+        match &self.mapping {
+            Mapping::Scale { high, low } => {
+                for pixel in pixels {
+                    *pixel = *pixel * high + *pixel * low;
+                }
+            }
+            Mapping::Table(table) => table.normalize_in_place(pixels),
+            Mapping::PerChannel { pixels: size, channels } => {
+                for (plane, channel) in pixels.chunks_exact_mut(*size).zip(channels.iter().cycle())
+                {
+                    channel.normalize_in_place(plane);
+                }
+            }
+            Mapping::PerPixel { mean, reciprocal } => {
+                for image in pixels.chunks_exact_mut(mean.len()) {
+                    let parameters = mean.iter().zip(reciprocal);
+                    for (pixel, (mean, reciprocal)) in image.iter_mut().zip(parameters) {
+                        *pixel = (*pixel - mean) * reciprocal;
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl TryFrom<NormalizerParameters> for Normalizer {
@@ -205,8 +324,18 @@ impl TryFrom<NormalizerParameters> for Normalizer {
             NormalizerParameters::None => scale(1.0),
             NormalizerParameters::Standardize { mean, standard_deviation } => {
                 check(&[*mean], &[*standard_deviation])?;
-                // One division in `f64` per byte value instead of one in `f32` per pixel.
-                table(|byte| (byte - mean) / standard_deviation)
+                Mapping::Table(Table::new(*mean, *standard_deviation))
+            }
+            NormalizerParameters::StandardizePerChannel { pixels, mean, standard_deviation } => {
+                check(mean, standard_deviation)?;
+                if *pixels == 0 {
+                    let problem = "its channels have no pixels";
+                    return Err(DataError::InvalidNormalizer { problem });
+                }
+                let channels = mean.iter().zip(standard_deviation);
+                let channels =
+                    channels.map(|(mean, deviation)| Table::new(*mean, *deviation)).collect();
+                Mapping::PerChannel { pixels: *pixels, channels }
             }
             NormalizerParameters::StandardizePerPixel { mean, standard_deviation } => {
                 check(mean, standard_deviation)?;
@@ -231,14 +360,6 @@ fn scale(factor: f64) -> Mapping {
     // exact.
     let high = f32::from_bits((factor as f32).to_bits() & !0xff);
     Mapping::Scale { high, low: (factor - f64::from(high)) as f32 }
-}
-
-fn table(normalize: impl Fn(f64) -> f64) -> Mapping {
-    let mut table = Box::new([0.0; 256]);
-    for (byte, number) in (0_u8..=255).zip(table.iter_mut()) {
-        *number = normalize(f64::from(byte)) as f32;
-    }
-    Mapping::Table(table)
 }
 
 fn check(mean: &[f64], standard_deviation: &[f64]) -> Result<(), DataError> {

@@ -1,13 +1,16 @@
 //! Finds the dataset that `data.source` names and reads it.
 
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
-
+use crate::cache::{Access, Build, Cache, LoadProgress, Rows, Stamp, Table, default_progress};
 use crate::catalog::{self, DATASETS, NamedDataset};
-use crate::content::hexadecimal;
 use crate::formats::{self, Contents, Format, Location, SourcePixels};
-use crate::{DataConfig, DataError, Dataset, LabeledImages, Part, Parts};
+use crate::source_images::{SourceImages, wanted_shape};
+use crate::{DataConfig, DataError, Dataset, FormatName, LabeledImages, Pixels};
+
+/// Larger arrays are mapped into memory.
+const MAX_ARRAY_BYTES: usize = 256 << 20;
 
 /// Reads a complete dataset into memory, with the default of every other setting; see [`DataConfig::load`].
 ///
@@ -39,7 +42,9 @@ impl DataConfig {
         if found.as_ref().is_ok_and(|dataset| dataset.fingerprint == fingerprint) {
             return found;
         }
-        let moved = Source::moved(self, data_directory).into_iter().filter_map(|it| it.load().ok());
+        let moved = Source::moved(self, data_directory)
+            .into_iter()
+            .filter_map(|it| it.load(default_progress()).ok());
         moved.into_iter().find(|dataset| dataset.fingerprint == fingerprint).map_or(found, Ok)
     }
 }
@@ -52,12 +57,14 @@ pub(crate) struct Source<'a> {
     path: PathBuf,
     format: &'static dyn Format,
     config: &'a DataConfig,
+    /// Its cache has the decoded images.
+    data_directory: &'a Path,
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn resolve(
         config: &'a DataConfig,
-        data_directory: &Path,
+        data_directory: &'a Path,
     ) -> Result<Self, DataError> {
         let source = config.source.as_str();
         // A listed name wins over a directory of the same name, which needs a path: `./mnist`.
@@ -82,11 +89,11 @@ impl<'a> Source<'a> {
             });
         };
         let name = path.file_name().map_or_else(|| source.into(), |name| name.to_string_lossy());
-        Self::at(name.into_owned(), None, path.clone(), config)
+        Self::at(name.into_owned(), None, path.clone(), config, data_directory)
     }
 
     /// Where a dataset may be that is not where `source` says.
-    fn moved(config: &'a DataConfig, data_directory: &Path) -> Vec<Self> {
+    fn moved(config: &'a DataConfig, data_directory: &'a Path) -> Vec<Self> {
         let source = config.source.as_str();
         let named = catalog::find(source);
         let parts: Vec<Component<'_>> = Path::new(source).components().collect();
@@ -97,16 +104,22 @@ impl<'a> Source<'a> {
         let ends = (parts.len() - plain..=parts.len()).map(|start| &parts[start..]);
         let paths = ends.map(|end| data_directory.join(end.iter().collect::<PathBuf>()));
         let paths = paths.filter(|path| path.exists());
-        paths.filter_map(|path| Self::at(name.clone(), named, path, config).ok()).collect()
+        let source = |path| Self::at(name.clone(), named, path, config, data_directory).ok();
+        paths.filter_map(source).collect()
     }
 
     /// A listed dataset, in its directory.
     pub(crate) fn listed(
         named: &'static NamedDataset,
         config: &'a DataConfig,
-        data_directory: &Path,
+        data_directory: &'a Path,
     ) -> Result<Self, DataError> {
-        Self::at(named.name.to_owned(), Some(named), data_directory.join(named.name), config)
+        let path = data_directory.join(named.name);
+        // Formats of several files report which of them is missing.
+        if named.format != FormatName::Idx && !path.exists() {
+            return Err(DataError::MissingFile { path, advice: named.how_to_get() });
+        }
+        Self::at(named.name.to_owned(), Some(named), path, config, data_directory)
     }
 
     fn at(
@@ -114,6 +127,7 @@ impl<'a> Source<'a> {
         named: Option<&'static NamedDataset>,
         path: PathBuf,
         config: &'a DataConfig,
+        data_directory: &'a Path,
     ) -> Result<Self, DataError> {
         let format = match config.format.or(named.map(|named| named.format)) {
             Some(name) => formats::named(name),
@@ -122,7 +136,7 @@ impl<'a> Source<'a> {
         let Some(format) = format else {
             return Err(DataError::UnknownFormat { path, known: formats::descriptions() });
         };
-        Ok(Self { name, named, path, format, config })
+        Ok(Self { name, named, path, format, config, data_directory })
     }
 
     pub(crate) fn location(&self) -> Location<'_> {
@@ -141,40 +155,191 @@ impl<'a> Source<'a> {
         self.named.is_some()
     }
 
-    /// Reads the complete dataset.
-    pub(crate) fn load(&self) -> Result<Dataset, DataError> {
-        self.dataset(self.format.read(&self.location())?)
+    /// The settings by which the dataset is read.
+    pub(crate) fn reading(&self) -> String {
+        self.config.reading()
     }
 
-    /// The dataset with these contents.
-    pub(crate) fn dataset(&self, contents: Contents) -> Result<Dataset, DataError> {
-        let Contents { class_names, labels, parts, pixels, file_names, notes, fingerprint } =
-            contents;
+    /// Reads the complete dataset, from the cache if it is there.
+    pub(crate) fn load(&self, progress: &dyn LoadProgress) -> Result<Dataset, DataError> {
+        let start = SystemTime::now();
+        let before = Stamp::of(self);
+        if let Some(found) = self.find(before.as_ref()) {
+            return Ok(found);
+        }
+        let contents = self.format.read(&self.location())?;
+        if self.stays_in_memory(&contents) {
+            return self.decode(contents, progress);
+        }
+        let cache = Cache::new(self.data_directory);
+        let access = cache.acquire();
+        // Another process may have decoded the dataset while this one waited.
+        let mut stamp = Stamp::of(self);
+        if let Some(found) = self.find(stamp.as_ref()) {
+            return Ok(found);
+        }
+        let is_settled = stamp.as_ref().is_some_and(|stamp| stamp.is_settled(start));
+        let contents = if is_settled && stamp == before {
+            contents
+        } else {
+            // The files have just been written. A stamp from before the contents are read must be settled.
+            let is_settled = stamp.is_some_and(|stamp| stamp.wait());
+            stamp = Stamp::of(self).filter(|_| is_settled);
+            self.format.read(&self.location())?
+        };
+        self.decode_into(&cache, access, contents, stamp.as_ref(), progress)
+    }
+
+    fn find(&self, stamp: Option<&Stamp>) -> Option<Dataset> {
+        let (table, pixels) = Cache::new(self.data_directory).find(stamp?)?;
+        Some(self.dataset(table, pixels))
+    }
+
+    /// The dataset with these contents, as [`load`](Self::load) returns it. The cache does not remember it.
+    pub(crate) fn decode(
+        &self,
+        contents: Contents,
+        progress: &dyn LoadProgress,
+    ) -> Result<Dataset, DataError> {
+        if !self.stays_in_memory(&contents) {
+            let cache = Cache::new(self.data_directory);
+            return self.decode_into(&cache, cache.acquire(), contents, None, progress);
+        }
+        let (rows, pixels) = split(contents);
         let SourcePixels::Array { shape, pixels } = pixels else {
             return Err(DataError::UnknownFormat {
                 path: self.path.clone(),
                 known: formats::descriptions(),
             });
         };
-        let fingerprint = fingerprint.unwrap_or_else(|| {
-            let mut sum = Sha256::new();
-            sum.update(&pixels);
-            hexadecimal(&sum.finalize())
-        });
-        let count = |wanted| parts.iter().filter(|part| **part == wanted).count();
-        let counts = Parts::new(count(Part::Training), count(Part::Validation), count(Part::Test));
-        Ok(Dataset {
+        let fingerprint =
+            rows.fingerprint.clone().unwrap_or_else(|| rows.fingerprint_of_array(shape, &pixels));
+        Ok(self.dataset(rows.into_table(shape, fingerprint), pixels.into()))
+    }
+
+    /// Whether the images are an array that is used as it is.
+    fn stays_in_memory(&self, contents: &Contents) -> bool {
+        match &contents.pixels {
+            SourcePixels::Array { shape, pixels } => {
+                pixels.len() <= MAX_ARRAY_BYTES && wanted_shape(*shape, self.config) == *shape
+            }
+            SourcePixels::Encoded(_) => false,
+        }
+    }
+
+    fn decode_into(
+        &self,
+        cache: &Cache,
+        access: Access,
+        contents: Contents,
+        stamp: Option<&Stamp>,
+        progress: &dyn LoadProgress,
+    ) -> Result<Dataset, DataError> {
+        let (mut rows, pixels) = split(contents);
+        if rows.fingerprint.is_none()
+            && let SourcePixels::Array { shape, pixels } = &pixels
+        {
+            rows.fingerprint = Some(rows.fingerprint_of_array(*shape, pixels));
+        }
+        let images = SourceImages::new(pixels, |row| rows.name(row), self.config)?;
+        let [red, green, blue] = self.config.background.0;
+        let build = Build {
+            path: self.path.clone(),
+            rows,
+            shape: images.shape(),
+            images: &images,
+            broken: self.config.broken,
+            fitting: format!("{}-{red:02x}{green:02x}{blue:02x}", self.config.resize),
+            stamp,
+            stamp_now: &|| Stamp::of(self),
+        };
+        let (table, pixels) = cache.build(access, &build, progress)?;
+        Ok(self.dataset(table, pixels))
+    }
+
+    fn dataset(&self, table: Table, pixels: Pixels) -> Dataset {
+        let Table {
+            shape,
+            class_names,
+            labels,
+            parts,
+            file_names,
+            info,
+            skipped,
+            notes,
+            fingerprint,
+        } = table;
+        Dataset {
             name: self.name.clone(),
             title: self.named.map(|named| named.title),
             format: self.format.name().as_str(),
             class_names,
-            images: LabeledImages { shape, pixels: pixels.into(), labels },
-            parts: counts,
+            images: LabeledImages { shape, pixels, labels },
+            parts,
             file_names,
-            info: None,
-            skipped: Vec::new(),
+            info,
+            skipped,
             notes,
             fingerprint,
-        })
+        }
+    }
+}
+
+/// Separates the pixels from the other contents, and brings the rows into the order of their parts.
+fn split(contents: Contents) -> (Rows, SourcePixels) {
+    let Contents { class_names, labels, parts, pixels, file_names, notes, fingerprint } = contents;
+    let rows = Rows { class_names, labels, parts, file_names, notes, fingerprint };
+    if rows.parts.is_sorted() {
+        return (rows, pixels);
+    }
+    let mut order: Vec<usize> = (0..rows.parts.len()).collect();
+    // The sort is stable: within a part, the order stays.
+    order.sort_by_key(|row| rows.parts[*row]);
+    let pixels = match pixels {
+        SourcePixels::Array { shape, pixels } => {
+            let values = shape.values();
+            let images = order.iter().flat_map(|row| &pixels[row * values..(row + 1) * values]);
+            SourcePixels::Array { shape, pixels: images.copied().collect() }
+        }
+        SourcePixels::Encoded(pictures) => SourcePixels::Encoded(reordered(pictures, &order)),
+    };
+    let rows = Rows {
+        labels: reordered(rows.labels, &order),
+        parts: reordered(rows.parts, &order),
+        file_names: rows.file_names.map(|names| reordered(names, &order)),
+        ..rows
+    };
+    (rows, pixels)
+}
+
+/// The items with these numbers, which are all numbers of items.
+fn reordered<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order.iter().filter_map(|row| items[*row].take()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ImageShape, Part};
+
+    #[test]
+    fn rows_are_in_the_order_of_their_parts() {
+        let shape = ImageShape { channels: 1, height: 1, width: 2 };
+        let contents = Contents {
+            class_names: vec!["0".to_owned()],
+            labels: vec![0, 1, 2, 3],
+            parts: vec![Part::Test, Part::Training, Part::Validation, Part::Training],
+            pixels: SourcePixels::Array { shape, pixels: (0..8).collect() },
+            file_names: Some(["a", "b", "c", "d"].map(str::to_owned).to_vec()),
+            notes: Vec::new(),
+            fingerprint: None,
+        };
+        let (rows, pixels) = split(contents);
+        assert_eq!(rows.labels, [1, 3, 2, 0]);
+        assert_eq!(rows.file_names, Some(["b", "d", "c", "a"].map(str::to_owned).to_vec()));
+        assert_eq!(rows.parts, [Part::Training, Part::Training, Part::Validation, Part::Test]);
+        let SourcePixels::Array { pixels, .. } = pixels else { panic!("an array") };
+        assert_eq!(pixels, [2, 3, 6, 7, 4, 5, 0, 1]);
     }
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use rand_core::Rng;
 
-use crate::{DataConfig, DataError, Dataset, Part, Parts, SplitMethod, SplitSize};
+use crate::group::Groups;
+use crate::{DataConfig, DataError, Dataset, Group, Part, Parts, SplitMethod, SplitSize};
 
 /// The rows for each purpose. No row is in two lists, and all lists are in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,20 @@ pub struct Split {
     pub validation: Vec<u32>,
     /// The rows for testing; never empty.
     pub test: Vec<u32>,
+    /// What a user should know about how the rows were chosen, as sentences without a final full stop.
+    pub notes: Vec<String>,
+}
+
+impl Split {
+    /// The rows of a part.
+    #[must_use]
+    pub fn of(&self, part: Part) -> &[u32] {
+        match part {
+            Part::Training => &self.training,
+            Part::Validation => &self.validation,
+            Part::Test => &self.test,
+        }
+    }
 }
 
 /// The number of rows for each purpose.
@@ -30,7 +45,8 @@ pub struct SplitCounts {
 }
 
 impl DataConfig {
-    /// How many rows are for each purpose, however they are chosen, if the source provides these parts.
+    /// How many rows are for each purpose, however they are chosen, if the source provides these parts. With `group`, the
+    /// numbers are those that the split comes near to.
     ///
     /// # Errors
     ///
@@ -76,10 +92,12 @@ impl DataConfig {
     /// Splits validation and test rows from the training part, and adds the parts that the source provides. The result
     /// depends only on the states of the two generators, not on the machine. `head` uses no generator.
     ///
+    /// With `group`, whole groups are drawn, so the numbers of validation and test rows are only near to the wanted ones.
+    ///
     /// # Errors
     ///
-    /// No rows would remain for training, there are no test rows, a fraction is out of range or rounds to zero rows, or
-    /// rows are to be split for a part that the source provides.
+    /// No rows would remain for training, there are no test rows, a fraction is out of range or rounds to zero rows,
+    /// rows are to be split for a part that the source provides, or there are no or too few groups.
     pub fn split(
         &self,
         dataset: &Dataset,
@@ -92,6 +110,10 @@ impl DataConfig {
         let drawn_test = counts.test - parts.test.len();
         let labels = &dataset.images.labels;
         let rows: Vec<u32> = parts.training.clone().collect();
+        if let Some(group) = self.group.as_ref().filter(|_| drawn_validation + drawn_test > 0) {
+            let drawn = (drawn_validation, drawn_test);
+            return self.split_groups(group, dataset, drawn, (validation_rng, test_rng));
+        }
         // The test rows are drawn first, so that they do not depend on the number of validation rows.
         let (validation, test) = match self.split {
             SplitMethod::Head => {
@@ -109,17 +131,58 @@ impl DataConfig {
                 (stratified(&rest, labels, drawn_validation, validation_rng), test)
             }
         };
-        let training = without(without(rows, &validation), &test);
+        Ok(Split::new(parts, validation, test, Vec::new()))
+    }
+
+    /// Like [`split`](Self::split), of whole groups.
+    fn split_groups(
+        &self,
+        group: &Group,
+        dataset: &Dataset,
+        (drawn_validation, drawn_test): (usize, usize),
+        (validation_rng, test_rng): (&mut impl Rng, &mut impl Rng),
+    ) -> Result<Split, DataError> {
+        let Dataset { parts, images, .. } = dataset;
+        let stratum = |row: u32| match self.split {
+            SplitMethod::Stratified => usize::from(images.labels[row as usize]),
+            SplitMethod::Head | SplitMethod::Shuffled => 0,
+        };
+        if self.split == SplitMethod::Head {
+            return Err(DataError::GroupOfHead);
+        }
+        let rows: Vec<u32> = parts.training.clone().collect();
+        let mut groups = Groups::new(group, &rows, dataset.file_names.as_deref())?;
+        let mut notes = Vec::new();
+        if groups.without_match > 0 {
+            let (number, all) = (groups.without_match, rows.len());
+            notes.push(format!(
+                "{number} of {all} file names have no group of data.group = \"{group}\"; each is a group of its own"
+            ));
+        }
+        // The groups that the later parts need.
+        let left = 1 + usize::from(drawn_validation > 0);
+        let test = groups.draw(Part::Test, drawn_test, left, stratum, test_rng)?;
+        let validation =
+            groups.draw(Part::Validation, drawn_validation, 1, stratum, validation_rng)?;
+        Ok(Split::new(parts, validation, test, notes))
+    }
+}
+
+impl Split {
+    /// Adds the rows that the source provides; `validation` and `test` are those that were drawn from its training part.
+    fn new(parts: &Parts, validation: Vec<u32>, test: Vec<u32>, notes: Vec<String>) -> Self {
+        let training = without(without(parts.training.clone().collect(), &validation), &test);
         let sorted = |mut rows: Vec<u32>, provided: Range<u32>| {
             rows.sort_unstable();
             rows.extend(provided);
             rows
         };
-        Ok(Split {
+        Self {
             training,
             validation: sorted(validation, parts.validation.clone()),
             test: sorted(test, parts.test.clone()),
-        })
+            notes,
+        }
     }
 }
 
@@ -167,14 +230,7 @@ fn draw(mut rows: Vec<u32>, count: usize, rng: &mut impl Rng) -> Vec<u32> {
 /// classes with the largest remainders get one more row until the counts add up. For equal
 /// remainders, the lower label comes first. Each count differs from its exact share by less than 1.
 fn stratified(rows: &[u32], labels: &[u16], count: usize, rng: &mut impl Rng) -> Vec<u32> {
-    let mut classes: Vec<Vec<u32>> = Vec::new();
-    for &row in rows {
-        let class = usize::from(labels[row as usize]);
-        if classes.len() <= class {
-            classes.resize(class + 1, Vec::new());
-        }
-        classes[class].push(row);
-    }
+    let classes = by_class(rows, labels);
     let total = rows.len().max(1) as u64;
     let share = |class: &Vec<u32>| class.len() as u64 * count as u64 / total;
     let remainder = |class: &Vec<u32>| class.len() as u64 * count as u64 % total;
@@ -199,6 +255,32 @@ pub fn shuffle(rows: &mut [u32], rng: &mut impl Rng) {
     for last in (1..rows.len()).rev() {
         rows.swap(last, below(last as u64 + 1, rng) as usize);
     }
+}
+
+/// Draws as many rows as there are, with replacement: each class that has rows is equally likely, and so is each row of the
+/// class. `labels` are those of all rows of the dataset.
+pub fn sample_balanced(rows: &[u32], labels: &[u16], rng: &mut impl Rng) -> Vec<u32> {
+    let mut classes = by_class(rows, labels);
+    classes.retain(|rows| !rows.is_empty());
+    let mut place = |length: usize| below(length as u64, rng) as usize;
+    let draw = |_: &u32| {
+        let class = &classes[place(classes.len())];
+        class[place(class.len())]
+    };
+    rows.iter().map(draw).collect()
+}
+
+/// The rows of each class, in their order. Classes without rows are empty.
+fn by_class(rows: &[u32], labels: &[u16]) -> Vec<Vec<u32>> {
+    let mut classes: Vec<Vec<u32>> = Vec::new();
+    for &row in rows {
+        let class = usize::from(labels[row as usize]);
+        if classes.len() <= class {
+            classes.resize(class + 1, Vec::new());
+        }
+        classes[class].push(row);
+    }
+    classes
 }
 
 /// A uniformly distributed number from 0 to `bound` − 1, by D. Lemire, "Fast Random Integer

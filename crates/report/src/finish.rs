@@ -1,10 +1,11 @@
 //! The end of a run: writes everything that is computed from its history and its test.
 
 use kiln_store::{
-    History, RunDirectory, RunRecord, Status, TestReport, Tested, files, predictions,
+    History, MAX_MATRIX_CLASSES, RunDirectory, RunRecord, Status, TestReport, Tested, files,
+    predictions,
 };
 
-use crate::chart::{confusion_chart, history_chart};
+use crate::chart::{confused_chart, confusion_chart, history_chart};
 use crate::error::{ReportError, Result};
 use crate::markdown::markdown;
 use crate::mistakes::{TestImages, mistakes_picture};
@@ -35,7 +36,11 @@ pub fn finish(
         history_chart(&record.name, history, Some(report.epoch)),
     )?;
     let title = format!("{}: test accuracy {:.4}", record.name, report.accuracy);
-    let confusion = confusion_chart(&title, tested.class_names, &report.confusion);
+    let confusion = if tested.class_names.len() > MAX_MATRIX_CLASSES {
+        confused_chart(&title, &report)
+    } else {
+        confusion_chart(&title, tested.class_names, &report.confusion)
+    };
     files::write(&run.confusion_chart_path(), confusion)?;
     files::write(&run.mistakes_path(), mistakes_picture(tested, images)?)?;
     files::write(&run.markdown_path(), markdown(record, history, Some(&report)))?;

@@ -80,6 +80,7 @@ impl Tone {
 /// The default length of an image's longest side, in pixels, in a grid of 25.
 pub const IMAGE_SIDE: usize = 140;
 
+// The script of a comparison's page finds the images by these two colors and replaces the background in the dark theme.
 const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 const FRAME: Rgb<u8> = Rgb([208, 213, 219]);
 /// Space between images and around the grid, in pixels.

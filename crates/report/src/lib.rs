@@ -8,6 +8,7 @@
 mod bitmap_text;
 pub mod chart;
 mod error;
+mod evaluation;
 mod finish;
 mod image_grid;
 mod markdown;
@@ -19,6 +20,7 @@ mod summary;
 mod terminal;
 
 pub use error::{ReportError, Result};
+pub use evaluation::{EvaluatedImages, evaluation, show_evaluation};
 pub use finish::{finish, stop};
 pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 pub use markdown::markdown;

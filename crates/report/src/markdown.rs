@@ -53,10 +53,13 @@ fn write_history(text: &mut String, record: &RunRecord, history: &History) {
     }
 }
 
-fn write_test(text: &mut String, report: &TestReport) {
+pub(crate) fn write_test(text: &mut String, report: &TestReport) {
     text.push_str("## Test\n\n");
     let rows = summary::class_rows_with_intervals(report);
     table(text, &summary::INTERVAL_COLUMNS, 1, rows);
+    if let Some(note) = summary::classes_left_out(report) {
+        paragraph(text, &note);
+    }
     paragraph(text, summary::INTERVAL_NOTE);
     for note in &report.notes {
         paragraph(text, &format!("Note: {note}."));

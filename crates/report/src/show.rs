@@ -107,13 +107,16 @@ fn show_history(record: &RunRecord, history: &History, terminal: Terminal) -> St
     text
 }
 
-fn show_test(report: &TestReport, terminal: Terminal) -> String {
+pub(crate) fn show_test(report: &TestReport, terminal: Terminal) -> String {
     let mut text = format!("{}\n", summary::result(report));
     if let Some(most_frequent) = summary::most_frequent(report) {
         text.push_str(&format!("{}\n", control(&most_frequent)));
     }
     text.push('\n');
     text.push_str(&table(&summary::CLASS_COLUMNS, 1, summary::class_rows(report), terminal));
+    if let Some(note) = summary::classes_left_out(report) {
+        text.push_str(&format!("{note}\n"));
+    }
     for note in &report.notes {
         text.push_str(&format!("{}\n", control(note)));
     }

@@ -2,8 +2,8 @@
 
 use kiln_store::number::{decimals, significant};
 use kiln_store::{
-    ClassCounts, ConfusedPair, EpochRow, History, MostFrequentClass, Optimism, RunRecord, Status,
-    TestReport, TestedWeights, duration, grouped, history,
+    ClassCounts, ConfusedPair, EpochRow, History, MAX_MATRIX_CLASSES, MostFrequentClass, Optimism,
+    RunRecord, Status, TestReport, TestedWeights, duration, grouped, history,
 };
 
 /// The number of epochs up to which a table shows all of them.
@@ -139,7 +139,33 @@ pub(crate) fn best_epoch(history: &History) -> Option<String> {
 /// The headings of the table of classes.
 pub(crate) const CLASS_COLUMNS: [&str; 5] = ["class", "precision", "recall", "f1", "support"];
 
-/// The rows of the table of classes: each class, then both averages.
+/// The largest number of rows of the table of classes, if there are too many classes for a matrix.
+const MAX_CLASS_ROWS: usize = 20;
+
+/// The indices of the classes in the table of classes: all, or of many classes those with the lowest recall.
+fn shown_classes(report: &TestReport) -> Vec<usize> {
+    let mut classes: Vec<usize> = (0..report.per_class.len()).collect();
+    if classes.len() > MAX_MATRIX_CLASSES {
+        let recall = |class: &usize| report.per_class[*class].recall.unwrap_or(f64::INFINITY);
+        // The sort is stable: classes with equal recall stay in order.
+        classes.sort_by(|a, b| recall(a).total_cmp(&recall(b)));
+        classes.truncate(MAX_CLASS_ROWS);
+    }
+    classes
+}
+
+/// A note that the table of classes does not have all classes, if so.
+pub(crate) fn classes_left_out(report: &TestReport) -> Option<String> {
+    let (shown, all) = (shown_classes(report).len(), report.per_class.len());
+    (shown < all).then(|| {
+        format!(
+            "The {shown} of {} classes with the lowest recall; report.json has them all.",
+            grouped(all as u64)
+        )
+    })
+}
+
+/// The rows of the table of classes: each of [`shown_classes`], then both averages.
 pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
     let row = |name: &str, precision, recall, f1, support| {
         vec![
@@ -150,10 +176,10 @@ pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
             grouped(support),
         ]
     };
-    let classes = report
-        .per_class
-        .iter()
-        .map(|class| row(&class.class, class.precision, class.recall, class.f1, class.support));
+    let classes = shown_classes(report).into_iter().map(|class| {
+        let class = &report.per_class[class];
+        row(&class.class, class.precision, class.recall, class.f1, class.support)
+    });
     let averages =
         [("macro average", &report.macro_average), ("weighted average", &report.weighted_average)];
     let averages = averages.into_iter().map(|(name, average)| {
@@ -173,8 +199,9 @@ pub(crate) const INTERVAL_NOTE: &str = "The intervals are Wilson score intervals
 /// Like [`class_rows`], with the intervals of precision and recall.
 pub(crate) fn class_rows_with_intervals(report: &TestReport) -> Vec<Vec<String>> {
     let mut rows = class_rows(report);
-    for (class, row) in rows.iter_mut().enumerate() {
-        let counts = report.counts(class);
+    let classes = shown_classes(report).into_iter().map(Some).chain(std::iter::repeat(None));
+    for (class, row) in classes.zip(rows.iter_mut()) {
+        let counts = class.and_then(|class| report.counts(class));
         let interval = |trials: fn(&ClassCounts) -> u64| {
             let interval = counts.and_then(|counts| wilson(&counts, trials(&counts)));
             interval.map_or_else(String::new, |(low, high)| format!("{low:.4} to {high:.4}"))

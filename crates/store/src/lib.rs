@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `config.toml` | the resolved experiment, every value explicit | first |
 //! | `run.json` | the [`RunRecord`] | as `running` at the start, again at the end |
+//! | `splits.csv` | the rows for training, validation and testing ([`splits`]) | before the first epoch |
 //! | `log.jsonl` | the run's log | continuously |
 //! | `initial.safetensors` | the weights before training, if requested | before the first epoch |
 //! | `history.csv` | the [`History`], one row per epoch | after each epoch |
@@ -56,6 +57,7 @@ mod record;
 mod run;
 mod shell;
 pub mod space;
+pub mod splits;
 mod test_report;
 pub mod versioned;
 
@@ -75,15 +77,16 @@ pub use optimism::Optimism;
 pub use outcomes::Outcomes;
 pub use parallel::in_parallel;
 pub use position::Position;
-pub use predictions::Predictions;
+pub use predictions::{Predictions, TopClasses};
 pub use record::{
-    DatasetRecord, RECORD_VERSION, Resumption, RunName, RunRecord, Status, Versions, now,
+    DatasetRecord, EvaluationRecord, NormalizationRecord, RECORD_VERSION, Resumption, RunName,
+    RunRecord, SkippedImage, Status, Versions, now,
 };
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
 pub use test_report::{
-    Average, ClassReport, ConfusedPair, MostFrequentClass, Prediction, REPORT_VERSION, TestReport,
-    Tested, TestedWeights, TopK,
+    Average, ClassReport, ConfusedPair, MAX_MATRIX_CLASSES, MostFrequentClass, Prediction,
+    REPORT_VERSION, TestReport, Tested, TestedWeights, TopK,
 };
 // Records use this type for times.
 pub use jiff::Timestamp;

@@ -29,7 +29,20 @@ impl Outcomes {
         // Class names may be quoted and contain anything; the rows after the header contain numbers only.
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| malformed(1, error.to_string()))?;
-        let class_names = predictions::class_names(&path, header)?;
+        let class_names = match predictions::class_names(&path, header)? {
+            Some(names) => names,
+            // Of many classes, only the report has the names.
+            None => {
+                run.check_file("report.json")?;
+                let report = run.read_report()?.ok_or_else(|| {
+                    malformed(
+                        1,
+                        "the names of its classes are in report.json, which is missing".to_owned(),
+                    )
+                })?;
+                report.per_class.into_iter().map(|class| class.class).collect()
+            }
+        };
         let (start, first_line) = (reader.position().byte() as usize, reader.position().line());
         let rows = text.get(start..).unwrap_or_default();
         if !rows.is_empty() && !rows.ends_with('\n') {

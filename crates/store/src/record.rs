@@ -51,6 +51,13 @@ pub struct RunRecord {
     /// Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_fingerprint: Option<String>,
+    /// How pixels were normalized. `None` if an earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalization: Option<NormalizationRecord>,
+    /// What may be wrong with the data, as sentences without a final full stop. Empty if nothing was found, and if an
+    /// earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_warnings: Vec<String>,
     /// The number of parameters of the model.
     pub parameters: u64,
     /// When the run was started (RFC 3339, UTC).
@@ -72,6 +79,10 @@ pub struct RunRecord {
     /// the charts are unchanged and name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused: Option<RunName>,
+    /// When the run was evaluated on other labeled images. Numbers that were looked at often are no longer those of unseen
+    /// images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evaluations: Vec<EvaluationRecord>,
     /// When and where the run was resumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
@@ -103,6 +114,21 @@ pub struct Resumption {
     pub from: Position,
 }
 
+/// An evaluation of a finished run on labeled images other than its test set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluationRecord {
+    /// When (RFC 3339, UTC).
+    pub at: Timestamp,
+    /// The name of the dataset.
+    pub dataset: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// The number of images.
+    pub images: usize,
+    /// The directory of the report, in that of the run.
+    pub report: String,
+}
+
 /// The versions of the programs that computed a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
@@ -125,6 +151,40 @@ pub struct DatasetRecord {
     pub validation_rows: usize,
     /// The number of test images.
     pub test_rows: usize,
+    /// The number of images that are not used because they could not be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_rows: usize,
+    /// Those images; only the first ones if there are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedImage>,
+}
+
+/// An image that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedImage {
+    /// The file, relative to the dataset.
+    pub path: String,
+    /// Why it could not be read.
+    pub reason: String,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The normalization of pixels, which have the values 0 to 255.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NormalizationRecord {
+    /// The method: the value of `data.normalize`.
+    #[serde(rename = "type")]
+    pub method: String,
+    /// The mean of the training images: one number, or one for each channel. Empty if the method has none, and for
+    /// statistics of each pixel, which only the weights file has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f64>,
+    /// The standard deviation that belongs to each mean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standard_deviation: Vec<f64>,
 }
 
 /// The status of a run.

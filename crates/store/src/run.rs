@@ -34,9 +34,11 @@ const fn file(name: &'static str, holds: &'static str) -> RunFile {
 
 impl RunDirectory {
     /// The files of a finished run.
-    pub const FILES: [RunFile; 12] = [
+    pub const FILES: [RunFile; 13] = [
         file("config.toml", "full configuration; retrain with `kiln run`"),
         file("run.json", "status, versions and checksums"),
+        // Earlier versions of Kiln did not write it.
+        RunFile { name: "splits.csv", holds: "images of each split", optional: true },
         file("history.csv", "metrics per epoch"),
         file("history.svg", "curves of loss and accuracy"),
         file("report.md", "human-readable report"),
@@ -317,6 +319,12 @@ impl RunDirectory {
     #[must_use]
     pub fn record_path(&self) -> PathBuf {
         self.path.join("run.json")
+    }
+
+    /// `splits.csv`, the [`Splits`](crate::splits::Splits).
+    #[must_use]
+    pub fn splits_path(&self) -> PathBuf {
+        self.path.join("splits.csv")
     }
 
     /// `history.csv`, the [`History`].

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -14,11 +15,19 @@ pub const REPORT_VERSION: u32 = 1;
 /// The maximum value of a probability: rounding may raise a sum slightly above one.
 pub(crate) const PROBABILITIES: RangeInclusive<f32> = 0.0..=1.001;
 
-/// The number of values of a byte.
-pub(crate) const MAX_CLASSES: usize = 256;
+/// The number of values of a label.
+pub(crate) const MAX_CLASSES: usize = 1 << 16;
 
-/// The maximum size of a report; the confusion matrix of 256 classes takes a megabyte.
-const MAX_BYTES: u64 = 16 << 20;
+/// With more classes, a report lists the confused classes, because a matrix of a thousand classes has a million
+/// numbers, most of them 0.
+pub const MAX_MATRIX_CLASSES: usize = 256;
+
+/// The largest number of confused pairs in a report.
+const MAX_PAIRS: usize = 100_000;
+
+/// The maximum size of a report: the confusion matrix of 256 classes takes a megabyte, and [`MAX_CLASSES`] classes with
+/// [`MAX_PAIRS`] confused pairs take 25.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// A model's output for the test set, from which a [`TestReport`] is computed.
 #[derive(Debug, Clone, Copy)]
@@ -53,16 +62,14 @@ impl<'a> Tested<'a> {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Inconsistent`] if there are no images, no classes or more than 256, a length does not match, a
+    /// [`StoreError::Inconsistent`] if there are no images, no classes or more than 65,536, a length does not match, a
     /// label has no class, a probability is not a number from 0 to 1, or a predicted class is not the most probable one.
     pub fn check(&self) -> Result<()> {
         let (images, classes) = (self.labels.len(), self.class_names.len());
         let problem = if classes == 0 || images == 0 {
             "there are no images or no classes".to_owned()
         } else if classes > MAX_CLASSES {
-            format!(
-                "{classes} classes; labels are single bytes, so at most {MAX_CLASSES} classes are supported"
-            )
+            format!("{classes} classes; at most {MAX_CLASSES} are supported")
         } else if Some(self.probabilities.len()) != images.checked_mul(classes) {
             format!(
                 "{images} images of {classes} classes need {images} × {classes} probabilities, not {}",
@@ -192,8 +199,11 @@ pub struct TestReport {
     pub macro_average: Average,
     /// The mean over classes, weighted by support.
     pub weighted_average: Average,
-    /// The number of images as `[true class][predicted class]`.
+    /// The number of images as `[true class][predicted class]`; empty if there are more than 256 classes.
     pub confusion: Vec<Vec<u64>>,
+    /// With more than 256 classes, the confused classes by descending number of images, at most 100,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confused: Vec<ConfusedPair>,
     /// Notes about missing numbers and their reasons.
     pub notes: Vec<String>,
 }
@@ -252,8 +262,8 @@ impl TestReport {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Malformed`] with the line if it is not a report, or its confusion matrix does not match its
-    /// classes; or [`StoreError::NewerFormat`].
+    /// [`StoreError::Malformed`] with the line if it is not a report, or its confusion matrix or its confused
+    /// pairs do not match its classes; or [`StoreError::NewerFormat`].
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
         let report: Self = versioned::parse(path, text, REPORT_VERSION)?;
         let classes = report.per_class.len();
@@ -268,11 +278,20 @@ impl TestReport {
         }
         let sides =
             || std::iter::once(report.confusion.len()).chain(report.confusion.iter().map(Vec::len));
-        if let Some(side) = sides().find(|side| *side != classes) {
+        let expected = if classes > MAX_MATRIX_CLASSES { 0 } else { classes };
+        if let Some(side) = sides().find(|side| *side != expected) {
             let problem = format!(
                 "the confusion matrix has {side} rows or columns, but there are {classes} classes"
             );
             return Err(malformed("confusion", problem));
+        }
+        let has_classes = |pair: &&ConfusedPair| pair.label.max(pair.predicted) < classes;
+        if let Some(pair) = report.confused.iter().find(|pair| !has_classes(pair)) {
+            let ConfusedPair { label, predicted, .. } = pair;
+            let problem = format!(
+                "it has the classes {label} and {predicted}, but there are {classes} classes"
+            );
+            return Err(malformed("confused", problem));
         }
         Ok(report)
     }
@@ -293,17 +312,45 @@ impl TestReport {
     /// Those of [`Tested::check`].
     pub fn new(tested: &Tested<'_>) -> Result<Self> {
         tested.check()?;
+        Ok(Self::of_classes(tested))
+    }
+
+    /// Like [`new`](Self::new), from the labels and predicted classes alone, which must exist.
+    pub(crate) fn of_classes(tested: &Tested<'_>) -> Self {
         let classes = tested.class_names.len();
         let examples = tested.labels.len();
-        let mut confusion = vec![vec![0_u64; classes]; classes];
-        for prediction in tested.predictions() {
-            confusion[prediction.label][prediction.predicted] += 1;
+        // Most pairs of many classes never occur, so they are not stored.
+        let mut pairs: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+        let mut counts = vec![ClassCounts { hits: 0, predicted: 0, support: 0 }; classes];
+        for (label, predicted) in tested.labels.iter().zip(tested.predicted) {
+            let [label, predicted] = [label, predicted].map(|class| usize::from(*class));
+            *pairs.entry((label, predicted)).or_default() += 1;
+            counts[label].support += 1;
+            counts[predicted].predicted += 1;
+            counts[label].hits += u64::from(label == predicted);
         }
-        let right: u64 = (0..classes).map(|class| confusion[class][class]).sum();
-        let names = tested.class_names.iter().enumerate();
+        let (mut confusion, mut confused) = (Vec::new(), Vec::new());
+        if classes <= MAX_MATRIX_CLASSES {
+            confusion = vec![vec![0_u64; classes]; classes];
+            for ((label, predicted), count) in pairs {
+                confusion[label][predicted] = count;
+            }
+        } else {
+            let different = pairs.into_iter().filter(|((label, predicted), _)| label != predicted);
+            confused.extend(different.map(|((label, predicted), count)| ConfusedPair {
+                label,
+                predicted,
+                count,
+            }));
+            // The sort is stable: pairs with equal counts stay in class order.
+            confused.sort_by_key(|pair| std::cmp::Reverse(pair.count));
+            confused.truncate(MAX_PAIRS);
+        }
+        let right: u64 = counts.iter().map(|counts| counts.hits).sum();
+        let names = tested.class_names.iter().zip(&counts);
         let per_class: Vec<_> =
-            names.map(|(class, name)| ClassReport::new(name, class, &confusion)).collect();
-        Ok(Self {
+            names.map(|(name, counts)| ClassReport::new(name, counts)).collect();
+        Self {
             examples,
             weights: tested.weights,
             epoch: tested.epoch,
@@ -322,19 +369,35 @@ impl TestReport {
             notes: notes(&per_class),
             per_class,
             confusion,
-        })
+            confused,
+        }
     }
 
-    /// The counts of one class, from the confusion matrix; `None` if there is no such class.
+    /// The counts of one class, from the confusion matrix or the confused pairs; `None` if there is no such class, or if
+    /// there are more confused pairs than the report lists.
     #[must_use]
     pub fn counts(&self, class: usize) -> Option<ClassCounts> {
-        (class < self.confusion.len()).then(|| class_counts(class, &self.confusion))
+        if class < self.confusion.len() {
+            return Some(class_counts(class, &self.confusion));
+        }
+        let support = self.per_class.get(class)?.support;
+        if self.confused.len() >= MAX_PAIRS {
+            return None;
+        }
+        // A file may have any numbers, so the sums must not overflow.
+        let sum = |has_class: fn(&ConfusedPair, usize) -> bool| {
+            let pairs = self.confused.iter().filter(|pair| has_class(pair, class));
+            pairs.fold(0_u64, |sum, pair| sum.saturating_add(pair.count))
+        };
+        let hits = support.saturating_sub(sum(|pair, class| pair.label == class));
+        let predicted = hits.saturating_add(sum(|pair, class| pair.predicted == class));
+        Some(ClassCounts { hits, predicted, support })
     }
 
     /// The pairs of confused classes, by descending number of images.
     #[must_use]
     pub fn confused_pairs(&self) -> Vec<ConfusedPair> {
-        let mut pairs = Vec::new();
+        let mut pairs = self.confused.clone();
         for (label, row) in self.confusion.iter().enumerate() {
             for (predicted, count) in row.iter().enumerate() {
                 if label != predicted && *count > 0 {
@@ -349,7 +412,7 @@ impl TestReport {
 }
 
 /// How often one class was predicted for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusedPair {
     /// The index of the true class.
     pub label: usize,
@@ -360,8 +423,7 @@ pub struct ConfusedPair {
 }
 
 impl ClassReport {
-    fn new(name: &str, class: usize, confusion: &[Vec<u64>]) -> Self {
-        let counts = class_counts(class, confusion);
+    fn new(name: &str, counts: &ClassCounts) -> Self {
         Self {
             class: name.to_owned(),
             precision: counts.precision(),
@@ -405,16 +467,23 @@ impl Average {
     }
 }
 
+/// The largest number of classes that a note about many classes names.
+const MAX_NAMES: usize = 10;
+
 fn notes(classes: &[ClassReport]) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |lacks: fn(&ClassReport) -> bool, number: &str, reason: &str| {
         let names: Vec<_> = classes.iter().filter(|class| lacks(class)).collect();
         if !names.is_empty() {
-            let names: Vec<_> = names.iter().map(|class| class.class.as_str()).collect();
-            notes.push(format!(
-                "no {number} for {}: {reason}; averages exclude it",
-                names.join(", ")
-            ));
+            // The names of hundreds of classes would hide the note.
+            let shown = if classes.len() > MAX_MATRIX_CLASSES { MAX_NAMES } else { names.len() };
+            let others = names.len().saturating_sub(shown);
+            let names: Vec<_> =
+                names.iter().take(shown).map(|class| class.class.as_str()).collect();
+            let others =
+                if others > 0 { format!(" and {others} other classes") } else { String::new() };
+            let names = names.join(", ");
+            notes.push(format!("no {number} for {names}{others}: {reason}; averages exclude it"));
         }
     };
     note(|class| class.precision.is_none(), "precision", "never predicted");

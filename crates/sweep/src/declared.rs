@@ -1,4 +1,5 @@
-//! Finds the runs that a sweep has declared among all runs in its directory.
+//! Finds the runs that a sweep has declared among all runs in its directory, and how far its race has come. The data is
+//! not needed.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -6,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use kiln_store::{RunDirectory, in_parallel};
 
-use crate::declaration::{Sweep, SweepRecords};
+use crate::declaration::{Sweep, SweepPoint, SweepRecord, SweepRecords};
 use crate::error::SweepError;
+use crate::race::{Race, RaceProgress, result_of};
 
 /// The directories of the runs of one of the sweeps in `directory`, on any data. `given` is the number of the sweep or its
 /// file, see [`SweepRecords::select`].
@@ -35,4 +37,40 @@ pub fn declared_runs(directory: &Path, given: &str) -> Result<Vec<PathBuf>, Swee
     }
     let own = names.iter().filter(|name| declared.contains(*name));
     Ok(own.map(|name| directory.join(name)).collect())
+}
+
+/// How far the race has come that `record` has declared in `directory`, by the runs on the data with this fingerprint;
+/// `None` if the sweep is no race. `images` is the number of validation images.
+///
+/// # Errors
+///
+/// The declaration is invalid, or the search whose best combinations race is not done.
+pub fn declared_race(
+    directory: &Path,
+    record: &SweepRecord,
+    fingerprint: &str,
+    images: usize,
+) -> Result<Option<RaceProgress>, SweepError> {
+    let mut sweep = Sweep::from_record(record)?;
+    let Some(config) = sweep.race_config() else { return Ok(None) };
+    let path_of = |point: &SweepPoint| -> Result<PathBuf, SweepError> {
+        let experiment = &point.declaration.experiment;
+        let path = directory.join(experiment.identity_on(fingerprint)?);
+        // Kiln 0.1.0 named the directory after the experiment alone.
+        Ok(if path.exists() { path } else { directory.join(experiment.identity()?) })
+    };
+    let paths_of =
+        |points: &[SweepPoint]| points.iter().map(path_of).collect::<Result<Vec<_>, _>>();
+    if let Some(search) = sweep.search() {
+        let points = search.expand()?;
+        let results: Vec<_> = paths_of(&points)?.iter().map(|path| result_of(path)).collect();
+        sweep = sweep.with_best_of(&points, &results)?;
+    }
+    let points = sweep.expand()?;
+    let paths = paths_of(&points)?;
+    let race = Race::new(&config, points.iter().map(|point| &point.declaration.experiment))?;
+    let resolution = if images == 0 { 0.0 } else { 1.0 / images as f64 };
+    let state = race.state(resolution, |run| result_of(&paths[run]));
+    let racing = race.wanted(&state).into_iter().map(|run| paths[run].clone()).collect();
+    Ok(Some(RaceProgress { config, seeds: race.seeds, state, racing }))
 }

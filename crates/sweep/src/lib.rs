@@ -31,7 +31,7 @@ mod rules;
 pub use declaration::{
     MAX_RUNS, Setting, Sweep, SweepPoint, SweepRecord, SweepRecords, is_sweep_file,
 };
-pub use declared::declared_runs;
+pub use declared::{declared_race, declared_runs};
 pub use error::SweepError;
 pub use launchers::{
     CompletedBy, EpochReport, Event, Failure, LaunchOptions, Requests, RunOutcome, StepReport,
@@ -39,5 +39,5 @@ pub use launchers::{
 };
 pub use plan::{DifferingKey, Estimate, Plan, PlannedRun, RunOnOtherData, RunState};
 pub use prune::{PruneConfig, PruneOrder};
-pub use race::{Race, RaceConfig, RaceEnd, RaceResult, RaceState, Stopped, decide};
+pub use race::{Race, RaceConfig, RaceEnd, RaceProgress, RaceResult, RaceState, Stopped, decide};
 pub use rules::SweepRules;

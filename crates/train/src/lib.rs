@@ -10,6 +10,7 @@
 //! All random numbers come from [`random::stream`], a generator for a seed, a purpose and an epoch. The generators of
 //! the backends are not used, because all runs of a process would share them.
 
+mod class_weights;
 mod engine;
 mod evaluation;
 mod experiment;
@@ -27,16 +28,17 @@ mod weights_file;
 
 use thiserror::Error;
 
-pub use engine::{Engine, EngineSettings, Implementation, OptimizerState};
+pub use class_weights::ClassWeights;
+pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets};
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
-    Experiment, REFERENCE, TrainingConfig, WeightsChoice, known_paths,
+    Experiment, REFERENCE, Sampling, TrainingConfig, WeightsChoice, known_paths,
 };
 pub use loss::LossConfig;
 pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
 pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};
-pub use predictor::{Guess, Predictor};
+pub use predictor::{Classification, Predictor};
 pub use resume::lock::RunLock;
 pub use resume::origin::{ResumeError, ResumeErrorKind, reproduces};
 pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, check};
@@ -91,6 +93,18 @@ pub enum TrainError {
         /// The fingerprint of the data that was read.
         now: String,
     },
+    /// Every result on the data would be meaningless.
+    #[error("{data}: {problem}{}", and_others(.others))]
+    MeaninglessData {
+        /// `data.source`.
+        data: String,
+        /// What is wrong with the data.
+        problem: String,
+        /// The number of further problems.
+        others: usize,
+        /// What to do. Not part of the message.
+        help: String,
+    },
     /// A checkpoint cannot be encoded.
     #[error("cannot write checkpoint {place}: {message}")]
     Checkpoint {
@@ -98,6 +112,14 @@ pub enum TrainError {
         place: String,
         /// The cause.
         message: String,
+    },
+    /// An image does not have the size that the network expects.
+    #[error("the image has {found} values, the network expects {expected}")]
+    ImageSize {
+        /// The values of the network's input.
+        expected: usize,
+        /// The values of the image.
+        found: usize,
     },
     /// A prediction needs a finished run.
     #[error("{run} is not finished ({status}); only finished runs can predict")]
@@ -107,6 +129,14 @@ pub enum TrainError {
         /// The status of the run.
         status: kiln_store::Status,
     },
+}
+
+fn and_others(others: &usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => " (and 1 more problem: kiln data check)".to_owned(),
+        others => format!(" (and {others} more problems: kiln data check)"),
+    }
 }
 
 // Callers match on `Store` for all errors of files, including those that occur while the report is written.

@@ -1,11 +1,17 @@
-use kiln_data::{ImageShape, Normalizer};
+use kiln_data::{
+    Background, Channels, DataConfig, Dataset, ImageShape, ImageSize, Normalizer, Resize,
+};
 use kiln_store::RunDirectory;
 
 use crate::TrainError;
 use crate::engine::Engine;
-use crate::evaluation::softmax;
-use crate::experiment::Declaration;
+use crate::evaluation::{Evaluation, evaluate_each, softmax};
+use crate::experiment::{Declaration, Experiment};
+use crate::metrics::Metrics;
 use crate::weights_file::{WeightsMetadata, read_weights, weights_error};
+
+/// Images that are classified together.
+const BATCH: usize = 64;
 
 /// The trained network of a finished run.
 pub struct Predictor {
@@ -13,15 +19,16 @@ pub struct Predictor {
     normalizer: Normalizer,
     class_names: Vec<String>,
     image: ImageShape,
+    experiment: Experiment,
 }
 
-/// A class and its probability.
+/// The classification of an image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Guess {
-    /// The name of the class.
-    pub class: String,
-    /// From 0 to 1.
-    pub probability: f32,
+pub struct Classification {
+    /// The indices of all classes, the most probable one first.
+    pub ranking: Vec<usize>,
+    /// `[classes]`: the probability of each class, in the order of the class names.
+    pub probabilities: Vec<f32>,
 }
 
 impl Predictor {
@@ -54,7 +61,8 @@ impl Predictor {
         let architecture = declaration.architecture(image, class_names.len())?;
         let settings = declaration.engine_settings(&architecture)?;
         let engine = Engine::new(&settings, &weights).map_err(error)?;
-        Ok(Self { engine, normalizer, class_names, image })
+        let experiment = declaration.experiment;
+        Ok(Self { engine, normalizer, class_names, image, experiment })
     }
 
     /// The shape of the images that the network expects.
@@ -63,28 +71,94 @@ impl Predictor {
         self.image
     }
 
-    /// Classifies one image, `[channels, height, width]`. Returns all classes, the most probable one first.
+    /// The name of each class, by index.
+    #[must_use]
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// How the images of the training were brought to their size.
+    #[must_use]
+    pub const fn resize(&self) -> Resize {
+        self.experiment.data.resize
+    }
+
+    /// The color behind transparent pixels in the training.
+    #[must_use]
+    pub const fn background(&self) -> Background {
+        self.experiment.data.background
+    }
+
+    /// How to read `source` like the images of the training.
+    #[must_use]
+    pub fn reading_of(&self, source: &str) -> DataConfig {
+        let ImageShape { channels, height, width } = self.image;
+        DataConfig {
+            image: Some(ImageSize { height, width }),
+            channels: Some(if channels == 1 { Channels::Gray } else { Channels::Rgb }),
+            resize: self.resize(),
+            background: self.background(),
+            ..DataConfig::new(source)
+        }
+    }
+
+    /// Classifies images, each `[channels, height, width]`. An image gets the probabilities that it would have in
+    /// `predictions.csv`, to the last bit.
     ///
     /// # Errors
     ///
-    /// The image does not have the size that the network expects.
-    pub fn predict(&self, pixels: &[u8]) -> Result<Vec<Guess>, TrainError> {
-        self.normalizer.check_size(pixels.len())?;
-        let mut normalized = vec![0.0; pixels.len()];
-        self.normalizer.normalize(pixels, &mut normalized);
-        let logits = self.engine.infer(&normalized);
-        let probabilities = softmax(&logits);
-        let mut classes: Vec<usize> = (0..self.class_names.len()).collect();
+    /// An image does not have the size that the network expects.
+    pub fn classify(&self, images: &[Vec<u8>]) -> Result<Vec<Classification>, TrainError> {
+        let size = self.image.values();
+        let mut classifications = Vec::with_capacity(images.len());
+        for images in images.chunks(BATCH) {
+            // Engines add up a single image in another order than one of a batch.
+            let mut normalized = vec![0.0; size * images.len().max(2)];
+            for (image, normalized) in images.iter().zip(normalized.chunks_exact_mut(size)) {
+                if image.len() != size {
+                    return Err(TrainError::ImageSize { expected: size, found: image.len() });
+                }
+                self.normalizer.normalize(image, normalized);
+            }
+            let logits = self.engine.infer(&normalized);
+            let logits = logits.chunks_exact(self.class_names.len()).take(images.len());
+            classifications.extend(logits.map(Classification::of));
+        }
+        Ok(classifications)
+    }
+
+    /// Evaluates these rows of a dataset. `labels` are the classes of all its images, as indices into the classes of the
+    /// network.
+    ///
+    /// # Errors
+    ///
+    /// The images do not have the shape that the network expects.
+    pub fn evaluate(
+        &self,
+        dataset: &Dataset,
+        labels: Vec<u16>,
+        rows: &[u32],
+    ) -> Result<Evaluation, TrainError> {
+        let (expected, found) = (self.image.values(), dataset.images.shape.values());
+        if dataset.images.shape != self.image {
+            return Err(TrainError::ImageSize { expected, found });
+        }
+        let mut images = dataset.images.clone();
+        images.labels = labels;
+        let metrics = Metrics::of_evaluation(&self.experiment, self.class_names.len());
+        Ok(evaluate_each(&self.engine, &images, rows, &self.normalizer, metrics))
+    }
+}
+
+impl Classification {
+    fn of(logits: &[f32]) -> Self {
+        let mut ranking: Vec<usize> = (0..logits.len()).collect();
         // Sorted by logits, because rounding can make probabilities equal. The sort is stable: classes with equal logits
         // stay in their usual order.
-        classes.sort_by(|a, b| {
+        ranking.sort_by(|a, b| {
             let (a, b) = (logits[*a], logits[*b]);
             b.partial_cmp(&a).unwrap_or_else(|| b.total_cmp(&a))
         });
-        let guess = |class: usize| Guess {
-            class: self.class_names[class].clone(),
-            probability: probabilities[class],
-        };
-        Ok(classes.into_iter().map(guess).collect())
+        Self { ranking, probabilities: softmax(logits) }
     }
 }

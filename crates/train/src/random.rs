@@ -16,8 +16,12 @@ pub enum Purpose {
     Weights,
     /// The order of the rows in an epoch.
     Shuffle,
+    /// The rows of an epoch, if each class is drawn equally often.
+    Sampling,
     /// The dropout masks of an epoch.
     Dropout,
+    /// The key of the augmentation of an epoch.
+    Augment,
     /// The values that a sweep draws; used with [`named_stream`].
     Search,
 }
@@ -29,7 +33,9 @@ impl Purpose {
             Self::TestSplit => "test split",
             Self::Weights => "weights",
             Self::Shuffle => "shuffle",
+            Self::Sampling => "sampling",
             Self::Dropout => "dropout",
+            Self::Augment => "augment",
             Self::Search => "search",
         }
     }

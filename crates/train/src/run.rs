@@ -6,6 +6,7 @@ use kiln_report::TestImages;
 use kiln_store::{
     Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position, RunDirectory,
     RunRecord, Status, TestReport, Tested, TopK, files,
+    splits::{self, Splits},
 };
 use tracing::{error, info, warn};
 
@@ -95,15 +96,15 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// The data cannot be read or is not that of the `planned` id, the experiment does not fit the data, this build lacks the backend, or the directory
-    /// cannot be created.
+    /// The data cannot be read, is not that of the `planned` id or makes every result meaningless, the experiment does not
+    /// fit the data, this build lacks the backend, or the directory cannot be created.
     pub fn prepare(
         mut declaration: Declaration,
         data: &Path,
         runs: &Path,
         planned: Option<PlannedId<'_>>,
     ) -> Result<Self, TrainError> {
-        let prepared = match &planned {
+        let mut prepared = match &planned {
             None => PreparedExperiment::read(&mut declaration, data)?,
             Some(PlannedId { fingerprint, .. }) => {
                 PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?
@@ -116,6 +117,7 @@ impl Run {
             let DatasetRecord { name, fingerprint: now, .. } = prepared.origin.dataset;
             return Err(TrainError::DataChanged { name, planned: (*fingerprint).to_owned(), now });
         }
+        prepared.check_data(&declaration)?;
         Self::create(declaration, prepared, runs, planned)
     }
 
@@ -151,6 +153,8 @@ impl Run {
             git_commit: git_commit(),
             dataset,
             validation_fingerprint: prepared.validation_fingerprint(),
+            normalization: Some(prepared.normalization()),
+            data_warnings: prepared.data_warnings.clone(),
             parameters: prepared.architecture.parameters() as u64,
             started: kiln_store::now(),
             ended: None,
@@ -159,6 +163,7 @@ impl Run {
             optimism: None,
             metrics: metrics::columns(experiment),
             reused: None,
+            evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
             removed: std::collections::BTreeMap::new(),
@@ -184,7 +189,20 @@ impl Run {
         self.lock.check()?;
         files::write(&self.directory.config_path(), &self.prepared.origin.config)?;
         self.directory.write_record(&self.record)?;
+        self.write_splits()?;
         self.write_initial()
+    }
+
+    /// Writes `splits.csv`.
+    pub(crate) fn write_splits(&self) -> Result<(), TrainError> {
+        let PreparedExperiment { dataset, split, .. } = &self.prepared;
+        let splits = Splits {
+            training: &split.training,
+            validation: &split.validation,
+            test: &split.test,
+            file_names: dataset.file_names.as_deref(),
+        };
+        Ok(splits::write(&self.directory.splits_path(), &splits)?)
     }
 
     /// Writes `initial.safetensors`, if the experiment asks for it.
@@ -224,6 +242,12 @@ impl Run {
     #[must_use]
     pub fn directory(&self) -> &RunDirectory {
         &self.directory
+    }
+
+    /// What a user should know about how the images were split, as sentences without a final full stop.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.prepared.split.notes
     }
 
     /// The record of the run, as far as it is known.
@@ -315,11 +339,12 @@ impl Run {
 
     fn train_epochs(&mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let experiment = &self.declaration.experiment;
-        let PreparedExperiment { dataset, split, normalizer, origin, .. } = &self.prepared;
+        let PreparedExperiment { dataset, split, normalizer, class_weights, origin, .. } =
+            &self.prepared;
         let (directory, lock) = (&self.directory, &self.lock);
         let StartingPoint { engine, state, history, checkpoint } = &mut self.training;
         let training = TrainingLoop {
-            data: TrainingData { experiment, dataset, split, normalizer },
+            data: TrainingData { experiment, dataset, split, normalizer, class_weights },
             engine,
             state,
             // Written from the checkpoint: the file on disk may be damaged, or have epochs after the checkpoint.

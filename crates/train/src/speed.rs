@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use kiln_data::{Batch, Dataset, gather};
+use kiln_data::{Batch, Dataset, EpochAugmenter, gather_augmented};
 use kiln_model::Architecture;
 
 use crate::TrainError;
@@ -13,7 +13,7 @@ use crate::random::{Purpose, stream};
 /// The measured speed of an experiment on this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// Seconds per training step, including gathering the batch and computing the metrics.
+    /// Seconds per training step, including gathering and augmenting the batch and computing the metrics.
     pub step: f64,
     /// Seconds to evaluate one image.
     pub evaluated_image: f64,
@@ -48,13 +48,17 @@ impl Speed {
             experiment.data.normalize.fit(images, &rows[..rows.len().min(EVALUATED)])?;
         let batch_rows = &rows[..rows.len().min(experiment.training.batch_size.get())];
         let mut batch = Batch::new(images.shape);
+        let augmenter = EpochAugmenter::new(
+            &experiment.augment,
+            &mut stream(experiment.seed, Purpose::Augment, 0),
+        );
         let mut dropout_rng = stream(experiment.seed, Purpose::Dropout, 0);
         let mut metrics = Metrics::new(experiment, dataset.class_names.len());
         let mut step = || {
             let started = Instant::now();
-            gather(images, batch_rows, &normalizer, &mut batch);
-            let logits = engine.step(&batch.pixels, &batch.labels, LEARNING_RATE, &mut dropout_rng);
-            metrics.add_batch(&logits, &batch.labels);
+            gather_augmented(images, batch_rows, &rows, &augmenter, &normalizer, &mut batch);
+            let logits = engine.step(&batch.pixels, &batch, LEARNING_RATE, &mut dropout_rng);
+            metrics.add_batch(&logits, &batch);
             started.elapsed().as_secs_f64()
         };
         // The first steps find cold caches, and allocate buffers that later steps reuse.

@@ -42,6 +42,7 @@ macro_rules! pages {
 
 pages! {
     readme: "README.md",
+    augmentation: "docs/guide/augmentation.md",
     guide: "docs/guide/README.md",
     command_line: "docs/guide/command-line.md",
     comparing: "docs/guide/comparing.md",

@@ -10,9 +10,10 @@ use kiln_sweep::{
 use kiln_train::MetricName;
 
 use crate::commands::sweep::control::HasRuns;
-use crate::commands::sweep::lines::{cut, status_columns, wrapped};
+use crate::commands::sweep::lines::INDENT;
 use crate::commands::sweep::race;
-use crate::output::{count, status};
+use crate::output::{columns, count, status};
+use crate::wrapping::{cut, wrapped};
 
 /// Shows the progress of a sweep on standard error: a line for each run that has ended, and on a terminal also a bar
 /// for each running one and a line for the sweep. Runs are indices into the plan.
@@ -114,8 +115,8 @@ impl<'a> SweepProgress<'a> {
 
     /// Prints a line that stays, above the changing lines.
     fn print(&self, text: &str) {
-        let width = status_columns();
-        let lines: Vec<String> = text.lines().map(|line| wrapped(line, width)).collect();
+        let width = columns(io::stderr());
+        let lines: Vec<String> = text.lines().map(|line| wrapped(line, width, INDENT)).collect();
         let text = &lines.join("\n");
         match &self.live {
             Some(live) => live.lines.suspend(|| status(text)),
@@ -333,7 +334,7 @@ const BAR_WIDTH: usize = 12;
 
 /// Numbers and as much of a label as fits next to them, after `used` columns.
 fn with_label(numbers: &str, label: &str, used: usize) -> String {
-    let width = status_columns().unwrap_or(usize::MAX);
+    let width = columns(io::stderr()).unwrap_or(usize::MAX);
     let label = cut(label, width.saturating_sub(used + numbers.chars().count() + 2));
     format!("{numbers}  {label}").trim_end().to_owned()
 }

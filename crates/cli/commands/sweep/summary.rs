@@ -1,15 +1,16 @@
 //! The lines that a sweep prints at its end.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use kiln_compare::{AtEpoch, Comparison, Ranking};
+use kiln_compare::{AtEpoch, CompareOptions, Comparison, NextStep, Ranking};
 use kiln_store::{Status, duration, printable, quoted};
-use kiln_sweep::{CompletedBy, Plan, PlannedRun, RunOutcome, SweepResult};
+use kiln_sweep::{CompletedBy, Plan, PlannedRun, RaceProgress, RunOutcome, SweepResult};
 use kiln_train::WeightsChoice;
 
 use crate::commands::sweep::lines::{print_command, print_line, status_command};
 use crate::commands::sweep::race;
+use crate::next_step::{self, kiln_command};
 use crate::output::{count, print};
 
 /// If the kept weights are worse in validation than those of the best epoch by more than this, a hint suggests keeping the
@@ -127,17 +128,16 @@ fn pruning_saving(plan: &Plan) -> Option<String> {
 /// Prints the combination with the best validation accuracy, and commands that continue from there.
 fn print_best(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
     // The combinations that a race has stopped have fewer seeds, so luck may have put one of them first.
-    let racing = match (&plan.race, &result.race) {
-        (Some(race), Some(state)) => race.wanted(state),
-        _ => (0..plan.runs.len()).collect(),
+    let race = result.race.as_ref().and_then(|state| plan.race_progress(state));
+    let paths: Vec<PathBuf> = match &race {
+        Some(race) => race.racing.clone(),
+        None => plan.runs.iter().map(|run| plan.path_of(run)).collect(),
     };
-    let paths: Vec<PathBuf> = racing
-        .iter()
-        .map(|run| plan.path_of(&plan.runs[*run]))
-        .filter(|path| path.exists())
-        .collect();
-    // If no run can be read, there is no best one.
-    let Ok(comparison) = Comparison::ranked(&paths) else { return Ok(()) };
+    let paths: Vec<PathBuf> = paths.into_iter().filter(|path| path.exists()).collect();
+    // If no run can be read, or none was validated, there is no best one.
+    let Ok(mut comparison) = Comparison::read(&paths, &CompareOptions::default()) else {
+        return Ok(());
+    };
     let Some(best) = comparison.selected() else { return Ok(()) };
     let finished_run = best.runs.iter().find(|run| run.status == Status::Finished);
     let planned =
@@ -173,9 +173,6 @@ fn print_best(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
     // With other sweeps in the directory, only the runs of this one are compared above.
     let only = plan.number().map_or_else(String::new, |number| format!(" --sweep {number}"));
     print_command(&format!("  compare all:     kiln compare {path}{only}"))?;
-    if let Some(command) = race_command(plan, result) {
-        print_command(&format!("  race the best:   {}", printable(&command)))?;
-    }
     let earlier: HashSet<String> =
         plan.runs_on_other_data()?.into_iter().map(|run| run.id).collect();
     let others = other_runs(plan).saturating_sub(earlier.len());
@@ -188,45 +185,31 @@ fn print_best(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
             print_line(format!("  note:            {runs} in this directory {problem}"))?;
         }
     }
-    Ok(())
+    print_next_step(plan, &mut comparison, race.as_ref(), result)
 }
 
-/// The command that races the best combinations of a search that has one seed for each and is done.
-fn race_command(plan: &Plan, result: &SweepResult) -> Option<String> {
-    const TOP: usize = 10;
-    let is_done =
-        result.outcomes.iter().flatten().all(|(outcome, _)| {
-            !outcome.is_failure() && !matches!(outcome, RunOutcome::Interrupted)
-        });
-    let finished = result.outcomes.iter().flatten();
-    let finished = finished.filter(|(outcome, _)| matches!(outcome, RunOutcome::Finished)).count();
-    let has_one_seed = plan.differing_keys().iter().all(|key| key.path != "seed");
-    let is_search = plan.race.is_none() && has_one_seed && !result.interrupted;
-    if !is_search || !is_done || finished < 3 {
-        return None;
+/// Prints what would tell more about which combination is the best, unless the sweep has to be resumed first.
+fn print_next_step(
+    plan: &Plan,
+    comparison: &mut Comparison,
+    race: Option<&RaceProgress>,
+    result: &SweepResult,
+) -> anyhow::Result<()> {
+    let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure());
+    if result.interrupted || has_failed {
+        return Ok(());
     }
-    let race = ["--race".to_owned(), "--top".to_owned(), TOP.min(finished).to_string()];
-    Some(command(plan, plan.declared_by().into_iter().chain(race)))
+    next_step::propose(comparison, &plan.directory, plan.record(), race);
+    let Some(NextStep { sentence, command }) = comparison.next_step() else { return Ok(()) };
+    print_line(sentence)?;
+    command.map_or(Ok(()), |command| print_command(&format!("  {}", printable(&command))))
 }
 
 /// The command that retrains a run of the plan outside of the sweep.
 fn run_command(plan: &Plan, run: &PlannedRun) -> String {
     let arguments = ["run".to_owned(), plan.experiment.display().to_string()].into_iter();
-    command(plan, arguments.chain(run.settings.iter().map(ToString::to_string)))
-}
-
-/// A command of Kiln with the directories of the plan.
-fn command(plan: &Plan, arguments: impl Iterator<Item = String>) -> String {
-    let mut command = vec!["kiln".to_owned()];
-    command.extend(arguments);
-    for (option, path) in [("data", &plan.data_directory), ("runs", &plan.runs_directory)] {
-        // Defaults need no option. They are compared as absolute paths, because the record of a sweep stores those.
-        let is_default = std::path::absolute(option).is_ok_and(|default| default == *path);
-        if path != Path::new(option) && !is_default {
-            command.extend([format!("--{option}"), path.display().to_string()]);
-        }
-    }
-    command.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
+    let arguments = arguments.chain(run.settings.iter().map(ToString::to_string));
+    kiln_command(arguments, &plan.data_directory, &plan.runs_directory)
 }
 
 /// The number of runs in the sweep's directory that the plan does not contain.

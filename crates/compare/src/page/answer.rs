@@ -3,11 +3,12 @@ use std::path::Path;
 use kiln_store::number::decimals;
 use kiln_store::{Status, quoted};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, NextStep};
 use crate::cells;
 use crate::charts::may_be_best;
 use crate::combination::Combination;
 use crate::comparison::Comparison;
+use crate::notes::{optimism, selected_test};
 use crate::ranking::Ranking;
 
 use super::text::{counted, unbroken};
@@ -28,6 +29,8 @@ pub(super) struct AnswerSection {
     pub(super) combination: String,
     pub(super) facts: Vec<Fact>,
     pub(super) sentences: Vec<String>,
+    /// What would tell more about which combination is the best.
+    pub(super) next_step: Option<NextStep>,
     /// The command that runs it again.
     pub(super) command: String,
 }
@@ -85,6 +88,7 @@ impl AnswerSection {
             combination: unbroken(&first.label(&comparison.columns)),
             facts,
             sentences: sentences(comparison, first),
+            next_step: comparison.next_step(),
             command: command(&run.directory.config_path()),
         })
     }
@@ -112,7 +116,7 @@ fn winners(comparison: &Comparison) -> (Vec<Winner>, usize) {
 }
 
 fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
-    let mut sentences = Vec::new();
+    let mut sentences: Vec<String> = selected_test(comparison).into_iter().collect();
     let place = comparison.combinations.iter().position(|one| std::ptr::eq(one, first));
     let next = place.and_then(|place| comparison.combinations.get(place + 1));
     if let Some(next) = next {
@@ -136,6 +140,7 @@ fn sentences(comparison: &Comparison, first: &Combination) -> Vec<String> {
     } else if (1..runs).contains(&first.finished()) {
         sentences.push(format!("Of its {}, {} finished.", counted(runs, "run"), first.finished()));
     }
+    sentences.extend(optimism(comparison));
     sentences
 }
 

@@ -42,6 +42,10 @@ impl PairView {
             let before = runs.len();
             for run in combination.runs.iter().filter(|run| run.test.is_some()) {
                 let Ok(Some(report)) = run.directory.read_report() else { continue };
+                // Of more than 256 classes, there is no matrix.
+                if report.confusion.is_empty() {
+                    continue;
+                }
                 cells += report.confusion.iter().map(Vec::len).sum::<usize>();
                 // Two runs are always included, so that there is a pair to show.
                 if cells > MAX_MATRIX_CELLS && runs.len() >= 2 {

@@ -3,6 +3,7 @@
 use kiln_store::number::decimals;
 
 use crate::comparison::Comparison;
+use crate::notes::covered_variation;
 use crate::verdict::{Verdict, VerdictOutcome};
 
 /// A verdict as the end of the sentence "It is …": "worse by 0.0034: interval −0.0056 to −0.0012, p = 0.0031".
@@ -48,11 +49,10 @@ pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
              one with the same probability for all of them together.",
             kiln_store::number::significant(1.0 - answer.level)
         ));
-        paragraphs.push(
-            "The seeds of all combinations are compared, with variances that borrow strength from each other. This \
-             covers the variation between seeds, but not the choice of the validation images."
-                .to_owned(),
-        );
+        paragraphs.push(format!(
+            "The seeds of all combinations are compared, with variances that borrow strength from each other. {}",
+            covered_variation(comparison)
+        ));
     } else {
         paragraphs.push(
             "There is no answer: it needs two combinations with at least two finished seeds each."

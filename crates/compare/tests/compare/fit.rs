@@ -83,6 +83,28 @@ fn heading(table: &str) -> String {
 }
 
 #[test]
+fn what_a_setting_lacks_to_the_best_stays_longer_than_the_test_accuracy() {
+    let mut runs = Vec::new();
+    for rate in [0.003, 0.01, 0.03, 0.1] {
+        for depth in [0, 1, 2, 3] {
+            for seed in [1, 2, 3] {
+                let best = 0.85 + 0.3 * rate + 0.001 * ((depth as u64 * 3 + seed) % 5) as f64;
+                runs.push(SampleRun::new(rate, depth, seed).best(best).right(880));
+            }
+        }
+    }
+    let (comparison, _sweep) = read(&runs);
+    let text = table(&comparison, 79, false);
+    let (rows, notes) = text.split_once("Omitted").expect("omitted columns");
+    assert!(rows.contains("behind") && rows.contains("0.0000 to 0."), "{text}");
+    assert!(notes.contains("test accuracy") && !notes.contains("behind"), "{text}");
+    // The measure that ranks and the standing are left in the end.
+    let text = table(&comparison, 50, false);
+    let (rows, notes) = text.split_once("Omitted").expect("omitted columns");
+    assert!(rows.contains("possible") && notes.contains("behind"), "{text}");
+}
+
+#[test]
 fn constants_of_an_optimizer_go_before_results() {
     let (comparison, _sweep) = optimizers();
     for width in WIDTHS {

@@ -7,6 +7,7 @@ mod effects;
 mod fit;
 mod grouping;
 mod hostile;
+mod json;
 mod measures;
 mod page;
 mod pair;

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use kiln_compare::page::{MAX_CURVES, MAX_PICTURES, page};
-use kiln_compare::{Combination, CompareOptions, Comparison};
-use kiln_store::{RunDirectory, Status};
+use kiln_compare::{Combination, CompareOptions, Comparison, NextStep};
+use kiln_store::{Optimism, RunDirectory, Status};
 
 use crate::read;
 use crate::tree::SampleRun;
@@ -281,6 +281,54 @@ fn same_runs_give_the_same_page() {
     assert_eq!(page(&comparison).expect("a page"), page(&comparison).expect("a page"));
     let run: &RunDirectory = &comparison.combinations[0].runs[0].directory;
     assert!(run.is_finished());
+}
+
+#[test]
+fn sentences_of_the_table_are_in_the_page() {
+    let (mut comparison, _sweep) = race();
+    for run in comparison.combinations.iter_mut().flat_map(|combination| &mut combination.runs) {
+        let (val_accuracy, cross_fitted) = (0.9, 0.8984);
+        run.optimism = Some(Optimism { epochs: 3, val_accuracy, cross_fitted, difference: 0.0016 });
+    }
+    let more = comparison.answer.as_mut().and_then(|answer| answer.more_seeds.as_mut());
+    more.expect("two possible winners").command = Some("kiln sweep 'a b.toml' seed=4".to_owned());
+    let elements_of_page = elements(&page(&comparison).expect("a page"));
+    let paragraphs = texts(&elements_of_page, "p");
+    let notes = kiln_compare::notes(&comparison);
+    for words in [
+        "Its test accuracy is ",
+        "Choosing each run’s epoch by the validation images makes kept val_accuracy 0.0016 higher",
+        "With 3 seeds, differences of ",
+    ] {
+        let words = words.replace('’', "'");
+        let found = paragraphs.iter().find(|paragraph| paragraph.starts_with(&words));
+        let found = found.unwrap_or_else(|| panic!("`{words}` is not in {paragraphs:#?}"));
+        assert!(notes.contains(*found), "`{found}` is not in\n{notes}");
+    }
+    assert!(texts(&elements_of_page, "code").contains(&"kiln sweep 'a b.toml' seed=4"));
+
+    // The proposal of the caller takes precedence, with or without a command.
+    let sentence = "To continue the race, resume it:".to_owned();
+    comparison.proposal = Some(NextStep { sentence: sentence.clone(), command: None });
+    let elements_of_page = elements(&page(&comparison).expect("a page"));
+    assert!(texts(&elements_of_page, "p").contains(&sentence.as_str()));
+    assert!(kiln_compare::notes(&comparison).ends_with(&format!("{sentence}\n")));
+    assert_eq!(texts(&elements_of_page, "code").len(), 1, "the command of the best run");
+}
+
+#[test]
+fn settings_that_interact_are_named_in_the_page() {
+    let mut runs = Vec::new();
+    for (rate, depth, best) in [(0.1, 1, 0.9), (0.1, 2, 0.8), (0.01, 1, 0.8), (0.01, 2, 0.9)] {
+        for seed in 1..=3 {
+            runs.push(SampleRun::new(rate, depth, seed).best(best + 0.001 * seed as f64));
+        }
+    }
+    let (comparison, _sweep) = read(&runs);
+    let elements = elements(&page(&comparison).expect("a page"));
+    let found = kiln_compare::interactions(&comparison);
+    assert!(found[0].contains(" interact (p < 0.001)"), "{found:?}");
+    assert!(texts(&elements, "p").contains(&found[0].as_str()));
 }
 
 /// Three seeds each: two combinations are nearly the same, two are far behind.

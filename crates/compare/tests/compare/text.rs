@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use kiln_compare::{Comparison, TableOptions, csv, json, markdown, notes, terminal};
+use kiln_compare::{Comparison, TableOptions, csv, markdown, notes, terminal};
 use kiln_report::Terminal;
 use kiln_store::Status;
 
@@ -10,7 +10,7 @@ use crate::{compared, directory, shown};
 
 /// Two depths by two learning rates with two seeds each, of which one run diverged. One more run was pruned, and another one
 /// has not started.
-fn sample(sweep: &Path) -> Comparison {
+pub(crate) fn sample(sweep: &Path) -> Comparison {
     let mut runs = Vec::new();
     for (rate, depth, best, right) in
         [(0.1, 0, 0.86, 840), (0.1, 2, 0.9, 880), (0.01, 0, 0.84, 700), (0.01, 2, 0.85, 860)]
@@ -28,7 +28,7 @@ fn sample(sweep: &Path) -> Comparison {
     compared(sweep, &runs)
 }
 
-fn options(sort: &str, columns: &[&str], all_seeds: bool) -> TableOptions {
+pub(crate) fn options(sort: &str, columns: &[&str], all_seeds: bool) -> TableOptions {
     TableOptions {
         sort: Some(sort.to_owned()).filter(|sort| !sort.is_empty()),
         columns: columns.iter().map(|column| (*column).to_owned()).collect(),
@@ -57,7 +57,7 @@ fn wide_terminal() {
     All runs keep the weights of their epoch with the best val_accuracy.
     Best by validation: repeat 2, learning_rate 0.1. Its test accuracy is 0.8830, with an interval of 0.8615 to 0.9015 for the choice of the 1,000 test images.
     95 % sure: the marked setting is the best. The other 2 are not better. One more setting is not judged.
-    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images.
+    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds.
     No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
       <sweep>/next: the run did not start: it has a config.toml but no run.json
@@ -79,13 +79,13 @@ fn narrow_terminal() {
      2       0.001                   0.6250  pruned at epoch 3
     ─────────────────────────────────────────────────────────────────────────
     Omitted to fit 80 characters: seconds, last val_accuracy, kept epoch, test loss,
-    behind, test accuracy. --columns chooses the columns; --csv, --md and --json
+    test accuracy, behind. --columns chooses the columns; --csv, --md and --json
     have them all.
     9 runs in 5 combinations, ranked by kept val_accuracy of finished runs; test results are not used for ranking. Numbers are mean ± standard deviation (runs).
     All runs keep the weights of their epoch with the best val_accuracy.
     Best by validation: repeat 2, learning_rate 0.1. Its test accuracy is 0.8830, with an interval of 0.8615 to 0.9015 for the choice of the 1,000 test images.
     95 % sure: the marked setting is the best. The other 2 are not better. One more setting is not judged.
-    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images.
+    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds.
     No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
       <sweep>/next: the run did not start: it has a config.toml but no run.json
@@ -228,294 +228,6 @@ fn markdown_table() {
     | 0 | 0.1 | 2 | 0.8678 (1) | 0.6250 (1) | 0.5000 (1) | 0.8420 (1) | 1.5 | 1 finished, 1 diverged |  |  |
     | 2 | 0.001 | 3 | 0.6250 | 0.6250 |  |  | 1.5 | pruned at epoch 3 |  |  |
     ");
-}
-
-#[test]
-fn json_document() {
-    let sweep = directory();
-    let runs = [SampleRun::new(0.1, 1, 1), SampleRun::new(0.1, 2, 1).ended(Status::Pruned)];
-    let comparison = compared(sweep.path(), &runs);
-    let text = json(&comparison, &TableOptions::default()).expect("JSON");
-    insta::assert_snapshot!(text.replace(&sweep.path().display().to_string(), "<sweep>"), @r#"
-    {
-      "format_version": 2,
-      "data": {
-        "name": "fashion-mnist",
-        "fingerprint": "50b4"
-      },
-      "columns": [
-        {
-          "key": "model.layers.hidden.repeat",
-          "label": "repeat"
-        }
-      ],
-      "shared": {
-        "model.layers.0.type": "flatten",
-        "model.layers.2.activation": "softmax",
-        "model.layers.2.type": "dense",
-        "model.layers.2.units": "classes",
-        "model.layers.hidden.activation": "relu",
-        "model.layers.hidden.type": "dense",
-        "model.layers.hidden.units": 100,
-        "optimizer.learning_rate": 0.1,
-        "optimizer.type": "sgd",
-        "training.epochs": 3,
-        "training.monitor": "val_accuracy",
-        "training.weights": "best"
-      },
-      "ranked_by": {
-        "metric": "val_accuracy",
-        "at": "kept",
-        "better": "higher",
-        "heading": "kept val_accuracy"
-      },
-      "answer": null,
-      "selected": 0,
-      "selected_test": {
-        "accuracy": 0.75,
-        "interval": [
-          0.531299122381256,
-          0.8881382985923345
-        ],
-        "images": 20
-      },
-      "baseline": null,
-      "combinations": [
-        {
-          "settings": {
-            "model.layers.hidden.repeat": 1
-          },
-          "status": "finished",
-          "value": {
-            "mean": 0.75,
-            "deviation": null,
-            "count": 1
-          },
-          "may_be_best": null,
-          "p_best": null,
-          "behind": null,
-          "worse": null,
-          "p_worse": null,
-          "verdict": null,
-          "runs": [
-            {
-              "seed": 1,
-              "id": "0.1-1-1",
-              "path": "<sweep>/0.1-1-1",
-              "value": 0.75,
-              "epoch": 2,
-              "name": "depth",
-              "status": "finished",
-              "stop_reason": null,
-              "epochs": 3,
-              "validation_rows": 5000,
-              "validation_fingerprint": "fedcba9876543210",
-              "optimism": null,
-              "best_val_accuracy": {
-                "epoch": 2,
-                "value": 0.75
-              },
-              "last_val_accuracy": {
-                "epoch": 3,
-                "value": 0.625
-              },
-              "kept_val_accuracy": {
-                "epoch": 2,
-                "value": 0.75
-              },
-              "test": {
-                "loss": 0.5,
-                "accuracy": 0.75,
-                "examples": 20
-              },
-              "training_seconds": 1.5,
-              "fingerprint": "50b4",
-              "measures": {
-                "best_epoch": 2.0,
-                "best_val_accuracy": 0.75,
-                "kept_epoch": 2.0,
-                "kept_val_accuracy": 0.75,
-                "last_val_accuracy": 0.625,
-                "parameters": 286810.0,
-                "test_accuracy": 0.75,
-                "test_loss": 0.5,
-                "training_seconds": 1.5
-              }
-            }
-          ],
-          "copies": [],
-          "kept_epoch": {
-            "mean": 2.0,
-            "deviation": null,
-            "count": 1
-          },
-          "kept_val_accuracy": {
-            "mean": 0.75,
-            "deviation": null,
-            "count": 1
-          },
-          "best_epoch": {
-            "mean": 2.0,
-            "deviation": null,
-            "count": 1
-          },
-          "best_val_accuracy": {
-            "mean": 0.75,
-            "deviation": null,
-            "count": 1
-          },
-          "last_val_accuracy": {
-            "mean": 0.625,
-            "deviation": null,
-            "count": 1
-          },
-          "test_loss": {
-            "mean": 0.5,
-            "deviation": null,
-            "count": 1
-          },
-          "test_accuracy": {
-            "mean": 0.75,
-            "deviation": null,
-            "count": 1
-          },
-          "training_seconds": {
-            "mean": 1.5,
-            "deviation": null,
-            "count": 1
-          },
-          "parameters": {
-            "mean": 286810.0,
-            "deviation": null,
-            "count": 1
-          }
-        },
-        {
-          "settings": {
-            "model.layers.hidden.repeat": 2
-          },
-          "status": "pruned at epoch 3",
-          "value": {
-            "mean": 0.75,
-            "deviation": null,
-            "count": 1
-          },
-          "may_be_best": null,
-          "p_best": null,
-          "behind": null,
-          "worse": null,
-          "p_worse": null,
-          "verdict": null,
-          "runs": [
-            {
-              "seed": 1,
-              "id": "0.1-2-1",
-              "path": "<sweep>/0.1-2-1",
-              "value": 0.75,
-              "epoch": 2,
-              "name": "depth",
-              "status": "pruned",
-              "stop_reason": null,
-              "epochs": 3,
-              "validation_rows": 5000,
-              "validation_fingerprint": "fedcba9876543210",
-              "optimism": null,
-              "best_val_accuracy": {
-                "epoch": 2,
-                "value": 0.75
-              },
-              "last_val_accuracy": {
-                "epoch": 3,
-                "value": 0.625
-              },
-              "kept_val_accuracy": {
-                "epoch": 2,
-                "value": 0.75
-              },
-              "test": null,
-              "training_seconds": 1.5,
-              "fingerprint": "50b4",
-              "measures": {
-                "best_epoch": 2.0,
-                "best_val_accuracy": 0.75,
-                "kept_epoch": 2.0,
-                "kept_val_accuracy": 0.75,
-                "last_val_accuracy": 0.625,
-                "parameters": 286810.0,
-                "test_accuracy": null,
-                "test_loss": null,
-                "training_seconds": 1.5
-              }
-            }
-          ],
-          "copies": [],
-          "kept_epoch": {
-            "mean": 2.0,
-            "deviation": null,
-            "count": 1
-          },
-          "kept_val_accuracy": {
-            "mean": 0.75,
-            "deviation": null,
-            "count": 1
-          },
-          "best_epoch": {
-            "mean": 2.0,
-            "deviation": null,
-            "count": 1
-          },
-          "best_val_accuracy": {
-            "mean": 0.75,
-            "deviation": null,
-            "count": 1
-          },
-          "last_val_accuracy": {
-            "mean": 0.625,
-            "deviation": null,
-            "count": 1
-          },
-          "test_loss": null,
-          "test_accuracy": null,
-          "training_seconds": {
-            "mean": 1.5,
-            "deviation": null,
-            "count": 1
-          },
-          "parameters": {
-            "mean": 286810.0,
-            "deviation": null,
-            "count": 1
-          }
-        }
-      ],
-      "optimism": null,
-      "effects": [],
-      "interactions": [],
-      "other_data": [],
-      "left_out": [],
-      "notes": [
-        "One seed each: this says nothing about the settings, because two seeds of one setting can differ as much. Repeat them with more seeds."
-      ]
-    }
-    "#);
-}
-
-#[test]
-fn json_is_sorted_and_has_full_precision() {
-    let sweep = directory();
-    let comparison = sample(sweep.path());
-    let text = json(&comparison, &options("hidden.repeat", &[], false)).expect("JSON");
-    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let rows = json["combinations"].as_array().expect("rows");
-    let depths: Vec<_> =
-        rows.iter().map(|row| row["settings"]["model.layers.hidden.repeat"].as_u64()).collect();
-    assert_eq!(depths, [Some(0), Some(0), Some(2), Some(2), Some(2)], "numbers are numbers");
-    let selected = json["selected"].as_u64().expect("an index") as usize;
-    let best = comparison
-        .selected()
-        .and_then(|selected| comparison.ranking.of(selected))
-        .expect("a value");
-    assert_eq!(rows[selected]["value"]["mean"].as_f64(), Some(best.mean));
 }
 
 #[test]

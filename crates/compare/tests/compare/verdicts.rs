@@ -196,6 +196,25 @@ fn comparable_runs_have_the_same_validation_images() {
 }
 
 #[test]
+fn the_notes_say_whether_the_seeds_have_the_same_validation_images() {
+    let said = |images: fn(u64) -> Option<String>| {
+        let all = [runs(1, &[910, 930, 920]), runs(2, &[880, 900, 890])].concat();
+        let all: Vec<SampleRun> = all
+            .into_iter()
+            .map(|run| SampleRun { validation_fingerprint: images(run.seed), ..run })
+            .collect();
+        let sweep = directory();
+        notes(&compared(sweep.path(), &all))
+    };
+    let same = said(|_| Some("a".to_owned()));
+    assert!(same.contains("validation images: they are the same for all seeds."), "{same}");
+    let drawn = said(|seed| Some(format!("images of {seed}")));
+    assert!(drawn.contains("each seed has others, because data.split_seed is not set"), "{drawn}");
+    let unknown = said(|_| None);
+    assert!(unknown.contains("not the choice of the validation images.\n"), "{unknown}");
+}
+
+#[test]
 fn single_runs_have_no_verdict() {
     let sweep = directory();
     let worse = SampleRun::new(0.1, 2, 1).best(0.5).right(10);

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::idx_file::Idx;
+use super::arrays::{Axes, invalid};
+use super::idx_file::{Idx, IdxKind};
 use super::{Contents, Format, Location, SourcePixels};
-use crate::class_names::{numbered, read_class_names};
+use crate::class_names::{MAX_CLASSES, numbered, read_class_names};
 use crate::content::hexadecimal;
 use crate::inspect::{FileCheck, VerifiedFile};
-use crate::{DataError, FormatName, ImageShape, Part};
+use crate::{DataError, FormatName, Part};
 
 pub(crate) struct IdxFormat;
 
@@ -68,53 +69,95 @@ impl DataFile {
     #[must_use]
     pub const fn names(self) -> &'static [&'static str] {
         match self {
-            Self::TrainImages => &["train-images-idx3-ubyte"],
-            Self::TrainLabels => &["train-labels-idx1-ubyte"],
-            Self::TestImages => &["t10k-images-idx3-ubyte", "test-images-idx3-ubyte"],
-            Self::TestLabels => &["t10k-labels-idx1-ubyte", "test-labels-idx1-ubyte"],
+            Self::TrainImages => &[
+                "train-images-idx3-ubyte",
+                "train-images.idx3-ubyte",
+                "train-images-idx4-ubyte",
+                "train-images.idx4-ubyte",
+            ],
+            Self::TrainLabels => &[
+                "train-labels-idx1-ubyte",
+                "train-labels.idx1-ubyte",
+                "train-labels-idx1-int",
+                "train-labels.idx1-int",
+            ],
+            Self::TestImages => &[
+                "t10k-images-idx3-ubyte",
+                "test-images-idx3-ubyte",
+                "t10k-images.idx3-ubyte",
+                "test-images.idx3-ubyte",
+                "t10k-images-idx4-ubyte",
+                "test-images-idx4-ubyte",
+                "t10k-images.idx4-ubyte",
+                "test-images.idx4-ubyte",
+            ],
+            Self::TestLabels => &[
+                "t10k-labels-idx1-ubyte",
+                "test-labels-idx1-ubyte",
+                "t10k-labels.idx1-ubyte",
+                "test-labels.idx1-ubyte",
+                "t10k-labels-idx1-int",
+                "test-labels-idx1-int",
+                "t10k-labels.idx1-int",
+                "test-labels.idx1-int",
+            ],
+        }
+    }
+
+    const fn kind(self) -> IdxKind {
+        match self {
+            Self::TrainImages | Self::TestImages => IdxKind::Images,
+            Self::TrainLabels | Self::TestLabels => IdxKind::Labels,
         }
     }
 }
 
 /// The contents of the four files, not yet checked against each other.
 struct Files {
-    train_images: Idx<3>,
-    train_labels: Idx<1>,
-    test_images: Idx<3>,
-    test_labels: Idx<1>,
+    train_images: Idx,
+    train_labels: Idx,
+    test_images: Idx,
+    test_labels: Idx,
 }
 
 impl Files {
     /// Combines the four files to a dataset if they fit together.
     fn assemble(self, location: &Location<'_>) -> Result<Contents, DataError> {
         let Self { train_images, train_labels, test_images, test_labels } = self;
-        let shape = image_shape(&train_images);
-        if shape != image_shape(&test_images) {
+        let (axes, test_axes) = (axes(&train_images, location)?, axes(&test_images, location)?);
+        if axes.shape != test_axes.shape {
             return Err(DataError::ShapesDiffer {
-                train: shape,
-                test: image_shape(&test_images),
+                train: axes.shape,
+                test: test_axes.shape,
                 train_path: train_images.path,
                 test_path: test_images.path,
             });
         }
         let class_names = match location.named {
             Some(named) => named.class_names.iter().map(ToString::to_string).collect(),
-            None => class_names(location.path, &[&train_labels.values, &test_labels.values])?,
+            None => class_names(location.path, &[&train_labels, &test_labels])?,
         };
-        check_labels(&train_images, &train_labels, class_names.len())?;
-        check_labels(&test_images, &test_labels, class_names.len())?;
+        let mut labels = labels(&train_images, &train_labels, class_names.len())?;
+        labels.extend(self::labels(&test_images, &test_labels, class_names.len())?);
         let sums =
             [&train_images.sha256, &train_labels.sha256, &test_images.sha256, &test_labels.sha256];
         let fingerprint = fingerprint(sums, &class_names);
-        let (training, test) = (train_labels.values.len(), test_labels.values.len());
-        let mut pixels = train_images.values;
-        pixels.extend(test_images.values);
-        let labels = train_labels.values.iter().chain(&test_labels.values);
+        let (training, test) = (train_labels.dimensions[0], test_labels.dimensions[0]);
+        let pixels = if axes.shape.channels == 1 {
+            let mut pixels = train_images.values;
+            pixels.extend(test_images.values);
+            pixels
+        } else {
+            let mut pixels = Vec::new();
+            axes.append(&train_images.values, &mut pixels);
+            test_axes.append(&test_images.values, &mut pixels);
+            pixels
+        };
         Ok(Contents {
             class_names,
-            labels: labels.map(|label| u16::from(*label)).collect(),
+            labels,
             parts: [vec![Part::Training; training], vec![Part::Test; test]].concat(),
-            pixels: SourcePixels::Array { shape, pixels },
+            pixels: SourcePixels::Array { shape: axes.shape, pixels },
             file_names: None,
             notes: Vec::new(),
             fingerprint: Some(fingerprint),
@@ -122,21 +165,25 @@ impl Files {
     }
 }
 
-/// The path of one of the files. Prefers an uncompressed file, which is faster to read.
+/// The path of one of the files. Prefers an uncompressed file, which is faster to read. Some archives unpack to a directory
+/// with the name of the file.
 pub(crate) fn find(directory: &Path, file: DataFile) -> Option<PathBuf> {
     let plain = file.names().iter().map(|name| directory.join(name));
     let compressed = file.names().iter().map(|name| directory.join(format!("{name}.gz")));
-    plain.chain(compressed).find(|path| path.is_file())
+    plain.chain(compressed).find_map(|path| {
+        if path.is_file() {
+            return Some(path);
+        }
+        let inside = file.names().iter().map(|name| path.join(name));
+        if path.is_dir() { inside.into_iter().find(|path| path.is_file()) } else { None }
+    })
 }
 
 fn find_in(location: &Location<'_>, file: DataFile) -> Result<PathBuf, DataError> {
     find(location.path, file).ok_or_else(|| DataError::MissingFile {
         path: location.path.join(file.names()[0]),
         advice: match location.named {
-            Some(named) => format!(
-                "give the directory that contains {} with --data, or download its four files from {} into {}",
-                named.name, named.origin, location.path.display()
-            ),
+            Some(named) => named.how_to_get(),
             None => format!(
                 "a directory of IDX files must have {}",
                 DataFile::ALL.map(|file| file.names()[0]).join(", ")
@@ -146,10 +193,12 @@ fn find_in(location: &Location<'_>, file: DataFile) -> Result<PathBuf, DataError
 }
 
 /// Reads one of the files and checks it against its published SHA-256.
-fn read<const N: usize>(location: &Location<'_>, file: DataFile) -> Result<Idx<N>, DataError> {
-    let idx = Idx::read(&find_in(location, file)?)?;
-    if let Some(named) = location.named {
-        let (expected, found) = (named.sha256.of(file), hexadecimal(&idx.sha256));
+fn read(location: &Location<'_>, file: DataFile) -> Result<Idx, DataError> {
+    let idx = Idx::read(&find_in(location, file)?, file.kind())?;
+    if let Some(named) = location.named
+        && let Some(sums) = &named.sha256
+    {
+        let (expected, found) = (sums.of(file), hexadecimal(&idx.sha256));
         if found != expected {
             let origin = named.origin;
             return Err(DataError::Checksum { path: idx.path, expected, found, origin });
@@ -180,46 +229,45 @@ pub(crate) fn verify_files(
 }
 
 /// Verifies one file and appends the result to `checks`. Returns the content of an intact file.
-fn check<const N: usize>(
-    location: &Location<'_>,
-    file: DataFile,
-    checks: &mut Vec<FileCheck>,
-) -> Option<Idx<N>> {
-    let (intact, outcome) = match read::<N>(location, file) {
+fn check(location: &Location<'_>, file: DataFile, checks: &mut Vec<FileCheck>) -> Option<Idx> {
+    let (intact, outcome) = match read(location, file) {
         Ok(idx) => {
             let file = VerifiedFile {
                 path: idx.path.clone(),
-                dimensions: idx.dimensions.to_vec(),
-                bytes: (Idx::<N>::HEADER_BYTES + idx.values.len()) as u64,
+                dimensions: idx.dimensions.clone(),
+                bytes: idx.bytes(),
                 sha256: hexadecimal(&idx.sha256),
             };
             (Some(idx), Ok(file))
         }
         Err(error) => (None, Err(error)),
     };
-    let published_sha256 = location.named.map(|named| named.sha256.of(file));
+    let sums = location.named.and_then(|named| named.sha256.as_ref());
+    let published_sha256 = sums.map(|sums| sums.of(file));
     checks.push(FileCheck { file, published_sha256, outcome });
     intact
 }
 
 /// The names in `classes.txt`, or else the numbers from 0 to the largest label.
-fn class_names(directory: &Path, labels: &[&[u8]]) -> Result<Vec<String>, DataError> {
+fn class_names(directory: &Path, labels: &[&Idx]) -> Result<Vec<String>, DataError> {
     let path = directory.join("classes.txt");
     if path.is_file() {
         return read_class_names(&path);
     }
-    let max_label = labels.iter().copied().flatten().max().copied().unwrap_or(0);
-    Ok(numbered(usize::from(max_label) + 1))
+    let largest = labels.iter().flat_map(|labels| labels.numbers()).max().unwrap_or(0);
+    let largest = usize::try_from(largest).unwrap_or(0);
+    Ok(numbered((largest + 1).min(MAX_CLASSES)))
 }
 
-fn image_shape(images: &Idx<3>) -> ImageShape {
-    let [_, height, width] = images.dimensions;
-    ImageShape { channels: 1, height, width }
+/// How the values of an image are arranged.
+fn axes(images: &Idx, location: &Location<'_>) -> Result<Axes, DataError> {
+    Axes::of(&images.dimensions[1..], location.config)
+        .map_err(|problem| invalid(&images.path, "", problem))
 }
 
-/// Checks labels against their images and the number of classes.
-fn check_labels(images: &Idx<3>, labels: &Idx<1>, classes: usize) -> Result<(), DataError> {
-    let ([image_count, ..], [label_count]) = (images.dimensions, labels.dimensions);
+/// The labels, checked against their images and the number of classes.
+fn labels(images: &Idx, labels: &Idx, classes: usize) -> Result<Vec<u16>, DataError> {
+    let (image_count, label_count) = (images.dimensions[0], labels.dimensions[0]);
     if image_count != label_count {
         return Err(DataError::LabelCount {
             images_path: images.path.clone(),
@@ -228,16 +276,17 @@ fn check_labels(images: &Idx<3>, labels: &Idx<1>, classes: usize) -> Result<(), 
             labels: label_count,
         });
     }
-    if let Some(row) = labels.values.iter().position(|&label| usize::from(label) >= classes) {
-        return Err(DataError::LabelOutOfRange {
-            label: u64::from(labels.values[row]),
+    let label = |(row, label): (usize, i64)| match u16::try_from(label) {
+        Ok(label) if usize::from(label) < classes => Ok(label),
+        _ => Err(DataError::LabelOutOfRange {
+            label,
             path: labels.path.clone(),
             row,
-            offset: Idx::<1>::HEADER_BYTES + row,
+            offset: labels.offset(row),
             classes,
-        });
-    }
-    Ok(())
+        }),
+    };
+    labels.numbers().enumerate().map(label).collect()
 }
 
 /// The SHA-256 over the SHA-256 of the four contents (which include their dimensions), the number of

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! byte 0   00 00        magic number
-//!      2   08           element type: unsigned byte, the only supported one
+//!      2   08           element type: 08 unsigned byte, 0B 16-bit integer, 0C 32-bit integer
 //!      3   N            number of dimensions
 //!      4   N × u32      dimensions, big-endian
 //!  4+4N    values       row-major, up to the end of the file
@@ -22,49 +22,117 @@ const MAX_VALUES: u64 = 2 << 30;
 /// Bytes that are read, decompressed and hashed at a time: few enough to stay in the cache.
 const CHUNK: usize = 256 * 1024;
 
-const UNSIGNED_BYTE: u8 = 0x08;
+/// What a file contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdxKind {
+    /// Unsigned bytes: images, height, width, and channels if there are several.
+    Images,
+    /// One integer for each image.
+    Labels,
+}
 
-/// The content of an IDX file of unsigned bytes with `N` dimensions, none of them zero.
+impl IdxKind {
+    /// The possible numbers of dimensions, the usual one first.
+    const fn dimension_counts(self) -> &'static [u8] {
+        match self {
+            Self::Images => &[3, 4],
+            Self::Labels => &[1],
+        }
+    }
+}
+
+/// The type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Element {
+    Unsigned8,
+    Signed16,
+    Signed32,
+}
+
+impl Element {
+    /// The type of a code, if files of this kind can have it.
+    const fn of(code: u8, kind: IdxKind) -> Option<Self> {
+        match (code, kind) {
+            (0x08, _) => Some(Self::Unsigned8),
+            (0x0b, IdxKind::Labels) => Some(Self::Signed16),
+            (0x0c, IdxKind::Labels) => Some(Self::Signed32),
+            _ => None,
+        }
+    }
+
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Unsigned8 => 1,
+            Self::Signed16 => 2,
+            Self::Signed32 => 4,
+        }
+    }
+}
+
+/// The content of an IDX file. No dimension is zero.
 #[derive(Debug)]
-pub(crate) struct Idx<const N: usize> {
+pub(crate) struct Idx {
     pub(crate) path: PathBuf,
-    pub(crate) dimensions: [usize; N],
-    /// Row-major. The length is the product of the dimensions.
+    pub(crate) dimensions: Vec<usize>,
+    element: Element,
+    /// The bytes of the values, row-major.
     pub(crate) values: Vec<u8>,
     /// The SHA-256 of the decompressed file, including the header.
     pub(crate) sha256: [u8; 32],
 }
 
-impl<const N: usize> Idx<N> {
-    /// The length of the header in bytes.
-    pub(crate) const HEADER_BYTES: usize = 4 + 4 * N;
-
+impl Idx {
     /// Reads a file, compressed with gzip or not, and checks its header against its content.
     ///
     /// Safe for untrusted files: memory grows with the bytes read, not with the size in the header,
     /// and at most one byte more than the header declares is decompressed.
-    pub(crate) fn read(path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn read(path: &Path, kind: IdxKind) -> Result<Self, DataError> {
         let mut content = Content::open(path)?;
-        let header = IdxHeader::<N>::read(path, &mut content)?;
+        let header = IdxHeader::read(path, kind, &mut content)?;
         let values = read_values(path, &mut content, &header)?;
         Ok(Self {
             path: path.to_owned(),
-            dimensions: header.dimensions.map(|dimension| dimension as usize),
+            dimensions: header.dimensions.iter().map(|dimension| *dimension as usize).collect(),
+            element: header.element,
             values,
             sha256: content.into_sha256(),
+        })
+    }
+
+    /// The length of the content in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.header_bytes() + self.values.len()) as u64
+    }
+
+    /// The position of a value in the content.
+    pub(crate) fn offset(&self, index: usize) -> usize {
+        self.header_bytes() + index * self.element.bytes()
+    }
+
+    fn header_bytes(&self) -> usize {
+        4 + 4 * self.dimensions.len()
+    }
+
+    /// The values as numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = i64> {
+        self.values.chunks_exact(self.element.bytes()).map(|bytes| match (self.element, bytes) {
+            (Element::Signed16, &[a, b]) => i64::from(i16::from_be_bytes([a, b])),
+            (Element::Signed32, &[a, b, c, d]) => i64::from(i32::from_be_bytes([a, b, c, d])),
+            (_, bytes) => i64::from(bytes[0]),
         })
     }
 }
 
 /// The header of an IDX file whose dimensions are within the limits.
-struct IdxHeader<const N: usize> {
-    dimensions: [u32; N],
-    /// The product of the dimensions.
-    values: usize,
+struct IdxHeader {
+    element: Element,
+    dimensions: Vec<u32>,
+    /// The bytes of all values.
+    bytes: usize,
 }
 
-impl<const N: usize> IdxHeader<N> {
-    fn read(path: &Path, content: &mut Content) -> Result<Self, DataError> {
+impl IdxHeader {
+    fn read(path: &Path, kind: IdxKind, content: &mut Content) -> Result<Self, DataError> {
         let truncated = |content: &Content| DataError::TruncatedHeader {
             path: path.to_owned(),
             offset: content.offset(),
@@ -82,17 +150,17 @@ impl<const N: usize> IdxHeader<N> {
             return Err(truncated(content));
         }
         let [_, _, element_type, dimension_count] = magic;
-        if element_type != UNSIGNED_BYTE {
+        let Some(element) = Element::of(element_type, kind) else {
             return Err(DataError::ElementType { path: path.to_owned(), code: element_type });
-        }
-        if usize::from(dimension_count) != N {
+        };
+        if !kind.dimension_counts().contains(&dimension_count) {
             return Err(DataError::DimensionCount {
                 path: path.to_owned(),
                 found: dimension_count,
-                expected: N,
+                expected: usize::from(kind.dimension_counts()[0]),
             });
         }
-        let mut dimensions = [0; N];
+        let mut dimensions = vec![0; usize::from(dimension_count)];
         for dimension in &mut dimensions {
             let mut bytes = [0; 4];
             if content.read(&mut bytes)? < bytes.len() {
@@ -100,25 +168,27 @@ impl<const N: usize> IdxHeader<N> {
             }
             *dimension = u32::from_be_bytes(bytes);
         }
-        Self::new(path, dimensions)
+        Self::new(path, element, dimensions)
     }
 
-    fn new(path: &Path, dimensions: [u32; N]) -> Result<Self, DataError> {
+    fn new(path: &Path, element: Element, dimensions: Vec<u32>) -> Result<Self, DataError> {
         if let Some(zero) = dimensions.iter().position(|&dimension| dimension == 0) {
             return Err(DataError::EmptyDimension {
                 path: path.to_owned(),
                 offset: 4 + 4 * zero as u64,
-                dimensions: describe(dimensions),
+                dimensions: describe(&dimensions),
             });
         }
         let values = dimensions.iter().try_fold(1_u64, |product, &dimension| {
             product.checked_mul(u64::from(dimension)).filter(|&values| values <= MAX_VALUES)
         });
-        match values.and_then(|values| usize::try_from(values).ok()) {
-            Some(values) => Ok(Self { dimensions, values }),
+        let bytes =
+            values.and_then(|values| usize::try_from(values).ok()?.checked_mul(element.bytes()));
+        match bytes {
+            Some(bytes) => Ok(Self { element, dimensions, bytes }),
             None => Err(DataError::HeaderTooLarge {
                 path: path.to_owned(),
-                dimensions: describe(dimensions),
+                dimensions: describe(&dimensions),
                 max_values: MAX_VALUES,
             }),
         }
@@ -126,24 +196,25 @@ impl<const N: usize> IdxHeader<N> {
 }
 
 /// Formats dimensions for messages: `60000 × 28 × 28`.
-fn describe<const N: usize>(dimensions: [u32; N]) -> String {
-    dimensions.map(|dimension| dimension.to_string()).join(" × ")
+fn describe(dimensions: &[u32]) -> String {
+    let sizes: Vec<String> = dimensions.iter().map(ToString::to_string).collect();
+    sizes.join(" × ")
 }
 
-fn read_values<const N: usize>(
+fn read_values(
     path: &Path,
     content: &mut Content,
-    header: &IdxHeader<N>,
+    header: &IdxHeader,
 ) -> Result<Vec<u8>, DataError> {
-    let end = content.offset() + header.values as u64;
+    let end = content.offset() + header.bytes as u64;
     let mut values = Vec::new();
-    while values.len() < header.values {
+    while values.len() < header.bytes {
         let start = values.len();
-        let wanted = CHUNK.min(header.values - start);
+        let wanted = CHUNK.min(header.bytes - start);
         if values.capacity() < start + wanted {
             // Doubles the capacity as `Vec` does, but not beyond the size in the header, so that the
             // complete buffer has no unused memory.
-            let additional = start.max(wanted).min(header.values - start);
+            let additional = start.max(wanted).min(header.bytes - start);
             values
                 .try_reserve_exact(additional)
                 .map_err(|_| DataError::OutOfMemory { path: path.to_owned(), bytes: end })?;
@@ -153,7 +224,7 @@ fn read_values<const N: usize>(
             return Err(DataError::Truncated {
                 path: path.to_owned(),
                 offset: content.offset(),
-                dimensions: describe(header.dimensions),
+                dimensions: describe(&header.dimensions),
                 expected: end,
             });
         }
@@ -163,7 +234,7 @@ fn read_values<const N: usize>(
         return Err(DataError::TrailingBytes {
             path: path.to_owned(),
             offset: end,
-            dimensions: describe(header.dimensions),
+            dimensions: describe(&header.dimensions),
         });
     }
     Ok(values)

@@ -1,8 +1,17 @@
 //! The formats of datasets. To add one, write a file with its [`Format`], and add its keyword to
 //! [`FormatName`] and the format to [`FORMATS`].
 
+pub(crate) mod arrays;
+mod cifar;
+pub(crate) mod csv;
+mod folder;
 mod idx;
 pub(crate) mod idx_file;
+mod npy;
+mod npz;
+mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +22,14 @@ pub use idx::DataFile;
 pub(crate) use idx::{find, verify_files};
 
 /// All formats, in the order in which they are tried.
-static FORMATS: &[&dyn Format] = &[&idx::IdxFormat];
+static FORMATS: &[&dyn Format] = &[
+    &idx::IdxFormat,
+    &npz::NpzFormat,
+    &cifar::CifarFormat,
+    &parquet::ParquetFormat,
+    &csv::CsvFormat,
+    &folder::FolderFormat,
+];
 
 /// A format of datasets.
 pub(crate) trait Format: Sync {
@@ -49,7 +65,6 @@ pub(crate) struct Location<'a> {
     /// The entry of a listed dataset.
     pub(crate) named: Option<&'static NamedDataset>,
     /// `format`, `labels` and `layout` concern formats; what concerns the decoding of pictures does not.
-    #[expect(dead_code, reason = "formats with settings follow")]
     pub(crate) config: &'a DataConfig,
 }
 
@@ -81,16 +96,18 @@ pub(crate) enum SourcePixels {
         pixels: Vec<u8>,
     },
     /// Encoded pictures (PNG, JPEG, …), not read yet.
-    #[expect(dead_code, reason = "formats of encoded pictures follow")]
     Encoded(Vec<Encoded>),
 }
 
 /// An encoded picture.
-#[expect(dead_code, reason = "formats of encoded pictures follow")]
 pub(crate) enum Encoded {
     /// The content of a file.
     File(PathBuf),
     /// Bytes in memory.
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(dead_code, reason = "only Parquet files have them")
+    )]
     Bytes(Vec<u8>),
 }
 

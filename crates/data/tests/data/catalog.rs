@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{FILES, temporary, test, train, valid_files, write_compressed, write_plain};
 use kiln_data::{
-    DATASETS, DataError, DataFile, ImageShape, Normalize, Normalizer, NormalizerParameters, list,
-    load, verify,
+    DATASETS, DataError, DataFile, FileSum, ImageShape, Normalize, Normalizer,
+    NormalizerParameters, list, load, verify,
 };
 
 fn repository_data() -> PathBuf {
@@ -18,18 +18,28 @@ fn repository_data() -> PathBuf {
 fn entries_are_complete_and_distinct() {
     let names: HashSet<_> = DATASETS.iter().map(|dataset| dataset.name).collect();
     assert_eq!(names.len(), DATASETS.len());
-    let sums: Vec<_> = DATASETS
-        .iter()
-        .flat_map(|dataset| DataFile::ALL.map(|file| dataset.sha256.of(file)))
-        .collect();
-    assert_eq!(sums.iter().collect::<HashSet<_>>().len(), DATASETS.len() * 4);
-    for sum in sums {
-        assert_eq!(sum.len(), 64);
+    let contents = DATASETS.iter().filter_map(|dataset| dataset.sha256.as_ref());
+    let contents = contents.flat_map(|sums| DataFile::ALL.map(|file| sums.of(file)));
+    let downloads: Vec<_> = DATASETS.iter().flat_map(|dataset| dataset.downloads).collect();
+    let mut sums: Vec<(&str, usize)> = contents.map(|sum| (sum, 64)).collect();
+    sums.extend(downloads.iter().map(|download| match download.checksum {
+        FileSum::Sha256(sum) => (sum, 64),
+        FileSum::Md5(sum) => (sum, 32),
+    }));
+    // The six variants of EMNIST are in one archive.
+    assert_eq!(sums.iter().collect::<HashSet<_>>().len(), sums.len() - 5);
+    for (sum, length) in sums {
+        assert_eq!(sum.len(), length);
         assert!(sum.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{sum}");
     }
     for dataset in DATASETS {
         assert!((2..=256).contains(&dataset.class_names.len()), "{}", dataset.name);
         assert!(!dataset.name.contains(['/', '\\', '.']), "{} is not a path", dataset.name);
+        let classes: HashSet<_> = dataset.class_names.iter().collect();
+        assert_eq!(classes.len(), dataset.class_names.len(), "{}", dataset.name);
+        assert!(!dataset.mirrors.is_empty() && !dataset.downloads.is_empty(), "{}", dataset.name);
+        assert!(dataset.mirrors.iter().all(|mirror| mirror.ends_with('/')), "{}", dataset.name);
+        assert!(dataset.training_examples > 0 && dataset.test_examples > 0, "{}", dataset.name);
     }
 }
 
@@ -40,11 +50,14 @@ fn checksums_are_the_published_ones() {
         ("fashion-mnist", ["c59f468a", "bad3541b", "5b4141f0", "0402a96d"]),
         ("mnist", ["ba891046", "65a50cbb", "0fa7898d", "ff7bcfd4"]),
     ];
-    assert_eq!(DATASETS.len(), expected.len());
-    for (dataset, (name, beginnings)) in DATASETS.iter().zip(expected) {
-        assert_eq!(dataset.name, name);
+    let known =
+        DATASETS.iter().filter_map(|dataset| Some((dataset.name, dataset.sha256.as_ref()?)));
+    let known: Vec<_> = known.collect();
+    assert_eq!(known.len(), expected.len());
+    for ((listed, sums), (name, beginnings)) in known.into_iter().zip(expected) {
+        assert_eq!(listed, name);
         for (file, beginning) in DataFile::ALL.into_iter().zip(beginnings) {
-            assert!(dataset.sha256.of(file).starts_with(beginning), "{name} {file:?}");
+            assert!(sums.of(file).starts_with(beginning), "{name} {file:?}");
         }
     }
 }
@@ -163,6 +176,8 @@ fn list_reports_missing_files() {
         assert_eq!(listing.directory, data.path().join(listing.dataset.name));
         match listing.dataset.name {
             "mnist" => assert_eq!(listing.missing, [FILES[1]]),
+            "cifar-100" => assert!(listing.missing.contains(&"train.bin")),
+            "cifar-10" => assert!(listing.missing.contains(&"data_batch_5.bin")),
             _ => assert_eq!(listing.missing, FILES),
         }
     }

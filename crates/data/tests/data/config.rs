@@ -28,6 +28,7 @@ fn a_written_table_reads_back_the_same() {
         "source = \"./b\"\nvalidation = 0.1\nsplit = \"stratified\"\nnormalize = \"none\"\n",
         "source = \"c\"\nvalidation = 0.25\nsplit = \"shuffled\"\nnormalize = \"standardize\"\n",
         "source = \"d\"\nvalidation = 0\nsplit = \"head\"\nnormalize = \"standardize_per_pixel\"\n",
+        "source = \"e\"\nvalidation = 0.1\nsplit = \"stratified\"\nsplit_seed = 7\ngroup = '^(p\\d+)_'\nnormalize = \"standardize_per_channel\"\n",
     ] {
         let config = read(text).expect("complete");
         assert_eq!(toml::to_string(&config).expect("a table"), text);
@@ -45,6 +46,10 @@ fn an_invalid_value_is_an_error_at_its_place() {
         ("split = \"stratify\"", "stratified"),
         ("normalize = \"standardise\"", "standardize"),
         ("per_pixel = true", "unknown key"),
+        ("split_seed = -1", "whole number"),
+        ("group = 'p(\\d+'\nsplit = 'shuffled'", "invalid regular expression: unclosed group"),
+        ("group = '\\d+'", "`group` needs split = \"shuffled\" or \"stratified\""),
+        ("group = '\\d+'\nsplit = 'head'", "`group` needs split"),
     ] {
         let error = read(&format!("source = 'a'\n{line}\n")).expect_err(line).to_string();
         assert!(error.contains("experiment.toml:2"), "{error}");

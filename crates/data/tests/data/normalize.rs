@@ -57,20 +57,88 @@ fn standardize_is_fitted_on_the_given_rows_only() {
 fn standardize_per_pixel_centers_constant_pixels() {
     let normalizer =
         Normalize::StandardizePerPixel.fit(&images(), &[0, 1]).expect("there are rows");
-    // 0 and 4: mean 2, standard deviation 2. 10 and 10: mean 10, standard deviation 0, replaced by 1.
+    // 0 and 4: mean 2, standard deviation 2. 10 and 10: mean 10, standard deviation 0, replaced by a tenth of the root
+    // mean square of 2 and 0, which is √2.
+    let floor = 0.1 * 2_f64.sqrt();
     assert_eq!(
         *normalizer.parameters(),
         NormalizerParameters::StandardizePerPixel {
             mean: vec![2.0, 10.0],
-            standard_deviation: vec![2.0, 1.0],
+            standard_deviation: vec![2.0, floor],
         }
     );
-    assert_eq!(normalized(&normalizer, &[0, 10, 4, 13]), [-1.0, 0.0, 1.0, 3.0]);
+    let numbers = normalized(&normalizer, &[0, 10, 4, 13]);
+    assert_eq!(numbers[..3], [-1.0, 0.0, 1.0]);
+    assert!((f64::from(numbers[3]) - 3.0 / floor).abs() < 1e-5);
     normalizer.check_size(2).expect("fitted on two pixels");
     assert!(matches!(
         normalizer.check_size(3),
         Err(DataError::NormalizerSize { fitted: 2, found: 3 })
     ));
+}
+
+/// Images of 3 channels of 2 pixels.
+fn color(pixels: &[u8]) -> LabeledImages {
+    LabeledImages {
+        shape: ImageShape { channels: 3, height: 1, width: 2 },
+        pixels: pixels.to_vec().into(),
+        labels: vec![0; pixels.len() / 6],
+    }
+}
+
+#[test]
+fn standardize_per_channel_has_a_mean_and_a_deviation_for_each_channel() {
+    // Channels: 0, 4, 8, 12 (mean 6, variance 20), 7 everywhere, and 10, 10, 20, 20 (mean 15, variance 25).
+    let images = color(&[0, 4, 7, 7, 10, 10, 8, 12, 7, 7, 20, 20]);
+    let normalizer =
+        Normalize::StandardizePerChannel.fit(&images, &[1, 0]).expect("there are rows");
+    let floor = 0.1 * (45.0_f64 / 3.0).sqrt();
+    let NormalizerParameters::StandardizePerChannel { pixels, mean, standard_deviation } =
+        normalizer.parameters()
+    else {
+        panic!("another method: {normalizer:?}");
+    };
+    assert_eq!((*pixels, mean.as_slice()), (2, [6.0, 7.0, 15.0].as_slice()));
+    for (found, expected) in standard_deviation.iter().zip([20_f64.sqrt(), floor, 5.0]) {
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+    // Two images at once.
+    let numbers = normalized(&normalizer, &[6, 0, 7, 7, 15, 20, 6, 6, 7, 8, 10, 15]);
+    let low = -(6.0 / 20_f64.sqrt()) as f32;
+    let bright = (1.0 / floor) as f32;
+    assert_eq!(numbers, [0.0, low, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, bright, -1.0, 0.0]);
+    normalizer.check_size(6).expect("fitted on six values");
+    assert!(matches!(
+        normalizer.check_size(2),
+        Err(DataError::NormalizerSize { fitted: 6, found: 2 })
+    ));
+}
+
+#[test]
+fn constant_images_are_normalized_to_zero() {
+    let images = color(&[9; 12]);
+    for method in
+        [Normalize::Standardize, Normalize::StandardizePerChannel, Normalize::StandardizePerPixel]
+    {
+        let normalizer = method.fit(&images, &[0, 1]).expect("there are rows");
+        assert_eq!(normalized(&normalizer, &[9, 9, 9, 9, 9, 11]), [0.0, 0.0, 0.0, 0.0, 0.0, 2.0]);
+    }
+}
+
+/// A pixel with one gray level in one of a thousand images has a deviation of 0.032, so that the byte 255 would be 8,000
+/// deviations from its mean.
+#[test]
+fn a_pixel_that_hardly_changes_yields_no_large_numbers() {
+    let mut pixels = Vec::new();
+    for image in 0..1000_u32 {
+        pixels.extend([if image % 2 == 0 { 0 } else { 200 }, u8::from(image == 500)]);
+    }
+    let images = LabeledImages { pixels: pixels.into(), labels: vec![0; 1000], ..images() };
+    let rows: Vec<u32> = (0..1000).collect();
+    let normalizer = Normalize::StandardizePerPixel.fit(&images, &rows).expect("there are rows");
+    let [typical, rare] = normalized(&normalizer, &[200, 255])[..] else { panic!("two pixels") };
+    assert!((typical - 1.0).abs() < 1e-6, "{typical}");
+    assert!((30.0..40.0).contains(&rare), "{rare}");
 }
 
 #[test]
@@ -82,7 +150,9 @@ fn one_replaces_a_standard_deviation_of_zero() {
 
 #[test]
 fn statistics_need_rows() {
-    for method in [Normalize::Standardize, Normalize::StandardizePerPixel] {
+    for method in
+        [Normalize::Standardize, Normalize::StandardizePerChannel, Normalize::StandardizePerPixel]
+    {
         assert!(matches!(method.fit(&images(), &[]), Err(DataError::NothingToFit)));
     }
 }
@@ -114,6 +184,14 @@ fn an_invalid_stored_normalizer_is_an_error() {
         (r#"{"type":"standardize","mean":null,"standard_deviation":1.0}"#, "null"),
         (r#"{"type":"standardize_per_pixel","mean":[],"standard_deviation":[]}"#, "no statistics"),
         (r#"{"type":"standardize_per_pixel","mean":[1.0],"standard_deviation":[]}"#, "differ"),
+        (
+            r#"{"type":"standardize_per_channel","pixels":0,"mean":[1.0],"standard_deviation":[1.0]}"#,
+            "no pixels",
+        ),
+        (
+            r#"{"type":"standardize_per_channel","pixels":4,"mean":[1.0],"standard_deviation":[0.0]}"#,
+            "not above 0",
+        ),
         (r#"{"type":"standardize"}"#, "mean"),
         (r#"{"type":"whiten"}"#, "whiten"),
     ] {

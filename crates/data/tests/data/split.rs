@@ -55,7 +55,7 @@ proptest! {
         let wanted = (labels.len() as f64 * part) as usize;
         for &method in SplitMethod::ALL {
             let split_once = || split(method, SplitSize::Rows(wanted), &labels, seed).expect("fits");
-            let Split { training, validation, test: _ } = split_once();
+            let Split { training, validation, .. } = split_once();
             prop_assert_eq!(validation.len(), wanted);
             prop_assert!(training.is_sorted() && validation.is_sorted());
             let mut all = [training, validation].concat();
@@ -209,4 +209,175 @@ fn a_number_that_would_bias_the_order_is_drawn_again() {
     shuffle(&mut rows, &mut generator);
     assert_eq!(rows, [1, 0, 2], "the last row stays, the first two are swapped");
     assert!(generator.0.is_empty());
+}
+
+/// Splits a dataset with these labels and file names by the text after `group = `.
+fn split_groups(
+    text: &str,
+    labels: &[u16],
+    names: &[String],
+    seed: u64,
+) -> Result<Split, DataError> {
+    let text = format!("source = \"unused\"\n{text}");
+    let config = kiln_config::Document::parse("experiment.toml", &text)
+        .and_then(|document| document.read(DataConfig::read))
+        .expect("a valid table");
+    let mut dataset = dataset(labels);
+    dataset.file_names = Some([names, &["test.png".to_owned()]].concat());
+    config.split(&dataset, &mut generator(seed), &mut generator(!seed))
+}
+
+proptest! {
+    #[test]
+    fn no_group_is_split(
+        patients in prop::collection::vec((0_u16..4, 0_u32..40), 20..300),
+        part in 0.05..0.4_f64,
+        seed: u64,
+    ) {
+        let labels: Vec<u16> = patients.iter().map(|(label, _)| *label).collect();
+        let names: Vec<String> = patients.iter().enumerate()
+            .map(|(row, (label, patient))| format!("train/class{label}/p{patient}_{row}.png"))
+            .collect();
+        let groups: std::collections::HashSet<u32> =
+            patients.iter().map(|(_, patient)| *patient).collect();
+        for method in ["shuffled", "stratified"] {
+            let text = format!(
+                "group = '^(p\\d+)_'\nsplit = \"{method}\"\nvalidation = {part:?}\ntest = 2"
+            );
+            let mut dataset = dataset(&labels);
+            dataset.parts = Parts::new(labels.len(), 0, 0);
+            dataset.images.labels = labels.clone();
+            dataset.images.pixels = vec![0; labels.len()].into();
+            dataset.file_names = Some(names.clone());
+            let text = format!("source = \"unused\"\n{text}");
+            let config = kiln_config::Document::parse("experiment.toml", &text)
+                .and_then(|document| document.read(DataConfig::read))
+                .expect("a valid table");
+            let once = || config.split(&dataset, &mut generator(seed), &mut generator(!seed));
+            let split = match once() {
+                Ok(split) => split,
+                Err(error) => {
+                    prop_assert!(groups.len() < 3, "{}", error);
+                    continue;
+                }
+            };
+            prop_assert_eq!(&once().expect("as before"), &split);
+            let parts = [&split.training, &split.validation, &split.test];
+            let patients = parts.map(|rows| {
+                rows.iter().map(|row| patients[*row as usize].1)
+                    .collect::<std::collections::HashSet<u32>>()
+            });
+            prop_assert!(parts.iter().all(|rows| !rows.is_empty() && rows.is_sorted()));
+            prop_assert!(patients[0].is_disjoint(&patients[1]));
+            prop_assert!(patients[0].is_disjoint(&patients[2]));
+            prop_assert!(patients[1].is_disjoint(&patients[2]));
+            prop_assert_eq!(parts.iter().map(|rows| rows.len()).sum::<usize>(), labels.len());
+        }
+    }
+}
+
+/// 200 patients with 1 to 9 images each, of one of three classes with 70, 20 and 10 percent of the patients.
+fn patients() -> (Vec<u16>, Vec<String>) {
+    let (mut labels, mut names) = (Vec::new(), Vec::new());
+    for patient in 0..200_u32 {
+        let label = match patient % 10 {
+            0..7 => 0,
+            7 | 8 => 1,
+            _ => 2,
+        };
+        for image in 0..1 + patient * 7 % 9 {
+            labels.push(label);
+            names.push(format!("p{patient}_{image}.png"));
+        }
+    }
+    (labels, names)
+}
+
+#[test]
+fn groups_come_near_to_the_wanted_numbers() {
+    let (labels, names) = patients();
+    let wanted = (labels.len() as f64 * 0.2).round();
+    for seed in 0..20 {
+        let split = |method: &str| {
+            let text = format!("group = 'p\\d+'\nsplit = \"{method}\"\nvalidation = 0.2");
+            split_groups(&text, &labels, &names, seed).expect("enough groups")
+        };
+        // A group that would lead further away than the rest lacks is not taken.
+        assert!((split("shuffled").validation.len() as f64 - wanted).abs() <= 4.0);
+        let stratified = split("stratified");
+        assert_ne!(stratified.validation, split("shuffled").validation);
+        for class in 0..3 {
+            let of = |rows: &[u32]| {
+                rows.iter().filter(|row| labels[**row as usize] == class).count() as f64
+            };
+            let all = labels.iter().filter(|label| **label == class).count() as f64;
+            assert!((of(&stratified.validation) - 0.2 * all).abs() <= 4.5, "class {class}");
+        }
+        assert_eq!(stratified.notes, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn different_seeds_draw_different_groups() {
+    let (labels, names) = patients();
+    for method in ["shuffled", "stratified"] {
+        let text = format!("group = 'p\\d+'\nsplit = \"{method}\"\nvalidation = 0.2");
+        let split = |seed| split_groups(&text, &labels, &names, seed).expect("enough groups");
+        assert_ne!(split(1), split(2), "{method}");
+    }
+}
+
+#[test]
+fn images_without_a_group_are_their_own() {
+    let names: Vec<String> = (0..10)
+        .map(|row| if row < 6 { format!("a_{row}.png") } else { format!("{row}.png") })
+        .collect();
+    let text = "group = '^(a)_'\nsplit = \"shuffled\"\nvalidation = 4";
+    let split = split_groups(text, &[0; 10], &names, 3).expect("five groups");
+    assert_eq!(split.validation, [6, 7, 8, 9]);
+    assert_eq!(
+        split.notes,
+        ["4 of 10 file names have no group of data.group = \"^(a)_\"; each is a group of its own"]
+    );
+}
+
+#[test]
+fn a_group_with_a_slash_is_matched_against_the_path() {
+    let names: Vec<String> =
+        (0..12).map(|row| format!("train/cat/film{}/{row}.png", row % 3)).collect();
+    let text = "group = '/(film\\d+)/'\nsplit = \"shuffled\"\nvalidation = 4";
+    let split = split_groups(text, &[0; 12], &names, 3).expect("three groups");
+    let films: std::collections::HashSet<u32> =
+        split.validation.iter().map(|row| row % 3).collect();
+    assert_eq!((split.validation.len(), films.len()), (4, 1));
+    // Without a slash, only the name counts, which has no film.
+    let text = "group = '(film\\d+)'\nsplit = \"shuffled\"\nvalidation = 4";
+    let error = split_groups(text, &[0; 12], &names, 3).expect_err("no groups").to_string();
+    assert_eq!(
+        error,
+        "`(film\\d+)` finds a group in none of the file names, such as train/cat/film0/0.png"
+    );
+}
+
+#[test]
+fn groups_larger_than_the_wanted_number_are_drawn_whole() {
+    let names: Vec<String> = (0..30).map(|row| format!("{}_{row}.png", row / 10)).collect();
+    let text = "group = '^\\d+'\nsplit = \"stratified\"\nvalidation = 1\ntest = 0";
+    let split = split_groups(text, &[0; 30], &names, 3).expect("three groups");
+    assert_eq!((split.validation.len(), split.training.len()), (10, 20));
+
+    let names = vec!["same_1.png".to_owned(); 30];
+    let text = "group = '^\\w+_'\nsplit = \"stratified\"\nvalidation = 1";
+    let error = split_groups(text, &[0; 30], &names, 3).expect_err("one group").to_string();
+    assert_eq!(error, "the training images have too few groups to split some for validation: 1");
+}
+
+#[test]
+fn groups_need_file_names() {
+    let text = "source = \"unused\"\ngroup = 'a'\nsplit = \"shuffled\"\nvalidation = 4";
+    let config = kiln_config::Document::parse("experiment.toml", text)
+        .and_then(|document| document.read(DataConfig::read))
+        .expect("a valid table");
+    let split = config.split(&dataset(&[0; 10]), &mut generator(1), &mut generator(2));
+    assert!(matches!(split, Err(DataError::GroupWithoutNames)));
 }

@@ -5,6 +5,7 @@
 //! Charts that compare runs are drawn from plain structs ([`Heatmap`], [`Overlay`], [`SettingChart`], [`EffectsChart`]), which
 //! `kiln-compare` fills.
 
+mod confused;
 mod confusion;
 mod curves;
 mod effects;
@@ -19,6 +20,7 @@ mod scale;
 mod setting;
 mod svg;
 
+pub use confused::confused_chart;
 pub use confusion::confusion_chart;
 pub use curves::history_chart;
 pub use effects::{EffectRow, EffectRows, EffectsChart, effects_chart};

@@ -1,7 +1,7 @@
 use kiln_report::{ReportError, finish, stop};
 use kiln_store::{History, RunDirectory, RunRecord, Status, StoreError, Tested};
 
-use crate::samples::{directory, finished, history, images, listing, record, running, test};
+use crate::samples::{Test, directory, finished, history, images, listing, record, running, test};
 
 const COMPUTED: [&str; 6] =
     ["predictions.csv", "history.svg", "confusion.svg", "mistakes.png", "report.md", "run.json"];
@@ -32,7 +32,10 @@ fn the_list_of_files_matches_those_of_a_finished_run() {
     assert_eq!(listing(run.path()), listed);
     assert!(RunDirectory::FILES.iter().all(|file| !file.holds.is_empty()));
     let optional = RunDirectory::FILES.iter().filter(|file| file.optional);
-    assert_eq!(optional.map(|file| file.name).collect::<Vec<_>>(), ["initial.safetensors"]);
+    assert_eq!(
+        optional.map(|file| file.name).collect::<Vec<_>>(),
+        ["splits.csv", "initial.safetensors"]
+    );
 }
 
 #[test]
@@ -47,6 +50,53 @@ fn the_record_of_a_finished_run_has_the_checksum_of_every_file_except_the_log() 
         let content = std::fs::read(run.path().join(name)).expect("a file");
         assert_eq!(*sum, kiln_store::Checksum::of(&content), "{name}");
     }
+}
+
+/// A test of 300 images of 300 classes, of which the first 50 are classified wrongly.
+fn many_classes() -> Test {
+    let names: Vec<String> = (0..300).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rows: Vec<Vec<f32>> = (0..300)
+        .map(|class| {
+            let mut row = vec![0.001; 300];
+            row[if class < 50 { class + 100 } else { class }] = 0.701;
+            row
+        })
+        .collect();
+    let images: Vec<(u16, &[f32])> = (0..).zip(rows.iter().map(Vec::as_slice)).collect();
+    Test::new(&names, &images)
+}
+
+#[test]
+fn a_test_of_many_classes_is_finished_and_stays_readable() {
+    let runs = directory();
+    let run = new_run(&runs);
+    let test = many_classes();
+    let report =
+        finish(&run, &record(), &history(), &test.tested(), images(&test)).expect("an end");
+    assert_eq!(run.read_report().expect("read"), Some(report));
+    let read = |name: &str| std::fs::read_to_string(run.path().join(name)).expect(name);
+
+    let predictions = read("predictions.csv");
+    assert!(predictions.starts_with("index,label,predicted,top1_class,"), "{predictions}");
+    assert_eq!(run.read_predictions().expect("read").top.len(), 300);
+    let outcomes = kiln_store::Outcomes::read(&run).expect("read");
+    assert_eq!(outcomes.class_names[299], "class 299");
+    assert_eq!(outcomes.right.iter().filter(|right| **right).count(), 250);
+
+    let text = read("report.md");
+    assert!(text.lines().count() < 150, "{text}");
+    assert!(text.contains("The 20 of 300 classes with the lowest recall"), "{text}");
+    assert!(text.contains("1 of 1 class 0 predicted as class 100"), "{text}");
+
+    let elements = crate::xml::parse(&read("confusion.svg"));
+    let texts: Vec<&str> = elements.iter().map(|element| element.text.as_str()).collect();
+    let heading = "300 classes: the 30 most often confused of 50 pairs, true as predicted";
+    assert!(texts.contains(&heading), "{texts:?}");
+    assert!(texts.contains(&"class 0 as class 100") && texts.contains(&"1 of 1"), "{texts:?}");
+
+    let shown = kiln_report::show(&run, kiln_report::Terminal { width: 100, color: false });
+    assert!(shown.expect("a report").text.lines().count() < 100);
 }
 
 /// The report is written last: if any other file cannot be written, the run does not look finished.

@@ -60,6 +60,7 @@ fn shows_a_finished_run() {
     <run>
       config.toml          full configuration; retrain with `kiln run`
       run.json             status, versions and checksums
+      splits.csv           images of each split
       history.csv          metrics per epoch
       history.svg          curves of loss and accuracy
       report.md            human-readable report

@@ -412,6 +412,18 @@ fn is_open(record: &RunRecord) -> bool {
 
 /// Whether a report matches these predictions. The loss cannot be computed from them and is not compared.
 fn agree(report: &TestReport, predictions: &Predictions) -> bool {
+    let has_top = !predictions.top.is_empty();
+    let names: Vec<String>;
+    let class_names = if has_top {
+        names = report.per_class.iter().map(|class| class.class.clone()).collect();
+        &names
+    } else {
+        &predictions.class_names
+    };
+    let mut classes = predictions.labels.iter().chain(&predictions.predicted);
+    if classes.any(|class| usize::from(*class) >= class_names.len()) {
+        return false;
+    }
     // Nothing but its accuracy can be checked.
     let most_frequent = report.most_frequent.as_ref().and_then(|most_frequent| {
         let images = predictions.labels.len() as f64;
@@ -419,14 +431,14 @@ fn agree(report: &TestReport, predictions: &Predictions) -> bool {
             let is_class = |label: &&u16| usize::from(**label) == class;
             predictions.labels.iter().filter(is_class).count() as f64 / images
         };
-        let mut classes = predictions.class_names.iter().enumerate();
+        let mut classes = class_names.iter().enumerate();
         let place = classes.find(|(class, name)| {
             **name == most_frequent.class && share(*class) == most_frequent.accuracy
         });
         place.map(|(class, _)| class)
     });
     let tested = Tested {
-        class_names: &predictions.class_names,
+        class_names,
         labels: &predictions.labels,
         predicted: &predictions.predicted,
         probabilities: &predictions.probabilities,
@@ -438,6 +450,10 @@ fn agree(report: &TestReport, predictions: &Predictions) -> bool {
         most_frequent,
         optimism: report.optimism,
     };
+    if has_top {
+        // The top-k accuracies cannot be checked without the other probabilities.
+        return TestReport::of_classes(&tested) == *report;
+    }
     TestReport::new(&tested).is_ok_and(|computed| computed == *report)
         && report.top_k.iter().all(|top| is_possible(*top, &tested))
 }

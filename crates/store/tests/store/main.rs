@@ -13,6 +13,7 @@ mod record;
 mod run_directory;
 #[expect(dead_code, reason = "the tests of kiln-report use the rest")]
 mod samples;
+mod splits;
 mod test_report;
 #[expect(dead_code, reason = "the tests of kiln-compare use the rest")]
 mod tree;

@@ -66,6 +66,65 @@ fn two_hundred_and_fifty_six_classes_fit() {
     assert_eq!((read.labels, read.predicted), (vec![255], vec![255]));
 }
 
+/// A test of 1,000 classes: image i has class 3 i, and the six most probable classes begin with `first`.
+fn many_classes(first: &[(usize, f32)]) -> Test {
+    let names: Vec<String> = (0..1000).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut row = vec![0.0001; 1000];
+    for (class, probability) in first {
+        row[*class] = *probability;
+    }
+    Test::new(&names, &[(0, &row), (3, &row), (998, &row)])
+}
+
+#[test]
+fn many_classes_keep_the_five_most_probable_and_the_true_one() {
+    // The true class of the last image is the fifth, together with class 999.
+    let first = [(7, 0.1), (500, 0.3), (3, 0.2), (999, 0.05), (998, 0.05), (300, 0.15)];
+    let test = many_classes(&first);
+    let directory = directory();
+    let path = directory.path().join("predictions.csv");
+    predictions::write(&path, &test.tested()).expect("written");
+    let text = std::fs::read_to_string(&path).expect("read");
+    let top = "500,0.3,3,0.2,300,0.15,7,0.1,998,0.05";
+    let header = "index,label,predicted,top1_class,top1_probability,top2_class,top2_probability,\
+                  top3_class,top3_probability,top4_class,top4_probability,top5_class,\
+                  top5_probability,label_probability";
+    let rows = format!("0,0,500,{top},0.0001\n1,3,500,{top},0.2\n2,998,500,{top},0.05\n");
+    assert_eq!(text, format!("{header}\n{rows}"));
+
+    let read = Predictions::read(&path).expect("read");
+    assert_eq!((read.labels, read.predicted), (vec![0, 3, 998], vec![500; 3]));
+    assert!(read.class_names.is_empty() && read.probabilities.is_empty());
+    assert_eq!(read.top[1].classes, [500, 3, 300, 7, 998]);
+    assert_eq!(read.top[1].label_probability, 0.2);
+
+    let header = format!("{header}\n");
+    for (rows, expected) in [
+        (
+            "0,0,499,500,0.3,3,0.2,300,0.1,7,0.1,998,0.05,0\n",
+            "class 500 is above the predicted one, 499",
+        ),
+        (
+            "0,0,500,500,0.3,3,0.2,300,0.1,7,0.2,998,0.05,0\n",
+            "the probabilities are not in descending order",
+        ),
+        ("0,0,500,500,0.3,3,0.2,300,0.1,7,0.1,998,0.05,2\n", "`2` is not a probability"),
+        ("0,70000,500,500,0.3,3,0.2,300,0.1,7,0.1,998,0.05,0\n", "`70000` is not a class"),
+        ("0,0\n", "2 cells, but the header has 14"),
+    ] {
+        assert_eq!(problem(&format!("{header}{rows}")), format!(", line 2: {expected}"));
+    }
+}
+
+/// Rounding makes the largest probabilities equal; the predicted class is the one with the largest logit.
+#[test]
+fn the_predicted_class_is_the_first_of_equals() {
+    let mut test = many_classes(&[(3, 0.5), (4, 0.5)]);
+    test.predicted = vec![4; 3];
+    assert_eq!(round_trip(&test).top[0].classes, [4, 3, 0, 1, 2]);
+}
+
 #[test]
 fn inconsistent_predictions_are_not_written() {
     let directory = directory();

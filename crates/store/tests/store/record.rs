@@ -1,4 +1,4 @@
-use kiln_store::{RunDirectory, RunRecord, Status, StoreError, now};
+use kiln_store::{NormalizationRecord, RunDirectory, RunRecord, Status, StoreError, now};
 use tempfile::TempDir;
 
 use crate::finished;
@@ -62,6 +62,11 @@ fn unknown_values_are_null_and_numbers_round_trip() {
         seed: u64::MAX,
         training_seconds: Some(0.1 + 0.2),
         started: now(),
+        normalization: Some(NormalizationRecord {
+            method: "standardize".to_owned(),
+            mean: vec![0.1 + 0.2],
+            standard_deviation: vec![1.0 / 3.0],
+        }),
         ..running()
     };
     let (_runs, run) = run_with("");

@@ -123,6 +123,7 @@ fn every_file_has_its_documented_name() {
     let contract = [
         (run.config_path(), "config.toml"),
         (run.record_path(), "run.json"),
+        (run.splits_path(), "splits.csv"),
         (run.history_path(), "history.csv"),
         (run.report_path(), "report.json"),
         (run.markdown_path(), "report.md"),

@@ -45,8 +45,12 @@ pub(crate) fn record() -> RunRecord {
             training_rows: 55_000,
             validation_rows: 5_000,
             test_rows: 8,
+            skipped_rows: 0,
+            skipped: Vec::new(),
         },
         validation_fingerprint: Some("fedcba9876543210".to_owned()),
+        normalization: None,
+        data_warnings: Vec::new(),
         parameters: 286_810,
         started: time("2025-06-01T12:34:56.789Z"),
         ended: Some(time("2025-06-01T12:36:00Z")),
@@ -60,6 +64,7 @@ pub(crate) fn record() -> RunRecord {
         }),
         metrics: Vec::new(),
         reused: None,
+        evaluations: Vec::new(),
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
         removed: std::collections::BTreeMap::new(),
@@ -185,7 +190,8 @@ pub(crate) fn trained(runs: &Path) -> RunDirectory {
     for row in &history().rows {
         writer.append(row).expect("an epoch");
     }
-    for path in [run.config_path(), run.model_path(), run.initial_path(), run.log_path()] {
+    let [config, splits] = [run.config_path(), run.splits_path()];
+    for path in [config, splits, run.model_path(), run.initial_path(), run.log_path()] {
         std::fs::write(path, "").expect("a file");
     }
     run

@@ -187,11 +187,84 @@ fn confused_pairs_are_sorted_by_count() {
     assert_eq!(pairs, [(2, 0, 7), (0, 2, 5), (0, 1, 2), (1, 2, 2)]);
 }
 
+/// Image i of 1,000 has class i, and the predicted class is i, except for some.
+fn thousand_classes() -> Test {
+    let names: Vec<String> = (0..1000).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let predicted = |class: usize| match class {
+        // Class 4 is never predicted.
+        4 => 5,
+        10..13 => 500,
+        _ => class,
+    };
+    let rows: Vec<Vec<f32>> = (0..1000)
+        .chain([999, 10])
+        .map(|class| {
+            let mut row = vec![0.0; 1000];
+            row[predicted(class)] = 1.0;
+            row
+        })
+        .collect();
+    let labels = (0_u16..1000).chain([998, 10]);
+    let images: Vec<(u16, &[f32])> = labels.zip(rows.iter().map(Vec::as_slice)).collect();
+    Test::new(&names, &images)
+}
+
+#[test]
+fn of_a_thousand_classes_the_confused_ones_are_listed() {
+    let test = thousand_classes();
+    let report = report(&test);
+    assert!(report.confusion.is_empty());
+    let pairs: Vec<_> =
+        report.confused.iter().map(|pair| (pair.label, pair.predicted, pair.count)).collect();
+    assert_eq!(pairs, [(10, 500, 2), (4, 5, 1), (11, 500, 1), (12, 500, 1), (998, 999, 1)]);
+    assert_eq!(report.confused_pairs(), report.confused);
+    assert_eq!(report.accuracy, 996.0 / 1002.0);
+    let counts = |class| {
+        let counts = report.counts(class).expect("a class");
+        (counts.hits, counts.predicted, counts.support)
+    };
+    assert_eq!(counts(0), (1, 1, 1));
+    assert_eq!(counts(4), (0, 0, 1));
+    assert_eq!(counts(5), (1, 2, 1));
+    assert_eq!(counts(10), (0, 0, 2));
+    assert_eq!(counts(500), (1, 5, 1));
+    assert_eq!(counts(998), (1, 1, 2));
+    assert_eq!(report.counts(1000), None);
+    assert_eq!(
+        report.notes,
+        [
+            "no precision for class 4, class 10, class 11, class 12: never predicted; averages exclude it"
+        ]
+    );
+
+    let runs = directory();
+    let run = finished(runs.path());
+    std::fs::write(run.report_path(), report.to_json().expect("JSON")).expect("written");
+    assert_eq!(run.read_report().expect("read"), Some(report.clone()));
+    let json = report.to_json().expect("JSON").replace("\"label\": 998", "\"label\": 1000");
+    std::fs::write(run.report_path(), json).expect("written");
+    let error = run.read_report().expect_err("no such class").to_string();
+    assert!(error.contains("it has the classes 1000 and 999, but there are 1000"), "{error}");
+}
+
+#[test]
+fn notes_about_many_classes_name_some_of_them() {
+    let mut test = thousand_classes();
+    test.labels.truncate(3);
+    test.predicted.truncate(3);
+    test.probabilities.truncate(3000);
+    let notes = report(&test).notes;
+    let names = "class 3, class 4, class 5, class 6, class 7, class 8, class 9, class 10, class 11, \
+                 class 12 and 987 other classes";
+    assert_eq!(notes[0], format!("no precision for {names}: never predicted; averages exclude it"));
+}
+
 #[test]
 fn inconsistent_data_is_refused() {
     let good = test();
     let tested = good.tested();
-    let names: Vec<String> = (0..257).map(|class| format!("class {class}")).collect();
+    let names: Vec<String> = (0..=65_536).map(|class| format!("class {class}")).collect();
     let beyond = [0, 0, 0, 0, 0, 0, 0, 3];
     let with = |at: usize, value: f32| {
         let mut probabilities = good.probabilities.clone();
@@ -202,10 +275,7 @@ fn inconsistent_data_is_refused() {
     for (tested, problem) in [
         (Tested { class_names: &[], ..tested }, "there are no images or no classes"),
         (Tested { labels: &[], probabilities: &[], ..tested }, "there are no images or no classes"),
-        (
-            Tested { class_names: &names, ..tested },
-            "257 classes; labels are single bytes, so at most 256 classes are supported",
-        ),
+        (Tested { class_names: &names, ..tested }, "65537 classes; at most 65536 are supported"),
         (
             Tested { labels: &[0, 1], ..tested },
             "2 images of 3 classes need 2 × 3 probabilities, not 24",

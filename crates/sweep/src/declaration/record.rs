@@ -13,6 +13,8 @@ use kiln_store::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::declaration::sweep::Sweep;
+
 /// The format version that this build writes, and the newest that it reads.
 const SWEEP_VERSION: u32 = 1;
 
@@ -111,10 +113,20 @@ impl SweepRecord {
     }
 
     /// The options that make the sweep a race.
-    fn race_options(&self) -> Vec<String> {
+    #[must_use]
+    pub fn race_options(&self) -> Vec<String> {
         let top = self.top.map(|top| ["--top".to_owned(), top.to_string()]);
         let race = self.race.then(|| "--race".to_owned());
         race.into_iter().chain(top.into_iter().flatten()).collect()
+    }
+
+    /// Whether an axis `seed` on the command line sets how many seeds the race of this sweep has. With `--top`, or if the
+    /// table `[race]` has the number, it does not.
+    #[must_use]
+    pub fn race_takes_seeds(&self) -> bool {
+        self.top.is_none()
+            && Sweep::from_record(self)
+                .is_ok_and(|sweep| sweep.race.as_ref().is_some_and(|race| !race.has_seeds()))
     }
 
     /// Writes the record into the directory of a sweep, next to the records of the other sweeps there.

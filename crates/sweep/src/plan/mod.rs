@@ -19,7 +19,7 @@ use kiln_train::{Declaration, Experiment, TrainError};
 use crate::declaration::{Setting, Sweep, SweepRecord, SweepRecords};
 use crate::plan::planner::Planner;
 use crate::prune::PruneConfig;
-use crate::race::{Race, RaceResult, RaceState, result_of};
+use crate::race::{Race, RaceProgress, RaceResult, RaceState, result_of};
 
 pub use estimate::Estimate;
 pub(crate) use known_data::read as read_known_data;
@@ -188,12 +188,10 @@ impl Plan {
         (records.len() > 1).then_some(place + 1)
     }
 
-    /// The arguments of `kiln` that declare the sweep, without options.
+    /// How the sweep was declared.
     #[must_use]
-    pub fn declared_by(&self) -> Vec<String> {
-        let file = self.record.file.display().to_string();
-        let axes = self.record.axes.iter().cloned();
-        ["sweep".to_owned(), file].into_iter().chain(axes).collect()
+    pub fn record(&self) -> &SweepRecord {
+        &self.record
     }
 
     /// The directory of a run, which need not exist.
@@ -218,6 +216,19 @@ impl Plan {
             if is_done { self.race_result(run) } else { RaceResult::Pending }
         };
         self.race_state_by(result)
+    }
+
+    /// How far the race has come in this state, if the combinations race.
+    #[must_use]
+    pub fn race_progress(&self, state: &RaceState) -> Option<RaceProgress> {
+        let race = self.race.as_ref()?;
+        let racing = race.wanted(state).into_iter().map(|run| self.path_of(&self.runs[run]));
+        Some(RaceProgress {
+            config: race.config.clone(),
+            seeds: race.seeds.clone(),
+            state: state.clone(),
+            racing: racing.collect(),
+        })
     }
 
     /// The state of the race, if `result` returns the result of a run.

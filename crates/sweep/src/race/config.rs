@@ -75,6 +75,11 @@ impl RaceTable {
         Ok(Self { seeds, looks, indifference, level })
     }
 
+    /// Whether the table says how many seeds there are.
+    pub(crate) fn has_seeds(&self) -> bool {
+        self.seeds.is_some() || self.looks.is_some()
+    }
+
     /// Completes the table for a sweep that lists so many seeds itself.
     pub(crate) fn complete(&self, listed: usize) -> RaceConfig {
         let last_look = self.looks.as_ref().and_then(|looks| looks.last().copied());

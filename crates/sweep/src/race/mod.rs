@@ -11,7 +11,7 @@ mod decision;
 pub(crate) mod top;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kiln_config::ConfigError;
 use kiln_store::{RunDirectory, Status};
@@ -30,6 +30,19 @@ pub struct Race {
     pub seeds: Vec<u64>,
     /// For each combination the indices of its runs, in the order of the seeds.
     pub combinations: Vec<Vec<usize>>,
+}
+
+/// How far a race has come, and the runs that it is about.
+#[derive(Debug, Clone)]
+pub struct RaceProgress {
+    /// The rules.
+    pub config: RaceConfig,
+    /// The seeds, in the order in which they are trained.
+    pub seeds: Vec<u64>,
+    /// The state.
+    pub state: RaceState,
+    /// The directories of the runs of the combinations that are in the race, which need not exist.
+    pub racing: Vec<PathBuf>,
 }
 
 impl Race {

@@ -164,3 +164,11 @@ fn an_axis_that_no_result_depends_on_is_refused() {
     }
     assert_eq!(runs_of(&["checkpoint.minutes=1", "seed=1,2"]).len(), 2);
 }
+
+#[test]
+fn a_list_of_augmentations_is_one_value() {
+    assert_eq!(
+        runs_of(&[r#"augment=[],[{type="random_flip"},{type="mix_up",alpha=0.4}]"#]),
+        ["augment=[]", r#"augment=[{type = "random_flip"}, {type = "mix_up", alpha = 0.4}]"#]
+    );
+}

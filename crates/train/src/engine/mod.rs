@@ -1,6 +1,7 @@
 mod fused;
 mod generic;
 mod state;
+mod targets;
 
 use burn::tensor::Device;
 use kiln_model::{Architecture, Shape, Weights};
@@ -14,6 +15,7 @@ use generic::Generic;
 
 pub(crate) use fused::unsupported;
 pub use state::OptimizerState;
+pub use targets::Targets;
 
 /// The settings of an [`Engine`]. [`Declaration::engine_settings`](crate::Declaration::engine_settings) derives them
 /// from an experiment.
@@ -105,27 +107,31 @@ impl Engine {
     }
 
     /// Performs one training step on a batch of n images. `pixels` is `[n, channels, height, width]`, normalized;
-    /// `settings` are those of the schedule, or a learning rate; `dropout_rng` draws the dropout masks. Returns the logits
+    /// `targets` are the labels, or a [`Batch`](kiln_data::Batch), whose labels may be mixed; `settings` are those of the schedule, or a learning rate; `dropout_rng` draws the dropout masks. Returns the logits
     /// `[n, classes]` of the weights before the step.
     ///
     /// # Panics
     ///
-    /// The batch is empty, the number of pixels does not match the number of labels, or a label is not below the number
-    /// of classes.
-    pub fn step(
+    /// The batch is empty, the number of pixels or of mixed labels does not match the number of labels, or a label is not
+    /// below the number of classes.
+    pub fn step<'a>(
         &mut self,
         pixels: &[f32],
-        labels: &[u16],
+        targets: impl Into<Targets<'a>>,
         settings: impl Into<StepSettings>,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
-        let settings = settings.into();
-        assert!(!labels.is_empty(), "the batch is empty");
-        assert_eq!(pixels.len(), labels.len() * self.input.len(), "one image per label");
+        let (targets, settings) = (targets.into(), settings.into());
+        assert!(!targets.is_empty(), "the batch is empty");
+        assert_eq!(pixels.len(), targets.len() * self.input.len(), "one image per label");
+        assert!(
+            targets.mix.is_empty() || targets.mix.len() == targets.len(),
+            "all labels are mixed, or none"
+        );
         // A branch instead of a trait object: there are two engines, and no other crate adds one.
         match &mut self.computation {
-            Computation::Generic(engine) => engine.step(pixels, labels, settings, dropout_rng),
-            Computation::Fused(engine) => engine.step(pixels, labels, settings, dropout_rng),
+            Computation::Generic(engine) => engine.step(pixels, targets, settings, dropout_rng),
+            Computation::Fused(engine) => engine.step(pixels, targets, settings, dropout_rng),
         }
     }
 

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use kiln_config::{ConfigError, Document, MAX_BYTES, Override, read_text};
+use kiln_config::{ConfigError, Document, MAX_BYTES, Override, nearest, read_text};
 use kiln_data::{
     DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Part, Parts, Split,
     SplitCounts, SplitSize,
@@ -17,13 +17,19 @@ use crate::engine::{EngineSettings, Implementation};
 use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
+/// What the column `accuracy` means if images are mixed.
+const MIXED_ACCURACY: &str = "accuracy: each training image has two labels; it counts as correct if the one with the larger \
+                              share is predicted";
+/// The largest number of class names in an error. All names of a thousand classes would hide it.
+const MAX_LISTED: usize = 30;
+
 /// An [`Experiment`] with the text that it was read from, so that an error that is found later still shows its place.
 #[derive(Debug, Clone)]
 pub struct Declaration {
     /// The experiment, with its own rules checked.
     pub experiment: Experiment,
-    /// What an override of `optimizer.type` or `schedule.type` has changed besides the type: "learning_rate: 0.001, the
-    /// default of adam (the file has 0.01 for sgd)".
+    /// What a user should know about the experiment, such as what an override of `optimizer.type` or `schedule.type` has
+    /// changed besides the type: "learning_rate: 0.001, the default of adam (the file has 0.01 for sgd)".
     pub notes: Vec<String>,
     document: Document,
 }
@@ -78,7 +84,10 @@ impl Declaration {
             type_changes.apply(&mut document, change, &known)?;
         }
         let experiment = document.read(Experiment::read)?;
-        let notes = type_changes.notes(&document);
+        let mut notes = type_changes.notes(&document);
+        if experiment.augment.mixes() {
+            notes.push(MIXED_ACCURACY.to_owned());
+        }
         let declaration = Self { experiment, notes, document };
         declaration.check()?;
         Ok(declaration)
@@ -183,7 +192,7 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// The layers do not fit each other or the data, `training.top_k` has a k that is not below the number of classes,
+    /// The layers or the augmentation do not fit each other or the data, `training.top_k` has a k that is not below the number of classes,
     /// or the engine that `device.engine` requires does not support a layer.
     pub fn architecture(
         &self,
@@ -199,6 +208,10 @@ impl Declaration {
         let architecture = self.experiment.model.architecture(input, classes).map_err(|error| {
             self.error_at(&error.path, format!("{}: {}", error.layer, error.message))
         })?;
+        self.experiment
+            .augment
+            .check(image)
+            .map_err(|(index, message)| self.error_at(&format!("augment.{index}"), message))?;
         // Checked here, where the plan of a sweep sees it, and not when the first run starts.
         self.implementation(&architecture)?;
         Ok(architecture)
@@ -228,7 +241,7 @@ impl Declaration {
         Ok(EngineSettings {
             architecture: architecture.clone(),
             optimizer: self.experiment.optimizer,
-            loss: self.experiment.loss,
+            loss: self.experiment.loss.clone(),
             device: self.device()?,
             implementation: self.implementation(architecture)?,
         })
@@ -333,6 +346,33 @@ impl Declaration {
         self.experiment.data.split_counts(parts).map_err(|error| self.split_error(&error))
     }
 
+    /// The weight of each class in training, by label; empty if all images count the same.
+    ///
+    /// # Errors
+    ///
+    /// `loss.class_weights` names a class that the dataset does not have.
+    pub fn class_weights(&self, dataset: &Dataset, split: &Split) -> Result<Vec<f64>, ConfigError> {
+        let Dataset { class_names, images, .. } = dataset;
+        let labels = split.training.iter().map(|row| images.labels[*row as usize]);
+        self.experiment.loss.class_weights().of_classes(class_names, labels).map_err(|name| {
+            let names = || class_names.iter().map(String::as_str);
+            let error = self.error_at(
+                &format!("loss.class_weights.{name}"),
+                format!("the dataset has no class \"{name}\""),
+            );
+            let nearest = nearest(&name, names());
+            let error = match nearest {
+                Some(nearest) => error.help(format!("did you mean \"{nearest}\"?")),
+                None => error,
+            };
+            let mut list = names().take(MAX_LISTED).collect::<Vec<_>>().join(", ");
+            if class_names.len() > MAX_LISTED {
+                list.push_str(&format!(", and {} more", class_names.len() - MAX_LISTED));
+            }
+            error.help(format!("the classes are: {list}"))
+        })
+    }
+
     fn split_error(&self, error: &DataError) -> ConfigError {
         let key = match error {
             DataError::SplitTooLarge { part: Part::Test, .. }
@@ -340,6 +380,10 @@ impl Declaration {
             | DataError::SplitFraction { part: Part::Test, .. }
             | DataError::PartProvided { part: Part::Test, .. }
             | DataError::NoTestRows => "data.test",
+            DataError::GroupOfHead
+            | DataError::GroupWithoutNames
+            | DataError::GroupWithoutMatch { .. }
+            | DataError::TooFewGroups { .. } => "data.group",
             _ => "data.validation",
         };
         self.error_at(key, error.to_string())

@@ -9,11 +9,12 @@ mod type_change;
 use std::sync::LazyLock;
 
 use kiln_config::{ConfigError, Document, FromValue, Table};
-use kiln_data::DataConfig;
+use kiln_data::{AugmentConfig, DataConfig};
 use kiln_model::ModelConfig;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::class_weights::ClassWeights;
 use crate::loss::LossConfig;
 use crate::metrics::OptionalMetric;
 use crate::optimizers::{GradientClipping, OptimizerConfig};
@@ -22,7 +23,9 @@ use crate::schedules::ScheduleConfig;
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice};
 pub(crate) use prepared::PreparedExperiment;
-pub use training::{CheckpointConfig, EarlyStoppingConfig, TrainingConfig, WeightsChoice};
+pub use training::{
+    CheckpointConfig, EarlyStoppingConfig, Sampling, TrainingConfig, WeightsChoice,
+};
 
 /// `configs/reference.toml`: every key with its default.
 pub const REFERENCE: &str = include_str!("../../../../configs/reference.toml");
@@ -36,6 +39,9 @@ pub struct Experiment {
     pub seed: u64,
     /// The images and their split.
     pub data: DataConfig,
+    /// How training images are transformed.
+    #[serde(skip_serializing_if = "AugmentConfig::is_empty")]
+    pub augment: AugmentConfig,
     /// The layers.
     pub model: ModelConfig,
     /// The function that training minimizes.
@@ -80,6 +86,7 @@ impl Experiment {
             name,
             seed: table.default("seed", 42)?,
             data: table.table("data", DataConfig::read)?,
+            augment: table.default("augment", AugmentConfig::default())?,
             model: table.table("model", ModelConfig::read)?,
             loss: table.optional_table("loss", LossConfig::read)?.unwrap_or_default(),
             optimizer: table.table("optimizer", OptimizerConfig::read)?,
@@ -151,7 +158,13 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     static ALWAYS: LazyLock<Result<Vec<String>, ConfigError>> = LazyLock::new(|| {
         let mut everything =
             Document::parse("reference.toml", REFERENCE)?.read(Experiment::read)?;
+        everything.data.split_seed = Some(0);
+        everything.data.group = "".parse().ok();
         everything.early_stopping = Some(EarlyStoppingConfig::default());
+        everything.data = DataConfig::with_every_key();
+        everything.training.sampling = Sampling::Balanced;
+        let LossConfig::SparseCategoricalCrossentropy { class_weights, .. } = &mut everything.loss;
+        *class_weights = ClassWeights::Balanced;
         // Empty, it would not be written.
         everything.training.metrics = OptionalMetric::all().collect();
         everything.optimizer.clipping =
@@ -159,6 +172,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
         // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
+        // The default is an empty list, which has no keys.
+        paths.push("augment".to_owned());
         Ok(paths)
     });
     let mut paths = ALWAYS.clone()?;

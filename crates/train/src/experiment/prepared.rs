@@ -1,9 +1,11 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use kiln_data::{Dataset, Normalizer, Split};
+use kiln_data::{
+    Dataset, Normalizer, NormalizerParameters, Severity, SkippedFile, Split, Thoroughness,
+};
 use kiln_model::{Architecture, Weights};
-use kiln_store::DatasetRecord;
+use kiln_store::{DatasetRecord, NormalizationRecord, SkippedImage};
 use sha2::{Digest, Sha256};
 
 use super::{Declaration, Experiment};
@@ -18,8 +20,42 @@ pub(crate) struct PreparedExperiment {
     pub(crate) dataset: Dataset,
     pub(crate) split: Split,
     pub(crate) normalizer: Normalizer,
+    /// The weight of each class in training; empty if all images count the same.
+    pub(crate) class_weights: Vec<f64>,
     pub(crate) settings: EngineSettings,
     pub(crate) origin: Origin,
+    /// What may be wrong with the data; see [`check_data`](Self::check_data).
+    pub(crate) data_warnings: Vec<String>,
+}
+
+/// The skipped images that the record lists: as many as are no burden for it, which is read often.
+fn recorded(skipped: &[SkippedFile]) -> Vec<SkippedImage> {
+    const MAX_BYTES: usize = 100_000;
+    let mut bytes = 0;
+    let images = skipped.iter().map(|SkippedFile { path, reason }| SkippedImage {
+        path: path.to_string_lossy().into_owned(),
+        reason: reason.clone(),
+    });
+    let fits = |image: &SkippedImage| {
+        bytes += image.path.len() + image.reason.len();
+        bytes <= MAX_BYTES
+    };
+    images.take_while(fits).collect()
+}
+
+/// The skipped images that the record lists: as many as are no burden for it, which is read often.
+fn recorded(skipped: &[SkippedFile]) -> Vec<SkippedImage> {
+    const MAX_BYTES: usize = 100_000;
+    let mut bytes = 0;
+    let images = skipped.iter().map(|SkippedFile { path, reason }| SkippedImage {
+        path: path.to_string_lossy().into_owned(),
+        reason: reason.clone(),
+    });
+    let fits = |image: &SkippedImage| {
+        bytes += image.path.len() + image.reason.len();
+        bytes <= MAX_BYTES
+    };
+    images.take_while(fits).collect()
 }
 
 impl PreparedExperiment {
@@ -60,6 +96,7 @@ impl PreparedExperiment {
         let architecture =
             declaration.architecture(dataset.images.shape, dataset.class_names.len())?;
         let split = declaration.split(&dataset)?;
+        let class_weights = declaration.class_weights(&dataset, &split)?;
         // Validation rows must not influence what the network sees, so only training rows are fitted.
         let normalizer = experiment.data.normalize.fit(&dataset.images, &split.training)?;
         let settings = declaration.engine_settings(&architecture)?;
@@ -71,12 +108,46 @@ impl PreparedExperiment {
                 training_rows: split.training.len(),
                 validation_rows: split.validation.len(),
                 test_rows: split.test.len(),
+                skipped_rows: dataset.skipped.len(),
+                skipped: recorded(&dataset.skipped),
             },
             versions: versions(),
             backend: experiment.device.backend.to_string(),
             engine: settings.implementation.to_string(),
         };
-        Ok(Self { architecture, dataset, split, normalizer, settings, origin })
+        let data_warnings = Vec::new();
+        Ok(Self {
+            architecture,
+            dataset,
+            split,
+            normalizer,
+            class_weights,
+            settings,
+            origin,
+            data_warnings,
+        })
+    }
+
+    /// Examines the data for what makes a result wrong. A run that is resumed does not repeat it.
+    ///
+    /// # Errors
+    ///
+    /// A result would be meaningless.
+    pub(crate) fn check_data(&mut self, declaration: &Declaration) -> Result<(), TrainError> {
+        let config = &declaration.experiment.data;
+        let check = self.dataset.check(config, &self.split, Thoroughness::Quick);
+        let mut errors = check.of(Severity::Error);
+        if let Some(first) = errors.next() {
+            return Err(TrainError::MeaninglessData {
+                data: config.source.clone(),
+                problem: first.message.clone(),
+                others: errors.count(),
+                help: first.help.clone(),
+            });
+        }
+        self.data_warnings =
+            check.of(Severity::Warning).map(|finding| finding.message.clone()).collect();
+        Ok(())
     }
 
     /// The number of classes.
@@ -105,6 +176,24 @@ impl PreparedExperiment {
             hash.update(row.to_le_bytes());
         }
         Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The normalization for the run's record.
+    pub(crate) fn normalization(&self) -> NormalizationRecord {
+        let (mean, standard_deviation) = match self.normalizer.parameters() {
+            NormalizerParameters::Standardize { mean, standard_deviation } => {
+                (vec![*mean], vec![*standard_deviation])
+            }
+            NormalizerParameters::StandardizePerChannel { mean, standard_deviation, .. } => {
+                (mean.clone(), standard_deviation.clone())
+            }
+            // Two numbers for each pixel would hide the rest of the record.
+            NormalizerParameters::StandardizePerPixel { .. }
+            | NormalizerParameters::Unit
+            | NormalizerParameters::None => (Vec::new(), Vec::new()),
+        };
+        let method = self.normalizer.parameters().method().to_string();
+        NormalizationRecord { method, mean, standard_deviation }
     }
 
     /// The weights at the start of training. The seed determines them.

@@ -15,6 +15,9 @@ pub struct TrainingConfig {
     pub batch_size: NonZeroUsize,
     /// Whether each epoch has the rows in a new random order.
     pub shuffle: bool,
+    /// The rows of an epoch. The default is not written, so that run ids from before this key stay.
+    #[serde(skip_serializing_if = "Sampling::is_all")]
+    pub sampling: Sampling,
     /// The weights to test and to keep.
     pub weights: WeightsChoice,
     /// The metric that decides which epoch is best.
@@ -39,6 +42,23 @@ kiln_config::keywords! {
         Last = "last",
         /// The weights after the epoch that is best by the monitor.
         Best = "best",
+    }
+}
+
+kiln_config::keywords! {
+    /// The choice of the rows of an epoch.
+    pub enum Sampling as "sampling" {
+        /// Every training row once.
+        All = "all",
+        /// As many rows as there are training rows, drawn with replacement: each class equally likely, and each row of
+        /// the class.
+        Balanced = "balanced",
+    }
+}
+
+impl Sampling {
+    fn is_all(&self) -> bool {
+        *self == Self::All
     }
 }
 
@@ -90,6 +110,7 @@ impl Default for TrainingConfig {
             // 32, as in Keras.
             batch_size: NonZeroUsize::MIN.saturating_add(31),
             shuffle: true,
+            sampling: Sampling::All,
             weights: WeightsChoice::Last,
             monitor: MetricName::VAL_LOSS,
             save_initial: false,
@@ -110,6 +131,12 @@ impl TrainingConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let default = Self::default();
         let expected = "different whole numbers above 1, such as [3, 5]";
+        let shuffle = table.default("shuffle", default.shuffle)?;
+        let sampling = table.default("sampling", default.sampling)?;
+        if let Some(value) = table.value("sampling").filter(|_| !shuffle && !sampling.is_all()) {
+            return Err(value
+                .error("balanced sampling draws the rows at random, so it needs shuffle = true"));
+        }
         Ok(Self {
             epochs: table.checked(
                 "epochs",
@@ -118,7 +145,8 @@ impl TrainingConfig {
                 |epochs: &NonZeroUsize| epochs.get() <= MAX_EPOCHS,
             )?,
             batch_size: table.default("batch_size", default.batch_size)?,
-            shuffle: table.default("shuffle", default.shuffle)?,
+            shuffle,
+            sampling,
             weights: table.default("weights", default.weights)?,
             monitor: table.default("monitor", default.monitor)?,
             save_initial: table.default("save_initial", default.save_initial)?,

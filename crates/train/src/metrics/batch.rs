@@ -34,7 +34,8 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
-    /// `logits` is `[samples, classes]`, row-major; `loss` computes the loss of one sample from its logits and its label.
+    /// `logits` is `[samples, classes]`, row-major; `loss` computes the loss of one sample from its logits and its
+    /// index in the batch.
     pub(super) fn score<'a>(
         &'a mut self,
         logits: &'a [f32],
@@ -45,10 +46,9 @@ impl Scorer {
         let classes = (logits.len() / labels.len().max(1)).max(1);
         let mut sum = 0.0;
         self.ranks.clear();
-        for (row, label) in logits.chunks_exact(classes).zip(labels) {
-            let label = usize::from(*label);
-            sum += loss(row, label);
-            self.ranks.push(rank(row, label));
+        for (sample, (row, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
+            sum += loss(row, sample);
+            self.ranks.push(rank(row, usize::from(*label)));
         }
         ScoredBatch { logits, labels, classes, loss: sum, ranks: &self.ranks }
     }

@@ -4,6 +4,7 @@ use super::batch::Scorer;
 use super::columns::computed;
 use super::top_k_accuracy::TOP_K_ACCURACY;
 use super::{K, Metric, MetricType, Rows, Setup};
+use crate::engine::Targets;
 use crate::experiment::Experiment;
 use crate::loss::LossConfig;
 
@@ -34,7 +35,7 @@ impl Metrics {
     /// minimizes. `classes` is the number of logits per sample.
     #[must_use]
     pub fn new(experiment: &Experiment, classes: usize) -> Self {
-        Self::on(Rows::Running, experiment.loss, experiment, classes)
+        Self::on(Rows::Running, experiment.loss.clone(), experiment, classes)
     }
 
     /// The metrics of an evaluation, before the first sample. The loss is without label smoothing, so that experiments
@@ -46,7 +47,7 @@ impl Metrics {
 
     fn on(rows: Rows, loss: LossConfig, experiment: &Experiment, classes: usize) -> Self {
         let top_k = experiment.training.top_k.as_slice();
-        let setup = Setup { top_k, classes, objective: experiment.loss };
+        let setup = Setup { top_k, classes, objective: &experiment.loss };
         let computed = computed(experiment).filter(|metric| rows.has_column(metric));
         let counters = computed.map(|metric| Counter {
             metric,
@@ -57,10 +58,31 @@ impl Metrics {
     }
 
     /// Adds a batch: `logits` is `[samples, classes]`, row-major. Returns the mean loss of the batch, computed in f64 from
-    /// the logits.
+    /// the logits, with the class weights of the targets. The loss of an image with two labels is the weighted sum; all
+    /// other metrics take the label with the
+    /// larger weight as the true one.
     #[expect(clippy::cast_precision_loss, reason = "sample counts are far below 2^53")]
-    pub fn add_batch(&mut self, logits: &[f32], labels: &[u16]) -> f64 {
-        let loss = |logits: &[f32], label| self.loss.of_sample(logits, label);
+    pub fn add_batch<'a>(&mut self, logits: &[f32], targets: impl Into<Targets<'a>>) -> f64 {
+        let targets = targets.into();
+        let loss = |logits: &[f32], sample: usize| {
+            let of_label = |label: u16| self.loss.of_sample(logits, usize::from(label));
+            let first = of_label(targets.labels[sample]);
+            let loss = match targets.mix.get(sample) {
+                None => first,
+                Some(mix) => {
+                    let weight = f64::from(mix.weight);
+                    (1.0 - weight) * first + weight * of_label(mix.label)
+                }
+            };
+            targets.weight(sample).map_or(loss, |weight| weight * loss)
+        };
+        let main_labels: Vec<u16>;
+        let labels = if targets.mix.is_empty() {
+            targets.labels
+        } else {
+            main_labels = targets.main_labels().collect();
+            &main_labels
+        };
         let batch = self.scorer.score(logits, labels, loss);
         for counter in &mut self.counters {
             counter.counts.add(&batch);

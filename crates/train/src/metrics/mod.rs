@@ -94,7 +94,7 @@ pub(crate) struct Setup<'a> {
     /// The number of classes.
     pub(crate) classes: usize,
     /// The loss that training minimizes.
-    pub(crate) objective: LossConfig,
+    pub(crate) objective: &'a LossConfig,
 }
 
 /// The placeholder in a metric's name for a number of `training.top_k`.

@@ -12,7 +12,7 @@ pub(super) static SMOOTHED_LOSS: MetricType = MetricType {
     better: Direction::Lower,
     computed: Computed::WithLabelSmoothing,
     key: "smoothed_loss",
-    new: |setup| Box::new(SmoothedLoss { objective: setup.objective, sum: 0.0 }),
+    new: |setup| Box::new(SmoothedLoss { objective: setup.objective.clone(), sum: 0.0 }),
 };
 
 #[derive(Debug)]

@@ -143,6 +143,7 @@ impl Run {
         // These files describe the interrupted state, which is about to change.
         self.directory.remove_report();
         files::remove(&self.directory.model_path())?;
+        self.write_splits()?;
         if !files::exists(&self.directory.initial_path())? {
             self.write_initial()?;
         }

@@ -1,6 +1,6 @@
 //! What an epoch consists of: the order of its rows, its learning rates, and its row of the history.
 
-use kiln_data::{Dataset, Normalizer, Split, shuffle};
+use kiln_data::{Dataset, EpochAugmenter, Normalizer, Split, sample_balanced, shuffle};
 use kiln_store::EpochRow;
 use tracing::info;
 
@@ -8,7 +8,7 @@ use super::observer::EpochEnd;
 use super::state::PartialEpoch;
 use crate::engine::Engine;
 use crate::evaluation::{evaluate, evaluate_halves};
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Sampling};
 use crate::metrics::{self, Metrics, Rows};
 use crate::random::{Purpose, stream};
 use crate::schedules::{EpochSchedule, RunLength};
@@ -20,6 +20,8 @@ pub(crate) struct TrainingData<'a> {
     pub(crate) dataset: &'a Dataset,
     pub(crate) split: &'a Split,
     pub(crate) normalizer: &'a Normalizer,
+    /// The weight of each class in training; empty if all images count the same.
+    pub(crate) class_weights: &'a [f64],
 }
 
 impl TrainingData<'_> {
@@ -32,15 +34,25 @@ impl TrainingData<'_> {
         self.split.training.len().div_ceil(self.experiment.training.batch_size.get())
     }
 
-    /// The training rows in the order of this epoch. Seed and epoch determine the order, so a checkpoint does not store
-    /// it.
+    /// The rows of this epoch, in order. Seed and epoch determine them, so a checkpoint does not store them.
     pub(crate) fn row_order(&self, epoch: usize) -> Vec<u32> {
+        let Experiment { seed, training, .. } = self.experiment;
+        if training.sampling == Sampling::Balanced {
+            let mut rng = stream(*seed, Purpose::Sampling, epoch);
+            return sample_balanced(&self.split.training, &self.dataset.images.labels, &mut rng);
+        }
         // Always shuffled from the same order: shuffling the previous epoch's rows would depend on all epochs before.
         let mut rows = self.split.training.clone();
-        if self.experiment.training.shuffle {
-            shuffle(&mut rows, &mut stream(self.experiment.seed, Purpose::Shuffle, epoch));
+        if training.shuffle {
+            shuffle(&mut rows, &mut stream(*seed, Purpose::Shuffle, epoch));
         }
         rows
+    }
+
+    /// How training images are transformed in this epoch. Seed and epoch determine it, so a checkpoint does not store it.
+    pub(crate) fn augmenter(&self, epoch: usize) -> EpochAugmenter<'_> {
+        let Experiment { augment, seed, .. } = self.experiment;
+        EpochAugmenter::new(augment, &mut stream(*seed, Purpose::Augment, epoch))
     }
 
     /// The schedule in the epoch after these rows of the history.

@@ -9,11 +9,11 @@ pub(crate) mod observer;
 pub(crate) mod state;
 mod stopwatch;
 
-use kiln_data::{Batch, gather};
+use kiln_data::{Batch, gather_augmented};
 use kiln_store::{EpochRow, History, HistoryWriter};
 
 use crate::TrainError;
-use crate::engine::Engine;
+use crate::engine::{Engine, Targets};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use epoch::{EvaluatedEpoch, TrainingData, ValidationHalf};
@@ -124,10 +124,12 @@ impl TrainingLoop<'_> {
 
     /// Trains the next epoch, or the rest of it if it was interrupted, and saves it.
     fn train_epoch(&mut self) -> Result<EpochResult, TrainError> {
-        let TrainingData { experiment, dataset, normalizer, .. } = self.data;
+        let data = self.data;
+        let TrainingData { experiment, dataset, split, normalizer, class_weights } = data;
         let (epoch, epochs) = (self.state.epochs + 1, self.data.epochs());
         let steps = self.data.steps_per_epoch();
         let order = self.data.row_order(epoch);
+        let augmenter = data.augmenter(epoch);
         let schedule = self.data.schedule(&self.history.rows);
         let mut batch = Batch::new(dataset.images.shape);
         let mut stop = None;
@@ -145,9 +147,17 @@ impl TrainingLoop<'_> {
                 let reason = StopReason::diverged("learning rate", rate, epoch, step);
                 return Ok(EpochResult::Stopped(reason));
             }
-            gather(&dataset.images, batch_rows, normalizer, &mut batch);
-            let logits = self.engine.step(&batch.pixels, &batch.labels, settings, dropout_rng);
-            let loss = metrics.add_batch(&logits, &batch.labels);
+            gather_augmented(
+                &dataset.images,
+                batch_rows,
+                &split.training,
+                &augmenter,
+                normalizer,
+                &mut batch,
+            );
+            let targets = Targets { class_weights, ..Targets::from(&batch) };
+            let logits = self.engine.step(&batch.pixels, targets, settings, dropout_rng);
+            let loss = metrics.add_batch(&logits, targets);
             if !loss.is_finite() {
                 let reason = StopReason::diverged("loss", loss, epoch, step);
                 return Ok(EpochResult::Stopped(reason));

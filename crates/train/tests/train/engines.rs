@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use kiln_data::ImageShape;
+use kiln_data::{ImageShape, Mix};
 use kiln_model::{Activation, Weights};
 use kiln_store::RunDirectory;
 use kiln_train::random::{Purpose, stream};
-use kiln_train::{Declaration, Engine, EngineChoice, Metrics, Run};
+use kiln_train::{Declaration, Engine, EngineChoice, Metrics, Run, Targets};
 use proptest::prelude::*;
 use rand_core::Rng;
 
@@ -384,4 +384,37 @@ fn the_fused_engine_names_what_it_does_not_support() {
         assert!(error.contains("set device.engine to \"auto\" or \"generic\""), "{error}");
     }
     assert!(!world.runs().exists());
+}
+
+/// The step with mixed labels must equal that of the weighted mean of the losses. The gradient is linear in the targets,
+/// so with plain gradient descent, the update is the weighted mean of two updates.
+#[test]
+fn mixed_labels_give_the_weighted_mean_of_the_updates() {
+    for engine in ["fused", "generic"] {
+        let text = format!(
+            "name = \"case\"\ndata.source = \"none\"\noptimizer = {{ type = \"sgd\", learning_rate = 0.5 }}\n\
+             loss.label_smoothing = 0.1\ndevice.engine = \"{engine}\"\n\
+             model.layers = [{{ type = \"flatten\" }}, {{ type = \"dense\", units = \"classes\" }}]"
+        );
+        let declaration = Declaration::parse("case.toml", &text, &[]).expect("valid");
+        let shape = ImageShape { channels: 1, height: 2, width: 2 };
+        let architecture = declaration.architecture(shape, 3).expect("valid");
+        let settings = declaration.engine_settings(&architecture).expect("valid");
+        let weights = architecture.initial_weights(&mut stream(7, Purpose::Weights, 0));
+        let pixels = [0.5, -0.25, 1.0, 0.0, -1.0, 0.75, 0.25, 0.5];
+        let after = |targets: Targets<'_>| {
+            let mut engine = Engine::new(&settings, &weights).expect("valid");
+            engine.step(&pixels, targets, 0.5, &mut stream(1, Purpose::Dropout, 1));
+            let tensors = engine.weights().tensors;
+            tensors.into_iter().flat_map(|tensor| tensor.values).collect::<Vec<f32>>()
+        };
+        let first = after((&[0, 2]).into());
+        let second = after((&[1, 2]).into());
+        let mix = [Mix { label: 1, weight: 0.3 }, Mix { label: 2, weight: 0.6 }];
+        let mixed = after(Targets { labels: &[0, 2], mix: &mix, class_weights: &[] });
+        for ((mixed, first), second) in mixed.iter().zip(first).zip(second) {
+            let expected = 0.7 * first + 0.3 * second;
+            assert!((mixed - expected).abs() < 1e-6, "{engine}: {mixed}, expected {expected}");
+        }
+    }
 }

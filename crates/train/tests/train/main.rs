@@ -7,6 +7,7 @@ mod columns;
 mod common;
 mod engines;
 mod experiment;
+mod imbalance;
 mod metrics;
 mod optimizers;
 mod parity;

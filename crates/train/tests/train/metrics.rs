@@ -1,7 +1,8 @@
 //! The metrics, compared with values computed by hand and with scikit-learn's.
 
+use kiln_data::Mix;
 use kiln_store::{TestReport, Tested, TestedWeights};
-use kiln_train::Metrics;
+use kiln_train::{Metrics, Targets};
 use serde_json::Value;
 
 use crate::common::declaration;
@@ -33,6 +34,22 @@ fn the_loss_is_minus_the_log_probability_of_the_true_class() {
     // 0.7 + 0.3/3 on the true class, 0.1 on each other.
     let expected = 0.8 * 3_f64.ln() + 0.1 * 2_f64.ln() + 0.1 * 6_f64.ln();
     assert_close(smoothed(0.3, 3).add_batch(&logits, &[1]), expected);
+}
+
+#[test]
+fn mixed_labels_have_the_weighted_loss_and_count_as_the_heavier_label() {
+    // Probabilities 1/2, 1/3, 1/6, twice.
+    let logits = [6_f32.ln() - 2_f32.ln(), 6_f32.ln() - 3_f32.ln(), 0.0];
+    let logits = [logits, logits].concat();
+    let mix = [Mix { label: 1, weight: 0.25 }, Mix { label: 2, weight: 0.75 }];
+    let mut metrics = smoothed(0.0, 3);
+    let loss =
+        metrics.add_batch(&logits, Targets { labels: &[0, 0], mix: &mix, class_weights: &[] });
+    let first = 0.75 * 2_f64.ln() + 0.25 * 3_f64.ln();
+    let second = 0.25 * 2_f64.ln() + 0.75 * 6_f64.ln();
+    assert_close(loss, (first + second) / 2.0);
+    // The first image counts as class 0, which is predicted, the second as class 2.
+    assert_eq!(metrics.value("accuracy"), Some(0.5));
 }
 
 #[test]
@@ -132,7 +149,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_scikit_learn() {
     let fixture: Value =
         serde_json::from_str(include_str!("../fixtures/class_metrics.json")).unwrap();
     let cases = fixture["cases"].as_array().unwrap();
-    assert_eq!(cases.len(), 8);
+    assert_eq!(cases.len(), 9);
     for case in cases {
         let classes = |key: &str| -> Vec<u16> {
             let classes = case[key].as_array().unwrap().iter();

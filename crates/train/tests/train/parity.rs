@@ -7,7 +7,7 @@ use kiln_data::ImageShape;
 use kiln_model::{WeightTensor, Weights};
 use kiln_train::random::{Purpose, stream};
 use kiln_train::schedules::RunLength;
-use kiln_train::{Backend, Declaration, Engine, Implementation, Metrics};
+use kiln_train::{Backend, Declaration, Engine, Implementation, Metrics, Targets};
 use serde_json::Value;
 
 /// The largest relative error of the loss at a step.
@@ -109,6 +109,10 @@ fn follow_within(
     let batch = trajectory.0["batch"].as_u64().unwrap() as usize;
     let inputs: Vec<f32> = trajectory.numbers("inputs").iter().map(|x| *x as f32).collect();
     let labels: Vec<u16> = trajectory.numbers("labels").iter().map(|x| *x as u16).collect();
+    let class_weights = match &trajectory.0["class_weights"] {
+        Value::Null => Vec::new(),
+        weights => flat(weights),
+    };
     let losses = trajectory.numbers("loss_before_each_step");
     let length = RunLength { epochs: 1, steps_per_epoch: losses.len() };
     let schedule = experiment.schedule.after(&[], experiment.optimizer.learning_rate, length);
@@ -116,9 +120,10 @@ fn follow_within(
     for (step, expected) in losses.iter().enumerate() {
         let rows = step * batch..(step + 1) * batch;
         let pixels = &inputs[rows.start * features..rows.end * features];
-        let labels = &labels[rows];
-        let logits = engine.step(pixels, labels, schedule.step(step), &mut dropout_rng);
-        let loss = Metrics::new(experiment, classes).add_batch(&logits, labels);
+        let class_weights = &class_weights;
+        let targets = Targets { class_weights, ..Targets::from(&labels[rows]) };
+        let logits = engine.step(pixels, targets, schedule.step(step), &mut dropout_rng);
+        let loss = Metrics::new(experiment, classes).add_batch(&logits, targets);
         assert!(
             (loss - expected).abs() <= LOSS * expected.abs(),
             "{name}, step {step}: loss {loss}, expected {expected}"
@@ -242,6 +247,17 @@ fn adam_and_its_variants_with_a_long_memory() {
     }
 }
 
+/// 1 − ρ is 10⁻⁴, of which f32 has four correct digits if ρ is rounded first.
+#[test]
+fn rmsprop_with_a_long_memory() {
+    let layers =
+        r#"{ type = "flatten" }, { type = "dense", units = "classes", activation = "softmax" }"#;
+    let optimizer = "[optimizer]\ntype = 'rmsprop'\nlearning_rate = 0.001\nrho = 0.9999";
+    for device in [FUSED, GENERIC] {
+        follow_within(UPDATE, "bias_correction_rmsprop", device, layers, optimizer);
+    }
+}
+
 #[test]
 fn rmsprop() {
     follow_small("rmsprop", "sigmoid", "type = 'rmsprop'\nlearning_rate = 0.01");
@@ -284,6 +300,14 @@ fn a_cycle_of_rate_and_momentum() {
 fn label_smoothing() {
     let tables = "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
     follow_more("more_label_smoothing", tables);
+}
+
+#[test]
+fn class_weights() {
+    let tables = "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.3";
+    for device in [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)] {
+        follow("class_weights", device, MORE, tables);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kiln_data::{Augmentation, DataConfig};
 use kiln_train::{Declaration, Experiment, OptimizerName, REFERENCE, ScheduleName};
 
 fn parse(text: &str) -> Experiment {
@@ -58,6 +59,16 @@ fn every_key_of_every_table_is_in_the_reference() {
     }
 }
 
+#[test]
+fn every_key_of_the_data_is_in_the_reference() {
+    let section = section("data");
+    let table = toml::to_string(&DataConfig::with_every_key()).unwrap();
+    for key in toml::from_str::<toml::Table>(&table).unwrap().keys() {
+        let is_line = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
+        assert!(section.lines().any(is_line), "no line for `{key}`");
+    }
+}
+
 /// From the comment `type = "adam":    beta_1 = 0.9, beta_2 = 0.999`, the part after the colon, with the indented
 /// lines that follow it.
 fn described(table: &str, kind: &str) -> String {
@@ -108,6 +119,34 @@ fn the_comments_on_other_types_state_their_defaults() {
 }
 
 #[test]
+fn the_comments_on_augmentations_state_their_keys_and_defaults() {
+    // The keys without a default.
+    let required = |kind: &str| match kind {
+        "random_translation" => "height = 1\nwidth = 1",
+        "random_zoom" => "height_factor = 0.1",
+        "random_rotation" | "random_brightness" | "random_contrast" | "random_saturation"
+        | "random_hue" => "factor = 0.1",
+        _ => "",
+    };
+    for kind in Augmentation::KEYWORDS {
+        let given = required(kind);
+        let text = format!(
+            "{REQUIRED}\n[optimizer]\ntype = \"sgd\"\n[[augment]]\ntype = \"{kind}\"\n{given}\n"
+        );
+        let tables: toml::Table = toml::from_str(&parse(&text).to_toml().unwrap()).unwrap();
+        let comment = described("[augment]", kind);
+        for (key, value) in tables["augment"][0].as_table().unwrap() {
+            let stated = if key == "type" || given.contains(key.as_str()) {
+                key == "type" || comment.contains(key.as_str())
+            } else {
+                comment.contains(&format!("{key} = {value}"))
+            };
+            assert!(stated, "{kind}: `{key} = {value}` is not stated in: {comment}");
+        }
+    }
+}
+
+#[test]
 fn the_optional_tables_state_their_defaults() {
     let commented: String = section("early_stopping")
         .lines()
@@ -132,6 +171,10 @@ fn every_keyword_is_in_the_reference() {
     for (key, table) in [
         ("optimizer.type", "optimizer"),
         ("schedule.type", "schedule"),
+        ("data.broken", "data"),
+        ("data.format", "data"),
+        ("data.layout", "data"),
+        ("data.resize", "data"),
         ("data.split", "data"),
         ("data.normalize", "data"),
         ("training.weights", "training"),
@@ -157,7 +200,7 @@ fn every_keyword_is_in_the_reference() {
                 _ => ("", word),
             };
             let section = section(table);
-            // `adamw` does not stand for `adam`.
+            // The word `adamw` in the reference does not count as `adam`.
             let mut words =
                 section.split(|letter: char| !letter.is_alphanumeric() && !"_<>".contains(letter));
             assert!(section.contains(prefix), "{key}: `{prefix}` is not in the reference");

@@ -3,9 +3,12 @@
 use std::fs;
 use std::ops::ControlFlow;
 
+use kiln_data::ImageShape;
 use kiln_model::Weights;
 use kiln_store::{Direction, Predictions, RunDirectory, Status};
-use kiln_train::{Declaration, EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError};
+use kiln_train::{
+    Classification, Declaration, EpochEnd, Observer, Predictor, Progress, Run, Stop, TrainError,
+};
 use sha2::{Digest, Sha256};
 
 use crate::columns::EXPERIMENT;
@@ -41,6 +44,10 @@ fn a_finished_run_writes_every_file_and_learns() {
     assert_eq!(record.parameters, (16 * 8 + 8) + (8 * 3 + 3));
     let rows = &record.dataset;
     assert_eq!((rows.training_rows, rows.validation_rows, rows.test_rows), (96, 24, 30));
+    let splits = fs::read_to_string(run.splits_path()).unwrap();
+    assert_eq!(splits, "first,last,part\n0,23,validation\n24,119,training\n120,149,test\n");
+    assert!(record.files.contains_key("splits.csv"));
+    assert_eq!(record.normalization.unwrap().method, "unit");
 }
 
 #[test]
@@ -433,15 +440,15 @@ fn a_predictor_returns_the_probabilities_of_the_test() {
     let images =
         fs::read(world.runs().parent().unwrap().join("columns/t10k-images-idx3-ubyte")).unwrap();
     for (index, image) in images[16..].chunks_exact(16).enumerate() {
-        let guesses = predictor.predict(image).unwrap();
-        assert!(guesses.is_sorted_by(|a, b| a.probability >= b.probability));
-        for guess in guesses {
-            let class = predictions.class_names.iter().position(|name| *name == guess.class);
-            let expected = predictions.probabilities[index * 3 + class.unwrap()];
-            assert!((guess.probability - expected).abs() < 1e-6);
-        }
+        let classifications = predictor.classify(&[image.to_vec()]).unwrap();
+        let [Classification { ranking, probabilities }] = &classifications[..] else {
+            panic!("one image")
+        };
+        assert_eq!(*probabilities, predictions.probabilities[index * 3..][..3], "to the last bit");
+        assert_eq!(ranking[0], usize::from(predictions.predicted[index]));
+        assert!(ranking.is_sorted_by(|a, b| probabilities[*a] >= probabilities[*b]));
     }
-    assert!(predictor.predict(&[0; 15]).is_err(), "an image of another size");
+    assert!(predictor.classify(&[vec![0; 15]]).is_err(), "an image of another size");
 }
 
 #[test]
@@ -474,4 +481,57 @@ fn the_error_for_a_missing_backend_names_its_feature() {
     let declaration = declaration(&["backend=cuda"]);
     let error = Run::prepare(declaration, &world.runs(), &world.runs(), None).err().unwrap();
     assert!(error.to_string().contains("--features cuda"), "{error}");
+}
+
+/// With a learning rate at which no weight changes, evaluations are the same with and without augmentation; only the columns
+/// of the training steps differ.
+#[test]
+fn only_the_images_of_training_steps_are_augmented() {
+    let world = World::new();
+    let metrics = |overrides: &[&str]| {
+        let fixed = ["epochs=1", "learning_rate=1e-30", "evaluate_training_set=true"];
+        let (run, outcome) = world.run(&[&fixed, overrides].concat());
+        let history = run.read_history().unwrap();
+        let row = &history.rows[0];
+        let values = ["loss", "val_loss", "train_loss"].map(|name| row.metric(name).unwrap());
+        (values, outcome.report.unwrap().loss)
+    };
+    let (plain, plain_test) = metrics(&[]);
+    for augment in ["[{type='random_brightness',factor=0.5}]", "[{type='mix_up',alpha=1}]"] {
+        let (augmented, test) = metrics(&[&format!("augment={augment}")]);
+        assert_ne!(augmented[0], plain[0], "{augment}");
+        assert_eq!(augmented[1..], plain[1..], "{augment}");
+        assert_eq!(test, plain_test, "{augment}");
+    }
+}
+
+/// What happens to an image does not depend on the batches, so the mean over an epoch does not either.
+#[test]
+fn augmentation_does_not_depend_on_the_batch_size() {
+    let world = World::new();
+    let loss = |batch_size: &str| {
+        let augment = "augment=[{type='random_flip'},{type='random_erasing'},{type='cut_mix'}]";
+        let (run, _) = world.run(&["epochs=1", "learning_rate=1e-30", augment, batch_size]);
+        run.read_history().unwrap().rows[0].metric("loss").unwrap()
+    };
+    let (small, large) = (loss("batch_size=3"), loss("batch_size=16"));
+    assert!((small - large).abs() < 1e-5, "{small} {large}");
+}
+
+#[test]
+fn augmentation_that_does_not_fit_the_images_is_an_error_at_its_place() {
+    let error = declaration(&["augment=[{type='random_flip'},{type='random_hue',factor=0.1}]"])
+        .architecture(ImageShape { channels: 1, height: 6, width: 6 }, 3)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("random_hue: the images are gray"), "{error}");
+}
+
+#[test]
+fn an_experiment_without_augmentation_is_written_as_before() {
+    let text = |overrides: &[&str]| declaration(overrides).experiment.to_toml().unwrap();
+    assert!(!text(&[]).contains("augment"));
+    assert!(!text(&["augment=[]"]).contains("augment"));
+    let written = text(&["augment=[{type='random_flip'}]"]);
+    assert!(written.contains("[[augment]]\ntype = \"random_flip\"\n"), "{written}");
 }

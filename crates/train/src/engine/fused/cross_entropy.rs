@@ -1,22 +1,32 @@
 //! The gradient of the loss.
 
+use crate::engine::Targets;
+
 /// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits `[n, classes]`, times
-/// `scale`: (softmax − q) / n, where q is the smoothed distribution of the label.
-#[expect(clippy::cast_precision_loss, reason = "rows and classes are far below 2^24")]
+/// `scale`: w (softmax − q) / n, where q is the smoothed distribution of the labels and w the weight of the image.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "rows and classes are far below 2^24; the engine computes in f32"
+)]
 pub(super) fn cross_entropy_gradient(
     logits: &[f32],
-    labels: &[u16],
+    targets: Targets<'_>,
     label_smoothing: f32,
     scale: f32,
     gradient: &mut Vec<f32>,
 ) {
-    let count = labels.len();
+    let count = targets.len();
     let classes = logits.len() / count;
-    let share = scale / count as f32;
+    let equal_share = scale / count as f32;
     let smoothed = label_smoothing / classes as f32;
     gradient.resize(logits.len(), 0.0);
     let mut powers = vec![0.0; classes];
-    for (sample, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
+    for (sample, (logits, label)) in logits.chunks_exact(classes).zip(targets.labels).enumerate() {
+        let share = match targets.weight(sample) {
+            None => equal_share,
+            Some(weight) => equal_share * weight as f32,
+        };
         let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         // Subtracting the largest logit does not change the softmax, and no power of e overflows.
         for (power, logit) in powers.iter_mut().zip(logits) {
@@ -26,6 +36,13 @@ pub(super) fn cross_entropy_gradient(
         for (class, power) in powers.iter().enumerate() {
             gradient[class * count + sample] = (power / sum - smoothed) * share;
         }
-        gradient[usize::from(*label) * count + sample] -= (1.0 - label_smoothing) * share;
+        let true_share = (1.0 - label_smoothing) * share;
+        match targets.mix.get(sample) {
+            None => gradient[usize::from(*label) * count + sample] -= true_share,
+            Some(mix) => {
+                gradient[usize::from(*label) * count + sample] -= (1.0 - mix.weight) * true_share;
+                gradient[usize::from(mix.label) * count + sample] -= mix.weight * true_share;
+            }
+        }
     }
 }

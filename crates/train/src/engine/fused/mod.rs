@@ -15,8 +15,7 @@ use kiln_model::{
 };
 use rand_chacha::ChaCha8Rng;
 
-use super::EngineSettings;
-use crate::loss::LossConfig;
+use super::{EngineSettings, Targets};
 use crate::optimizers::{OptimizerKind, UpdateRule};
 use crate::schedules::StepSettings;
 use cross_entropy::cross_entropy_gradient;
@@ -98,14 +97,13 @@ impl Fused {
             let kind = operation(layer, batch_major, &rule, &mut weights);
             operations.extend(kind.map(Operation::new));
         }
-        let LossConfig::SparseCategoricalCrossentropy { label_smoothing } = *loss;
         #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
         Ok(Self {
             architecture: architecture.clone(),
             first: operations.iter().position(is_dense).unwrap_or(operations.len()),
             operations,
             rule,
-            label_smoothing: label_smoothing as f32,
+            label_smoothing: loss.label_smoothing() as f32,
             buffers: GradientBuffers::default(),
             workspace: Workspace::default(),
         })
@@ -115,7 +113,7 @@ impl Fused {
     pub(super) fn step(
         &mut self,
         pixels: &[f32],
-        labels: &[u16],
+        targets: Targets<'_>,
         settings: StepSettings,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
@@ -127,7 +125,8 @@ impl Fused {
         // Features are `[classes, n]` here; the metrics and the loss read the logits image by image, `[n, classes]`.
         let mut logits = Vec::new();
         if let Some(last) = self.operations.last() {
-            transpose(&last.output, last.output.len() / labels.len(), labels.len(), &mut logits);
+            let count = targets.len();
+            transpose(&last.output, last.output.len() / count, count, &mut logits);
         }
         let (scale, gradients) = match self.rule.fused_weight_decay() {
             // The backward pass is linear in the gradient. Scaled by −η at its start, it yields the updates of the
@@ -138,7 +137,7 @@ impl Fused {
             None => (1.0, Gradients::Stored),
         };
         let gradient = &mut self.buffers.gradient;
-        cross_entropy_gradient(&logits, labels, self.label_smoothing, scale, gradient);
+        cross_entropy_gradient(&logits, targets, self.label_smoothing, scale, gradient);
         for index in (self.first..self.operations.len()).rev() {
             // Nothing before the first parameters needs a gradient; for the pixels it would be the largest product.
             let to_input = index > self.first;

@@ -3,11 +3,12 @@ mod state;
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLoss;
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_model::{Architecture, Mode, Network, Weights, images};
 use rand_chacha::ChaCha8Rng;
 
-use super::EngineSettings;
+use super::{EngineSettings, Targets};
 use crate::optimizers::{GradientClipping, SharedMomentum};
 use crate::schedules::StepSettings;
 
@@ -19,10 +20,12 @@ pub(super) struct Generic {
     momentum: SharedMomentum,
     clipping: GradientClipping,
     loss: CrossEntropyLoss,
+    label_smoothing: f32,
     device: Device,
 }
 
 impl Generic {
+    #[expect(clippy::cast_possible_truncation, reason = "the backend computes in f32")]
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let device = settings.device.clone().autodiff();
         let momentum = SharedMomentum::new();
@@ -33,6 +36,7 @@ impl Generic {
             momentum,
             clipping: settings.optimizer.clipping,
             loss: settings.loss.init(&device),
+            label_smoothing: settings.loss.label_smoothing() as f32,
             device,
         })
     }
@@ -40,17 +44,13 @@ impl Generic {
     pub(super) fn step(
         &mut self,
         pixels: &[f32],
-        labels: &[u16],
+        targets: Targets<'_>,
         settings: StepSettings,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         let x = self.images(pixels, &self.device);
-        let labels: Vec<i32> = labels.iter().map(|label| i32::from(*label)).collect();
-        let count = labels.len();
-        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &self.device);
-
         let logits = self.network.forward(x, &mut Mode::Training(dropout_rng)); // [n, classes]
-        let loss = self.loss.forward(logits.clone(), labels);
+        let loss = self.loss(logits.clone(), targets);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
         let gradients = self.clipping.apply(&self.network, gradients);
         // Burn's optimizers take the network by value. The clone shares its tensors.
@@ -60,6 +60,20 @@ impl Generic {
 
         // Reading the logits waits for the device, once per step.
         values(logits)
+    }
+
+    /// The mean loss of a batch.
+    fn loss(&self, logits: Tensor<2>, targets: Targets<'_>) -> Tensor<1> {
+        if targets.mix.is_empty() && targets.class_weights.is_empty() {
+            let labels: Vec<i32> = targets.labels.iter().map(|label| i32::from(*label)).collect();
+            let labels = TensorData::new(labels, [targets.len()]);
+            return self.loss.forward(logits, Tensor::<1, Int>::from_data(labels, &self.device));
+        }
+        let [count, classes] = logits.dims();
+        let distributions = distributions(targets, classes, self.label_smoothing);
+        let distributions = TensorData::new(distributions, [count, classes]);
+        let distributions = Tensor::<2>::from_data(distributions, &self.device);
+        (log_softmax(logits, 1) * distributions).sum_dim(1).mean().neg()
     }
 
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
@@ -75,6 +89,29 @@ impl Generic {
     fn images(&self, pixels: &[f32], device: &Device) -> Tensor<4> {
         images(pixels.to_vec(), self.architecture.input(), device)
     }
+}
+
+/// The smoothed distribution of the labels of each image, times its weight: `[n, classes]`.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "classes are far below 2^24; the backend computes in f32"
+)]
+fn distributions(targets: Targets<'_>, classes: usize, label_smoothing: f32) -> Vec<f32> {
+    let mut distributions = vec![label_smoothing / classes as f32; targets.len() * classes];
+    let rows = distributions.chunks_exact_mut(classes).zip(targets.labels);
+    for (sample, (row, label)) in rows.enumerate() {
+        let mix = targets.mix.get(sample);
+        let share = mix.map_or(0.0, |mix| mix.weight);
+        row[usize::from(*label)] += (1.0 - label_smoothing) * (1.0 - share);
+        if let Some(mix) = mix {
+            row[usize::from(mix.label)] += (1.0 - label_smoothing) * share;
+        }
+        if let Some(weight) = targets.weight(sample) {
+            row.iter_mut().for_each(|value| *value *= weight as f32);
+        }
+    }
+    distributions
 }
 
 fn values(logits: Tensor<2>) -> Vec<f32> {

@@ -78,9 +78,38 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        what: "sgd, class weights and balanced sampling",
+        engine: "fused",
+        overrides: &[
+            LAYERS,
+            "optimizer={type='sgd'}",
+            "class_weights=balanced",
+            "sampling=balanced",
+        ],
+    },
+    Case {
         what: "adagrad",
         engine: "fused",
         overrides: &[LAYERS, "optimizer={type='adagrad'}", "evaluate_training_set=true"],
+    },
+    Case {
+        what: "adam on augmented and mixed images",
+        engine: "fused",
+        overrides: &[
+            LAYERS,
+            "optimizer={type='adam'}",
+            "augment=[{type='random_flip'},{type='random_rotation',factor=0.1},{type='cut_mix'}]",
+        ],
+    },
+    Case {
+        what: "sgd with normalization on mixed images",
+        engine: "generic",
+        overrides: &[
+            NORMALIZED,
+            "optimizer={type='sgd'}",
+            "label_smoothing=0.1",
+            "augment=[{type='random_translation',height=1,width=1},{type='mix_up'}]",
+        ],
     },
     Case { what: "nadam", engine: "fused", overrides: &[LAYERS, "optimizer={type='nadam'}"] },
     Case {

@@ -1,0 +1,115 @@
+//! Makes batches of transformed images.
+
+use rand_core::Rng;
+
+use super::canvas::Canvas;
+use super::draws::Draws;
+use super::{AugmentConfig, Computation};
+use crate::batch::prefetch;
+use crate::{Batch, LabeledImages, Mix, Normalizer};
+
+/// The transforms of an epoch. What happens to an image depends on the generator, the image's row and the position of each
+/// transform in the list, and on nothing else: not on the batch, nor on the order of the rows, nor on the thread.
+#[derive(Debug, Clone)]
+pub struct EpochAugmenter<'a> {
+    config: &'a AugmentConfig,
+    key: [u64; 2],
+}
+
+/// Buffers for one image at a time.
+struct Buffers {
+    /// What transforms read while they write.
+    spare: Vec<f32>,
+    /// The image that is mixed into another one.
+    other: Vec<f32>,
+}
+
+impl<'a> EpochAugmenter<'a> {
+    /// Draws the key of an epoch.
+    #[must_use]
+    pub fn new(config: &'a AugmentConfig, rng: &mut impl Rng) -> Self {
+        Self { config, key: [rng.next_u64(), rng.next_u64()] }
+    }
+
+    /// Writes an image to `pixels` as it is after the first `count` transforms. Returns the label that was mixed in.
+    fn draw(
+        &self,
+        count: usize,
+        row: u32,
+        source: &Source<'_>,
+        pixels: &mut [f32],
+        buffers: &mut Buffers,
+    ) -> Option<Mix> {
+        let images = source.images;
+        for (pixel, byte) in pixels.iter_mut().zip(images.image(row as usize)) {
+            *pixel = f32::from(*byte);
+        }
+        let mut mixed = None;
+        for (position, transform) in self.config.transforms()[..count].iter().enumerate() {
+            let mut draws = Draws::new(self.key, row, position);
+            let mixing = match transform.computation() {
+                Computation::Image(computation) => {
+                    let spare = &mut buffers.spare;
+                    let mut canvas = Canvas { shape: images.shape, pixels: &mut *pixels, spare };
+                    computation.apply(&mut canvas, &mut draws);
+                    continue;
+                }
+                Computation::Mixing(mixing) => mixing,
+            };
+            let other_row = source.candidates[draws.below(source.candidates.len())];
+            let mut other = std::mem::take(&mut buffers.other);
+            other.resize(pixels.len(), 0.0);
+            // A list mixes at most once, so this call does not come here again.
+            self.draw(position, other_row, source, &mut other, buffers);
+            let spare = &mut buffers.spare;
+            let mut canvas = Canvas { shape: images.shape, pixels: &mut *pixels, spare };
+            let weight = mixing.mix(&mut canvas, &other, &mut draws);
+            mixed = Some(Mix { label: images.labels[other_row as usize], weight });
+            buffers.other = other;
+        }
+        mixed
+    }
+}
+
+/// Where images come from.
+struct Source<'a> {
+    images: &'a LabeledImages,
+    /// The rows of the images that may be mixed into others.
+    candidates: &'a [u32],
+}
+
+/// Replaces the content of `batch` by these rows, in this order, as the augmenter transforms them. `candidates` are the rows
+/// whose images may be mixed into these, always in the same order; usually all training rows.
+///
+/// # Panics
+///
+/// A row does not exist, `candidates` is empty and the list mixes images, or [`Normalizer::check_size`] or
+/// [`AugmentConfig::check`] fails for the images.
+pub fn gather_augmented(
+    images: &LabeledImages,
+    rows: &[u32],
+    candidates: &[u32],
+    augmenter: &EpochAugmenter<'_>,
+    normalizer: &Normalizer,
+    batch: &mut Batch,
+) {
+    if augmenter.config.is_empty() {
+        return crate::gather(images, rows, normalizer, batch);
+    }
+    let values = images.shape.values();
+    batch.shape = images.shape;
+    batch.labels.clear();
+    batch.labels.extend(rows.iter().map(|&row| images.labels[row as usize]));
+    batch.mix.clear();
+    // Every value is overwritten below.
+    batch.pixels.resize(rows.len() * values, 0.0);
+    prefetch(images, rows);
+    let source = Source { images, candidates };
+    let mut buffers = Buffers { spare: vec![0.0; values], other: Vec::new() };
+    let count = augmenter.config.transforms().len();
+    for (&row, pixels) in rows.iter().zip(batch.pixels.chunks_exact_mut(values)) {
+        let mixed = augmenter.draw(count, row, &source, pixels, &mut buffers);
+        batch.mix.extend(mixed);
+        normalizer.normalize_in_place(pixels);
+    }
+}

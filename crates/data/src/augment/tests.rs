@@ -1,0 +1,141 @@
+//! Compares the operations with NumPy, SciPy and Pillow, at fixed parameters: `tests/fixtures/augment.py`.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::canvas::{Affine, Canvas, Fill, FillMode, Region};
+use super::draws::Draws;
+use super::rand_augment::{Operation, autocontrast, equalize};
+use super::random_contrast::{blend, mean};
+use super::random_hue::turned;
+use super::{random_brightness, random_contrast};
+use crate::ImageShape;
+
+#[derive(Deserialize)]
+struct Fixture {
+    images: HashMap<String, Image>,
+    cases: Vec<Case>,
+    beta: Vec<Beta>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    shape: [usize; 3],
+    pixels: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    operation: String,
+    input: String,
+    arguments: Vec<f64>,
+    fill_mode: String,
+    fill_value: f64,
+    output: Vec<f32>,
+    tolerance: f32,
+}
+
+/// Quantiles of the symmetric beta distribution.
+#[derive(Deserialize)]
+struct Beta {
+    alpha: f64,
+    shares: Vec<f64>,
+    quantiles: Vec<f64>,
+}
+
+fn fixture() -> Fixture {
+    let text = include_str!("../../tests/fixtures/augment.json");
+    serde_json::from_str(text).expect("the fixture is valid")
+}
+
+fn apply(case: &Case, image: &mut Canvas<'_>) {
+    let mode = FillMode::ALL.iter().find(|mode| mode.as_str() == case.fill_mode);
+    let fill = Fill { fill_mode: *mode.expect("a fill mode"), fill_value: case.fill_value };
+    let argument = |index: usize| case.arguments[index];
+    let whole = |index: usize| argument(index) as isize;
+    let factor = case.arguments.first().map_or(0.0, |factor| *factor as f32);
+    match case.operation.as_str() {
+        "shift" => image.shift(whole(0), whole(1), fill),
+        "rotate" => image.rotate(argument(0), fill),
+        "zoom" => {
+            let map = [[argument(1), 0.0], [0.0, argument(0)]];
+            image.warp(Affine::around_center(map, image.shape), fill);
+        }
+        "crop" => {
+            let (height, width) = (whole(2) as usize, whole(3) as usize);
+            image.crop(Region { top: whole(0), left: whole(1), height, width }, fill);
+        }
+        "random_brightness" => random_brightness::add(image, argument(0)),
+        "random_contrast" => random_contrast::change(image, factor),
+        "shear_x" => image.shear(argument(0), 0.0),
+        "shear_y" => image.shear(0.0, argument(0)),
+        "posterize" => image.posterize(argument(0) as u32),
+        // At a magnitude of 15 of 30, the threshold is 127.5.
+        "solarize" => Operation::Solarize.apply(image, argument(0) as usize, false),
+        "autocontrast" => image.planes_mut().for_each(autocontrast),
+        "equalize" => image.planes_mut().for_each(equalize),
+        "sharpness" => image.sharpen(factor),
+        "brightness" => blend(image.pixels, 0.0, factor),
+        "contrast" => {
+            let mean = image.mean_luma() as f32;
+            blend(image.pixels, mean, factor);
+        }
+        "saturation" => image.saturate(factor),
+        "grayscale" => image.remove_color(),
+        "hue" => image.map_colors(|color| turned(color, factor)),
+        other => panic!("unknown operation {other}"),
+    }
+}
+
+#[test]
+fn operations_match_numpy_scipy_and_pillow() {
+    let fixture = fixture();
+    for case in &fixture.cases {
+        let Image { shape: [channels, height, width], pixels } = &fixture.images[&case.input];
+        let shape = ImageShape { channels: *channels, height: *height, width: *width };
+        let (mut pixels, mut spare) = (pixels.clone(), vec![0.0; shape.values()]);
+        apply(case, &mut Canvas { shape, pixels: &mut pixels, spare: &mut spare });
+        assert_eq!(pixels.len(), case.output.len());
+        for (place, (pixel, expected)) in pixels.iter().zip(&case.output).enumerate() {
+            assert!(
+                (pixel - expected).abs() <= case.tolerance,
+                "{} {:?} {} {}: value {place} is {pixel}, not {expected}",
+                case.operation,
+                case.arguments,
+                case.fill_mode,
+                case.input,
+            );
+        }
+    }
+}
+
+/// The share of draws below a quantile must be that of the distribution, within four standard errors.
+#[test]
+fn the_beta_distribution_has_the_quantiles_of_scipy() {
+    const COUNT: u32 = 20_000;
+    for Beta { alpha, shares, quantiles } in fixture().beta {
+        let draw = |row| Draws::new([3, 4], row, 0).beta(alpha);
+        let values: Vec<f64> = (0..COUNT).map(draw).collect();
+        assert!(values.iter().all(|value| (0.0..=1.0).contains(value)), "alpha = {alpha}");
+        for (share, quantile) in shares.iter().zip(quantiles) {
+            let below = values.iter().filter(|value| **value < quantile).count();
+            let found = below as f64 / f64::from(COUNT);
+            let error = (share * (1.0 - share) / f64::from(COUNT)).sqrt();
+            assert!((found - share).abs() < 4.0 * error, "alpha = {alpha}: {found}, not {share}");
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_are_equally_likely() {
+    let mut counts = [0_u32; 5];
+    (0..50_000).for_each(|row| counts[Draws::new([1, 2], row, 3).below(5)] += 1);
+    // Four standard errors.
+    assert!(counts.iter().all(|count| count.abs_diff(10_000) < 360), "{counts:?}");
+}
+
+#[test]
+fn the_mean_is_that_of_the_pixels() {
+    assert_eq!(mean(&[0.0, 255.0, 3.0, 2.0]), 65.0);
+}

@@ -1,0 +1,250 @@
+//! Trains the runs of a plan on this machine.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `mod` | the loop that handles the events of the processes, and the outcomes of the runs |
+//! | [`dispatch`] | which runs are queued, and when each starts |
+//! | [`pruning`] | which runs stop early, and which wait for that decision |
+//! | [`racing`] | which runs a race needs |
+
+mod dispatch;
+mod pruning;
+mod racing;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use kiln_store::RunRecord;
+
+use crate::launchers::outcome::{CompletedBy, RunOutcome};
+use crate::launchers::process::{WorkerEvent, WorkerProcess};
+use crate::launchers::protocol::{WorkerCommand, WorkerMessage};
+use crate::launchers::{Event, LaunchOptions, Requests, SweepResult, Watcher};
+use crate::plan::Plan;
+use crate::race::{RaceResult, RaceState};
+
+use pruning::Pruning;
+
+/// The longest time between two events of a watcher.
+const TICK: Duration = Duration::from_millis(100);
+/// The time between two checks of runs that another sweep has locked.
+const POLL: Duration = Duration::from_millis(300);
+
+/// Trains every run of a plan that is not done yet, each in a separate process, `options.jobs` at a time. Runs with
+/// the highest cost start first, so that none of them is left for the end. Unfinished runs resume from their
+/// checkpoints. `requests` holds the requests that come from outside.
+///
+/// Several sweeps may train the same plan, or plans with common runs, at the same time. Each run is locked by one of
+/// the sweeps, and every sweep waits until all its runs are done.
+///
+/// An error that concerns one run, such as a lock file that cannot be written, is the outcome of that run and does not
+/// affect the others.
+pub fn launch(
+    plan: &Plan,
+    options: &LaunchOptions,
+    watcher: &mut dyn Watcher,
+    requests: &Requests,
+) -> SweepResult {
+    let started = Instant::now();
+    let mut launcher = LocalLauncher::new(plan, options, watcher, requests);
+    let interrupted = launcher.run();
+    let seconds = started.elapsed().as_secs_f64();
+    let LocalLauncher { outcomes, reused, needed, race, .. } = launcher;
+    SweepResult {
+        outcomes,
+        reused,
+        needed: needed.iter().filter(|it| **it).count(),
+        race,
+        interrupted,
+        seconds,
+    }
+}
+
+/// Runs are indices into the plan.
+struct LocalLauncher<'a> {
+    plan: &'a Plan,
+    options: &'a LaunchOptions,
+    watcher: &'a mut dyn Watcher,
+    /// The record of each run before this sweep started.
+    records_before: Vec<Option<RunRecord>>,
+    /// The runs that are not started yet, in the order in which they will be.
+    queue: Vec<usize>,
+    /// The runs of the queue that other sweeps have locked.
+    locked_elsewhere: Vec<usize>,
+    /// Finished runs elsewhere whose results can be reused, by run.
+    reusable: BTreeMap<usize, Vec<PathBuf>>,
+    /// The directories of those that were reused.
+    reused: Vec<PathBuf>,
+    processes: BTreeMap<usize, WorkerProcess>,
+    outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
+    /// Whether the sweep needs each run. A race needs more of them after each look.
+    needed: Vec<bool>,
+    /// The results of runs that are done, by which combinations race.
+    race_results: Vec<RaceResult>,
+    /// The state of the race at the last look.
+    race: Option<RaceState>,
+    pruning: Option<Pruning>,
+    /// The runs that are paused because their next rung is not decided.
+    waiting: Vec<usize>,
+    events: (Sender<WorkerEvent>, Receiver<WorkerEvent>),
+    requests: &'a Requests,
+    /// Whether a run has ended since the last look.
+    race_has_news: bool,
+    /// Whether the sweep starts no more runs.
+    stopping: bool,
+}
+
+impl<'a> LocalLauncher<'a> {
+    fn new(
+        plan: &'a Plan,
+        options: &'a LaunchOptions,
+        watcher: &'a mut dyn Watcher,
+        requests: &'a Requests,
+    ) -> Self {
+        Self {
+            plan,
+            options,
+            watcher,
+            records_before: plan.runs.iter().map(|run| plan.run_record(run)).collect(),
+            queue: Vec::new(),
+            locked_elsewhere: Vec::new(),
+            reusable: BTreeMap::new(),
+            reused: Vec::new(),
+            processes: BTreeMap::new(),
+            outcomes: vec![None; plan.runs.len()],
+            needed: vec![false; plan.runs.len()],
+            race_results: vec![RaceResult::Pending; plan.runs.len()],
+            race: None,
+            pruning: plan.prune.map(Pruning::new),
+            waiting: Vec::new(),
+            events: channel(),
+            requests,
+            race_has_news: false,
+            stopping: false,
+        }
+    }
+
+    /// Trains runs until all are done or the sweep is stopped. Returns whether it was stopped from outside.
+    fn run(&mut self) -> bool {
+        let requests = self.requests;
+        match self.plan.race {
+            Some(_) => self.race(),
+            None => self.need((0..self.plan.runs.len()).collect()),
+        }
+        let mut last_poll = None::<Instant>;
+        let mut handled_stops = 0;
+        loop {
+            let stops = requests.stops.load(Ordering::Relaxed);
+            if stops > handled_stops {
+                handled_stops = stops;
+                self.stop_all();
+                // With the second request, the user does not want to wait for the current steps.
+                if stops > 1 {
+                    self.processes.values_mut().for_each(WorkerProcess::kill);
+                }
+            }
+            let has_room = !self.stopping && self.processes.len() < self.options.jobs.get();
+            // Runs that other sweeps have locked are checked only now and then, since each check opens files.
+            let has_unlocked = self.locked_elsewhere.len() < self.queue.len();
+            let polls_again = last_poll.is_none_or(|last| last.elapsed() > POLL);
+            let mut wait = TICK;
+            if has_room && (has_unlocked || polls_again) {
+                if self.start_runs() {
+                    wait = Duration::ZERO;
+                }
+                last_poll = Some(Instant::now());
+            }
+            if self.race_has_news {
+                self.race();
+            }
+            if self.processes.is_empty() && (self.stopping || self.queue.is_empty()) {
+                self.end_waiting_runs();
+                return handled_stops > 0;
+            }
+            match self.events.1.recv_timeout(wait) {
+                Ok(event) => self.handle(event),
+                Err(_) if wait.is_zero() => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    self.watcher.event(Event::Idle(self.locked_elsewhere.len()));
+                }
+            }
+            if requests.checkpoint.swap(false, Ordering::Relaxed) {
+                for process in self.processes.values_mut() {
+                    process.send(WorkerCommand::Checkpoint);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: WorkerEvent) {
+        let WorkerEvent { run, message } = event;
+        match message {
+            Some(WorkerMessage::Failed(reason)) => {
+                if let Some(process) = self.processes.get_mut(&run) {
+                    process.failure = Some(reason);
+                }
+            }
+            Some(WorkerMessage::Warning(text)) => self.watcher.event(Event::Warning(run, &text)),
+            Some(WorkerMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
+            Some(WorkerMessage::Epoch(report)) => {
+                self.watcher.event(Event::Epoch(run, &report));
+                // Without pruning, the process does not wait for a command.
+                if self.pruning.is_some() {
+                    let command = self.command_after(run, &report);
+                    if let Some(process) = self.processes.get_mut(&run) {
+                        process.send(command);
+                    }
+                    self.wake_waiting_runs();
+                }
+            }
+            None => self.handle_exit(run),
+        }
+    }
+
+    /// Determines the outcome of a run whose process has ended.
+    fn handle_exit(&mut self, run: usize) {
+        let Some(mut process) = self.processes.remove(&run) else { return };
+        let exited = process.wait();
+        if let Err(error) = process.lock.token().check() {
+            // The files now belong to the process that took the lock over.
+            self.watcher.event(Event::Lost(run, &error));
+            self.queue.push(run);
+            return;
+        }
+        let planned = &self.plan.runs[run];
+        let is_expected = self.stopping || process.is_paused;
+        let outcome = match exited {
+            Ok(status) => {
+                RunOutcome::settle_exited(self.plan, planned, status, &process, is_expected)
+            }
+            Err(error) => RunOutcome::failed(error.to_string()),
+        };
+        if outcome == RunOutcome::Interrupted && !self.stopping {
+            self.watcher.event(Event::Paused(run));
+            self.waiting.push(run);
+            self.wake_waiting_runs();
+        } else {
+            self.end(run, outcome, CompletedBy::ThisSweep);
+        }
+    }
+
+    fn end(&mut self, run: usize, outcome: RunOutcome, by: CompletedBy) {
+        self.watcher.event(Event::Ended(run, &outcome, by));
+        if self.options.fail_fast && (outcome.is_failure() || outcome.is_diverged()) {
+            self.stop_all();
+        }
+        self.end_in_bracket(run, &outcome);
+        self.end_in_race(run, &outcome);
+        self.outcomes[run] = Some((outcome, by));
+        self.wake_waiting_runs();
+    }
+
+    /// Starts no more runs and stops the running ones after their current step.
+    fn stop_all(&mut self) {
+        self.stopping = true;
+        self.processes.values_mut().for_each(WorkerProcess::stop);
+    }
+}

@@ -1,0 +1,147 @@
+//! Pruning, and the runs that wait until it is decided what becomes of them.
+
+use kiln_store::{FileLock, RunDirectory};
+use kiln_train::TrainError;
+
+use crate::SweepError;
+use crate::launchers::local::LocalLauncher;
+use crate::launchers::outcome::{CompletedBy, RunOutcome, prune_paused};
+use crate::launchers::protocol::{EpochReport, WorkerCommand};
+use crate::plan::RunState;
+use crate::prune::{Brackets, Decision, PruneConfig, PruneOrder, Rungs};
+
+/// The metrics by which runs are pruned.
+pub(super) enum Pruning {
+    Fixed(Brackets),
+    Arrival(Rungs),
+}
+
+impl Pruning {
+    pub(super) fn new(config: PruneConfig) -> Self {
+        match config.order {
+            PruneOrder::Fixed => Self::Fixed(Brackets::new(config)),
+            PruneOrder::Arrival => Self::Arrival(Rungs::new(config)),
+        }
+    }
+}
+
+impl LocalLauncher<'_> {
+    /// What becomes of a run, if the sweep prunes in a fixed order.
+    pub(super) fn decision(&mut self, run: usize) -> Option<Decision> {
+        match &mut self.pruning {
+            Some(Pruning::Fixed(brackets)) => Some(brackets.decision(run)),
+            _ => None,
+        }
+    }
+
+    /// Records what the directory of a run says, if the sweep prunes in a fixed order.
+    pub(super) fn record_state(&mut self, run: usize, state: &RunState) {
+        let Some(Pruning::Fixed(_)) = &self.pruning else { return };
+        if *state != RunState::Missing {
+            self.record_history(run);
+        }
+        let has_ended = match state {
+            RunState::Finished => true,
+            RunState::Diverged => !self.options.retry_failed,
+            _ => false,
+        };
+        if let (Some(Pruning::Fixed(brackets)), true) = (&mut self.pruning, has_ended) {
+            brackets.end(run);
+        }
+    }
+
+    /// Records the metrics of a run at the rungs, from the history in its directory.
+    pub(super) fn record_history(&mut self, run: usize) {
+        let (Some(prune), Some(pruning)) = (self.plan.prune, &mut self.pruning) else { return };
+        let planned = &self.plan.runs[run];
+        let directory = RunDirectory::open(self.plan.path_of(planned));
+        // A run without a readable history does not take part in the comparison.
+        let Ok(history) = directory.and_then(|directory| directory.read_history()) else { return };
+        for row in &history.rows {
+            let value = prune.metric.of(row);
+            match pruning {
+                Pruning::Fixed(brackets) => brackets.record(run, row.epoch, value),
+                Pruning::Arrival(rungs) => {
+                    rungs.record(run, row.epoch, planned.epochs, value);
+                }
+            }
+        }
+    }
+
+    /// Decides whether a run that has completed an epoch continues.
+    pub(super) fn command_after(&mut self, run: usize, report: &EpochReport) -> WorkerCommand {
+        let Some(prune) = self.plan.prune else { return WorkerCommand::Continue };
+        let is_rung = prune.is_rung(report.epoch, report.epochs);
+        // Runs that other sweeps are training compete as well. Their histories contain their metrics.
+        if is_rung {
+            for other in self.locked_elsewhere.clone() {
+                self.record_history(other);
+            }
+        }
+        let value = report.metric(prune.metric);
+        match &mut self.pruning {
+            Some(Pruning::Fixed(brackets)) => {
+                brackets.record(run, report.epoch, value);
+                match brackets.decision(run) {
+                    Decision::Prune(_) => WorkerCommand::Prune,
+                    Decision::Wait(_) => WorkerCommand::Pause,
+                    Decision::Continue => WorkerCommand::Continue,
+                }
+            }
+            Some(Pruning::Arrival(rungs)) if is_rung => {
+                if rungs.record(run, report.epoch, report.epochs, value) {
+                    WorkerCommand::Continue
+                } else {
+                    WorkerCommand::Prune
+                }
+            }
+            _ => WorkerCommand::Continue,
+        }
+    }
+
+    /// Records that a run has ended, if the sweep prunes in a fixed order.
+    pub(super) fn end_in_bracket(&mut self, run: usize, outcome: &RunOutcome) {
+        if let (Some(Pruning::Fixed(brackets)), RunOutcome::Finished | RunOutcome::Diverged(_)) =
+            (&mut self.pruning, outcome)
+        {
+            brackets.end(run);
+        }
+    }
+
+    /// Queues the waiting runs for which it has been decided what becomes of them.
+    pub(super) fn wake_waiting_runs(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let count = self.queue.len();
+        for run in waiting {
+            match self.decision(run) {
+                Some(Decision::Wait(_)) => self.waiting.push(run),
+                _ => self.queue.push(run),
+            }
+        }
+        if self.queue.len() > count {
+            self.sort_queue();
+        }
+    }
+
+    /// Ends the waiting runs, because nothing that they wait for is going to happen.
+    pub(super) fn end_waiting_runs(&mut self) {
+        for run in std::mem::take(&mut self.waiting) {
+            let outcome = if self.stopping { RunOutcome::Interrupted } else { RunOutcome::Waiting };
+            self.end(run, outcome, CompletedBy::ThisSweep);
+        }
+    }
+
+    /// Marks a paused run as pruned. Returns the number of its epochs, or `None` if it has to be resumed to end.
+    pub(super) fn prune_paused(
+        &self,
+        run: usize,
+        lock: &FileLock,
+    ) -> Result<Option<usize>, SweepError> {
+        lock.token().check()?;
+        let directory = RunDirectory::open(self.plan.path_of(&self.plan.runs[run]))?;
+        Ok(prune_paused(&directory).map_err(TrainError::from)?)
+    }
+}
