@@ -110,6 +110,23 @@ fn cifar_files() {
     });
 }
 
+#[test]
+fn every_broken_file_has_a_line_and_no_name_can_add_one() {
+    let project = Project::new();
+    for class in ["cat", "dog"] {
+        fs::create_dir_all(project.path("photos").join(class)).unwrap();
+        write_png(&project.path("photos").join(class).join("good.png"), &[0; 16]);
+    }
+    project.write("photos/cat/text.png", "not a picture");
+    project.write("photos/dog/two\nlines.png", "");
+    let output = project.kiln(&["run", "experiment.toml", "data.source=photos"]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+    let [cat, dog] = lines.as_slice() else { panic!("{}", output.stderr) };
+    assert!(cat.starts_with("  cat/text.png: not a "), "{cat}");
+    assert_eq!(*dog, "  dog/two\\u{a}lines.png: the file is empty");
+}
+
 /// Writes the dataset into a directory of its own and asserts that the experiment trains on it as on the IDX files.
 fn assert_trains_like_idx(overrides: &[&str], write: impl FnOnce(&Path, &[Part; 2])) {
     let project = Project::new();
