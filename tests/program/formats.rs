@@ -127,6 +127,24 @@ fn every_broken_file_has_a_line_and_no_name_can_add_one() {
     assert_eq!(*dog, "  dog/two\\u{a}lines.png: the file is empty");
 }
 
+#[test]
+fn files_that_do_not_belong_to_the_dataset_are_named() {
+    let project = Project::new();
+    for (class, row) in [("cat", 1), ("cat", 2), ("cat", 3), ("dog", 4), ("dog", 5), ("dog", 6)] {
+        fs::create_dir_all(project.path("photos").join(class)).unwrap();
+        write_png(&project.path(format!("photos/{class}/{row}.png")), &[row; 16]);
+    }
+    project.write("photos/cat/list.txt", "1.png");
+    project.write("photos/stray.jpg", "");
+    let split = ["data.validation=2", "data.test=2", "data.split=stratified"];
+    let output = project
+        .kiln(&[&["run", "experiment.toml", "data.source=photos"], split.as_slice()].concat());
+    for file in ["cat/list.txt", "stray.jpg"] {
+        let is_named = |line: &str| line.starts_with("note: 1 file is ") && line.ends_with(file);
+        assert!(output.stderr.lines().any(is_named), "{}", output.stderr);
+    }
+}
+
 /// Writes the dataset into a directory of its own and asserts that the experiment trains on it as on the IDX files.
 fn assert_trains_like_idx(overrides: &[&str], write: impl FnOnce(&Path, &[Part; 2])) {
     let project = Project::new();
