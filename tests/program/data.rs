@@ -54,3 +54,21 @@ fn preview_refuses_a_path_that_is_not_png() {
     assert!(output.stderr.contains("must end in .png"), "{}", output.stderr);
     assert_eq!(project.read("experiment.toml"), crate::columns::EXPERIMENT);
 }
+
+#[test]
+fn preview_shows_what_augmentation_does() {
+    let project = Project::new();
+    let augment = "\n[[augment]]\ntype = \"random_flip\"\nmode = \"horizontal\"\n";
+    project.write("flip.toml", crate::columns::EXPERIMENT.to_owned() + augment);
+    let preview = ["data", "preview", "columns", "--augment", "flip.toml", "--out"];
+    project.kiln_ok(&[&preview[..], &["one.png"]].concat());
+    project.kiln_ok(&[&preview[..], &["two.png"]].concat());
+    let read = |file| std::fs::read(project.path(file)).unwrap();
+    assert_eq!(read("one.png"), read("two.png"));
+    project.kiln_ok(&["data", "preview", "columns", "--out", "plain.png"]);
+    assert_ne!(read("one.png"), read("plain.png"));
+    let preview = ["data", "preview", "columns", "--augment", "experiment.toml", "--out", "no.png"];
+    let none = project.kiln(&preview);
+    assert_eq!(none.status, 2);
+    assert!(none.stderr.contains("has no [[augment]]"), "{}", none.stderr);
+}

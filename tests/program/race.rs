@@ -108,7 +108,7 @@ fn the_best_of_a_search_race_with_other_seeds() {
 
     let found = project.kiln_ok(&search);
     // `kiln compare` proposes the same.
-    let proposal = "A race with more seeds tells which of the best 4 is the best:\n  \
+    let proposal = "A race with more seeds tells which of the 4 best is the best:\n  \
         kiln sweep experiment.toml learning_rate=0.3,1e-9,0.25,1e-8 epochs=4 seed=2 --race --top 4\n";
     assert!(found.stdout.contains(proposal), "{}", found.stdout);
     let compared = project.kiln_ok(&["compare", "runs/columns"]);

@@ -2,9 +2,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use kiln_data::{DataError, Dataset};
+use kiln_data::{Batch, DataError, Dataset, EpochAugmenter, Normalize, gather_augmented};
 use kiln_report::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 use kiln_store::number::bytes;
+use kiln_train::Declaration;
+use kiln_train::random::{Purpose, stream};
 
 use crate::commands::data_check::{CheckArguments, check, declaration};
 use crate::commands::data_fetch::{FetchArguments, fetch};
@@ -48,7 +50,8 @@ pub(crate) enum DataCommand {
     /// Write a picture of 25 training images of all classes
     #[command(after_help = "Examples:\n  \
         kiln data preview fashion-mnist --out preview.png\n  \
-        kiln data preview photos 'image=[64,64]' resize=crop --out preview.png")]
+        kiln data preview photos 'image=[64,64]' resize=crop --out preview.png\n  \
+        kiln data preview fashion-mnist --augment experiment.toml --out augmented.png")]
     Preview(PreviewArguments),
 }
 
@@ -60,6 +63,9 @@ pub(crate) struct PreviewArguments {
     /// Keys of the [data] table, such as image=[64,64] or resize=crop
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Show five images, each with what the network gets in the first four epochs of this experiment with [[augment]]
+    #[arg(long, value_name = "EXPERIMENT")]
+    augment: Option<PathBuf>,
     /// The picture, a PNG file
     #[arg(long, value_name = "FILE.png", value_parser = png_path)]
     out: PathBuf,
@@ -156,27 +162,83 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
 fn preview(data: &Path, arguments: &PreviewArguments) -> anyhow::Result<ExitCode> {
     let declaration = declaration(&arguments.source, &arguments.overrides)?;
     let dataset = declaration.dataset(data)?;
-    let images = &dataset.images;
-    let shape = ImageShape {
-        channels: images.shape.channels,
-        height: images.shape.height,
-        width: images.shape.width,
+    let shape = dataset.images.shape;
+    let pictures = match &arguments.augment {
+        None => spread_over_classes(&dataset, PREVIEW_IMAGES)
+            .into_iter()
+            .map(|row| Picture::original(&dataset, row))
+            .collect(),
+        Some(config) => {
+            let training = declaration.split(&dataset).map(|split| split.training);
+            let candidates = training.unwrap_or_else(|_| dataset.parts.training.clone().collect());
+            augmented(&dataset, &Declaration::open(config, &[])?, &candidates)?
+        }
     };
-    let captioned: Vec<CaptionedImage<'_>> = spread_over_classes(&dataset, PREVIEW_IMAGES)
-        .into_iter()
-        .map(|row| CaptionedImage {
-            pixels: images.image(row),
+    let shape = ImageShape { channels: shape.channels, height: shape.height, width: shape.width };
+    let captioned: Vec<CaptionedImage<'_>> = pictures
+        .iter()
+        .map(|Picture { pixels, caption }| CaptionedImage {
+            pixels,
             shape,
-            caption: vec![CaptionLine::new(
-                dataset.class_names[usize::from(images.labels[row])].as_str(),
-                Tone::Plain,
-            )],
+            caption: caption.iter().map(|line| CaptionLine::new(line, Tone::Plain)).collect(),
         })
         .collect();
     let picture = image_grid(&captioned, PREVIEW_COLUMNS, IMAGE_SIDE)?;
     kiln_store::files::write(&arguments.out, picture)?;
     print(arguments.out.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An image of a preview and the lines below it.
+struct Picture {
+    pixels: Vec<u8>,
+    caption: Vec<String>,
+}
+
+impl Picture {
+    fn original(dataset: &Dataset, row: usize) -> Self {
+        let class = dataset.class_names[usize::from(dataset.images.labels[row])].clone();
+        Self { pixels: dataset.images.image(row).to_vec(), caption: vec![class] }
+    }
+}
+
+/// In each row, an image and what the network gets in the first epochs of the experiment. `candidates` are the rows whose
+/// images may be mixed in.
+fn augmented(
+    dataset: &Dataset,
+    experiment: &Declaration,
+    candidates: &[u32],
+) -> anyhow::Result<Vec<Picture>> {
+    let augment = &experiment.experiment.augment;
+    if augment.is_empty() {
+        return Err(experiment.error_at("augment", "the experiment has no [[augment]]").into());
+    }
+    let images = &dataset.images;
+    if let Err((position, problem)) = augment.check(images.shape) {
+        return Err(experiment.error_at(&format!("augment.{position}"), problem).into());
+    }
+    // The preview shows pixels, so they stay in the range 0 to 255.
+    let normalizer = Normalize::None.fit(images, &[])?;
+    let mut batch = Batch::new(images.shape);
+    let mut pictures = Vec::new();
+    for row in spread_over_classes(dataset, PREVIEW_IMAGES / PREVIEW_COLUMNS) {
+        pictures.push(Picture::original(dataset, row));
+        for epoch in 1..PREVIEW_COLUMNS {
+            let mut rng = stream(experiment.experiment.seed, Purpose::Augment, epoch);
+            let augmenter = EpochAugmenter::new(augment, &mut rng);
+            let row = u32::try_from(row)?;
+            gather_augmented(images, &[row], candidates, &augmenter, &normalizer, &mut batch);
+            // The conversion saturates.
+            let pixels = batch.pixels.iter().map(|pixel| pixel.round() as u8).collect();
+            let mixed = batch.mix.first().map(|mix| {
+                let class = &dataset.class_names[usize::from(mix.label)];
+                format!("{:.0} % {class}", mix.weight * 100.0)
+            });
+            let caption = std::iter::once(format!("epoch {epoch}")).chain(mixed).collect();
+            pictures.push(Picture { pixels, caption });
+        }
+    }
+    Ok(pictures)
 }
 
 /// Up to `count` training images, equally many of each class if possible and from all over its rows. With more classes than

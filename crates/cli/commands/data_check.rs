@@ -160,7 +160,7 @@ fn json(dataset: &Dataset, check: &DataCheck) -> anyhow::Result<String> {
 fn text(dataset: &Dataset, check: &DataCheck) -> String {
     let mut text = format!(
         "{}: {} of {}, {}, read as {}\n\n{}\n",
-        dataset.title.unwrap_or(&dataset.name),
+        dataset.name,
         count(dataset.images.len(), "image"),
         dataset.images.shape,
         classes(check.classes.0.len()),

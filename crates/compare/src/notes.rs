@@ -168,13 +168,10 @@ fn answer(comparison: &Comparison) -> Vec<String> {
 /// images.
 pub(crate) fn covered_variation(comparison: &Comparison) -> &'static str {
     let several = || comparison.combinations.iter().filter(|one| one.runs.len() > 1);
-    fn of_seeds(combination: &Combination) -> Option<BTreeSet<&str>> {
-        combination.runs.iter().map(|run| run.validation_fingerprint.as_deref()).collect()
-    }
     let all_have = |is_number: fn(usize, usize) -> bool| {
         several().next().is_some()
             && several().all(|one| {
-                of_seeds(one).is_some_and(|images| is_number(images.len(), one.runs.len()))
+                validation_images(one).is_some_and(|images| is_number(images.len(), one.runs.len()))
             })
     };
     if all_have(|images, _| images == 1) {
@@ -184,6 +181,11 @@ pub(crate) fn covered_variation(comparison: &Comparison) -> &'static str {
     } else {
         "The answer covers the variation between seeds, but not the choice of the validation images."
     }
+}
+
+/// The different sets of validation images of the seeds; `None` if a record does not say which they are.
+fn validation_images(combination: &Combination) -> Option<BTreeSet<&str>> {
+    combination.runs.iter().map(|run| run.validation_fingerprint.as_deref()).collect()
 }
 
 /// What would tell more, followed by its command.

@@ -187,6 +187,21 @@ pub struct NormalizationRecord {
     pub standard_deviation: Vec<f64>,
 }
 
+/// The normalization of pixels, which have the values 0 to 255.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NormalizationRecord {
+    /// The method: the value of `data.normalize`.
+    #[serde(rename = "type")]
+    pub method: String,
+    /// The mean of the training images: one number, or one for each channel. Empty if the method has none, and for
+    /// statistics of each pixel, which only the weights file has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f64>,
+    /// The standard deviation that belongs to each mean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standard_deviation: Vec<f64>,
+}
+
 /// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -360,16 +360,14 @@ impl Declaration {
                 &format!("loss.class_weights.{name}"),
                 format!("the dataset has no class \"{name}\""),
             );
-            let nearest = nearest(&name, names());
-            let error = match nearest {
-                Some(nearest) => error.help(format!("did you mean \"{nearest}\"?")),
-                None => error,
-            };
             let mut list = names().take(MAX_LISTED).collect::<Vec<_>>().join(", ");
             if class_names.len() > MAX_LISTED {
                 list.push_str(&format!(", and {} more", class_names.len() - MAX_LISTED));
             }
-            error.help(format!("the classes are: {list}"))
+            error.help(match nearest(&name, names()) {
+                Some(nearest) => format!("did you mean \"{nearest}\"? the classes are: {list}"),
+                None => format!("the classes are: {list}"),
+            })
         })
     }
 

@@ -83,7 +83,7 @@ fn wrong_values_are_errors() {
         ("class_weights=equal", "expected \"balanced\" or the weights of classes"),
         ("class_weights=2", "expected \"balanced\" or the weights of classes"),
         ("class_weights={ a = -1 }", "expected a number from 0 to 1,000,000"),
-        ("class_weights={ a = inf }", "expected a number from 0 to 1,000,000"),
+        ("class_weights={ a = inf }", "expected a number"),
         ("class_weights={ a = \"2\" }", "number"),
         ("sampling=random", "all"),
     ] {
@@ -123,7 +123,7 @@ fn weights_count_in_training_and_not_in_validation() {
     let world = World::new();
     // So small a learning rate changes no weight.
     let run = |change: &str| losses(&world.run(&["epochs=1", "learning_rate=1e-30", change]).0);
-    let (loss, val_loss) = run("seed=42");
+    let (loss, val_loss) = run("seed=1");
     let (doubled, same) = run("class_weights={ 0 = 2, 1 = 2, 2 = 2 }");
     assert!((doubled - 2.0 * loss).abs() < 1e-12, "{doubled} {loss}");
     assert_eq!(same, val_loss);
