@@ -50,11 +50,19 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         Some(TrainError::Config(config)) => Some(config),
         _ => None,
     });
-    match config {
-        Some(config) => {
+    let data = error.downcast_ref::<DataError>().or(match train {
+        Some(TrainError::Data(data)) => Some(data),
+        _ => None,
+    });
+    match (config, data) {
+        (Some(config), _) => {
             output::status_styled(config.render(output::use_color(&io::stderr())));
         }
-        None => output::error(format_args!("{error:#}")),
+        // One line for each file. Line breaks in the names are escaped already.
+        (None, Some(DataError::BrokenImages { .. })) => {
+            output::status(format_args!("error: {error:#}"));
+        }
+        (None, _) => output::error(format_args!("{error:#}")),
     }
     let compare = error.downcast_ref::<CompareError>();
     let report = error.downcast_ref::<ReportError>();
@@ -72,10 +80,6 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     } else if let Some(CompareError::Mismatch { path, .. }) = compare {
         output::help(doctor_advice(path));
     }
-    let data = error.downcast_ref::<DataError>().or(match train {
-        Some(TrainError::Data(data)) => Some(data),
-        _ => None,
-    });
     if let Some(advice) = data.and_then(data_fetch::advice) {
         output::help(advice);
     }

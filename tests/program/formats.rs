@@ -110,6 +110,41 @@ fn cifar_files() {
     });
 }
 
+#[test]
+fn every_broken_file_has_a_line_and_no_name_can_add_one() {
+    let project = Project::new();
+    for class in ["cat", "dog"] {
+        fs::create_dir_all(project.path("photos").join(class)).unwrap();
+        write_png(&project.path("photos").join(class).join("good.png"), &[0; 16]);
+    }
+    project.write("photos/cat/text.png", "not a picture");
+    project.write("photos/dog/two\nlines.png", "");
+    let output = project.kiln(&["run", "experiment.toml", "data.source=photos"]);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("  ")).collect();
+    let [cat, dog] = lines.as_slice() else { panic!("{}", output.stderr) };
+    assert!(cat.starts_with("  cat/text.png: not a "), "{cat}");
+    assert_eq!(*dog, "  dog/two\\u{a}lines.png: the file is empty");
+}
+
+#[test]
+fn files_that_do_not_belong_to_the_dataset_are_named() {
+    let project = Project::new();
+    for (class, row) in [("cat", 1), ("cat", 2), ("cat", 3), ("dog", 4), ("dog", 5), ("dog", 6)] {
+        fs::create_dir_all(project.path("photos").join(class)).unwrap();
+        write_png(&project.path(format!("photos/{class}/{row}.png")), &[row; 16]);
+    }
+    project.write("photos/cat/list.txt", "1.png");
+    project.write("photos/stray.jpg", "");
+    let split = ["data.validation=2", "data.test=2", "data.split=stratified"];
+    let output = project
+        .kiln(&[&["run", "experiment.toml", "data.source=photos"], split.as_slice()].concat());
+    for file in ["cat/list.txt", "stray.jpg"] {
+        let is_named = |line: &str| line.starts_with("note: 1 file is ") && line.ends_with(file);
+        assert!(output.stderr.lines().any(is_named), "{}", output.stderr);
+    }
+}
+
 /// Writes the dataset into a directory of its own and asserts that the experiment trains on it as on the IDX files.
 fn assert_trains_like_idx(overrides: &[&str], write: impl FnOnce(&Path, &[Part; 2])) {
     let project = Project::new();
@@ -124,7 +159,8 @@ fn assert_same_training(project: &Project, overrides: &[&str]) {
     assert_ne!(expected, actual, "the other source is another experiment");
     let history = |run: &str| history_without_seconds(&project.read(format!("{run}/history.csv")));
     assert_eq!(history(&actual), history(&expected));
-    let tensors = |run: &str| tensors(&fs::read(project.path(run).join("model.safetensors")).unwrap());
+    let tensors =
+        |run: &str| tensors(&fs::read(project.path(run).join("model.safetensors")).unwrap());
     assert!(tensors(&actual) == tensors(&expected), "the weights differ");
 }
 
@@ -151,7 +187,10 @@ fn arrays(parts: &[Part; 2]) -> Vec<(String, Vec<u8>)> {
     let of = |part: &Part| {
         let rows = part.labels.len();
         [
-            (format!("x_{}.npy", part.name), npy(&format!("({rows}, 4, 4)"), &part.images.concat())),
+            (
+                format!("x_{}.npy", part.name),
+                npy(&format!("({rows}, 4, 4)"), &part.images.concat()),
+            ),
             (format!("y_{}.npy", part.name), npy(&format!("({rows},)"), &part.labels)),
         ]
     };

@@ -24,7 +24,7 @@ pub(crate) fn run(
     let source = quoted(&declaration.experiment.data.source);
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
     if !options.quiet {
-        run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
+        run.notes().for_each(|note| status(format_args!("note: {note}")));
     }
     for problem in &run.record().data_warnings {
         warning(format_args!("data: {problem}"));

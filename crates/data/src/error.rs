@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use kiln_config::printable;
+
 use crate::picture::PictureFormat;
 use crate::{ImageShape, Part, PictureError, SkippedFile, SplitSize};
 
@@ -670,12 +672,15 @@ fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// The first files with the reasons, one a line, and the number of the others.
+/// The first files with the reasons, one a line, and the number of the others. Line breaks in names are escaped.
 fn first_files(files: &[SkippedFile]) -> String {
     const SHOWN: usize = 20;
     let shown = files.iter().take(SHOWN);
-    let mut text: String =
-        shown.map(|file| format!("\n  {}: {}", file.path.display(), file.reason)).collect();
+    let mut text: String = shown
+        .map(|file| {
+            format!("\n  {}", printable(&format!("{}: {}", file.path.display(), file.reason)))
+        })
+        .collect();
     if files.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", files.len() - SHOWN));
     }

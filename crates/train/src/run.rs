@@ -244,10 +244,10 @@ impl Run {
         &self.directory
     }
 
-    /// What a user should know about how the images were split, as sentences without a final full stop.
-    #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.prepared.split.notes
+    /// What a user should know about how the images were read and split, as sentences without a final full stop.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        let PreparedExperiment { dataset, split, .. } = &self.prepared;
+        dataset.notes.iter().chain(&split.notes).map(String::as_str)
     }
 
     /// The record of the run, as far as it is known.
@@ -273,6 +273,9 @@ impl Run {
             parameters = self.record.parameters,
             "run"
         );
+        for note in self.notes() {
+            info!(note, "data");
+        }
         let result = self.train_and_test(observer);
         self.or_fail(result)
     }

@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use kiln_config::printable;
+
 use super::{Contents, Encoded, Format, Location, SourcePixels};
 use crate::class_names::{MAX_CLASSES, read_class_names};
 use crate::natural_order;
@@ -469,7 +471,9 @@ impl Tree {
 
 /// A note about files: `2 files are not pictures: a.txt, b.txt`.
 fn note(names: &[String], one: &str, several: &str, is: &str, are: &str) -> Option<String> {
-    let shown = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    // A name may contain line breaks.
+    let shown = names.iter().take(MAX_NAMED).map(|name| printable(name));
+    let shown = shown.collect::<Vec<_>>().join(", ");
     let more = match names.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
