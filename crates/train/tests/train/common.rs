@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kiln_data::Parts;
 use kiln_store::RunDirectory;
 use kiln_train::{Declaration, Observer, Run, TrainingOutcome};
 use tempfile::TempDir;
@@ -52,6 +53,15 @@ impl World {
         let directory = run.directory().clone();
         let outcome = run.train(observer).unwrap();
         (directory, outcome)
+    }
+}
+
+/// The error of an experiment on data without validation images of its own. Some errors are only known with the data.
+pub(crate) fn error_without_own_validation(name: &str, text: &str, overrides: &[String]) -> String {
+    let parts = Parts::new(100, 0, 20);
+    match Declaration::parse(name, text, overrides) {
+        Err(error) => error.to_string(),
+        Ok(declaration) => declaration.on_parts(&parts).expect_err("an error").to_string(),
     }
 }
 

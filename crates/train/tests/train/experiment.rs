@@ -7,11 +7,11 @@ use kiln_train::optimizers::Adam;
 use kiln_train::{Declaration, OptimizerKind};
 
 use crate::columns::EXPERIMENT;
-use crate::common::declaration;
+use crate::common::{declaration, error_without_own_validation};
 
 fn error(overrides: &[&str]) -> String {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
-    Declaration::parse("columns.toml", EXPERIMENT, &overrides).unwrap_err().to_string()
+    error_without_own_validation("columns.toml", EXPERIMENT, &overrides)
 }
 
 #[test]

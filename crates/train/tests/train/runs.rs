@@ -12,7 +12,7 @@ use kiln_train::{
 use sha2::{Digest, Sha256};
 
 use crate::columns::EXPERIMENT;
-use crate::common::{World, declaration};
+use crate::common::{World, declaration, error_without_own_validation};
 
 fn weights(run: &RunDirectory) -> Weights {
     Weights::from_safetensors(&fs::read(run.model_path()).unwrap()).unwrap().0
@@ -363,8 +363,8 @@ fn a_run_whose_test_loss_is_not_finite_has_diverged() {
 fn a_validation_fraction_of_zero_means_no_validation() {
     let text = crate::columns::EXPERIMENT.replace("validation = 24", "validation = 0.0");
     let overrides = ["training.weights=best".to_owned()];
-    let error = kiln_train::Declaration::parse("columns.toml", &text, &overrides).unwrap_err();
-    assert!(error.to_string().contains("needs validation images"), "{error}");
+    let error = error_without_own_validation("columns.toml", &text, &overrides);
+    assert!(error.contains("needs validation images"), "{error}");
 }
 
 /// Interrupts the run in this epoch, after the third step.

@@ -8,7 +8,7 @@ use kiln_train::Declaration;
 use kiln_train::schedules::{RunLength, StepSettings};
 use serde_json::Value;
 
-use crate::common::World;
+use crate::common::{World, error_without_own_validation};
 
 /// 40 steps.
 const LENGTH: RunLength = RunLength { epochs: 10, steps_per_epoch: 4 };
@@ -213,7 +213,7 @@ fn the_metric_that_a_schedule_monitors_is_computed() {
 fn a_schedule_that_monitors_validation_needs_validation_rows() {
     let text = "name = 'a'\ndata.source = 'none'\nmodel.layers = []\noptimizer.type = 'sgd'\n\
                 schedule.type = 'reduce_on_plateau'";
-    let error = Declaration::parse("a.toml", text, &[]).unwrap_err().to_string();
+    let error = error_without_own_validation("a.toml", text, &[]);
     assert!(
         error.contains("the schedule uses `val_loss`, which needs validation images"),
         "{error}"
