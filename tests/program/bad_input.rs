@@ -82,7 +82,7 @@ fn validation_larger_than_the_dataset() {
     assert_experiment_refused(
         "validation = 24",
         "validation = 500",
-        &["validation = 500", "have 120", "experiment.toml:6:14"],
+        &["validation = 500", "from the 120", "experiment.toml:6:14"],
     );
 }
 

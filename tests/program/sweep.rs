@@ -89,7 +89,7 @@ fn invalid_axis_is_refused_before_training() {
     for (axes, parts) in [
         (["lerning_rate=0.1"].as_slice(), ["did you mean `learning_rate`?"].as_slice()),
         (&["hidden.repeat=1,-1", "seed=1"], &["in the combination hidden.repeat=-1 seed=1"]),
-        (&["validation=24,5000"], &["in the combination validation=5000", "have 120"]),
+        (&["validation=24,5000"], &["in the combination validation=5000", "from the 120"]),
         (&["training.top_k=[2],[7]"], &["in the combination training.top_k=[7]"]),
     ] {
         let output = project.kiln(&[["sweep", "experiment.toml"].as_slice(), axes].concat());

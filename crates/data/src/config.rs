@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cache::default_progress;
 use crate::source::Source;
-use crate::{DataError, Dataset, Group, LoadProgress};
+use crate::{DataError, Dataset, Group, ImageShape, LoadProgress};
 
 /// The `[data]` table: the dataset, how its images are read, its split, and its normalization.
 /// Serializes to the same keys, without those that have their default, so that a new key does not change existing
@@ -153,6 +153,12 @@ impl DataConfig {
         format!(
             "{source:?} {format:?} {image:?} {channels:?} {resize} {background:?} {broken} {labels:?} {layout:?}"
         )
+    }
+
+    /// The shape of the images for the network, if those of the source have `shape`.
+    #[must_use]
+    pub fn shape_of(&self, shape: ImageShape) -> ImageShape {
+        crate::source_images::wanted_shape(shape, self)
     }
 
     /// Reads the dataset. Relative sources are searched in the current directory, then in `data_directory`.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use kiln_config::printable;
 
 use crate::picture::PictureFormat;
-use crate::{ImageShape, Part, PictureError, SkippedFile, SplitSize};
+use crate::{FormatName, ImageShape, Part, PictureError, SkippedFile, SplitSize};
 
 /// Why data could not be read, split or normalized.
 ///
@@ -53,6 +53,32 @@ pub enum DataError {
         path: PathBuf,
         /// What sources of each format look like.
         known: String,
+    },
+
+    /// The source is an empty directory.
+    #[error("{path} is empty; give the directory or file of a dataset")]
+    EmptySource {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The source is a directory of pictures without a directory for each class.
+    #[error(
+        "{path} has images but no directory for each class; move each image into a directory with the name of its \
+         class, or add a table of files and labels, labels.csv"
+    )]
+    NoClassDirectories {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The source is a file, and `data.format` is a format of directories.
+    #[error("{path} is a file, but the format \"{format}\" needs a directory; remove data.format to detect it")]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+        /// The value of the key.
+        format: FormatName,
     },
 
     /// One of the four files of a dataset does not exist.

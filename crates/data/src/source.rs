@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crate::cache::{Access, Build, Cache, LoadProgress, Rows, Stamp, Table, default_progress};
 use crate::catalog::{self, DATASETS, NamedDataset};
 use crate::formats::{self, Contents, Format, Location, SourcePixels};
+use crate::picture::picture_files;
 use crate::source_images::{SourceImages, wanted_shape};
 use crate::{DataConfig, DataError, Dataset, FormatName, LabeledImages, Pixels};
 
@@ -134,8 +135,11 @@ impl<'a> Source<'a> {
             None => formats::detect(&path),
         };
         let Some(format) = format else {
-            return Err(DataError::UnknownFormat { path, known: formats::descriptions() });
+            return Err(unknown(path));
         };
+        if config.format.is_some() && path.is_file() && format.needs_directory() {
+            return Err(DataError::NotADirectory { path, format: format.name() });
+        }
         Ok(Self { name, named, path, format, config, data_directory })
     }
 
@@ -342,4 +346,21 @@ mod tests {
         let SourcePixels::Array { pixels, .. } = pixels else { panic!("an array") };
         assert_eq!(pixels, [2, 3, 6, 7, 4, 5, 0, 1]);
     }
+}
+
+/// Why a file or directory is not a dataset.
+fn unknown(path: PathBuf) -> DataError {
+    let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+    let is_hidden =
+        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    let visible: Vec<_> = entries.filter(|entry| !is_hidden(entry)).collect();
+    if path.is_dir() && visible.is_empty() {
+        return DataError::EmptySource { path };
+    }
+    if !visible.iter().any(|entry| entry.path().is_dir())
+        && picture_files(&path).is_ok_and(|pictures| !pictures.is_empty())
+    {
+        return DataError::NoClassDirectories { path };
+    }
+    DataError::UnknownFormat { path, known: formats::descriptions() }
 }

@@ -39,6 +39,11 @@ pub(crate) trait Format: Sync {
     /// What a source of this format looks like: "a directory with four IDX files".
     fn description(&self) -> &'static str;
 
+    /// Whether a source of this format is always a directory.
+    fn needs_directory(&self) -> bool {
+        matches!(self.name(), FormatName::Idx | FormatName::Folder | FormatName::Cifar)
+    }
+
     /// Whether the file or directory looks like this format. Reads directory entries and the first bytes of files at most.
     fn detects(&self, path: &Path) -> bool;
 

@@ -254,9 +254,12 @@ impl Declaration {
     /// The errors of [`architecture`](Self::architecture), and those of [`dataset`](Self::dataset) for any other
     /// dataset.
     pub fn architecture_without_data(&self, data: &Path) -> Result<Architecture, TrainError> {
-        let source = &self.experiment.data.source;
-        if let Some(listed) = DATASETS.iter().find(|dataset| dataset.name == source.as_str()) {
-            return Ok(self.architecture(listed.shape, listed.class_names.len())?);
+        let config = &self.experiment.data;
+        let listed = DATASETS.iter().find(|dataset| dataset.name == config.source.as_str());
+        // Other labels may have other classes.
+        if let Some(listed) = listed.filter(|_| config.labels.is_none()) {
+            let shape = config.shape_of(listed.shape);
+            return Ok(self.architecture(shape, listed.class_names.len())?);
         }
         let dataset = self.dataset(data)?;
         Ok(self.architecture(dataset.images.shape, dataset.class_names.len())?)
@@ -307,7 +310,10 @@ impl Declaration {
             // Only these errors are about the value of the key. The others are about files, and name them.
             DataError::UnknownDataset { .. }
             | DataError::NoSuchSource { .. }
-            | DataError::UnknownFormat { .. } => {
+            | DataError::UnknownFormat { .. }
+            | DataError::EmptySource { .. }
+            | DataError::NoClassDirectories { .. }
+            | DataError::NotADirectory { .. } => {
                 self.error_at("data.source", error.to_string()).into()
             }
             error => error.into(),
