@@ -88,7 +88,7 @@ fn broken_images_are_listed_before_a_run_starts() {
 fn the_processes_of_a_sweep_share_the_decoded_images() {
     let project = Project::new();
     write_pictures(&project);
-    let sweep = [&["sweep"], &RUN[1..6], &["seed=1..3", "--jobs", "3"]].concat();
+    let sweep = [&["sweep"][..], &RUN[1..6], &["seed=1..3", "--jobs", "3"]].concat();
     project.kiln_ok(&sweep);
     let cached = std::fs::read_dir(project.path("data/.cache")).unwrap();
     let names = cached.map(|entry| entry.unwrap().file_name().into_string().unwrap());
