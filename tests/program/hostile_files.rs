@@ -155,7 +155,7 @@ fn huge_files_are_refused_without_reading_them() {
     make_huge(project.path("data/columns/classes.txt"));
     let output = project.kiln(&["data", "verify", "columns"]);
     assert!(
-        output.status == 1 && output.stdout.contains("longer than 256 KiB"),
+        output.status == 1 && output.stdout.contains("longer than 16 MiB"),
         "{}",
         output.stdout
     );

@@ -167,3 +167,94 @@ fn help_and_completions_list_every_command() {
         }
     }
 }
+
+#[test]
+fn predict_reads_directories_and_patterns_and_prints_tables() {
+    let project = Project::new();
+    let run = project.train(&["epochs=12"]);
+    fs::create_dir_all(project.path("photos/deep")).unwrap();
+    for (name, column) in [("10.png", 0), ("2.png", 1), ("deep/1.png", 2), (".hidden.png", 0)] {
+        bright(column, 1).save(project.path(format!("photos/{name}"))).unwrap();
+    }
+    project.write("photos/notes.txt", "no picture");
+
+    let output = project.kiln_ok(&["predict", &run, "photos", "--top", "1"]);
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    let starts = ["photos/2.png: middle ", "photos/10.png: left ", "photos/deep/1.png: right "];
+    assert_eq!(lines.len(), 3, "{}", output.stdout);
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start) && !line.contains(','), "{line}");
+    }
+
+    let output = project.kiln_ok(&["predict", &run, "photos/*.png", "--csv"]);
+    let mut table = csv::Reader::from_reader(output.stdout.as_bytes());
+    let header = table.headers().unwrap().clone();
+    assert_eq!(&header[0], "file");
+    assert_eq!(header.len(), 3 + 3);
+    let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in &rows {
+        let sum: f32 = row.iter().skip(3).map(|cell| cell.parse::<f32>().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{row:?}");
+    }
+
+    let output = project.kiln(&["predict", &run, "photos", "missing/*.png", "--json"]);
+    assert_eq!(output.status, 1);
+    let document: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(document["images"].as_array().unwrap().len(), 3);
+    assert_eq!(document["images"][1]["predicted"], "left");
+    assert_eq!(document["failures"][0]["file"], "missing/*.png");
+}
+
+#[test]
+fn inverted_images_are_classified_like_the_originals() {
+    let project = Project::new();
+    let run = project.train(&["epochs=12"]);
+    let mut inverted = bright(1, 1);
+    bright(1, 1).save(project.path("white.png")).unwrap();
+    image::imageops::invert(&mut inverted);
+    inverted.save(project.path("black.png")).unwrap();
+    let probabilities = |arguments: &[&str]| {
+        let output = project.kiln_ok(&[&["predict", &run, "--json"], arguments].concat());
+        let document: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        document["images"][0]["probabilities"].clone()
+    };
+    assert_eq!(probabilities(&["white.png"]), probabilities(&["black.png", "--invert"]));
+    assert_ne!(probabilities(&["white.png"]), probabilities(&["black.png"]));
+}
+
+/// An evaluation of the run's own dataset repeats its test, to the last digit.
+#[test]
+fn evaluate_writes_a_report_of_its_own_and_records_it() {
+    let project = Project::new();
+    let run = project.train(&["epochs=3"]);
+    let own = project.read(format!("{run}/report.json"));
+    let first = project.kiln_ok(&["evaluate", &run, "columns"]);
+    let directory = first.last_line();
+    assert!(directory.starts_with(&format!("{run}/evaluations/columns-")), "{directory}");
+    assert_eq!(
+        project.read(format!("{directory}/predictions.csv")),
+        project.read(format!("{run}/predictions.csv"))
+    );
+    assert_eq!(project.read(format!("{run}/report.json")), own, "the run's report is unchanged");
+    for file in ["report.md", "report.json", "confusion.svg", "mistakes.png"] {
+        assert!(project.path(format!("{directory}/{file}")).is_file(), "{file}");
+    }
+    let second = project.kiln_ok(&["evaluate", &run, "columns", "--part", "all"]);
+    assert!(second.stderr.contains("2 times"), "{}", second.stderr);
+    let record = project.read_json(&format!("{run}/run.json"));
+    let evaluations = record["evaluations"].as_array().unwrap();
+    assert_eq!((evaluations[0]["images"].as_u64(), evaluations[1]["images"].as_u64()), (Some(30), Some(150)));
+    project.kiln_ok(&["doctor", &run]);
+}
+
+#[test]
+fn evaluate_refuses_classes_that_the_run_does_not_know() {
+    let project = Project::new();
+    let run = project.train(&[]);
+    project.write("data/columns/classes.txt", "left\nmiddle\nupper\n");
+    let output = project.kiln(&["evaluate", &run, "columns"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("\"upper\""), "{}", output.stderr);
+    assert!(output.stderr.contains("help: "), "{}", output.stderr);
+}

@@ -1,18 +1,18 @@
 //! Reads and verifies datasets, splits them, and makes normalized batches.
 //!
-//! A dataset is four IDX files: images and labels for training, images and labels for testing. The
-//! `[data]` table of an experiment, [`DataConfig`], names it. The steps from files to batches:
+//! A dataset is labeled images for training and testing, and for validation if the source provides some. The `[data]` table
+//! of an experiment, [`DataConfig`], names it. The steps from files to batches:
 //!
-//! 1. [`load`] reads a listed dataset ([`DATASETS`]) or a directory of IDX files, compressed with
-//!    gzip or not, into a [`Dataset`]. It checks headers against contents, contents against
-//!    published checksums, and labels against images and classes. A [`DataError`] names the file and
-//!    the byte or line. Images stay bytes. The `fingerprint` of the dataset identifies its content.
+//! 1. [`DataConfig::load`] finds the source, a listed dataset ([`DATASETS`]), a directory or a file, detects its format
+//!    ([`FormatName`]) and reads it into a [`Dataset`]. It checks headers against contents, contents against published
+//!    checksums, and labels against images and classes. A [`DataError`] names the file and the byte or line. Images stay
+//!    bytes. The `fingerprint` of the dataset identifies its content.
 //! 2. [`DataConfig::split`] divides the training rows into the disjoint lists of a [`Split`].
 //! 3. [`Normalize::fit`] computes the statistics of the training rows and returns a [`Normalizer`],
 //!    the only type that can normalize. It is stored with the weights and read back for prediction.
 //! 4. [`shuffle`] brings the rows into the random order of an epoch. The caller provides every
 //!    random number generator.
-//! 5. [`gather`] converts some rows from bytes to a [`Batch`] of `f32`.
+//! 5. [`gather`] converts some rows from bytes to a [`Batch`] of `f32`; [`gather_augmented`] transforms them first.
 //!
 //! ```no_run
 //! use std::path::Path;
