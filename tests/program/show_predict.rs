@@ -242,9 +242,12 @@ fn evaluate_writes_a_report_of_its_own_and_records_it() {
     }
     let second = project.kiln_ok(&["evaluate", &run, "columns", "--part", "all"]);
     assert!(second.stderr.contains("2 times"), "{}", second.stderr);
-    let record = project.read_json(&format!("{run}/run.json"));
+    let record = project.read_json(format!("{run}/run.json"));
     let evaluations = record["evaluations"].as_array().unwrap();
-    assert_eq!((evaluations[0]["images"].as_u64(), evaluations[1]["images"].as_u64()), (Some(30), Some(150)));
+    assert_eq!(
+        (evaluations[0]["images"].as_u64(), evaluations[1]["images"].as_u64()),
+        (Some(30), Some(150))
+    );
     project.kiln_ok(&["doctor", &run]);
 }
 

@@ -73,7 +73,9 @@ pub enum DataError {
     },
 
     /// The source is a file, and `data.format` is a format of directories.
-    #[error("{path} is a file, but the format \"{format}\" needs a directory; remove data.format to detect it")]
+    #[error(
+        "{path} is a file, but the format \"{format}\" needs a directory; remove data.format to detect it"
+    )]
     NotADirectory {
         /// The file.
         path: PathBuf,

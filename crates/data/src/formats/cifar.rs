@@ -189,9 +189,11 @@ fn read(location: &Location<'_>, files: &Files) -> Result<Contents, DataError> {
     let names_path = files.directory.join(names_file);
     let names = match location.named {
         // The catalog has the names of the fine labels.
-        Some(named) if config.labels.as_deref() != Some("coarse") => Some(named.class_names.iter().map(ToString::to_string).collect()),
-        None if names_path.is_file() => Some(names(&names_path)?),
-        None => class_list(&files.directory)?,
+        Some(named) if config.labels.as_deref() != Some("coarse") => {
+            Some(named.class_names.iter().map(ToString::to_string).collect())
+        }
+        _ if names_path.is_file() => Some(names(&names_path)?),
+        _ => class_list(&files.directory)?,
     };
     let notes = if files.has_test {
         Vec::new()
