@@ -658,11 +658,13 @@ pub enum DataError {
 
     /// Images cannot be read.
     #[error(
-        "{} cannot be read; repair or remove {}, or train without them with data.broken = \"skip\": {}",
+        "{path}: {} cannot be read; repair or remove {}, or train without them with data.broken = \"skip\": {}",
         count(.files.len(), "image"), if .files.len() == 1 { "it" } else { "them" }, first_files(.files)
     )]
     BrokenImages {
-        /// All of them.
+        /// The dataset.
+        path: PathBuf,
+        /// All of them, relative to the dataset.
         files: Vec<SkippedFile>,
     },
 

@@ -322,6 +322,23 @@ fn reordered<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
     order.iter().filter_map(|row| items[*row].take()).collect()
 }
 
+/// Why a file or directory is not a dataset.
+fn unknown(path: PathBuf) -> DataError {
+    let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+    let is_hidden =
+        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    let visible: Vec<_> = entries.filter(|entry| !is_hidden(entry)).collect();
+    if path.is_dir() && visible.is_empty() {
+        return DataError::EmptySource { path };
+    }
+    if !visible.iter().any(|entry| entry.path().is_dir())
+        && picture_files(&path).is_ok_and(|pictures| !pictures.is_empty())
+    {
+        return DataError::NoClassDirectories { path };
+    }
+    DataError::UnknownFormat { path, known: formats::descriptions() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,21 +363,4 @@ mod tests {
         let SourcePixels::Array { pixels, .. } = pixels else { panic!("an array") };
         assert_eq!(pixels, [2, 3, 6, 7, 4, 5, 0, 1]);
     }
-}
-
-/// Why a file or directory is not a dataset.
-fn unknown(path: PathBuf) -> DataError {
-    let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
-    let is_hidden =
-        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
-    let visible: Vec<_> = entries.filter(|entry| !is_hidden(entry)).collect();
-    if path.is_dir() && visible.is_empty() {
-        return DataError::EmptySource { path };
-    }
-    if !visible.iter().any(|entry| entry.path().is_dir())
-        && picture_files(&path).is_ok_and(|pictures| !pictures.is_empty())
-    {
-        return DataError::NoClassDirectories { path };
-    }
-    DataError::UnknownFormat { path, known: formats::descriptions() }
 }

@@ -165,7 +165,7 @@ impl Build<'_> {
         }
         let has_training = kept.iter().any(|(row, _)| parts[*row] == Part::Training);
         if !broken.is_empty() && (self.broken == Broken::Error || !has_training) {
-            return Err(DataError::BrokenImages { files: broken });
+            return Err(DataError::BrokenImages { path: self.path.clone(), files: broken });
         }
         let fingerprint = match fingerprint {
             Some(fingerprint) if broken.is_empty() => fingerprint.clone(),

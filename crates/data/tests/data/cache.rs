@@ -241,7 +241,7 @@ fn all_broken_files_are_reported_or_skipped() {
     GrayImage::new(20, 20).save_with_format(&png, ImageFormat::Png).expect("writable");
     let length = fs::metadata(&png).expect("readable").len();
     File::options().write(true).open(&png).expect("writable").set_len(length - 20).expect("short");
-    let Err(DataError::BrokenImages { files }) = config().load(data.path()) else {
+    let Err(DataError::BrokenImages { files, .. }) = config().load(data.path()) else {
         panic!("broken images");
     };
     let paths: Vec<_> = files.iter().map(|file| file.path.to_string_lossy()).collect();

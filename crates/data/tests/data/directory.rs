@@ -268,5 +268,5 @@ fn the_error_for_an_unknown_source_depends_on_its_form() {
     let error = load("mnist", data.path()).expect_err("its files are not there");
     assert!(error.to_string().contains("train-images-idx3-ubyte is missing"), "{error}");
     let DataError::MissingFile { advice, .. } = error else { panic!("{error}") };
-    assert!(advice.contains("yann.lecun.com"), "{advice}");
+    assert!(advice.contains("kiln data fetch mnist"), "{advice}");
 }

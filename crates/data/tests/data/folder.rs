@@ -263,7 +263,7 @@ fn all_broken_images_are_reported_before_anything_else_happens() {
     for expected in ["3 images", "a/3.png", "b/7.png", "b/8.jpg", "empty", "data.broken"] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
-    let DataError::BrokenImages { files } = error else { panic!("{error}") };
+    let DataError::BrokenImages { files, .. } = error else { panic!("{error}") };
     assert_eq!(files.len(), 3);
 
     let config = DataConfig {

@@ -230,6 +230,6 @@ fn the_number_of_images_must_match_the_labels() {
     ] {
         let error = mistakes_picture(&test.tested(), images).expect_err("they do not fit");
         assert!(matches!(error, ReportError::Inconsistent(_)), "{error:?}");
-        assert!(error.to_string().starts_with("mistakes: 30 labels, and "), "{error}");
+        assert!(error.to_string().starts_with("mistakes: 30 labels, "), "{error}");
     }
 }
