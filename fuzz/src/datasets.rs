@@ -15,7 +15,7 @@ fn read(name: &str, bytes: &[u8], config: &DataConfig) -> Option<Dataset> {
     with_file(name, bytes, |directory| {
         let path = if config.source == "file" { &directory.join(name) } else { directory };
         let source = path.to_str().expect("UTF-8").to_owned();
-        let loaded = DataConfig { source, ..config.clone() }.load(Path::new("data"));
+        let loaded = DataConfig { source, ..config.clone() }.load(&directory.join("data"));
         match loaded {
             Ok(dataset) => {
                 let images = &dataset.images;

@@ -60,7 +60,7 @@ fn read_dataset(file: usize, content: &[u8]) -> Result<String, String> {
         with_file(other.names()[0], valid, |_| ());
     }
     with_file(DataFile::ALL[file].names()[0], content, |directory| {
-        let loaded = load(directory.to_str().expect("UTF-8"), Path::new("data"));
+        let loaded = load(directory.to_str().expect("UTF-8"), &directory.join("data"));
         loaded.map(|dataset| dataset.fingerprint).map_err(|error| {
             assert_has_message(&error);
             error.to_string()

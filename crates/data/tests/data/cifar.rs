@@ -7,7 +7,7 @@ use crate::common::{temporary, test, train, valid_files, write_plain};
 use kiln_data::{Channels, DataConfig, DataError, Dataset, FormatName, ImageSize};
 
 fn load(path: &Path) -> Result<Dataset, DataError> {
-    config(path).load(Path::new("unused"))
+    config(path).load(temporary().path())
 }
 
 fn config(path: &Path) -> DataConfig {
@@ -59,7 +59,7 @@ fn cifar_100_has_fine_and_coarse_labels() {
     fs::write(path("coarse_label_names.txt"), "fruit\nanimals\n").expect("writable");
     let at = |labels: Option<&str>| {
         let labels = labels.map(ToOwned::to_owned);
-        DataConfig { labels, ..config(directory.path()) }.load(Path::new("unused"))
+        DataConfig { labels, ..config(directory.path()) }.load(temporary().path())
     };
     for labels in [None, Some("fine")] {
         let fine = at(labels).expect("valid");
@@ -98,11 +98,11 @@ fn images_of_another_size_equal_the_idx_files() {
     assert!(error.contains("data.image = [height, width]"), "{error}");
     let image = Some(ImageSize { height: 2, width: 3 });
     let config = DataConfig { image, channels: Some(Channels::Gray), ..config(directory.path()) };
-    let dataset = config.load(Path::new("unused")).expect("valid");
+    let dataset = config.load(temporary().path()).expect("valid");
     assert_eq!(train(&dataset), train(&original));
     assert_eq!(test(&dataset), test(&original));
     // Cut off.
     fs::write(path("data_batch_2.bin"), batch(&images[28..39], &labels[10..])).expect("writable");
-    let error = config.load(Path::new("unused")).expect_err("cut off").to_string();
+    let error = config.load(temporary().path()).expect_err("cut off").to_string();
     assert!(error.contains("data_batch_2.bin: 13 bytes") && error.contains("cut off"), "{error}");
 }

@@ -10,7 +10,7 @@ use kiln_data::{
 use tempfile::TempDir;
 
 fn load(path: &Path) -> Result<Dataset, DataError> {
-    config(path).load(Path::new("unused"))
+    config(path).load(temporary().path())
 }
 
 fn config(path: &Path) -> DataConfig {
@@ -71,7 +71,7 @@ fn tables_of_pixels_equal_the_idx_files() {
         assert!(error.contains("data.image = [height, width]"), "{error}");
         let image = Some(ImageSize { height: 2, width: 3 });
         let config = DataConfig { image, ..config(directory.path()) };
-        let dataset = config.load(Path::new("unused")).expect("valid");
+        let dataset = config.load(temporary().path()).expect("valid");
         assert_eq!(dataset.format, "csv");
         assert_eq!(train(&dataset), train(&original));
         assert_eq!(test(&dataset), test(&original));
@@ -122,7 +122,7 @@ fn colors_are_asked_for() {
     assert!(error_of(table).contains("data.layout"));
     let directory = directory(&[("train.csv", table)]);
     let config = DataConfig { layout: Some(Layout::Nchw), ..config(directory.path()) };
-    let dataset = config.load(Path::new("unused")).expect("valid");
+    let dataset = config.load(temporary().path()).expect("valid");
     assert_eq!(train(&dataset).shape.to_string(), "3×1×1");
 }
 
@@ -160,7 +160,7 @@ fn errors_of_tables_name_the_line() {
 fn labels_have_any_column() {
     let directory = directory(&[("train.csv", "digit,pixel0\n1,7\n")]);
     let config = DataConfig { labels: Some("digit".into()), ..config(directory.path()) };
-    let dataset = config.load(Path::new("unused")).expect("valid");
+    let dataset = config.load(temporary().path()).expect("valid");
     assert_eq!((train(&dataset).labels, train(&dataset).pixels.to_vec()), (vec![1], vec![7]));
 }
 
@@ -203,7 +203,7 @@ fn two_tables_for_one_part_are_an_error() {
     assert!(error.contains("my_train.csv and train.csv"), "{error}");
     let config =
         DataConfig { format: Some(FormatName::Csv), ..config(&directory.path().join("train.csv")) };
-    config.load(Path::new("unused")).expect("one table");
+    config.load(temporary().path()).expect("one table");
 }
 
 #[test]

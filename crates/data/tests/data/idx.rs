@@ -7,7 +7,7 @@ use crate::common::{FILES, idx, temporary, test, train, valid_files, write_plain
 use kiln_data::{DataConfig, DataError, Dataset, Layout};
 
 fn load(directory: &Path) -> Result<Dataset, DataError> {
-    DataConfig::new(directory.to_str().expect("UTF-8")).load(Path::new("unused"))
+    DataConfig::new(directory.to_str().expect("UTF-8")).load(temporary().path())
 }
 
 fn original() -> Dataset {
@@ -39,7 +39,7 @@ fn images_can_have_channels() {
     assert!(error.contains("train-images") && error.contains("data.layout = \"nhwc\""), "{error}");
     let source = directory.path().to_str().expect("UTF-8");
     let config = DataConfig { layout: Some(Layout::Nhwc), ..DataConfig::new(source) };
-    let dataset = config.load(Path::new("unused")).expect("valid");
+    let dataset = config.load(temporary().path()).expect("valid");
     assert_eq!(dataset.images.shape.to_string(), "3×1×3");
     assert_eq!(train(&dataset).image(0), [0, 3, 6, 1, 4, 7, 2, 5, 8]);
 }

@@ -12,7 +12,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn load(path: &Path) -> Result<Dataset, DataError> {
-    DataConfig::new(path.to_str().expect("UTF-8")).load(Path::new("unused"))
+    DataConfig::new(path.to_str().expect("UTF-8")).load(temporary().path())
 }
 
 /// The same dataset in IDX files.
@@ -128,7 +128,7 @@ fn arrays_without_parts_are_training_images() {
     );
     let source = directory.path().to_str().expect("UTF-8");
     let config = DataConfig { labels: Some("fine".into()), ..DataConfig::new(source) };
-    assert_eq!(train(&config.load(Path::new("unused")).expect("valid")).labels, [1, 0]);
+    assert_eq!(train(&config.load(temporary().path()).expect("valid")).labels, [1, 0]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn axes_are_told_apart_or_asked_for() {
             directory(&[("images", bytes(shape, &color)), ("labels", bytes("(1,)", &[0]))]);
         let source = directory.path().to_str().expect("UTF-8");
         let config = DataConfig { layout, ..DataConfig::new(source) };
-        config.load(Path::new("unused")).map(|dataset| train(&dataset)).map_err(|e| e.to_string())
+        config.load(temporary().path()).map(|dataset| train(&dataset)).map_err(|e| e.to_string())
     };
     let shape = ImageShape { channels: 3, height: 1, width: 2 };
     let planes = at("(1, 1, 2, 3)", Some(Layout::Nhwc)).expect("valid");
@@ -169,7 +169,7 @@ fn rows_of_values_are_square_or_asked_for() {
         let directory = directory(&[("images", images), ("labels", bytes("(1,)", &[0]))]);
         let source = directory.path().to_str().expect("UTF-8").to_owned();
         let config = DataConfig { source, ..config };
-        config.load(Path::new("unused")).map(|dataset| train(&dataset)).map_err(|e| e.to_string())
+        config.load(temporary().path()).map(|dataset| train(&dataset)).map_err(|e| e.to_string())
     };
     let config = || DataConfig::new("");
     assert_eq!(at(16, config()).expect("valid").shape.to_string(), "4×4");

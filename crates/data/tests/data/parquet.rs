@@ -7,7 +7,7 @@ use crate::common::temporary;
 use kiln_data::{DataConfig, DataError, Dataset};
 
 fn load(path: &Path) -> Result<Dataset, DataError> {
-    DataConfig::new(path.to_str().expect("UTF-8")).load(Path::new("unused"))
+    DataConfig::new(path.to_str().expect("UTF-8")).load(temporary().path())
 }
 
 /// A directory with the two tables in `data/`.
@@ -56,7 +56,7 @@ mod reader {
         let directory = published();
         let source = directory.path().to_str().expect("UTF-8");
         let config = DataConfig { labels: Some("breed".into()), ..DataConfig::new(source) };
-        let error = config.load(Path::new("unused")).expect_err("no such column").to_string();
+        let error = config.load(temporary().path()).expect_err("no such column").to_string();
         assert!(error.contains("`breed`") && error.contains("columns: image, label"), "{error}");
     }
 
