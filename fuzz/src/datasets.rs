@@ -1,7 +1,6 @@
 //! Targets for the formats of datasets that are one file.
 
 use std::io::Write;
-use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
