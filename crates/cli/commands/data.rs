@@ -60,11 +60,16 @@ pub(crate) struct PreviewArguments {
     /// A named dataset, a directory or a file
     #[arg(default_value = "fashion-mnist", value_name = "SOURCE")]
     source: String,
-    /// Keys of the [data] table, such as image=[64,64] or resize=crop
-    #[arg(value_name = "KEY=VALUE")]
+    #[arg(
+        value_name = "KEY=VALUE",
+        help = "Keys of the [data] table, such as image=[64,64] or resize=crop"
+    )]
     overrides: Vec<String>,
-    /// Show five images, each with what the network gets in the first four epochs of this experiment with [[augment]]
-    #[arg(long, value_name = "EXPERIMENT")]
+    #[arg(
+        long,
+        value_name = "EXPERIMENT",
+        help = "Show five images, each with what the network gets in the first four epochs of this experiment with [[augment]]"
+    )]
     augment: Option<PathBuf>,
     /// The picture, a PNG file
     #[arg(long, value_name = "FILE.png", value_parser = png_path)]

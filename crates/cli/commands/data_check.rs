@@ -40,8 +40,10 @@ pub(crate) struct CheckArguments {
     /// A named dataset, a directory or a file
     #[arg(default_value = "fashion-mnist", value_name = "SOURCE")]
     source: String,
-    /// Keys of the [data] table, such as image=[64,64], validation=0.1 or split=stratified, and the seed
-    #[arg(value_name = "KEY=VALUE")]
+    #[arg(
+        value_name = "KEY=VALUE",
+        help = "Keys of the [data] table, such as image=[64,64], validation=0.1 or split=stratified, and the seed"
+    )]
     overrides: Vec<String>,
     /// Print JSON with the counts of all classes
     #[arg(long)]
