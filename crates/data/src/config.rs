@@ -404,7 +404,7 @@ keywords! {
 }
 
 keywords! {
-    /// A method of normalizing pixels. [`fit`](Self::fit) turns it into a
+    /// A method of normalizing pixels. [`fit()`](Self::fit) turns it into a
     /// [`Normalizer`](crate::Normalizer), which can normalize images.
     pub enum Normalize as "normalization" {
         /// x / 255, in the range 0 to 1.

@@ -52,7 +52,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
 ///
 /// # Errors
 ///
-/// Those of [`decode`] that the header shows.
+/// Those of [`decode()`] that the header shows.
 pub fn size(bytes: &[u8]) -> Result<PictureInfo, PictureError> {
     Header::read(bytes)?.info()
 }

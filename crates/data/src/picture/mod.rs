@@ -1,8 +1,8 @@
 //! Decodes encoded pictures and brings them to the shape of a network's input.
 //!
-//! [`decode`] reads PNG, JPEG, WebP, BMP, GIF (the first frame) and TIFF. The content decides which of them it is, not a
+//! [`decode()`] reads PNG, JPEG, WebP, BMP, GIF (the first frame) and TIFF. The content decides which of them it is, not a
 //! file name. A file that ends too early is an error, even if a decoder could fill the missing part. [`size`] reads only
-//! the header. [`fit`] blends transparent pixels over a background, converts between gray and RGB, and resizes.
+//! the header. [`fit()`] blends transparent pixels over a background, converts between gray and RGB, and resizes.
 
 mod decode;
 mod file;
