@@ -144,7 +144,7 @@ fn listed(seeds: &[u64]) -> String {
     }
 }
 
-/// A command of Kiln, quoted for a shell, with the directories of the datasets and of the runs. An empty path stands for
+/// A command of Kiln, quoted for a shell, with the directories of the datasets and of the runs. An empty path means
 /// the default.
 pub(crate) fn kiln_command(
     arguments: impl IntoIterator<Item = String>,

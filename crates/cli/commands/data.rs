@@ -24,7 +24,7 @@ pub(crate) enum DataCommand {
     /// Download a named dataset into the directory of the named datasets
     ///
     /// Only missing files are downloaded. Each is compared with its published checksum before it is used. A download that
-    /// was interrupted continues where it stopped.
+    /// was interrupted is resumed.
     #[command(after_help = "Examples:\n  \
         kiln data fetch mnist\n  \
         kiln data fetch cifar-10 --from http://localhost:8000/")]
@@ -34,7 +34,7 @@ pub(crate) enum DataCommand {
     /// The content of each file is compared with its header and, if the dataset is a named one, with the published
     /// checksum. Images and labels must match each other.
     Verify {
-        /// A named dataset, or a directory of IDX files
+        /// A named dataset, a directory or a file
         #[arg(default_value = "fashion-mnist", value_name = "DATASET")]
         name: String,
     },

@@ -27,7 +27,7 @@ pub enum DataError {
     /// The source is neither the name of a listed dataset nor a directory.
     #[error(
         "no dataset is called `{name}`{suggestion}; known: {known}. \
-         For a directory of IDX files, give its path, such as `./{name}`",
+         For a directory or file of your own, give its path, such as `./{name}`",
         suggestion = did_you_mean(.nearest)
     )]
     UnknownDataset {
@@ -658,7 +658,7 @@ pub enum DataError {
 
     /// Images cannot be read.
     #[error(
-        "{path}: {} cannot be read; repair or remove {}, or train without them with data.broken = \"skip\": {}",
+        "{path}: {} cannot be read; repair or remove {}, or train without them with data.broken = \"skip\":{}",
         count(.files.len(), "image"), if .files.len() == 1 { "it" } else { "them" }, first_files(.files)
     )]
     BrokenImages {

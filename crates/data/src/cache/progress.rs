@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-/// Is told how many images of a dataset are decoded. Its methods are called only if a dataset must be decoded, by several
+/// Receives the number of images that are decoded. Its methods are called only if a dataset must be decoded, by several
 /// threads.
 pub trait LoadProgress: Sync {
     /// The decoding of this many images starts. It is called again if they must be decoded again.

@@ -306,7 +306,7 @@ fn half_of_the_images_are_flipped_in_each_direction() {
     }
 }
 
-/// All distances of a translation are equally likely: a single bright pixel shows where it moved.
+/// All distances of a translation are equally likely: a single bright pixel shows the distance.
 #[test]
 fn translations_reach_all_distances_equally_often() {
     const COUNT: usize = 15_000;
@@ -370,7 +370,7 @@ fn cut_mix_weighs_the_labels_by_the_area_that_was_pasted() {
     assert!((100..150).contains(&partners.len()), "{}", partners.len());
 }
 
-/// The other image is transformed by the entries before the mixing one, as it is in this epoch where it is the first image.
+/// The other image is transformed by the entries before the mixing one, with the same draws as when it is the first image in this epoch.
 #[test]
 fn the_other_image_is_transformed_too() {
     let images = images(COLOR, 6);
