@@ -12,7 +12,7 @@ const STEPS: &str = "steps";
 
 impl Fused {
     pub(in crate::engine) fn optimizer_state(&self) -> OptimizerState {
-        let named = self.architecture.named_parameters().zip(self.parameters());
+        let named = self.architecture.named_parameters().zip(self.operations.parameters());
         let mut tensors: Vec<WeightTensor> = named
             .flat_map(|((parameter, spec), kept)| {
                 kept.kept().map(move |(name, values)| WeightTensor {
@@ -37,7 +37,9 @@ impl Fused {
         let mut rest: HashMap<&str, &WeightTensor> =
             state.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let architecture = self.architecture.clone();
-        for ((parameter, spec), own) in architecture.named_parameters().zip(self.parameters_mut()) {
+        for ((parameter, spec), own) in
+            architecture.named_parameters().zip(self.operations.parameters_mut())
+        {
             for (what, values) in own.kept_mut() {
                 let name = format!("{parameter}.{what}");
                 let tensor = rest.remove(name.as_str());
