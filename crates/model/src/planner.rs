@@ -188,7 +188,7 @@ impl Planner {
         self.parameters = count;
         layers.push(PlannedLayer {
             flops: rules.flops(input, output),
-            saved_activations: rules.saved_activations(output),
+            saved_activations: rules.saved_activations(input, output),
             activation: rules.activation(),
             kind: kind.clone(),
             path: path.to_owned(),
@@ -263,6 +263,6 @@ fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<b
 
 impl PlannedLayer {
     fn passes_values(&self) -> bool {
-        self.kind.rules().passes_values()
+        self.kind.rules().passes_values(self.input)
     }
 }

@@ -32,12 +32,12 @@ impl LayerRules for DropoutConfig {
         Ok(input)
     }
 
-    fn saved_activations(&self, output: Shape) -> usize {
+    fn saved_activations(&self, _: Shape, output: Shape) -> usize {
         // The output and the mask.
         2 * output.len()
     }
 
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _: Shape) -> bool {
         true
     }
 

@@ -100,3 +100,34 @@ pub(crate) fn assert_close_for(subject: &str, found: &[f32], expected: &[f64]) {
         );
     }
 }
+
+/// The backends that are always compiled in.
+pub(crate) fn backends() -> [(&'static str, Device); 2] {
+    [("flex", Device::flex()), ("ndarray", Device::ndarray())]
+}
+
+/// A model that returns the values of `layer`, flattened: a dense layer without a bias follows, whose weights are the
+/// identity if they come from [`single_weights`].
+pub(crate) fn single(layer: &str, input: Shape) -> Result<Architecture, ModelError> {
+    let layers = format!(
+        r#"{layer}, {{ type = "flatten" }}, {{ type = "dense", units = "classes", use_bias = false }}"#
+    );
+    let features = plan(&layers, input, 2)?.layers()[0].output.len();
+    plan(&layers, input, features)
+}
+
+/// The values of the parameters of the first layer of [`single`], and the identity.
+pub(crate) fn single_weights(architecture: &Architecture, values: &[Vec<f32>]) -> Weights {
+    let mut weights = architecture.initial_weights(&mut generator(0));
+    let Some((last, own)) = weights.tensors.split_last_mut() else { panic!("a dense layer") };
+    assert_eq!(own.len(), values.len(), "parameters");
+    for (tensor, values) in own.iter_mut().zip(values) {
+        assert_eq!(tensor.values.len(), values.len(), "{} {:?}", tensor.name, tensor.shape);
+        tensor.values.clone_from(values);
+    }
+    let features = last.shape[1];
+    for (index, value) in last.values.iter_mut().enumerate() {
+        *value = f32::from(u8::from(index / features == index % features));
+    }
+    weights
+}

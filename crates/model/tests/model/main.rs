@@ -11,3 +11,4 @@ mod repeat;
 mod shape;
 mod summary;
 mod weights;
+mod windows;
