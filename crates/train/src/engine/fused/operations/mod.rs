@@ -11,6 +11,7 @@ mod activation;
 mod dense;
 mod dropout;
 mod feature_major;
+mod residual;
 mod sequence;
 
 use kiln_kernels::{Blend, Workspace};
@@ -159,6 +160,7 @@ pub(super) fn constructor(layer: &PlannedLayer) -> Option<Constructor> {
         LayerType::Activation(_) => activation::add,
         LayerType::Dropout(dropout) if dropout.rate > 0.0 => dropout::add,
         LayerType::Dropout(_) => NOTHING,
+        LayerType::Residual(_) => residual::add,
         _ => return None,
     })
 }
