@@ -13,9 +13,14 @@ pub mod dropout;
 pub mod flatten;
 pub mod global_average_pooling2d;
 pub mod global_max_pooling2d;
+pub mod group_normalization;
+pub mod layer_normalization;
 pub mod max_pooling2d;
+mod normalization;
 pub mod residual;
+pub mod spatial_dropout2d;
 mod window;
+pub mod zero_padding2d;
 
 use std::borrow::Cow;
 
@@ -60,6 +65,18 @@ layers! {
     /// The maximum of each channel.
     GlobalMaxPooling2d = "global_max_pooling2d",
         global_max_pooling2d::GlobalMaxPooling2dConfig, global_max_pooling2d::GlobalMaxPooling2d;
+    /// Group normalization.
+    GroupNormalization = "group_normalization",
+        group_normalization::GroupNormalizationConfig, group_normalization::GroupNormalization;
+    /// Layer normalization.
+    LayerNormalization = "layer_normalization",
+        layer_normalization::LayerNormalizationConfig, layer_normalization::LayerNormalization;
+    /// Dropout of channels.
+    SpatialDropout2d = "spatial_dropout2d",
+        spatial_dropout2d::SpatialDropout2dConfig, spatial_dropout2d::SpatialDropout2d;
+    /// Zeros around an image.
+    ZeroPadding2d = "zero_padding2d",
+        zero_padding2d::ZeroPadding2dConfig, zero_padding2d::ZeroPadding2d;
     /// A sum of layers and their input, or of two branches of layers.
     Residual = "residual", residual::ResidualConfig, residual::Residual;
 }
@@ -270,7 +287,7 @@ pub(crate) trait LayerModule {
 
 /// The mode of a forward pass.
 ///
-/// Only dropout depends on it. Batch normalization depends on the device instead: a network on an
+/// Only the layers of dropout depend on it. Batch normalization depends on the device instead: a network on an
 /// autodiff device uses the statistics of the batch, its [`valid`](Module::valid) form the running
 /// statistics.
 #[derive(Debug)]
@@ -339,6 +356,11 @@ mod tests {
         ("type = 'average_pooling2d'\npool_size = 1", true),
         ("type = 'global_average_pooling2d'", false),
         ("type = 'global_max_pooling2d'", false),
+        ("type = 'group_normalization'\ngroups = 1", false),
+        ("type = 'layer_normalization'", false),
+        ("type = 'spatial_dropout2d'\nrate = 0.5", true),
+        ("type = 'zero_padding2d'", false),
+        ("type = 'zero_padding2d'\npadding = 0", true),
         ("type = 'residual'\nlayers = [{ type = 'batch_normalization' }]", false),
     ];
 

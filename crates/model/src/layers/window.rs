@@ -7,7 +7,7 @@ use crate::shape::Shape;
 
 /// Limit for the rows and columns that a window spans. A larger one is a typo, and with padding it would need images of
 /// any size.
-const MAX_SPAN: usize = 1_024;
+pub(crate) const MAX_SPAN: usize = 1_024;
 
 /// A number for the rows and one for the columns: `3`, or `[3, 5]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

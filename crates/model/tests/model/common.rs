@@ -102,6 +102,7 @@ pub(crate) fn assert_close_for(subject: &str, found: &[f32], expected: &[f64]) {
 }
 
 /// The backends that are always compiled in.
+#[expect(deprecated, reason = "Burn removes the ndarray backend in a later version")]
 pub(crate) fn backends() -> [(&'static str, Device); 2] {
     [("flex", Device::flex()), ("ndarray", Device::ndarray())]
 }
