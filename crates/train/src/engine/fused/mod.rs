@@ -83,11 +83,11 @@ pub(super) struct Fused {
 
 impl Fused {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
-        let EngineSettings { architecture, optimizer, loss, .. } = settings;
+        let EngineSettings { architecture, optimizer, loss, average_decay, .. } = settings;
         if let Some(unsupported) = unsupported(architecture, &optimizer.kind) {
             return Err(format!("the fused engine does not support {unsupported}"));
         }
-        let rule = Rule::new(optimizer);
+        let rule = Rule::new(optimizer, *average_decay);
         let mut weights = weights.in_order_of(architecture)?.into_iter();
         let mut operations: Vec<Operation> = Vec::new();
         let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
@@ -149,6 +149,7 @@ impl Fused {
             let parameters = self.operations.iter_mut().flat_map(Operation::parameters_mut);
             self.rule.apply(settings, parameters.collect());
         }
+        self.rule.add_to_average(self.operations.iter_mut().flat_map(Operation::parameters_mut));
         logits
     }
 
@@ -168,12 +169,24 @@ impl Fused {
     }
 
     pub(super) fn weights(&self) -> Weights {
+        self.tensors(|parameter| &parameter.values)
+    }
+
+    pub(super) fn average(&self) -> Option<Weights> {
+        let mut parameters = self.parameters();
+        // Empty before the first step, and if the experiment asks for no average.
+        let is_kept = parameters.any(|parameter| !parameter.average.is_empty());
+        is_kept.then(|| self.tensors(|parameter| &parameter.average))
+    }
+
+    /// Values of all parameters, as in the weights file.
+    fn tensors(&self, values: impl Fn(&Parameter) -> &[f32]) -> Weights {
         let named = self.architecture.named_parameters().zip(self.parameters());
         let tensors = named
             .map(|((name, spec), parameter)| WeightTensor {
                 name,
                 shape: spec.shape.clone(),
-                values: to_file_order(&parameter.values, spec),
+                values: to_file_order(values(parameter), spec),
             })
             .collect();
         Weights { tensors }
