@@ -242,7 +242,7 @@ proptest! {
                 original.step(pixels, labels, rate, &mut dropout_rng);
             }
             let state = original.optimizer_state().unwrap();
-            let mut restored = Engine::restore(&settings, &original.weights(), &state).unwrap();
+            let mut restored = Engine::restore(&settings, &original.weights(), &state, None).unwrap();
             prop_assert_eq!(&restored.optimizer_state().unwrap(), &state);
             let mut same_dropout_rng = dropout_rng.clone();
             for (pixels, labels) in batches.skip(steps).take(5) {
@@ -283,12 +283,12 @@ fn the_state_of_another_optimizer_or_network_is_rejected() {
         for (units, optimizer) in [(5, "sgd"), (5, "rmsprop"), (6, "adam")] {
             let (_, other) = engine(units, optimizer, choice);
             let state = other.optimizer_state().unwrap();
-            let restored = Engine::restore(&settings, &adam.weights(), &state);
+            let restored = Engine::restore(&settings, &adam.weights(), &state, None);
             assert!(restored.is_err(), "{choice}: {optimizer} of {units} units");
         }
         let mut cut = adam.optimizer_state().unwrap();
         cut.tensors.pop();
-        assert!(Engine::restore(&settings, &adam.weights(), &cut).is_err(), "{choice}");
+        assert!(Engine::restore(&settings, &adam.weights(), &cut, None).is_err(), "{choice}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::optimizers::{OptimizerKind, UpdateRule};
 use crate::schedules::StepSettings;
 use cross_entropy::cross_entropy_gradient;
 use operations::{Builder, GradientBuffers, Gradients, Sequence, StepContext, constructor};
-use update::Rule;
+use update::{Parameter, Rule};
 
 /// Describes the layer or the optimizer that this engine does not support; `None` if it supports the experiment.
 pub(crate) fn unsupported(
@@ -54,11 +54,11 @@ pub(super) struct Fused {
 
 impl Fused {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
-        let EngineSettings { architecture, optimizer, loss, .. } = settings;
+        let EngineSettings { architecture, optimizer, loss, average_decay, .. } = settings;
         if let Some(unsupported) = unsupported(architecture, &optimizer.kind) {
             return Err(format!("the fused engine does not support {unsupported}"));
         }
-        let rule = Rule::new(optimizer);
+        let rule = Rule::new(optimizer, *average_decay);
         let weights = weights.in_order_of(architecture)?;
         let operations = Builder::new(&rule, &weights).sequence(architecture.layers());
         #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
@@ -101,6 +101,7 @@ impl Fused {
         if matches!(gradients, Gradients::Stored) {
             self.rule.apply(settings, self.operations.parameters_mut().collect());
         }
+        self.rule.add_to_average(self.operations.parameters_mut());
         logits
     }
 
@@ -113,12 +114,24 @@ impl Fused {
     }
 
     pub(super) fn weights(&self) -> Weights {
+        self.tensors(|parameter| &parameter.values)
+    }
+
+    pub(super) fn average(&self) -> Option<Weights> {
+        let mut parameters = self.operations.parameters();
+        // Empty before the first step, and if the experiment asks for no average.
+        let is_kept = parameters.any(|parameter| !parameter.average.is_empty());
+        is_kept.then(|| self.tensors(|parameter| &parameter.average))
+    }
+
+    /// Values of all parameters, as in the weights file.
+    fn tensors(&self, values: impl Fn(&Parameter) -> &[f32]) -> Weights {
         let named = self.architecture.named_parameters().zip(self.operations.parameters());
         let tensors = named
             .map(|((name, spec), parameter)| WeightTensor {
                 name,
                 shape: spec.shape.clone(),
-                values: to_file_order(&parameter.values, spec),
+                values: to_file_order(values(parameter), spec),
             })
             .collect();
         Weights { tensors }
