@@ -52,7 +52,8 @@ fn outputs_and_gradients_are_those_of_pytorch() {
             [_, features] => (row(features), format!(r#"{{ type = "flatten" }}, {layer}"#)),
             _ => panic!("two or four dimensions"),
         };
-        let architecture = single(&layers, input).unwrap_or_else(|error| panic!("{layer}: {error}"));
+        let architecture =
+            single(&layers, input).unwrap_or_else(|error| panic!("{layer}: {error}"));
         let [.., planned, _, _] = architecture.layers() else { panic!("three layers") };
         let output = match planned.output {
             Shape::Image { channels, height, width } => vec![shape[0], channels, height, width],
@@ -80,7 +81,9 @@ fn outputs_and_gradients_are_those_of_pytorch() {
             let trainable = architecture.named_parameters().filter(|(_, spec)| spec.trainable);
             assert_eq!(found.len(), trainable.count(), "{}", subject("gradients"));
             let expected = case["dparameters"].as_array().expect("a list");
-            for (found, expected) in found.split_last().expect("the dense layer").1.iter().zip(expected) {
+            for (found, expected) in
+                found.split_last().expect("the dense layer").1.iter().zip(expected)
+            {
                 assert_close(&subject("parameter gradient"), found, expected);
             }
         }
@@ -106,8 +109,10 @@ fn a_batch_of_one_gives_the_same_as_a_larger_batch() {
             let network = Network::new(&architecture, &weights, &device).expect("its own weights");
             for sample in 0..count {
                 let pixels = x[sample * input.len()..][..input.len()].to_vec();
-                let found = network
-                    .forward(images(pixels, input, &device), &mut Mode::Training(&mut generator(0)));
+                let found = network.forward(
+                    images(pixels, input, &device),
+                    &mut Mode::Training(&mut generator(0)),
+                );
                 let expected = &y[sample * y.len() / count..(sample + 1) * y.len() / count];
                 let subject = format!("{backend}, sample {sample} of {layer}");
                 assert_close(&subject, &values(found), &Value::from(expected.to_vec()));
