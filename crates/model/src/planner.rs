@@ -179,6 +179,9 @@ impl Planner {
                 "with this layer, the model has more than {MAX_PARAMETERS} parameters; make it smaller"
             )));
         };
+        for parameter in &parameters {
+            parameter.initializer.check(parameter).map_err(error)?;
+        }
         if output.checked_len().is_none_or(|values| values > MAX_VALUES) {
             return Err(error(format!(
                 "its input is {input}, and its output would be {output}: more than {MAX_VALUES} values for one image; make \

@@ -104,19 +104,12 @@ impl LayerRules for Conv2dConfig {
             // Keras' fans ignore groups in the number of outputs.
             fan_in: channels.saturating_mul(pixels),
             fan_out: output.channels().saturating_mul(pixels),
+            groups: self.groups,
             initializer: self.kernel_initializer,
             role: ParameterRole::Kernel,
             trainable: true,
         };
-        let bias = ParameterSpec {
-            name: "bias".into(),
-            shape: vec![output.channels()],
-            fan_in: output.channels(),
-            fan_out: output.channels(),
-            initializer: self.bias_initializer,
-            role: ParameterRole::Bias,
-            trainable: true,
-        };
+        let bias = ParameterSpec::bias(output.channels(), self.bias_initializer);
         if self.use_bias { vec![weight, bias] } else { vec![weight] }
     }
 

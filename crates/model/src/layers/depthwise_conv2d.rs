@@ -83,19 +83,12 @@ impl LayerRules for DepthwiseConv2dConfig {
             // Keras' fans, although each output depends on one channel only. PyTorch's fan_in is `pixels`.
             fan_in: input.channels().saturating_mul(pixels),
             fan_out: self.depth_multiplier.saturating_mul(pixels),
+            groups: input.channels(),
             initializer: self.depthwise_initializer,
             role: ParameterRole::Kernel,
             trainable: true,
         };
-        let bias = ParameterSpec {
-            name: "bias".into(),
-            shape: vec![output.channels()],
-            fan_in: output.channels(),
-            fan_out: output.channels(),
-            initializer: self.bias_initializer,
-            role: ParameterRole::Bias,
-            trainable: true,
-        };
+        let bias = ParameterSpec::bias(output.channels(), self.bias_initializer);
         if self.use_bias { vec![weight, bias] } else { vec![weight] }
     }
 

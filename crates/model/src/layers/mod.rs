@@ -239,6 +239,8 @@ pub struct ParameterSpec {
     pub fan_in: usize,
     /// The number of outputs that each input contributes to.
     pub fan_out: usize,
+    /// The number of groups of outputs, the first dimension, that have inputs of their own. 1 except for convolutions.
+    pub groups: usize,
     /// How the initial values are drawn.
     pub initializer: Initializer,
     /// What the parameter is for.
@@ -261,6 +263,21 @@ pub enum ParameterRole {
 }
 
 impl ParameterSpec {
+    /// The bias of a layer with this many outputs.
+    pub(crate) fn bias(outputs: usize, initializer: Initializer) -> Self {
+        Self {
+            name: "bias".into(),
+            shape: vec![outputs],
+            // Keras defines both fans of a vector as its length.
+            fan_in: outputs,
+            fan_out: outputs,
+            groups: 1,
+            initializer,
+            role: ParameterRole::Bias,
+            trainable: true,
+        }
+    }
+
     /// The number of values.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -38,6 +38,7 @@ pub(super) fn parameter(
         shape: vec![channels],
         fan_in: channels,
         fan_out: channels,
+        groups: 1,
         initializer,
         role,
         trainable: role != ParameterRole::Statistic,

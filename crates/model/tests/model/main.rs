@@ -6,6 +6,7 @@ mod common;
 mod config;
 mod dropout;
 mod initializer;
+mod layers;
 mod network;
 mod repeat;
 mod shape;
