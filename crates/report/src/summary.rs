@@ -81,8 +81,7 @@ pub(crate) fn result(report: &TestReport) -> String {
         TestedWeights::Last | TestedWeights::Best => "the weights of",
         TestedWeights::Average | TestedWeights::BestAverage => "the average of the weights after",
     };
-    let flipped =
-        if report.flip { ", each averaged with its horizontal mirror image" } else { "" };
+    let flipped = if report.flip { ", each averaged with its horizontal mirror image" } else { "" };
     format!(
         "{} on {} test images{flipped}, with {averaged} epoch {} ({weights})",
         numbers.join(", "),
