@@ -90,7 +90,7 @@ impl PoolingWindow {
         Ok(Self {
             pool_size,
             strides: table.default("strides", pool_size)?,
-            padding: table.default("padding", Padding::Valid)?,
+            padding: read_padding(table)?,
         })
     }
 
@@ -113,6 +113,18 @@ impl PoolingWindow {
         let Self { pool_size: size, strides, padding } = self;
         Window { size, strides, dilation: Pair::both(1), padding }
     }
+}
+
+/// Reads the key `padding`.
+pub(crate) fn read_padding(table: &mut Table<'_>) -> Result<Padding, ConfigError> {
+    let is_text = matches!(table.value("padding").map(|value| &value.kind), Some(Kind::String(_)));
+    table.default("padding", Padding::Valid).map_err(|error| match is_text {
+        true => error,
+        // A number, as in PyTorch.
+        false => error.also(
+            "or put { type = \"zero_padding2d\", padding = 1 } before the layer for another number of zeros",
+        ),
+    })
 }
 
 /// A window, how far it moves, and what it does at the borders.
