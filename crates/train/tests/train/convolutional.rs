@@ -109,6 +109,14 @@ fn random_networks_follow_pytorch() {
 }
 
 #[test]
+fn random_networks_follow_pytorch_in_the_fused_engine() {
+    let Trajectories { classes, cases } = trajectories();
+    for case in &cases {
+        case.follow(classes, Backend::Flex, Implementation::Fused);
+    }
+}
+
+#[test]
 fn random_networks_follow_pytorch_on_ndarray() {
     let Trajectories { classes, cases } = trajectories();
     for case in &cases {

@@ -1,5 +1,7 @@
 //! A step of all parameters in place: gradient clipping, then the optimizer's update.
 
+use kiln_model::ParameterSpec;
+
 use crate::optimizers::{
     FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, UpdateStep, zip,
 };
@@ -13,6 +15,8 @@ pub(super) struct Parameter {
     /// One for each name in `names`, as long as the values.
     slots: Vec<Vec<f32>>,
     names: &'static [&'static str],
+    /// Whether the optimizer updates the parameter.
+    is_trained: bool,
     /// The running average of the values; empty before the first step, and if the experiment asks for no average.
     pub(super) average: Vec<f32>,
 }
@@ -70,13 +74,16 @@ impl Rule {
     }
 
     /// A parameter with these values, before the first step.
-    pub(super) fn parameter(&self, values: Vec<f32>) -> Parameter {
+    pub(super) fn parameter(&self, spec: &ParameterSpec, values: Vec<f32>) -> Parameter {
         let zeros = vec![0.0; values.len()];
-        let names = self.optimizer.rule().slots();
+        let is_trained = spec.trainable;
+        let names = if is_trained { self.optimizer.rule().slots() } else { &[] };
+        let has_gradient = is_trained && self.fused_weight_decay().is_none();
         Parameter {
             slots: vec![zeros.clone(); names.len()],
-            gradient: if self.fused_weight_decay().is_none() { zeros } else { Vec::new() },
+            gradient: if has_gradient { zeros } else { Vec::new() },
             names,
+            is_trained,
             average: Vec::new(),
             values,
         }
@@ -92,6 +99,7 @@ impl Rule {
 
     /// Clips the gradients and updates all parameters.
     pub(super) fn apply(&mut self, settings: StepSettings, mut parameters: Vec<&mut Parameter>) {
+        parameters.retain(|parameter| parameter.is_trained);
         clip(self.clipping, &mut parameters);
         self.steps = self.steps.saturating_add(1);
         let StepSettings { learning_rate, momentum } = settings;
