@@ -80,7 +80,11 @@ impl LayerConfig {
             LayerKind::Block(block) => {
                 block.layers.iter().find_map(|layer| layer.duplicate_name(names))
             }
-            LayerKind::Layer(_) => None,
+            LayerKind::Layer(layer) => {
+                let branches = layer.rules().branches();
+                let mut layers = branches.iter().flat_map(|branch| branch.layers);
+                layers.find_map(|layer| layer.duplicate_name(names))
+            }
         }
     }
 }

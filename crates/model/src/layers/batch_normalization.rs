@@ -2,16 +2,17 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::nn::BatchNorm;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerModule, LayerRules, Mode, ParameterSpec};
-use crate::activation::Activation;
+use super::{
+    Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts, ParameterRole,
+    ParameterSpec,
+};
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use crate::tensor::WeightTensor;
 
 /// `{ type = "batch_normalization" }`: γ (x − mean) / √(variance + ε) + β, separately for each feature
 /// or channel (Ioffe and Szegedy 2015).
@@ -43,28 +44,29 @@ impl BatchNormalizationConfig {
 }
 
 impl LayerRules for BatchNormalizationConfig {
-    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+    fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
         Ok(input)
     }
 
     fn parameters(&self, input: Shape, _output: Shape) -> Vec<ParameterSpec> {
-        let parameter = |name: &'static str, initializer, trainable| ParameterSpec {
+        let parameter = |name: &'static str, initializer, role| ParameterSpec {
             name: name.into(),
             shape: vec![input.channels()],
             fan_in: input.channels(),
             fan_out: input.channels(),
             initializer,
-            trainable,
+            role,
+            trainable: role != ParameterRole::Statistic,
         };
         vec![
-            parameter("weight", Initializer::ONES, true),
-            parameter("bias", Initializer::ZEROS, true),
-            parameter("running_mean", Initializer::ZEROS, false),
-            parameter("running_var", Initializer::ONES, false),
+            parameter("weight", Initializer::ONES, ParameterRole::Normalization),
+            parameter("bias", Initializer::ZEROS, ParameterRole::Normalization),
+            parameter("running_mean", Initializer::ZEROS, ParameterRole::Statistic),
+            parameter("running_var", Initializer::ONES, ParameterRole::Statistic),
         ]
     }
 
-    fn module(&self, weights: &[&WeightTensor], _: Activation, device: &Device) -> Layer {
+    fn module(&self, ModuleParts { weights, device, .. }: ModuleParts<'_>) -> Layer {
         let running =
             |index: usize| RunningState::new(Tensor::from_data(weights[index].data(), device));
         Layer::BatchNormalization(BatchNormalization {

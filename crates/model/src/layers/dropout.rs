@@ -1,15 +1,13 @@
 //! Dropout.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerModule, LayerRules, Mode};
-use crate::activation::Activation;
+use super::{Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts};
 use crate::shape::Shape;
-use crate::tensor::WeightTensor;
 
 /// `{ type = "dropout", rate = 0.3 }`: in training, sets each value to 0 with probability `rate` and
 /// divides the others by 1 − `rate` (Srivastava et al. 2014, in the inverted form). Off in inference.
@@ -30,7 +28,7 @@ impl DropoutConfig {
 }
 
 impl LayerRules for DropoutConfig {
-    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+    fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
         Ok(input)
     }
 
@@ -43,7 +41,7 @@ impl LayerRules for DropoutConfig {
         true
     }
 
-    fn module(&self, _: &[&WeightTensor], _: Activation, _: &Device) -> Layer {
+    fn module(&self, _: ModuleParts<'_>) -> Layer {
         Layer::Dropout(Dropout { rate: self.rate })
     }
 }

@@ -5,9 +5,12 @@
 // The list does not declare the modules, because rustfmt skips modules that a macro declares.
 pub mod activation;
 pub mod batch_normalization;
+pub mod conv2d;
 pub mod dense;
 pub mod dropout;
 pub mod flatten;
+pub mod residual;
+mod window;
 
 use std::borrow::Cow;
 
@@ -18,6 +21,8 @@ use rand_core::Rng;
 use serde::Serialize;
 
 use crate::activation::Activation;
+use crate::architecture::PlannedLayer;
+use crate::config::LayerConfig;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use crate::tensor::WeightTensor;
@@ -34,7 +39,13 @@ layers! {
     /// Batch normalization.
     BatchNormalization = "batch_normalization",
         batch_normalization::BatchNormalizationConfig, batch_normalization::BatchNormalization;
+    /// A convolution over rows and columns.
+    Conv2d = "conv2d", conv2d::Conv2dConfig, conv2d::Conv2d;
+    /// A sum of layers and their input, or of two branches of layers.
+    Residual = "residual", residual::ResidualConfig, residual::Residual;
 }
+
+pub use window::{Padding, Pair};
 
 /// Generates two enums from the list above: [`LayerType`] for the configurations and [`Layer`] for
 /// the modules. Both delegate to the files of the layers.
@@ -112,11 +123,16 @@ use layers;
 
 /// The properties of a layer that planning and the summary need, before anything is allocated.
 pub(crate) trait LayerRules {
-    /// The shape of one output sample. `classes` is the number of classes of the dataset. The error
-    /// says why the layer does not accept the input, and what to do.
-    fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String>;
+    /// The lists of layers that the layer owns. Each of them gets the input of the layer.
+    fn branches(&self) -> Vec<BranchConfig<'_>> {
+        Vec::new()
+    }
 
-    /// The parameters, in the order of the weights file.
+    /// The shape of one output sample. The error says why the layer does not accept the input, which
+    /// shapes come in and would go out, and what to do.
+    fn output_shape(&self, input: Shape, context: &Context<'_>) -> Result<Shape, String>;
+
+    /// The parameters of the layer itself, without those of its branches, in the order of the weights file.
     fn parameters(&self, _input: Shape, _output: Shape) -> Vec<ParameterSpec> {
         Vec::new()
     }
@@ -145,11 +161,34 @@ pub(crate) trait LayerRules {
     }
 
     /// Makes the Burn module.
-    ///
-    /// `weights` are the values of [`parameters`](Self::parameters), in the same order. The module
-    /// applies `activation`, which may differ from [`activation`](Self::activation): the loss applies
-    /// a final softmax.
-    fn module(&self, weights: &[&WeightTensor], activation: Activation, device: &Device) -> Layer;
+    fn module(&self, parts: ModuleParts<'_>) -> Layer;
+}
+
+/// A list of layers that a layer owns.
+pub(crate) struct BranchConfig<'a> {
+    /// Its key in the table of the layer, and its name in the weights file: `layers`.
+    pub(crate) key: &'static str,
+    pub(crate) layers: &'a [LayerConfig],
+}
+
+/// What the shape of an output depends on besides the layer and its input.
+pub(crate) struct Context<'a> {
+    /// The number of classes of the dataset.
+    pub(crate) classes: usize,
+    /// The shape of the output of each branch; see [`LayerRules::branches`].
+    pub(crate) branches: &'a [Shape],
+}
+
+/// What a Burn module is made from.
+pub(crate) struct ModuleParts<'a> {
+    /// The layer. The module applies its `activation`, which may differ from
+    /// [`LayerRules::activation`]: the loss applies a final softmax.
+    pub(crate) layer: &'a PlannedLayer,
+    /// The values of [`LayerRules::parameters`], in the same order.
+    pub(crate) weights: &'a [&'a WeightTensor],
+    /// The modules of each branch; see [`LayerRules::branches`].
+    pub(crate) branches: Vec<Vec<Layer>>,
+    pub(crate) device: &'a Device,
 }
 
 /// A parameter of a layer, without values.
@@ -165,8 +204,23 @@ pub struct ParameterSpec {
     pub fan_out: usize,
     /// How the initial values are drawn.
     pub initializer: Initializer,
+    /// What the parameter is for.
+    pub role: ParameterRole,
     /// Whether the optimizer updates the parameter. It does not update running statistics.
     pub trainable: bool,
+}
+
+/// What a parameter is for. Settings such as weight decay depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ParameterRole {
+    /// A factor of the input: the weights of a dense layer or a convolution.
+    Kernel,
+    /// Added to the product of the kernel and the input.
+    Bias,
+    /// The scale or the offset of a normalization.
+    Normalization,
+    /// A running statistic. The optimizer does not update it.
+    Statistic,
 }
 
 impl ParameterSpec {
@@ -187,7 +241,8 @@ impl ParameterSpec {
 pub(crate) trait LayerModule {
     fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features;
 
-    /// Copies the values of the parameters to the host, in the order of [`LayerRules::parameters`].
+    /// Copies the values of the parameters to the host, in the order of [`LayerRules::parameters`], then
+    /// those of each branch.
     fn values(&self) -> Vec<TensorData> {
         Vec::new()
     }
@@ -207,7 +262,7 @@ pub enum Mode<'a, R> {
 }
 
 /// A batch between two layers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Features {
     /// `[n, channels, height, width]`
     Image(Tensor<4>),
@@ -216,6 +271,17 @@ pub(crate) enum Features {
 }
 
 impl Features {
+    /// Images. Planning ensures that layers of images get images.
+    pub(crate) fn image(self) -> Tensor<4> {
+        match self {
+            Self::Image(x) => x,
+            Self::Flat(x) => {
+                let [count, features] = x.dims();
+                x.reshape([count, features, 1, 1])
+            }
+        }
+    }
+
     /// Flattens images in the order channel, row, column: `[n, features]`.
     pub(crate) fn flat(self) -> Tensor<2> {
         match self {
@@ -232,10 +298,11 @@ mod tests {
     use rand_core::SeedableRng;
 
     use super::*;
-    use crate::network::images;
+    use crate::config::ModelConfig;
+    use crate::network::{Network, images};
 
     /// At least one configuration of each layer, and whether it passes its values through. Add new
-    /// layers here.
+    /// layers here. Each accepts an image of 1×2×2, with or without `flatten` before it.
     const LAYERS: &[(&str, bool)] = &[
         ("type = 'flatten'", true),
         ("type = 'dense'\nunits = 3", false),
@@ -243,6 +310,8 @@ mod tests {
         ("type = 'activation'\nactivation = 'linear'", true),
         ("type = 'dropout'\nrate = 0.5", true),
         ("type = 'batch_normalization'", false),
+        ("type = 'conv2d'\nfilters = 2\nkernel_size = 1", false),
+        ("type = 'residual'\nlayers = [{ type = 'batch_normalization' }]", false),
     ];
 
     fn layer(text: &str) -> LayerType {
@@ -258,34 +327,30 @@ mod tests {
     fn passes_values_is_true_exactly_if_inference_returns_the_input() {
         let device = Device::flex();
         let x = [-2.0, 0.5, 3.0, 1.0];
-        let shapes = [
-            Shape::Image { channels: 1, height: 2, width: 2 },
-            // For layers that do not accept images.
-            Shape::Features(4),
-        ];
+        let image = Shape::Image { channels: 1, height: 2, width: 2 };
         for (text, expected) in LAYERS {
-            let layer = layer(text);
-            assert_eq!(layer.rules().passes_values(), *expected, "{text}");
+            assert_eq!(layer(text).rules().passes_values(), *expected, "{text}");
 
-            let output = |input| Some((input, layer.rules().output_shape(input, 3).ok()?));
-            let (input, output) = shapes.into_iter().find_map(output).expect("accepts a shape");
-            let rng = &mut ChaCha8Rng::seed_from_u64(1);
-            let specs = layer.rules().parameters(input, output);
-            let weights: Vec<WeightTensor> = specs
-                .into_iter()
-                .map(|spec| WeightTensor {
-                    name: spec.name.to_string(),
-                    values: spec.initializer.draw(spec.len(), spec.fan_in, spec.fan_out, rng),
-                    shape: spec.shape,
-                })
-                .collect();
-            let weights: Vec<&WeightTensor> = weights.iter().collect();
-            let module = layer.rules().module(&weights, layer.rules().activation(), &device);
-            let features = match input {
-                Shape::Image { .. } => Features::Image(images(x.to_vec(), input, &device)),
-                Shape::Features(_) => Features::Flat(Tensor::from_data([x], &device)),
+            // Layers that do not accept images get flat features.
+            let table = text.replace('\n', ", ");
+            let layers = ["", "{ type = 'flatten' }, "].map(|before| {
+                format!(
+                    "layers = [{before}{{ {table} }}, {{ type = 'flatten' }}, {{ type = 'dense', units = 'classes' }}]"
+                )
+            });
+            let plan = |text: &String| {
+                let document = Document::parse("model.toml", text).expect("valid TOML");
+                let model = document.read(ModelConfig::read).expect("a valid model");
+                model.architecture(image, 3).ok()
             };
-            let y = module.forward(features, &mut Mode::<ChaCha8Rng>::Inference).flat();
+            // The network without the final dense layer, which has the last weights.
+            let mut architecture = layers.iter().find_map(plan).expect("accepts a shape");
+            let rng = &mut ChaCha8Rng::seed_from_u64(1);
+            architecture.layers.pop();
+            let weights = architecture.initial_weights(rng);
+            let network = Network::new(&architecture, &weights, &device).expect("its weights");
+            let y = network
+                .forward(images(x.to_vec(), image, &device), &mut Mode::<ChaCha8Rng>::Inference);
             let is_same = y.into_data().iter::<f32>().eq(x);
             assert_eq!(is_same, *expected, "{text}");
         }

@@ -4,12 +4,11 @@
 
 mod activation;
 mod cross_entropy;
-mod kernel;
 mod operation;
-mod product;
 mod state;
 mod update;
 
+use kiln_kernels::{Workspace, transpose};
 use kiln_model::{
     Activation, Architecture, LayerType, ParameterSpec, PlannedLayer, WeightTensor, Weights,
 };
@@ -20,7 +19,6 @@ use crate::optimizers::{OptimizerKind, UpdateRule};
 use crate::schedules::StepSettings;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Dense, GradientBuffers, Gradients, Operation, OperationKind};
-use product::{Workspace, transpose};
 use update::{Parameter, Rule};
 
 /// Describes the layer or the optimizer that this engine does not support; `None` if it supports the experiment.

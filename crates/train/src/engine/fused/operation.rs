@@ -5,12 +5,12 @@
 //! and of the gradients of the inputs need no rearranged factor. Only the pixels are batch-major, `[n, width]`.
 //! Operations before the first dense layer keep that order, and its product reads them transposed.
 
+use kiln_kernels::{Blend, Matrix, Workspace, multiply_into, transpose};
 use kiln_model::Activation;
 use kiln_model::layers::dropout::draw_mask;
 use rand_chacha::ChaCha8Rng;
 
 use super::activation::{activate, multiply_by_derivative, needs_pre_activation};
-use super::product::{Blend, Matrix, Workspace, multiply_into, transpose};
 use super::update::Parameter;
 
 /// An operation and its output, which the forward pass leaves for the backward pass.

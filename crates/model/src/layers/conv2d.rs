@@ -1,0 +1,166 @@
+//! A convolution over rows and columns.
+
+use burn::module::{Module, Param};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Tensor, TensorData};
+use kiln_config::{ConfigError, Table};
+use rand_core::Rng;
+use serde::Serialize;
+
+use super::window::Window;
+use super::{
+    Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts, Padding, Pair,
+    ParameterRole, ParameterSpec,
+};
+use crate::activation::Activation;
+use crate::initializer::Initializer;
+use crate::shape::Shape;
+
+/// `{ type = "conv2d", filters = 32, kernel_size = 3 }`: activation(W ∗ x + b), where x is `[n, in, height, width]`, W is
+/// `[filters, in / groups, kernel height, kernel width]` and ∗ is the cross-correlation, as in Keras and PyTorch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conv2dConfig {
+    /// The number of output channels, above 0.
+    pub filters: usize,
+    /// The rows and columns of the kernel.
+    pub kernel_size: Pair,
+    /// How many rows and columns the kernel moves at a time.
+    pub strides: Pair,
+    /// What happens at the borders.
+    pub padding: Padding,
+    /// The distance between the pixels under the kernel.
+    pub dilation_rate: Pair,
+    /// The number of groups of channels. Each group of output channels sees one group of input channels.
+    pub groups: usize,
+    /// The activation function.
+    pub activation: Activation,
+    /// Whether to add the bias b.
+    pub use_bias: bool,
+    /// The initializer of W.
+    pub kernel_initializer: Initializer,
+    /// The initializer of b.
+    pub bias_initializer: Initializer,
+}
+
+impl Conv2dConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let positive = "a whole number above 0";
+        // Reports a missing key, because `checked` would use its default.
+        let _: usize = table.required("filters")?;
+        let strides = table.default("strides", Pair::both(1))?;
+        let dilation_rate = table.default("dilation_rate", Pair::both(1))?;
+        Ok(Self {
+            filters: table.checked("filters", 0, positive, |filters| *filters > 0)?,
+            kernel_size: table.required("kernel_size")?,
+            strides,
+            padding: table.default("padding", Padding::Valid)?,
+            dilation_rate,
+            groups: table.checked("groups", 1, positive, |groups| *groups > 0)?,
+            activation: table.default("activation", Activation::Linear)?,
+            use_bias: table.default("use_bias", true)?,
+            kernel_initializer: table.default("kernel_initializer", Initializer::GLOROT_UNIFORM)?,
+            bias_initializer: table.default("bias_initializer", Initializer::ZEROS)?,
+        })
+    }
+
+    fn window(&self) -> Window {
+        Window {
+            size: self.kernel_size,
+            strides: self.strides,
+            dilation: self.dilation_rate,
+            padding: self.padding,
+        }
+    }
+}
+
+impl LayerRules for Conv2dConfig {
+    fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
+        let [channels, ..] = Window::image(input)?;
+        let Self { groups, filters, .. } = self;
+        if !channels.is_multiple_of(*groups) || !filters.is_multiple_of(*groups) {
+            return Err(format!(
+                "its {groups} groups need a multiple of {groups} input channels and filters, but its input is {input} and \
+                 it has {filters} filters"
+            ));
+        }
+        self.window().output(input, self.filters)
+    }
+
+    fn parameters(&self, input: Shape, output: Shape) -> Vec<ParameterSpec> {
+        let Pair { height, width } = self.kernel_size;
+        let channels = input.channels() / self.groups;
+        // Saturates, because the number of parameters is checked later.
+        let pixels = height.saturating_mul(width);
+        let weight = ParameterSpec {
+            name: "weight".into(),
+            shape: vec![output.channels(), channels, height, width],
+            // Keras' fans ignore groups in the number of outputs.
+            fan_in: channels.saturating_mul(pixels),
+            fan_out: output.channels().saturating_mul(pixels),
+            initializer: self.kernel_initializer,
+            role: ParameterRole::Kernel,
+            trainable: true,
+        };
+        let bias = ParameterSpec {
+            name: "bias".into(),
+            shape: vec![output.channels()],
+            fan_in: output.channels(),
+            fan_out: output.channels(),
+            initializer: self.bias_initializer,
+            role: ParameterRole::Bias,
+            trainable: true,
+        };
+        if self.use_bias { vec![weight, bias] } else { vec![weight] }
+    }
+
+    fn flops(&self, input: Shape, output: Shape) -> u64 {
+        let Pair { height, width } = self.kernel_size;
+        2 * (output.len() * (input.channels() / self.groups) * height * width) as u64
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn module(&self, ModuleParts { layer, weights, device, .. }: ModuleParts<'_>) -> Layer {
+        let Shape::Image { height, width, .. } = layer.input else {
+            unreachable!("the shape was checked");
+        };
+        Layer::Conv2d(Conv2d {
+            weight: Param::from_data(weights[0].data(), device),
+            bias: self.use_bias.then(|| Param::from_data(weights[1].data(), device)),
+            options: ConvOptions::new_with_padding(
+                self.strides.as_array(),
+                self.window().zeros([height, width]),
+                self.dilation_rate.as_array(),
+                self.groups,
+            ),
+            activation: layer.activation,
+        })
+    }
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct Conv2d {
+    /// `[filters, in / groups, kernel height, kernel width]`
+    weight: Param<Tensor<4>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    options: ConvOptions<2>,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl LayerModule for Conv2d {
+    fn forward<R: Rng>(&self, x: Features, _: &mut Mode<'_, R>) -> Features {
+        let bias = self.bias.as_ref().map(Param::val);
+        let x = conv2d(x.image(), self.weight.val(), bias, self.options.clone());
+        Features::Image(self.activation.apply(x))
+    }
+
+    fn values(&self) -> Vec<TensorData> {
+        let bias = self.bias.as_ref().map(|bias| bias.val().into_data());
+        std::iter::once(self.weight.val().into_data()).chain(bias).collect()
+    }
+}
