@@ -19,7 +19,8 @@ use crate::shape::Shape;
 ///
 /// Training uses the mean and variance of the batch. Inference uses their running averages:
 /// `running ← momentum · running + (1 − momentum) · batch`. Both variances are biased (divided by n),
-/// as in Keras; the running variance of PyTorch is unbiased (divided by n − 1).
+/// as in Keras; the running variance of PyTorch is unbiased (divided by n − 1). With `trainable = false`, training uses the
+/// running averages, too, and does not change them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchNormalizationConfig {
     /// The weight of the old running average in each step, as in Keras. PyTorch's momentum is 1 minus
@@ -66,7 +67,7 @@ impl LayerRules for BatchNormalizationConfig {
         ]
     }
 
-    fn module(&self, ModuleParts { weights, device, .. }: ModuleParts<'_>) -> Layer {
+    fn module(&self, ModuleParts { layer, weights, device, .. }: ModuleParts<'_>) -> Layer {
         let running =
             |index: usize| RunningState::new(Tensor::from_data(weights[index].data(), device));
         Layer::BatchNormalization(BatchNormalization {
@@ -74,7 +75,7 @@ impl LayerRules for BatchNormalizationConfig {
                 gamma: Param::from_data(weights[0].data(), device),
                 beta: Param::from_data(weights[1].data(), device),
                 // Enables batch statistics, which Burn then uses on autodiff devices only.
-                training: Param::from_bool(true),
+                training: Param::from_bool(layer.training.trainable),
                 running_mean: running(2),
                 running_var: running(3),
                 // Burn defines the momentum as PyTorch does.

@@ -10,4 +10,5 @@ mod network;
 mod repeat;
 mod shape;
 mod summary;
+mod training;
 mod weights;

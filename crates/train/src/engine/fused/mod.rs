@@ -15,7 +15,7 @@ use kiln_model::{
 use rand_chacha::ChaCha8Rng;
 
 use super::{EngineSettings, Targets};
-use crate::optimizers::{OptimizerKind, UpdateRule};
+use crate::optimizers::{OptimizerKind, ParameterSettings, UpdateRule};
 use crate::schedules::StepSettings;
 use cross_entropy::cross_entropy_gradient;
 use operation::{Dense, GradientBuffers, Gradients, Operation, OperationKind};
@@ -71,7 +71,7 @@ fn unsupported_layer(architecture: &Architecture) -> Option<String> {
 pub(super) struct Fused {
     architecture: Architecture,
     operations: Vec<Operation>,
-    /// The index of the first operation with parameters. The backward pass ends there.
+    /// The index of the first operation with parameters to train. The backward pass ends there.
     first: usize,
     rule: Rule,
     label_smoothing: f32,
@@ -85,10 +85,17 @@ impl Fused {
         if let Some(unsupported) = unsupported(architecture, &optimizer.kind) {
             return Err(format!("the fused engine does not support {unsupported}"));
         }
-        let rule = Rule::new(optimizer, *average_decay);
-        let mut weights = weights.in_order_of(architecture)?.into_iter();
+        let exclusion = optimizer.exclude_from_weight_decay;
+        let parameters = architecture.planned_parameters();
+        let parameters: Vec<_> =
+            parameters.map(|parameter| exclusion.settings_of(&parameter)).collect();
+        let rule = Rule::new(optimizer, *average_decay, &parameters);
+        let mut weights = weights.in_order_of(architecture)?.into_iter().zip(parameters);
         let mut operations: Vec<Operation> = Vec::new();
         let is_dense = |operation: &Operation| matches!(operation.kind, OperationKind::Dense(_));
+        let is_trained = |operation: &Operation| {
+            operation.parameters().any(|parameter| parameter.settings.trainable)
+        };
         for layer in architecture.layers() {
             // The first product turns the pixels, `[n, width]`, into features, `[width, n]`.
             let batch_major = !operations.iter().any(is_dense);
@@ -98,7 +105,7 @@ impl Fused {
         #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
         Ok(Self {
             architecture: architecture.clone(),
-            first: operations.iter().position(is_dense).unwrap_or(operations.len()),
+            first: operations.iter().position(is_trained).unwrap_or(operations.len()),
             operations,
             rule,
             label_smoothing: loss.label_smoothing() as f32,
@@ -217,18 +224,21 @@ fn operation<'a>(
     layer: &PlannedLayer,
     batch_major: bool,
     rule: &Rule,
-    weights: &mut impl Iterator<Item = &'a WeightTensor>,
+    weights: &mut impl Iterator<Item = (&'a WeightTensor, ParameterSettings)>,
 ) -> Option<OperationKind> {
     match computation(layer)? {
         Computation::Identity => None,
         Computation::Dense => {
             let mut own = weights.take(layer.parameters.len());
             let (inputs, units) = (layer.input.len(), layer.output.len());
+            let (tensor, settings) = own.next()?;
             let mut weight = Vec::new();
-            transpose(&own.next()?.values, inputs, units, &mut weight);
+            transpose(&tensor.values, inputs, units, &mut weight);
+            let bias = own.next();
             Some(OperationKind::Dense(Box::new(Dense {
-                weight: rule.parameter(weight),
-                bias: own.next().map(|tensor| rule.parameter(tensor.values.clone())),
+                weight: rule.parameter(weight, settings),
+                bias: bias
+                    .map(|(tensor, settings)| rule.parameter(tensor.values.clone(), settings)),
                 inputs,
                 units,
                 batch_major,

@@ -221,9 +221,11 @@ impl Dense {
             multiply_into(next, Blend::Replace, self.weights().transposed(), slope, workspace);
         }
         let input = self.matrix(input).transposed();
-        let (out, blend) = gradients.destination(&mut self.weight);
-        multiply_into(out, blend, slope, input, workspace);
-        if let Some(bias) = &mut self.bias {
+        if self.weight.settings.trainable {
+            let (out, blend) = gradients.destination(&mut self.weight);
+            multiply_into(out, blend, slope, input, workspace);
+        }
+        if let Some(bias) = self.bias.as_mut().filter(|bias| bias.settings.trainable) {
             // The gradient of the bias is the sum over the batch.
             ones.resize(count, 1.0);
             let (out, blend) = gradients.destination(bias);
