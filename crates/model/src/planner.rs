@@ -185,6 +185,9 @@ impl Planner {
                 "with this layer, the model has more than {MAX_PARAMETERS} parameters; make it smaller"
             )));
         };
+        for parameter in &parameters {
+            parameter.initializer.check(parameter).map_err(error)?;
+        }
         if output.checked_len().is_none_or(|values| values > MAX_VALUES) {
             return Err(error(format!(
                 "its input is {input}, and its output would be {output}: more than {MAX_VALUES} values for one image; make \
@@ -194,7 +197,7 @@ impl Planner {
         self.parameters = count;
         layers.push(PlannedLayer {
             flops: rules.flops(input, output),
-            saved_activations: rules.saved_activations(output),
+            saved_activations: rules.saved_activations(input, output),
             activation: rules.activation(),
             kind: kind.clone(),
             path: path.to_owned(),
@@ -274,6 +277,6 @@ fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<b
 
 impl PlannedLayer {
     fn passes_values(&self) -> bool {
-        self.kind.rules().passes_values()
+        self.kind.rules().passes_values(self.input)
     }
 }

@@ -12,7 +12,7 @@ const STEPS: &str = "steps";
 
 impl Fused {
     pub(in crate::engine) fn optimizer_state(&self) -> OptimizerState {
-        let named = self.architecture.named_parameters().zip(self.parameters());
+        let named = self.architecture.named_parameters().zip(self.operations.parameters());
         let mut tensors: Vec<WeightTensor> = named
             .flat_map(|((parameter, spec), kept)| {
                 kept.kept().map(move |(name, values)| WeightTensor {
@@ -42,7 +42,9 @@ impl Fused {
         let mut rest: HashMap<&str, &WeightTensor> =
             state.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let architecture = self.architecture.clone();
-        for ((parameter, spec), own) in architecture.named_parameters().zip(self.parameters_mut()) {
+        for ((parameter, spec), own) in
+            architecture.named_parameters().zip(self.operations.parameters_mut())
+        {
             for (what, values) in own.kept_mut() {
                 let name = format!("{parameter}.{what}");
                 let tensor = rest.remove(name.as_str());
@@ -66,7 +68,9 @@ impl Fused {
         let architecture = self.architecture.clone();
         let tensors = average.in_order_of(&architecture)?;
         let specs = architecture.named_parameters().map(|(_, spec)| spec);
-        for ((tensor, spec), own) in tensors.into_iter().zip(specs).zip(self.parameters_mut()) {
+        for ((tensor, spec), own) in
+            tensors.into_iter().zip(specs).zip(self.operations.parameters_mut())
+        {
             own.average = from_file_order(&tensor.values, spec);
         }
         Ok(())

@@ -9,8 +9,8 @@ use crate::schedules::StepSettings;
 /// A parameter's values, their gradient and the optimizer's state.
 pub(super) struct Parameter {
     pub(super) values: Vec<f32>,
-    /// Empty if the parameter is not trained, or the gradient is subtracted while it is computed; see
-    /// [`Rule::fused_weight_decay`].
+    /// Empty if the gradient is subtracted while it is computed; see [`Rule::fused_weight_decay`]. Not used if the parameter
+    /// is not trained; an operation need not compute it then.
     pub(super) gradient: Vec<f32>,
     pub(super) settings: ParameterSettings,
     /// One for each name in `names`, as long as the values; none if the parameter is not trained.
@@ -89,10 +89,9 @@ impl Rule {
     pub(super) fn parameter(&self, values: Vec<f32>, settings: ParameterSettings) -> Parameter {
         let zeros = vec![0.0; values.len()];
         let names = if settings.trainable { self.optimizer.rule().slots() } else { &[] };
-        let has_gradient = settings.trainable && self.fused_weight_decay().is_none();
         Parameter {
             slots: vec![zeros.clone(); names.len()],
-            gradient: if has_gradient { zeros } else { Vec::new() },
+            gradient: if self.fused_weight_decay().is_none() { zeros } else { Vec::new() },
             settings,
             names,
             average: Vec::new(),
@@ -108,14 +107,14 @@ impl Rule {
         self.steps = steps;
     }
 
-    /// Clips the gradients and updates all parameters.
+    /// Clips the gradients and updates all parameters that are trained.
     pub(super) fn apply(&mut self, settings: StepSettings, mut parameters: Vec<&mut Parameter>) {
+        parameters.retain(|parameter| parameter.settings.trainable);
         clip(self.clipping, &mut parameters);
         self.steps = self.steps.saturating_add(1);
         let StepSettings { learning_rate, momentum } = settings;
         let optimizer = self.optimizer.with_momentum(momentum);
         let undecayed = optimizer.without_weight_decay();
-        parameters.retain(|parameter| parameter.settings.trainable);
         for Parameter { values, gradient, slots, settings, .. } in parameters {
             let learning_rate = learning_rate * settings.learning_rate_factor;
             let step = UpdateStep { learning_rate, number: self.steps };
