@@ -1,6 +1,5 @@
 use kiln_kernels::{
-    GradientSums, Moments, Normalization, Workspace, gather_moments, input_gradient, normalize,
-    sum_gradients,
+    GradientSums, Moments, Normalization, Workspace, gather_moments, input_gradient, sum_gradients,
 };
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
@@ -27,6 +26,7 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         momentum: config.momentum as f32,
         epsilon: config.epsilon,
         values: layer.input.len(),
+        is_frozen: !layer.training.trainable,
         relu: false,
         moments: Moments::default(),
         batch: Vec::new(),
@@ -45,6 +45,8 @@ struct BatchNormalization {
     epsilon: f64,
     /// Values per image.
     values: usize,
+    /// Whether training uses the running statistics and does not change them, as in Keras.
+    is_frozen: bool,
     relu: bool,
     moments: Moments,
     /// What the last forward pass did with each channel.
@@ -67,9 +69,37 @@ impl BatchNormalization {
     }
 }
 
+impl BatchNormalization {
+    /// The normalization of inference.
+    fn running(&self) -> Vec<Normalization> {
+        let statistics = self.running_mean.values.iter().zip(&self.running_variance.values);
+        let normalization = |(channel, (mean, variance)): (usize, (&f32, &f32))| {
+            self.normalization(channel, f64::from(*mean), f64::from(*variance))
+        };
+        statistics.enumerate().map(normalization).collect()
+    }
+}
+
+fn normalize(
+    input: &[f32],
+    channels: &[Normalization],
+    relu: bool,
+    output: &mut Vec<f32>,
+    workspace: &Workspace,
+) {
+    // Every element is overwritten.
+    output.resize(input.len(), 0.0);
+    kiln_kernels::normalize(input, channels, &[], relu, output, workspace);
+}
+
 impl Operation for BatchNormalization {
     #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
+        if self.is_frozen {
+            self.batch = self.running();
+            normalize(input, &self.batch, self.relu, output, context.workspace);
+            return;
+        }
         let n = input.len() / self.values;
         // The sums are relative to the running mean, which is near the mean of the batch.
         self.moments.reset(&self.running_mean.values);
@@ -90,21 +120,11 @@ impl Operation for BatchNormalization {
             *old_mean = *old_mean * momentum + mean as f32 * (1.0 - momentum);
             *old_variance = *old_variance * momentum + variance as f32 * (1.0 - momentum);
         }
-        // Every element is overwritten.
-        output.resize(input.len(), 0.0);
-        normalize(input, &self.batch, &[], self.relu, output, context.workspace);
+        normalize(input, &self.batch, self.relu, output, context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        let statistics = self.running_mean.values.iter().zip(&self.running_variance.values);
-        let channels: Vec<Normalization> = statistics
-            .enumerate()
-            .map(|(channel, (mean, variance))| {
-                self.normalization(channel, f64::from(*mean), f64::from(*variance))
-            })
-            .collect();
-        output.resize(input.len(), 0.0);
-        normalize(input, &channels, &[], self.relu, output, workspace);
+        normalize(input, &self.running(), self.relu, output, workspace);
     }
 
     fn backward(
@@ -119,6 +139,10 @@ impl Operation for BatchNormalization {
         let output = if self.relu { output } else { &[] };
         self.sums.resize(self.batch.len(), GradientSums::default());
         sum_gradients(gradient, output, input, n, &self.batch, &mut self.sums, workspace);
+        if self.is_frozen {
+            // Constants, so no gradient flows through the statistics.
+            self.sums.fill(GradientSums::default());
+        }
         if to_input {
             next.resize(input.len(), 0.0);
             input_gradient(gradient, input, &self.batch, &self.sums, next, workspace);

@@ -94,10 +94,11 @@ impl Operation for Conv2d {
             let weight = &self.weight.values;
             self.convolution.input_gradient(weight, gradient, n, next, false, workspace);
         }
-        let (out, blend) = gradients.destination(&mut self.weight);
-        self.convolution.weight_gradient(input, gradient, n, out, blend, workspace);
-        if let Some(bias) = &mut self.bias {
-            let (out, blend) = gradients.destination(bias);
+        if let Some((out, blend)) = gradients.destination(&mut self.weight) {
+            self.convolution.weight_gradient(input, gradient, n, out, blend, workspace);
+        }
+        if let Some((out, blend)) = self.bias.as_mut().and_then(|bias| gradients.destination(bias))
+        {
             row_sums(gradient, n, out, blend, workspace);
         }
         if to_input {

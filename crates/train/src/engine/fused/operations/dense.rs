@@ -98,12 +98,13 @@ impl Operation for Dense {
             multiply_into(next, Blend::Replace, self.weights().transposed(), slope, workspace);
         }
         let input = self.matrix(input).transposed();
-        let (out, blend) = gradients.destination(&mut self.weight);
-        multiply_into(out, blend, slope, input, workspace);
-        if let Some(bias) = &mut self.bias {
+        if let Some((out, blend)) = gradients.destination(&mut self.weight) {
+            multiply_into(out, blend, slope, input, workspace);
+        }
+        if let Some((out, blend)) = self.bias.as_mut().and_then(|bias| gradients.destination(bias))
+        {
             // The gradient of the bias is the sum over the batch.
             ones.resize(count, 1.0);
-            let (out, blend) = gradients.destination(bias);
             multiply_into(out, blend, slope, Matrix::new(ones, count, 1), workspace);
         }
         if to_input {

@@ -87,12 +87,13 @@ impl Operation for GroupNormalization {
             let gamma = values(&self.gamma);
             sets_input_gradient(sets, gradient, input, n, gamma, next, statistics, workspace);
         }
-        if let Some(gamma) = &mut self.gamma {
-            let (out, blend) = gradients.destination(gamma);
+        if let Some((out, blend)) =
+            self.gamma.as_mut().and_then(|gamma| gradients.destination(gamma))
+        {
             sets_scale_gradient(sets, gradient, input, n, out, blend, statistics, workspace);
         }
-        if let Some(beta) = &mut self.beta {
-            let (out, blend) = gradients.destination(beta);
+        if let Some((out, blend)) = self.beta.as_mut().and_then(|beta| gradients.destination(beta))
+        {
             row_sums(gradient, n, out, blend, workspace);
         }
         if to_input {

@@ -28,6 +28,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::from_file_order;
 use super::update::{Parameter, Rule};
+use crate::optimizers::ParameterSettings;
 pub(super) use sequence::Sequence;
 
 /// An operation, its parameters, and what the forward pass leaves for the backward pass.
@@ -95,12 +96,12 @@ impl Gradients {
         Self::Fused(if keep == 1.0 { Blend::Add } else { Blend::DecayAndAdd(keep) })
     }
 
-    /// The destination of the gradient of a parameter, and how to write it there.
-    fn destination(self, parameter: &mut Parameter) -> (&mut [f32], Blend) {
-        match self {
-            Self::Stored => (&mut parameter.gradient, Blend::Replace),
-            Self::Fused(blend) => (&mut parameter.values, blend),
-        }
+    /// The destination of the gradient of a parameter, and how to write it there; `None` if it is not trained.
+    fn destination(self, parameter: &mut Parameter) -> Option<(&mut [f32], Blend)> {
+        parameter.settings.trainable.then(|| match self {
+            Self::Stored => (parameter.gradient.as_mut_slice(), Blend::Replace),
+            Self::Fused(blend) => (parameter.values.as_mut_slice(), blend),
+        })
     }
 }
 
@@ -118,15 +119,23 @@ pub(super) struct GradientBuffers {
 pub(super) struct Builder<'a> {
     rule: &'a Rule,
     weights: std::slice::Iter<'a, &'a WeightTensor>,
+    /// The settings of the same parameters.
+    settings: std::slice::Iter<'a, ParameterSettings>,
     operations: Vec<Box<dyn Operation>>,
     /// Whether the values are still in the order of the pixels, `[n, width]`.
     batch_major: bool,
 }
 
 impl<'a> Builder<'a> {
-    /// Starts with the pixels. `weights` are those of all layers, in the order of the weights file.
-    pub(super) fn new(rule: &'a Rule, weights: &'a [&'a WeightTensor]) -> Self {
-        Self { rule, weights: weights.iter(), operations: Vec::new(), batch_major: true }
+    /// Starts with the pixels. `weights` are those of all layers, in the order of the weights file, and `settings` are in
+    /// the same order.
+    pub(super) fn new(
+        rule: &'a Rule,
+        weights: &'a [&'a WeightTensor],
+        settings: &'a [ParameterSettings],
+    ) -> Self {
+        let (weights, settings) = (weights.iter(), settings.iter());
+        Self { rule, weights, settings, operations: Vec::new(), batch_major: true }
     }
 
     /// The operations of these layers.
@@ -154,7 +163,8 @@ impl<'a> Builder<'a> {
     fn parameter(&mut self, spec: &ParameterSpec) -> Parameter {
         let tensor =
             self.weights.next().expect("the weights were checked against the architecture");
-        self.rule.parameter(spec, from_file_order(&tensor.values, spec))
+        let settings = self.settings.next().copied().unwrap_or_default();
+        self.rule.parameter(from_file_order(&tensor.values, spec), settings)
     }
 
     /// The parameters of a layer, in the order of the weights file.
@@ -219,7 +229,7 @@ fn padding(window: Window, input: Shape) -> [usize; 4] {
 /// Writes the gradient of a parameter, or adds it to its values.
 #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
 fn store(gradients: Gradients, parameter: &mut Parameter, gradient: impl Iterator<Item = f64>) {
-    let (values, blend) = gradients.destination(parameter);
+    let Some((values, blend)) = gradients.destination(parameter) else { return };
     for (value, gradient) in values.iter_mut().zip(gradient) {
         *value = blend.apply(*value, gradient as f32);
     }
