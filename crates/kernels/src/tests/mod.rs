@@ -4,5 +4,6 @@
 
 mod batch_normalization;
 mod convolution;
+mod math;
 mod pooling;
 mod support;
