@@ -34,6 +34,12 @@ impl Workspace {
         Self { instructions, pool, panels: Vec::new(), convolution }
     }
 
+    /// The vector instructions of the kernels.
+    #[must_use]
+    pub const fn instructions(&self) -> Instructions {
+        self.instructions
+    }
+
     /// Splits `channels` among the threads. Each one calls `job` with its channels and its buffers.
     pub(crate) fn split(
         &mut self,
