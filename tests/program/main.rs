@@ -23,6 +23,7 @@ mod named_runs;
 mod processes;
 mod project;
 mod race;
+mod recipes;
 mod reliability;
 mod reuse;
 mod run;

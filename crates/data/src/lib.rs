@@ -67,7 +67,7 @@ mod source_images;
 mod split;
 
 pub use augment::{AugmentConfig, Augmentation, EpochAugmenter, gather_augmented};
-pub use batch::{Batch, Mix, gather};
+pub use batch::{Batch, Mix, gather, gather_mirrored, mirrored};
 pub use cache::{
     LoadProgress, SilentProgress, cache_directory, cache_size, remove_cache, set_load_progress,
 };

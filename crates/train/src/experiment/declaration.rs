@@ -242,6 +242,7 @@ impl Declaration {
             architecture: architecture.clone(),
             optimizer: self.experiment.optimizer,
             loss: self.experiment.loss.clone(),
+            average_decay: self.experiment.training.average_decay,
             device: self.device()?,
             implementation: self.implementation(architecture)?,
         })

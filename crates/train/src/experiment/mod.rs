@@ -24,7 +24,7 @@ pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice};
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
-    CheckpointConfig, EarlyStoppingConfig, Sampling, TrainingConfig, WeightsChoice,
+    CheckpointConfig, EarlyStoppingConfig, Sampling, TestConfig, TrainingConfig, WeightsChoice,
 };
 
 /// `configs/reference.toml`: every key with its default.
@@ -55,6 +55,9 @@ pub struct Experiment {
     /// When to stop before the last epoch; `None` to train all epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingConfig>,
+    /// How images are classified after training.
+    #[serde(skip_serializing_if = "TestConfig::is_default")]
+    pub test: TestConfig,
     /// The backend and the engine.
     pub device: DeviceConfig,
     /// When checkpoints are written and kept. Not part of the identity; see
@@ -93,6 +96,7 @@ impl Experiment {
             schedule: table.optional_table("schedule", ScheduleConfig::read)?.unwrap_or_default(),
             training: table.optional_table("training", TrainingConfig::read)?.unwrap_or_default(),
             early_stopping: table.optional_table("early_stopping", EarlyStoppingConfig::read)?,
+            test: table.optional_table("test", TestConfig::read)?.unwrap_or_default(),
             device: table.optional_table("device", DeviceConfig::read)?.unwrap_or_default(),
             checkpoint: table
                 .optional_table("checkpoint", CheckpointConfig::read)?
@@ -163,6 +167,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         everything.early_stopping = Some(EarlyStoppingConfig::default());
         everything.data = DataConfig::with_every_key();
         everything.training.sampling = Sampling::Balanced;
+        everything.training.average_decay = Some(0.0);
+        everything.test.flip = true;
         let LossConfig::SparseCategoricalCrossentropy { class_weights, .. } = &mut everything.loss;
         *class_weights = ClassWeights::Balanced;
         // Empty, it would not be written.

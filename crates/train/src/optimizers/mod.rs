@@ -25,7 +25,7 @@ use burn::optim::{ModuleOptimizer, Optimizer};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep};
+pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep, zip};
 pub use gradient_clipping::GradientClipping;
 pub(crate) use momentum::SharedMomentum;
 

@@ -131,21 +131,29 @@ fn follow_within(
     }
     assert!(losses.len() >= 20, "{name} has too few steps to show an error");
 
-    let (ours, theirs) = (engine.weights().tensors, trajectory.weights("final").tensors);
-    assert_eq!(ours.len(), theirs.len());
-    for (ours, theirs) in ours.iter().zip(theirs) {
+    assert_close(name, &engine.weights(), &trajectory.weights("final"), weight_error);
+    if !trajectory.0["average"].is_null() {
+        let average = engine.average().expect("the experiment asks for one");
+        assert_close(name, &average, &trajectory.weights("average"), weight_error);
+    }
+    engine
+}
+
+/// `error` is relative to the largest value of each tensor.
+fn assert_close(name: &str, ours: &Weights, theirs: &Weights, error: f64) {
+    assert_eq!(ours.tensors.len(), theirs.tensors.len());
+    for (ours, theirs) in ours.tensors.iter().zip(&theirs.tensors) {
         assert_eq!((&ours.name, &ours.shape), (&theirs.name, &theirs.shape));
         let largest = theirs.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         for (own, their) in ours.values.iter().zip(&theirs.values) {
             let difference = f64::from((own - their).abs());
             assert!(
-                difference <= weight_error * f64::from(largest),
+                difference <= error * f64::from(largest),
                 "{name}, {}: {own}, expected {their}",
                 ours.name
             );
         }
     }
-    engine
 }
 
 /// The network of the files without a prefix: 8-7-6-5.
@@ -310,16 +318,33 @@ fn class_weights() {
     }
 }
 
+/// The network of the files with batch normalization.
+const NORMALIZED: &str = r#"{ type = "flatten" },
+    { type = "dense", units = 5 },
+    { type = "batch_normalization", momentum = 0.9, epsilon = 1e-3 },
+    { type = "activation", activation = "relu" },
+    { type = "dense", units = "classes", activation = "softmax" }"#;
+
+#[test]
+fn the_running_average_of_the_weights() {
+    let average = "[training]\nweights = 'average'\naverage_decay";
+    let sgd = format!("[optimizer]\ntype = 'sgd'\nlearning_rate = 0.3\n{average} = 0.9");
+    follow_more("recipe_average_sgd", &sgd);
+    let adam = format!("[optimizer]\ntype = 'adam'\nlearning_rate = 0.02\n{average} = 0.9");
+    follow_more("recipe_average_adam", &adam);
+    let momentum = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2\nmomentum = 0.9";
+    let tables = format!("{momentum}\n{average} = 0.8");
+    for backend in [Backend::Flex, Backend::Ndarray] {
+        let device = (backend, Implementation::Generic);
+        follow("recipe_average_batch_normalization", device, NORMALIZED, &tables);
+    }
+}
+
 #[test]
 fn batch_normalization_in_training_and_inference() {
-    let layers = r#"{ type = "flatten" },
-        { type = "dense", units = 5 },
-        { type = "batch_normalization", momentum = 0.9, epsilon = 1e-3 },
-        { type = "activation", activation = "relu" },
-        { type = "dense", units = "classes", activation = "softmax" }"#;
     let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
     let name = "more_batch_normalization";
-    let engine = follow(name, GENERIC, layers, optimizer);
+    let engine = follow(name, GENERIC, NORMALIZED, optimizer);
 
     let trajectory = Trajectory::open(name);
     let batch = trajectory.0["batch"].as_u64().unwrap() as usize;

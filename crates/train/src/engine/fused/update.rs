@@ -1,7 +1,7 @@
 //! A step of all parameters in place: gradient clipping, then the optimizer's update.
 
 use crate::optimizers::{
-    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, UpdateStep,
+    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, UpdateStep, zip,
 };
 use crate::schedules::StepSettings;
 
@@ -13,6 +13,8 @@ pub(super) struct Parameter {
     /// One for each name in `names`, as long as the values.
     slots: Vec<Vec<f32>>,
     names: &'static [&'static str],
+    /// The running average of the values; empty before the first step, and if the experiment asks for no average.
+    pub(super) average: Vec<f32>,
 }
 
 impl Parameter {
@@ -32,11 +34,32 @@ pub(super) struct Rule {
     optimizer: OptimizerKind,
     clipping: GradientClipping,
     steps: i32,
+    /// 1 − decay of the running average of the weights, if the experiment asks for one.
+    average_share: Option<f32>,
 }
 
 impl Rule {
-    pub(super) const fn new(config: &OptimizerConfig) -> Self {
-        Self { optimizer: config.kind, clipping: config.clipping, steps: 0 }
+    pub(super) fn new(config: &OptimizerConfig, average_decay: Option<f64>) -> Self {
+        let average_share = average_decay.map(|decay| (1.0 - decay) as f32);
+        Self { optimizer: config.kind, clipping: config.clipping, steps: 0, average_share }
+    }
+
+    /// Whether the experiment asks for a running average of the weights.
+    pub(super) const fn averages(&self) -> bool {
+        self.average_share.is_some()
+    }
+
+    /// Adds the weights after a step to the running average, if the experiment asks for one.
+    pub(super) fn add_to_average<'a>(&self, parameters: impl Iterator<Item = &'a mut Parameter>) {
+        let Some(share) = self.average_share else { return };
+        for Parameter { values, average, .. } in parameters {
+            if average.is_empty() {
+                average.clone_from(values);
+            } else {
+                // The order of operations is that of the generic engine.
+                zip(average, values, |a, w| a + (w - a) * share);
+            }
+        }
     }
 
     /// λ of the weight decay, if the gradient can be subtracted from the weights while it is computed.
@@ -54,6 +77,7 @@ impl Rule {
             slots: vec![zeros.clone(); names.len()],
             gradient: if self.fused_weight_decay().is_none() { zeros } else { Vec::new() },
             names,
+            average: Vec::new(),
             values,
         }
     }

@@ -4,7 +4,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
-use kiln_model::WeightTensor;
+use kiln_model::{WeightTensor, Weights};
 
 use super::Generic;
 use crate::engine::OptimizerState;
@@ -48,7 +48,14 @@ impl Generic {
         Ok(state)
     }
 
-    pub(in crate::engine) fn restore(&mut self, state: &OptimizerState) -> Result<(), String> {
+    pub(in crate::engine) fn restore(
+        &mut self,
+        state: &OptimizerState,
+        average: Option<&Weights>,
+    ) -> Result<(), String> {
+        if let (Some(own), Some(weights)) = (&mut self.average, average) {
+            own.restore(&self.architecture, weights, &self.device.clone().inner())?;
+        }
         let parameters = self.named()?;
         let renamed = |key: &str| {
             let own = parameters.iter().find_map(|parameter| {

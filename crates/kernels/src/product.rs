@@ -2,16 +2,16 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::kernel::Product;
+use crate::kernel::Product;
 
 /// A matrix in a slice, row-major, or column-major if it is transposed.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) row_stride: usize,
-    pub(super) column_stride: usize,
+pub struct Matrix<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -20,18 +20,18 @@ impl<'a> Matrix<'a> {
     /// # Panics
     ///
     /// The number of values is not `rows` · `columns`.
-    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
         assert_eq!(Some(values.len()), rows.checked_mul(columns), "one value per element");
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
     /// The rows from `row` on; `row` must be below the number of rows.
-    pub(super) fn rows_from(self, row: usize) -> Self {
+    pub(crate) fn rows_from(self, row: usize) -> Self {
         Self { values: &self.values[row * self.row_stride..], rows: self.rows - row, ..self }
     }
 
     /// The same values as `[columns, rows]`.
-    pub(super) const fn transposed(self) -> Self {
+    pub const fn transposed(self) -> Self {
         Self {
             values: self.values,
             rows: self.columns,
@@ -44,7 +44,7 @@ impl<'a> Matrix<'a> {
 
 /// How to combine the old value of an element with a new one.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Blend {
+pub enum Blend {
     /// The new value.
     Replace,
     /// Old + new.
@@ -66,7 +66,7 @@ impl Blend {
 
 /// A buffer in which products rearrange a factor. Reusing it saves an allocation per product.
 #[derive(Default)]
-pub(super) struct Workspace {
+pub struct Workspace {
     panels: Vec<f32>,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Workspace {
 /// # Panics
 ///
 /// The shapes do not fit, or the inner dimension is 0.
-pub(super) fn multiply_into(
+pub fn multiply_into(
     out: &mut [f32],
     blend: Blend,
     left: Matrix<'_>,
@@ -150,7 +150,7 @@ fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
 }
 
 /// Writes the transpose of `values`, which is `[rows, columns]`, to `out`.
-pub(super) fn transpose(values: &[f32], rows: usize, columns: usize, out: &mut Vec<f32>) {
+pub fn transpose(values: &[f32], rows: usize, columns: usize, out: &mut Vec<f32>) {
     assert_eq!(values.len(), rows * columns, "one value per element");
     // Written in order and read with a stride, because `extend` then needs no zeroed buffer.
     out.clear();

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::product::{Blend, Matrix};
+use crate::product::{Blend, Matrix};
 
 /// The values of the right factor that are multiplied with all rows of the left one before the next group: 256 KiB,
 /// which fit into the L2 cache of a core.
@@ -18,14 +18,14 @@ const GROUP: usize = 1 << 16;
 
 /// Blends left · right into `out`; the shapes must fit. Every value is summed in the order of the inner dimension,
 /// whatever the width of the registers, so the result does not depend on it.
-pub(super) struct Product<'a> {
+pub(crate) struct Product<'a> {
     /// `[left.rows, right.columns]`, row-major.
-    pub(super) out: &'a mut [f32],
-    pub(super) blend: Blend,
-    pub(super) left: Matrix<'a>,
-    pub(super) right: Matrix<'a>,
+    pub(crate) out: &'a mut [f32],
+    pub(crate) blend: Blend,
+    pub(crate) left: Matrix<'a>,
+    pub(crate) right: Matrix<'a>,
     /// A buffer for the packed right factor.
-    pub(super) panels: &'a mut Vec<f32>,
+    pub(crate) panels: &'a mut Vec<f32>,
 }
 
 /// Some columns of the right factor, in panels.
