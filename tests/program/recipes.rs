@@ -1,4 +1,5 @@
-//! Training features of recipes: the average of the weights and testing with mirror images.
+//! Training features of recipes: the average of the weights, testing with mirror images, and layers that are trained
+//! differently.
 
 use crate::project::Project;
 
@@ -77,4 +78,35 @@ fn the_key_test_is_the_one_of_the_data() {
     let run = project.train(&["test=20", "source=untested.csv"]);
     let config = project.read(format!("{run}/config.toml"));
     assert!(config.contains("test = 20\n") && config.contains("[test]\nflip = true\n"), "{config}");
+}
+
+#[test]
+fn layers_can_be_trained_differently() {
+    let project = Project::new();
+    let frozen = ["hidden.trainable=false", "layers.2.learning_rate_factor=2", "save_initial=true"];
+    let decay =
+        "optimizer={type='adamw',exclude_from_weight_decay=['normalization','bias','bias']}";
+    for engine in ["engine=fused", "engine=generic"] {
+        let run = project.train(&[&frozen[..], &[decay, engine]].concat());
+        let config = project.read(format!("{run}/config.toml"));
+        for line in [
+            "trainable = false\n",
+            "learning_rate_factor = 2.0\n",
+            "exclude_from_weight_decay = [\"bias\", \"normalization\"]\n",
+        ] {
+            assert!(config.contains(line), "{line}: {config}");
+        }
+        let verified = project.kiln_ok(&["verify", &run]).stdout;
+        assert!(verified.starts_with("identical: 3 epochs"), "{verified}");
+    }
+    let summary = project.kiln_ok(&["summary", "experiment.toml", "hidden.trainable=false"]).stdout;
+    // 16 × 8 weights and 8 biases of the hidden layer.
+    assert!(summary.contains("hidden (dense, relu, frozen)"), "{summary}");
+    assert!(summary.contains("not trainable: 136"), "{summary}");
+
+    let sweep = ["sweep", "experiment.toml", "hidden.trainable=true,false", "name=frozen"];
+    assert!(project.kiln_ok(&sweep).reports_all_finished(2));
+    assert!(project.kiln_ok(&["compare", "runs/frozen"]).stdout.contains("trainable"));
+    let error = project.kiln(&["run", "experiment.toml", "exclude_from_weight_decay=['biases']"]);
+    assert!(error.stderr.contains("did you mean \"bias\"?"), "{}", error.stderr);
 }

@@ -20,7 +20,8 @@ use crate::shape::Shape;
 ///
 /// Training uses the mean and variance of the batch. Inference uses their running averages:
 /// `running ← momentum · running + (1 − momentum) · batch`. Both variances are biased (divided by n),
-/// as in Keras; the running variance of PyTorch is unbiased (divided by n − 1).
+/// as in Keras; the running variance of PyTorch is unbiased (divided by n − 1). With `trainable = false`, training uses the
+/// running averages, too, and does not change them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchNormalizationConfig {
     /// The weight of the old running average in each step, as in Keras. PyTorch's momentum is 1 minus
@@ -63,7 +64,7 @@ impl LayerRules for BatchNormalizationConfig {
         all
     }
 
-    fn module(&self, ModuleParts { weights, device, .. }: ModuleParts<'_>) -> Layer {
+    fn module(&self, ModuleParts { layer, weights, device, .. }: ModuleParts<'_>) -> Layer {
         let (affine, statistics) = Affine::new(weights, self.scale, self.center, device);
         let running =
             |index: usize| RunningState::new(Tensor::from_data(statistics[index].data(), device));
@@ -73,6 +74,7 @@ impl LayerRules for BatchNormalizationConfig {
             running_var: running(1),
             momentum: self.momentum,
             epsilon: self.epsilon,
+            is_frozen: !layer.training.trainable,
         })
     }
 }
@@ -85,13 +87,15 @@ pub(crate) struct BatchNormalization {
     running_var: RunningState<Tensor<1>>,
     momentum: f64,
     epsilon: f64,
+    /// Whether training uses the running statistics, too.
+    is_frozen: bool,
 }
 
 impl BatchNormalization {
     fn normalize<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let device = x.device();
         let [gamma, beta] = self.affine.values_or_constants(x.dims()[1], &device);
-        if !device.is_autodiff() {
+        if self.is_frozen || !device.is_autodiff() {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             return batch_norm(x, gamma, beta, mean, variance, self.epsilon);
         }

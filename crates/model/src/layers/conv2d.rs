@@ -64,7 +64,9 @@ impl Conv2dConfig {
         })
     }
 
-    fn window(&self) -> Window {
+    /// The window of the kernel.
+    #[must_use]
+    pub fn window(&self) -> Window {
         Window {
             size: self.kernel_size,
             strides: self.strides,

@@ -56,7 +56,9 @@ impl DepthwiseConv2dConfig {
         })
     }
 
-    fn window(&self) -> Window {
+    /// The window of the kernel.
+    #[must_use]
+    pub fn window(&self) -> Window {
         Window {
             size: self.kernel_size,
             strides: self.strides,

@@ -109,7 +109,9 @@ impl PoolingWindow {
         self.pool_size == Pair::both(1) && self.strides == Pair::both(1)
     }
 
-    fn window(self) -> Window {
+    /// The window.
+    #[must_use]
+    pub fn window(self) -> Window {
         let Self { pool_size: size, strides, padding } = self;
         Window { size, strides, dilation: Pair::both(1), padding }
     }
@@ -129,12 +131,15 @@ pub(crate) fn read_padding(table: &mut Table<'_>) -> Result<Padding, ConfigError
 
 /// A window, how far it moves, and what it does at the borders.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) size: Pair,
-    pub(crate) strides: Pair,
+pub struct Window {
+    /// The rows and columns of the window.
+    pub size: Pair,
+    /// How many rows and columns the window moves at a time.
+    pub strides: Pair,
     /// The distance between the pixels under the window; 1 if they are adjacent.
-    pub(crate) dilation: Pair,
-    pub(crate) padding: Padding,
+    pub dilation: Pair,
+    /// What happens at the borders.
+    pub padding: Padding,
 }
 
 impl Window {
@@ -195,7 +200,8 @@ impl Window {
 
     /// The zeros around an image of this size: (top, bottom) and (left, right). [`output`](Self::output) must have accepted
     /// it.
-    pub(crate) fn zeros(self, input: Shape) -> [(usize, usize); 2] {
+    #[must_use]
+    pub fn zeros(self, input: Shape) -> [(usize, usize); 2] {
         let Shape::Image { height, width, .. } = input else {
             return [(0, 0); 2];
         };

@@ -14,5 +14,6 @@ mod repeat;
 mod shape;
 mod spatial_dropout;
 mod summary;
+mod training;
 mod weights;
 mod windows;

@@ -10,14 +10,14 @@ use std::sync::LazyLock;
 
 use kiln_config::{ConfigError, Document, FromValue, Table};
 use kiln_data::{AugmentConfig, DataConfig};
-use kiln_model::ModelConfig;
+use kiln_model::{LayerTraining, ModelConfig};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::class_weights::ClassWeights;
 use crate::loss::LossConfig;
 use crate::metrics::OptionalMetric;
-use crate::optimizers::{GradientClipping, OptimizerConfig};
+use crate::optimizers::{GradientClipping, OptimizerConfig, WeightDecayExclusion};
 use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
@@ -175,6 +175,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         everything.training.metrics = OptionalMetric::all().collect();
         everything.optimizer.clipping =
             GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
+        everything.optimizer.exclude_from_weight_decay =
+            WeightDecayExclusion { bias: true, normalization: true };
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
         // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
@@ -188,6 +190,11 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     if let Ok(experiment) = document.read(Experiment::read) {
         paths.extend(Document::parse("resolved", &experiment.to_toml()?)?.paths());
     }
+    // Every layer has these keys, but they are only written if they are set.
+    let types = paths.iter().filter(|path| path.starts_with("model."));
+    let layers = types.filter_map(|path| path.strip_suffix(".type"));
+    let common = layers.flat_map(|layer| LayerTraining::KEYS.map(|key| format!("{layer}.{key}")));
+    paths.extend(common.collect::<Vec<_>>());
     paths.sort_unstable();
     paths.dedup();
     Ok(paths)

@@ -58,9 +58,13 @@ impl Fused {
         if let Some(unsupported) = unsupported(architecture, &optimizer.kind) {
             return Err(format!("the fused engine does not support {unsupported}"));
         }
-        let rule = Rule::new(optimizer, *average_decay);
+        let exclusion = optimizer.exclude_from_weight_decay;
+        let parameters = architecture.planned_parameters();
+        let parameters: Vec<_> =
+            parameters.map(|parameter| exclusion.settings_of(&parameter)).collect();
+        let rule = Rule::new(optimizer, *average_decay, &parameters);
         let weights = weights.in_order_of(architecture)?;
-        let operations = Builder::new(&rule, &weights).sequence(architecture.layers());
+        let operations = Builder::new(&rule, &weights, &parameters).sequence(architecture.layers());
         #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
         Ok(Self {
             architecture: architecture.clone(),

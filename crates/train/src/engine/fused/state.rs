@@ -68,7 +68,9 @@ impl Fused {
         let architecture = self.architecture.clone();
         let tensors = average.in_order_of(&architecture)?;
         let specs = architecture.named_parameters().map(|(_, spec)| spec);
-        for ((tensor, spec), own) in tensors.into_iter().zip(specs).zip(self.operations.parameters_mut()) {
+        for ((tensor, spec), own) in
+            tensors.into_iter().zip(specs).zip(self.operations.parameters_mut())
+        {
             own.average = from_file_order(&tensor.values, spec);
         }
         Ok(())

@@ -1,7 +1,8 @@
 mod average;
+mod groups;
 mod state;
 
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use burn::nn::loss::CrossEntropyLoss;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
@@ -13,6 +14,7 @@ use super::{EngineSettings, Targets};
 use crate::optimizers::{GradientClipping, SharedMomentum};
 use crate::schedules::StepSettings;
 use average::Average;
+use groups::Groups;
 
 /// The engine on Burn's autodiff and optimizers. It supports every layer and every backend.
 pub(super) struct Generic {
@@ -32,10 +34,13 @@ impl Generic {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let device = settings.device.clone().autodiff();
         let momentum = SharedMomentum::new();
+        let network = Network::new(&settings.architecture, weights, &device)?;
+        let Groups { frozen, others } = Groups::new(settings, &network)?;
+        let frozen = ParamGroup::from_ids(frozen);
         Ok(Self {
             architecture: settings.architecture.clone(),
-            network: Network::new(&settings.architecture, weights, &device)?,
-            optimizer: settings.optimizer.kind.burn(momentum.clone()),
+            network: network.set_require_grad_group(frozen, false),
+            optimizer: settings.optimizer.kind.burn(&momentum, &others),
             momentum,
             clipping: settings.optimizer.clipping,
             loss: settings.loss.init(&device),

@@ -128,6 +128,26 @@ const CASES: &[Case] = &[
             "early_stopping={patience=3,restore_best=true}",
         ],
     },
+    Case {
+        what: "sgd, a rate for each layer and frozen layers",
+        engine: "fused",
+        overrides: &[
+            LAYERS,
+            "optimizer={type='sgd',momentum=0.9,weight_decay=0.1,exclude_from_weight_decay=['bias']}",
+            "layers.1.trainable=false",
+            "hidden.learning_rate_factor=0.1",
+        ],
+    },
+    Case {
+        what: "adamw with normalization, a rate for each layer and frozen layers",
+        engine: "generic",
+        overrides: &[
+            NORMALIZED,
+            "optimizer={type='adamw',exclude_from_weight_decay=['bias','normalization']}",
+            "layers.2.trainable=false",
+            "layers.1.learning_rate_factor=10",
+        ],
+    },
     Case { what: "nadam", engine: "fused", overrides: &[LAYERS, "optimizer={type='nadam'}"] },
     Case {
         what: "momentum and rate in one cycle",

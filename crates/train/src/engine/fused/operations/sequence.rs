@@ -52,7 +52,7 @@ impl Sequence {
     }
 
     /// Takes the gradient of the output in `buffers` back through the operations. Without `to_input`, it ends at the first
-    /// operation with parameters, and what remains in `buffers` has no meaning.
+    /// operation with parameters that are trained, and what remains in `buffers` has no meaning.
     pub(in crate::engine::fused) fn backward(
         &mut self,
         input: &[f32],
@@ -61,9 +61,11 @@ impl Sequence {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        // Nothing before the first parameters needs a gradient; for the pixels it would be the largest product.
-        let has_parameters = |step: &Step| !step.operation.parameters().is_empty();
-        let first = match self.steps.iter().position(has_parameters) {
+        // Nothing before the first trained parameters needs a gradient; for the pixels it would be the largest product.
+        let is_trained = |step: &Step| {
+            step.operation.parameters().iter().any(|parameter| parameter.settings.trainable)
+        };
+        let first = match self.steps.iter().position(is_trained) {
             _ if to_input => 0,
             Some(first) => first,
             None => return,
