@@ -6,6 +6,7 @@ mod bad_input;
 mod changed_data;
 mod columns;
 mod compare;
+mod convolution;
 mod data;
 mod data_check;
 mod data_fetch;

@@ -1,7 +1,8 @@
 //! Matrix products on one thread.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
+use crate::Workspace;
 use crate::kernel::Product;
 
 /// A matrix in a slice, row-major, or column-major if it is transposed.
@@ -54,20 +55,16 @@ pub enum Blend {
 }
 
 impl Blend {
+    /// Combines the old value of an element with a new one.
+    #[must_use]
     #[inline(always)]
-    fn apply(self, old: f32, new: f32) -> f32 {
+    pub fn apply(self, old: f32, new: f32) -> f32 {
         match self {
             Self::Replace => new,
             Self::Add => old + new,
             Self::DecayAndAdd(factor) => factor * old + new,
         }
     }
-}
-
-/// A buffer in which products rearrange a factor. Reusing it saves an allocation per product.
-#[derive(Default)]
-pub struct Workspace {
-    panels: Vec<f32>,
 }
 
 /// Blends left · right into `out`, which is `[left.rows, right.columns]`, row-major.
@@ -88,10 +85,10 @@ pub fn multiply_into(
     assert_eq!(Some(out.len()), size, "out has the size of the product");
     if right.columns == 1 {
         // The kernel is made for tiles two registers wide, and would waste all but one column of them.
-        Arch::new().dispatch(ColumnProduct { out, blend, left, right: right.values });
+        workspace.instructions.dispatch(ColumnProduct { out, blend, left, right: right.values });
     } else {
         let panels = &mut workspace.panels;
-        Arch::new().dispatch(Product { out, blend, left, right, panels });
+        workspace.instructions.dispatch(Product { out, blend, left, right, panels });
     }
 }
 

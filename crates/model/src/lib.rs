@@ -28,7 +28,9 @@ pub use activation::Activation;
 pub use architecture::{Architecture, ModelError, PlannedBranch, PlannedLayer, PlannedParameter};
 pub use config::{BlockConfig, LayerConfig, LayerKind, LayerTraining, ModelConfig};
 pub use initializer::{Initializer, Scheme};
-pub use layers::{LayerType, Mode, Padding, Pair, ParameterRole, ParameterSpec, PoolingWindow};
+pub use layers::{
+    LayerType, Mode, Padding, Pair, ParameterRole, ParameterSpec, PoolingWindow, Window,
+};
 pub use network::{Network, images};
 pub use safetensors::{MAX_WEIGHTS_BYTES, WeightsFileError};
 pub use shape::Shape;

@@ -64,6 +64,7 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         let trained = format!("{} {epochs}{}", record.epochs, seconds.unwrap_or_default());
         facts.push(fact("trained", trained));
     }
+    facts.extend(record.data_warnings.iter().map(|text| fact("data warning", text.clone())));
     facts
 }
 
@@ -81,8 +82,7 @@ pub(crate) fn result(report: &TestReport) -> String {
         TestedWeights::Last | TestedWeights::Best => "the weights of",
         TestedWeights::Average | TestedWeights::BestAverage => "the average of the weights after",
     };
-    let flipped =
-        if report.flip { ", each averaged with its horizontal mirror image" } else { "" };
+    let flipped = if report.flip { ", each averaged with its horizontal mirror image" } else { "" };
     format!(
         "{} on {} test images{flipped}, with {averaged} epoch {} ({weights})",
         numbers.join(", "),

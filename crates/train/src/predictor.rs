@@ -102,6 +102,13 @@ impl Predictor {
         }
     }
 
+    /// How to read a table of pixels like that of the training.
+    #[must_use]
+    pub fn reading_of_table(&self) -> DataConfig {
+        let DataConfig { labels, layout, .. } = &self.experiment.data;
+        DataConfig { labels: labels.clone(), layout: *layout, ..self.reading_of("") }
+    }
+
     /// Classifies images, each `[channels, height, width]`. An image gets the probabilities that it would have in
     /// `predictions.csv`, to the last bit.
     ///

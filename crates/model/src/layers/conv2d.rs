@@ -8,7 +8,7 @@ use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::window::{Window, divisor};
+use super::window::{Window, divisor, read_padding};
 use super::{
     Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts, Padding, Pair,
     ParameterRole, ParameterSpec,
@@ -54,7 +54,7 @@ impl Conv2dConfig {
             filters: table.checked("filters", 0, positive, |filters| *filters > 0)?,
             kernel_size: table.required("kernel_size")?,
             strides,
-            padding: table.default("padding", Padding::Valid)?,
+            padding: read_padding(table)?,
             dilation_rate,
             groups: table.checked("groups", 1, positive, |groups| *groups > 0)?,
             activation: table.default("activation", Activation::Linear)?,
@@ -64,7 +64,9 @@ impl Conv2dConfig {
         })
     }
 
-    fn window(&self) -> Window {
+    /// The window of the kernel.
+    #[must_use]
+    pub fn window(&self) -> Window {
         Window {
             size: self.kernel_size,
             strides: self.strides,

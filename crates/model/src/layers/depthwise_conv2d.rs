@@ -4,7 +4,7 @@ use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
 use super::conv2d::Conv2d;
-use super::window::Window;
+use super::window::{Window, read_padding};
 use super::{Context, Layer, LayerRules, ModuleParts, Padding, Pair, ParameterRole, ParameterSpec};
 use crate::activation::Activation;
 use crate::initializer::Initializer;
@@ -40,7 +40,7 @@ impl DepthwiseConv2dConfig {
         Ok(Self {
             kernel_size: table.required("kernel_size")?,
             strides: table.default("strides", Pair::both(1))?,
-            padding: table.default("padding", Padding::Valid)?,
+            padding: read_padding(table)?,
             depth_multiplier: table.checked(
                 "depth_multiplier",
                 1,
@@ -56,7 +56,9 @@ impl DepthwiseConv2dConfig {
         })
     }
 
-    fn window(&self) -> Window {
+    /// The window of the kernel.
+    #[must_use]
+    pub fn window(&self) -> Window {
         Window {
             size: self.kernel_size,
             strides: self.strides,

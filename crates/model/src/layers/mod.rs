@@ -81,7 +81,7 @@ layers! {
     Residual = "residual", residual::ResidualConfig, residual::Residual;
 }
 
-pub use window::{Padding, Pair, PoolingWindow};
+pub use window::{Padding, Pair, PoolingWindow, Window};
 
 /// Generates two enums from the list above: [`LayerType`] for the configurations and [`Layer`] for
 /// the modules. Both delegate to the files of the layers.
@@ -91,7 +91,9 @@ macro_rules! layers {
         $variant:ident = $keyword:literal,
             $config_file:ident::$config:ident, $module_file:ident::$module:ident;
     )+) => {
-        /// The configuration of a layer, by its `type` in TOML.
+        /// The configuration of a layer, by its `type` in TOML. Non-exhaustive, so that an engine that does not know a new
+        /// layer still compiles.
+        #[non_exhaustive]
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[serde(tag = "type")]
         pub enum LayerType {

@@ -90,7 +90,7 @@ impl PoolingWindow {
         Ok(Self {
             pool_size,
             strides: table.default("strides", pool_size)?,
-            padding: table.default("padding", Padding::Valid)?,
+            padding: read_padding(table)?,
         })
     }
 
@@ -109,20 +109,37 @@ impl PoolingWindow {
         self.pool_size == Pair::both(1) && self.strides == Pair::both(1)
     }
 
-    fn window(self) -> Window {
+    /// The window.
+    #[must_use]
+    pub fn window(self) -> Window {
         let Self { pool_size: size, strides, padding } = self;
         Window { size, strides, dilation: Pair::both(1), padding }
     }
 }
 
+/// Reads the key `padding`.
+pub(crate) fn read_padding(table: &mut Table<'_>) -> Result<Padding, ConfigError> {
+    let is_text = matches!(table.value("padding").map(|value| &value.kind), Some(Kind::String(_)));
+    table.default("padding", Padding::Valid).map_err(|error| match is_text {
+        true => error,
+        // A number, as in PyTorch.
+        false => error.also(
+            "or put { type = \"zero_padding2d\", padding = 1 } before the layer for another number of zeros",
+        ),
+    })
+}
+
 /// A window, how far it moves, and what it does at the borders.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) size: Pair,
-    pub(crate) strides: Pair,
+pub struct Window {
+    /// The rows and columns of the window.
+    pub size: Pair,
+    /// How many rows and columns the window moves at a time.
+    pub strides: Pair,
     /// The distance between the pixels under the window; 1 if they are adjacent.
-    pub(crate) dilation: Pair,
-    pub(crate) padding: Padding,
+    pub dilation: Pair,
+    /// What happens at the borders.
+    pub padding: Padding,
 }
 
 impl Window {
@@ -183,7 +200,8 @@ impl Window {
 
     /// The zeros around an image of this size: (top, bottom) and (left, right). [`output`](Self::output) must have accepted
     /// it.
-    pub(crate) fn zeros(self, input: Shape) -> [(usize, usize); 2] {
+    #[must_use]
+    pub fn zeros(self, input: Shape) -> [(usize, usize); 2] {
         let Shape::Image { height, width, .. } = input else {
             return [(0, 0); 2];
         };

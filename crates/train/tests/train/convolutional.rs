@@ -109,9 +109,37 @@ fn random_networks_follow_pytorch() {
 }
 
 #[test]
+fn random_networks_follow_pytorch_in_the_fused_engine() {
+    let Trajectories { classes, cases } = trajectories();
+    for case in &cases {
+        case.follow(classes, Backend::Flex, Implementation::Fused);
+    }
+}
+
+#[test]
 fn random_networks_follow_pytorch_on_ndarray() {
     let Trajectories { classes, cases } = trajectories();
     for case in &cases {
         case.follow(classes, Backend::Ndarray, Implementation::Generic);
+    }
+}
+
+/// Needs the feature `wgpu` and a GPU, or Vulkan in software such as Mesa's lavapipe.
+#[cfg(feature = "wgpu")]
+#[test]
+#[expect(clippy::print_stderr, reason = "says what was skipped")]
+fn random_networks_follow_pytorch_on_wgpu() {
+    let works = std::panic::catch_unwind(|| {
+        let device = Backend::Wgpu.device().expect("this build has the backend");
+        burn::tensor::Tensor::<1>::from_data([1.0], &device).into_data()
+    });
+    if works.is_err() {
+        eprintln!("skipped: there is no device for wgpu");
+        return;
+    }
+    let Trajectories { classes, cases } = trajectories();
+    // A few, because the kernels of each shape are compiled and tuned first.
+    for case in cases.iter().take(6) {
+        case.follow(classes, Backend::Wgpu, Implementation::Generic);
     }
 }

@@ -375,17 +375,17 @@ fn the_default_engine_is_the_fused_one_if_it_supports_the_network() {
     assert_eq!(engine(&["epochs=1", EVERYTHING]), "fused");
     assert_eq!(engine(&["epochs=1", "backend=ndarray"]), "generic");
     assert_eq!(engine(&["epochs=1", "hidden.activation=softmax"]), "generic");
-    assert_eq!(engine(&["epochs=1", "model.layers.1={type='batch_normalization'}"]), "generic");
+    assert_eq!(engine(&["epochs=1", "model.layers.1={type='batch_normalization'}"]), "fused");
 }
 
 #[test]
 fn the_fused_engine_names_what_it_does_not_support() {
     let world = World::new();
     let data = world.runs().parent().unwrap().to_owned();
-    let normalized = "model.layers=[{type='flatten'}, {type='dense', units=9}, \
-        {type='batch_normalization'}, {type='dense', units='classes'}]";
+    let inside = "model.layers=[{type='flatten'}, {type='residual', layers=[{type='activation', \
+        activation='softmax'}]}, {type='dense', units='classes'}]";
     for (change, unsupported) in [
-        (normalized, "does not support layer \"batch_normalization\" (batch_normalization)"),
+        (inside, "the softmax inside the network, in layer \"residual.activation\" (activation)"),
         ("backend=ndarray", "does not support device.backend = \"ndarray\""),
         (
             "hidden.activation=softmax",

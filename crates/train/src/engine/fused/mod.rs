@@ -9,7 +9,7 @@ mod state;
 mod update;
 
 use kiln_kernels::{Workspace, transpose};
-use kiln_model::{Activation, Architecture, ParameterRole, ParameterSpec, WeightTensor, Weights};
+use kiln_model::{Activation, Architecture, ParameterSpec, WeightTensor, Weights};
 use rand_chacha::ChaCha8Rng;
 
 use super::{EngineSettings, Targets};
@@ -37,11 +37,6 @@ fn unsupported_layer(architecture: &Architecture) -> Option<String> {
         let (name, kind) = (&layer.name, layer.kind.keyword());
         if layer.activation == Activation::Softmax {
             return Some(format!("the softmax inside the network, in layer \"{name}\" ({kind})"));
-        }
-        let has_statistics =
-            layer.parameters.iter().any(|parameter| parameter.role == ParameterRole::Statistic);
-        if has_statistics && !layer.training.trainable {
-            return Some(format!("trainable = false of layer \"{name}\" ({kind})"));
         }
         constructor(layer).is_none().then(|| format!("layer \"{name}\" ({kind})"))
     })

@@ -9,8 +9,8 @@ use crate::schedules::StepSettings;
 /// A parameter's values, their gradient and the optimizer's state.
 pub(super) struct Parameter {
     pub(super) values: Vec<f32>,
-    /// Empty if the gradient is subtracted while it is computed; see [`Rule::fused_weight_decay`]. Not used if the parameter
-    /// is not trained; an operation need not compute it then.
+    /// Empty if the gradient is subtracted while it is computed; see [`Rule::fused_weight_decay`], or if the parameter is not
+    /// trained.
     pub(super) gradient: Vec<f32>,
     pub(super) settings: ParameterSettings,
     /// One for each name in `names`, as long as the values; none if the parameter is not trained.
@@ -37,7 +37,7 @@ pub(super) struct Rule {
     optimizer: OptimizerKind,
     clipping: GradientClipping,
     steps: i32,
-    /// Whether all parameters have the default settings.
+    /// Whether all parameters that are trained have the default settings.
     is_uniform: bool,
     /// 1 − decay of the running average of the weights, if the experiment asks for one.
     average_share: Option<f32>,
@@ -54,7 +54,9 @@ impl Rule {
             optimizer: config.kind,
             clipping: config.clipping,
             steps: 0,
-            is_uniform: parameters.iter().all(|own| *own == ParameterSettings::default()),
+            is_uniform: parameters
+                .iter()
+                .all(|own| !own.trainable || *own == ParameterSettings::default()),
             average_share: average_decay.map(|decay| (1.0 - decay) as f32),
         }
     }
@@ -89,9 +91,10 @@ impl Rule {
     pub(super) fn parameter(&self, values: Vec<f32>, settings: ParameterSettings) -> Parameter {
         let zeros = vec![0.0; values.len()];
         let names = if settings.trainable { self.optimizer.rule().slots() } else { &[] };
+        let has_gradient = settings.trainable && self.fused_weight_decay().is_none();
         Parameter {
             slots: vec![zeros.clone(); names.len()],
-            gradient: if self.fused_weight_decay().is_none() { zeros } else { Vec::new() },
+            gradient: if has_gradient { zeros } else { Vec::new() },
             settings,
             names,
             average: Vec::new(),

@@ -6,7 +6,9 @@ use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, copy
 
 /// Adds an activation function. It does not depend on the order of the values.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
-    builder.push(ActivationFunction(layer.activation));
+    if !builder.fuse_activation(layer.activation) {
+        builder.push(ActivationFunction(layer.activation));
+    }
 }
 
 struct ActivationFunction(Activation);

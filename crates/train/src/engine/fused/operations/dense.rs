@@ -1,4 +1,4 @@
-use kiln_kernels::{Blend, Matrix, Workspace, multiply_into, transpose};
+use kiln_kernels::{Blend, Matrix, Workspace, multiply_into};
 use kiln_model::{Activation, PlannedLayer};
 
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
@@ -8,13 +8,9 @@ use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, copy
 /// Adds a dense layer. It reads values in either order.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     let (inputs, units) = (layer.input.len(), layer.output.len());
-    let weight = builder.parameter(|tensor| {
-        let mut weight = Vec::new();
-        transpose(&tensor.values, inputs, units, &mut weight);
-        weight
-    });
-    let has_bias = layer.parameters.len() > 1;
-    let bias = has_bias.then(|| builder.parameter(|tensor| tensor.values.clone()));
+    let mut parameters = builder.parameters(layer).into_iter();
+    let Some(weight) = parameters.next() else { return };
+    let bias = parameters.next();
     let batch_major = std::mem::take(&mut builder.batch_major);
     let (activation, pre_activation) = (layer.activation, Vec::new());
     builder.push(Dense { weight, bias, inputs, units, batch_major, activation, pre_activation });
@@ -102,20 +98,27 @@ impl Operation for Dense {
             multiply_into(next, Blend::Replace, self.weights().transposed(), slope, workspace);
         }
         let input = self.matrix(input).transposed();
-        if self.weight.settings.trainable {
-            let (out, blend) = gradients.destination(&mut self.weight);
+        if let Some((out, blend)) = gradients.destination(&mut self.weight) {
             multiply_into(out, blend, slope, input, workspace);
         }
-        if let Some(bias) = self.bias.as_mut().filter(|bias| bias.settings.trainable) {
+        if let Some((out, blend)) = self.bias.as_mut().and_then(|bias| gradients.destination(bias))
+        {
             // The gradient of the bias is the sum over the batch.
             ones.resize(count, 1.0);
-            let (out, blend) = gradients.destination(bias);
             multiply_into(out, blend, slope, Matrix::new(ones, count, 1), workspace);
         }
         if to_input {
             // The gradient of this input is that of the previous operation's output.
             std::mem::swap(gradient, next);
         }
+    }
+
+    fn fuse_activation(&mut self, activation: Activation) -> bool {
+        let can_fuse = self.activation == Activation::Linear;
+        if can_fuse {
+            self.activation = activation;
+        }
+        can_fuse
     }
 
     fn parameters(&self) -> Vec<&Parameter> {

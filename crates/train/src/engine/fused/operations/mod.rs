@@ -8,16 +8,25 @@
 //! To support a layer, write its operation, declare the module and add the layer to [`constructor`].
 
 mod activation;
+mod average_pooling2d;
+mod batch_normalization;
+mod convolution;
 mod dense;
 mod dropout;
 mod feature_major;
+mod global_pooling2d;
+mod group_normalization;
+mod max_pooling2d;
 mod residual;
 mod sequence;
+mod spatial_dropout2d;
+mod zero_padding2d;
 
-use kiln_kernels::{Blend, Workspace};
-use kiln_model::{Activation, LayerType, PlannedLayer, WeightTensor};
+use kiln_kernels::{Blend, Plane, Workspace};
+use kiln_model::{Activation, LayerType, ParameterSpec, PlannedLayer, Shape, WeightTensor, Window};
 use rand_chacha::ChaCha8Rng;
 
+use super::from_file_order;
 use super::update::{Parameter, Rule};
 use crate::optimizers::ParameterSettings;
 pub(super) use sequence::Sequence;
@@ -38,6 +47,11 @@ pub(super) trait Operation: Send + Sync {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     );
+
+    /// Applies an activation function that follows the operation, if it can do so without a pass of its own.
+    fn fuse_activation(&mut self, _: Activation) -> bool {
+        false
+    }
 
     /// The parameters in the order of the weights file.
     fn parameters(&self) -> Vec<&Parameter> {
@@ -82,12 +96,12 @@ impl Gradients {
         Self::Fused(if keep == 1.0 { Blend::Add } else { Blend::DecayAndAdd(keep) })
     }
 
-    /// The destination of the gradient of a parameter, and how to write it there.
-    fn destination(self, parameter: &mut Parameter) -> (&mut [f32], Blend) {
-        match self {
-            Self::Stored => (&mut parameter.gradient, Blend::Replace),
-            Self::Fused(blend) => (&mut parameter.values, blend),
-        }
+    /// The destination of the gradient of a parameter, and how to write it there; `None` if it is not trained.
+    fn destination(self, parameter: &mut Parameter) -> Option<(&mut [f32], Blend)> {
+        parameter.settings.trainable.then(|| match self {
+            Self::Stored => (parameter.gradient.as_mut_slice(), Blend::Replace),
+            Self::Fused(blend) => (parameter.values.as_mut_slice(), blend),
+        })
     }
 }
 
@@ -136,16 +150,26 @@ impl<'a> Builder<'a> {
         Sequence::new(std::mem::replace(&mut self.operations, others))
     }
 
+    /// Lets the last operation apply an activation function, if it can.
+    fn fuse_activation(&mut self, activation: Activation) -> bool {
+        self.operations.last_mut().is_some_and(|last| last.fuse_activation(activation))
+    }
+
     fn push(&mut self, operation: impl Operation + 'static) {
         self.operations.push(Box::new(operation));
     }
 
-    /// The next parameter of the weights file with its values in the order of this engine.
-    fn parameter(&mut self, in_order: impl FnOnce(&WeightTensor) -> Vec<f32>) -> Parameter {
+    /// The next parameter of the weights file.
+    fn parameter(&mut self, spec: &ParameterSpec) -> Parameter {
         let tensor =
             self.weights.next().expect("the weights were checked against the architecture");
         let settings = self.settings.next().copied().unwrap_or_default();
-        self.rule.parameter(in_order(tensor), settings)
+        self.rule.parameter(from_file_order(&tensor.values, spec), settings)
+    }
+
+    /// The parameters of a layer, in the order of the weights file.
+    fn parameters(&mut self, layer: &PlannedLayer) -> Vec<Parameter> {
+        layer.parameters.iter().map(|spec| self.parameter(spec)).collect()
     }
 
     /// Brings the values into the order `[width, n]`, if they are still in that of the pixels.
@@ -171,8 +195,44 @@ pub(super) fn constructor(layer: &PlannedLayer) -> Option<Constructor> {
         LayerType::Dropout(dropout) if dropout.rate > 0.0 => dropout::add,
         LayerType::Dropout(_) => NOTHING,
         LayerType::Residual(_) => residual::add,
+        LayerType::Conv2d(_) | LayerType::DepthwiseConv2d(_) => convolution::add,
+        LayerType::MaxPooling2d(_) => max_pooling2d::add,
+        LayerType::AveragePooling2d(_) => average_pooling2d::add,
+        LayerType::GlobalAveragePooling2d(_) | LayerType::GlobalMaxPooling2d(_) => {
+            global_pooling2d::add
+        }
+        LayerType::BatchNormalization(_) => batch_normalization::add,
+        LayerType::GroupNormalization(_) | LayerType::LayerNormalization(_) => {
+            group_normalization::add
+        }
+        LayerType::SpatialDropout2d(dropout) if dropout.rate > 0.0 => spatial_dropout2d::add,
+        LayerType::SpatialDropout2d(_) => NOTHING,
+        LayerType::ZeroPadding2d(_) => zero_padding2d::add,
         _ => return None,
     })
+}
+
+/// The size of an image between two layers. Flat features are channels of one pixel.
+fn plane(shape: Shape) -> Plane {
+    match shape {
+        Shape::Image { channels, height, width } => Plane { channels, height, width },
+        Shape::Features(channels) => Plane { channels, height: 1, width: 1 },
+    }
+}
+
+/// The padding around an image: top, left, bottom, right.
+fn padding(window: Window, input: Shape) -> [usize; 4] {
+    let [(top, bottom), (left, right)] = window.zeros(input);
+    [top, left, bottom, right]
+}
+
+/// Writes the gradient of a parameter, or adds it to its values.
+#[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
+fn store(gradients: Gradients, parameter: &mut Parameter, gradient: impl Iterator<Item = f64>) {
+    let Some((values, blend)) = gradients.destination(parameter) else { return };
+    for (value, gradient) in values.iter_mut().zip(gradient) {
+        *value = blend.apply(*value, gradient as f32);
+    }
 }
 
 fn copy(values: &[f32], to: &mut Vec<f32>) {
