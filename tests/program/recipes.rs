@@ -194,6 +194,15 @@ fn a_sweep_trains_from_the_weights_that_it_was_declared_with() {
     }
     let verified = project.kiln_ok(&["verify", &removed]).stdout;
     assert!(verified.starts_with("identical: 3 epochs"), "{verified}");
+    // A run that was killed before its first checkpoint.
+    let model = || std::fs::read(project.path(format!("{removed}/model.safetensors"))).unwrap();
+    let expected = model();
+    std::fs::remove_dir_all(project.path(format!("{removed}/checkpoints"))).unwrap();
+    std::fs::remove_file(project.path(format!("{removed}/report.json"))).unwrap();
+    project.edit_record(&removed, |record| record["status"] = "interrupted".into());
+    project.kiln_ok(&["resume", "runs/transfer"]);
+    assert!(model() == expected);
+
     std::fs::remove_dir_all(project.path(&removed)).unwrap();
     let failed = project.kiln(&["resume", "runs/transfer"]);
     assert_eq!(failed.status, 1, "{}", failed.stdout);
