@@ -14,6 +14,7 @@ mod class_weights;
 mod engine;
 mod evaluation;
 mod experiment;
+mod initial_weights;
 mod loss;
 mod metrics;
 pub mod optimizers;
@@ -35,6 +36,7 @@ pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
     Experiment, REFERENCE, Sampling, TestConfig, TrainingConfig, WeightsChoice, known_paths,
 };
+pub use initial_weights::WeightsFile;
 pub use loss::LossConfig;
 pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
 pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};

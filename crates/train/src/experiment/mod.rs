@@ -127,7 +127,12 @@ impl Experiment {
     /// All values that affect the result.
     fn values(&self) -> Result<String, ConfigError> {
         // Renaming a sweep must not train its runs again.
-        toml_of(&Self { name: String::new(), ..self.clone() })
+        let mut experiment = Self { name: String::new(), ..self.clone() };
+        // The checksum identifies the weights, not the path. It is unknown until the file was found.
+        if experiment.model.initial_weights_sha256.is_some() {
+            experiment.model.initial_weights = Some(String::new());
+        }
+        toml_of(&experiment)
     }
 
     /// The experiment as TOML with every value explicit. Reading it gives the same experiment.
@@ -180,6 +185,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
         // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
+        let initial = ["model.initial_weights", "model.initial_weights_sha256"];
+        paths.extend(initial.map(str::to_owned));
         // The default is an empty list, which has no keys.
         paths.push("augment".to_owned());
         Ok(paths)
