@@ -2,7 +2,7 @@
 
     python benches/peers/pytorch_convolution.py
 
-For each layer: the forward pass, and the backward pass with both gradients, in PyTorch's default layout and in
+Times are those of the processor, so that other programs do not count. For each layer: the forward pass, and the backward pass with both gradients, in PyTorch's default layout and in
 channels_last. GFLOP/s count two operations for each product, without those with the zeros of the padding.
 """
 
@@ -35,9 +35,9 @@ def best(function, seconds=0.7):
     function()
     shortest, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        shortest = min(shortest, time.perf_counter() - start)
+        shortest = min(shortest, time.process_time() - start)
     return shortest
 
 

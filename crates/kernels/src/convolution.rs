@@ -7,7 +7,7 @@ use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwi
 
 use crate::moments::ChannelMoments;
 use crate::weight_gradient::WeightGradient;
-use crate::workspace::Shards;
+use crate::workspace::none;
 use crate::{Blend, Moments, Workspace};
 
 /// The size of one image of a batch. A batch is `[channels][height][width][n]`.
@@ -26,6 +26,11 @@ impl Plane {
     #[must_use]
     pub const fn len(self) -> usize {
         self.channels * self.height * self.width
+    }
+
+    /// The values of one channel.
+    pub(crate) const fn channel_len(self) -> usize {
+        self.height * self.width
     }
 
     /// Whether there are no values.
@@ -127,6 +132,19 @@ impl Axis {
         let first = self.before.saturating_sub(offset).div_ceil(self.stride);
         let last = (self.input + self.before).saturating_sub(offset).div_ceil(self.stride);
         first.min(self.output)..last.min(self.output).max(first.min(self.output))
+    }
+
+    /// The kernel positions that read within the input for an output position.
+    pub(crate) fn taps_of(self, output: usize) -> Range<usize> {
+        let start = output * self.stride;
+        let first = self.before.saturating_sub(start).div_ceil(self.dilation);
+        let last = (self.input + self.before).saturating_sub(start).div_ceil(self.dilation);
+        first..last.min(self.kernel)
+    }
+
+    /// The input position that one of [`taps_of`](Self::taps_of) reads.
+    pub(crate) const fn position(self, output: usize, tap: usize) -> usize {
+        output * self.stride + tap * self.dilation - self.before
     }
 
     pub(crate) const fn stride(self) -> usize {
@@ -243,16 +261,7 @@ impl Convolution {
             Source::Input => self.output_plane(),
             Source::Gradient => self.input,
         };
-        let size = plane.height * plane.width * pass.n;
-        let (out, has_moments) = (Shards::new(out), !moments.is_empty());
-        let moments = Shards::new(moments);
-        workspace.split(plane.channels, |targets, buffers| {
-            #[expect(unsafe_code, reason = "the threads have different channels")]
-            // SAFETY: the parts of the threads do not overlap.
-            let (out, moments) = unsafe {
-                let part = if has_moments { targets.clone() } else { 0..0 };
-                (out.get(targets.start * size..targets.end * size), moments.get(part))
-            };
+        workspace.split(plane.channels, out, moments, |targets, out, moments, buffers| {
             let Pass { source, weights, start, values, n, add, relu } = pass;
             let kernel = Correlation {
                 convolution: self,
@@ -292,12 +301,7 @@ impl Convolution {
     ) {
         self.check(out.len(), x.len(), gradient.len(), n);
         let instructions = workspace.instructions;
-        let size = self.group_channels() * self.taps();
-        let out = Shards::new(out);
-        workspace.split(self.filters, |targets, buffers| {
-            #[expect(unsafe_code, reason = "the threads have different filters")]
-            // SAFETY: the parts of the threads do not overlap.
-            let out = unsafe { out.get(targets.start * size..targets.end * size) };
+        workspace.split(self.filters, out, none(), |targets, out, _, buffers| {
             let convolution = self;
             let kernel =
                 WeightGradient { convolution, x, gradient, n, targets, out, blend, buffers };

@@ -16,11 +16,17 @@ use pulp::{Simd, WithSimd};
 
 use crate::convolution::{Axis, Convolution};
 use crate::moments::ChannelMoments;
-use crate::tile::{Tap, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
+use crate::tile::{Tap, TapList, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
 use crate::workspace::{ConvolutionBuffers, LINE, aligned};
 
 /// The images of a block. The source rows of 64 channels and their neighbors then fit into an L2 cache of 512 KiB.
 pub(crate) const BLOCK: usize = 32;
+
+/// The values of source rows that stay in an L2 cache of 512 KiB, next to weights and results: 400 KiB.
+const RESIDENT: usize = 100 << 10;
+
+/// If there are more, the columns are computed in chunks that read about as many values: 256 KiB.
+const CHUNK: usize = 64 << 10;
 
 /// What is summed.
 #[derive(Clone, Copy, PartialEq)]
@@ -116,7 +122,6 @@ impl WithSimd for Correlation<'_> {
             columns: pairs,
             column_starts,
             taps,
-            tap_starts,
             ..
         } = buffers;
         let packed = aligned(packed, depth * to.channels);
@@ -129,6 +134,10 @@ impl WithSimd for Correlation<'_> {
             channel_stride + LINE * usize::from(channel_stride.is_multiple_of(2 * LINE));
         let slot_stride = channel_stride * from.channels;
         let ring = aligned(ring, slot_stride * span);
+        assert!(u32::try_from(ring.len()).is_ok(), "the rows of a block are below 16 GiB");
+
+        let chunk = (CHUNK / (from.channels * span * padded)).max(4);
+        let chunk = if ring.len() <= RESIDENT { to.width } else { chunk.min(to.width) };
 
         for group in targets.start / to.channels..targets.end.div_ceil(to.channels) {
             let first_of_group = group * to.channels;
@@ -150,12 +159,9 @@ impl WithSimd for Correlation<'_> {
                 resident.resize(span, usize::MAX);
                 for y in 0..to.height {
                     // Bring the source rows into the ring, and list the taps of each column.
-                    let mut row_taps = 0;
                     taps.clear();
-                    tap_starts.clear();
                     for tap in 0..rows.kernel {
                         let Some(row) = source.position(rows, y, tap) else { continue };
-                        row_taps += 1;
                         let slot = row % span;
                         if resident[slot] != row {
                             resident[slot] = row;
@@ -171,45 +177,43 @@ impl WithSimd for Correlation<'_> {
                         }
                     }
                     for x in 0..to.width {
-                        tap_starts.push(taps.len());
-                        if row_taps == 0 {
-                            continue;
-                        }
+                        let pairs = &pairs[column_starts[x]..column_starts[x + 1]];
                         for tap in 0..rows.kernel {
                             let Some(row) = source.position(rows, y, tap) else { continue };
                             let slot = row % span * slot_stride;
-                            let pairs = &pairs[column_starts[x]..column_starts[x + 1]];
                             taps.extend(pairs.iter().map(|&(column_tap, column)| Tap {
                                 weights: (tap * columns.kernel) as u32 + column_tap,
                                 source: (slot + column as usize * padded) as u32,
                             }));
                         }
+                        taps.end_output();
                     }
-                    tap_starts.push(taps.len());
 
-                    for (first, height) in tiles(count, highest) {
-                        let strip = Strip {
-                            weights: &packed[first * depth..][..height * depth],
-                            start: start.get(first_target + first..).unwrap_or(&[]),
-                            taps,
-                            tap_starts,
-                            source: ring,
-                            source_channels: from.channels,
-                            channel_stride,
-                            images,
-                            out: &mut out[(first * to.height + y) * to.width * n + first_image..],
-                            out_channel: to.height * to.width * n,
-                            n,
-                            add,
-                            relu,
-                        };
-                        compute_tile(simd, height, strip);
-                        let channels = first..first + height;
-                        for (channel, moments) in channels.zip(moments.iter_mut().skip(first)) {
-                            let row = (channel * to.height + y) * to.width * n;
-                            let row = &out[row..][..to.width * n];
-                            moments.add_row(row, n, first_image..first_image + images);
+                    for first_column in (0..to.width).step_by(chunk) {
+                        for (first, height) in tiles(count, highest) {
+                            let strip = Strip {
+                                weights: &packed[first * depth..][..height * depth],
+                                start: start.get(first_target + first..).unwrap_or(&[]),
+                                taps,
+                                columns: first_column..to.width.min(first_column + chunk),
+                                source: ring,
+                                source_channels: from.channels,
+                                channel_stride,
+                                images,
+                                out: &mut out
+                                    [(first * to.height + y) * to.width * n + first_image..],
+                                out_channel: to.height * to.width * n,
+                                n,
+                                add,
+                                relu,
+                            };
+                            compute_tile(simd, height, strip);
                         }
+                    }
+                    for (channel, moments) in moments.iter_mut().take(count).enumerate() {
+                        let row = (channel * to.height + y) * to.width * n;
+                        let row = &out[row..][..to.width * n];
+                        moments.add_row(simd, row, n, first_image..first_image + images);
                     }
                 }
             }
@@ -222,8 +226,8 @@ struct Strip<'a> {
     /// `[tap][channel][filter]`
     weights: &'a [f32],
     start: &'a [f32],
-    taps: &'a [Tap],
-    tap_starts: &'a [usize],
+    taps: &'a TapList,
+    columns: Range<usize>,
     source: &'a [f32],
     source_channels: usize,
     channel_stride: usize,
@@ -246,33 +250,22 @@ impl TileKernel for Strip<'_> {
         if !self.start.is_empty() {
             start.copy_from_slice(&self.start[..ROWS]);
         }
-        for (x, bounds) in self.tap_starts.windows(2).enumerate() {
-            let taps = &self.taps[bounds[0]..bounds[1]];
-            for image in (0..self.images).step_by(2 * lanes) {
-                let source = &self.source[image..];
+        // The columns innermost, because neighbors share most of what they read, which then comes from the L1 cache.
+        for image in (0..self.images).step_by(2 * lanes) {
+            let source = &self.source[image..];
+            let count = (self.images - image).min(2 * lanes);
+            for x in self.columns.clone() {
                 let out = &mut self.out[x * self.n + image..];
-                let count = (self.images - image).min(2 * lanes);
+                let (weights, taps) = (self.weights, self.taps);
                 let (channels, stride) = (self.source_channels, self.channel_stride);
                 if count > lanes {
                     let sums = sum_over_taps::<S, ROWS, 2>(
-                        simd,
-                        start,
-                        self.weights,
-                        taps,
-                        channels,
-                        source,
-                        stride,
+                        simd, start, weights, taps, x, channels, source, stride,
                     );
                     store(simd, sums, out, self.out_channel, count, self.add, self.relu);
                 } else {
                     let sums = sum_over_taps::<S, ROWS, 1>(
-                        simd,
-                        start,
-                        self.weights,
-                        taps,
-                        channels,
-                        source,
-                        stride,
+                        simd, start, weights, taps, x, channels, source, stride,
                     );
                     store(simd, sums, out, self.out_channel, count, self.add, self.relu);
                 }

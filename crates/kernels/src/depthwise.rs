@@ -77,7 +77,7 @@ impl WithSimd for DepthwiseCorrelation<'_> {
                     first += positions;
                 }
                 if let Some(moments) = moments.get_mut(own) {
-                    moments.add_row(line, n, 0..n);
+                    moments.add_row(simd, line, n, 0..n);
                 }
             }
         }

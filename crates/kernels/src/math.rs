@@ -7,7 +7,7 @@
 //! Outside [`vectorized`], the fused multiply-adds can be calls of a slow function.
 
 use crate::Instructions;
-use crate::pooling::vectorize;
+use crate::instructions::vectorize;
 
 /// Runs loops that call the functions of this module, compiled for the vector instructions of the processor.
 pub fn vectorized(instructions: Instructions, loops: impl FnOnce()) {

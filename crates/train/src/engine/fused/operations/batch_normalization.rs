@@ -85,7 +85,7 @@ fn normalize(
     channels: &[Normalization],
     relu: bool,
     output: &mut Vec<f32>,
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     // Every element is overwritten.
     output.resize(input.len(), 0.0);

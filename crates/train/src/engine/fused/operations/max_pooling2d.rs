@@ -34,7 +34,7 @@ fn pool(
     input: &[f32],
     output: &mut Vec<f32>,
     indices: &mut Vec<u16>,
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     let n = input.len() / pooling.input.len();
     let size = pooling.output_plane().len() * n;
