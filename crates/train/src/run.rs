@@ -155,7 +155,7 @@ impl Run {
             seed: experiment.seed,
             backend,
             engine: implementation,
-            threads: 1,
+            threads: prepared.settings.threads,
             versions,
             git_commit: git_commit(),
             dataset,

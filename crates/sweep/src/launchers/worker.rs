@@ -1,4 +1,5 @@
 use std::io::{BufRead, Write};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,6 +65,8 @@ fn carry_out<E: std::fmt::Display>(
     let request: WorkerRequest =
         serde_json::from_str(&line).map_err(|error| SweepError::Request(error.to_string()))?;
     let commands = listen(input, Arc::clone(&requests));
+    // The other cores train other runs.
+    kiln_train::limit_threads(NonZeroUsize::MIN);
     let (mut run, warnings) = prepare(&request)?;
     if let Err(error) = start_log(&run) {
         let error = SweepError::Log(error.to_string());

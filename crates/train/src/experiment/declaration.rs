@@ -253,19 +253,24 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// This build lacks the backend, or the engine that `device.engine` requires does not support the backend, the
-    /// optimizer or a layer.
+    /// This build lacks the backend, this processor lacks the instructions of `device.simd`, or the engine that
+    /// `device.engine` requires does not support the backend, the optimizer or a layer.
     pub fn engine_settings(
         &self,
         architecture: &Architecture,
     ) -> Result<EngineSettings, ConfigError> {
+        let device = self.experiment.device;
+        let implementation = self.implementation(architecture)?;
+        let instructions = device.simd.instructions();
         Ok(EngineSettings {
+            threads: device.threads(architecture, implementation),
+            instructions: instructions.map_err(|error| self.error_at("device.simd", error))?,
             architecture: architecture.clone(),
             optimizer: self.experiment.optimizer,
             loss: self.experiment.loss.clone(),
             average_decay: self.experiment.training.average_decay,
             device: self.device()?,
-            implementation: self.implementation(architecture)?,
+            implementation,
         })
     }
 

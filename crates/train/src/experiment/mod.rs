@@ -21,7 +21,7 @@ use crate::optimizers::{GradientClipping, OptimizerConfig, WeightDecayExclusion}
 use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
-pub use device::{Backend, DeviceConfig, EngineChoice};
+pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
     CheckpointConfig, EarlyStoppingConfig, Sampling, TestConfig, TrainingConfig, WeightsChoice,
@@ -185,8 +185,10 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
         // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
+        // These are never written.
+        let unwritten = ["device.simd", "device.threads"];
         let initial = ["model.initial_weights", "model.initial_weights_sha256"];
-        paths.extend(initial.map(str::to_owned));
+        paths.extend(initial.into_iter().chain(unwritten).map(str::to_owned));
         // The default is an empty list, which has no keys.
         paths.push("augment".to_owned());
         Ok(paths)
