@@ -15,15 +15,15 @@ use crate::pooling::vectorize;
 /// The number of values is not a multiple of channels · n.
 pub fn gather_moments(x: &[f32], n: usize, moments: &mut Moments, workspace: &Workspace) {
     let channels = moments.channels();
-    assert!(x.len().is_multiple_of((channels * n).max(1)), "whole channels");
-    let size = x.len() / channels.max(1);
+    assert!(x.len().is_multiple_of((channels.len() * n).max(1)), "whole channels");
+    let size = x.len() / channels.len().max(1);
     vectorize(
         workspace.instructions,
         #[inline(always)]
         || {
-            for (channel, x) in x.chunks_exact(size.max(1)).enumerate() {
+            for (channel, x) in channels.iter_mut().zip(x.chunks_exact(size.max(1))) {
                 for row in x.chunks(ROW * n) {
-                    moments.add_row(channel, row, n, 0..n);
+                    channel.add_row(row, n, 0..n);
                 }
             }
         },

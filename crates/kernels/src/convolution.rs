@@ -5,8 +5,10 @@ use std::ops::Range;
 use crate::correlation::{Correlation, Source};
 use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwise};
 
+use crate::moments::ChannelMoments;
 use crate::weight_gradient::WeightGradient;
-use crate::{Blend, Instructions, Moments, Workspace};
+use crate::workspace::Shards;
+use crate::{Blend, Moments, Workspace};
 
 /// The size of one image of a batch. A batch is `[channels][height][width][n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,24 +202,12 @@ impl Convolution {
     ) {
         self.check(weights.len(), x.len(), out.len(), n);
         assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
-        let instructions = workspace.instructions;
         let Epilogue { relu, moments } = epilogue;
-        self.correlate(
-            Correlation {
-                convolution: self,
-                source: Source::Input,
-                weights,
-                start: bias,
-                values: x,
-                n,
-                out,
-                add: false,
-                relu,
-                moments,
-                buffers: &mut workspace.convolution,
-            },
-            instructions,
-        );
+        let moments = moments.map_or(&mut [][..], Moments::channels);
+        assert!(moments.is_empty() || moments.len() == self.filters, "moments of each filter");
+        let pass =
+            Pass { source: Source::Input, weights, start: bias, values: x, n, add: false, relu };
+        self.correlate(pass, out, moments, workspace);
     }
 
     /// Writes the gradient of the input, or adds it to `out`: `gradient` is that of the output.
@@ -235,31 +225,55 @@ impl Convolution {
         workspace: &mut Workspace,
     ) {
         self.check(weights.len(), out.len(), gradient.len(), n);
-        let instructions = workspace.instructions;
-        self.correlate(
-            Correlation {
-                convolution: self,
-                source: Source::Gradient,
-                weights,
-                start: &[],
-                values: gradient,
-                n,
-                out,
-                add,
-                relu: false,
-                moments: None,
-                buffers: &mut workspace.convolution,
-            },
-            instructions,
-        );
+        let values = gradient;
+        let pass =
+            Pass { source: Source::Gradient, weights, start: &[], values, n, add, relu: false };
+        self.correlate(pass, out, &mut [], workspace);
     }
 
-    fn correlate(&self, pass: Correlation<'_>, instructions: Instructions) {
-        if is_depthwise(self) {
-            instructions.dispatch(DepthwiseCorrelation(pass));
-        } else {
-            instructions.dispatch(pass);
-        }
+    fn correlate(
+        &self,
+        pass: Pass<'_>,
+        out: &mut [f32],
+        moments: &mut [ChannelMoments],
+        workspace: &mut Workspace,
+    ) {
+        let instructions = workspace.instructions;
+        let plane = match pass.source {
+            Source::Input => self.output_plane(),
+            Source::Gradient => self.input,
+        };
+        let size = plane.height * plane.width * pass.n;
+        let (out, has_moments) = (Shards::new(out), !moments.is_empty());
+        let moments = Shards::new(moments);
+        workspace.split(plane.channels, |targets, buffers| {
+            #[expect(unsafe_code, reason = "the threads have different channels")]
+            // SAFETY: the parts of the threads do not overlap.
+            let (out, moments) = unsafe {
+                let part = if has_moments { targets.clone() } else { 0..0 };
+                (out.get(targets.start * size..targets.end * size), moments.get(part))
+            };
+            let Pass { source, weights, start, values, n, add, relu } = pass;
+            let kernel = Correlation {
+                convolution: self,
+                source,
+                weights,
+                start,
+                values,
+                n,
+                targets,
+                out,
+                add,
+                relu,
+                moments,
+                buffers,
+            };
+            if is_depthwise(self) {
+                instructions.dispatch(DepthwiseCorrelation(kernel));
+            } else {
+                instructions.dispatch(kernel);
+            }
+        });
     }
 
     /// Blends the gradient of the weights, summed over the batch, into `out`, which has the order of the weights.
@@ -278,12 +292,32 @@ impl Convolution {
     ) {
         self.check(out.len(), x.len(), gradient.len(), n);
         let instructions = workspace.instructions;
-        let buffers = &mut workspace.convolution;
-        let pass = WeightGradient { convolution: self, x, gradient, n, out, blend, buffers };
-        if is_depthwise(self) {
-            instructions.dispatch(DepthwiseWeightGradient(pass));
-        } else {
-            instructions.dispatch(pass);
-        }
+        let size = self.group_channels() * self.taps();
+        let out = Shards::new(out);
+        workspace.split(self.filters, |targets, buffers| {
+            #[expect(unsafe_code, reason = "the threads have different filters")]
+            // SAFETY: the parts of the threads do not overlap.
+            let out = unsafe { out.get(targets.start * size..targets.end * size) };
+            let convolution = self;
+            let kernel =
+                WeightGradient { convolution, x, gradient, n, targets, out, blend, buffers };
+            if is_depthwise(self) {
+                instructions.dispatch(DepthwiseWeightGradient(kernel));
+            } else {
+                instructions.dispatch(kernel);
+            }
+        });
     }
+}
+
+/// The operands that a forward pass and an input gradient share; see [`Correlation`].
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    source: Source,
+    weights: &'a [f32],
+    start: &'a [f32],
+    values: &'a [f32],
+    n: usize,
+    add: bool,
+    relu: bool,
 }

@@ -10,10 +10,12 @@
 //! so they would all compete for the same few lines of the caches, and with more than 32 images the images of a
 //! pixel would spread over more lines than a tile uses.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use crate::convolution::{Axis, Convolution};
-use crate::moments::Moments;
+use crate::moments::ChannelMoments;
 use crate::tile::{Tap, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
 use crate::workspace::{ConvolutionBuffers, LINE, aligned};
 
@@ -48,10 +50,14 @@ pub(crate) struct Correlation<'a> {
     pub(crate) start: &'a [f32],
     pub(crate) values: &'a [f32],
     pub(crate) n: usize,
+    /// The target channels to compute.
+    pub(crate) targets: Range<usize>,
+    /// Of these channels.
     pub(crate) out: &'a mut [f32],
     pub(crate) add: bool,
     pub(crate) relu: bool,
-    pub(crate) moments: Option<&'a mut Moments>,
+    /// Of these channels, or empty.
+    pub(crate) moments: &'a mut [ChannelMoments],
     pub(crate) buffers: &'a mut ConvolutionBuffers,
 }
 
@@ -70,11 +76,20 @@ impl WithSimd for Correlation<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self {
-            convolution, source, weights, start, values, n, out, add, relu, buffers, ..
+            convolution,
+            source,
+            weights,
+            start,
+            values,
+            n,
+            targets,
+            out,
+            add,
+            relu,
+            moments,
+            buffers,
         } = self;
-        let mut moments = self.moments;
-        let axes = convolution.axes();
-        let [rows, columns] = axes;
+        let [rows, columns] = convolution.axes();
         let input = Side {
             channels: convolution.group_channels(),
             height: rows.input,
@@ -104,8 +119,7 @@ impl WithSimd for Correlation<'_> {
             tap_starts,
             ..
         } = buffers;
-        let packed = aligned(packed, weights.len());
-        pack_weights(convolution, source, weights, highest, packed);
+        let packed = aligned(packed, depth * to.channels);
         list_columns(source, columns, to.width, pairs, column_starts);
 
         let padded = n.min(BLOCK).next_multiple_of(S::F32_LANES);
@@ -116,9 +130,19 @@ impl WithSimd for Correlation<'_> {
         let slot_stride = channel_stride * from.channels;
         let ring = aligned(ring, slot_stride * span);
 
-        for group in 0..convolution.groups {
-            let first_target = group * to.channels;
-            let packed = &packed[group * to.channels * depth..][..to.channels * depth];
+        for group in targets.start / to.channels..targets.end.div_ceil(to.channels) {
+            let first_of_group = group * to.channels;
+            // The targets in this group.
+            let first_target = targets.start.max(first_of_group);
+            let count = targets.end.min(first_of_group + to.channels) - first_target;
+            let weights = &weights[group * to.channels * depth..][..to.channels * depth];
+            let first = first_target - first_of_group;
+            pack_weights(convolution, source, weights, first..first + count, highest, packed);
+            let out = &mut out[(first_target - targets.start) * to.height * to.width * n..];
+            let moments = match &mut *moments {
+                [] => &mut [],
+                moments => &mut moments[first_target - targets.start..],
+            };
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
                 let padded = images.next_multiple_of(S::F32_LANES);
@@ -163,7 +187,7 @@ impl WithSimd for Correlation<'_> {
                     }
                     tap_starts.push(taps.len());
 
-                    for (first, height) in tiles(to.channels, highest) {
+                    for (first, height) in tiles(count, highest) {
                         let strip = Strip {
                             weights: &packed[first * depth..][..height * depth],
                             start: start.get(first_target + first..).unwrap_or(&[]),
@@ -173,22 +197,18 @@ impl WithSimd for Correlation<'_> {
                             source_channels: from.channels,
                             channel_stride,
                             images,
-                            out: &mut out[((first_target + first) * to.height + y)
-                                * to.width
-                                * n
-                                + first_image..],
+                            out: &mut out[(first * to.height + y) * to.width * n + first_image..],
                             out_channel: to.height * to.width * n,
                             n,
                             add,
                             relu,
                         };
                         compute_tile(simd, height, strip);
-                        if let Some(moments) = &mut moments {
-                            for channel in first_target + first..first_target + first + height {
-                                let row = (channel * to.height + y) * to.width * n;
-                                let row = &out[row..][..to.width * n];
-                                moments.add_row(channel, row, n, first_image..first_image + images);
-                            }
+                        let channels = first..first + height;
+                        for (channel, moments) in channels.zip(moments.iter_mut().skip(first)) {
+                            let row = (channel * to.height + y) * to.width * n;
+                            let row = &out[row..][..to.width * n];
+                            moments.add_row(row, n, first_image..first_image + images);
                         }
                     }
                 }
@@ -328,38 +348,35 @@ pub(crate) fn list_columns(
     starts.push(pairs.len());
 }
 
-/// Rearranges the weights to `[group][tile][tap][source channel][target channel of the tile]`.
+/// Rearranges the weights of a group, for some target channels, to `[tile][tap][source channel][target channel of the
+/// tile]`.
 #[inline(always)]
 fn pack_weights(
     convolution: &Convolution,
     source: Source,
     weights: &[f32],
+    targets: Range<usize>,
     highest: usize,
     packed: &mut [f32],
 ) {
     let (channels, filters, taps) =
         (convolution.group_channels(), convolution.group_filters(), convolution.taps());
-    let (from, to) = match source {
-        Source::Input => (channels, filters),
-        Source::Gradient => (filters, channels),
+    let from = match source {
+        Source::Input => channels,
+        Source::Gradient => filters,
     };
-    if weights.is_empty() {
-        return;
-    }
-    for (group, packed) in packed.chunks_exact_mut(from * to * taps).enumerate() {
-        let weights = &weights[group * from * to * taps..][..from * to * taps];
-        for (first, height) in tiles(to, highest) {
-            let tile = &mut packed[first * from * taps..][..height * from * taps];
-            for row in 0..height {
-                for channel in 0..from {
-                    let (filter, channel_of_filter) = match source {
-                        Source::Input => (first + row, channel),
-                        Source::Gradient => (channel, first + row),
-                    };
-                    let kernel = &weights[(filter * channels + channel_of_filter) * taps..][..taps];
-                    for (tap, weight) in kernel.iter().enumerate() {
-                        tile[(tap * from + channel) * height + row] = *weight;
-                    }
+    for (first, height) in tiles(targets.len(), highest) {
+        let tile = &mut packed[first * from * taps..][..height * from * taps];
+        for row in 0..height {
+            let target = targets.start + first + row;
+            for channel in 0..from {
+                let (filter, channel_of_filter) = match source {
+                    Source::Input => (target, channel),
+                    Source::Gradient => (channel, target),
+                };
+                let kernel = &weights[(filter * channels + channel_of_filter) * taps..][..taps];
+                for (tap, weight) in kernel.iter().enumerate() {
+                    tile[(tap * from + channel) * height + row] = *weight;
                 }
             }
         }

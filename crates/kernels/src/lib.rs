@@ -14,7 +14,10 @@ mod depthwise;
 mod group_normalization;
 mod instructions;
 mod kernel;
+pub mod math;
 mod moments;
+mod peak;
+mod pool;
 mod pooling;
 mod product;
 #[cfg(test)]
@@ -33,6 +36,7 @@ pub use group_normalization::{
 };
 pub use instructions::Instructions;
 pub use moments::Moments;
+pub use peak::multiply_add_on_registers;
 pub use pooling::{Pooling, global_average, global_average_gradient, global_max};
 pub use product::{Blend, Matrix, multiply_into, transpose};
 pub use workspace::Workspace;

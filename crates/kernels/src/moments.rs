@@ -12,64 +12,69 @@ pub(crate) const LANES: usize = 16;
 /// mean of the previous batch, for example), the squares do not cancel if the mean is far larger than the deviation.
 #[derive(Clone, Debug, Default)]
 pub struct Moments {
-    shift: Vec<f32>,
-    count: Vec<usize>,
-    sums: Vec<[f64; LANES]>,
-    squares: Vec<[f64; LANES]>,
+    channels: Vec<ChannelMoments>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ChannelMoments {
+    shift: f32,
+    count: usize,
+    sums: [f64; LANES],
+    squares: [f64; LANES],
 }
 
 impl Moments {
     /// Starts new sums, with one shift per channel.
     pub fn reset(&mut self, shift: &[f32]) {
-        self.shift.clear();
-        self.shift.extend_from_slice(shift);
-        self.count.clear();
-        self.count.resize(shift.len(), 0);
-        for sums in [&mut self.sums, &mut self.squares] {
-            sums.clear();
-            sums.resize(shift.len(), [0.0; LANES]);
-        }
+        let zero = [0.0; LANES];
+        self.channels.clear();
+        self.channels.extend(shift.iter().map(|&shift| ChannelMoments {
+            shift,
+            count: 0,
+            sums: zero,
+            squares: zero,
+        }));
     }
 
-    /// The number of channels.
-    pub(crate) fn channels(&self) -> usize {
-        self.shift.len()
+    pub(crate) fn channels(&mut self) -> &mut [ChannelMoments] {
+        &mut self.channels
     }
 
     /// The mean and the biased variance of each channel.
     pub fn mean_and_variance(&self) -> impl Iterator<Item = (f64, f64)> {
-        (0..self.shift.len()).map(|channel| {
-            let count = self.count[channel] as f64;
-            let mean = tree(self.sums[channel]) / count;
-            let square = tree(self.squares[channel]) / count;
-            (f64::from(self.shift[channel]) + mean, (square - mean * mean).max(0.0))
+        self.channels.iter().map(|channel| {
+            let count = channel.count as f64;
+            let mean = tree(channel.sums) / count;
+            let square = tree(channel.squares) / count;
+            (f64::from(channel.shift) + mean, (square - mean * mean).max(0.0))
         })
     }
+}
 
+impl ChannelMoments {
     /// Adds some images of a row, `[column][n]`.
     #[inline(always)]
-    pub(crate) fn add_row(&mut self, channel: usize, row: &[f32], n: usize, images: Range<usize>) {
-        let shift = self.shift[channel];
+    pub(crate) fn add_row(&mut self, row: &[f32], n: usize, images: Range<usize>) {
         let [mut sums, mut squares] = [[0.0_f32; LANES]; 2];
         for column in row.chunks_exact(n) {
             // Blocks start at multiples of the number of lanes.
             let (groups, rest) = column[images.clone()].as_chunks::<LANES>();
             for group in groups {
                 for lane in 0..LANES {
-                    let value = group[lane] - shift;
+                    let value = group[lane] - self.shift;
                     sums[lane] += value;
                     squares[lane] = value.mul_add(value, squares[lane]);
                 }
             }
             for (lane, value) in rest.iter().enumerate() {
-                let value = value - shift;
+                let value = value - self.shift;
                 sums[lane] += value;
                 squares[lane] = value.mul_add(value, squares[lane]);
             }
         }
-        self.count[channel] += row.len() / n * images.len();
-        add(&mut self.sums[channel], &sums);
-        add(&mut self.squares[channel], &squares);
+        self.count += row.len() / n * images.len();
+        add(&mut self.sums, &sums);
+        add(&mut self.squares, &squares);
     }
 }
 

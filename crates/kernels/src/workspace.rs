@@ -1,18 +1,93 @@
 //! Buffers that are reused from call to call.
 
+use std::marker::PhantomData;
+use std::ops::Range;
+
 use crate::Instructions;
 use crate::moments::LANES;
+use crate::pool::Pool;
 use crate::tile::Tap;
 
-/// The instructions that kernels use, and their buffers. The buffers grow in the first step and are then reused, so
-/// that no step allocates.
-#[derive(Default)]
+/// The instructions and threads that kernels use, and their buffers. The buffers grow in the first step and are then
+/// reused, so that no step allocates.
 pub struct Workspace {
-    /// The vector instructions to use.
-    pub instructions: Instructions,
+    pub(crate) instructions: Instructions,
+    pool: Pool,
     /// The right factor of a matrix product in panels.
     pub(crate) panels: Vec<f32>,
-    pub(crate) convolution: ConvolutionBuffers,
+    /// For each thread.
+    convolution: Vec<ConvolutionBuffers>,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new(Instructions::Auto, 1)
+    }
+}
+
+impl Workspace {
+    /// A workspace for these instructions and threads. Neither changes the results.
+    #[must_use]
+    pub fn new(instructions: Instructions, threads: usize) -> Self {
+        let pool = Pool::new(threads);
+        let convolution = (0..pool.threads()).map(|_| ConvolutionBuffers::default()).collect();
+        Self { instructions, pool, panels: Vec::new(), convolution }
+    }
+
+    /// The vector instructions of the kernels.
+    #[must_use]
+    pub const fn instructions(&self) -> Instructions {
+        self.instructions
+    }
+
+    /// Splits `channels` among the threads. Each one calls `job` with its channels and its buffers.
+    pub(crate) fn split(
+        &mut self,
+        channels: usize,
+        job: impl Fn(Range<usize>, &mut ConvolutionBuffers) + Sync,
+    ) {
+        let threads = self.pool.threads();
+        let buffers = Shards::new(&mut self.convolution);
+        self.pool.run(&|thread| {
+            let part = channels * thread / threads..channels * (thread + 1) / threads;
+            if !part.is_empty() {
+                #[expect(unsafe_code, reason = "each thread has an element of its own")]
+                // SAFETY: the threads have different numbers.
+                let buffers = unsafe { buffers.get(thread..thread + 1) };
+                buffers.iter_mut().for_each(|buffers| job(part.clone(), buffers));
+            }
+        });
+    }
+}
+
+/// A slice of which several threads change different parts.
+pub(crate) struct Shards<'a, T> {
+    start: *mut T,
+    length: usize,
+    borrowed: PhantomData<&'a mut [T]>,
+}
+
+#[expect(unsafe_code, reason = "the compiler cannot know that the parts are different")]
+// SAFETY: `get` demands that the parts are different, so that a thread has its part alone.
+unsafe impl<T: Send> Sync for Shards<'_, T> {}
+
+impl<'a, T> Shards<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), length: slice.len(), borrowed: PhantomData }
+    }
+
+    /// A part of the slice.
+    ///
+    /// # Safety
+    ///
+    /// No two parts that are used at the same time overlap.
+    #[expect(unsafe_code, reason = "see the type")]
+    #[expect(clippy::mut_from_ref, reason = "see the type")]
+    pub(crate) unsafe fn get(&self, part: Range<usize>) -> &mut [T] {
+        assert!(part.start <= part.end && part.end <= self.length, "within the slice");
+        // SAFETY: the part is within the slice, and the caller guarantees that nothing else uses it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(part.start), part.len()) }
+    }
 }
 
 /// The buffers of a convolution.

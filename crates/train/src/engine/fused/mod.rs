@@ -99,7 +99,8 @@ impl Fused {
             None => (1.0, Gradients::Stored),
         };
         let gradient = &mut self.buffers.gradient;
-        cross_entropy_gradient(&logits, targets, self.label_smoothing, scale, gradient);
+        let smoothing = self.label_smoothing;
+        cross_entropy_gradient(&logits, targets, smoothing, scale, gradient, &self.workspace);
         let (buffers, workspace) = (&mut self.buffers, &mut self.workspace);
         self.operations.backward(pixels, false, gradients, buffers, workspace);
         if matches!(gradients, Gradients::Stored) {
