@@ -136,20 +136,19 @@ fn training_starts_from_the_weights_of_a_run() {
             project.read_json(format!("{run}/run.json"))["initial_weights"]["file"],
             format!("{from}/model.safetensors")
         );
-        assert!(project.read(format!("{run}/log.jsonl")).contains("2 tensors loaded"));
+        let log = project.read(format!("{run}/log.jsonl"));
+        assert!(log.contains("\"loaded\":\"layers.0.weight, layers.0.bias\""), "{log}");
         configs.push(project.read(format!("{run}/config.toml")));
     }
     assert!(configs.iter().all(|config| *config == configs[0]), "{configs:?}");
     assert!(configs[0].contains("initial_weights_sha256 = \""), "{}", configs[0]);
 
-    let error = project.kiln(&["run", "experiment.toml", "initial_weights=nothing"]);
-    assert_eq!(error.status, 1);
-    assert!(
-        error.stderr.contains("model.initial_weights: nothing cannot be read"),
-        "{}",
-        error.stderr
-    );
-    assert!(error.stderr.contains("NAME/last or NAME/best"), "{}", error.stderr);
+    for command in ["run", "sweep"] {
+        let error = project.kiln(&[command, "experiment.toml", "initial_weights=nothing"]);
+        assert_eq!(error.status, 2, "{}", error.stderr);
+        assert!(error.stderr.contains("nothing cannot be read: "), "{}", error.stderr);
+        assert!(error.stderr.contains("NAME/last or NAME/best"), "{}", error.stderr);
+    }
 }
 
 #[test]

@@ -302,6 +302,16 @@ impl Run {
         for note in self.notes() {
             info!(note, "data");
         }
+        if let Some(weights) = &self.record.initial_weights {
+            info!(
+                file = weights.file,
+                sha256 = weights.sha256,
+                loaded = weights.loaded.join(", "),
+                drawn = weights.kept.join(", "),
+                unused = weights.unused.join(", "),
+                "initial weights"
+            );
+        }
         let result = self.train_and_test(observer);
         self.or_fail(result)
     }
