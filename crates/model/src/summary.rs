@@ -79,8 +79,9 @@ impl Step {
         let rows: Vec<SummaryRow> =
             layer.branches.iter().flat_map(|branch| self.rows(&branch.layers)).collect();
         let parameters: usize = layer.parameters.iter().map(ParameterSpec::len).sum();
-        let structure = |layer: &PlannedLayer| {
-            (layer.input, layer.output, layer.activation, layer.kind.clone())
+        let is_same = |before: &PlannedLayer| {
+            let shapes = |layer: &PlannedLayer| (layer.input, layer.output, layer.activation);
+            shapes(before) == shapes(layer) && before.kind == layer.kind
         };
         SummaryRow {
             name: layer.name.clone(),
@@ -94,7 +95,7 @@ impl Step {
                 .map(|row| row.memory_bytes)
                 .fold(self.memory(layer, parameters), u64::saturating_add),
             rows,
-            is_repetition: before.is_some_and(|before| structure(before) == structure(layer)),
+            is_repetition: before.is_some_and(is_same),
         }
     }
 
@@ -311,6 +312,7 @@ fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let bytes = bytes as f64;
     match bytes {
+        b if b >= 1_099_511_627_776.0 => format!("{:.1} TiB", b / 1_099_511_627_776.0),
         b if b >= 1_073_741_824.0 => format!("{:.1} GiB", b / 1_073_741_824.0),
         b if b >= 1_048_576.0 => format!("{:.1} MiB", b / 1_048_576.0),
         b if b >= 1_024.0 => format!("{:.1} KiB", b / 1_024.0),

@@ -111,7 +111,7 @@ impl Predictor {
     pub fn classify(&self, images: &[Vec<u8>]) -> Result<Vec<Classification>, TrainError> {
         let size = self.image.values();
         let mut classifications = Vec::with_capacity(images.len());
-        for images in images.chunks(BATCH) {
+        for images in images.chunks(BATCH.min(self.engine.evaluation_batch())) {
             // Engines add up a single image in another order than one of a batch.
             let mut normalized = vec![0.0; size * images.len().max(2)];
             for (image, normalized) in images.iter().zip(normalized.chunks_exact_mut(size)) {
