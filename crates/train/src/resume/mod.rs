@@ -119,6 +119,8 @@ impl Run {
                 record.seed = experiment.seed;
                 (record.versions, record.backend, record.engine) =
                     (versions, backend, implementation);
+                record.unsupported_by_fused =
+                    declaration.unsupported_by_fused(&prepared.architecture);
                 StartingPoint::from_scratch(experiment, &prepared)?
             }
         };
