@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn only_complete_steps_are_ends() {
         let index = KeyIndex::new(["data.seed", "early_stopping.patience"]);
-        assert_eq!(index.complete("stopping.patience"), Err(KeyError::Unknown { nearest: None }));
+        let nearest = Some("early_stopping.patience");
+        assert_eq!(index.complete("stopping.patience"), Err(KeyError::Unknown { nearest }));
         assert_eq!(index.complete("eed"), Err(KeyError::Unknown { nearest: Some("seed") }));
         assert_eq!(index.complete(""), Err(KeyError::Unknown { nearest: None }));
     }

@@ -1,6 +1,7 @@
 use thiserror::Error;
 
 use crate::activation::Activation;
+use crate::config::LayerTraining;
 use crate::layers::{LayerType, ParameterSpec};
 use crate::shape::Shape;
 
@@ -50,6 +51,19 @@ pub struct PlannedLayer {
     pub activation: Activation,
     /// The lists of layers that the layer owns, such as those of a residual connection.
     pub branches: Vec<PlannedBranch>,
+    /// How the parameters are trained: the settings of the layer and of all entries around it.
+    pub training: LayerTraining,
+}
+
+/// A parameter of an [`Architecture`].
+#[derive(Debug, Clone)]
+pub struct PlannedParameter<'a> {
+    /// The name in the weights file.
+    pub name: String,
+    /// Its shape and role.
+    pub spec: &'a ParameterSpec,
+    /// Multiplies the learning rate.
+    pub learning_rate_factor: f64,
 }
 
 /// A list of layers that a layer of an [`Architecture`] owns.
@@ -93,17 +107,26 @@ impl PlannedLayer {
         if inner == 0 { own } else { own.saturating_add(inner) }
     }
 
+    /// Whether the optimizer updates a parameter of the layer or of a layer in its branches.
+    pub(crate) fn is_trained(&self) -> bool {
+        let inner = || self.branches.iter().flat_map(|branch| &branch.layers);
+        self.parameters.iter().any(|parameter| parameter.trainable) || inner().any(Self::is_trained)
+    }
+
     /// Adds the parameters of these layers and of their branches to `found`, with the names that start with `prefix`.
     fn collect_parameters<'a>(
         layers: &'a [Self],
         prefix: &str,
-        found: &mut Vec<(String, &'a ParameterSpec)>,
+        found: &mut Vec<PlannedParameter<'a>>,
     ) {
         let with_parameters = layers.iter().filter(|layer| layer.has_parameters());
         for (index, layer) in with_parameters.enumerate() {
             let prefix = format!("{prefix}.{index}");
-            let own = layer.parameters.iter();
-            found.extend(own.map(|parameter| (format!("{prefix}.{}", parameter.name), parameter)));
+            found.extend(layer.parameters.iter().map(|spec| PlannedParameter {
+                name: format!("{prefix}.{}", spec.name),
+                spec,
+                learning_rate_factor: layer.training.learning_rate_factor,
+            }));
             for PlannedBranch { key, layers } in &layer.branches {
                 Self::collect_parameters(layers, &format!("{prefix}.{key}"), found);
             }
@@ -162,6 +185,11 @@ impl Architecture {
     /// layers that have parameters, from 0. The names of layers in a branch continue those of its owner:
     /// `layers.<n>.shortcut.<m>.weight`.
     pub fn named_parameters(&self) -> impl Iterator<Item = (String, &ParameterSpec)> {
+        self.planned_parameters().map(|parameter| (parameter.name, parameter.spec))
+    }
+
+    /// Like [`named_parameters`](Self::named_parameters), with what else is known of them.
+    pub fn planned_parameters(&self) -> impl Iterator<Item = PlannedParameter<'_>> {
         let mut found = Vec::new();
         PlannedLayer::collect_parameters(&self.layers, "layers", &mut found);
         found.into_iter()

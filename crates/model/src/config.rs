@@ -23,6 +23,67 @@ pub struct LayerConfig {
     pub name: Option<String>,
     /// The number of consecutive copies, each with its own weights. 0 skips the entry.
     pub repeat: usize,
+    /// How its parameters are trained.
+    #[serde(flatten)]
+    pub training: LayerTraining,
+}
+
+/// How the parameters of an entry of `model.layers`, and of all layers in it, are trained. Defaults are not written, so
+/// that run ids from before these keys stay.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LayerTraining {
+    /// Whether the optimizer updates the parameters. Otherwise batch normalization uses its running statistics in training,
+    /// too, and does not update them, as in Keras.
+    #[serde(skip_serializing_if = "is_true")]
+    pub trainable: bool,
+    /// Multiplies the learning rate.
+    #[serde(skip_serializing_if = "is_one")]
+    pub learning_rate_factor: f64,
+}
+
+impl Default for LayerTraining {
+    fn default() -> Self {
+        Self { trainable: true, learning_rate_factor: 1.0 }
+    }
+}
+
+impl LayerTraining {
+    /// The keys, which are known for every entry.
+    pub const KEYS: [&str; 2] = ["trainable", "learning_rate_factor"];
+
+    fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let expected = "a number above 0 and at most 1000000; to keep the parameters as they are, \
+                        set trainable = false";
+        Ok(Self {
+            trainable: table.default("trainable", default.trainable)?,
+            learning_rate_factor: table.checked(
+                "learning_rate_factor",
+                default.learning_rate_factor,
+                expected,
+                |factor| *factor > 0.0 && *factor <= 1e6,
+            )?,
+        })
+    }
+
+    /// For an entry in a list with these settings.
+    pub(crate) fn within(self, outer: Self) -> Self {
+        Self {
+            trainable: self.trainable && outer.trainable,
+            learning_rate_factor: self.learning_rate_factor * outer.learning_rate_factor,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[expect(clippy::float_cmp, reason = "only the default itself is not written")]
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 /// The kinds of entries of `model.layers`.
@@ -96,6 +157,7 @@ impl FromValue for LayerConfig {
                 kind: LayerKind::read(table)?,
                 name: table.optional::<LayerName>("name")?.map(|LayerName(name)| name),
                 repeat: table.default("repeat", 1)?,
+                training: LayerTraining::read(table)?,
             })
         })
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::activation::Activation;
 use crate::architecture::{Architecture, ModelError, PlannedBranch, PlannedLayer};
-use crate::config::{LayerConfig, LayerKind, ModelConfig};
+use crate::config::{LayerConfig, LayerKind, LayerTraining, ModelConfig};
 use crate::layers::{BranchConfig, Context, LayerType, ParameterSpec};
 use crate::shape::Shape;
 
@@ -36,7 +36,8 @@ impl ModelConfig {
             layer.collect_names("", &mut planner.reserved_names);
         }
         let mut layers = Vec::new();
-        planner.add_entries(&self.layers, input, "", "model.layers", &mut layers)?;
+        let training = LayerTraining::default();
+        planner.add_entries(&self.layers, input, training, "", "model.layers", &mut layers)?;
         let softmax_in_loss = move_softmax_to_loss(&mut layers, classes)?;
         Ok(Architecture { input, layers, softmax_in_loss })
     }
@@ -100,31 +101,33 @@ struct Planner {
 }
 
 impl Planner {
-    /// Adds all entries of a list to `layers`, from an input of this shape. Returns the shape of the output. `path` is the
-    /// place of the list in the configuration.
+    /// Adds all entries of a list to `layers`, from an input of this shape. Returns the shape of the output. `outer` are the
+    /// settings of the entry that has the list, and `path` is the place of the list in the configuration.
     fn add_entries(
         &mut self,
         entries: &[LayerConfig],
         mut shape: Shape,
+        outer: LayerTraining,
         prefix: &str,
         path: &str,
         layers: &mut Vec<PlannedLayer>,
     ) -> Result<Shape, ModelError> {
         for (index, entry) in entries.iter().enumerate() {
             let path = format!("{path}.{index}");
+            let training = entry.training.within(outer);
             for repetition in 1..=entry.repeat {
                 let before = self.layers;
                 let name = entry.full_name(prefix, repetition);
                 shape = match &entry.kind {
                     LayerKind::Layer(layer) => {
                         let name = self.unused_name(layer, name, prefix);
-                        self.add_layer(layer, shape, name, &path, layers)?
+                        self.add_layer(layer, shape, training, name, &path, layers)?
                     }
                     LayerKind::Block(block) => {
                         let prefix =
                             name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
                         let path = format!("{path}.layers");
-                        self.add_entries(&block.layers, shape, &prefix, &path, layers)?
+                        self.add_entries(&block.layers, shape, training, &prefix, &path, layers)?
                     }
                 };
                 if self.layers == before {
@@ -150,6 +153,7 @@ impl Planner {
         &mut self,
         kind: &LayerType,
         input: Shape,
+        training: LayerTraining,
         name: String,
         path: &str,
         layers: &mut Vec<PlannedLayer>,
@@ -167,18 +171,23 @@ impl Planner {
         for BranchConfig { key, layers } in rules.branches() {
             let (prefix, path) = (branch_prefix(&name, key), format!("{path}.{key}"));
             let mut planned = Vec::new();
-            branch_shapes.push(self.add_entries(layers, input, &prefix, &path, &mut planned)?);
+            let shape = self.add_entries(layers, input, training, &prefix, &path, &mut planned)?;
+            branch_shapes.push(shape);
             branches.push(PlannedBranch { key, layers: planned });
         }
         let context = Context { classes: self.classes, branches: &branch_shapes };
         let output = rules.output_shape(input, &context).map_err(error)?;
-        let parameters = rules.parameters(input, output);
+        let mut parameters = rules.parameters(input, output);
+        parameters.iter_mut().for_each(|parameter| parameter.trainable &= training.trainable);
         // These checks must come before any other computation with the shapes, which could overflow.
         let Some(count) = count_parameters(self.parameters, &parameters) else {
             return Err(error(format!(
                 "with this layer, the model has more than {MAX_PARAMETERS} parameters; make it smaller"
             )));
         };
+        for parameter in &parameters {
+            parameter.initializer.check(parameter).map_err(error)?;
+        }
         if output.checked_len().is_none_or(|values| values > MAX_VALUES) {
             return Err(error(format!(
                 "its input is {input}, and its output would be {output}: more than {MAX_VALUES} values for one image; make \
@@ -188,7 +197,7 @@ impl Planner {
         self.parameters = count;
         layers.push(PlannedLayer {
             flops: rules.flops(input, output),
-            saved_activations: rules.saved_activations(output),
+            saved_activations: rules.saved_activations(input, output),
             activation: rules.activation(),
             kind: kind.clone(),
             path: path.to_owned(),
@@ -197,6 +206,7 @@ impl Planner {
             output,
             parameters,
             branches,
+            training,
         });
         Ok(output)
     }
@@ -249,6 +259,10 @@ fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<b
         let message = format!("no layer has weights to train; end with {FINAL_LAYER}");
         return Err(ModelError::of_model(message));
     }
+    if !earlier.iter().chain([&*last]).any(PlannedLayer::is_trained) {
+        let message = "every layer with weights has trainable = false; remove it from at least one";
+        return Err(ModelError::of_model(message.to_owned()));
+    }
     match last.activation {
         Activation::Linear => Ok(false),
         Activation::Softmax => {
@@ -263,6 +277,6 @@ fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<b
 
 impl PlannedLayer {
     fn passes_values(&self) -> bool {
-        self.kind.rules().passes_values()
+        self.kind.rules().passes_values(self.input)
     }
 }

@@ -27,8 +27,8 @@ pub struct Summary {
     pub forward_flops: u64,
     /// The number of images in a training step.
     pub batch_size: usize,
-    /// The floating-point operations of a training step: the forward pass, the weight gradients, and
-    /// the input gradients of all layers except the first one with weights, which needs none.
+    /// The floating-point operations of a training step: the forward pass, the weight gradients of the layers that are
+    /// trained, and the input gradients of all layers after the first one that is trained.
     pub step_flops: u64,
     /// The bytes of the parameters.
     pub parameter_bytes: u64,
@@ -50,6 +50,8 @@ pub struct SummaryRow {
     pub keyword: &'static str,
     /// The activation function at its end, as it is configured.
     pub activation: &'static str,
+    /// Whether it has parameters and `trainable = false`.
+    pub frozen: bool,
     /// The shape of one output sample.
     pub output: Shape,
     /// The number of values in its parameters.
@@ -81,12 +83,15 @@ impl Step {
         let parameters: usize = layer.parameters.iter().map(ParameterSpec::len).sum();
         let is_same = |before: &PlannedLayer| {
             let shapes = |layer: &PlannedLayer| (layer.input, layer.output, layer.activation);
-            shapes(before) == shapes(layer) && before.kind == layer.kind
+            shapes(before) == shapes(layer)
+                && before.kind == layer.kind
+                && before.training == layer.training
         };
         SummaryRow {
             name: layer.name.clone(),
             keyword: layer.kind.keyword(),
             activation: layer.activation.as_str(),
+            frozen: !layer.training.trainable && layer.has_parameters(),
             output: layer.output,
             parameters: parameters + rows.iter().map(|row| row.parameters).sum::<usize>(),
             flops: rows.iter().map(|row| row.flops).fold(layer.flops, u64::saturating_add),
@@ -128,8 +133,18 @@ impl Architecture {
             last.activation = Activation::Softmax.as_str();
         }
         let forward_flops = rows.iter().map(|row| row.flops).fold(0, u64::saturating_add);
-        let first = self.nested_layers().find(|(_, layer)| !layer.parameters.is_empty());
-        let first_flops = first.map_or(0, |(_, layer)| layer.flops);
+        let is_trained =
+            |layer: &PlannedLayer| layer.parameters.iter().any(|parameter| parameter.trainable);
+        let first = self.nested_layers().position(|(_, layer)| is_trained(layer));
+        // Each gradient costs as much as the forward pass. That of the weights is computed for layers that are trained, and
+        // that of the input for all layers after the first one of these.
+        let passes = |index: usize, layer: &PlannedLayer| {
+            1 + u64::from(is_trained(layer)) + u64::from(first.is_some_and(|first| index > first))
+        };
+        let step_flops =
+            self.nested_layers().enumerate().fold(0_u64, |sum, (index, (_, layer))| {
+                sum.saturating_add(passes(index, layer).saturating_mul(layer.flops))
+            });
         let bytes = |values: usize| VALUE_BYTES.saturating_mul(values as u64);
         let trainable = self.trainable_parameters();
         Summary {
@@ -139,11 +154,7 @@ impl Architecture {
             trainable,
             forward_flops,
             batch_size,
-            // Each of the two gradients costs as much as the forward pass.
-            step_flops: forward_flops
-                .saturating_mul(3)
-                .saturating_sub(first_flops)
-                .saturating_mul(batch_size as u64),
+            step_flops: step_flops.saturating_mul(batch_size as u64),
             parameter_bytes: bytes(self.parameters()),
             gradient_bytes: bytes(trainable),
             optimizer_bytes: bytes(trainable).saturating_mul(optimizer_slots as u64),
@@ -217,6 +228,7 @@ impl SummaryRow {
         let parts = [
             Some(self.keyword).filter(|_| !is_type_said),
             Some(self.activation).filter(|activation| *activation != linear),
+            Some("frozen").filter(|_| self.frozen),
         ];
         let parts: Vec<&str> = parts.into_iter().flatten().collect();
         if parts.is_empty() { name.to_owned() } else { format!("{name} ({})", parts.join(", ")) }

@@ -21,12 +21,7 @@ impl Architecture {
             .map(|(name, parameter)| WeightTensor {
                 name,
                 shape: parameter.shape.clone(),
-                values: parameter.initializer.draw(
-                    parameter.len(),
-                    parameter.fan_in,
-                    parameter.fan_out,
-                    rng,
-                ),
+                values: parameter.initializer.draw(parameter, rng),
             })
             .collect();
         Weights { tensors }

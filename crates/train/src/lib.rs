@@ -33,7 +33,8 @@ pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
-    Experiment, MachineMemory, REFERENCE, Sampling, TrainingConfig, WeightsChoice, known_paths,
+    Experiment, MachineMemory, REFERENCE, Sampling, TestConfig, TrainingConfig, WeightsChoice,
+    known_paths,
 };
 pub use loss::LossConfig;
 pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};

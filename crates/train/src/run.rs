@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -5,7 +6,7 @@ use kiln_model::{Architecture, ParameterRole, Weights};
 use kiln_report::{Filters, TestImages};
 use kiln_store::{
     Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position, RunDirectory,
-    RunRecord, Status, TestReport, Tested, TopK, files,
+    RunRecord, Status, TestReport, Tested, TestedWeights, TopK, files,
     splits::{self, Splits},
 };
 use tracing::{error, info, warn};
@@ -32,6 +33,7 @@ pub struct Run {
     pub(crate) directory: RunDirectory,
     pub(crate) record: RunRecord,
     pub(crate) lock: RunLock,
+    pub(crate) read_interval: NonZeroUsize,
 }
 
 /// What training starts from, and then the state that it has reached.
@@ -181,7 +183,9 @@ impl Run {
                 }
             },
         };
-        let mut run = Self { declaration, prepared, training, directory, record, lock };
+        let read_interval = declaration.experiment.device.backend.read_interval();
+        let mut run =
+            Self { declaration, prepared, training, directory, record, lock, read_interval };
         let written = run.write_first_files();
         run.or_fail(written)?;
         Ok(run)
@@ -250,6 +254,12 @@ impl Run {
     pub fn notes(&self) -> impl Iterator<Item = &str> {
         let PreparedExperiment { dataset, split, .. } = &self.prepared;
         dataset.notes.iter().chain(&split.notes).map(String::as_str)
+    }
+
+    /// Sets after how many training steps their logits are read from the device, instead of a number that suits the backend.
+    /// It does not affect the result. A divergence is found up to this many steps late.
+    pub const fn set_read_interval(&mut self, steps: NonZeroUsize) {
+        self.read_interval = steps;
     }
 
     /// The record of the run, as far as it is known.
@@ -344,13 +354,16 @@ impl Run {
 
     fn train_epochs(&mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let experiment = &self.declaration.experiment;
-        let PreparedExperiment { dataset, split, normalizer, class_weights, origin, .. } =
-            &self.prepared;
+        let PreparedExperiment {
+            dataset, split, normalizer, class_weights, settings, origin, ..
+        } = &self.prepared;
         let (directory, lock) = (&self.directory, &self.lock);
         let StartingPoint { engine, state, history, checkpoint } = &mut self.training;
         let training = TrainingLoop {
             data: TrainingData { experiment, dataset, split, normalizer, class_weights },
+            settings,
             engine,
+            read_interval: self.read_interval,
             state,
             // Written from the checkpoint: the file on disk may be damaged, or have epochs after the checkpoint.
             history_writer: HistoryWriter::resume(&directory.history_path(), history)?,
@@ -400,7 +413,8 @@ impl Run {
         // A new engine, because the weights to test may be those of an earlier epoch.
         let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
         let metrics = Metrics::of_evaluation(experiment, self.prepared.classes());
-        Ok(evaluate_each(&engine, &dataset.images, &split.test, normalizer, metrics))
+        let flip = experiment.test.flip;
+        Ok(evaluate_each(&engine, &dataset.images, &split.test, normalizer, flip, metrics))
     }
 
     fn report(
@@ -413,6 +427,7 @@ impl Run {
         let images = &dataset.images;
         let labels: Vec<u16> = split.test.iter().map(|row| images.labels[*row as usize]).collect();
         let is_best = self.training.state.best.restores_best;
+        let averages = self.declaration.experiment.training.average_decay.is_some();
         let top_k = self.declaration.experiment.training.top_k.iter();
         let top_k: Vec<TopK> = top_k
             .filter_map(|k| Some(TopK { k: *k, accuracy: evaluation.metrics.top_k_accuracy(*k)? }))
@@ -424,12 +439,14 @@ impl Run {
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
             smoothed_loss: evaluation.metrics.value("smoothed_loss"),
-            weights: if is_best {
-                kiln_store::TestedWeights::Best
-            } else {
-                kiln_store::TestedWeights::Last
+            weights: match (averages, is_best) {
+                (false, false) => TestedWeights::Last,
+                (false, true) => TestedWeights::Best,
+                (true, false) => TestedWeights::Average,
+                (true, true) => TestedWeights::BestAverage,
             },
             epoch,
+            flip: self.declaration.experiment.test.flip,
             top_k: &top_k,
             most_frequent: self.prepared.most_frequent_class(),
             optimism: self.record.optimism,

@@ -32,7 +32,7 @@ impl LayerRules for ActivationConfig {
         self.activation
     }
 
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _: Shape) -> bool {
         self.activation == Activation::Linear
     }
 

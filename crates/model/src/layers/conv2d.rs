@@ -8,7 +8,7 @@ use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::window::Window;
+use super::window::{Window, divisor, read_padding};
 use super::{
     Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts, Padding, Pair,
     ParameterRole, ParameterSpec,
@@ -54,7 +54,7 @@ impl Conv2dConfig {
             filters: table.checked("filters", 0, positive, |filters| *filters > 0)?,
             kernel_size: table.required("kernel_size")?,
             strides,
-            padding: table.default("padding", Padding::Valid)?,
+            padding: read_padding(table)?,
             dilation_rate,
             groups: table.checked("groups", 1, positive, |groups| *groups > 0)?,
             activation: table.default("activation", Activation::Linear)?,
@@ -64,7 +64,9 @@ impl Conv2dConfig {
         })
     }
 
-    fn window(&self) -> Window {
+    /// The window of the kernel.
+    #[must_use]
+    pub fn window(&self) -> Window {
         Window {
             size: self.kernel_size,
             strides: self.strides,
@@ -78,10 +80,16 @@ impl LayerRules for Conv2dConfig {
     fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
         let [channels, ..] = Window::image(input)?;
         let Self { groups, filters, .. } = self;
-        if !channels.is_multiple_of(*groups) || !filters.is_multiple_of(*groups) {
+        if !channels.is_multiple_of(*groups) {
             return Err(format!(
-                "its {groups} groups need a multiple of {groups} input channels and filters, but its input is {input} and \
-                 it has {filters} filters"
+                "its {groups} groups need a multiple of {groups} channels, but its input is {input}; set groups = {}",
+                divisor(channels, *groups)
+            ));
+        }
+        if !filters.is_multiple_of(*groups) {
+            return Err(format!(
+                "its {groups} groups need a multiple of {groups} filters, but it has {filters}; set filters = {}",
+                filters.next_multiple_of(*groups)
             ));
         }
         self.window().output(input, self.filters)
@@ -98,19 +106,12 @@ impl LayerRules for Conv2dConfig {
             // Keras' fans ignore groups in the number of outputs.
             fan_in: channels.saturating_mul(pixels),
             fan_out: output.channels().saturating_mul(pixels),
+            groups: self.groups,
             initializer: self.kernel_initializer,
             role: ParameterRole::Kernel,
             trainable: true,
         };
-        let bias = ParameterSpec {
-            name: "bias".into(),
-            shape: vec![output.channels()],
-            fan_in: output.channels(),
-            fan_out: output.channels(),
-            initializer: self.bias_initializer,
-            role: ParameterRole::Bias,
-            trainable: true,
-        };
+        let bias = ParameterSpec::bias(output.channels(), self.bias_initializer);
         if self.use_bias { vec![weight, bias] } else { vec![weight] }
     }
 
@@ -123,21 +124,8 @@ impl LayerRules for Conv2dConfig {
         self.activation
     }
 
-    fn module(&self, ModuleParts { layer, weights, device, .. }: ModuleParts<'_>) -> Layer {
-        let Shape::Image { height, width, .. } = layer.input else {
-            unreachable!("the shape was checked");
-        };
-        Layer::Conv2d(Conv2d {
-            weight: Param::from_data(weights[0].data(), device),
-            bias: self.use_bias.then(|| Param::from_data(weights[1].data(), device)),
-            options: ConvOptions::new_with_padding(
-                self.strides.as_array(),
-                self.window().zeros([height, width]),
-                self.dilation_rate.as_array(),
-                self.groups,
-            ),
-            activation: layer.activation,
-        })
+    fn module(&self, parts: ModuleParts<'_>) -> Layer {
+        Layer::Conv2d(Conv2d::new(&parts, self.window(), self.groups))
     }
 }
 
@@ -150,6 +138,24 @@ pub(crate) struct Conv2d {
     options: ConvOptions<2>,
     #[module(skip)]
     activation: Activation,
+}
+
+impl Conv2d {
+    /// Makes the module from the weight, and the bias if there is one.
+    pub(super) fn new(parts: &ModuleParts<'_>, window: Window, groups: usize) -> Self {
+        let ModuleParts { layer, weights, device, .. } = parts;
+        Self {
+            weight: Param::from_data(weights[0].data(), device),
+            bias: weights.get(1).map(|bias| Param::from_data(bias.data(), device)),
+            options: ConvOptions::new_with_padding(
+                window.strides.as_array(),
+                window.zeros(layer.input),
+                window.dilation.as_array(),
+                groups,
+            ),
+            activation: layer.activation,
+        }
+    }
 }
 
 impl LayerModule for Conv2d {

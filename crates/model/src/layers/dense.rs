@@ -71,20 +71,12 @@ impl LayerRules for DenseConfig {
             shape: vec![fan_in, fan_out],
             fan_in,
             fan_out,
+            groups: 1,
             initializer: self.kernel_initializer,
             role: ParameterRole::Kernel,
             trainable: true,
         };
-        let bias = ParameterSpec {
-            name: "bias".into(),
-            shape: vec![fan_out],
-            // Keras defines both fans of a vector as its length.
-            fan_in: fan_out,
-            fan_out,
-            initializer: self.bias_initializer,
-            role: ParameterRole::Bias,
-            trainable: true,
-        };
+        let bias = ParameterSpec::bias(fan_out, self.bias_initializer);
         if self.use_bias { vec![weight, bias] } else { vec![weight] }
     }
 

@@ -19,12 +19,15 @@ pub struct DropoutConfig {
 
 impl DropoutConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        // Reports a missing key, because `checked` would use its default.
-        let _: f64 = table.required("rate")?;
-        let rate = table
-            .checked("rate", 0.0, "a number from 0 to below 1", |rate| (0.0..1.0).contains(rate))?;
-        Ok(Self { rate })
+        Ok(Self { rate: read_rate(table)? })
     }
+}
+
+/// Reads the probability of dropping a value: 0 ≤ rate < 1.
+pub(super) fn read_rate(table: &mut Table<'_>) -> Result<f64, ConfigError> {
+    // Reports a missing key, because `checked` would use its default.
+    let _: f64 = table.required("rate")?;
+    table.checked("rate", 0.0, "a number from 0 to below 1", |rate| (0.0..1.0).contains(rate))
 }
 
 impl LayerRules for DropoutConfig {
@@ -32,12 +35,12 @@ impl LayerRules for DropoutConfig {
         Ok(input)
     }
 
-    fn saved_activations(&self, output: Shape) -> usize {
+    fn saved_activations(&self, _: Shape, output: Shape) -> usize {
         // The output and the mask.
         2 * output.len()
     }
 
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _: Shape) -> bool {
         true
     }
 

@@ -23,12 +23,12 @@ impl LayerRules for FlattenConfig {
         Ok(Shape::Features(input.len()))
     }
 
-    fn saved_activations(&self, _output: Shape) -> usize {
+    fn saved_activations(&self, _: Shape, _: Shape) -> usize {
         // The output shares the memory of the input.
         0
     }
 
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _: Shape) -> bool {
         true
     }
 

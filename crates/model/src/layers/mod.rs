@@ -4,13 +4,23 @@
 
 // The list does not declare the modules, because rustfmt skips modules that a macro declares.
 pub mod activation;
+pub mod average_pooling2d;
 pub mod batch_normalization;
 pub mod conv2d;
 pub mod dense;
+pub mod depthwise_conv2d;
 pub mod dropout;
 pub mod flatten;
+pub mod global_average_pooling2d;
+pub mod global_max_pooling2d;
+pub mod group_normalization;
+pub mod layer_normalization;
+pub mod max_pooling2d;
+mod normalization;
 pub mod residual;
+pub mod spatial_dropout2d;
 mod window;
+pub mod zero_padding2d;
 
 use std::borrow::Cow;
 
@@ -41,11 +51,37 @@ layers! {
         batch_normalization::BatchNormalizationConfig, batch_normalization::BatchNormalization;
     /// A convolution over rows and columns.
     Conv2d = "conv2d", conv2d::Conv2dConfig, conv2d::Conv2d;
+    /// A convolution of each channel by itself.
+    DepthwiseConv2d = "depthwise_conv2d", depthwise_conv2d::DepthwiseConv2dConfig, conv2d::Conv2d;
+    /// The maximum of each window.
+    MaxPooling2d = "max_pooling2d", max_pooling2d::MaxPooling2dConfig, max_pooling2d::MaxPooling2d;
+    /// The mean of each window.
+    AveragePooling2d = "average_pooling2d",
+        average_pooling2d::AveragePooling2dConfig, average_pooling2d::AveragePooling2d;
+    /// The mean of each channel.
+    GlobalAveragePooling2d = "global_average_pooling2d",
+        global_average_pooling2d::GlobalAveragePooling2dConfig,
+        global_average_pooling2d::GlobalAveragePooling2d;
+    /// The maximum of each channel.
+    GlobalMaxPooling2d = "global_max_pooling2d",
+        global_max_pooling2d::GlobalMaxPooling2dConfig, global_max_pooling2d::GlobalMaxPooling2d;
+    /// Group normalization.
+    GroupNormalization = "group_normalization",
+        group_normalization::GroupNormalizationConfig, group_normalization::GroupNormalization;
+    /// Layer normalization.
+    LayerNormalization = "layer_normalization",
+        layer_normalization::LayerNormalizationConfig, layer_normalization::LayerNormalization;
+    /// Dropout of channels.
+    SpatialDropout2d = "spatial_dropout2d",
+        spatial_dropout2d::SpatialDropout2dConfig, spatial_dropout2d::SpatialDropout2d;
+    /// Zeros around an image.
+    ZeroPadding2d = "zero_padding2d",
+        zero_padding2d::ZeroPadding2dConfig, zero_padding2d::ZeroPadding2d;
     /// A sum of layers and their input, or of two branches of layers.
     Residual = "residual", residual::ResidualConfig, residual::Residual;
 }
 
-pub use window::{Padding, Pair};
+pub use window::{Padding, Pair, PoolingWindow, Window};
 
 /// Generates two enums from the list above: [`LayerType`] for the configurations and [`Layer`] for
 /// the modules. Both delegate to the files of the layers.
@@ -55,7 +91,9 @@ macro_rules! layers {
         $variant:ident = $keyword:literal,
             $config_file:ident::$config:ident, $module_file:ident::$module:ident;
     )+) => {
-        /// The configuration of a layer, by its `type` in TOML.
+        /// The configuration of a layer, by its `type` in TOML. Non-exhaustive, so that an engine that does not know a new
+        /// layer still compiles.
+        #[non_exhaustive]
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[serde(tag = "type")]
         pub enum LayerType {
@@ -138,15 +176,16 @@ pub(crate) trait LayerRules {
     }
 
     /// The floating-point operations of the forward pass per sample: one multiplication and one
-    /// addition for each term of a matrix product. Elementwise operations (biases, activations,
-    /// normalization, dropout) are not counted, as is usual.
+    /// addition for each term of a matrix product or a convolution, also where the window covers padding.
+    /// Elementwise operations (biases, activations, pooling, normalization, dropout, the sum of a residual
+    /// connection) are not counted, as is usual.
     fn flops(&self, _input: Shape, _output: Shape) -> u64 {
         0
     }
 
-    /// The number of values per sample that training stores for the backward pass. By default, the
-    /// output.
-    fn saved_activations(&self, output: Shape) -> usize {
+    /// The number of 32-bit values per sample that training stores for the backward pass, without the input, which is
+    /// the output of another layer. By default, the output.
+    fn saved_activations(&self, _input: Shape, output: Shape) -> usize {
         output.len()
     }
 
@@ -156,7 +195,7 @@ pub(crate) trait LayerRules {
     }
 
     /// Whether the output in inference has the same values as the input, possibly in another shape.
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _input: Shape) -> bool {
         false
     }
 
@@ -202,6 +241,8 @@ pub struct ParameterSpec {
     pub fan_in: usize,
     /// The number of outputs that each input contributes to.
     pub fan_out: usize,
+    /// The number of groups of outputs, the first dimension, that have inputs of their own. 1 except for convolutions.
+    pub groups: usize,
     /// How the initial values are drawn.
     pub initializer: Initializer,
     /// What the parameter is for.
@@ -224,6 +265,21 @@ pub enum ParameterRole {
 }
 
 impl ParameterSpec {
+    /// The bias of a layer with this many outputs.
+    pub(crate) fn bias(outputs: usize, initializer: Initializer) -> Self {
+        Self {
+            name: "bias".into(),
+            shape: vec![outputs],
+            // Keras defines both fans of a vector as its length.
+            fan_in: outputs,
+            fan_out: outputs,
+            groups: 1,
+            initializer,
+            role: ParameterRole::Bias,
+            trainable: true,
+        }
+    }
+
     /// The number of values.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -250,7 +306,7 @@ pub(crate) trait LayerModule {
 
 /// The mode of a forward pass.
 ///
-/// Only dropout depends on it. Batch normalization depends on the device instead: a network on an
+/// Only the layers of dropout depend on it. Batch normalization depends on the device instead: a network on an
 /// autodiff device uses the statistics of the batch, its [`valid`](Module::valid) form the running
 /// statistics.
 #[derive(Debug)]
@@ -311,6 +367,19 @@ mod tests {
         ("type = 'dropout'\nrate = 0.5", true),
         ("type = 'batch_normalization'", false),
         ("type = 'conv2d'\nfilters = 2\nkernel_size = 1", false),
+        ("type = 'depthwise_conv2d'\nkernel_size = 1", false),
+        ("type = 'max_pooling2d'", false),
+        ("type = 'max_pooling2d'\npool_size = 1", true),
+        ("type = 'max_pooling2d'\npool_size = 1\nstrides = 2", false),
+        ("type = 'average_pooling2d'", false),
+        ("type = 'average_pooling2d'\npool_size = 1", true),
+        ("type = 'global_average_pooling2d'", false),
+        ("type = 'global_max_pooling2d'", false),
+        ("type = 'group_normalization'\ngroups = 1", false),
+        ("type = 'layer_normalization'", false),
+        ("type = 'spatial_dropout2d'\nrate = 0.5", true),
+        ("type = 'zero_padding2d'", false),
+        ("type = 'zero_padding2d'\npadding = 0", true),
         ("type = 'residual'\nlayers = [{ type = 'batch_normalization' }]", false),
     ];
 
@@ -329,7 +398,8 @@ mod tests {
         let x = [-2.0, 0.5, 3.0, 1.0];
         let image = Shape::Image { channels: 1, height: 2, width: 2 };
         for (text, expected) in LAYERS {
-            assert_eq!(layer(text).rules().passes_values(), *expected, "{text}");
+            let found = layer(text).rules().passes_values(image);
+            assert_eq!(found, *expected, "{text}");
 
             // Layers that do not accept images get flat features.
             let table = text.replace('\n', ", ");

@@ -60,7 +60,7 @@ impl LayerRules for ResidualConfig {
         ))
     }
 
-    fn saved_activations(&self, output: Shape) -> usize {
+    fn saved_activations(&self, _: Shape, output: Shape) -> usize {
         // The sum overwrites the output of a branch, unless an activation needs both.
         if self.activation == Activation::Linear { 0 } else { output.len() }
     }

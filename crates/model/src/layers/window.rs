@@ -1,13 +1,13 @@
 //! The window of a convolution or a pooling layer, which moves over the rows and columns of an image.
 
-use kiln_config::{ConfigError, FromValue, Kind, Value};
+use kiln_config::{ConfigError, FromValue, Kind, Table, Value};
 use serde::{Serialize, Serializer};
 
 use crate::shape::Shape;
 
 /// Limit for the rows and columns that a window spans. A larger one is a typo, and with padding it would need images of
 /// any size.
-const MAX_SPAN: usize = 1_024;
+pub(crate) const MAX_SPAN: usize = 1_024;
 
 /// A number for the rows and one for the columns: `3`, or `[3, 5]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +73,73 @@ kiln_config::keywords! {
     }
 }
 
+/// The keys of a pooling layer: its window, how far it moves, and what it does at the borders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PoolingWindow {
+    /// The rows and columns of the window.
+    pub pool_size: Pair,
+    /// How many rows and columns the window moves at a time.
+    pub strides: Pair,
+    /// What happens at the borders. The padding has no values: it never is the maximum and does not count in a mean.
+    pub padding: Padding,
+}
+
+impl PoolingWindow {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let pool_size = table.default("pool_size", Pair::both(2))?;
+        Ok(Self {
+            pool_size,
+            strides: table.default("strides", pool_size)?,
+            padding: read_padding(table)?,
+        })
+    }
+
+    pub(crate) fn output(self, input: Shape) -> Result<Shape, String> {
+        let [channels, ..] = Window::image(input)?;
+        self.window().output(input, channels)
+    }
+
+    /// The padding around an image of this size: (top, bottom) and (left, right).
+    pub(crate) fn zeros(self, input: Shape) -> [(usize, usize); 2] {
+        self.window().zeros(input)
+    }
+
+    /// Whether each window is one pixel, and each pixel a window.
+    pub(crate) fn is_identity(self) -> bool {
+        self.pool_size == Pair::both(1) && self.strides == Pair::both(1)
+    }
+
+    /// The window.
+    #[must_use]
+    pub fn window(self) -> Window {
+        let Self { pool_size: size, strides, padding } = self;
+        Window { size, strides, dilation: Pair::both(1), padding }
+    }
+}
+
+/// Reads the key `padding`.
+pub(crate) fn read_padding(table: &mut Table<'_>) -> Result<Padding, ConfigError> {
+    let is_text = matches!(table.value("padding").map(|value| &value.kind), Some(Kind::String(_)));
+    table.default("padding", Padding::Valid).map_err(|error| match is_text {
+        true => error,
+        // A number, as in PyTorch.
+        false => error.also(
+            "or put { type = \"zero_padding2d\", padding = 1 } before the layer for another number of zeros",
+        ),
+    })
+}
+
 /// A window, how far it moves, and what it does at the borders.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) size: Pair,
-    pub(crate) strides: Pair,
+pub struct Window {
+    /// The rows and columns of the window.
+    pub size: Pair,
+    /// How many rows and columns the window moves at a time.
+    pub strides: Pair,
     /// The distance between the pixels under the window; 1 if they are adjacent.
-    pub(crate) dilation: Pair,
-    pub(crate) padding: Padding,
+    pub dilation: Pair,
+    /// What happens at the borders.
+    pub padding: Padding,
 }
 
 impl Window {
@@ -141,7 +200,11 @@ impl Window {
 
     /// The zeros around an image of this size: (top, bottom) and (left, right). [`output`](Self::output) must have accepted
     /// it.
-    pub(crate) fn zeros(self, [height, width]: [usize; 2]) -> [(usize, usize); 2] {
+    #[must_use]
+    pub fn zeros(self, input: Shape) -> [(usize, usize); 2] {
+        let Shape::Image { height, width, .. } = input else {
+            return [(0, 0); 2];
+        };
         if self.padding == Padding::Valid {
             return [(0, 0); 2];
         }
@@ -162,4 +225,9 @@ impl Window {
 /// The pixels from the first to the last one under a window.
 fn span(size: usize, dilation: usize) -> Option<usize> {
     (size - 1).checked_mul(dilation)?.checked_add(1)
+}
+
+/// The largest divisor of `number` up to `limit`.
+pub(crate) fn divisor(number: usize, limit: usize) -> usize {
+    (1..=limit.min(number)).rev().find(|divisor| number.is_multiple_of(*divisor)).unwrap_or(1)
 }

@@ -139,6 +139,7 @@ impl Test {
             smoothed_loss: None,
             weights: TestedWeights::Best,
             epoch: 2,
+            flip: false,
             top_k: &[TopK { k: 2, accuracy: 0.875 }],
             most_frequent: Some(1),
             optimism: record().optimism,

@@ -170,6 +170,7 @@ impl SampleRun {
             smoothed_loss: None,
             weights: TestedWeights::Best,
             epoch: self.best_epoch(),
+            flip: false,
             top_k: &[],
             most_frequent: None,
             optimism: None,

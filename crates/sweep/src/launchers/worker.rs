@@ -76,6 +76,9 @@ fn carry_out<E: std::fmt::Display>(
         commands: request.awaits_commands.then_some(commands),
         last_step: Instant::now(),
     };
+    for problem in &run.record().data_warnings {
+        let _ = observer.send(&WorkerMessage::DataWarning(problem.clone()));
+    }
     for warning in warnings {
         warn!("{warning}");
         // If the sweep is gone, the observer stops the run after its first step.

@@ -255,6 +255,7 @@ impl Declaration {
             architecture: architecture.clone(),
             optimizer: self.experiment.optimizer,
             loss: self.experiment.loss.clone(),
+            average_decay: self.experiment.training.average_decay,
             device: self.device()?,
             implementation: self.engine(architecture)?,
         })
@@ -371,8 +372,24 @@ impl Declaration {
     ///
     /// `loss.class_weights` names a class that the dataset does not have.
     pub fn class_weights(&self, dataset: &Dataset, split: &Split) -> Result<Vec<f64>, ConfigError> {
-        let Dataset { class_names, images, .. } = dataset;
-        let labels = split.training.iter().map(|row| images.labels[*row as usize]);
+        let labels = split.training.iter().map(|row| dataset.images.labels[*row as usize]);
+        self.weights_of(&dataset.class_names, labels)
+    }
+
+    /// Checks that `loss.class_weights` names classes that a dataset with these classes has.
+    ///
+    /// # Errors
+    ///
+    /// It names another class.
+    pub fn check_class_weights(&self, class_names: &[String]) -> Result<(), ConfigError> {
+        self.weights_of(class_names, std::iter::empty()).map(drop)
+    }
+
+    fn weights_of(
+        &self,
+        class_names: &[String],
+        labels: impl Iterator<Item = u16>,
+    ) -> Result<Vec<f64>, ConfigError> {
         self.experiment.loss.class_weights().of_classes(class_names, labels).map_err(|name| {
             let names = || class_names.iter().map(String::as_str);
             let error = self.error_at(

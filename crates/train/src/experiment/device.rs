@@ -1,3 +1,5 @@
+use std::num::NonZeroUsize;
+
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
 use kiln_model::Architecture;
@@ -105,6 +107,16 @@ impl EngineChoice {
 }
 
 impl Backend {
+    /// After how many training steps their logits are read. It does not affect the result.
+    pub(crate) const fn read_interval(self) -> NonZeroUsize {
+        match self {
+            // The logits of a step are on the host anyway.
+            Self::Flex | Self::Ndarray => NonZeroUsize::MIN,
+            // Reading waits for the device, and the device would wait for the next step.
+            Self::Wgpu | Self::Cuda => NonZeroUsize::MIN.saturating_add(15),
+        }
+    }
+
     /// The device of the backend, without autodiff.
     ///
     /// # Errors

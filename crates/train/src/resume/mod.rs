@@ -124,7 +124,8 @@ impl Run {
                 StartingPoint::from_scratch(experiment, &prepared)?
             }
         };
-        Ok(Self { declaration, prepared, training, directory, record, lock })
+        let read_interval = experiment.device.backend.read_interval();
+        Ok(Self { declaration, prepared, training, directory, record, lock, read_interval })
     }
 
     /// Records the resumption, and removes the files that the interrupted run left.
@@ -221,9 +222,9 @@ fn restore(
     if position.step >= steps {
         return Err(format!("an epoch has {steps} steps, but it was written {position}"));
     }
-    let Checkpoint { state, weights, optimizer, history } =
+    let Checkpoint { state, weights, optimizer, average, history } =
         Checkpoint::decode(position, files, experiment, architecture, prepared.classes())?;
-    let engine = Engine::restore(settings, &weights, &optimizer)
+    let engine = Engine::restore(settings, &weights, &optimizer, average.as_ref())
         .map_err(|problem| format!("the state of the optimizer: {problem}"))?;
     Ok(StartingPoint { engine, state, history, checkpoint: Some(position) })
 }

@@ -127,6 +127,7 @@ impl Verifier {
                     format!("report.json belongs to a finished run, but run.json says {status}");
                 mismatches.push(Mismatch::Result(text));
             }
+            names.push("splits.csv");
             for name in names {
                 let [recorded, now] = [&directory, &retrained].map(|run| run.path().join(name));
                 let sum = record.files.get(name);

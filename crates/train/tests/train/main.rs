@@ -5,6 +5,7 @@
 #[path = "../../../../tests/program/columns.rs"]
 mod columns;
 mod common;
+mod convolutional;
 mod engines;
 mod experiment;
 mod imbalance;

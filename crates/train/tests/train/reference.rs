@@ -177,6 +177,7 @@ fn every_keyword_is_in_the_reference() {
         ("data.resize", "data"),
         ("data.split", "data"),
         ("data.normalize", "data"),
+        ("optimizer.exclude_from_weight_decay", "optimizer"),
         ("training.weights", "training"),
         ("training.monitor", "training"),
         ("training.metrics", "training"),
@@ -186,7 +187,8 @@ fn every_keyword_is_in_the_reference() {
         ("model.layers.1.type", "model"),
         ("model.layers.1.kernel_initializer", "model"),
     ] {
-        let value = if key == "training.metrics" { "[\"?\"]" } else { "\"?\"" };
+        let is_list = ["training.metrics", "optimizer.exclude_from_weight_decay"].contains(&key);
+        let value = if is_list { "[\"?\"]" } else { "\"?\"" };
         let error = Declaration::parse("reference", REFERENCE, &[format!("{key}={value}")]);
         let error = error.unwrap_err().to_string();
         let (_, words) = error.split_once("valid values: ").unwrap_or_else(|| panic!("{error}"));

@@ -1,0 +1,289 @@
+//! Direct convolution in two dimensions: forward, the gradient of the input, and the gradient of the weights.
+
+use std::ops::Range;
+
+use crate::correlation::{Correlation, Source};
+use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwise};
+
+use crate::weight_gradient::WeightGradient;
+use crate::{Blend, Instructions, Moments, Workspace};
+
+/// The size of one image of a batch. A batch is `[channels][height][width][n]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plane {
+    /// Feature maps.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Plane {
+    /// The values of one image.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether there are no values.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A two-dimensional convolution (as in every framework, a cross-correlation).
+///
+/// out[o, y, x] = bias[o] + Σ weights[o, c, i, j] · in[c, y · stride + i · dilation − top, x · stride + j · dilation − left]
+///
+/// over the channels c of the group of o and the kernel positions (i, j); values outside the input are 0.
+///
+/// Weights are `[filters, channels / groups, kernel height, kernel width]`, PyTorch's order and that of the weights
+/// file. Every function packs them for itself: that takes about one percent of a pass at batch size 32, and the
+/// optimizer, checkpoints and files then know a single order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// The size of an input image.
+    pub input: Plane,
+    /// Output channels.
+    pub filters: usize,
+    /// Height and width.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal.
+    pub stride: [usize; 2],
+    /// Zeros around the input: top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Vertical and horizontal distance of the kernel positions.
+    pub dilation: [usize; 2],
+    /// Groups of channels; filters see only the channels of their own group.
+    pub groups: usize,
+}
+
+/// What a forward pass does with the sums before it stores them.
+#[derive(Default)]
+pub struct Epilogue<'a> {
+    /// Replaces negative values by 0.
+    pub relu: bool,
+    /// Gathers sums for batch normalization from the values that are stored.
+    pub moments: Option<&'a mut Moments>,
+}
+
+/// One dimension of a convolution.
+#[derive(Clone, Copy)]
+pub(crate) struct Axis {
+    pub(crate) kernel: usize,
+    stride: usize,
+    dilation: usize,
+    before: usize,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+}
+
+impl Axis {
+    /// `padding` is before and after the input.
+    pub(crate) fn new(
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        padding: [usize; 2],
+        input: usize,
+    ) -> Self {
+        let output = (input + padding[0] + padding[1])
+            .checked_sub((kernel - 1) * dilation + 1)
+            .map_or(0, |rest| rest / stride + 1);
+        Self { kernel, stride, dilation, before: padding[0], input, output }
+    }
+
+    /// The input position that kernel position `tap` reads for an output position.
+    pub(crate) fn input_of(self, output: usize, tap: usize) -> Option<usize> {
+        (output * self.stride + tap * self.dilation)
+            .checked_sub(self.before)
+            .filter(|&position| position < self.input)
+    }
+
+    /// The output position that reads an input position with kernel position `tap`.
+    pub(crate) fn output_of(self, input: usize, tap: usize) -> Option<usize> {
+        let shifted = (input + self.before).checked_sub(tap * self.dilation)?;
+        let position = shifted / self.stride;
+        (shifted.is_multiple_of(self.stride) && position < self.output).then_some(position)
+    }
+
+    /// The most input positions between the first and the last one that an output position reads, both included.
+    pub(crate) fn input_span(self) -> usize {
+        ((self.kernel - 1) * self.dilation + 1).min(self.input.max(1))
+    }
+
+    /// The most output positions between the first and the last one that read an input position, both included.
+    pub(crate) fn output_span(self) -> usize {
+        ((self.kernel - 1) * self.dilation / self.stride + 1).min(self.output.max(1))
+    }
+
+    /// The output positions for which kernel position `tap` reads within the input.
+    pub(crate) fn outputs(self, tap: usize) -> Range<usize> {
+        let offset = tap * self.dilation;
+        let first = self.before.saturating_sub(offset).div_ceil(self.stride);
+        let last = (self.input + self.before).saturating_sub(offset).div_ceil(self.stride);
+        first.min(self.output)..last.min(self.output).max(first.min(self.output))
+    }
+
+    pub(crate) const fn stride(self) -> usize {
+        self.stride
+    }
+}
+
+impl Convolution {
+    /// The size of an output image. It is empty if the kernel is larger than the padded input.
+    #[must_use]
+    pub fn output_plane(&self) -> Plane {
+        let [height, width] = self.axes().map(|axis| axis.output);
+        Plane { channels: self.filters, height, width }
+    }
+
+    /// The number of weights.
+    #[must_use]
+    pub fn weights_len(&self) -> usize {
+        self.filters * self.group_channels() * self.taps()
+    }
+
+    /// Input channels per group.
+    pub(crate) fn group_channels(&self) -> usize {
+        self.input.channels / self.groups
+    }
+
+    /// Filters per group.
+    pub(crate) fn group_filters(&self) -> usize {
+        self.filters / self.groups
+    }
+
+    /// Kernel positions.
+    pub(crate) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Vertical and horizontal.
+    pub(crate) fn axes(&self) -> [Axis; 2] {
+        let input = [self.input.height, self.input.width];
+        std::array::from_fn(|index| {
+            let padding = [self.padding[index], self.padding[index + 2]];
+            let [kernel, stride, dilation] =
+                [self.kernel[index], self.stride[index], self.dilation[index]];
+            Axis::new(kernel, stride, dilation, padding, input[index])
+        })
+    }
+
+    fn check(&self, weights: usize, input: usize, output: usize, n: usize) {
+        assert!(self.kernel.iter().chain(&self.stride).chain(&self.dilation).all(|&size| size > 0));
+        assert!(self.groups > 0 && self.input.channels.is_multiple_of(self.groups), "whole groups");
+        assert!(self.filters.is_multiple_of(self.groups), "whole groups of filters");
+        assert_eq!(weights, self.weights_len(), "one value per weight");
+        assert_eq!(input, self.input.len() * n, "the input has the size of the batch");
+        assert_eq!(output, self.output_plane().len() * n, "the output has the size of the batch");
+    }
+
+    /// Writes the output for `x`, `[channels][height][width][n]`, to `out`, `[filters][height][width][n]`. `bias` has
+    /// one value per filter, or is empty.
+    ///
+    /// # Panics
+    ///
+    /// A slice does not have the size that the geometry and `n` demand, or the groups do not divide the channels.
+    #[expect(clippy::too_many_arguments, reason = "the operands of the operation")]
+    pub fn forward(
+        &self,
+        weights: &[f32],
+        bias: &[f32],
+        x: &[f32],
+        n: usize,
+        out: &mut [f32],
+        epilogue: Epilogue<'_>,
+        workspace: &mut Workspace,
+    ) {
+        self.check(weights.len(), x.len(), out.len(), n);
+        assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
+        let instructions = workspace.instructions;
+        let Epilogue { relu, moments } = epilogue;
+        self.correlate(
+            Correlation {
+                convolution: self,
+                source: Source::Input,
+                weights,
+                start: bias,
+                values: x,
+                n,
+                out,
+                add: false,
+                relu,
+                moments,
+                buffers: &mut workspace.convolution,
+            },
+            instructions,
+        );
+    }
+
+    /// Writes the gradient of the input, or adds it to `out`: `gradient` is that of the output.
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn input_gradient(
+        &self,
+        weights: &[f32],
+        gradient: &[f32],
+        n: usize,
+        out: &mut [f32],
+        add: bool,
+        workspace: &mut Workspace,
+    ) {
+        self.check(weights.len(), out.len(), gradient.len(), n);
+        let instructions = workspace.instructions;
+        self.correlate(
+            Correlation {
+                convolution: self,
+                source: Source::Gradient,
+                weights,
+                start: &[],
+                values: gradient,
+                n,
+                out,
+                add,
+                relu: false,
+                moments: None,
+                buffers: &mut workspace.convolution,
+            },
+            instructions,
+        );
+    }
+
+    fn correlate(&self, pass: Correlation<'_>, instructions: Instructions) {
+        if is_depthwise(self) {
+            instructions.dispatch(DepthwiseCorrelation(pass));
+        } else {
+            instructions.dispatch(pass);
+        }
+    }
+
+    /// Blends the gradient of the weights, summed over the batch, into `out`, which has the order of the weights.
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn weight_gradient(
+        &self,
+        x: &[f32],
+        gradient: &[f32],
+        n: usize,
+        out: &mut [f32],
+        blend: Blend,
+        workspace: &mut Workspace,
+    ) {
+        self.check(out.len(), x.len(), gradient.len(), n);
+        let instructions = workspace.instructions;
+        let buffers = &mut workspace.convolution;
+        let pass = WeightGradient { convolution: self, x, gradient, n, out, blend, buffers };
+        if is_depthwise(self) {
+            instructions.dispatch(DepthwiseWeightGradient(pass));
+        } else {
+            instructions.dispatch(pass);
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The forward pass of a convolution and the gradient of its input, which is the same sum with the roles of channels
+//! and filters exchanged.
+//!
+//! The lanes of the registers are images, so there is no rearrangement of pixels (im2col), no shuffle, and any number of
+//! channels fills the registers. A tap outside the input is skipped, not multiplied by zero.
+//!
+//! A block of images is computed row by row. The rows of the source that a row needs are first copied to a ring of
+//! buffers, `[channel][column][image]`. That takes one to three percent of a pass, and makes the rest independent of
+//! the sizes: in the batch itself the channels of a pixel are a plane apart, a multiple of 4 KiB for pictures of 32 × 32,
+//! so they would all compete for the same few lines of the caches, and with more than 32 images the images of a
+//! pixel would spread over more lines than a tile uses.
+
+use pulp::{Simd, WithSimd};
+
+use crate::convolution::{Axis, Convolution};
+use crate::moments::Moments;
+use crate::tile::{Tap, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
+use crate::workspace::{ConvolutionBuffers, LINE, aligned};
+
+/// The images of a block. The source rows of 64 channels and their neighbors then fit into an L2 cache of 512 KiB.
+pub(crate) const BLOCK: usize = 32;
+
+/// What is summed.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Source {
+    /// The input, to the output.
+    Input,
+    /// The gradient of the output, to that of the input.
+    Gradient,
+}
+
+impl Source {
+    /// The source position that `tap` reads for a target position.
+    pub(crate) fn position(self, axis: Axis, target: usize, tap: usize) -> Option<usize> {
+        match self {
+            Self::Input => axis.input_of(target, tap),
+            Self::Gradient => axis.output_of(target, tap),
+        }
+    }
+}
+
+/// See [`Convolution::forward`] and [`Convolution::input_gradient`].
+pub(crate) struct Correlation<'a> {
+    pub(crate) convolution: &'a Convolution,
+    pub(crate) source: Source,
+    pub(crate) weights: &'a [f32],
+    /// The value at which the sums of each target channel start; empty for 0.
+    pub(crate) start: &'a [f32],
+    pub(crate) values: &'a [f32],
+    pub(crate) n: usize,
+    pub(crate) out: &'a mut [f32],
+    pub(crate) add: bool,
+    pub(crate) relu: bool,
+    pub(crate) moments: Option<&'a mut Moments>,
+    pub(crate) buffers: &'a mut ConvolutionBuffers,
+}
+
+/// One side of the operation, for a group of channels.
+#[derive(Clone, Copy)]
+struct Side {
+    /// Channels per group.
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+impl WithSimd for Correlation<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            convolution, source, weights, start, values, n, out, add, relu, buffers, ..
+        } = self;
+        let mut moments = self.moments;
+        let axes = convolution.axes();
+        let [rows, columns] = axes;
+        let input = Side {
+            channels: convolution.group_channels(),
+            height: rows.input,
+            width: columns.input,
+        };
+        let output = Side {
+            channels: convolution.group_filters(),
+            height: rows.output,
+            width: columns.output,
+        };
+        let (from, to, span) = match source {
+            Source::Input => (input, output, rows.input_span()),
+            Source::Gradient => (output, input, rows.output_span()),
+        };
+        if to.channels * to.height * to.width * n == 0 {
+            return;
+        }
+        let highest = max_rows::<S>();
+        let depth = convolution.taps() * from.channels;
+        let ConvolutionBuffers {
+            weights: packed,
+            rows: ring,
+            resident,
+            columns: pairs,
+            column_starts,
+            taps,
+            tap_starts,
+            ..
+        } = buffers;
+        let packed = aligned(packed, weights.len());
+        pack_weights(convolution, source, weights, highest, packed);
+        list_columns(source, columns, to.width, pairs, column_starts);
+
+        let padded = n.min(BLOCK).next_multiple_of(S::F32_LANES);
+        // An odd number of lines, so that the channels of a pixel are spread over all sets of the caches.
+        let channel_stride = (from.width * padded).div_ceil(LINE) * LINE;
+        let channel_stride =
+            channel_stride + LINE * usize::from(channel_stride.is_multiple_of(2 * LINE));
+        let slot_stride = channel_stride * from.channels;
+        let ring = aligned(ring, slot_stride * span);
+
+        for group in 0..convolution.groups {
+            let first_target = group * to.channels;
+            let packed = &packed[group * to.channels * depth..][..to.channels * depth];
+            for first_image in (0..n).step_by(BLOCK) {
+                let images = BLOCK.min(n - first_image);
+                let padded = images.next_multiple_of(S::F32_LANES);
+                resident.clear();
+                resident.resize(span, usize::MAX);
+                for y in 0..to.height {
+                    // Bring the source rows into the ring, and list the taps of each column.
+                    let mut row_taps = 0;
+                    taps.clear();
+                    tap_starts.clear();
+                    for tap in 0..rows.kernel {
+                        let Some(row) = source.position(rows, y, tap) else { continue };
+                        row_taps += 1;
+                        let slot = row % span;
+                        if resident[slot] != row {
+                            resident[slot] = row;
+                            let slot = &mut ring[slot * slot_stride..][..slot_stride];
+                            for channel in 0..from.channels {
+                                let line = ((group * from.channels + channel) * from.height + row)
+                                    * from.width
+                                    * n;
+                                let line = &values[line..][..from.width * n];
+                                let slot = &mut slot[channel * channel_stride..];
+                                copy_images(line, n, first_image, images, padded, slot);
+                            }
+                        }
+                    }
+                    for x in 0..to.width {
+                        tap_starts.push(taps.len());
+                        if row_taps == 0 {
+                            continue;
+                        }
+                        for tap in 0..rows.kernel {
+                            let Some(row) = source.position(rows, y, tap) else { continue };
+                            let slot = row % span * slot_stride;
+                            let pairs = &pairs[column_starts[x]..column_starts[x + 1]];
+                            taps.extend(pairs.iter().map(|&(column_tap, column)| Tap {
+                                weights: (tap * columns.kernel) as u32 + column_tap,
+                                source: (slot + column as usize * padded) as u32,
+                            }));
+                        }
+                    }
+                    tap_starts.push(taps.len());
+
+                    for (first, height) in tiles(to.channels, highest) {
+                        let strip = Strip {
+                            weights: &packed[first * depth..][..height * depth],
+                            start: start.get(first_target + first..).unwrap_or(&[]),
+                            taps,
+                            tap_starts,
+                            source: ring,
+                            source_channels: from.channels,
+                            channel_stride,
+                            images,
+                            out: &mut out[((first_target + first) * to.height + y)
+                                * to.width
+                                * n
+                                + first_image..],
+                            out_channel: to.height * to.width * n,
+                            n,
+                            add,
+                            relu,
+                        };
+                        compute_tile(simd, height, strip);
+                        if let Some(moments) = &mut moments {
+                            for channel in first_target + first..first_target + first + height {
+                                let row = (channel * to.height + y) * to.width * n;
+                                let row = &out[row..][..to.width * n];
+                                moments.add_row(channel, row, n, first_image..first_image + images);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Some filters of an output row.
+struct Strip<'a> {
+    /// `[tap][channel][filter]`
+    weights: &'a [f32],
+    start: &'a [f32],
+    taps: &'a [Tap],
+    tap_starts: &'a [usize],
+    source: &'a [f32],
+    source_channels: usize,
+    channel_stride: usize,
+    images: usize,
+    /// From the first filter's row on.
+    out: &'a mut [f32],
+    /// The distance of two filters in `out`.
+    out_channel: usize,
+    /// The distance of two columns in `out`.
+    n: usize,
+    add: bool,
+    relu: bool,
+}
+
+impl TileKernel for Strip<'_> {
+    #[inline(always)]
+    fn compute<S: Simd, const ROWS: usize>(self, simd: S) {
+        let lanes = S::F32_LANES;
+        let mut start = [0.0; ROWS];
+        if !self.start.is_empty() {
+            start.copy_from_slice(&self.start[..ROWS]);
+        }
+        for (x, bounds) in self.tap_starts.windows(2).enumerate() {
+            let taps = &self.taps[bounds[0]..bounds[1]];
+            for image in (0..self.images).step_by(2 * lanes) {
+                let source = &self.source[image..];
+                let out = &mut self.out[x * self.n + image..];
+                let count = (self.images - image).min(2 * lanes);
+                let (channels, stride) = (self.source_channels, self.channel_stride);
+                if count > lanes {
+                    let sums = sum_over_taps::<S, ROWS, 2>(
+                        simd,
+                        start,
+                        self.weights,
+                        taps,
+                        channels,
+                        source,
+                        stride,
+                    );
+                    store(simd, sums, out, self.out_channel, count, self.add, self.relu);
+                } else {
+                    let sums = sum_over_taps::<S, ROWS, 1>(
+                        simd,
+                        start,
+                        self.weights,
+                        taps,
+                        channels,
+                        source,
+                        stride,
+                    );
+                    store(simd, sums, out, self.out_channel, count, self.add, self.relu);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
+    simd: S,
+    mut sums: [[S::f32s; REGISTERS]; ROWS],
+    out: &mut [f32],
+    stride: usize,
+    count: usize,
+    add: bool,
+    relu: bool,
+) {
+    let zero = simd.splat_f32s(0.0);
+    if relu {
+        for sums in &mut sums {
+            for sum in sums {
+                // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
+                *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
+            }
+        }
+    }
+    let width = REGISTERS * S::F32_LANES;
+    if count == width && !add {
+        for row in 0..ROWS {
+            S::as_mut_simd_f32s(&mut out[row * stride..][..width]).0.copy_from_slice(&sums[row]);
+        }
+        return;
+    }
+    for row in 0..ROWS {
+        let out = &mut out[row * stride..][..count];
+        for (part, sum) in out.chunks_mut(S::F32_LANES).zip(sums[row]) {
+            let sum = if add { simd.add_f32s(simd.partial_load_f32s(part), sum) } else { sum };
+            simd.partial_store_f32s(part, sum);
+        }
+    }
+}
+
+/// Copies some images of a row, `[column][n]`, to `[column][padded]`, and sets the lanes after them to 0.
+#[inline(always)]
+fn copy_images(row: &[f32], n: usize, first: usize, images: usize, padded: usize, to: &mut [f32]) {
+    if images == n && padded == n {
+        to[..row.len()].copy_from_slice(row);
+        return;
+    }
+    for (from, to) in row.chunks_exact(n).zip(to.chunks_exact_mut(padded)) {
+        to[..images].copy_from_slice(&from[first..first + images]);
+        to[images..].fill(0.0);
+    }
+}
+
+/// Lists the pairs of a kernel column and a source column for each target column.
+pub(crate) fn list_columns(
+    source: Source,
+    axis: Axis,
+    width: usize,
+    pairs: &mut Vec<(u32, u32)>,
+    starts: &mut Vec<usize>,
+) {
+    pairs.clear();
+    starts.clear();
+    for x in 0..width {
+        starts.push(pairs.len());
+        pairs.extend((0..axis.kernel).filter_map(|tap| {
+            source.position(axis, x, tap).map(|column| (tap as u32, column as u32))
+        }));
+    }
+    starts.push(pairs.len());
+}
+
+/// Rearranges the weights to `[group][tile][tap][source channel][target channel of the tile]`.
+#[inline(always)]
+fn pack_weights(
+    convolution: &Convolution,
+    source: Source,
+    weights: &[f32],
+    highest: usize,
+    packed: &mut [f32],
+) {
+    let (channels, filters, taps) =
+        (convolution.group_channels(), convolution.group_filters(), convolution.taps());
+    let (from, to) = match source {
+        Source::Input => (channels, filters),
+        Source::Gradient => (filters, channels),
+    };
+    if weights.is_empty() {
+        return;
+    }
+    for (group, packed) in packed.chunks_exact_mut(from * to * taps).enumerate() {
+        let weights = &weights[group * from * to * taps..][..from * to * taps];
+        for (first, height) in tiles(to, highest) {
+            let tile = &mut packed[first * from * taps..][..height * from * taps];
+            for row in 0..height {
+                for channel in 0..from {
+                    let (filter, channel_of_filter) = match source {
+                        Source::Input => (first + row, channel),
+                        Source::Gradient => (channel, first + row),
+                    };
+                    let kernel = &weights[(filter * channels + channel_of_filter) * taps..][..taps];
+                    for (tap, weight) in kernel.iter().enumerate() {
+                        tile[(tap * from + channel) * height + row] = *weight;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The choice of vector instructions.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// The vector instructions that a kernel uses. All of them yield the same bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Instructions {
+    /// The widest that the processor has.
+    #[default]
+    Auto,
+    /// AVX2 and FMA, registers of 8 floats.
+    Avx2,
+    /// AVX-512, registers of 16 floats.
+    Avx512,
+    /// Registers of 16 floats, as AVX-512 has, computed with AVX2.
+    #[cfg(test)]
+    Emulated16,
+}
+
+impl Instructions {
+    /// Whether this processor has the instructions.
+    #[must_use]
+    pub fn available(self) -> bool {
+        match self {
+            Self::Auto => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => pulp::x86::V4::try_new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            _ => pulp::x86::V3::try_new().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// Runs a kernel with these instructions, or with those of `Auto` if the processor does not have them.
+    pub(crate) fn dispatch<K: WithSimd>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        if !matches!(self, Self::Auto | Self::Avx512)
+            && let Some(simd) = pulp::x86::V3::try_new()
+        {
+            return match self {
+                #[cfg(test)]
+                Self::Emulated16 => Simd::vectorize(simd, Emulated(pulp::Scalar512b, kernel)),
+                _ => Simd::vectorize(simd, kernel),
+            };
+        }
+        // The processor's widest instructions are AVX-512 if it has them.
+        Arch::new().dispatch(kernel)
+    }
+}
+
+/// Runs a kernel with other registers, in a function that may use the processor's fused multiply-add.
+#[cfg(test)]
+struct Emulated<E, K>(E, K);
+
+#[cfg(test)]
+impl<E: Simd, K: WithSimd> WithSimd for Emulated<E, K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> K::Output {
+        self.1.with_simd(self.0)
+    }
+}

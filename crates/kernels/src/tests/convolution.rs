@@ -1,0 +1,168 @@
+use crate::{Blend, Convolution, Epilogue, Moments, Plane};
+use proptest::prelude::*;
+
+use super::support::{assert_close, random, with_all_instructions};
+
+#[derive(Clone, Debug)]
+struct Case {
+    convolution: Convolution,
+    n: usize,
+    seed: u64,
+}
+
+impl Case {
+    fn x(&self) -> Vec<f32> {
+        random(self.seed, self.convolution.input.len() * self.n)
+    }
+
+    fn weights(&self) -> Vec<f32> {
+        random(self.seed + 1, self.convolution.weights_len())
+    }
+
+    fn bias(&self) -> Vec<f32> {
+        random(self.seed + 2, self.convolution.filters)
+    }
+
+    fn gradient(&self) -> Vec<f32> {
+        random(self.seed + 3, self.convolution.output_plane().len() * self.n)
+    }
+
+    /// Calls `visit` with the indices of weight, input and output for every product.
+    fn products(&self, mut visit: impl FnMut(usize, usize, usize)) {
+        let Convolution { input, filters, kernel, stride, padding, dilation, groups } =
+            self.convolution;
+        let output = self.convolution.output_plane();
+        let (channels, group_filters) = (input.channels / groups, filters / groups);
+        for o in 0..filters {
+            for c in 0..channels {
+                for (i, j) in pairs(kernel[0], kernel[1]) {
+                    let weight = ((o * channels + c) * kernel[0] + i) * kernel[1] + j;
+                    let channel = o / group_filters * channels + c;
+                    for (y, x) in pairs(output.height, output.width) {
+                        let row = (y * stride[0] + i * dilation[0]).wrapping_sub(padding[0]);
+                        let column = (x * stride[1] + j * dilation[1]).wrapping_sub(padding[1]);
+                        if row >= input.height || column >= input.width {
+                            continue;
+                        }
+                        for image in 0..self.n {
+                            let from = (channel * input.height + row) * input.width + column;
+                            let to = (o * output.height + y) * output.width + x;
+                            visit(weight, from * self.n + image, to * self.n + image);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pairs(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (1..=9_usize, 1..=9_usize, 1..=3_usize, 1..=3_usize);
+    let channels = prop_oneof![
+        3 => (1..=9_usize, 1..=14_usize, Just(1_usize)),
+        // Groups, and depthwise with and without a multiplier.
+        1 => (1..=3_usize, 1..=3_usize, 2..=4_usize),
+        1 => (Just(1_usize), 1..=2_usize, 1..=9_usize),
+        // More than a register of channels.
+        1 => (15..=36_usize, 1..=20_usize, Just(1_usize)),
+    ];
+    let window = (
+        (1..=3_usize, 1..=3_usize),
+        (1..=2_usize, 1..=2_usize),
+        [0..=2_usize, 0..=2, 0..=2, 0..=2],
+    );
+    let batch = prop_oneof![1..=9_usize, 15..=17_usize, 31..=50_usize];
+    (sizes, channels, window, batch, any::<u32>())
+        .prop_map(|((height, width, kernel_height, kernel_width), channels, window, n, seed)| {
+            let (channels, filters, groups) = channels;
+            let (stride, dilation, padding) = window;
+            let convolution = Convolution {
+                input: Plane { channels: channels * groups, height, width },
+                filters: filters * groups,
+                kernel: [kernel_height, kernel_width],
+                stride: stride.into(),
+                padding,
+                dilation: dilation.into(),
+                groups,
+            };
+            Case { convolution, n, seed: u64::from(seed) }
+        })
+        .prop_filter("the kernel fits", |case| !case.convolution.output_plane().is_empty())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn forward_is_the_sum_of_the_products(case in cases(), relu: bool, biased: bool) {
+        let (x, weights) = (case.x(), case.weights());
+        let bias = if biased { case.bias() } else { Vec::new() };
+        let output = case.convolution.output_plane();
+        let plane = output.height * output.width * case.n;
+        let mut expected = vec![0.0; output.len() * case.n];
+        case.products(|w, from, to| expected[to] += f64::from(weights[w]) * f64::from(x[from]));
+        for (row, bias) in expected.chunks_exact_mut(plane).zip(&bias) {
+            row.iter_mut().for_each(|value| *value += f64::from(*bias));
+        }
+        if relu {
+            expected.iter_mut().for_each(|value| *value = value.max(0.0));
+        }
+        let shift = random(case.seed + 4, output.channels);
+        let actual = with_all_instructions(|workspace| {
+            let mut out = vec![f32::NAN; expected.len()];
+            let mut moments = Moments::default();
+            moments.reset(&shift);
+            let epilogue = Epilogue { relu, moments: Some(&mut moments) };
+            case.convolution.forward(&weights, &bias, &x, case.n, &mut out, epilogue, workspace);
+            for ((mean, variance), row) in moments.mean_and_variance().zip(out.chunks_exact(plane)) {
+                let row: Vec<f64> = row.iter().map(|value| f64::from(*value)).collect();
+                let expected = row.iter().sum::<f64>() / plane as f64;
+                let squares = row.iter().map(|value| (value - expected).powi(2)).sum::<f64>();
+                assert!((mean - expected).abs() < 1e-5, "mean {mean}, not {expected}");
+                let expected = squares / plane as f64;
+                assert!((variance - expected).abs() < 1e-4 * (1.0 + expected), "variance {variance}, not {expected}");
+            }
+            let bits = moments.mean_and_variance().flat_map(|(mean, variance)| [mean as f32, variance as f32]);
+            out.extend(bits.collect::<Vec<_>>());
+            out
+        });
+        assert_close(&actual[..expected.len()], &expected, 1e-5);
+    }
+
+    #[test]
+    fn input_gradient_is_the_transposed_sum(case in cases(), add: bool) {
+        let (weights, gradient) = (case.weights(), case.gradient());
+        let before = if add { case.x() } else { vec![f32::NAN; case.convolution.input.len() * case.n] };
+        let mut expected: Vec<f64> =
+            before.iter().map(|value| if add { f64::from(*value) } else { 0.0 }).collect();
+        case.products(|w, from, to| {
+            expected[from] += f64::from(weights[w]) * f64::from(gradient[to]);
+        });
+        let actual = with_all_instructions(|workspace| {
+            let mut out = before.clone();
+            case.convolution.input_gradient(&weights, &gradient, case.n, &mut out, add, workspace);
+            out
+        });
+        assert_close(&actual, &expected, 1e-5);
+    }
+
+    #[test]
+    fn weight_gradient_sums_over_positions_and_images(case in cases(), decay in prop::option::of(0.0..1.0_f32)) {
+        let (x, gradient) = (case.x(), case.gradient());
+        let before = case.weights();
+        let mut expected: Vec<f64> =
+            before.iter().map(|value| f64::from(*value) * f64::from(decay.unwrap_or(0.0))).collect();
+        case.products(|w, from, to| expected[w] += f64::from(x[from]) * f64::from(gradient[to]));
+        let blend = decay.map_or(Blend::Replace, Blend::DecayAndAdd);
+        let actual = with_all_instructions(|workspace| {
+            let mut out = before.clone();
+            case.convolution.weight_gradient(&x, &gradient, case.n, &mut out, blend, workspace);
+            out
+        });
+        assert_close(&actual, &expected, 1e-5);
+    }
+}

@@ -1,0 +1,8 @@
+//! The kernels compared with loops over 64-bit numbers, and with themselves on other vector instructions.
+//!
+//! They are inside the crate because emulated registers are compiled only for its tests.
+
+mod batch_normalization;
+mod convolution;
+mod pooling;
+mod support;

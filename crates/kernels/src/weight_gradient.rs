@@ -1,0 +1,390 @@
+//! The gradient of the weights of a convolution.
+//!
+//! The lanes of the registers are channels here: a row of one factor, the input or the gradient, is transposed to
+//! `[panel][column][image][channel]`, and the values of the other one are broadcast from where they are. Every weight
+//! is then a sum in the order of rows, columns and images, without a sum over lanes, so it does not depend on the
+//! width of the registers. With images in the lanes, twice as many bytes would have to come from the caches per
+//! product.
+//!
+//! The factor whose channels fill the registers better is transposed: usually the input, but for the first layer, with
+//! one or three channels, the gradient.
+
+use std::array::from_fn;
+
+use pulp::{Simd, WithSimd};
+
+use crate::Blend;
+use crate::convolution::Convolution;
+use crate::correlation::{BLOCK, Source, list_columns};
+use crate::moments::LANES;
+use crate::tile::{MAX_ROWS, TileKernel, compute_tile, max_rows, sum_over_images, tiles};
+use crate::workspace::{ConvolutionBuffers, aligned};
+
+/// See [`Convolution::weight_gradient`].
+pub(crate) struct WeightGradient<'a> {
+    pub(crate) convolution: &'a Convolution,
+    pub(crate) x: &'a [f32],
+    pub(crate) gradient: &'a [f32],
+    pub(crate) n: usize,
+    pub(crate) out: &'a mut [f32],
+    pub(crate) blend: Blend,
+    pub(crate) buffers: &'a mut ConvolutionBuffers,
+}
+
+/// The channels in the lanes of the registers, in panels of one or two registers.
+#[derive(Clone, Copy)]
+struct Panels {
+    count: usize,
+    /// Lanes per panel.
+    width: usize,
+}
+
+impl Panels {
+    fn new<S: Simd>(channels: usize) -> Self {
+        let width = if channels <= S::F32_LANES { S::F32_LANES } else { 2 * S::F32_LANES };
+        Self { count: channels.div_ceil(width), width }
+    }
+}
+
+/// The lanes that carry a channel, of those in registers of 16.
+fn utilization(channels: usize) -> f64 {
+    channels as f64 / channels.next_multiple_of(LANES) as f64
+}
+
+impl WithSimd for WeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let convolution = self.convolution;
+        let (channels, filters) = (convolution.group_channels(), convolution.group_filters());
+        // Decided by the sizes alone, so that the order of the sums is the same for all instructions.
+        if utilization(filters) > utilization(channels) {
+            self.filters_in_lanes(simd);
+        } else {
+            self.channels_in_lanes(simd);
+        }
+    }
+}
+
+impl WeightGradient<'_> {
+    #[inline(always)]
+    fn channels_in_lanes<S: Simd>(self, simd: S) {
+        let Self { convolution, x, gradient, n, out, blend, buffers } = self;
+        let [rows, columns] = convolution.axes();
+        let (channels, filters) = (convolution.group_channels(), convolution.group_filters());
+        let taps = convolution.taps();
+        let highest = max_rows::<S>();
+        let panels = Panels::new::<S>(channels);
+        let ConvolutionBuffers { weights: sums, rows: row_buffer, .. } = buffers;
+        // `[tap][panel][filter][lane]`
+        let tap_stride = panels.count * filters * panels.width;
+        let sums = aligned(sums, taps * tap_stride);
+        let panel_stride = columns.input * BLOCK.min(n) * panels.width;
+        let row_buffer = aligned(row_buffer, panels.count * panel_stride);
+        for group in 0..convolution.groups {
+            sums.fill(0.0);
+            for first_image in (0..n).step_by(BLOCK) {
+                let images = BLOCK.min(n - first_image);
+                for row in 0..rows.input {
+                    let mut users = (0..rows.kernel)
+                        .filter_map(|tap| rows.output_of(row, tap).map(|output| (tap, output)))
+                        .peekable();
+                    if users.peek().is_none() {
+                        continue;
+                    }
+                    let line = columns.input * n;
+                    let first = (group * channels * rows.input + row) * line + first_image;
+                    let stride = rows.input * line;
+                    let size = columns.input;
+                    transpose_row(
+                        &x[first..],
+                        stride,
+                        channels,
+                        size,
+                        n,
+                        images,
+                        panels,
+                        panel_stride,
+                        row_buffer,
+                    );
+                    for (row_tap, output) in users {
+                        for panel in 0..panels.count {
+                            for (first, height) in tiles(filters, highest) {
+                                for column_tap in 0..columns.kernel {
+                                    let outputs = columns.outputs(column_tap);
+                                    let Some(input) = columns.input_of(outputs.start, column_tap)
+                                    else {
+                                        continue;
+                                    };
+                                    let tap = row_tap * columns.kernel + column_tap;
+                                    let filter = |row: usize| {
+                                        (((group * filters + first + row) * rows.output + output)
+                                            * columns.output
+                                            + outputs.start)
+                                            * n
+                                            + first_image
+                                    };
+                                    let tile = Tile {
+                                        left: gradient,
+                                        starts: from_fn(filter),
+                                        left_step: n,
+                                        right: &row_buffer[panel * panel_stride
+                                            + input * images * panels.width..],
+                                        right_step: columns.stride() * images * panels.width,
+                                        positions: outputs.len(),
+                                        images,
+                                        sums: &mut sums[tap * tap_stride
+                                            + (panel * filters + first) * panels.width..],
+                                        sum_rows: from_fn(|row| row),
+                                        width: panels.width,
+                                    };
+                                    compute_tile(simd, height, tile);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            let out = &mut out[group * filters * channels * taps..];
+            for filter in 0..filters {
+                for channel in 0..channels {
+                    let (panel, lane) = (channel / panels.width, channel % panels.width);
+                    let first = (panel * filters + filter) * panels.width + lane;
+                    let out = &mut out[(filter * channels + channel) * taps..][..taps];
+                    for (tap, out) in out.iter_mut().enumerate() {
+                        *out = blend.apply(*out, sums[tap * tap_stride + first]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn filters_in_lanes<S: Simd>(self, simd: S) {
+        let Self { convolution, x, gradient, n, out, blend, buffers } = self;
+        let [rows, columns] = convolution.axes();
+        let (channels, filters) = (convolution.group_channels(), convolution.group_filters());
+        let taps = convolution.taps();
+        let highest = max_rows::<S>();
+        let panels = Panels::new::<S>(filters);
+        let ConvolutionBuffers {
+            weights: sums,
+            rows: row_buffer,
+            columns: pairs,
+            column_starts,
+            ..
+        } = buffers;
+        // `[panel][tap][channel][lane]`
+        let sums_stride = taps * channels * panels.width;
+        let sums = aligned(sums, panels.count * sums_stride);
+        let panel_stride = columns.output * BLOCK.min(n) * panels.width;
+        let row_buffer = aligned(row_buffer, panels.count * panel_stride);
+        list_columns(Source::Input, columns, columns.output, pairs, column_starts);
+        for group in 0..convolution.groups {
+            sums.fill(0.0);
+            for first_image in (0..n).step_by(BLOCK) {
+                let images = BLOCK.min(n - first_image);
+                for output in 0..rows.output {
+                    let line = columns.output * n;
+                    let first = (group * filters * rows.output + output) * line + first_image;
+                    let stride = rows.output * line;
+                    let size = columns.output;
+                    transpose_row(
+                        &gradient[first..],
+                        stride,
+                        filters,
+                        size,
+                        n,
+                        images,
+                        panels,
+                        panel_stride,
+                        row_buffer,
+                    );
+                    // Columns with the same kernel columns are summed together.
+                    let mut start = 0;
+                    while start < columns.output {
+                        let pairs_of = |x: usize| &pairs[column_starts[x]..column_starts[x + 1]];
+                        let row_pairs = pairs_of(start);
+                        let same = |x: &usize| {
+                            let other = pairs_of(*x);
+                            other.len() == row_pairs.len()
+                                && other.first().map(|pair| pair.0)
+                                    == row_pairs.first().map(|pair| pair.0)
+                        };
+                        let positions = 1 + (start + 1..columns.output).take_while(same).count();
+                        let count = row_pairs.len();
+                        // One row of the tiles for each kernel row, kernel column and channel.
+                        let valid_rows = (0..rows.kernel)
+                            .filter(|&tap| rows.input_of(output, tap).is_some())
+                            .count();
+                        let first_row = (0..rows.kernel)
+                            .find(|&tap| rows.input_of(output, tap).is_some())
+                            .unwrap_or(0);
+                        let total = valid_rows * count * channels;
+                        for panel in 0..panels.count {
+                            if total == 0 {
+                                break;
+                            }
+                            for (first, height) in tiles(total, highest) {
+                                let parts = |row: usize| {
+                                    let row = first + row.min(height - 1);
+                                    let channel = row % channels;
+                                    let pair = row_pairs[row / channels % count];
+                                    (first_row + row / channels / count, pair, channel)
+                                };
+                                let source = |row: usize| {
+                                    let (row_tap, (_, column), channel) = parts(row);
+                                    let input = rows.input_of(output, row_tap).unwrap_or(0);
+                                    (((group * channels + channel) * rows.input + input)
+                                        * columns.input
+                                        + column as usize)
+                                        * n
+                                        + first_image
+                                };
+                                let sum = |row: usize| {
+                                    let (row_tap, (column_tap, _), channel) = parts(row);
+                                    (row_tap * columns.kernel + column_tap as usize) * channels
+                                        + channel
+                                };
+                                let tile = Tile {
+                                    left: x,
+                                    starts: from_fn(source),
+                                    left_step: columns.stride() * n,
+                                    right: &row_buffer
+                                        [panel * panel_stride + start * images * panels.width..],
+                                    right_step: images * panels.width,
+                                    positions,
+                                    images,
+                                    sums: &mut sums[panel * sums_stride..],
+                                    sum_rows: from_fn(sum),
+                                    width: panels.width,
+                                };
+                                compute_tile(simd, height, tile);
+                            }
+                        }
+                        start += positions;
+                    }
+                }
+            }
+            let out = &mut out[group * filters * channels * taps..];
+            for filter in 0..filters {
+                let (panel, lane) = (filter / panels.width, filter % panels.width);
+                for channel in 0..channels {
+                    let out = &mut out[(filter * channels + channel) * taps..][..taps];
+                    for (tap, out) in out.iter_mut().enumerate() {
+                        let row = tap * channels + channel;
+                        let sum = sums[panel * sums_stride + row * panels.width + lane];
+                        *out = blend.apply(*out, sum);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products of some rows with a panel, over some columns, which are added to their sums.
+struct Tile<'a> {
+    left: &'a [f32],
+    /// Where each row starts in the left factor.
+    starts: [usize; MAX_ROWS],
+    left_step: usize,
+    right: &'a [f32],
+    right_step: usize,
+    positions: usize,
+    images: usize,
+    /// `[row][lane]`
+    sums: &'a mut [f32],
+    /// The row of the sums for each row.
+    sum_rows: [usize; MAX_ROWS],
+    /// Lanes per panel.
+    width: usize,
+}
+
+impl TileKernel for Tile<'_> {
+    #[inline(always)]
+    fn compute<S: Simd, const ROWS: usize>(self, simd: S) {
+        let Self {
+            left,
+            starts,
+            left_step,
+            right,
+            right_step,
+            positions,
+            images,
+            sums,
+            sum_rows,
+            width,
+        } = self;
+        let starts = from_fn(|row| starts[row]);
+        let sum_rows: [usize; ROWS] = from_fn(|row| sum_rows[row]);
+        if width == S::F32_LANES {
+            let tile = sum_over_images::<S, ROWS, 1>(
+                simd, left, starts, left_step, right, right_step, positions, images,
+            );
+            add_tile(simd, tile, sums, sum_rows);
+        } else {
+            let tile = sum_over_images::<S, ROWS, 2>(
+                simd, left, starts, left_step, right, right_step, positions, images,
+            );
+            add_tile(simd, tile, sums, sum_rows);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_tile<S: Simd, const ROWS: usize, const REGISTERS: usize>(
+    simd: S,
+    tile: [[S::f32s; REGISTERS]; ROWS],
+    sums: &mut [f32],
+    rows: [usize; ROWS],
+) {
+    let width = REGISTERS * S::F32_LANES;
+    for row in 0..ROWS {
+        let sums = &mut sums[rows[row] * width..][..width];
+        for (total, sum) in S::as_mut_simd_f32s(sums).0.iter_mut().zip(tile[row]) {
+            *total = simd.add_f32s(*total, sum);
+        }
+    }
+}
+
+/// Transposes a row of some images, `[channel][column][n]` with `stride` values between two channels, to
+/// `[panel][column][image][lane]`. Lanes without a channel are 0.
+#[expect(clippy::too_many_arguments, reason = "sizes and strides")]
+#[inline(always)]
+fn transpose_row(
+    values: &[f32],
+    stride: usize,
+    channels: usize,
+    columns: usize,
+    n: usize,
+    images: usize,
+    panels: Panels,
+    panel_stride: usize,
+    to: &mut [f32],
+) {
+    let width = panels.width;
+    for (panel, to) in to.chunks_exact_mut(panel_stride).enumerate() {
+        let first = panel * width;
+        let count = width.min(channels - first);
+        for (column, to) in to.chunks_exact_mut(images * width).take(columns).enumerate() {
+            let row = |channel: usize| &values[(first + channel) * stride + column * n..][..images];
+            // Four channels at a time: the loop compiles to register shuffles.
+            for quad in 0..count / 4 {
+                let [a, b, c, d] = std::array::from_fn(|index| row(4 * quad + index));
+                let lines = to.chunks_exact_mut(width);
+                for ((((line, a), b), c), d) in lines.zip(a).zip(b).zip(c).zip(d) {
+                    line[4 * quad..4 * quad + 4].copy_from_slice(&[*a, *b, *c, *d]);
+                }
+            }
+            for channel in count / 4 * 4..count {
+                for (line, value) in to.chunks_exact_mut(width).zip(row(channel)) {
+                    line[channel] = *value;
+                }
+            }
+            if count < width {
+                to.chunks_exact_mut(width).for_each(|line| line[count..].fill(0.0));
+            }
+        }
+    }
+}
