@@ -46,6 +46,16 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             _ => None,
         }
     });
+    if let Some(SweepError::Invalid(invalid)) = error.downcast_ref::<SweepError>() {
+        // One line for each reason. The texts in it are escaped already.
+        output::status(format_args!("error: {invalid}"));
+        if let Some(command) = &invalid.command {
+            output::help(format_args!(
+                "change these values, or train only the other runs: {command}"
+            ));
+        }
+        return ExitCode::from(2);
+    }
     let config = error.downcast_ref::<ConfigError>().or(match train {
         Some(TrainError::Config(config)) => Some(config),
         _ => None,

@@ -87,7 +87,7 @@ fn race_command(
 ) -> Option<String> {
     let seeds: Vec<u64> = race.seeds.iter().chain(new_seeds).copied().collect();
     let takes_seeds = record.race_takes_seeds();
-    takes_seeds.then(|| sweep_command(directory, record, Some(&seeds), &record.race_options()))
+    takes_seeds.then(|| sweep_command(directory, record, Some(&seeds), &record.options()))
 }
 
 /// The race between the best combinations of a search that has one seed for each and is done.
@@ -111,7 +111,8 @@ fn race_the_best(
     if !(has_one_seed && is_done && is_complete) || sweep.with_race(Some(top)).is_err() {
         return None;
     }
-    let race = ["--race".to_owned(), "--top".to_owned(), top.to_string()];
+    let mut race = vec!["--race".to_owned(), "--top".to_owned(), top.to_string()];
+    race.extend(record.options());
     Some(NextStep {
         sentence: format!("A race with more seeds tells which of the {top} best is the best:"),
         command: Some(sweep_command(directory, record, None, &race)),

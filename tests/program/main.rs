@@ -20,6 +20,7 @@ mod hostile_files;
 mod hostile_names;
 mod imbalance;
 mod interruption;
+mod invalid_runs;
 mod named_runs;
 mod processes;
 mod project;

@@ -48,6 +48,44 @@ fn run_prints_its_directory_and_fills_it() {
     }
 }
 
+/// A network whose first layer is a convolution, and one whose first layer with weights is not.
+#[test]
+fn run_draws_the_filters_of_the_first_convolution() {
+    let project = Project::new();
+    let convolution = "{ type = \"conv2d\", name = \"stem\", filters = 3, kernel_size = 2 },";
+    let normalization = "{ type = \"batch_normalization\" },";
+    let experiment = crate::columns::EXPERIMENT;
+    for (layers, has_filters) in [
+        (convolution.to_owned(), true),
+        (format!("{{ type = \"activation\", activation = \"relu\" }}, {convolution}"), true),
+        (format!("{normalization} {convolution}"), false),
+        (String::new(), false),
+    ] {
+        let text = experiment.replace("layers = [", &format!("layers = [{layers}"));
+        project.write("convolution.toml", text);
+        let run = project.kiln_ok(&["run", "convolution.toml"]).last_line();
+        let report = project.read(format!("{run}/report.md"));
+        let record = project.read_json(format!("{run}/run.json"));
+        let shown = project.kiln_ok(&["show", &run]).stdout;
+        assert_eq!(project.path(format!("{run}/filters.png")).is_file(), has_filters, "{layers}");
+        assert_eq!(report.contains("filters.png"), has_filters, "{report}");
+        assert_eq!(record["files"]["filters.png"].is_object(), has_filters, "{record}");
+        assert_eq!(shown.contains("filters.png"), has_filters, "{shown}");
+        if has_filters {
+            assert!(report.contains("The 3 filters of the first layer with weights, stem, of 2×2"));
+        }
+        // The fused engine trains dense layers only.
+        let unsupported = record["unsupported_by_fused"].as_str();
+        assert_eq!(unsupported.is_some(), record["engine"] == "generic", "{record}");
+        if let Some(unsupported) = unsupported {
+            let line = format!("generic ({unsupported} is not supported by the fused engine)");
+            assert!(shown.contains(&line), "`{line}` is not in\n{shown}");
+        }
+        project.kiln_ok(&["doctor", &run]);
+        project.kiln_ok(&["verify", &run]);
+    }
+}
+
 #[test]
 fn record_has_the_version_of_burn_in_the_lock_file() {
     let lock = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");

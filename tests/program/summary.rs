@@ -19,6 +19,38 @@ fn parameter_counts_match_keras() {
 }
 
 #[test]
+fn json_has_the_numbers_of_the_text() {
+    let output = Project::new().kiln_ok(&["summary", FASHION_MNIST, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!((&json["format_version"], &json["engine"]), (&1.into(), &"fused".into()));
+    let parameters: Vec<u64> = json["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| layer["parameters"].as_u64().unwrap())
+        .collect();
+    assert_eq!(parameters, [0, 235_500, 30_100, 10_100, 10_100, 1_010]);
+    assert_eq!(json["layers"][1]["output"], serde_json::json!([300]));
+    assert_eq!(json["parameters"], 286_810);
+}
+
+#[test]
+fn summary_says_why_the_engine_is_generic() {
+    let project = Project::new();
+    project.write("experiment.toml", crate::columns::EXPERIMENT);
+    let text = crate::columns::EXPERIMENT.replace(
+        "  { type = \"flatten\" },\n",
+        "  { type = \"flatten\" },\n  { type = \"batch_normalization\" },\n",
+    );
+    project.write("experiment.toml", text);
+    let output = project.kiln_ok(&["summary", "experiment.toml"]);
+    let reason = "Engine:          generic\n  reason:        the fused engine does not support layer \"batch_normalization\" (batch_normalization)";
+    assert!(output.stdout.contains(reason), "{}", output.stdout);
+    let output = project.kiln_ok(&["summary", "experiment.toml", "engine=generic"]);
+    assert!(output.stdout.trim_end().ends_with("Engine:          generic"), "{}", output.stdout);
+}
+
+#[test]
 fn override_changes_the_number_of_layers() {
     let output = Project::new().kiln(&["summary", FASHION_MNIST, "hidden.repeat=1"]);
     assert!(output.stdout.contains("266,610"), "235,500 + 30,100 + 1,010: {}", output.stdout);

@@ -92,7 +92,7 @@ pub(crate) enum Command {
     /// Nothing is trained.
     #[command(after_help = "Example:\n  \
         kiln summary configs/fashion-mnist.toml hidden.repeat=5")]
-    Summary(ExperimentArguments),
+    Summary(summary::SummaryArguments),
     /// Compare runs and sweeps: which settings are better, by how much, and whether that is noise
     ///
     /// Runs that differ only in the seed form one row. Rows are ranked by the validation accuracy of the weights that the

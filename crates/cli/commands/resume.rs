@@ -7,7 +7,7 @@ use clap::Args;
 use kiln_config::ConfigError;
 use kiln_store::{FileLock, RunDirectory, Status, files, printable, quoted};
 use kiln_sweep::{Plan, Sweep, SweepRecord, SweepRecords};
-use kiln_train::{Resumed, Run, RunLock};
+use kiln_train::{MachineMemory, Resumed, Run, RunLock};
 
 use crate::commands::{run, sweep};
 use crate::failure::Advised;
@@ -150,7 +150,7 @@ fn resume_sweep(
             directory.display(),
         );
     };
-    let plan = Plan::new(&sweep, data, runs)?;
+    let plan = Plan::new(&sweep, data, runs, MachineMemory::of_this_machine())?;
     let launch_options = sweep::launch_options(arguments.jobs)?;
     sweep::launch(options, &plan, launch_options, control, false)
 }

@@ -98,6 +98,15 @@ impl PlannedLayer {
         !self.parameters.is_empty() || inner().any(Self::has_parameters)
     }
 
+    /// See [`Architecture::inference_values`].
+    fn inference_values(&self) -> usize {
+        let own = self.input.len().saturating_add(self.output.len());
+        // The input stays until all branches are computed, and so does the output of a branch.
+        let inner = self.branches.iter().flat_map(|branch| &branch.layers);
+        let inner = inner.map(Self::inference_values).max().unwrap_or_default();
+        if inner == 0 { own } else { own.saturating_add(inner) }
+    }
+
     /// Whether the optimizer updates a parameter of the layer or of a layer in its branches.
     pub(crate) fn is_trained(&self) -> bool {
         let inner = || self.branches.iter().flat_map(|branch| &branch.layers);
@@ -155,6 +164,21 @@ impl Architecture {
     pub fn trainable_parameters(&self) -> usize {
         let parameters = self.named_parameters().map(|(_, parameter)| parameter);
         parameters.filter(|parameter| parameter.trainable).map(ParameterSpec::len).sum()
+    }
+
+    /// The number of values per image that training stores for the backward pass: the image, and what the layers store.
+    #[must_use]
+    pub fn saved_activations(&self) -> usize {
+        let saved = self.nested_layers().map(|(_, layer)| layer.saved_activations);
+        saved.fold(self.input.len(), usize::saturating_add)
+    }
+
+    /// The largest number of values per image that inference stores at a time: the input and the output of a layer, and
+    /// what the layers around it need later.
+    #[must_use]
+    pub fn inference_values(&self) -> usize {
+        let values = self.layers.iter().map(PlannedLayer::inference_values);
+        values.max().unwrap_or_default().max(self.input.len())
     }
 
     /// All parameters with their names in the weights file: `layers.<n>.weight`, where n counts the

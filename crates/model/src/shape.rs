@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// The shape of one sample between two layers, without the batch dimension.
 ///
 /// Displays as `1×28×28` or `784`.
@@ -63,6 +65,18 @@ impl fmt::Display for Shape {
                 write!(formatter, "{channels}×{height}×{width}")
             }
             Self::Features(features) => write!(formatter, "{features}"),
+        }
+    }
+}
+
+/// `[channels, height, width]` or `[features]`.
+impl Serialize for Shape {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Image { channels, height, width } => {
+                [channels, height, width].serialize(serializer)
+            }
+            Self::Features(features) => [features].serialize(serializer),
         }
     }
 }

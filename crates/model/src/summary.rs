@@ -1,13 +1,23 @@
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::activation::Activation;
 use crate::architecture::{Architecture, PlannedLayer};
+use crate::layers::ParameterSpec;
+use crate::shape::Shape;
+
+/// The bytes of a value: all values are `f32`.
+pub(crate) const VALUE_BYTES: u64 = 4;
 
 /// The output of `kiln summary`: a table like that of Keras' `model.summary()`, and the cost of a
-/// training step.
-#[derive(Debug, Clone)]
+/// training step. Sums saturate, because a model or a batch may be huge.
+#[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// One row per layer.
+    /// The shape of one image.
+    pub input: Shape,
+    /// One row per layer that no other layer owns.
+    #[serde(rename = "layers")]
     pub rows: Vec<SummaryRow>,
     /// The number of values in all parameters.
     pub parameters: usize,
@@ -30,15 +40,86 @@ pub struct Summary {
     pub activation_bytes: u64,
 }
 
-/// One layer of a [`Summary`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One layer of a [`Summary`]. Its numbers include those of the layers that it owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SummaryRow {
-    /// The name, type and activation: `hidden_1 (dense, relu)`, and `frozen` if it is not trained; two spaces before it for each layer that owns it.
-    pub layer: String,
+    /// The unique name, such as `stage_1.shortcut.conv2d`.
+    pub name: String,
+    /// The type: `conv2d`.
+    #[serde(rename = "type")]
+    pub keyword: &'static str,
+    /// The activation function at its end, as it is configured.
+    pub activation: &'static str,
+    /// Whether it has parameters and `trainable = false`.
+    pub frozen: bool,
     /// The shape of one output sample.
-    pub output: String,
+    pub output: Shape,
     /// The number of values in its parameters.
     pub parameters: usize,
+    /// The floating-point operations of the forward pass, per sample.
+    pub flops: u64,
+    /// The bytes of its parameters, their gradients and their optimizer state, and of the activations of a batch that are
+    /// stored for the backward pass.
+    pub memory_bytes: u64,
+    /// The layers that it owns.
+    #[serde(rename = "layers", skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<SummaryRow>,
+    /// Whether it repeats the layer before it in its list, with weights of its own.
+    #[serde(skip)]
+    is_repetition: bool,
+}
+
+/// What the memory of a training step depends on besides the layers.
+#[derive(Clone, Copy)]
+struct Step {
+    batch_size: usize,
+    optimizer_slots: usize,
+}
+
+impl Step {
+    fn row(self, layer: &PlannedLayer, before: Option<&PlannedLayer>) -> SummaryRow {
+        let rows: Vec<SummaryRow> =
+            layer.branches.iter().flat_map(|branch| self.rows(&branch.layers)).collect();
+        let parameters: usize = layer.parameters.iter().map(ParameterSpec::len).sum();
+        let is_same = |before: &PlannedLayer| {
+            let shapes = |layer: &PlannedLayer| (layer.input, layer.output, layer.activation);
+            shapes(before) == shapes(layer)
+                && before.kind == layer.kind
+                && before.training == layer.training
+        };
+        SummaryRow {
+            name: layer.name.clone(),
+            keyword: layer.kind.keyword(),
+            activation: layer.activation.as_str(),
+            frozen: !layer.training.trainable && layer.has_parameters(),
+            output: layer.output,
+            parameters: parameters + rows.iter().map(|row| row.parameters).sum::<usize>(),
+            flops: rows.iter().map(|row| row.flops).fold(layer.flops, u64::saturating_add),
+            memory_bytes: rows
+                .iter()
+                .map(|row| row.memory_bytes)
+                .fold(self.memory(layer, parameters), u64::saturating_add),
+            rows,
+            is_repetition: before.is_some_and(is_same),
+        }
+    }
+
+    fn rows(self, layers: &[PlannedLayer]) -> Vec<SummaryRow> {
+        let before = std::iter::once(None).chain(layers.iter().map(Some));
+        layers.iter().zip(before).map(|(layer, before)| self.row(layer, before)).collect()
+    }
+
+    /// The bytes of the layer itself.
+    fn memory(self, layer: &PlannedLayer, parameters: usize) -> u64 {
+        let trainable = layer.parameters.iter().filter(|parameter| parameter.trainable);
+        let trainable: usize = trainable.map(ParameterSpec::len).sum();
+        // The gradients, and the state of the optimizer.
+        let copies = (self.optimizer_slots as u64).saturating_add(1);
+        let parameters =
+            (parameters as u64).saturating_add(copies.saturating_mul(trainable as u64));
+        let activations = (layer.saved_activations as u64).saturating_mul(self.batch_size as u64);
+        VALUE_BYTES.saturating_mul(parameters.saturating_add(activations))
+    }
 }
 
 impl Architecture {
@@ -46,29 +127,12 @@ impl Architecture {
     /// `optimizer_slots` numbers per parameter (0 for plain SGD, 2 for Adam).
     #[must_use]
     pub fn summary(&self, batch_size: usize, optimizer_slots: usize) -> Summary {
-        let last = self.layers().last().map(|layer| layer.name.as_str());
-        let rows = self.nested_layers().map(|(depth, layer)| {
-            // Shows a final softmax as configured, although the loss applies it.
-            let activation = match layer.activation {
-                Activation::Linear if last == Some(&layer.name) && self.softmax_in_loss() => {
-                    "softmax"
-                }
-                Activation::Linear => "",
-                other => other.as_str(),
-            };
-            let frozen =
-                if layer.training.trainable || !layer.has_parameters() { "" } else { "frozen" };
-            let kind = [layer.kind.keyword(), activation, frozen];
-            let kind: Vec<&str> = kind.into_iter().filter(|part| !part.is_empty()).collect();
-            SummaryRow {
-                layer: format!("{}{} ({})", "  ".repeat(depth), layer.name, kind.join(", ")),
-                output: layer.output.to_string(),
-                parameters: layer.parameters.iter().map(crate::ParameterSpec::len).sum(),
-            }
-        });
-        let flops = || self.nested_layers().map(|(_, layer)| layer.flops);
-        // Saturates, because a model may be huge.
-        let forward_flops = flops().fold(0, u64::saturating_add);
+        let mut rows = Step { batch_size, optimizer_slots }.rows(self.layers());
+        // Shows a final softmax as configured, although the loss applies it.
+        if let Some(last) = rows.last_mut().filter(|_| self.softmax_in_loss()) {
+            last.activation = Activation::Softmax.as_str();
+        }
+        let forward_flops = rows.iter().map(|row| row.flops).fold(0, u64::saturating_add);
         let is_trained =
             |layer: &PlannedLayer| layer.parameters.iter().any(|parameter| parameter.trainable);
         let first = self.nested_layers().position(|(_, layer)| is_trained(layer));
@@ -81,12 +145,11 @@ impl Architecture {
             self.nested_layers().enumerate().fold(0_u64, |sum, (index, (_, layer))| {
                 sum.saturating_add(passes(index, layer).saturating_mul(layer.flops))
             });
-        // All values are `f32`.
-        let bytes = |values: usize| 4 * values as u64;
+        let bytes = |values: usize| VALUE_BYTES.saturating_mul(values as u64);
         let trainable = self.trainable_parameters();
-        let saved: usize = self.nested_layers().map(|(_, layer)| layer.saved_activations).sum();
         Summary {
-            rows: rows.collect(),
+            input: self.input(),
+            rows,
             parameters: self.parameters(),
             trainable,
             forward_flops,
@@ -95,32 +158,106 @@ impl Architecture {
             parameter_bytes: bytes(self.parameters()),
             gradient_bytes: bytes(trainable),
             optimizer_bytes: bytes(trainable).saturating_mul(optimizer_slots as u64),
-            activation_bytes: bytes(self.input().len() + saved).saturating_mul(batch_size as u64),
+            activation_bytes: bytes(self.saved_activations()).saturating_mul(batch_size as u64),
         }
+    }
+}
+
+impl Summary {
+    /// The bytes that a training step stores: the sum of all rows, and the images.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        [self.gradient_bytes, self.optimizer_bytes, self.activation_bytes]
+            .into_iter()
+            .fold(self.parameter_bytes, u64::saturating_add)
+    }
+}
+
+/// The heading of the table.
+const HEADING: [&str; 5] = ["Layer", "Output shape", "Parameters", "FLOPs", "Memory"];
+
+/// The cells of a row and of those that it owns, indented. Of layers that repeat the one before them and own layers, there
+/// is a single row with their sums.
+fn add_cells(rows: &[SummaryRow], owner: Option<&str>, depth: usize, cells: &mut Vec<[String; 5]>) {
+    let mut rest = rows;
+    let mut shown: Option<&SummaryRow> = None;
+    while let Some((row, others)) = rest.split_first() {
+        // The name of an owner is that of the row above.
+        let short = |row: &'_ SummaryRow| {
+            let owner = owner.map(|owner| format!("{owner}."));
+            owner.and_then(|owner| row.name.strip_prefix(&owner)).unwrap_or(&row.name).to_owned()
+        };
+        let folds = |row: &SummaryRow| row.is_repetition && !row.rows.is_empty();
+        let (label, count) = match shown.filter(|_| folds(row)) {
+            None => (row.label(&short(row)), 1),
+            Some(first) => {
+                let count = rest.iter().take_while(|row| folds(row)).count();
+                let last = rest.get(count - 1).filter(|_| count > 1);
+                let last = last.map_or_else(String::new, |last| format!(" … {}", short(last)));
+                (format!("{}{last} (like {})", short(row), short(first)), count)
+            }
+        };
+        let all = &rest[..count];
+        let sum =
+            |number: fn(&SummaryRow) -> u64| all.iter().map(number).fold(0, u64::saturating_add);
+        cells.push([
+            format!("{}{label}", "  ".repeat(depth)),
+            row.output.to_string(),
+            thousands(sum(|row| row.parameters as u64)),
+            scaled(sum(|row| row.flops)),
+            size(sum(|row| row.memory_bytes)),
+        ]);
+        if count == 1 && !folds(row) {
+            add_cells(&row.rows, Some(&row.name), depth + 1, cells);
+            shown = Some(row);
+        }
+        rest = if count > 1 { &rest[count..] } else { others };
+    }
+}
+
+impl SummaryRow {
+    /// The name, and in parentheses the type, if the name does not say it, and the activation.
+    fn label(&self, name: &str) -> String {
+        let own = name.rsplit_once('.').map_or(name, |(_, own)| own);
+        let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+        let says_type = own
+            .strip_prefix(self.keyword)
+            .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('_').is_some_and(is_number));
+        let is_type_said = says_type || self.keyword == self.activation;
+        let linear = Activation::Linear.as_str();
+        let parts = [
+            Some(self.keyword).filter(|_| !is_type_said),
+            Some(self.activation).filter(|activation| *activation != linear),
+            Some("frozen").filter(|_| self.frozen),
+        ];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { name.to_owned() } else { format!("{name} ({})", parts.join(", ")) }
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let layer_width = self.rows.iter().map(|row| row.layer.chars().count()).max();
-        let layer_width = layer_width.unwrap_or(0).max(5);
-        let output_width = self.rows.iter().map(|row| row.output.chars().count()).max();
-        let output_width = output_width.unwrap_or(0).max(12);
-        writeln!(
-            f,
-            "{:layer_width$}  {:>output_width$}  {:>12}",
-            "Layer", "Output shape", "Parameters"
-        )?;
-        writeln!(f, "{}", "─".repeat(layer_width + output_width + 16))?;
-        for row in &self.rows {
-            let parameters = thousands(row.parameters as u64);
+        let images = VALUE_BYTES.saturating_mul(self.input.len() as u64);
+        let images = size(images.saturating_mul(self.batch_size as u64));
+        let mut cells = vec![HEADING.map(str::to_owned)];
+        cells.push(["images", &self.input.to_string(), "0", "0", &images].map(str::to_owned));
+        add_cells(&self.rows, None, 0, &mut cells);
+        let width = |column: usize| {
+            cells.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        };
+        let widths: [usize; 5] = std::array::from_fn(width);
+        let line = "─".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1));
+        for (index, [layer, output, parameters, flops, memory]) in cells.iter().enumerate() {
+            let [first, second, third, fourth, fifth] = widths;
             writeln!(
                 f,
-                "{:layer_width$}  {:>output_width$}  {parameters:>12}",
-                row.layer, row.output
+                "{layer:first$}  {output:>second$}  {parameters:>third$}  {flops:>fourth$}  {memory:>fifth$}",
             )?;
+            if index == 0 {
+                writeln!(f, "{line}")?;
+            }
         }
-        writeln!(f, "{}", "─".repeat(layer_width + output_width + 16))?;
+        writeln!(f, "{line}")?;
         let not_trainable = self.parameters - self.trainable;
         writeln!(
             f,
@@ -131,20 +268,16 @@ impl fmt::Display for Summary {
         writeln!(f, "  trainable:     {}", thousands(self.trainable as u64))?;
         writeln!(f, "  not trainable: {}", thousands(not_trainable as u64))?;
         writeln!(f, "Forward pass:    {} FLOPs per image", thousands(self.forward_flops))?;
-        // Saturates, because the batch size may be huge.
-        let memory = [self.gradient_bytes, self.optimizer_bytes, self.activation_bytes]
-            .into_iter()
-            .fold(self.parameter_bytes, u64::saturating_add);
         writeln!(
             f,
             "Training step:   {} FLOPs and {} for a batch of {}",
             thousands(self.step_flops),
-            size(memory),
+            size(self.memory_bytes()),
             self.batch_size
         )?;
         write!(
             f,
-            "  memory:        parameters {}, gradients {}, optimizer {}, activations {}",
+            "  memory:        parameters {}, gradients {},\n                 optimizer {}, activations {}",
             size(self.parameter_bytes),
             size(self.gradient_bytes),
             size(self.optimizer_bytes),
@@ -166,11 +299,32 @@ fn thousands(number: u64) -> String {
     grouped
 }
 
+/// Formats `4718592` as `4.72 M`: three digits, and the prefix of the SI.
+fn scaled(number: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+    let mut value = number as f64;
+    let mut prefixes = ["", " k", " M", " G", " T", " P", " E"].into_iter();
+    let mut prefix = prefixes.next().unwrap_or_default();
+    // 999.5 k has four digits when rounded.
+    while value >= 999.5 {
+        let Some(next) = prefixes.next() else { break };
+        (value, prefix) = (value / 1_000.0, next);
+    }
+    let decimals = match value {
+        _ if prefix.is_empty() => 0,
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}{prefix}")
+}
+
 /// Formats bytes as `1.1 MiB`.
 fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let bytes = bytes as f64;
     match bytes {
+        b if b >= 1_099_511_627_776.0 => format!("{:.1} TiB", b / 1_099_511_627_776.0),
         b if b >= 1_073_741_824.0 => format!("{:.1} GiB", b / 1_073_741_824.0),
         b if b >= 1_048_576.0 => format!("{:.1} MiB", b / 1_048_576.0),
         b if b >= 1_024.0 => format!("{:.1} KiB", b / 1_024.0),

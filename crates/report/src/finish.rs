@@ -7,12 +7,14 @@ use kiln_store::{
 
 use crate::chart::{confused_chart, confusion_chart, history_chart};
 use crate::error::{ReportError, Result};
+use crate::filters::{Filters, filters_picture};
 use crate::markdown::markdown;
 use crate::mistakes::{TestImages, mistakes_picture};
 
 /// Completes a run that was trained and tested. Writes `predictions.csv`, the pictures and `report.md`, then
 /// `run.json` with the checksums of the other files and the status `finished`, and `report.json` last.
-/// The files that the trainer writes must exist already.
+/// The files that the trainer writes must exist already. `filters` are those of the first convolution, if the images go
+/// into one.
 ///
 /// # Errors
 ///
@@ -24,6 +26,7 @@ pub fn finish(
     history: &History,
     tested: &Tested<'_>,
     images: TestImages<'_>,
+    filters: Option<&Filters<'_>>,
 ) -> Result<TestReport> {
     if record.status != Status::Finished {
         let problem = format!("a run with status {} cannot have a test report", record.status);
@@ -43,7 +46,10 @@ pub fn finish(
     };
     files::write(&run.confusion_chart_path(), confusion)?;
     files::write(&run.mistakes_path(), mistakes_picture(tested, images)?)?;
-    files::write(&run.markdown_path(), markdown(record, history, Some(&report)))?;
+    if let Some(filters) = filters {
+        files::write(&run.filters_path(), filters_picture(filters)?)?;
+    }
+    files::write(&run.markdown_path(), markdown(record, history, Some(&report), filters))?;
     let text = report.to_json()?;
     let files = run.sums(Some(&text))?;
     run.write_record(&RunRecord { files, ..record.clone() })?;
@@ -66,7 +72,7 @@ pub fn stop(run: &RunDirectory, record: &RunRecord, history: &History) -> Result
     if !history.rows.is_empty() {
         files::write(&run.history_chart_path(), history_chart(&record.name, history, None))?;
     }
-    files::write(&run.markdown_path(), markdown(record, history, None))?;
+    files::write(&run.markdown_path(), markdown(record, history, None, None))?;
     // Record how the run ended even if a file cannot be read: the status matters more than the checksums.
     let files = run.sums(None).unwrap_or_default();
     Ok(run.write_record(&RunRecord { files, ..record.clone() })?)

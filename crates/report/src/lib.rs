@@ -9,6 +9,7 @@ mod bitmap_text;
 pub mod chart;
 mod error;
 mod evaluation;
+mod filters;
 mod finish;
 mod image_grid;
 mod markdown;
@@ -21,6 +22,7 @@ mod terminal;
 
 pub use error::{ReportError, Result};
 pub use evaluation::{EvaluatedImages, evaluation, show_evaluation};
+pub use filters::{Filters, filters_picture};
 pub use finish::{finish, stop};
 pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 pub use markdown::markdown;

@@ -3,11 +3,17 @@ use std::fmt::Write;
 use kiln_store::escape::markdown as escaped;
 use kiln_store::{History, RunRecord, TestReport};
 
+use crate::filters::Filters;
 use crate::summary;
 
 /// The text of `report.md`. For a run without a test report, it says that there are no test results.
 #[must_use]
-pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestReport>) -> String {
+pub fn markdown(
+    record: &RunRecord,
+    history: &History,
+    report: Option<&TestReport>,
+    filters: Option<&Filters<'_>>,
+) -> String {
     let mut text = format!("# {}\n\n", escaped(&record.name));
     paragraph(&mut text, &format!("Run {}, {}.", record.id, summary::ending(record)));
     match report {
@@ -25,6 +31,11 @@ pub fn markdown(record: &RunRecord, history: &History, report: Option<&TestRepor
     write_history(&mut text, record, history);
     if let Some(report) = report {
         write_test(&mut text, report);
+    }
+    if let Some(filters) = filters {
+        text.push_str("## Filters\n\n");
+        paragraph(&mut text, &filters.caption());
+        text.push_str("![The filters of the first convolution](filters.png)\n\n");
     }
     text.push_str("## Retrain this run\n\n`config.toml` in this directory is the full configuration, with every value explicit. To train a new run with it:\n\n");
     text.push_str("```\nkiln run RUN/config.toml\n```\n\n");

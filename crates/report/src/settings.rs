@@ -20,31 +20,50 @@ pub(crate) fn settings(run: &RunDirectory, width: u16) -> String {
         let mut lines = Vec::new();
         let mut words = Vec::new();
         for setting in settings {
-            let is_layer = |item: &Value| matches!(item.kind, Kind::Table(_));
-            match setting.value().items() {
-                Ok(layers) if layers.iter().any(is_layer) => lines.extend(layers.iter().map(layer)),
-                _ => words.push(format!("{} {}", setting.key(), value(setting.value()))),
+            match layers(setting.value()) {
+                Some(layers) => layers.iter().for_each(|layer| add_layer(layer, 0, &mut lines)),
+                None => words.push(format!("{} {}", setting.key(), value(setting.value()))),
             }
         }
         if !words.is_empty() {
-            lines.insert(0, words);
+            lines.insert(0, (0, words));
         }
-        for (index, words) in lines.iter().enumerate() {
+        for (index, (depth, words)) in lines.iter().enumerate() {
             let label = if index == 0 { entry.key() } else { "" };
-            text.push_str(&line(label, words, width.into()));
+            text.push_str(&line(label, *depth, words, width.into()));
         }
     }
     text
 }
 
-/// A layer: its type, then its settings.
-fn layer(layer: &Value) -> Vec<String> {
-    let entries = layer.entries().unwrap_or_default();
-    let word = |entry: &kiln_config::Entry| match entry.key() {
-        "type" => value(entry.value()),
-        key => format!("{key} {}", value(entry.value())),
-    };
-    entries.iter().map(word).collect()
+/// The items of a list of layers, or of other tables.
+fn layers(value: &Value) -> Option<&[Value]> {
+    let is_layer = |item: &Value| matches!(item.kind, Kind::Table(_));
+    value.items().ok().filter(|items| items.iter().any(is_layer))
+}
+
+/// Adds a layer: its type, then its settings, and then the layers that it owns, indented.
+fn add_layer(layer: &Value, depth: usize, lines: &mut Vec<(usize, Vec<String>)>) {
+    let (mut words, mut inner) = (Vec::new(), Vec::new());
+    for entry in layer.entries().unwrap_or_default() {
+        match (entry.key(), layers(entry.value())) {
+            (key, Some(layers)) => inner.push((key, layers)),
+            ("type", None) => words.push(value(entry.value())),
+            (key, None) => words.push(format!("{key} {}", value(entry.value()))),
+        }
+    }
+    lines.push((depth, words));
+    for (key, layers) in inner {
+        let first = lines.len();
+        layers.iter().for_each(|layer| add_layer(layer, depth + 1, lines));
+        // The key tells both branches of a residual layer apart.
+        if key != "layers"
+            && let Some((_, words)) = lines.get_mut(first)
+            && let Some(word) = words.first_mut()
+        {
+            *word = format!("{key}: {word}");
+        }
+    }
 }
 
 /// A value, without quotes if it is a string.
@@ -55,17 +74,18 @@ fn value(value: &Value) -> String {
     }
 }
 
-/// The label and the words with commas between them, broken at words.
-fn line(label: &str, words: &[String], width: usize) -> String {
-    let mut text = format!("{label:<0$} ", LABEL_WIDTH - 1);
+/// The label and the words with commas between them, broken at words. At each depth, words start two columns further right.
+fn line(label: &str, depth: usize, words: &[String], width: usize) -> String {
+    let start = LABEL_WIDTH + 2 * depth;
+    let mut text = format!("{label:<0$} ", start - 1);
     let mut column = text.chars().count();
     for (index, word) in words.iter().enumerate() {
         let comma = if index + 1 < words.len() { "," } else { "" };
         let word = format!("{}{comma}", control(word));
         let length = word.chars().count();
         if index > 0 && column + 1 + length > width {
-            text.push_str(&format!("\n{:LABEL_WIDTH$}", ""));
-            column = LABEL_WIDTH;
+            text.push_str(&format!("\n{:start$}", ""));
+            column = start;
         } else if index > 0 {
             text.push(' ');
             column += 1;

@@ -54,9 +54,15 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
             "backend",
             format!("{} ({}), {} {threads}", record.backend, record.engine, record.threads),
         ),
+    ];
+    if let Some(unsupported) = &record.unsupported_by_fused {
+        let reason = format!("{unsupported} is not supported by the fused engine");
+        facts.push(fact("engine", format!("{} ({reason})", record.engine)));
+    }
+    facts.extend([
         fact("versions", versions),
         fact("started", record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
-    ];
+    ]);
     // The record of a running run does not count epochs yet.
     if record.status != Status::Running {
         let epochs = if record.epochs == 1 { "epoch" } else { "epochs" };

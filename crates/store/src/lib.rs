@@ -16,6 +16,7 @@
 //! | `history.svg` | loss and accuracy over the epochs | after the test |
 //! | `confusion.svg` | the confusion matrix | after the test |
 //! | `mistakes.png` | the most confident mistakes | after the test |
+//! | `filters.png` | the filters of the first convolution, if the images go into one | after the test |
 //! | `report.md` | a human-readable report | after the test |
 //! | `run.json` | as `finished` | after the test |
 //! | `report.json` | the [`TestReport`] | last |

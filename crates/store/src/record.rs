@@ -38,6 +38,10 @@ pub struct RunRecord {
     pub backend: String,
     /// The engine that computes the training steps: "generic" or "fused".
     pub engine: String,
+    /// What the engine "fused" does not support, such as `layer "conv2d" (conv2d)`, if that is why the engine is "generic".
+    /// `None` if the experiment asks for an engine, and if an earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsupported_by_fused: Option<String>,
     /// The number of computing threads.
     pub threads: usize,
     /// The versions of Kiln and Burn.

@@ -34,7 +34,7 @@ const fn file(name: &'static str, holds: &'static str) -> RunFile {
 
 impl RunDirectory {
     /// The files of a finished run.
-    pub const FILES: [RunFile; 13] = [
+    pub const FILES: [RunFile; 14] = [
         file("config.toml", "full configuration; retrain with `kiln run`"),
         file("run.json", "status, versions and checksums"),
         // Earlier versions of Kiln did not write it.
@@ -46,6 +46,8 @@ impl RunDirectory {
         file("predictions.csv", "predictions for all test images"),
         file("confusion.svg", "confusion matrix"),
         file("mistakes.png", "most confident mistakes"),
+        // Only if the first layer with weights is a convolution.
+        RunFile { name: "filters.png", holds: "filters of the first convolution", optional: true },
         file("model.safetensors", "saved weights"),
         RunFile { name: "initial.safetensors", holds: "weights before training", optional: true },
         file("log.jsonl", "log"),
@@ -238,6 +240,7 @@ impl RunDirectory {
             self.history_chart_path(),
             self.confusion_chart_path(),
             self.mistakes_path(),
+            self.filters_path(),
             self.markdown_path(),
         ];
         for path in paths {
@@ -385,6 +388,12 @@ impl RunDirectory {
     #[must_use]
     pub fn mistakes_path(&self) -> PathBuf {
         self.path.join("mistakes.png")
+    }
+
+    /// `filters.png`, the filters of the first convolution. Networks without one have no such file.
+    #[must_use]
+    pub fn filters_path(&self) -> PathBuf {
+        self.path.join("filters.png")
     }
 
     /// `log.jsonl`, the run's log.

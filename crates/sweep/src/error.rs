@@ -6,6 +6,9 @@ pub enum SweepError {
     /// The run cannot be prepared, resumed or trained.
     #[error(transparent)]
     Train(#[from] kiln_train::TrainError),
+    /// Several runs of the sweep cannot be trained.
+    #[error(transparent)]
+    Invalid(crate::plan::InvalidSweep),
     /// An operation of the operating system failed.
     #[error("cannot {action} {}: {cause}", path.display())]
     Io {

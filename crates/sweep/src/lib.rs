@@ -29,7 +29,7 @@ mod race;
 mod rules;
 
 pub use declaration::{
-    MAX_RUNS, Setting, Sweep, SweepPoint, SweepRecord, SweepRecords, is_sweep_file,
+    MAX_RUNS, Setting, SkippedRuns, Sweep, SweepPoint, SweepRecord, SweepRecords, is_sweep_file,
 };
 pub use declared::{declared_race, declared_runs};
 pub use error::SweepError;
@@ -37,7 +37,7 @@ pub use launchers::{
     CompletedBy, EpochReport, Event, Failure, LaunchOptions, Requests, RunOutcome, StepReport,
     SweepResult, Watcher, launch, work,
 };
-pub use plan::{DifferingKey, Estimate, Plan, PlannedRun, RunOnOtherData, RunState};
+pub use plan::{DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState};
 pub use prune::{PruneConfig, PruneOrder};
 pub use race::{Race, RaceConfig, RaceEnd, RaceProgress, RaceResult, RaceState, Stopped, decide};
 pub use rules::SweepRules;

@@ -3,9 +3,6 @@ use kiln_data::{Batch, LabeledImages, Normalizer, gather, gather_mirrored};
 use crate::engine::Engine;
 use crate::metrics::{Metrics, largest};
 
-/// Images per batch. It affects results only by rounding.
-const BATCH: usize = 256;
-
 /// The results of a network on a set of images.
 #[derive(Debug)]
 pub struct Evaluation {
@@ -95,7 +92,7 @@ fn infer(
 ) {
     // `gather` reuses the buffers of the batch.
     let mut batch = Batch::new(images.shape);
-    for rows in rows.chunks(BATCH) {
+    for rows in rows.chunks(engine.evaluation_batch()) {
         gather(images, rows, normalizer, &mut batch);
         let mut logits = engine.infer(&batch.pixels);
         if flip {

@@ -34,8 +34,8 @@ pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
-    Experiment, REFERENCE, Sampling, Simd, TestConfig, TrainingConfig, WeightsChoice, known_paths,
-    limit_threads,
+    Experiment, MachineMemory, REFERENCE, Sampling, Simd, TestConfig, TrainingConfig,
+    WeightsChoice, known_paths, limit_threads,
 };
 pub use initial_weights::WeightsFile;
 pub use loss::LossConfig;

@@ -118,7 +118,7 @@ impl Predictor {
     pub fn classify(&self, images: &[Vec<u8>]) -> Result<Vec<Classification>, TrainError> {
         let size = self.image.values();
         let mut classifications = Vec::with_capacity(images.len());
-        for images in images.chunks(BATCH) {
+        for images in images.chunks(BATCH.min(self.engine.evaluation_batch())) {
             if let Some(image) = images.iter().find(|image| image.len() != size) {
                 return Err(TrainError::ImageSize { expected: size, found: image.len() });
             }

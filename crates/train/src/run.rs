@@ -2,8 +2,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use kiln_model::Weights;
-use kiln_report::TestImages;
+use kiln_model::{Architecture, ParameterRole, Weights};
+use kiln_report::{Filters, TestImages};
 use kiln_store::{
     Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position, RunDirectory,
     RunRecord, Status, TestReport, Tested, TestedWeights, TopK, files,
@@ -147,7 +147,9 @@ impl Run {
         let directory = RunDirectory::create(runs, &experiment.name, id)?;
         let Origin { dataset, versions, backend, engine: implementation, .. } =
             prepared.origin.clone();
+        let unsupported_by_fused = declaration.unsupported_by_fused(&prepared.architecture);
         let record = RunRecord {
+            unsupported_by_fused,
             name: experiment.name.clone(),
             id: directory.id(),
             status: Status::Running,
@@ -352,7 +354,7 @@ impl Run {
         info!(status = status.as_str(), reason, seconds, "ended");
         let report = match &evaluation {
             Some(evaluation) => {
-                let report = self.report(weights.epoch, evaluation)?;
+                let report = self.report(weights.epoch, &weights.weights, evaluation)?;
                 // The run is finished whether or not its checkpoints can be removed.
                 if let Err(error) = self.tidy_checkpoints() {
                     warn!("cannot remove checkpoints that are no longer needed: {error}");
@@ -441,7 +443,12 @@ impl Run {
         Ok(evaluate_each(&engine, &dataset.images, &split.test, normalizer, flip, metrics))
     }
 
-    fn report(&self, epoch: usize, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
+    fn report(
+        &self,
+        epoch: usize,
+        weights: &Weights,
+        evaluation: &Evaluation,
+    ) -> Result<TestReport, TrainError> {
         let PreparedExperiment { dataset, split, .. } = &self.prepared;
         let images = &dataset.images;
         let labels: Vec<u16> = split.test.iter().map(|row| images.labels[*row as usize]).collect();
@@ -477,8 +484,21 @@ impl Run {
         };
         let pictures = TestImages { pixels: &images.pixels, rows: &split.test, shape };
         let (directory, record) = (&self.directory, &self.record);
-        Ok(kiln_report::finish(directory, record, &self.training.history, &tested, pictures)?)
+        let history = &self.training.history;
+        let filters = first_filters(&self.prepared.architecture, weights);
+        Ok(kiln_report::finish(directory, record, history, &tested, pictures, filters.as_ref())?)
     }
+}
+
+/// The filters of the first layer with parameters, if it is a convolution: then its input has the channels of the images.
+fn first_filters<'a>(architecture: &'a Architecture, weights: &'a Weights) -> Option<Filters<'a>> {
+    let (_, layer) =
+        architecture.nested_layers().find(|(_, layer)| !layer.parameters.is_empty())?;
+    let (name, kernel) = architecture.named_parameters().next()?;
+    let shape = <[usize; 4]>::try_from(kernel.shape.as_slice()).ok()?;
+    let tensor = weights.tensors.iter().find(|tensor| tensor.name == name)?;
+    let filters = Filters { layer: &layer.name, weights: &tensor.values, shape };
+    (kernel.role == ParameterRole::Kernel).then_some(filters)
 }
 
 /// The weights that an unfinished run saves.

@@ -113,6 +113,9 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     if let Some(text) = summary::changed_data(plan)? {
         print_line(text)?;
     }
+    if let Some(text) = plan.skipped_text() {
+        print_line(text)?;
+    }
     print(plan.directory.display())
 }
 

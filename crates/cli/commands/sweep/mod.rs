@@ -15,6 +15,7 @@ use anyhow::Context;
 use clap::Args;
 use kiln_store::printable;
 use kiln_sweep::{DifferingKey, LaunchOptions, Plan, PlannedRun, RunOutcome, Sweep};
+use kiln_train::MachineMemory;
 
 use crate::experiment;
 use crate::initial_weights;
@@ -51,6 +52,12 @@ pub(crate) struct SweepArguments {
     /// Race only the N best combinations of this sweep, which must be done, with seeds that it did not use
     #[arg(long, value_name = "N", requires = "race")]
     top: Option<usize>,
+    /// Leave out the runs that cannot be trained, such as those whose layers do not fit together or that need too much memory
+    ///
+    /// Without this option, a sweep with such runs trains nothing and lists them. The sweep records which runs it has left
+    /// out, for `kiln resume` and `kiln doctor`.
+    #[arg(long)]
+    skip_invalid: bool,
     /// List the runs, their cost and their estimated duration; train nothing
     #[arg(long)]
     dry_run: bool,
@@ -86,7 +93,11 @@ pub(crate) fn sweep(
         sweep = sweep.with_race(arguments.top)?;
     }
     sweep.find_initial_weights(|name| initial_weights::find(options, name))?;
-    let plan = Plan::new(&sweep, options.data(), &options.runs)?;
+    if arguments.skip_invalid {
+        sweep = sweep.skipping_invalid();
+    }
+    let memory = MachineMemory::of_this_machine();
+    let plan = Plan::new(&sweep, options.data(), &options.runs, memory)?;
     if !options.quiet {
         plan.notes.iter().for_each(|note| status(format_args!("note: {note}")));
     }
@@ -147,6 +158,9 @@ pub(crate) fn launch(
 ) -> anyhow::Result<ExitCode> {
     if let Some(text) = summary::changed_data(plan)? {
         warning(text);
+    }
+    if let Some(text) = plan.skipped_text().filter(|_| !options.quiet) {
+        status(text);
     }
     plan.write_record()?;
     let mut progress = progress::SweepProgress::new(options.quiet, plan, control.has_runs.clone());

@@ -98,7 +98,7 @@ fn different_lists_of_layers_are_one_column() {
         [
             "layers flatten, 100 relu ×2, classes softmax",
             "layers flatten, 100 relu ×3, classes softmax",
-            "layers flatten, 100 relu ×3, classes softmax, (conv2d 8 [3, 3] relu, flatten) ×2",
+            "layers flatten, 100 relu ×3, classes softmax, (conv 8 3×3 relu, flatten) ×2",
         ]
     );
 }

@@ -27,14 +27,16 @@ fn a_finished_run_has_a_report() {
 fn the_list_of_files_matches_those_of_a_finished_run() {
     let runs = directory();
     let run = finished(runs.path());
-    let mut listed = RunDirectory::FILES.map(|file| file.name.to_owned());
+    let mut listed = Vec::from(RunDirectory::FILES.map(|file| file.name.to_owned()));
+    // The sample has no convolution.
+    listed.retain(|name| name != "filters.png");
     listed.sort();
     assert_eq!(listing(run.path()), listed);
     assert!(RunDirectory::FILES.iter().all(|file| !file.holds.is_empty()));
     let optional = RunDirectory::FILES.iter().filter(|file| file.optional);
     assert_eq!(
         optional.map(|file| file.name).collect::<Vec<_>>(),
-        ["splits.csv", "initial.safetensors"]
+        ["splits.csv", "filters.png", "initial.safetensors"]
     );
 }
 
@@ -73,7 +75,7 @@ fn a_test_of_many_classes_is_finished_and_stays_readable() {
     let run = new_run(&runs);
     let test = many_classes();
     let report =
-        finish(&run, &record(), &history(), &test.tested(), images(&test)).expect("an end");
+        finish(&run, &record(), &history(), &test.tested(), images(&test), None).expect("an end");
     assert_eq!(run.read_report().expect("read"), Some(report));
     let read = |name: &str| std::fs::read_to_string(run.path().join(name)).expect(name);
 
@@ -108,7 +110,7 @@ fn a_file_that_cannot_be_written_leaves_the_run_unfinished() {
         let in_the_way = run.path().join(name);
         std::fs::create_dir(&in_the_way).expect("a directory in the way");
         let test = test();
-        let error = finish(&run, &record(), &history(), &test.tested(), images(&test));
+        let error = finish(&run, &record(), &history(), &test.tested(), images(&test), None);
         let error = error.expect_err(name).to_string();
         assert!(error.starts_with(&format!("cannot write {}: ", in_the_way.display())), "{error}");
         assert!(!run.is_finished(), "{name}");
@@ -122,7 +124,8 @@ fn inconsistent_test_data_is_an_error() {
     let run = new_run(&runs);
     let test = test();
     let short = Tested { labels: &test.labels[..3], ..test.tested() };
-    let error = finish(&run, &record(), &history(), &short, images(&test)).expect_err("too short");
+    let error =
+        finish(&run, &record(), &history(), &short, images(&test), None).expect_err("too short");
     assert!(matches!(error, ReportError::Store(StoreError::Inconsistent(_))), "{error:?}");
     assert!(!run.is_finished());
 }
@@ -134,7 +137,7 @@ fn only_a_finished_record_gets_a_report() {
         let run = new_run(&runs);
         let test = test();
         let record = RunRecord { status, ..record() };
-        let error = finish(&run, &record, &history(), &test.tested(), images(&test));
+        let error = finish(&run, &record, &history(), &test.tested(), images(&test), None);
         let error = error.expect_err(status.as_str()).to_string();
         assert_eq!(error, format!("a run with status {status} cannot have a test report"));
         assert_eq!(listing(run.path()), Vec::<String>::new());

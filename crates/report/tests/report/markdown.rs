@@ -16,7 +16,8 @@ fn a_finished_run_matches_the_golden_report() {
 fn a_choice_that_made_no_difference_is_not_called_too_high() {
     let optimism =
         Optimism { epochs: 3, val_accuracy: 0.8, cross_fitted: 0.801, difference: -0.001 };
-    let text = markdown(&RunRecord { optimism: Some(optimism), ..record() }, &history(), None);
+    let text =
+        markdown(&RunRecord { optimism: Some(optimism), ..record() }, &history(), None, None);
     let sentence = "\nval_accuracy of the kept epoch: 0.8000, chosen among 3 epochs by the same images, but not too high \
                     (cross-fitting: 0.8010).\n";
     assert!(text.contains(sentence), "{text}");
@@ -27,7 +28,7 @@ fn a_report_of_an_earlier_kiln_has_no_sentence_about_the_most_frequent_class() {
     let test = test();
     let tested = Tested { most_frequent: None, ..test.tested() };
     let report = TestReport::new(&tested).expect("a report");
-    assert!(!markdown(&record(), &history(), Some(&report)).contains("most frequent"));
+    assert!(!markdown(&record(), &history(), Some(&report), None).contains("most frequent"));
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn a_diverged_run_has_empty_cells_for_missing_numbers() {
         seconds: 0.34,
         ..EpochRow::default()
     });
-    insta::assert_snapshot!(markdown(&record, &history, None), @r"
+    insta::assert_snapshot!(markdown(&record, &history, None, None), @r"
     # fashion-mnist
 
     Run 20250601-123456, diverged: the loss became NaN in epoch 2, step 7.
@@ -92,7 +93,7 @@ fn a_diverged_run_has_empty_cells_for_missing_numbers() {
 #[test]
 fn a_run_without_epochs_has_no_history() {
     let record = RunRecord { git_commit: None, threads: 4, ..running() };
-    insta::assert_snapshot!(markdown(&record, &History::default(), None), @r"
+    insta::assert_snapshot!(markdown(&record, &History::default(), None, None), @r"
     # fashion-mnist
 
     Run 20250601-123456, running, or its process was killed.
@@ -130,7 +131,7 @@ fn long_histories_are_shortened() {
     let rows =
         (1..=100).map(|epoch| row(epoch, [0.5, 0.5, if epoch == 37 { 0.1 } else { 0.2 }, 0.5]));
     let history = History { rows: rows.collect(), ..history() };
-    let text = markdown(&record(), &history, None);
+    let text = markdown(&record(), &history, None, None);
     let epochs: Vec<usize> = text
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split(" |").next()?.parse().ok())
@@ -148,7 +149,7 @@ fn names_are_escaped() {
     let hostile = ["<img src=x>", "a|b", "*[x](y)`\u{1b}[31m\n\n# c"];
     let test = Test::new(&hostile, &[(0, &[0.0, 1.0, 0.0]), (1, &[0.0, 0.0, 1.0])]);
     let report = TestReport::new(&test.tested()).expect("a report");
-    let text = markdown(&record(), &history(), Some(&report));
+    let text = markdown(&record(), &history(), Some(&report), None);
     assert!(text.contains("\n| &lt;img src=x&gt; |"), "{text}");
     assert!(text.contains("\n| a\\|b |"), "{text}");
     assert!(text.contains("\n| \\*\\[x\\](y)\\`U+001B\\[31mU+000AU+000A\\# c |"), "{text}");
@@ -163,7 +164,7 @@ fn names_are_escaped() {
 fn a_test_without_mistakes_lists_no_confusions() {
     let test = Test::new(&["cat", "dog"], &[(0, &[1.0, 0.0]), (1, &[0.0, 1.0])]);
     let report = TestReport::new(&test.tested()).expect("a report");
-    let text = markdown(&record(), &history(), Some(&report));
+    let text = markdown(&record(), &history(), Some(&report), None);
     assert!(!text.contains("Most often confused"), "{text}");
 }
 
@@ -181,6 +182,6 @@ fn only_the_five_most_frequent_confusions_are_listed() {
         })
         .collect();
     let report = TestReport::new(&Test::new(&["a", "b", "c", "d"], &images).tested());
-    let text = markdown(&record(), &history(), Some(&report.expect("a report")));
+    let text = markdown(&record(), &history(), Some(&report.expect("a report")), None);
     assert_eq!(text.matches(" predicted as ").count(), 5);
 }

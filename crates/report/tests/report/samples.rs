@@ -20,6 +20,6 @@ pub(crate) fn images(test: &Test) -> TestImages<'_> {
 pub(crate) fn finished(runs: &Path) -> RunDirectory {
     let run = trained(runs);
     let test = test();
-    finish(&run, &record(), &history(), &test.tested(), images(&test)).expect("an end");
+    finish(&run, &record(), &history(), &test.tested(), images(&test), None).expect("an end");
     run
 }

@@ -209,7 +209,8 @@ fn control_characters_do_not_reach_the_terminal() {
         *text = hostile.to_owned();
     }
     record.stop_reason = Some(hostile.to_owned());
-    kiln_report::finish(&run, &record, &history(), &test.tested(), images(&test)).expect("an end");
+    kiln_report::finish(&run, &record, &history(), &test.tested(), images(&test), None)
+        .expect("an end");
     let no_escape = |file: &str| {
         let text = shown(&run, PLAIN);
         let is_unsafe = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
@@ -265,6 +266,12 @@ source = "fashion-mnist"
 validation = 5000
 
 [[model.layers]]
+type = "residual"
+activation = "relu"
+layers = [{ type = "conv2d", filters = 16, kernel_size = 3, padding = "same" }, { type = "batch_normalization" }]
+shortcut = [{ type = "conv2d", filters = 16, kernel_size = 1 }]
+
+[[model.layers]]
 type = "flatten"
 
 [[model.layers]]
@@ -288,7 +295,12 @@ top_k = [3, 5]
     let (settings, _) = settings.split_once("\n\nHistory\n").expect("followed by the history");
     insta::assert_snapshot!(settings, @r"
     data           source fashion-mnist, validation 5000
-    model          flatten
+    model          residual, activation relu
+                     conv2d, filters 16, kernel_size 3,
+                     padding same
+                     batch_normalization
+                     shortcut: conv2d, filters 16, kernel_size 1
+                   flatten
                    dense, units 300, activation relu,
                    kernel_initializer glorot_uniform
     optimizer      type sgd, learning_rate 0.01

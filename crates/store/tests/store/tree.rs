@@ -89,6 +89,7 @@ impl SampleRun {
             seed: self.seed,
             backend: "flex".to_owned(),
             engine: "generic".to_owned(),
+            unsupported_by_fused: None,
             threads: 1,
             versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned() },
             git_commit: None,

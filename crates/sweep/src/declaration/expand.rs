@@ -22,6 +22,22 @@ pub struct SweepPoint {
     pub declaration: Declaration,
 }
 
+/// A run of a sweep that cannot be trained.
+#[derive(Debug)]
+pub(crate) struct InvalidPoint {
+    /// The settings that differ from the sweep's experiment; the seed is last.
+    pub(crate) settings: Vec<Setting>,
+    /// The reason, without the combination.
+    pub(crate) error: ConfigError,
+}
+
+/// The runs of a sweep by the rules of the experiment alone.
+#[derive(Debug, Default)]
+pub(crate) struct Expansion {
+    pub(crate) points: Vec<SweepPoint>,
+    pub(crate) invalid: Vec<InvalidPoint>,
+}
+
 impl Sweep {
     /// The number of combinations before any is excluded or found to be a duplicate; `None` if it overflows.
     #[must_use]
@@ -34,29 +50,58 @@ impl Sweep {
     }
 
     /// Expands the sweep into its runs: the combinations of all blocks, each with every seed. The experiment's own
-    /// rules check every run. A run that two blocks declare is returned once.
+    /// rules check every run. A run that two blocks declare is returned once, and one that was left out as invalid when the
+    /// sweep was started is not returned.
     ///
     /// # Errors
     ///
     /// The sweep has more than [`MAX_RUNS`] runs, a block has the same combination twice, an exclude pattern matches
     /// nothing, or a run violates the experiment's rules. The error names the combination.
     pub fn expand(&self) -> Result<Vec<SweepPoint>, ConfigError> {
+        let Expansion { points, invalid } = self.expand_all()?;
+        match invalid.into_iter().next() {
+            Some(InvalidPoint { settings, error }) => Err(in_combination(error, &settings)),
+            None => Ok(points),
+        }
+    }
+
+    /// Like [`expand`](Self::expand), but returns the runs that violate the experiment's rules.
+    pub(crate) fn expand_all(&self) -> Result<Expansion, ConfigError> {
         self.check_size()?;
         // Without any block, the experiment itself is the only combination.
         let experiment_alone = [Block::default()];
         let blocks =
             if self.blocks.is_empty() { experiment_alone.as_slice() } else { &self.blocks };
         let seeds = self.seeds()?;
-        let mut expanded = Vec::new();
+        let mut expanded = Expansion::default();
+        let mut is_excluded = true;
         let mut seen = HashSet::new();
         for block in blocks {
             let mut seen_in_block = HashSet::new();
             let mut matched = vec![false; block.exclude.len()];
             for settings in block.combinations()? {
                 for settings in with_seeds(&settings, seeds.as_deref()) {
-                    let Some(point) = self.point(block, settings, &mut matched)? else {
+                    let Some(declared) = self.declared(block, &settings, &mut matched)? else {
                         continue;
                     };
+                    is_excluded = false;
+                    if !self.skipped.is_empty() && self.skipped.contains(&as_arguments(&settings)) {
+                        continue;
+                    }
+                    let declaration = match declared {
+                        Ok(mut declaration) => {
+                            if let Some(prune) = &self.prune {
+                                // Runs are compared by the column of this metric in their histories, so each run needs it.
+                                declaration.experiment.compute(prune.metric);
+                            }
+                            declaration
+                        }
+                        Err(error) => {
+                            expanded.invalid.push(InvalidPoint { settings, error });
+                            continue;
+                        }
+                    };
+                    let point = SweepPoint { settings, declaration };
                     let is_chosen = match &self.chosen {
                         Some(chosen) => {
                             chosen.contains(&without_seed(&point.declaration.experiment)?)
@@ -75,7 +120,7 @@ impl Sweep {
                         return Err(ConfigError::new(message).help(help));
                     }
                     if seen.insert(identity) {
-                        expanded.push(point);
+                        expanded.points.push(point);
                     }
                 }
             }
@@ -86,7 +131,7 @@ impl Sweep {
                 return Err(pattern.unmatched_error());
             }
         }
-        if expanded.is_empty() {
+        if is_excluded {
             return Err(ConfigError::new("every combination of this sweep is excluded")
                 .help("remove an `[[exclude]]` pattern, or add values to an axis"));
         }
@@ -116,18 +161,23 @@ impl Sweep {
         Ok(())
     }
 
-    /// The run with these settings, or `None` if the block excludes it. Sets `matched` for the patterns that exclude
-    /// it.
-    fn point(
-        &self,
-        block: &Block,
-        settings: Vec<Setting>,
-        matched: &mut [bool],
-    ) -> Result<Option<SweepPoint>, ConfigError> {
+    /// The experiment with these settings.
+    pub(crate) fn declaration(&self, settings: &[Setting]) -> Result<Declaration, ConfigError> {
         let name = Override::text("name", &self.name);
         let overrides: Vec<Override> =
             std::iter::once(name).chain(settings.iter().map(|it| it.value.clone())).collect();
-        let declared = Declaration::new(self.document.clone(), &overrides);
+        Declaration::new(self.document.clone(), &overrides)
+    }
+
+    /// The experiment with these settings, or why it is invalid; `None` if the block excludes it. Sets `matched` for the
+    /// patterns that exclude it.
+    fn declared(
+        &self,
+        block: &Block,
+        settings: &[Setting],
+        matched: &mut [bool],
+    ) -> Result<Option<Result<Declaration, ConfigError>>, ConfigError> {
+        let declared = self.declaration(settings);
         let resolved = match &declared {
             Ok(declaration) if !block.exclude.is_empty() => {
                 Some(Document::parse("resolved", &declaration.experiment.to_toml()?)?)
@@ -139,26 +189,23 @@ impl Sweep {
             // An invalid combination may be excluded, too. It has no resolved experiment, so its settings are compared.
             let matches = match &resolved {
                 Some(resolved) => pattern.matches(resolved),
-                None => pattern.matches_settings(&settings, &self.document),
+                None => pattern.matches_settings(settings, &self.document),
             };
             *matched |= matches;
             is_excluded |= matches;
         }
-        if is_excluded {
-            return Ok(None);
+        Ok((!is_excluded).then(|| declared.and_then(|declaration| self.with_weights(declaration))))
+    }
+}
+
+impl Sweep {
+    /// The declaration with the file that its `model.initial_weights` names, if the sweep has found it.
+    fn with_weights(&self, mut declaration: Declaration) -> Result<Declaration, ConfigError> {
+        let name = declaration.experiment.model.initial_weights.as_ref();
+        if let Some(file) = name.and_then(|name| self.record.initial_weights.get(name)) {
+            declaration.set_initial_weights(file)?;
         }
-        let mut declaration = declared.map_err(|error| in_combination(error, &settings))?;
-        let initial_weights = declaration.experiment.model.initial_weights.as_ref();
-        if let Some(file) = initial_weights.and_then(|name| self.record.initial_weights.get(name)) {
-            declaration
-                .set_initial_weights(file)
-                .map_err(|error| in_combination(error, &settings))?;
-        }
-        if let Some(prune) = &self.prune {
-            // Runs are compared by the column of this metric in their histories, so each run needs it.
-            declaration.experiment.compute(prune.metric);
-        }
-        Ok(Some(SweepPoint { settings, declaration }))
+        Ok(declaration)
     }
 }
 

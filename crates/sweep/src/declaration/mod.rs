@@ -22,7 +22,8 @@ mod sweep;
 
 pub use axis::MAX_RUNS;
 pub use expand::SweepPoint;
-pub(crate) use expand::in_combination;
-pub use record::{SweepRecord, SweepRecords};
+pub(crate) use expand::{Expansion, InvalidPoint, in_combination};
+pub use record::{SkippedRuns, SweepRecord, SweepRecords};
 pub use setting::Setting;
+pub(crate) use setting::as_arguments;
 pub use sweep::{Sweep, is_sweep_file};

@@ -20,8 +20,9 @@ use crate::declaration::sweep::Sweep;
 /// The format version that this build writes, and the newest that it reads.
 const SWEEP_VERSION: u32 = 1;
 
-/// The largest record that is read: it holds two TOML files and the axes of a command line.
-const MAX_BYTES: u64 = 3 * kiln_config::MAX_BYTES;
+/// The largest record that is read: it holds two TOML files, the axes of a command line, and the settings of the runs that
+/// were left out.
+const MAX_BYTES: u64 = 32 * kiln_config::MAX_BYTES;
 
 /// The text of the files and the arguments that declared a sweep. Later edits of the files do not change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,11 +45,36 @@ pub struct SweepRecord {
     /// `NAME/best` may be another run later.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) initial_weights: BTreeMap<String, WeightsFile>,
+    /// The runs that cannot be trained and were left out when the sweep was started last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRuns>,
     /// The absolute path of the directory of the named datasets.
     pub data: PathBuf,
     /// When the sweep was first started (RFC 3339, UTC); unknown if the first version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     started: Option<Timestamp>,
+}
+
+/// Runs of a sweep that cannot be trained for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedRuns {
+    /// The settings that all of them have and that cause it, as arguments of the command line.
+    pub cause: String,
+    /// The reason for the first of them, in one line.
+    pub reason: String,
+    /// All settings of each of them, as arguments of the command line.
+    pub runs: Vec<String>,
+}
+
+/// `conv.kernel_size=7 stage.repeat=4 (2 runs): layer "conv" (conv2d): …`
+impl std::fmt::Display for SkippedRuns {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cause, reason, runs } = self;
+        let runs =
+            if let [_] = runs.as_slice() { "1 run" } else { &format!("{} runs", runs.len()) };
+        let cause = if cause.is_empty() { "every value" } else { cause };
+        write!(formatter, "{cause} ({runs}): {reason}")
+    }
 }
 
 /// The declarations in the directory of a sweep.
@@ -75,6 +101,7 @@ impl SweepRecord {
             race: false,
             top: None,
             initial_weights: BTreeMap::new(),
+            skipped: Vec::new(),
             // The plan sets it: the declaration of a sweep does not depend on the directory.
             data: PathBuf::new(),
             started: None,
@@ -135,6 +162,13 @@ impl SweepRecord {
         race.into_iter().chain(top.into_iter().flatten()).collect()
     }
 
+    /// The options that declare the sweep: those of a race, and that invalid runs are left out.
+    #[must_use]
+    pub fn options(&self) -> Vec<String> {
+        let skips = (!self.skipped.is_empty()).then(|| "--skip-invalid".to_owned());
+        self.race_options().into_iter().chain(skips).collect()
+    }
+
     /// Whether an axis `seed` on the command line sets how many seeds the race of this sweep has. With `--top`, or if the
     /// table `[race]` has the number, it does not.
     #[must_use]
@@ -192,7 +226,7 @@ impl SweepRecord {
 impl std::fmt::Display for SweepRecord {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let file = self.file.display().to_string();
-        let options = self.race_options();
+        let options = self.options();
         let arguments = std::iter::once(&file).chain(&self.axes).chain(&options);
         let arguments = arguments.map(|argument| quoted(argument));
         write!(formatter, "kiln sweep {}", arguments.collect::<Vec<_>>().join(" "))

@@ -42,6 +42,10 @@ pub struct Sweep {
     pub(super) top: Option<usize>,
     /// The combinations that `top` has chosen.
     pub(super) chosen: Option<HashSet<String>>,
+    /// Whether runs that cannot be trained are left out.
+    pub(crate) skip_invalid: bool,
+    /// The runs that were left out when the sweep was started, as arguments of the command line.
+    pub(super) skipped: HashSet<String>,
     /// The experiment.
     pub(super) document: Document,
     pub(super) blocks: Vec<Block>,
@@ -80,7 +84,15 @@ impl Sweep {
         if let Some(prune) = sweep.prune.as_mut().filter(|_| record.is_of_first_version()) {
             prune.order = PruneOrder::Arrival;
         }
+        sweep.skipped = record.skipped.iter().flat_map(|group| &group.runs).cloned().collect();
+        sweep.record.skipped.clone_from(&record.skipped);
         if record.race { sweep.with_race(record.top) } else { Ok(sweep) }
+    }
+
+    /// Leaves out the runs that cannot be trained, instead of refusing the sweep.
+    #[must_use]
+    pub fn skipping_invalid(self) -> Self {
+        Self { skip_invalid: true, ..self }
     }
 
     /// Makes the sweep a race, by the rules of its `[race]` table or else by the default ones. With `top`, only the best
@@ -203,6 +215,8 @@ impl Sweep {
                 race: None,
                 top: None,
                 chosen: None,
+                skip_invalid: false,
+                skipped: HashSet::new(),
                 document: file,
                 blocks: Vec::new(),
                 seeds: None,
@@ -271,6 +285,8 @@ impl Sweep {
             race,
             top: None,
             chosen: None,
+            skip_invalid: false,
+            skipped: HashSet::new(),
             document,
             blocks,
             seeds,

@@ -1,6 +1,7 @@
 //! What a sweep will run: every run checked against its data, with its cost, and the state of its directory.
 
 mod estimate;
+mod invalid;
 mod known_data;
 mod other_data;
 mod planner;
@@ -14,14 +15,17 @@ use kiln_config::KeyIndex;
 use kiln_data::{DatasetSummary, KnownDatasets};
 use kiln_model::Architecture;
 use kiln_store::{RunDirectory, RunRecord, StoreError, files};
-use kiln_train::{Declaration, Experiment, TrainError};
+use kiln_train::{Declaration, Experiment, MachineMemory};
 
-use crate::declaration::{Setting, Sweep, SweepRecord, SweepRecords};
+use crate::declaration::{Setting, SkippedRuns, Sweep, SweepRecord, SweepRecords};
+use crate::error::SweepError;
+use crate::plan::invalid::InvalidRuns;
 use crate::plan::planner::Planner;
 use crate::prune::PruneConfig;
 use crate::race::{Race, RaceProgress, RaceResult, RaceState, result_of};
 
 pub use estimate::Estimate;
+pub use invalid::InvalidSweep;
 pub(crate) use known_data::read as read_known_data;
 pub use other_data::RunOnOtherData;
 pub(crate) use planner::recorded_fingerprints;
@@ -46,6 +50,8 @@ pub struct Plan {
     pub race: Option<Race>,
     /// The runs, in the order in which they are declared. A race may end before it needs all of them.
     pub runs: Vec<PlannedRun>,
+    /// The runs that cannot be trained and are left out.
+    pub skipped: Vec<SkippedRuns>,
     /// What axes over `optimizer.type` or `schedule.type` change besides the type, without repetitions; see
     /// [`Declaration::notes`].
     pub notes: Vec<String>,
@@ -103,46 +109,55 @@ pub(crate) struct Workload {
 const STEP_OVERHEAD: u64 = 10_000_000;
 
 impl Plan {
-    /// Expands the sweep and checks the shapes, the split and the backend of every run. `data_directory` contains the
-    /// named datasets, `runs_directory` the runs of all sweeps.
+    /// Expands the sweep and checks the shapes, the memory, the split and the backend of every run. `data_directory` contains
+    /// the named datasets, `runs_directory` the runs of all sweeps; `memory` is that of the machine that will train.
     ///
     /// # Errors
     ///
     /// Those of [`Sweep::expand`]; the sweep's directory is a link that leads out of `runs_directory`; a dataset cannot
-    /// be read; or a run does not fit its data or the rules of pruning or racing. The error names the run.
+    /// be read; or runs do not fit their data, the memory or the rules of pruning or racing, unless the sweep
+    /// [leaves them out](Sweep::skipping_invalid) and others remain. The error names all of them.
     pub fn new(
         sweep: &Sweep,
         data_directory: &Path,
         runs_directory: &Path,
-    ) -> Result<Self, TrainError> {
+        memory: MachineMemory,
+    ) -> Result<Self, SweepError> {
         let directory = runs_directory.join(&sweep.name);
         files::check_within(runs_directory, &directory)?;
         let prune = sweep.pruning();
         let race = sweep.race_config();
         let known_datasets = known_data::read(&directory);
         let mut planner =
-            Planner::new(&directory, data_directory, known_datasets, prune, race.is_some());
+            Planner::new(&directory, data_directory, known_datasets, prune, race.is_some(), memory);
         let sweep = match sweep.search() {
             None => Cow::Borrowed(sweep),
             Some(search) => {
-                let points = search.expand()?;
-                let result = |point| {
-                    let run = directory.join(planner.plan(point)?.id);
-                    Ok(result_of(&run))
-                };
-                let results = points.iter().map(result).collect::<Result<Vec<_>, TrainError>>()?;
+                let (points, runs, invalid) = planner.plan_all(search.expand_all()?)?;
+                if !invalid.is_empty() && !sweep.skip_invalid {
+                    let invalid = InvalidRuns::new(sweep, &planner, &points, invalid);
+                    return Err(invalid.into_error(sweep));
+                }
+                let result = |run: &PlannedRun| result_of(&directory.join(&run.id));
+                let results: Vec<_> = runs.iter().map(result).collect();
                 Cow::Owned(sweep.with_best_of(&points, &results)?)
             }
         };
-        let points = sweep.expand()?;
+        let (points, runs, invalid) = planner.plan_all(sweep.expand_all()?)?;
+        let mut record = sweep.record.clone();
+        if !invalid.is_empty() {
+            let invalid = InvalidRuns::new(&sweep, &planner, &points, invalid);
+            if !sweep.skip_invalid || points.is_empty() {
+                return Err(invalid.into_error(&sweep));
+            }
+            record.skipped = invalid.skipped();
+        }
         let mut notes: Vec<String> = Vec::new();
         for note in points.iter().flat_map(|point| &point.declaration.notes) {
             if !notes.contains(note) {
                 notes.push(note.clone());
             }
         }
-        let runs: Vec<PlannedRun> =
-            points.iter().map(|point| planner.plan(point)).collect::<Result<_, _>>()?;
         let experiments = || runs.iter().map(|run| &run.experiment);
         let race = race.map(|config| Race::new(&config, experiments())).transpose()?;
         let Planner { known_datasets, workloads, .. } = planner;
@@ -158,9 +173,10 @@ impl Plan {
             prune,
             race,
             runs,
+            skipped: record.skipped.clone(),
             notes,
             has_seed_axis: sweep.has_seeds(),
-            record: sweep.record.clone().with_data(data),
+            record: record.with_data(data),
             known_datasets,
             workloads,
         })
@@ -186,6 +202,16 @@ impl Plan {
         let records = SweepRecords::read(&self.directory).records;
         let place = records.iter().position(|record| record.is_same(&self.record))?;
         (records.len() > 1).then_some(place + 1)
+    }
+
+    /// The runs that are left out, as a number and a line for each reason; `None` if there are none.
+    #[must_use]
+    pub fn skipped_text(&self) -> Option<String> {
+        let skipped: usize = self.skipped.iter().map(|group| group.runs.len()).sum();
+        let runs = if skipped == 1 { "1 run" } else { &format!("{skipped} runs") };
+        let are = if skipped == 1 { "is" } else { "are" };
+        let lines = invalid::lines(&self.skipped);
+        (skipped > 0).then(|| format!("{runs} cannot be trained and {are} left out:{lines}"))
     }
 
     /// How the sweep was declared.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use kiln_config::ConfigError;
 use kiln_data::{DatasetSummary, KnownDatasets};
 use kiln_store::RunDirectory;
-use kiln_train::{Declaration, Experiment, MissingSetting, TrainError};
+use kiln_train::{Declaration, Experiment, MachineMemory, MissingSetting, TrainError};
 
-use crate::declaration::{SweepPoint, in_combination};
+use crate::declaration::{Expansion, InvalidPoint, SweepPoint};
 use crate::plan::{PlannedRun, Workload};
 use crate::prune::PruneConfig;
 use crate::race::check_validation;
@@ -19,6 +19,7 @@ pub(super) struct Planner<'a> {
     prune: Option<PruneConfig>,
     pub(super) known_datasets: KnownDatasets,
     is_race: bool,
+    memory: MachineMemory,
     /// By [`DataConfig::reading`](kiln_data::DataConfig::reading).
     datasets: HashMap<String, DatasetSummary>,
     pub(super) workloads: Vec<Workload>,
@@ -33,6 +34,7 @@ impl<'a> Planner<'a> {
         known_datasets: KnownDatasets,
         prune: Option<PruneConfig>,
         is_race: bool,
+        memory: MachineMemory,
     ) -> Self {
         Self {
             directory,
@@ -40,21 +42,59 @@ impl<'a> Planner<'a> {
             prune,
             known_datasets,
             is_race,
+            memory,
             datasets: HashMap::new(),
             workloads: Vec::new(),
             workload_indices: HashMap::new(),
         }
     }
 
-    /// Checks a run. An error names the combination of settings.
-    pub(super) fn plan(&mut self, point: &SweepPoint) -> Result<PlannedRun, TrainError> {
-        self.check(point).map_err(|error| match error {
-            TrainError::Config(error) => in_combination(error, &point.settings).into(),
-            error => error,
-        })
+    /// A planner that only checks runs, with the datasets that this one has read.
+    pub(super) fn for_checks(&self) -> Self {
+        Self {
+            known_datasets: self.known_datasets.clone(),
+            datasets: self.datasets.clone(),
+            workloads: Vec::new(),
+            workload_indices: HashMap::new(),
+            ..*self
+        }
     }
 
-    fn check(&mut self, point: &SweepPoint) -> Result<PlannedRun, TrainError> {
+    /// Checks runs. The invalid ones are returned, too.
+    ///
+    /// # Errors
+    ///
+    /// The data of a run cannot be read.
+    pub(super) fn plan_all(
+        &mut self,
+        expansion: Expansion,
+    ) -> Result<(Vec<SweepPoint>, Vec<PlannedRun>, Vec<InvalidPoint>), TrainError> {
+        let Expansion { points, mut invalid } = expansion;
+        let (mut valid, mut runs) = (Vec::new(), Vec::new());
+        for point in points {
+            match self.plan(&point) {
+                Ok(run) => {
+                    valid.push(point);
+                    runs.push(run);
+                }
+                Err(TrainError::Config(error)) => {
+                    invalid.push(InvalidPoint { settings: point.settings, error });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((valid, runs, invalid))
+    }
+
+    /// Why a run cannot be trained.
+    pub(super) fn error_of(&mut self, point: &SweepPoint) -> Option<ConfigError> {
+        match self.plan(point) {
+            Err(TrainError::Config(error)) => Some(error),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn plan(&mut self, point: &SweepPoint) -> Result<PlannedRun, TrainError> {
         let key = point.declaration.experiment.data.reading();
         let dataset = match self.datasets.get(&key) {
             Some(dataset) => dataset.clone(),
@@ -79,8 +119,14 @@ impl<'a> Planner<'a> {
         let on_training_rows = if training.evaluate_training_set { counts.training } else { 0 };
         let experiment_hash = experiment.identity()?;
         let id = experiment.identity_on(&dataset.fingerprint)?;
+        let id = self.existing_id(id, &experiment_hash, &dataset.fingerprint);
+        // Another machine, with more memory, may have trained it.
+        if !RunDirectory::at(&self.directory.join(&id)).is_finished() {
+            let architecture = &self.workloads[workload].architecture;
+            declaration.check_memory(architecture, counts.training, self.memory)?;
+        }
         Ok(PlannedRun {
-            id: self.existing_id(id, &experiment_hash, &dataset.fingerprint),
+            id,
             experiment_hash,
             settings: point.settings.clone(),
             experiment: experiment.clone(),

@@ -52,12 +52,19 @@ kiln_config::keywords! {
     }
 }
 
+/// The largest batch of an evaluation.
+const MAX_EVALUATION_BATCH: usize = 256;
+
+/// The largest number of values that an evaluation stores at a time, unless two images need more: 1 GiB.
+const EVALUATION_VALUES: usize = 1 << 28;
+
 /// The parameters and the state of the optimizer. [`step`](Self::step) and `queue_step`, which it calls, are the only places
 /// that perform a training step.
 ///
 /// Both implementations compute the same up to rounding.
 pub struct Engine {
     input: Shape,
+    evaluation_batch: usize,
     computation: Computation,
 }
 
@@ -80,7 +87,10 @@ impl Engine {
             }
             Implementation::Fused => Computation::Fused(Box::new(Fused::new(settings, weights)?)),
         };
-        Ok(Self { input: settings.architecture.input(), computation })
+        let architecture = &settings.architecture;
+        let values = architecture.inference_values().max(1);
+        let evaluation_batch = (EVALUATION_VALUES / values).clamp(2, MAX_EVALUATION_BATCH);
+        Ok(Self { input: architecture.input(), evaluation_batch, computation })
     }
 
     /// Creates an engine that continues where another one with the same settings stopped: with its weights, the state of
@@ -163,6 +173,13 @@ impl Engine {
                 Logits::Host(engine.step(pixels, targets, settings, dropout_rng))
             }
         }
+    }
+
+    /// The number of images that evaluation computes at a time. It follows from the architecture alone, because it affects
+    /// results by rounding.
+    #[must_use]
+    pub const fn evaluation_batch(&self) -> usize {
+        self.evaluation_batch
     }
 
     /// The logits `[n, classes]` of a batch in inference mode. `pixels` is `[n, channels, height, width]`, normalized.

@@ -11,7 +11,7 @@ use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
 use super::type_change::TypeChanges;
-use super::{Experiment, WeightsChoice, known_paths};
+use super::{EngineChoice, Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
 use crate::engine::{EngineSettings, Implementation};
 use crate::initial_weights::WeightsFile;
@@ -234,12 +234,16 @@ impl Declaration {
             .check(image)
             .map_err(|(index, message)| self.error_at(&format!("augment.{index}"), message))?;
         // Checked here, where the plan of a sweep sees it, and not when the first run starts.
-        self.implementation(&architecture)?;
+        self.engine(&architecture)?;
         Ok(architecture)
     }
 
     /// The implementation of a training step for this architecture.
-    fn implementation(&self, architecture: &Architecture) -> Result<Implementation, ConfigError> {
+    ///
+    /// # Errors
+    ///
+    /// The engine that `device.engine` requires does not support the backend, the optimizer or a layer.
+    pub fn engine(&self, architecture: &Architecture) -> Result<Implementation, ConfigError> {
         let Experiment { device, optimizer, .. } = &self.experiment;
         device.implementation(architecture, &optimizer.kind).map_err(|unsupported| {
             let message = format!("the fused engine does not support {unsupported}");
@@ -247,6 +251,15 @@ impl Declaration {
                         every layer, optimizer and backend";
             self.error_at("device.engine", message).help(help)
         })
+    }
+
+    /// What keeps the fused engine from training this architecture, such as `layer "conv2d" (conv2d)`. `None` if it does, and if
+    /// `device.engine` requires the generic engine.
+    #[must_use]
+    pub fn unsupported_by_fused(&self, architecture: &Architecture) -> Option<String> {
+        let Experiment { device, optimizer, .. } = &self.experiment;
+        let is_asked_for = device.engine == EngineChoice::Generic;
+        device.unsupported(architecture, &optimizer.kind).filter(|_| !is_asked_for)
     }
 
     /// The settings of an [`Engine`](crate::Engine) for this architecture.
@@ -260,7 +273,7 @@ impl Declaration {
         architecture: &Architecture,
     ) -> Result<EngineSettings, ConfigError> {
         let device = self.experiment.device;
-        let implementation = self.implementation(architecture)?;
+        let implementation = self.engine(architecture)?;
         let instructions = device.simd.instructions();
         Ok(EngineSettings {
             threads: device.threads(architecture, implementation),

@@ -145,12 +145,20 @@ impl DeviceConfig {
         architecture: &Architecture,
         optimizer: &OptimizerKind,
     ) -> Result<Implementation, String> {
-        let unsupported = match self.backend {
+        self.engine.implementation(self.unsupported(architecture, optimizer))
+    }
+
+    /// What the fused engine does not support: the backend, a layer or the optimizer. `None` if it supports the experiment.
+    pub(crate) fn unsupported(
+        self,
+        architecture: &Architecture,
+        optimizer: &OptimizerKind,
+    ) -> Option<String> {
+        match self.backend {
             Backend::Flex => unsupported(architecture, optimizer),
             // A user who chooses another backend wants it to compute, and the fused engine uses none.
             other => Some(format!("device.backend = \"{other}\"")),
-        };
-        self.engine.implementation(unsupported)
+        }
     }
 }
 

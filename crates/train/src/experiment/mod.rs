@@ -2,6 +2,7 @@
 
 mod declaration;
 mod device;
+mod memory;
 mod prepared;
 mod training;
 mod type_change;
@@ -22,6 +23,7 @@ use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
+pub use memory::MachineMemory;
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
     CheckpointConfig, EarlyStoppingConfig, Sampling, TestConfig, TrainingConfig, WeightsChoice,

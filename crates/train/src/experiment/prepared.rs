@@ -8,7 +8,7 @@ use kiln_model::{Architecture, Weights};
 use kiln_store::{DatasetRecord, NormalizationRecord, SkippedImage};
 use sha2::{Digest, Sha256};
 
-use super::{Declaration, Experiment};
+use super::{Declaration, Experiment, MachineMemory};
 use crate::TrainError;
 use crate::engine::EngineSettings;
 use crate::initial_weights::Transfer;
@@ -85,6 +85,8 @@ impl PreparedExperiment {
         let architecture =
             declaration.architecture(dataset.images.shape, dataset.class_names.len())?;
         let split = declaration.split(&dataset)?;
+        let machine = MachineMemory::of_this_machine();
+        declaration.check_memory(&architecture, split.training.len(), machine)?;
         let class_weights = declaration.class_weights(&dataset, &split)?;
         // Validation rows must not influence what the network sees, so only training rows are fitted.
         let normalizer = experiment.data.normalize.fit(&dataset.images, &split.training)?;

@@ -125,6 +125,8 @@ impl Run {
                 record.initial_weights = transfer.map(|transfer| transfer.record.clone());
                 (record.versions, record.backend, record.engine) =
                     (versions, backend, implementation);
+                record.unsupported_by_fused =
+                    declaration.unsupported_by_fused(&prepared.architecture);
                 StartingPoint::from_scratch(experiment, &prepared)?
             }
         };

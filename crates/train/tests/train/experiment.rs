@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kiln_data::SplitSize;
 use kiln_train::optimizers::Adam;
-use kiln_train::{Declaration, OptimizerKind};
+use kiln_train::{Declaration, MachineMemory, OptimizerKind};
 
 use crate::columns::EXPERIMENT;
 use crate::common::{declaration, error_without_own_validation};
@@ -187,4 +187,30 @@ fn a_resolved_experiment_is_read_back_unchanged() {
         count += 1;
     }
     assert!(count >= 2, "configs/ has experiments");
+}
+
+#[test]
+fn the_memory_of_a_step_is_limited_by_the_machine() {
+    let declaration = declaration(&["batch_size=64"]);
+    let architecture = declaration
+        .experiment
+        .model
+        .architecture(kiln_model::Shape::Image { channels: 1, height: 4, width: 4 }, 3);
+    let architecture = architecture.unwrap();
+    // (16·8 + 8 + 8·3 + 3) parameters and gradients, and 16 + 8 + 3 values for each image, 4 bytes each.
+    let (fixed, image) = (2 * 163 * 4, 27 * 4);
+    let check = |images, bytes| {
+        declaration.check_memory(&architecture, images, MachineMemory { bytes: Some(bytes) })
+    };
+    check(1_000, fixed + 64 * image).unwrap();
+    let error = check(1_000, fixed + 64 * image - 1).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "a training step needs 8.0 KiB of memory, 6.8 KiB of it for the activations of 64 images, but this machine has \
+         8.0 KiB; batch_size = 63 would fit"
+    );
+    // A batch has at most as many images as there are for training.
+    check(10, fixed + 10 * image).unwrap();
+    let error = check(10, fixed).unwrap_err();
+    assert!(error.message().ends_with("make the model smaller"), "{error}");
 }
