@@ -6,4 +6,5 @@ mod batch_normalization;
 mod convolution;
 mod math;
 mod pooling;
+mod product;
 mod support;
