@@ -103,10 +103,20 @@ fn warnings_are_printed_and_recorded() {
     assert_eq!(output.stderr.matches(warning).count(), 1, "{}", output.stderr);
     let run = output.last_line();
     assert_eq!(project.read_json(format!("{run}/run.json"))["data_warnings"][0], warning);
+    assert!(
+        project.read(format!("{run}/report.md")).contains("| data warning | the labels begin at 1")
+    );
+    let shown = project.kiln_ok(&["show", &run]).stdout;
+    assert!(shown.contains("data warning   the labels begin at 1"), "{shown}");
     // A warning is not an error, unless that is asked for.
     let check = ["data", "check", "from-one"];
     assert!(project.kiln_ok(&check).stdout.contains(&format!("warning: {warning}")));
     assert_eq!(project.kiln(&[&check[..], &["--strict"]].concat()).status, 1);
+    // The runs of a sweep share it.
+    let sweep = ["sweep", "experiment.toml", "source=from-one", "epochs=1", "seed=1,2,3"];
+    let stderr = project.kiln_ok(&sweep).stderr;
+    assert_eq!(stderr.matches(&format!("warning: data: {warning}")).count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("kiln data check from-one").count(), 1, "{stderr}");
     // Without a warning, there is no key.
     let clean = project.train(&["epochs=1"]);
     assert!(project.read_json(format!("{clean}/run.json")).get("data_warnings").is_none());

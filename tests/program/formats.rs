@@ -110,6 +110,55 @@ fn cifar_files() {
     });
 }
 
+/// The images that `kiln run` tested, in a table without labels.
+#[test]
+fn a_table_without_labels_is_classified_like_the_test_images() {
+    let project = Project::new();
+    let run = project.train(&["normalize=standardize"]);
+    let [_, part] = read_idx(&project.path("data/columns"));
+    let columns: Vec<String> = (0..16).map(|pixel| format!("pixel{pixel}")).collect();
+    let mut table = format!("{}\n", columns.join(","));
+    for (_, image, _) in part.rows() {
+        let pixels: Vec<String> = image.iter().map(ToString::to_string).collect();
+        table += &format!("{}\n", pixels.join(","));
+    }
+    project.write("test.csv", &table);
+    let output = project.kiln_ok(&["predict", &run, "test.csv", "--csv"]);
+    let found: Vec<Vec<&str>> =
+        output.stdout.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let predictions = project.read(format!("{run}/predictions.csv"));
+    let expected: Vec<Vec<&str>> =
+        predictions.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert_eq!(found.len(), part.labels.len());
+    for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found[0], format!("test.csv#{row}"));
+        // The probability of each class, to the last digit.
+        assert_eq!(found[3..], expected[expected.len() - 3..], "{predictions}");
+    }
+    project.write(
+        "bad.csv",
+        table.replacen("\n0", "\nx", 1).replacen("pixel0", "pixelA", 1) + "1,2\n",
+    );
+    let output = project.kiln(&["predict", &run, "bad.csv", "test.csv"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("bad.csv:"), "{}", output.stderr);
+    assert_eq!(output.stdout.lines().count(), part.labels.len());
+}
+
+#[test]
+fn the_files_of_a_folder_are_counted() {
+    let project = Project::new();
+    for (class, row) in [("cat", 1), ("cat", 2), ("dog", 3)] {
+        fs::create_dir_all(project.path("photos").join(class)).unwrap();
+        write_png(&project.path(format!("photos/{class}/{row}.png")), &[row; 16]);
+    }
+    project.write("photos/cat/list.txt", "1.png");
+    let output = project.kiln_ok(&["data", "verify", "photos"]);
+    let counts = "folder: 3 training, 0 validation and 0 test images of 4×4, 2 classes";
+    assert!(output.stdout.lines().any(|line| line == counts), "{}", output.stdout);
+    assert!(output.stderr.contains("note: 1 file is not a"), "{}", output.stderr);
+}
+
 #[test]
 fn every_broken_file_has_a_line_and_no_name_can_add_one() {
     let project = Project::new();

@@ -64,6 +64,11 @@ fn a_weight_for_an_unknown_class_is_an_error_that_lists_the_classes() {
         assert!(output.stderr.contains(part), "{part}: {}", output.stderr);
     }
     assert!(!project.path("runs").exists(), "nothing was written");
+    // A sweep finds it before the first run.
+    let axes = ["sweep", "experiment.toml", "class_weights={1=2},{cat=2}", "--dry-run"];
+    let output = project.kiln(&[&axes[..], &RARE].concat());
+    assert_ne!(output.status, 0);
+    assert!(output.stderr.contains("the dataset has no class \"cat\""), "{}", output.stderr);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn runs_of_any_kind_are_reproduced() {
         let output = project.kiln(&["verify", &run]);
         assert_eq!(output.status, 0, "{overrides:?}: {}{}", output.stdout, output.stderr);
         assert!(output.stdout.starts_with("identical: 3 epochs, "), "{}", output.stdout);
-        for name in ["model.safetensors", "report.json", "predictions.csv"] {
+        for name in ["model.safetensors", "report.json", "predictions.csv", "splits.csv"] {
             assert!(output.stdout.contains(name), "{}", output.stdout);
         }
         assert_eq!(project.listing(), listing, "verify must not change the run");
@@ -63,7 +63,7 @@ fn diverged_and_pruned_runs_are_reproduced_up_to_their_end() {
     let output = project.kiln(&["verify", &diverged.last_line()]);
     assert_eq!(
         (output.status, output.stdout.as_str()),
-        (0, "identical: 0 epochs, model.safetensors\n")
+        (0, "identical: 0 epochs, model.safetensors, splits.csv\n")
     );
 
     project.write(
@@ -76,7 +76,7 @@ fn diverged_and_pruned_runs_are_reproduced_up_to_their_end() {
     let output = project.kiln(&["verify", &format!("runs/pruned/{pruned}")]);
     assert_eq!(
         (output.status, output.stdout.as_str()),
-        (0, "identical: 1 epoch, model.safetensors\n")
+        (0, "identical: 1 epoch, model.safetensors, splits.csv\n")
     );
 }
 

@@ -2,16 +2,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use kiln_data::{Batch, DataError, Dataset, EpochAugmenter, Normalize, gather_augmented};
+use kiln_data::{Batch, DataError, Dataset, EpochAugmenter, Normalize, Parts, gather_augmented};
 use kiln_report::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, image_grid};
 use kiln_store::number::bytes;
+use kiln_store::{grouped, printable};
 use kiln_train::Declaration;
 use kiln_train::random::{Purpose, stream};
 
 use crate::commands::data_check::{CheckArguments, check, declaration};
 use crate::commands::data_fetch::{FetchArguments, fetch};
 use crate::options::GlobalOptions;
-use crate::output::{help, print, with_causes};
+use crate::output::{help, print, status, with_causes};
 
 /// Images in a preview, and images in each of its rows.
 const PREVIEW_IMAGES: usize = 25;
@@ -154,10 +155,23 @@ fn verify(data: &Path, name: &str) -> anyhow::Result<ExitCode> {
         help(advice);
     }
     match &verification.dataset {
-        Some(Ok(dataset)) => print(format!(
-            "ok      images and labels match; dataset sha256 {}",
-            dataset.fingerprint
-        ))?,
+        Some(Ok(dataset)) => {
+            print(format!(
+                "ok      images and labels match; dataset sha256 {}",
+                dataset.fingerprint
+            ))?;
+            let Parts { training, validation, test } = &dataset.parts;
+            print(format!(
+                "{}: {} training, {} validation and {} test images of {}, {} classes",
+                dataset.format,
+                grouped(training.len() as u64),
+                grouped(validation.len() as u64),
+                grouped(test.len() as u64),
+                dataset.images.shape,
+                grouped(dataset.class_names.len() as u64),
+            ))?;
+            dataset.notes.iter().for_each(|note| status(format_args!("note: {}", printable(note))));
+        }
         Some(Err(error)) => print(format!("FAILED  {}", with_causes(error)))?,
         None => {}
     }

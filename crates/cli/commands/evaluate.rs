@@ -58,7 +58,8 @@ pub(crate) fn evaluate(
     let evaluated = predictor.evaluate(&dataset, labels, &rows)?;
     // The run's own report says which weights these are.
     let own = run.read_report()?;
-    let top_k = Declaration::of_run(&run)?.experiment.training.top_k;
+    let experiment = Declaration::of_run(&run)?.experiment;
+    let top_k = &experiment.training.top_k;
     let top_k: Vec<TopK> = top_k
         .iter()
         .filter_map(|k| Some(TopK { k: *k, accuracy: evaluated.metrics.top_k_accuracy(*k)? }))
@@ -72,6 +73,7 @@ pub(crate) fn evaluate(
         smoothed_loss: evaluated.metrics.value("smoothed_loss"),
         weights: own.as_ref().map_or(TestedWeights::Last, |report| report.weights),
         epoch: own.as_ref().map_or(record.epochs, |report| report.epoch),
+        flip: experiment.test.flip,
         top_k: &top_k,
         // The most frequent class of the training images of the run is not known here.
         most_frequent: None,

@@ -6,7 +6,10 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
-use kiln_data::{Fitting, ReadImage, Resize, picture_files, read_image_as};
+use kiln_data::{
+    DataConfig, DataError, Fitting, Hint, ReadImage, Resize, picture_files, read_image_as,
+    read_unlabeled,
+};
 use kiln_store::space::Removable;
 use kiln_store::{RunDirectory, Status, printable, quoted};
 use kiln_train::{Classification, Predictor};
@@ -17,16 +20,17 @@ use crate::named_run::{self, RUN_HELP};
 use crate::options::GlobalOptions;
 use crate::output::{error, print, status, with_causes};
 
-/// Images that are read before they are classified, so that a large directory does not fill the memory.
+/// Images are classified when this many were read, so that a large directory does not fill the memory.
 const CHUNK: usize = 256;
 
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
     #[arg(value_name = "RUN", help = RUN_HELP)]
     run: PathBuf,
-    /// Image files, directories of them, or patterns such as 'photos/*.jpg'
+    /// Image files, directories of them, patterns such as 'photos/*.jpg', or CSV tables of pixels
     ///
-    /// PNG, JPEG, WebP, BMP, GIF (the first frame) and TIFF are recognized by their content.
+    /// PNG, JPEG, WebP, BMP, GIF (the first frame) and TIFF are recognized by their content. A file that ends in .csv or
+    /// .csv.gz is a table with the pixels of an image in each row, such as test.csv of a competition.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The number of classes to show for each image
@@ -68,49 +72,92 @@ pub(crate) fn predict(
         resize: arguments.resize.unwrap_or(predictor.resize()),
         background: predictor.background(),
     };
+    let table = DataConfig { resize: fitting.resize, ..predictor.reading_of_table() };
     let mut output = Output::new(arguments, &predictor, &run)?;
-    for files in files.chunks(CHUNK) {
-        let mut read = Vec::with_capacity(files.len());
-        for path in files {
-            match read_image_as(path, &fitting) {
-                Ok(mut image) => {
-                    if arguments.invert {
-                        image.pixels.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
-                    }
-                    let notes = notes(&image, arguments.invert);
-                    if !options.quiet {
-                        for note in &notes {
-                            status(format_args!("{}: {note}", shown(path)));
-                        }
-                    }
-                    read.push((path, notes, image.pixels));
-                }
-                Err(problem) => {
-                    // The other images can still be classified.
-                    let message = with_causes(&problem);
-                    error(&message);
-                    failures.push(Failure { file: path.clone(), message });
-                }
+    let mut inputs = Vec::new();
+    for path in &files {
+        let read = if is_table(path) {
+            read_table(path, &table)
+        } else {
+            read_image_as(path, &fitting)
+                .map(|image| vec![Input::of(path, image, arguments.invert)])
+        };
+        match read {
+            Ok(read) => inputs.extend(read),
+            Err(problem) => {
+                // The other images can still be classified.
+                let message = with_causes(&problem);
+                error(&message);
+                failures.push(Failure { file: path.clone(), message });
             }
         }
-        let pixels: Vec<Vec<u8>> =
-            read.iter_mut().map(|(_, _, pixels)| std::mem::take(pixels)).collect();
-        let classified = predictor.classify(&pixels)?;
-        for ((path, notes, _), classification) in read.into_iter().zip(classified) {
-            output.add(path, notes, classification)?;
+        if inputs.len() >= CHUNK {
+            classify(std::mem::take(&mut inputs), options.quiet, arguments.invert, &mut output)?;
         }
     }
+    classify(inputs, options.quiet, arguments.invert, &mut output)?;
     let failed = !failures.is_empty();
     output.finish(failures)?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What the user should know about an image, as sentences without a final full stop.
-fn notes(image: &ReadImage, invert: bool) -> Vec<String> {
-    let adjustments = image.adjustments.iter().map(ToString::to_string);
-    // Hints are about the image before it was inverted, which is what the user does about them.
-    let hints = image.hints.iter().map(ToString::to_string).filter(|_| !invert);
-    adjustments.chain(hints).collect()
+/// An image for the network.
+struct Input {
+    /// The file, or the table and the number of the row.
+    name: PathBuf,
+    /// What the user should know about the image, as sentences without a final full stop.
+    notes: Vec<String>,
+    /// `[channels, height, width]`
+    pixels: Vec<u8>,
+}
+
+impl Input {
+    fn of(path: &Path, image: ReadImage, invert: bool) -> Self {
+        let adjustments = image.adjustments.iter().map(ToString::to_string);
+        // The background was light before the image was inverted, which is what the user does about it.
+        let hints = image.hints.iter().filter(|hint| !invert || **hint != Hint::LightBackground);
+        let notes = adjustments.chain(hints.map(ToString::to_string)).collect();
+        Self { name: path.to_owned(), notes, pixels: image.pixels }
+    }
+}
+
+fn is_table(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    name.ends_with(".csv") || name.ends_with(".csv.gz")
+}
+
+/// The images of a table of pixels. Rows count from 0.
+fn read_table(path: &Path, config: &DataConfig) -> Result<Vec<Input>, DataError> {
+    let images = read_unlabeled(path, config)?;
+    let rows = images.pixels.chunks_exact(images.shape.values()).enumerate();
+    let input = |(row, pixels): (usize, &[u8])| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!("#{row}"));
+        Input { name: name.into(), notes: Vec::new(), pixels: pixels.to_vec() }
+    };
+    Ok(rows.map(input).collect())
+}
+
+/// Classifies images and prints the results.
+fn classify(
+    mut inputs: Vec<Input>,
+    quiet: bool,
+    invert: bool,
+    output: &mut Output<'_>,
+) -> anyhow::Result<()> {
+    let mut pixels: Vec<Vec<u8>> =
+        inputs.iter_mut().map(|input| std::mem::take(&mut input.pixels)).collect();
+    if invert {
+        pixels.iter_mut().flatten().for_each(|pixel| *pixel = 255 - *pixel);
+    }
+    let classified = output.predictor().classify(&pixels)?;
+    for (Input { name, notes, .. }, classification) in inputs.into_iter().zip(classified) {
+        if !quiet {
+            notes.iter().for_each(|note| status(format_args!("{}: {note}", shown(&name))));
+        }
+        output.add(&name, notes, classification)?;
+    }
+    Ok(())
 }
 
 /// An image that cannot be classified.
@@ -227,6 +274,14 @@ impl<'a> Output<'a> {
             return Ok(Self::Csv { predictor, writer });
         }
         Ok(Self::Text { predictor, top: usize::from(arguments.top) })
+    }
+
+    fn predictor(&self) -> &'a Predictor {
+        match self {
+            Self::Text { predictor, .. }
+            | Self::Csv { predictor, .. }
+            | Self::Json { predictor, .. } => predictor,
+        }
     }
 
     fn add(

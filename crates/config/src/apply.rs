@@ -28,7 +28,8 @@ impl Document {
 
     /// The full path of the override's key, which may be any unambiguous end of a path in `known`
     /// (see [`apply`](Self::apply)) or of a table above one. A key of several steps whose first step
-    /// is known is taken to be a full path.
+    /// is known is taken to be a full path. A key that is both a table and the end of a key of another table is the table
+    /// if the value is one.
     ///
     /// # Errors
     ///
@@ -40,6 +41,15 @@ impl Document {
             return Err(ConfigError::at(&change.key_place, message));
         }
         let index = KeyIndex::new(with_tables(known));
+        // `test=1000` is the key `data.test` and not the table `[test]`, because a table has another kind of value.
+        let is_table = matches!(change.value.kind, Kind::Table(_) | Kind::Array(_));
+        if !is_table
+            && !known.iter().any(|path| path == key)
+            && index.contains(key)
+            && let Ok(path) = KeyIndex::new(known.iter().map(String::as_str)).complete(key)
+        {
+            return Ok(self.by_names(path));
+        }
         let nearest = match index.complete(key) {
             // A full path stays as written, even if it has an index instead of a name.
             Ok(path) if path == key => return Ok(path.to_owned()),

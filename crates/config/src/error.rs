@@ -161,7 +161,7 @@ impl std::error::Error for ConfigError {}
 /// meaning of `text` in another framework (`lr`); the most similar one, if it is similar enough.
 ///
 /// Similar means a Damerau–Levenshtein distance of at most a third of the length of `text`, or that
-/// the candidate starts with `text` (3 bytes or more). Texts longer than 200 bytes are similar to
+/// the candidate starts with `text` (3 bytes or more) or ends with it after a `_`. Texts longer than 200 bytes are similar to
 /// none. The first of equally similar candidates is returned.
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Computing a distance needs memory in proportion to the product of both lengths.
@@ -183,8 +183,10 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(text, candidate);
             // An abbreviation may miss many letters, but a closer candidate wins over it.
-            let is_prefix = text.len() >= 3 && candidate.starts_with(text);
-            (if is_prefix { distance.min(max_distance) } else { distance }, candidate)
+            let begins = || candidate.starts_with(text);
+            let ends = || candidate.strip_suffix(text).is_some_and(|start| start.ends_with('_'));
+            let is_part = text.len() >= 3 && (begins() || ends());
+            (if is_part { distance.min(max_distance) } else { distance }, candidate)
         })
         .filter(|(distance, _)| *distance <= max_distance)
         .min_by_key(|(distance, _)| *distance)

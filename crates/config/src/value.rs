@@ -193,6 +193,16 @@ impl Value {
             .expected(format!("expected {expected}"))
     }
 
+    /// The advice to write something else in place of this value. On the command line, it includes the key and the quotes
+    /// that keep a shell from changing braces.
+    #[must_use]
+    pub fn advice(&self, instead: &str) -> String {
+        match self.place.argument().and_then(|argument| argument.split_once('=')) {
+            Some((key, _)) => format!("write '{key}={instead}'"),
+            None => format!("write {instead}"),
+        }
+    }
+
     /// Reads the value as a table. `read` must read every key that is valid in it.
     ///
     /// # Errors

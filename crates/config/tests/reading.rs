@@ -128,6 +128,19 @@ fn the_key_of_an_override_is_any_unambiguous_end() {
     assert_eq!(with(&["layers=[]"]).map(|read| read.layers.len()).ok(), Some(0));
 }
 
+/// `rate` is a table here and the end of a key of another table.
+#[test]
+fn a_key_that_is_also_a_table_is_told_apart_by_its_value() {
+    let known = ["rate.high", "other.rate"].map(String::from);
+    let path = |change: &str| {
+        let document = Document::parse("experiment.toml", "").expect("valid");
+        document.complete(&Override::parse(change).expect("valid"), &known).expect("known")
+    };
+    assert_eq!(path("rate=3"), "other.rate");
+    assert_eq!(path("rate={high=3}"), "rate");
+    assert_eq!(path("high=3"), "rate.high");
+}
+
 #[test]
 fn errors_of_overrides_point_into_the_command_line() {
     for (change, wanted) in [

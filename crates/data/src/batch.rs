@@ -50,6 +50,41 @@ impl Batch {
 ///
 /// A row does not exist, or [`Normalizer::check_size`] fails for the images.
 pub fn gather(images: &LabeledImages, rows: &[u32], normalizer: &Normalizer, batch: &mut Batch) {
+    fill(images, rows, batch, |image, pixels| normalizer.normalize(image, pixels));
+}
+
+/// Like [`gather`], for the horizontal mirror images of these rows. They are mirrored before they are normalized, as in
+/// augmentation.
+///
+/// # Panics
+///
+/// Those of [`gather`].
+pub fn gather_mirrored(
+    images: &LabeledImages,
+    rows: &[u32],
+    normalizer: &Normalizer,
+    batch: &mut Batch,
+) {
+    let width = images.shape.width;
+    fill(images, rows, batch, |image, pixels| {
+        normalizer.normalize(&mirrored(image, width), pixels);
+    });
+}
+
+/// The horizontal mirror image of an image, which is `[channels, height, width]`.
+#[must_use]
+pub fn mirrored(image: &[u8], width: usize) -> Vec<u8> {
+    // At least 1, because `chunks` panics for 0.
+    image.chunks(width.max(1)).flat_map(|row| row.iter().rev()).copied().collect()
+}
+
+/// Replaces the content of `batch` by these rows. `normalize` writes the pixels of an image.
+fn fill(
+    images: &LabeledImages,
+    rows: &[u32],
+    batch: &mut Batch,
+    normalize: impl Fn(&[u8], &mut [f32]),
+) {
     let values = images.shape.values();
     batch.shape = images.shape;
     batch.mix.clear();
@@ -59,7 +94,7 @@ pub fn gather(images: &LabeledImages, rows: &[u32], normalizer: &Normalizer, bat
     batch.pixels.resize(rows.len() * values, 0.0);
     prefetch(images, rows);
     for (&row, pixels) in rows.iter().zip(batch.pixels.chunks_exact_mut(values)) {
-        normalizer.normalize(images.image(row as usize), pixels);
+        normalize(images.image(row as usize), pixels);
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cache::default_progress;
 use crate::source::Source;
-use crate::{DataError, Dataset, Group, ImageShape, LoadProgress};
+use crate::{DataError, Dataset, FormatName, Group, ImageShape, LoadProgress};
 
 /// The `[data]` table: the dataset, how its images are read, its split, and its normalization.
 /// Serializes to the same keys, without those that have their default, so that a new key does not change existing
@@ -370,24 +370,6 @@ keywords! {
         Nhwc = "nhwc",
         /// Images, channels, height, width: the order of PyTorch.
         Nchw = "nchw",
-    }
-}
-
-keywords! {
-    /// The formats of datasets.
-    pub enum FormatName as "format" {
-        /// Files of MNIST and its relatives.
-        Idx = "idx",
-        /// A directory for each class.
-        Folder = "folder",
-        /// A table of pixels, or of image files.
-        Csv = "csv",
-        /// Arrays of NumPy.
-        Npz = "npz",
-        /// The binary files of CIFAR-10 and CIFAR-100.
-        Cifar = "cifar",
-        /// Tables of encoded images, as on Hugging Face.
-        Parquet = "parquet",
     }
 }
 

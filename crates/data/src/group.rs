@@ -20,7 +20,7 @@ impl Group {
     /// The group that a file name belongs to: the text of the first capture group, or of the whole match if the expression
     /// has no capture groups. `path` is relative to the dataset, with `/` between its parts. An expression with a `/` is
     /// matched against it, any other one against its last part.
-    fn of<'a>(&self, path: &'a str) -> Option<&'a str> {
+    pub(crate) fn of<'a>(&self, path: &'a str) -> Option<&'a str> {
         let name = match path.rsplit_once('/') {
             Some((_, name)) if !self.0.as_str().contains('/') => name,
             _ => path,

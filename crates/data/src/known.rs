@@ -21,8 +21,8 @@ pub struct DatasetSummary {
     pub fingerprint: String,
     /// The shape of every image.
     pub shape: ImageShape,
-    /// The number of classes.
-    pub classes: usize,
+    /// The class of each label, in order.
+    pub class_names: Vec<String>,
     /// The number of rows of the training part.
     pub train_rows: usize,
     /// The number of rows that the source provides for validation.
@@ -48,7 +48,7 @@ impl Dataset {
             name: self.name.clone(),
             fingerprint: self.fingerprint.clone(),
             shape: self.images.shape,
-            classes: self.class_names.len(),
+            class_names: self.class_names.clone(),
             train_rows: self.parts.training.len(),
             validation_rows: self.parts.validation.len(),
             test_rows: self.parts.test.len(),

@@ -67,21 +67,21 @@ mod source_images;
 mod split;
 
 pub use augment::{AugmentConfig, Augmentation, EpochAugmenter, gather_augmented};
-pub use batch::{Batch, Mix, gather};
+pub use batch::{Batch, Mix, gather, gather_mirrored, mirrored};
 pub use cache::{
     LoadProgress, SilentProgress, cache_directory, cache_size, remove_cache, set_load_progress,
 };
 pub use catalog::{ContentSums, DATASETS, Download, FileSum, NamedDataset, Unpack};
 pub use check::{ClassCounts, Copies, DataCheck, Finding, PartCounts, Severity, Thoroughness};
 pub use config::{
-    Background, Broken, Channels, DataConfig, FormatName, ImageSize, Layout, Normalize, Resize,
-    SplitMethod, SplitSize,
+    Background, Broken, Channels, DataConfig, ImageSize, Layout, Normalize, Resize, SplitMethod,
+    SplitSize,
 };
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
 pub use fetch::{FetchOptions, FetchProgress, Fetched, fetch};
-pub use formats::DataFile;
 pub use formats::csv::{UnlabeledImages, read_unlabeled};
+pub use formats::{DataFile, FormatName};
 pub use group::Group;
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};

@@ -10,7 +10,7 @@ use crate::formats::{Encoded, SourcePixels};
 use crate::image_info;
 use crate::parallel::in_parallel;
 use crate::picture::{self, Fitting, Picture, PictureFormat, PictureInfo, fit, read_bytes};
-use crate::{DataConfig, DataError, ImageShape, PictureMode};
+use crate::{Broken, Channels, DataConfig, DataError, ImageShape, PictureMode};
 
 /// The images of a source, and the shape to which they are brought.
 pub(crate) struct SourceImages {
@@ -115,19 +115,36 @@ fn common_shape(
     let infos = in_parallel(pictures.len(), 16, |row| {
         content(&pictures[row]).ok().and_then(|bytes| picture::size(&bytes).ok())
     });
-    let known: Vec<(usize, PictureInfo)> =
+    let mut known: Vec<(usize, PictureInfo)> =
         infos.into_iter().enumerate().filter_map(|(row, info)| Some((row, info?))).collect();
-    let has_color = known.iter().any(|(_, info)| info.has_color);
-    let channels =
-        config.channels.map_or(if has_color { 3 } else { 1 }, |channels| channels.count());
+    // A picture that will be skipped decides nothing.
+    let is_skipped = |row: usize| {
+        let decode = |bytes: Cow<'_, [u8]>| picture::decode(&bytes).is_err();
+        config.broken == Broken::Skip && content(&pictures[row]).map_or(true, decode)
+    };
+    let channels = config.channels.map_or_else(
+        || if known.iter().any(|(row, info)| info.has_color && !is_skipped(*row)) { 3 } else { 1 },
+        Channels::count,
+    );
     if let Some(size) = config.image {
         return Ok(ImageShape { channels, height: size.height, width: size.width });
+    }
+    let differ = |known: &[(usize, PictureInfo)]| {
+        known.windows(2).any(|pair| {
+            let [one, other] = [pair[0].1, pair[1].1].map(|info| (info.height, info.width));
+            one != other
+        })
+    };
+    if differ(&known) {
+        let is_skipped = in_parallel(known.len(), 16, |at| is_skipped(known[at].0));
+        let mut is_skipped = is_skipped.into_iter();
+        known.retain(|_| is_skipped.next() == Some(false));
     }
     let Some((_, first)) = known.first() else {
         // Nothing can be decoded.
         return Ok(ImageShape { channels, height: 1, width: 1 });
     };
-    if known.iter().any(|(_, info)| (info.height, info.width) != (first.height, first.width)) {
+    if differ(&known) {
         let pixels = |(_, info): &&(usize, PictureInfo)| info.height * info.width;
         let described = |(row, info): &(usize, PictureInfo)| {
             format!("{}×{} ({})", info.width, info.height, name(*row))

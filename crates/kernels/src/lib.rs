@@ -32,6 +32,7 @@ mod batch_normalization;
 mod convolution;
 mod correlation;
 mod depthwise;
+mod group_normalization;
 mod instructions;
 mod kernel;
 pub mod math;
@@ -51,6 +52,9 @@ pub use batch_normalization::{
     GradientSums, Normalization, gather_moments, input_gradient, normalize, sum_gradients,
 };
 pub use convolution::{Convolution, Epilogue, Plane};
+pub use group_normalization::{
+    SetStatistics, Sets, normalize_sets, sets_input_gradient, sets_scale_gradient,
+};
 pub use instructions::Instructions;
 pub use moments::Moments;
 pub use peak::multiply_add_on_registers;

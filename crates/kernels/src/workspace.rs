@@ -35,6 +35,12 @@ impl Workspace {
         Self { instructions, pool, panels: Vec::new(), convolution }
     }
 
+    /// The vector instructions of the kernels.
+    #[must_use]
+    pub const fn instructions(&self) -> Instructions {
+        self.instructions
+    }
+
     /// Splits channels among the threads. Each one calls `job` with its channels, with their parts of two slices, whose
     /// lengths are multiples of the number of channels, and with its buffers.
     pub(crate) fn split<A: Send, B: Send>(

@@ -8,6 +8,13 @@ use crate::layers::LayerType;
 /// The `[model]` table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelConfig {
+    /// The file of weights that training starts from, as far as its tensors fit; or, before it was found, the text that
+    /// names it. `None` to draw all weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<String>,
+    /// The SHA-256 of that file, in hexadecimal. It identifies the weights, whatever the file is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_weights_sha256: Option<String>,
     /// The layers, from the images to the scores of the classes.
     pub layers: Vec<LayerConfig>,
 }
@@ -23,6 +30,67 @@ pub struct LayerConfig {
     pub name: Option<String>,
     /// The number of consecutive copies, each with its own weights. 0 skips the entry.
     pub repeat: usize,
+    /// How its parameters are trained.
+    #[serde(flatten)]
+    pub training: LayerTraining,
+}
+
+/// How the parameters of an entry of `model.layers`, and of all layers in it, are trained. Defaults are not written, so
+/// that run ids from before these keys stay.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LayerTraining {
+    /// Whether the optimizer updates the parameters. Otherwise batch normalization uses its running statistics in training,
+    /// too, and does not update them, as in Keras.
+    #[serde(skip_serializing_if = "is_true")]
+    pub trainable: bool,
+    /// Multiplies the learning rate.
+    #[serde(skip_serializing_if = "is_one")]
+    pub learning_rate_factor: f64,
+}
+
+impl Default for LayerTraining {
+    fn default() -> Self {
+        Self { trainable: true, learning_rate_factor: 1.0 }
+    }
+}
+
+impl LayerTraining {
+    /// The keys, which are known for every entry.
+    pub const KEYS: [&str; 2] = ["trainable", "learning_rate_factor"];
+
+    fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let expected = "a number above 0 and at most 1000000; to keep the parameters as they are, \
+                        set trainable = false";
+        Ok(Self {
+            trainable: table.default("trainable", default.trainable)?,
+            learning_rate_factor: table.checked(
+                "learning_rate_factor",
+                default.learning_rate_factor,
+                expected,
+                |factor| *factor > 0.0 && *factor <= 1e6,
+            )?,
+        })
+    }
+
+    /// For an entry in a list with these settings.
+    pub(crate) fn within(self, outer: Self) -> Self {
+        Self {
+            trainable: self.trainable && outer.trainable,
+            learning_rate_factor: self.learning_rate_factor * outer.learning_rate_factor,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[expect(clippy::float_cmp, reason = "only the default itself is not written")]
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }
 
 /// The kinds of entries of `model.layers`.
@@ -63,7 +131,18 @@ impl ModelConfig {
                 return Err(item.error(format!("two layers have the name `{name}`")));
             }
         }
-        Ok(Self { layers })
+        let initial_weights: Option<String> = table.optional("initial_weights")?;
+        let initial_weights_sha256: Option<String> = table.optional("initial_weights_sha256")?;
+        if let Some(value) = table.value("initial_weights_sha256") {
+            let text = initial_weights_sha256.as_deref().unwrap_or_default();
+            if text.len() != 64 || !text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) {
+                return Err(value.expected("64 hexadecimal digits in lower case"));
+            }
+            if initial_weights.is_none() {
+                return Err(value.error("a checksum needs `initial_weights`, which it is of"));
+            }
+        }
+        Ok(Self { initial_weights, initial_weights_sha256, layers })
     }
 }
 
@@ -80,7 +159,11 @@ impl LayerConfig {
             LayerKind::Block(block) => {
                 block.layers.iter().find_map(|layer| layer.duplicate_name(names))
             }
-            LayerKind::Layer(_) => None,
+            LayerKind::Layer(layer) => {
+                let branches = layer.rules().branches();
+                let mut layers = branches.iter().flat_map(|branch| branch.layers);
+                layers.find_map(|layer| layer.duplicate_name(names))
+            }
         }
     }
 }
@@ -92,6 +175,7 @@ impl FromValue for LayerConfig {
                 kind: LayerKind::read(table)?,
                 name: table.optional::<LayerName>("name")?.map(|LayerName(name)| name),
                 repeat: table.default("repeat", 1)?,
+                training: LayerTraining::read(table)?,
             })
         })
     }

@@ -25,13 +25,15 @@ mod tensor;
 mod weights;
 
 pub use activation::Activation;
-pub use architecture::{Architecture, ModelError, PlannedLayer};
-pub use config::{BlockConfig, LayerConfig, LayerKind, ModelConfig};
+pub use architecture::{Architecture, ModelError, PlannedBranch, PlannedLayer, PlannedParameter};
+pub use config::{BlockConfig, LayerConfig, LayerKind, LayerTraining, ModelConfig};
 pub use initializer::{Initializer, Scheme};
-pub use layers::{LayerType, Mode, ParameterSpec};
+pub use layers::{
+    LayerType, Mode, Padding, Pair, ParameterRole, ParameterSpec, PoolingWindow, Window,
+};
 pub use network::{Network, images};
 pub use safetensors::{MAX_WEIGHTS_BYTES, WeightsFileError};
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
 pub use tensor::WeightTensor;
-pub use weights::Weights;
+pub use weights::{MatchedTensors, Weights};

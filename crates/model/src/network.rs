@@ -2,8 +2,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_core::Rng;
 
-use crate::architecture::Architecture;
-use crate::layers::{Features, Layer, LayerModule, Mode};
+use crate::architecture::{Architecture, PlannedLayer};
+use crate::layers::{Features, Layer, LayerModule, Mode, ModuleParts};
 use crate::shape::Shape;
 use crate::tensor::WeightTensor;
 use crate::weights::Weights;
@@ -28,18 +28,7 @@ impl Network {
         device: &Device,
     ) -> Result<Self, String> {
         let weights = weights.in_order_of(architecture)?;
-        let mut remaining = weights.as_slice();
-        let layers = architecture
-            .layers()
-            .iter()
-            .map(|layer| {
-                // The tensors of each layer are consecutive.
-                let (own, others) = remaining.split_at(layer.parameters.len());
-                remaining = others;
-                layer.kind.rules().module(own, layer.activation, device)
-            })
-            .collect();
-        Ok(Self { layers })
+        Ok(Self { layers: modules(architecture.layers(), &mut weights.as_slice(), device) })
     }
 
     /// Computes logits `[n, classes]` from images `[n, channels, height, width]`.
@@ -63,6 +52,19 @@ impl Network {
             .collect();
         Weights { tensors }
     }
+}
+
+/// Makes the modules of these layers and removes their weights from `weights`.
+fn modules(layers: &[PlannedLayer], weights: &mut &[&WeightTensor], device: &Device) -> Vec<Layer> {
+    let module = |layer: &PlannedLayer| {
+        // The tensors of each layer are consecutive, and those of its branches come next.
+        let (own, others) = weights.split_at(layer.parameters.len());
+        *weights = others;
+        let branches = layer.branches.iter();
+        let branches = branches.map(|branch| modules(&branch.layers, weights, device)).collect();
+        layer.kind.rules().module(ModuleParts { layer, weights: own, branches, device })
+    };
+    layers.iter().map(module).collect()
 }
 
 /// Copies the pixels of consecutive images to a device: `[n, channels, height, width]`.

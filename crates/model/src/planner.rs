@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use crate::activation::Activation;
-use crate::architecture::{Architecture, ModelError, PlannedLayer};
-use crate::config::{LayerConfig, LayerKind, ModelConfig};
-use crate::layers::{LayerType, ParameterSpec};
+use crate::architecture::{Architecture, ModelError, PlannedBranch, PlannedLayer};
+use crate::config::{LayerConfig, LayerKind, LayerTraining, ModelConfig};
+use crate::layers::{BranchConfig, Context, LayerType, ParameterSpec};
 use crate::shape::Shape;
 
 /// Limit for the layers of a model. A typo in nested repetitions exceeds it quickly.
@@ -13,6 +13,9 @@ const MAX_LAYERS: usize = 1_000;
 
 /// Limit for the parameters of a model: 4 GB of weights, without gradients and optimizer state.
 pub(crate) const MAX_PARAMETERS: usize = 1_000_000_000;
+
+/// Limit for the values of one image between two layers: 4 GB.
+const MAX_VALUES: usize = 1_000_000_000;
 
 impl ModelConfig {
     /// Expands the repetitions and checks every shape, from `input` (one image) to `classes` scores.
@@ -24,8 +27,7 @@ impl ModelConfig {
     pub fn architecture(&self, input: Shape, classes: usize) -> Result<Architecture, ModelError> {
         let mut planner = Planner {
             classes,
-            shape: input,
-            layers: Vec::new(),
+            layers: 0,
             names: HashSet::new(),
             reserved_names: HashSet::new(),
             parameters: 0,
@@ -33,10 +35,9 @@ impl ModelConfig {
         for layer in &self.layers {
             layer.collect_names("", &mut planner.reserved_names);
         }
-        for (index, layer) in self.layers.iter().enumerate() {
-            planner.add_entry(layer, "", &format!("model.layers.{index}"))?;
-        }
-        let mut layers = planner.layers;
+        let mut layers = Vec::new();
+        let training = LayerTraining::default();
+        planner.add_entries(&self.layers, input, training, "", "model.layers", &mut layers)?;
         let softmax_in_loss = move_softmax_to_loss(&mut layers, classes)?;
         Ok(Architecture { input, layers, softmax_in_loss })
     }
@@ -55,7 +56,14 @@ impl LayerConfig {
             let before = names.len();
             let name = self.full_name(prefix, repetition);
             match &self.kind {
-                LayerKind::Layer(_) => names.extend(name),
+                LayerKind::Layer(layer) => {
+                    let inner = name.clone();
+                    names.extend(name);
+                    for BranchConfig { key, layers } in layer.rules().branches() {
+                        let prefix = branch_prefix(inner.as_deref().unwrap_or(prefix), key);
+                        layers.iter().for_each(|layer| layer.collect_names(&prefix, names));
+                    }
+                }
                 LayerKind::Block(block) => {
                     let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
                     block.layers.iter().for_each(|layer| layer.collect_names(&prefix, names));
@@ -70,12 +78,21 @@ impl LayerConfig {
     }
 }
 
-/// Adds layer after layer and tracks the shape between them.
+/// The prefix of the names of layers in a branch: that of the layer, and the key of any branch except the main one.
+fn branch_prefix(owner: &str, key: &str) -> String {
+    match (owner, key) {
+        ("", "layers") => String::new(),
+        ("", key) => format!("{key}."),
+        (owner, "layers") => format!("{owner}."),
+        (owner, key) => format!("{owner}.{key}."),
+    }
+}
+
+/// Adds layer after layer.
 struct Planner {
     classes: usize,
-    /// The output of the last layer.
-    shape: Shape,
-    layers: Vec<PlannedLayer>,
+    /// The number of layers so far, including those in branches.
+    layers: usize,
     names: HashSet<String>,
     /// The names in the configuration, which generated names must avoid.
     reserved_names: HashSet<String>,
@@ -84,64 +101,103 @@ struct Planner {
 }
 
 impl Planner {
-    /// Adds all repetitions of an entry. `path` is its place in the configuration.
-    fn add_entry(
+    /// Adds all entries of a list to `layers`, from an input of this shape. Returns the shape of the output. `outer` are the
+    /// settings of the entry that has the list, and `path` is the place of the list in the configuration.
+    fn add_entries(
         &mut self,
-        entry: &LayerConfig,
+        entries: &[LayerConfig],
+        mut shape: Shape,
+        outer: LayerTraining,
         prefix: &str,
         path: &str,
-    ) -> Result<(), ModelError> {
-        for repetition in 1..=entry.repeat {
-            let before = self.layers.len();
-            let name = entry.full_name(prefix, repetition);
-            match &entry.kind {
-                LayerKind::Layer(layer) => {
-                    let name = match name {
-                        Some(name) => unused(name, |name| self.names.contains(name)),
-                        None => unused(format!("{prefix}{}", layer.keyword()), |name| {
-                            self.names.contains(name) || self.reserved_names.contains(name)
-                        }),
-                    };
-                    self.add_layer(layer, name, path)?;
-                }
-                LayerKind::Block(block) => {
-                    let prefix = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
-                    for (index, inner) in block.layers.iter().enumerate() {
-                        self.add_entry(inner, &prefix, &format!("{path}.layers.{index}"))?;
+        layers: &mut Vec<PlannedLayer>,
+    ) -> Result<Shape, ModelError> {
+        for (index, entry) in entries.iter().enumerate() {
+            let path = format!("{path}.{index}");
+            let training = entry.training.within(outer);
+            for repetition in 1..=entry.repeat {
+                let before = self.layers;
+                let name = entry.full_name(prefix, repetition);
+                shape = match &entry.kind {
+                    LayerKind::Layer(layer) => {
+                        let name = self.unused_name(layer, name, prefix);
+                        self.add_layer(layer, shape, training, name, &path, layers)?
                     }
+                    LayerKind::Block(block) => {
+                        let prefix =
+                            name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
+                        let path = format!("{path}.layers");
+                        self.add_entries(&block.layers, shape, training, &prefix, &path, layers)?
+                    }
+                };
+                if self.layers == before {
+                    // All repetitions of an empty block are empty. `repeat` may be as large as 2^63.
+                    break;
                 }
-            }
-            if self.layers.len() == before {
-                // All repetitions of an empty block are empty. `repeat` may be as large as 2^63.
-                break;
             }
         }
-        Ok(())
+        Ok(shape)
     }
 
-    fn add_layer(&mut self, kind: &LayerType, name: String, path: &str) -> Result<(), ModelError> {
+    fn unused_name(&self, layer: &LayerType, name: Option<String>, prefix: &str) -> String {
+        match name {
+            Some(name) => unused(name, |name| self.names.contains(name)),
+            None => unused(format!("{prefix}{}", layer.keyword()), |name| {
+                self.names.contains(name) || self.reserved_names.contains(name)
+            }),
+        }
+    }
+
+    /// Adds a layer and its branches. Returns the shape of its output.
+    fn add_layer(
+        &mut self,
+        kind: &LayerType,
+        input: Shape,
+        training: LayerTraining,
+        name: String,
+        path: &str,
+        layers: &mut Vec<PlannedLayer>,
+    ) -> Result<Shape, ModelError> {
         let rules = kind.rules();
         let error = |message| ModelError::of_layer(&name, kind, path, message);
-        if self.layers.len() == MAX_LAYERS {
+        if self.layers == MAX_LAYERS {
             return Err(error(format!(
                 "the model has more than {MAX_LAYERS} layers; lower a `repeat`"
             )));
         }
-        let input = self.shape;
-        let output = rules.output_shape(input, self.classes).map_err(error)?;
-        let parameters = rules.parameters(input, output);
-        // This check must come before any other computation with the shapes, which could overflow.
+        self.layers += 1;
+        self.names.insert(name.clone());
+        let (mut branches, mut branch_shapes) = (Vec::new(), Vec::new());
+        for BranchConfig { key, layers } in rules.branches() {
+            let (prefix, path) = (branch_prefix(&name, key), format!("{path}.{key}"));
+            let mut planned = Vec::new();
+            let shape = self.add_entries(layers, input, training, &prefix, &path, &mut planned)?;
+            branch_shapes.push(shape);
+            branches.push(PlannedBranch { key, layers: planned });
+        }
+        let context = Context { classes: self.classes, branches: &branch_shapes };
+        let output = rules.output_shape(input, &context).map_err(error)?;
+        let mut parameters = rules.parameters(input, output);
+        parameters.iter_mut().for_each(|parameter| parameter.trainable &= training.trainable);
+        // These checks must come before any other computation with the shapes, which could overflow.
         let Some(count) = count_parameters(self.parameters, &parameters) else {
             return Err(error(format!(
                 "with this layer, the model has more than {MAX_PARAMETERS} parameters; make it smaller"
             )));
         };
+        for parameter in &parameters {
+            parameter.initializer.check(parameter).map_err(error)?;
+        }
+        if output.checked_len().is_none_or(|values| values > MAX_VALUES) {
+            return Err(error(format!(
+                "its input is {input}, and its output would be {output}: more than {MAX_VALUES} values for one image; make \
+                 it smaller"
+            )));
+        }
         self.parameters = count;
-        self.shape = output;
-        self.names.insert(name.clone());
-        self.layers.push(PlannedLayer {
+        layers.push(PlannedLayer {
             flops: rules.flops(input, output),
-            saved_activations: rules.saved_activations(output),
+            saved_activations: rules.saved_activations(input, output),
             activation: rules.activation(),
             kind: kind.clone(),
             path: path.to_owned(),
@@ -149,8 +205,10 @@ impl Planner {
             input,
             output,
             parameters,
+            branches,
+            training,
         });
-        Ok(())
+        Ok(output)
     }
 }
 
@@ -197,9 +255,13 @@ fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<b
             scores.activation
         )));
     }
-    if !earlier.iter().chain([&*last]).any(|layer| !layer.parameters.is_empty()) {
+    if !earlier.iter().chain([&*last]).any(PlannedLayer::has_parameters) {
         let message = format!("no layer has weights to train; end with {FINAL_LAYER}");
         return Err(ModelError::of_model(message));
+    }
+    if !earlier.iter().chain([&*last]).any(PlannedLayer::is_trained) {
+        let message = "every layer with weights has trainable = false; remove it from at least one";
+        return Err(ModelError::of_model(message.to_owned()));
     }
     match last.activation {
         Activation::Linear => Ok(false),
@@ -215,6 +277,6 @@ fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<b
 
 impl PlannedLayer {
     fn passes_values(&self) -> bool {
-        self.kind.rules().passes_values()
+        self.kind.rules().passes_values(self.input)
     }
 }

@@ -28,6 +28,18 @@ impl Shape {
         }
     }
 
+    /// The number of values in one sample, or `None` if it is too large for this machine.
+    #[must_use]
+    pub const fn checked_len(self) -> Option<usize> {
+        match self {
+            Self::Image { channels, height, width } => match channels.checked_mul(height) {
+                Some(rows) => rows.checked_mul(width),
+                None => None,
+            },
+            Self::Features(features) => Some(features),
+        }
+    }
+
     /// Whether a sample has no values.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::activation::Activation;
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, PlannedLayer};
 
 /// The output of `kiln summary`: a table like that of Keras' `model.summary()`, and the cost of a
 /// training step.
@@ -17,8 +17,8 @@ pub struct Summary {
     pub forward_flops: u64,
     /// The number of images in a training step.
     pub batch_size: usize,
-    /// The floating-point operations of a training step: the forward pass, the weight gradients, and
-    /// the input gradients of all layers except the first one with weights, which needs none.
+    /// The floating-point operations of a training step: the forward pass, the weight gradients of the layers that are
+    /// trained, and the input gradients of all layers after the first one that is trained.
     pub step_flops: u64,
     /// The bytes of the parameters.
     pub parameter_bytes: u64,
@@ -33,7 +33,7 @@ pub struct Summary {
 /// One layer of a [`Summary`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryRow {
-    /// The name, type and activation: `hidden_1 (dense, relu)`.
+    /// The name, type and activation: `hidden_1 (dense, relu)`, and `frozen` if it is not trained; two spaces before it for each layer that owns it.
     pub layer: String,
     /// The shape of one output sample.
     pub output: String,
@@ -46,37 +46,52 @@ impl Architecture {
     /// `optimizer_slots` numbers per parameter (0 for plain SGD, 2 for Adam).
     #[must_use]
     pub fn summary(&self, batch_size: usize, optimizer_slots: usize) -> Summary {
-        let last = self.layers().len().saturating_sub(1);
-        let rows = self.layers().iter().enumerate().map(|(index, layer)| {
+        let last = self.layers().last().map(|layer| layer.name.as_str());
+        let rows = self.nested_layers().map(|(depth, layer)| {
             // Shows a final softmax as configured, although the loss applies it.
             let activation = match layer.activation {
-                Activation::Linear if index == last && self.softmax_in_loss() => "softmax",
+                Activation::Linear if last == Some(&layer.name) && self.softmax_in_loss() => {
+                    "softmax"
+                }
                 Activation::Linear => "",
                 other => other.as_str(),
             };
-            let kind = [layer.kind.keyword(), activation];
+            let frozen =
+                if layer.training.trainable || !layer.has_parameters() { "" } else { "frozen" };
+            let kind = [layer.kind.keyword(), activation, frozen];
             let kind: Vec<&str> = kind.into_iter().filter(|part| !part.is_empty()).collect();
             SummaryRow {
-                layer: format!("{} ({})", layer.name, kind.join(", ")),
+                layer: format!("{}{} ({})", "  ".repeat(depth), layer.name, kind.join(", ")),
                 output: layer.output.to_string(),
                 parameters: layer.parameters.iter().map(crate::ParameterSpec::len).sum(),
             }
         });
-        let forward_flops: u64 = self.layers().iter().map(|layer| layer.flops).sum();
-        let first = self.layers().iter().find(|layer| !layer.parameters.is_empty());
-        let first_flops = first.map_or(0, |layer| layer.flops);
+        let flops = || self.nested_layers().map(|(_, layer)| layer.flops);
+        // Saturates, because a model may be huge.
+        let forward_flops = flops().fold(0, u64::saturating_add);
+        let is_trained =
+            |layer: &PlannedLayer| layer.parameters.iter().any(|parameter| parameter.trainable);
+        let first = self.nested_layers().position(|(_, layer)| is_trained(layer));
+        // Each gradient costs as much as the forward pass. That of the weights is computed for layers that are trained, and
+        // that of the input for all layers after the first one of these.
+        let passes = |index: usize, layer: &PlannedLayer| {
+            1 + u64::from(is_trained(layer)) + u64::from(first.is_some_and(|first| index > first))
+        };
+        let step_flops =
+            self.nested_layers().enumerate().fold(0_u64, |sum, (index, (_, layer))| {
+                sum.saturating_add(passes(index, layer).saturating_mul(layer.flops))
+            });
         // All values are `f32`.
         let bytes = |values: usize| 4 * values as u64;
         let trainable = self.trainable_parameters();
-        let saved: usize = self.layers().iter().map(|layer| layer.saved_activations).sum();
+        let saved: usize = self.nested_layers().map(|(_, layer)| layer.saved_activations).sum();
         Summary {
             rows: rows.collect(),
             parameters: self.parameters(),
             trainable,
             forward_flops,
             batch_size,
-            // Each of the two gradients costs as much as the forward pass.
-            step_flops: (3 * forward_flops - first_flops).saturating_mul(batch_size as u64),
+            step_flops: step_flops.saturating_mul(batch_size as u64),
             parameter_bytes: bytes(self.parameters()),
             gradient_bytes: bytes(trainable),
             optimizer_bytes: bytes(trainable).saturating_mul(optimizer_slots as u64),

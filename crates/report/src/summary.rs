@@ -64,6 +64,7 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         let trained = format!("{} {epochs}{}", record.epochs, seconds.unwrap_or_default());
         facts.push(fact("trained", trained));
     }
+    facts.extend(record.data_warnings.iter().map(|text| fact("data warning", text.clone())));
     facts
 }
 
@@ -74,11 +75,16 @@ pub(crate) fn result(report: &TestReport) -> String {
     numbers.extend(report.smoothed_loss.map(|loss| format!("with label smoothing {loss:.4}")));
     numbers.extend(report.top_k.iter().map(|top| format!("top-{} {:.4}", top.k, top.accuracy)));
     let weights = match report.weights {
-        TestedWeights::Last => "the last",
-        TestedWeights::Best => "the best by the monitored metric",
+        TestedWeights::Last | TestedWeights::Average => "the last",
+        TestedWeights::Best | TestedWeights::BestAverage => "the best by the monitored metric",
     };
+    let averaged = match report.weights {
+        TestedWeights::Last | TestedWeights::Best => "the weights of",
+        TestedWeights::Average | TestedWeights::BestAverage => "the average of the weights after",
+    };
+    let flipped = if report.flip { ", each averaged with its horizontal mirror image" } else { "" };
     format!(
-        "{} on {} test images, with the weights of epoch {} ({weights})",
+        "{} on {} test images{flipped}, with {averaged} epoch {} ({weights})",
         numbers.join(", "),
         grouped(report.examples as u64),
         report.epoch

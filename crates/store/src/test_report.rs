@@ -49,6 +49,8 @@ pub struct Tested<'a> {
     pub weights: TestedWeights,
     /// The epoch of the weights, counted from 1.
     pub epoch: usize,
+    /// Whether the probabilities are means over an image and its horizontal mirror image.
+    pub flip: bool,
     /// The top-k accuracies, computed from the logits.
     pub top_k: &'a [TopK],
     /// The index of the most frequent class of the training rows, if it is known.
@@ -143,12 +145,16 @@ impl Prediction<'_> {
 
 /// Which weights a run saves and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum TestedWeights {
     /// The weights after the last epoch.
     Last,
     /// The weights of the best epoch of the monitored metric.
     Best,
+    /// The running average of the weights after the last epoch.
+    Average,
+    /// The running average of the weights after the best epoch of the monitored metric.
+    BestAverage,
 }
 
 impl TestedWeights {
@@ -158,6 +164,8 @@ impl TestedWeights {
         match self {
             TestedWeights::Last => "last",
             TestedWeights::Best => "best",
+            TestedWeights::Average => "average",
+            TestedWeights::BestAverage => "best_average",
         }
     }
 }
@@ -177,6 +185,9 @@ pub struct TestReport {
     pub weights: TestedWeights,
     /// The epoch of the weights, counted from 1.
     pub epoch: usize,
+    /// Whether the probabilities are means over an image and its horizontal mirror image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
     /// The mean loss, without label smoothing; `None` if it is not finite.
     pub loss: Option<f64>,
     /// The mean loss with the label smoothing of the training; `None` without smoothing.
@@ -354,6 +365,7 @@ impl TestReport {
             examples,
             weights: tested.weights,
             epoch: tested.epoch,
+            flip: tested.flip,
             loss: Some(tested.loss).filter(|loss| loss.is_finite()),
             smoothed_loss: tested.smoothed_loss,
             accuracy: right as f64 / examples as f64,

@@ -1,11 +1,11 @@
 use kiln_data::{
-    Background, Channels, DataConfig, Dataset, ImageShape, ImageSize, Normalizer, Resize,
+    Background, Channels, DataConfig, Dataset, ImageShape, ImageSize, Normalizer, Resize, mirrored,
 };
 use kiln_store::RunDirectory;
 
 use crate::TrainError;
 use crate::engine::Engine;
-use crate::evaluation::{Evaluation, evaluate_each, softmax};
+use crate::evaluation::{Evaluation, evaluate_each, mean_prediction, softmax};
 use crate::experiment::{Declaration, Experiment};
 use crate::metrics::Metrics;
 use crate::weights_file::{WeightsMetadata, read_weights, weights_error};
@@ -102,6 +102,13 @@ impl Predictor {
         }
     }
 
+    /// How to read a table of pixels like that of the training.
+    #[must_use]
+    pub fn reading_of_table(&self) -> DataConfig {
+        let DataConfig { labels, layout, .. } = &self.experiment.data;
+        DataConfig { labels: labels.clone(), layout: *layout, ..self.reading_of("") }
+    }
+
     /// Classifies images, each `[channels, height, width]`. An image gets the probabilities that it would have in
     /// `predictions.csv`, to the last bit.
     ///
@@ -112,19 +119,30 @@ impl Predictor {
         let size = self.image.values();
         let mut classifications = Vec::with_capacity(images.len());
         for images in images.chunks(BATCH) {
-            // Engines add up a single image in another order than one of a batch.
-            let mut normalized = vec![0.0; size * images.len().max(2)];
-            for (image, normalized) in images.iter().zip(normalized.chunks_exact_mut(size)) {
-                if image.len() != size {
-                    return Err(TrainError::ImageSize { expected: size, found: image.len() });
-                }
-                self.normalizer.normalize(image, normalized);
+            if let Some(image) = images.iter().find(|image| image.len() != size) {
+                return Err(TrainError::ImageSize { expected: size, found: image.len() });
             }
-            let logits = self.engine.infer(&normalized);
+            let mut logits = self.infer(images);
+            if self.experiment.test.flip {
+                let width = self.image.width;
+                let mirrored: Vec<_> = images.iter().map(|image| mirrored(image, width)).collect();
+                logits = mean_prediction(&logits, &self.infer(&mirrored), self.class_names.len());
+            }
             let logits = logits.chunks_exact(self.class_names.len()).take(images.len());
             classifications.extend(logits.map(Classification::of));
         }
         Ok(classifications)
+    }
+
+    /// The logits of images, each `[channels, height, width]`. A single image has a second row.
+    fn infer(&self, images: &[Vec<u8>]) -> Vec<f32> {
+        let size = self.image.values();
+        // Engines add up a single image in another order than one of a batch.
+        let mut normalized = vec![0.0; size * images.len().max(2)];
+        for (image, normalized) in images.iter().zip(normalized.chunks_exact_mut(size)) {
+            self.normalizer.normalize(image, normalized);
+        }
+        self.engine.infer(&normalized)
     }
 
     /// Evaluates these rows of a dataset. `labels` are the classes of all its images, as indices into the classes of the
@@ -146,7 +164,8 @@ impl Predictor {
         let mut images = dataset.images.clone();
         images.labels = labels;
         let metrics = Metrics::of_evaluation(&self.experiment, self.class_names.len());
-        Ok(evaluate_each(&self.engine, &images, rows, &self.normalizer, metrics))
+        let flip = self.experiment.test.flip;
+        Ok(evaluate_each(&self.engine, &images, rows, &self.normalizer, flip, metrics))
     }
 }
 

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -5,7 +6,7 @@ use kiln_model::Weights;
 use kiln_report::TestImages;
 use kiln_store::{
     Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position, RunDirectory,
-    RunRecord, Status, TestReport, Tested, TopK, files,
+    RunRecord, Status, TestReport, Tested, TestedWeights, TopK, files,
     splits::{self, Splits},
 };
 use tracing::{error, info, warn};
@@ -14,6 +15,7 @@ use crate::TrainError;
 use crate::engine::Engine;
 use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, Experiment, PreparedExperiment};
+use crate::initial_weights::{SourceWeights, Transfer};
 use crate::metrics::{self, Metrics, extra_columns};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
@@ -32,6 +34,7 @@ pub struct Run {
     pub(crate) directory: RunDirectory,
     pub(crate) record: RunRecord,
     pub(crate) lock: RunLock,
+    pub(crate) read_interval: NonZeroUsize,
 }
 
 /// What training starts from, and then the state that it has reached.
@@ -96,14 +99,16 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// The data cannot be read, is not that of the `planned` id or makes every result meaningless, the experiment does not
-    /// fit the data, this build lacks the backend, or the directory cannot be created.
+    /// The data or the initial weights cannot be read, the data is not that of the `planned` id or makes every result
+    /// meaningless, the experiment does not fit the data or none of the initial weights, this build lacks the backend, or the directory cannot be created.
     pub fn prepare(
         mut declaration: Declaration,
         data: &Path,
         runs: &Path,
         planned: Option<PlannedId<'_>>,
     ) -> Result<Self, TrainError> {
+        // First, because reading the data takes longer.
+        let weights = SourceWeights::read(&mut declaration)?;
         let mut prepared = match &planned {
             None => PreparedExperiment::read(&mut declaration, data)?,
             Some(PlannedId { fingerprint, .. }) => {
@@ -118,6 +123,8 @@ impl Run {
             return Err(TrainError::DataChanged { name, planned: (*fingerprint).to_owned(), now });
         }
         prepared.check_data(&declaration)?;
+        let transfer = weights.map(|source| Transfer::new(source, &declaration, &prepared));
+        prepared.transfer = transfer.transpose()?;
         Self::create(declaration, prepared, runs, planned)
     }
 
@@ -148,7 +155,7 @@ impl Run {
             seed: experiment.seed,
             backend,
             engine: implementation,
-            threads: 1,
+            threads: prepared.settings.threads,
             versions,
             git_commit: git_commit(),
             dataset,
@@ -156,6 +163,7 @@ impl Run {
             normalization: Some(prepared.normalization()),
             data_warnings: prepared.data_warnings.clone(),
             parameters: prepared.architecture.parameters() as u64,
+            initial_weights: prepared.transfer.as_ref().map(|transfer| transfer.record.clone()),
             started: kiln_store::now(),
             ended: None,
             training_seconds: None,
@@ -179,7 +187,9 @@ impl Run {
                 }
             },
         };
-        let mut run = Self { declaration, prepared, training, directory, record, lock };
+        let read_interval = declaration.experiment.device.backend.read_interval();
+        let mut run =
+            Self { declaration, prepared, training, directory, record, lock, read_interval };
         let written = run.write_first_files();
         run.or_fail(written)?;
         Ok(run)
@@ -188,9 +198,10 @@ impl Run {
     fn write_first_files(&self) -> Result<(), TrainError> {
         self.lock.check()?;
         files::write(&self.directory.config_path(), &self.prepared.origin.config)?;
+        // Before the record, which has its checksum.
+        self.write_initial()?;
         self.directory.write_record(&self.record)?;
-        self.write_splits()?;
-        self.write_initial()
+        self.write_splits()
     }
 
     /// Writes `splits.csv`.
@@ -205,10 +216,17 @@ impl Run {
         Ok(splits::write(&self.directory.splits_path(), &splits)?)
     }
 
-    /// Writes `initial.safetensors`, if the experiment asks for it.
+    /// Writes `initial.safetensors`, if the experiment asks for it or the weights come from a file, which may change.
     pub(crate) fn write_initial(&self) -> Result<(), TrainError> {
         let experiment = &self.declaration.experiment;
-        if !experiment.training.save_initial {
+        let is_loaded = experiment.model.initial_weights.is_some();
+        let is_wanted = if is_loaded {
+            // Otherwise the run resumes from a checkpoint, and does not know its initial weights.
+            self.prepared.transfer.is_some()
+        } else {
+            experiment.training.save_initial
+        };
+        if !is_wanted {
             return Ok(());
         }
         let weights = self.prepared.initial_weights(experiment);
@@ -244,10 +262,18 @@ impl Run {
         &self.directory
     }
 
-    /// What a user should know about how the images were read and split, as sentences without a final full stop.
+    /// What a user should know about how the images were read and split, and about the initial weights, as sentences
+    /// without a final full stop.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
-        let PreparedExperiment { dataset, split, .. } = &self.prepared;
-        dataset.notes.iter().chain(&split.notes).map(String::as_str)
+        let PreparedExperiment { dataset, split, transfer, .. } = &self.prepared;
+        let transfer = transfer.iter().map(|transfer| &transfer.note);
+        dataset.notes.iter().chain(&split.notes).chain(transfer).map(String::as_str)
+    }
+
+    /// Sets after how many training steps their logits are read from the device, instead of a number that suits the backend.
+    /// It does not affect the result. A divergence is found up to this many steps late.
+    pub const fn set_read_interval(&mut self, steps: NonZeroUsize) {
+        self.read_interval = steps;
     }
 
     /// The record of the run, as far as it is known.
@@ -275,6 +301,16 @@ impl Run {
         );
         for note in self.notes() {
             info!(note, "data");
+        }
+        if let Some(weights) = &self.record.initial_weights {
+            info!(
+                file = weights.file,
+                sha256 = weights.sha256,
+                loaded = weights.loaded.join(", "),
+                drawn = weights.kept.join(", "),
+                unused = weights.unused.join(", "),
+                "initial weights"
+            );
         }
         let result = self.train_and_test(observer);
         self.or_fail(result)
@@ -342,13 +378,16 @@ impl Run {
 
     fn train_epochs(&mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let experiment = &self.declaration.experiment;
-        let PreparedExperiment { dataset, split, normalizer, class_weights, origin, .. } =
-            &self.prepared;
+        let PreparedExperiment {
+            dataset, split, normalizer, class_weights, settings, origin, ..
+        } = &self.prepared;
         let (directory, lock) = (&self.directory, &self.lock);
         let StartingPoint { engine, state, history, checkpoint } = &mut self.training;
         let training = TrainingLoop {
             data: TrainingData { experiment, dataset, split, normalizer, class_weights },
+            settings,
             engine,
+            read_interval: self.read_interval,
             state,
             // Written from the checkpoint: the file on disk may be damaged, or have epochs after the checkpoint.
             history_writer: HistoryWriter::resume(&directory.history_path(), history)?,
@@ -398,7 +437,8 @@ impl Run {
         // A new engine, because the weights to test may be those of an earlier epoch.
         let engine = Engine::new(settings, weights).map_err(TrainError::Engine)?;
         let metrics = Metrics::of_evaluation(experiment, self.prepared.classes());
-        Ok(evaluate_each(&engine, &dataset.images, &split.test, normalizer, metrics))
+        let flip = experiment.test.flip;
+        Ok(evaluate_each(&engine, &dataset.images, &split.test, normalizer, flip, metrics))
     }
 
     fn report(&self, epoch: usize, evaluation: &Evaluation) -> Result<TestReport, TrainError> {
@@ -406,6 +446,7 @@ impl Run {
         let images = &dataset.images;
         let labels: Vec<u16> = split.test.iter().map(|row| images.labels[*row as usize]).collect();
         let is_best = self.training.state.best.restores_best;
+        let averages = self.declaration.experiment.training.average_decay.is_some();
         let top_k = self.declaration.experiment.training.top_k.iter();
         let top_k: Vec<TopK> = top_k
             .filter_map(|k| Some(TopK { k: *k, accuracy: evaluation.metrics.top_k_accuracy(*k)? }))
@@ -417,12 +458,14 @@ impl Run {
             probabilities: &evaluation.probabilities,
             loss: evaluation.metrics.loss(),
             smoothed_loss: evaluation.metrics.value("smoothed_loss"),
-            weights: if is_best {
-                kiln_store::TestedWeights::Best
-            } else {
-                kiln_store::TestedWeights::Last
+            weights: match (averages, is_best) {
+                (false, false) => TestedWeights::Last,
+                (false, true) => TestedWeights::Best,
+                (true, false) => TestedWeights::Average,
+                (true, true) => TestedWeights::BestAverage,
             },
             epoch,
+            flip: self.declaration.experiment.test.flip,
             top_k: &top_k,
             most_frequent: self.prepared.most_frequent_class(),
             optimism: self.record.optimism,

@@ -31,22 +31,32 @@ const ARGUMENTS: [&str; 5] =
 
 #[test]
 fn sweep_killed_repeatedly_gives_identical_results() {
-    let kills = short_or_long(20, 500);
+    kill_repeatedly(&Project::new(), "kills", short_or_long(20, 500));
+}
+
+#[test]
+fn sweep_of_convolutional_networks_killed_repeatedly_gives_identical_results() {
+    let project = Project::new();
+    project.write("experiment.toml", crate::convolution::EXPERIMENT);
+    kill_repeatedly(&project, "kills of convolutional networks", short_or_long(8, 200));
+}
+
+/// Kills a sweep of `experiment.toml` this many times, and compares the results with those of an undisturbed one.
+fn kill_repeatedly(project: &Project, test: &str, kills: usize) {
     let victims = [Victim::RunAndSweep, Victim::Sweep, Victim::RunThenSweep];
     let attack = Attack { sweep: &ARGUMENTS, victims: &victims, overlaps: true };
-    let project = Project::new();
     let started = Instant::now();
     project.kiln_ok(&[ARGUMENTS.as_slice(), &["--runs=uninterrupted"]].concat());
     let mut duration = started.elapsed();
-    let expected = results(&project, "uninterrupted/columns");
+    let expected = results(project, "uninterrupted/columns");
 
     let (mut killed, mut sweeps, mut survivors) = (0, 0, 0);
     while killed < kills {
-        let mut rng = Rng::new("kills", sweeps);
+        let mut rng = Rng::new(test, sweeps);
         let mut finished: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
         // A few kills are enough to complete a sweep. Then the directory is removed, and the next sweep follows.
         for attempt in 0..kills - killed {
-            match kill_at(&project, &attack, moment(duration, attempt, &mut rng), &mut rng) {
+            match kill_at(project, &attack, moment(duration, attempt, &mut rng), &mut rng) {
                 Attempt::Killed => killed += 1,
                 Attempt::Completed(took) => {
                     // The duration was measured while other tests were running, so correct it.
@@ -54,19 +64,19 @@ fn sweep_killed_repeatedly_gives_identical_results() {
                     break;
                 }
             }
-            assert_finished_runs_are_kept(&project, &mut finished);
+            assert_finished_runs_are_kept(project, &mut finished);
         }
         survivors += finished.len();
         let output = project.kiln_ok(&ARGUMENTS);
         assert!(output.reports_all_finished(6), "{}", output.stdout);
-        assert_finished_runs_are_kept(&project, &mut finished);
-        assert!(results(&project, "runs/columns") == expected, "results differ, {killed} kills");
+        assert_finished_runs_are_kept(project, &mut finished);
+        assert!(results(project, "runs/columns") == expected, "results differ, {killed} kills");
         fs::remove_dir_all(project.path("runs")).unwrap();
         sweeps += 1;
     }
     assert!(survivors > 0, "no run finished between two kills");
     print_figures(&format!(
-        "kills: {killed} of {sweeps} sweeps, {survivors} runs had finished before the last kill of theirs"
+        "{test}: {killed} of {sweeps} sweeps, {survivors} runs had finished before the last kill of theirs"
     ));
 }
 

@@ -17,6 +17,7 @@ use kiln_store::printable;
 use kiln_sweep::{DifferingKey, LaunchOptions, Plan, PlannedRun, RunOutcome, Sweep};
 
 use crate::experiment;
+use crate::initial_weights;
 use crate::options::{GlobalOptions, at_least_1};
 use crate::output::{status, warning};
 
@@ -84,6 +85,7 @@ pub(crate) fn sweep(
     if arguments.race {
         sweep = sweep.with_race(arguments.top)?;
     }
+    sweep.find_initial_weights(|name| initial_weights::find(options, name))?;
     let plan = Plan::new(&sweep, options.data(), &options.runs)?;
     if !options.quiet {
         plan.notes.iter().for_each(|note| status(format_args!("note: {note}")));

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use kiln_store::{duration, printable};
+use kiln_store::{duration, printable, quoted};
 use kiln_sweep::{
     CompletedBy, DifferingKey, EpochReport, Event, Plan, RunOutcome, StepReport, Watcher,
 };
@@ -40,6 +40,8 @@ pub(crate) struct SweepProgress<'a> {
     started: Instant,
     /// Whether the user was informed that other sweeps train the remaining runs.
     has_reported_waiting: bool,
+    /// The problems of the data that were printed, without their numbers: splits of other seeds have other numbers.
+    data_warnings: BTreeSet<String>,
     /// The total weight of the runs that this sweep trains.
     total_weight: u64,
     /// The weight of those that have ended.
@@ -94,6 +96,7 @@ impl<'a> SweepProgress<'a> {
             best: None,
             started: Instant::now(),
             has_reported_waiting: false,
+            data_warnings: BTreeSet::new(),
             total_weight: 0,
             done_weight: 0,
         }
@@ -110,6 +113,20 @@ impl<'a> SweepProgress<'a> {
             live.total.finish_and_clear();
             // Clearing fails if the terminal is gone, and then there is nothing to clear.
             let _ = live.lines.clear();
+        }
+    }
+
+    /// Prints a problem of the data, unless another run has reported it.
+    fn data_warning(&mut self, run: usize, text: &str) {
+        let without_numbers = text.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let is_first = self.data_warnings.is_empty();
+        if !self.data_warnings.insert(without_numbers) || self.quiet {
+            return;
+        }
+        self.print(&format!("warning: data: {}", printable(text)));
+        if is_first {
+            let source = quoted(&self.plan.runs[run].experiment.data.source);
+            self.print(&format!("help: for examples and what to do: kiln data check {source}"));
         }
     }
 
@@ -319,6 +336,7 @@ impl Watcher for SweepProgress<'_> {
                     self.print(&format!("warning: {}: {}", self.label(run), printable(text)));
                 }
             }
+            Event::DataWarning(run, text) => self.data_warning(run, text),
             Event::Lost(run, error) => {
                 if let Some(bar) = self.running.remove(&run).and_then(|running| running.bar) {
                     bar.finish_and_clear();

@@ -6,10 +6,32 @@ use serde::Serialize;
 use crate::ImageShape;
 
 /// The pixels of one image, `[channels, height, width]`, from 0 to 255, and a second buffer of the same size.
-pub(crate) struct Canvas<'a> {
+///
+/// The pixels of transforms that only move them can be bytes, which are a quarter as long as `f32`.
+pub(crate) struct Canvas<'a, T = f32> {
     pub(crate) shape: ImageShape,
-    pub(crate) pixels: &'a mut [f32],
-    pub(crate) spare: &'a mut [f32],
+    pub(crate) pixels: &'a mut [T],
+    pub(crate) spare: &'a mut [T],
+}
+
+/// The value of a channel of a pixel.
+pub(crate) trait Pixel: Copy {
+    /// From 0 to 255. Bytes are rounded down.
+    fn new(value: f64) -> Self;
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "pixels are f32")]
+impl Pixel for f32 {
+    fn new(value: f64) -> Self {
+        value as Self
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+impl Pixel for u8 {
+    fn new(value: f64) -> Self {
+        value as Self
+    }
 }
 
 keywords! {
@@ -50,9 +72,13 @@ impl Fill {
         })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "pixels are f32")]
-    const fn value(self) -> f32 {
-        self.fill_value as f32
+    /// Whether the pixels of an image of bytes stay whole numbers.
+    pub(crate) fn is_whole(self) -> bool {
+        self.fill_mode != FillMode::Constant || self.fill_value.fract() == 0.0
+    }
+
+    fn value<T: Pixel>(self) -> T {
+        T::new(self.fill_value)
     }
 
     /// The index of the pixel that the one at `index` takes its value from, of `count` in a row or column; `None` for
@@ -110,13 +136,13 @@ pub(crate) struct Region {
     pub(crate) width: usize,
 }
 
-impl Canvas<'_> {
-    pub(crate) fn planes_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+impl<T: Pixel> Canvas<'_, T> {
+    pub(crate) fn planes_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
         self.pixels.chunks_exact_mut(self.shape.height * self.shape.width)
     }
 
     /// For each channel, the present pixels and those to write.
-    pub(super) fn redraw(&mut self, mut draw: impl FnMut(&[f32], &mut [f32])) {
+    pub(super) fn redraw(&mut self, mut draw: impl FnMut(&[T], &mut [T])) {
         self.spare.copy_from_slice(self.pixels);
         let plane = self.shape.height * self.shape.width;
         let before = self.spare.chunks_exact(plane);
@@ -139,8 +165,7 @@ impl Canvas<'_> {
         let (first_x, last_x) = inner(right, width);
         let (first_y, last_y) = inner(down, height);
         let edges = (0..first_x).chain(last_x..width);
-        let edges: Vec<(usize, Option<usize>)> =
-            edges.map(|x| (x, fill.source(x as isize - right, width))).collect();
+        let edges = edges.map(|x| (x, fill.source(x as isize - right, width)));
         self.redraw(|before, after| {
             if first_x < last_x && first_y < last_y {
                 // One copy for all rows. It leaves wrong values at the edges, which are written below.
@@ -148,23 +173,38 @@ impl Canvas<'_> {
                 let source = (first as isize - down * width as isize - right) as usize;
                 after[first..last].copy_from_slice(&before[source..][..last - first]);
             }
-            for (y, row) in after.chunks_exact_mut(width).enumerate() {
+            let columns = edges.clone().filter(|_| first_y < last_y);
+            for (x, source) in columns {
+                let column = after[first_y * width..last_y * width][x..].iter_mut().step_by(width);
+                match source {
+                    Some(source) => {
+                        let first = (first_y as isize - down) as usize;
+                        let from = before[first * width..][source..].iter().step_by(width);
+                        column.zip(from).for_each(|(pixel, value)| *pixel = *value);
+                    }
+                    None => column.for_each(|pixel| *pixel = fill.value()),
+                }
+            }
+            for y in (0..first_y).chain(last_y..height) {
+                let row = &mut after[y * width..][..width];
                 let Some(from) = fill.source(y as isize - down, height) else {
                     row.fill(fill.value());
                     continue;
                 };
                 let from = &before[from * width..][..width];
-                if !(first_y..last_y).contains(&y) && first_x < last_x {
+                if first_x < last_x {
                     let first = (first_x as isize - right) as usize;
                     row[first_x..last_x].copy_from_slice(&from[first..][..last_x - first_x]);
                 }
-                for (x, source) in &edges {
-                    row[*x] = source.map_or(fill.value(), |source| from[source]);
+                for (x, source) in edges.clone() {
+                    row[x] = source.map_or(fill.value(), |source| from[source]);
                 }
             }
         });
     }
+}
 
+impl Canvas<'_> {
     /// Redraws the image through an affine map, with bilinear interpolation.
     #[expect(
         clippy::cast_possible_truncation,

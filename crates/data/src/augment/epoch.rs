@@ -4,7 +4,7 @@ use rand_core::Rng;
 
 use super::canvas::Canvas;
 use super::draws::Draws;
-use super::{AugmentConfig, Computation};
+use super::{AugmentConfig, Computation, Transform};
 use crate::batch::prefetch;
 use crate::{Batch, LabeledImages, Mix, Normalizer};
 
@@ -22,6 +22,8 @@ struct Buffers {
     spare: Vec<f32>,
     /// The image that is mixed into another one.
     other: Vec<f32>,
+    bytes: Vec<u8>,
+    spare_bytes: Vec<u8>,
 }
 
 impl<'a> EpochAugmenter<'a> {
@@ -41,11 +43,23 @@ impl<'a> EpochAugmenter<'a> {
         buffers: &mut Buffers,
     ) -> Option<Mix> {
         let images = source.images;
-        for (pixel, byte) in pixels.iter_mut().zip(images.image(row as usize)) {
+        let mut bytes = images.image(row as usize);
+        let moves = &source.moves[..source.moves.len().min(count)];
+        if !moves.is_empty() {
+            buffers.bytes.copy_from_slice(bytes);
+            let spare = &mut buffers.spare_bytes;
+            let mut canvas = Canvas { shape: images.shape, pixels: &mut buffers.bytes, spare };
+            for (position, transform) in moves.iter().enumerate() {
+                transform.apply_to_bytes(&mut canvas, &mut Draws::new(self.key, row, position));
+            }
+            bytes = &buffers.bytes;
+        }
+        for (pixel, byte) in pixels.iter_mut().zip(bytes) {
             *pixel = f32::from(*byte);
         }
         let mut mixed = None;
-        for (position, transform) in self.config.transforms()[..count].iter().enumerate() {
+        let transforms = self.config.transforms()[..count].iter().enumerate();
+        for (position, transform) in transforms.skip(moves.len()) {
             let mut draws = Draws::new(self.key, row, position);
             let mixing = match transform.computation() {
                 Computation::Image(computation) => {
@@ -76,6 +90,8 @@ struct Source<'a> {
     images: &'a LabeledImages,
     /// The rows of the images that may be mixed into others.
     candidates: &'a [u32],
+    /// The first transforms, as far as they only move pixels.
+    moves: Vec<&'a dyn Transform>,
 }
 
 /// Replaces the content of `batch` by these rows, in this order, as the augmenter transforms them. `candidates` are the rows
@@ -104,8 +120,14 @@ pub fn gather_augmented(
     // Every value is overwritten below.
     batch.pixels.resize(rows.len() * values, 0.0);
     prefetch(images, rows);
-    let source = Source { images, candidates };
-    let mut buffers = Buffers { spare: vec![0.0; values], other: Vec::new() };
+    let moves = augmenter.config.transforms().iter().map_while(|it| it.moving(images.shape));
+    let source = Source { images, candidates, moves: moves.collect() };
+    let mut buffers = Buffers {
+        spare: vec![0.0; values],
+        other: Vec::new(),
+        bytes: vec![0; values],
+        spare_bytes: vec![0; values],
+    };
     let count = augmenter.config.transforms().len();
     for (&row, pixels) in rows.iter().zip(batch.pixels.chunks_exact_mut(values)) {
         let mixed = augmenter.draw(count, row, &source, pixels, &mut buffers);

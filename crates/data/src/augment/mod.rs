@@ -28,7 +28,7 @@ mod range;
 #[cfg(test)]
 mod tests;
 
-use kiln_config::{ConfigError, FromValue, Table, Value};
+use kiln_config::{ConfigError, FromValue, Kind, Table, Value, nearest};
 use serde::Serialize;
 
 use crate::ImageShape;
@@ -137,6 +137,17 @@ trait Transform {
 
     /// Transforms an image. The shape and the range of the values stay.
     fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws);
+
+    /// Whether images of bytes stay bytes, so that [`apply_to_bytes`](Self::apply_to_bytes) can transform images of this
+    /// shape.
+    fn only_moves_pixels(&self, _shape: ImageShape) -> bool {
+        false
+    }
+
+    /// The same as [`apply`](Self::apply), with the same random numbers.
+    fn apply_to_bytes(&self, _image: &mut Canvas<'_, u8>, _draws: &mut Draws) {
+        unreachable!("not called, because `only_moves_pixels` is false");
+    }
 }
 
 /// A transform of two images.
@@ -192,10 +203,26 @@ impl Augmentation {
     fn mixes(&self) -> bool {
         matches!(self.computation(), Computation::Mixing(_))
     }
+
+    /// The transform if it only moves the pixels of images of this shape.
+    fn moving(&self, shape: ImageShape) -> Option<&dyn Transform> {
+        match self.computation() {
+            Computation::Image(transform) => {
+                Some(transform).filter(|it| it.only_moves_pixels(shape))
+            }
+            Computation::Mixing(_) => None,
+        }
+    }
 }
 
 impl FromValue for AugmentConfig {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        if let Kind::String(text) = &value.kind {
+            let keyword = nearest(text, Augmentation::KEYWORDS.iter().copied());
+            let keyword = keyword.unwrap_or(Augmentation::KEYWORDS[0]);
+            let help = value.advice(&format!("[{{ type = \"{keyword}\" }}]"));
+            return Err(value.expected("a list of tables").help(help));
+        }
         let transforms = Vec::<Augmentation>::from_value(value)?;
         let mut mixing = transforms.iter().enumerate().filter(|(_, transform)| transform.mixes());
         if let (Some((_, first)), Some((index, second))) = (mixing.next(), mixing.next()) {

@@ -44,6 +44,16 @@ impl RandomCrop {
         let height = self.height.map_or(shape.height, NonZeroUsize::get);
         (height, self.width.map_or(shape.width, NonZeroUsize::get))
     }
+
+    #[expect(clippy::cast_possible_wrap, reason = "sizes were checked")]
+    fn region(&self, shape: ImageShape, draws: &mut Draws) -> Region {
+        let (height, width) = self.size(shape);
+        let mut place = |size: usize, part: usize| {
+            draws.below(size + 2 * self.padding - part + 1) as isize - self.padding as isize
+        };
+        let (top, left) = (place(shape.height, height), place(shape.width, width));
+        Region { top, left, height, width }
+    }
 }
 
 impl Transform for RandomCrop {
@@ -70,13 +80,16 @@ impl Transform for RandomCrop {
         Ok(())
     }
 
-    #[expect(clippy::cast_possible_wrap, reason = "sizes were checked")]
     fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws) {
-        let (height, width) = self.size(image.shape);
-        let mut place = |size: usize, part: usize| {
-            draws.below(size + 2 * self.padding - part + 1) as isize - self.padding as isize
-        };
-        let (top, left) = (place(image.shape.height, height), place(image.shape.width, width));
-        image.crop(Region { top, left, height, width }, self.fill);
+        image.crop(self.region(image.shape, draws), self.fill);
+    }
+
+    fn only_moves_pixels(&self, shape: ImageShape) -> bool {
+        self.size(shape) == (shape.height, shape.width) && self.fill.is_whole()
+    }
+
+    fn apply_to_bytes(&self, image: &mut Canvas<'_, u8>, draws: &mut Draws) {
+        let Region { top, left, .. } = self.region(image.shape, draws);
+        image.shift(-top, -left, self.fill);
     }
 }

@@ -3,7 +3,9 @@
 use kiln_config::{ConfigError, Table, keywords};
 use serde::Serialize;
 
+use super::canvas::Pixel;
 use super::{Canvas, Draws, Transform};
+use crate::ImageShape;
 
 /// `{ type = "random_flip" }`: mirrors half of the images, as Keras' `RandomFlip`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,8 +32,8 @@ impl RandomFlip {
     }
 }
 
-impl Transform for RandomFlip {
-    fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws) {
+impl RandomFlip {
+    fn mirror<T: Pixel>(&self, image: &mut Canvas<'_, T>, draws: &mut Draws) {
         if self.mode != FlipMode::Vertical && draws.chance(0.5) {
             image.mirror_horizontally();
         }
@@ -41,9 +43,23 @@ impl Transform for RandomFlip {
     }
 }
 
-impl Canvas<'_> {
+impl Transform for RandomFlip {
+    fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws) {
+        self.mirror(image, draws);
+    }
+
+    fn only_moves_pixels(&self, _: ImageShape) -> bool {
+        true
+    }
+
+    fn apply_to_bytes(&self, image: &mut Canvas<'_, u8>, draws: &mut Draws) {
+        self.mirror(image, draws);
+    }
+}
+
+impl<T: Pixel> Canvas<'_, T> {
     fn mirror_horizontally(&mut self) {
-        self.pixels.chunks_exact_mut(self.shape.width).for_each(<[f32]>::reverse);
+        self.pixels.chunks_exact_mut(self.shape.width).for_each(<[T]>::reverse);
     }
 
     fn mirror_vertically(&mut self) {

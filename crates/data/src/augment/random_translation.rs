@@ -3,7 +3,7 @@
 use kiln_config::{ConfigError, FromValue, Kind, Table, Value};
 use serde::{Serialize, Serializer};
 
-use super::canvas::{Fill, FillMode};
+use super::canvas::{Fill, FillMode, Pixel};
 use super::{Canvas, Draws, Transform};
 use crate::ImageShape;
 
@@ -82,6 +82,12 @@ impl RandomTranslation {
             fill: Fill::read(table, FillMode::Reflect)?,
         })
     }
+
+    fn shift<T: Pixel>(&self, image: &mut Canvas<'_, T>, draws: &mut Draws) {
+        let ImageShape { height, width, .. } = image.shape;
+        let (down, right) = (self.height.draw(height, draws), self.width.draw(width, draws));
+        image.shift(down, right, self.fill);
+    }
 }
 
 impl Transform for RandomTranslation {
@@ -99,8 +105,14 @@ impl Transform for RandomTranslation {
     }
 
     fn apply(&self, image: &mut Canvas<'_>, draws: &mut Draws) {
-        let ImageShape { height, width, .. } = image.shape;
-        let (down, right) = (self.height.draw(height, draws), self.width.draw(width, draws));
-        image.shift(down, right, self.fill);
+        self.shift(image, draws);
+    }
+
+    fn only_moves_pixels(&self, _: ImageShape) -> bool {
+        self.fill.is_whole()
+    }
+
+    fn apply_to_bytes(&self, image: &mut Canvas<'_, u8>, draws: &mut Draws) {
+        self.shift(image, draws);
     }
 }

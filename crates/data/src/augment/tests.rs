@@ -139,3 +139,94 @@ fn whole_numbers_are_equally_likely() {
 fn the_mean_is_that_of_the_pixels() {
     assert_eq!(mean(&[0.0, 255.0, 3.0, 2.0]), 65.0);
 }
+
+/// Of every pixel, by the definition of the fill modes.
+#[test]
+fn shifts_of_bytes_are_those_of_the_definition() {
+    let shape = ImageShape { channels: 2, height: 3, width: 5 };
+    let original: Vec<u8> = (1..=30).collect();
+    for fill_mode in FillMode::ALL {
+        let fill = Fill { fill_mode: *fill_mode, fill_value: 200.0 };
+        for (down, right) in (-8..=8).flat_map(|down| (-8..=8).map(move |right| (down, right))) {
+            let (mut pixels, mut spare) = (original.clone(), vec![0; 30]);
+            Canvas { shape, pixels: &mut pixels, spare: &mut spare }.shift(down, right, fill);
+            let source = |index: isize, length: isize| {
+                let inside = match fill_mode {
+                    FillMode::Constant => index,
+                    FillMode::Nearest => index.clamp(0, length - 1),
+                    FillMode::Wrap => index.rem_euclid(length),
+                    // a b c c b a a b c …
+                    FillMode::Reflect => (0..length)
+                        .chain((0..length).rev())
+                        .nth(index.rem_euclid(2 * length) as usize)
+                        .expect("a period"),
+                };
+                (0..length).contains(&inside).then_some(inside)
+            };
+            for (place, pixel) in pixels.iter().enumerate() {
+                let (channel, y, x) = (place / 15, place / 5 % 3, place % 5);
+                let from = (source(y as isize - down, 3), source(x as isize - right, 5));
+                let expected = match from {
+                    (Some(y), Some(x)) => original[channel * 15 + y as usize * 5 + x as usize],
+                    _ => 200,
+                };
+                assert_eq!(*pixel, expected, "{fill_mode} {down} {right}: {channel} {y} {x}");
+            }
+        }
+    }
+}
+
+/// Transforms that only move pixels give the same image in bytes and in floating-point numbers.
+#[test]
+fn bytes_move_like_floating_point_numbers() {
+    let lists = [
+        ("random_flip", ""),
+        ("random_flip", ", mode = 'vertical'"),
+        ("random_translation", ", height = 2, width = 0.4"),
+        ("random_translation", ", height = 0, width = 3, fill_mode = 'constant', fill_value = 9"),
+        ("random_crop", ", padding = 3"),
+        ("random_crop", ", padding = 1, fill_mode = 'reflect'"),
+    ];
+    let shape = ImageShape { channels: 3, height: 7, width: 6 };
+    let original: Vec<u8> = (0..126).map(|value| value * 2).collect();
+    for (name, keys) in lists {
+        let text = format!("augment = [{{ type = '{name}'{keys} }}]");
+        let document = kiln_config::Document::parse("test.toml", &text).expect("valid TOML");
+        let config: super::AugmentConfig =
+            document.read(|table| table.required("augment")).expect("a valid list");
+        let transform = config.transforms()[0].moving(shape).expect("it only moves pixels");
+        let mut different = 0;
+        for row in 0..50 {
+            let (mut bytes, mut spare) = (original.clone(), vec![0; 126]);
+            let mut canvas = Canvas { shape, pixels: &mut bytes, spare: &mut spare };
+            transform.apply_to_bytes(&mut canvas, &mut Draws::new([1, 2], row, 0));
+            let mut floats: Vec<f32> = original.iter().map(|byte| f32::from(*byte)).collect();
+            let mut spare = vec![0.0; 126];
+            let mut canvas = Canvas { shape, pixels: &mut floats, spare: &mut spare };
+            transform.apply(&mut canvas, &mut Draws::new([1, 2], row, 0));
+            assert!(
+                bytes.iter().zip(&floats).all(|(byte, float)| f32::from(*byte) == *float),
+                "{text}"
+            );
+            different += usize::from(bytes != original);
+        }
+        assert!(different > 10, "{text}");
+    }
+}
+
+#[test]
+fn a_transform_that_changes_values_is_not_for_bytes() {
+    let shape = ImageShape { channels: 1, height: 7, width: 6 };
+    for transform in [
+        "type = 'random_translation', height = 1, width = 1, fill_mode = 'constant', fill_value = 9.5",
+        "type = 'random_crop', height = 5",
+        "type = 'random_rotation', factor = 0.1",
+        "type = 'mix_up'",
+    ] {
+        let text = format!("augment = [{{ {transform} }}]");
+        let document = kiln_config::Document::parse("test.toml", &text).expect("valid TOML");
+        let config: super::AugmentConfig =
+            document.read(|table| table.required("augment")).expect("a valid list");
+        assert!(config.transforms()[0].moving(shape).is_none(), "{text}");
+    }
+}

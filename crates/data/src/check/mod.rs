@@ -6,6 +6,7 @@ mod balance;
 mod constant;
 mod copies;
 mod counts;
+mod groups;
 mod labels;
 mod near_copies;
 mod parts;
@@ -33,6 +34,7 @@ const CHECKS: &[fn(&Examined<'_>) -> Vec<Finding>] = &[
     copies::other_labels,
     copies::across_parts,
     copies::within_parts,
+    groups::across_parts,
     pictures::telling_properties,
     constant::constant_images,
     balance::imbalance,

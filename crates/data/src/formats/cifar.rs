@@ -36,6 +36,10 @@ impl Format for CifarFormat {
         "a directory with data_batch_1.bin and test_batch.bin of CIFAR-10, or train.bin and test.bin of CIFAR-100"
     }
 
+    fn needs_directory(&self) -> bool {
+        true
+    }
+
     fn detects(&self, path: &Path) -> bool {
         find(path).is_some()
     }

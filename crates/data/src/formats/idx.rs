@@ -23,6 +23,10 @@ impl Format for IdxFormat {
         "a directory with four IDX files"
     }
 
+    fn needs_directory(&self) -> bool {
+        true
+    }
+
     fn detects(&self, path: &Path) -> bool {
         DataFile::ALL.iter().any(|&file| find(path, file).is_some())
     }

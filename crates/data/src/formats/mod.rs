@@ -1,5 +1,5 @@
-//! The formats of datasets. To add one, write a file with its [`Format`], and add its keyword to
-//! [`FormatName`] and the format to [`FORMATS`].
+//! The formats of datasets. To add one, write a file with its [`Format`], declare the module, and add an entry to the list
+//! below.
 
 pub(crate) mod arrays;
 mod cifar;
@@ -16,20 +16,40 @@ mod parquet_rows;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::NamedDataset;
-use crate::{DataConfig, DataError, FormatName, ImageShape, Part};
+use crate::{DataConfig, DataError, ImageShape, Part};
 
 pub use idx::DataFile;
 pub(crate) use idx::{find, verify_files};
 
-/// All formats, in the order in which they are tried.
-static FORMATS: &[&dyn Format] = &[
-    &idx::IdxFormat,
-    &npz::NpzFormat,
-    &cifar::CifarFormat,
-    &parquet::ParquetFormat,
-    &csv::CsvFormat,
-    &folder::FolderFormat,
-];
+/// Generates [`FormatName`] and [`FORMATS`] from the list below.
+macro_rules! formats {
+    ($($(#[$documentation:meta])* $name:ident = $keyword:literal, $format:expr;)+) => {
+        kiln_config::keywords! {
+            /// The formats of datasets, in the order in which they are tried.
+            pub enum FormatName as "format" {
+                $($(#[$documentation])* $name = $keyword,)+
+            }
+        }
+
+        /// The format of each name, in the same order.
+        static FORMATS: &[&dyn Format] = &[$(&$format),+];
+    };
+}
+
+formats! {
+    /// Files of MNIST and its relatives.
+    Idx = "idx", idx::IdxFormat;
+    /// Arrays of NumPy.
+    Npz = "npz", npz::NpzFormat;
+    /// The binary files of CIFAR-10 and CIFAR-100.
+    Cifar = "cifar", cifar::CifarFormat;
+    /// Tables of encoded images, as on Hugging Face.
+    Parquet = "parquet", parquet::ParquetFormat;
+    /// A table of pixels, or of image files.
+    Csv = "csv", csv::CsvFormat;
+    /// A directory for each class.
+    Folder = "folder", folder::FolderFormat;
+}
 
 /// A format of datasets.
 pub(crate) trait Format: Sync {
@@ -41,7 +61,7 @@ pub(crate) trait Format: Sync {
 
     /// Whether a source of this format is always a directory.
     fn needs_directory(&self) -> bool {
-        matches!(self.name(), FormatName::Idx | FormatName::Folder | FormatName::Cifar)
+        false
     }
 
     /// Whether the file or directory looks like this format. Reads directory entries and the first bytes of files at most.

@@ -10,11 +10,10 @@
 //!
 //! Source: NumPy, `numpy.lib.format`.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::arrays::invalid;
-use super::npz::read_error;
 use crate::DataError;
 
 /// Bytes that are read at a time, or a single row if it is longer.
@@ -328,4 +327,9 @@ fn half(bits: u16) -> f64 {
         31 => f64::NAN,
         _ => (1024.0 + fraction) * 2_f64.powi(exponent - 25),
     }
+}
+
+/// Maps an error while reading an array.
+fn read_error(npy: &Npy, error: &io::Error) -> DataError {
+    npy.error(format!("the data is damaged or cut off ({error}); save or download it again"))
 }

@@ -58,6 +58,9 @@ pub struct PixelSize {
 pub enum Hint {
     /// The mean of the border pixels is above 127. Images like those of MNIST have a black background.
     LightBackground,
+    /// All pixels have the same value, like those of a black drawing on a transparent background that was blended over
+    /// black.
+    OnlyBackground,
 }
 
 /// Reads an image file and converts it to `shape`, with the default of every other setting; see [`read_image_as`].
@@ -120,9 +123,13 @@ pub fn read_image_as(path: &Path, fitting: &Fitting) -> Result<ReadImage, DataEr
     }
     let mut pixels = vec![0; shape.values()];
     fit(&picture, fitting, &mut pixels);
-    let hints =
-        if has_light_border(&pixels, to) { vec![Hint::LightBackground] } else { Vec::new() };
-    Ok(ReadImage { pixels, adjustments, hints })
+    let mut planes = pixels.chunks_exact(to.height * to.width);
+    let hint = if planes.all(|plane| plane.iter().all(|pixel| *pixel == plane[0])) {
+        Some(Hint::OnlyBackground)
+    } else {
+        has_light_border(&pixels, to).then_some(Hint::LightBackground)
+    };
+    Ok(ReadImage { pixels, adjustments, hints: hint.into_iter().collect() })
 }
 
 /// Reads an ordinary file up to the size limit. A pipe may never end.
@@ -202,6 +209,10 @@ impl fmt::Display for Hint {
             Self::LightBackground => formatter.write_str(
                 "the background is light; the prediction may be wrong if the training images have a \
                  dark background, like those of Fashion-MNIST",
+            ),
+            Self::OnlyBackground => formatter.write_str(
+                "nothing but background is visible; if the drawing is black on transparent, save it on white and use \
+                 --invert",
             ),
         }
     }

@@ -153,6 +153,26 @@ fn invalid_tables_are_errors_at_their_place() {
 }
 
 #[test]
+fn help_names_valid_values() {
+    for (text, help) in [
+        ("augment = 'flip'", "write [{ type = \"random_flip\" }]"),
+        ("augment = 'cutmix'", "write [{ type = \"cut_mix\" }]"),
+        ("augment = 'something'", "write [{ type = \"random_flip\" }]"),
+        ("augment = ['random_hue']", "write { type = \"random_hue\" }"),
+        ("augment = [{ type = 'rotation' }]", "did you mean \"random_rotation\"?"),
+    ] {
+        let error = read(text).expect_err("invalid");
+        assert!(error.contains(help), "{error}");
+    }
+    let change = kiln_config::Override::parse("augment=flip").expect("an override");
+    let mut document = Document::parse("a.toml", "").expect("valid TOML");
+    document.apply(&change, &["augment".to_owned()]).expect("a known key");
+    let read = document.read(|table| table.required::<AugmentConfig>("augment"));
+    let error = read.expect_err("invalid").to_string();
+    assert!(error.contains("write 'augment=[{ type = \"random_flip\" }]'"), "{error}");
+}
+
+#[test]
 fn transforms_that_do_not_fit_the_images_are_errors() {
     for (table, shape, message) in [
         ("type = 'random_hue'\nfactor = 0.1", GRAY, "random_hue: the images are gray"),

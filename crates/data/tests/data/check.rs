@@ -255,6 +255,31 @@ fn a_gray_class_among_classes_in_color_is_a_warning() {
     assert_eq!(check(&pictures(|_| true, |row| 16 + row as u32)), []);
 }
 
+/// The name of an image says which patient it is of: one of 30, whose images 0 to 29 are for training and 30 to 59 for
+/// testing.
+#[test]
+fn groups_of_the_source_that_are_on_both_sides_are_a_warning() {
+    let (training, test) = clean();
+    let mut dataset = dataset(&training, &test);
+    let names =
+        |patient: fn(u32) -> u32| (0..60).map(move |row| format!("x/p{}_{row}.png", patient(row)));
+    let config =
+        DataConfig { group: Some(r"^(p\d+)_".parse().expect("valid")), ..DataConfig::new("x") };
+    // The test images are rows 40 to 59.
+    dataset.file_names = Some(names(|row| row / 5).collect());
+    assert_eq!(kinds(&check_with(&config, &dataset)), []);
+    // Patients 0, 1 and 2, and one of the other images of each.
+    dataset.file_names = Some(names(|row| if row < 57 { row } else { row - 57 }).collect());
+    let found = check_with(&config, &dataset);
+    assert_eq!(kinds(&found), [("groups_across_splits", Severity::Warning)]);
+    assert_eq!((found.findings[0].count, found.findings[0].examples.len()), (3, 3));
+    assert_eq!(found.findings[0].examples[0], "x/p0_57.png, x/p0_0.png");
+    let message = &found.findings[0].message;
+    assert!(message.starts_with("3 test images of 3 groups of data.group"), "{message}");
+    // Without the key, names say nothing.
+    assert_eq!(kinds(&check_with(&DataConfig::new("x"), &dataset)), []);
+}
+
 #[test]
 fn skipped_files_are_reported() {
     let (training, test) = clean();

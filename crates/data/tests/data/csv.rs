@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::{gzip, part, temporary, test, train, valid_files, write_plain};
 use kiln_data::{
-    DataConfig, DataError, Dataset, FormatName, ImageSize, Layout, Part, read_unlabeled,
+    Channels, DataConfig, DataError, Dataset, FormatName, ImageSize, Layout, Part, read_unlabeled,
 };
 use tempfile::TempDir;
 
@@ -114,6 +114,10 @@ fn test_images_without_labels_are_not_scored() {
     assert_eq!((unlabeled.shape.to_string(), unlabeled.pixels), ("1×1".to_owned(), vec![3, 4]));
     let path = directory.path().join("train.csv");
     assert_eq!(read_unlabeled(&path, &config(&path)).expect("valid").pixels, [1, 2]);
+    // Like the images of a training that resized them.
+    let (image, channels) = (Some(ImageSize { height: 2, width: 2 }), Some(Channels::Rgb));
+    let larger = read_unlabeled(&path, &DataConfig { image, channels, ..config(&path) });
+    assert_eq!(larger.expect("valid").pixels, [[1; 12], [2; 12]].concat());
 }
 
 #[test]

@@ -279,6 +279,30 @@ fn all_broken_images_are_reported_before_anything_else_happens() {
     assert_eq!(skipped, ["a/3.png", "b/7.png", "b/8.jpg"]);
 }
 
+/// The header of the broken one is intact.
+#[test]
+fn a_skipped_picture_decides_neither_the_size_nor_the_channels() {
+    for (width, height) in [(2, 2), (9, 5)] {
+        let root = temporary();
+        (1..5).for_each(|row| {
+            write_gray(root.path(), &format!("{}/{row}.png", ["a", "b"][row % 2]), 7)
+        });
+        let path = root.path().join("a/0.png");
+        RgbImage::from_fn(width, height, |x, y| Rgb([9, x as u8 * 20, y as u8 * 20]))
+            .save(&path)
+            .expect("writable");
+        let whole = fs::read(&path).expect("a picture");
+        fs::write(&path, &whole[..whole.len() - 20]).expect("writable");
+        let config = DataConfig {
+            broken: Broken::Skip,
+            ..DataConfig::new(root.path().to_str().expect("a UTF-8 path"))
+        };
+        let dataset = config.load(temporary().path()).expect("a dataset");
+        assert_eq!(dataset.images.shape, ImageShape { channels: 1, height: 2, width: 2 });
+        assert_eq!((dataset.images.len(), dataset.skipped.len()), (4, 1));
+    }
+}
+
 #[test]
 fn sizes_and_channels_are_those_of_the_images_or_of_the_configuration() {
     let root = temporary();

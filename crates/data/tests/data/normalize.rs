@@ -2,7 +2,7 @@
 
 use kiln_data::{
     Batch, DataError, ImageShape, LabeledImages, Normalize, Normalizer, NormalizerParameters,
-    gather,
+    gather, gather_mirrored, mirrored,
 };
 
 /// Three images of two pixels: (0, 10), (4, 10), and (255, 255), which most tests do not fit on.
@@ -216,4 +216,24 @@ fn a_batch_has_the_rows_in_the_given_order() {
     assert_eq!((batch.len(), batch.labels.as_slice()), (1, [0].as_slice()));
     assert_eq!(batch.pixels, [4.0, 10.0]);
     assert_eq!(batch.pixels.as_ptr(), buffer, "the buffer is reused");
+}
+
+#[test]
+fn mirrored_images_are_mirrored_before_they_are_normalized() {
+    let shape = ImageShape { channels: 2, height: 1, width: 3 };
+    let pixels = [[1, 2, 3, 4, 5, 6], [3, 4, 9, 8, 5, 2]];
+    let images = LabeledImages { shape, pixels: pixels.concat().into(), labels: vec![0, 1] };
+    assert_eq!(mirrored(&pixels[0], 3), [3, 2, 1, 6, 5, 4]);
+    let mut batch = Batch::new(shape);
+    let none = Normalize::None.fit(&images, &[]).expect("needs no rows");
+    gather_mirrored(&images, &[1, 0], &none, &mut batch);
+    assert_eq!(batch.labels, [1, 0]);
+    assert_eq!(batch.pixels, [9.0, 4.0, 3.0, 2.0, 5.0, 8.0, 3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
+
+    // With statistics of each pixel, the order makes a difference.
+    let per_pixel = Normalize::StandardizePerPixel.fit(&images, &[0, 1]).expect("has rows");
+    let mut expected = vec![0.0; 6];
+    per_pixel.normalize(&mirrored(&pixels[1], 3), &mut expected);
+    gather_mirrored(&images, &[1], &per_pixel, &mut batch);
+    assert_eq!(batch.pixels, expected);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::temporary;
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, RgbaImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
 use kiln_data::picture::{Picture, PictureFormat, decode, fit, size};
 use kiln_data::{
     Adjustment, Background, DataError, Fitting, Hint, ImageShape, PictureError, PictureMode,
@@ -165,10 +165,24 @@ fn resizing_agrees_with_pillow() {
 
 #[test]
 fn a_light_background_of_a_jpeg_file_is_reported() {
-    let picture = RgbImage::from_pixel(28, 28, Rgb([250, 250, 250]));
+    let white = Rgb([250, 250, 250]);
+    let picture =
+        RgbImage::from_fn(
+            28,
+            28,
+            |x, y| if x == 14 && y > 8 && y < 20 { Rgb([0; 3]) } else { white },
+        );
     let read = through_file(picture, ImageFormat::Jpeg, gray(28, 28));
-    assert!(read.pixels.iter().all(|&pixel| pixel.abs_diff(250) <= 2));
+    assert!(read.pixels[..28].iter().all(|&pixel| pixel.abs_diff(250) <= 4));
     assert_eq!(read.hints, [Hint::LightBackground]);
+
+    // Ink on transparent, which is blended over black.
+    let ink = |x: u32, alpha| {
+        RgbaImage::from_fn(9, 9, |row, _| Rgba([0, 0, 0, if row == x { alpha } else { 0 }]))
+    };
+    let read = through_file(ink(4, 255), ImageFormat::Png, gray(9, 9));
+    assert_eq!((read.pixels, &read.hints[..]), (vec![0; 81], &[Hint::OnlyBackground][..]));
+    assert!(read.hints[0].to_string().contains("black on transparent"));
 
     // Only the border counts.
     let picture = GrayImage::from_fn(9, 9, |x, y| {

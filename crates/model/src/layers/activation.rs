@@ -1,15 +1,13 @@
 //! A separate activation function.
 
 use burn::module::Module;
-use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerModule, LayerRules, Mode};
+use super::{Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts};
 use crate::activation::Activation;
 use crate::shape::Shape;
-use crate::tensor::WeightTensor;
 
 /// `{ type = "activation", activation = "relu" }`: a separate activation function, for example after a
 /// batch normalization.
@@ -26,7 +24,7 @@ impl ActivationConfig {
 }
 
 impl LayerRules for ActivationConfig {
-    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+    fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
         Ok(input)
     }
 
@@ -34,12 +32,12 @@ impl LayerRules for ActivationConfig {
         self.activation
     }
 
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _: Shape) -> bool {
         self.activation == Activation::Linear
     }
 
-    fn module(&self, _: &[&WeightTensor], activation: Activation, _: &Device) -> Layer {
-        Layer::Activation(ActivationLayer { activation })
+    fn module(&self, parts: ModuleParts<'_>) -> Layer {
+        Layer::Activation(ActivationLayer { activation: parts.layer.activation })
     }
 }
 

@@ -1,24 +1,27 @@
 //! Batch normalization.
 
-use burn::module::{Module, Param, RunningState};
-use burn::nn::BatchNorm;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Module, RunningState};
+use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::{Tensor, TensorData};
 use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerModule, LayerRules, Mode, ParameterSpec};
-use crate::activation::Activation;
+use super::normalization::{Affine, is_true, parameter, parameters, read_epsilon};
+use super::{
+    Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts, ParameterRole,
+    ParameterSpec,
+};
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use crate::tensor::WeightTensor;
 
 /// `{ type = "batch_normalization" }`: γ (x − mean) / √(variance + ε) + β, separately for each feature
 /// or channel (Ioffe and Szegedy 2015).
 ///
 /// Training uses the mean and variance of the batch. Inference uses their running averages:
 /// `running ← momentum · running + (1 − momentum) · batch`. Both variances are biased (divided by n),
-/// as in Keras; the running variance of PyTorch is unbiased (divided by n − 1).
+/// as in Keras; the running variance of PyTorch is unbiased (divided by n − 1). With `trainable = false`, training uses the
+/// running averages, too, and does not change them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchNormalizationConfig {
     /// The weight of the old running average in each step, as in Keras. PyTorch's momentum is 1 minus
@@ -26,6 +29,12 @@ pub struct BatchNormalizationConfig {
     pub momentum: f64,
     /// ε, added to the variance.
     pub epsilon: f64,
+    /// Whether to add β.
+    #[serde(skip_serializing_if = "is_true")]
+    pub center: bool,
+    /// Whether to multiply by γ.
+    #[serde(skip_serializing_if = "is_true")]
+    pub scale: bool,
 }
 
 impl BatchNormalizationConfig {
@@ -34,75 +43,85 @@ impl BatchNormalizationConfig {
             momentum: table.checked("momentum", 0.99, "a number from 0 to 1", |momentum| {
                 (0.0..=1.0).contains(momentum)
             })?,
-            epsilon: table.checked("epsilon", 1e-3, "a number from 1e-30 to 1", |epsilon| {
-                // 32-bit floats must represent it, because the variance may be 0.
-                (1e-30..=1.0).contains(epsilon)
-            })?,
+            epsilon: read_epsilon(table)?,
+            center: table.default("center", true)?,
+            scale: table.default("scale", true)?,
         })
     }
 }
 
 impl LayerRules for BatchNormalizationConfig {
-    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+    fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
         Ok(input)
     }
 
     fn parameters(&self, input: Shape, _output: Shape) -> Vec<ParameterSpec> {
-        let parameter = |name: &'static str, initializer, trainable| ParameterSpec {
-            name: name.into(),
-            shape: vec![input.channels()],
-            fan_in: input.channels(),
-            fan_out: input.channels(),
-            initializer,
-            trainable,
-        };
-        vec![
-            parameter("weight", Initializer::ONES, true),
-            parameter("bias", Initializer::ZEROS, true),
-            parameter("running_mean", Initializer::ZEROS, false),
-            parameter("running_var", Initializer::ONES, false),
-        ]
+        let channels = input.channels();
+        let mut all = parameters(channels, self.scale, self.center);
+        let mean = ("running_mean", Initializer::ZEROS, ParameterRole::Statistic);
+        let variance = ("running_var", Initializer::ONES, ParameterRole::Statistic);
+        all.extend([mean, variance].map(|statistic| parameter(channels, statistic)));
+        all
     }
 
-    fn module(&self, weights: &[&WeightTensor], _: Activation, device: &Device) -> Layer {
+    fn module(&self, ModuleParts { layer, weights, device, .. }: ModuleParts<'_>) -> Layer {
+        let (affine, statistics) = Affine::new(weights, self.scale, self.center, device);
         let running =
-            |index: usize| RunningState::new(Tensor::from_data(weights[index].data(), device));
+            |index: usize| RunningState::new(Tensor::from_data(statistics[index].data(), device));
         Layer::BatchNormalization(BatchNormalization {
-            norm: BatchNorm {
-                gamma: Param::from_data(weights[0].data(), device),
-                beta: Param::from_data(weights[1].data(), device),
-                // Enables batch statistics, which Burn then uses on autodiff devices only.
-                training: Param::from_bool(true),
-                running_mean: running(2),
-                running_var: running(3),
-                // Burn defines the momentum as PyTorch does.
-                momentum: 1.0 - self.momentum,
-                epsilon: self.epsilon,
-            },
+            affine,
+            running_mean: running(0),
+            running_var: running(1),
+            momentum: self.momentum,
+            epsilon: self.epsilon,
+            is_frozen: !layer.training.trainable,
         })
     }
 }
 
+/// Burn's `BatchNorm` always has γ and β.
 #[derive(Module, Debug)]
 pub(crate) struct BatchNormalization {
-    norm: BatchNorm,
+    affine: Affine,
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+    momentum: f64,
+    epsilon: f64,
+    /// Whether training uses the running statistics, too.
+    is_frozen: bool,
+}
+
+impl BatchNormalization {
+    fn normalize<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let device = x.device();
+        let [gamma, beta] = self.affine.values_or_constants(x.dims()[1], &device);
+        if self.is_frozen || !device.is_autodiff() {
+            let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+            return batch_norm(x, gamma, beta, mean, variance, self.epsilon);
+        }
+        let batch = batch_norm_train(x, gamma, beta, self.epsilon);
+        let update = |running: &RunningState<Tensor<1>>, batch: Tensor<1>| {
+            let old = running.value_sync().mul_scalar(self.momentum);
+            running.update((old + batch.detach().mul_scalar(1.0 - self.momentum)).detach());
+        };
+        update(&self.running_mean, batch.mean);
+        update(&self.running_var, batch.variance);
+        batch.output
+    }
 }
 
 impl LayerModule for BatchNormalization {
     fn forward<R: Rng>(&self, x: Features, _: &mut Mode<'_, R>) -> Features {
         match x {
-            Features::Image(x) => Features::Image(self.norm.forward(x)),
-            Features::Flat(x) => Features::Flat(self.norm.forward(x)),
+            Features::Image(x) => Features::Image(self.normalize(x)),
+            Features::Flat(x) => Features::Flat(self.normalize(x)),
         }
     }
 
     fn values(&self) -> Vec<TensorData> {
-        let norm = &self.norm;
-        vec![
-            norm.gamma.val().into_data(),
-            norm.beta.val().into_data(),
-            norm.running_mean.value_sync().into_data(),
-            norm.running_var.value_sync().into_data(),
-        ]
+        let mut values = self.affine.values();
+        values.push(self.running_mean.value_sync().into_data());
+        values.push(self.running_var.value_sync().into_data());
+        values
     }
 }

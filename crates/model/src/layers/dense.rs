@@ -2,16 +2,18 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::TensorData;
 use kiln_config::{ConfigError, FromValue, Kind, Table, Value};
 use rand_core::Rng;
 use serde::{Serialize, Serializer};
 
-use super::{Features, Layer, LayerModule, LayerRules, Mode, ParameterSpec};
+use super::{
+    Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts, ParameterRole,
+    ParameterSpec,
+};
 use crate::activation::Activation;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use crate::tensor::WeightTensor;
 
 /// `{ type = "dense", units = 300, activation = "relu" }`: activation(x·W + b), where x is `[n, in]` and
 /// W is `[in, units]`.
@@ -51,14 +53,14 @@ impl DenseConfig {
 }
 
 impl LayerRules for DenseConfig {
-    fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String> {
+    fn output_shape(&self, input: Shape, context: &Context<'_>) -> Result<Shape, String> {
         match (input, self.units) {
             (Shape::Image { .. }, _) => Err(format!(
                 "it needs flat features, but its input is {input}; \
                  insert {{ type = \"flatten\" }} before it"
             )),
             (Shape::Features(_), Units::Count(units)) => Ok(Shape::Features(units)),
-            (Shape::Features(_), Units::Classes) => Ok(Shape::Features(classes)),
+            (Shape::Features(_), Units::Classes) => Ok(Shape::Features(context.classes)),
         }
     }
 
@@ -69,18 +71,12 @@ impl LayerRules for DenseConfig {
             shape: vec![fan_in, fan_out],
             fan_in,
             fan_out,
+            groups: 1,
             initializer: self.kernel_initializer,
+            role: ParameterRole::Kernel,
             trainable: true,
         };
-        let bias = ParameterSpec {
-            name: "bias".into(),
-            shape: vec![fan_out],
-            // Keras defines both fans of a vector as its length.
-            fan_in: fan_out,
-            fan_out,
-            initializer: self.bias_initializer,
-            trainable: true,
-        };
+        let bias = ParameterSpec::bias(fan_out, self.bias_initializer);
         if self.use_bias { vec![weight, bias] } else { vec![weight] }
     }
 
@@ -92,10 +88,10 @@ impl LayerRules for DenseConfig {
         self.activation
     }
 
-    fn module(&self, weights: &[&WeightTensor], activation: Activation, device: &Device) -> Layer {
+    fn module(&self, ModuleParts { layer, weights, device, .. }: ModuleParts<'_>) -> Layer {
         let bias = self.use_bias.then(|| Param::from_data(weights[1].data(), device));
         let linear = Linear { weight: Param::from_data(weights[0].data(), device), bias };
-        Layer::Dense(Dense { linear, activation })
+        Layer::Dense(Dense { linear, activation: layer.activation })
     }
 }
 

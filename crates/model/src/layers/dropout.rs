@@ -1,15 +1,13 @@
 //! Dropout.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerModule, LayerRules, Mode};
-use crate::activation::Activation;
+use super::{Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts};
 use crate::shape::Shape;
-use crate::tensor::WeightTensor;
 
 /// `{ type = "dropout", rate = 0.3 }`: in training, sets each value to 0 with probability `rate` and
 /// divides the others by 1 − `rate` (Srivastava et al. 2014, in the inverted form). Off in inference.
@@ -21,29 +19,32 @@ pub struct DropoutConfig {
 
 impl DropoutConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        // Reports a missing key, because `checked` would use its default.
-        let _: f64 = table.required("rate")?;
-        let rate = table
-            .checked("rate", 0.0, "a number from 0 to below 1", |rate| (0.0..1.0).contains(rate))?;
-        Ok(Self { rate })
+        Ok(Self { rate: read_rate(table)? })
     }
 }
 
+/// Reads the probability of dropping a value: 0 ≤ rate < 1.
+pub(super) fn read_rate(table: &mut Table<'_>) -> Result<f64, ConfigError> {
+    // Reports a missing key, because `checked` would use its default.
+    let _: f64 = table.required("rate")?;
+    table.checked("rate", 0.0, "a number from 0 to below 1", |rate| (0.0..1.0).contains(rate))
+}
+
 impl LayerRules for DropoutConfig {
-    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+    fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
         Ok(input)
     }
 
-    fn saved_activations(&self, output: Shape) -> usize {
+    fn saved_activations(&self, _: Shape, output: Shape) -> usize {
         // The output and the mask.
         2 * output.len()
     }
 
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _: Shape) -> bool {
         true
     }
 
-    fn module(&self, _: &[&WeightTensor], _: Activation, _: &Device) -> Layer {
+    fn module(&self, _: ModuleParts<'_>) -> Layer {
         Layer::Dropout(Dropout { rate: self.rate })
     }
 }

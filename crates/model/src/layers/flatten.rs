@@ -1,15 +1,12 @@
 //! Converts images to features.
 
 use burn::module::Module;
-use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
 use rand_core::Rng;
 use serde::Serialize;
 
-use super::{Features, Layer, LayerModule, LayerRules, Mode};
-use crate::activation::Activation;
+use super::{Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts};
 use crate::shape::Shape;
-use crate::tensor::WeightTensor;
 
 /// `{ type = "flatten" }`: from `[n, channels, height, width]` to `[n, channels × height × width]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,20 +19,20 @@ impl FlattenConfig {
 }
 
 impl LayerRules for FlattenConfig {
-    fn output_shape(&self, input: Shape, _classes: usize) -> Result<Shape, String> {
+    fn output_shape(&self, input: Shape, _: &Context<'_>) -> Result<Shape, String> {
         Ok(Shape::Features(input.len()))
     }
 
-    fn saved_activations(&self, _output: Shape) -> usize {
+    fn saved_activations(&self, _: Shape, _: Shape) -> usize {
         // The output shares the memory of the input.
         0
     }
 
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _: Shape) -> bool {
         true
     }
 
-    fn module(&self, _: &[&WeightTensor], _: Activation, _: &Device) -> Layer {
+    fn module(&self, _: ModuleParts<'_>) -> Layer {
         Layer::Flatten(Flatten {})
     }
 }

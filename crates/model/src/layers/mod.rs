@@ -4,10 +4,23 @@
 
 // The list does not declare the modules, because rustfmt skips modules that a macro declares.
 pub mod activation;
+pub mod average_pooling2d;
 pub mod batch_normalization;
+pub mod conv2d;
 pub mod dense;
+pub mod depthwise_conv2d;
 pub mod dropout;
 pub mod flatten;
+pub mod global_average_pooling2d;
+pub mod global_max_pooling2d;
+pub mod group_normalization;
+pub mod layer_normalization;
+pub mod max_pooling2d;
+mod normalization;
+pub mod residual;
+pub mod spatial_dropout2d;
+mod window;
+pub mod zero_padding2d;
 
 use std::borrow::Cow;
 
@@ -18,6 +31,8 @@ use rand_core::Rng;
 use serde::Serialize;
 
 use crate::activation::Activation;
+use crate::architecture::PlannedLayer;
+use crate::config::LayerConfig;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use crate::tensor::WeightTensor;
@@ -34,7 +49,39 @@ layers! {
     /// Batch normalization.
     BatchNormalization = "batch_normalization",
         batch_normalization::BatchNormalizationConfig, batch_normalization::BatchNormalization;
+    /// A convolution over rows and columns.
+    Conv2d = "conv2d", conv2d::Conv2dConfig, conv2d::Conv2d;
+    /// A convolution of each channel by itself.
+    DepthwiseConv2d = "depthwise_conv2d", depthwise_conv2d::DepthwiseConv2dConfig, conv2d::Conv2d;
+    /// The maximum of each window.
+    MaxPooling2d = "max_pooling2d", max_pooling2d::MaxPooling2dConfig, max_pooling2d::MaxPooling2d;
+    /// The mean of each window.
+    AveragePooling2d = "average_pooling2d",
+        average_pooling2d::AveragePooling2dConfig, average_pooling2d::AveragePooling2d;
+    /// The mean of each channel.
+    GlobalAveragePooling2d = "global_average_pooling2d",
+        global_average_pooling2d::GlobalAveragePooling2dConfig,
+        global_average_pooling2d::GlobalAveragePooling2d;
+    /// The maximum of each channel.
+    GlobalMaxPooling2d = "global_max_pooling2d",
+        global_max_pooling2d::GlobalMaxPooling2dConfig, global_max_pooling2d::GlobalMaxPooling2d;
+    /// Group normalization.
+    GroupNormalization = "group_normalization",
+        group_normalization::GroupNormalizationConfig, group_normalization::GroupNormalization;
+    /// Layer normalization.
+    LayerNormalization = "layer_normalization",
+        layer_normalization::LayerNormalizationConfig, layer_normalization::LayerNormalization;
+    /// Dropout of channels.
+    SpatialDropout2d = "spatial_dropout2d",
+        spatial_dropout2d::SpatialDropout2dConfig, spatial_dropout2d::SpatialDropout2d;
+    /// Zeros around an image.
+    ZeroPadding2d = "zero_padding2d",
+        zero_padding2d::ZeroPadding2dConfig, zero_padding2d::ZeroPadding2d;
+    /// A sum of layers and their input, or of two branches of layers.
+    Residual = "residual", residual::ResidualConfig, residual::Residual;
 }
+
+pub use window::{Padding, Pair, PoolingWindow, Window};
 
 /// Generates two enums from the list above: [`LayerType`] for the configurations and [`Layer`] for
 /// the modules. Both delegate to the files of the layers.
@@ -44,7 +91,9 @@ macro_rules! layers {
         $variant:ident = $keyword:literal,
             $config_file:ident::$config:ident, $module_file:ident::$module:ident;
     )+) => {
-        /// The configuration of a layer, by its `type` in TOML.
+        /// The configuration of a layer, by its `type` in TOML. Non-exhaustive, so that an engine that does not know a new
+        /// layer still compiles.
+        #[non_exhaustive]
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[serde(tag = "type")]
         pub enum LayerType {
@@ -112,25 +161,31 @@ use layers;
 
 /// The properties of a layer that planning and the summary need, before anything is allocated.
 pub(crate) trait LayerRules {
-    /// The shape of one output sample. `classes` is the number of classes of the dataset. The error
-    /// says why the layer does not accept the input, and what to do.
-    fn output_shape(&self, input: Shape, classes: usize) -> Result<Shape, String>;
+    /// The lists of layers that the layer owns. Each of them gets the input of the layer.
+    fn branches(&self) -> Vec<BranchConfig<'_>> {
+        Vec::new()
+    }
 
-    /// The parameters, in the order of the weights file.
+    /// The shape of one output sample. The error says why the layer does not accept the input, which
+    /// shapes come in and would go out, and what to do.
+    fn output_shape(&self, input: Shape, context: &Context<'_>) -> Result<Shape, String>;
+
+    /// The parameters of the layer itself, without those of its branches, in the order of the weights file.
     fn parameters(&self, _input: Shape, _output: Shape) -> Vec<ParameterSpec> {
         Vec::new()
     }
 
     /// The floating-point operations of the forward pass per sample: one multiplication and one
-    /// addition for each term of a matrix product. Elementwise operations (biases, activations,
-    /// normalization, dropout) are not counted, as is usual.
+    /// addition for each term of a matrix product or a convolution, also where the window covers padding.
+    /// Elementwise operations (biases, activations, pooling, normalization, dropout, the sum of a residual
+    /// connection) are not counted, as is usual.
     fn flops(&self, _input: Shape, _output: Shape) -> u64 {
         0
     }
 
-    /// The number of values per sample that training stores for the backward pass. By default, the
-    /// output.
-    fn saved_activations(&self, output: Shape) -> usize {
+    /// The number of 32-bit values per sample that training stores for the backward pass, without the input, which is
+    /// the output of another layer. By default, the output.
+    fn saved_activations(&self, _input: Shape, output: Shape) -> usize {
         output.len()
     }
 
@@ -140,16 +195,39 @@ pub(crate) trait LayerRules {
     }
 
     /// Whether the output in inference has the same values as the input, possibly in another shape.
-    fn passes_values(&self) -> bool {
+    fn passes_values(&self, _input: Shape) -> bool {
         false
     }
 
     /// Makes the Burn module.
-    ///
-    /// `weights` are the values of [`parameters`](Self::parameters), in the same order. The module
-    /// applies `activation`, which may differ from [`activation`](Self::activation): the loss applies
-    /// a final softmax.
-    fn module(&self, weights: &[&WeightTensor], activation: Activation, device: &Device) -> Layer;
+    fn module(&self, parts: ModuleParts<'_>) -> Layer;
+}
+
+/// A list of layers that a layer owns.
+pub(crate) struct BranchConfig<'a> {
+    /// Its key in the table of the layer, and its name in the weights file: `layers`.
+    pub(crate) key: &'static str,
+    pub(crate) layers: &'a [LayerConfig],
+}
+
+/// What the shape of an output depends on besides the layer and its input.
+pub(crate) struct Context<'a> {
+    /// The number of classes of the dataset.
+    pub(crate) classes: usize,
+    /// The shape of the output of each branch; see [`LayerRules::branches`].
+    pub(crate) branches: &'a [Shape],
+}
+
+/// What a Burn module is made from.
+pub(crate) struct ModuleParts<'a> {
+    /// The layer. The module applies its `activation`, which may differ from
+    /// [`LayerRules::activation`]: the loss applies a final softmax.
+    pub(crate) layer: &'a PlannedLayer,
+    /// The values of [`LayerRules::parameters`], in the same order.
+    pub(crate) weights: &'a [&'a WeightTensor],
+    /// The modules of each branch; see [`LayerRules::branches`].
+    pub(crate) branches: Vec<Vec<Layer>>,
+    pub(crate) device: &'a Device,
 }
 
 /// A parameter of a layer, without values.
@@ -163,13 +241,45 @@ pub struct ParameterSpec {
     pub fan_in: usize,
     /// The number of outputs that each input contributes to.
     pub fan_out: usize,
+    /// The number of groups of outputs, the first dimension, that have inputs of their own. 1 except for convolutions.
+    pub groups: usize,
     /// How the initial values are drawn.
     pub initializer: Initializer,
+    /// What the parameter is for.
+    pub role: ParameterRole,
     /// Whether the optimizer updates the parameter. It does not update running statistics.
     pub trainable: bool,
 }
 
+/// What a parameter is for. Settings such as weight decay depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ParameterRole {
+    /// A factor of the input: the weights of a dense layer or a convolution.
+    Kernel,
+    /// Added to the product of the kernel and the input.
+    Bias,
+    /// The scale or the offset of a normalization.
+    Normalization,
+    /// A running statistic. The optimizer does not update it.
+    Statistic,
+}
+
 impl ParameterSpec {
+    /// The bias of a layer with this many outputs.
+    pub(crate) fn bias(outputs: usize, initializer: Initializer) -> Self {
+        Self {
+            name: "bias".into(),
+            shape: vec![outputs],
+            // Keras defines both fans of a vector as its length.
+            fan_in: outputs,
+            fan_out: outputs,
+            groups: 1,
+            initializer,
+            role: ParameterRole::Bias,
+            trainable: true,
+        }
+    }
+
     /// The number of values.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -187,7 +297,8 @@ impl ParameterSpec {
 pub(crate) trait LayerModule {
     fn forward<R: Rng>(&self, x: Features, mode: &mut Mode<'_, R>) -> Features;
 
-    /// Copies the values of the parameters to the host, in the order of [`LayerRules::parameters`].
+    /// Copies the values of the parameters to the host, in the order of [`LayerRules::parameters`], then
+    /// those of each branch.
     fn values(&self) -> Vec<TensorData> {
         Vec::new()
     }
@@ -195,7 +306,7 @@ pub(crate) trait LayerModule {
 
 /// The mode of a forward pass.
 ///
-/// Only dropout depends on it. Batch normalization depends on the device instead: a network on an
+/// Only the layers of dropout depend on it. Batch normalization depends on the device instead: a network on an
 /// autodiff device uses the statistics of the batch, its [`valid`](Module::valid) form the running
 /// statistics.
 #[derive(Debug)]
@@ -207,7 +318,7 @@ pub enum Mode<'a, R> {
 }
 
 /// A batch between two layers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Features {
     /// `[n, channels, height, width]`
     Image(Tensor<4>),
@@ -216,6 +327,17 @@ pub(crate) enum Features {
 }
 
 impl Features {
+    /// Images. Planning ensures that layers of images get images.
+    pub(crate) fn image(self) -> Tensor<4> {
+        match self {
+            Self::Image(x) => x,
+            Self::Flat(x) => {
+                let [count, features] = x.dims();
+                x.reshape([count, features, 1, 1])
+            }
+        }
+    }
+
     /// Flattens images in the order channel, row, column: `[n, features]`.
     pub(crate) fn flat(self) -> Tensor<2> {
         match self {
@@ -232,10 +354,11 @@ mod tests {
     use rand_core::SeedableRng;
 
     use super::*;
-    use crate::network::images;
+    use crate::config::ModelConfig;
+    use crate::network::{Network, images};
 
     /// At least one configuration of each layer, and whether it passes its values through. Add new
-    /// layers here.
+    /// layers here. Each accepts an image of 1×2×2, with or without `flatten` before it.
     const LAYERS: &[(&str, bool)] = &[
         ("type = 'flatten'", true),
         ("type = 'dense'\nunits = 3", false),
@@ -243,6 +366,21 @@ mod tests {
         ("type = 'activation'\nactivation = 'linear'", true),
         ("type = 'dropout'\nrate = 0.5", true),
         ("type = 'batch_normalization'", false),
+        ("type = 'conv2d'\nfilters = 2\nkernel_size = 1", false),
+        ("type = 'depthwise_conv2d'\nkernel_size = 1", false),
+        ("type = 'max_pooling2d'", false),
+        ("type = 'max_pooling2d'\npool_size = 1", true),
+        ("type = 'max_pooling2d'\npool_size = 1\nstrides = 2", false),
+        ("type = 'average_pooling2d'", false),
+        ("type = 'average_pooling2d'\npool_size = 1", true),
+        ("type = 'global_average_pooling2d'", false),
+        ("type = 'global_max_pooling2d'", false),
+        ("type = 'group_normalization'\ngroups = 1", false),
+        ("type = 'layer_normalization'", false),
+        ("type = 'spatial_dropout2d'\nrate = 0.5", true),
+        ("type = 'zero_padding2d'", false),
+        ("type = 'zero_padding2d'\npadding = 0", true),
+        ("type = 'residual'\nlayers = [{ type = 'batch_normalization' }]", false),
     ];
 
     fn layer(text: &str) -> LayerType {
@@ -258,34 +396,31 @@ mod tests {
     fn passes_values_is_true_exactly_if_inference_returns_the_input() {
         let device = Device::flex();
         let x = [-2.0, 0.5, 3.0, 1.0];
-        let shapes = [
-            Shape::Image { channels: 1, height: 2, width: 2 },
-            // For layers that do not accept images.
-            Shape::Features(4),
-        ];
+        let image = Shape::Image { channels: 1, height: 2, width: 2 };
         for (text, expected) in LAYERS {
-            let layer = layer(text);
-            assert_eq!(layer.rules().passes_values(), *expected, "{text}");
+            let found = layer(text).rules().passes_values(image);
+            assert_eq!(found, *expected, "{text}");
 
-            let output = |input| Some((input, layer.rules().output_shape(input, 3).ok()?));
-            let (input, output) = shapes.into_iter().find_map(output).expect("accepts a shape");
-            let rng = &mut ChaCha8Rng::seed_from_u64(1);
-            let specs = layer.rules().parameters(input, output);
-            let weights: Vec<WeightTensor> = specs
-                .into_iter()
-                .map(|spec| WeightTensor {
-                    name: spec.name.to_string(),
-                    values: spec.initializer.draw(spec.len(), spec.fan_in, spec.fan_out, rng),
-                    shape: spec.shape,
-                })
-                .collect();
-            let weights: Vec<&WeightTensor> = weights.iter().collect();
-            let module = layer.rules().module(&weights, layer.rules().activation(), &device);
-            let features = match input {
-                Shape::Image { .. } => Features::Image(images(x.to_vec(), input, &device)),
-                Shape::Features(_) => Features::Flat(Tensor::from_data([x], &device)),
+            // Layers that do not accept images get flat features.
+            let table = text.replace('\n', ", ");
+            let layers = ["", "{ type = 'flatten' }, "].map(|before| {
+                format!(
+                    "layers = [{before}{{ {table} }}, {{ type = 'flatten' }}, {{ type = 'dense', units = 'classes' }}]"
+                )
+            });
+            let plan = |text: &String| {
+                let document = Document::parse("model.toml", text).expect("valid TOML");
+                let model = document.read(ModelConfig::read).expect("a valid model");
+                model.architecture(image, 3).ok()
             };
-            let y = module.forward(features, &mut Mode::<ChaCha8Rng>::Inference).flat();
+            // The network without the final dense layer, which has the last weights.
+            let mut architecture = layers.iter().find_map(plan).expect("accepts a shape");
+            let rng = &mut ChaCha8Rng::seed_from_u64(1);
+            architecture.layers.pop();
+            let weights = architecture.initial_weights(rng);
+            let network = Network::new(&architecture, &weights, &device).expect("its weights");
+            let y = network
+                .forward(images(x.to_vec(), image, &device), &mut Mode::<ChaCha8Rng>::Inference);
             let is_same = y.into_data().iter::<f32>().eq(x);
             assert_eq!(is_same, *expected, "{text}");
         }

@@ -1,6 +1,7 @@
 //! Builds models from a few lines of TOML and runs them.
 
-use burn::tensor::{Device, Tensor};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor};
 use kiln_config::{ConfigError, Document};
 use kiln_model::{
     Architecture, Mode, ModelConfig, ModelError, Network, ParameterSpec, Shape, Weights, images,
@@ -99,4 +100,54 @@ pub(crate) fn assert_close_for(subject: &str, found: &[f32], expected: &[f64]) {
             "{subject}: value {index} is {found}, expected {expected}"
         );
     }
+}
+
+/// The backends that are always compiled in.
+#[expect(deprecated, reason = "Burn removes the ndarray backend in a later version")]
+pub(crate) fn backends() -> [(&'static str, Device); 2] {
+    [("flex", Device::flex()), ("ndarray", Device::ndarray())]
+}
+
+/// A model that returns the values of these layers, flattened: a dense layer without a bias follows, whose weights are the
+/// identity if they come from [`single_weights`].
+pub(crate) fn single(layers: &str, input: Shape) -> Result<Architecture, ModelError> {
+    let layers = format!(
+        r#"{layers}, {{ type = "flatten", name = "end" }},
+           {{ type = "dense", units = "classes", use_bias = false }}"#
+    );
+    let planned = plan(&layers, input, 2)?;
+    let end = planned.layers().iter().find(|layer| layer.name == "end").expect("it is there");
+    plan(&layers, input, end.output.len())
+}
+
+/// The values of the parameters of the layers of [`single`], and the identity.
+pub(crate) fn single_weights(architecture: &Architecture, values: &[Vec<f32>]) -> Weights {
+    let mut weights = architecture.initial_weights(&mut generator(0));
+    let Some((last, own)) = weights.tensors.split_last_mut() else { panic!("a dense layer") };
+    assert_eq!(own.len(), values.len(), "parameters");
+    for (tensor, values) in own.iter_mut().zip(values) {
+        assert_eq!(tensor.values.len(), values.len(), "{} {:?}", tensor.name, tensor.shape);
+        tensor.values.clone_from(values);
+    }
+    let features = last.shape[1];
+    for (index, value) in last.values.iter_mut().enumerate() {
+        *value = f32::from(u8::from(index / features == index % features));
+    }
+    weights
+}
+
+/// The gradient of every parameter that has one, in the order of the weights file.
+pub(crate) fn parameter_gradients(network: &Network, gradients: &Gradients) -> Vec<Vec<f32>> {
+    struct Visitor<'a> {
+        gradients: &'a Gradients,
+        found: Vec<Vec<f32>>,
+    }
+    impl ModuleVisitor for Visitor<'_> {
+        fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+            self.found.extend(parameter.val().grad(self.gradients).map(values));
+        }
+    }
+    let mut visitor = Visitor { gradients, found: Vec::new() };
+    network.visit(&mut visitor);
+    visitor.found
 }

@@ -71,7 +71,63 @@ fn an_invalid_value_is_an_error_at_its_place() {
         (r#"{ type = "batch_normalization", momentum = 1.1 }"#, &["a number from 0 to 1"]),
         (r#"{ type = "batch_normalization", epsilon = 0 }"#, &["a number from 1e-30 to 1"]),
         (r#"{ type = "batch_normalization", epsilon = 1e-60 }"#, &["a number from 1e-30 to 1"]),
+        (r#"{ type = "batch_normalization", center = 0 }"#, &["expected true or false"]),
         (r#"{ type = "block" }"#, &["the key `layers` is missing"]),
+        (r#"{ type = "conv2d", kernel_size = 3 }"#, &["the key `filters` is missing"]),
+        (r#"{ type = "conv2d", filters = 3 }"#, &["the key `kernel_size` is missing"]),
+        (r#"{ type = "conv2d", filters = 0, kernel_size = 3 }"#, &["a whole number above 0"]),
+        (
+            r#"{ type = "conv2d", filters = 3, kernel_size = [3, 3, 3] }"#,
+            &["a whole number above 0, or two of them: [height, width]"],
+        ),
+        (
+            r#"{ type = "conv2d", filters = 3, kernel_size = 3, strides = 0 }"#,
+            &["a whole number above 0, or two of them"],
+        ),
+        (
+            r#"{ type = "conv2d", filters = 3, kernel_size = 3, padding = 1 }"#,
+            &[
+                "expected a string",
+                "put { type = \"zero_padding2d\", padding = 1 } before the layer",
+            ],
+        ),
+        (
+            r#"{ type = "conv2d", filters = 3, kernel_size = 3, padding = "full" }"#,
+            &["unknown padding \"full\"", "\"valid\", \"same\""],
+        ),
+        (r#"{ type = "depthwise_conv2d" }"#, &["the key `kernel_size` is missing"]),
+        (
+            r#"{ type = "depthwise_conv2d", kernel_size = 3, depth_multiplier = 0 }"#,
+            &["a whole number above 0"],
+        ),
+        (
+            r#"{ type = "depthwise_conv2d", kernel_size = 3, kernel_initializer = "zeros" }"#,
+            &["did you mean `depthwise_initializer`?"],
+        ),
+        (r#"{ type = "max_pooling2d", pool_size = 0 }"#, &["a whole number above 0"]),
+        (r#"{ type = "max_pooling2d", kernel_size = 3 }"#, &["did you mean `pool_size`?"]),
+        (r#"{ type = "MaxPool2d" }"#, &["did you mean \"max_pooling2d\"?"]),
+        (r#"{ type = "AvgPool2d" }"#, &["did you mean \"average_pooling2d\"?"]),
+        (r#"{ type = "AdaptiveAvgPool2d" }"#, &["did you mean \"global_average_pooling2d\"?"]),
+        (r#"{ type = "GroupNorm" }"#, &["did you mean \"group_normalization\"?"]),
+        (r#"{ type = "LayerNorm" }"#, &["did you mean \"layer_normalization\"?"]),
+        (r#"{ type = "BatchNorm2d" }"#, &["did you mean \"batch_normalization\"?"]),
+        (r#"{ type = "Dropout2d" }"#, &["did you mean \"spatial_dropout2d\"?"]),
+        (r#"{ type = "ZeroPad2d" }"#, &["did you mean \"zero_padding2d\"?"]),
+        (r#"{ type = "group_normalization", groups = 0 }"#, &["a whole number above 0"]),
+        (r#"{ type = "group_normalization", num_groups = 2 }"#, &["did you mean `groups`?"]),
+        (r#"{ type = "layer_normalization", epsilon = 0 }"#, &["a number from 1e-30 to 1"]),
+        (r#"{ type = "spatial_dropout2d" }"#, &["the key `rate` is missing"]),
+        (r#"{ type = "spatial_dropout2d", rate = 1 }"#, &["a number from 0 to below 1"]),
+        (
+            r#"{ type = "zero_padding2d", padding = -1 }"#,
+            &["a whole number from 0 to 1024, [rows, columns] or [[top, bottom], [left, right]]"],
+        ),
+        (
+            r#"{ type = "zero_padding2d", padding = [1, 2, 3, 4] }"#,
+            &["[[top, bottom], [left, right]]"],
+        ),
+        (r#"{ type = "zero_padding2d", padding = "same" }"#, &["[[top, bottom], [left, right]]"]),
         (
             r#"{ type = "block", layers = [{ type = "flatten", size = 1 }] }"#,
             &["unknown key `size`"],
@@ -88,6 +144,49 @@ fn an_invalid_value_is_an_error_at_its_place() {
     assert!(error.contains("model.toml:2") && error.contains("unknown key `depth`"), "{error}");
     let error = read("layer = []\n").expect_err("no layers").to_string();
     assert!(error.contains("did you mean `layers`?"), "{error}");
+}
+
+/// The defaults are those of Keras 3: `get_config()` of each layer.
+#[test]
+fn defaults_of_image_layers_are_those_of_keras() {
+    for (short, long) in [
+        (
+            "type = 'conv2d', filters = 3, kernel_size = 3",
+            "type = 'conv2d', filters = 3, kernel_size = [3, 3], strides = [1, 1], padding = 'valid', dilation_rate = [1, 1], \
+             groups = 1, activation = 'linear', use_bias = true, kernel_initializer = 'glorot_uniform', \
+             bias_initializer = 'zeros'",
+        ),
+        (
+            "type = 'depthwise_conv2d', kernel_size = 3",
+            "type = 'depthwise_conv2d', kernel_size = [3, 3], strides = [1, 1], padding = 'valid', depth_multiplier = 1, \
+             dilation_rate = [1, 1], activation = 'linear', use_bias = true, depthwise_initializer = 'glorot_uniform', \
+             bias_initializer = 'zeros'",
+        ),
+        (
+            "type = 'max_pooling2d'",
+            "type = 'max_pooling2d', pool_size = [2, 2], strides = [2, 2], padding = 'valid'",
+        ),
+        (
+            "type = 'average_pooling2d', pool_size = 3",
+            "type = 'average_pooling2d', pool_size = [3, 3], strides = [3, 3], padding = 'valid'",
+        ),
+        (
+            "type = 'group_normalization'",
+            "type = 'group_normalization', groups = 32, epsilon = 0.001, center = true, scale = true",
+        ),
+        (
+            "type = 'layer_normalization'",
+            "type = 'layer_normalization', epsilon = 0.001, center = true, scale = true",
+        ),
+        (
+            "type = 'batch_normalization'",
+            "type = 'batch_normalization', momentum = 0.99, epsilon = 0.001, center = true, scale = true",
+        ),
+        ("type = 'zero_padding2d'", "type = 'zero_padding2d', padding = [[1, 1], [1, 1]]"),
+    ] {
+        let read = |layer: &str| read(&format!("layers = [{{ {layer} }}]")).expect("a valid layer");
+        assert_eq!(read(short), read(long), "{short}");
+    }
 }
 
 /// `kiln run` can read the `config.toml` of a run, which has every default.

@@ -67,6 +67,132 @@ fn errors_name_the_layer_that_does_not_fit() {
     }
 }
 
+/// The mistakes of users of Keras and PyTorch. Each message has the shapes and what to change.
+#[test]
+fn errors_of_image_layers_say_what_to_change() {
+    let image = |channels, height, width| Shape::Image { channels, height, width };
+    let flat = r#"{ type = "flatten" }, "#;
+    let to_images = "it needs images, but its input is 48 flat features; put it before the layer that makes them flat, such \
+                     as { type = \"flatten\" }";
+    let smaller = "set padding = \"same\", make the window smaller, or remove a layer before it that shrinks the image";
+    for (layers, message) in [
+        // Keras: "Negative dimension size caused by subtracting 5 from 4".
+        (
+            r#"{ type = "conv2d", filters = 8, kernel_size = 5 }"#.to_owned(),
+            format!("its window of 5×5 pixels does not fit into its input, 3×4×4: the output would be 8×0×0; {smaller}"),
+        ),
+        (
+            r#"{ type = "conv2d", filters = 8, kernel_size = 3, dilation_rate = [1, 4] }"#.to_owned(),
+            format!("its window of 3×9 pixels does not fit into its input, 3×4×4: the output would be 8×2×-4; {smaller}"),
+        ),
+        (
+            r#"{ type = "depthwise_conv2d", kernel_size = [1, 5], depth_multiplier = 2 }"#.to_owned(),
+            format!("its window of 1×5 pixels does not fit into its input, 3×4×4: the output would be 6×4×0; {smaller}"),
+        ),
+        (
+            r#"{ type = "max_pooling2d", repeat = 3 }"#.to_owned(),
+            format!("its window of 2×2 pixels does not fit into its input, 3×1×1: the output would be 3×0×0; {smaller}"),
+        ),
+        (
+            r#"{ type = "average_pooling2d", pool_size = 5, strides = 1 }"#.to_owned(),
+            format!("its window of 5×5 pixels does not fit into its input, 3×4×4: the output would be 3×0×0; {smaller}"),
+        ),
+        // Flat input.
+        (format!(r#"{flat}{{ type = "conv2d", filters = 8, kernel_size = 3 }}"#), to_images.to_owned()),
+        (format!(r#"{flat}{{ type = "depthwise_conv2d", kernel_size = 3 }}"#), to_images.to_owned()),
+        (format!(r#"{flat}{{ type = "max_pooling2d" }}"#), to_images.to_owned()),
+        (format!(r#"{flat}{{ type = "global_average_pooling2d" }}"#), to_images.to_owned()),
+        (format!(r#"{flat}{{ type = "global_max_pooling2d" }}"#), to_images.to_owned()),
+        (format!(r#"{flat}{{ type = "zero_padding2d" }}"#), to_images.to_owned()),
+        (
+            format!(r#"{flat}{{ type = "spatial_dropout2d", rate = 0.2 }}"#),
+            format!("{to_images}, or use {{ type = \"dropout\", rate = 0.2 }}"),
+        ),
+        // Groups.
+        (
+            r#"{ type = "conv2d", filters = 4, kernel_size = 1, groups = 2 }"#.to_owned(),
+            "its 2 groups need a multiple of 2 channels, but its input is 3×4×4; set groups = 1".to_owned(),
+        ),
+        (
+            r#"{ type = "conv2d", filters = 4, kernel_size = 1, groups = 3 }"#.to_owned(),
+            "its 3 groups need a multiple of 3 filters, but it has 4; set filters = 6".to_owned(),
+        ),
+        (
+            r#"{ type = "group_normalization" }"#.to_owned(),
+            "its 32 groups need a multiple of 32 channels, but its input is 3×4×4; set groups = 3".to_owned(),
+        ),
+        (
+            r#"{ type = "conv2d", filters = 12, kernel_size = 1 }, { type = "group_normalization", groups = 8 }"#.to_owned(),
+            "its 8 groups need a multiple of 8 channels, but its input is 12×4×4; set groups = 6".to_owned(),
+        ),
+        // A single value minus its mean is 0.
+        (
+            r#"{ type = "global_average_pooling2d" }, { type = "group_normalization", groups = 3 }"#.to_owned(),
+            "each of its 3 groups has a single value, which it would set to 0: its input is 3; set groups = 1".to_owned(),
+        ),
+        (
+            format!(r#"{flat}{{ type = "dense", units = 1 }}, {{ type = "group_normalization", groups = 1 }}"#),
+            "each of its 1 groups has a single value, which it would set to 0: its input is 1; remove it".to_owned(),
+        ),
+        (
+            r#"{ type = "conv2d", filters = 1, kernel_size = 1 }, { type = "layer_normalization" }"#.to_owned(),
+            "it normalizes over the channels of each pixel, and a single channel becomes 0: its input is 1×4×4; use { type = \
+             \"group_normalization\", groups = 1 }, which normalizes over the image".to_owned(),
+        ),
+        (
+            format!(r#"{flat}{{ type = "dense", units = 1 }}, {{ type = "layer_normalization" }}"#),
+            "normalization would set a single feature to 0: its input is 1; remove it".to_owned(),
+        ),
+        // Dense layers on images.
+        (
+            r#"{ type = "conv2d", filters = 8, kernel_size = 3 }, { type = "dense", units = 10 }"#.to_owned(),
+            "it needs flat features, but its input is 8×2×2; insert { type = \"flatten\" } before it".to_owned(),
+        ),
+        // Residual connections.
+        (
+            r#"{ type = "residual", layers = [{ type = "conv2d", filters = 8, kernel_size = 3, padding = "same" }] }"#.to_owned(),
+            "the output of its `layers`, 8×4×4, cannot be added to its input, 3×4×4; set shortcut = [{ type = \"conv2d\", \
+             filters = 8, kernel_size = 1, padding = \"same\" }]".to_owned(),
+        ),
+        (
+            r#"{ type = "residual", layers = [{ type = "conv2d", filters = 8, kernel_size = 3, strides = 2, padding = "same" }] }"#.to_owned(),
+            "the output of its `layers`, 8×2×2, cannot be added to its input, 3×4×4; set shortcut = [{ type = \"conv2d\", \
+             filters = 8, kernel_size = 1, strides = 2, padding = \"same\" }]".to_owned(),
+        ),
+        // More values than memory.
+        (
+            r#"{ type = "depthwise_conv2d", kernel_size = 1, depth_multiplier = 9000000000000000000 }"#.to_owned(),
+            "with this layer, the model has more than 1000000000 parameters; make it smaller".to_owned(),
+        ),
+        (
+            r#"{ type = "conv2d", filters = 8, kernel_size = 2000, padding = "same" }"#.to_owned(),
+            "its window spans more than 1024 rows or columns; make it smaller".to_owned(),
+        ),
+    ] {
+        let layers = format!(r#"{layers}, {{ type = "dense", units = "classes" }}"#);
+        let error = plan(&layers, image(3, 4, 4), 10).expect_err(&layers);
+        assert_eq!(error.message, message, "{layers}");
+    }
+}
+
+/// A shortcut that the error proposes has the right shape, also for odd sizes.
+#[test]
+fn proposed_shortcuts_fit() {
+    for (side, strides) in [(5, 2), (7, 3), (6, 4), (4, 4)] {
+        let input = Shape::Image { channels: 3, height: side, width: side + 1 };
+        let layers = format!(
+            r#"layers = [{{ type = "conv2d", filters = 4, kernel_size = 3, strides = [{strides}, 1], padding = "same" }}]"#
+        );
+        let plan = |shortcut: &str| {
+            let end = r#"{ type = "global_average_pooling2d" }, { type = "dense", units = 2 }"#;
+            plan(&format!(r#"{{ type = "residual", {layers}{shortcut} }}, {end}"#), input, 2)
+        };
+        let error = plan("").expect_err("the shapes differ");
+        let (_, shortcut) = error.message.split_once("; set ").expect("a proposal");
+        plan(&format!(", {shortcut}")).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 #[test]
 fn a_model_without_weights_is_an_error() {
     let layers = r#"{ type = "flatten" }, { type = "activation", activation = "softmax" }"#;

@@ -1,6 +1,6 @@
 //! The summary of a model. The expected parameters, operations and bytes were computed by hand.
 
-use crate::common::{FASHION_MNIST, FIVE_DENSE_LAYERS, parameters_of, plan, read, row};
+use crate::common::{FASHION_MNIST, FIVE_DENSE_LAYERS, parameters_of, plan, read, row, single};
 use kiln_model::{Architecture, Shape};
 
 fn five_dense_layers() -> Architecture {
@@ -32,6 +32,79 @@ fn operations_and_bytes_of_a_step_are_counted() {
     // The images and the outputs of the five dense layers. Flattening does not copy.
     assert_eq!(summary.activation_bytes, 4 * 32 * (784 + 300 + 3 * 100 + 10));
     assert_eq!(five_dense_layers().summary(32, 0).optimizer_bytes, 0);
+}
+
+/// Parameters, operations and stored values of each layer for an image of 6×8×9, computed by hand. The fans are those of
+/// Keras' `compute_fans`.
+#[test]
+fn the_costs_of_image_layers_are_counted() {
+    let input = Shape::Image { channels: 6, height: 8, width: 9 };
+    for (layer, output, fans, parameters, flops, saved) in [
+        (
+            r#"{ type = "conv2d", filters = 9, kernel_size = [5, 3], groups = 3 }"#,
+            "9×4×7",
+            vec![(30, 135), (9, 9)],
+            9 * 2 * 15 + 9,
+            2 * 9 * 28 * 2 * 15,
+            9 * 28,
+        ),
+        (
+            r#"{ type = "conv2d", filters = 4, kernel_size = 3, padding = "same", strides = 2, use_bias = false }"#,
+            "4×4×5",
+            vec![(54, 36)],
+            4 * 54,
+            2 * 4 * 20 * 54,
+            4 * 20,
+        ),
+        (
+            r#"{ type = "depthwise_conv2d", kernel_size = [3, 2], depth_multiplier = 4 }"#,
+            "24×6×8",
+            vec![(36, 24), (24, 24)],
+            24 * 6 + 24,
+            2 * 24 * 48 * 6,
+            24 * 48,
+        ),
+        // The output and its places, which are 64-bit integers.
+        (r#"{ type = "max_pooling2d" }"#, "6×4×4", vec![], 0, 0, 3 * 6 * 16),
+        (r#"{ type = "average_pooling2d" }"#, "6×4×4", vec![], 0, 0, 6 * 16),
+        (r#"{ type = "global_average_pooling2d" }"#, "6", vec![], 0, 0, 6),
+        (r#"{ type = "global_max_pooling2d" }"#, "6", vec![], 0, 0, 3 * 6),
+        // The centered values, the normalized ones and the output.
+        (
+            r#"{ type = "group_normalization", groups = 3 }"#,
+            "6×8×9",
+            vec![(6, 6), (6, 6)],
+            12,
+            0,
+            3 * 432,
+        ),
+        (
+            r#"{ type = "layer_normalization", scale = false }"#,
+            "6×8×9",
+            vec![(6, 6)],
+            6,
+            0,
+            2 * 432,
+        ),
+        (
+            r#"{ type = "batch_normalization", center = false, scale = false }"#,
+            "6×8×9",
+            vec![(6, 6), (6, 6)],
+            12,
+            0,
+            432,
+        ),
+        (r#"{ type = "spatial_dropout2d", rate = 0.5 }"#, "6×8×9", vec![], 0, 0, 432 + 6),
+        (r#"{ type = "zero_padding2d", padding = [[1, 0], [2, 3]] }"#, "6×9×14", vec![], 0, 0, 756),
+    ] {
+        let architecture = single(layer, input).expect(layer);
+        let planned = &architecture.layers()[0];
+        assert_eq!(planned.output.to_string(), output, "{layer}");
+        let found = planned.parameters.iter().map(|spec| (spec.fan_in, spec.fan_out));
+        assert_eq!(found.collect::<Vec<_>>(), fans, "{layer}");
+        assert_eq!(parameters_of(planned), parameters, "{layer}");
+        assert_eq!((planned.flops, planned.saved_activations), (flops, saved), "{layer}");
+    }
 }
 
 #[test]

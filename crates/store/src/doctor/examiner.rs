@@ -446,6 +446,7 @@ fn agree(report: &TestReport, predictions: &Predictions) -> bool {
         smoothed_loss: report.smoothed_loss,
         weights: report.weights,
         epoch: report.epoch,
+        flip: report.flip,
         top_k: &report.top_k,
         most_frequent,
         optimism: report.optimism,

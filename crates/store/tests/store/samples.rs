@@ -67,6 +67,7 @@ pub(crate) fn record() -> RunRecord {
         evaluations: Vec::new(),
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
+        initial_weights: None,
         removed: std::collections::BTreeMap::new(),
     }
 }
@@ -138,6 +139,7 @@ impl Test {
             smoothed_loss: None,
             weights: TestedWeights::Best,
             epoch: 2,
+            flip: false,
             top_k: &[TopK { k: 2, accuracy: 0.875 }],
             most_frequent: Some(1),
             optimism: record().optimism,

@@ -115,6 +115,7 @@ impl SampleRun {
             evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
+            initial_weights: None,
             removed: std::collections::BTreeMap::new(),
         }
     }
@@ -169,6 +170,7 @@ impl SampleRun {
             smoothed_loss: None,
             weights: TestedWeights::Best,
             epoch: self.best_epoch(),
+            flip: false,
             top_k: &[],
             most_frequent: None,
             optimism: None,

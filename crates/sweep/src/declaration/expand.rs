@@ -148,6 +148,12 @@ impl Sweep {
             return Ok(None);
         }
         let mut declaration = declared.map_err(|error| in_combination(error, &settings))?;
+        let initial_weights = declaration.experiment.model.initial_weights.as_ref();
+        if let Some(file) = initial_weights.and_then(|name| self.record.initial_weights.get(name)) {
+            declaration
+                .set_initial_weights(file)
+                .map_err(|error| in_combination(error, &settings))?;
+        }
         if let Some(prune) = &self.prune {
             // Runs are compared by the column of this metric in their histories, so each run needs it.
             declaration.experiment.compute(prune.metric);

@@ -79,6 +79,8 @@ pub enum Event<'a> {
     Step(usize, StepReport),
     /// A run has a warning, such as a damaged checkpoint that it skipped.
     Warning(usize, &'a str),
+    /// The data of a run has a problem that makes results doubtful. Runs on the same data report the same.
+    DataWarning(usize, &'a str),
     /// Another machine took over the lock of a run; the error names it. The sweep waits until the run is done there.
     Lost(usize, &'a StoreError),
     /// A run has completed an epoch.

@@ -64,6 +64,9 @@ impl WorkerCommand {
 pub(crate) enum WorkerMessage {
     /// A warning for the user.
     Warning(String),
+    /// A problem of the data that makes results doubtful.
+    #[serde(rename = "data_warning")]
+    DataWarning(String),
     /// Why the run fails. The reason is sent in a message, too, because the disk may be too full to record it.
     Failed(String),
     Step(StepReport),

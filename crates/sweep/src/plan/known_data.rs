@@ -10,7 +10,7 @@ use kiln_store::{StoreError, create_hidden, files, hidden, versioned};
 const VERSION: u32 = 1;
 
 /// The largest file that is read.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 fn path(directory: &Path) -> PathBuf {
     hidden(directory).join("data.json")

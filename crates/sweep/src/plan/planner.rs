@@ -67,6 +67,7 @@ impl<'a> Planner<'a> {
         let declaration = point.declaration.on_parts(&dataset.parts())?;
         let experiment = &declaration.experiment;
         let counts = declaration.split_counts(&dataset.parts())?;
+        declaration.check_class_weights(&dataset.class_names)?;
         let workload = self.workload(&declaration, &dataset)?;
         if let Some(prune) = &self.prune {
             check_pruning(prune, &declaration)?;
@@ -135,7 +136,7 @@ impl<'a> Planner<'a> {
             return Ok(*index);
         }
         declaration.device()?;
-        let architecture = declaration.architecture(dataset.shape, dataset.classes)?;
+        let architecture = declaration.architecture(dataset.shape, dataset.class_names.len())?;
         let slots = experiment.optimizer.kind.slots();
         let summary = architecture.summary(experiment.training.batch_size.get(), slots);
         self.workloads.push(Workload {

@@ -1,9 +1,11 @@
 mod fused;
 mod generic;
+mod logits;
 mod state;
 mod targets;
 
 use burn::tensor::Device;
+use kiln_kernels::Instructions;
 use kiln_model::{Architecture, Shape, Weights};
 use rand_chacha::ChaCha8Rng;
 
@@ -14,6 +16,7 @@ use fused::Fused;
 use generic::Generic;
 
 pub(crate) use fused::unsupported;
+pub(crate) use logits::Logits;
 pub use state::OptimizerState;
 pub use targets::Targets;
 
@@ -27,10 +30,16 @@ pub struct EngineSettings {
     pub optimizer: OptimizerConfig,
     /// The loss.
     pub loss: LossConfig,
+    /// The decay of the running average of the weights; `None` to keep no average. See [`Engine::average`].
+    pub average_decay: Option<f64>,
     /// The device that Burn computes on. The fused implementation does not use it; it computes on the CPU.
     pub device: Device,
     /// The implementation of a training step.
     pub implementation: Implementation,
+    /// The threads of the fused implementation. They do not affect the result.
+    pub threads: usize,
+    /// The vector instructions of the fused implementation. They do not affect the result.
+    pub instructions: Instructions,
 }
 
 kiln_config::keywords! {
@@ -43,7 +52,8 @@ kiln_config::keywords! {
     }
 }
 
-/// The parameters and the state of the optimizer. [`step`](Self::step) is the only place that performs a training step.
+/// The parameters and the state of the optimizer. [`step`](Self::step) and `queue_step`, which it calls, are the only places
+/// that perform a training step.
 ///
 /// Both implementations compute the same up to rounding.
 pub struct Engine {
@@ -73,8 +83,8 @@ impl Engine {
         Ok(Self { input: settings.architecture.input(), computation })
     }
 
-    /// Creates an engine that continues where another one with the same settings stopped. Every later step is the same,
-    /// bit for bit.
+    /// Creates an engine that continues where another one with the same settings stopped: with its weights, the state of
+    /// its optimizer and its [`average`](Self::average). Every later step is the same, bit for bit.
     ///
     /// # Errors
     ///
@@ -84,12 +94,13 @@ impl Engine {
         settings: &EngineSettings,
         weights: &Weights,
         optimizer: &OptimizerState,
+        average: Option<&Weights>,
     ) -> Result<Self, String> {
         // The settings do not contain the state of the optimizer, because it depends on the engine.
         let mut engine = Self::new(settings, weights)?;
         match &mut engine.computation {
-            Computation::Generic(generic) => generic.restore(optimizer)?,
-            Computation::Fused(fused) => fused.restore(optimizer)?,
+            Computation::Generic(generic) => generic.restore(optimizer, average)?,
+            Computation::Fused(fused) => fused.restore(optimizer, average)?,
         }
         Ok(engine)
     }
@@ -121,6 +132,21 @@ impl Engine {
         settings: impl Into<StepSettings>,
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
+        self.queue_step(pixels, targets, settings, dropout_rng).read()
+    }
+
+    /// Like [`step`](Self::step), but does not wait for the device.
+    ///
+    /// # Panics
+    ///
+    /// Those of [`step`](Self::step).
+    pub(crate) fn queue_step<'a>(
+        &mut self,
+        pixels: &[f32],
+        targets: impl Into<Targets<'a>>,
+        settings: impl Into<StepSettings>,
+        dropout_rng: &mut ChaCha8Rng,
+    ) -> Logits {
         let (targets, settings) = (targets.into(), settings.into());
         assert!(!targets.is_empty(), "the batch is empty");
         assert_eq!(pixels.len(), targets.len() * self.input.len(), "one image per label");
@@ -130,8 +156,12 @@ impl Engine {
         );
         // A branch instead of a trait object: there are two engines, and no other crate adds one.
         match &mut self.computation {
-            Computation::Generic(engine) => engine.step(pixels, targets, settings, dropout_rng),
-            Computation::Fused(engine) => engine.step(pixels, targets, settings, dropout_rng),
+            Computation::Generic(engine) => {
+                Logits::Device(engine.step(pixels, targets, settings, dropout_rng))
+            }
+            Computation::Fused(engine) => {
+                Logits::Host(engine.step(pixels, targets, settings, dropout_rng))
+            }
         }
     }
 
@@ -154,6 +184,19 @@ impl Engine {
         match &self.computation {
             Computation::Generic(engine) => engine.weights(),
             Computation::Fused(engine) => engine.weights(),
+        }
+    }
+
+    /// A copy of the exponential moving average of the weights, including running statistics. After the first step it is
+    /// the weights; after every later step it is decay · average + (1 − decay) · weights, as with Keras' `ema_momentum`.
+    /// `None` before the first step, and if the settings ask for no average.
+    ///
+    /// It is computed as average + (1 − decay) · (weights − average), where 1 − decay is rounded only once.
+    #[must_use]
+    pub fn average(&self) -> Option<Weights> {
+        match &self.computation {
+            Computation::Generic(engine) => engine.average(),
+            Computation::Fused(engine) => engine.average(),
         }
     }
 

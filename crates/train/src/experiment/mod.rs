@@ -10,21 +10,21 @@ use std::sync::LazyLock;
 
 use kiln_config::{ConfigError, Document, FromValue, Table};
 use kiln_data::{AugmentConfig, DataConfig};
-use kiln_model::ModelConfig;
+use kiln_model::{LayerTraining, ModelConfig};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::class_weights::ClassWeights;
 use crate::loss::LossConfig;
 use crate::metrics::OptionalMetric;
-use crate::optimizers::{GradientClipping, OptimizerConfig};
+use crate::optimizers::{GradientClipping, OptimizerConfig, WeightDecayExclusion};
 use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
-pub use device::{Backend, DeviceConfig, EngineChoice};
+pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
-    CheckpointConfig, EarlyStoppingConfig, Sampling, TrainingConfig, WeightsChoice,
+    CheckpointConfig, EarlyStoppingConfig, Sampling, TestConfig, TrainingConfig, WeightsChoice,
 };
 
 /// `configs/reference.toml`: every key with its default.
@@ -55,6 +55,9 @@ pub struct Experiment {
     /// When to stop before the last epoch; `None` to train all epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStoppingConfig>,
+    /// How images are classified after training.
+    #[serde(skip_serializing_if = "TestConfig::is_default")]
+    pub test: TestConfig,
     /// The backend and the engine.
     pub device: DeviceConfig,
     /// When checkpoints are written and kept. Not part of the identity; see
@@ -93,6 +96,7 @@ impl Experiment {
             schedule: table.optional_table("schedule", ScheduleConfig::read)?.unwrap_or_default(),
             training: table.optional_table("training", TrainingConfig::read)?.unwrap_or_default(),
             early_stopping: table.optional_table("early_stopping", EarlyStoppingConfig::read)?,
+            test: table.optional_table("test", TestConfig::read)?.unwrap_or_default(),
             device: table.optional_table("device", DeviceConfig::read)?.unwrap_or_default(),
             checkpoint: table
                 .optional_table("checkpoint", CheckpointConfig::read)?
@@ -123,7 +127,12 @@ impl Experiment {
     /// All values that affect the result.
     fn values(&self) -> Result<String, ConfigError> {
         // Renaming a sweep must not train its runs again.
-        toml_of(&Self { name: String::new(), ..self.clone() })
+        let mut experiment = Self { name: String::new(), ..self.clone() };
+        // The checksum identifies the weights, not the path. It is unknown until the file was found.
+        if experiment.model.initial_weights_sha256.is_some() {
+            experiment.model.initial_weights = Some(String::new());
+        }
+        toml_of(&experiment)
     }
 
     /// The experiment as TOML with every value explicit. Reading it gives the same experiment.
@@ -163,15 +172,23 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         everything.early_stopping = Some(EarlyStoppingConfig::default());
         everything.data = DataConfig::with_every_key();
         everything.training.sampling = Sampling::Balanced;
+        everything.training.average_decay = Some(0.0);
+        everything.test.flip = true;
         let LossConfig::SparseCategoricalCrossentropy { class_weights, .. } = &mut everything.loss;
         *class_weights = ClassWeights::Balanced;
         // Empty, it would not be written.
         everything.training.metrics = OptionalMetric::all().collect();
         everything.optimizer.clipping =
             GradientClipping { global_clipnorm: Some(1.0), clipvalue: Some(1.0) };
+        everything.optimizer.exclude_from_weight_decay =
+            WeightDecayExclusion { bias: true, normalization: true };
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
         // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
+        // These are never written.
+        let unwritten = ["device.simd", "device.threads"];
+        let initial = ["model.initial_weights", "model.initial_weights_sha256"];
+        paths.extend(initial.into_iter().chain(unwritten).map(str::to_owned));
         // The default is an empty list, which has no keys.
         paths.push("augment".to_owned());
         Ok(paths)
@@ -182,6 +199,11 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     if let Ok(experiment) = document.read(Experiment::read) {
         paths.extend(Document::parse("resolved", &experiment.to_toml()?)?.paths());
     }
+    // Every layer has these keys, but they are only written if they are set.
+    let types = paths.iter().filter(|path| path.starts_with("model."));
+    let layers = types.filter_map(|path| path.strip_suffix(".type"));
+    let common = layers.flat_map(|layer| LayerTraining::KEYS.map(|key| format!("{layer}.{key}")));
+    paths.extend(common.collect::<Vec<_>>());
     paths.sort_unstable();
     paths.dedup();
     Ok(paths)

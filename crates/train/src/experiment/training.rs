@@ -20,6 +20,10 @@ pub struct TrainingConfig {
     pub sampling: Sampling,
     /// The weights to test and to keep.
     pub weights: WeightsChoice,
+    /// The decay of the running average of the weights; `Some` if [`weights`](Self::weights) is
+    /// [`Average`](WeightsChoice::Average), and only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_decay: Option<f64>,
     /// The metric that decides which epoch is best.
     pub monitor: MetricName,
     /// Whether the weights before training are written to `initial.safetensors`.
@@ -42,6 +46,8 @@ kiln_config::keywords! {
         Last = "last",
         /// The weights after the epoch that is best by the monitor.
         Best = "best",
+        /// The exponential moving average of the weights over the steps.
+        Average = "average",
     }
 }
 
@@ -73,6 +79,24 @@ pub struct EarlyStoppingConfig {
     pub min_delta: f64,
     /// Whether to test and keep the weights of the best epoch instead of the last one.
     pub restore_best: bool,
+}
+
+/// The `[test]` table: how images are classified after training, by the test, `kiln evaluate` and `kiln predict`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TestConfig {
+    /// Whether the probabilities of an image are the mean of those of the image and of its horizontal mirror image.
+    pub flip: bool,
+}
+
+impl TestConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { flip: table.default("flip", false)? })
+    }
+
+    /// Not written then, so that run ids from before this table stay.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The `[checkpoint]` table: when checkpoints are written and kept. It does not affect the result.
@@ -112,6 +136,7 @@ impl Default for TrainingConfig {
             shuffle: true,
             sampling: Sampling::All,
             weights: WeightsChoice::Last,
+            average_decay: None,
             monitor: MetricName::VAL_LOSS,
             save_initial: false,
             evaluate_training_set: false,
@@ -128,6 +153,9 @@ impl Default for EarlyStoppingConfig {
 }
 
 impl TrainingConfig {
+    /// The default of `average_decay`: Keras' `ema_momentum`.
+    const AVERAGE_DECAY: f64 = 0.99;
+
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let default = Self::default();
         let expected = "different whole numbers above 1, such as [3, 5]";
@@ -136,6 +164,20 @@ impl TrainingConfig {
         if let Some(value) = table.value("sampling").filter(|_| !shuffle && !sampling.is_all()) {
             return Err(value
                 .error("balanced sampling draws the rows at random, so it needs shuffle = true"));
+        }
+        let weights = table.default("weights", default.weights)?;
+        let expected_decay = "a number from 0 up to, but not, 1";
+        let average_decay =
+            table.checked("average_decay", Self::AVERAGE_DECAY, expected_decay, |decay| {
+                (0.0..1.0).contains(decay)
+            })?;
+        let averages = weights == WeightsChoice::Average;
+        if let Some(value) = table.value("average_decay").filter(|_| !averages) {
+            let message =
+                format!("`average_decay` needs weights = \"average\", but it is \"{weights}\"");
+            return Err(value
+                .error(message)
+                .help("set weights = \"average\", or remove average_decay"));
         }
         Ok(Self {
             epochs: table.checked(
@@ -147,7 +189,8 @@ impl TrainingConfig {
             batch_size: table.default("batch_size", default.batch_size)?,
             shuffle,
             sampling,
-            weights: table.default("weights", default.weights)?,
+            weights,
+            average_decay: averages.then_some(average_decay),
             monitor: table.default("monitor", default.monitor)?,
             save_initial: table.default("save_initial", default.save_initial)?,
             evaluate_training_set: table

@@ -8,7 +8,7 @@ use crate::schedules::ScheduleConfig;
 
 /// The tables whose keys depend on their `type`, and the keys that have the same meaning for every type.
 const TABLES: [(&str, &[&str]); 2] = [
-    ("optimizer", &["type", "global_clipnorm", "clipvalue"]),
+    ("optimizer", &["type", "global_clipnorm", "clipvalue", "exclude_from_weight_decay"]),
     ("schedule", &["type", "warmup_epochs"]),
 ];
 

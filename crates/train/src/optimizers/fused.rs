@@ -48,7 +48,7 @@ pub(super) fn slots<const N: usize>(slots: &mut [Vec<f32>]) -> [&mut [f32]; N] {
 // the second why the closure takes them by `move`. The benchmark `step` shows when one of these fails.
 
 /// Replaces each value with a function of it and of the value at the same index of `others`.
-pub(super) fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
+pub(crate) fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
     #[inline(always)]
     fn pass(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
         for (value, other) in values.iter_mut().zip(others) {

@@ -40,11 +40,12 @@ impl GradientClipping {
             gradients = clip.gradients;
         }
         if let Some(limit) = self.global_clipnorm {
-            let mut norm = SquaredNorm { gradients: &gradients, sum: 0.0 };
-            module.visit(&mut norm);
-            let norm = norm.sum.sqrt();
-            if norm > limit {
-                let mut scale = Change { gradients, change: Scale(limit / norm) };
+            let mut squares = SquareSum { gradients: &gradients, sum: None };
+            module.visit(&mut squares);
+            if let Some(sum) = squares.sum {
+                // Computed on the device, so that the step does not wait for it. The factor is 1 if the norm is within the limit.
+                let norm = sum.sqrt().clamp_min(limit);
+                let mut scale = Change { gradients, change: Scale(norm.full_like(limit) / norm) };
                 module.visit(&mut scale);
                 gradients = scale.gradients;
             }
@@ -53,15 +54,20 @@ impl GradientClipping {
     }
 }
 
-struct SquaredNorm<'a> {
+/// The sum of the squares of all gradients, `[1]`; `None` before the first.
+struct SquareSum<'a> {
     gradients: &'a GradientsParams,
-    sum: f64,
+    sum: Option<Tensor<1>>,
 }
 
-impl ModuleVisitor for SquaredNorm<'_> {
+impl ModuleVisitor for SquareSum<'_> {
     fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(parameter.id) {
-            self.sum += f64::from(gradient.square().sum().into_scalar::<f32>());
+            let square = gradient.square().sum();
+            self.sum = Some(match self.sum.take() {
+                Some(sum) => sum + square,
+                None => square,
+            });
         }
     }
 }
@@ -84,11 +90,12 @@ impl GradientChange for Clamp {
     }
 }
 
-struct Scale(f64);
+/// A factor, `[1]`.
+struct Scale(Tensor<1>);
 
 impl GradientChange for Scale {
     fn of<const D: usize>(&self, gradient: Tensor<D>) -> Tensor<D> {
-        gradient.mul_scalar(self.0)
+        gradient * self.0.clone().reshape([1; D])
     }
 }
 

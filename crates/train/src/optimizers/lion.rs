@@ -36,6 +36,10 @@ impl UpdateRule for Lion {
         Some(&mut self.beta_1)
     }
 
+    fn weight_decay_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.weight_decay)
+    }
+
     fn slots(&self) -> &'static [&'static str] {
         &["mean"]
     }

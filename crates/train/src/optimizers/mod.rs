@@ -18,6 +18,7 @@ mod lion;
 mod moments;
 mod momentum;
 mod nadam;
+mod parameter_settings;
 mod rmsprop;
 mod sgd;
 
@@ -25,9 +26,11 @@ use burn::optim::{ModuleOptimizer, Optimizer};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep};
+pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep, zip};
 pub use gradient_clipping::GradientClipping;
-pub(crate) use momentum::SharedMomentum;
+pub(crate) use momentum::{ParameterGroup, SharedMomentum};
+pub(crate) use parameter_settings::ParameterSettings;
+pub use parameter_settings::WeightDecayExclusion;
 
 optimizers! {
     /// SGD: stochastic gradient descent, with or without momentum.
@@ -57,6 +60,9 @@ pub struct OptimizerConfig {
     /// The limits of the gradients that the update uses.
     #[serde(flatten)]
     pub clipping: GradientClipping,
+    /// The parameters that are updated without weight decay.
+    #[serde(skip_serializing_if = "WeightDecayExclusion::is_empty")]
+    pub exclude_from_weight_decay: WeightDecayExclusion,
 }
 
 impl OptimizerConfig {
@@ -66,7 +72,9 @@ impl OptimizerConfig {
         let expected = "a number above 0";
         let learning_rate =
             table.checked("learning_rate", default, expected, |rate| *rate > 0.0)?;
-        Ok(Self { kind, learning_rate, clipping: GradientClipping::read(table)? })
+        let clipping = GradientClipping::read(table)?;
+        let exclude_from_weight_decay = WeightDecayExclusion::read(table)?;
+        Ok(Self { kind, learning_rate, clipping, exclude_from_weight_decay })
     }
 }
 
@@ -81,6 +89,12 @@ impl OptimizerKind {
     pub(crate) fn has_momentum(mut self) -> bool {
         // `self` is a copy, so the mutable borrow changes nothing.
         self.rule_mut().momentum_mut().is_some()
+    }
+
+    /// The same optimizer without weight decay.
+    pub(crate) fn without_weight_decay(mut self) -> Self {
+        self.rule_mut().remove_weight_decay();
+        self
     }
 
     /// Replaces the momentum if `momentum` is `Some`.
@@ -121,6 +135,18 @@ pub(crate) trait UpdateRule: Send + Sync {
     fn set_momentum(&mut self, momentum: Option<f64>) {
         if let (Some(own), Some(momentum)) = (self.momentum_mut(), momentum) {
             *own = momentum;
+        }
+    }
+
+    /// λ of the weight decay. `None` if the optimizer has none.
+    fn weight_decay_mut(&mut self) -> Option<&mut f64> {
+        None
+    }
+
+    /// Sets the weight decay to 0.
+    fn remove_weight_decay(&mut self) {
+        if let Some(weight_decay) = self.weight_decay_mut() {
+            *weight_decay = 0.0;
         }
     }
 
@@ -185,10 +211,15 @@ macro_rules! optimizers {
                 }
             }
 
-            /// The optimizer of the generic engine. In each step it has the momentum that was set last.
-            pub(crate) fn burn(self, momentum: SharedMomentum) -> ModuleOptimizer {
+            /// The optimizer of the generic engine. In each step it has the momentum that was set last. Parameters in
+            /// none of the groups have the default settings.
+            pub(crate) fn burn(
+                self,
+                momentum: &SharedMomentum,
+                groups: &[ParameterGroup],
+            ) -> ModuleOptimizer {
                 match self {
-                    $( Self::$optimizer(rule) => momentum::Adjustable { rule, momentum }.into(), )+
+                    $( Self::$optimizer(rule) => momentum::of_groups(rule, momentum, groups), )+
                 }
             }
         }

@@ -1,12 +1,13 @@
-//! Burn's optimizers with a momentum that changes from step to step.
+//! Burn's optimizers with a momentum that changes from step to step, and with settings of groups of parameters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use burn::optim::{LearningRate, Optimizer};
+use burn::module::{ParamGroup, ParamId};
+use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 
-use super::UpdateRule;
+use super::{ParameterSettings, UpdateRule};
 
 /// The momentum that the schedule sets, if it sets one. Clones share it: Burn has the optimizer, and the
 /// engine sets the momentum.
@@ -31,9 +32,37 @@ impl SharedMomentum {
 /// An optimizer for Burn. The constants of Burn's own optimizers cannot be changed, so each update creates a new one, which
 /// is cheap. The state is that of Burn's optimizer.
 #[derive(Clone)]
-pub(super) struct Adjustable<R> {
-    pub(super) rule: R,
-    pub(super) momentum: SharedMomentum,
+struct Adjustable<R> {
+    rule: R,
+    momentum: SharedMomentum,
+    learning_rate_factor: f64,
+}
+
+/// Parameters with the same settings.
+pub(crate) struct ParameterGroup {
+    pub(crate) settings: ParameterSettings,
+    pub(crate) ids: Vec<ParamId>,
+}
+
+/// The optimizer of a rule, with other settings for the parameters in these groups.
+pub(super) fn of_groups<R: UpdateRule + Copy + 'static>(
+    rule: R,
+    momentum: &SharedMomentum,
+    groups: &[ParameterGroup],
+) -> ModuleOptimizer {
+    let adjustable = |settings: ParameterSettings| {
+        let mut rule = rule;
+        if !settings.decays {
+            rule.remove_weight_decay();
+        }
+        let learning_rate_factor = settings.learning_rate_factor;
+        Adjustable { rule, momentum: momentum.clone(), learning_rate_factor }
+    };
+    let all = ModuleOptimizer::from(adjustable(ParameterSettings::default()));
+    groups.iter().fold(all, |optimizer, group| {
+        let ids = ParamGroup::from_ids(group.ids.clone());
+        optimizer.with_group(ids, adjustable(group.settings), None)
+    })
 }
 
 impl<R: UpdateRule + Copy + 'static> Optimizer for Adjustable<R> {
@@ -48,7 +77,7 @@ impl<R: UpdateRule + Copy + 'static> Optimizer for Adjustable<R> {
     ) -> (Tensor<D>, Option<Self::State<D>>) {
         let mut rule = self.rule;
         rule.set_momentum(self.momentum.get());
-        rule.burn().step(rate, weight, gradient, state)
+        rule.burn().step(rate * self.learning_rate_factor, weight, gradient, state)
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {

@@ -43,6 +43,10 @@ impl UpdateRule for Sgd {
         (self.momentum > 0.0).then_some(&mut self.momentum)
     }
 
+    fn weight_decay_mut(&mut self) -> Option<&mut f64> {
+        Some(&mut self.weight_decay)
+    }
+
     fn slots(&self) -> &'static [&'static str] {
         // Without momentum, a velocity would only cost memory.
         if self.momentum > 0.0 { &["velocity"] } else { &[] }

@@ -32,6 +32,7 @@ const TENSORS: &str = "tensors.safetensors";
 const WEIGHTS: &str = "weights/";
 const OPTIMIZER: &str = "optimizer/";
 const LAST: &str = "last/";
+const AVERAGE: &str = "average/";
 const BEST: &str = "best/";
 
 /// `state.json`.
@@ -108,14 +109,22 @@ pub(crate) fn encode(
         origin: origin.clone(),
     };
     let last = &*state.last.weights;
-    // Between two epochs the current weights are those after the last epoch.
-    let weights = if is_partial { Cow::Owned(engine.weights()) } else { Cow::Borrowed(last) };
+    let average = engine.average();
+    // Between two epochs the current weights, or their running average, are those after the last epoch.
+    let weights = if is_partial || average.is_some() {
+        Cow::Owned(engine.weights())
+    } else {
+        Cow::Borrowed(last)
+    };
     let mut tensors: Vec<WeightTensor> = prefixed(WEIGHTS, &weights.tensors).collect();
+    if let Some(average) = &average {
+        tensors.extend(prefixed(AVERAGE, &average.tensors));
+    }
     tensors.extend(prefixed(OPTIMIZER, &optimizer));
     if let Some(snapshot) = &state.best.snapshot {
         tensors.extend(prefixed(BEST, &snapshot.weights.tensors));
     }
-    // Between two epochs they are the current weights, which are stored already.
+    // Between two epochs they are stored already.
     if is_partial {
         tensors.extend(prefixed(LAST, &last.tensors));
     }
@@ -144,6 +153,8 @@ pub(crate) struct Checkpoint {
     pub(crate) state: TrainingState,
     pub(crate) weights: Weights,
     pub(crate) optimizer: OptimizerState,
+    /// The running average of the weights, if the run keeps one.
+    pub(crate) average: Option<Weights>,
     /// The completed epochs.
     pub(crate) history: History,
 }
@@ -151,9 +162,9 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The size limit for a file of a checkpoint, in bytes.
     pub(crate) fn max_bytes(architecture: &Architecture, optimizer: &OptimizerKind) -> u64 {
-        // `tensors.safetensors` contains the current weights, those after the last epoch, those of the best epoch, and
-        // the state of the optimizer. Burn's record of the state may contain some tensors twice.
-        let numbers = 3 + 2 * optimizer.slots() as u64;
+        // `tensors.safetensors` contains the current weights, their running average, those after the last epoch, those of
+        // the best epoch, and the state of the optimizer. Burn's record of the state may contain some tensors twice.
+        let numbers = 4 + 2 * optimizer.slots() as u64;
         (architecture.parameters() as u64)
             .saturating_mul(4 * numbers)
             .saturating_add(MAX_STATE_BYTES)
@@ -227,7 +238,13 @@ impl Checkpoint {
         let optimizer =
             OptimizerState { tensors: part(OPTIMIZER), counters: state_file.optimizer.clone() };
         // A run that is interrupted again within this epoch keeps the weights of the last completed one.
-        let last = if position.step > 0 { checked(LAST)? } else { weights.clone() };
+        let averages = experiment.training.average_decay.is_some();
+        let average = averages.then(|| checked(AVERAGE)).transpose()?;
+        let last = match &average {
+            _ if position.step > 0 => checked(LAST)?,
+            Some(average) => average.clone(),
+            None => weights.clone(),
+        };
         let mut state = TrainingState::new(experiment, classes, last);
         state.last.epoch = position.epochs;
         if let Some(epoch) = state_file.best.snapshot {
@@ -235,7 +252,7 @@ impl Checkpoint {
         }
         state_file.restore(&mut state, experiment, classes)?;
         let history = state_file.history(experiment)?;
-        Ok(Self { state, weights, optimizer, history })
+        Ok(Self { state, weights, optimizer, average, history })
     }
 }
 

@@ -6,18 +6,22 @@ pub(crate) mod cross_fit;
 mod early_stopping;
 pub(crate) mod epoch;
 pub(crate) mod observer;
+mod pending_steps;
 pub(crate) mod state;
 mod stopwatch;
+
+use std::num::NonZeroUsize;
 
 use kiln_data::{Batch, gather_augmented};
 use kiln_store::{EpochRow, History, HistoryWriter};
 
 use crate::TrainError;
-use crate::engine::{Engine, Targets};
+use crate::engine::{Engine, EngineSettings, Targets};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use epoch::{EvaluatedEpoch, TrainingData, ValidationHalf};
 use observer::{Observer, Progress, Stop};
+use pending_steps::{DivergedStep, PendingSteps};
 use state::{PartialEpoch, TrainingState};
 
 pub(crate) use best_weights::WeightsSnapshot;
@@ -65,7 +69,11 @@ enum EpochResult {
 
 pub(crate) struct TrainingLoop<'a> {
     pub(crate) data: TrainingData<'a>,
+    /// The settings of the engine.
+    pub(crate) settings: &'a EngineSettings,
     pub(crate) engine: &'a mut Engine,
+    /// After how many steps their logits are read from the device.
+    pub(crate) read_interval: NonZeroUsize,
     pub(crate) state: &'a mut TrainingState,
     /// The completed epochs.
     pub(crate) history: &'a mut History,
@@ -132,6 +140,7 @@ impl TrainingLoop<'_> {
         let augmenter = data.augmenter(epoch);
         let schedule = self.data.schedule(&self.history.rows);
         let mut batch = Batch::new(dataset.images.shape);
+        let mut pending = PendingSteps::new(self.read_interval);
         let mut stop = None;
         // In a resumed epoch, this continues from the time that earlier processes spent on it.
         self.state.partial_epoch.stopwatch.start();
@@ -139,13 +148,13 @@ impl TrainingLoop<'_> {
         let batches = order.chunks(experiment.training.batch_size.get());
         for (index, batch_rows) in batches.enumerate().skip(self.state.partial_epoch.step) {
             let step = index + 1;
-            let PartialEpoch { dropout_rng, metrics, step: completed_steps, .. } =
-                &mut self.state.partial_epoch;
             let settings = schedule.step(index);
             let rate = settings.learning_rate;
             if !rate.is_finite() {
-                let reason = StopReason::diverged("learning rate", rate, epoch, step);
-                return Ok(EpochResult::Stopped(reason));
+                // A loss of an earlier step is reported first.
+                let loss = self.read_metrics(&mut pending);
+                let rate = StopReason::diverged("learning rate", rate, epoch, step);
+                return Ok(EpochResult::Stopped(loss.unwrap_or(rate)));
             }
             gather_augmented(
                 &dataset.images,
@@ -156,19 +165,25 @@ impl TrainingLoop<'_> {
                 &mut batch,
             );
             let targets = Targets { class_weights, ..Targets::from(&batch) };
-            let logits = self.engine.step(&batch.pixels, targets, settings, dropout_rng);
-            let loss = metrics.add_batch(&logits, targets);
-            if !loss.is_finite() {
-                let reason = StopReason::diverged("loss", loss, epoch, step);
-                return Ok(EpochResult::Stopped(reason));
+            let dropout_rng = &mut self.state.partial_epoch.dropout_rng;
+            let logits = self.engine.queue_step(&batch.pixels, targets, settings, dropout_rng);
+            pending.push(step, logits, &batch);
+            self.state.partial_epoch.step = step;
+            if (pending.is_full() || step == steps)
+                && let Some(diverged) = self.read_metrics(&mut pending)
+            {
+                return Ok(EpochResult::Stopped(diverged));
             }
-            *completed_steps = step;
 
+            let metrics = &self.state.partial_epoch.metrics;
             let progress = Progress { epoch, epochs, step, steps, metrics };
             stop = self.observer.on_step_end(progress).break_value();
             let saves = self.observer.wants_checkpoint() || self.checkpoints.is_due();
             // The end of the epoch saves a checkpoint anyway, so the last step needs none.
             if step < steps && (stop.is_some() || saves) {
+                if let Some(diverged) = self.read_metrics(&mut pending) {
+                    return Ok(EpochResult::Stopped(diverged));
+                }
                 self.checkpoints.save(self.engine, self.state, self.history)?;
             }
             // After the last step, the epoch is completed first: it would be lost otherwise.
@@ -181,6 +196,13 @@ impl TrainingLoop<'_> {
         self.end_epoch(epoch, last_rate, stop)
     }
 
+    /// Adds the pending steps to the metrics of the epoch. Returns why training ends if a loss is not finite.
+    fn read_metrics(&mut self, pending: &mut PendingSteps) -> Option<StopReason> {
+        let metrics = &mut self.state.partial_epoch.metrics;
+        let DivergedStep { number, loss } = pending.read(self.data.class_weights, metrics).err()?;
+        Some(StopReason::diverged("loss", loss, self.state.epochs + 1, number))
+    }
+
     /// Evaluates an epoch, appends it to the history, saves a checkpoint and reports the epoch. `learning_rate` is that
     /// of its last step, and `stop` what the observer requested in that step.
     fn end_epoch(
@@ -189,13 +211,22 @@ impl TrainingLoop<'_> {
         learning_rate: f64,
         stop: Option<Stop>,
     ) -> Result<EpochResult, TrainError> {
-        let EvaluatedEpoch { row, halves } = self.evaluate(epoch, learning_rate);
+        // What is evaluated is what is kept.
+        let (weights, averaging) = match self.engine.average() {
+            Some(average) => {
+                let engine = Engine::new(self.settings, &average).map_err(TrainError::Engine)?;
+                (average, Some(engine))
+            }
+            None => (self.engine.weights(), None),
+        };
+        let current = WeightsSnapshot::new(weights, epoch);
+        let engine = averaging.as_ref().unwrap_or(self.engine);
+        let EvaluatedEpoch { row, halves } = self.evaluate(engine, epoch, learning_rate);
         self.lock.check()?;
         self.history_writer.append(&row)?;
         epoch::log(&row);
         self.history.rows.push(row.clone());
 
-        let current = WeightsSnapshot::new(self.engine.weights(), epoch);
         let is_finite = self.is_finite(&row, &current);
         let is_best = is_finite && self.commit_epoch(&row, halves.as_ref(), current)?;
         // By now the epoch is saved, so no epoch is reported that a resumed run would not have. One that is not finite
@@ -213,12 +244,11 @@ impl TrainingLoop<'_> {
         })
     }
 
-    /// The results of an epoch whose steps are completed.
-    fn evaluate(&self, epoch: usize, learning_rate: f64) -> EvaluatedEpoch {
+    /// The results of an epoch whose steps are completed. `engine` has the weights to evaluate.
+    fn evaluate(&self, engine: &Engine, epoch: usize, learning_rate: f64) -> EvaluatedEpoch {
         let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
         let in_halves = self.state.best.cross_fit.is_some();
-        let mut evaluated =
-            self.data.evaluate(self.engine, epoch, metrics, learning_rate, in_halves);
+        let mut evaluated = self.data.evaluate(engine, epoch, metrics, learning_rate, in_halves);
         // The seconds include the evaluation.
         evaluated.row.seconds = stopwatch.seconds();
         evaluated

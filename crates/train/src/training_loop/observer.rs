@@ -15,7 +15,8 @@ pub struct Progress<'a> {
     pub step: usize,
     /// Steps per epoch.
     pub steps: usize,
-    /// The metrics over the epoch so far.
+    /// The metrics over the epoch so far. On a GPU, they may lack the last few steps; after the last step of an epoch they
+    /// are complete.
     pub metrics: &'a Metrics,
 }
 

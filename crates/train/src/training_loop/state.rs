@@ -18,7 +18,7 @@ pub(crate) struct TrainingState {
     pub(crate) partial_epoch: PartialEpoch,
     pub(crate) best: BestWeights,
     pub(crate) early_stopping: Option<EarlyStopping>,
-    /// The weights after the last completed epoch.
+    /// The weights after the last completed epoch that the run keeps: their running average if it asks for one.
     pub(crate) last: WeightsSnapshot,
     /// The reason, if early stopping ended training before its last epoch.
     pub(crate) stopped_early: Option<String>,

@@ -85,11 +85,27 @@ fn hidden_layer() -> impl Strategy<Value = String> {
     let dense = (1..=40_usize, activation(), any::<bool>()).prop_map(|(units, word, bias)| {
         format!("{{ type = 'dense', units = {units}, activation = '{word}', use_bias = {bias} }},")
     });
-    let activation =
+    let separate =
         activation().prop_map(|word| format!("{{ type = 'activation', activation = '{word}' }},"));
     let dropout = prop::sample::select(vec![0.0, 0.1, 0.5])
         .prop_map(|rate| format!("{{ type = 'dropout', rate = {rate} }},"));
-    prop_oneof![4 => dense, 1 => activation, 1 => dropout]
+    let residual = (1..=20_usize, activation(), activation(), any::<bool>()).prop_map(
+        |(units, inner, outer, is_identity)| {
+            // Without a shortcut, the layers must keep the width, which is not known here.
+            let (layers, shortcut) = if is_identity {
+                (format!("{{ type = 'activation', activation = '{inner}' }}"), String::new())
+            } else {
+                let dense =
+                    format!("{{ type = 'dense', units = {units}, activation = '{inner}' }}");
+                let dropout = "{ type = 'dropout', rate = 0.2 }";
+                (format!("{dense}, {dropout}"), format!(", shortcut = [{dense}]"))
+            };
+            format!(
+                "{{ type = 'residual', activation = '{outer}', layers = [{layers}]{shortcut} }},"
+            )
+        },
+    );
+    prop_oneof![4 => dense, 1 => separate, 1 => dropout, 1 => residual]
 }
 
 /// An optimizer with constants that do not amplify rounding errors. ε is far above the rounding error of a zero
@@ -226,7 +242,7 @@ proptest! {
                 original.step(pixels, labels, rate, &mut dropout_rng);
             }
             let state = original.optimizer_state().unwrap();
-            let mut restored = Engine::restore(&settings, &original.weights(), &state).unwrap();
+            let mut restored = Engine::restore(&settings, &original.weights(), &state, None).unwrap();
             prop_assert_eq!(&restored.optimizer_state().unwrap(), &state);
             let mut same_dropout_rng = dropout_rng.clone();
             for (pixels, labels) in batches.skip(steps).take(5) {
@@ -267,12 +283,12 @@ fn the_state_of_another_optimizer_or_network_is_rejected() {
         for (units, optimizer) in [(5, "sgd"), (5, "rmsprop"), (6, "adam")] {
             let (_, other) = engine(units, optimizer, choice);
             let state = other.optimizer_state().unwrap();
-            let restored = Engine::restore(&settings, &adam.weights(), &state);
+            let restored = Engine::restore(&settings, &adam.weights(), &state, None);
             assert!(restored.is_err(), "{choice}: {optimizer} of {units} units");
         }
         let mut cut = adam.optimizer_state().unwrap();
         cut.tensors.pop();
-        assert!(Engine::restore(&settings, &adam.weights(), &cut).is_err(), "{choice}");
+        assert!(Engine::restore(&settings, &adam.weights(), &cut, None).is_err(), "{choice}");
     }
 }
 
@@ -359,17 +375,17 @@ fn the_default_engine_is_the_fused_one_if_it_supports_the_network() {
     assert_eq!(engine(&["epochs=1", EVERYTHING]), "fused");
     assert_eq!(engine(&["epochs=1", "backend=ndarray"]), "generic");
     assert_eq!(engine(&["epochs=1", "hidden.activation=softmax"]), "generic");
-    assert_eq!(engine(&["epochs=1", "model.layers.1={type='batch_normalization'}"]), "generic");
+    assert_eq!(engine(&["epochs=1", "model.layers.1={type='batch_normalization'}"]), "fused");
 }
 
 #[test]
 fn the_fused_engine_names_what_it_does_not_support() {
     let world = World::new();
     let data = world.runs().parent().unwrap().to_owned();
-    let normalized = "model.layers=[{type='flatten'}, {type='dense', units=9}, \
-        {type='batch_normalization'}, {type='dense', units='classes'}]";
+    let inside = "model.layers=[{type='flatten'}, {type='residual', layers=[{type='activation', \
+        activation='softmax'}]}, {type='dense', units='classes'}]";
     for (change, unsupported) in [
-        (normalized, "does not support layer \"batch_normalization\" (batch_normalization)"),
+        (inside, "the softmax inside the network, in layer \"residual.activation\" (activation)"),
         ("backend=ndarray", "does not support device.backend = \"ndarray\""),
         (
             "hidden.activation=softmax",
@@ -415,6 +431,41 @@ fn mixed_labels_give_the_weighted_mean_of_the_updates() {
         for ((mixed, first), second) in mixed.iter().zip(first).zip(second) {
             let expected = 0.7 * first + 0.3 * second;
             assert!((mixed - expected).abs() < 1e-6, "{engine}: {mixed}, expected {expected}");
+        }
+    }
+}
+
+/// The bytes of a run must not depend on how many threads compute, nor on the vector instructions of the processor.
+#[test]
+fn threads_and_instructions_do_not_change_a_byte() {
+    let layers = "model.layers=[{type='conv2d', filters=5, kernel_size=3, padding='same'}, \
+        {type='batch_normalization', momentum=0.9}, {type='activation', activation='gelu'}, \
+        {type='residual', activation='relu', layers=[{type='depthwise_conv2d', kernel_size=3, padding='same'}, \
+        {type='conv2d', filters=5, kernel_size=1, activation='tanh'}, {type='group_normalization', groups=1}]}, \
+        {type='max_pooling2d'}, {type='flatten'}, {type='dense', units=9, activation='elu'}, \
+        {type='dense', units='classes', activation='softmax'}]";
+    for (network, optimizer) in
+        [(layers, "optimizer={type='adam'}"), (EVERYTHING, "optimizer={type='sgd', momentum=0.9}")]
+    {
+        let world = World::new();
+        let bytes = |device: &[&str]| {
+            let overrides = [&["engine=fused", network, optimizer, "epochs=2"], device].concat();
+            let (run, _) = world.run(&overrides);
+            let history = run.read_history().unwrap();
+            let metrics: Vec<_> = history.rows.into_iter().map(|row| row.metrics).collect();
+            (fs::read(run.model_path()).unwrap(), format!("{metrics:?}"))
+        };
+        let expected = bytes(&["threads=1"]);
+        assert!(expected == bytes(&["threads=3"]), "{network}: three threads");
+        for simd in ["avx2", "avx512"] {
+            let device = format!("simd={simd}");
+            let declared = declaration(&[&device]);
+            let architecture =
+                declared.architecture(ImageShape { channels: 1, height: 4, width: 4 }, 3).unwrap();
+            // A processor without the instructions rejects the key.
+            if declared.engine_settings(&architecture).is_ok() {
+                assert!(expected == bytes(&[&device]), "{network}: {simd}");
+            }
         }
     }
 }

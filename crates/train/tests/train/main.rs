@@ -5,9 +5,11 @@
 #[path = "../../../../tests/program/columns.rs"]
 mod columns;
 mod common;
+mod convolutional;
 mod engines;
 mod experiment;
 mod imbalance;
+mod initial_weights;
 mod metrics;
 mod optimizers;
 mod parity;

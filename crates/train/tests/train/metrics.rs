@@ -195,6 +195,7 @@ fn macro_f1_and_balanced_accuracy_are_those_of_the_test_report() {
         smoothed_loss: None,
         weights: TestedWeights::Last,
         epoch: 1,
+        flip: false,
         top_k: &[],
         most_frequent: None,
         optimism: None,

@@ -58,7 +58,7 @@ fn an_engine_restored_from_a_state_computes_the_same_bits() {
             let mut whole = Engine::new(&settings, &weights).unwrap();
             (0..5).for_each(|number| step(&mut whole, number));
             let state = whole.optimizer_state().unwrap();
-            let mut restored = Engine::restore(&settings, &whole.weights(), &state).unwrap();
+            let mut restored = Engine::restore(&settings, &whole.weights(), &state, None).unwrap();
             (5..10).for_each(|number| step(&mut whole, number));
             (5..10).for_each(|number| step(&mut restored, number));
             assert_eq!(restored.weights(), whole.weights(), "{optimizer}, {engine}");

@@ -27,6 +27,8 @@ const GENERIC: Device = (Backend::Flex, Implementation::Generic);
 
 const FUSED: Device = (Backend::Flex, Implementation::Fused);
 
+const ALL: [Device; 3] = [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)];
+
 struct Trajectory(Value);
 
 impl Trajectory {
@@ -131,21 +133,29 @@ fn follow_within(
     }
     assert!(losses.len() >= 20, "{name} has too few steps to show an error");
 
-    let (ours, theirs) = (engine.weights().tensors, trajectory.weights("final").tensors);
-    assert_eq!(ours.len(), theirs.len());
-    for (ours, theirs) in ours.iter().zip(theirs) {
+    assert_close(name, &engine.weights(), &trajectory.weights("final"), weight_error);
+    if !trajectory.0["average"].is_null() {
+        let average = engine.average().expect("the experiment asks for one");
+        assert_close(name, &average, &trajectory.weights("average"), weight_error);
+    }
+    engine
+}
+
+/// `error` is relative to the largest value of each tensor.
+fn assert_close(name: &str, ours: &Weights, theirs: &Weights, error: f64) {
+    assert_eq!(ours.tensors.len(), theirs.tensors.len());
+    for (ours, theirs) in ours.tensors.iter().zip(&theirs.tensors) {
         assert_eq!((&ours.name, &ours.shape), (&theirs.name, &theirs.shape));
         let largest = theirs.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         for (own, their) in ours.values.iter().zip(&theirs.values) {
             let difference = f64::from((own - their).abs());
             assert!(
-                difference <= weight_error * f64::from(largest),
+                difference <= error * f64::from(largest),
                 "{name}, {}: {own}, expected {their}",
                 ours.name
             );
         }
     }
-    engine
 }
 
 /// The network of the files without a prefix: 8-7-6-5.
@@ -165,7 +175,7 @@ const MORE: &str = r#"{ type = "flatten" },
 
 fn follow_small(name: &str, activation: &str, optimizer: &str) {
     let optimizer = format!("[optimizer]\n{optimizer}");
-    for device in [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)] {
+    for device in ALL {
         follow(name, device, &small(activation), &optimizer);
     }
 }
@@ -305,21 +315,117 @@ fn label_smoothing() {
 #[test]
 fn class_weights() {
     let tables = "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.3";
-    for device in [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)] {
+    for device in ALL {
         follow("class_weights", device, MORE, tables);
+    }
+}
+
+/// The network of the files with batch normalization.
+const NORMALIZED: &str = r#"{ type = "flatten" },
+    { type = "dense", units = 5 },
+    { type = "batch_normalization", momentum = 0.9, epsilon = 1e-3 },
+    { type = "activation", activation = "relu" },
+    { type = "dense", units = "classes", activation = "softmax" }"#;
+
+#[test]
+fn the_running_average_of_the_weights() {
+    let average = "[training]\nweights = 'average'\naverage_decay";
+    let sgd = format!("[optimizer]\ntype = 'sgd'\nlearning_rate = 0.3\n{average} = 0.9");
+    follow_more("recipe_average_sgd", &sgd);
+    let adam = format!("[optimizer]\ntype = 'adam'\nlearning_rate = 0.02\n{average} = 0.9");
+    follow_more("recipe_average_adam", &adam);
+    let momentum = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2\nmomentum = 0.9";
+    let tables = format!("{momentum}\n{average} = 0.8");
+    for device in ALL {
+        follow("recipe_average_batch_normalization", device, NORMALIZED, &tables);
+    }
+}
+
+/// The first layer learns with a tenth of the rate. Entries in entries multiply their factors.
+const SLOW_FIRST: [&str; 2] = [
+    r#"{ type = "flatten" },
+    { type = "dense", units = 5, activation = "relu", learning_rate_factor = 0.1 },
+    { type = "dense", units = "classes", activation = "softmax" }"#,
+    r#"{ type = "block", learning_rate_factor = 0.5, layers = [
+        { type = "flatten" },
+        { type = "dense", units = 5, activation = "relu", learning_rate_factor = 0.2 },
+    ] },
+    { type = "dense", units = "classes", activation = "softmax" }"#,
+];
+
+#[test]
+fn a_rate_for_each_layer_and_no_weight_decay_of_biases() {
+    for (name, keys) in [
+        ("plain_sgd", "type = 'sgd'\nlearning_rate = 0.3"),
+        (
+            "sgd",
+            "type = 'sgd'\nlearning_rate = 0.1\nmomentum = 0.9\nnesterov = true\nweight_decay = 0.02",
+        ),
+        ("adam", "type = 'adam'\nlearning_rate = 0.03"),
+        ("adamw", "type = 'adamw'\nlearning_rate = 0.03\nweight_decay = 0.3"),
+        ("rmsprop", "type = 'rmsprop'\nlearning_rate = 0.01"),
+        ("adagrad", "type = 'adagrad'\nlearning_rate = 0.1"),
+        ("nadam", "type = 'nadam'\nlearning_rate = 0.02"),
+        ("lion", "type = 'lion'\nlearning_rate = 0.003\nweight_decay = 0.5"),
+    ] {
+        let tables = format!("[optimizer]\n{keys}\nexclude_from_weight_decay = ['bias']");
+        for layers in SLOW_FIRST {
+            for device in [FUSED, GENERIC] {
+                follow(&format!("recipe_groups_{name}"), device, layers, &tables);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_weight_decay_of_normalization() {
+    let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.1\nmomentum = 0.9\n\
+                     weight_decay = 0.1\nexclude_from_weight_decay = ['normalization']";
+    for device in ALL {
+        follow("recipe_groups_normalization", device, NORMALIZED, optimizer);
+    }
+}
+
+#[test]
+fn frozen_layers() {
+    let frozen = |first: bool, second: bool| {
+        format!(
+            r#"{{ type = "flatten" }},
+            {{ type = "dense", units = 5, activation = "relu", trainable = {} }},
+            {{ type = "block", trainable = {}, layers = [
+                {{ type = "dense", units = 5, activation = "relu" }},
+            ] }},
+            {{ type = "dense", units = "classes", activation = "softmax" }}"#,
+            !first, !second
+        )
+    };
+    for device in [FUSED, GENERIC] {
+        let sgd = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.3";
+        let engine = follow("recipe_frozen_middle", device, &frozen(false, true), sgd);
+        assert_eq!(engine.optimizer_state().unwrap().tensors, []);
+        let adam = "[optimizer]\ntype = 'adam'\nlearning_rate = 0.02\nglobal_clipnorm = 0.3";
+        let engine = follow("recipe_frozen_first", device, &frozen(true, false), adam);
+        // Two moments for each of the four parameters that are trained.
+        let state = engine.optimizer_state().unwrap().tensors;
+        assert!(state.iter().all(|tensor| !tensor.name.starts_with("layers.0.")), "{state:?}");
+        assert_eq!(state.len(), 8);
+    }
+}
+
+#[test]
+fn frozen_batch_normalization_uses_its_running_statistics_and_keeps_them() {
+    let layers = NORMALIZED.replace("epsilon = 1e-3", "epsilon = 1e-3, trainable = false");
+    let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2\nmomentum = 0.9";
+    for device in ALL {
+        follow("recipe_frozen_normalization", device, &layers, optimizer);
     }
 }
 
 #[test]
 fn batch_normalization_in_training_and_inference() {
-    let layers = r#"{ type = "flatten" },
-        { type = "dense", units = 5 },
-        { type = "batch_normalization", momentum = 0.9, epsilon = 1e-3 },
-        { type = "activation", activation = "relu" },
-        { type = "dense", units = "classes", activation = "softmax" }"#;
     let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2";
     let name = "more_batch_normalization";
-    let engine = follow(name, GENERIC, layers, optimizer);
+    let engine = follow(name, GENERIC, NORMALIZED, optimizer);
 
     let trajectory = Trajectory::open(name);
     let batch = trajectory.0["batch"].as_u64().unwrap() as usize;

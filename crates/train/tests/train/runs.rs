@@ -437,10 +437,8 @@ fn a_predictor_returns_the_probabilities_of_the_test() {
     let (run, _) = world.run(&["normalize=standardize_per_pixel"]);
     let predictions = run.read_predictions().unwrap();
     let predictor = Predictor::open(&run).unwrap();
-    let images =
-        fs::read(world.runs().parent().unwrap().join("columns/t10k-images-idx3-ubyte")).unwrap();
-    for (index, image) in images[16..].chunks_exact(16).enumerate() {
-        let classifications = predictor.classify(&[image.to_vec()]).unwrap();
+    for (index, image) in test_images(&world).into_iter().enumerate() {
+        let classifications = predictor.classify(&[image]).unwrap();
         let [Classification { ranking, probabilities }] = &classifications[..] else {
             panic!("one image")
         };
@@ -449,6 +447,67 @@ fn a_predictor_returns_the_probabilities_of_the_test() {
         assert!(ranking.is_sorted_by(|a, b| probabilities[*a] >= probabilities[*b]));
     }
     assert!(predictor.classify(&[vec![0; 15]]).is_err(), "an image of another size");
+}
+
+/// The test images, each of 4 × 4 pixels.
+fn test_images(world: &World) -> Vec<Vec<u8>> {
+    let path = world.runs().parent().unwrap().join("columns/t10k-images-idx3-ubyte");
+    fs::read(path).unwrap()[16..].chunks_exact(16).map(<[u8]>::to_vec).collect()
+}
+
+fn mirror(image: &[u8]) -> Vec<u8> {
+    let mut mirrored = image.to_vec();
+    mirrored.chunks_exact_mut(4).for_each(<[u8]>::reverse);
+    mirrored
+}
+
+#[test]
+fn test_flip_averages_the_probabilities_of_an_image_and_its_mirror_image() {
+    let world = World::new();
+    // A large rate gives probabilities close to 0 and 1. Each pixel has its own normalization.
+    let common = ["normalize=standardize_per_pixel", "learning_rate=2", "top_k=[2]"];
+    let (plain, _) = world.run(&common);
+    let (flipped, outcome) = world.run(&[&common[..], &["test.flip=true"]].concat());
+    let weights = |run: &RunDirectory| fs::read(run.model_path()).unwrap();
+    assert!(weights(&plain) == weights(&flipped), "training does not depend on it");
+    let [history, same] = [&plain, &flipped].map(|run| run.read_history().unwrap().rows);
+    for (row, same) in history.iter().zip(&same) {
+        assert_eq!(row.metrics, same.metrics, "validation does not depend on it");
+    }
+
+    let images = test_images(&world);
+    let mirrored: Vec<Vec<u8>> = images.iter().map(|image| mirror(image)).collect();
+    let predictor = Predictor::open(&plain).unwrap();
+    let [direct, mirrored] = [&images, &mirrored].map(|images| predictor.classify(images).unwrap());
+    let predictions = flipped.read_predictions().unwrap();
+    let (mut loss, mut correct, mut in_top) = (0.0, 0, 0);
+    for (index, (direct, mirrored)) in direct.iter().zip(&mirrored).enumerate() {
+        let own = &predictions.probabilities[index * 3..][..3];
+        let pairs = direct.probabilities.iter().zip(&mirrored.probabilities);
+        let mean: Vec<f64> = pairs.map(|(a, b)| f64::from(*a).midpoint(f64::from(*b))).collect();
+        for (own, mean) in own.iter().zip(&mean) {
+            assert!((f64::from(*own) - mean).abs() < 1e-6, "image {index}: {own}, not {mean}");
+        }
+        let label = usize::from(predictions.labels[index]);
+        let rank = mean.iter().filter(|other| **other > mean[label]).count();
+        loss -= mean[label].ln() / images.len() as f64;
+        correct += usize::from(rank == 0);
+        in_top += usize::from(rank < 2);
+    }
+    let report = outcome.report.unwrap();
+    assert!(report.flip && !plain.read_report().unwrap().unwrap().flip);
+    let own = report.loss.unwrap();
+    assert!((own - loss).abs() < 1e-5 * loss, "{own}, expected {loss}");
+    assert_eq!(report.accuracy, correct as f64 / images.len() as f64);
+    assert_eq!(report.top_k[0].accuracy, in_top as f64 / images.len() as f64);
+
+    // A single image has the same bits.
+    let predictor = Predictor::open(&flipped).unwrap();
+    for (index, image) in images.iter().enumerate() {
+        let classified = &predictor.classify(std::slice::from_ref(image)).unwrap()[0];
+        assert_eq!(classified.probabilities, predictions.probabilities[index * 3..][..3]);
+        assert_eq!(classified.ranking[0], usize::from(predictions.predicted[index]));
+    }
 }
 
 #[test]

@@ -112,3 +112,58 @@ fn the_last_weights_are_kept_by_default() {
     let report = World::new().run(&ROUGH).1.report.unwrap();
     assert_eq!((report.weights, report.epoch), (TestedWeights::Last, 12));
 }
+
+#[test]
+fn the_average_of_the_weights_is_evaluated_kept_and_tested() {
+    let world = World::new();
+    for engine in ["engine=fused", "engine=generic"] {
+        let average = ["weights=average", "average_decay=0.9", engine];
+        let (run, outcome) = world.run(&[ROUGH.as_slice(), &average].concat());
+        let report = outcome.report.unwrap();
+        assert_eq!((report.weights, report.epoch), (TestedWeights::Average, 12));
+        // Training itself is the same as without an average.
+        let (plain, _) = world.run(&[ROUGH.as_slice(), &[engine]].concat());
+        let [averaged, plain] = [&run, &plain].map(|run| run.read_history().unwrap().rows);
+        for (averaged, plain) in averaged.iter().zip(&plain) {
+            assert_eq!(averaged.metric("loss"), plain.metric("loss"));
+            assert_ne!(averaged.metric("val_loss"), plain.metric("val_loss"));
+        }
+        // Without decay, the average is the weights.
+        let none = ["weights=average", "average_decay=0", engine];
+        let (none, _) = world.run(&[ROUGH.as_slice(), &none].concat());
+        for (average, plain) in none.read_history().unwrap().rows.iter().zip(&plain) {
+            assert_eq!(average.metric("val_loss"), plain.metric("val_loss"));
+        }
+    }
+}
+
+#[test]
+fn restore_best_keeps_the_average_of_the_best_epoch() {
+    let world = World::new();
+    let best = ["early_stopping={patience=99, restore_best=true}"];
+    let average = ["weights=average", "average_decay=0.5"];
+    let (run, outcome) = world.run(&[ROUGH.as_slice(), &average, &best].concat());
+    let rows = run.read_history().unwrap().rows;
+    let best = rows.iter().min_by(|a, b| val_loss(a).total_cmp(&val_loss(b))).unwrap();
+    assert!(best.epoch < rows.len(), "the last epoch is not the best, or nothing is tested here");
+    let report = outcome.report.unwrap();
+    assert_eq!((report.weights, report.epoch), (TestedWeights::BestAverage, best.epoch));
+
+    let short = format!("epochs={}", best.epoch);
+    let (short, _) = world.run(&[ROUGH.as_slice(), &average, &[&short]].concat());
+    let weights = |run: &kiln_store::RunDirectory| std::fs::read(run.model_path()).unwrap();
+    assert!(weights(&run) == weights(&short), "the average after epoch {}", best.epoch);
+}
+
+#[test]
+fn a_decay_without_an_average_is_an_error() {
+    let text = crate::columns::EXPERIMENT;
+    let error = |overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        kiln_train::Declaration::parse("columns.toml", text, &overrides).unwrap_err().to_string()
+    };
+    let unused = error(&["average_decay=0.9"]);
+    assert!(unused.contains("`average_decay` needs weights = \"average\""), "{unused}");
+    let too_large = error(&["weights=average", "average_decay=1"]);
+    assert!(too_large.contains("a number from 0 up to, but not, 1"), "{too_large}");
+}

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::{Header, Kind, PARTS, Rows, Table, index, part_labels, push_label, row_part};
+use crate::cache::Images;
 use crate::formats::arrays::{Axes, Classes, MAX_ROWS, Texts, invalid, reserve};
-use crate::formats::{Contents, Location};
+use crate::formats::{Contents, Location, SourcePixels};
+use crate::source_images::SourceImages;
 use crate::{DataConfig, DataError, ImageShape, Part};
 
 /// Rows of one part.
@@ -150,7 +152,8 @@ pub struct UnlabeledImages {
 }
 
 /// Reads the images of a CSV table of pixels, such as the test images of a competition. A column of labels is skipped if
-/// its name says so. `config` provides `image`, `channels`, `layout` and `labels`.
+/// its name says so. `config` provides `labels` and `layout`, and the shape to which the images are brought: `image`,
+/// `channels`, `resize` and `background`.
 ///
 /// # Errors
 ///
@@ -189,5 +192,16 @@ pub fn read_unlabeled(path: &Path, config: &DataConfig) -> Result<UnlabeledImage
         reserve(&mut pixels, image.len(), path)?;
         axes.append(&image, &mut pixels);
     }
-    Ok(UnlabeledImages { shape: axes.shape, pixels })
+    let array = SourcePixels::Array { shape: axes.shape, pixels };
+    let images = SourceImages::new(array, |row| format!("row {row}"), config)?;
+    let shape = images.shape();
+    let mut pixels = Vec::new();
+    reserve(&mut pixels, images.count() * shape.values(), path)?;
+    pixels.resize(images.count() * shape.values(), 0);
+    for (row, target) in pixels.chunks_exact_mut(shape.values()).enumerate() {
+        images
+            .decode(row, target)
+            .map_err(|problem| invalid(path, format!(", row {row}"), problem))?;
+    }
+    Ok(UnlabeledImages { shape, pixels })
 }

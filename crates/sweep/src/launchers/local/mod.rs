@@ -188,6 +188,9 @@ impl<'a> LocalLauncher<'a> {
                 }
             }
             Some(WorkerMessage::Warning(text)) => self.watcher.event(Event::Warning(run, &text)),
+            Some(WorkerMessage::DataWarning(text)) => {
+                self.watcher.event(Event::DataWarning(run, &text));
+            }
             Some(WorkerMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
             Some(WorkerMessage::Epoch(report)) => {
                 self.watcher.event(Event::Epoch(run, &report));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use kiln_model::WeightTensor;
+use kiln_model::{WeightTensor, Weights};
 
 use super::{Fused, from_file_order, to_file_order};
 use crate::engine::OptimizerState;
@@ -12,7 +12,7 @@ const STEPS: &str = "steps";
 
 impl Fused {
     pub(in crate::engine) fn optimizer_state(&self) -> OptimizerState {
-        let named = self.architecture.named_parameters().zip(self.parameters());
+        let named = self.architecture.named_parameters().zip(self.operations.parameters());
         let mut tensors: Vec<WeightTensor> = named
             .flat_map(|((parameter, spec), kept)| {
                 kept.kept().map(move |(name, values)| WeightTensor {
@@ -28,7 +28,12 @@ impl Fused {
         OptimizerState { tensors, counters: BTreeMap::from([(STEPS.to_owned(), steps)]) }
     }
 
-    pub(in crate::engine) fn restore(&mut self, state: &OptimizerState) -> Result<(), String> {
+    pub(in crate::engine) fn restore(
+        &mut self,
+        state: &OptimizerState,
+        average: Option<&Weights>,
+    ) -> Result<(), String> {
+        self.restore_average(average)?;
         let steps = match (state.counters.get(STEPS), state.counters.len()) {
             // The bias corrections of some optimizers compute β^steps by `powi`, which takes an i32.
             (Some(steps), 1) => i32::try_from(*steps).map_err(|_| "too many steps".to_owned())?,
@@ -37,7 +42,9 @@ impl Fused {
         let mut rest: HashMap<&str, &WeightTensor> =
             state.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let architecture = self.architecture.clone();
-        for ((parameter, spec), own) in architecture.named_parameters().zip(self.parameters_mut()) {
+        for ((parameter, spec), own) in
+            architecture.named_parameters().zip(self.operations.parameters_mut())
+        {
             for (what, values) in own.kept_mut() {
                 let name = format!("{parameter}.{what}");
                 let tensor = rest.remove(name.as_str());
@@ -53,6 +60,19 @@ impl Fused {
             return Err(format!("this optimizer has no `{name}`"));
         }
         self.rule.set_steps(steps);
+        Ok(())
+    }
+
+    fn restore_average(&mut self, average: Option<&Weights>) -> Result<(), String> {
+        let Some(average) = average.filter(|_| self.rule.averages()) else { return Ok(()) };
+        let architecture = self.architecture.clone();
+        let tensors = average.in_order_of(&architecture)?;
+        let specs = architecture.named_parameters().map(|(_, spec)| spec);
+        for ((tensor, spec), own) in
+            tensors.into_iter().zip(specs).zip(self.operations.parameters_mut())
+        {
+            own.average = from_file_order(&tensor.values, spec);
+        }
         Ok(())
     }
 }

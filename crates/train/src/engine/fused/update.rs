@@ -1,18 +1,23 @@
 //! A step of all parameters in place: gradient clipping, then the optimizer's update.
 
 use crate::optimizers::{
-    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, UpdateStep,
+    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, ParameterSettings,
+    UpdateStep, zip,
 };
 use crate::schedules::StepSettings;
 
 /// A parameter's values, their gradient and the optimizer's state.
 pub(super) struct Parameter {
     pub(super) values: Vec<f32>,
-    /// Empty if the gradient is subtracted while it is computed; see [`Rule::fused_weight_decay`].
+    /// Empty if the gradient is subtracted while it is computed; see [`Rule::fused_weight_decay`], or if the parameter is not
+    /// trained.
     pub(super) gradient: Vec<f32>,
-    /// One for each name in `names`, as long as the values.
+    pub(super) settings: ParameterSettings,
+    /// One for each name in `names`, as long as the values; none if the parameter is not trained.
     slots: Vec<Vec<f32>>,
     names: &'static [&'static str],
+    /// The running average of the values; empty before the first step, and if the experiment asks for no average.
+    pub(super) average: Vec<f32>,
 }
 
 impl Parameter {
@@ -32,28 +37,67 @@ pub(super) struct Rule {
     optimizer: OptimizerKind,
     clipping: GradientClipping,
     steps: i32,
+    /// Whether all parameters that are trained have the default settings.
+    is_uniform: bool,
+    /// 1 − decay of the running average of the weights, if the experiment asks for one.
+    average_share: Option<f32>,
 }
 
 impl Rule {
-    pub(super) const fn new(config: &OptimizerConfig) -> Self {
-        Self { optimizer: config.kind, clipping: config.clipping, steps: 0 }
+    /// `parameters` are the settings of all parameters.
+    pub(super) fn new(
+        config: &OptimizerConfig,
+        average_decay: Option<f64>,
+        parameters: &[ParameterSettings],
+    ) -> Self {
+        Self {
+            optimizer: config.kind,
+            clipping: config.clipping,
+            steps: 0,
+            is_uniform: parameters
+                .iter()
+                .all(|own| !own.trainable || *own == ParameterSettings::default()),
+            average_share: average_decay.map(|decay| (1.0 - decay) as f32),
+        }
+    }
+
+    /// Whether the experiment asks for a running average of the weights.
+    pub(super) const fn averages(&self) -> bool {
+        self.average_share.is_some()
+    }
+
+    /// Adds the weights after a step to the running average, if the experiment asks for one.
+    pub(super) fn add_to_average<'a>(&self, parameters: impl Iterator<Item = &'a mut Parameter>) {
+        let Some(share) = self.average_share else { return };
+        for Parameter { values, average, .. } in parameters {
+            if average.is_empty() {
+                average.clone_from(values);
+            } else {
+                // The order of operations is that of the generic engine.
+                zip(average, values, |a, w| a + (w - a) * share);
+            }
+        }
     }
 
     /// λ of the weight decay, if the gradient can be subtracted from the weights while it is computed.
-    /// Clipping has to see the whole gradient first.
+    /// Clipping has to see the whole gradient first, and one learning rate and one λ must apply to all parameters.
     pub(super) fn fused_weight_decay(&self) -> Option<f64> {
         let unclipped = self.clipping == GradientClipping::default();
-        self.optimizer.rule().fused().filter(|_| unclipped)?.plain_descent()
+        let is_plain = unclipped && self.is_uniform;
+        self.optimizer.rule().fused().filter(|_| is_plain)?.plain_descent()
     }
 
     /// A parameter with these values, before the first step.
-    pub(super) fn parameter(&self, values: Vec<f32>) -> Parameter {
+    pub(super) fn parameter(&self, values: Vec<f32>, settings: ParameterSettings) -> Parameter {
         let zeros = vec![0.0; values.len()];
-        let names = self.optimizer.rule().slots();
+        let names = if settings.trainable { self.optimizer.rule().slots() } else { &[] };
+        let has_gradient = settings.trainable && self.fused_weight_decay().is_none();
         Parameter {
             slots: vec![zeros.clone(); names.len()],
-            gradient: if self.fused_weight_decay().is_none() { zeros } else { Vec::new() },
+            gradient: if has_gradient { zeros } else { Vec::new() },
+            settings,
             names,
+            average: Vec::new(),
             values,
         }
     }
@@ -66,16 +110,20 @@ impl Rule {
         self.steps = steps;
     }
 
-    /// Clips the gradients and updates all parameters.
+    /// Clips the gradients and updates all parameters that are trained.
     pub(super) fn apply(&mut self, settings: StepSettings, mut parameters: Vec<&mut Parameter>) {
+        parameters.retain(|parameter| parameter.settings.trainable);
         clip(self.clipping, &mut parameters);
         self.steps = self.steps.saturating_add(1);
         let StepSettings { learning_rate, momentum } = settings;
-        let step = UpdateStep { learning_rate, number: self.steps };
         let optimizer = self.optimizer.with_momentum(momentum);
-        // There is always an update: `unsupported` rejects optimizers without one.
-        if let Some(fused) = optimizer.rule().fused() {
-            for Parameter { values, gradient, slots, .. } in parameters {
+        let undecayed = optimizer.without_weight_decay();
+        for Parameter { values, gradient, slots, settings, .. } in parameters {
+            let learning_rate = learning_rate * settings.learning_rate_factor;
+            let step = UpdateStep { learning_rate, number: self.steps };
+            let optimizer = if settings.decays { &optimizer } else { &undecayed };
+            // There is always an update: `unsupported` rejects optimizers without one.
+            if let Some(fused) = optimizer.rule().fused() {
                 fused.update(step, FusedParameter { values, gradient, slots });
             }
         }

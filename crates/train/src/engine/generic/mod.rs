@@ -1,6 +1,8 @@
+mod average;
+mod groups;
 mod state;
 
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use burn::nn::loss::CrossEntropyLoss;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
@@ -11,6 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use super::{EngineSettings, Targets};
 use crate::optimizers::{GradientClipping, SharedMomentum};
 use crate::schedules::StepSettings;
+use average::Average;
+use groups::Groups;
 
 /// The engine on Burn's autodiff and optimizers. It supports every layer and every backend.
 pub(super) struct Generic {
@@ -21,6 +25,7 @@ pub(super) struct Generic {
     clipping: GradientClipping,
     loss: CrossEntropyLoss,
     label_smoothing: f32,
+    average: Option<Average>,
     device: Device,
 }
 
@@ -29,14 +34,18 @@ impl Generic {
     pub(super) fn new(settings: &EngineSettings, weights: &Weights) -> Result<Self, String> {
         let device = settings.device.clone().autodiff();
         let momentum = SharedMomentum::new();
+        let network = Network::new(&settings.architecture, weights, &device)?;
+        let Groups { frozen, others } = Groups::new(settings, &network)?;
+        let frozen = ParamGroup::from_ids(frozen);
         Ok(Self {
             architecture: settings.architecture.clone(),
-            network: Network::new(&settings.architecture, weights, &device)?,
-            optimizer: settings.optimizer.kind.burn(momentum.clone()),
+            network: network.set_require_grad_group(frozen, false),
+            optimizer: settings.optimizer.kind.burn(&momentum, &others),
             momentum,
             clipping: settings.optimizer.clipping,
             loss: settings.loss.init(&device),
             label_smoothing: settings.loss.label_smoothing() as f32,
+            average: settings.average_decay.map(Average::new),
             device,
         })
     }
@@ -47,7 +56,7 @@ impl Generic {
         targets: Targets<'_>,
         settings: StepSettings,
         dropout_rng: &mut ChaCha8Rng,
-    ) -> Vec<f32> {
+    ) -> Tensor<2> {
         let x = self.images(pixels, &self.device);
         let logits = self.network.forward(x, &mut Mode::Training(dropout_rng)); // [n, classes]
         let loss = self.loss(logits.clone(), targets);
@@ -57,9 +66,11 @@ impl Generic {
         let network = self.network.clone();
         self.momentum.set(settings.momentum);
         self.network = self.optimizer.step(settings.learning_rate, network, gradients);
-
-        // Reading the logits waits for the device, once per step.
-        values(logits)
+        if let Some(average) = &mut self.average {
+            average.add(self.network.valid());
+        }
+        // Without the graph of this step, which would keep its activations.
+        logits.inner()
     }
 
     /// The mean loss of a batch.
@@ -79,11 +90,16 @@ impl Generic {
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
         // The inner device computes without recording for autodiff.
         let x = self.images(pixels, &self.device.clone().inner());
-        values(self.network.valid().forward(x, &mut Mode::<ChaCha8Rng>::Inference))
+        let logits = self.network.valid().forward(x, &mut Mode::<ChaCha8Rng>::Inference);
+        logits.into_data().iter().collect()
     }
 
     pub(super) fn weights(&self) -> Weights {
         self.network.weights(&self.architecture)
+    }
+
+    pub(super) fn average(&self) -> Option<Weights> {
+        self.average.as_ref()?.weights(&self.architecture)
     }
 
     fn images(&self, pixels: &[f32], device: &Device) -> Tensor<4> {
@@ -112,8 +128,4 @@ fn distributions(targets: Targets<'_>, classes: usize, label_smoothing: f32) -> 
         }
     }
     distributions
-}
-
-fn values(logits: Tensor<2>) -> Vec<f32> {
-    logits.into_data().iter::<f32>().collect()
 }

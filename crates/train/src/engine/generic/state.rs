@@ -1,12 +1,12 @@
 //! Saves and restores the state of the optimizer: Burn's own record, but with the names of the parameters in its keys
 //! instead of their ids, which are different in every process.
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Bytes, DType, Tensor, TensorData};
+use burn::tensor::{Bytes, DType, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
-use kiln_model::WeightTensor;
+use kiln_model::{PlannedParameter, WeightTensor, Weights};
 
 use super::Generic;
+use super::groups::identified;
 use crate::engine::OptimizerState;
 
 /// A parameter and the id that Burn gave it in this process.
@@ -48,7 +48,14 @@ impl Generic {
         Ok(state)
     }
 
-    pub(in crate::engine) fn restore(&mut self, state: &OptimizerState) -> Result<(), String> {
+    pub(in crate::engine) fn restore(
+        &mut self,
+        state: &OptimizerState,
+        average: Option<&Weights>,
+    ) -> Result<(), String> {
+        if let (Some(own), Some(weights)) = (&mut self.average, average) {
+            own.restore(&self.architecture, weights, &self.device.clone().inner())?;
+        }
         let parameters = self.named()?;
         let renamed = |key: &str| {
             let own = parameters.iter().find_map(|parameter| {
@@ -89,29 +96,15 @@ impl Generic {
         Ok(())
     }
 
-    /// The parameters in the order of the weights file, which is also the order of the layers.
+    /// The parameters in the order of the weights file.
     fn named(&self) -> Result<Vec<Named>, String> {
-        struct Visitor(Vec<(String, Vec<usize>)>);
-        impl ModuleVisitor for Visitor {
-            fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
-                self.0.push((parameter.id.val().to_string(), parameter.val().dims().to_vec()));
-            }
-        }
-        let mut found = Visitor(Vec::new());
-        self.network.visit(&mut found);
-        let mut found = found.0.into_iter();
-        let mut named = Vec::new();
-        for (name, spec) in self.architecture.named_parameters() {
-            // Ids and names meet only by their order. Comparing the shapes catches a layer that visits them in another
-            // one.
-            match found.next() {
-                Some((id, shape)) if shape == spec.shape => {
-                    named.push(Named { id, name, shape });
-                }
-                _ => return Err(format!("`{name}` is at another place in the network")),
-            }
-        }
-        Ok(named)
+        let parameters = identified(&self.architecture, &self.network)?.into_iter();
+        let named = parameters.map(|(id, PlannedParameter { name, spec, .. })| Named {
+            id: id.val().to_string(),
+            name,
+            shape: spec.shape.clone(),
+        });
+        Ok(named.collect())
     }
 }
 

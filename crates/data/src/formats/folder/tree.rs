@@ -1,33 +1,20 @@
-//! Directories of pictures, one for each class.
+//! Lists the directory of a dataset. Opens no pictures.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use kiln_config::printable;
 
-use super::{Contents, Encoded, Format, Location, SourcePixels};
-use crate::class_names::{MAX_CLASSES, read_class_names};
 use crate::natural_order;
 use crate::picture::PictureFormat;
-use crate::{DataError, FormatName, Part};
+use crate::{DataError, Part};
 
 /// Limit for the files and directories of a dataset.
 const MAX_ENTRIES: usize = 10_000_000;
 
-/// Limit for the directories that contain one another.
-const MAX_DEPTH: usize = 64;
-
-/// The number of entries in which [`FolderFormat::detects`] searches a picture.
-const MAX_SEARCHED: usize = 10_000;
-
 /// The number of names in a note.
 const MAX_NAMED: usize = 5;
-
-/// The file with the names of the classes, in order.
-const CLASS_NAMES: &str = "classes.txt";
 
 /// The names of the directories of each part, in lower case. The first is the usual one.
 const PARTS: [(Part, &[&str]); 3] = [
@@ -40,150 +27,16 @@ const PARTS: [(Part, &[&str]); 3] = [
 const DESCRIPTIONS: [&str; 8] =
     ["readme", "license", "licence", "copying", "authors", "citation", "changelog", "classes"];
 
-pub(crate) struct FolderFormat;
-
-impl Format for FolderFormat {
-    fn name(&self) -> FormatName {
-        FormatName::Folder
-    }
-
-    fn description(&self) -> &'static str {
-        "a directory with a directory of images for each class"
-    }
-
-    fn detects(&self, path: &Path) -> bool {
-        let mut remaining = MAX_SEARCHED;
-        // Pictures directly in the directory have no class, which `read` explains.
-        path.is_dir() && has_picture(path, 0, &mut remaining)
-    }
-
-    fn files(&self, location: &Location<'_>) -> Result<Vec<PathBuf>, DataError> {
-        let tree = Tree::of(location.path)?;
-        let pictures = tree.classes.into_iter().flat_map(|class| class.files);
-        let mut files: Vec<PathBuf> = pictures.map(|file| file.path).collect();
-        files.extend(tree.strays.into_iter().map(|file| file.path));
-        files.push(location.path.join(CLASS_NAMES));
-        Ok(files)
-    }
-
-    fn read(&self, location: &Location<'_>) -> Result<Contents, DataError> {
-        let root = location.path;
-        let mut tree = Tree::of(root)?;
-        tree.find_strays()?;
-        let mut notes = tree.notes();
-
-        let class_names = class_names(root, &tree, &mut notes)?;
-        let labels: HashMap<&str, usize> =
-            class_names.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
-        let mut rows = Vec::new();
-        for class in tree.classes {
-            let Some(&label) = labels.get(class.name.as_str()) else {
-                if class.files.is_empty() {
-                    continue;
-                }
-                let class_name = class.name;
-                return Err(DataError::ClassNotInTraining {
-                    path: class.path,
-                    part: class.part,
-                    class: class_name,
-                });
-            };
-            // At most `MAX_CLASSES`.
-            let (part, label) = (class.part, label as u16);
-            rows.extend(class.files.into_iter().map(|file| Row { part, label, file }));
-        }
-        if !rows.iter().any(|row| row.part == Part::Training) {
-            return Err(DataError::NoImages { path: root.to_owned() });
-        }
-        if let [class] = class_names.as_slice() {
-            return Err(DataError::OneClass { path: root.to_owned(), class: class.clone() });
-        }
-        rows.sort_by(Row::compare);
-
-        let mut contents = Contents {
-            class_names,
-            labels: Vec::with_capacity(rows.len()),
-            parts: Vec::with_capacity(rows.len()),
-            pixels: SourcePixels::Encoded(Vec::new()),
-            file_names: None,
-            notes,
-            fingerprint: None,
-        };
-        let (mut pictures, mut names) = (Vec::new(), Vec::new());
-        for Row { part, label, file } in rows {
-            contents.labels.push(label);
-            contents.parts.push(part);
-            pictures.push(Encoded::File(file.path));
-            names.push(file.name);
-        }
-        contents.pixels = SourcePixels::Encoded(pictures);
-        contents.file_names = Some(names);
-        Ok(contents)
-    }
-}
-
-/// The names in `classes.txt`, or else the names of the directories in the training part that have images.
-fn class_names(
-    root: &Path,
-    tree: &Tree,
-    notes: &mut Vec<String>,
-) -> Result<Vec<String>, DataError> {
-    let path = root.join(CLASS_NAMES);
-    let of_training = tree.classes.iter().filter(|class| class.part == Part::Training);
-    if path.is_file() {
-        let names = read_class_names(&path)?;
-        let listed: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-        for class in of_training {
-            if !listed.contains(class.name.as_str()) && !class.files.is_empty() {
-                return Err(DataError::UnlistedClass { path, class: class.name.clone() });
-            }
-        }
-        return Ok(names);
-    }
-    let mut names: Vec<String> = Vec::new();
-    let mut empty = Vec::new();
-    for class in of_training {
-        let target = if class.files.is_empty() { &mut empty } else { &mut names };
-        target.push(class.name.clone());
-    }
-    names.sort_by(|one, other| natural_order::compare(one, other));
-    // Names that are not UTF-8 may have become equal.
-    names.dedup();
-    let few = "has no images, so it is not a class";
-    let many = "have no images, so they are not classes";
-    notes.extend(note(&empty, "class directory", "class directories", few, many));
-    if names.len() > MAX_CLASSES {
-        let path = root.to_owned();
-        return Err(DataError::TooManyClasses { path, classes: names.len() });
-    }
-    Ok(names)
-}
-
-/// An image with its label.
-struct Row {
-    part: Part,
-    label: u16,
-    file: FoundFile,
-}
-
-impl Row {
-    /// By part, then in the natural order of the paths below the directories of the classes, so that files that are
-    /// numbered across all classes keep the order of their numbers.
-    fn compare(&self, other: &Self) -> Ordering {
-        let paths = [self, other].map(|row| &row.file.name[row.file.below_class..]);
-        (self.part.cmp(&other.part))
-            .then_with(|| natural_order::compare_paths(paths[0], paths[1]))
-            .then_with(|| self.label.cmp(&other.label))
-    }
-}
+/// Limit for the directories that contain one another.
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// What is in the directory of a dataset.
-struct Tree {
+pub(super) struct Tree {
     root: PathBuf,
     /// Classes of different parts may have the same name.
-    classes: Vec<Class>,
+    pub(super) classes: Vec<Class>,
     /// Files that may not be pictures. Files outside of all classes are already known not to belong to the dataset.
-    strays: Vec<FoundFile>,
+    pub(super) strays: Vec<FoundFile>,
     /// Hidden files and directories, and files of operating systems.
     ignored: Vec<String>,
     /// Symbolic links that lead outside of the dataset, to nothing, or to a directory around them.
@@ -198,20 +51,20 @@ struct Tree {
     entries: usize,
 }
 
-struct Class {
-    part: Part,
-    path: PathBuf,
-    name: String,
+pub(super) struct Class {
+    pub(super) part: Part,
+    pub(super) path: PathBuf,
+    pub(super) name: String,
     /// In natural order only after sorting.
-    files: Vec<FoundFile>,
+    pub(super) files: Vec<FoundFile>,
 }
 
-struct FoundFile {
-    path: PathBuf,
+pub(super) struct FoundFile {
+    pub(super) path: PathBuf,
     /// The path relative to the dataset, with `/`.
-    name: String,
+    pub(super) name: String,
     /// Where the part of `name` begins that is below the directory of the class.
-    below_class: usize,
+    pub(super) below_class: usize,
     /// The index of the class.
     class: usize,
 }
@@ -238,7 +91,7 @@ struct Entry {
 
 impl Tree {
     /// Lists a dataset. Opens no file.
-    fn of(root: &Path) -> Result<Self, DataError> {
+    pub(super) fn of(root: &Path) -> Result<Self, DataError> {
         let mut tree = Self {
             root: root.to_owned(),
             classes: Vec::new(),
@@ -413,7 +266,7 @@ impl Tree {
     }
 
     /// Looks into the files without the name of a picture. Those that are pictures are added to their classes.
-    fn find_strays(&mut self) -> Result<(), DataError> {
+    pub(super) fn find_strays(&mut self) -> Result<(), DataError> {
         for file in std::mem::take(&mut self.strays) {
             if is_picture(&file.path)? {
                 self.classes[file.class].files.push(file);
@@ -425,7 +278,7 @@ impl Tree {
     }
 
     /// What was ignored.
-    fn notes(&self) -> Vec<String> {
+    pub(super) fn notes(&self) -> Vec<String> {
         [
             note(
                 &self.ignored,
@@ -470,7 +323,13 @@ impl Tree {
 }
 
 /// A note about files: `2 files are not pictures: a.txt, b.txt`.
-fn note(names: &[String], one: &str, several: &str, is: &str, are: &str) -> Option<String> {
+pub(super) fn note(
+    names: &[String],
+    one: &str,
+    several: &str,
+    is: &str,
+    are: &str,
+) -> Option<String> {
     // A name may contain line breaks.
     let shown = names.iter().take(MAX_NAMED).map(|name| printable(name));
     let shown = shown.collect::<Vec<_>>().join(", ");
@@ -486,13 +345,13 @@ fn note(names: &[String], one: &str, several: &str, is: &str, are: &str) -> Opti
 }
 
 /// Whether a file or directory is hidden or made by an operating system for itself.
-fn is_ignored(name: &str) -> bool {
+pub(super) fn is_ignored(name: &str) -> bool {
     let is_named = |other: &&str| name.eq_ignore_ascii_case(other);
     name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"].iter().any(is_named)
 }
 
 /// Whether the name of a file is that of a picture that Kiln can read.
-fn has_picture_name(name: &str) -> bool {
+pub(super) fn has_picture_name(name: &str) -> bool {
     const EXTENSIONS: [&str; 12] =
         ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff"];
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -500,7 +359,7 @@ fn has_picture_name(name: &str) -> bool {
 }
 
 /// Whether a file begins like a picture.
-fn is_picture(path: &Path) -> Result<bool, DataError> {
+pub(super) fn is_picture(path: &Path) -> Result<bool, DataError> {
     let unreadable = |source| DataError::Read { path: path.to_owned(), source };
     // Opening a pipe could wait forever.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
@@ -511,29 +370,4 @@ fn is_picture(path: &Path) -> Result<bool, DataError> {
     let length = PictureFormat::SIGNATURE_BYTES as u64;
     file.take(length).read_to_end(&mut start).map_err(unreadable)?;
     Ok(PictureFormat::of(&start).is_some())
-}
-
-/// Whether there is a picture in a directory or in those in it, among the first entries.
-fn has_picture(directory: &Path, depth: usize, remaining: &mut usize) -> bool {
-    let Ok(entries) = directory.read_dir() else { return false };
-    for entry in entries.flatten() {
-        if *remaining == 0 || depth > MAX_DEPTH {
-            return false;
-        }
-        *remaining -= 1;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if is_ignored(&name) {
-            continue;
-        }
-        let path = entry.path();
-        let found = if path.is_dir() {
-            has_picture(&path, depth + 1, remaining)
-        } else {
-            has_picture_name(&name) || is_picture(&path).unwrap_or(false)
-        };
-        if found {
-            return true;
-        }
-    }
-    false
 }

@@ -1,0 +1,124 @@
+use kiln_kernels::{Convolution, Epilogue, Workspace, row_sums};
+use kiln_model::{Activation, LayerType, PlannedLayer};
+
+use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
+use super::super::update::Parameter;
+use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, copy, padding, plane};
+
+/// Adds a convolution or a depthwise convolution.
+pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
+    let (window, groups) = match &layer.kind {
+        LayerType::Conv2d(config) => (config.window(), config.groups),
+        LayerType::DepthwiseConv2d(config) => (config.window(), layer.input.channels()),
+        _ => return,
+    };
+    builder.feature_major(layer.input.len());
+    let mut parameters = builder.parameters(layer).into_iter();
+    let Some(weight) = parameters.next() else { return };
+    builder.push(Conv2d {
+        convolution: Convolution {
+            input: plane(layer.input),
+            filters: layer.output.channels(),
+            kernel: window.size.as_array(),
+            stride: window.strides.as_array(),
+            padding: padding(window, layer.input),
+            dilation: window.dilation.as_array(),
+            groups,
+        },
+        weight,
+        bias: parameters.next(),
+        activation: layer.activation,
+        pre_activation: Vec::new(),
+    });
+}
+
+/// activation(W ∗ x + b)
+struct Conv2d {
+    convolution: Convolution,
+    /// In the order of the weights file.
+    weight: Parameter,
+    bias: Option<Parameter>,
+    activation: Activation,
+    /// W ∗ x + b, if the derivative of the activation needs it.
+    pre_activation: Vec<f32>,
+}
+
+impl Conv2d {
+    /// Computes W ∗ x + b. ReLU is applied in the pass that writes the output.
+    fn correlate(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
+        let n = input.len() / self.convolution.input.len();
+        // Every element is overwritten.
+        output.resize(self.convolution.output_plane().len() * n, 0.0);
+        let bias = self.bias.as_ref().map_or(&[][..], |bias| &bias.values);
+        let relu = self.activation == Activation::Relu;
+        let epilogue = Epilogue { relu, ..Epilogue::default() };
+        let weight = &self.weight.values;
+        self.convolution.forward(weight, bias, input, n, output, epilogue, workspace);
+    }
+}
+
+impl Operation for Conv2d {
+    fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
+        self.correlate(input, output, context.workspace);
+        if needs_pre_activation(self.activation) {
+            copy(output, &mut self.pre_activation);
+        }
+        if self.activation != Activation::Relu {
+            activate(self.activation, output, &[], context.workspace);
+        }
+    }
+
+    fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
+        self.correlate(input, output, workspace);
+        if self.activation != Activation::Relu {
+            activate(self.activation, output, &[], workspace);
+        }
+    }
+
+    fn backward(
+        &mut self,
+        pass: BackwardPass<'_>,
+        buffers: &mut GradientBuffers,
+        workspace: &mut Workspace,
+    ) {
+        let BackwardPass { input, output, to_input, gradients } = pass;
+        let before = needs_pre_activation(self.activation);
+        let values = if before { &self.pre_activation } else { output };
+        multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
+
+        let GradientBuffers { gradient, next } = buffers;
+        let n = input.len() / self.convolution.input.len();
+        if to_input {
+            // Computed before the update below changes the weights of the forward pass.
+            next.resize(input.len(), 0.0);
+            let weight = &self.weight.values;
+            self.convolution.input_gradient(weight, gradient, n, next, false, workspace);
+        }
+        if let Some((out, blend)) = gradients.destination(&mut self.weight) {
+            self.convolution.weight_gradient(input, gradient, n, out, blend, workspace);
+        }
+        if let Some((out, blend)) = self.bias.as_mut().and_then(|bias| gradients.destination(bias))
+        {
+            row_sums(gradient, n, out, blend, workspace);
+        }
+        if to_input {
+            std::mem::swap(gradient, next);
+        }
+    }
+
+    fn fuse_activation(&mut self, activation: Activation) -> bool {
+        let can_fuse = self.activation == Activation::Linear;
+        if can_fuse {
+            self.activation = activation;
+        }
+        can_fuse
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        std::iter::once(&self.weight).chain(&self.bias).collect()
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        std::iter::once(&mut self.weight).chain(&mut self.bias).collect()
+    }
+}

@@ -1,0 +1,63 @@
+use kiln_kernels::{Plane, Workspace};
+use kiln_model::{LayerType, PlannedLayer};
+
+use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, plane};
+
+/// Adds rows and columns of zeros.
+pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
+    let LayerType::ZeroPadding2d(config) = &layer.kind else { return };
+    builder.feature_major(layer.input.len());
+    let (top, left) = (config.padding.rows.0, config.padding.columns.0);
+    let (input, output) = (plane(layer.input), plane(layer.output));
+    builder.push(ZeroPadding { input, output, top, left });
+}
+
+struct ZeroPadding {
+    input: Plane,
+    output: Plane,
+    top: usize,
+    left: usize,
+}
+
+impl ZeroPadding {
+    /// For each row of the input, its start there and in the output, in pixels of one image.
+    fn rows(&self) -> impl Iterator<Item = (usize, usize)> {
+        let Self { input, output, top, left } = *self;
+        (0..input.channels * input.height).map(move |row| {
+            let (channel, y) = (row / input.height, row % input.height);
+            (row * input.width, (channel * output.height + top + y) * output.width + left)
+        })
+    }
+}
+
+impl Operation for ZeroPadding {
+    fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
+        self.infer(input, output, context.workspace);
+    }
+
+    fn infer(&self, input: &[f32], output: &mut Vec<f32>, _: &mut Workspace) {
+        let n = input.len() / self.input.len();
+        output.clear();
+        output.resize(self.output.len() * n, 0.0);
+        let length = self.input.width * n;
+        for (from, to) in self.rows() {
+            output[to * n..][..length].copy_from_slice(&input[from * n..][..length]);
+        }
+    }
+
+    fn backward(
+        &mut self,
+        pass: BackwardPass<'_>,
+        buffers: &mut GradientBuffers,
+        _: &mut Workspace,
+    ) {
+        let GradientBuffers { gradient, next } = buffers;
+        let n = pass.input.len() / self.input.len();
+        let length = self.input.width * n;
+        next.resize(pass.input.len(), 0.0);
+        for (to, from) in self.rows() {
+            next[to * n..][..length].copy_from_slice(&gradient[from * n..][..length]);
+        }
+        std::mem::swap(gradient, next);
+    }
+}
