@@ -9,7 +9,8 @@
 use crate::Instructions;
 use crate::instructions::vectorize;
 
-/// Runs loops that call the functions of this module, compiled for the vector instructions of the processor.
+/// Runs loops that call the functions of this module. A closure that is `#[inline(always)]` is compiled for the vector
+/// instructions of the processor.
 pub fn vectorized(instructions: Instructions, loops: impl FnOnce()) {
     vectorize(instructions, loops);
 }
