@@ -60,6 +60,8 @@ fn run_draws_the_filters_of_the_first_convolution() {
         (format!("{{ type = \"activation\", activation = \"relu\" }}, {convolution}"), true),
         (format!("{normalization} {convolution}"), false),
         (String::new(), false),
+        // The fused engine does not support a softmax in the middle.
+        ("{ type = \"activation\", activation = \"softmax\" },".to_owned(), false),
     ] {
         let text = experiment.replace("layers = [", &format!("layers = [{layers}"));
         project.write("convolution.toml", text);
@@ -74,11 +76,13 @@ fn run_draws_the_filters_of_the_first_convolution() {
         if has_filters {
             assert!(report.contains("The 3 filters of the first layer with weights, stem, of 2×2"));
         }
-        // The fused engine trains dense layers only.
         let unsupported = record["unsupported_by_fused"].as_str();
+        assert_eq!(unsupported.is_some(), layers.contains("softmax"), "{record}");
         assert_eq!(unsupported.is_some(), record["engine"] == "generic", "{record}");
         if let Some(unsupported) = unsupported {
-            let line = format!("generic ({unsupported} is not supported by the fused engine)");
+            let line = format!(
+                "engine         generic ({unsupported} is not supported by the fused engine)"
+            );
             assert!(shown.contains(&line), "`{line}` is not in\n{shown}");
         }
         project.kiln_ok(&["doctor", &run]);

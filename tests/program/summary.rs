@@ -38,16 +38,16 @@ fn json_has_the_numbers_of_the_text() {
 fn summary_says_why_the_engine_is_generic() {
     let project = Project::new();
     project.write("experiment.toml", crate::columns::EXPERIMENT);
-    let text = crate::columns::EXPERIMENT.replace(
-        "  { type = \"flatten\" },\n",
-        "  { type = \"flatten\" },\n  { type = \"batch_normalization\" },\n",
-    );
-    project.write("experiment.toml", text);
-    let output = project.kiln_ok(&["summary", "experiment.toml"]);
-    let reason = "Engine:          generic\n  reason:        the fused engine does not support layer \"batch_normalization\" (batch_normalization)";
+    let softmax = ["summary", "experiment.toml", "hidden.activation=softmax"];
+    let output = project.kiln_ok(&softmax);
+    let reason = "Engine:          generic\n  reason:        the fused engine does not support the softmax inside the network, \
+                  in layer \"hidden\" (dense)";
     assert!(output.stdout.contains(reason), "{}", output.stdout);
-    let output = project.kiln_ok(&["summary", "experiment.toml", "engine=generic"]);
-    assert!(output.stdout.trim_end().ends_with("Engine:          generic"), "{}", output.stdout);
+    for (engine, line) in [("auto", "fused"), ("generic", "generic")] {
+        let output = project.kiln_ok(&["summary", "experiment.toml", &format!("engine={engine}")]);
+        let line = format!("Engine:          {line}");
+        assert!(output.stdout.trim_end().ends_with(&line), "{}", output.stdout);
+    }
 }
 
 #[test]

@@ -192,9 +192,7 @@ fn add_cells(rows: &[SummaryRow], owner: Option<&str>, depth: usize, cells: &mut
             None => (row.label(&short(row)), 1),
             Some(first) => {
                 let count = rest.iter().take_while(|row| folds(row)).count();
-                let last = rest.get(count - 1).filter(|_| count > 1);
-                let last = last.map_or_else(String::new, |last| format!(" … {}", short(last)));
-                (format!("{}{last} (like {})", short(row), short(first)), count)
+                (format!("{count} more like {}", short(first)), count)
             }
         };
         let all = &rest[..count];

@@ -171,20 +171,20 @@ fn a_layer_with_branches_has_their_sums_and_repetitions_are_folded() {
     assert_eq!(
         table,
         "\
-Layer                             Output shape  Parameters   FLOPs     Memory
-─────────────────────────────────────────────────────────────────────────────
-images                                   1×8×8           0       0    2.5 KiB
-stem (conv2d)                            4×8×8          40  4.61 k   10.5 KiB
-stage_1 (residual, relu)                 4×8×8         288  36.9 k   33.4 KiB
-  conv2d (relu)                          4×8×8         144  18.4 k   11.7 KiB
-  conv2d_1                               4×8×8         144  18.4 k   11.7 KiB
-stage_2 … stage_4 (like stage_1)         4×8×8         864   111 k  100.1 KiB
-down (residual)                          8×4×4         336  10.2 k   13.9 KiB
-  conv2d                                 8×4×4         296  9.22 k    8.5 KiB
-  shortcut.conv2d                        8×4×4          40  1.02 k    5.5 KiB
-flatten                                    128           0       0        0 B
-dense                                        3         387     768    4.7 KiB
-─────────────────────────────────────────────────────────────────────────────"
+Layer                     Output shape  Parameters   FLOPs     Memory
+─────────────────────────────────────────────────────────────────────
+images                           1×8×8           0       0    2.5 KiB
+stem (conv2d)                    4×8×8          40  4.61 k   10.5 KiB
+stage_1 (residual, relu)         4×8×8         288  36.9 k   33.4 KiB
+  conv2d (relu)                  4×8×8         144  18.4 k   11.7 KiB
+  conv2d_1                       4×8×8         144  18.4 k   11.7 KiB
+3 more like stage_1              4×8×8         864   111 k  100.1 KiB
+down (residual)                  8×4×4         336  10.2 k   13.9 KiB
+  conv2d                         8×4×4         296  9.22 k    8.5 KiB
+  shortcut.conv2d                8×4×4          40  1.02 k    5.5 KiB
+flatten                            128           0       0        0 B
+dense                                3         387     768    4.7 KiB
+─────────────────────────────────────────────────────────────────────"
     );
 }
 
