@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -25,11 +26,11 @@ impl SourceImages {
     ///
     /// The images differ in size, and `config` has none.
     pub(crate) fn new(
-        pixels: SourcePixels,
+        mut pixels: SourcePixels,
         name: impl Fn(usize) -> String,
         config: &DataConfig,
     ) -> Result<Self, DataError> {
-        let shape = match &pixels {
+        let shape = match &mut pixels {
             SourcePixels::Array { shape, .. } => wanted_shape(*shape, config),
             SourcePixels::Encoded(pictures) => common_shape(pictures, name, config)?,
         };
@@ -101,9 +102,12 @@ fn picture_of_planes(shape: ImageShape, planes: &[u8]) -> Picture {
     }
 }
 
-/// The shape that `config` wants, completed by what the pictures have.
+/// Files that were read for their headers stay in memory up to this size, so that they are not read again.
+const MAX_KEPT_BYTES: usize = 256 << 20;
+
+/// The shape that `config` wants, completed by what the pictures have. The content of small files replaces their paths.
 fn common_shape(
-    pictures: &[Encoded],
+    pictures: &mut [Encoded],
     name: impl Fn(usize) -> String,
     config: &DataConfig,
 ) -> Result<ImageShape, DataError> {
@@ -112,11 +116,28 @@ fn common_shape(
         return Ok(ImageShape { channels, height: size.height, width: size.width });
     }
     // Pictures that cannot be read are reported when they are decoded.
-    let infos = in_parallel(pictures.len(), 16, |row| {
-        content(&pictures[row]).ok().and_then(|bytes| picture::size(&bytes).ok())
+    let kept_bytes = AtomicUsize::new(0);
+    let headers = in_parallel(pictures.len(), 16, |row| {
+        let bytes = content(&pictures[row]).ok()?;
+        let info = picture::size(&bytes).ok()?;
+        let keep = |bytes: &Vec<u8>| {
+            kept_bytes.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() <= MAX_KEPT_BYTES
+        };
+        let kept = match bytes {
+            Cow::Owned(bytes) => Some(bytes).filter(keep),
+            Cow::Borrowed(_) => None,
+        };
+        Some((info, kept))
     });
-    let mut known: Vec<(usize, PictureInfo)> =
-        infos.into_iter().enumerate().filter_map(|(row, info)| Some((row, info?))).collect();
+    let mut known: Vec<(usize, PictureInfo)> = Vec::with_capacity(pictures.len());
+    for (row, header) in headers.into_iter().enumerate() {
+        let Some((info, kept)) = header else { continue };
+        known.push((row, info));
+        if let Some(bytes) = kept {
+            pictures[row] = Encoded::Bytes(bytes);
+        }
+    }
+    let pictures = &*pictures;
     // A picture that will be skipped decides nothing.
     let is_skipped = |row: usize| {
         let decode = |bytes: Cow<'_, [u8]>| picture::decode(&bytes).is_err();
