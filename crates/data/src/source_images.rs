@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -117,9 +117,20 @@ fn common_shape(
     }
     // Pictures that cannot be read are reported when they are decoded.
     let kept_bytes = AtomicUsize::new(0);
+    let has_color = AtomicBool::new(false);
+    let is_decodable = |bytes: &[u8]| picture::decode(bytes).is_ok();
+    // A picture that will be skipped decides nothing.
+    let counts = |bytes: &[u8]| config.broken == Broken::Error || is_decodable(bytes);
     let headers = in_parallel(pictures.len(), 16, |row| {
+        if config.image.is_some() && has_color.load(Ordering::Relaxed) {
+            // There is nothing more to find out.
+            return None;
+        }
         let bytes = content(&pictures[row]).ok()?;
         let info = picture::size(&bytes).ok()?;
+        if info.has_color && !has_color.load(Ordering::Relaxed) && counts(&bytes) {
+            has_color.store(true, Ordering::Relaxed);
+        }
         let keep = |bytes: &Vec<u8>| {
             kept_bytes.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() <= MAX_KEPT_BYTES
         };
@@ -138,15 +149,8 @@ fn common_shape(
         }
     }
     let pictures = &*pictures;
-    // A picture that will be skipped decides nothing.
-    let is_skipped = |row: usize| {
-        let decode = |bytes: Cow<'_, [u8]>| picture::decode(&bytes).is_err();
-        config.broken == Broken::Skip && content(&pictures[row]).map_or(true, decode)
-    };
-    let channels = config.channels.map_or_else(
-        || if known.iter().any(|(row, info)| info.has_color && !is_skipped(*row)) { 3 } else { 1 },
-        Channels::count,
-    );
+    let found = if has_color.into_inner() { 3 } else { 1 };
+    let channels = config.channels.map_or(found, Channels::count);
     if let Some(size) = config.image {
         return Ok(ImageShape { channels, height: size.height, width: size.width });
     }
@@ -157,9 +161,11 @@ fn common_shape(
         })
     };
     if differ(&known) {
-        let is_skipped = in_parallel(known.len(), 16, |at| is_skipped(known[at].0));
-        let mut is_skipped = is_skipped.into_iter();
-        known.retain(|_| is_skipped.next() == Some(false));
+        let counts = in_parallel(known.len(), 16, |at| {
+            content(&pictures[known[at].0]).is_ok_and(|bytes| counts(&bytes))
+        });
+        let mut counts = counts.into_iter();
+        known.retain(|_| counts.next() == Some(true));
     }
     let Some((_, first)) = known.first() else {
         // Nothing can be decoded.
