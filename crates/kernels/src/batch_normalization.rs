@@ -10,7 +10,7 @@ use crate::moments::{AddRow, LANES, Moments, SumLanes, Terms, add, tree};
 use crate::workspace::none;
 
 /// Adds all values of a batch, `[channels][positions][n]`, to the moments of its channels. Positions are summed in 32 bits
-/// in pieces of at most [`ROW`] positions, then in 64 bits.
+/// in pieces of at most 32 positions, then in 64 bits.
 ///
 /// # Panics
 ///

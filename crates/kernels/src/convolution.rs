@@ -42,7 +42,9 @@ impl Plane {
 
 /// A two-dimensional convolution (as in every framework, a cross-correlation).
 ///
+/// ```text
 /// out[o, y, x] = bias[o] + Σ weights[o, c, i, j] · in[c, y · stride + i · dilation − top, x · stride + j · dilation − left]
+/// ```
 ///
 /// over the channels c of the group of o and the kernel positions (i, j); values outside the input are 0.
 ///
