@@ -1,4 +1,4 @@
-//! Sweeps in which some runs cannot be trained: they are reported at once with the values that cause it, or left out.
+//! Sweeps in which some runs cannot be trained: they are reported at once with the values that cause it, or skipped.
 
 use crate::project::Project;
 
@@ -111,7 +111,7 @@ fn invalid_runs_are_left_out_and_every_command_knows_it() {
     let project = project();
     let axes = ["conv.kernel_size=1,3,5", "conv.repeat=1,2"];
     let skipping = [axes.as_slice(), &["--skip-invalid"]].concat();
-    let left_out = "3 runs cannot be trained and are left out:\n  \
+    let left_out = "3 runs cannot be trained and are skipped:\n  \
                     conv.kernel_size=3 conv.repeat=2 (1 run): layer";
 
     let dry = sweep(&project, &[skipping.as_slice(), &["--dry-run"]].concat());
@@ -161,7 +161,7 @@ fn draws_that_do_not_fit_are_explained_by_the_value_that_does_not() {
     );
     let output = project.kiln(&["sweep", "search.toml", "--dry-run", "--skip-invalid"]);
     assert_eq!(output.status, 0, "{}", output.stderr);
-    assert!(output.stdout.contains("left out:\n  conv.kernel_size=5 ("), "{}", output.stdout);
+    assert!(output.stdout.contains("skipped:\n  conv.kernel_size=5 ("), "{}", output.stdout);
 }
 
 /// 20 activations of 8·10⁸ values each for every one of 96 images need terabytes.

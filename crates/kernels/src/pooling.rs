@@ -40,9 +40,14 @@ impl Pooling {
         })
     }
 
+    /// Whether the position of a maximum in its window fits into 16 bits, as [`max`](Self::max) requires.
+    #[must_use]
+    pub const fn has_small_windows(&self) -> bool {
+        self.window[0].saturating_mul(self.window[1]) <= 1 << 16
+    }
+
     fn check(&self, input: usize, output: usize, n: usize) {
         assert!(self.window.iter().chain(&self.stride).all(|&size| size > 0), "sizes above 0");
-        assert!(self.window[0] * self.window[1] <= 1 << 16, "at most 65536 positions per window");
         assert_eq!(input, self.input.len() * n, "the input has the size of the batch");
         assert_eq!(output, self.output_plane().len() * n, "the output has the size of the batch");
     }
@@ -86,7 +91,8 @@ impl Pooling {
     ///
     /// # Panics
     ///
-    /// A slice does not have the size that the geometry and `n` demand, or a window is outside the input.
+    /// A slice does not have the size that the geometry and `n` demand, a window is outside the input, or it has more than
+    /// 65,536 positions.
     pub fn max(
         &self,
         x: &[f32],
@@ -96,6 +102,7 @@ impl Pooling {
         workspace: &mut Workspace,
     ) {
         self.check(x.len(), out.len(), n);
+        assert!(self.has_small_windows(), "at most 65536 positions per window");
         assert_eq!(indices.len(), out.len(), "one index per output");
         let instructions = workspace.instructions;
         let line = self.output_plane().width * n;

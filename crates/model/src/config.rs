@@ -139,7 +139,7 @@ impl ModelConfig {
                 return Err(value.expected("64 hexadecimal digits in lower case"));
             }
             if initial_weights.is_none() {
-                return Err(value.error("a checksum needs `initial_weights`, which it is of"));
+                return Err(value.error("`initial_weights_sha256` needs `initial_weights`"));
             }
         }
         Ok(Self { initial_weights, initial_weights_sha256, layers })

@@ -137,8 +137,7 @@ impl Predictor {
     /// The logits of images, each `[channels, height, width]`. A single image has a second row.
     fn infer(&self, images: &[Vec<u8>]) -> Vec<f32> {
         let size = self.image.values();
-        // Engines add up a single image in another order than one of a batch.
-        let mut normalized = vec![0.0; size * images.len().max(2)];
+        let mut normalized = vec![0.0; size * images.len()];
         for (image, normalized) in images.iter().zip(normalized.chunks_exact_mut(size)) {
             self.normalizer.normalize(image, normalized);
         }

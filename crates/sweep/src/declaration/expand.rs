@@ -50,7 +50,7 @@ impl Sweep {
     }
 
     /// Expands the sweep into its runs: the combinations of all blocks, each with every seed. The experiment's own
-    /// rules check every run. A run that two blocks declare is returned once, and one that was left out as invalid when the
+    /// rules check every run. A run that two blocks declare is returned once, and one that was skipped as invalid when the
     /// sweep was started is not returned.
     ///
     /// # Errors

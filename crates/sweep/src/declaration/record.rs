@@ -21,7 +21,7 @@ use crate::declaration::sweep::Sweep;
 const SWEEP_VERSION: u32 = 1;
 
 /// The largest record that is read: it holds two TOML files, the axes of a command line, and the settings of the runs that
-/// were left out.
+/// were skipped.
 const MAX_BYTES: u64 = 32 * kiln_config::MAX_BYTES;
 
 /// The text of the files and the arguments that declared a sweep. Later edits of the files do not change it.
@@ -45,7 +45,7 @@ pub struct SweepRecord {
     /// `NAME/best` may be another run later.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) initial_weights: BTreeMap<String, WeightsFile>,
-    /// The runs that cannot be trained and were left out when the sweep was started last.
+    /// The runs that cannot be trained and were skipped when the sweep was started last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedRuns>,
     /// The absolute path of the directory of the named datasets.
@@ -162,7 +162,7 @@ impl SweepRecord {
         race.into_iter().chain(top.into_iter().flatten()).collect()
     }
 
-    /// The options that declare the sweep: those of a race, and that invalid runs are left out.
+    /// The options that declare the sweep: those of a race, and that invalid runs are skipped.
     #[must_use]
     pub fn options(&self) -> Vec<String> {
         let skips = (!self.skipped.is_empty()).then(|| "--skip-invalid".to_owned());

@@ -42,9 +42,9 @@ pub struct Sweep {
     pub(super) top: Option<usize>,
     /// The combinations that `top` has chosen.
     pub(super) chosen: Option<HashSet<String>>,
-    /// Whether runs that cannot be trained are left out.
+    /// Whether runs that cannot be trained are skipped.
     pub(crate) skip_invalid: bool,
-    /// The runs that were left out when the sweep was started, as arguments of the command line.
+    /// The runs that were skipped when the sweep was started, as arguments of the command line.
     pub(super) skipped: HashSet<String>,
     /// The experiment.
     pub(super) document: Document,
@@ -127,7 +127,8 @@ impl Sweep {
         if !self.record.mentions_initial_weights() {
             return Ok(());
         }
-        for point in self.expand()? {
+        // Invalid combinations are reported by the plan.
+        for point in self.expand_all()?.points {
             let model = &point.declaration.experiment.model;
             if let Some(name) = &model.initial_weights
                 && !self.record.initial_weights.contains_key(name)

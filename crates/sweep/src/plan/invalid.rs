@@ -114,7 +114,9 @@ impl InvalidRuns {
         let mut planner = planner.for_checks();
         for InvalidPoint { settings, error } in invalid {
             let has = |cause: &Setting| settings.iter().any(|own| is_same(own, cause));
-            if let Some(group) = groups.iter_mut().find(|group| group.cause.iter().all(has)) {
+            let is_explained =
+                |group: &Group| group.cause.iter().all(has) && is_same_error(&group.error, &error);
+            if let Some(group) = groups.iter_mut().find(|group| is_explained(group)) {
                 group.runs.push(settings);
                 continue;
             }
@@ -146,14 +148,14 @@ impl InvalidRuns {
     /// The error about all of them. A single reason is shown with its place in the file.
     pub(super) fn into_error(self, sweep: &Sweep) -> SweepError {
         let (invalid, all) = (self.count(), self.all);
-        // Without a run that is left, leaving them out does not help.
+        // If no run can be trained, skipping them does not help.
         let command = (invalid < all).then(|| format!("{} --skip-invalid", sweep.record));
         if self.groups.len() > 1 {
             let groups = self.skipped();
             return SweepError::Invalid(InvalidSweep { invalid, all, groups, command });
         }
         let Some(group) = self.groups.into_iter().next() else {
-            return ConfigError::new("every run of this sweep was left out").into();
+            return ConfigError::new("every run of this sweep was skipped").into();
         };
         let Group { error, runs, .. } = &group;
         let mut error = in_combination(error.clone(), &runs[0]);

@@ -50,7 +50,7 @@ pub struct Plan {
     pub race: Option<Race>,
     /// The runs, in the order in which they are declared. A race may end before it needs all of them.
     pub runs: Vec<PlannedRun>,
-    /// The runs that cannot be trained and are left out.
+    /// The runs that cannot be trained and are skipped.
     pub skipped: Vec<SkippedRuns>,
     /// What axes over `optimizer.type` or `schedule.type` change besides the type, without repetitions; see
     /// [`Declaration::notes`].
@@ -205,14 +205,14 @@ impl Plan {
         (records.len() > 1).then_some(place + 1)
     }
 
-    /// The runs that are left out, as a number and a line for each reason; `None` if there are none.
+    /// The runs that are skipped, as a number and a line for each reason; `None` if there are none.
     #[must_use]
     pub fn skipped_text(&self) -> Option<String> {
         let skipped: usize = self.skipped.iter().map(|group| group.runs.len()).sum();
         let runs = if skipped == 1 { "1 run" } else { &format!("{skipped} runs") };
         let are = if skipped == 1 { "is" } else { "are" };
         let lines = invalid::lines(&self.skipped);
-        (skipped > 0).then(|| format!("{runs} cannot be trained and {are} left out:{lines}"))
+        (skipped > 0).then(|| format!("{runs} cannot be trained and {are} skipped:{lines}"))
     }
 
     /// How the sweep was declared.

@@ -7,6 +7,7 @@ use kiln_data::{
     DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Part, Parts, Split,
     SplitCounts, SplitSize,
 };
+use kiln_kernels::Instructions;
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
@@ -274,7 +275,11 @@ impl Declaration {
     ) -> Result<EngineSettings, ConfigError> {
         let device = self.experiment.device;
         let implementation = self.engine(architecture)?;
-        let instructions = device.simd.instructions();
+        // Burn decides on the instructions of the generic engine.
+        let instructions = match implementation {
+            Implementation::Fused => device.simd.instructions(),
+            Implementation::Generic => Ok(Instructions::Auto),
+        };
         Ok(EngineSettings {
             threads: device.threads(architecture, implementation),
             instructions: instructions.map_err(|error| self.error_at("device.simd", error))?,

@@ -103,10 +103,15 @@ kiln_config::keywords! {
 impl DeviceConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let default = Self::default();
+        // The default stands for a missing key, because it is not accepted.
+        let expected = "a whole number from 1 to 256";
+        let threads = table
+            .checked("threads", NonZeroUsize::MAX, expected, |threads| threads.get() <= 256)?;
+        let threads = Some(threads).filter(|threads| *threads != NonZeroUsize::MAX);
         Ok(Self {
             backend: table.default("backend", default.backend)?,
             engine: table.default("engine", default.engine)?,
-            threads: table.optional("threads")?,
+            threads,
             simd: table.default("simd", default.simd)?,
         })
     }

@@ -166,7 +166,7 @@ impl TrainingConfig {
                 .error("balanced sampling draws the rows at random, so it needs shuffle = true"));
         }
         let weights = table.default("weights", default.weights)?;
-        let expected_decay = "a number from 0 up to, but not, 1";
+        let expected_decay = "a number from 0 to below 1";
         let average_decay =
             table.checked("average_decay", Self::AVERAGE_DECAY, expected_decay, |decay| {
                 (0.0..1.0).contains(decay)

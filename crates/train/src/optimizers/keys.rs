@@ -9,7 +9,7 @@ pub(super) fn share(
     default: f64,
 ) -> Result<f64, ConfigError> {
     // The backends compute in f32. The largest f64 below 1 rounds to 1 there.
-    table.checked(key, default, "a number from 0 up to, but not, 1", |share| {
+    table.checked(key, default, "a number from 0 to below 1", |share| {
         (0.0..1.0).contains(&(*share as f32))
     })
 }

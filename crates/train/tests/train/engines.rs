@@ -469,3 +469,22 @@ fn threads_and_instructions_do_not_change_a_byte() {
         }
     }
 }
+
+/// The fused engine stores the place of a maximum in 16 bits.
+#[test]
+fn larger_windows_of_a_maximum_are_left_to_the_generic_engine() {
+    for (side, engine) in [(256, "fused"), (257, "generic")] {
+        let text = "name = \"case\"\ndata.source = \"none\"\noptimizer.type = \"sgd\"\nmodel.layers = [\
+            { type = \"global_max_pooling2d\" }, { type = \"dense\", units = \"classes\" }]";
+        let declaration = Declaration::parse("case.toml", text, &[]).expect("valid");
+        let image = ImageShape { channels: 1, height: side, width: 256 };
+        let architecture = declaration.architecture(image, 2).expect("valid");
+        let settings = declaration.engine_settings(&architecture).expect("valid");
+        assert_eq!(settings.implementation.as_str(), engine);
+        let weights = architecture.initial_weights(&mut stream(1, Purpose::Weights, 0));
+        let mut engine = Engine::new(&settings, &weights).expect("valid");
+        let pixels = vec![0.5; image.values()];
+        let logits = engine.step(&pixels, &[1], 0.1, &mut stream(1, Purpose::Dropout, 1));
+        assert_eq!(logits.len(), 2);
+    }
+}

@@ -165,5 +165,5 @@ fn a_decay_without_an_average_is_an_error() {
     let unused = error(&["average_decay=0.9"]);
     assert!(unused.contains("`average_decay` needs weights = \"average\""), "{unused}");
     let too_large = error(&["weights=average", "average_decay=1"]);
-    assert!(too_large.contains("a number from 0 up to, but not, 1"), "{too_large}");
+    assert!(too_large.contains("a number from 0 to below 1"), "{too_large}");
 }

@@ -14,6 +14,11 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     }
 }
 
+/// Whether the image is small enough for the kernel of the maximum.
+pub(super) fn is_supported(layer: &PlannedLayer) -> bool {
+    global_max(plane(layer.input)).has_small_windows()
+}
+
 struct GlobalAverage(Plane);
 
 impl GlobalAverage {

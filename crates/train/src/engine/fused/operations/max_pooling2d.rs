@@ -5,15 +5,26 @@ use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, padd
 
 /// Adds the maximum of each window.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
-    let LayerType::MaxPooling2d(config) = &layer.kind else { return };
+    if let Some(pooling) = pooling(layer) {
+        builder.feature_major(layer.input.len());
+        builder.push(MaxPooling::new(pooling));
+    }
+}
+
+/// Whether the windows are small enough for the kernel.
+pub(super) fn is_supported(layer: &PlannedLayer) -> bool {
+    pooling(layer).is_some_and(|pooling| pooling.has_small_windows())
+}
+
+fn pooling(layer: &PlannedLayer) -> Option<Pooling> {
+    let LayerType::MaxPooling2d(config) = &layer.kind else { return None };
     let window = config.window.window();
-    builder.feature_major(layer.input.len());
-    builder.push(MaxPooling::new(Pooling {
+    Some(Pooling {
         input: plane(layer.input),
         window: window.size.as_array(),
         stride: window.strides.as_array(),
         padding: padding(window, layer.input),
-    }));
+    })
 }
 
 pub(super) struct MaxPooling {

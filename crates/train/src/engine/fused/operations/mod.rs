@@ -197,9 +197,10 @@ pub(super) fn constructor(layer: &PlannedLayer) -> Option<Constructor> {
         LayerType::Dropout(_) => NOTHING,
         LayerType::Residual(_) => residual::add,
         LayerType::Conv2d(_) | LayerType::DepthwiseConv2d(_) => convolution::add,
-        LayerType::MaxPooling2d(_) => max_pooling2d::add,
+        LayerType::MaxPooling2d(_) if max_pooling2d::is_supported(layer) => max_pooling2d::add,
         LayerType::AveragePooling2d(_) => average_pooling2d::add,
-        LayerType::GlobalAveragePooling2d(_) | LayerType::GlobalMaxPooling2d(_) => {
+        LayerType::GlobalAveragePooling2d(_) => global_pooling2d::add,
+        LayerType::GlobalMaxPooling2d(_) if global_pooling2d::is_supported(layer) => {
             global_pooling2d::add
         }
         LayerType::BatchNormalization(_) => batch_normalization::add,
