@@ -259,3 +259,17 @@ fn a_run_with_all_of_these_keys_survives_ctrl_c_and_a_kill() {
         assert!(verified.starts_with("identical: "), "{verified}");
     }
 }
+
+#[test]
+fn evaluating_images_of_the_training_is_said() {
+    let project = Project::new();
+    let run = project.train(&["epochs=1"]);
+    let warns = |part: &str| {
+        project.kiln_ok(&["evaluate", &run, "columns", "--part", part]).stderr.replace('\n', " ")
+    };
+    let all = warns("all");
+    let warning = "96 of these images are training images of the run and 24 are validation images";
+    assert!(all.contains(warning), "{all}");
+    let test = warns("test");
+    assert!(!test.contains("warning"), "{test}");
+}

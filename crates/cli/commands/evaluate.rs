@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use super::predict::check_has_weights;
 use crate::failure::Advised;
 use crate::named_run::{self, RUN_HELP};
 use crate::options::GlobalOptions;
-use crate::output::{print, status, terminal};
+use crate::output::{print, status, terminal, warning};
 
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArguments {
@@ -41,6 +41,27 @@ enum EvaluatedPart {
     All,
 }
 
+/// Warns if images that are evaluated were used in training.
+fn warn_about_known_images(
+    declaration: &Declaration,
+    dataset: &Dataset,
+    rows: &[u32],
+) -> anyhow::Result<()> {
+    let split = declaration.on_parts(&dataset.parts)?.split(dataset)?;
+    let count = |part: &[u32]| {
+        let part: HashSet<u32> = part.iter().copied().collect();
+        rows.iter().filter(|row| part.contains(row)).count()
+    };
+    let (trained, validated) = (count(&split.training), count(&split.validation));
+    if trained + validated > 0 {
+        warning(format_args!(
+            "this is the dataset of the run: {trained} of these images are training images of the run and {validated} are \
+             validation images, so the result is too good; the run's own report has its test images"
+        ));
+    }
+    Ok(())
+}
+
 pub(crate) fn evaluate(
     options: &GlobalOptions,
     arguments: &EvaluateArguments,
@@ -58,7 +79,11 @@ pub(crate) fn evaluate(
     let evaluated = predictor.evaluate(&dataset, labels, &rows)?;
     // The run's own report says which weights these are.
     let own = run.read_report()?;
-    let experiment = Declaration::of_run(&run)?.experiment;
+    let declaration = Declaration::of_run(&run)?;
+    if dataset.fingerprint == record.dataset.fingerprint {
+        warn_about_known_images(&declaration, &dataset, &rows)?;
+    }
+    let experiment = declaration.experiment;
     let top_k = &experiment.training.top_k;
     let top_k: Vec<TopK> = top_k
         .iter()

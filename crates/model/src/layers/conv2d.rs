@@ -1,5 +1,7 @@
 //! A convolution over rows and columns.
 
+use std::num::NonZeroUsize;
+
 use burn::module::{Module, Param};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
@@ -46,12 +48,10 @@ pub struct Conv2dConfig {
 impl Conv2dConfig {
     pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let positive = "a whole number above 0";
-        // Reports a missing key, because `checked` would use its default.
-        let _: usize = table.required("filters")?;
         let strides = table.default("strides", Pair::both(1))?;
         let dilation_rate = table.default("dilation_rate", Pair::both(1))?;
         Ok(Self {
-            filters: table.checked("filters", 0, positive, |filters| *filters > 0)?,
+            filters: table.required::<NonZeroUsize>("filters")?.get(),
             kernel_size: table.required("kernel_size")?,
             strides,
             padding: read_padding(table)?,

@@ -56,8 +56,10 @@ impl LayerRules for GroupNormalizationConfig {
                 "its {groups} groups need a multiple of {groups} channels, but its input is {input}"
             )
         };
-        // Groups of at least two values.
-        let limit = if input.len() > channels { groups } else { groups.min(channels / 2) };
+        // Groups of at least two values, and of several channels if possible: a group for each channel is instance
+        // normalization.
+        let limit = if channels > 1 { groups.min(channels / 2) } else { groups };
+        let limit = if limit == 0 || input.len() <= 1 { 0 } else { limit };
         let remedy = match limit {
             0 => "remove it".to_owned(),
             limit => format!("set groups = {}", divisor(channels, limit)),

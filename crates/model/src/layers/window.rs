@@ -149,8 +149,8 @@ impl Window {
         match input {
             Shape::Image { channels, height, width } => Ok([channels, height, width]),
             Shape::Features(features) => Err(format!(
-                "it needs images, but its input is {features} flat features; put it before the layer that makes them flat, \
-                 such as {{ type = \"flatten\" }}"
+                "it needs images, but its input is flat ({features} features); remove it, or put it before the layer that makes \
+                 the input flat: a flatten or a global pooling layer"
             )),
         }
     }

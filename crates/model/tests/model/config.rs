@@ -75,7 +75,7 @@ fn an_invalid_value_is_an_error_at_its_place() {
         (r#"{ type = "block" }"#, &["the key `layers` is missing"]),
         (r#"{ type = "conv2d", kernel_size = 3 }"#, &["the key `filters` is missing"]),
         (r#"{ type = "conv2d", filters = 3 }"#, &["the key `kernel_size` is missing"]),
-        (r#"{ type = "conv2d", filters = 0, kernel_size = 3 }"#, &["a whole number above 0"]),
+        (r#"{ type = "conv2d", filters = 0, kernel_size = 3 }"#, &["a whole number, 1 or more"]),
         (
             r#"{ type = "conv2d", filters = 3, kernel_size = [3, 3, 3] }"#,
             &["a whole number above 0, or two of them: [height, width]"],

@@ -72,8 +72,8 @@ fn errors_name_the_layer_that_does_not_fit() {
 fn errors_of_image_layers_say_what_to_change() {
     let image = |channels, height, width| Shape::Image { channels, height, width };
     let flat = r#"{ type = "flatten" }, "#;
-    let to_images = "it needs images, but its input is 48 flat features; put it before the layer that makes them flat, such \
-                     as { type = \"flatten\" }";
+    let to_images = "it needs images, but its input is flat (48 features); remove it, or put it before the layer that makes \
+                     the input flat: a flatten or a global pooling layer";
     let smaller = "set padding = \"same\", make the window smaller, or remove a layer before it that shrinks the image";
     for (layers, message) in [
         // Keras: "Negative dimension size caused by subtracting 5 from 4".
@@ -119,7 +119,7 @@ fn errors_of_image_layers_say_what_to_change() {
         ),
         (
             r#"{ type = "group_normalization" }"#.to_owned(),
-            "its 32 groups need a multiple of 32 channels, but its input is 3×4×4; set groups = 3".to_owned(),
+            "its 32 groups need a multiple of 32 channels, but its input is 3×4×4; set groups = 1".to_owned(),
         ),
         (
             r#"{ type = "conv2d", filters = 12, kernel_size = 1 }, { type = "group_normalization", groups = 8 }"#.to_owned(),
