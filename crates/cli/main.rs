@@ -3,6 +3,7 @@
 mod commands;
 mod experiment;
 mod failure;
+mod initial_weights;
 mod load_progress;
 mod logging;
 mod named_run;

@@ -112,8 +112,11 @@ impl Observer for ProgressReporter {
         if self.terminal && !self.quiet {
             let bar = self.bar.get_or_insert_with(|| new_bar(progress.steps));
             if progress.step.is_multiple_of(STEPS_PER_UPDATE) || progress.step == progress.steps {
-                let value = |name| progress.metrics.value(name).map_or_else(String::new, short);
-                let numbers = format!("loss {}, accuracy {}", value("loss"), value("accuracy"));
+                // On a GPU, there are none for the first steps.
+                let value = |name| Some(format!("{name} {}", short(progress.metrics.value(name)?)));
+                let numbers: Vec<String> =
+                    ["loss", "accuracy"].into_iter().filter_map(value).collect();
+                let numbers = numbers.join(", ");
                 let epoch = format!("Epoch {}/{}", progress.epoch, progress.epochs);
                 bar.set_position(progress.step as u64);
                 match columns(io::stderr()) {

@@ -191,9 +191,12 @@ fn label(part: Removable) -> &'static str {
 /// What can be removed from the run at a path; `None` if its record cannot be read.
 fn cleaned_run(path: &Path, without_weights: &[PathBuf]) -> Option<CleanedRun> {
     let directory = RunDirectory::at(path);
-    let status = directory.read_record().ok()?.status;
+    let record = directory.read_record().ok()?;
+    let status = record.status;
     let is_removed = |part: &Removable| match part {
-        Removable::Checkpoints | Removable::InitialWeights => true,
+        Removable::Checkpoints => true,
+        // `kiln verify` needs them: the file that they were loaded from may change.
+        Removable::InitialWeights => record.initial_weights.is_none(),
         Removable::Weights => without_weights.iter().any(|run| run == path),
     };
     let parts = Removable::ALL.into_iter().filter(|_| space::is_complete(status));

@@ -6,6 +6,7 @@ use kiln_store::{RunDirectory, Status, StoreError, quoted};
 use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
 
 use crate::experiment;
+use crate::initial_weights;
 use crate::options::{ExperimentArguments, GlobalOptions};
 use crate::output::{columns, help, print, status, warning};
 use crate::progress::ProgressReporter;
@@ -16,7 +17,8 @@ pub(crate) fn run(
     options: &GlobalOptions,
     arguments: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
-    let declaration = experiment::open(arguments)?;
+    let mut declaration = experiment::open(arguments)?;
+    initial_weights::find_for(options, &mut declaration)?;
     if !options.quiet {
         declaration.notes.iter().for_each(|note| status(format_args!("note: {note}")));
     }

@@ -7,6 +7,9 @@ use crate::augment;
 use crate::layers::{self, Layers};
 use crate::toml_text::{in_order, join, text};
 
+/// It follows the key `initial_weights`, which names the file that it is the checksum of.
+const INITIAL_WEIGHTS_SHA256: &str = "model.initial_weights_sha256";
+
 /// The settings of one configuration file, as text.
 #[derive(Debug, Default)]
 pub(crate) struct FlatConfig {
@@ -56,6 +59,13 @@ impl FlatConfig {
                 }
                 _ if path == "seed" => self.seed = Some(text(value)),
                 _ if path == "name" => {}
+                // The path alone does not identify the weights.
+                _ if path == INITIAL_WEIGHTS_SHA256 => {
+                    if let Some((_, file)) = self.settings.last_mut() {
+                        let sum: String = text(value).chars().take(8).collect();
+                        file.push_str(&format!(" ({sum})"));
+                    }
+                }
                 _ => self.settings.push((path, text(value))),
             }
         }

@@ -104,11 +104,14 @@ impl<'a> KeyIndex<'a> {
 /// in a comparison.
 pub const TABLES_WITHOUT_RESULTS: &[&str] = &["checkpoint"];
 
+/// Further keys of that kind: how a step is computed, but not what it yields.
+const KEYS_WITHOUT_RESULTS: &[&str] = &["device.threads", "device.simd"];
+
 /// Whether results may depend on the value of this full key; see [`TABLES_WITHOUT_RESULTS`].
 #[must_use]
 pub fn affects_results(key: &str) -> bool {
     let table = key.split_once('.').map_or(key, |(table, _)| table);
-    !TABLES_WITHOUT_RESULTS.contains(&table)
+    !TABLES_WITHOUT_RESULTS.contains(&table) && !KEYS_WITHOUT_RESULTS.contains(&key)
 }
 
 /// The ends of a key, from the full key to its last step.
@@ -152,6 +155,8 @@ mod tests {
         assert!(!affects_results("checkpoint.minutes"));
         assert!(affects_results("checkpoints.minutes"));
         assert!(affects_results("training.checkpoint"));
+        assert!(!affects_results("device.threads"));
+        assert!(affects_results("device.backend"));
         assert!(affects_results("seed"));
     }
 

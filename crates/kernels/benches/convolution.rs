@@ -5,12 +5,13 @@
 //!     cargo bench -p kiln-kernels
 
 use std::fmt;
-use std::hint::black_box;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use kiln_kernels::{Blend, Convolution, Epilogue, Moments, Plane, Workspace};
-use pulp::{Arch, Simd, WithSimd};
+use kiln_kernels::{
+    Blend, Convolution, Epilogue, Instructions, Moments, Plane, Workspace,
+    multiply_add_on_registers,
+};
 
 fn main() {
     divan::main();
@@ -155,43 +156,12 @@ fn weight_gradient(bencher: Bencher<'_, '_>, layer: Layer) {
     });
 }
 
-/// Fused multiply-adds on registers, without loads.
-struct Peak(usize);
-
-const CHAINS: usize = 12;
-
-impl WithSimd for Peak {
-    type Output = f32;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        let factor = simd.splat_f32s(black_box(0.999));
-        let term = simd.splat_f32s(black_box(0.001));
-        let mut sums = [simd.splat_f32s(1.0); CHAINS];
-        for _ in 0..self.0 {
-            for sum in &mut sums {
-                *sum = simd.mul_add_f32s(*sum, factor, term);
-            }
-        }
-        sums.into_iter().map(|sum| simd.reduce_sum_f32s(sum)).sum()
-    }
-}
-
-struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
 #[divan::bench(max_time = 1)]
 fn peak(bencher: Bencher<'_, '_>) {
+    let instructions = Instructions::default();
+    let operations = multiply_add_on_registers(1, instructions);
     let steps = 100_000;
-    let operations = 2 * steps * CHAINS * Arch::new().dispatch(Lanes);
     bencher
-        .counter(ItemsCount::new(operations))
-        .bench_local(|| black_box(Arch::new().dispatch(Peak(steps))));
+        .counter(ItemsCount::new(operations * steps))
+        .bench_local(|| multiply_add_on_registers(steps, instructions));
 }

@@ -1,7 +1,9 @@
 //! Element-wise sums: residual connections, and the gradients of biases.
 
-use crate::moments::{LANES, add, tree};
-use crate::pooling::vectorize;
+use pulp::Simd;
+
+use crate::moments::{LANES, SumLanes, Terms, add, tree};
+use crate::workspace::none;
 use crate::{Blend, Workspace};
 
 /// Adds `values` to `out`, and with `relu` replaces negative sums by 0.
@@ -9,18 +11,14 @@ use crate::{Blend, Workspace};
 /// # Panics
 ///
 /// The slices differ in length.
-pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &Workspace) {
+pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &mut Workspace) {
     assert_eq!(out.len(), values.len(), "one value per element");
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            for (out, value) in out.iter_mut().zip(values) {
-                let sum = *out + value;
-                *out = if relu && sum < 0.0 { 0.0 } else { sum };
-            }
-        },
-    );
+    workspace.split_loops(out.len(), out.len(), out, none(), |part, out, _| {
+        for (out, value) in out.iter_mut().zip(&values[part]) {
+            let sum = *out + value;
+            *out = if relu && sum < 0.0 { 0.0 } else { sum };
+        }
+    });
 }
 
 /// Blends the sum of each row of `[rows][positions][n]` into `out`, one value per row: the gradient of a bias.
@@ -31,33 +29,39 @@ pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &Workspa
 /// # Panics
 ///
 /// The number of values is not a multiple of rows · n.
-pub fn row_sums(values: &[f32], n: usize, out: &mut [f32], blend: Blend, workspace: &Workspace) {
+pub fn row_sums(
+    values: &[f32],
+    n: usize,
+    out: &mut [f32],
+    blend: Blend,
+    workspace: &mut Workspace,
+) {
     assert!(values.len().is_multiple_of((out.len() * n).max(1)), "whole rows");
     let size = (values.len() / out.len().max(1)).max(1);
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            for (out, row) in out.iter_mut().zip(values.chunks_exact(size)) {
-                let mut sums = [0.0_f64; LANES];
-                for part in row.chunks(PART * n) {
-                    let mut part_sums = [0.0_f32; LANES];
-                    for position in part.chunks_exact(n) {
-                        let (groups, rest) = position.as_chunks::<LANES>();
-                        for group in groups {
-                            for lane in 0..LANES {
-                                part_sums[lane] += group[lane];
-                            }
-                        }
-                        part_sums.iter_mut().zip(rest).for_each(|(sum, value)| *sum += value);
-                    }
-                    add(&mut sums, &part_sums);
-                }
-                *out = blend.apply(*out, tree(sums) as f32);
+    let instructions = workspace.instructions;
+    workspace.split_loops(values.len(), out.len(), out, none(), |rows, out, _| {
+        let values = &values[rows.start * size..];
+        for (out, row) in out.iter_mut().zip(values.chunks_exact(size)) {
+            let mut sums = [0.0_f64; LANES];
+            for part in row.chunks(PART * n) {
+                let pieces = part.chunks_exact(n).map(|position| [position]);
+                let [part_sums] = instructions.dispatch(SumLanes { pieces, terms: Value });
+                add(&mut sums, &part_sums);
             }
-        },
-    );
+            *out = blend.apply(*out, tree(sums) as f32);
+        }
+    });
 }
 
 /// Positions that are summed in 32 bits.
 const PART: usize = 32;
+
+/// The value itself.
+struct Value;
+
+impl Terms<1, 1> for Value {
+    #[inline(always)]
+    fn terms<S: Simd>(&self, _: S, values: [S::f32s; 1]) -> [S::f32s; 1] {
+        values
+    }
+}

@@ -3,9 +3,11 @@
 //! The forward pass needs the moments of x, which a convolution gathers while it stores x, and one pass. The backward pass
 //! needs two: the sums of the gradient and of gradient · x̂ per channel, then the gradient of x.
 
+use pulp::Simd;
+
 use crate::Workspace;
-use crate::moments::{LANES, Moments, add, tree};
-use crate::pooling::vectorize;
+use crate::moments::{AddRow, LANES, Moments, SumLanes, Terms, add, tree};
+use crate::workspace::none;
 
 /// Adds all values of a batch, `[channels][positions][n]`, to the moments of its channels. Positions are summed in 32 bits
 /// in pieces of at most [`ROW`] positions, then in 64 bits.
@@ -13,21 +15,19 @@ use crate::pooling::vectorize;
 /// # Panics
 ///
 /// The number of values is not a multiple of channels · n.
-pub fn gather_moments(x: &[f32], n: usize, moments: &mut Moments, workspace: &Workspace) {
+pub fn gather_moments(x: &[f32], n: usize, moments: &mut Moments, workspace: &mut Workspace) {
     let channels = moments.channels();
-    assert!(x.len().is_multiple_of((channels * n).max(1)), "whole channels");
-    let size = x.len() / channels.max(1);
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            for (channel, x) in x.chunks_exact(size.max(1)).enumerate() {
-                for row in x.chunks(ROW * n) {
-                    moments.add_row(channel, row, n, 0..n);
-                }
+    assert!(x.len().is_multiple_of((channels.len() * n).max(1)), "whole channels");
+    let size = (x.len() / channels.len().max(1)).max(1);
+    let instructions = workspace.instructions;
+    workspace.split_loops(x.len(), channels.len(), channels, none(), |part, channels, _| {
+        let planes = x[part.start * size..].chunks_exact(size);
+        for (channel, x) in channels.iter_mut().zip(planes) {
+            for row in x.chunks(ROW * n) {
+                instructions.dispatch(AddRow { moments: channel, row, n });
             }
-        },
-    );
+        }
+    });
 }
 
 /// Positions that are summed in 32 bits.
@@ -57,35 +57,31 @@ pub fn normalize(
     residual: &[f32],
     relu: bool,
     out: &mut [f32],
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     assert_eq!(x.len(), out.len(), "one output per input");
     assert!(x.len().is_multiple_of(channels.len().max(1)), "whole channels");
     assert!(residual.is_empty() || residual.len() == x.len(), "one residual per input");
     let size = (x.len() / channels.len().max(1)).max(1);
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            let planes = out.chunks_exact_mut(size).zip(x.chunks_exact(size)).zip(channels);
-            for (index, ((out, x), channel)) in planes.enumerate() {
-                let scale = channel.gamma * channel.inverse_deviation;
-                // The mean is subtracted first, because x · scale would cancel if the mean is large.
-                let normalized = |x: f32| (x - channel.mean).mul_add(scale, channel.beta);
-                let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
-                if residual.is_empty() {
-                    for (out, x) in out.iter_mut().zip(x) {
-                        *out = rectified(normalized(*x));
-                    }
-                } else {
-                    let residual = &residual[index * size..][..size];
-                    for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
-                        *out = rectified(normalized(*x) + residual);
-                    }
+    workspace.split_loops(x.len(), channels.len(), out, none(), |part, out, _| {
+        for (index, out) in part.zip(out.chunks_exact_mut(size)) {
+            let (x, channel) = (&x[index * size..][..size], &channels[index]);
+            let scale = channel.gamma * channel.inverse_deviation;
+            // The mean is subtracted first, because x · scale would cancel if the mean is large.
+            let normalized = |x: f32| (x - channel.mean).mul_add(scale, channel.beta);
+            let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
+            if residual.is_empty() {
+                for (out, x) in out.iter_mut().zip(x) {
+                    *out = rectified(normalized(*x));
+                }
+            } else {
+                let residual = &residual[index * size..][..size];
+                for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
+                    *out = rectified(normalized(*x) + residual);
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 /// The sums of the backward pass, for one channel.
@@ -110,53 +106,51 @@ pub fn sum_gradients(
     n: usize,
     channels: &[Normalization],
     sums: &mut [GradientSums],
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     assert_eq!(gradient.len(), x.len(), "one gradient per input");
     assert!(y.is_empty() || y.len() == x.len(), "one output per input");
     assert_eq!(sums.len(), channels.len(), "sums for each channel");
     assert!(x.len().is_multiple_of((channels.len() * n).max(1)), "whole channels");
     let size = (x.len() / channels.len().max(1)).max(1);
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            for (index, (channel, sums)) in channels.iter().zip(sums).enumerate() {
-                let [mut beta, mut gamma] = [[0.0_f64; LANES]; 2];
-                let plane = index * size..(index + 1) * size;
-                let (x, gradient) = (&x[plane.clone()], &mut gradient[plane.clone()]);
+    let instructions = workspace.instructions;
+    workspace.split_loops(x.len(), channels.len(), gradient, sums, |part, gradient, sums| {
+        let planes = gradient.chunks_exact_mut(size).zip(sums);
+        for (index, (gradient, sums)) in part.zip(planes) {
+            let channel = &channels[index];
+            let [mut beta, mut gamma] = [[0.0_f64; LANES]; 2];
+            let plane = index * size..(index + 1) * size;
+            let x = &x[plane.clone()];
+            for start in (0..size).step_by(ROW * n) {
+                let row = start..size.min(start + ROW * n);
+                let (x, gradient) = (&x[row.clone()], &mut gradient[row.clone()]);
                 if !y.is_empty() {
-                    // The row that follows is then read from the L1 cache.
-                    for (gradient, y) in gradient.iter_mut().zip(&y[plane]) {
+                    for (gradient, y) in gradient.iter_mut().zip(&y[plane.clone()][row]) {
                         *gradient = if *y <= 0.0 { 0.0 } else { *gradient };
                     }
                 }
-                for (gradient, x) in gradient.chunks(ROW * n).zip(x.chunks(ROW * n)) {
-                    let [mut row_beta, mut row_gamma] = [[0.0_f32; LANES]; 2];
-                    for (gradient, x) in gradient.chunks_exact(n).zip(x.chunks_exact(n)) {
-                        let (groups, gradient_rest) = gradient.as_chunks::<LANES>();
-                        let (x_groups, x_rest) = x.as_chunks::<LANES>();
-                        for (gradient, x) in groups.iter().zip(x_groups) {
-                            for lane in 0..LANES {
-                                row_beta[lane] += gradient[lane];
-                                let centered = x[lane] - channel.mean;
-                                row_gamma[lane] = gradient[lane].mul_add(centered, row_gamma[lane]);
-                            }
-                        }
-                        for (lane, (gradient, x)) in gradient_rest.iter().zip(x_rest).enumerate() {
-                            row_beta[lane] += gradient;
-                            let centered = x - channel.mean;
-                            row_gamma[lane] = gradient.mul_add(centered, row_gamma[lane]);
-                        }
-                    }
-                    add(&mut beta, &row_beta);
-                    add(&mut gamma, &row_gamma);
-                }
-                sums.beta = tree(beta);
-                sums.gamma = tree(gamma) * f64::from(channel.inverse_deviation);
+                let pieces = gradient.chunks_exact(n).zip(x.chunks_exact(n));
+                let pieces = pieces.map(|(gradient, x)| [gradient, x]);
+                let terms = GradientTerms(channel.mean);
+                let [row_beta, row_gamma] = instructions.dispatch(SumLanes { pieces, terms });
+                add(&mut beta, &row_beta);
+                add(&mut gamma, &row_gamma);
             }
-        },
-    );
+            sums.beta = tree(beta);
+            sums.gamma = tree(gamma) * f64::from(channel.inverse_deviation);
+        }
+    });
+}
+
+/// A gradient, and its product with x - mean.
+struct GradientTerms(f32);
+
+impl Terms<2, 2> for GradientTerms {
+    #[inline(always)]
+    fn terms<S: Simd>(&self, simd: S, [gradient, x]: [S::f32s; 2]) -> [S::f32s; 2] {
+        let centered = simd.sub_f32s(x, simd.splat_f32s(self.0));
+        [gradient, simd.mul_f32s(gradient, centered)]
+    }
 }
 
 /// Writes the gradient of x, from that of the output and its sums:
@@ -171,28 +165,24 @@ pub fn input_gradient(
     channels: &[Normalization],
     sums: &[GradientSums],
     out: &mut [f32],
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     assert_eq!(gradient.len(), x.len(), "one gradient per input");
     assert_eq!(out.len(), x.len(), "one gradient per input");
     assert_eq!(sums.len(), channels.len(), "sums for each channel");
     assert!(x.len().is_multiple_of(channels.len().max(1)), "whole channels");
     let size = (x.len() / channels.len().max(1)).max(1);
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            let planes = out.chunks_exact_mut(size).zip(x.chunks_exact(size));
-            let planes = planes.zip(gradient.chunks_exact(size)).zip(channels.iter().zip(sums));
-            for (((out, x), gradient), (channel, sums)) in planes {
-                let inverse = channel.inverse_deviation;
-                let scale = channel.gamma * inverse;
-                let mean = (sums.beta / size as f64) as f32;
-                let slope = (sums.gamma / size as f64) as f32 * inverse;
-                for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
-                    *out = (channel.mean - x).mul_add(slope, gradient - mean) * scale;
-                }
+    workspace.split_loops(x.len(), channels.len(), out, none(), |part, out, _| {
+        for (index, out) in part.zip(out.chunks_exact_mut(size)) {
+            let (channel, sums) = (&channels[index], &sums[index]);
+            let inverse = channel.inverse_deviation;
+            let scale = channel.gamma * inverse;
+            let mean = (sums.beta / size as f64) as f32;
+            let slope = (sums.gamma / size as f64) as f32 * inverse;
+            let (x, gradient) = (&x[index * size..][..size], &gradient[index * size..][..size]);
+            for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
+                *out = (channel.mean - x).mul_add(slope, gradient - mean) * scale;
             }
-        },
-    );
+        }
+    });
 }

@@ -5,8 +5,10 @@ use std::ops::Range;
 use crate::correlation::{Correlation, Source};
 use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwise};
 
+use crate::moments::ChannelMoments;
 use crate::weight_gradient::WeightGradient;
-use crate::{Blend, Instructions, Moments, Workspace};
+use crate::workspace::none;
+use crate::{Blend, Moments, Workspace};
 
 /// The size of one image of a batch. A batch is `[channels][height][width][n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,11 @@ impl Plane {
     #[must_use]
     pub const fn len(self) -> usize {
         self.channels * self.height * self.width
+    }
+
+    /// The values of one channel.
+    pub(crate) const fn channel_len(self) -> usize {
+        self.height * self.width
     }
 
     /// Whether there are no values.
@@ -127,6 +134,19 @@ impl Axis {
         first.min(self.output)..last.min(self.output).max(first.min(self.output))
     }
 
+    /// The kernel positions that read within the input for an output position.
+    pub(crate) fn taps_of(self, output: usize) -> Range<usize> {
+        let start = output * self.stride;
+        let first = self.before.saturating_sub(start).div_ceil(self.dilation);
+        let last = (self.input + self.before).saturating_sub(start).div_ceil(self.dilation);
+        first..last.min(self.kernel)
+    }
+
+    /// The input position that one of [`taps_of`](Self::taps_of) reads.
+    pub(crate) const fn position(self, output: usize, tap: usize) -> usize {
+        output * self.stride + tap * self.dilation - self.before
+    }
+
     pub(crate) const fn stride(self) -> usize {
         self.stride
     }
@@ -200,24 +220,12 @@ impl Convolution {
     ) {
         self.check(weights.len(), x.len(), out.len(), n);
         assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
-        let instructions = workspace.instructions;
         let Epilogue { relu, moments } = epilogue;
-        self.correlate(
-            Correlation {
-                convolution: self,
-                source: Source::Input,
-                weights,
-                start: bias,
-                values: x,
-                n,
-                out,
-                add: false,
-                relu,
-                moments,
-                buffers: &mut workspace.convolution,
-            },
-            instructions,
-        );
+        let moments = moments.map_or(&mut [][..], Moments::channels);
+        assert!(moments.is_empty() || moments.len() == self.filters, "moments of each filter");
+        let pass =
+            Pass { source: Source::Input, weights, start: bias, values: x, n, add: false, relu };
+        self.correlate(pass, out, moments, workspace);
     }
 
     /// Writes the gradient of the input, or adds it to `out`: `gradient` is that of the output.
@@ -235,31 +243,46 @@ impl Convolution {
         workspace: &mut Workspace,
     ) {
         self.check(weights.len(), out.len(), gradient.len(), n);
-        let instructions = workspace.instructions;
-        self.correlate(
-            Correlation {
-                convolution: self,
-                source: Source::Gradient,
-                weights,
-                start: &[],
-                values: gradient,
-                n,
-                out,
-                add,
-                relu: false,
-                moments: None,
-                buffers: &mut workspace.convolution,
-            },
-            instructions,
-        );
+        let values = gradient;
+        let pass =
+            Pass { source: Source::Gradient, weights, start: &[], values, n, add, relu: false };
+        self.correlate(pass, out, &mut [], workspace);
     }
 
-    fn correlate(&self, pass: Correlation<'_>, instructions: Instructions) {
-        if is_depthwise(self) {
-            instructions.dispatch(DepthwiseCorrelation(pass));
-        } else {
-            instructions.dispatch(pass);
-        }
+    fn correlate(
+        &self,
+        pass: Pass<'_>,
+        out: &mut [f32],
+        moments: &mut [ChannelMoments],
+        workspace: &mut Workspace,
+    ) {
+        let instructions = workspace.instructions;
+        let plane = match pass.source {
+            Source::Input => self.output_plane(),
+            Source::Gradient => self.input,
+        };
+        workspace.split(plane.channels, out, moments, |targets, out, moments, buffers| {
+            let Pass { source, weights, start, values, n, add, relu } = pass;
+            let kernel = Correlation {
+                convolution: self,
+                source,
+                weights,
+                start,
+                values,
+                n,
+                targets,
+                out,
+                add,
+                relu,
+                moments,
+                buffers,
+            };
+            if is_depthwise(self) {
+                instructions.dispatch(DepthwiseCorrelation(kernel));
+            } else {
+                instructions.dispatch(kernel);
+            }
+        });
     }
 
     /// Blends the gradient of the weights, summed over the batch, into `out`, which has the order of the weights.
@@ -278,12 +301,27 @@ impl Convolution {
     ) {
         self.check(out.len(), x.len(), gradient.len(), n);
         let instructions = workspace.instructions;
-        let buffers = &mut workspace.convolution;
-        let pass = WeightGradient { convolution: self, x, gradient, n, out, blend, buffers };
-        if is_depthwise(self) {
-            instructions.dispatch(DepthwiseWeightGradient(pass));
-        } else {
-            instructions.dispatch(pass);
-        }
+        workspace.split(self.filters, out, none(), |targets, out, _, buffers| {
+            let convolution = self;
+            let kernel =
+                WeightGradient { convolution, x, gradient, n, targets, out, blend, buffers };
+            if is_depthwise(self) {
+                instructions.dispatch(DepthwiseWeightGradient(kernel));
+            } else {
+                instructions.dispatch(kernel);
+            }
+        });
     }
+}
+
+/// The operands that a forward pass and an input gradient share; see [`Correlation`].
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    source: Source,
+    weights: &'a [f32],
+    start: &'a [f32],
+    values: &'a [f32],
+    n: usize,
+    add: bool,
+    relu: bool,
 }

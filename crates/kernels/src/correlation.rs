@@ -10,15 +10,23 @@
 //! so they would all compete for the same few lines of the caches, and with more than 32 images the images of a
 //! pixel would spread over more lines than a tile uses.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use crate::convolution::{Axis, Convolution};
-use crate::moments::Moments;
-use crate::tile::{Tap, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
+use crate::moments::ChannelMoments;
+use crate::tile::{Tap, TapList, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
 use crate::workspace::{ConvolutionBuffers, LINE, aligned};
 
 /// The images of a block. The source rows of 64 channels and their neighbors then fit into an L2 cache of 512 KiB.
 pub(crate) const BLOCK: usize = 32;
+
+/// The values of source rows that stay in an L2 cache of 512 KiB, next to weights and results: 400 KiB.
+const RESIDENT: usize = 100 << 10;
+
+/// If there are more, the columns are computed in chunks that read about as many values: 256 KiB.
+const CHUNK: usize = 64 << 10;
 
 /// What is summed.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,10 +56,14 @@ pub(crate) struct Correlation<'a> {
     pub(crate) start: &'a [f32],
     pub(crate) values: &'a [f32],
     pub(crate) n: usize,
+    /// The target channels to compute.
+    pub(crate) targets: Range<usize>,
+    /// Of these channels.
     pub(crate) out: &'a mut [f32],
     pub(crate) add: bool,
     pub(crate) relu: bool,
-    pub(crate) moments: Option<&'a mut Moments>,
+    /// Of these channels, or empty.
+    pub(crate) moments: &'a mut [ChannelMoments],
     pub(crate) buffers: &'a mut ConvolutionBuffers,
 }
 
@@ -70,11 +82,20 @@ impl WithSimd for Correlation<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self {
-            convolution, source, weights, start, values, n, out, add, relu, buffers, ..
+            convolution,
+            source,
+            weights,
+            start,
+            values,
+            n,
+            targets,
+            out,
+            add,
+            relu,
+            moments,
+            buffers,
         } = self;
-        let mut moments = self.moments;
-        let axes = convolution.axes();
-        let [rows, columns] = axes;
+        let [rows, columns] = convolution.axes();
         let input = Side {
             channels: convolution.group_channels(),
             height: rows.input,
@@ -101,11 +122,9 @@ impl WithSimd for Correlation<'_> {
             columns: pairs,
             column_starts,
             taps,
-            tap_starts,
             ..
         } = buffers;
-        let packed = aligned(packed, weights.len());
-        pack_weights(convolution, source, weights, highest, packed);
+        let packed = aligned(packed, depth * to.channels);
         list_columns(source, columns, to.width, pairs, column_starts);
 
         let padded = n.min(BLOCK).next_multiple_of(S::F32_LANES);
@@ -115,10 +134,24 @@ impl WithSimd for Correlation<'_> {
             channel_stride + LINE * usize::from(channel_stride.is_multiple_of(2 * LINE));
         let slot_stride = channel_stride * from.channels;
         let ring = aligned(ring, slot_stride * span);
+        assert!(u32::try_from(ring.len()).is_ok(), "the rows of a block are below 16 GiB");
 
-        for group in 0..convolution.groups {
-            let first_target = group * to.channels;
-            let packed = &packed[group * to.channels * depth..][..to.channels * depth];
+        let chunk = (CHUNK / (from.channels * span * padded)).max(4);
+        let chunk = if ring.len() <= RESIDENT { to.width } else { chunk.min(to.width) };
+
+        for group in targets.start / to.channels..targets.end.div_ceil(to.channels) {
+            let first_of_group = group * to.channels;
+            // The targets in this group.
+            let first_target = targets.start.max(first_of_group);
+            let count = targets.end.min(first_of_group + to.channels) - first_target;
+            let weights = &weights[group * to.channels * depth..][..to.channels * depth];
+            let first = first_target - first_of_group;
+            pack_weights(convolution, source, weights, first..first + count, highest, packed);
+            let out = &mut out[(first_target - targets.start) * to.height * to.width * n..];
+            let moments = match &mut *moments {
+                [] => &mut [],
+                moments => &mut moments[first_target - targets.start..],
+            };
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
                 let padded = images.next_multiple_of(S::F32_LANES);
@@ -126,12 +159,9 @@ impl WithSimd for Correlation<'_> {
                 resident.resize(span, usize::MAX);
                 for y in 0..to.height {
                     // Bring the source rows into the ring, and list the taps of each column.
-                    let mut row_taps = 0;
                     taps.clear();
-                    tap_starts.clear();
                     for tap in 0..rows.kernel {
                         let Some(row) = source.position(rows, y, tap) else { continue };
-                        row_taps += 1;
                         let slot = row % span;
                         if resident[slot] != row {
                             resident[slot] = row;
@@ -147,49 +177,43 @@ impl WithSimd for Correlation<'_> {
                         }
                     }
                     for x in 0..to.width {
-                        tap_starts.push(taps.len());
-                        if row_taps == 0 {
-                            continue;
-                        }
+                        let pairs = &pairs[column_starts[x]..column_starts[x + 1]];
                         for tap in 0..rows.kernel {
                             let Some(row) = source.position(rows, y, tap) else { continue };
                             let slot = row % span * slot_stride;
-                            let pairs = &pairs[column_starts[x]..column_starts[x + 1]];
                             taps.extend(pairs.iter().map(|&(column_tap, column)| Tap {
                                 weights: (tap * columns.kernel) as u32 + column_tap,
                                 source: (slot + column as usize * padded) as u32,
                             }));
                         }
+                        taps.end_output();
                     }
-                    tap_starts.push(taps.len());
 
-                    for (first, height) in tiles(to.channels, highest) {
-                        let strip = Strip {
-                            weights: &packed[first * depth..][..height * depth],
-                            start: start.get(first_target + first..).unwrap_or(&[]),
-                            taps,
-                            tap_starts,
-                            source: ring,
-                            source_channels: from.channels,
-                            channel_stride,
-                            images,
-                            out: &mut out[((first_target + first) * to.height + y)
-                                * to.width
-                                * n
-                                + first_image..],
-                            out_channel: to.height * to.width * n,
-                            n,
-                            add,
-                            relu,
-                        };
-                        compute_tile(simd, height, strip);
-                        if let Some(moments) = &mut moments {
-                            for channel in first_target + first..first_target + first + height {
-                                let row = (channel * to.height + y) * to.width * n;
-                                let row = &out[row..][..to.width * n];
-                                moments.add_row(channel, row, n, first_image..first_image + images);
-                            }
+                    for first_column in (0..to.width).step_by(chunk) {
+                        for (first, height) in tiles(count, highest) {
+                            let strip = Strip {
+                                weights: &packed[first * depth..][..height * depth],
+                                start: start.get(first_target + first..).unwrap_or(&[]),
+                                taps,
+                                columns: first_column..to.width.min(first_column + chunk),
+                                source: ring,
+                                source_channels: from.channels,
+                                channel_stride,
+                                images,
+                                out: &mut out
+                                    [(first * to.height + y) * to.width * n + first_image..],
+                                out_channel: to.height * to.width * n,
+                                n,
+                                add,
+                                relu,
+                            };
+                            compute_tile(simd, height, strip);
                         }
+                    }
+                    for (channel, moments) in moments.iter_mut().take(count).enumerate() {
+                        let row = (channel * to.height + y) * to.width * n;
+                        let row = &out[row..][..to.width * n];
+                        moments.add_row(simd, row, n, first_image..first_image + images);
                     }
                 }
             }
@@ -202,8 +226,8 @@ struct Strip<'a> {
     /// `[tap][channel][filter]`
     weights: &'a [f32],
     start: &'a [f32],
-    taps: &'a [Tap],
-    tap_starts: &'a [usize],
+    taps: &'a TapList,
+    columns: Range<usize>,
     source: &'a [f32],
     source_channels: usize,
     channel_stride: usize,
@@ -226,33 +250,22 @@ impl TileKernel for Strip<'_> {
         if !self.start.is_empty() {
             start.copy_from_slice(&self.start[..ROWS]);
         }
-        for (x, bounds) in self.tap_starts.windows(2).enumerate() {
-            let taps = &self.taps[bounds[0]..bounds[1]];
-            for image in (0..self.images).step_by(2 * lanes) {
-                let source = &self.source[image..];
+        // The columns innermost, because neighbors share most of what they read, which then comes from the L1 cache.
+        for image in (0..self.images).step_by(2 * lanes) {
+            let source = &self.source[image..];
+            let count = (self.images - image).min(2 * lanes);
+            for x in self.columns.clone() {
                 let out = &mut self.out[x * self.n + image..];
-                let count = (self.images - image).min(2 * lanes);
+                let (weights, taps) = (self.weights, self.taps);
                 let (channels, stride) = (self.source_channels, self.channel_stride);
                 if count > lanes {
                     let sums = sum_over_taps::<S, ROWS, 2>(
-                        simd,
-                        start,
-                        self.weights,
-                        taps,
-                        channels,
-                        source,
-                        stride,
+                        simd, start, weights, taps, x, channels, source, stride,
                     );
                     store(simd, sums, out, self.out_channel, count, self.add, self.relu);
                 } else {
                     let sums = sum_over_taps::<S, ROWS, 1>(
-                        simd,
-                        start,
-                        self.weights,
-                        taps,
-                        channels,
-                        source,
-                        stride,
+                        simd, start, weights, taps, x, channels, source, stride,
                     );
                     store(simd, sums, out, self.out_channel, count, self.add, self.relu);
                 }
@@ -328,38 +341,35 @@ pub(crate) fn list_columns(
     starts.push(pairs.len());
 }
 
-/// Rearranges the weights to `[group][tile][tap][source channel][target channel of the tile]`.
+/// Rearranges the weights of a group, for some target channels, to `[tile][tap][source channel][target channel of the
+/// tile]`.
 #[inline(always)]
 fn pack_weights(
     convolution: &Convolution,
     source: Source,
     weights: &[f32],
+    targets: Range<usize>,
     highest: usize,
     packed: &mut [f32],
 ) {
     let (channels, filters, taps) =
         (convolution.group_channels(), convolution.group_filters(), convolution.taps());
-    let (from, to) = match source {
-        Source::Input => (channels, filters),
-        Source::Gradient => (filters, channels),
+    let from = match source {
+        Source::Input => channels,
+        Source::Gradient => filters,
     };
-    if weights.is_empty() {
-        return;
-    }
-    for (group, packed) in packed.chunks_exact_mut(from * to * taps).enumerate() {
-        let weights = &weights[group * from * to * taps..][..from * to * taps];
-        for (first, height) in tiles(to, highest) {
-            let tile = &mut packed[first * from * taps..][..height * from * taps];
-            for row in 0..height {
-                for channel in 0..from {
-                    let (filter, channel_of_filter) = match source {
-                        Source::Input => (first + row, channel),
-                        Source::Gradient => (channel, first + row),
-                    };
-                    let kernel = &weights[(filter * channels + channel_of_filter) * taps..][..taps];
-                    for (tap, weight) in kernel.iter().enumerate() {
-                        tile[(tap * from + channel) * height + row] = *weight;
-                    }
+    for (first, height) in tiles(targets.len(), highest) {
+        let tile = &mut packed[first * from * taps..][..height * from * taps];
+        for row in 0..height {
+            let target = targets.start + first + row;
+            for channel in 0..from {
+                let (filter, channel_of_filter) = match source {
+                    Source::Input => (target, channel),
+                    Source::Gradient => (channel, target),
+                };
+                let kernel = &weights[(filter * channels + channel_of_filter) * taps..][..taps];
+                for (tap, weight) in kernel.iter().enumerate() {
+                    tile[(tap * from + channel) * height + row] = *weight;
                 }
             }
         }

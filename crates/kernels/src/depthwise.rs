@@ -29,10 +29,11 @@ impl WithSimd for DepthwiseCorrelation<'_> {
             start,
             values,
             n,
+            targets,
             out,
             add,
             relu,
-            mut moments,
+            moments,
             buffers,
         } = self.0;
         let ConvolutionBuffers { columns: pairs, column_starts, products, .. } = buffers;
@@ -46,14 +47,15 @@ impl WithSimd for DepthwiseCorrelation<'_> {
         };
         list_columns(source, columns, to[2], pairs, column_starts);
         let pairs_of = |x: usize| &pairs[column_starts[x]..column_starts[x + 1]];
-        for channel in 0..to[0] {
+        for channel in targets.clone() {
+            let own = channel - targets.start;
             let sources = match source {
                 Source::Input => channel / filters..channel / filters + 1,
                 Source::Gradient => channel * filters..(channel + 1) * filters,
             };
             let start = start.get(channel).copied().unwrap_or(0.0);
             for y in 0..to[1] {
-                let line = (channel * to[1] + y) * to[2] * n;
+                let line = (own * to[1] + y) * to[2] * n;
                 let line = &mut out[line..line + to[2] * n];
                 let mut first = 0;
                 while first < to[2] {
@@ -74,8 +76,8 @@ impl WithSimd for DepthwiseCorrelation<'_> {
                     sum_products(simd, start, products, values, out, add, relu);
                     first += positions;
                 }
-                if let Some(moments) = &mut moments {
-                    moments.add_row(channel, line, n, 0..n);
+                if let Some(moments) = moments.get_mut(own) {
+                    moments.add_row(simd, line, n, 0..n);
                 }
             }
         }
@@ -152,13 +154,13 @@ impl WithSimd for DepthwiseWeightGradient<'_> {
     // are added in a fixed order, so the sum does not depend on the width of the registers.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let WeightGradient { convolution, x, gradient, n, out, blend, buffers } = self.0;
+        let WeightGradient { convolution, x, gradient, n, targets, out, blend, buffers } = self.0;
         let ConvolutionBuffers { columns: pairs, column_starts, lane_sums, .. } = buffers;
         let [rows, columns] = convolution.axes();
         let (filters, taps) = (convolution.group_filters(), convolution.taps());
         list_columns(Source::Input, columns, columns.output, pairs, column_starts);
         let pairs_of = |x: usize| &pairs[column_starts[x]..column_starts[x + 1]];
-        for filter in 0..convolution.filters {
+        for filter in targets.clone() {
             let channel = filter / filters;
             lane_sums.clear();
             lane_sums.resize(taps, [0.0; LANES]);
@@ -185,7 +187,9 @@ impl WithSimd for DepthwiseWeightGradient<'_> {
                     first += positions;
                 }
             }
-            for (out, sums) in out[filter * taps..][..taps].iter_mut().zip(&*lane_sums) {
+            for (out, sums) in
+                out[(filter - targets.start) * taps..][..taps].iter_mut().zip(&*lane_sums)
+            {
                 *out = blend.apply(*out, tree(*sums) as f32);
             }
         }

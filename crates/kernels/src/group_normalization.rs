@@ -1,7 +1,7 @@
 //! Normalization of each image by itself: over groups of channels, or over the channels of each pixel.
 
+use crate::instructions::vectorize;
 use crate::moments::{LANES, add, tree};
-use crate::pooling::vectorize;
 use crate::{Blend, Plane, Workspace};
 
 /// Rows that are summed in 32 bits before the sum is added to one of 64 bits.

@@ -62,3 +62,20 @@ impl<E: Simd, K: WithSimd> WithSimd for Emulated<E, K> {
         self.1.with_simd(self.0)
     }
 }
+
+/// Runs loops over slices with vector instructions.
+#[inline(always)]
+pub(crate) fn vectorize(instructions: Instructions, loops: impl FnOnce()) {
+    instructions.dispatch(Loops(loops));
+}
+
+struct Loops<F>(F);
+
+impl<F: FnOnce()> WithSimd for Loops<F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        (self.0)();
+    }
+}

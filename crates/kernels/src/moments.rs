@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
+
 /// The lanes in which sums over the batch are gathered, whatever the width of the registers.
 pub(crate) const LANES: usize = 16;
 
@@ -12,64 +14,155 @@ pub(crate) const LANES: usize = 16;
 /// mean of the previous batch, for example), the squares do not cancel if the mean is far larger than the deviation.
 #[derive(Clone, Debug, Default)]
 pub struct Moments {
-    shift: Vec<f32>,
-    count: Vec<usize>,
-    sums: Vec<[f64; LANES]>,
-    squares: Vec<[f64; LANES]>,
+    channels: Vec<ChannelMoments>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ChannelMoments {
+    shift: f32,
+    count: usize,
+    sums: [f64; LANES],
+    squares: [f64; LANES],
 }
 
 impl Moments {
     /// Starts new sums, with one shift per channel.
     pub fn reset(&mut self, shift: &[f32]) {
-        self.shift.clear();
-        self.shift.extend_from_slice(shift);
-        self.count.clear();
-        self.count.resize(shift.len(), 0);
-        for sums in [&mut self.sums, &mut self.squares] {
-            sums.clear();
-            sums.resize(shift.len(), [0.0; LANES]);
-        }
+        let zero = [0.0; LANES];
+        self.channels.clear();
+        self.channels.extend(shift.iter().map(|&shift| ChannelMoments {
+            shift,
+            count: 0,
+            sums: zero,
+            squares: zero,
+        }));
     }
 
-    /// The number of channels.
-    pub(crate) fn channels(&self) -> usize {
-        self.shift.len()
+    pub(crate) fn channels(&mut self) -> &mut [ChannelMoments] {
+        &mut self.channels
     }
 
     /// The mean and the biased variance of each channel.
     pub fn mean_and_variance(&self) -> impl Iterator<Item = (f64, f64)> {
-        (0..self.shift.len()).map(|channel| {
-            let count = self.count[channel] as f64;
-            let mean = tree(self.sums[channel]) / count;
-            let square = tree(self.squares[channel]) / count;
-            (f64::from(self.shift[channel]) + mean, (square - mean * mean).max(0.0))
+        self.channels.iter().map(|channel| {
+            let count = channel.count as f64;
+            let mean = tree(channel.sums) / count;
+            let square = tree(channel.squares) / count;
+            (f64::from(channel.shift) + mean, (square - mean * mean).max(0.0))
         })
     }
+}
 
+impl ChannelMoments {
     /// Adds some images of a row, `[column][n]`.
     #[inline(always)]
-    pub(crate) fn add_row(&mut self, channel: usize, row: &[f32], n: usize, images: Range<usize>) {
-        let shift = self.shift[channel];
-        let [mut sums, mut squares] = [[0.0_f32; LANES]; 2];
-        for column in row.chunks_exact(n) {
-            // Blocks start at multiples of the number of lanes.
-            let (groups, rest) = column[images.clone()].as_chunks::<LANES>();
-            for group in groups {
-                for lane in 0..LANES {
-                    let value = group[lane] - shift;
-                    sums[lane] += value;
-                    squares[lane] = value.mul_add(value, squares[lane]);
+    pub(crate) fn add_row<S: Simd>(
+        &mut self,
+        simd: S,
+        row: &[f32],
+        n: usize,
+        images: Range<usize>,
+    ) {
+        // Blocks start at multiples of the number of lanes.
+        let columns = row.chunks_exact(n).map(|column| [&column[images.clone()]]);
+        let [sums, squares] = sum_lanes(simd, columns, &ShiftedSquares(self.shift));
+        self.count += row.len() / n * images.len();
+        add(&mut self.sums, &sums);
+        add(&mut self.squares, &squares);
+    }
+}
+
+/// x - shift and its square.
+struct ShiftedSquares(f32);
+
+impl Terms<1, 2> for ShiftedSquares {
+    #[inline(always)]
+    fn terms<S: Simd>(&self, simd: S, [value]: [S::f32s; 1]) -> [S::f32s; 2] {
+        let value = simd.sub_f32s(value, simd.splat_f32s(self.0));
+        [value, simd.mul_f32s(value, value)]
+    }
+}
+
+/// What is summed, computed from some values.
+pub(crate) trait Terms<const VALUES: usize, const TERMS: usize> {
+    fn terms<S: Simd>(&self, simd: S, values: [S::f32s; VALUES]) -> [S::f32s; TERMS];
+}
+
+/// Sums the terms of pieces: of value i of a piece in lane i mod 16.
+#[inline(always)]
+pub(crate) fn sum_lanes<'a, S: Simd, const VALUES: usize, const TERMS: usize>(
+    simd: S,
+    pieces: impl Iterator<Item = [&'a [f32]; VALUES]>,
+    terms: &impl Terms<VALUES, TERMS>,
+) -> [[f32; LANES]; TERMS] {
+    let registers = LANES / S::F32_LANES;
+    // Only as many registers as the virtual lanes need are used; the compiler removes the others.
+    let mut sums = [[simd.splat_f32s(0.0); LANES]; TERMS];
+    // Apart, because lanes with a variable index would keep all of the sums out of the registers.
+    let mut rest_sums = [[0.0_f32; LANES]; TERMS];
+    for piece in pieces {
+        let count = piece[0].len();
+        let whole = count / LANES * LANES;
+        for group in (0..whole).step_by(LANES) {
+            let values = piece.map(|values| S::as_simd_f32s(&values[group..group + LANES]).0);
+            for register in 0..registers {
+                let terms = terms.terms(simd, values.map(|values| values[register]));
+                for term in 0..TERMS {
+                    sums[term][register] = simd.add_f32s(sums[term][register], terms[term]);
                 }
             }
-            for (lane, value) in rest.iter().enumerate() {
-                let value = value - shift;
-                sums[lane] += value;
-                squares[lane] = value.mul_add(value, squares[lane]);
+        }
+        for first in (whole..count).step_by(S::F32_LANES) {
+            let part = first..count.min(first + S::F32_LANES);
+            let values = piece.map(|values| simd.partial_load_f32s(&values[part.clone()]));
+            for (sums, term) in rest_sums.iter_mut().zip(terms.terms(simd, values)) {
+                let mut lanes = [0.0; LANES];
+                S::as_mut_simd_f32s(&mut lanes).0[0] = term;
+                let sums = &mut sums[first - whole..];
+                sums.iter_mut().zip(&lanes[..part.len()]).for_each(|(sum, lane)| *sum += lane);
             }
         }
-        self.count[channel] += row.len() / n * images.len();
-        add(&mut self.sums[channel], &sums);
-        add(&mut self.squares[channel], &squares);
+    }
+    for (rest_sums, sums) in rest_sums.iter_mut().zip(sums) {
+        let mut lanes = [0.0; LANES];
+        S::as_mut_simd_f32s(&mut lanes).0.copy_from_slice(&sums[..registers]);
+        rest_sums.iter_mut().zip(lanes).for_each(|(rest, lane)| *rest += lane);
+    }
+    rest_sums
+}
+
+/// [`sum_lanes`] as a kernel.
+pub(crate) struct SumLanes<P, K, const VALUES: usize, const TERMS: usize> {
+    pub(crate) pieces: P,
+    pub(crate) terms: K,
+}
+
+impl<'a, P, K, const VALUES: usize, const TERMS: usize> WithSimd for SumLanes<P, K, VALUES, TERMS>
+where
+    P: Iterator<Item = [&'a [f32]; VALUES]>,
+    K: Terms<VALUES, TERMS>,
+{
+    type Output = [[f32; LANES]; TERMS];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        sum_lanes(simd, self.pieces, &self.terms)
+    }
+}
+
+/// Adds a row of a batch to the moments of its channel.
+pub(crate) struct AddRow<'a> {
+    pub(crate) moments: &'a mut ChannelMoments,
+    pub(crate) row: &'a [f32],
+    pub(crate) n: usize,
+}
+
+impl WithSimd for AddRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.moments.add_row(simd, self.row, self.n, 0..self.n);
     }
 }
 

@@ -1,10 +1,14 @@
 //! Pooling over windows and over whole planes. The lanes of the registers are images, so every loop runs over adjacent
 //! values, and the sums are in the order of rows and columns.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
+use crate::Workspace;
 use crate::convolution::{Axis, Plane};
-use crate::{Instructions, Workspace};
+use crate::moments::LANES;
+use crate::workspace::none;
 
 /// The windows of a pooling operation. Positions outside the input are ignored: they are never the maximum, and they do
 /// not count for the average (as in Keras and TensorFlow; in PyTorch with `count_include_pad = False`).
@@ -46,10 +50,10 @@ impl Pooling {
     /// Calls `visit` for each position of each window, in the order of the outputs and in row-major order of the window:
     /// with the output's and the input's index, in units of n values, and the position's index in the window.
     #[inline(always)]
-    fn positions(&self, mut visit: impl FnMut(usize, usize, usize, bool)) {
+    fn positions(&self, channels: Range<usize>, mut visit: impl FnMut(usize, usize, usize, bool)) {
         let [rows, columns] = self.axes();
         let output = self.output_plane();
-        for channel in 0..output.channels {
+        for channel in channels {
             for y in 0..output.height {
                 for x in 0..output.width {
                     let to = (channel * output.height + y) * output.width + x;
@@ -89,29 +93,25 @@ impl Pooling {
         n: usize,
         out: &mut [f32],
         indices: &mut [u16],
-        workspace: &Workspace,
+        workspace: &mut Workspace,
     ) {
         self.check(x.len(), out.len(), n);
         assert_eq!(indices.len(), out.len(), "one index per output");
-        vectorize(
-            workspace.instructions,
-            #[inline(always)]
-            || {
-                self.positions(|to, from, index, first| {
-                    let x = &x[from * n..][..n];
-                    let out = &mut out[to * n..][..n];
-                    let indices = &mut indices[to * n..][..n];
-                    if first {
-                        out.copy_from_slice(x);
-                        indices.fill(index as u16);
-                        return;
-                    }
-                    for ((out, best), value) in out.iter_mut().zip(indices).zip(x) {
-                        let better = *value > *out || value.is_nan();
-                        *out = if better { *value } else { *out };
-                        *best = if better { index as u16 } else { *best };
-                    }
-                });
+        let instructions = workspace.instructions;
+        let line = self.output_plane().width * n;
+        let height = self.output_plane().height;
+        workspace.split_loops(
+            x.len(),
+            self.input.channels,
+            out,
+            indices,
+            |channels, out, indices| {
+                let lines =
+                    out.chunks_exact_mut(line.max(1)).zip(indices.chunks_exact_mut(line.max(1)));
+                for (index, (out, indices)) in lines.enumerate() {
+                    let (channel, y) = (channels.start + index / height, index % height);
+                    instructions.dispatch(MaxRow { pooling: self, x, channel, y, n, out, indices });
+                }
             },
         );
     }
@@ -127,25 +127,25 @@ impl Pooling {
         indices: &[u16],
         n: usize,
         out: &mut [f32],
-        workspace: &Workspace,
+        workspace: &mut Workspace,
     ) {
         self.check(out.len(), gradient.len(), n);
         assert_eq!(indices.len(), gradient.len(), "one index per output");
-        vectorize(
-            workspace.instructions,
-            #[inline(always)]
-            || {
+        workspace.split_loops(out.len(), self.input.channels, out, none(), |channels, out, _| {
+            let size = self.input.channel_len();
+            // Channel by channel, so that the zeros are still in the caches.
+            for (channel, out) in channels.zip(out.chunks_exact_mut((size * n).max(1))) {
                 out.fill(0.0);
-                self.positions(|to, from, index, _| {
+                self.positions(channel..channel + 1, |to, from, index, _| {
                     let gradient = &gradient[to * n..][..n];
                     let indices = &indices[to * n..][..n];
-                    let out = &mut out[from * n..][..n];
+                    let out = &mut out[(from - channel * size) * n..][..n];
                     for ((out, best), value) in out.iter_mut().zip(indices).zip(gradient) {
                         *out += if *best == index as u16 { *value } else { 0.0 };
                     }
                 });
-            },
-        );
+            }
+        });
     }
 
     /// Writes the mean of each window.
@@ -153,27 +153,24 @@ impl Pooling {
     /// # Panics
     ///
     /// As [`max`](Self::max).
-    pub fn average(&self, x: &[f32], n: usize, out: &mut [f32], workspace: &Workspace) {
+    pub fn average(&self, x: &[f32], n: usize, out: &mut [f32], workspace: &mut Workspace) {
         self.check(x.len(), out.len(), n);
-        vectorize(
-            workspace.instructions,
-            #[inline(always)]
-            || {
-                self.positions(|to, from, _, first| {
-                    let x = &x[from * n..][..n];
-                    let out = &mut out[to * n..][..n];
-                    if first {
-                        out.copy_from_slice(x);
-                    } else {
-                        out.iter_mut().zip(x).for_each(|(out, value)| *out += value);
-                    }
-                });
-                for (output, out) in out.chunks_exact_mut(n.max(1)).enumerate() {
-                    let count = self.count(output) as f32;
-                    out.iter_mut().for_each(|value| *value /= count);
+        workspace.split_loops(x.len(), self.input.channels, out, none(), |channels, out, _| {
+            let first_output = channels.start * self.output_plane().channel_len();
+            self.positions(channels, |to, from, _, first| {
+                let x = &x[from * n..][..n];
+                let out = &mut out[(to - first_output) * n..][..n];
+                if first {
+                    out.copy_from_slice(x);
+                } else {
+                    out.iter_mut().zip(x).for_each(|(out, value)| *out += value);
                 }
-            },
-        );
+            });
+            for (output, out) in out.chunks_exact_mut(n.max(1)).enumerate() {
+                let count = self.count(output) as f32;
+                out.iter_mut().for_each(|value| *value /= count);
+            }
+        });
     }
 
     /// Writes the gradient of the input of [`average`](Self::average).
@@ -186,25 +183,22 @@ impl Pooling {
         gradient: &[f32],
         n: usize,
         out: &mut [f32],
-        workspace: &Workspace,
+        workspace: &mut Workspace,
     ) {
         self.check(out.len(), gradient.len(), n);
-        vectorize(
-            workspace.instructions,
-            #[inline(always)]
-            || {
-                out.fill(0.0);
-                let mut count = 0.0;
-                self.positions(|to, from, _, first| {
-                    if first {
-                        count = self.count(to) as f32;
-                    }
-                    let gradient = &gradient[to * n..][..n];
-                    let out = &mut out[from * n..][..n];
-                    out.iter_mut().zip(gradient).for_each(|(out, value)| *out += value / count);
-                });
-            },
-        );
+        workspace.split_loops(out.len(), self.input.channels, out, none(), |channels, out, _| {
+            out.fill(0.0);
+            let first_input = channels.start * self.input.channel_len();
+            let mut count = 0.0;
+            self.positions(channels, |to, from, _, first| {
+                if first {
+                    count = self.count(to) as f32;
+                }
+                let gradient = &gradient[to * n..][..n];
+                let out = &mut out[(from - first_input) * n..][..n];
+                out.iter_mut().zip(gradient).for_each(|(out, value)| *out += value / count);
+            });
+        });
     }
 }
 
@@ -218,25 +212,21 @@ pub fn global_average(
     positions: usize,
     n: usize,
     out: &mut [f32],
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     assert!(positions > 0, "there are positions");
     assert_eq!(x.len(), out.len() * positions, "one value per position");
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            for (x, out) in
-                x.chunks_exact((positions * n).max(1)).zip(out.chunks_exact_mut(n.max(1)))
-            {
-                out.fill(0.0);
-                for row in x.chunks_exact(n) {
-                    out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
-                }
-                out.iter_mut().for_each(|value| *value /= positions as f32);
+    let n = n.max(1);
+    workspace.split_loops(x.len(), out.len() / n, out, none(), |channels, out, _| {
+        let x = &x[channels.start * positions * n..];
+        for (x, out) in x.chunks_exact(positions * n).zip(out.chunks_exact_mut(n)) {
+            out.fill(0.0);
+            for row in x.chunks_exact(n) {
+                out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
             }
-        },
-    );
+            out.iter_mut().for_each(|value| *value /= positions as f32);
+        }
+    });
 }
 
 /// Writes the gradient of the input of [`global_average`].
@@ -249,24 +239,21 @@ pub fn global_average_gradient(
     positions: usize,
     n: usize,
     out: &mut [f32],
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     assert!(positions > 0, "there are positions");
     assert_eq!(out.len(), gradient.len() * positions, "one value per position");
-    vectorize(
-        workspace.instructions,
-        #[inline(always)]
-        || {
-            let planes = out.chunks_exact_mut((positions * n).max(1));
-            for (gradient, out) in gradient.chunks_exact(n.max(1)).zip(planes) {
-                for row in out.chunks_exact_mut(n) {
-                    row.iter_mut()
-                        .zip(gradient)
-                        .for_each(|(out, value)| *out = value / positions as f32);
-                }
+    let n = n.max(1);
+    workspace.split_loops(out.len(), gradient.len() / n, out, none(), |channels, out, _| {
+        let planes = out.chunks_exact_mut(positions * n);
+        for (gradient, out) in gradient[channels.start * n..].chunks_exact(n).zip(planes) {
+            for row in out.chunks_exact_mut(n) {
+                row.iter_mut()
+                    .zip(gradient)
+                    .for_each(|(out, value)| *out = value / positions as f32);
             }
-        },
-    );
+        }
+    });
 }
 
 /// The window of a global maximum: the whole plane.
@@ -275,19 +262,65 @@ pub const fn global_max(input: Plane) -> Pooling {
     Pooling { input, window: [input.height, input.width], stride: [1, 1], padding: [0; 4] }
 }
 
-/// Runs loops over slices with vector instructions.
-#[inline(always)]
-pub(crate) fn vectorize(instructions: Instructions, loops: impl FnOnce()) {
-    instructions.dispatch(Loops(loops));
+/// A row of the outputs of [`Pooling::max`].
+struct MaxRow<'a> {
+    pooling: &'a Pooling,
+    x: &'a [f32],
+    channel: usize,
+    y: usize,
+    n: usize,
+    out: &'a mut [f32],
+    indices: &'a mut [u16],
 }
 
-struct Loops<F>(F);
-
-impl<F: FnOnce()> WithSimd for Loops<F> {
+impl WithSimd for MaxRow<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        (self.0)();
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { pooling, x, channel, y, n, out, indices } = self;
+        let [rows, columns] = pooling.axes();
+        let columns_of = out.chunks_exact_mut(n).zip(indices.chunks_exact_mut(n));
+        let row_taps = rows.taps_of(y);
+        for (column, (out, indices)) in columns_of.enumerate() {
+            let column_taps = columns.taps_of(column);
+            let inside = !row_taps.is_empty() && !column_taps.is_empty();
+            assert!(inside, "every window reaches into the input");
+            let index_of = |i: usize, j: usize| (i * columns.kernel + j) as u32;
+            for first in (0..n).step_by(S::F32_LANES) {
+                let part = first..n.min(first + S::F32_LANES);
+                let mut best = simd.splat_f32s(f32::NEG_INFINITY);
+                let mut best_index = simd.splat_u32s(index_of(row_taps.start, column_taps.start));
+                for i in row_taps.clone() {
+                    let row = channel * rows.input + rows.position(y, i);
+                    for j in column_taps.clone() {
+                        let from = (row * columns.input + columns.position(column, j)) * n;
+                        let values = load(simd, &x[from..from + n][part.clone()]);
+                        let index = simd.splat_u32s(index_of(i, j));
+                        let better = simd.less_than_f32s(best, values);
+                        best = simd.select_f32s(better, values, best);
+                        best_index = simd.select_u32s(better, index, best_index);
+                        // NaN differs from itself.
+                        let number = simd.equal_f32s(values, values);
+                        best = simd.select_f32s(number, best, values);
+                        best_index = simd.select_u32s(number, best_index, index);
+                    }
+                }
+                simd.partial_store_f32s(&mut out[part.clone()], best);
+                let mut lanes = [0_u32; LANES];
+                S::as_mut_simd_u32s(&mut lanes).0[0] = best_index;
+                let indices = &mut indices[part];
+                indices.iter_mut().zip(lanes).for_each(|(index, lane)| *index = lane as u16);
+            }
+        }
+    }
+}
+
+/// At most a register of values.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values) {
+        ([whole], []) => *whole,
+        _ => simd.partial_load_f32s(values),
     }
 }

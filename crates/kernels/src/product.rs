@@ -4,6 +4,7 @@ use pulp::{Simd, WithSimd};
 
 use crate::Workspace;
 use crate::kernel::Product;
+use crate::moments::LANES;
 
 /// A matrix in a slice, row-major, or column-major if it is transposed.
 #[derive(Clone, Copy)]
@@ -105,11 +106,11 @@ impl WithSimd for ColumnProduct<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, _: S) {
         let Self { out, blend, left, right } = self;
         if left.column_stride == 1 {
             for (value, row) in out.iter_mut().zip(left.values.chunks_exact(left.columns)) {
-                *value = blend.apply(*value, dot(simd, row, right));
+                *value = blend.apply(*value, dot(row, right));
             }
         } else {
             // The columns of the left factor are contiguous: add them one by one, each scaled by its factor.
@@ -123,27 +124,32 @@ impl WithSimd for ColumnProduct<'_> {
     }
 }
 
-/// The dot product. Four independent sums keep the processor from waiting for the previous addition.
+/// The dot product. Value i is summed in lane i mod 16, whatever the width of the registers, and four independent sums
+/// keep the processor from waiting for the previous addition.
 #[inline(always)]
-fn dot<S: Simd>(simd: S, left: &[f32], right: &[f32]) -> f32 {
-    let (left, left_rest) = S::as_simd_f32s(left);
-    let (right, right_rest) = S::as_simd_f32s(right);
-    let rest: f32 = left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum();
-    let mut sums = [simd.splat_f32s(0.0); 4];
-    let (left, left_last) = left.as_chunks::<4>();
-    let (right, right_last) = right.as_chunks::<4>();
-    for (left, right) in left.iter().zip(right) {
-        for index in 0..4 {
-            sums[index] = simd.mul_add_e_f32s(left[index], right[index], sums[index]);
+fn dot(left: &[f32], right: &[f32]) -> f32 {
+    let mut sums = [[0.0_f32; LANES]; 4];
+    let (left, left_rest) = left.as_chunks::<LANES>();
+    let (right, right_rest) = right.as_chunks::<LANES>();
+    for (left, right) in left.chunks(4).zip(right.chunks(4)) {
+        for ((left, right), sums) in left.iter().zip(right).zip(&mut sums) {
+            for lane in 0..LANES {
+                sums[lane] = left[lane].mul_add(right[lane], sums[lane]);
+            }
         }
     }
-    // At most three registers are left. They need no sums of their own.
-    for (left, right) in left_last.iter().zip(right_last) {
-        sums[0] = simd.mul_add_e_f32s(*left, *right, sums[0]);
+    for (lane, (left, right)) in left_rest.iter().zip(right_rest).enumerate() {
+        sums[0][lane] = left.mul_add(*right, sums[0][lane]);
     }
     let [a, b, c, d] = sums;
-    let sum = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
-    simd.reduce_sum_f32s(sum) + rest
+    let mut lanes: [f32; LANES] = std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i]));
+    // A fixed tree: lanes 8 apart, then 4, 2 and 1.
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    lanes[0]
 }
 
 /// Writes the transpose of `values`, which is `[rows, columns]`, to `out`.

@@ -71,35 +71,69 @@ pub(crate) struct Tap {
     pub(crate) source: u32,
 }
 
-/// The sums over taps and channels of weight · source, for `ROWS` filters and some images. Each sum has the order of
-/// the taps, and within a tap that of the channels.
+/// The taps of a row of outputs, with the limits of what they read, so that a tile need not check each of them.
+#[derive(Default)]
+pub(crate) struct TapList {
+    taps: Vec<Tap>,
+    /// Where the taps of each output start.
+    starts: Vec<usize>,
+    last: Tap,
+}
+
+impl TapList {
+    pub(crate) fn clear(&mut self) {
+        self.taps.clear();
+        self.starts.clear();
+        self.starts.push(0);
+        self.last = Tap::default();
+    }
+
+    /// Adds taps of the next output.
+    pub(crate) fn extend(&mut self, taps: impl Iterator<Item = Tap>) {
+        for tap in taps {
+            self.last.weights = self.last.weights.max(tap.weights);
+            self.last.source = self.last.source.max(tap.source);
+            self.taps.push(tap);
+        }
+    }
+
+    /// Ends the taps of an output.
+    pub(crate) fn end_output(&mut self) {
+        self.starts.push(self.taps.len());
+    }
+}
+
+/// The sums over taps and channels of weight · source, for `ROWS` filters and some images of an output. Each sum has the
+/// order of the taps, and within a tap that of the channels.
 ///
 /// `weights` is `[tap][channel][ROWS]`. The images of channel c are at `tap.source + c · channel_stride`.
+#[expect(clippy::too_many_arguments, reason = "sizes and strides")]
 #[inline(always)]
 pub(crate) fn sum_over_taps<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
     start: [f32; ROWS],
     weights: &[f32],
-    taps: &[Tap],
+    list: &TapList,
+    output: usize,
     channels: usize,
     source: &[f32],
     channel_stride: usize,
 ) -> [[S::f32s; REGISTERS]; ROWS] {
     let mut sums = start.map(|start| [simd.splat_f32s(start); REGISTERS]);
+    let tap_weights = channels * ROWS;
     let span = (channels - 1) * channel_stride + REGISTERS * S::F32_LANES;
-    for tap in taps {
-        let first_weight = tap.weights as usize * channels * ROWS;
-        let first = tap.source as usize;
-        assert!(first_weight + channels * ROWS <= weights.len(), "weights too short");
-        assert!(first + span <= source.len(), "source too short");
+    assert!((list.last.weights as usize + 1) * tap_weights <= weights.len(), "weights too short");
+    assert!(list.last.source as usize + span <= source.len(), "source too short");
+    for tap in &list.taps[list.starts[output]..list.starts[output + 1]] {
+        let first_weight = tap.weights as usize * tap_weights;
         for channel in 0..channels {
             #[expect(unsafe_code, reason = "bounds checks would take as long as the products")]
-            // SAFETY: the two assertions cover the last channel. Registers consist of floats, and the reads do not
-            // require a larger alignment than that of a float.
+            // SAFETY: no tap of the list is after the last one, and the two assertions cover its last channel. Registers
+            // consist of floats, and the reads do not require a larger alignment than that of a float.
             let (column, line) = unsafe {
                 let column = weights.as_ptr().add(first_weight + channel * ROWS);
                 let line: *const S::f32s =
-                    source.as_ptr().add(first + channel * channel_stride).cast();
+                    source.as_ptr().add(tap.source as usize + channel * channel_stride).cast();
                 (
                     from_fn::<f32, ROWS, _>(|row| *column.add(row)),
                     from_fn::<S::f32s, REGISTERS, _>(|register| {

@@ -10,6 +10,7 @@
 //! one or three channels, the gradient.
 
 use std::array::from_fn;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
@@ -26,6 +27,9 @@ pub(crate) struct WeightGradient<'a> {
     pub(crate) x: &'a [f32],
     pub(crate) gradient: &'a [f32],
     pub(crate) n: usize,
+    /// The filters to compute.
+    pub(crate) targets: Range<usize>,
+    /// Of these filters.
     pub(crate) out: &'a mut [f32],
     pub(crate) blend: Blend,
     pub(crate) buffers: &'a mut ConvolutionBuffers,
@@ -70,9 +74,11 @@ impl WithSimd for WeightGradient<'_> {
 impl WeightGradient<'_> {
     #[inline(always)]
     fn channels_in_lanes<S: Simd>(self, simd: S) {
-        let Self { convolution, x, gradient, n, out, blend, buffers } = self;
+        let Self { convolution, x, gradient, n, targets, out, blend, buffers } = self;
         let [rows, columns] = convolution.axes();
-        let (channels, filters) = (convolution.group_channels(), convolution.group_filters());
+        let (channels, group_filters) = (convolution.group_channels(), convolution.group_filters());
+        // The most filters in one group.
+        let filters = group_filters.min(targets.len());
         let taps = convolution.taps();
         let highest = max_rows::<S>();
         let panels = Panels::new::<S>(channels);
@@ -82,7 +88,10 @@ impl WeightGradient<'_> {
         let sums = aligned(sums, taps * tap_stride);
         let panel_stride = columns.input * BLOCK.min(n) * panels.width;
         let row_buffer = aligned(row_buffer, panels.count * panel_stride);
-        for group in 0..convolution.groups {
+        for group in targets.start / group_filters..targets.end.div_ceil(group_filters) {
+            // The filters in this group.
+            let first_filter = targets.start.max(group * group_filters);
+            let filters = targets.end.min((group + 1) * group_filters) - first_filter;
             sums.fill(0.0);
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
@@ -119,7 +128,7 @@ impl WeightGradient<'_> {
                                     };
                                     let tap = row_tap * columns.kernel + column_tap;
                                     let filter = |row: usize| {
-                                        (((group * filters + first + row) * rows.output + output)
+                                        (((first_filter + first + row) * rows.output + output)
                                             * columns.output
                                             + outputs.start)
                                             * n
@@ -146,7 +155,7 @@ impl WeightGradient<'_> {
                     }
                 }
             }
-            let out = &mut out[group * filters * channels * taps..];
+            let out = &mut out[(first_filter - targets.start) * channels * taps..];
             for filter in 0..filters {
                 for channel in 0..channels {
                     let (panel, lane) = (channel / panels.width, channel % panels.width);
@@ -162,9 +171,11 @@ impl WeightGradient<'_> {
 
     #[inline(always)]
     fn filters_in_lanes<S: Simd>(self, simd: S) {
-        let Self { convolution, x, gradient, n, out, blend, buffers } = self;
+        let Self { convolution, x, gradient, n, targets, out, blend, buffers } = self;
         let [rows, columns] = convolution.axes();
-        let (channels, filters) = (convolution.group_channels(), convolution.group_filters());
+        let (channels, group_filters) = (convolution.group_channels(), convolution.group_filters());
+        // The most filters in one group.
+        let filters = group_filters.min(targets.len());
         let taps = convolution.taps();
         let highest = max_rows::<S>();
         let panels = Panels::new::<S>(filters);
@@ -181,13 +192,16 @@ impl WeightGradient<'_> {
         let panel_stride = columns.output * BLOCK.min(n) * panels.width;
         let row_buffer = aligned(row_buffer, panels.count * panel_stride);
         list_columns(Source::Input, columns, columns.output, pairs, column_starts);
-        for group in 0..convolution.groups {
+        for group in targets.start / group_filters..targets.end.div_ceil(group_filters) {
+            // The filters in this group.
+            let first_filter = targets.start.max(group * group_filters);
+            let filters = targets.end.min((group + 1) * group_filters) - first_filter;
             sums.fill(0.0);
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
                 for output in 0..rows.output {
                     let line = columns.output * n;
-                    let first = (group * filters * rows.output + output) * line + first_image;
+                    let first = (first_filter * rows.output + output) * line + first_image;
                     let stride = rows.output * line;
                     let size = columns.output;
                     transpose_row(
@@ -267,7 +281,7 @@ impl WeightGradient<'_> {
                     }
                 }
             }
-            let out = &mut out[group * filters * channels * taps..];
+            let out = &mut out[(first_filter - targets.start) * channels * taps..];
             for filter in 0..filters {
                 let (panel, lane) = (filter / panels.width, filter % panels.width);
                 for channel in 0..channels {

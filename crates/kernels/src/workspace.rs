@@ -1,18 +1,137 @@
 //! Buffers that are reused from call to call.
 
-use crate::Instructions;
-use crate::moments::LANES;
-use crate::tile::Tap;
+use std::marker::PhantomData;
+use std::ops::Range;
 
-/// The instructions that kernels use, and their buffers. The buffers grow in the first step and are then reused, so
-/// that no step allocates.
-#[derive(Default)]
+use crate::Instructions;
+use crate::instructions::vectorize;
+use crate::moments::LANES;
+use crate::pool::Pool;
+use crate::tile::TapList;
+
+/// The instructions and threads that kernels use, and their buffers. The buffers grow in the first step and are then
+/// reused, so that no step allocates.
 pub struct Workspace {
-    /// The vector instructions to use.
-    pub instructions: Instructions,
+    pub(crate) instructions: Instructions,
+    pool: Pool,
     /// The right factor of a matrix product in panels.
     pub(crate) panels: Vec<f32>,
-    pub(crate) convolution: ConvolutionBuffers,
+    /// For each thread.
+    convolution: Vec<ConvolutionBuffers>,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new(Instructions::Auto, 1)
+    }
+}
+
+impl Workspace {
+    /// A workspace for these instructions and threads. Neither changes the results.
+    #[must_use]
+    pub fn new(instructions: Instructions, threads: usize) -> Self {
+        let pool = Pool::new(threads);
+        let convolution = (0..pool.threads()).map(|_| ConvolutionBuffers::default()).collect();
+        Self { instructions, pool, panels: Vec::new(), convolution }
+    }
+
+    /// The vector instructions of the kernels.
+    #[must_use]
+    pub const fn instructions(&self) -> Instructions {
+        self.instructions
+    }
+
+    /// Splits channels among the threads. Each one calls `job` with its channels, with their parts of two slices, whose
+    /// lengths are multiples of the number of channels, and with its buffers.
+    pub(crate) fn split<A: Send, B: Send>(
+        &mut self,
+        channels: usize,
+        first: &mut [A],
+        second: &mut [B],
+        job: impl Fn(Range<usize>, &mut [A], &mut [B], &mut ConvolutionBuffers) + Sync,
+    ) {
+        if channels == 0 {
+            return;
+        }
+        let threads = self.pool.threads();
+        let sizes = [first.len() / channels, second.len() / channels];
+        let (first, second) = (Shards::new(first), Shards::new(second));
+        let buffers = Shards::new(&mut self.convolution);
+        self.pool.run(&|thread| {
+            let part = channels * thread / threads..channels * (thread + 1) / threads;
+            if part.is_empty() {
+                return;
+            }
+            let values = |size: usize| part.start * size..part.end * size;
+            #[expect(unsafe_code, reason = "each thread has channels and buffers of its own")]
+            // SAFETY: the threads have different numbers, and the ranges of their channels do not overlap.
+            let (first, second, buffers) = unsafe {
+                (
+                    first.get(values(sizes[0])),
+                    second.get(values(sizes[1])),
+                    &mut buffers.get(thread..thread + 1)[0],
+                )
+            };
+            job(part, first, second, buffers);
+        });
+    }
+
+    /// As [`split`](Self::split), for loops that only pass over `values` values: a thread must have enough to do.
+    pub(crate) fn split_loops<A: Send, B: Send>(
+        &mut self,
+        values: usize,
+        channels: usize,
+        first: &mut [A],
+        second: &mut [B],
+        loops: impl Fn(Range<usize>, &mut [A], &mut [B]) + Sync,
+    ) {
+        let instructions = self.instructions;
+        if values < VALUES_PER_THREAD {
+            vectorize(instructions, || loops(0..channels, first, second));
+        } else {
+            self.split(channels, first, second, |channels, first, second, _| {
+                vectorize(instructions, || loops(channels, first, second));
+            });
+        }
+    }
+}
+
+/// No second slice.
+pub(crate) const fn none() -> &'static mut [()] {
+    &mut []
+}
+
+/// A pass over that many values takes about as long as waking a thread.
+const VALUES_PER_THREAD: usize = 1 << 15;
+
+/// A slice of which several threads change different parts.
+struct Shards<'a, T> {
+    start: *mut T,
+    length: usize,
+    borrowed: PhantomData<&'a mut [T]>,
+}
+
+#[expect(unsafe_code, reason = "the compiler cannot know that the parts are different")]
+// SAFETY: `get` demands that the parts are different, so that a thread has its part alone.
+unsafe impl<T: Send> Sync for Shards<'_, T> {}
+
+impl<'a, T> Shards<'a, T> {
+    fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), length: slice.len(), borrowed: PhantomData }
+    }
+
+    /// A part of the slice.
+    ///
+    /// # Safety
+    ///
+    /// No two parts that are used at the same time overlap.
+    #[expect(unsafe_code, reason = "see the type")]
+    #[expect(clippy::mut_from_ref, reason = "see the type")]
+    unsafe fn get(&self, part: Range<usize>) -> &mut [T] {
+        assert!(part.start <= part.end && part.end <= self.length, "within the slice");
+        // SAFETY: the part is within the slice, and the caller guarantees that nothing else uses it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(part.start), part.len()) }
+    }
 }
 
 /// The buffers of a convolution.
@@ -28,12 +147,10 @@ pub(crate) struct ConvolutionBuffers {
     pub(crate) columns: Vec<(u32, u32)>,
     /// Where the pairs of each target column start in `columns`.
     pub(crate) column_starts: Vec<usize>,
-    pub(crate) taps: Vec<Tap>,
+    pub(crate) taps: TapList,
     /// The weights of a row of a depthwise convolution, and where their sources are.
     pub(crate) products: Vec<(f32, usize)>,
     pub(crate) lane_sums: Vec<[f64; LANES]>,
-    /// Where the taps of each target column start in `taps`.
-    pub(crate) tap_starts: Vec<usize>,
 }
 
 /// Floats per cache line.

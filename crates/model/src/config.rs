@@ -8,6 +8,13 @@ use crate::layers::LayerType;
 /// The `[model]` table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelConfig {
+    /// The file of weights that training starts from, as far as its tensors fit; or, before it was found, the text that
+    /// names it. `None` to draw all weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<String>,
+    /// The SHA-256 of that file, in hexadecimal. It identifies the weights, whatever the file is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_weights_sha256: Option<String>,
     /// The layers, from the images to the scores of the classes.
     pub layers: Vec<LayerConfig>,
 }
@@ -124,7 +131,18 @@ impl ModelConfig {
                 return Err(item.error(format!("two layers have the name `{name}`")));
             }
         }
-        Ok(Self { layers })
+        let initial_weights: Option<String> = table.optional("initial_weights")?;
+        let initial_weights_sha256: Option<String> = table.optional("initial_weights_sha256")?;
+        if let Some(value) = table.value("initial_weights_sha256") {
+            let text = initial_weights_sha256.as_deref().unwrap_or_default();
+            if text.len() != 64 || !text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) {
+                return Err(value.expected("64 hexadecimal digits in lower case"));
+            }
+            if initial_weights.is_none() {
+                return Err(value.error("a checksum needs `initial_weights`, which it is of"));
+            }
+        }
+        Ok(Self { initial_weights, initial_weights_sha256, layers })
     }
 }
 

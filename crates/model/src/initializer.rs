@@ -140,8 +140,8 @@ fn uniform(rng: &mut impl Rng) -> f64 {
 /// A number from the standard normal distribution, by the transform of Box and Muller.
 fn normal(rng: &mut impl Rng) -> f64 {
     // `1 − uniform` is in (0, 1], so the logarithm is finite.
-    let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
-    radius * (std::f64::consts::TAU * uniform(rng)).cos()
+    let radius = (-2.0 * libm::log(1.0 - uniform(rng))).sqrt();
+    radius * libm::cos(std::f64::consts::TAU * uniform(rng))
 }
 
 /// A number from the standard normal distribution truncated at ±2. Values outside are drawn again.

@@ -36,4 +36,4 @@ pub use safetensors::{MAX_WEIGHTS_BYTES, WeightsFileError};
 pub use shape::Shape;
 pub use summary::{Summary, SummaryRow};
 pub use tensor::WeightTensor;
-pub use weights::Weights;
+pub use weights::{MatchedTensors, Weights};

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rand_core::Rng;
 
@@ -28,7 +28,40 @@ impl Architecture {
     }
 }
 
+/// The names of tensors after [`Weights::load_matching`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MatchedTensors {
+    /// Those that were replaced.
+    pub loaded: Vec<String>,
+    /// Those that were kept, because the source has none of their name and shape.
+    pub kept: Vec<String>,
+    /// Those of the source that were not used.
+    pub unused: Vec<String>,
+}
+
 impl Weights {
+    /// Replaces the values of the tensors that have the same name and the same shape in `source`.
+    pub fn load_matching(&mut self, source: &Self) -> MatchedTensors {
+        let by_name: HashMap<&str, &WeightTensor> =
+            source.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let mut matched = MatchedTensors::default();
+        let mut used = HashSet::new();
+        for tensor in &mut self.tensors {
+            let found = by_name.get(tensor.name.as_str());
+            match found.filter(|found| found.shape == tensor.shape) {
+                Some(found) => {
+                    tensor.values.clone_from(&found.values);
+                    used.insert(tensor.name.as_str());
+                    matched.loaded.push(tensor.name.clone());
+                }
+                None => matched.kept.push(tensor.name.clone()),
+            }
+        }
+        let unused = source.tensors.iter().filter(|tensor| !used.contains(tensor.name.as_str()));
+        matched.unused = unused.map(|tensor| tensor.name.clone()).collect();
+        matched
+    }
+
     /// Whether every value is finite.
     #[must_use]
     pub fn are_finite(&self) -> bool {

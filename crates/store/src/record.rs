@@ -64,6 +64,9 @@ pub struct RunRecord {
     pub data_warnings: Vec<String>,
     /// The number of parameters of the model.
     pub parameters: u64,
+    /// Where the weights before training come from, if a file has some of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InitialWeightsRecord>,
     /// When the run was started (RFC 3339, UTC).
     pub started: Timestamp,
     /// When the run ended (RFC 3339, UTC).
@@ -97,6 +100,23 @@ pub struct RunRecord {
     /// Files that `kiln clean` removed after the run had ended, by name, with the checksums that they had.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<String, Checksum>,
+}
+
+/// The weights before training, if some of them were loaded from a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitialWeightsRecord {
+    /// The path of the file.
+    pub file: String,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// The tensors that were loaded from it.
+    pub loaded: Vec<String>,
+    /// The tensors that have their own initial values, because the file has none of their name and shape.
+    pub kept: Vec<String>,
+    /// The tensors of the file that fit none of the model.
+    pub unused: Vec<String>,
+    /// The checksum of `initial.safetensors`, which has all weights before training.
+    pub initial: Checksum,
 }
 
 /// The name and id of a run.

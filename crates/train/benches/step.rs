@@ -115,6 +115,31 @@ mod optimizer {
     }
 }
 
+mod convolutional {
+    use super::*;
+
+    /// Networks of `configs/`. `benches/peers/pytorch_networks.py` measures the same ones in PyTorch.
+    const NETWORKS: [&str; 4] = [
+        include_str!("../../../configs/fashion-mnist-cnn.toml"),
+        include_str!("../../../configs/fashion-mnist-vgg.toml"),
+        include_str!("../../../configs/fashion-mnist-resnet8.toml"),
+        include_str!("../../../configs/fashion-mnist-resnet20.toml"),
+    ];
+
+    fn name(text: &str) -> &str {
+        text.lines().find_map(|line| line.strip_prefix("name = ")).expect("a name")
+    }
+
+    /// The step of a batch of 64 images with the optimizer of the configuration.
+    #[divan::bench(args = NETWORKS.map(name), max_time = 4)]
+    fn fused(bencher: Bencher<'_, '_>, network: &str) {
+        let text = NETWORKS.into_iter().find(|text| name(text) == network).expect("listed");
+        let engine = "device.engine=fused".to_owned();
+        let declaration = Declaration::parse("bench.toml", text, &[engine]).expect("valid");
+        bench_declaration(bencher, &declaration, 64);
+    }
+}
+
 /// Evaluates 5,000 images, the usual validation split; a test run of the benchmark evaluates 50.
 #[divan::bench(args = ["generic", "fused"], max_time = 2)]
 fn evaluation(bencher: Bencher<'_, '_>, implementation: &str) {
@@ -149,14 +174,16 @@ fn metrics(bencher: Bencher<'_, '_>, listed: &str) {
 }
 
 fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, size: Size) {
-    let (mut engine, _) = engine(implementation, optimizer, size);
+    let (_, declaration) = engine(implementation, optimizer, size);
+    bench_declaration(bencher, &declaration, size.batch);
+}
+
+fn bench_declaration(bencher: Bencher<'_, '_>, declaration: &Declaration, batch: usize) {
+    let mut engine = engine_of(declaration);
     // The values do not affect the time, as long as there are no denormal numbers.
-    let pixels: Vec<f32> = (0_u8..=254)
-        .cycle()
-        .take(size.batch * IMAGE.values())
-        .map(|x| f32::from(x) / 255.0)
-        .collect();
-    let labels: Vec<u16> = (0..10).cycle().take(size.batch).collect();
+    let pixels: Vec<f32> =
+        (0_u8..=254).cycle().take(batch * IMAGE.values()).map(|x| f32::from(x) / 255.0).collect();
+    let labels: Vec<u16> = (0..10).cycle().take(batch).collect();
     let mut dropout_rng = stream(42, Purpose::Dropout, 1);
     bencher.bench_local(move || engine.step(&pixels, &labels, 1e-6, &mut dropout_rng));
 }
@@ -181,10 +208,14 @@ fn engine(
         depth - 1,
     );
     let declaration = Declaration::parse("bench.toml", &text, &[]).expect("a valid experiment");
+    (engine_of(&declaration), declaration)
+}
+
+fn engine_of(declaration: &Declaration) -> Engine {
     let architecture = declaration.architecture(IMAGE, CLASSES).expect("the layers fit");
     let settings = declaration.engine_settings(&architecture).expect("every build has flex");
     let weights = architecture.initial_weights(&mut stream(42, Purpose::Weights, 0));
-    (Engine::new(&settings, &weights).expect("the weights fit"), declaration)
+    Engine::new(&settings, &weights).expect("the weights fit")
 }
 
 /// out ← keep · out + scale · a·b, with a `[rows, depth]` and b `[depth, columns]`, all row-major. Each factor comes

@@ -113,7 +113,7 @@ pub(crate) fn mean_prediction(first: &[f32], second: &[f32], classes: usize) -> 
     let [first, second] = rows;
     let mean = |(a, b): (f64, f64)| {
         // ln((eᵃ + eᵇ) / 2) without an overflow.
-        (a.max(b) + (-(a - b).abs()).exp().ln_1p() - std::f64::consts::LN_2) as f32
+        (a.max(b) + libm::log1p(libm::exp(-(a - b).abs())) - std::f64::consts::LN_2) as f32
     };
     first
         .zip(second)
@@ -124,15 +124,16 @@ pub(crate) fn mean_prediction(first: &[f32], second: &[f32], classes: usize) -> 
 /// The logarithms of the probabilities.
 fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
-    logits.iter().map(|logit| f64::from(*logit) - largest - sum.ln()).collect()
+    let sum: f64 = logits.iter().map(|logit| libm::exp(f64::from(*logit) - largest)).sum();
+    logits.iter().map(|logit| f64::from(*logit) - largest - libm::log(sum)).collect()
 }
 
 /// The softmax of the logits, computed in f64. The largest logit is subtracted first, so that no power of e overflows.
 #[expect(clippy::cast_possible_truncation, reason = "probabilities are stored as f32")]
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let powers: Vec<f64> = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).collect();
+    let powers: Vec<f64> =
+        logits.iter().map(|logit| libm::exp(f64::from(*logit) - largest)).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| (power / sum) as f32).collect()
 }

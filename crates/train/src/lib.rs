@@ -14,6 +14,7 @@ mod class_weights;
 mod engine;
 mod evaluation;
 mod experiment;
+mod initial_weights;
 mod loss;
 mod metrics;
 pub mod optimizers;
@@ -33,9 +34,10 @@ pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
-    Experiment, MachineMemory, REFERENCE, Sampling, TestConfig, TrainingConfig, WeightsChoice,
-    known_paths,
+    Experiment, MachineMemory, REFERENCE, Sampling, Simd, TestConfig, TrainingConfig,
+    WeightsChoice, known_paths, limit_threads,
 };
+pub use initial_weights::WeightsFile;
 pub use loss::LossConfig;
 pub use metrics::{MetricName, Metrics, MissingSetting, OptionalMetric};
 pub use optimizers::{OptimizerConfig, OptimizerKind, OptimizerName};

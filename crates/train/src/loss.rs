@@ -78,8 +78,8 @@ impl LossConfig {
         let label_smoothing = self.label_smoothing();
         // Subtracting the largest logit first keeps the powers of e from overflowing.
         let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - max).exp()).sum();
-        let log_sum = max + sum.ln();
+        let sum: f64 = logits.iter().map(|logit| libm::exp(f64::from(*logit) - max)).sum();
+        let log_sum = max + libm::log(sum);
         let surprise = |class: usize| log_sum - f64::from(logits[class]);
         if label_smoothing == 0.0 {
             return surprise(label);

@@ -15,6 +15,7 @@ use crate::TrainError;
 use crate::engine::Engine;
 use crate::evaluation::{Evaluation, evaluate_each};
 use crate::experiment::{Declaration, Experiment, PreparedExperiment};
+use crate::initial_weights::{SourceWeights, Transfer};
 use crate::metrics::{self, Metrics, extra_columns};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
@@ -98,14 +99,16 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// The data cannot be read, is not that of the `planned` id or makes every result meaningless, the experiment does not
-    /// fit the data, this build lacks the backend, or the directory cannot be created.
+    /// The data or the initial weights cannot be read, the data is not that of the `planned` id or makes every result
+    /// meaningless, the experiment does not fit the data or none of the initial weights, this build lacks the backend, or the directory cannot be created.
     pub fn prepare(
         mut declaration: Declaration,
         data: &Path,
         runs: &Path,
         planned: Option<PlannedId<'_>>,
     ) -> Result<Self, TrainError> {
+        // First, because reading the data takes longer.
+        let weights = SourceWeights::read(&mut declaration)?;
         let mut prepared = match &planned {
             None => PreparedExperiment::read(&mut declaration, data)?,
             Some(PlannedId { fingerprint, .. }) => {
@@ -120,6 +123,8 @@ impl Run {
             return Err(TrainError::DataChanged { name, planned: (*fingerprint).to_owned(), now });
         }
         prepared.check_data(&declaration)?;
+        let transfer = weights.map(|source| Transfer::new(source, &declaration, &prepared));
+        prepared.transfer = transfer.transpose()?;
         Self::create(declaration, prepared, runs, planned)
     }
 
@@ -152,7 +157,7 @@ impl Run {
             seed: experiment.seed,
             backend,
             engine: implementation,
-            threads: 1,
+            threads: prepared.settings.threads,
             versions,
             git_commit: git_commit(),
             dataset,
@@ -160,6 +165,7 @@ impl Run {
             normalization: Some(prepared.normalization()),
             data_warnings: prepared.data_warnings.clone(),
             parameters: prepared.architecture.parameters() as u64,
+            initial_weights: prepared.transfer.as_ref().map(|transfer| transfer.record.clone()),
             started: kiln_store::now(),
             ended: None,
             training_seconds: None,
@@ -194,9 +200,10 @@ impl Run {
     fn write_first_files(&self) -> Result<(), TrainError> {
         self.lock.check()?;
         files::write(&self.directory.config_path(), &self.prepared.origin.config)?;
+        // Before the record, which has its checksum.
+        self.write_initial()?;
         self.directory.write_record(&self.record)?;
-        self.write_splits()?;
-        self.write_initial()
+        self.write_splits()
     }
 
     /// Writes `splits.csv`.
@@ -211,10 +218,17 @@ impl Run {
         Ok(splits::write(&self.directory.splits_path(), &splits)?)
     }
 
-    /// Writes `initial.safetensors`, if the experiment asks for it.
+    /// Writes `initial.safetensors`, if the experiment asks for it or the weights come from a file, which may change.
     pub(crate) fn write_initial(&self) -> Result<(), TrainError> {
         let experiment = &self.declaration.experiment;
-        if !experiment.training.save_initial {
+        let is_loaded = experiment.model.initial_weights.is_some();
+        let is_wanted = if is_loaded {
+            // Otherwise the run resumes from a checkpoint, and does not know its initial weights.
+            self.prepared.transfer.is_some()
+        } else {
+            experiment.training.save_initial
+        };
+        if !is_wanted {
             return Ok(());
         }
         let weights = self.prepared.initial_weights(experiment);
@@ -250,10 +264,12 @@ impl Run {
         &self.directory
     }
 
-    /// What a user should know about how the images were read and split, as sentences without a final full stop.
+    /// What a user should know about how the images were read and split, and about the initial weights, as sentences
+    /// without a final full stop.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
-        let PreparedExperiment { dataset, split, .. } = &self.prepared;
-        dataset.notes.iter().chain(&split.notes).map(String::as_str)
+        let PreparedExperiment { dataset, split, transfer, .. } = &self.prepared;
+        let transfer = transfer.iter().map(|transfer| &transfer.note);
+        dataset.notes.iter().chain(&split.notes).chain(transfer).map(String::as_str)
     }
 
     /// Sets after how many training steps their logits are read from the device, instead of a number that suits the backend.
@@ -287,6 +303,16 @@ impl Run {
         );
         for note in self.notes() {
             info!(note, "data");
+        }
+        if let Some(weights) = &self.record.initial_weights {
+            info!(
+                file = weights.file,
+                sha256 = weights.sha256,
+                loaded = weights.loaded.join(", "),
+                drawn = weights.kept.join(", "),
+                unused = weights.unused.join(", "),
+                "initial weights"
+            );
         }
         let result = self.train_and_test(observer);
         self.or_fail(result)

@@ -34,6 +34,19 @@ pub(crate) fn write_weights(
     weights: &Weights,
     prepared: &PreparedExperiment,
 ) -> Result<(), TrainError> {
+    Ok(files::write(path, encode_weights(path, weights, prepared)?)?)
+}
+
+/// The content of a file of weights of an experiment. An error names it `path`.
+///
+/// # Errors
+///
+/// The weights cannot be encoded.
+pub(crate) fn encode_weights(
+    path: &Path,
+    weights: &Weights,
+    prepared: &PreparedExperiment,
+) -> Result<Vec<u8>, TrainError> {
     // A prediction must work without the dataset, and after a change of the listed datasets.
     let metadata = WeightsMetadata {
         format_version: WEIGHTS_VERSION,
@@ -42,8 +55,7 @@ pub(crate) fn write_weights(
         normalizer: prepared.normalizer.clone(),
     };
     let metadata = serde_json::to_string(&metadata).map_err(|e| weights_error(path, e))?;
-    let bytes = weights.to_safetensors(metadata).map_err(|e| weights_error(path, e))?;
-    Ok(files::write(path, bytes)?)
+    weights.to_safetensors(metadata).map_err(|e| weights_error(path, e))
 }
 
 /// Reads weights and their metadata from `path`.

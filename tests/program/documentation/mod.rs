@@ -50,6 +50,7 @@ pages! {
     experiments: "docs/guide/experiments.md",
     gpus: "docs/guide/gpus.md",
     interrupted_runs: "docs/guide/interrupted-runs.md",
+    layers: "docs/guide/layers.md",
     performance: "docs/guide/performance.md",
     run_directory: "docs/guide/run-directory.md",
     sweeps: "docs/guide/sweeps.md",

@@ -18,6 +18,7 @@ use kiln_sweep::{DifferingKey, LaunchOptions, Plan, PlannedRun, RunOutcome, Swee
 use kiln_train::MachineMemory;
 
 use crate::experiment;
+use crate::initial_weights;
 use crate::options::{GlobalOptions, at_least_1};
 use crate::output::{status, warning};
 
@@ -94,6 +95,7 @@ pub(crate) fn sweep(
     if arguments.skip_invalid {
         sweep = sweep.skipping_invalid();
     }
+    sweep.find_initial_weights(|name| initial_weights::find(options, name))?;
     let memory = MachineMemory::of_this_machine();
     let plan = Plan::new(&sweep, options.data(), &options.runs, memory)?;
     if !options.quiet {

@@ -76,7 +76,7 @@ fn to_f64(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 
-fn normalizations(case: &Case, x: &[f32], workspace: &Workspace) -> Vec<Normalization> {
+fn normalizations(case: &Case, x: &[f32], workspace: &mut Workspace) -> Vec<Normalization> {
     let mut moments = Moments::default();
     moments.reset(&vec![case.mean; case.channels]);
     gather_moments(x, case.n, &mut moments, workspace);

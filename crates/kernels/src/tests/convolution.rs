@@ -94,43 +94,67 @@ fn cases() -> impl Strategy<Value = Case> {
         .prop_filter("the kernel fits", |case| !case.convolution.output_plane().is_empty())
 }
 
+/// Compares the forward pass, and the moments that it gathers, with 64-bit loops.
+fn assert_forward(case: &Case, relu: bool, biased: bool) {
+    let (x, weights) = (case.x(), case.weights());
+    let bias = if biased { case.bias() } else { Vec::new() };
+    let output = case.convolution.output_plane();
+    let plane = output.height * output.width * case.n;
+    let mut expected = vec![0.0; output.len() * case.n];
+    case.products(|w, from, to| expected[to] += f64::from(weights[w]) * f64::from(x[from]));
+    for (row, bias) in expected.chunks_exact_mut(plane).zip(&bias) {
+        row.iter_mut().for_each(|value| *value += f64::from(*bias));
+    }
+    if relu {
+        expected.iter_mut().for_each(|value| *value = value.max(0.0));
+    }
+    let shift = random(case.seed + 4, output.channels);
+    let actual = with_all_instructions(|workspace| {
+        let mut out = vec![f32::NAN; expected.len()];
+        let mut moments = Moments::default();
+        moments.reset(&shift);
+        let epilogue = Epilogue { relu, moments: Some(&mut moments) };
+        case.convolution.forward(&weights, &bias, &x, case.n, &mut out, epilogue, workspace);
+        for ((mean, variance), row) in moments.mean_and_variance().zip(out.chunks_exact(plane)) {
+            let row: Vec<f64> = row.iter().map(|value| f64::from(*value)).collect();
+            let expected = row.iter().sum::<f64>() / plane as f64;
+            let squares = row.iter().map(|value| (value - expected).powi(2)).sum::<f64>();
+            assert!((mean - expected).abs() < 1e-5, "mean {mean}, not {expected}");
+            let expected = squares / plane as f64;
+            assert!(
+                (variance - expected).abs() < 1e-4 * (1.0 + expected),
+                "variance {variance}, not {expected}"
+            );
+        }
+        let bits =
+            moments.mean_and_variance().flat_map(|(mean, variance)| [mean as f32, variance as f32]);
+        out.extend(bits.collect::<Vec<_>>());
+        out
+    });
+    assert_close(&actual[..expected.len()], &expected, 1e-5);
+}
+
+/// More source rows than an L2 cache has, which are computed in chunks of columns, and 33 images, which are two blocks.
+#[test]
+fn large_layers_are_computed_in_chunks() {
+    let convolution = Convolution {
+        input: Plane { channels: 140, height: 5, width: 11 },
+        filters: 3,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1; 4],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    assert_forward(&Case { convolution, n: 33, seed: 1 }, true, true);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn forward_is_the_sum_of_the_products(case in cases(), relu: bool, biased: bool) {
-        let (x, weights) = (case.x(), case.weights());
-        let bias = if biased { case.bias() } else { Vec::new() };
-        let output = case.convolution.output_plane();
-        let plane = output.height * output.width * case.n;
-        let mut expected = vec![0.0; output.len() * case.n];
-        case.products(|w, from, to| expected[to] += f64::from(weights[w]) * f64::from(x[from]));
-        for (row, bias) in expected.chunks_exact_mut(plane).zip(&bias) {
-            row.iter_mut().for_each(|value| *value += f64::from(*bias));
-        }
-        if relu {
-            expected.iter_mut().for_each(|value| *value = value.max(0.0));
-        }
-        let shift = random(case.seed + 4, output.channels);
-        let actual = with_all_instructions(|workspace| {
-            let mut out = vec![f32::NAN; expected.len()];
-            let mut moments = Moments::default();
-            moments.reset(&shift);
-            let epilogue = Epilogue { relu, moments: Some(&mut moments) };
-            case.convolution.forward(&weights, &bias, &x, case.n, &mut out, epilogue, workspace);
-            for ((mean, variance), row) in moments.mean_and_variance().zip(out.chunks_exact(plane)) {
-                let row: Vec<f64> = row.iter().map(|value| f64::from(*value)).collect();
-                let expected = row.iter().sum::<f64>() / plane as f64;
-                let squares = row.iter().map(|value| (value - expected).powi(2)).sum::<f64>();
-                assert!((mean - expected).abs() < 1e-5, "mean {mean}, not {expected}");
-                let expected = squares / plane as f64;
-                assert!((variance - expected).abs() < 1e-4 * (1.0 + expected), "variance {variance}, not {expected}");
-            }
-            let bits = moments.mean_and_variance().flat_map(|(mean, variance)| [mean as f32, variance as f32]);
-            out.extend(bits.collect::<Vec<_>>());
-            out
-        });
-        assert_close(&actual[..expected.len()], &expected, 1e-5);
+        assert_forward(&case, relu, biased);
     }
 
     #[test]

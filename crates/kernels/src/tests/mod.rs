@@ -4,5 +4,7 @@
 
 mod batch_normalization;
 mod convolution;
+mod group_normalization;
+mod math;
 mod pooling;
 mod support;

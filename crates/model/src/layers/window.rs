@@ -90,7 +90,7 @@ impl PoolingWindow {
         Ok(Self {
             pool_size,
             strides: table.default("strides", pool_size)?,
-            padding: read_padding(table)?,
+            padding: table.default("padding", Padding::Valid)?,
         })
     }
 
@@ -117,7 +117,7 @@ impl PoolingWindow {
     }
 }
 
-/// Reads the key `padding`.
+/// Reads the key `padding` of a convolution.
 pub(crate) fn read_padding(table: &mut Table<'_>) -> Result<Padding, ConfigError> {
     let is_text = matches!(table.value("padding").map(|value| &value.kind), Some(Kind::String(_)));
     table.default("padding", Padding::Valid).map_err(|error| match is_text {

@@ -68,6 +68,7 @@ pub(crate) fn record() -> RunRecord {
         evaluations: Vec::new(),
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),
+        initial_weights: None,
         removed: std::collections::BTreeMap::new(),
     }
 }

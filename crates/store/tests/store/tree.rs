@@ -116,6 +116,7 @@ impl SampleRun {
             evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
+            initial_weights: None,
             removed: std::collections::BTreeMap::new(),
         }
     }

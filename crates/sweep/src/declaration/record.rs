@@ -4,6 +4,7 @@
 //! in its own file, named after a hash of it. `.kiln/sweep.json` is a copy of the one that was started last; it is the only
 //! file of the first version of Kiln.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use kiln_config::ConfigError;
 use kiln_store::{
     Checksum, StoreError, Timestamp, create_hidden, files, hidden, now, quoted, versioned,
 };
+use kiln_train::WeightsFile;
 use serde::{Deserialize, Serialize};
 
 use crate::declaration::sweep::Sweep;
@@ -42,6 +44,10 @@ pub struct SweepRecord {
     /// The runs that cannot be trained and were left out when the sweep was started last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedRuns>,
+    /// The files that `model.initial_weights` names in the sweep, by its values. They are found when the sweep is declared:
+    /// `NAME/best` may be another run later.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) initial_weights: BTreeMap<String, WeightsFile>,
     /// The absolute path of the directory of the named datasets.
     pub data: PathBuf,
     /// When the sweep was first started (RFC 3339, UTC); unknown if the first version of Kiln wrote the record.
@@ -95,10 +101,17 @@ impl SweepRecord {
             race: false,
             top: None,
             skipped: Vec::new(),
+            initial_weights: BTreeMap::new(),
             // The plan sets it: the declaration of a sweep does not depend on the directory.
             data: PathBuf::new(),
             started: None,
         }
+    }
+
+    /// Whether the declaration may name initial weights.
+    pub(crate) fn mentions_initial_weights(&self) -> bool {
+        let texts = [&self.text].into_iter().chain(&self.experiment_text).chain(&self.axes);
+        texts.into_iter().any(|text| text.contains("initial_weights"))
     }
 
     /// Whether the first version of Kiln wrote the record.
@@ -136,6 +149,8 @@ impl SweepRecord {
         // JSON can represent any text.
         let mut text = serde_json::to_string(&declared).unwrap_or_default();
         text.extend(self.race_options());
+        // The checksums identify them.
+        text.extend(self.initial_weights.values().map(|file| file.sha256.as_str()));
         format!("sweep-{}.json", &Checksum::of(text.as_bytes()).sha256[..12])
     }
 

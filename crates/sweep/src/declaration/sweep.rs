@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use kiln_config::{ConfigError, Document, FromValue, Kind, Override, Table, Value};
-use kiln_train::{Declaration, known_paths};
+use kiln_train::{Declaration, WeightsFile, known_paths};
 
 use crate::declaration::axis::Axis;
 use crate::declaration::block::Block;
@@ -79,6 +79,7 @@ impl Sweep {
             let text = record.experiment_text.as_deref().unwrap_or_default();
             Document::parse(&path.to_string_lossy(), text)
         })?;
+        sweep.record.initial_weights.clone_from(&record.initial_weights);
         // The first version of Kiln had no other order. In another one, a completed sweep would prune other runs.
         if let Some(prune) = sweep.prune.as_mut().filter(|_| record.is_of_first_version()) {
             prune.order = PruneOrder::Arrival;
@@ -111,6 +112,30 @@ impl Sweep {
         self.top = top;
         (self.record.race, self.record.top) = (true, top);
         Ok(self)
+    }
+
+    /// Finds the files of weights that the sweep names as `model.initial_weights`. `find` gets each name once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`expand`](Self::expand), except about runs that cannot be trained, and those of `find`.
+    pub fn find_initial_weights<E: From<ConfigError>>(
+        &mut self,
+        find: impl Fn(&str) -> Result<WeightsFile, E>,
+    ) -> Result<(), E> {
+        // Most sweeps name none, and expanding a sweep takes a while.
+        if !self.record.mentions_initial_weights() {
+            return Ok(());
+        }
+        for point in self.expand_all()?.points {
+            let model = &point.declaration.experiment.model;
+            if let Some(name) = &model.initial_weights
+                && !self.record.initial_weights.contains_key(name)
+            {
+                self.record.initial_weights.insert(name.clone(), find(name)?);
+            }
+        }
+        Ok(())
     }
 
     /// The rules of the race, if the combinations race.

@@ -1,11 +1,12 @@
 use std::io::{BufRead, Write};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use kiln_store::{RunDirectory, files};
+use kiln_store::{Checkpoints, RunDirectory, files};
 use kiln_train::{
     Declaration, EpochEnd, Observer, PlannedId, Progress, ResumeErrorKind, Run, RunLock, Stop,
     TrainError, TrainingOutcome,
@@ -64,6 +65,8 @@ fn carry_out<E: std::fmt::Display>(
     let request: WorkerRequest =
         serde_json::from_str(&line).map_err(|error| SweepError::Request(error.to_string()))?;
     let commands = listen(input, Arc::clone(&requests));
+    // The other cores train other runs.
+    kiln_train::limit_threads(NonZeroUsize::MIN);
     let (mut run, warnings) = prepare(&request)?;
     if let Err(error) = start_log(&run) {
         let error = SweepError::Log(error.to_string());
@@ -96,11 +99,19 @@ fn prepare(request: &WorkerRequest) -> Result<(Run, Vec<String>), SweepError> {
     let data = &request.data_directory;
     if request.resume {
         let path = request.runs_directory.join(&declaration.experiment.name).join(&request.id);
-        match Run::resume(RunDirectory::open(&path)?, data, lock()) {
+        let directory = RunDirectory::open(&path)?;
+        match Run::resume(directory.clone(), data, lock()) {
             // This version of Kiln cannot continue a run that another version started. A sweep may contain many such
             // runs, so they are restarted without asking.
             Err(TrainError::Resume { error, .. }) if error.kind == ResumeErrorKind::Program => {
                 warnings.push(format!("restarted from scratch: {error}"));
+                if declaration.experiment.model.initial_weights.is_some() {
+                    // The run has a copy of the weights that it started from.
+                    Checkpoints::of(&directory).remove()?;
+                    let resumed = Run::resume(directory, data, lock())?;
+                    warnings.extend(resumed.damage);
+                    return Ok((resumed.run, warnings));
+                }
                 files::remove_directory(&path)?;
             }
             Err(error) => return Err(error.into()),

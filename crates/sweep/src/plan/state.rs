@@ -73,7 +73,7 @@ impl RunState {
         })
     }
 
-    /// Whether the run can be resumed from a checkpoint. If not, it is trained from scratch.
+    /// Whether the run can be resumed from a checkpoint or from its initial weights. If not, it is trained from scratch.
     ///
     /// # Errors
     ///
@@ -86,7 +86,10 @@ impl RunState {
         let directory = RunDirectory::at(&plan.path_of(run));
         let to_text = |error: StoreError| error.to_string();
         if Checkpoints::of(&directory).positions().map_err(to_text)?.is_empty() {
-            return Ok(false);
+            // The run itself can restart, from its own copy of weights that may no longer be where they were.
+            let has_initial_weights = run.experiment.model.initial_weights.is_some()
+                && directory.read_record().is_ok_and(|record| record.initial_weights.is_some());
+            return Ok(has_initial_weights && has_config_of(&directory, run));
         }
         // A run writes its record before its first checkpoint, so an unreadable record is damage.
         directory.read_record().map_err(to_text)?;

@@ -5,6 +5,7 @@ mod state;
 mod targets;
 
 use burn::tensor::Device;
+use kiln_kernels::Instructions;
 use kiln_model::{Architecture, Shape, Weights};
 use rand_chacha::ChaCha8Rng;
 
@@ -35,6 +36,10 @@ pub struct EngineSettings {
     pub device: Device,
     /// The implementation of a training step.
     pub implementation: Implementation,
+    /// The threads of the fused implementation. They do not affect the result.
+    pub threads: usize,
+    /// The vector instructions of the fused implementation. They do not affect the result.
+    pub instructions: Instructions,
 }
 
 kiln_config::keywords! {

@@ -14,6 +14,7 @@ use super::type_change::TypeChanges;
 use super::{EngineChoice, Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
 use crate::engine::{EngineSettings, Implementation};
+use crate::initial_weights::WeightsFile;
 use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
@@ -116,6 +117,26 @@ impl Declaration {
         let mut declaration = self.clone();
         declaration.experiment.data.validation = SplitSize::Source;
         Ok(Cow::Owned(declaration))
+    }
+
+    /// Sets the file that `model.initial_weights` names.
+    ///
+    /// # Errors
+    ///
+    /// The experiment has the checksum of another file.
+    pub fn set_initial_weights(&mut self, file: &WeightsFile) -> Result<(), ConfigError> {
+        let model = &mut self.experiment.model;
+        if let Some(expected) = &model.initial_weights_sha256
+            && *expected != file.sha256
+        {
+            let message =
+                format!("{} has the SHA-256 {}, not {expected}", file.path.display(), file.sha256);
+            let help = "the file has changed; restore it, or remove initial_weights_sha256 to use it as it is now";
+            return Err(self.error_at("model.initial_weights_sha256", message).help(help));
+        }
+        model.initial_weights = Some(file.path.to_string_lossy().into_owned());
+        model.initial_weights_sha256 = Some(file.sha256.clone());
+        Ok(())
     }
 
     /// Whether only the data will show whether there are validation images.
@@ -245,19 +266,24 @@ impl Declaration {
     ///
     /// # Errors
     ///
-    /// This build lacks the backend, or the engine that `device.engine` requires does not support the backend, the
-    /// optimizer or a layer.
+    /// This build lacks the backend, this processor lacks the instructions of `device.simd`, or the engine that
+    /// `device.engine` requires does not support the backend, the optimizer or a layer.
     pub fn engine_settings(
         &self,
         architecture: &Architecture,
     ) -> Result<EngineSettings, ConfigError> {
+        let device = self.experiment.device;
+        let implementation = self.engine(architecture)?;
+        let instructions = device.simd.instructions();
         Ok(EngineSettings {
+            threads: device.threads(architecture, implementation),
+            instructions: instructions.map_err(|error| self.error_at("device.simd", error))?,
             architecture: architecture.clone(),
             optimizer: self.experiment.optimizer,
             loss: self.experiment.loss.clone(),
             average_decay: self.experiment.training.average_decay,
             device: self.device()?,
-            implementation: self.engine(architecture)?,
+            implementation,
         })
     }
 

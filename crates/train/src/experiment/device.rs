@@ -1,8 +1,10 @@
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
-use kiln_model::Architecture;
+use kiln_kernels::Instructions;
+use kiln_model::{Architecture, LayerType};
 use serde::Serialize;
 
 use crate::engine::{Implementation, unsupported};
@@ -15,6 +17,60 @@ pub struct DeviceConfig {
     pub backend: Backend,
     /// The implementation of a training step.
     pub engine: EngineChoice,
+    /// The threads of a step in the fused engine; `None` for as many as are faster. Like `simd`, it does not affect the
+    /// result, so it is not written and not part of the identity of a run.
+    #[serde(skip)]
+    pub threads: Option<NonZeroUsize>,
+    /// The vector instructions of the fused engine.
+    #[serde(skip)]
+    pub simd: Simd,
+}
+
+kiln_config::keywords! {
+    /// The choices of `simd`. All of them give the same bytes.
+    pub enum Simd as "simd" {
+        /// The widest that the processor has.
+        Auto = "auto",
+        /// AVX2 with FMA.
+        Avx2 = "avx2",
+        /// AVX-512.
+        Avx512 = "avx512",
+    }
+}
+
+impl Simd {
+    /// The instructions for the kernels.
+    ///
+    /// # Errors
+    ///
+    /// The processor does not have them.
+    pub(crate) fn instructions(self) -> Result<Instructions, String> {
+        let instructions = match self {
+            Self::Auto => Instructions::Auto,
+            Self::Avx2 => Instructions::Avx2,
+            Self::Avx512 => Instructions::Avx512,
+        };
+        if instructions.available() {
+            return Ok(instructions);
+        }
+        Err(format!("this processor has no {self} instructions; set device.simd to \"auto\""))
+    }
+}
+
+/// The threads that a step may use in this process; 0 for all cores.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Limits the threads of training steps in this process. A process that is one of several at work calls it first.
+pub fn limit_threads(threads: NonZeroUsize) {
+    THREADS.store(threads.get(), Ordering::Relaxed);
+}
+
+/// The threads that a step may use.
+fn available_threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        threads => threads,
+    }
 }
 
 kiln_config::keywords! {
@@ -50,17 +106,35 @@ impl DeviceConfig {
         Ok(Self {
             backend: table.default("backend", default.backend)?,
             engine: table.default("engine", default.engine)?,
+            threads: table.optional("threads")?,
+            simd: table.default("simd", default.simd)?,
         })
     }
 }
 
 impl Default for DeviceConfig {
     fn default() -> Self {
-        Self { backend: Backend::Flex, engine: EngineChoice::Auto }
+        Self { backend: Backend::Flex, engine: EngineChoice::Auto, threads: None, simd: Simd::Auto }
     }
 }
 
 impl DeviceConfig {
+    /// The threads of a step of this implementation.
+    pub(crate) fn threads(self, architecture: &Architecture, step: Implementation) -> usize {
+        let has_convolution = || {
+            let mut layers = architecture.nested_layers().map(|(_, layer)| &layer.kind);
+            layers.any(|kind| matches!(kind, LayerType::Conv2d(_) | LayerType::DepthwiseConv2d(_)))
+        };
+        match (step, self.threads) {
+            // Burn decides on its threads.
+            (Implementation::Generic, _) => 1,
+            (Implementation::Fused, Some(threads)) => threads.get(),
+            (Implementation::Fused, None) if has_convolution() => available_threads(),
+            // Products of dense layers are too small: another thread costs more than it computes.
+            (Implementation::Fused, None) => 1,
+        }
+    }
+
     /// The implementation for this architecture and this optimizer.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::optimizers::{GradientClipping, OptimizerConfig, WeightDecayExclusion}
 use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
-pub use device::{Backend, DeviceConfig, EngineChoice};
+pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
 pub use memory::MachineMemory;
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
@@ -129,7 +129,12 @@ impl Experiment {
     /// All values that affect the result.
     fn values(&self) -> Result<String, ConfigError> {
         // Renaming a sweep must not train its runs again.
-        toml_of(&Self { name: String::new(), ..self.clone() })
+        let mut experiment = Self { name: String::new(), ..self.clone() };
+        // The checksum identifies the weights, not the path. It is unknown until the file was found.
+        if experiment.model.initial_weights_sha256.is_some() {
+            experiment.model.initial_weights = Some(String::new());
+        }
+        toml_of(&experiment)
     }
 
     /// The experiment as TOML with every value explicit. Reading it gives the same experiment.
@@ -182,6 +187,10 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let mut paths = Document::parse("reference.toml", &everything.to_toml()?)?.paths();
         // The layers of the reference are an example, not defaults.
         paths.retain(|path| !path.starts_with("model."));
+        // These are never written.
+        let unwritten = ["device.simd", "device.threads"];
+        let initial = ["model.initial_weights", "model.initial_weights_sha256"];
+        paths.extend(initial.into_iter().chain(unwritten).map(str::to_owned));
         // The default is an empty list, which has no keys.
         paths.push("augment".to_owned());
         Ok(paths)

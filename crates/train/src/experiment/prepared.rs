@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Declaration, Experiment, MachineMemory};
 use crate::TrainError;
 use crate::engine::EngineSettings;
+use crate::initial_weights::Transfer;
 use crate::random::{Purpose, stream};
 use crate::resume::origin::{Origin, versions};
 
@@ -26,6 +27,9 @@ pub(crate) struct PreparedExperiment {
     pub(crate) origin: Origin,
     /// What may be wrong with the data; see [`check_data`](Self::check_data).
     pub(crate) data_warnings: Vec<String>,
+    /// The initial weights, if the experiment names a file of weights and they are needed: a run that resumes from a
+    /// checkpoint does not need them.
+    pub(crate) transfer: Option<Transfer>,
 }
 
 /// The skipped images that the record lists: as many as are no burden for it, which is read often.
@@ -112,6 +116,7 @@ impl PreparedExperiment {
             settings,
             origin,
             data_warnings,
+            transfer: None,
         })
     }
 
@@ -183,8 +188,16 @@ impl PreparedExperiment {
         NormalizationRecord { method, mean, standard_deviation }
     }
 
-    /// The weights at the start of training. The seed determines them.
+    /// The weights at the start of training.
     pub(crate) fn initial_weights(&self, experiment: &Experiment) -> Weights {
+        match &self.transfer {
+            Some(transfer) => transfer.weights.clone(),
+            None => self.drawn_weights(experiment),
+        }
+    }
+
+    /// The weights at the start of training, without a file of weights. The seed determines them.
+    pub(crate) fn drawn_weights(&self, experiment: &Experiment) -> Weights {
         self.architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0))
     }
 }

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 /// f32 first, as in the means that it corrects: with another β, the error would be that of 1 − β, which is 2 · 10⁻⁴ for
 /// β = 0.9999.
 pub(super) fn bias_correction(beta: f64, step: i32) -> f64 {
-    1.0 - f64::from(beta as f32).powi(step)
+    1.0 - libm::pow(f64::from(beta as f32), f64::from(step))
 }
 
 /// The running means of the gradient and of its square after this gradient, in the state of Burn's Adam.

@@ -77,7 +77,7 @@ impl Nadam {
 
 /// μ of a step.
 fn momentum(beta_1: f64, step: i32) -> f64 {
-    beta_1 * (1.0 - 0.5 * 0.96_f64.powf(f64::from(step) / 250.0))
+    beta_1 * (1.0 - 0.5 * libm::pow(0.96, f64::from(step) / 250.0))
 }
 
 /// Π of a step, computed from the start, so that no checkpoint has to hold it.

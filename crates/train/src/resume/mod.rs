@@ -18,6 +18,7 @@ use kiln_store::{
 use crate::TrainError;
 use crate::engine::Engine;
 use crate::experiment::{Declaration, PreparedExperiment};
+use crate::initial_weights::Transfer;
 use crate::metrics;
 use crate::run::{Run, StartingPoint};
 use checkpoint::{Checkpoint, STATE};
@@ -74,7 +75,7 @@ impl Run {
         }
         let mut declaration = Declaration::of_run(&directory)?;
         let fingerprint = &record.dataset.fingerprint;
-        let prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
+        let mut prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
         if let Some(difference) = dataset_difference(&record, &prepared.origin) {
             return Err(refused(difference.into()));
         }
@@ -90,6 +91,9 @@ impl Run {
             // A checkpoint would contain the experiment. Without one, only the checksum shows a changed config.toml.
             (None, Some(sum)) => sum.check(&directory.config_path())?,
             (None, None) => {}
+        }
+        if restored.is_none() {
+            prepared.transfer = Transfer::of_run(&directory, &record, &declaration, &prepared)?;
         }
         let from = restored.as_ref().and_then(|restored| restored.checkpoint);
         let mut run = Self::restored(declaration, prepared, directory, record, restored, lock)?;
@@ -117,6 +121,8 @@ impl Run {
                 let Origin { versions, backend, engine: implementation, .. } =
                     prepared.origin.clone();
                 record.seed = experiment.seed;
+                let transfer = prepared.transfer.as_ref();
+                record.initial_weights = transfer.map(|transfer| transfer.record.clone());
                 (record.versions, record.backend, record.engine) =
                     (versions, backend, implementation);
                 record.unsupported_by_fused =
@@ -147,7 +153,14 @@ impl Run {
         self.directory.remove_report();
         files::remove(&self.directory.model_path())?;
         self.write_splits()?;
-        if !files::exists(&self.directory.initial_path())? {
+        let initial = self.directory.initial_path();
+        let recorded = self.record.initial_weights.as_ref().map(|record| &record.initial);
+        // Those of a file are only used if they are intact.
+        let is_damaged = recorded.is_some_and(|checksum| checksum.check(&initial).is_err());
+        if is_damaged {
+            files::remove(&initial)?;
+        }
+        if !files::exists(&initial)? {
             self.write_initial()?;
         }
         Ok(())

@@ -8,6 +8,7 @@ use kiln_store::{Checksum, History, RunDirectory, RunRecord, Status, files};
 use super::mismatch::{Mismatch, compare_end, compare_epoch, compare_file};
 use crate::TrainError;
 use crate::experiment::{Declaration, PreparedExperiment};
+use crate::initial_weights::Transfer;
 use crate::run::Run;
 use crate::training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
@@ -61,7 +62,8 @@ impl Verifier {
         let history = directory.read_history()?;
         let mut declaration = Declaration::of_run(&directory)?;
         let fingerprint = &record.dataset.fingerprint;
-        let prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
+        let mut prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
+        prepared.transfer = Transfer::of_run(&directory, &record, &declaration, &prepared)?;
         let run = Run::create(declaration, prepared, scratch, None)?;
         Ok(Self { directory, record, history, run })
     }

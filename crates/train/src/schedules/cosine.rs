@@ -19,7 +19,7 @@ impl ScheduleRule for Cosine {
     }
 
     fn rate(&self, rate: f64, place: Place) -> f64 {
-        let cosine = f64::midpoint(1.0, (PI * place.steps / place.total).cos());
+        let cosine = f64::midpoint(1.0, libm::cos(PI * place.steps / place.total));
         rate * (self.alpha + (1.0 - self.alpha) * cosine)
     }
 }

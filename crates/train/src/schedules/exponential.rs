@@ -22,6 +22,6 @@ impl ScheduleRule for Exponential {
 
     fn rate(&self, rate: f64, place: Place) -> f64 {
         let epochs = place.steps / place.steps_per_epoch;
-        rate * self.decay_rate.powf(epochs / self.decay_epochs)
+        rate * libm::pow(self.decay_rate, epochs / self.decay_epochs)
     }
 }

@@ -85,7 +85,7 @@ impl Annealing {
     /// The value between `start` and `end`, with the operations in PyTorch's order.
     fn value(self, start: f64, end: f64, share: f64) -> f64 {
         match self {
-            Self::Cosine => end + (start - end) / 2.0 * ((PI * share).cos() + 1.0),
+            Self::Cosine => end + (start - end) / 2.0 * (libm::cos(PI * share) + 1.0),
             Self::Linear => (end - start) * share + start,
         }
     }

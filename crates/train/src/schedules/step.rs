@@ -22,6 +22,6 @@ impl ScheduleRule for Step {
 
     fn rate(&self, rate: f64, place: Place) -> f64 {
         let epochs = place.steps / place.steps_per_epoch;
-        rate * self.factor.powf((epochs / self.every_epochs).floor())
+        rate * libm::pow(self.factor, (epochs / self.every_epochs).floor())
     }
 }

@@ -434,3 +434,38 @@ fn mixed_labels_give_the_weighted_mean_of_the_updates() {
         }
     }
 }
+
+/// The bytes of a run must not depend on how many threads compute, nor on the vector instructions of the processor.
+#[test]
+fn threads_and_instructions_do_not_change_a_byte() {
+    let layers = "model.layers=[{type='conv2d', filters=5, kernel_size=3, padding='same'}, \
+        {type='batch_normalization', momentum=0.9}, {type='activation', activation='gelu'}, \
+        {type='residual', activation='relu', layers=[{type='depthwise_conv2d', kernel_size=3, padding='same'}, \
+        {type='conv2d', filters=5, kernel_size=1, activation='tanh'}, {type='group_normalization', groups=1}]}, \
+        {type='max_pooling2d'}, {type='flatten'}, {type='dense', units=9, activation='elu'}, \
+        {type='dense', units='classes', activation='softmax'}]";
+    for (network, optimizer) in
+        [(layers, "optimizer={type='adam'}"), (EVERYTHING, "optimizer={type='sgd', momentum=0.9}")]
+    {
+        let world = World::new();
+        let bytes = |device: &[&str]| {
+            let overrides = [&["engine=fused", network, optimizer, "epochs=2"], device].concat();
+            let (run, _) = world.run(&overrides);
+            let history = run.read_history().unwrap();
+            let metrics: Vec<_> = history.rows.into_iter().map(|row| row.metrics).collect();
+            (fs::read(run.model_path()).unwrap(), format!("{metrics:?}"))
+        };
+        let expected = bytes(&["threads=1"]);
+        assert!(expected == bytes(&["threads=3"]), "{network}: three threads");
+        for simd in ["avx2", "avx512"] {
+            let device = format!("simd={simd}");
+            let declared = declaration(&[&device]);
+            let architecture =
+                declared.architecture(ImageShape { channels: 1, height: 4, width: 4 }, 3).unwrap();
+            // A processor without the instructions rejects the key.
+            if declared.engine_settings(&architecture).is_ok() {
+                assert!(expected == bytes(&[&device]), "{network}: {simd}");
+            }
+        }
+    }
+}

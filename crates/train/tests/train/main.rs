@@ -9,6 +9,7 @@ mod convolutional;
 mod engines;
 mod experiment;
 mod imbalance;
+mod initial_weights;
 mod metrics;
 mod optimizers;
 mod parity;

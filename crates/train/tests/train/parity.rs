@@ -27,6 +27,8 @@ const GENERIC: Device = (Backend::Flex, Implementation::Generic);
 
 const FUSED: Device = (Backend::Flex, Implementation::Fused);
 
+const ALL: [Device; 3] = [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)];
+
 struct Trajectory(Value);
 
 impl Trajectory {
@@ -173,7 +175,7 @@ const MORE: &str = r#"{ type = "flatten" },
 
 fn follow_small(name: &str, activation: &str, optimizer: &str) {
     let optimizer = format!("[optimizer]\n{optimizer}");
-    for device in [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)] {
+    for device in ALL {
         follow(name, device, &small(activation), &optimizer);
     }
 }
@@ -313,7 +315,7 @@ fn label_smoothing() {
 #[test]
 fn class_weights() {
     let tables = "[loss]\nlabel_smoothing = 0.1\n[optimizer]\ntype = 'sgd'\nlearning_rate = 0.3";
-    for device in [FUSED, GENERIC, (Backend::Ndarray, Implementation::Generic)] {
+    for device in ALL {
         follow("class_weights", device, MORE, tables);
     }
 }
@@ -334,8 +336,7 @@ fn the_running_average_of_the_weights() {
     follow_more("recipe_average_adam", &adam);
     let momentum = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2\nmomentum = 0.9";
     let tables = format!("{momentum}\n{average} = 0.8");
-    for backend in [Backend::Flex, Backend::Ndarray] {
-        let device = (backend, Implementation::Generic);
+    for device in ALL {
         follow("recipe_average_batch_normalization", device, NORMALIZED, &tables);
     }
 }
@@ -380,7 +381,9 @@ fn a_rate_for_each_layer_and_no_weight_decay_of_biases() {
 fn no_weight_decay_of_normalization() {
     let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.1\nmomentum = 0.9\n\
                      weight_decay = 0.1\nexclude_from_weight_decay = ['normalization']";
-    follow("recipe_groups_normalization", GENERIC, NORMALIZED, optimizer);
+    for device in ALL {
+        follow("recipe_groups_normalization", device, NORMALIZED, optimizer);
+    }
 }
 
 #[test]
@@ -413,8 +416,7 @@ fn frozen_layers() {
 fn frozen_batch_normalization_uses_its_running_statistics_and_keeps_them() {
     let layers = NORMALIZED.replace("epsilon = 1e-3", "epsilon = 1e-3, trainable = false");
     let optimizer = "[optimizer]\ntype = 'sgd'\nlearning_rate = 0.2\nmomentum = 0.9";
-    for backend in [Backend::Flex, Backend::Ndarray] {
-        let device = (backend, Implementation::Generic);
+    for device in ALL {
         follow("recipe_frozen_normalization", device, &layers, optimizer);
     }
 }

@@ -146,6 +146,49 @@ fn the_comments_on_augmentations_state_their_keys_and_defaults() {
     }
 }
 
+/// The inline tables in the comments on layers: `{ type = "dropout", rate = 0.3 }`.
+fn commented_layers() -> Vec<String> {
+    let section = section("model");
+    let comments = section.lines().filter_map(|line| line.trim().strip_prefix("# "));
+    let comments: Vec<_> = comments.map(str::trim).collect();
+    let text = comments.join(" ");
+    let starts = text.match_indices("{ type = ").map(|(start, _)| start);
+    let tables = starts.filter_map(|start| {
+        let end = text[start..].find('}')?;
+        Some(text[start..=start + end].to_owned())
+    });
+    // Those with lists of layers are shortened.
+    tables.filter(|table| !table.contains('…')).collect()
+}
+
+#[test]
+fn the_comments_on_layers_state_their_keys_and_defaults() {
+    let layers = commented_layers();
+    assert!(layers.len() > 10, "{layers:?}");
+    for layer in layers {
+        let written: toml::Table = toml::from_str(&format!("layer = {layer}")).unwrap();
+        let written = written["layer"].as_table().unwrap();
+        let required = written.iter().filter(|(key, _)| {
+            ["type", "filters", "kernel_size", "rate"].contains(&key.as_str())
+                || written["type"].as_str() == Some("activation")
+        });
+        let required: Vec<_> = required.map(|(key, value)| format!("{key} = {value}")).collect();
+        let parse = |layer: &str| {
+            let text = format!(
+                "name = \"a\"\n[data]\nsource = \"fashion-mnist\"\n[model]\nlayers = [{layer}]\n[optimizer]\ntype = \"sgd\""
+            );
+            parse(&text)
+        };
+        let short = parse(&format!("{{ {} }}", required.join(", ")));
+        assert_eq!(short, parse(&layer), "{layer}");
+        let resolved: toml::Table = toml::from_str(&short.to_toml().unwrap()).unwrap();
+        let resolved = resolved["model"]["layers"][0].as_table().unwrap();
+        for key in resolved.keys().filter(|key| *key != "repeat") {
+            assert!(written.contains_key(key), "`{key}` is not stated in {layer}");
+        }
+    }
+}
+
 #[test]
 fn the_optional_tables_state_their_defaults() {
     let commented: String = section("early_stopping")

@@ -1,30 +1,37 @@
 //! The activation functions over slices, and their derivatives. Each rounds at least as well as its counterpart in
 //! Burn.
 
+use kiln_kernels::math::{self, vectorized};
+use kiln_kernels::{Instructions, Workspace};
 use kiln_model::Activation;
-use pulp::Arch;
 
 /// Adds its bias to each row, unless `bias` is empty, and applies the function, in one pass.
-pub(super) fn activate(activation: Activation, values: &mut [f32], bias: &[f32]) {
+pub(super) fn activate(
+    activation: Activation,
+    values: &mut [f32],
+    bias: &[f32],
+    workspace: &Workspace,
+) {
+    let vectors = workspace.instructions();
     // A separate loop for each function lets the compiler vectorize it.
     match activation {
-        Activation::Linear | Activation::Softmax => map_rows(values, bias, |x| x),
+        Activation::Linear | Activation::Softmax => map_rows(vectors, values, bias, |x| x),
         // `max` would turn NaN into 0 and hide a diverged run.
-        Activation::Relu => map_rows(values, bias, |x| if x < 0.0 { 0.0 } else { x }),
+        Activation::Relu => map_rows(vectors, values, bias, |x| if x < 0.0 { 0.0 } else { x }),
         Activation::LeakyRelu => {
-            map_rows(values, bias, |x| if x < 0.0 { LEAKY_RELU_SLOPE * x } else { x });
+            map_rows(vectors, values, bias, |x| if x < 0.0 { LEAKY_RELU_SLOPE * x } else { x });
         }
-        Activation::Elu => map_rows(values, bias, |x| if x > 0.0 { x } else { x.exp() - 1.0 }),
-        Activation::Selu => map_rows(values, bias, |x| {
-            SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * (x.exp() - 1.0) }
+        Activation::Elu => {
+            map_rows(vectors, values, bias, |x| if x > 0.0 { x } else { math::exp_m1(x) })
+        }
+        Activation::Selu => map_rows(vectors, values, bias, |x| {
+            SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * math::exp_m1(x) }
         }),
-        Activation::Gelu => map_rows(values, bias, |x| x * normal_distribution(x)),
-        Activation::Silu => map_rows(values, bias, |x| x * sigmoid(x)),
-        Activation::Sigmoid => map_rows(values, bias, sigmoid),
-        Activation::Tanh => map_rows(values, bias, f32::tanh),
-        Activation::Softplus => {
-            map_rows(values, bias, |x| if x > SOFTPLUS_LINEAR { x } else { x.exp().ln_1p() });
-        }
+        Activation::Gelu => map_rows(vectors, values, bias, |x| x * normal_distribution(x)),
+        Activation::Silu => map_rows(vectors, values, bias, |x| x * math::sigmoid(x)),
+        Activation::Sigmoid => map_rows(vectors, values, bias, math::sigmoid),
+        Activation::Tanh => map_rows(vectors, values, bias, math::tanh),
+        Activation::Softplus => map_rows(vectors, values, bias, math::softplus),
     }
 }
 
@@ -35,29 +42,39 @@ pub(super) const fn needs_pre_activation(activation: Activation) -> bool {
 
 /// Multiplies the gradient by the derivative of the function, in place. `values` is the input of the function if it
 /// [needs](needs_pre_activation) that, otherwise its output.
-pub(super) fn multiply_by_derivative(activation: Activation, gradient: &mut [f32], values: &[f32]) {
+pub(super) fn multiply_by_derivative(
+    activation: Activation,
+    gradient: &mut [f32],
+    values: &[f32],
+    workspace: &Workspace,
+) {
+    let vectors = workspace.instructions();
     match activation {
         // The loss contains the softmax and its derivative.
         Activation::Linear | Activation::Softmax => {}
-        Activation::Relu => zip(gradient, values, |g, y| if y <= 0.0 { 0.0 } else { g }),
+        Activation::Relu => zip(vectors, gradient, values, |g, y| if y <= 0.0 { 0.0 } else { g }),
         Activation::LeakyRelu => {
-            zip(gradient, values, |g, y| if y < 0.0 { LEAKY_RELU_SLOPE * g } else { g });
+            zip(vectors, gradient, values, |g, y| if y < 0.0 { LEAKY_RELU_SLOPE * g } else { g });
         }
-        Activation::Elu => zip(gradient, values, |g, y| if y > 0.0 { g } else { g * (y + 1.0) }),
-        Activation::Selu => zip(gradient, values, |g, y| {
+        Activation::Elu => {
+            zip(vectors, gradient, values, |g, y| if y > 0.0 { g } else { g * (y + 1.0) })
+        }
+        Activation::Selu => zip(vectors, gradient, values, |g, y| {
             g * if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA }
         }),
         Activation::Gelu => {
-            zip(gradient, values, |g, x| g * (normal_distribution(x) + x * normal_density(x)));
+            zip(vectors, gradient, values, |g, x| {
+                g * (normal_distribution(x) + x * normal_density(x))
+            });
         }
-        Activation::Silu => zip(gradient, values, |g, x| {
-            let share = sigmoid(x);
+        Activation::Silu => zip(vectors, gradient, values, |g, x| {
+            let share = math::sigmoid(x);
             g * share * (1.0 + x * (1.0 - share))
         }),
-        Activation::Sigmoid => zip(gradient, values, |g, y| g * y * (1.0 - y)),
-        Activation::Tanh => zip(gradient, values, |g, y| g * (1.0 - y * y)),
+        Activation::Sigmoid => zip(vectors, gradient, values, |g, y| g * y * (1.0 - y)),
+        Activation::Tanh => zip(vectors, gradient, values, |g, y| g * (1.0 - y * y)),
         // σ(x) = 1 − e⁻ʸ
-        Activation::Softplus => zip(gradient, values, |g, y| g * -(-y).exp_m1()),
+        Activation::Softplus => zip(vectors, gradient, values, |g, y| g * -math::exp_m1(-y)),
     }
 }
 
@@ -67,14 +84,18 @@ const LEAKY_RELU_SLOPE: f32 = Activation::LEAKY_RELU_SLOPE as f32;
 const SELU_ALPHA: f32 = Activation::SELU_ALPHA as f32;
 #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
 const SELU_SCALE: f32 = Activation::SELU_SCALE as f32;
-/// Above this, ln(1 + eˣ) rounds to x in 32 bits.
-const SOFTPLUS_LINEAR: f32 = 20.0;
 /// 1 / √(2π)
 const DENSITY_AT_ZERO: f32 = 0.398_942_3;
 
 /// Applies `function` to each value plus the bias of its row. `values` is `[bias.len(), n]`.
-fn map_rows(values: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32) {
-    Arch::new().dispatch(
+fn map_rows(
+    vectors: Instructions,
+    values: &mut [f32],
+    bias: &[f32],
+    function: impl Fn(f32) -> f32,
+) {
+    vectorized(
+        vectors,
         #[inline(always)]
         || {
             if bias.is_empty() || values.is_empty() {
@@ -89,8 +110,14 @@ fn map_rows(values: &mut [f32], bias: &[f32], function: impl Fn(f32) -> f32) {
     );
 }
 
-fn zip(gradient: &mut [f32], values: &[f32], product: impl Fn(f32, f32) -> f32) {
-    Arch::new().dispatch(
+fn zip(
+    vectors: Instructions,
+    gradient: &mut [f32],
+    values: &[f32],
+    product: impl Fn(f32, f32) -> f32,
+) {
+    vectorized(
+        vectors,
         #[inline(always)]
         || {
             for (gradient, value) in gradient.iter_mut().zip(values) {
@@ -100,19 +127,14 @@ fn zip(gradient: &mut [f32], values: &[f32], product: impl Fn(f32, f32) -> f32) 
     );
 }
 
-/// The logistic function, written so that the exponential cannot overflow.
-fn sigmoid(x: f32) -> f32 {
-    let power = (-x.abs()).exp();
-    let share = 1.0 / (1.0 + power);
-    if x < 0.0 { power * share } else { share }
-}
-
 /// Φ(x), the cumulative distribution function of the normal distribution.
+#[inline(always)]
 fn normal_distribution(x: f32) -> f32 {
-    0.5 * (1.0 + libm::erff(x / std::f32::consts::SQRT_2))
+    0.5 * (1.0 + math::erf(x / std::f32::consts::SQRT_2))
 }
 
 /// The density of the normal distribution.
+#[inline(always)]
 fn normal_density(x: f32) -> f32 {
-    DENSITY_AT_ZERO * (-0.5 * x * x).exp()
+    DENSITY_AT_ZERO * math::exp(-0.5 * x * x)
 }

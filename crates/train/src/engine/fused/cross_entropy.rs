@@ -1,5 +1,8 @@
 //! The gradient of the loss.
 
+use kiln_kernels::Workspace;
+use kiln_kernels::math::{self, vectorized};
+
 use crate::engine::Targets;
 
 /// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits `[n, classes]`, times
@@ -15,6 +18,7 @@ pub(super) fn cross_entropy_gradient(
     label_smoothing: f32,
     scale: f32,
     gradient: &mut Vec<f32>,
+    workspace: &Workspace,
 ) {
     let count = targets.len();
     let classes = logits.len() / count;
@@ -22,27 +26,37 @@ pub(super) fn cross_entropy_gradient(
     let smoothed = label_smoothing / classes as f32;
     gradient.resize(logits.len(), 0.0);
     let mut powers = vec![0.0; classes];
-    for (sample, (logits, label)) in logits.chunks_exact(classes).zip(targets.labels).enumerate() {
-        let share = match targets.weight(sample) {
-            None => equal_share,
-            Some(weight) => equal_share * weight as f32,
-        };
-        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        // Subtracting the largest logit does not change the softmax, and no power of e overflows.
-        for (power, logit) in powers.iter_mut().zip(logits) {
-            *power = (logit - most).exp();
-        }
-        let sum: f32 = powers.iter().sum();
-        for (class, power) in powers.iter().enumerate() {
-            gradient[class * count + sample] = (power / sum - smoothed) * share;
-        }
-        let true_share = (1.0 - label_smoothing) * share;
-        match targets.mix.get(sample) {
-            None => gradient[usize::from(*label) * count + sample] -= true_share,
-            Some(mix) => {
-                gradient[usize::from(*label) * count + sample] -= (1.0 - mix.weight) * true_share;
-                gradient[usize::from(mix.label) * count + sample] -= mix.weight * true_share;
+    vectorized(
+        workspace.instructions(),
+        #[inline(always)]
+        || {
+            for (sample, (logits, label)) in
+                logits.chunks_exact(classes).zip(targets.labels).enumerate()
+            {
+                let share = match targets.weight(sample) {
+                    None => equal_share,
+                    Some(weight) => equal_share * weight as f32,
+                };
+                let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                // Subtracting the largest logit does not change the softmax, and no power of e overflows.
+                for (power, logit) in powers.iter_mut().zip(logits) {
+                    *power = math::exp(logit - most);
+                }
+                let sum: f32 = powers.iter().sum();
+                for (class, power) in powers.iter().enumerate() {
+                    gradient[class * count + sample] = (power / sum - smoothed) * share;
+                }
+                let true_share = (1.0 - label_smoothing) * share;
+                match targets.mix.get(sample) {
+                    None => gradient[usize::from(*label) * count + sample] -= true_share,
+                    Some(mix) => {
+                        gradient[usize::from(*label) * count + sample] -=
+                            (1.0 - mix.weight) * true_share;
+                        gradient[usize::from(mix.label) * count + sample] -=
+                            mix.weight * true_share;
+                    }
+                }
             }
-        }
-    }
+        },
+    );
 }

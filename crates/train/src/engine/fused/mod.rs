@@ -1,4 +1,4 @@
-//! The training step of a stack of dense layers, computed without Burn. At these sizes, memory traffic takes as much time
+//! The training step on the CPU, computed without Burn. At these sizes, memory traffic takes as much time
 //! as arithmetic, so the step avoids it: buffers are kept from step to step and not zeroed, bias and activation are applied
 //! in one pass, and for plain gradient descent, the gradient is subtracted from the weights while it is computed.
 
@@ -7,6 +7,8 @@ mod cross_entropy;
 mod operations;
 mod state;
 mod update;
+
+use std::sync::{Mutex, PoisonError};
 
 use kiln_kernels::{Workspace, transpose};
 use kiln_model::{Activation, Architecture, ParameterSpec, WeightTensor, Weights};
@@ -42,14 +44,15 @@ fn unsupported_layer(architecture: &Architecture) -> Option<String> {
     })
 }
 
-/// The engine for flatten, dense, activation and dropout layers, with every optimizer that has a fused update.
+/// The engine for all layers that [`constructor`] lists, with every optimizer that has a fused update.
 pub(super) struct Fused {
     architecture: Architecture,
     operations: Sequence,
     rule: Rule,
     label_smoothing: f32,
     buffers: GradientBuffers,
-    workspace: Workspace,
+    /// Inference, which takes `&self`, uses it, too.
+    workspace: Mutex<Workspace>,
 }
 
 impl Fused {
@@ -72,7 +75,7 @@ impl Fused {
             rule,
             label_smoothing: loss.label_smoothing() as f32,
             buffers: GradientBuffers::default(),
-            workspace: Workspace::default(),
+            workspace: Mutex::new(Workspace::new(settings.instructions, settings.threads)),
         })
     }
 
@@ -85,7 +88,8 @@ impl Fused {
         dropout_rng: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         let learning_rate = settings.learning_rate;
-        let context = &mut StepContext { dropout_rng, workspace: &mut self.workspace };
+        let workspace = self.workspace.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let context = &mut StepContext { dropout_rng, workspace };
         self.operations.forward(pixels, context);
         // Features are `[classes, n]` here; the metrics and the loss read the logits image by image, `[n, classes]`.
         let (scores, count) = (self.operations.output(pixels), targets.len());
@@ -99,8 +103,9 @@ impl Fused {
             None => (1.0, Gradients::Stored),
         };
         let gradient = &mut self.buffers.gradient;
-        cross_entropy_gradient(&logits, targets, self.label_smoothing, scale, gradient);
-        let (buffers, workspace) = (&mut self.buffers, &mut self.workspace);
+        let smoothing = self.label_smoothing;
+        cross_entropy_gradient(&logits, targets, smoothing, scale, gradient, workspace);
+        let buffers = &mut self.buffers;
         self.operations.backward(pixels, false, gradients, buffers, workspace);
         if matches!(gradients, Gradients::Stored) {
             self.rule.apply(settings, self.operations.parameters_mut().collect());
@@ -110,8 +115,8 @@ impl Fused {
     }
 
     pub(super) fn infer(&self, pixels: &[f32]) -> Vec<f32> {
-        // Inference takes `&self`, so it has its own workspace. It is allocated once per batch, not per product.
-        let scores = self.operations.infer(pixels, &mut Workspace::default());
+        let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+        let scores = self.operations.infer(pixels, &mut workspace);
         let count = pixels.len() / self.architecture.input().len();
         // As in `step`: from `[classes, n]` to `[n, classes]`.
         transposed(&scores, scores.len() / count, count)

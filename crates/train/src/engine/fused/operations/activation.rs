@@ -18,19 +18,19 @@ impl Operation for ActivationFunction {
         self.infer(input, output, context.workspace);
     }
 
-    fn infer(&self, input: &[f32], output: &mut Vec<f32>, _: &mut Workspace) {
+    fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         copy(input, output);
-        activate(self.0, output, &[]);
+        activate(self.0, output, &[], workspace);
     }
 
     fn backward(
         &mut self,
         pass: BackwardPass<'_>,
         buffers: &mut GradientBuffers,
-        _: &mut Workspace,
+        workspace: &mut Workspace,
     ) {
         let before = needs_pre_activation(self.0);
         let values = if before { pass.input } else { pass.output };
-        multiply_by_derivative(self.0, &mut buffers.gradient, values);
+        multiply_by_derivative(self.0, &mut buffers.gradient, values, workspace);
     }
 }

@@ -36,7 +36,7 @@ impl Operation for AveragePooling {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next, .. } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len(), 0.0);
         self.0.average_gradient(gradient, pass.input.len() / self.0.input.len(), next, workspace);
         std::mem::swap(gradient, next);

@@ -85,7 +85,7 @@ fn normalize(
     channels: &[Normalization],
     relu: bool,
     output: &mut Vec<f32>,
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     // Every element is overwritten.
     output.resize(input.len(), 0.0);
@@ -134,7 +134,7 @@ impl Operation for BatchNormalization {
         workspace: &mut Workspace,
     ) {
         let BackwardPass { input, output, to_input, gradients } = pass;
-        let GradientBuffers { gradient, next, .. } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         let n = input.len() / self.values;
         let output = if self.relu { output } else { &[] };
         self.sums.resize(self.batch.len(), GradientSums::default());

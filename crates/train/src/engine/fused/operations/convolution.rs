@@ -64,14 +64,14 @@ impl Operation for Conv2d {
             copy(output, &mut self.pre_activation);
         }
         if self.activation != Activation::Relu {
-            activate(self.activation, output, &[]);
+            activate(self.activation, output, &[], context.workspace);
         }
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         self.correlate(input, output, workspace);
         if self.activation != Activation::Relu {
-            activate(self.activation, output, &[]);
+            activate(self.activation, output, &[], workspace);
         }
     }
 
@@ -84,9 +84,9 @@ impl Operation for Conv2d {
         let BackwardPass { input, output, to_input, gradients } = pass;
         let before = needs_pre_activation(self.activation);
         let values = if before { &self.pre_activation } else { output };
-        multiply_by_derivative(self.activation, &mut buffers.gradient, values);
+        multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
 
-        let GradientBuffers { gradient, next, .. } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         let n = input.len() / self.convolution.input.len();
         if to_input {
             // Computed before the update below changes the weights of the forward pass.

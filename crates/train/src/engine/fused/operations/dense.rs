@@ -1,4 +1,4 @@
-use kiln_kernels::{Blend, Matrix, Workspace, multiply_into};
+use kiln_kernels::{Blend, Matrix, Workspace, multiply_into, row_sums};
 use kiln_model::{Activation, PlannedLayer};
 
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
@@ -63,18 +63,18 @@ impl Operation for Dense {
         self.product(input, output, context.workspace);
         if !needs_pre_activation(self.activation) {
             // One pass for bias and activation saves reading the output twice.
-            activate(self.activation, output, self.bias());
+            activate(self.activation, output, self.bias(), context.workspace);
             return;
         }
         // Keep W·x + b before the activation overwrites it.
-        activate(Activation::Linear, output, self.bias());
+        activate(Activation::Linear, output, self.bias(), context.workspace);
         copy(output, &mut self.pre_activation);
-        activate(self.activation, output, &[]);
+        activate(self.activation, output, &[], context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         self.product(input, output, workspace);
-        activate(self.activation, output, self.bias());
+        activate(self.activation, output, self.bias(), workspace);
     }
 
     fn backward(
@@ -87,9 +87,9 @@ impl Operation for Dense {
         let before = needs_pre_activation(self.activation);
         let values = if before { &self.pre_activation } else { output };
         // From the gradient of the output to that of W·x + b, which all three gradients below need.
-        multiply_by_derivative(self.activation, &mut buffers.gradient, values);
+        multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
 
-        let GradientBuffers { gradient, next, ones } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         let count = input.len() / self.inputs;
         let slope = Matrix::new(gradient, self.units, count);
         if to_input {
@@ -104,8 +104,7 @@ impl Operation for Dense {
         if let Some((out, blend)) = self.bias.as_mut().and_then(|bias| gradients.destination(bias))
         {
             // The gradient of the bias is the sum over the batch.
-            ones.resize(count, 1.0);
-            multiply_into(out, blend, slope, Matrix::new(ones, count, 1), workspace);
+            row_sums(gradient, count, out, blend, workspace);
         }
         if to_input {
             // The gradient of this input is that of the previous operation's output.

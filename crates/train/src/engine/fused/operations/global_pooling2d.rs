@@ -40,7 +40,7 @@ impl Operation for GlobalAverage {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next, .. } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len(), 0.0);
         let n = pass.input.len() / self.0.len();
         global_average_gradient(gradient, self.positions(), n, next, workspace);

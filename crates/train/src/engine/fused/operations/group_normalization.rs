@@ -79,7 +79,7 @@ impl Operation for GroupNormalization {
         workspace: &mut Workspace,
     ) {
         let BackwardPass { input, to_input, gradients, .. } = pass;
-        let GradientBuffers { gradient, next, .. } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         let (sets, n, statistics) = (self.sets, input.len() / self.values, &mut self.statistics);
         if to_input {
             // Computed before the update below changes γ.

@@ -34,7 +34,7 @@ fn pool(
     input: &[f32],
     output: &mut Vec<f32>,
     indices: &mut Vec<u16>,
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
     let n = input.len() / pooling.input.len();
     let size = pooling.output_plane().len() * n;
@@ -59,7 +59,7 @@ impl Operation for MaxPooling {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next, .. } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len(), 0.0);
         let n = pass.input.len() / self.pooling.input.len();
         self.pooling.max_gradient(gradient, &self.indices, n, next, workspace);

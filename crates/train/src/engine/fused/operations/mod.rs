@@ -111,8 +111,6 @@ pub(super) struct GradientBuffers {
     /// The gradient with respect to the output of the next operation to visit.
     pub(super) gradient: Vec<f32>,
     next: Vec<f32>,
-    /// A one per image; the product with it sums over the batch.
-    ones: Vec<f32>,
 }
 
 /// Makes the operations of a network.

@@ -36,13 +36,13 @@ impl Operation for Residual {
         if needs_pre_activation(self.activation) {
             copy(output, &mut self.pre_activation);
         }
-        activate(self.activation, output, &[]);
+        activate(self.activation, output, &[], context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         let layers = self.layers.infer(input, workspace);
         sum(&layers, &self.shortcut.infer(input, workspace), output);
-        activate(self.activation, output, &[]);
+        activate(self.activation, output, &[], workspace);
     }
 
     fn backward(
@@ -54,7 +54,7 @@ impl Operation for Residual {
         let BackwardPass { input, output, to_input, gradients } = pass;
         let before = needs_pre_activation(self.activation);
         let values = if before { &self.pre_activation } else { output };
-        multiply_by_derivative(self.activation, &mut buffers.gradient, values);
+        multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
         copy(&buffers.gradient, &mut self.buffers.gradient);
         self.layers.backward(input, to_input, gradients, buffers, workspace);
         self.shortcut.backward(input, to_input, gradients, &mut self.buffers, workspace);

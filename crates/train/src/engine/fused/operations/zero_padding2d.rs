@@ -51,7 +51,7 @@ impl Operation for ZeroPadding {
         buffers: &mut GradientBuffers,
         _: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next, .. } = buffers;
+        let GradientBuffers { gradient, next } = buffers;
         let n = pass.input.len() / self.input.len();
         let length = self.input.width * n;
         next.resize(pass.input.len(), 0.0);

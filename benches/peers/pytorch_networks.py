@@ -1,0 +1,93 @@
+"""Training steps of the convolutional networks in configs/ in PyTorch, for `cargo bench -p kiln-train`: milliseconds, the
+best and the median of many.
+
+    python benches/peers/pytorch_networks.py [THREADS]
+
+A step has 64 images of 28 × 28 pixels: forward, backward and the update of the configuration's optimizer, in PyTorch's
+default layout and in channels_last, which is usually its faster one for convolutions.
+"""
+
+import statistics
+import sys
+import time
+
+import torch
+from torch import nn
+
+BATCH = 64
+
+
+class Residual(nn.Module):
+    def __init__(self, layers, shortcut=()):
+        super().__init__()
+        self.layers, self.shortcut = nn.Sequential(*layers), nn.Sequential(*shortcut)
+
+    def forward(self, x):
+        return torch.relu(self.layers(x) + self.shortcut(x))
+
+
+def conv(channels, filters, size=3, stride=1):
+    return [nn.Conv2d(channels, filters, size, stride, size // 2, bias=False), nn.BatchNorm2d(filters)]
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
+
+
+def vgg():
+    return nn.Sequential(
+        *conv(1, 32), nn.ReLU(), *conv(32, 32), nn.ReLU(), nn.MaxPool2d(2),
+        *conv(32, 64), nn.ReLU(), *conv(64, 64), nn.ReLU(), nn.MaxPool2d(2),
+        *conv(64, 128), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+
+
+def resnet(blocks):
+    def block(channels, filters, stride=1):
+        layers = [*conv(channels, filters, 3, stride), nn.ReLU(), *conv(filters, filters)]
+        return Residual(layers, conv(channels, filters, 1, stride) if stride > 1 else ())
+    layers = [*conv(1, 16), nn.ReLU()]
+    for stage, filters in enumerate((16, 32, 64)):
+        before = filters // 2 if stage else filters
+        layers += [block(before, filters, 2 if stage else 1)]
+        layers += [block(filters, filters) for _ in range(blocks - 1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+
+def adam(parameters):
+    return torch.optim.Adam(parameters, lr=1e-6)
+
+
+NETWORKS = {
+    "fashion-mnist-cnn": (cnn, adam), "fashion-mnist-vgg": (vgg, sgd),
+    "fashion-mnist-resnet8": (lambda: resnet(1), sgd), "fashion-mnist-resnet20": (lambda: resnet(3), sgd),
+}
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    labels = torch.arange(BATCH) % 10
+    for name, (make, optimizer) in NETWORKS.items():
+        cells = []
+        for layout in (torch.contiguous_format, torch.channels_last):
+            network = make().to(memory_format=layout)
+            images = torch.rand(BATCH, 1, 28, 28).to(memory_format=layout)
+            rule, loss = optimizer(network.parameters()), nn.CrossEntropyLoss()
+            times, end = [], time.perf_counter() + 6
+            while time.perf_counter() < end:
+                start = time.perf_counter()
+                rule.zero_grad(set_to_none=True)
+                loss(network(images), labels).backward()
+                rule.step()
+                times.append(1e3 * (time.perf_counter() - start))
+            cells.append(f"{min(times):8.2f} {statistics.median(times):8.2f}")
+        print(f"{name:24} default {cells[0]}   channels_last {cells[1]}")
+
+
+if __name__ == "__main__":
+    main()
