@@ -83,7 +83,7 @@ pub fn report_json(bytes: &[u8]) {
             assert_eq!(again, report);
             let record = include_str!("../corpus/run_json/finished.json");
             let record = RunRecord::parse(Path::new(FILE), record).expect("a valid record");
-            assert_printable(&markdown(&record, &History::default(), Some(&report)));
+            assert_printable(&markdown(&record, &History::default(), Some(&report), None));
             let names: Vec<String> =
                 report.per_class.iter().map(|class| class.class.clone()).collect();
             assert_valid_svg(&confusion_chart("title", &names, &report.confusion));
@@ -100,7 +100,7 @@ pub fn run_json(bytes: &[u8]) {
             let written = record.to_json().expect("it was read from JSON");
             let again = RunRecord::parse(Path::new(FILE), &written).expect("it was just written");
             assert_eq!(again, record);
-            assert_printable(&markdown(&record, &History::default(), None));
+            assert_printable(&markdown(&record, &History::default(), None, None));
         }
         Err(error) => assert_names_file(&error),
     }

@@ -119,7 +119,8 @@ const DEEPER: &str = "layers=[{type='flatten'},{type='dense',units=8,activation=
 fn training_starts_from_the_weights_of_a_run() {
     let project = Project::new();
     let from = project.train(&["epochs=1", "name=source"]);
-    let id = from.rsplit('/').next().unwrap();
+    // The id alone would be ambiguous if another run starts in the same second.
+    let id = from.strip_prefix("runs/").unwrap();
     let names = ["source/last", "source/best", id, &from, &format!("{from}/model.safetensors")];
     let mut configs = Vec::new();
     for name in names {

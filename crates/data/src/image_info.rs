@@ -129,7 +129,9 @@ pub(crate) fn of_planes(shape: ImageShape, pixels: &[u8]) -> ImageInfo {
         mode: if is_color { PictureMode::Rgb } else { PictureMode::Gray },
         bytes: pixels.len() as u64,
         pixel_hash: pixel_hash(width, height, [hashed]),
-        difference_hash: difference_hash(shape.width, shape.height, |at| luma(color(at))),
+        difference_hash: difference_hash(shape.width, shape.height, |first, lumas| {
+            lumas.iter_mut().zip(first..).for_each(|(value, at)| *value = luma(color(at)));
+        }),
     }
 }
 
@@ -148,7 +150,20 @@ pub(crate) fn of_picture(picture: &Picture, bytes: u64) -> ImageInfo {
     };
     let alpha = alpha.as_deref();
     // Transparent pixels count as black, whatever color they hide.
-    let visible = |at: usize| luma(color(at)) * alpha.map_or(255, |alpha| u32::from(alpha[at]));
+    let visible = |first: usize, lumas: &mut [u32]| {
+        let pixels = &pixels[first * channels..][..lumas.len() * channels];
+        if *channels == 1 {
+            let lumas = lumas.iter_mut().zip(pixels);
+            lumas.for_each(|(value, gray)| *value = luma([*gray; 3]) * 255);
+        } else {
+            let lumas = lumas.iter_mut().zip(pixels.chunks_exact(3));
+            lumas.for_each(|(value, it)| *value = luma([it[0], it[1], it[2]]) * 255);
+        }
+        if let Some(alpha) = alpha {
+            let lumas = lumas.iter_mut().zip(&alpha[first..]);
+            lumas.for_each(|(value, alpha)| *value = *value / 255 * u32::from(*alpha));
+        }
+    };
     let dimension = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     let (of_width, of_height) = (dimension(*width), dimension(*height));
     ImageInfo {
@@ -184,20 +199,24 @@ pub(crate) fn luma([red, green, blue]: [u8; 3]) -> u32 {
 }
 
 /// Divides the image into 8 rows of 9 cells. Each bit is whether a cell is darker than the one to its right, row by row from
-/// the highest bit. The means of the cells are exact, so that the hash is the same on every processor. `luma` is called
-/// once for each pixel, row by row.
+/// the highest bit. The means of the cells are exact, so that the hash is the same on every processor. `lumas` is called
+/// for each row, with the index of its first pixel, and writes the lumas of its pixels.
 ///
 /// Described by N. Krawetz, "Kind of Like That", The Hacker Factor Blog (2013).
-pub(crate) fn difference_hash(width: usize, height: usize, luma: impl Fn(usize) -> u32) -> u64 {
+pub(crate) fn difference_hash(
+    width: usize,
+    height: usize,
+    lumas: impl Fn(usize, &mut [u32]),
+) -> u64 {
     const COLUMNS: usize = 9;
     const ROWS: usize = 8;
     let columns: [Cell; COLUMNS] = std::array::from_fn(|cell| Cell::new(cell, COLUMNS, width));
     let rows: [Cell; ROWS] = std::array::from_fn(|cell| Cell::new(cell, ROWS, height));
     let mut cells = [[0_u128; COLUMNS]; ROWS];
-    let mut lumas = vec![0; width];
+    let mut row_lumas = vec![0; width];
     for y in 0..height {
-        lumas.iter_mut().enumerate().for_each(|(x, value)| *value = luma(y * width + x));
-        let sums = columns.map(|column| u128::from(column.sum(&lumas)));
+        lumas(y * width, &mut row_lumas);
+        let sums = columns.map(|column| u128::from(column.sum(&row_lumas)));
         for (row, cells) in rows.iter().zip(&mut cells) {
             let share = u128::from(row.share(y));
             if share > 0 {

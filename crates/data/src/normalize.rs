@@ -214,6 +214,13 @@ impl Table {
         }
     }
 
+    /// By the formula of [`normalize_in_place`](Self::normalize_in_place), which differs from the table in the last digit.
+    fn normalize_transformed(&self, pixels: &[u8], normalized: &mut [f32]) {
+        for (number, &byte) in normalized.iter_mut().zip(pixels) {
+            *number = (f32::from(byte) - self.mean) * self.reciprocal;
+        }
+    }
+
     fn normalize_in_place(&self, pixels: &mut [f32]) {
         for pixel in pixels {
             *pixel = (*pixel - self.mean) * self.reciprocal;
@@ -279,6 +286,25 @@ impl Normalizer {
                     {
                         *number = (f32::from(byte) - mean) * reciprocal;
                     }
+                }
+            }
+        }
+    }
+
+    /// Gives the same numbers as [`normalize_in_place`](Self::normalize_in_place), so that a transformed image has the same
+    /// values whether or not its transforms work on bytes.
+    ///
+    /// # Panics
+    ///
+    /// Those of [`normalize`](Self::normalize).
+    pub(crate) fn normalize_transformed(&self, pixels: &[u8], normalized: &mut [f32]) {
+        match &self.mapping {
+            Mapping::Scale { .. } | Mapping::PerPixel { .. } => self.normalize(pixels, normalized),
+            Mapping::Table(table) => table.normalize_transformed(pixels, normalized),
+            Mapping::PerChannel { pixels: size, channels } => {
+                let planes = pixels.chunks_exact(*size).zip(normalized.chunks_exact_mut(*size));
+                for ((plane, normalized), channel) in planes.zip(channels.iter().cycle()) {
+                    channel.normalize_transformed(plane, normalized);
                 }
             }
         }

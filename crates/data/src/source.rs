@@ -177,8 +177,8 @@ impl<'a> Source<'a> {
         }
         let cache = Cache::new(self.data_directory);
         let access = cache.acquire();
-        // Another process may have decoded the dataset while this one waited.
-        let mut stamp = Stamp::of(self);
+        // Another process may have decoded the dataset since, and if this one waited for it, the files may have changed.
+        let mut stamp = if access.has_waited() { Stamp::of(self) } else { before.clone() };
         if let Some(found) = self.find(stamp.as_ref()) {
             return Ok(found);
         }

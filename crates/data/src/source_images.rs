@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -25,11 +26,11 @@ impl SourceImages {
     ///
     /// The images differ in size, and `config` has none.
     pub(crate) fn new(
-        pixels: SourcePixels,
+        mut pixels: SourcePixels,
         name: impl Fn(usize) -> String,
         config: &DataConfig,
     ) -> Result<Self, DataError> {
-        let shape = match &pixels {
+        let shape = match &mut pixels {
             SourcePixels::Array { shape, .. } => wanted_shape(*shape, config),
             SourcePixels::Encoded(pictures) => common_shape(pictures, name, config)?,
         };
@@ -101,9 +102,12 @@ fn picture_of_planes(shape: ImageShape, planes: &[u8]) -> Picture {
     }
 }
 
-/// The shape that `config` wants, completed by what the pictures have.
+/// Files that were read for their headers stay in memory up to this size, so that they are not read again.
+const MAX_KEPT_BYTES: usize = 256 << 20;
+
+/// The shape that `config` wants, completed by what the pictures have. The content of small files replaces their paths.
 fn common_shape(
-    pictures: &[Encoded],
+    pictures: &mut [Encoded],
     name: impl Fn(usize) -> String,
     config: &DataConfig,
 ) -> Result<ImageShape, DataError> {
@@ -112,20 +116,41 @@ fn common_shape(
         return Ok(ImageShape { channels, height: size.height, width: size.width });
     }
     // Pictures that cannot be read are reported when they are decoded.
-    let infos = in_parallel(pictures.len(), 16, |row| {
-        content(&pictures[row]).ok().and_then(|bytes| picture::size(&bytes).ok())
-    });
-    let mut known: Vec<(usize, PictureInfo)> =
-        infos.into_iter().enumerate().filter_map(|(row, info)| Some((row, info?))).collect();
+    let kept_bytes = AtomicUsize::new(0);
+    let has_color = AtomicBool::new(false);
+    let is_decodable = |bytes: &[u8]| picture::decode(bytes).is_ok();
     // A picture that will be skipped decides nothing.
-    let is_skipped = |row: usize| {
-        let decode = |bytes: Cow<'_, [u8]>| picture::decode(&bytes).is_err();
-        config.broken == Broken::Skip && content(&pictures[row]).map_or(true, decode)
-    };
-    let channels = config.channels.map_or_else(
-        || if known.iter().any(|(row, info)| info.has_color && !is_skipped(*row)) { 3 } else { 1 },
-        Channels::count,
-    );
+    let counts = |bytes: &[u8]| config.broken == Broken::Error || is_decodable(bytes);
+    let headers = in_parallel(pictures.len(), 16, |row| {
+        if config.image.is_some() && has_color.load(Ordering::Relaxed) {
+            // There is nothing more to find out.
+            return None;
+        }
+        let bytes = content(&pictures[row]).ok()?;
+        let info = picture::size(&bytes).ok()?;
+        if info.has_color && !has_color.load(Ordering::Relaxed) && counts(&bytes) {
+            has_color.store(true, Ordering::Relaxed);
+        }
+        let keep = |bytes: &Vec<u8>| {
+            kept_bytes.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() <= MAX_KEPT_BYTES
+        };
+        let kept = match bytes {
+            Cow::Owned(bytes) => Some(bytes).filter(keep),
+            Cow::Borrowed(_) => None,
+        };
+        Some((info, kept))
+    });
+    let mut known: Vec<(usize, PictureInfo)> = Vec::with_capacity(pictures.len());
+    for (row, header) in headers.into_iter().enumerate() {
+        let Some((info, kept)) = header else { continue };
+        known.push((row, info));
+        if let Some(bytes) = kept {
+            pictures[row] = Encoded::Bytes(bytes);
+        }
+    }
+    let pictures = &*pictures;
+    let found = if has_color.into_inner() { 3 } else { 1 };
+    let channels = config.channels.map_or(found, Channels::count);
     if let Some(size) = config.image {
         return Ok(ImageShape { channels, height: size.height, width: size.width });
     }
@@ -136,9 +161,11 @@ fn common_shape(
         })
     };
     if differ(&known) {
-        let is_skipped = in_parallel(known.len(), 16, |at| is_skipped(known[at].0));
-        let mut is_skipped = is_skipped.into_iter();
-        known.retain(|_| is_skipped.next() == Some(false));
+        let counts = in_parallel(known.len(), 16, |at| {
+            content(&pictures[known[at].0]).is_ok_and(|bytes| counts(&bytes))
+        });
+        let mut counts = counts.into_iter();
+        known.retain(|_| counts.next() == Some(true));
     }
     let Some((_, first)) = known.first() else {
         // Nothing can be decoded.

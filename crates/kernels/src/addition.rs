@@ -13,12 +13,19 @@ use crate::{Blend, Workspace};
 /// The slices differ in length.
 pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &mut Workspace) {
     assert_eq!(out.len(), values.len(), "one value per element");
-    workspace.split_loops(out.len(), out.len(), out, none(), |part, out, _| {
-        for (out, value) in out.iter_mut().zip(&values[part]) {
-            let sum = *out + value;
-            *out = if relu && sum < 0.0 { 0.0 } else { sum };
-        }
-    });
+    workspace.split_loops(
+        out.len(),
+        out.len(),
+        out,
+        none(),
+        #[inline(always)]
+        |part, out, _| {
+            for (out, value) in out.iter_mut().zip(&values[part]) {
+                let sum = *out + value;
+                *out = if relu && sum < 0.0 { 0.0 } else { sum };
+            }
+        },
+    );
 }
 
 /// Blends the sum of each row of `[rows][positions][n]` into `out`, one value per row: the gradient of a bias.
@@ -39,18 +46,25 @@ pub fn row_sums(
     assert!(values.len().is_multiple_of((out.len() * n).max(1)), "whole rows");
     let size = (values.len() / out.len().max(1)).max(1);
     let instructions = workspace.instructions;
-    workspace.split_loops(values.len(), out.len(), out, none(), |rows, out, _| {
-        let values = &values[rows.start * size..];
-        for (out, row) in out.iter_mut().zip(values.chunks_exact(size)) {
-            let mut sums = [0.0_f64; LANES];
-            for part in row.chunks(PART * n) {
-                let pieces = part.chunks_exact(n).map(|position| [position]);
-                let [part_sums] = instructions.dispatch(SumLanes { pieces, terms: Value });
-                add(&mut sums, &part_sums);
+    workspace.split_loops(
+        values.len(),
+        out.len(),
+        out,
+        none(),
+        #[inline(always)]
+        |rows, out, _| {
+            let values = &values[rows.start * size..];
+            for (out, row) in out.iter_mut().zip(values.chunks_exact(size)) {
+                let mut sums = [0.0_f64; LANES];
+                for part in row.chunks(PART * n) {
+                    let pieces = part.chunks_exact(n).map(|position| [position]);
+                    let [part_sums] = instructions.dispatch(SumLanes { pieces, terms: Value });
+                    add(&mut sums, &part_sums);
+                }
+                *out = blend.apply(*out, tree(sums) as f32);
             }
-            *out = blend.apply(*out, tree(sums) as f32);
-        }
-    });
+        },
+    );
 }
 
 /// Positions that are summed in 32 bits.

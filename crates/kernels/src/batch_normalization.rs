@@ -10,7 +10,7 @@ use crate::moments::{AddRow, LANES, Moments, SumLanes, Terms, add, tree};
 use crate::workspace::none;
 
 /// Adds all values of a batch, `[channels][positions][n]`, to the moments of its channels. Positions are summed in 32 bits
-/// in pieces of at most [`ROW`] positions, then in 64 bits.
+/// in pieces of at most 32 positions, then in 64 bits.
 ///
 /// # Panics
 ///
@@ -20,14 +20,21 @@ pub fn gather_moments(x: &[f32], n: usize, moments: &mut Moments, workspace: &mu
     assert!(x.len().is_multiple_of((channels.len() * n).max(1)), "whole channels");
     let size = (x.len() / channels.len().max(1)).max(1);
     let instructions = workspace.instructions;
-    workspace.split_loops(x.len(), channels.len(), channels, none(), |part, channels, _| {
-        let planes = x[part.start * size..].chunks_exact(size);
-        for (channel, x) in channels.iter_mut().zip(planes) {
-            for row in x.chunks(ROW * n) {
-                instructions.dispatch(AddRow { moments: channel, row, n });
+    workspace.split_loops(
+        x.len(),
+        channels.len(),
+        channels,
+        none(),
+        #[inline(always)]
+        |part, channels, _| {
+            let planes = x[part.start * size..].chunks_exact(size);
+            for (channel, x) in channels.iter_mut().zip(planes) {
+                for row in x.chunks(ROW * n) {
+                    instructions.dispatch(AddRow { moments: channel, row, n });
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Positions that are summed in 32 bits.
@@ -63,25 +70,32 @@ pub fn normalize(
     assert!(x.len().is_multiple_of(channels.len().max(1)), "whole channels");
     assert!(residual.is_empty() || residual.len() == x.len(), "one residual per input");
     let size = (x.len() / channels.len().max(1)).max(1);
-    workspace.split_loops(x.len(), channels.len(), out, none(), |part, out, _| {
-        for (index, out) in part.zip(out.chunks_exact_mut(size)) {
-            let (x, channel) = (&x[index * size..][..size], &channels[index]);
-            let scale = channel.gamma * channel.inverse_deviation;
-            // The mean is subtracted first, because x · scale would cancel if the mean is large.
-            let normalized = |x: f32| (x - channel.mean).mul_add(scale, channel.beta);
-            let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
-            if residual.is_empty() {
-                for (out, x) in out.iter_mut().zip(x) {
-                    *out = rectified(normalized(*x));
-                }
-            } else {
-                let residual = &residual[index * size..][..size];
-                for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
-                    *out = rectified(normalized(*x) + residual);
+    workspace.split_loops(
+        x.len(),
+        channels.len(),
+        out,
+        none(),
+        #[inline(always)]
+        |part, out, _| {
+            for (index, out) in part.zip(out.chunks_exact_mut(size)) {
+                let (x, channel) = (&x[index * size..][..size], &channels[index]);
+                let scale = channel.gamma * channel.inverse_deviation;
+                // The mean is subtracted first, because x · scale would cancel if the mean is large.
+                let normalized = |x: f32| (x - channel.mean).mul_add(scale, channel.beta);
+                let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
+                if residual.is_empty() {
+                    for (out, x) in out.iter_mut().zip(x) {
+                        *out = rectified(normalized(*x));
+                    }
+                } else {
+                    let residual = &residual[index * size..][..size];
+                    for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
+                        *out = rectified(normalized(*x) + residual);
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// The sums of the backward pass, for one channel.
@@ -114,32 +128,39 @@ pub fn sum_gradients(
     assert!(x.len().is_multiple_of((channels.len() * n).max(1)), "whole channels");
     let size = (x.len() / channels.len().max(1)).max(1);
     let instructions = workspace.instructions;
-    workspace.split_loops(x.len(), channels.len(), gradient, sums, |part, gradient, sums| {
-        let planes = gradient.chunks_exact_mut(size).zip(sums);
-        for (index, (gradient, sums)) in part.zip(planes) {
-            let channel = &channels[index];
-            let [mut beta, mut gamma] = [[0.0_f64; LANES]; 2];
-            let plane = index * size..(index + 1) * size;
-            let x = &x[plane.clone()];
-            for start in (0..size).step_by(ROW * n) {
-                let row = start..size.min(start + ROW * n);
-                let (x, gradient) = (&x[row.clone()], &mut gradient[row.clone()]);
-                if !y.is_empty() {
-                    for (gradient, y) in gradient.iter_mut().zip(&y[plane.clone()][row]) {
-                        *gradient = if *y <= 0.0 { 0.0 } else { *gradient };
+    workspace.split_loops(
+        x.len(),
+        channels.len(),
+        gradient,
+        sums,
+        #[inline(always)]
+        |part, gradient, sums| {
+            let planes = gradient.chunks_exact_mut(size).zip(sums);
+            for (index, (gradient, sums)) in part.zip(planes) {
+                let channel = &channels[index];
+                let [mut beta, mut gamma] = [[0.0_f64; LANES]; 2];
+                let plane = index * size..(index + 1) * size;
+                let x = &x[plane.clone()];
+                for start in (0..size).step_by(ROW * n) {
+                    let row = start..size.min(start + ROW * n);
+                    let (x, gradient) = (&x[row.clone()], &mut gradient[row.clone()]);
+                    if !y.is_empty() {
+                        for (gradient, y) in gradient.iter_mut().zip(&y[plane.clone()][row]) {
+                            *gradient = if *y <= 0.0 { 0.0 } else { *gradient };
+                        }
                     }
+                    let pieces = gradient.chunks_exact(n).zip(x.chunks_exact(n));
+                    let pieces = pieces.map(|(gradient, x)| [gradient, x]);
+                    let terms = GradientTerms(channel.mean);
+                    let [row_beta, row_gamma] = instructions.dispatch(SumLanes { pieces, terms });
+                    add(&mut beta, &row_beta);
+                    add(&mut gamma, &row_gamma);
                 }
-                let pieces = gradient.chunks_exact(n).zip(x.chunks_exact(n));
-                let pieces = pieces.map(|(gradient, x)| [gradient, x]);
-                let terms = GradientTerms(channel.mean);
-                let [row_beta, row_gamma] = instructions.dispatch(SumLanes { pieces, terms });
-                add(&mut beta, &row_beta);
-                add(&mut gamma, &row_gamma);
+                sums.beta = tree(beta);
+                sums.gamma = tree(gamma) * f64::from(channel.inverse_deviation);
             }
-            sums.beta = tree(beta);
-            sums.gamma = tree(gamma) * f64::from(channel.inverse_deviation);
-        }
-    });
+        },
+    );
 }
 
 /// A gradient, and its product with x - mean.
@@ -172,17 +193,24 @@ pub fn input_gradient(
     assert_eq!(sums.len(), channels.len(), "sums for each channel");
     assert!(x.len().is_multiple_of(channels.len().max(1)), "whole channels");
     let size = (x.len() / channels.len().max(1)).max(1);
-    workspace.split_loops(x.len(), channels.len(), out, none(), |part, out, _| {
-        for (index, out) in part.zip(out.chunks_exact_mut(size)) {
-            let (channel, sums) = (&channels[index], &sums[index]);
-            let inverse = channel.inverse_deviation;
-            let scale = channel.gamma * inverse;
-            let mean = (sums.beta / size as f64) as f32;
-            let slope = (sums.gamma / size as f64) as f32 * inverse;
-            let (x, gradient) = (&x[index * size..][..size], &gradient[index * size..][..size]);
-            for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
-                *out = (channel.mean - x).mul_add(slope, gradient - mean) * scale;
+    workspace.split_loops(
+        x.len(),
+        channels.len(),
+        out,
+        none(),
+        #[inline(always)]
+        |part, out, _| {
+            for (index, out) in part.zip(out.chunks_exact_mut(size)) {
+                let (channel, sums) = (&channels[index], &sums[index]);
+                let inverse = channel.inverse_deviation;
+                let scale = channel.gamma * inverse;
+                let mean = (sums.beta / size as f64) as f32;
+                let slope = (sums.gamma / size as f64) as f32 * inverse;
+                let (x, gradient) = (&x[index * size..][..size], &gradient[index * size..][..size]);
+                for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
+                    *out = (channel.mean - x).mul_add(slope, gradient - mean) * scale;
+                }
             }
-        }
-    });
+        },
+    );
 }

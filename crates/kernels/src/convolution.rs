@@ -42,7 +42,9 @@ impl Plane {
 
 /// A two-dimensional convolution (as in every framework, a cross-correlation).
 ///
+/// ```text
 /// out[o, y, x] = bias[o] + Σ weights[o, c, i, j] · in[c, y · stride + i · dilation − top, x · stride + j · dilation − left]
+/// ```
 ///
 /// over the channels c of the group of o and the kernel positions (i, j); values outside the input are 0.
 ///
@@ -194,6 +196,7 @@ impl Convolution {
 
     fn check(&self, weights: usize, input: usize, output: usize, n: usize) {
         assert!(self.kernel.iter().chain(&self.stride).chain(&self.dilation).all(|&size| size > 0));
+        assert!(self.input.channels > 0 && self.filters > 0, "at least one channel and filter");
         assert!(self.groups > 0 && self.input.channels.is_multiple_of(self.groups), "whole groups");
         assert!(self.filters.is_multiple_of(self.groups), "whole groups of filters");
         assert_eq!(weights, self.weights_len(), "one value per weight");

@@ -14,7 +14,7 @@ pub(crate) fn is_depthwise(convolution: &Convolution) -> bool {
     convolution.groups > 1 && convolution.group_channels() == 1
 }
 
-/// As [`Correlation`](crate::correlation::Correlation).
+/// As [`Correlation`].
 pub(crate) struct DepthwiseCorrelation<'a>(pub(crate) Correlation<'a>);
 
 impl WithSimd for DepthwiseCorrelation<'_> {

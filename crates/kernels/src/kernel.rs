@@ -142,7 +142,7 @@ fn sums<S: Simd, const ROWS: usize, const REGISTERS: usize>(
         for (value, sums) in column.into_iter().zip(&mut sums) {
             let value = simd.splat_f32s(value);
             for (sum, values) in sums.iter_mut().zip(line) {
-                *sum = simd.mul_add_e_f32s(value, values, *sum);
+                *sum = simd.mul_add_f32s(value, values, *sum);
             }
         }
     }
@@ -187,7 +187,7 @@ fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
             for row in 0..ROWS {
                 let (line, _) = S::as_mut_simd_f32s(&mut out[line(row)]);
                 for (value, sum) in line.iter_mut().zip(sums[row]) {
-                    *value = simd.mul_add_e_f32s(factor, *value, sum);
+                    *value = simd.mul_add_f32s(factor, *value, sum);
                 }
             }
         }
@@ -207,7 +207,7 @@ fn store_part<S: Simd, const REGISTERS: usize>(
         let value = match blend {
             Blend::Replace => sum,
             Blend::Add => simd.add_f32s(before, sum),
-            Blend::DecayAndAdd(factor) => simd.mul_add_e_f32s(simd.splat_f32s(factor), before, sum),
+            Blend::DecayAndAdd(factor) => simd.mul_add_f32s(simd.splat_f32s(factor), before, sum),
         };
         simd.partial_store_f32s(out, value);
     }

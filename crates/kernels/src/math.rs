@@ -9,7 +9,8 @@
 use crate::Instructions;
 use crate::instructions::vectorize;
 
-/// Runs loops that call the functions of this module, compiled for the vector instructions of the processor.
+/// Runs loops that call the functions of this module. A closure that is `#[inline(always)]` is compiled for the vector
+/// instructions of the processor.
 pub fn vectorized(instructions: Instructions, loops: impl FnOnce()) {
     vectorize(instructions, loops);
 }
@@ -17,7 +18,7 @@ pub fn vectorized(instructions: Instructions, loops: impl FnOnce()) {
 /// 1.5 · 2²³: added to a number below 2²², it leaves the nearest integer in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts. The first one has 10 bits, so that its product with an exponent is exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 #[inline(always)]
@@ -123,7 +124,7 @@ pub fn ln(x: f32) -> f32 {
     let m = f32::from_bits((bits & 0x7f_ffff) + std::f32::consts::FRAC_1_SQRT_2.to_bits());
     let s = (m - 1.0) / (m + 1.0);
     let square = s * s;
-    let tail = polynomial(square, [0.666_666_63, 0.400_003_34, 0.285_372_85, 0.235_825_99]);
+    let tail = polynomial(square, [0.666_666_6, 0.400_003_34, 0.285_372_85, 0.235_825_99]);
     let y = k.mul_add(LN_2_HIGH, k.mul_add(LN_2_LOW, (s * square).mul_add(tail, 2.0 * s)));
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
     let y = if x < 0.0 { f32::NAN } else { y };

@@ -105,6 +105,7 @@ impl Pooling {
             self.input.channels,
             out,
             indices,
+            #[inline(always)]
             |channels, out, indices| {
                 let lines =
                     out.chunks_exact_mut(line.max(1)).zip(indices.chunks_exact_mut(line.max(1)));
@@ -131,21 +132,28 @@ impl Pooling {
     ) {
         self.check(out.len(), gradient.len(), n);
         assert_eq!(indices.len(), gradient.len(), "one index per output");
-        workspace.split_loops(out.len(), self.input.channels, out, none(), |channels, out, _| {
-            let size = self.input.channel_len();
-            // Channel by channel, so that the zeros are still in the caches.
-            for (channel, out) in channels.zip(out.chunks_exact_mut((size * n).max(1))) {
-                out.fill(0.0);
-                self.positions(channel..channel + 1, |to, from, index, _| {
-                    let gradient = &gradient[to * n..][..n];
-                    let indices = &indices[to * n..][..n];
-                    let out = &mut out[(from - channel * size) * n..][..n];
-                    for ((out, best), value) in out.iter_mut().zip(indices).zip(gradient) {
-                        *out += if *best == index as u16 { *value } else { 0.0 };
-                    }
-                });
-            }
-        });
+        workspace.split_loops(
+            out.len(),
+            self.input.channels,
+            out,
+            none(),
+            #[inline(always)]
+            |channels, out, _| {
+                let size = self.input.channel_len();
+                // Channel by channel, so that the zeros are still in the caches.
+                for (channel, out) in channels.zip(out.chunks_exact_mut((size * n).max(1))) {
+                    out.fill(0.0);
+                    self.positions(channel..channel + 1, |to, from, index, _| {
+                        let gradient = &gradient[to * n..][..n];
+                        let indices = &indices[to * n..][..n];
+                        let out = &mut out[(from - channel * size) * n..][..n];
+                        for ((out, best), value) in out.iter_mut().zip(indices).zip(gradient) {
+                            *out += if *best == index as u16 { *value } else { 0.0 };
+                        }
+                    });
+                }
+            },
+        );
     }
 
     /// Writes the mean of each window.
@@ -155,22 +163,29 @@ impl Pooling {
     /// As [`max`](Self::max).
     pub fn average(&self, x: &[f32], n: usize, out: &mut [f32], workspace: &mut Workspace) {
         self.check(x.len(), out.len(), n);
-        workspace.split_loops(x.len(), self.input.channels, out, none(), |channels, out, _| {
-            let first_output = channels.start * self.output_plane().channel_len();
-            self.positions(channels, |to, from, _, first| {
-                let x = &x[from * n..][..n];
-                let out = &mut out[(to - first_output) * n..][..n];
-                if first {
-                    out.copy_from_slice(x);
-                } else {
-                    out.iter_mut().zip(x).for_each(|(out, value)| *out += value);
+        workspace.split_loops(
+            x.len(),
+            self.input.channels,
+            out,
+            none(),
+            #[inline(always)]
+            |channels, out, _| {
+                let first_output = channels.start * self.output_plane().channel_len();
+                self.positions(channels, |to, from, _, first| {
+                    let x = &x[from * n..][..n];
+                    let out = &mut out[(to - first_output) * n..][..n];
+                    if first {
+                        out.copy_from_slice(x);
+                    } else {
+                        out.iter_mut().zip(x).for_each(|(out, value)| *out += value);
+                    }
+                });
+                for (output, out) in out.chunks_exact_mut(n.max(1)).enumerate() {
+                    let count = self.count(output) as f32;
+                    out.iter_mut().for_each(|value| *value /= count);
                 }
-            });
-            for (output, out) in out.chunks_exact_mut(n.max(1)).enumerate() {
-                let count = self.count(output) as f32;
-                out.iter_mut().for_each(|value| *value /= count);
-            }
-        });
+            },
+        );
     }
 
     /// Writes the gradient of the input of [`average`](Self::average).
@@ -186,19 +201,26 @@ impl Pooling {
         workspace: &mut Workspace,
     ) {
         self.check(out.len(), gradient.len(), n);
-        workspace.split_loops(out.len(), self.input.channels, out, none(), |channels, out, _| {
-            out.fill(0.0);
-            let first_input = channels.start * self.input.channel_len();
-            let mut count = 0.0;
-            self.positions(channels, |to, from, _, first| {
-                if first {
-                    count = self.count(to) as f32;
-                }
-                let gradient = &gradient[to * n..][..n];
-                let out = &mut out[(from - first_input) * n..][..n];
-                out.iter_mut().zip(gradient).for_each(|(out, value)| *out += value / count);
-            });
-        });
+        workspace.split_loops(
+            out.len(),
+            self.input.channels,
+            out,
+            none(),
+            #[inline(always)]
+            |channels, out, _| {
+                out.fill(0.0);
+                let first_input = channels.start * self.input.channel_len();
+                let mut count = 0.0;
+                self.positions(channels, |to, from, _, first| {
+                    if first {
+                        count = self.count(to) as f32;
+                    }
+                    let gradient = &gradient[to * n..][..n];
+                    let out = &mut out[(from - first_input) * n..][..n];
+                    out.iter_mut().zip(gradient).for_each(|(out, value)| *out += value / count);
+                });
+            },
+        );
     }
 }
 
@@ -217,16 +239,23 @@ pub fn global_average(
     assert!(positions > 0, "there are positions");
     assert_eq!(x.len(), out.len() * positions, "one value per position");
     let n = n.max(1);
-    workspace.split_loops(x.len(), out.len() / n, out, none(), |channels, out, _| {
-        let x = &x[channels.start * positions * n..];
-        for (x, out) in x.chunks_exact(positions * n).zip(out.chunks_exact_mut(n)) {
-            out.fill(0.0);
-            for row in x.chunks_exact(n) {
-                out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
+    workspace.split_loops(
+        x.len(),
+        out.len() / n,
+        out,
+        none(),
+        #[inline(always)]
+        |channels, out, _| {
+            let x = &x[channels.start * positions * n..];
+            for (x, out) in x.chunks_exact(positions * n).zip(out.chunks_exact_mut(n)) {
+                out.fill(0.0);
+                for row in x.chunks_exact(n) {
+                    out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
+                }
+                out.iter_mut().for_each(|value| *value /= positions as f32);
             }
-            out.iter_mut().for_each(|value| *value /= positions as f32);
-        }
-    });
+        },
+    );
 }
 
 /// Writes the gradient of the input of [`global_average`].
@@ -244,16 +273,23 @@ pub fn global_average_gradient(
     assert!(positions > 0, "there are positions");
     assert_eq!(out.len(), gradient.len() * positions, "one value per position");
     let n = n.max(1);
-    workspace.split_loops(out.len(), gradient.len() / n, out, none(), |channels, out, _| {
-        let planes = out.chunks_exact_mut(positions * n);
-        for (gradient, out) in gradient[channels.start * n..].chunks_exact(n).zip(planes) {
-            for row in out.chunks_exact_mut(n) {
-                row.iter_mut()
-                    .zip(gradient)
-                    .for_each(|(out, value)| *out = value / positions as f32);
+    workspace.split_loops(
+        out.len(),
+        gradient.len() / n,
+        out,
+        none(),
+        #[inline(always)]
+        |channels, out, _| {
+            let planes = out.chunks_exact_mut(positions * n);
+            for (gradient, out) in gradient[channels.start * n..].chunks_exact(n).zip(planes) {
+                for row in out.chunks_exact_mut(n) {
+                    row.iter_mut()
+                        .zip(gradient)
+                        .for_each(|(out, value)| *out = value / positions as f32);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// The window of a global maximum: the whole plane.

@@ -157,6 +157,7 @@ pub(crate) fn sum_over_taps<S: Simd, const ROWS: usize, const REGISTERS: usize>(
 ///
 /// At a position p, the values of a row are at its start + p · `left_step`, `[depth]`, and those of the right factor
 /// at p · `right_step`, `[depth][lanes]`.
+#[expect(clippy::too_many_arguments, reason = "sizes and strides")]
 #[inline(always)]
 pub(crate) fn sum_over_images<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,

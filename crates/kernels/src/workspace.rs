@@ -53,6 +53,8 @@ impl Workspace {
         if channels == 0 {
             return;
         }
+        let whole = first.len().is_multiple_of(channels) && second.len().is_multiple_of(channels);
+        assert!(whole, "as many values for each channel");
         let threads = self.pool.threads();
         let sizes = [first.len() / channels, second.len() / channels];
         let (first, second) = (Shards::new(first), Shards::new(second));
@@ -76,7 +78,8 @@ impl Workspace {
         });
     }
 
-    /// As [`split`](Self::split), for loops that only pass over `values` values: a thread must have enough to do.
+    /// As [`split`](Self::split), for loops that only pass over `values` values: a thread must have enough to do. `loops` must
+    /// be `#[inline(always)]`, because only then it is compiled for the vector instructions.
     pub(crate) fn split_loops<A: Send, B: Send>(
         &mut self,
         values: usize,
@@ -87,10 +90,18 @@ impl Workspace {
     ) {
         let instructions = self.instructions;
         if values < VALUES_PER_THREAD {
-            vectorize(instructions, || loops(0..channels, first, second));
+            vectorize(
+                instructions,
+                #[inline(always)]
+                || loops(0..channels, first, second),
+            );
         } else {
             self.split(channels, first, second, |channels, first, second, _| {
-                vectorize(instructions, || loops(channels, first, second));
+                vectorize(
+                    instructions,
+                    #[inline(always)]
+                    || loops(channels, first, second),
+                );
             });
         }
     }

@@ -52,6 +52,7 @@ pages! {
     interrupted_runs: "docs/guide/interrupted-runs.md",
     layers: "docs/guide/layers.md",
     performance: "docs/guide/performance.md",
+    pytorch: "docs/guide/pytorch.md",
     run_directory: "docs/guide/run-directory.md",
     sweeps: "docs/guide/sweeps.md",
     verifying: "docs/guide/verifying.md",

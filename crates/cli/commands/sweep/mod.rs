@@ -92,10 +92,10 @@ pub(crate) fn sweep(
     if arguments.race {
         sweep = sweep.with_race(arguments.top)?;
     }
+    sweep.find_initial_weights(|name| initial_weights::find(options, name))?;
     if arguments.skip_invalid {
         sweep = sweep.skipping_invalid();
     }
-    sweep.find_initial_weights(|name| initial_weights::find(options, name))?;
     let memory = MachineMemory::of_this_machine();
     let plan = Plan::new(&sweep, options.data(), &options.runs, memory)?;
     if !options.quiet {

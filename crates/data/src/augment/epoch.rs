@@ -33,6 +33,27 @@ impl<'a> EpochAugmenter<'a> {
         Self { config, key: [rng.next_u64(), rng.next_u64()] }
     }
 
+    /// An image after these transforms, the first of the list.
+    fn draw_bytes<'b>(
+        &self,
+        moves: &[&dyn Transform],
+        row: u32,
+        images: &'b LabeledImages,
+        buffers: &'b mut Buffers,
+    ) -> &'b [u8] {
+        let image = images.image(row as usize);
+        if moves.is_empty() {
+            return image;
+        }
+        buffers.bytes.copy_from_slice(image);
+        let spare = &mut buffers.spare_bytes;
+        let mut canvas = Canvas { shape: images.shape, pixels: &mut buffers.bytes, spare };
+        for (position, transform) in moves.iter().enumerate() {
+            transform.apply_to_bytes(&mut canvas, &mut Draws::new(self.key, row, position));
+        }
+        &buffers.bytes
+    }
+
     /// Writes an image to `pixels` as it is after the first `count` transforms. Returns the label that was mixed in.
     fn draw(
         &self,
@@ -43,17 +64,8 @@ impl<'a> EpochAugmenter<'a> {
         buffers: &mut Buffers,
     ) -> Option<Mix> {
         let images = source.images;
-        let mut bytes = images.image(row as usize);
         let moves = &source.moves[..source.moves.len().min(count)];
-        if !moves.is_empty() {
-            buffers.bytes.copy_from_slice(bytes);
-            let spare = &mut buffers.spare_bytes;
-            let mut canvas = Canvas { shape: images.shape, pixels: &mut buffers.bytes, spare };
-            for (position, transform) in moves.iter().enumerate() {
-                transform.apply_to_bytes(&mut canvas, &mut Draws::new(self.key, row, position));
-            }
-            bytes = &buffers.bytes;
-        }
+        let bytes = self.draw_bytes(moves, row, images, buffers);
         for (pixel, byte) in pixels.iter_mut().zip(bytes) {
             *pixel = f32::from(*byte);
         }
@@ -130,6 +142,11 @@ pub fn gather_augmented(
     };
     let count = augmenter.config.transforms().len();
     for (&row, pixels) in rows.iter().zip(batch.pixels.chunks_exact_mut(values)) {
+        if source.moves.len() == count {
+            let bytes = augmenter.draw_bytes(&source.moves, row, images, &mut buffers);
+            normalizer.normalize_transformed(bytes, pixels);
+            continue;
+        }
         let mixed = augmenter.draw(count, row, &source, pixels, &mut buffers);
         batch.mix.extend(mixed);
         normalizer.normalize_in_place(pixels);

@@ -214,6 +214,35 @@ fn bytes_move_like_floating_point_numbers() {
     }
 }
 
+/// A list of moves is normalized from bytes. Followed by a transform that changes nothing, it is not.
+#[test]
+fn batches_from_bytes_are_those_from_floating_point_numbers() {
+    let shape = ImageShape { channels: 3, height: 4, width: 5 };
+    let pixels: Vec<u8> = (0..4 * 60_u32).map(|value| (value * 37 % 251) as u8).collect();
+    let images = crate::LabeledImages { shape, pixels: pixels.into(), labels: vec![0; 4] };
+    let moves = "{ type = 'random_flip' }, { type = 'random_translation', height = 1, width = 1 }";
+    let read = |list: &str| -> super::AugmentConfig {
+        let text = format!("augment = [{list}]");
+        let document = kiln_config::Document::parse("test.toml", &text).expect("valid TOML");
+        document.read(|table| table.required("augment")).expect("a valid list")
+    };
+    let (bytes, floats) =
+        (read(moves), read(&format!("{moves}, {{ type = 'random_brightness', factor = 0 }}")));
+    for method in crate::Normalize::ALL {
+        let rows = [0, 1, 2, 3];
+        let normalizer = method.fit(&images, &rows).expect("fits");
+        let batch = |config: &super::AugmentConfig| {
+            let mut rng =
+                <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(5);
+            let augmenter = super::EpochAugmenter::new(config, &mut rng);
+            let mut batch = crate::Batch::new(shape);
+            super::gather_augmented(&images, &rows, &rows, &augmenter, &normalizer, &mut batch);
+            batch.pixels
+        };
+        assert_eq!(batch(&bytes), batch(&floats), "{method}");
+    }
+}
+
 #[test]
 fn a_transform_that_changes_values_is_not_for_bytes() {
     let shape = ImageShape { channels: 1, height: 7, width: 6 };

@@ -33,14 +33,19 @@ impl Limits {
 /// The right to write cache files. The lock is released when it is dropped, and also if the process is killed.
 pub(super) struct CacheLock {
     _file: File,
+    /// Whether another process had it.
+    pub(super) has_waited: bool,
 }
 
 impl CacheLock {
     /// Creates the directory and waits until no other process writes to it. Removes what killed processes left.
     pub(super) fn acquire(directory: &Path) -> io::Result<Self> {
+        let mut has_waited = false;
         loop {
             let file = open(directory)?;
-            let is_locked = match file.lock() {
+            let try_lock = file.try_lock();
+            has_waited |= matches!(try_lock, Err(TryLockError::WouldBlock));
+            let is_locked = match try_lock.or_else(|_| file.lock()) {
                 Ok(()) => true,
                 Err(error) if has_no_locks(&error) => false,
                 Err(error) => return Err(error),
@@ -48,7 +53,7 @@ impl CacheLock {
             // Another process may have removed the cache while this one waited.
             if is_current(&file, directory) {
                 remove_stale(directory, is_locked);
-                return Ok(Self { _file: file });
+                return Ok(Self { _file: file, has_waited });
             }
         }
     }
@@ -62,7 +67,7 @@ impl CacheLock {
             Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        Ok(is_current(&file, directory).then_some(Self { _file: file }))
+        Ok(is_current(&file, directory).then_some(Self { _file: file, has_waited: false }))
     }
 }
 

@@ -72,6 +72,13 @@ pub(crate) struct Cache {
 /// The right to write to a cache, or why it cannot be written.
 pub(crate) struct Access(Result<CacheLock, String>);
 
+impl Access {
+    /// Whether another process had it before.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.0.as_ref().is_ok_and(|lock| lock.has_waited)
+    }
+}
+
 impl Cache {
     pub(crate) fn new(data_directory: &Path) -> Self {
         Self { directory: cache_directory(data_directory), limits: Limits::DEFAULT }

@@ -129,10 +129,6 @@ pub(crate) enum Encoded {
     /// The content of a file.
     File(PathBuf),
     /// Bytes in memory.
-    #[cfg_attr(
-        not(feature = "parquet"),
-        expect(dead_code, reason = "only Parquet files have them")
-    )]
     Bytes(Vec<u8>),
 }
 

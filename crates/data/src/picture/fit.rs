@@ -63,10 +63,18 @@ pub fn fit(picture: &Picture, fitting: &Fitting, output: &mut [u8]) {
             plane.fill(border[channel]);
         }
         // Gray pictures have one channel for all planes.
-        let values = resized.iter().skip(channel % channels).step_by(channels);
-        let rows = plane.chunks_exact_mut(shape.width).skip(to.top).take(to.height);
-        let places = rows.flat_map(|row| &mut row[to.left..][..to.width]);
-        places.zip(values).for_each(|(place, &value)| *place = value);
+        let channel = channel % channels;
+        let rows = plane.chunks_exact_mut(shape.width).skip(to.top);
+        for (row, values) in rows.zip(resized.chunks_exact(to.width * channels)) {
+            let places = row[to.left..][..to.width].iter_mut();
+            match channels {
+                // The compiler knows the length of a pixel.
+                3 => places
+                    .zip(values.chunks_exact(3))
+                    .for_each(|(place, pixel)| *place = pixel[channel]),
+                _ => places.zip(values).for_each(|(place, value)| *place = *value),
+            }
+        }
     }
 }
 

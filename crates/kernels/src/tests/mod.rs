@@ -7,4 +7,5 @@ mod convolution;
 mod group_normalization;
 mod math;
 mod pooling;
+mod product;
 mod support;

@@ -198,7 +198,7 @@ impl Window {
         })
     }
 
-    /// The zeros around an image of this size: (top, bottom) and (left, right). [`output`](Self::output) must have accepted
+    /// The zeros around an image of this size: (top, bottom) and (left, right). The layer must have accepted
     /// it.
     #[must_use]
     pub fn zeros(self, input: Shape) -> [(usize, usize); 2] {

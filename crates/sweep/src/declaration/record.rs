@@ -41,13 +41,13 @@ pub struct SweepRecord {
     /// How many of the best combinations race.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) top: Option<usize>,
-    /// The runs that cannot be trained and were left out when the sweep was started last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub skipped: Vec<SkippedRuns>,
     /// The files that `model.initial_weights` names in the sweep, by its values. They are found when the sweep is declared:
     /// `NAME/best` may be another run later.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) initial_weights: BTreeMap<String, WeightsFile>,
+    /// The runs that cannot be trained and were left out when the sweep was started last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRuns>,
     /// The absolute path of the directory of the named datasets.
     pub data: PathBuf,
     /// When the sweep was first started (RFC 3339, UTC); unknown if the first version of Kiln wrote the record.
@@ -100,8 +100,8 @@ impl SweepRecord {
             axes: axes.to_vec(),
             race: false,
             top: None,
-            skipped: Vec::new(),
             initial_weights: BTreeMap::new(),
+            skipped: Vec::new(),
             // The plan sets it: the declaration of a sweep does not depend on the directory.
             data: PathBuf::new(),
             started: None,

@@ -20,7 +20,7 @@ use kiln_train::{Declaration, Experiment, MachineMemory};
 use crate::declaration::{Setting, SkippedRuns, Sweep, SweepRecord, SweepRecords};
 use crate::error::SweepError;
 use crate::plan::invalid::InvalidRuns;
-use crate::plan::planner::Planner;
+use crate::plan::planner::{PlannedRuns, Planner};
 use crate::prune::PruneConfig;
 use crate::race::{Race, RaceProgress, RaceResult, RaceState, result_of};
 
@@ -133,7 +133,8 @@ impl Plan {
         let sweep = match sweep.search() {
             None => Cow::Borrowed(sweep),
             Some(search) => {
-                let (points, runs, invalid) = planner.plan_all(search.expand_all()?)?;
+                let PlannedRuns { points, runs, invalid } =
+                    planner.plan_all(search.expand_all()?)?;
                 if !invalid.is_empty() && !sweep.skip_invalid {
                     let invalid = InvalidRuns::new(sweep, &planner, &points, invalid);
                     return Err(invalid.into_error(sweep));
@@ -143,7 +144,7 @@ impl Plan {
                 Cow::Owned(sweep.with_best_of(&points, &results)?)
             }
         };
-        let (points, runs, invalid) = planner.plan_all(sweep.expand_all()?)?;
+        let PlannedRuns { points, runs, invalid } = planner.plan_all(sweep.expand_all()?)?;
         let mut record = sweep.record.clone();
         if !invalid.is_empty() {
             let invalid = InvalidRuns::new(&sweep, &planner, &points, invalid);

@@ -27,6 +27,16 @@ pub(super) struct Planner<'a> {
     workload_indices: HashMap<String, usize>,
 }
 
+/// The runs of an expanded sweep.
+pub(super) struct PlannedRuns {
+    /// The combinations that can be trained.
+    pub(super) points: Vec<SweepPoint>,
+    /// A run for each of them.
+    pub(super) runs: Vec<PlannedRun>,
+    /// The combinations that cannot be trained.
+    pub(super) invalid: Vec<InvalidPoint>,
+}
+
 impl<'a> Planner<'a> {
     pub(super) fn new(
         directory: &'a Path,
@@ -65,10 +75,7 @@ impl<'a> Planner<'a> {
     /// # Errors
     ///
     /// The data of a run cannot be read.
-    pub(super) fn plan_all(
-        &mut self,
-        expansion: Expansion,
-    ) -> Result<(Vec<SweepPoint>, Vec<PlannedRun>, Vec<InvalidPoint>), TrainError> {
+    pub(super) fn plan_all(&mut self, expansion: Expansion) -> Result<PlannedRuns, TrainError> {
         let Expansion { points, mut invalid } = expansion;
         let (mut valid, mut runs) = (Vec::new(), Vec::new());
         for point in points {
@@ -83,7 +90,7 @@ impl<'a> Planner<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok((valid, runs, invalid))
+        Ok(PlannedRuns { points: valid, runs, invalid })
     }
 
     /// Why a run cannot be trained.

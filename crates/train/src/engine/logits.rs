@@ -5,7 +5,7 @@ pub(crate) enum Logits {
     /// On the host.
     Host(Vec<f32>),
     /// On the device, which may not have computed them yet. The tensor is not recorded for autodiff.
-    Device(Tensor<2>),
+    Device(Box<Tensor<2>>),
 }
 
 impl Logits {
@@ -17,7 +17,7 @@ impl Logits {
             match logits {
                 Self::Host(logits) => read.push(logits),
                 Self::Device(logits) => {
-                    transaction = transaction.register(logits);
+                    transaction = transaction.register(*logits);
                     is_on_device = true;
                 }
             }

@@ -167,7 +167,7 @@ impl Engine {
         // A branch instead of a trait object: there are two engines, and no other crate adds one.
         match &mut self.computation {
             Computation::Generic(engine) => {
-                Logits::Device(engine.step(pixels, targets, settings, dropout_rng))
+                Logits::Device(Box::new(engine.step(pixels, targets, settings, dropout_rng)))
             }
             Computation::Fused(engine) => {
                 Logits::Host(engine.step(pixels, targets, settings, dropout_rng))

@@ -49,7 +49,7 @@ fn trajectories() -> Trajectories {
 impl Case {
     fn follow(&self, classes: usize, backend: Backend, implementation: Implementation) {
         let Self { seed, image: [channels, height, width], .. } = *self;
-        let mut text = format!("name = \"case\"\ndata.source = \"none\"\nmodel.layers = [\n");
+        let mut text = "name = \"case\"\ndata.source = \"none\"\nmodel.layers = [\n".to_owned();
         self.layers.iter().for_each(|layer| writeln!(text, "{layer},").unwrap());
         write!(text, "]\n[optimizer]\n{}\n", self.optimizer).unwrap();
         write!(text, "[device]\nbackend = \"{backend}\"\nengine = \"{implementation}\"").unwrap();

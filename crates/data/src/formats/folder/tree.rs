@@ -247,19 +247,20 @@ impl Tree {
             }
             let path = entry.path();
             let kind = entry.file_type().map_err(unreadable)?;
-            let real = if kind.is_symlink() {
-                path.canonicalize().ok().filter(|real| {
+            let directory = if kind.is_symlink() {
+                let real = path.canonicalize().ok().filter(|real| {
                     real.starts_with(&directory.around[0]) && !directory.around.contains(real)
-                })
-            } else {
+                });
+                let Some(real) = real else {
+                    self.links.push(name);
+                    continue;
+                };
+                real.is_dir().then_some(real)
+            } else if kind.is_dir() {
                 directory.around.last().map(|parent| parent.join(entry.file_name()))
+            } else {
+                None
             };
-            let Some(real) = real else {
-                self.links.push(name);
-                continue;
-            };
-            let is_directory = kind.is_dir() || (kind.is_symlink() && real.is_dir());
-            let directory = is_directory.then_some(real);
             entries.push(Entry { path, own_name, name, directory });
         }
         Ok(entries)

@@ -98,9 +98,12 @@ impl Gradients {
 
     /// The destination of the gradient of a parameter, and how to write it there; `None` if it is not trained.
     fn destination(self, parameter: &mut Parameter) -> Option<(&mut [f32], Blend)> {
-        parameter.settings.trainable.then(|| match self {
-            Self::Stored => (parameter.gradient.as_mut_slice(), Blend::Replace),
-            Self::Fused(blend) => (parameter.values.as_mut_slice(), blend),
+        if !parameter.settings.trainable {
+            return None;
+        }
+        Some(match self {
+            Self::Stored => (&mut parameter.gradient, Blend::Replace),
+            Self::Fused(blend) => (&mut parameter.values, blend),
         })
     }
 }
