@@ -88,14 +88,9 @@ impl Sweep {
                     if !self.skipped.is_empty() && self.skipped.contains(&as_arguments(&settings)) {
                         continue;
                     }
-                    let declaration = match declared {
-                        Ok(mut declaration) => {
-                            if let Some(prune) = &self.prune {
-                                // Runs are compared by the column of this metric in their histories, so each run needs it.
-                                declaration.experiment.compute(prune.metric);
-                            }
-                            declaration
-                        }
+                    let completed = declared.and_then(|declaration| self.completed(declaration));
+                    let declaration = match completed {
+                        Ok(declaration) => declaration,
                         Err(error) => {
                             expanded.invalid.push(InvalidPoint { settings, error });
                             continue;
@@ -163,6 +158,24 @@ impl Sweep {
 
     /// The experiment with these settings.
     pub(crate) fn declaration(&self, settings: &[Setting]) -> Result<Declaration, ConfigError> {
+        self.completed(self.written(settings)?)
+    }
+
+    /// Adds what the sweep knows and its files do not say.
+    fn completed(&self, mut declaration: Declaration) -> Result<Declaration, ConfigError> {
+        let initial_weights = declaration.experiment.model.initial_weights.as_ref();
+        if let Some(file) = initial_weights.and_then(|name| self.record.initial_weights.get(name)) {
+            declaration.set_initial_weights(file)?;
+        }
+        if let Some(prune) = &self.prune {
+            // Runs are compared by the column of this metric in their histories, so each run needs it.
+            declaration.experiment.compute(prune.metric);
+        }
+        Ok(declaration)
+    }
+
+    /// The experiment with these settings, as it is written.
+    fn written(&self, settings: &[Setting]) -> Result<Declaration, ConfigError> {
         let name = Override::text("name", &self.name);
         let overrides: Vec<Override> =
             std::iter::once(name).chain(settings.iter().map(|it| it.value.clone())).collect();
@@ -177,7 +190,7 @@ impl Sweep {
         settings: &[Setting],
         matched: &mut [bool],
     ) -> Result<Option<Result<Declaration, ConfigError>>, ConfigError> {
-        let declared = self.declaration(settings);
+        let declared = self.written(settings);
         let resolved = match &declared {
             Ok(declaration) if !block.exclude.is_empty() => {
                 Some(Document::parse("resolved", &declaration.experiment.to_toml()?)?)
@@ -194,18 +207,7 @@ impl Sweep {
             *matched |= matches;
             is_excluded |= matches;
         }
-        Ok((!is_excluded).then(|| declared.and_then(|declaration| self.with_weights(declaration))))
-    }
-}
-
-impl Sweep {
-    /// The declaration with the file that its `model.initial_weights` names, if the sweep has found it.
-    fn with_weights(&self, mut declaration: Declaration) -> Result<Declaration, ConfigError> {
-        let name = declaration.experiment.model.initial_weights.as_ref();
-        if let Some(file) = name.and_then(|name| self.record.initial_weights.get(name)) {
-            declaration.set_initial_weights(file)?;
-        }
-        Ok(declaration)
+        Ok((!is_excluded).then_some(declared))
     }
 }
 

@@ -118,7 +118,7 @@ impl Sweep {
     ///
     /// # Errors
     ///
-    /// Those of [`expand`](Self::expand) and of `find`.
+    /// Those of [`expand`](Self::expand), except about runs that cannot be trained, and those of `find`.
     pub fn find_initial_weights<E: From<ConfigError>>(
         &mut self,
         find: impl Fn(&str) -> Result<WeightsFile, E>,
