@@ -11,6 +11,8 @@ mod npy;
 mod npz;
 mod parquet;
 #[cfg(feature = "parquet")]
+mod parquet_library;
+#[cfg(feature = "parquet")]
 mod parquet_rows;
 
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ use parquet::schema::types::Type;
 use super::arrays::{
     Classes, Labels, MAX_PIXEL_BYTES, MAX_ROWS, PartLabels, Texts, class_list, invalid,
 };
+use super::parquet_library::call;
 use super::{Contents, Encoded, Location, SourcePixels};
 use crate::{DataError, Part};
 
@@ -127,20 +128,12 @@ struct Table<'a> {
     label_name: String,
 }
 
-fn damaged(path: &Path, error: &ParquetError) -> DataError {
-    invalid(
-        path,
-        "",
-        format!("the file is damaged or not a Parquet file ({error}); download it again"),
-    )
-}
-
 impl<'a> Table<'a> {
     fn open(path: &'a Path, labels: Option<&str>) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
-        let reader = SerializedFileReader::new(file).map_err(|error| damaged(path, &error))?;
+        let reader = call(path, || SerializedFileReader::new(file))?;
         let wrong = |problem: String| invalid(path, "", problem);
         let columns = reader.metadata().file_metadata().schema().get_fields();
         let all = || columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ");
@@ -220,8 +213,7 @@ impl<'a> Table<'a> {
         let mut labels = Labels::Numbers(Vec::new());
         let mut row = 0;
         for group in 0..self.reader.num_row_groups() {
-            let group =
-                self.reader.get_row_group(group).map_err(|error| damaged(self.path, &error))?;
+            let group = call(self.path, || self.reader.get_row_group(group))?;
             self.read_group(&*group, &mut row, images, &mut labels)?;
         }
         Ok(labels)
@@ -235,18 +227,17 @@ impl<'a> Table<'a> {
         images: &mut Images,
         labels: &mut Labels,
     ) -> Result<(), DataError> {
-        let damaged = |error| damaged(self.path, &error);
         let mut pictures = self.column(group, self.pictures)?;
         let mut paths = self.paths.map(|place| self.column(group, place)).transpose()?;
         let mut label_column = self.column(group, self.labels)?;
         let file = self.path.file_name().unwrap_or_default().to_string_lossy();
         loop {
-            let of_pictures = pictures.next_batch().map_err(damaged)?;
+            let of_pictures = call(self.path, || pictures.next_batch())?;
             let mut of_paths = match &mut paths {
-                Some(paths) => paths.next_batch().map_err(damaged)?,
+                Some(paths) => call(self.path, || paths.next_batch())?,
                 None => std::iter::repeat_with(|| None).take(of_pictures.len()).collect(),
             };
-            let of_labels = label_column.next_batch().map_err(damaged)?;
+            let of_labels = call(self.path, || label_column.next_batch())?;
             if of_labels.len() != of_pictures.len() || of_paths.len() != of_pictures.len() {
                 return Err(invalid(
                     self.path,
@@ -306,7 +297,7 @@ impl<'a> Table<'a> {
             let problem = "the file is damaged: a column is not in it; download it again";
             return Err(invalid(self.path, "", problem));
         }
-        let reader = group.get_column_reader(place).map_err(|error| damaged(self.path, &error))?;
+        let reader = call(self.path, || group.get_column_reader(place))?;
         let is_unsigned = metadata.column_descr().converted_type() == ConvertedType::UINT_32;
         Ok(Column { reader, max_level: metadata.column_descr().max_def_level(), is_unsigned })
     }

@@ -182,6 +182,28 @@ mod reader {
         assert!(dataset.notes[0].starts_with("extra.parquet is not used"), "{:?}", dataset.notes);
     }
 
+    /// The library panics on this. The length of the first picture is changed so that few or no bytes are left.
+    #[test]
+    fn a_damaged_dictionary_is_an_error() {
+        let directory = temporary();
+        let path = directory.path().join("table.parquet");
+        let original = fs::read(fixture("uncompressed.parquet")).expect("a table");
+        assert_eq!(
+            train(&load(&fixture("uncompressed.parquet")).expect("valid")),
+            train(&self::original())
+        );
+        let first = original.windows(4).position(|it| it == b"\x89PNG").expect("a picture");
+        let length = u32::from_le_bytes(original[first - 4..first].try_into().expect("4 bytes"));
+        let rest = 4 * (4 + length) - 4;
+        for damaged in [rest - 4, rest - 3, rest - 2, rest - 1, rest, rest + 1, u32::MAX] {
+            let mut bytes = original.clone();
+            bytes[first - 4..first].copy_from_slice(&damaged.to_le_bytes());
+            fs::write(&path, bytes).expect("writable");
+            let message = message(&path);
+            assert!(message.contains("damaged"), "{damaged}: {message}");
+        }
+    }
+
     #[test]
     fn damaged_tables_are_errors() {
         let directory = temporary();
