@@ -12,7 +12,7 @@ use kiln_data::DataError;
 use kiln_report::ReportError;
 use kiln_store::{RunDirectory, StoreError, quoted};
 use kiln_sweep::SweepError;
-use kiln_train::{REFERENCE, TrainError, known_paths};
+use kiln_train::{REFERENCE, ResumeErrorKind, TrainError, known_paths};
 
 use crate::commands::data_fetch;
 use crate::output;
@@ -96,6 +96,12 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     match (data, train) {
         (Some(DataError::MissingFile { advice, .. }), _) => output::help(advice),
         (_, Some(TrainError::MeaninglessData { help, .. })) => output::help(help),
+        (_, Some(TrainError::Resume { run, error })) if error.kind == ResumeErrorKind::Program => {
+            let run = kiln_store::quoted(run);
+            output::help(format_args!(
+                "resume the run with the program that started it, or train it as a new one: kiln run {run}/config.toml"
+            ));
+        }
         (_, Some(TrainError::Resume { run, error })) if error.problem.contains(" changed") => {
             let run = kiln_store::quoted(run);
             output::help(format_args!(

@@ -160,6 +160,10 @@ pub struct Versions {
     pub kiln: String,
     /// The version of Burn.
     pub burn: String,
+    /// The revision of Kiln's arithmetic: two builds with the same versions and another revision compute other bytes. 0 if
+    /// an earlier build of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub numerics: u32,
 }
 
 /// The data of a run.
@@ -192,8 +196,8 @@ pub struct SkippedImage {
     pub reason: String,
 }
 
-fn is_zero(number: &usize) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// The normalization of pixels, which have the values 0 to 255.
