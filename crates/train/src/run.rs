@@ -219,16 +219,9 @@ impl Run {
     }
 
     /// Writes `initial.safetensors`, if the experiment asks for it or the weights come from a file, which may change.
-    pub(crate) fn write_initial(&self) -> Result<(), TrainError> {
+    fn write_initial(&self) -> Result<(), TrainError> {
         let experiment = &self.declaration.experiment;
-        let is_loaded = experiment.model.initial_weights.is_some();
-        let is_wanted = if is_loaded {
-            // Otherwise the run resumes from a checkpoint, and does not know its initial weights.
-            self.prepared.transfer.is_some()
-        } else {
-            experiment.training.save_initial
-        };
-        if !is_wanted {
+        if experiment.model.initial_weights.is_none() && !experiment.training.save_initial {
             return Ok(());
         }
         let weights = self.prepared.initial_weights(experiment);
