@@ -37,7 +37,7 @@ pub(crate) fn summary(
     options: &GlobalOptions,
     arguments: &SummaryArguments,
 ) -> anyhow::Result<ExitCode> {
-    let declaration = experiment::open(&arguments.experiment)?;
+    let declaration = experiment::open(options, &arguments.experiment)?;
     let architecture = declaration.architecture_without_data(options.data())?;
     let experiment = &declaration.experiment;
     let slots = experiment.optimizer.kind.slots();

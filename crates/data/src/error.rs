@@ -299,7 +299,23 @@ pub enum DataError {
         problem: &'static str,
     },
 
-    /// The rows for validation and testing would leave no training rows.
+    /// The rows for validation and those for testing would fit, but both together leave no training rows.
+    #[error(
+        "validation = {validation} and test = {test} take {wanted} images, but there are {rows} training images; \
+         lower one of them, so that at least one image is left for training"
+    )]
+    SplitsTooLarge {
+        /// The value of the key `validation`.
+        validation: SplitSize,
+        /// The value of the key `test`.
+        test: SplitSize,
+        /// The number of rows to be split from the training images.
+        wanted: usize,
+        /// The number of training images in the source.
+        rows: usize,
+    },
+
+    /// The rows for validation or testing would leave no training rows.
     #[error(
         "{part} = {size}: {wanted} images would be split from the {rows} training images; \
          leave at least one for training"

@@ -70,13 +70,8 @@ impl DataConfig {
             }
         }
         if validation + test >= rows {
-            let (part, size) = if validation > 0 {
-                (Part::Validation, self.validation)
-            } else {
-                (Part::Test, self.test)
-            };
-            let wanted = validation + test;
-            return Err(DataError::SplitTooLarge { part, size, wanted, rows });
+            let (validation, test, wanted) = (self.validation, self.test, validation + test);
+            return Err(DataError::SplitsTooLarge { validation, test, wanted, rows });
         }
         let counts = SplitCounts {
             training: rows - validation - test,

@@ -70,6 +70,7 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         let trained = format!("{} {epochs}{}", record.epochs, seconds.unwrap_or_default());
         facts.push(fact("trained", trained));
     }
+    facts.extend(record.warnings.iter().map(|text| fact("warning", text.clone())));
     facts.extend(record.data_warnings.iter().map(|text| fact("data warning", text.clone())));
     facts
 }

@@ -62,6 +62,10 @@ pub struct RunRecord {
     /// earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_warnings: Vec<String>,
+    /// What else may make the result worse than intended, such as initial weights of which only some were loaded, as sentences
+    /// without a final full stop. Empty if nothing was found, and if an earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The number of parameters of the model.
     pub parameters: u64,
     /// Where the weights before training come from, if a file has some of them.

@@ -95,6 +95,11 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
+    /// Whether some tensors of the model have their own initial values.
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.record.kept.is_empty()
+    }
+
     /// Loads the tensors of `source` that fit the model.
     ///
     /// # Errors

@@ -34,7 +34,17 @@ impl Pair {
 
 impl FromValue for Pair {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let error = || value.expected("a whole number above 0, or two of them: [height, width]");
+        let error = || {
+            let error = value.expected("a whole number above 0, or two of them: [height, width]");
+            match &value.kind {
+                Kind::String(text) => match numbers_in(text).as_slice() {
+                    [side] => error.help(format!("write {side} without quotes")),
+                    [height, width] => error.help(format!("write [{height}, {width}]")),
+                    _ => error,
+                },
+                _ => error,
+            }
+        };
         let number = |value: &Value| match value.kind {
             Kind::Integer(number) => {
                 usize::try_from(number).ok().filter(|number| *number > 0).ok_or_else(error)
@@ -49,6 +59,11 @@ impl FromValue for Pair {
             _ => number(value).map(Self::both),
         }
     }
+}
+
+/// The numbers in a text such as `3x3` or `(3, 3)`.
+fn numbers_in(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()).collect()
 }
 
 impl Serialize for Pair {

@@ -159,6 +159,11 @@ fn errors_of_image_layers_say_what_to_change() {
             "the output of its `layers`, 8×2×2, cannot be added to its input, 3×4×4; set shortcut = [{ type = \"conv2d\", \
              filters = 8, kernel_size = 1, strides = 2, padding = \"same\" }]".to_owned(),
         ),
+        (
+            r#"{ type = "residual", layers = [{ type = "conv2d", filters = 3, kernel_size = 3 }] }"#.to_owned(),
+            "the output of its `layers`, 3×2×2, cannot be added to its input, 3×4×4; set padding = \"same\" in its `layers`, \
+             or set shortcut = [{ type = \"conv2d\", filters = 3, kernel_size = 1, strides = 2, padding = \"same\" }]".to_owned(),
+        ),
         // More values than memory.
         (
             r#"{ type = "depthwise_conv2d", kernel_size = 1, depth_multiplier = 9000000000000000000 }"#.to_owned(),
@@ -265,7 +270,17 @@ fn layers_after_the_last_activation_must_change_the_scores() {
         ] {
             let error = planned(&format!(r#"{{ type = "flatten" }}, {end}, {tail}"#))
                 .expect_err("the activation is not in the last layer");
-            assert!(error.message.contains(&format!("end with its {activation}")), "{error}");
+            let what = format!("are the output of its {activation}, because");
+            assert!(error.message.contains(&what), "{error}");
+            let is_layer = error.path == "model.layers.2";
+            let remedy = match (activation, is_layer) {
+                (_, true) => {
+                    "; remove it, and end the list with { type = \"activation\", activation = \"softmax\" }"
+                }
+                ("softmax", _) => "; remove activation = \"softmax\", and end the list with { type",
+                _ => "; remove activation = \"relu\"",
+            };
+            assert!(error.message.contains(remedy), "{error}");
             assert_ne!(error.path, "model.layers");
         }
     }

@@ -52,6 +52,7 @@ pub(crate) fn record() -> RunRecord {
         validation_fingerprint: Some("fedcba9876543210".to_owned()),
         normalization: None,
         data_warnings: Vec::new(),
+        warnings: Vec::new(),
         parameters: 286_810,
         started: time("2025-06-01T12:34:56.789Z"),
         ended: Some(time("2025-06-01T12:36:00Z")),

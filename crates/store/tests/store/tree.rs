@@ -105,6 +105,7 @@ impl SampleRun {
             validation_fingerprint: self.validation_fingerprint.clone(),
             normalization: None,
             data_warnings: Vec::new(),
+            warnings: Vec::new(),
             parameters: 286_810,
             started: self.started,
             ended: None,

@@ -142,6 +142,7 @@ impl<'a> Planner<'a> {
             step_flops: self.workloads[workload].step_flops,
             steps: counts.training.div_ceil(training.batch_size.get()),
             epochs: training.epochs.get(),
+            training_images: counts.training,
             validation_images: counts.validation,
             evaluated_images: counts.validation + on_training_rows,
             test_images: counts.test,

@@ -170,6 +170,15 @@ impl PreparedExperiment {
         Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// See [`RunRecord::warnings`](kiln_store::RunRecord::warnings).
+    pub(crate) fn warnings(&self, experiment: &Experiment) -> Vec<String> {
+        let transfer = self.transfer.as_ref().filter(|transfer| transfer.is_partial());
+        let mut warnings: Vec<String> =
+            transfer.map(|transfer| transfer.note.clone()).into_iter().collect();
+        warnings.extend(experiment.warnings_on(self.split.training.len()));
+        warnings
+    }
+
     /// The normalization for the run's record.
     pub(crate) fn normalization(&self) -> NormalizationRecord {
         let (mean, standard_deviation) = match self.normalizer.parameters() {
