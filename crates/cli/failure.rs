@@ -133,7 +133,7 @@ fn kiln_run(options: &GlobalOptions, run: &str) -> String {
     kiln_command(arguments, options.data(), &options.runs)
 }
 
-/// What the user can do about an error of a run directory.
+/// The advice for an error of a run directory.
 fn advice(error: &StoreError) -> Option<String> {
     match error {
         StoreError::NotARun { path, .. } => Some(match run_within(path) {

@@ -32,7 +32,7 @@ fn projects_where(is_wanted: impl Fn(&str) -> bool) -> Vec<(String, Project)> {
     versions.iter().map(|path| (file_name(path), Project::copy_of(path))).collect()
 }
 
-/// What another build must have in common with this one for a run to be resumed: `versions` in `run.json`.
+/// The versions that another build must share with this one for a run to be resumed: `versions` in `run.json`.
 fn versions_of(project: &Project, run: &str) -> serde_json::Value {
     project.read_json(format!("{run}/run.json"))["versions"].clone()
 }

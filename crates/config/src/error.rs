@@ -191,7 +191,7 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// What to write instead of an unknown `text`: the candidate that means the same, advice if `text` is from another program and
+/// The advice for an unknown `text`: the candidate that means the same, advice if `text` is from another program and
 /// has no counterpart, or the most similar candidate. `noun` is the kind of the candidates, `quote` what surrounds them in
 /// messages.
 pub(crate) fn suggestion<'a>(

@@ -51,7 +51,7 @@ pub enum DataError {
     UnknownFormat {
         /// The directory or file.
         path: PathBuf,
-        /// What sources of each format look like.
+        /// Descriptions of the sources of each format.
         known: String,
     },
 
@@ -88,7 +88,7 @@ pub enum DataError {
     MissingFile {
         /// The expected path of the uncompressed file.
         path: PathBuf,
-        /// What to do: how to get the file, or which files a directory must have. Not part of the message.
+        /// The advice: how to get the file, or which files a directory must have. Not part of the message.
         advice: String,
     },
 
@@ -387,7 +387,7 @@ pub enum DataError {
         path: PathBuf,
         /// The place in the file: empty, `:LINE`, or `, array NAME`.
         place: String,
-        /// What is wrong there, and what to do.
+        /// The problem there, and the advice.
         problem: String,
     },
 

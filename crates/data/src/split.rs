@@ -17,7 +17,7 @@ pub struct Split {
     pub validation: Vec<u32>,
     /// The rows for testing; never empty.
     pub test: Vec<u32>,
-    /// What a user should know about how the rows were chosen, as sentences without a final full stop.
+    /// Notes for the user about how the rows were chosen, as sentences without a final full stop.
     pub notes: Vec<String>,
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn result(report: &TestReport) -> String {
     )
 }
 
-/// What a model without any skill would reach on the test images.
+/// The result of a model without any skill on the test images.
 pub(crate) fn most_frequent(report: &TestReport) -> Option<String> {
     let MostFrequentClass { class, accuracy } = report.most_frequent.as_ref()?;
     Some(format!(
@@ -205,7 +205,7 @@ pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
 pub(crate) const INTERVAL_COLUMNS: [&str; 7] =
     ["class", "precision", "95 % interval", "recall", "95 % interval", "f1", "support"];
 
-/// What the intervals of the table of classes are.
+/// A sentence that defines the intervals in the table of classes.
 pub(crate) const INTERVAL_NOTE: &str = "The intervals are Wilson score intervals. They are about the choice of the test \
                                         images, not about the seed of the training.";
 

@@ -38,7 +38,8 @@ pub struct RunRecord {
     pub backend: String,
     /// The engine that computes the training steps: "generic" or "fused".
     pub engine: String,
-    /// What the engine "fused" does not support, such as `layer "conv2d" (conv2d)`, if that is why the engine is "generic".
+    /// The layer or setting that the engine "fused" does not support, such as `layer "conv2d" (conv2d)`, if that is why
+    /// the engine is "generic".
     /// `None` if the experiment asks for an engine, and if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported_by_fused: Option<String>,
@@ -58,11 +59,11 @@ pub struct RunRecord {
     /// How pixels were normalized. `None` if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalization: Option<NormalizationRecord>,
-    /// What may be wrong with the data, as sentences without a final full stop. Empty if nothing was found, and if an
+    /// Warnings about the data, as sentences without a final full stop. Empty if nothing was found, and if an
     /// earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_warnings: Vec<String>,
-    /// What else may make the result worse than intended, such as initial weights of which only some were loaded, as sentences
+    /// Other warnings, such as one about initial weights of which only some were loaded, as sentences
     /// without a final full stop. Empty if nothing was found, and if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

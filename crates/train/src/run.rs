@@ -37,7 +37,7 @@ pub struct Run {
     pub(crate) read_interval: NonZeroUsize,
 }
 
-/// What training starts from, and then the state that it has reached.
+/// The starting point of training, and then the state that it has reached.
 pub(crate) struct StartingPoint {
     pub(crate) engine: Engine,
     pub(crate) state: TrainingState,
@@ -258,7 +258,7 @@ impl Run {
         &self.directory
     }
 
-    /// What a user should know about how the images were read, split and batched, and about the initial weights, as sentences
+    /// Notes for the user about how the images were read, split and batched, and about the initial weights, as sentences
     /// without a final full stop.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {

@@ -107,7 +107,7 @@ impl Rng {
     }
 }
 
-/// What the tests of faults train: an experiment, and how many of its disk operations they let fail.
+/// An experiment for the tests of faults, and how many of its disk operations they let fail.
 struct Subject {
     name: &'static str,
     experiment: &'static str,

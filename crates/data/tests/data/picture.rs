@@ -274,7 +274,7 @@ fn encoded(name: &str) -> Vec<u8> {
     fs::read(directory.join(name)).expect("a picture")
 }
 
-/// What Pillow made of a picture.
+/// The result of Pillow for a picture.
 fn reference(name: &str) -> Vec<u8> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
     fs::read(directory.join(name)).expect("a reference")

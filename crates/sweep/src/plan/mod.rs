@@ -1,4 +1,4 @@
-//! What a sweep will run: every run checked against its data, with its cost, and the state of its directory.
+//! The plan of a sweep: every run checked against its data, with its cost, and the state of its directory.
 
 mod estimate;
 mod invalid;
@@ -53,8 +53,8 @@ pub struct Plan {
     pub runs: Vec<PlannedRun>,
     /// The runs that cannot be trained and are skipped.
     pub skipped: Vec<SkippedRuns>,
-    /// What axes over `optimizer.type` or `schedule.type` change besides the type (see [`Declaration::notes`]), and the notes
-    /// about training on the data (see [`Experiment::notes_on`]), without repetitions.
+    /// Changes by axes over `optimizer.type` or `schedule.type` besides the type (see [`Declaration::notes`]), and the
+    /// notes about training on the data (see [`Experiment::notes_on`]), without repetitions.
     pub notes: Vec<String>,
     /// See [`Experiment::warnings_on`]: of several that differ only in their numbers, the first.
     pub warnings: Vec<String>,

@@ -25,7 +25,7 @@ pub(crate) struct PreparedExperiment {
     pub(crate) class_weights: Vec<f64>,
     pub(crate) settings: EngineSettings,
     pub(crate) origin: Origin,
-    /// What may be wrong with the data; see [`check_data`](Self::check_data).
+    /// Warnings about the data; see [`check_data`](Self::check_data).
     pub(crate) data_warnings: Vec<String>,
     /// The initial weights, if the experiment names a file of weights and they are needed: a run that resumes from a
     /// checkpoint does not need them.

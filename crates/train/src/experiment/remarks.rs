@@ -1,4 +1,4 @@
-//! What a user should know about an experiment on a dataset of a certain size.
+//! Notes and warnings about an experiment on a dataset of a certain size.
 
 use super::Experiment;
 
@@ -18,7 +18,7 @@ impl Experiment {
         if batch > rows { vec![note] } else { Vec::new() }
     }
 
-    /// What may make a result on this many training rows worse than intended, as sentences without a final full stop.
+    /// Warnings about training on this many rows, as sentences without a final full stop.
     #[must_use]
     pub fn warnings_on(&self, rows: usize) -> Vec<String> {
         let steps_per_epoch = rows.div_ceil(self.training.batch_size.get());

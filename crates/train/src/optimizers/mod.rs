@@ -112,7 +112,7 @@ impl OptimizerKind {
     }
 }
 
-/// What an optimizer defines. Its constants are the fields of the type that implements the trait.
+/// The interface of an optimizer. Its constants are the fields of the type that implements the trait.
 pub(crate) trait UpdateRule: Send + Sync {
     /// The optimizer of the generic engine.
     type Burn: Optimizer

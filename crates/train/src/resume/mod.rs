@@ -286,7 +286,7 @@ fn restore(
     Ok(StartingPoint { engine, state, history, checkpoint: Some(position) })
 }
 
-/// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more
+/// The error in `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more
 /// rows: epochs that were completed after the checkpoint are retrained.
 pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<StoreError> {
     let path = run.history_path();

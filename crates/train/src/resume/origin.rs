@@ -1,4 +1,4 @@
-//! What determines the result of a run, and whether it is unchanged when the run is resumed.
+//! The inputs that determine the result of a run, and whether they are unchanged when the run is resumed.
 
 use kiln_config::{ConfigError, Document, affects_results};
 use kiln_model::Architecture;
@@ -39,7 +39,7 @@ impl<'a> Program<'a> {
         Self { versions, engine, backend }
     }
 
-    /// What has changed since `then`, one sentence each. The results of two programs without a change are identical.
+    /// The changes since `then`, one sentence each. The results of two programs without a change are identical.
     pub(crate) fn changes_since(self, then: Self) -> Vec<String> {
         let revision = |program: Self| format!("revision {}", program.versions.numerics);
         let (revision_then, revision_now) = (revision(then), revision(self));
@@ -55,7 +55,8 @@ impl<'a> Program<'a> {
     }
 }
 
-/// What determines the result of a run. A checkpoint stores it, and a run is resumed only if it is unchanged.
+/// The inputs that determine the result of a run. A checkpoint stores them, and a run is resumed only if they are
+/// unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// The resolved experiment as TOML.
@@ -78,11 +79,11 @@ impl Origin {
 pub struct ResumeError {
     /// The reason, for people.
     pub problem: String,
-    /// What to change.
+    /// The part to change.
     pub kind: ResumeErrorKind,
 }
 
-/// What differs from the run that was interrupted.
+/// The part that differs from the run that was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeErrorKind {
     /// The run itself: its experiment, its data or its status.

@@ -75,7 +75,7 @@ impl Verifier {
         &self.record
     }
 
-    /// What has changed since the run was trained, one sentence each. These are the likely reasons of a difference.
+    /// The changes since the run was trained, one sentence each. These are the likely reasons of a difference.
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
         let (then, now) = (&self.record, self.run.record());
