@@ -76,6 +76,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("dropout", "rate"),
     ("prob", "rate"),
     ("outchannels", "filters"),
+    ("units", "filters"),
+    ("filters", "units"),
+    ("filters", "depth_multiplier"),
     ("kernel", "kernel_size"),
     ("kernelsize", "pool_size"),
     ("kernelsize", "kernel_size"),
@@ -255,12 +258,19 @@ const ADVICE: &[(&str, &str, &str)] = &[
     ("key", "infeatures", "remove it: each layer knows the shape of its input"),
     ("key", "inchannels", "remove it: each layer knows the shape of its input"),
     ("key", "inplace", "remove it"),
+    ("key", "startdim", "remove it: the images of a batch always stay apart"),
+    ("key", "enddim", "remove it: the images of a batch always stay apart"),
+    (
+        "key",
+        "outputsize",
+        "remove it: the output of a global pooling layer has one value for each channel",
+    ),
     ("key", "numfeatures", "remove it: each layer knows the shape of its input"),
     ("key", "dim", "remove it: a softmax is over the classes"),
     ("key", "axis", "remove it: a normalization is over the channels"),
 ];
 
-/// What to write instead of a name of another program, if it has no counterpart. `noun` is what messages call the kind of
+/// The advice for a name of another program that has no counterpart. `noun` is what messages call the kind of
 /// name: "layer", "key".
 pub(crate) fn advice(noun: &str, name: &str) -> Option<&'static str> {
     let name = folded(name);

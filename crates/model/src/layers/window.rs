@@ -42,6 +42,12 @@ impl FromValue for Pair {
                     [height, width] => error.help(format!("write [{height}, {width}]")),
                     _ => error,
                 },
+                Kind::Array(items) => match items.as_slice() {
+                    [Value { kind: Kind::Integer(side), .. }] if *side > 0 => {
+                        error.help(format!("write {side}"))
+                    }
+                    _ => error,
+                },
                 _ => error,
             }
         };
@@ -77,7 +83,7 @@ impl Serialize for Pair {
 }
 
 kiln_config::keywords! {
-    /// What happens at the borders of an image.
+    /// The treatment of the borders of an image.
     pub enum Padding as "padding" {
         /// The window stays inside the image, so the output is smaller.
         Valid = "valid",
@@ -95,7 +101,7 @@ pub struct PoolingWindow {
     pub pool_size: Pair,
     /// How many rows and columns the window moves at a time.
     pub strides: Pair,
-    /// What happens at the borders. The padding has no values: it never is the maximum and does not count in a mean.
+    /// The treatment of the borders. The padding has no values: it never is the maximum and does not count in a mean.
     pub padding: Padding,
 }
 
@@ -105,7 +111,7 @@ impl PoolingWindow {
         Ok(Self {
             pool_size,
             strides: table.default("strides", pool_size)?,
-            padding: table.default("padding", Padding::Valid)?,
+            padding: read_padding(table)?,
         })
     }
 
@@ -132,7 +138,7 @@ impl PoolingWindow {
     }
 }
 
-/// Reads the key `padding` of a convolution.
+/// Reads the key `padding` of a convolution or a pooling layer.
 pub(crate) fn read_padding(table: &mut Table<'_>) -> Result<Padding, ConfigError> {
     let is_text = matches!(table.value("padding").map(|value| &value.kind), Some(Kind::String(_)));
     table.default("padding", Padding::Valid).map_err(|error| match is_text {
@@ -153,7 +159,7 @@ pub struct Window {
     pub strides: Pair,
     /// The distance between the pixels under the window; 1 if they are adjacent.
     pub dilation: Pair,
-    /// What happens at the borders.
+    /// The treatment of the borders.
     pub padding: Padding,
 }
 
@@ -200,8 +206,8 @@ impl Window {
             };
             return Err(format!(
                 "its window of {rows}×{columns} pixels does not fit into its input, {input}: the output would be \
-                 {channels}×{}×{}; set padding = \"same\", make the window smaller, or remove a layer before it that shrinks \
-                 the image",
+                 {channels}×{}×{}; set padding = \"same\" in it or in the layers before it, make its window at most \
+                 {height}×{width}, or remove a layer before it that shrinks the image",
                 side(height, rows, down),
                 side(width, columns, across),
             ));

@@ -104,6 +104,21 @@ fn an_invalid_value_is_an_error_at_its_place() {
             r#"{ type = "depthwise_conv2d", kernel_size = 3, kernel_initializer = "zeros" }"#,
             &["did you mean `depthwise_initializer`?"],
         ),
+        (r#"{ type = "conv2d", filters = 3, kernel_size = [3] }"#, &["help: write 3"]),
+        (r#"{ type = "conv2d", units = 3, kernel_size = 3 }"#, &["did you mean `filters`?"]),
+        (
+            r#"{ type = "depthwise_conv2d", filters = 3, kernel_size = 3 }"#,
+            &["did you mean `depth_multiplier`?"],
+        ),
+        (
+            r#"{ type = "max_pooling2d", padding = 1 }"#,
+            &["put { type = \"zero_padding2d\", padding = 1 } before the layer"],
+        ),
+        (r#"{ type = "flatten", start_dim = 1 }"#, &["the images of a batch always stay apart"]),
+        (
+            r#"{ type = "AdaptiveAvgPool2d", output_size = 1 }"#,
+            &["did you mean \"global_average_pooling2d\"?"],
+        ),
         (r#"{ type = "max_pooling2d", pool_size = 0 }"#, &["a whole number above 0"]),
         (r#"{ type = "max_pooling2d", kernel_size = 3 }"#, &["did you mean `pool_size`?"]),
         (r#"{ type = "MaxPool2d" }"#, &["did you mean \"max_pooling2d\"?"]),
