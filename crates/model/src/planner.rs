@@ -177,6 +177,7 @@ impl Planner {
         }
         let context = Context { classes: self.classes, branches: &branch_shapes };
         let output = rules.output_shape(input, &context).map_err(error)?;
+        training.check().map_err(error)?;
         let mut parameters = rules.parameters(input, output);
         parameters.iter_mut().for_each(|parameter| parameter.trainable &= training.trainable);
         // These checks must come before any other computation with the shapes, which could overflow.

@@ -303,7 +303,7 @@ impl Run {
             info!(note, "data");
         }
         for warning in &self.record.warnings {
-            warn!(warning, "run");
+            info!(warning, "run");
         }
         if let Some(weights) = &self.record.initial_weights {
             info!(
