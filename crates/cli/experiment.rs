@@ -7,24 +7,30 @@ use kiln_store::{RunDirectory, quoted};
 use kiln_sweep::SweepRecord;
 use kiln_train::Declaration;
 
-use crate::options::ExperimentArguments;
+use crate::next_step::kiln_command;
+use crate::options::{ExperimentArguments, GlobalOptions};
 
 /// Reads the experiment and applies its overrides.
-pub(crate) fn open(arguments: &ExperimentArguments) -> Result<Declaration, ConfigError> {
+pub(crate) fn open(
+    options: &GlobalOptions,
+    arguments: &ExperimentArguments,
+) -> Result<Declaration, ConfigError> {
     let ExperimentArguments { config, overrides } = arguments;
     Declaration::open(config, overrides).map_err(|error| {
-        let file = shown(config);
+        let as_sweep = || {
+            let file = config.display().to_string();
+            let arguments = ["sweep".to_owned(), file].into_iter().chain(overrides.clone());
+            kiln_command(arguments, options.data(), &options.runs)
+        };
         if let Some(error) = instead_of_directory(config) {
             error
         } else if config.is_file() && kiln_sweep::is_sweep_file(config) {
-            let axes = overrides.iter().map(|argument| format!(" {}", quoted(argument)));
             ConfigError::new(format!("{} is a sweep, not an experiment", config.display()))
-                .help(format!("to train its runs: kiln sweep {file}{}", axes.collect::<String>()))
+                .help(format!("to train its runs: {}", as_sweep()))
         } else if let Some(argument) = error.argument_with_wrong_value()
             && has_several_values(argument)
         {
-            let help = format!("to try several values: kiln sweep {file} {}", quoted(argument));
-            error.help(help)
+            error.help(format!("to try several values: {}", as_sweep()))
         } else {
             error
         }

@@ -12,9 +12,11 @@ use kiln_data::DataError;
 use kiln_report::ReportError;
 use kiln_store::{RunDirectory, StoreError, quoted};
 use kiln_sweep::SweepError;
-use kiln_train::{REFERENCE, TrainError, known_paths};
+use kiln_train::{REFERENCE, ResumeErrorKind, TrainError, known_paths};
 
 use crate::commands::data_fetch;
+use crate::next_step::kiln_command;
+use crate::options::GlobalOptions;
 use crate::output;
 
 /// An error with advice about what to type.
@@ -39,7 +41,7 @@ impl fmt::Display for Advised {
 impl std::error::Error for Advised {}
 
 /// Prints an error with advice. Returns exit status 2 if the command line or the configuration is wrong, otherwise 1.
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report(options: &GlobalOptions, error: &anyhow::Error) -> ExitCode {
     let train = error.downcast_ref::<TrainError>().or_else(|| {
         match error.downcast_ref::<SweepError>()? {
             SweepError::Train(train) => Some(train),
@@ -96,10 +98,16 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     match (data, train) {
         (Some(DataError::MissingFile { advice, .. }), _) => output::help(advice),
         (_, Some(TrainError::MeaninglessData { help, .. })) => output::help(help),
-        (_, Some(TrainError::Resume { run, error })) if error.problem.contains(" changed") => {
-            let run = kiln_store::quoted(run);
+        (_, Some(TrainError::Resume { run, error })) if error.kind == ResumeErrorKind::Program => {
+            let command = kiln_run(options, run);
             output::help(format_args!(
-                "undo the change to resume the run, or train it as a new one: kiln run {run}/config.toml"
+                "resume the run with the program that started it, or train it as a new one: {command}"
+            ));
+        }
+        (_, Some(TrainError::Resume { run, error })) if error.problem.contains(" changed") => {
+            let command = kiln_run(options, run);
+            output::help(format_args!(
+                "undo the change to resume the run, or train it as a new one: {command}"
             ));
         }
         _ => {}
@@ -119,7 +127,13 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if is_usage_error { 2 } else { 1 })
 }
 
-/// What the user can do about an error of a run directory.
+/// The command that trains the experiment of a run as a new run.
+fn kiln_run(options: &GlobalOptions, run: &str) -> String {
+    let arguments = ["run".to_owned(), format!("{run}/config.toml")];
+    kiln_command(arguments, options.data(), &options.runs)
+}
+
+/// The advice for an error of a run directory.
 fn advice(error: &StoreError) -> Option<String> {
     match error {
         StoreError::NotARun { path, .. } => Some(match run_within(path) {

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| failure::exit_with_usage(&error));
     match execute(&cli) {
         Ok(code) => code,
-        Err(error) => failure::report(&error),
+        Err(error) => failure::report(&cli.options, &error),
     }
 }
 

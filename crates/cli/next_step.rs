@@ -1,5 +1,5 @@
-//! What `kiln sweep` and `kiln compare` propose to do next: a sentence, and the command that would tell more about which
-//! combination is the best.
+//! The next step that `kiln sweep` and `kiln compare` propose: a sentence, and the command that would tell more about
+//! which combination is the best.
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ fn more_seeds(comparison: &Comparison) -> Option<&MoreSeeds> {
     comparison.answer.as_ref()?.more_seeds.as_ref()
 }
 
-/// What more seeds would show of the combinations that are left, if they could not be told apart with all seeds.
+/// The gain of more seeds for the combinations that are left, if they could not be told apart with all seeds.
 fn more_seeds_of_race(comparison: &Comparison, race: &RaceProgress) -> Option<MoreSeeds> {
     if race.state.end != Some(RaceEnd::OutOfSeeds) {
         return None;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kiln_store::quoted;
 
 /// The options that every command accepts.
 #[derive(Debug, Args)]
@@ -52,6 +53,14 @@ pub(crate) struct ExperimentArguments {
     /// file or by its index, which starts at 0: hidden.units=50, layers.0.units=50.
     #[arg(value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+/// The command line of this process, quoted for a shell. A proposed command that begins with it has all arguments of the
+/// user.
+pub(crate) fn this_command() -> String {
+    let arguments = std::env::args_os().skip(1);
+    let arguments = arguments.map(|argument| quoted(&argument.to_string_lossy()));
+    std::iter::once("kiln".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// Parses the value of `--jobs`.

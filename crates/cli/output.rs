@@ -1,4 +1,4 @@
-//! What the program prints: results to standard output, everything else to standard error.
+//! The output of the program: results to standard output, everything else to standard error.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};

@@ -3,21 +3,62 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::project::Project;
+use crate::project::{CommandOutput, Project};
 use crate::run_state::run_directories;
 use crate::sweep::runs_trained;
 
-/// A project for each version, with the name of the version.
+/// The end of the name of a directory whose runs have convolutions.
+const CONVOLUTION: &str = "-convolution";
+
+/// A project for each version whose runs have dense layers, with the name of the version.
 fn projects() -> Vec<(String, Project)> {
+    projects_where(|name| !name.ends_with(CONVOLUTION))
+}
+
+/// Like [`projects`], for the runs with convolutions.
+fn convolution_projects() -> Vec<(String, Project)> {
+    projects_where(|name| name.ends_with(CONVOLUTION))
+}
+
+fn projects_where(is_wanted: impl Fn(&str) -> bool) -> Vec<(String, Project)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut versions: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
+        .filter(|path| path.is_dir() && is_wanted(&file_name(path)))
         .collect();
     versions.sort();
     assert!(!versions.is_empty());
     versions.iter().map(|path| (file_name(path), Project::copy_of(path))).collect()
+}
+
+/// The versions that another build must share with this one for a run to be resumed: `versions` in `run.json`.
+fn versions_of(project: &Project, run: &str) -> serde_json::Value {
+    project.read_json(format!("{run}/run.json"))["versions"].clone()
+}
+
+/// Asserts that `kiln resume` refuses the run and says why, if another version or revision of the arithmetic computed it.
+/// Otherwise returns the output of `kiln resume`.
+fn resume_if_same_versions(project: &Project, run: &str) -> Option<CommandOutput> {
+    let other = Project::new();
+    let new = other.train(&[]);
+    let (then, now) = (versions_of(project, run), versions_of(&other, &new));
+    let resumed = project.kiln(&["resume", run]);
+    if then == now {
+        return Some(resumed);
+    }
+    assert_eq!(resumed.status, 1, "{then}: {}", resumed.stderr);
+    let is_same_release = then["kiln"] == now["kiln"];
+    let what = if is_same_release {
+        "the arithmetic of Kiln changed from revision"
+    } else {
+        "Kiln changed from"
+    };
+    assert!(resumed.stderr.contains(what), "{then}: {}", resumed.stderr);
+    let help =
+        "resume the run with the program that started it, or train it as a new one: kiln run ";
+    assert!(resumed.stderr.contains(help), "{then}: {}", resumed.stderr);
+    None
 }
 
 fn file_name(path: &Path) -> String {
@@ -41,7 +82,7 @@ fn run(project: &Project, name: &str) -> String {
 fn shown_accuracy(project: &Project, run: &str) -> Option<f64> {
     let shown = project.kiln(&["show", run]);
     assert_eq!(shown.status, 0, "{}", shown.stderr);
-    let line = shown.stdout.lines().find(|line| line.contains(" test images, with the weights"))?;
+    let line = shown.stdout.lines().find(|line| line.contains(" test images, with the "))?;
     let (_, rest) = line.split_once("accuracy ")?;
     rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?.parse().ok()
 }
@@ -117,13 +158,7 @@ fn predict_uses_golden_weights() {
 fn interrupted_golden_run_resumes() {
     for (version, project) in projects() {
         let run = run(&project, "dropout-state-2");
-        let resumed = project.kiln(&["resume", &run]);
-        if version != env!("CARGO_PKG_VERSION") {
-            // Another version may compute other results, so that `resume` must refuse and say why.
-            assert_eq!(resumed.status, 1, "{version}: {}", resumed.stderr);
-            assert!(resumed.stderr.contains("Kiln changed from"), "{version}: {}", resumed.stderr);
-            continue;
-        }
+        let Some(resumed) = resume_if_same_versions(&project, &run) else { continue };
         assert_eq!(resumed.status, 0, "{version}: {}", resumed.stderr);
         assert!(resumed.stderr.contains("resuming from epoch 6, step 39"), "{}", resumed.stderr);
         assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), 13);
@@ -176,5 +211,35 @@ fn golden_sweep_is_trained_again_on_changed_data() {
         }
         assert_eq!(runs_trained(&again), 3, "{version}: {}", again.stderr);
         assert_eq!(runs(&project, "pruned").len(), before + 3, "{version}");
+    }
+}
+
+#[test]
+fn golden_runs_with_convolutions_are_read() {
+    for (version, project) in convolution_projects() {
+        let finished = run(&project, "convolution");
+        let shown = project.kiln_ok(&["show", &finished]);
+        assert!(shown.stdout.contains("finished: all epochs done"), "{version}: {}", shown.stdout);
+        assert_eq!(shown_accuracy(&project, &finished), Some(0.9667), "{version}");
+        let examined = project.kiln_ok(&["doctor", "runs"]);
+        assert_eq!(examined.last_line(), "2 runs: 1 intact, 1 unfinished", "{}", examined.stdout);
+        let compared = project.kiln_ok(&["compare", "runs", "--json"]).json();
+        assert_eq!(compared["left_out"].as_array().unwrap().len(), 0, "{version}");
+
+        // The weights still give the recorded accuracy.
+        let evaluated = project.kiln_ok(&["evaluate", &finished, "data/columns"]);
+        assert!(evaluated.stdout.contains("accuracy 0.9667"), "{version}: {}", evaluated.stdout);
+    }
+}
+
+#[test]
+fn interrupted_golden_run_with_convolutions_resumes() {
+    for (version, project) in convolution_projects() {
+        let run = run(&project, "convolution-interrupted");
+        let Some(resumed) = resume_if_same_versions(&project, &run) else { continue };
+        assert_eq!(resumed.status, 0, "{version}: {}", resumed.stderr);
+        assert_eq!(project.read(format!("{run}/history.csv")).lines().count(), 13);
+        let examined = project.kiln_ok(&["doctor", &run]);
+        assert_eq!(examined.last_line(), "1 run: 1 intact", "{version}: {}", examined.stdout);
     }
 }

@@ -185,3 +185,40 @@ fn a_step_that_needs_more_memory_than_the_machine_has_is_refused() {
     let output = project.kiln_ok(&["summary", "convolutions.toml"]);
     assert!(output.stdout.contains("TiB"), "{}", output.stdout);
 }
+
+#[test]
+fn an_axis_of_exclusions_without_weight_decay_is_refused() {
+    let project = project();
+    let axis = "exclude_from_weight_decay=[],['bias']";
+    let output = sweep(&project, &[axis]);
+    assert_eq!(output.status, 2, "{}", output.stderr);
+    for part in [
+        "`optimizer.exclude_from_weight_decay` cannot be an axis: no result depends on it, because no run has weight decay",
+        "help: set optimizer.weight_decay, or give a single value",
+    ] {
+        assert!(output.stderr.contains(part), "`{part}` is not in\n{}", output.stderr);
+    }
+    for decay in ["weight_decay=0.1", "weight_decay=0,0.1"] {
+        let output = sweep(&project, &[axis, decay, "--dry-run"]);
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_sweep_warns_once_about_averages_of_few_steps() {
+    let project = project();
+    let axes = ["weights=average", "epochs=1,2", "batch_size=200", "--dry-run", "-q"];
+    let output = sweep(&project, &axes);
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    // One epoch is a single step, whose weights are the average.
+    let warning =
+        "warning: after the 2 steps of this run, the average of the weights still has 99 % of";
+    assert!(output.stderr.starts_with(warning), "{}", output.stderr);
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    let notes = sweep(&project, &axes[..4]);
+    assert!(
+        notes.stderr.contains("note: batch_size = 200 is larger than the 96"),
+        "{}",
+        notes.stderr
+    );
+}

@@ -129,6 +129,23 @@ fn the_best_of_a_search_race_with_other_seeds() {
     assert_eq!((runs_trained(&resumed), lines_of_race(&resumed)), (0, lines_of_race(&output)));
 }
 
+/// A race of a sweep tells nothing about runs that are not its own.
+#[test]
+fn a_race_is_only_proposed_for_the_runs_of_one_sweep() {
+    let project = Project::new();
+    project.kiln_ok(&["sweep", "experiment.toml", "learning_rate=0.3,1e-9,0.25", "epochs=4"]);
+    let proposes = |arguments: &[&str]| {
+        let output = project.kiln_ok(&[&["compare", "runs/columns"], arguments].concat());
+        output.stdout.contains("--race")
+    };
+    assert!(proposes(&[]));
+    project.train(&["learning_rate=0.2"]);
+    assert!(!proposes(&[]));
+    project.kiln_ok(&["sweep", "experiment.toml", "learning_rate=0.1,0.2", "epochs=5"]);
+    assert!(!proposes(&[]));
+    assert!(proposes(&["--sweep", "1"]));
+}
+
 /// The lines that start with this one, as far as they are indented.
 fn proposal(output: &CommandOutput, start: &str) -> Vec<String> {
     let mut lines = output.stdout.lines().skip_while(|line| !line.starts_with(start));

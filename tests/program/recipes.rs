@@ -127,7 +127,7 @@ fn training_starts_from_the_weights_of_a_run() {
         let key = format!("model.initial_weights={name}");
         let output = project.kiln_ok(&["run", "experiment.toml", DEEPER, &key]);
         let note = format!(
-            "note: initial weights: 2 tensors loaded from {from}/model.safetensors; drawn as without a file: \
+            "warning: initial weights: 2 tensors loaded from {from}/model.safetensors; drawn as without a file: \
              layers.1.weight, layers.1.bias, layers.2.weight, layers.2.bias; not used: layers.1.bias, layers.1.weight"
         );
         let stderr = output.stderr.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -82,6 +82,11 @@ fn runs_that_are_not_the_same_or_not_intact_are_not_reused() {
     let mut record = directory.read_record().unwrap();
     record.versions.kiln = "0.0.9".to_owned();
     directory.write_record(&record).unwrap();
+    let revision = project.train(&[&name("other-revision")]);
+    let directory = kiln_store::RunDirectory::open(project.path(&revision)).unwrap();
+    let mut record = directory.read_record().unwrap();
+    record.versions.numerics = 0;
+    directory.write_record(&record).unwrap();
     let unchecked = project.train(&[&name("no-checksum")]);
     project.edit_record(&unchecked, |_| {});
     let config = project.train(&[&name("other-config")]);

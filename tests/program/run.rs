@@ -176,3 +176,19 @@ fn diverged_run_fails_and_reports_the_step() {
     let record = project.read(format!("{run}/run.json"));
     assert!(record.contains("\"status\": \"diverged\""), "{record}");
 }
+
+#[test]
+fn warnings_about_initial_weights_are_printed_and_recorded() {
+    let project = Project::new();
+    let source = project.train(&["name=source", "hidden.units=5"]);
+    let key = format!("initial_weights={source}");
+    let output = project.kiln_ok(&["run", "experiment.toml", &key, "-q", "batch_size=500"]);
+    let warning = "initial weights: 1 tensor loaded from ";
+    assert!(output.stderr.starts_with(&format!("warning: {warning}")), "{}", output.stderr);
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    let run = output.last_line();
+    let recorded = &project.read_json(format!("{run}/run.json"))["warnings"];
+    assert!(recorded[0].as_str().unwrap().starts_with(warning), "{recorded}");
+    let shown = project.kiln_ok(&["show", &run]);
+    assert!(shown.stdout.contains("initial weights: 1 tensor loaded from"), "{}", shown.stdout);
+}

@@ -43,6 +43,7 @@ fn overrides_of_an_experiment() {
         ("hidden.activation=ReLU", &["unknown activation \"ReLU\"", "did you mean \"relu\"?"]),
         ("hidden.kernel_initializer=he", &["did you mean \"he_normal\"?", "or a number"]),
         ("optimizer.type=adamm", &["unknown optimizer \"adamm\"", "did you mean \"adam\"?"]),
+        ("weights=ema", &["unknown weights \"ema\"", "did you mean \"average\"?"]),
         ("optimizer.type=zzz", &["help: valid values: \"sgd\", \"adam\""]),
         ("zzz=1", &["unknown key `zzz`", "help: `kiln config` lists every key"]),
         ("optimizer={type=\"sgd\",zzz=1}", &["help: valid keys: clipvalue, "]),
@@ -69,6 +70,30 @@ fn overrides_of_an_experiment() {
         ("units=3", &["use a longer path, such as `hidden.units`"]),
     ] {
         assert_advice(&project, &["summary", "experiment.toml", argument], parts);
+    }
+}
+
+/// A proposed command does what the user's command would do if it were right.
+#[test]
+fn proposed_commands_keep_the_other_arguments() {
+    let project = Project::new();
+    project.write("sweep.toml", SWEEP);
+    let elsewhere = ["--data=data", "--runs", "my runs"];
+    let runs = "--runs 'my runs'";
+    for (arguments, command) in [
+        (
+            &["run", "experiment.toml", "epochs=2", "learning_rate=0.1,0.2"][..],
+            format!("kiln sweep experiment.toml epochs=2 learning_rate=0.1,0.2 {runs}"),
+        ),
+        (&["run", "sweep.toml", "epochs=2"], format!("kiln sweep sweep.toml epochs=2 {runs}")),
+        (
+            &["sweep", "experiment.toml", "batch_size=8,500", "validation=24,400", "--jobs=1"],
+            format!(
+                "kiln sweep experiment.toml batch_size=8,500 validation=24,400 --jobs=1 --data=data {runs} --skip-invalid"
+            ),
+        ),
+    ] {
+        assert_advice(&project, &[arguments, &elsewhere].concat(), &[&command]);
     }
 }
 

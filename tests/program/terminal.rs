@@ -1,4 +1,4 @@
-//! What `kiln sweep` prints on a terminal of 80 columns. `script` of util-linux provides the terminal.
+//! The output of `kiln sweep` on a terminal of 80 columns. `script` of util-linux provides the terminal.
 
 use std::process::{Command, Stdio};
 

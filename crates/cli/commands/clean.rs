@@ -41,7 +41,7 @@ fn best_number(argument: &str) -> Result<usize, String> {
     number.ok_or_else(|| "write best=N, such as best=10".to_owned())
 }
 
-/// What can be removed from a run, with the bytes that this frees.
+/// The removable files of a run, with the bytes that their removal frees.
 struct CleanedRun {
     directory: RunDirectory,
     status: Status,
@@ -151,7 +151,7 @@ fn command(options: &GlobalOptions, arguments: &CleanArguments) -> String {
     command.join(" ")
 }
 
-/// What the removed files were needed for, and how to remove them.
+/// The use of the removable files, and how to remove them.
 fn explain(
     options: &GlobalOptions,
     arguments: &CleanArguments,
@@ -188,7 +188,7 @@ fn label(part: Removable) -> &'static str {
     }
 }
 
-/// What can be removed from the run at a path; `None` if its record cannot be read.
+/// The removable files of the run at a path; `None` if its record cannot be read.
 fn cleaned_run(path: &Path, without_weights: &[PathBuf]) -> Option<CleanedRun> {
     let directory = RunDirectory::at(path);
     let record = directory.read_record().ok()?;

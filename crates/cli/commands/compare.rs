@@ -189,6 +189,11 @@ fn propose(comparison: &mut Comparison, sweep: Option<&str>) {
         _ => None,
     };
     let (Some(record), Some(run)) = (record, comparison.runs().next()) else { return };
+    // The proposed command declares runs of the sweep, so it tells nothing about others.
+    let Ok(own) = declared_runs(&directory, sweep.unwrap_or("1")) else { return };
+    if !comparison.runs().all(|run| own.iter().any(|path| path == run.directory.path())) {
+        return;
+    }
     let race = declared_race(&directory, &record, &run.fingerprint, run.validation_rows);
     // If the race of the sweep cannot be determined, nothing is known about what would help.
     if let Ok(race) = race {

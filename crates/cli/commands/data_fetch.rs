@@ -44,7 +44,7 @@ pub(crate) fn fetch(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the user can do about an error of a download.
+/// The advice for an error of a download.
 pub(crate) fn advice(error: &DataError) -> Option<String> {
     match error {
         DataError::Download { name, .. } => Some(format!(

@@ -105,7 +105,7 @@ pub(crate) fn predict(
 struct Input {
     /// The file, or the table and the number of the row.
     name: PathBuf,
-    /// What the user should know about the image, as sentences without a final full stop.
+    /// Notes for the user about the image, as sentences without a final full stop.
     notes: Vec<String>,
     /// `[channels, height, width]`
     pixels: Vec<u8>,

@@ -7,6 +7,7 @@ use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
 
 use crate::experiment;
 use crate::initial_weights;
+use crate::next_step::kiln_command;
 use crate::options::{ExperimentArguments, GlobalOptions};
 use crate::output::{columns, help, print, status, warning};
 use crate::progress::ProgressReporter;
@@ -17,7 +18,7 @@ pub(crate) fn run(
     options: &GlobalOptions,
     arguments: &ExperimentArguments,
 ) -> anyhow::Result<ExitCode> {
-    let mut declaration = experiment::open(arguments)?;
+    let mut declaration = experiment::open(options, arguments)?;
     initial_weights::find_for(options, &mut declaration)?;
     if !options.quiet {
         declaration.notes.iter().for_each(|note| status(format_args!("note: {note}")));
@@ -26,8 +27,9 @@ pub(crate) fn run(
     let source = quoted(&declaration.experiment.data.source);
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
     if !options.quiet {
-        run.notes().for_each(|note| status(format_args!("note: {note}")));
+        run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
     }
+    run.record().warnings.iter().for_each(warning);
     for problem in &run.record().data_warnings {
         warning(format_args!("data: {problem}"));
     }
@@ -55,7 +57,7 @@ pub(crate) fn train(
         Ok(outcome) => outcome,
         Err(error) => {
             let is_taken_over = matches!(error, TrainError::Store(StoreError::TakenOver { .. }));
-            let code = failure::report(&error.into());
+            let code = failure::report(options, &error.into());
             if is_taken_over {
                 help(format_args!(
                     "if the other process does not finish the run, resume it with: {resume}"
@@ -98,9 +100,7 @@ pub(crate) fn train(
 
 /// The command that resumes a run from the same working directory.
 fn resume_command(options: &GlobalOptions, run: &RunDirectory) -> String {
-    let mut command = format!("kiln resume {}", quoted(&run.path().display().to_string()));
-    if options.data() != Path::new("data") {
-        command.push_str(&format!(" --data {}", quoted(&options.data().display().to_string())));
-    }
-    command
+    let arguments = ["resume".to_owned(), run.path().display().to_string()];
+    // The path of the run contains the directory of the runs.
+    kiln_command(arguments, options.data(), Path::new(""))
 }

@@ -24,7 +24,7 @@ pub(crate) struct SummaryArguments {
 struct SummaryJson<'a, Summary> {
     /// "fused" or "generic".
     engine: &'a str,
-    /// What the fused engine does not support, if that is why the engine is generic.
+    /// The layer or setting that the fused engine does not support, if that is why the engine is generic.
     #[serde(skip_serializing_if = "Option::is_none")]
     unsupported_by_fused: Option<&'a str>,
     /// The bytes that a training step stores.
@@ -37,7 +37,7 @@ pub(crate) fn summary(
     options: &GlobalOptions,
     arguments: &SummaryArguments,
 ) -> anyhow::Result<ExitCode> {
-    let declaration = experiment::open(&arguments.experiment)?;
+    let declaration = experiment::open(options, &arguments.experiment)?;
     let architecture = declaration.architecture_without_data(options.data())?;
     let experiment = &declaration.experiment;
     let slots = experiment.optimizer.kind.slots();

@@ -21,7 +21,7 @@ pub struct Answer {
     pub centered: bool,
     /// The smallest step between two values of the metric that ranks, such as 1 / images for an accuracy; 0 if unknown.
     pub resolution: f64,
-    /// What more seeds would show; `None` if the winner is known.
+    /// The gain of more seeds; `None` if the winner is known.
     pub more_seeds: Option<MoreSeeds>,
 }
 
@@ -40,10 +40,10 @@ pub struct MoreSeeds {
     pub command: Option<String>,
 }
 
-/// What would tell more about which combination is the best.
+/// A next step that would tell more about which combination is the best.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextStep {
-    /// What the command does, or what would help if there is no command.
+    /// The effect of the command, or other advice if there is no command.
     pub sentence: String,
     /// The command, quoted for a shell.
     pub command: Option<String>,
@@ -103,7 +103,7 @@ impl Answer {
     }
 }
 
-/// What is known about a combination: "possible winner", "worse", "not the best".
+/// The verdict about a combination: "possible winner", "worse", "not the best".
 #[must_use]
 pub fn standing_words(standing: &Standing) -> &'static str {
     match standing {

@@ -40,7 +40,7 @@ pub(crate) fn standing(standing: &Standing) -> String {
     .to_owned()
 }
 
-/// What the combination lacks to the best, as an interval: `0.0012 to 0.0043`.
+/// The distance of the combination to the best, as an interval: `0.0012 to 0.0043`.
 pub(crate) fn behind(standing: &Standing) -> String {
     let [low, high] = outward(standing.behind.0, standing.behind.1);
     format!("{low} to {high}")

@@ -85,8 +85,8 @@ fn borrowed((key, value): &(String, String)) -> Setting<'_> {
     (key, Cow::Borrowed(value))
 }
 
-/// The value of the column for each list of layers: its short form, or the full list if another list has the same short
-/// form.
+/// The value of the column for each list of layers: its short form, and if others have the same short form, the settings in
+/// which it differs from them.
 fn layer_list_texts(
     configurations: &[FlatConfig],
 ) -> HashMap<&Vec<(String, String)>, Cow<'_, str>> {
@@ -95,27 +95,38 @@ fn layer_list_texts(
         .filter_map(|configuration| configuration.layers.as_ref())
         .map(|layers| (&layers.settings, layers))
         .collect();
-    let mut uses: HashMap<&str, usize> = HashMap::new();
+    let mut by_summary: HashMap<&str, Vec<&Layers>> = HashMap::new();
     for layers in lists.values() {
-        *uses.entry(&layers.summary).or_default() += 1;
+        by_summary.entry(&layers.summary).or_default().push(layers);
     }
+    // For each short form, how many of its lists have a setting.
+    let uses: HashMap<&str, HashMap<&(String, String), usize>> = by_summary
+        .iter()
+        .map(|(summary, group)| {
+            let mut counts = HashMap::new();
+            let settings = group.iter().flat_map(|layers| &layers.settings);
+            settings.for_each(|setting| *counts.entry(setting).or_default() += 1);
+            (*summary, counts)
+        })
+        .collect();
     lists
         .into_iter()
         .map(|(settings, layers)| {
-            let is_unique = uses[layers.summary.as_str()] == 1;
-            let text = if is_unique {
-                Cow::Borrowed(layers.summary.as_str())
-            } else {
-                Cow::Owned(in_full(settings))
+            let summary = layers.summary.as_str();
+            let all = by_summary[summary].len();
+            let own = settings.iter().filter(|setting| uses[summary][setting] < all);
+            let differing = in_full(own);
+            let text = match differing.as_str() {
+                "" => Cow::Borrowed(summary),
+                differing => Cow::Owned(format!("{summary} ({differing})")),
             };
             (settings, text)
         })
         .collect()
 }
 
-fn in_full(settings: &[(String, String)]) -> String {
+fn in_full<'a>(settings: impl Iterator<Item = &'a (String, String)>) -> String {
     let parts: Vec<_> = settings
-        .iter()
         .map(|(key, value)| {
             let key = key.strip_prefix(layers::KEY).unwrap_or(key).trim_start_matches('.');
             format!("{key}={value}")

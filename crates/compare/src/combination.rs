@@ -23,7 +23,7 @@ pub struct Combination {
     pub verdict: Option<Verdict>,
 }
 
-/// What a comparison keeps of one run. Histories, reports and predictions stay in the run's directory.
+/// The part of a run that a comparison keeps. Histories, reports and predictions stay in the run's directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSummary {
     /// The run's directory.

@@ -21,7 +21,7 @@ use crate::{implied, judge, read};
 /// How runs are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareOptions {
-    /// What ranks the combinations.
+    /// The metric and epoch that rank the combinations.
     pub ranking: Ranking,
     /// The combination that the others are compared with: a run's directory, a run's id, or settings such as
     /// `learning_rate=0.01,hidden.repeat=2` that exactly one combination has.
@@ -54,7 +54,7 @@ pub struct Comparison {
     pub columns: Vec<Column>,
     /// The settings that are the same in all runs, in the same order.
     pub shared: Vec<SharedSetting>,
-    /// What ranks the combinations.
+    /// The metric and epoch that rank the combinations.
     pub ranking: Ranking,
     /// The rows. Combinations whose runs all finished come first, then those with some finished runs, then the others.
     /// Each group is sorted by the mean of the metric that ranks, the best first.
@@ -63,9 +63,9 @@ pub struct Comparison {
     pub level: f64,
     /// Which combinations may be the best; `None` if fewer than two could be judged.
     pub answer: Option<Answer>,
-    /// What the caller proposes to do next; see [`next_step`](Self::next_step). This crate sets none.
+    /// The next step that the caller proposes; see [`next_step`](Self::next_step). This crate sets none.
     pub proposal: Option<NextStep>,
-    /// What each setting does, over all values of the others; empty if the combinations are no grid.
+    /// The effect of each setting, over all values of the others; empty if the combinations are no grid.
     pub effects: Effects,
     /// The baseline that was asked for.
     pub baseline: Option<Baseline>,
@@ -170,7 +170,8 @@ impl Comparison {
         Spread::of(finished.filter_map(|run| Some(run.optimism?.difference)))
     }
 
-    /// What would tell more about which combination is the best: the proposal of the caller, or else more seeds.
+    /// The next step that would tell more about which combination is the best: the proposal of the caller, or else more
+    /// seeds.
     #[must_use]
     pub fn next_step(&self) -> Option<NextStep> {
         let more_seeds = || {

@@ -1,4 +1,4 @@
-//! What each setting of a grid does, over all values of the others.
+//! The effect of each setting of a grid, over all values of the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -121,7 +121,7 @@ impl Values<'_> {
         }
     }
 
-    /// What makes higher values better.
+    /// The sign that makes higher values better.
     fn sign(self) -> f64 {
         match self {
             Values::Ranked(ranking) if ranking.better() == Direction::Lower => -1.0,

@@ -118,6 +118,7 @@ fn summary(layer: &DeTable<'_>, branches: &[String]) -> String {
         value(layer, "activation")
             .filter(|activation| activation != "linear" || kind == "activation"),
     );
+    words.extend(value(layer, "trainable").filter(|it| it == "false").map(|_| "frozen".to_owned()));
     words.extend(number("repeat").map(|repeat| format!("×{repeat}")));
     words.retain(|word| !word.is_empty());
     words.join(" ")
@@ -182,6 +183,7 @@ mod tests {
                 "flatten, 10 softmax",
             ),
             ("{ type = 'dropout', rate = 0.5 }", "dropout 0.5"),
+            ("{ type = 'dense', units = 10, trainable = false, repeat = 2 }", "10 frozen ×2"),
             (
                 "{ type = 'activation', activation = 'linear' }, { type = 'new_layer' }",
                 "linear, new_layer",

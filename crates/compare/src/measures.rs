@@ -86,7 +86,7 @@ pub mod drop_order {
     pub const RUN: u8 = 60;
     /// Settings with long texts are cut.
     pub const SETTINGS: u8 = 65;
-    /// What a combination lacks to the best goes, after the test accuracy.
+    /// The distance to the best is omitted, after the test accuracy.
     pub const BEHIND: u8 = 72;
     /// Settings are cut to a few words.
     pub const SHORT_SETTINGS: u8 = 75;

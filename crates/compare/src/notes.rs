@@ -14,7 +14,7 @@ use crate::metric::AtEpoch;
 /// The number of skipped directories that are listed.
 const MAX_LISTED: usize = 10;
 
-/// What a reader of the table must know, one line each: what ranks the rows, which may be the best, what the
+/// Notes for the reader of the table, one line each: what ranks the rows, which may be the best, what the
 /// verdicts compare, and which directories were skipped. The notes are separate from the table, so that CSV, Markdown and JSON
 /// contain nothing else.
 #[must_use]
@@ -164,7 +164,7 @@ fn answer(comparison: &Comparison) -> Vec<String> {
     lines
 }
 
-/// What the differences between the seeds of a combination come from: they may include the choice of the validation
+/// The source of the differences between the seeds of a combination: they may include the choice of the validation
 /// images.
 pub(crate) fn covered_variation(comparison: &Comparison) -> &'static str {
     let several = || comparison.combinations.iter().filter(|one| one.runs.len() > 1);
@@ -188,7 +188,7 @@ fn validation_images(combination: &Combination) -> Option<BTreeSet<&str>> {
     combination.runs.iter().map(|run| run.validation_fingerprint.as_deref()).collect()
 }
 
-/// What would tell more, followed by its command.
+/// The next step, followed by its command.
 fn next_step(comparison: &Comparison) -> Vec<String> {
     let Some(NextStep { sentence, command }) = comparison.next_step() else { return Vec::new() };
     std::iter::once(sentence).chain(command.map(|command| format!("  {command}"))).collect()

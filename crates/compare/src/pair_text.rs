@@ -94,7 +94,7 @@ fn change(row: &ClassAgreement) -> String {
     }
 }
 
-/// What the test over the images says, and what it does not.
+/// The meaning of the test over the images, and its limits.
 fn sentence(found: &AccuracyDifference, level: f64) -> String {
     let interval = found.interval.map(|(low, high)| {
         let [low, high] = outward(low, high);

@@ -69,7 +69,7 @@ pub(crate) enum Field<'a> {
     Status,
     /// Whether the combination may be the best.
     Standing,
-    /// What it lacks to the best.
+    /// Its distance to the best.
     Behind,
     /// The comparison with the given baseline.
     Verdict,

@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use crate::file::Unreadable;
 use crate::place::Place;
 use crate::printable::{printable, printable_lines};
-use crate::synonyms::{folded, meanings};
+use crate::synonyms::{advice, folded, meanings};
 
 /// An error in a configuration: the message, the place in the text, and advice.
 ///
@@ -172,9 +172,7 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     }
     let candidates: Vec<&str> =
         candidates.into_iter().filter(|candidate| candidate.len() <= MAX_BYTES).collect();
-    let name = folded(text);
-    let same = candidates.iter().find(|candidate| !name.is_empty() && folded(candidate) == name);
-    if let Some(found) = same.copied().or_else(|| synonym(text, &candidates)) {
+    if let Some(found) = same(text, &candidates) {
         return Some(found);
     }
     let max_distance = (text.chars().count() / 3).max(1);
@@ -191,6 +189,30 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .filter(|(distance, _)| *distance <= max_distance)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// The advice for an unknown `text`: the candidate that means the same, advice if `text` is from another program and
+/// has no counterpart, or the most similar candidate. `noun` is the kind of the candidates, `quote` what surrounds them in
+/// messages.
+pub(crate) fn suggestion<'a>(
+    noun: &str,
+    text: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    quote: char,
+) -> Option<String> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let did_you_mean = |candidate: &str| format!("did you mean {quote}{candidate}{quote}?");
+    match advice(noun, text).filter(|_| same(text, &candidates).is_none()) {
+        Some(advice) => Some(advice.to_owned()),
+        None => nearest(text, candidates.iter().copied()).map(did_you_mean),
+    }
+}
+
+/// The candidate that differs from `text` only in case and separators, or means the same.
+fn same<'a>(text: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let name = folded(text);
+    let same = candidates.iter().find(|candidate| !name.is_empty() && folded(candidate) == name);
+    same.copied().or_else(|| synonym(text, candidates))
 }
 
 /// The candidate that means the same as `text`. Of a dotted key, only the last step is translated.

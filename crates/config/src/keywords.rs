@@ -1,3 +1,5 @@
+use crate::error::suggestion;
+
 /// Declares an enum whose variants are keywords in TOML. Messages call a keyword by the noun after `as`.
 ///
 /// The enum gets `ALL` (every variant), `as_str`, `Display`, [`FromValue`](crate::FromValue), whose
@@ -84,8 +86,8 @@ impl crate::Value {
             let is_short = text.chars().count() <= 40;
             let found = if is_short { format!("{text:?}") } else { "(a long string)".to_owned() };
             let error = self.error(format!("unknown {noun} {found}")).help(help);
-            match crate::nearest(text, keywords.iter().copied()) {
-                Some(near) => error.expected(format!("did you mean \"{near}\"?")),
+            match suggestion(noun, text, keywords.iter().copied(), '"') {
+                Some(suggestion) => error.expected(suggestion),
                 None => error,
             }
         })

@@ -76,6 +76,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("dropout", "rate"),
     ("prob", "rate"),
     ("outchannels", "filters"),
+    ("units", "filters"),
+    ("filters", "units"),
+    ("filters", "depth_multiplier"),
     ("kernel", "kernel_size"),
     ("kernelsize", "pool_size"),
     ("kernelsize", "kernel_size"),
@@ -193,7 +196,87 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("standard", "standardize"),
     ("minmax", "unit"),
     ("final", "last"),
+    ("ema", "average"),
+    ("swa", "average"),
+    ("averaged", "average"),
+    ("exponentialmovingaverage", "average"),
+    ("modelema", "average"),
 ];
+
+/// Names of other programs without a counterpart of the same kind: what was expected in their place, the name without case
+/// and separators, and what to write instead. The first row that fits is used.
+const ADVICE: &[(&str, &str, &str)] = &[
+    // Activations, which are layers in Keras and PyTorch.
+    ("layer", "relu", r#"write { type = "activation", activation = "relu" }"#),
+    ("layer", "relu6", r#"write { type = "activation", activation = "relu" }"#),
+    ("layer", "leakyrelu", r#"write { type = "activation", activation = "leaky_relu" }"#),
+    ("layer", "prelu", r#"write { type = "activation", activation = "leaky_relu" }"#),
+    ("layer", "elu", r#"write { type = "activation", activation = "elu" }"#),
+    ("layer", "selu", r#"write { type = "activation", activation = "selu" }"#),
+    ("layer", "gelu", r#"write { type = "activation", activation = "gelu" }"#),
+    ("layer", "silu", r#"write { type = "activation", activation = "silu" }"#),
+    ("layer", "swish", r#"write { type = "activation", activation = "silu" }"#),
+    ("layer", "sigmoid", r#"write { type = "activation", activation = "sigmoid" }"#),
+    ("layer", "tanh", r#"write { type = "activation", activation = "tanh" }"#),
+    ("layer", "softmax", r#"write { type = "activation", activation = "softmax" }"#),
+    ("layer", "softplus", r#"write { type = "activation", activation = "softplus" }"#),
+    // Layers.
+    ("layer", "identity", "remove it: a layer that changes nothing is not needed"),
+    (
+        "layer",
+        "separableconv2d",
+        r#"write two layers: { type = "depthwise_conv2d", kernel_size = 3 }, { type = "conv2d", filters = 32, kernel_size = 1 }"#,
+    ),
+    (
+        "layer",
+        "instancenorm2d",
+        r#"write { type = "group_normalization", groups = 32 } with as many groups as its input has channels"#,
+    ),
+    (
+        "layer",
+        "instancenormalization",
+        r#"write { type = "group_normalization", groups = 32 } with as many groups as its input has channels"#,
+    ),
+    (
+        "layer",
+        "add",
+        r#"write { type = "residual", layers = [ … ] }, which adds its input to the output of its layers"#,
+    ),
+    ("layer", "input", "remove it: the shape of the images is known from the data"),
+    ("layer", "inputlayer", "remove it: the shape of the images is known from the data"),
+    ("layer", "rescaling", r#"remove it, and set data.normalize = "unit""#),
+    (
+        "layer",
+        "reshape",
+        r#"remove it: images have rows and columns from the start, and { type = "flatten" } makes them flat"#,
+    ),
+    ("layer", "permute", "remove it: images are [channels, height, width] in every layer"),
+    // Keys.
+    ("key", "dataformat", "remove it: images are [channels, height, width] in every layer"),
+    ("key", "inputshape", "remove it: the shape of the images is known from the data"),
+    ("key", "inputdim", "remove it: each layer knows the shape of its input"),
+    ("key", "infeatures", "remove it: each layer knows the shape of its input"),
+    ("key", "inchannels", "remove it: each layer knows the shape of its input"),
+    ("key", "inplace", "remove it"),
+    ("key", "startdim", "remove it: the images of a batch always stay apart"),
+    ("key", "enddim", "remove it: the images of a batch always stay apart"),
+    (
+        "key",
+        "outputsize",
+        "remove it: the output of a global pooling layer has one value for each channel",
+    ),
+    ("key", "numfeatures", "remove it: each layer knows the shape of its input"),
+    ("key", "dim", "remove it: a softmax is over the classes"),
+    ("key", "axis", "remove it: a normalization is over the channels"),
+];
+
+/// The advice for a name of another program that has no counterpart. `noun` is what messages call the kind of
+/// name: "layer", "key".
+pub(crate) fn advice(noun: &str, name: &str) -> Option<&'static str> {
+    let name = folded(name);
+    let row = ADVICE.iter().find(|(kind, other, _)| *kind == noun && *other == name);
+    row.map(|(.., advice)| *advice)
+}
 
 /// The meanings of a name, whatever its case and its separators.
 pub(crate) fn meanings(name: &str) -> impl Iterator<Item = &'static str> {

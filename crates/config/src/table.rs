@@ -1,4 +1,4 @@
-use crate::error::{ConfigError, nearest};
+use crate::error::{ConfigError, nearest, suggestion};
 use crate::read::FromValue;
 use crate::value::{Entry, Kind, Value};
 
@@ -161,8 +161,8 @@ fn unknown_key<'a>(entry: &Entry, known: impl IntoIterator<Item = &'a str>) -> C
     known.dedup();
     let error =
         ConfigError::at(&entry.key_place, format!("unknown key `{}`", entry.key.escape_debug()));
-    match nearest(&entry.key, known.iter().copied()) {
-        Some(near) => error.expected(format!("did you mean `{near}`?")),
+    match suggestion("key", &entry.key, known.iter().copied(), '`') {
+        Some(suggestion) => error.expected(suggestion),
         None => error.help(format!("valid keys: {}", known.join(", "))),
     }
 }

@@ -32,7 +32,7 @@ pub struct DataConfig {
     /// The color behind transparent pixels, and of the border that `resize = "pad"` adds. Default: black.
     #[serde(skip_serializing_if = "is_default")]
     pub background: Background,
-    /// What to do about images that cannot be read. Default: `error`.
+    /// The treatment of images that cannot be read. Default: `error`.
     #[serde(skip_serializing_if = "is_default")]
     pub broken: Broken,
     /// The name of the column, array or kind of labels. Default: depends on the format.
@@ -350,7 +350,7 @@ keywords! {
 }
 
 keywords! {
-    /// What to do about images that cannot be read.
+    /// The treatment of images that cannot be read.
     #[derive(Default)]
     pub enum Broken as "treatment of broken images" {
         /// Do not train.

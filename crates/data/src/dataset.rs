@@ -138,7 +138,7 @@ impl LabeledImages {
     }
 }
 
-/// What the source of a dataset provides an image for.
+/// The purpose for which the source of a dataset provides an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -229,11 +229,11 @@ pub struct Dataset {
     pub parts: Parts,
     /// The file of each image, relative to the dataset; `None` for arrays of pixels.
     pub file_names: Option<Vec<String>>,
-    /// What is known about each image, if it was decoded from a file. See [`info`](Self::info).
+    /// Facts about each image, if it was decoded from a file. See [`info`](Self::info).
     pub info: Option<Vec<ImageInfo>>,
     /// Images that could not be read and are not part of the dataset, with `data.broken = "skip"`.
     pub skipped: Vec<SkippedFile>,
-    /// What a user should know about how the dataset was read, as sentences without a final full stop.
+    /// Notes for the user about how the dataset was read, as sentences without a final full stop.
     pub notes: Vec<String>,
     /// A SHA-256 over all images, labels and class names, in hexadecimal. It does not depend on the
     /// directory, the file names of arrays or their compression.
@@ -241,7 +241,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// What is known about each image. For arrays, it is computed by this call.
+    /// Facts about each image. For arrays, it is computed by this call.
     #[must_use]
     pub fn info(&self) -> Cow<'_, [ImageInfo]> {
         match &self.info {

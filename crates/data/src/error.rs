@@ -51,7 +51,7 @@ pub enum DataError {
     UnknownFormat {
         /// The directory or file.
         path: PathBuf,
-        /// What sources of each format look like.
+        /// Descriptions of the sources of each format.
         known: String,
     },
 
@@ -88,7 +88,7 @@ pub enum DataError {
     MissingFile {
         /// The expected path of the uncompressed file.
         path: PathBuf,
-        /// What to do: how to get the file, or which files a directory must have. Not part of the message.
+        /// The advice: how to get the file, or which files a directory must have. Not part of the message.
         advice: String,
     },
 
@@ -299,7 +299,23 @@ pub enum DataError {
         problem: &'static str,
     },
 
-    /// The rows for validation and testing would leave no training rows.
+    /// The rows for validation and those for testing would fit, but both together leave no training rows.
+    #[error(
+        "validation = {validation} and test = {test} take {wanted} images, but there are {rows} training images; \
+         lower one of them, so that at least one image is left for training"
+    )]
+    SplitsTooLarge {
+        /// The value of the key `validation`.
+        validation: SplitSize,
+        /// The value of the key `test`.
+        test: SplitSize,
+        /// The number of rows to be split from the training images.
+        wanted: usize,
+        /// The number of training images in the source.
+        rows: usize,
+    },
+
+    /// The rows for validation or testing would leave no training rows.
     #[error(
         "{part} = {size}: {wanted} images would be split from the {rows} training images; \
          leave at least one for training"
@@ -371,7 +387,7 @@ pub enum DataError {
         path: PathBuf,
         /// The place in the file: empty, `:LINE`, or `, array NAME`.
         place: String,
-        /// What is wrong there, and what to do.
+        /// The problem there, and the advice.
         problem: String,
     },
 

@@ -1,4 +1,4 @@
-//! What is known about single images, to find copies and images that are unlike the others.
+//! Facts about single images, to find copies and images that are unlike the others.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::ImageShape;
 use crate::parallel::in_parallel;
 use crate::picture::Picture;
 
-/// What is known about one image, before it was brought to the shape for the network.
+/// Facts about one image, before it was brought to the shape for the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInfo {
     /// Pixels in a row, as the picture is displayed.

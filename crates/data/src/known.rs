@@ -12,7 +12,7 @@ use crate::{DataConfig, DataError, Dataset, ImageShape, Parts};
 /// The largest number of datasets that are remembered.
 const MAX_DATASETS: usize = 64;
 
-/// What is known about a dataset without its images.
+/// Facts about a dataset without its images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetSummary {
     /// The name of a listed dataset, or else of the directory.
@@ -41,7 +41,7 @@ impl DatasetSummary {
 }
 
 impl Dataset {
-    /// What [`KnownDatasets`] remembers of the dataset.
+    /// The entry of the dataset in [`KnownDatasets`].
     #[must_use]
     pub fn summary(&self) -> DatasetSummary {
         DatasetSummary {
@@ -71,7 +71,7 @@ struct KnownDataset {
 }
 
 impl KnownDatasets {
-    /// What a dataset contains. It is read unless its files have the same stamp as when it was last read. The
+    /// The summary of a dataset. It is read unless its files have the same stamp as when it was last read. The
     /// arguments are those of [`DataConfig::load`].
     ///
     /// # Errors

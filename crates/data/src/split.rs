@@ -17,7 +17,7 @@ pub struct Split {
     pub validation: Vec<u32>,
     /// The rows for testing; never empty.
     pub test: Vec<u32>,
-    /// What a user should know about how the rows were chosen, as sentences without a final full stop.
+    /// Notes for the user about how the rows were chosen, as sentences without a final full stop.
     pub notes: Vec<String>,
 }
 
@@ -70,13 +70,8 @@ impl DataConfig {
             }
         }
         if validation + test >= rows {
-            let (part, size) = if validation > 0 {
-                (Part::Validation, self.validation)
-            } else {
-                (Part::Test, self.test)
-            };
-            let wanted = validation + test;
-            return Err(DataError::SplitTooLarge { part, size, wanted, rows });
+            let (validation, test, wanted) = (self.validation, self.test, validation + test);
+            return Err(DataError::SplitsTooLarge { validation, test, wanted, rows });
         }
         let counts = SplitCounts {
             training: rows - validation - test,

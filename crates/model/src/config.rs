@@ -58,6 +58,9 @@ impl LayerTraining {
     /// The keys, which are known for every entry.
     pub const KEYS: [&str; 2] = ["trainable", "learning_rate_factor"];
 
+    /// The largest learning-rate factor, also of nested entries together.
+    const MAX_FACTOR: f64 = 1e6;
+
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let default = Self::default();
         let expected = "a number above 0 and at most 1000000; to keep the parameters as they are, \
@@ -68,7 +71,7 @@ impl LayerTraining {
                 "learning_rate_factor",
                 default.learning_rate_factor,
                 expected,
-                |factor| *factor > 0.0 && *factor <= 1e6,
+                |factor| *factor > 0.0 && *factor <= Self::MAX_FACTOR,
             )?,
         })
     }
@@ -77,8 +80,25 @@ impl LayerTraining {
     pub(crate) fn within(self, outer: Self) -> Self {
         Self {
             trainable: self.trainable && outer.trainable,
+            // Checked for each layer, whose error has its name.
             learning_rate_factor: self.learning_rate_factor * outer.learning_rate_factor,
         }
+    }
+
+    /// Checks the product of nested factors.
+    ///
+    /// # Errors
+    ///
+    /// It is too large, or so small that it is 0.
+    pub(crate) fn check(self) -> Result<(), String> {
+        let factor = self.learning_rate_factor;
+        if factor > 0.0 && factor <= Self::MAX_FACTOR {
+            return Ok(());
+        }
+        Err(format!(
+            "its learning_rate_factor and those of the entries around it give {factor:e}, but at most 1000000 and more than 0 \
+             is possible; change one of them"
+        ))
     }
 }
 

@@ -177,6 +177,7 @@ impl Planner {
         }
         let context = Context { classes: self.classes, branches: &branch_shapes };
         let output = rules.output_shape(input, &context).map_err(error)?;
+        training.check().map_err(error)?;
         let mut parameters = rules.parameters(input, output);
         parameters.iter_mut().for_each(|parameter| parameter.trainable &= training.trainable);
         // These checks must come before any other computation with the shapes, which could overflow.
@@ -249,10 +250,20 @@ fn move_softmax_to_loss(layers: &mut [PlannedLayer], classes: usize) -> Result<b
         && let Some(scores) = earlier.iter().rfind(|layer| !layer.passes_values())
         && scores.activation != Activation::Linear
     {
+        let activation = scores.activation;
+        let what = match &scores.kind {
+            LayerType::Activation(_) => "remove it".to_owned(),
+            _ => format!("remove activation = \"{activation}\""),
+        };
+        let end = match activation {
+            Activation::Softmax => {
+                ", and end the list with { type = \"activation\", activation = \"softmax\" }"
+            }
+            _ => "",
+        };
         return Err(scores.error(format!(
-            "the scores of the model end with its {}, because the layers after it do not change \
-             them; the loss needs a softmax in the last layer, or no activation",
-            scores.activation
+            "the scores of the classes are the output of its {activation}, because the layers after it do not change \
+             them, but the loss needs a softmax at the end or no activation; {what}{end}"
         )));
     }
     if !earlier.iter().chain([&*last]).any(PlannedLayer::has_parameters) {

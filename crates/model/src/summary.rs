@@ -69,7 +69,7 @@ pub struct SummaryRow {
     is_repetition: bool,
 }
 
-/// What the memory of a training step depends on besides the layers.
+/// The settings besides the layers that the memory of a training step depends on.
 #[derive(Clone, Copy)]
 struct Step {
     batch_size: usize,
@@ -218,13 +218,13 @@ impl SummaryRow {
     fn label(&self, name: &str) -> String {
         let own = name.rsplit_once('.').map_or(name, |(_, own)| own);
         let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-        let says_type = own
+        let name_has_type = own
             .strip_prefix(self.keyword)
             .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('_').is_some_and(is_number));
-        let is_type_said = says_type || self.keyword == self.activation;
+        let is_type_shown = name_has_type || self.keyword == self.activation;
         let linear = Activation::Linear.as_str();
         let parts = [
-            Some(self.keyword).filter(|_| !is_type_said),
+            Some(self.keyword).filter(|_| !is_type_shown),
             Some(self.activation).filter(|activation| *activation != linear),
             Some("frozen").filter(|_| self.frozen),
         ];

@@ -33,8 +33,8 @@ impl Architecture {
 pub struct MatchedTensors {
     /// Those that were replaced.
     pub loaded: Vec<String>,
-    /// Those that were kept, because the source has none of their name and shape.
-    pub kept: Vec<String>,
+    /// Those of which the source has none with their name and shape. They have not changed.
+    pub unmatched: Vec<String>,
     /// Those of the source that were not used.
     pub unused: Vec<String>,
 }
@@ -54,7 +54,7 @@ impl Weights {
                     used.insert(tensor.name.as_str());
                     matched.loaded.push(tensor.name.clone());
                 }
-                None => matched.kept.push(tensor.name.clone()),
+                None => matched.unmatched.push(tensor.name.clone()),
             }
         }
         let unused = source.tensors.iter().filter(|tensor| !used.contains(tensor.name.as_str()));

@@ -21,7 +21,7 @@ pub struct EvaluatedImages<'a> {
     pub dataset: &'a str,
     /// Its fingerprint.
     pub fingerprint: &'a str,
-    /// What the network answered.
+    /// The answers of the network.
     pub tested: &'a Tested<'a>,
     /// The images.
     pub images: TestImages<'a>,

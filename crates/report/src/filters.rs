@@ -1,5 +1,7 @@
 //! `filters.png`: the filters of the first convolution.
 
+use kiln_store::number::significant;
+
 use crate::error::{ReportError, Result};
 use crate::image_grid::{CaptionLine, CaptionedImage, ImageShape, Tone, image_grid};
 
@@ -22,7 +24,7 @@ pub struct Filters<'a> {
 }
 
 impl Filters<'_> {
-    /// What the picture shows, and how the weights became colors.
+    /// A caption: the content of the picture, and how the weights became colors.
     pub(crate) fn caption(&self) -> String {
         let [filters, channels, height, width] = self.shape;
         let shown = match filters {
@@ -34,10 +36,10 @@ impl Filters<'_> {
             1 | 3 => "",
             _ => ", of which the first channel is shown",
         };
-        let largest = self.largest();
+        let largest = significant(f64::from(self.largest()));
         format!(
             "{shown} of the first layer with weights, {}, of {height}×{width} pixels{channel}. Middle gray is 0, black is \
-             −{largest:.3} and white {largest:.3}, the largest absolute weight of all filters. The numbers are the places in \
+             −{largest} and white {largest}, the largest absolute weight of all filters. The numbers are the places in \
              the weights file, from 0.",
             self.layer
         )

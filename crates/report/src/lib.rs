@@ -1,4 +1,4 @@
-//! What one run shows: its charts and pictures, `report.md`, and the text of `kiln show`.
+//! The presentation of one run: its charts and pictures, `report.md`, and the text of `kiln show`.
 //!
 //! [`finish()`] writes the report of a run that was trained and tested; [`stop`] writes that of a run that ended
 //! early. Both read and write files through `kiln-store`.

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// What separates the parts of a name: `flatten, 300 relu, 100 relu`.
+/// The separators of the parts of a name: `flatten, 300 relu, 100 relu`.
 const SEPARATOR: &str = ", ";
 
 /// The names with at most `longest` characters each, so that they stay distinguishable where possible.

@@ -70,6 +70,7 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         let trained = format!("{} {epochs}{}", record.epochs, seconds.unwrap_or_default());
         facts.push(fact("trained", trained));
     }
+    facts.extend(record.warnings.iter().map(|text| fact("warning", text.clone())));
     facts.extend(record.data_warnings.iter().map(|text| fact("data warning", text.clone())));
     facts
 }
@@ -97,7 +98,7 @@ pub(crate) fn result(report: &TestReport) -> String {
     )
 }
 
-/// What a model without any skill would reach on the test images.
+/// The result of a model without any skill on the test images.
 pub(crate) fn most_frequent(report: &TestReport) -> Option<String> {
     let MostFrequentClass { class, accuracy } = report.most_frequent.as_ref()?;
     Some(format!(
@@ -204,7 +205,7 @@ pub(crate) fn class_rows(report: &TestReport) -> Vec<Vec<String>> {
 pub(crate) const INTERVAL_COLUMNS: [&str; 7] =
     ["class", "precision", "95 % interval", "recall", "95 % interval", "f1", "support"];
 
-/// What the intervals of the table of classes are.
+/// A sentence that defines the intervals in the table of classes.
 pub(crate) const INTERVAL_NOTE: &str = "The intervals are Wilson score intervals. They are about the choice of the test \
                                         images, not about the seed of the training.";
 

@@ -171,7 +171,7 @@ pub fn detectable_difference(
     Some((critical + student::quantile_above(1.0 - POWER, freedom)) * error)
 }
 
-/// What the tests need of the settings.
+/// The statistics of the settings that the tests need.
 struct Estimates {
     means: Vec<f64>,
     /// The moderated variance of a single value.
@@ -255,7 +255,7 @@ impl Estimates {
         })
     }
 
-    /// What the setting at `other` leads by over the one at `own`.
+    /// The lead of the setting at `other` over the one at `own`.
     fn difference(&self, own: usize, other: usize) -> Difference {
         let (first, second) = (self.squared_errors[own], self.squared_errors[other]);
         let squared = first + second;

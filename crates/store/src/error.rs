@@ -44,7 +44,7 @@ pub enum StoreError {
     NotARun {
         /// The path.
         path: PathBuf,
-        /// What is missing.
+        /// The missing part.
         problem: &'static str,
     },
 

@@ -1,4 +1,4 @@
-//! What is on disk: run directories and every file in them that Kiln reads back.
+//! The files on disk: run directories and every file in them that Kiln reads back.
 //!
 //! A run's directory is `<runs>/<name>/<id>/`. It is created for the run and never overwritten. Its files:
 //!

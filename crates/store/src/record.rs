@@ -38,7 +38,8 @@ pub struct RunRecord {
     pub backend: String,
     /// The engine that computes the training steps: "generic" or "fused".
     pub engine: String,
-    /// What the engine "fused" does not support, such as `layer "conv2d" (conv2d)`, if that is why the engine is "generic".
+    /// The layer or setting that the engine "fused" does not support, such as `layer "conv2d" (conv2d)`, if that is why
+    /// the engine is "generic".
     /// `None` if the experiment asks for an engine, and if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported_by_fused: Option<String>,
@@ -58,10 +59,14 @@ pub struct RunRecord {
     /// How pixels were normalized. `None` if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalization: Option<NormalizationRecord>,
-    /// What may be wrong with the data, as sentences without a final full stop. Empty if nothing was found, and if an
+    /// Warnings about the data, as sentences without a final full stop. Empty if nothing was found, and if an
     /// earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_warnings: Vec<String>,
+    /// Other warnings, such as one about initial weights of which only some were loaded, as sentences
+    /// without a final full stop. Empty if nothing was found, and if an earlier version of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The number of parameters of the model.
     pub parameters: u64,
     /// Where the weights before training come from, if a file has some of them.
@@ -160,6 +165,10 @@ pub struct Versions {
     pub kiln: String,
     /// The version of Burn.
     pub burn: String,
+    /// The revision of Kiln's arithmetic: two builds with the same versions and another revision compute other bytes. 0 if
+    /// an earlier build of Kiln wrote the record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub numerics: u32,
 }
 
 /// The data of a run.
@@ -192,8 +201,8 @@ pub struct SkippedImage {
     pub reason: String,
 }
 
-fn is_zero(number: &usize) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// The normalization of pixels, which have the values 0 to 255.

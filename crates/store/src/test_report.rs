@@ -195,7 +195,7 @@ pub struct TestReport {
     pub smoothed_loss: Option<f64>,
     /// The share of correctly classified images.
     pub accuracy: f64,
-    /// What a model without any skill would reach. `None` if an earlier version of Kiln wrote the report.
+    /// The result of a model without any skill. `None` if an earlier version of Kiln wrote the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most_frequent: Option<MostFrequentClass>,
     /// How much too high the validation accuracy is because the epoch was chosen with the same images; `None` if there was

@@ -12,7 +12,7 @@ use crate::declaration::{Sweep, SweepPoint, SweepRecord, SweepRecords};
 use crate::plan::{read_known_data, recorded_fingerprints};
 use crate::race::{Race, RaceResult, result_of};
 
-/// What `kiln doctor` needs to know about experiments, sweeps and their data to check their files.
+/// The checks of `kiln doctor` that need experiments, sweeps and their data.
 #[derive(Debug, Default)]
 pub struct SweepRules {
     /// The directory of the named datasets, if the user gave one.
@@ -29,7 +29,7 @@ struct CurrentData {
     datasets: HashMap<(String, PathBuf), Option<DatasetSummary>>,
 }
 
-/// What the directory of a sweep says about its data.
+/// The record of the data in the directory of a sweep.
 #[derive(Debug, Clone, Default)]
 struct SweepData {
     /// The directory of the named datasets.

@@ -95,6 +95,11 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
+    /// Whether some tensors of the model have their own initial values.
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.record.kept.is_empty()
+    }
+
     /// Loads the tensors of `source` that fit the model.
     ///
     /// # Errors
@@ -118,7 +123,7 @@ impl Transfer {
             return Err(declaration.error_at(KEY, message).into());
         }
         let note = note(&path, &matched);
-        let MatchedTensors { loaded, kept, unused } = matched;
+        let MatchedTensors { loaded, unmatched: kept, unused } = matched;
         let bytes = encode_weights(Path::new("initial.safetensors"), &weights, prepared)?;
         let (initial, sha256) = (Checksum::of(&bytes), file.sha256);
         let record = InitialWeightsRecord { file: path, sha256, loaded, kept, unused, initial };
@@ -161,11 +166,11 @@ impl Transfer {
 }
 
 fn note(path: &str, matched: &MatchedTensors) -> String {
-    let MatchedTensors { loaded, kept, unused } = matched;
+    let MatchedTensors { loaded, unmatched, unused } = matched;
     let tensors = if loaded.len() == 1 { "tensor" } else { "tensors" };
     let mut note = format!("initial weights: {} {tensors} loaded from {path}", loaded.len());
-    if !kept.is_empty() {
-        note.push_str(&format!("; drawn as without a file: {}", listed(kept)));
+    if !unmatched.is_empty() {
+        note.push_str(&format!("; drawn as without a file: {}", listed(unmatched)));
     }
     if !unused.is_empty() {
         note.push_str(&format!("; not used: {}", listed(unused)));

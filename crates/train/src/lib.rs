@@ -101,11 +101,11 @@ pub enum TrainError {
     MeaninglessData {
         /// `data.source`.
         data: String,
-        /// What is wrong with the data.
+        /// The problem with the data.
         problem: String,
         /// The number of further problems.
         others: usize,
-        /// What to do. Not part of the message.
+        /// The advice. Not part of the message.
         help: String,
     },
     /// A checkpoint cannot be encoded.

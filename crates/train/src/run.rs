@@ -37,7 +37,7 @@ pub struct Run {
     pub(crate) read_interval: NonZeroUsize,
 }
 
-/// What training starts from, and then the state that it has reached.
+/// The starting point of training, and then the state that it has reached.
 pub(crate) struct StartingPoint {
     pub(crate) engine: Engine,
     pub(crate) state: TrainingState,
@@ -164,6 +164,7 @@ impl Run {
             validation_fingerprint: prepared.validation_fingerprint(),
             normalization: Some(prepared.normalization()),
             data_warnings: prepared.data_warnings.clone(),
+            warnings: prepared.warnings(experiment),
             parameters: prepared.architecture.parameters() as u64,
             initial_weights: prepared.transfer.as_ref().map(|transfer| transfer.record.clone()),
             started: kiln_store::now(),
@@ -219,16 +220,9 @@ impl Run {
     }
 
     /// Writes `initial.safetensors`, if the experiment asks for it or the weights come from a file, which may change.
-    pub(crate) fn write_initial(&self) -> Result<(), TrainError> {
+    fn write_initial(&self) -> Result<(), TrainError> {
         let experiment = &self.declaration.experiment;
-        let is_loaded = experiment.model.initial_weights.is_some();
-        let is_wanted = if is_loaded {
-            // Otherwise the run resumes from a checkpoint, and does not know its initial weights.
-            self.prepared.transfer.is_some()
-        } else {
-            experiment.training.save_initial
-        };
-        if !is_wanted {
+        if experiment.model.initial_weights.is_none() && !experiment.training.save_initial {
             return Ok(());
         }
         let weights = self.prepared.initial_weights(experiment);
@@ -264,12 +258,16 @@ impl Run {
         &self.directory
     }
 
-    /// What a user should know about how the images were read and split, and about the initial weights, as sentences
+    /// Notes for the user about how the images were read, split and batched, and about the initial weights, as sentences
     /// without a final full stop.
-    pub fn notes(&self) -> impl Iterator<Item = &str> {
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
         let PreparedExperiment { dataset, split, transfer, .. } = &self.prepared;
-        let transfer = transfer.iter().map(|transfer| &transfer.note);
-        dataset.notes.iter().chain(&split.notes).chain(transfer).map(String::as_str)
+        let mut notes = [&*dataset.notes, &*split.notes].concat();
+        notes.extend(self.declaration.experiment.notes_on(split.training.len()));
+        let whole = transfer.as_ref().filter(|transfer| !transfer.is_partial());
+        notes.extend(whole.map(|transfer| transfer.note.clone()));
+        notes
     }
 
     /// Sets after how many training steps their logits are read from the device, instead of a number that suits the backend.
@@ -303,6 +301,9 @@ impl Run {
         );
         for note in self.notes() {
             info!(note, "data");
+        }
+        for warning in &self.record.warnings {
+            info!(warning, "run");
         }
         if let Some(weights) = &self.record.initial_weights {
             info!(

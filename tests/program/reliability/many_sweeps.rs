@@ -45,7 +45,7 @@ fn eight_concurrent_sweeps_train_each_of_200_runs_once() {
     print_figures(&format!("many sweeps: {rounds} times {SWEEPS} sweeps of {RUNS} runs"));
 }
 
-/// What a sweep prints at its end, without the line that contains the duration.
+/// The output of a sweep at its end, without the line that contains the duration.
 fn table_without_duration(output: &CommandOutput) -> Vec<&str> {
     output.stdout.lines().filter(|line| !line.starts_with(&format!("{RUNS} runs: "))).collect()
 }

@@ -107,6 +107,39 @@ impl Rng {
     }
 }
 
+/// An experiment for the tests of faults, and how many of its disk operations they let fail.
+struct Subject {
+    name: &'static str,
+    experiment: &'static str,
+    /// The epoch of the tested weights.
+    tested_epoch: u64,
+    /// Every operation fails with every fault, or, if not `true`, with one fault, in turn.
+    all_faults: bool,
+}
+
+/// The dense experiment keeps the best weights and the state of early stopping; the convolutional one keeps averaged
+/// weights and running statistics.
+fn subjects() -> [Subject; 2] {
+    [
+        Subject { name: "dense", experiment: EXPERIMENT, tested_epoch: 2, all_faults: true },
+        Subject {
+            name: "convolutional",
+            experiment: crate::convolution::EXPERIMENT,
+            tested_epoch: 3,
+            // The disk operations are the same, so the short form need not repeat all of them.
+            all_faults: short_or_long(false, true),
+        },
+    ]
+}
+
+impl Subject {
+    fn project(&self) -> Project {
+        let project = in_memory_project();
+        project.write("experiment.toml", self.experiment);
+        project
+    }
+}
+
 /// A project with [`EXPERIMENT`], in memory if the system has `/dev/shm`. Tests that simulate faults do not need to wait
 /// for a real disk.
 fn in_memory_project() -> Project {

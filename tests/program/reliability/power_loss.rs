@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk_model::Disk;
 use super::single_faults::{journal, kiln_with_fault};
-use super::{Rng, in_memory_project, in_parallel, print_figures, short_or_long};
+use super::{Rng, Subject, in_memory_project, in_parallel, print_figures, short_or_long, subjects};
 use crate::project::copy_directory;
 use crate::run_state::{Results, assert_resumes, assert_valid, only_run};
 
@@ -16,18 +16,23 @@ struct Recording {
 
 #[test]
 fn run_resumes_to_identical_results_after_a_power_loss() {
-    let project = in_memory_project();
+    subjects().iter().for_each(assert_survives_power_loss);
+}
+
+fn assert_survives_power_loss(subject: &Subject) {
+    let project = subject.project();
     let operations = journal(&project, &["run", "experiment.toml"]);
     let expected = Results::of(&only_run(&project).unwrap());
     let count = operations.len();
     let recordings = [
         Recording { before: Disk::empty(), operations },
         // Killed near its beginning, in the middle and near its end.
-        resumption(count / 4),
-        resumption(count / 2),
-        resumption(count * 19 / 20),
+        resumption(subject, count / 4),
+        resumption(subject, count / 2),
+        resumption(subject, count * 19 / 20),
     ];
-    let rounds: Vec<usize> = (0..short_or_long(30, 300)).collect();
+    let rounds: Vec<usize> =
+        (0..short_or_long(if subject.all_faults { 30 } else { 15 }, 300)).collect();
     in_parallel(&rounds, |round| {
         let mut rng = Rng::new("power loss", *round);
         // More than half of the rounds are of the first recording, the run itself.
@@ -38,14 +43,15 @@ fn run_resumes_to_identical_results_after_a_power_loss() {
         operations[..done].iter().for_each(|operation| disk.apply(operation));
         let loses_all = rng.coin();
         let left = disk.lose_power(if loses_all { None } else { Some(&mut rng) });
-        let project = in_memory_project();
+        let project = subject.project();
         left.write(&project.path("."));
 
         let lost = if loses_all { "all" } else { "some" };
         let last = done.checked_sub(1).map_or("", |last| &operations[last]);
         let last = last.get(..160).unwrap_or(last);
         let context = format!(
-            "round {round}: power loss after operation {done} of {}, {last}, {lost} unsynced data was lost",
+            "{}, round {round}: power loss after operation {done} of {}, {last}, {lost} unsynced data was lost",
+            subject.name,
             operations.len()
         );
         for path in durable_paths(&operations[..done]) {
@@ -56,8 +62,9 @@ fn run_resumes_to_identical_results_after_a_power_loss() {
         assert_resumes(&project, &expected, &context);
     });
     print_figures(&format!(
-        "power loss: {} crash points of {count} operations of a run",
-        rounds.len()
+        "power loss: {} crash points of {count} operations of a {} run",
+        rounds.len(),
+        subject.name
     ));
 }
 
@@ -83,13 +90,13 @@ fn durable_paths(operations: &[String]) -> Vec<String> {
 }
 
 /// Kills a run at an operation, and records its resumption.
-fn resumption(killed_at: usize) -> Recording {
-    let project = in_memory_project();
+fn resumption(subject: &Subject, killed_at: usize) -> Recording {
+    let project = subject.project();
     kiln_with_fault(&project, &["run", "experiment.toml"], "die", killed_at);
     let run = only_run(&project).unwrap();
     let run: PathBuf = Path::new("runs/columns").join(run.file_name().unwrap());
     let before = Disk::with_content(&project.path("."), "runs");
-    let copy = in_memory_project();
+    let copy = subject.project();
     copy_directory(&project.path("runs"), &copy.path("runs"));
     let operations = journal(&copy, &["resume", run.to_str().unwrap()]);
     Recording { before, operations }

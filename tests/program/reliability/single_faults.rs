@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{in_memory_project, in_parallel, print_figures};
+use super::{Subject, in_parallel, print_figures, subjects};
 use crate::project::{CommandOutput, Project, copy_directory};
 use crate::run_state::{Results, assert_resumes, assert_valid, only_run, status};
 
@@ -15,57 +15,69 @@ const ABORTED: i32 = -1;
 
 #[test]
 fn run_with_any_failing_write_resumes_to_identical_results() {
-    let (expected, operations) = uninterrupted();
-    assert!(operations.len() > 150, "only {} operations", operations.len());
-    let cases: Vec<(usize, &str)> = cases(operations.len()).collect();
-    in_parallel(&cases, |(number, fault)| {
-        let project = in_memory_project();
-        let operation = &operations[number - 1];
-        let context = format!("{fault} at operation {number}, {}", without_bytes(operation));
-        let output = kiln_with_fault(&project, &["run", "experiment.toml"], fault, *number);
-        assert_fault_is_handled(&project, &output, fault, None, &expected, &context);
-        assert_resumes(&project, &expected, &format!("{context}:\n{}", output.stderr));
-    });
-    print_figures(&format!(
-        "single faults in a run: {} operations, {} runs",
-        operations.len(),
-        cases.len()
-    ));
+    for subject in subjects() {
+        let (expected, operations) = uninterrupted(&subject);
+        assert!(operations.len() > 150, "only {} operations", operations.len());
+        let cases = cases(&subject, operations.len());
+        in_parallel(&cases, |(number, fault)| {
+            let project = subject.project();
+            let operation = without_bytes(&operations[number - 1]);
+            let context = format!("{}: {fault} at operation {number}, {operation}", subject.name);
+            let output = kiln_with_fault(&project, &["run", "experiment.toml"], fault, *number);
+            assert_fault_is_handled(&project, &output, fault, None, &expected, &context);
+            assert_resumes(&project, &expected, &format!("{context}:\n{}", output.stderr));
+        });
+        print_figures(&format!(
+            "single faults in a {} run: {} operations, {} runs",
+            subject.name,
+            operations.len(),
+            cases.len()
+        ));
+    }
 }
 
 #[test]
 fn resumed_run_with_any_failing_write_resumes_to_identical_results() {
-    let (expected, operations) = uninterrupted();
-    let interrupted = in_memory_project();
-    // After half of its operations the run is within its second epoch.
-    let half = operations.len() / 2;
-    kiln_with_fault(&interrupted, &["run", "experiment.toml"], "die", half);
-    let run = only_run(&interrupted).unwrap();
-    let run = Path::new("runs/columns").join(run.file_name().unwrap());
+    for subject in subjects() {
+        let (expected, operations) = uninterrupted(&subject);
+        let interrupted = subject.project();
+        // After half of its operations the run is within its second epoch.
+        let half = operations.len() / 2;
+        kiln_with_fault(&interrupted, &["run", "experiment.toml"], "die", half);
+        let run = only_run(&interrupted).unwrap();
+        let run = Path::new("runs/columns").join(run.file_name().unwrap());
 
-    let project = in_memory_project();
-    copy_directory(&interrupted.path("runs"), &project.path("runs"));
-    let operations = journal(&project, &["resume", run.to_str().unwrap()]);
-    let cases: Vec<(usize, &str)> = cases(operations.len()).collect();
-    in_parallel(&cases, |(number, fault)| {
-        let project = in_memory_project();
+        let project = subject.project();
         copy_directory(&interrupted.path("runs"), &project.path("runs"));
-        let operation = without_bytes(&operations[number - 1]);
-        let context = format!("resuming, {fault} at operation {number}, {operation}");
-        let output = kiln_with_fault(&project, &["resume", run.to_str().unwrap()], fault, *number);
-        assert_fault_is_handled(&project, &output, fault, Some("running"), &expected, &context);
-        assert_resumes(&project, &expected, &format!("{context}:\n{}", output.stderr));
-    });
-    print_figures(&format!(
-        "single faults while resuming: {} operations, {} runs",
-        operations.len(),
-        cases.len()
-    ));
+        let operations = journal(&project, &["resume", run.to_str().unwrap()]);
+        let cases = cases(&subject, operations.len());
+        in_parallel(&cases, |(number, fault)| {
+            let project = subject.project();
+            copy_directory(&interrupted.path("runs"), &project.path("runs"));
+            let operation = without_bytes(&operations[number - 1]);
+            let context =
+                format!("resuming {}, {fault} at operation {number}, {operation}", subject.name);
+            let arguments = ["resume", run.to_str().unwrap()];
+            let output = kiln_with_fault(&project, &arguments, fault, *number);
+            assert_fault_is_handled(&project, &output, fault, Some("running"), &expected, &context);
+            assert_resumes(&project, &expected, &format!("{context}:\n{}", output.stderr));
+        });
+        print_figures(&format!(
+            "single faults while resuming a {} run: {} operations, {} runs",
+            subject.name,
+            operations.len(),
+            cases.len()
+        ));
+    }
 }
 
-/// Each operation, counted from 1, with each fault.
-fn cases(operations: usize) -> impl Iterator<Item = (usize, &'static str)> {
-    (1..=operations).flat_map(|number| FAULTS.map(|fault| (number, fault)))
+/// Each operation, counted from 1, with each fault or with one of them.
+fn cases(subject: &Subject, operations: usize) -> Vec<(usize, &'static str)> {
+    let faults = |number: usize| {
+        let one = number % FAULTS.len();
+        if subject.all_faults { &FAULTS[..] } else { &FAULTS[one..=one] }
+    };
+    (1..=operations).flat_map(|number| faults(number).iter().map(move |it| (number, *it))).collect()
 }
 
 /// Asserts that the process was aborted, reported the error or completed, and that the files that it left agree with
@@ -108,12 +120,12 @@ fn assert_fault_is_handled(
 }
 
 /// The results of an uninterrupted run, and its operations on the disk.
-fn uninterrupted() -> (Results, Vec<String>) {
-    let project = in_memory_project();
+fn uninterrupted(subject: &Subject) -> (Results, Vec<String>) {
+    let project = subject.project();
     let operations = journal(&project, &["run", "experiment.toml"]);
     let results = Results::of(&only_run(&project).unwrap());
     // The best weights are not those of the last epoch, so that a resumed run must have restored them.
-    assert_eq!(results.tested_epoch(), 2);
+    assert_eq!(results.tested_epoch(), subject.tested_epoch);
     (results, operations)
 }
 

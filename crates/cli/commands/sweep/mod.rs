@@ -19,7 +19,7 @@ use kiln_train::MachineMemory;
 
 use crate::experiment;
 use crate::initial_weights;
-use crate::options::{GlobalOptions, at_least_1};
+use crate::options::{GlobalOptions, at_least_1, this_command};
 use crate::output::{status, warning};
 
 pub(crate) use control::SweepControl;
@@ -89,6 +89,7 @@ pub(crate) fn sweep(
     let control = SweepControl::listen(options.quiet)?;
     let mut sweep = Sweep::open(&arguments.file, &arguments.axes)
         .map_err(|error| experiment::instead_of_directory(&arguments.file).unwrap_or(error))?;
+    sweep = sweep.with_command(this_command());
     if arguments.race {
         sweep = sweep.with_race(arguments.top)?;
     }
@@ -101,6 +102,7 @@ pub(crate) fn sweep(
     if !options.quiet {
         plan.notes.iter().for_each(|note| status(format_args!("note: {note}")));
     }
+    plan.warnings.iter().for_each(warning);
     let launch_options = LaunchOptions {
         fail_fast: arguments.fail_fast,
         retry_failed: arguments.retry_failed,

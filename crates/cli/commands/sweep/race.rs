@@ -1,4 +1,4 @@
-//! What a sweep prints about a race between its combinations.
+//! The output of a sweep about a race between its combinations.
 
 use kiln_sweep::{Plan, Race, RaceEnd, RaceState};
 

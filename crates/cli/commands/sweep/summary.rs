@@ -17,7 +17,7 @@ use crate::output::{count, print};
 /// latter.
 const NOTABLE_DROP: f64 = 0.005;
 
-/// What to say before a sweep trains runs again because their data has changed; `None` if it has not.
+/// The warning before a sweep trains runs again because their data has changed; `None` if it has not.
 pub(super) fn changed_data(plan: &Plan) -> anyhow::Result<Option<String>> {
     let mut earlier = plan.runs_on_other_data()?;
     earlier.retain(|run| !plan.path_of(&plan.runs[run.planned]).exists());

@@ -29,7 +29,7 @@ pub(super) struct AnswerSection {
     pub(super) combination: String,
     pub(super) facts: Vec<Fact>,
     pub(super) sentences: Vec<String>,
-    /// What would tell more about which combination is the best.
+    /// A next step that would tell more about which combination is the best.
     pub(super) next_step: Option<NextStep>,
     /// The command that runs it again.
     pub(super) command: String,
@@ -41,7 +41,7 @@ pub(super) struct Winner {
     pub(super) value: String,
     /// The deviation over seeds.
     pub(super) deviation: String,
-    /// What it lacks to the best, as an interval.
+    /// Its distance to the best, as an interval.
     pub(super) behind: String,
 }
 

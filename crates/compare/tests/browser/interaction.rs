@@ -1,4 +1,4 @@
-//! What the script adds: sorting, choosing and hovering.
+//! The additions of the script: sorting, choosing and hovering.
 
 use serde_json::json;
 

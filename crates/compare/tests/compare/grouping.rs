@@ -117,6 +117,8 @@ fn similar_lists_of_layers_get_distinct_labels() {
     labels.dedup();
     assert_eq!(labels.len(), 3);
     assert!(labels.iter().any(|label| label.contains("hidden.use_bias=false")), "{labels:?}");
+    // The others stay short.
+    assert!(labels.iter().all(|label| !label.contains("units=")), "{labels:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the transforms of colors share.
+//! The common part of the transforms of colors.
 
 use super::Canvas;
 use crate::ImageShape;

@@ -18,7 +18,7 @@ pub struct EpochAugmenter<'a> {
 
 /// Buffers for one image at a time.
 struct Buffers {
-    /// What transforms read while they write.
+    /// The buffer that transforms read while they write.
     spare: Vec<f32>,
     /// The image that is mixed into another one.
     other: Vec<f32>,

@@ -122,7 +122,7 @@ macro_rules! transforms {
 }
 use transforms;
 
-/// What a transform does.
+/// The action of a transform.
 enum Computation<'a> {
     Image(&'a dyn Transform),
     Mixing(&'a dyn Mixing),

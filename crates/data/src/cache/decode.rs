@@ -19,7 +19,7 @@ pub(crate) trait Images: Sync {
     fn decode(&self, row: usize, pixels: &mut [u8]) -> Result<Decoded, String>;
 }
 
-/// What decoding an image yields in addition to its pixels.
+/// The results of decoding an image besides its pixels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decoded {
     pub(crate) info: Option<ImageInfo>,

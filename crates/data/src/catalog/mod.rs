@@ -53,7 +53,7 @@ pub struct Download {
     pub bytes: Option<u64>,
     /// Its published checksum.
     pub checksum: FileSum,
-    /// What to do with it.
+    /// The treatment of it.
     pub unpack: Unpack,
 }
 

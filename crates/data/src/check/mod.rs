@@ -73,9 +73,9 @@ pub struct Finding {
     pub kind: &'static str,
     /// How much it matters.
     pub severity: Severity,
-    /// What was found, as a sentence without a final full stop.
+    /// The finding, as a sentence without a final full stop.
     pub message: String,
-    /// What to do about it.
+    /// The advice.
     pub help: String,
     /// The number of images or classes that it is about.
     pub count: usize,
@@ -86,7 +86,7 @@ pub struct Finding {
 /// How much time to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Thoroughness {
-    /// What a run checks: everything except hints that need a comparison of images with each other.
+    /// The checks of a run: everything except hints that need a comparison of images with each other.
     Quick,
     /// Everything.
     Complete,
@@ -160,7 +160,7 @@ impl Examined<'_> {
         format!("`{}`", self.dataset.class_names[class])
     }
 
-    /// What an image is called in examples: its file, or its part and its row in the source, with its class.
+    /// The name of an image in examples: its file, or its part and its row in the source, with its class.
     fn image_name(&self, row: u32) -> String {
         let class =
             &self.dataset.class_names[usize::from(self.dataset.images.labels[row as usize])];

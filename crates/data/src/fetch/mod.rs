@@ -31,7 +31,7 @@ const MAX_FAILURES: usize = 3;
 /// The default limit for connecting and for waiting for bytes.
 const STALL: Duration = Duration::from_secs(30);
 
-/// What to fetch, and how.
+/// The request: the dataset to fetch, and how.
 #[derive(Debug, Clone)]
 pub struct FetchOptions<'a> {
     /// The name of a listed dataset.
@@ -352,7 +352,7 @@ fn range_start(headers: &HeaderMap) -> Option<u64> {
     range.split('-').next()?.trim().parse().ok()
 }
 
-/// What identifies the version of a file: a strong entity tag, or else its date.
+/// The identity of the version of a file: a strong entity tag, or else its date.
 fn version_of(headers: &HeaderMap) -> Option<&str> {
     let tag = header(headers, "etag").filter(|tag| !tag.starts_with("W/"));
     tag.or_else(|| header(headers, "last-modified"))

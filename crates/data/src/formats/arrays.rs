@@ -1,4 +1,4 @@
-//! What the formats of arrays have in common: the axes of an image, labels that become classes, and the fingerprint.
+//! The common part of the formats of arrays: the axes of an image, labels that become classes, and the fingerprint.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl Axes {
     ///
     /// # Errors
     ///
-    /// What is wrong, and the key that decides it.
+    /// The problem, and the key that decides it.
     pub(crate) fn of(dimensions: &[usize], config: &DataConfig) -> Result<Self, String> {
         if dimensions.contains(&0) {
             return Err("an image has no pixels".to_owned());
@@ -98,7 +98,7 @@ impl Axes {
     ///
     /// # Errors
     ///
-    /// What is wrong, and the key that decides it.
+    /// The problem, and the key that decides it.
     pub(crate) fn of_row(values: usize, config: &DataConfig) -> Result<Self, String> {
         let channels = config.channels.map(Channels::count);
         let asked = config.image.and_then(|size| {

@@ -22,7 +22,7 @@ const MAX_VALUES: u64 = 2 << 30;
 /// Bytes that are read, decompressed and hashed at a time: few enough to stay in the cache.
 const CHUNK: usize = 256 * 1024;
 
-/// What a file contains.
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdxKind {
     /// Unsigned bytes: images, height, width, and channels if there are several.

@@ -58,7 +58,7 @@ pub(crate) trait Format: Sync {
     /// The value of `data.format`.
     fn name(&self) -> FormatName;
 
-    /// What a source of this format looks like: "a directory with four IDX files".
+    /// A description of a source of this format: "a directory with four IDX files".
     fn description(&self) -> &'static str;
 
     /// Whether a source of this format is always a directory.
@@ -95,7 +95,7 @@ pub(crate) struct Location<'a> {
     pub(crate) config: &'a DataConfig,
 }
 
-/// What a format read.
+/// The content that a format read.
 pub(crate) struct Contents {
     /// The class of each label, in order.
     pub(crate) class_names: Vec<String>,
@@ -107,7 +107,7 @@ pub(crate) struct Contents {
     pub(crate) pixels: SourcePixels,
     /// The file of each row, relative to the dataset.
     pub(crate) file_names: Option<Vec<String>>,
-    /// What a user should know, as sentences without a final full stop.
+    /// Notes for the user, as sentences without a final full stop.
     pub(crate) notes: Vec<String>,
     /// The fingerprint, if the format has one of its own.
     pub(crate) fingerprint: Option<String>,
@@ -144,7 +144,7 @@ pub(crate) fn detect(path: &Path) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.detects(path))
 }
 
-/// What sources of each format look like, for messages.
+/// Descriptions of the sources of each format, for messages.
 pub(crate) fn descriptions() -> String {
     let of = |format: &&dyn Format| format!("{} ({})", format.description(), format.name());
     FORMATS.iter().map(of).collect::<Vec<_>>().join(", ")

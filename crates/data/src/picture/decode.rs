@@ -57,7 +57,7 @@ pub fn size(bytes: &[u8]) -> Result<PictureInfo, PictureError> {
     Header::read(bytes)?.info()
 }
 
-/// What the header says, and what is needed to decode the rest.
+/// The content of the header, and the state that is needed to decode the rest.
 struct Header<'a> {
     format: PictureFormat,
     /// As stored.

@@ -53,7 +53,7 @@ pub struct PixelSize {
     pub width: usize,
 }
 
-/// A reason to doubt a prediction. Displays as a sentence without its final full stop.
+/// A reason to doubt a prediction for gray images. Displays as a sentence without its final full stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
     /// The mean of the border pixels is above 127. Images like those of MNIST have a black background.
@@ -123,8 +123,10 @@ pub fn read_image_as(path: &Path, fitting: &Fitting) -> Result<ReadImage, DataEr
     }
     let mut pixels = vec![0; shape.values()];
     fit(&picture, fitting, &mut pixels);
-    let mut planes = pixels.chunks_exact(to.height * to.width);
-    let hint = if planes.all(|plane| plane.iter().all(|pixel| *pixel == plane[0])) {
+    // A photograph may have one color or a light border.
+    let hint = if shape.channels > 1 {
+        None
+    } else if pixels.iter().all(|pixel| *pixel == pixels[0]) {
         Some(Hint::OnlyBackground)
     } else {
         has_light_border(&pixels, to).then_some(Hint::LightBackground)

@@ -49,7 +49,7 @@ pub struct Picture {
     pub is_rotated: bool,
 }
 
-/// What the header of an encoded picture says.
+/// The content of the header of an encoded picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PictureInfo {
     /// Pixels in a row, after the rotation that the Exif orientation requires.

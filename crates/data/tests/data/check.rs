@@ -1,4 +1,4 @@
-//! What is found in datasets: for each kind of finding, a dataset that has it and one that does not.
+//! Findings in datasets: for each kind of finding, a dataset that has it and one that does not.
 
 use std::path::{Path, PathBuf};
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::common::temporary;
 use kiln_data::{DataError, FetchOptions, FetchProgress, Fetched, fetch, load, verify};
 
-/// What the server does with a request.
+/// The reaction of the server to a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Behavior {
     /// Sends the file, or the rest of it from the requested byte.

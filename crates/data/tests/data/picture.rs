@@ -184,6 +184,14 @@ fn a_light_background_of_a_jpeg_file_is_reported() {
     assert_eq!((read.pixels, &read.hints[..]), (vec![0; 81], &[Hint::OnlyBackground][..]));
     assert!(read.hints[0].to_string().contains("black on transparent"));
 
+    // A photograph may have one color, or a light border.
+    let color = ImageShape { channels: 3, height: 9, width: 9 };
+    let sky = RgbImage::from_pixel(9, 9, Rgb([130, 180, 240]));
+    assert_eq!(through_file(sky.clone(), ImageFormat::Png, color).hints, []);
+    assert_eq!(through_file(sky, ImageFormat::Png, gray(9, 9)).hints, [Hint::OnlyBackground]);
+    let snow = RgbImage::from_fn(9, 9, |x, y| Rgb([if x == 4 && y == 4 { 0 } else { 250 }; 3]));
+    assert_eq!(through_file(snow, ImageFormat::Png, color).hints, []);
+
     // Only the border counts.
     let picture = GrayImage::from_fn(9, 9, |x, y| {
         Luma([if (1..8).contains(&x) && (1..8).contains(&y) { 255 } else { 0 }])
@@ -266,7 +274,7 @@ fn encoded(name: &str) -> Vec<u8> {
     fs::read(directory.join(name)).expect("a picture")
 }
 
-/// What Pillow made of a picture.
+/// The result of Pillow for a picture.
 fn reference(name: &str) -> Vec<u8> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
     fs::read(directory.join(name)).expect("a reference")

@@ -145,6 +145,23 @@ fn validation_must_leave_training_rows() {
 }
 
 #[test]
+fn validation_and_test_must_leave_training_rows_together() {
+    let config = |validation, test| DataConfig {
+        validation: SplitSize::Rows(validation),
+        test,
+        ..DataConfig::new("unused")
+    };
+    let parts = Parts::new(10, 0, 0);
+    let error = config(6, SplitSize::Fraction(0.4)).split_counts(&parts).expect_err("all rows");
+    assert_eq!(
+        error.to_string(),
+        "validation = 6 and test = 0.4 take 10 images, but there are 10 training images; lower one of them, so that at \
+         least one image is left for training"
+    );
+    assert!(config(6, SplitSize::Rows(3)).split_counts(&parts).is_ok());
+}
+
+#[test]
 fn different_seeds_give_different_splits() {
     let labels: Vec<u16> = (0..100).map(|row| row % 10).collect();
     for method in [SplitMethod::Shuffled, SplitMethod::Stratified] {

@@ -29,7 +29,7 @@ pub struct Conv2dConfig {
     pub kernel_size: Pair,
     /// How many rows and columns the kernel moves at a time.
     pub strides: Pair,
-    /// What happens at the borders.
+    /// The treatment of the borders.
     pub padding: Padding,
     /// The distance between the pixels under the kernel.
     pub dilation_rate: Pair,

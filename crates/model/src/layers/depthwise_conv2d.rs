@@ -19,7 +19,7 @@ pub struct DepthwiseConv2dConfig {
     pub kernel_size: Pair,
     /// How many rows and columns the kernels move at a time.
     pub strides: Pair,
-    /// What happens at the borders.
+    /// The treatment of the borders.
     pub padding: Padding,
     /// The number of output channels for each input channel, above 0.
     pub depth_multiplier: usize,

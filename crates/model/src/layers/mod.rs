@@ -210,7 +210,7 @@ pub(crate) struct BranchConfig<'a> {
     pub(crate) layers: &'a [LayerConfig],
 }
 
-/// What the shape of an output depends on besides the layer and its input.
+/// The values besides the layer and its input that the shape of an output depends on.
 pub(crate) struct Context<'a> {
     /// The number of classes of the dataset.
     pub(crate) classes: usize,
@@ -218,7 +218,7 @@ pub(crate) struct Context<'a> {
     pub(crate) branches: &'a [Shape],
 }
 
-/// What a Burn module is made from.
+/// The parts that a Burn module is made from.
 pub(crate) struct ModuleParts<'a> {
     /// The layer. The module applies its `activation`, which may differ from
     /// [`LayerRules::activation`]: the loss applies a final softmax.
@@ -245,13 +245,13 @@ pub struct ParameterSpec {
     pub groups: usize,
     /// How the initial values are drawn.
     pub initializer: Initializer,
-    /// What the parameter is for.
+    /// The role of the parameter.
     pub role: ParameterRole,
     /// Whether the optimizer updates the parameter. It does not update running statistics.
     pub trainable: bool,
 }
 
-/// What a parameter is for. Settings such as weight decay depend on it.
+/// The role of a parameter. Settings such as weight decay depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParameterRole {
     /// A factor of the input: the weights of a dense layer or a convolution.

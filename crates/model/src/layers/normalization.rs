@@ -1,4 +1,4 @@
-//! What the normalization layers have in common.
+//! The common part of the normalization layers.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};

@@ -7,10 +7,11 @@ use rand_core::Rng;
 use serde::Serialize;
 
 use super::{
-    BranchConfig, Context, Features, Layer, LayerModule, LayerRules, Mode, ModuleParts, Padding,
+    BranchConfig, Context, Features, Layer, LayerModule, LayerRules, LayerType, Mode, ModuleParts,
+    Padding, Pair,
 };
 use crate::activation::Activation;
-use crate::config::LayerConfig;
+use crate::config::{LayerConfig, LayerKind};
 use crate::shape::Shape;
 
 /// `{ type = "residual", layers = [ … ] }`: activation(layers(x) + shortcut(x)) (He et al. 2016). Without `shortcut`, x
@@ -36,6 +37,20 @@ impl ResidualConfig {
     }
 }
 
+impl ResidualConfig {
+    /// Whether a convolution of the main branch cuts off the borders of the image.
+    fn shrinks(&self) -> bool {
+        self.layers.iter().any(|layer| {
+            let window = match &layer.kind {
+                LayerKind::Layer(LayerType::Conv2d(layer)) => layer.window(),
+                LayerKind::Layer(LayerType::DepthwiseConv2d(layer)) => layer.window(),
+                _ => return false,
+            };
+            window.padding == Padding::Valid && window.size != Pair::both(1)
+        })
+    }
+}
+
 impl LayerRules for ResidualConfig {
     fn branches(&self) -> Vec<BranchConfig<'_>> {
         vec![
@@ -55,7 +70,8 @@ impl LayerRules for ResidualConfig {
             format!("the output of its `shortcut`, {shortcut}")
         };
         Err(format!(
-            "the output of its `layers`, {layers}, cannot be added to {other}; {}",
+            "the output of its `layers`, {layers}, cannot be added to {other}; {}{}",
+            if self.shrinks() { "set padding = \"same\" in its `layers`, or " } else { "" },
             remedy(input, layers)
         ))
     }
@@ -104,7 +120,7 @@ fn remedy(input: Shape, output: Shape) -> String {
                         Padding::Same
                     )
                 }
-                _ => format!("set padding = \"{}\" in its `layers`, or {general}", Padding::Same),
+                _ => general,
             }
         }
         (Shape::Features(_), Shape::Features(units)) => {

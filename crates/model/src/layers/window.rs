@@ -34,7 +34,23 @@ impl Pair {
 
 impl FromValue for Pair {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let error = || value.expected("a whole number above 0, or two of them: [height, width]");
+        let error = || {
+            let error = value.expected("a whole number above 0, or two of them: [height, width]");
+            match &value.kind {
+                Kind::String(text) => match numbers_in(text).as_slice() {
+                    [side] => error.help(format!("write {side} without quotes")),
+                    [height, width] => error.help(format!("write [{height}, {width}]")),
+                    _ => error,
+                },
+                Kind::Array(items) => match items.as_slice() {
+                    [Value { kind: Kind::Integer(side), .. }] if *side > 0 => {
+                        error.help(format!("write {side}"))
+                    }
+                    _ => error,
+                },
+                _ => error,
+            }
+        };
         let number = |value: &Value| match value.kind {
             Kind::Integer(number) => {
                 usize::try_from(number).ok().filter(|number| *number > 0).ok_or_else(error)
@@ -51,6 +67,11 @@ impl FromValue for Pair {
     }
 }
 
+/// The numbers in a text such as `3x3` or `(3, 3)`.
+fn numbers_in(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()).collect()
+}
+
 impl Serialize for Pair {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.height == self.width {
@@ -62,7 +83,7 @@ impl Serialize for Pair {
 }
 
 kiln_config::keywords! {
-    /// What happens at the borders of an image.
+    /// The treatment of the borders of an image.
     pub enum Padding as "padding" {
         /// The window stays inside the image, so the output is smaller.
         Valid = "valid",
@@ -80,7 +101,7 @@ pub struct PoolingWindow {
     pub pool_size: Pair,
     /// How many rows and columns the window moves at a time.
     pub strides: Pair,
-    /// What happens at the borders. The padding has no values: it never is the maximum and does not count in a mean.
+    /// The treatment of the borders. The padding has no values: it never is the maximum and does not count in a mean.
     pub padding: Padding,
 }
 
@@ -90,7 +111,7 @@ impl PoolingWindow {
         Ok(Self {
             pool_size,
             strides: table.default("strides", pool_size)?,
-            padding: table.default("padding", Padding::Valid)?,
+            padding: read_padding(table)?,
         })
     }
 
@@ -117,7 +138,7 @@ impl PoolingWindow {
     }
 }
 
-/// Reads the key `padding` of a convolution.
+/// Reads the key `padding` of a convolution or a pooling layer.
 pub(crate) fn read_padding(table: &mut Table<'_>) -> Result<Padding, ConfigError> {
     let is_text = matches!(table.value("padding").map(|value| &value.kind), Some(Kind::String(_)));
     table.default("padding", Padding::Valid).map_err(|error| match is_text {
@@ -138,7 +159,7 @@ pub struct Window {
     pub strides: Pair,
     /// The distance between the pixels under the window; 1 if they are adjacent.
     pub dilation: Pair,
-    /// What happens at the borders.
+    /// The treatment of the borders.
     pub padding: Padding,
 }
 
@@ -185,8 +206,8 @@ impl Window {
             };
             return Err(format!(
                 "its window of {rows}×{columns} pixels does not fit into its input, {input}: the output would be \
-                 {channels}×{}×{}; set padding = \"same\", make the window smaller, or remove a layer before it that shrinks \
-                 the image",
+                 {channels}×{}×{}; set padding = \"same\" in it or in the layers before it, make its window at most \
+                 {height}×{width}, or remove a layer before it that shrinks the image",
                 side(height, rows, down),
                 side(width, columns, across),
             ));

@@ -104,6 +104,21 @@ fn an_invalid_value_is_an_error_at_its_place() {
             r#"{ type = "depthwise_conv2d", kernel_size = 3, kernel_initializer = "zeros" }"#,
             &["did you mean `depthwise_initializer`?"],
         ),
+        (r#"{ type = "conv2d", filters = 3, kernel_size = [3] }"#, &["help: write 3"]),
+        (r#"{ type = "conv2d", units = 3, kernel_size = 3 }"#, &["did you mean `filters`?"]),
+        (
+            r#"{ type = "depthwise_conv2d", filters = 3, kernel_size = 3 }"#,
+            &["did you mean `depth_multiplier`?"],
+        ),
+        (
+            r#"{ type = "max_pooling2d", padding = 1 }"#,
+            &["put { type = \"zero_padding2d\", padding = 1 } before the layer"],
+        ),
+        (r#"{ type = "flatten", start_dim = 1 }"#, &["the images of a batch always stay apart"]),
+        (
+            r#"{ type = "AdaptiveAvgPool2d", output_size = 1 }"#,
+            &["did you mean \"global_average_pooling2d\"?"],
+        ),
         (r#"{ type = "max_pooling2d", pool_size = 0 }"#, &["a whole number above 0"]),
         (r#"{ type = "max_pooling2d", kernel_size = 3 }"#, &["did you mean `pool_size`?"]),
         (r#"{ type = "MaxPool2d" }"#, &["did you mean \"max_pooling2d\"?"]),
@@ -114,6 +129,32 @@ fn an_invalid_value_is_an_error_at_its_place() {
         (r#"{ type = "BatchNorm2d" }"#, &["did you mean \"batch_normalization\"?"]),
         (r#"{ type = "Dropout2d" }"#, &["did you mean \"spatial_dropout2d\"?"]),
         (r#"{ type = "ZeroPad2d" }"#, &["did you mean \"zero_padding2d\"?"]),
+        (r#"{ type = "Linear", units = 3 }"#, &["did you mean \"dense\"?"]),
+        (
+            r#"{ type = "ReLU" }"#,
+            &["unknown layer \"ReLU\"", "write { type = \"activation\", activation = \"relu\" }"],
+        ),
+        (r#"{ type = "relu6" }"#, &["write { type = \"activation\", activation = \"relu\" }"]),
+        (r#"{ type = "LeakyReLU" }"#, &["activation = \"leaky_relu\" }"]),
+        (r#"{ type = "SeparableConv2D" }"#, &["write two layers: { type = \"depthwise_conv2d\""]),
+        (r#"{ type = "InstanceNorm2d" }"#, &["write { type = \"group_normalization\""]),
+        (r#"{ type = "Reshape" }"#, &["images have rows and columns from the start"]),
+        (
+            r#"{ type = "conv2d", filters = 3, kernel_size = 3, data_format = "channels_last" }"#,
+            &["unknown key `data_format`", "images are [channels, height, width] in every layer"],
+        ),
+        (r#"{ type = "flatten", input_shape = [28, 28] }"#, &["known from the data"]),
+        (r#"{ type = "dense", units = 3, in_features = 9 }"#, &["knows the shape of its input"]),
+        (
+            r#"{ type = "conv2d", filters = 3, kernel_size = "3" }"#,
+            &["a whole number above 0, or two of them", "help: write 3 without quotes"],
+        ),
+        (r#"{ type = "conv2d", filters = 3, kernel_size = "3x5" }"#, &["help: write [3, 5]"]),
+        (r#"{ type = "conv2d", filters = 3, kernel_size = "(3, 3)" }"#, &["help: write [3, 3]"]),
+        (
+            r#"{ type = "conv2d", filters = 3, kernel_size = 3, learning_rate_factor = 0 }"#,
+            &["a number above 0", "set trainable = false"],
+        ),
         (r#"{ type = "group_normalization", groups = 0 }"#, &["a whole number above 0"]),
         (r#"{ type = "group_normalization", num_groups = 2 }"#, &["did you mean `groups`?"]),
         (r#"{ type = "layer_normalization", epsilon = 0 }"#, &["a number from 1e-30 to 1"]),
@@ -244,5 +285,16 @@ fn every_activation_has_a_keyword() {
             panic!("not an activation");
         };
         assert_eq!(layer.activation, *activation);
+    }
+}
+
+/// Activations are layers in Keras and PyTorch.
+#[test]
+fn every_activation_as_a_layer_is_explained() {
+    for activation in Activation::ALL.iter().filter(|it| **it != Activation::Linear) {
+        let layer = format!("{{ type = \"{activation}\" }}");
+        let advice = format!("write {{ type = \"activation\", activation = \"{activation}\" }}");
+        let error = error_of(&[&layer]);
+        assert!(error.contains(&advice), "{error}");
     }
 }

@@ -74,28 +74,34 @@ fn errors_of_image_layers_say_what_to_change() {
     let flat = r#"{ type = "flatten" }, "#;
     let to_images = "it needs images, but its input is flat (48 features); remove it, or put it before the layer that makes \
                      the input flat: a flatten or a global pooling layer";
-    let smaller = "set padding = \"same\", make the window smaller, or remove a layer before it that shrinks the image";
+    let smaller = |side: usize| {
+        format!(
+            "set padding = \"same\" in it or in the layers before it, make its window at most {side}×{side}, or remove a layer \
+             before it that shrinks the image"
+        )
+    };
+    let (small, single) = (smaller(4), smaller(1));
     for (layers, message) in [
         // Keras: "Negative dimension size caused by subtracting 5 from 4".
         (
             r#"{ type = "conv2d", filters = 8, kernel_size = 5 }"#.to_owned(),
-            format!("its window of 5×5 pixels does not fit into its input, 3×4×4: the output would be 8×0×0; {smaller}"),
+            format!("its window of 5×5 pixels does not fit into its input, 3×4×4: the output would be 8×0×0; {small}"),
         ),
         (
             r#"{ type = "conv2d", filters = 8, kernel_size = 3, dilation_rate = [1, 4] }"#.to_owned(),
-            format!("its window of 3×9 pixels does not fit into its input, 3×4×4: the output would be 8×2×-4; {smaller}"),
+            format!("its window of 3×9 pixels does not fit into its input, 3×4×4: the output would be 8×2×-4; {small}"),
         ),
         (
             r#"{ type = "depthwise_conv2d", kernel_size = [1, 5], depth_multiplier = 2 }"#.to_owned(),
-            format!("its window of 1×5 pixels does not fit into its input, 3×4×4: the output would be 6×4×0; {smaller}"),
+            format!("its window of 1×5 pixels does not fit into its input, 3×4×4: the output would be 6×4×0; {small}"),
         ),
         (
             r#"{ type = "max_pooling2d", repeat = 3 }"#.to_owned(),
-            format!("its window of 2×2 pixels does not fit into its input, 3×1×1: the output would be 3×0×0; {smaller}"),
+            format!("its window of 2×2 pixels does not fit into its input, 3×1×1: the output would be 3×0×0; {single}"),
         ),
         (
             r#"{ type = "average_pooling2d", pool_size = 5, strides = 1 }"#.to_owned(),
-            format!("its window of 5×5 pixels does not fit into its input, 3×4×4: the output would be 3×0×0; {smaller}"),
+            format!("its window of 5×5 pixels does not fit into its input, 3×4×4: the output would be 3×0×0; {small}"),
         ),
         // Flat input.
         (format!(r#"{flat}{{ type = "conv2d", filters = 8, kernel_size = 3 }}"#), to_images.to_owned()),
@@ -158,6 +164,11 @@ fn errors_of_image_layers_say_what_to_change() {
             r#"{ type = "residual", layers = [{ type = "conv2d", filters = 8, kernel_size = 3, strides = 2, padding = "same" }] }"#.to_owned(),
             "the output of its `layers`, 8×2×2, cannot be added to its input, 3×4×4; set shortcut = [{ type = \"conv2d\", \
              filters = 8, kernel_size = 1, strides = 2, padding = \"same\" }]".to_owned(),
+        ),
+        (
+            r#"{ type = "residual", layers = [{ type = "conv2d", filters = 3, kernel_size = 3 }] }"#.to_owned(),
+            "the output of its `layers`, 3×2×2, cannot be added to its input, 3×4×4; set padding = \"same\" in its `layers`, \
+             or set shortcut = [{ type = \"conv2d\", filters = 3, kernel_size = 1, strides = 2, padding = \"same\" }]".to_owned(),
         ),
         // More values than memory.
         (
@@ -265,7 +276,17 @@ fn layers_after_the_last_activation_must_change_the_scores() {
         ] {
             let error = planned(&format!(r#"{{ type = "flatten" }}, {end}, {tail}"#))
                 .expect_err("the activation is not in the last layer");
-            assert!(error.message.contains(&format!("end with its {activation}")), "{error}");
+            let what = format!("are the output of its {activation}, because");
+            assert!(error.message.contains(&what), "{error}");
+            let is_layer = error.path == "model.layers.2";
+            let remedy = match (activation, is_layer) {
+                (_, true) => {
+                    "; remove it, and end the list with { type = \"activation\", activation = \"softmax\" }"
+                }
+                ("softmax", _) => "; remove activation = \"softmax\", and end the list with { type",
+                _ => "; remove activation = \"relu\"",
+            };
+            assert!(error.message.contains(remedy), "{error}");
             assert_ne!(error.path, "model.layers");
         }
     }

@@ -96,3 +96,28 @@ fn wrong_settings_are_errors() {
     let error = plan(layers, row(4), 3).expect_err("nothing to train").to_string();
     assert!(error.contains("every layer with weights has trainable = false"), "{error}");
 }
+
+#[test]
+fn nested_learning_rate_factors_out_of_range_are_an_error() {
+    let nested = |factor: &str| {
+        let inner = format!("{{ type = \"dense\", units = 4, learning_rate_factor = {factor} }}");
+        let blocks =
+            format!("{{ type = \"block\", learning_rate_factor = {factor}, layers = [{inner}] }}");
+        let text = format!(
+            "layers = [{{ type = \"flatten\" }}, {blocks}, {{ type = \"dense\", units = \"classes\" }}]"
+        );
+        let document = kiln_config::Document::parse("model.toml", &text).expect("valid TOML");
+        let model = document.read(kiln_model::ModelConfig::read).expect("each factor is valid");
+        let error = model.architecture(Shape::Image { channels: 1, height: 2, width: 2 }, 3).err();
+        error.map(|error| error.message)
+    };
+    assert_eq!(nested("1000"), None);
+    let problem = |factor| {
+        format!(
+            "its learning_rate_factor and those of the entries around it give {factor}, but at most 1000000 and more than 0 is \
+             possible; change one of them"
+        )
+    };
+    assert_eq!(nested("1e6"), Some(problem("1e12")));
+    assert_eq!(nested("1e-200"), Some(problem("0e0")));
+}

@@ -95,7 +95,7 @@ pub fn setting_chart(chart: &SettingChart) -> String {
     frame.end(svg)
 }
 
-/// What the marks of the chart mean.
+/// The legend of the marks of the chart.
 fn note(chart: &SettingChart) -> String {
     let points = || chart.lines.iter().flat_map(|line| &line.points);
     let mut notes = Vec::new();

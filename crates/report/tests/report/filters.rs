@@ -71,10 +71,13 @@ fn the_report_says_what_the_colors_mean() {
     let text = markdown(&record(), &history(), None, Some(&filters));
     for part in [
         "The first 64 of 100 filters of the first layer with weights, stem, of 1×1 pixels.",
-        "Middle gray is 0, black is −0.250 and white 0.250",
+        "Middle gray is 0, black is −0.25 and white 0.25",
         "![The filters of the first convolution](filters.png)",
     ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
+    let small = Filters { layer: "stem", weights: &[0.000_412_34, 0.0], shape: [2, 1, 1, 1] };
+    let text = markdown(&record(), &history(), None, Some(&small));
+    assert!(text.contains("black is −0.0004123 and white 0.0004123"), "{text}");
     assert!(!markdown(&record(), &history(), None, None).contains("filters.png"));
 }

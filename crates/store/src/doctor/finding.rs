@@ -38,7 +38,7 @@ pub struct Finding {
     pub file: String,
     /// The problem.
     pub problem: String,
-    /// What to do about it; empty if there is nothing to do.
+    /// The advice; empty if there is nothing to do.
     pub advice: String,
 }
 

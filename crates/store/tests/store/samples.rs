@@ -38,7 +38,7 @@ pub(crate) fn record() -> RunRecord {
         engine: "burn".to_owned(),
         unsupported_by_fused: None,
         threads: 1,
-        versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned() },
+        versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned(), numerics: 0 },
         git_commit: Some("402e127".to_owned()),
         dataset: DatasetRecord {
             name: "fashion-mnist".to_owned(),
@@ -52,6 +52,7 @@ pub(crate) fn record() -> RunRecord {
         validation_fingerprint: Some("fedcba9876543210".to_owned()),
         normalization: None,
         data_warnings: Vec::new(),
+        warnings: Vec::new(),
         parameters: 286_810,
         started: time("2025-06-01T12:34:56.789Z"),
         ended: Some(time("2025-06-01T12:36:00Z")),

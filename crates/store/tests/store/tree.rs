@@ -91,7 +91,7 @@ impl SampleRun {
             engine: "generic".to_owned(),
             unsupported_by_fused: None,
             threads: 1,
-            versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned() },
+            versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned(), numerics: 0 },
             git_commit: None,
             dataset: DatasetRecord {
                 name: "fashion-mnist".to_owned(),
@@ -105,6 +105,7 @@ impl SampleRun {
             validation_fingerprint: self.validation_fingerprint.clone(),
             normalization: None,
             data_warnings: Vec::new(),
+            warnings: Vec::new(),
             parameters: 286_810,
             started: self.started,
             ended: None,

@@ -126,6 +126,7 @@ impl Sweep {
                 return Err(pattern.unmatched_error());
             }
         }
+        check_exclusion_axis(&expanded.points)?;
         if is_excluded {
             return Err(ConfigError::new("every combination of this sweep is excluded")
                 .help("remove an `[[exclude]]` pattern, or add values to an axis"));
@@ -209,6 +210,26 @@ impl Sweep {
         }
         Ok((!is_excluded).then_some(declared))
     }
+}
+
+/// Returns an error if an axis only decides which parameters have no weight decay, and no run has weight decay: its runs
+/// would all be the same.
+fn check_exclusion_axis(points: &[SweepPoint]) -> Result<(), ConfigError> {
+    const KEY: &str = "optimizer.exclude_from_weight_decay";
+    let settings = points.iter().flat_map(|point| &point.settings);
+    let exclusions: Vec<&Override> =
+        settings.filter(|setting| setting.path == KEY).map(|setting| &setting.value).collect();
+    let decays = |point: &SweepPoint| point.declaration.experiment.optimizer.decays_weights();
+    let Some((first, others)) = exclusions.split_first() else { return Ok(()) };
+    let varies = others.iter().any(|other| other.value_text() != first.value_text());
+    if !varies || points.iter().any(decays) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{KEY}` cannot be an axis: no result depends on it, because no run has weight decay"
+    );
+    let help = "set optimizer.weight_decay, or give a single value";
+    Err(first.key_error(message).help(help))
 }
 
 /// One copy of a combination for each seed.

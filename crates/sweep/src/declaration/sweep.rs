@@ -53,6 +53,8 @@ pub struct Sweep {
     /// Whether axes of the command line replaced or extended those of the file.
     pub(super) has_command_line_axes: bool,
     pub(crate) record: SweepRecord,
+    /// See [`with_command`](Self::with_command).
+    pub(crate) command: Option<String>,
 }
 
 impl Sweep {
@@ -87,6 +89,13 @@ impl Sweep {
         sweep.skipped = record.skipped.iter().flat_map(|group| &group.runs).cloned().collect();
         sweep.record.skipped.clone_from(&record.skipped);
         if record.race { sweep.with_race(record.top) } else { Ok(sweep) }
+    }
+
+    /// Sets the command that declares the sweep, for the commands that messages propose. By default, it is that of the
+    /// [record](SweepRecord).
+    #[must_use]
+    pub fn with_command(self, command: String) -> Self {
+        Self { command: Some(command), ..self }
     }
 
     /// Leaves out the runs that cannot be trained, instead of refusing the sweep.
@@ -223,6 +232,7 @@ impl Sweep {
                 seeds: None,
                 has_command_line_axes: false,
                 record: record(None),
+                command: None,
             }
         };
         sweep.add_axes(axes)?;
@@ -293,6 +303,7 @@ impl Sweep {
             seeds,
             has_command_line_axes,
             record,
+            command: None,
         })
     }
 

@@ -149,7 +149,10 @@ impl InvalidRuns {
     pub(super) fn into_error(self, sweep: &Sweep) -> SweepError {
         let (invalid, all) = (self.count(), self.all);
         // If no run can be trained, skipping them does not help.
-        let command = (invalid < all).then(|| format!("{} --skip-invalid", sweep.record));
+        let command = (invalid < all).then(|| {
+            let command = sweep.command.clone().unwrap_or_else(|| sweep.record.to_string());
+            format!("{command} --skip-invalid")
+        });
         if self.groups.len() > 1 {
             let groups = self.skipped();
             return SweepError::Invalid(InvalidSweep { invalid, all, groups, command });

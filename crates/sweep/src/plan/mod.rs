@@ -1,4 +1,4 @@
-//! What a sweep will run: every run checked against its data, with its cost, and the state of its directory.
+//! The plan of a sweep: every run checked against its data, with its cost, and the state of its directory.
 
 mod estimate;
 mod invalid;
@@ -9,6 +9,7 @@ mod reuse;
 mod state;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use kiln_config::KeyIndex;
@@ -52,9 +53,11 @@ pub struct Plan {
     pub runs: Vec<PlannedRun>,
     /// The runs that cannot be trained and are skipped.
     pub skipped: Vec<SkippedRuns>,
-    /// What axes over `optimizer.type` or `schedule.type` change besides the type, without repetitions; see
-    /// [`Declaration::notes`].
+    /// Changes by axes over `optimizer.type` or `schedule.type` besides the type (see [`Declaration::notes`]), and the
+    /// notes about training on the data (see [`Experiment::notes_on`]), without repetitions.
     pub notes: Vec<String>,
+    /// See [`Experiment::warnings_on`]: of several that differ only in their numbers, the first.
+    pub warnings: Vec<String>,
     /// Whether the seed is an axis that repeats all combinations.
     has_seed_axis: bool,
     record: SweepRecord,
@@ -84,6 +87,8 @@ pub struct PlannedRun {
     pub steps: usize,
     /// The largest number of epochs; early stopping may end the run sooner.
     pub epochs: usize,
+    /// Images in the training set.
+    pub training_images: usize,
     /// Images in the validation set.
     pub validation_images: usize,
     /// Images that are evaluated after each epoch.
@@ -107,6 +112,13 @@ pub(crate) struct Workload {
 /// The cost of a step apart from its floating-point operations, expressed in such operations: bookkeeping
 /// and memory traffic of about 0.1 ms. It only serves to sort runs; no result depends on it.
 const STEP_OVERHEAD: u64 = 10_000_000;
+
+/// Of the texts that differ only in their numbers, the first.
+fn first_of_each_kind(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kinds: HashSet<String> = HashSet::new();
+    let without_digits = |text: &String| text.chars().filter(|c| !c.is_ascii_digit()).collect();
+    texts.filter(|text| kinds.insert(without_digits(text))).collect()
+}
 
 impl Plan {
     /// Expands the sweep and checks the shapes, the memory, the split and the backend of every run. `data_directory` contains
@@ -153,12 +165,19 @@ impl Plan {
             }
             record.skipped = invalid.skipped();
         }
+        let declared = points.iter().flat_map(|point| &point.declaration.notes).cloned();
         let mut notes: Vec<String> = Vec::new();
-        for note in points.iter().flat_map(|point| &point.declaration.notes) {
-            if !notes.contains(note) {
-                notes.push(note.clone());
+        for note in declared {
+            if !notes.contains(&note) {
+                notes.push(note);
             }
         }
+        notes.extend(first_of_each_kind(
+            runs.iter().flat_map(|run| run.experiment.notes_on(run.training_images)),
+        ));
+        let warnings = first_of_each_kind(
+            runs.iter().flat_map(|run| run.experiment.warnings_on(run.training_images)),
+        );
         let experiments = || runs.iter().map(|run| &run.experiment);
         let race = race.map(|config| Race::new(&config, experiments())).transpose()?;
         let Planner { known_datasets, workloads, .. } = planner;
@@ -176,6 +195,7 @@ impl Plan {
             runs,
             skipped: record.skipped.clone(),
             notes,
+            warnings,
             has_seed_axis: sweep.has_seeds(),
             record: record.with_data(data),
             known_datasets,

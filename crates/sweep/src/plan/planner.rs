@@ -142,6 +142,7 @@ impl<'a> Planner<'a> {
             step_flops: self.workloads[workload].step_flops,
             steps: counts.training.div_ceil(training.batch_size.get()),
             epochs: training.epochs.get(),
+            training_images: counts.training,
             validation_images: counts.validation,
             evaluated_images: counts.validation + on_training_rows,
             test_images: counts.test,
@@ -150,7 +151,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// What the dataset of a run contains. If it is not where the experiment says, it may have moved together with the
+    /// The summary of the dataset of a run. If it is not where the experiment says, it may have moved together with the
     /// runs: then it must have the fingerprint that one of them has recorded.
     fn dataset(&mut self, declaration: &Declaration) -> Result<DatasetSummary, TrainError> {
         let found = declaration.dataset_summary(self.data_directory, &mut self.known_datasets);

@@ -17,7 +17,7 @@ pub(crate) struct Brackets {
     places: HashMap<usize, usize>,
 }
 
-/// What becomes of a run, as far as the results decide it.
+/// The decision about a run, as far as the results determine it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// It continues after the last rung that it has reached.

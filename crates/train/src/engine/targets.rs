@@ -1,6 +1,6 @@
 use kiln_data::{Batch, Mix};
 
-/// What the images of a batch should be classified as.
+/// The targets: the classes that the images of a batch should get.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets<'a> {
     /// `[n]`: the class of each image.

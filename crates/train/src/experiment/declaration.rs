@@ -19,7 +19,7 @@ use crate::initial_weights::WeightsFile;
 use crate::metrics::{MetricName, MissingSetting};
 use crate::random::{Purpose, stream};
 
-/// What the column `accuracy` means if images are mixed.
+/// The meaning of the column `accuracy` if images are mixed.
 const MIXED_ACCURACY: &str = "accuracy: each training image has two labels; it counts as correct if the one with the larger \
                               share is predicted";
 /// The largest number of class names in an error. All names of a thousand classes would hide it.
@@ -30,7 +30,7 @@ const MAX_LISTED: usize = 30;
 pub struct Declaration {
     /// The experiment, with its own rules checked.
     pub experiment: Experiment,
-    /// What a user should know about the experiment, such as what an override of `optimizer.type` or `schedule.type` has
+    /// Notes for the user about the experiment, such as what an override of `optimizer.type` or `schedule.type` has
     /// changed besides the type: "learning_rate: 0.001, the default of adam (the file has 0.01 for sgd)".
     pub notes: Vec<String>,
     document: Document,
@@ -254,13 +254,13 @@ impl Declaration {
         })
     }
 
-    /// What keeps the fused engine from training this architecture, such as `layer "conv2d" (conv2d)`. `None` if it does, and if
-    /// `device.engine` requires the generic engine.
+    /// The layer that keeps the fused engine from training this architecture, such as `layer "conv2d" (conv2d)`. `None`
+    /// if it does, and if `device.engine` requires the generic engine.
     #[must_use]
     pub fn unsupported_by_fused(&self, architecture: &Architecture) -> Option<String> {
         let Experiment { device, optimizer, .. } = &self.experiment;
-        let is_asked_for = device.engine == EngineChoice::Generic;
-        device.unsupported(architecture, &optimizer.kind).filter(|_| !is_asked_for)
+        let is_required = device.engine == EngineChoice::Generic;
+        device.unsupported(architecture, &optimizer.kind).filter(|_| !is_required)
     }
 
     /// The settings of an [`Engine`](crate::Engine) for this architecture.
@@ -337,7 +337,7 @@ impl Declaration {
         })
     }
 
-    /// What the dataset contains. It is read only if it is not among the `known` ones or has changed since.
+    /// The summary of the dataset. It is read only if it is not among the `known` ones or has changed since.
     ///
     /// # Errors
     ///

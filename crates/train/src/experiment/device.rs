@@ -153,7 +153,7 @@ impl DeviceConfig {
         self.engine.implementation(self.unsupported(architecture, optimizer))
     }
 
-    /// What the fused engine does not support: the backend, a layer or the optimizer. `None` if it supports the experiment.
+    /// The backend, layer or optimizer that the fused engine does not support. `None` if it supports the experiment.
     pub(crate) fn unsupported(
         self,
         architecture: &Architecture,

@@ -4,6 +4,7 @@ mod declaration;
 mod device;
 mod memory;
 mod prepared;
+mod remarks;
 mod training;
 mod type_change;
 

@@ -25,7 +25,7 @@ pub(crate) struct PreparedExperiment {
     pub(crate) class_weights: Vec<f64>,
     pub(crate) settings: EngineSettings,
     pub(crate) origin: Origin,
-    /// What may be wrong with the data; see [`check_data`](Self::check_data).
+    /// Warnings about the data; see [`check_data`](Self::check_data).
     pub(crate) data_warnings: Vec<String>,
     /// The initial weights, if the experiment names a file of weights and they are needed: a run that resumes from a
     /// checkpoint does not need them.
@@ -168,6 +168,15 @@ impl PreparedExperiment {
             hash.update(row.to_le_bytes());
         }
         Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// See [`RunRecord::warnings`](kiln_store::RunRecord::warnings).
+    pub(crate) fn warnings(&self, experiment: &Experiment) -> Vec<String> {
+        let transfer = self.transfer.as_ref().filter(|transfer| transfer.is_partial());
+        let mut warnings: Vec<String> =
+            transfer.map(|transfer| transfer.note.clone()).into_iter().collect();
+        warnings.extend(experiment.warnings_on(self.split.training.len()));
+        warnings
     }
 
     /// The normalization for the run's record.

@@ -61,7 +61,7 @@ impl TypeChanges {
         Ok(())
     }
 
-    /// What has changed besides the type, one line for each key: "learning_rate: 0.001, the default of adam (the file has
+    /// The changes besides the type, one line for each key: "learning_rate: 0.001, the default of adam (the file has
     /// 0.01 for sgd)".
     pub(super) fn notes(&self, document: &Document) -> Vec<String> {
         self.removed.iter().filter_map(|removed| removed.note(document)).collect()

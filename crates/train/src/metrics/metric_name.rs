@@ -22,7 +22,7 @@ pub struct MetricName {
 pub struct MissingSetting {
     /// The key to change.
     pub path: &'static str,
-    /// What the metric needs: "needs validation images, but data.validation is 0".
+    /// The requirement of the metric: "needs validation images, but data.validation is 0".
     pub problem: String,
     /// The setting to change: "set data.validation, such as 5000 or 0.1".
     pub help: String,

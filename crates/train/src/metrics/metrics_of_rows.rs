@@ -132,7 +132,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
+    /// The problem with them.
     pub(crate) fn restore(&mut self, mut counters: Map<String, Value>) -> Result<(), String> {
         let mut take = |key: &str| {
             let counters = counters.remove(key);

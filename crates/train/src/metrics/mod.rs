@@ -60,11 +60,11 @@ pub(crate) trait Metric: fmt::Debug + Send {
     ///
     /// # Errors
     ///
-    /// What is wrong with them. The counts are then unchanged.
+    /// The problem with them. The counts are then unchanged.
     fn restore(&mut self, counters: Value, samples: usize) -> Result<(), String>;
 }
 
-/// What is known of a metric before it counts anything.
+/// The properties of a metric before it counts anything.
 pub(crate) struct MetricType {
     /// The name in the configuration and in the history, without `val_` or `train_`. [`K`] in it is replaced by a number of
     /// `training.top_k`; the metric then has one column for each.
@@ -87,7 +87,7 @@ pub(crate) enum Computed {
     WithLabelSmoothing,
 }
 
-/// What a metric needs to know to begin counting.
+/// The settings that a metric needs before it counts.
 pub(crate) struct Setup<'a> {
     /// `training.top_k`.
     pub(crate) top_k: &'a [usize],

@@ -12,7 +12,7 @@ pub(crate) struct Monitor {
     pub(crate) state: MonitorState,
 }
 
-/// What a monitor remembers. A checkpoint stores it.
+/// The memory of a monitor. A checkpoint stores it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MonitorState {
     /// The best value so far.

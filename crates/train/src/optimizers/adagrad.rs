@@ -35,10 +35,10 @@ impl UpdateRule for Adagrad {
 
 impl FusedUpdate for Adagrad {
     fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
-        let FusedParameter { values, gradient, slots: kept } = parameter;
+        let FusedParameter { values, gradient, slots: own_slots } = parameter;
         let rate = step.learning_rate as f32;
         let epsilon = self.epsilon as f32;
-        let [square] = slots(kept);
+        let [square] = slots(own_slots);
         update_with_slot(values, gradient, square, |w, g, s| {
             let s = s + g * g;
             (w - g / (s.sqrt() + epsilon) * rate, s)

@@ -3,7 +3,7 @@
 
 use pulp::Arch;
 
-/// What an update depends on besides the parameter.
+/// The values besides the parameter that an update depends on.
 #[derive(Clone, Copy)]
 pub(crate) struct UpdateStep {
     /// η of this step, as the schedule sets it.
@@ -132,8 +132,8 @@ pub(super) fn update_with_moments(
             *w = function(*w, *g, *m, *v);
         }
     }
-    let FusedParameter { values, gradient, slots: kept } = parameter;
-    let [mean, square] = slots(kept);
+    let FusedParameter { values, gradient, slots: own_slots } = parameter;
+    let [mean, square] = slots(own_slots);
     Arch::new().dispatch(
         #[inline(always)]
         move || pass(values, gradient, mean, square, betas, function),

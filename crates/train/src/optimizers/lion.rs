@@ -55,11 +55,11 @@ impl UpdateRule for Lion {
 
 impl FusedUpdate for Lion {
     fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
-        let FusedParameter { values, gradient, slots: kept } = parameter;
+        let FusedParameter { values, gradient, slots: own_slots } = parameter;
         let rate = step.learning_rate as f32;
         let (beta_1, beta_2) = (self.beta_1 as f32, self.beta_2 as f32);
         let keep = (1.0 - step.learning_rate * f64::from(self.weight_decay as f32)) as f32;
-        let [mean] = slots(kept);
+        let [mean] = slots(own_slots);
         update_with_slot(values, gradient, mean, |w, g, m| {
             let c = m * beta_1 + g * (1.0 - beta_1);
             // Not `signum`, which is 1 at 0. NaN stays NaN, so that a run that diverged is noticed.

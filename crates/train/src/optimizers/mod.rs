@@ -76,6 +76,14 @@ impl OptimizerConfig {
         let exclude_from_weight_decay = WeightDecayExclusion::read(table)?;
         Ok(Self { kind, learning_rate, clipping, exclude_from_weight_decay })
     }
+
+    /// Whether the optimizer has a weight decay above 0.
+    #[must_use]
+    pub fn decays_weights(&self) -> bool {
+        // A copy, so the mutable borrow changes nothing.
+        let mut kind = self.kind;
+        kind.rule_mut().weight_decay_mut().is_some_and(|decay| *decay > 0.0)
+    }
 }
 
 impl OptimizerKind {
@@ -104,7 +112,7 @@ impl OptimizerKind {
     }
 }
 
-/// What an optimizer defines. Its constants are the fields of the type that implements the trait.
+/// The interface of an optimizer. Its constants are the fields of the type that implements the trait.
 pub(crate) trait UpdateRule: Send + Sync {
     /// The optimizer of the generic engine.
     type Burn: Optimizer

@@ -1,4 +1,4 @@
-//! What Adam and its variants have in common.
+//! The common part of Adam and its variants.
 
 use burn::optim::AdaptiveMomentumState;
 use burn::tensor::Tensor;

@@ -2,7 +2,7 @@ use kiln_config::{ConfigError, FromValue, Table, Value};
 use kiln_model::{ParameterRole, PlannedParameter};
 use serde::{Serialize, Serializer};
 
-/// What a step does with a parameter.
+/// The treatment of a parameter by a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ParameterSettings {
     /// Whether it is updated at all.

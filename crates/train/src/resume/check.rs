@@ -9,6 +9,7 @@ use crate::predictor::Predictor;
 
 const CONFIG: &str = "config.toml";
 const WEIGHTS: &str = "model.safetensors";
+const INITIAL: &str = "initial.safetensors";
 
 /// Checks the files of a run against its experiment: `config.toml` must be valid and belong to `run.json` and to the
 /// newest checkpoint, and weights without a recorded checksum must fit the network.
@@ -44,6 +45,7 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         let file = if is_unchanged { "run.json" } else { CONFIG };
         findings.push(Finding::of(Severity::Damaged, file, problem, "restore it from a backup"));
     }
+    findings.extend(check_initial(run, record));
     match record.status {
         Status::Finished => findings.extend(check_finished(run, record, &experiment)),
         // Nothing resumes a diverged run, so its checkpoints do not matter.
@@ -54,6 +56,23 @@ pub fn check(run: &RunDirectory, record: &RunRecord) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Checks the initial weights that a run loaded from a file, unless the doctor checks them itself or the user removed them.
+/// Those that were drawn have no checksum before the run ends, and `kiln resume` compares them.
+fn check_initial(run: &RunDirectory, record: &RunRecord) -> Option<Finding> {
+    let recorded = record.initial_weights.as_ref()?;
+    if record.files.contains_key(INITIAL) || record.removed.contains_key(INITIAL) {
+        return None;
+    }
+    let error = recorded.initial.check(&run.initial_path()).err()?;
+    let file = &recorded.file;
+    let advice = if matches!(record.status, Status::Finished | Status::Diverged) {
+        format!("restore it from a backup; without it, kiln verify needs {file}")
+    } else {
+        format!("kiln resume writes it again from {file}")
+    };
+    Some(Finding::of_error(INITIAL, &error, &advice))
 }
 
 /// Checks the weights and the checkpoints of a finished run.

@@ -10,9 +10,10 @@ mod verify;
 
 use std::path::Path;
 
+use kiln_model::Weights;
 use kiln_store::{
-    CheckpointFiles, Checkpoints, History, Position, Resumption, RunDirectory, RunRecord, Status,
-    StoreError, files,
+    CheckpointFiles, Checkpoints, Checksum, History, Position, Resumption, RunDirectory, RunRecord,
+    Status, StoreError, files,
 };
 
 use crate::TrainError;
@@ -21,6 +22,7 @@ use crate::experiment::{Declaration, PreparedExperiment};
 use crate::initial_weights::Transfer;
 use crate::metrics;
 use crate::run::{Run, StartingPoint};
+use crate::weights_file::encode_weights;
 use checkpoint::{Checkpoint, STATE};
 use lock::RunLock;
 use origin::{Origin, ResumeError, dataset_difference, difference};
@@ -98,7 +100,7 @@ impl Run {
         let from = restored.as_ref().and_then(|restored| restored.checkpoint);
         let mut run = Self::restored(declaration, prepared, directory, record, restored, lock)?;
         let marked = run.mark_resumed(from);
-        run.or_fail(marked)?;
+        damage.extend(run.or_fail(marked)?);
         Ok(Resumed { run, from, damage })
     }
 
@@ -134,8 +136,9 @@ impl Run {
         Ok(Self { declaration, prepared, training, directory, record, lock, read_interval })
     }
 
-    /// Records the resumption, and removes the files that the interrupted run left.
-    fn mark_resumed(&mut self, from: Option<Position>) -> Result<(), TrainError> {
+    /// Records the resumption, and removes the files that the interrupted run left. Returns a warning about
+    /// `initial.safetensors`, if there is one.
+    fn mark_resumed(&mut self, from: Option<Position>) -> Result<Option<String>, TrainError> {
         self.lock.check()?;
         let from = from.unwrap_or(Position { epochs: 0, step: 0 });
         self.record.status = Status::Running;
@@ -153,17 +156,58 @@ impl Run {
         self.directory.remove_report();
         files::remove(&self.directory.model_path())?;
         self.write_splits()?;
-        let initial = self.directory.initial_path();
-        let recorded = self.record.initial_weights.as_ref().map(|record| &record.initial);
-        // Those of a file are only used if they are intact.
-        let is_damaged = recorded.is_some_and(|checksum| checksum.check(&initial).is_err());
-        if is_damaged {
-            files::remove(&initial)?;
+        self.restore_initial()
+    }
+
+    /// Writes `initial.safetensors` again if it is damaged or missing. Returns a warning if it is damaged, or if it cannot
+    /// be written again.
+    fn restore_initial(&self) -> Result<Option<String>, TrainError> {
+        let path = self.directory.initial_path();
+        let exists = files::exists(&path)?;
+        let experiment = &self.declaration.experiment;
+        let weights = match &self.record.initial_weights {
+            Some(record) => match record.initial.check(&path) {
+                Ok(()) => return Ok(None),
+                Err(error) if !is_damage(&error) => return Err(error.into()),
+                Err(_) => match self.loaded_weights() {
+                    Some(weights) => weights,
+                    None => {
+                        let state = if exists { "damaged and was removed" } else { "missing" };
+                        if exists {
+                            files::remove(&path)?;
+                        }
+                        return Ok(Some(format!(
+                            "{} is {state}; it cannot be written again, because {} is missing or has changed; the results are not affected, but `kiln verify` needs one of the two files",
+                            path.display(),
+                            record.file
+                        )));
+                    }
+                },
+            },
+            None if experiment.training.save_initial
+                && experiment.model.initial_weights.is_none() =>
+            {
+                self.prepared.drawn_weights(experiment)
+            }
+            None => return Ok(None),
+        };
+        let bytes = encode_weights(&path, &weights, &self.prepared)?;
+        if exists && Checksum::of(&bytes).check(&path).is_ok() {
+            return Ok(None);
         }
-        if !files::exists(&initial)? {
-            self.write_initial()?;
+        files::write(&path, bytes)?;
+        Ok(exists.then(|| format!("{} is damaged; it was written again", path.display())))
+    }
+
+    /// The initial weights of a run that loads them, if the recorded ones can still be made from the file.
+    fn loaded_weights(&self) -> Option<Weights> {
+        if let Some(transfer) = &self.prepared.transfer {
+            return Some(transfer.weights.clone());
         }
-        Ok(())
+        let Self { directory, record, declaration, prepared, .. } = self;
+        let transfer = Transfer::of_run(directory, record, declaration, prepared).ok()??;
+        let recorded = record.initial_weights.as_ref()?;
+        (transfer.record.initial == recorded.initial).then_some(transfer.weights)
     }
 }
 
@@ -242,7 +286,7 @@ fn restore(
     Ok(StartingPoint { engine, state, history, checkpoint: Some(position) })
 }
 
-/// What is wrong with `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more
+/// The error in `history.csv`, unless it starts with `history`, the epochs of a checkpoint. It may have more
 /// rows: epochs that were completed after the checkpoint are retrained.
 pub(crate) fn history_damage(run: &RunDirectory, history: &History) -> Option<StoreError> {
     let path = run.history_path();

@@ -1,4 +1,4 @@
-//! What determines the result of a run, and whether it is unchanged when the run is resumed.
+//! The inputs that determine the result of a run, and whether they are unchanged when the run is resumed.
 
 use kiln_config::{ConfigError, Document, affects_results};
 use kiln_model::Architecture;
@@ -10,12 +10,53 @@ use crate::experiment::Declaration;
 /// The release of Burn that this build computes with.
 const BURN_VERSION: &str = "0.22.1";
 
+/// The revision of this build's arithmetic. Raise it with every change after which a run, on the same machine, has other
+/// bytes than before: another order of sums, another approximation of a function, another use of random numbers, another
+/// algorithm in a kernel. A changed trajectory of a reference test is such a change, and so is a run for which
+/// `kiln verify` finds a difference only between the two builds.
+const NUMERICS_REVISION: u32 = 1;
+
 /// The versions of this build.
 pub(crate) fn versions() -> Versions {
-    Versions { kiln: env!("CARGO_PKG_VERSION").to_owned(), burn: BURN_VERSION.to_owned() }
+    Versions {
+        kiln: env!("CARGO_PKG_VERSION").to_owned(),
+        burn: BURN_VERSION.to_owned(),
+        numerics: NUMERICS_REVISION,
+    }
 }
 
-/// What determines the result of a run. A checkpoint stores it, and a run is resumed only if it is unchanged.
+/// The program that computes a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Program<'a> {
+    versions: &'a Versions,
+    engine: &'a str,
+    backend: &'a str,
+}
+
+impl<'a> Program<'a> {
+    pub(crate) fn of_record(record: &'a RunRecord) -> Self {
+        let RunRecord { versions, engine, backend, .. } = record;
+        Self { versions, engine, backend }
+    }
+
+    /// The changes since `then`, one sentence each. The results of two programs without a change are identical.
+    pub(crate) fn changes_since(self, then: Self) -> Vec<String> {
+        let revision = |program: Self| format!("revision {}", program.versions.numerics);
+        let (revision_then, revision_now) = (revision(then), revision(self));
+        let pairs = [
+            ("Kiln", &*then.versions.kiln, &*self.versions.kiln),
+            ("Burn", &then.versions.burn, &self.versions.burn),
+            ("the arithmetic of Kiln", &revision_then, &revision_now),
+            ("the engine", then.engine, self.engine),
+            ("the backend", then.backend, self.backend),
+        ];
+        let changed = pairs.into_iter().filter(|(_, then, now)| then != now);
+        changed.map(|(what, then, now)| format!("{what} changed from {then} to {now}")).collect()
+    }
+}
+
+/// The inputs that determine the result of a run. A checkpoint stores them, and a run is resumed only if they are
+/// unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     /// The resolved experiment as TOML.
@@ -26,16 +67,23 @@ pub(crate) struct Origin {
     pub(crate) engine: String,
 }
 
+impl Origin {
+    fn program(&self) -> Program<'_> {
+        let Self { versions, engine, backend, .. } = self;
+        Program { versions, engine, backend }
+    }
+}
+
 /// Why a run cannot be resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumeError {
     /// The reason, for people.
     pub problem: String,
-    /// What to change.
+    /// The part to change.
     pub kind: ResumeErrorKind,
 }
 
-/// What differs from the run that was interrupted.
+/// The part that differs from the run that was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResumeErrorKind {
     /// The run itself: its experiment, its data or its status.
@@ -74,16 +122,8 @@ pub(crate) fn difference(then: &Origin, now: &Origin) -> Option<ResumeError> {
         let (then, now) = (&then.dataset.fingerprint, &now.dataset.fingerprint);
         return Some(format!("its dataset changed from {then} to {now}").into());
     }
-    let pairs = [
-        ("Kiln", &then.versions.kiln, &now.versions.kiln),
-        ("Burn", &then.versions.burn, &now.versions.burn),
-        ("the engine", &then.engine, &now.engine),
-        ("the backend", &then.backend, &now.backend),
-    ];
-    let (what, then, now) = pairs.into_iter().find(|(_, then, now)| then != now)?;
-    let problem = format!(
-        "{what} changed from {then} to {now}; resuming would not reproduce the original run"
-    );
+    let change = now.program().changes_since(then.program()).into_iter().next()?;
+    let problem = format!("{change}; resuming would not reproduce the original run");
     Some(ResumeError { problem, kind: ResumeErrorKind::Program })
 }
 
@@ -100,7 +140,8 @@ pub fn reproduces(
 ) -> Result<bool, ConfigError> {
     let engine = declaration.engine_settings(architecture)?.implementation.to_string();
     let backend = declaration.experiment.device.backend.to_string();
-    Ok((&record.versions, &record.backend, &record.engine) == (&versions(), &backend, &engine))
+    let now = Program { versions: &versions(), engine: &engine, backend: &backend };
+    Ok(Program::of_record(record) == now)
 }
 
 /// The difference between the dataset in the record of a run and the current one.

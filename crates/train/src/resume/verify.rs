@@ -6,6 +6,7 @@ use std::path::Path;
 use kiln_store::{Checksum, History, RunDirectory, RunRecord, Status, files};
 
 use super::mismatch::{Mismatch, compare_end, compare_epoch, compare_file};
+use super::origin::Program;
 use crate::TrainError;
 use crate::experiment::{Declaration, PreparedExperiment};
 use crate::initial_weights::Transfer;
@@ -74,19 +75,14 @@ impl Verifier {
         &self.record
     }
 
-    /// What has changed since the run was trained, one sentence each. These are the likely reasons of a difference.
+    /// The changes since the run was trained, one sentence each. These are the likely reasons of a difference.
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
         let (then, now) = (&self.record, self.run.record());
-        let pairs = [
-            ("Kiln", &then.versions.kiln, &now.versions.kiln),
-            ("Burn", &then.versions.burn, &now.versions.burn),
-            ("the backend", &then.backend, &now.backend),
-            ("the engine", &then.engine, &now.engine),
-            ("the dataset", &then.dataset.fingerprint, &now.dataset.fingerprint),
-        ];
-        let changed = pairs.into_iter().filter(|(_, then, now)| then != now);
-        changed.map(|(what, then, now)| format!("{what} changed from {then} to {now}")).collect()
+        let mut changes = Program::of_record(now).changes_since(Program::of_record(then));
+        let (then, now) = (&then.dataset.fingerprint, &now.dataset.fingerprint);
+        changes.extend((then != now).then(|| format!("the dataset changed from {then} to {now}")));
+        changes
     }
 
     /// Retrains the run, and stops at the first epoch that differs. A finished or diverged run must end in the same

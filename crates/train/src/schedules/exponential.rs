@@ -6,7 +6,7 @@ use super::{Place, ScheduleRule, keys};
 /// η · decay_rate^(t / decay_epochs), where t is the time in epochs since the warm-up ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Exponential {
-    /// What the rate is multiplied by in `decay_epochs`.
+    /// The factor of the rate over `decay_epochs`.
     pub decay_rate: f64,
     /// In epochs.
     pub decay_epochs: f64,

@@ -65,7 +65,7 @@ pub struct EpochSchedule {
     length: RunLength,
 }
 
-/// What the schedule sets for one step.
+/// The values that the schedule sets for one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepSettings {
     /// η.
@@ -84,7 +84,7 @@ pub(crate) struct Place {
     pub(crate) steps_per_epoch: f64,
 }
 
-/// What a schedule defines. Its constants are the fields of the type that implements the trait.
+/// The interface of a schedule. Its constants are the fields of the type that implements the trait.
 pub(crate) trait ScheduleRule {
     /// Reads the schedule's own keys.
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError>

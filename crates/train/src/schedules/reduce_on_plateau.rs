@@ -15,7 +15,7 @@ use crate::metrics::{MetricName, Monitor};
 pub struct ReduceOnPlateau {
     /// The metric that must improve.
     pub monitor: MetricName,
-    /// What each drop multiplies the rate by.
+    /// The factor of the rate at each drop.
     pub factor: f64,
     /// The epochs without improvement before a drop; 0 means the same as 1.
     pub patience: usize,

@@ -8,7 +8,7 @@ use super::{Place, ScheduleRule, keys};
 pub struct Step {
     /// The epochs between two drops.
     pub every_epochs: f64,
-    /// What each drop multiplies the rate by.
+    /// The factor of the rate at each drop.
     pub factor: f64,
 }
 

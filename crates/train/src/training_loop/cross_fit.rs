@@ -18,7 +18,7 @@ struct Half {
     correct_in_other: usize,
 }
 
-/// What a checkpoint stores of each half.
+/// The state of each half that a checkpoint stores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HalfState {
     monitor: MonitorState,

@@ -1,4 +1,4 @@
-//! What an epoch consists of: the order of its rows, its learning rates, and its row of the history.
+//! The parts of an epoch: the order of its rows, its learning rates, and its row of the history.
 
 use kiln_data::{Dataset, EpochAugmenter, Normalizer, Split, sample_balanced, shuffle};
 use kiln_store::EpochRow;
@@ -62,7 +62,7 @@ impl TrainingData<'_> {
         schedule.after(rows, optimizer.learning_rate, length)
     }
 
-    /// What the observer learns about an epoch.
+    /// The report of an epoch for the observer.
     pub(crate) fn epoch_end<'b>(&self, row: &'b EpochRow, is_best: bool) -> EpochEnd<'b> {
         EpochEnd { row, epochs: self.epochs(), steps: self.steps_per_epoch(), best: is_best }
     }

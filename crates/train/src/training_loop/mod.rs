@@ -27,7 +27,7 @@ use state::{PartialEpoch, TrainingState};
 pub(crate) use best_weights::WeightsSnapshot;
 pub(crate) use stopwatch::Stopwatch;
 
-/// What the training loop returns.
+/// The result of the training loop.
 pub(crate) struct Trained {
     pub(crate) stop_reason: StopReason,
     /// The weights to test and to keep.

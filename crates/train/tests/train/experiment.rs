@@ -214,3 +214,40 @@ fn the_memory_of_a_step_is_limited_by_the_machine() {
     let error = check(10, fixed).unwrap_err();
     assert!(error.message().ends_with("make the model smaller"), "{error}");
 }
+
+#[test]
+fn an_average_that_keeps_much_of_the_first_weights_is_reported() {
+    let warnings = |overrides: &[&str], rows| {
+        let overrides = [&["weights=average", "batch_size=10", "epochs=5"], overrides].concat();
+        declaration(&overrides).experiment.warnings_on(rows)
+    };
+    // 50 steps, of which 49 come after the first: 0.99^49 = 0.611.
+    let proposed = 0.91;
+    assert_eq!(
+        warnings(&[], 100),
+        [format!(
+            "after the 50 steps of this run, the average of the weights still has 61 % of the weights after the first step; \
+             set average_decay = {proposed}, or train longer"
+        )]
+    );
+    assert!(0.01 >= f64::powi(proposed, 49));
+    // 0.99^160 = 0.2003 and 0.99^161 = 0.198.
+    assert_eq!(warnings(&["batch_size=1", "epochs=1"], 161).len(), 1);
+    assert_eq!(warnings(&["batch_size=1", "epochs=1"], 162).len(), 0);
+    // Two steps; one step, whose weights are the average; the proposal never is below 0.
+    assert_eq!(warnings(&["epochs=2", "average_decay=0.5"], 10).len(), 1);
+    assert_eq!(warnings(&["epochs=1"], 10).len(), 0);
+    assert_eq!(declaration(&["batch_size=1"]).experiment.warnings_on(2).len(), 0);
+}
+
+#[test]
+fn a_batch_larger_than_the_training_images_is_noted() {
+    let notes = |rows| declaration(&["batch_size=64"]).experiment.notes_on(rows);
+    assert_eq!(notes(64), [""; 0]);
+    assert_eq!(
+        notes(63),
+        [
+            "batch_size = 64 is larger than the 63 training images: each epoch is one step with all of them"
+        ]
+    );
+}

@@ -53,6 +53,13 @@ fn tensors_that_fit_are_loaded_and_the_others_are_drawn() {
     // Both have the name of a tensor of the model, but another shape.
     assert_eq!(record.unused, ["layers.1.bias", "layers.1.weight"]);
     assert_eq!(record.initial.check(&run.initial_path()).ok(), Some(()));
+
+    // The record says so, unless all were loaded.
+    let [warning] = &run.read_record().unwrap().warnings[..] else { panic!("one warning") };
+    assert!(warning.starts_with("initial weights: 2 tensors loaded from "), "{warning}");
+    assert!(warning.contains("; drawn as without a file: layers.1.weight, "), "{warning}");
+    let (whole, _) = world.run(&[&key]);
+    assert_eq!(whole.read_record().unwrap().warnings, [""; 0]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What holds for every optimizer of the list, on both engines. `parity.rs` checks the numbers of each.
+//! Properties of every optimizer of the list, on both engines. `parity.rs` checks the numbers of each.
 
 use kiln_data::ImageShape;
 use kiln_model::Weights;

@@ -565,7 +565,7 @@ fn only_the_images_of_training_steps_are_augmented() {
     }
 }
 
-/// What happens to an image does not depend on the batches, so the mean over an epoch does not either.
+/// The transforms of an image do not depend on the batches, so the mean over an epoch does not either.
 #[test]
 fn augmentation_does_not_depend_on_the_batch_size() {
     let world = World::new();

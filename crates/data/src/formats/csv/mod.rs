@@ -282,7 +282,7 @@ impl Rows {
     }
 }
 
-/// What the columns of a table are.
+/// The meaning of the columns of a table.
 struct Header {
     has_header: bool,
     names: Vec<String>,

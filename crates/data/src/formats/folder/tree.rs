@@ -30,7 +30,7 @@ const DESCRIPTIONS: [&str; 8] =
 /// Limit for the directories that contain one another.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// What is in the directory of a dataset.
+/// The content of the directory of a dataset.
 pub(super) struct Tree {
     root: PathBuf,
     /// Classes of different parts may have the same name.
@@ -278,7 +278,7 @@ impl Tree {
         Ok(())
     }
 
-    /// What was ignored.
+    /// The ignored files.
     pub(super) fn notes(&self) -> Vec<String> {
         [
             note(

@@ -140,7 +140,7 @@ struct Roles {
     notes: Vec<String>,
 }
 
-/// What arrays of a part have in their names.
+/// The words in the names of the arrays of a part.
 fn part_words(part: Part) -> &'static [&'static str] {
     match part {
         Part::Training => &["train", "training"],

@@ -30,15 +30,15 @@ impl Generic {
             Ok::<String, String>(format!("{}.{field}", parameter.name))
         };
         // Burn offers no other access to the state than its serialized record.
-        let bytes = self.optimizer.into_bytes().map_err(in_words)?;
-        let reader = Reader::from_bytes(bytes).map_err(in_words)?;
+        let bytes = self.optimizer.into_bytes().map_err(error_text)?;
+        let reader = Reader::from_bytes(bytes).map_err(error_text)?;
         let mut state = OptimizerState::default();
         for (key, value) in reader.scalars() {
             let count = u64::try_from(*value).map_err(|error| format!("`{key}`: {error}"))?;
             state.counters.insert(renamed(key)?, count);
         }
-        for tensor in reader.into_tensors().map_err(in_words)? {
-            let (key, dtype, shape, _, bytes) = tensor.into_parts().map_err(in_words)?;
+        for tensor in reader.into_tensors().map_err(error_text)? {
+            let (key, dtype, shape, _, bytes) = tensor.into_parts().map_err(error_text)?;
             let shape = shape.to_vec();
             let data = TensorData::from_bytes(bytes, shape.clone(), dtype);
             let values = data.try_to_vec::<f32>().map_err(|error| format!("`{key}`: {error:?}"))?;
@@ -87,8 +87,8 @@ impl Generic {
             }
             writer = writer.with_scalar(&key, Scalar::UInt(*count));
         }
-        let bytes = writer.into_bytes().map_err(in_words)?;
-        self.optimizer = self.optimizer.clone().from_bytes(bytes).map_err(in_words)?;
+        let bytes = writer.into_bytes().map_err(error_text)?;
+        self.optimizer = self.optimizer.clone().from_bytes(bytes).map_err(error_text)?;
         // Burn ignores unknown entries and silently resets missing ones. Reading the state back shows both.
         if self.optimizer_state()? != *state {
             return Err("it does not fit this optimizer and these parameters".to_owned());
@@ -108,6 +108,6 @@ impl Generic {
     }
 }
 
-fn in_words(error: impl std::fmt::Display) -> String {
+fn error_text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

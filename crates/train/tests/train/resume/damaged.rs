@@ -124,3 +124,66 @@ fn a_changed_configuration_or_dataset_is_rejected_with_the_difference() {
     let error = refusal();
     assert!(error.contains("its dataset columns changed from"), "{error}");
 }
+
+/// Where the initial weights of a run that was killed between two checkpoints are damaged.
+fn with_damaged_initial_weights(
+    world: &World,
+    overrides: &[&str],
+    name: &str,
+) -> (RunDirectory, Vec<u8>, Results) {
+    let copied = world.runs().join("columns").join(name);
+    let overrides = [SMALL.as_slice(), overrides].concat();
+    let uninterrupted = killed_at(world, 3 * STEPS + 2, &overrides, &copied);
+    let run = RunDirectory::open(&copied).unwrap();
+    let intact = fs::read(run.initial_path()).unwrap();
+    let mut damaged = intact.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(run.initial_path(), damaged).unwrap();
+    (run, intact, uninterrupted)
+}
+
+#[test]
+fn damaged_initial_weights_are_reported_and_written_again() {
+    let world = World::new();
+    let (source, _) = world.run(&["epochs=1", "name=source"]);
+    let from_file = format!("initial_weights={}", source.path().display());
+    for (name, key) in [("drawn", "save_initial=true"), ("loaded", from_file.as_str())] {
+        let (run, intact, uninterrupted) = with_damaged_initial_weights(&world, &[key], name);
+        let (found, run) = resume(&world, &run);
+        assert_eq!(found.from, Some(Position { epochs: 3, step: 0 }), "{name}");
+        let path = run.initial_path().display().to_string();
+        assert_eq!(found.damage, [format!("{path} is damaged; it was written again")], "{name}");
+        assert!(fs::read(run.initial_path()).unwrap() == intact, "{name}");
+        found.run.train(&mut ()).unwrap();
+        uninterrupted.assert_same(&Results::of(&run), name);
+    }
+}
+
+#[test]
+fn damaged_initial_weights_that_cannot_be_written_again_are_reported() {
+    let world = World::new();
+    let (source, _) = world.run(&["epochs=1", "name=source"]);
+    let key = format!("initial_weights={}", source.path().display());
+    let (run, _, uninterrupted) = with_damaged_initial_weights(&world, &[&key], "loaded");
+    let problem = |run: &RunDirectory| {
+        let findings = kiln_train::check(run, &run.read_record().unwrap());
+        let finding = findings.into_iter().find(|finding| finding.file == "initial.safetensors");
+        finding.map(|finding| (finding.problem, finding.advice))
+    };
+    let (what, advice) = problem(&run).unwrap();
+    assert!(what.contains("SHA-256 differs"), "{what}");
+    assert!(advice.starts_with("kiln resume writes it again from "), "{advice}");
+
+    fs::remove_file(source.model_path()).unwrap();
+    let (found, run) = resume(&world, &run);
+    let [warning] = found.damage.as_slice() else { panic!("{:?}", found.damage) };
+    let file = source.model_path().display().to_string();
+    let reason =
+        format!("is damaged and was removed; it cannot be written again, because {file} is");
+    assert!(warning.contains(&reason), "{warning}");
+    found.run.train(&mut ()).unwrap();
+    uninterrupted.assert_same(&Results::of(&run), "without initial weights");
+    let (what, advice) = problem(&run).unwrap();
+    assert_eq!(what, "it is missing");
+    assert!(advice.contains("kiln verify needs "), "{advice}");
+}
