@@ -13,6 +13,14 @@ pub enum ExportError {
     /// A file of a run cannot be read, or a file cannot be written.
     #[error(transparent)]
     Store(#[from] kiln_store::StoreError),
+    /// A picture of a run cannot be read.
+    #[error("cannot read {path}: {cause}")]
+    Picture {
+        /// The path of the file.
+        path: String,
+        /// The reason.
+        cause: String,
+    },
     /// A picture cannot be drawn.
     #[error(transparent)]
     Report(#[from] kiln_report::ReportError),

@@ -1,4 +1,5 @@
-//! The messages of an ONNX file that Kiln writes, with the numbers of their fields in `onnx.proto`.
+//! The messages of an ONNX file that Kiln writes, with the numbers of their fields in `onnx.proto`. Lists of
+//! numbers are not packed, because some readers do not expect it.
 
 use prost::{Enumeration, Message, Oneof};
 
@@ -73,7 +74,7 @@ pub(super) struct Attribute {
     f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     i: Option<i64>,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     ints: Vec<i64>,
     #[prost(enumeration = "AttributeType", tag = "20")]
     r#type: i32,
@@ -109,7 +110,7 @@ pub(super) fn float(name: &str, value: f64) -> Attribute {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Tensor {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub(super) dims: Vec<i64>,
     #[prost(enumeration = "ElementType", tag = "2")]
     pub(super) data_type: i32,

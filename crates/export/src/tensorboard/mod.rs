@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use kiln_compare::{AtEpoch, Combination, Comparison, RunSummary};
 use kiln_config::read_bytes;
 use kiln_report::confusion_picture;
-use kiln_store::{EpochRow, RunRecord, Skipped, Status, StoreError, files};
+use kiln_store::{EpochRow, RunRecord, Skipped, Status, files};
 use prost::Message;
 
 use crate::ExportError;
@@ -221,8 +221,12 @@ fn events(
         for (tag, file) in [("test/mistakes", mistakes), ("weights/filters", filters)] {
             let path = run.directory.path().join(file);
             if files::exists(&path)? {
-                let picture = read_bytes(&path, MAX_PICTURE_BYTES);
-                pictures.extend(image(tag, picture.map_err(|e| StoreError::io("read", &path, e))?));
+                let unreadable = |cause: kiln_config::Unreadable| ExportError::Picture {
+                    path: path.display().to_string(),
+                    cause: cause.to_string(),
+                };
+                let picture = read_bytes(&path, MAX_PICTURE_BYTES).map_err(unreadable)?;
+                pictures.extend(image(tag, picture));
             }
         }
         events.extend(pictures.into_iter().map(|value| event(end, report.epoch, vec![value])));
