@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::{
-    Cli, Command, clean, compare, completions, config, data, doctor, evaluate, ls, predict, resume,
+    Cli, Command, clean, compare, completions, config, data, doctor, evaluate, export, ls, predict, resume,
     run, show, summary, sweep, verify, work,
 };
 
@@ -51,6 +51,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Clean(arguments) => clean::clean(options, arguments),
         Command::Evaluate(arguments) => evaluate::evaluate(options, arguments),
         Command::Predict(arguments) => predict::predict(options, arguments),
+        Command::Export(arguments) => export::export(options, arguments),
         Command::Config => config::config(),
         Command::Data { command } => data::data(options, command),
         Command::Completions(arguments) => completions::completions(arguments),

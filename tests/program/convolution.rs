@@ -1,9 +1,8 @@
 //! Convolutional networks, from the experiment to the weights in PyTorch.
 
-use std::process::Command;
-
 use crate::columns;
 use crate::project::Project;
+use crate::python::python_with;
 
 /// Convolutions, normalizations, pooling, a residual connection and random layers, for the images of 4 × 4 pixels.
 pub(crate) const EXPERIMENT: &str = r#"name = "columns"
@@ -92,17 +91,10 @@ fn layers_that_do_not_fit_are_shown_with_their_shapes() {
     }
 }
 
-/// The script in the guide, on a network with the same layers as there. `KILN_PYTHON` names a Python with PyTorch and
-/// safetensors; without one, this is skipped.
+/// The script in the guide, on a network with the same layers as there.
 #[test]
-#[expect(clippy::print_stderr, reason = "says what was skipped")]
 fn the_script_of_the_guide_loads_the_weights_into_pytorch() {
-    let python = std::env::var("KILN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imports = Command::new(&python).args(["-c", "import torch, safetensors"]).output();
-    if !imports.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: {python} has no PyTorch or no safetensors; set KILN_PYTHON");
-        return;
-    }
+    let Some(python) = python_with("torch, safetensors") else { return };
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("docs/guide/pytorch.md")).unwrap();
     let script = page.split("```python").nth(1).unwrap().split("```").next().unwrap();
@@ -131,10 +123,7 @@ fn the_script_of_the_guide_loads_the_weights_into_pytorch() {
         project.path(&run),
     );
     project.write("network.py", program);
-    let output = Command::new(&python).arg(project.path("network.py")).output().unwrap();
-    let (stdout, stderr) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(output.status.success(), "{stderr}");
+    let stdout = python.run(&project.path("network.py"), &[]);
     let predictions = project.read(format!("{run}/predictions.csv"));
     let mut reader = csv::Reader::from_reader(predictions.as_bytes());
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();

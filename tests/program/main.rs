@@ -22,8 +22,11 @@ mod imbalance;
 mod interruption;
 mod invalid_runs;
 mod named_runs;
+mod onnx;
 mod processes;
+mod processors;
 mod project;
+mod python;
 mod race;
 mod recipes;
 mod reliability;
@@ -37,6 +40,7 @@ mod summary;
 mod sweep;
 mod sweep_interrupted;
 #[cfg(target_os = "linux")]
+mod tensorboard;
 mod terminal;
 #[expect(dead_code, reason = "the tests of other crates use the rest")]
 #[path = "../../crates/store/tests/store/tree.rs"]

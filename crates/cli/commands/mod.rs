@@ -9,6 +9,7 @@ pub(crate) mod data_check;
 pub(crate) mod data_fetch;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod ls;
 pub(crate) mod predict;
 pub(crate) mod resume;
@@ -163,6 +164,21 @@ pub(crate) enum Command {
         kiln evaluate photos/best new-photos\n  \
         kiln evaluate mnist/last ./my-digits.npz --part all")]
     Evaluate(evaluate::EvaluateArguments),
+    /// Write runs for other programs: ONNX, TensorBoard
+    ///
+    /// --onnx writes the network of a finished run, which ONNX Runtime and many other programs read: with the
+    /// normalization of the images, the class names and the size of the images in the file. Before it is written, its
+    /// results are compared with those of the run.
+    ///
+    /// --tensorboard writes the histories, hyperparameters, results and pictures of runs. A repeated export replaces the
+    /// files.
+    ///
+    /// The last line of standard output is what was written.
+    #[command(after_help = "Examples:\n  \
+        kiln export fashion-mnist/best --onnx clothes.onnx\n  \
+        kiln export photos/last --onnx photos.onnx --bytes\n  \
+        kiln export runs/learning-rate-depth --tensorboard events && tensorboard --logdir events")]
+    Export(export::ExportArguments),
     /// Print every key of an experiment with its default and its possible values
     #[command(after_help = "Examples:\n  \
         kiln config\n  \

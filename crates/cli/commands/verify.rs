@@ -36,6 +36,7 @@ pub(crate) fn verify(
     let verifier = Verifier::prepare(directory, &data, scratch.path())?;
     reporter.start(verifier.record());
     let changes = verifier.changes();
+    let engine = verifier.record().engine.clone();
     for change in &changes {
         warning(change);
     }
@@ -58,11 +59,14 @@ pub(crate) fn verify(
                 print(format!("identical: {}", identical.join(", ")))?;
             }
             if is_other_result && !options.quiet {
-                help(if changes.is_empty() {
+                help(if !changes.is_empty() {
+                    "the likely reason is a change since the run was trained, see the warnings above"
+                } else if engine == "fused" {
+                    "the fused engine computes the same on every processor, so the likely reason is a changed file, which \
+                     `kiln doctor` finds, or an error of the memory or the processor"
+                } else {
                     "the likely reason is another kind of processor, which rounds differently, or a changed file; \
                      `kiln doctor` checks the files"
-                } else {
-                    "the likely reason is a change since the run was trained, see the warnings above"
                 });
             }
             Ok(ExitCode::FAILURE)

@@ -68,7 +68,7 @@ pub enum Tone {
 
 impl Tone {
     /// Blue and vermilion from the palette of Okabe and Ito (2008), darkened for small text on white.
-    fn color(self) -> [u8; 3] {
+    pub(crate) const fn color(self) -> [u8; 3] {
         match self {
             Tone::Plain => [31, 35, 40],
             Tone::Right => [0, 93, 146],
@@ -81,10 +81,10 @@ impl Tone {
 pub const IMAGE_SIDE: usize = 140;
 
 // The script of a comparison's page finds the images by these two colors and replaces the background in the dark theme.
-const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
+pub(crate) const BACKGROUND: Rgb<u8> = Rgb([255, 255, 255]);
 const FRAME: Rgb<u8> = Rgb([208, 213, 219]);
 /// Space between images and around the grid, in pixels.
-const GAP: u32 = 16;
+pub(crate) const GAP: u32 = 16;
 /// Space between an image and its caption, in pixels.
 const CAPTION_GAP: u32 = 5;
 /// The number of characters up to which a caption widens its column.
@@ -246,7 +246,7 @@ fn in_color(image: &CaptionedImage<'_>) -> RgbImage {
     })
 }
 
-fn encode(picture: &RgbImage) -> Result<Vec<u8>> {
+pub(crate) fn encode(picture: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, png::FilterType::Adaptive)
         .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)

@@ -7,6 +7,7 @@
 
 mod bitmap_text;
 pub mod chart;
+mod confusion_picture;
 mod error;
 mod evaluation;
 mod filters;
@@ -20,6 +21,7 @@ mod show;
 mod summary;
 mod terminal;
 
+pub use confusion_picture::confusion_picture;
 pub use error::{ReportError, Result};
 pub use evaluation::{EvaluatedImages, evaluation, show_evaluation};
 pub use filters::{Filters, filters_picture};

@@ -24,6 +24,7 @@ mod resume;
 mod run;
 pub mod schedules;
 mod speed;
+mod trained_network;
 mod training_loop;
 mod weights_file;
 
@@ -48,6 +49,7 @@ pub use resume::{Mismatch, Resumed, Verification, VerificationResult, Verifier, 
 pub use run::{ALL_EPOCHS_DONE, PlannedId, Run, TrainingOutcome};
 pub use schedules::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
+pub use trained_network::TrainedNetwork;
 pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};
 
 /// Why a run cannot be prepared, trained, resumed or used.

@@ -4,11 +4,12 @@ use kiln_data::{
 use kiln_store::RunDirectory;
 
 use crate::TrainError;
+use crate::TrainedNetwork;
 use crate::engine::Engine;
 use crate::evaluation::{Evaluation, evaluate_each, mean_prediction, softmax};
-use crate::experiment::{Declaration, Experiment};
+use crate::experiment::Experiment;
 use crate::metrics::Metrics;
-use crate::weights_file::{WeightsMetadata, read_weights, weights_error};
+use crate::weights_file::weights_error;
 
 /// Images that are classified together.
 const BATCH: usize = 64;
@@ -32,37 +33,27 @@ pub struct Classification {
 }
 
 impl Predictor {
-    /// Reads `config.toml` and `model.safetensors` of a run and checks them against their recorded checksums.
+    /// Opens the network of a run.
     ///
     /// # Errors
     ///
-    /// The run is not finished, one of the files is missing or damaged, or they do not fit each other.
+    /// Those of [`TrainedNetwork::open`].
     pub fn open(run: &RunDirectory) -> Result<Self, TrainError> {
-        let record = run.read_record()?;
-        if !run.is_finished() {
-            let (run, status) = (run.path().display().to_string(), record.status);
-            return Err(TrainError::Unfinished { run, status });
-        }
-        // A flipped bit gives other weights, which would predict something.
-        run.check(&record, &["config.toml", "model.safetensors"])?;
-        let path = run.model_path();
-        let error = |message: String| weights_error(&path, message);
-        let declaration = Declaration::of_run(run)?;
-        let (weights, WeightsMetadata { image, class_names, normalizer, .. }) =
-            read_weights(&path)?;
-        // The metadata may come from anywhere, so the product must not overflow.
-        let values = image
-            .channels
-            .checked_mul(image.height)
-            .and_then(|n| n.checked_mul(image.width))
-            .filter(|values| *values > 0)
-            .ok_or_else(|| error(format!("invalid metadata: no image has the shape {image}")))?;
-        normalizer.check_size(values)?;
-        let architecture = declaration.architecture(image, class_names.len())?;
+        Self::new(TrainedNetwork::open(run)?, run)
+    }
+
+    /// Loads the network of `run` into an engine.
+    ///
+    /// # Errors
+    ///
+    /// This build or this computer lacks what the experiment requires, such as a backend.
+    pub fn new(network: TrainedNetwork, run: &RunDirectory) -> Result<Self, TrainError> {
+        let TrainedNetwork { declaration, architecture, weights, normalizer, class_names, image } =
+            network;
         let settings = declaration.engine_settings(&architecture)?;
-        let engine = Engine::new(&settings, &weights).map_err(error)?;
-        let experiment = declaration.experiment;
-        Ok(Self { engine, normalizer, class_names, image, experiment })
+        let engine = Engine::new(&settings, &weights)
+            .map_err(|message| weights_error(&run.model_path(), message))?;
+        Ok(Self { engine, normalizer, class_names, image, experiment: declaration.experiment })
     }
 
     /// The shape of the images that the network expects.

@@ -1,0 +1,116 @@
+//! `kiln export --tensorboard`, read by TensorBoard's own reader.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::project::Project;
+use crate::python::{Python, python_with};
+
+/// What TensorBoard reads in `events`.
+fn read(project: &Project, python: &Python) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tensorboard.py");
+    let output = python.run(&script, &[project.path("events").to_str().unwrap()]);
+    serde_json::from_str(&output).unwrap()
+}
+
+/// The column of a run's history, by epoch.
+fn column(project: &Project, run: &str, name: &str) -> Vec<(u64, f64)> {
+    let history = project.read(format!("{run}/history.csv"));
+    let mut reader = csv::Reader::from_reader(history.as_bytes());
+    let place = reader.headers().unwrap().iter().position(|column| column == name).unwrap();
+    let rows = reader.records().map(Result::unwrap);
+    rows.map(|row| (row[0].parse().unwrap(), row[place].parse().unwrap())).collect()
+}
+
+fn scalars(run: &Value, tag: &str) -> Vec<(u64, f64)> {
+    let Some(values) = run["scalars"][tag].as_array() else { panic!("no {tag}: {run}") };
+    values.iter().map(|value| (value[0].as_u64().unwrap(), value[1].as_f64().unwrap())).collect()
+}
+
+fn assert_close(found: &[(u64, f64)], expected: &[(u64, f64)]) {
+    assert_eq!(found.len(), expected.len(), "{found:?} {expected:?}");
+    for ((step, value), (epoch, number)) in found.iter().zip(expected) {
+        assert_eq!(step, epoch);
+        // TensorBoard has 32-bit numbers.
+        assert!((value - number).abs() <= number.abs() * 1e-7, "{value} {number}");
+    }
+}
+
+#[test]
+fn tensorboard_reads_histories_settings_results_and_pictures() {
+    let Some(python) = python_with("tensorboard") else { return };
+    let project = Project::new();
+    project.kiln_ok(&["sweep", "experiment.toml", "learning_rate=0.1,0.3", "weights=best", "seed=1,2"]);
+    // A repeated export has each step once.
+    for _ in 0..2 {
+        let arguments = ["export", "runs/columns", "--tensorboard", "events"];
+        let output = project.kiln_ok(&arguments);
+        assert_eq!(output.last_line(), "events");
+        assert!(output.stderr.contains("4 runs; to see them: tensorboard --logdir events"));
+    }
+    let found = read(&project, &python);
+    let runs = found.as_object().unwrap();
+    assert_eq!(runs.len(), 5, "the experiment and four runs: {found}");
+
+    let experiment = &found["."]["hyperparameters"]["_hparams_/experiment"]["experiment"];
+    let expected = json!([{ "name": "learning_rate", "type": "DATA_TYPE_FLOAT64" }]);
+    assert_eq!(experiment["hparamInfos"], expected);
+    let metrics: Vec<&str> = experiment["metricInfos"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|metric| metric["name"]["tag"].as_str().unwrap())
+        .collect();
+    for tag in ["kept/val_accuracy", "best/val_loss", "test/accuracy"] {
+        assert!(metrics.contains(&tag), "{metrics:?}");
+    }
+
+    let mut groups = std::collections::BTreeSet::new();
+    for (name, run) in runs.iter().filter(|(name, _)| *name != ".") {
+        let directory = format!("runs/{name}");
+        for tag in ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"] {
+            assert_close(&scalars(run, tag), &column(&project, &directory, tag));
+        }
+        let losses = column(&project, &directory, "val_loss");
+        let best = losses.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_close(&scalars(run, "best/val_loss"), &[best]);
+        assert_close(&scalars(run, "kept/val_loss"), &[best]);
+        let report = project.read_json(format!("{directory}/report.json"));
+        let accuracy = report["accuracy"].as_f64().unwrap();
+        assert_close(&scalars(run, "test/accuracy"), &[(best.0, accuracy)]);
+
+        let start = &run["hyperparameters"]["_hparams_/session_start_info"]["sessionStartInfo"];
+        let rate = column(&project, &directory, "learning_rate")[0].1;
+        assert_eq!(start["hparams"]["learning_rate"], json!(rate));
+        groups.insert(start["groupName"].as_str().unwrap().to_owned());
+        let end = &run["hyperparameters"]["_hparams_/session_end_info"]["sessionEndInfo"];
+        assert_eq!(end["status"], "STATUS_SUCCESS");
+        for tag in ["test/confusion", "test/mistakes"] {
+            assert!(run["images"][tag][0][0].as_u64().unwrap() > 50, "{tag}: {}", run["images"]);
+        }
+    }
+    assert_eq!(groups.len(), 2, "the seeds of a learning rate are a group");
+}
+
+#[test]
+fn damaged_runs_are_named_and_left_out() {
+    let Some(python) = python_with("tensorboard") else { return };
+    let project = Project::new();
+    let intact = project.train(&[]);
+    let damaged = project.train(&["seed=2"]);
+    project.flip_bit(format!("{damaged}/history.csv"));
+    let output = project.kiln(&["export", "runs/columns", "--tensorboard", "events"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains(&damaged), "{}", output.stderr);
+    assert!(output.stderr.contains("1 run;"), "{}", output.stderr);
+    let found = read(&project, &python);
+    let run = &found[intact.strip_prefix("runs/").unwrap()];
+    assert_close(&scalars(run, "loss"), &column(&project, &intact, "loss"));
+
+    let output = project.kiln(&["export", "runs/missing", "--tensorboard", "events"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("runs/missing"), "{}", output.stderr);
+    let output = project.kiln(&["export", &intact, "--tensorboard", "events", "--onnx", "file"]);
+    assert_eq!(output.status, 2);
+}
