@@ -51,10 +51,12 @@ pages! {
     gpus: "docs/guide/gpus.md",
     interrupted_runs: "docs/guide/interrupted-runs.md",
     layers: "docs/guide/layers.md",
+    onnx: "docs/guide/onnx.md",
     performance: "docs/guide/performance.md",
     pytorch: "docs/guide/pytorch.md",
     run_directory: "docs/guide/run-directory.md",
     sweeps: "docs/guide/sweeps.md",
+    tensorboard: "docs/guide/tensorboard.md",
     verifying: "docs/guide/verifying.md",
     your_images: "docs/guide/your-images.md",
 }
