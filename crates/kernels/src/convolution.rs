@@ -7,6 +7,7 @@ use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwi
 
 use crate::moments::ChannelMoments;
 use crate::weight_gradient::WeightGradient;
+use crate::winograd;
 use crate::workspace::none;
 use crate::{Blend, Moments, Workspace};
 
@@ -84,7 +85,7 @@ pub(crate) struct Axis {
     pub(crate) kernel: usize,
     stride: usize,
     dilation: usize,
-    before: usize,
+    pub(crate) before: usize,
     pub(crate) input: usize,
     pub(crate) output: usize,
 }
@@ -142,6 +143,11 @@ impl Axis {
         let first = self.before.saturating_sub(start).div_ceil(self.dilation);
         let last = (self.input + self.before).saturating_sub(start).div_ceil(self.dilation);
         first..last.min(self.kernel)
+    }
+
+    /// The pairs of an output position and a kernel position that read within the input.
+    pub(crate) fn all_taps(self) -> usize {
+        (0..self.kernel).map(|tap| self.outputs(tap).len()).sum()
     }
 
     /// The input position that one of [`taps_of`](Self::taps_of) reads.
@@ -259,6 +265,10 @@ impl Convolution {
         moments: &mut [ChannelMoments],
         workspace: &mut Workspace,
     ) {
+        if winograd::is_faster(self) {
+            winograd::correlate(self, pass, out, moments, workspace);
+            return;
+        }
         let instructions = workspace.instructions;
         let plane = match pass.source {
             Source::Input => self.output_plane(),
@@ -319,12 +329,12 @@ impl Convolution {
 
 /// The operands that a forward pass and an input gradient share; see [`Correlation`].
 #[derive(Clone, Copy)]
-struct Pass<'a> {
-    source: Source,
-    weights: &'a [f32],
-    start: &'a [f32],
-    values: &'a [f32],
-    n: usize,
-    add: bool,
-    relu: bool,
+pub(crate) struct Pass<'a> {
+    pub(crate) source: Source,
+    pub(crate) weights: &'a [f32],
+    pub(crate) start: &'a [f32],
+    pub(crate) values: &'a [f32],
+    pub(crate) n: usize,
+    pub(crate) add: bool,
+    pub(crate) relu: bool,
 }

@@ -45,6 +45,7 @@ mod product;
 mod tests;
 mod tile;
 mod weight_gradient;
+mod winograd;
 mod workspace;
 
 pub use addition::{add_into, row_sums};

@@ -54,6 +54,17 @@ impl Moments {
 }
 
 impl ChannelMoments {
+    pub(crate) const fn shift(&self) -> f32 {
+        self.shift
+    }
+
+    /// Adds the sums of `count` values relative to the shift, and of their squares.
+    pub(crate) fn add_sums(&mut self, count: usize, [sums, squares]: &[[f32; LANES]; 2]) {
+        self.count += count;
+        add(&mut self.sums, sums);
+        add(&mut self.squares, squares);
+    }
+
     /// Adds some images of a row, `[column][n]`.
     #[inline(always)]
     pub(crate) fn add_row<S: Simd>(

@@ -70,14 +70,22 @@ fn cases() -> impl Strategy<Value = Case> {
         // More than a register of channels.
         1 => (15..=36_usize, 1..=20_usize, Just(1_usize)),
     ];
+    // Layers that are computed by minimal filtering.
+    let tiled = (
+        (3..=9_usize, 3..=9_usize, Just(3), Just(3)),
+        (30..=40_usize, 30..=40_usize, Just(1)),
+        ((Just(1), Just(1)), (Just(1), Just(1)), [0..=3_usize, 0..=3, 0..=3, 0..=3]),
+    );
     let window = (
         (1..=3_usize, 1..=3_usize),
         (1..=2_usize, 1..=2_usize),
         [0..=2_usize, 0..=2, 0..=2, 0..=2],
     );
     let batch = prop_oneof![1..=9_usize, 15..=17_usize, 31..=50_usize];
-    (sizes, channels, window, batch, any::<u32>())
-        .prop_map(|((height, width, kernel_height, kernel_width), channels, window, n, seed)| {
+    let layers = prop_oneof![4 => (sizes, channels, window).boxed(), 1 => tiled.boxed()];
+    (layers, batch, any::<u32>())
+        .prop_map(|(layer, n, seed)| {
+            let ((height, width, kernel_height, kernel_width), channels, window) = layer;
             let (channels, filters, groups) = channels;
             let (stride, dilation, padding) = window;
             let convolution = Convolution {
