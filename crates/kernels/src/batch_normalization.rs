@@ -107,7 +107,7 @@ pub struct GradientSums {
     pub gamma: f64,
 }
 
-/// Sums the gradient of the output. If `y`, the output of a normalization with ReLU, is not empty, the gradient is first
+/// Adds the sums over some images to `sums`. If `y`, the output of a normalization with ReLU, is not empty, the gradient is first
 /// set to 0 where y is 0, in place.
 ///
 /// # Panics
@@ -156,8 +156,8 @@ pub fn sum_gradients(
                     add(&mut beta, &row_beta);
                     add(&mut gamma, &row_gamma);
                 }
-                sums.beta = tree(beta);
-                sums.gamma = tree(gamma) * f64::from(channel.inverse_deviation);
+                sums.beta += tree(beta);
+                sums.gamma += tree(gamma) * f64::from(channel.inverse_deviation);
             }
         },
     );
@@ -175,7 +175,8 @@ impl Terms<2, 2> for GradientTerms {
 }
 
 /// Writes the gradient of x, from that of the output and its sums:
-/// γ / σ · (gradient − Σ gradient / m − x̂ · Σ(gradient · x̂) / m), with m values per channel.
+/// γ / σ · (gradient − Σ gradient / m − x̂ · Σ(gradient · x̂) / m), where m is `count`, the values of a channel that were
+/// summed.
 ///
 /// # Panics
 ///
@@ -185,6 +186,7 @@ pub fn input_gradient(
     x: &[f32],
     channels: &[Normalization],
     sums: &[GradientSums],
+    count: usize,
     out: &mut [f32],
     workspace: &mut Workspace,
 ) {
@@ -204,8 +206,8 @@ pub fn input_gradient(
                 let (channel, sums) = (&channels[index], &sums[index]);
                 let inverse = channel.inverse_deviation;
                 let scale = channel.gamma * inverse;
-                let mean = (sums.beta / size as f64) as f32;
-                let slope = (sums.gamma / size as f64) as f32 * inverse;
+                let mean = (sums.beta / count as f64) as f32;
+                let slope = (sums.gamma / count as f64) as f32 * inverse;
                 let (x, gradient) = (&x[index * size..][..size], &gradient[index * size..][..size]);
                 for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
                     *out = (channel.mean - x).mul_add(slope, gradient - mean) * scale;

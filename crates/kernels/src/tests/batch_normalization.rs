@@ -141,7 +141,7 @@ proptest! {
             let masked: &[f32] = if case.relu { &y } else { &[] };
             sum_gradients(&mut gradient, masked, &x, case.n, &channels, &mut sums, workspace);
             let mut out = vec![f32::NAN; x.len()];
-            input_gradient(&gradient, &x, &channels, &sums, &mut out, workspace);
+            input_gradient(&gradient, &x, &channels, &sums, x.len() / channels.len(), &mut out, workspace);
             let actual = [f64::from(out[index]), sums[channel].gamma, sums[channel].beta];
             let tolerance = 2e-4 * (1.0 + (case.positions * case.n) as f64).sqrt();
             for (actual, expected) in actual.iter().zip(&expected) {

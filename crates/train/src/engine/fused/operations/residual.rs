@@ -7,7 +7,7 @@ use super::{BackwardPass, Builder, GradientBuffers, Operation, Sequence, StepCon
 
 /// Adds a residual connection.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     // The weights file has the branches in this order.
     let mut branches = layer.branches.iter().map(|branch| builder.sequence(&branch.layers));
     if let (Some(layers), Some(shortcut)) = (branches.next(), branches.next()) {
