@@ -48,11 +48,11 @@ mod weight_gradient;
 mod winograd;
 mod workspace;
 
-pub use addition::{add_into, row_sums};
+pub use addition::{add, add_into, mask_and_copy, row_sums};
 pub use batch_normalization::{
     GradientSums, Normalization, gather_moments, input_gradient, normalize, sum_gradients,
 };
-pub use convolution::{Convolution, Epilogue, Plane};
+pub use convolution::{Convolution, Plane};
 pub use group_normalization::{
     SetStatistics, Sets, normalize_sets, sets_input_gradient, sets_scale_gradient,
 };

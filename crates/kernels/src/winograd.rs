@@ -16,7 +16,6 @@ use pulp::{Simd, WithSimd};
 use crate::Workspace;
 use crate::convolution::{Axis, Convolution, Pass, Plane};
 use crate::correlation::Source;
-use crate::moments::{ChannelMoments, LANES};
 use crate::tile::{TileKernel, compute_tile, max_rows, tiles};
 use crate::workspace::{ConvolutionBuffers, LINE, Shards, aligned};
 
@@ -25,6 +24,9 @@ const POSITIONS: usize = 16;
 
 /// The values of a tile that remain after the first half of the output transform.
 const SUMS: usize = 8;
+
+/// The values of tiles that are computed together, before and after the products: 256 KiB.
+const CHUNK: usize = 64 << 10;
 
 /// The images of a block.
 const BLOCK: usize = 32;
@@ -50,7 +52,6 @@ pub(crate) fn correlate(
     convolution: &Convolution,
     pass: Pass<'_>,
     out: &mut [f32],
-    moments: &mut [ChannelMoments],
     workspace: &mut Workspace,
 ) {
     let instructions = workspace.instructions;
@@ -74,10 +75,7 @@ pub(crate) fn correlate(
 
     let rows_of_tiles = to.height.div_ceil(2);
     let units = pass.n.div_ceil(BLOCK) * rows_of_tiles;
-    let mut sums = std::mem::take(&mut workspace.unit_sums);
-    sums.clear();
-    sums.resize(units * moments.len(), [[0.0; LANES]; 2]);
-    let (out, unit_sums) = (Shards::new(out), Shards::new(&mut sums));
+    let out = Shards::new(out);
     workspace.share(units, |units, buffers| {
         instructions.dispatch(Correlation {
             pass,
@@ -87,18 +85,9 @@ pub(crate) fn correlate(
             weights,
             units,
             out: &out,
-            moments,
-            unit_sums: &unit_sums,
             buffers,
         });
     });
-    for (index, sums) in sums.iter().enumerate() {
-        let (unit, channel) = (index / moments.len(), index % moments.len());
-        let rows = 2.min(to.height - 2 * (unit % rows_of_tiles));
-        let images = BLOCK.min(pass.n - unit / rows_of_tiles * BLOCK);
-        moments[channel].add_sums(rows * to.width * images, sums);
-    }
-    workspace.unit_sums = sums;
     workspace.panels = buffer;
 }
 
@@ -172,9 +161,6 @@ struct Correlation<'a> {
     /// Rows of tiles of the blocks of images.
     units: Range<usize>,
     out: &'a Shards<'a, f32>,
-    moments: &'a [ChannelMoments],
-    /// `[unit][channel]`, if there are moments.
-    unit_sums: &'a Shards<'a, [[f32; LANES]; 2]>,
     buffers: &'a mut ConvolutionBuffers,
 }
 
@@ -183,11 +169,14 @@ impl WithSimd for Correlation<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, from, to, before, weights, units, out, moments, unit_sums, .. } = self;
+        let Self { pass, from, to, before, weights, units, out, buffers } = self;
         let (n, depth) = (pass.n, from.channels);
-        let ConvolutionBuffers { rows, sums, .. } = self.buffers;
+        let ConvolutionBuffers { rows, sums, .. } = buffers;
         let highest = max_rows::<S>();
-        let width = BLOCK.min(n).next_multiple_of(S::F32_LANES);
+        let tile_values = (POSITIONS * depth + SUMS * to.channels) * BLOCK;
+        let tiles_of_chunk = (CHUNK / tile_values).clamp(1, to.width.div_ceil(2));
+        let padded = BLOCK.min(n).next_multiple_of(S::F32_LANES);
+        let width = tiles_of_chunk * padded;
         let (stride, sums_stride) = (spread(depth * width), spread(to.channels * width));
         let values = aligned(rows, POSITIONS * stride);
         let sums = aligned(sums, SUMS * sums_stride);
@@ -196,7 +185,9 @@ impl WithSimd for Correlation<'_> {
             let first_image = unit / rows_of_tiles * BLOCK;
             let images = first_image..n.min(first_image + BLOCK);
             let y = 2 * (unit % rows_of_tiles);
-            for x in (0..to.width).step_by(2) {
+            for x in (0..to.width).step_by(2 * tiles_of_chunk) {
+                let count = tiles_of_chunk.min((to.width - x).div_ceil(2));
+                let width = count * padded;
                 simd.vectorize(InputTransform {
                     source: pass.values,
                     plane: from,
@@ -204,8 +195,9 @@ impl WithSimd for Correlation<'_> {
                     images: images.clone(),
                     y: y.wrapping_sub(before[0]),
                     x: x.wrapping_sub(before[1]),
+                    count,
                     to: values,
-                    width,
+                    padded,
                     stride,
                 });
                 // Column by column, so that the two sums of a column stay in the L1 cache.
@@ -229,21 +221,17 @@ impl WithSimd for Correlation<'_> {
                         }
                     }
                 }
-                let sums_of_unit = unit * moments.len()..(unit + 1) * moments.len();
                 simd.vectorize(OutputTransform {
                     sums,
-                    width,
+                    padded,
                     stride: sums_stride,
                     pass,
                     plane: to,
                     images: images.clone(),
                     y,
                     x,
+                    count,
                     out,
-                    moments,
-                    #[expect(unsafe_code, reason = "each thread has units of its own")]
-                    // SAFETY: the sums of a unit belong to one thread.
-                    unit_sums: unsafe { unit_sums.get(sums_of_unit) },
                 });
             }
         }
@@ -264,10 +252,12 @@ struct InputTransform<'a> {
     /// The first row and column of the tile in the source. Outside, they wrap around, and the values are 0.
     y: usize,
     x: usize,
-    /// `[position][channel][width]`
+    /// Tiles, which are next to each other.
+    count: usize,
+    /// `[position][channel][tile][padded]`
     to: &'a mut [f32],
-    /// Images per position and channel.
-    width: usize,
+    /// Images per tile, with those that fill the last register.
+    padded: usize,
     /// The distance of two positions.
     stride: usize,
 }
@@ -277,40 +267,45 @@ impl WithSimd for InputTransform<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { source, plane, n, images, y, x, to, width, stride } = self;
+        let Self { source, plane, n, images, y, x, count, to, padded, stride } = self;
         let Plane { channels, height, width: columns } = plane;
         assert!(images.end <= n && source.len() == plane.len() * n, "the source has all images");
-        assert!(images.len() <= width && width.is_multiple_of(S::F32_LANES), "whole registers");
-        assert!((POSITIONS - 1) * stride + channels * width <= to.len(), "room for all channels");
+        assert!(images.len() <= padded && padded.is_multiple_of(S::F32_LANES), "whole registers");
+        let last = (POSITIONS - 1) * stride + channels * count * padded;
+        assert!(last <= to.len(), "room for all channels");
         let is_inside = |first: usize, size: usize| first < size && first + 4 <= size;
-        if is_inside(y, height) && is_inside(x, columns) && images.len() == width {
-            for channel in 0..channels {
-                let first = ((channel * height + y) * columns + x) * n + images.start;
-                let (from, to) = (source[first..].as_ptr(), &mut to[channel * width..]);
-                #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
-                // SAFETY: four rows and columns from the first one on are within the plane, and the assertion above
-                // covers the last position.
-                unsafe {
-                    transform_input(simd, from, columns * n, n, width, to.as_mut_ptr(), stride);
-                }
-            }
-            return;
-        }
-        let mut tile = [0.0; POSITIONS * BLOCK];
+        let rows_inside = is_inside(y, height) && images.len() == padded;
+        let mut edge = [0.0; POSITIONS * BLOCK];
         for channel in 0..channels {
-            for row in (0..4).filter(|&row| y.wrapping_add(row) < height) {
-                for column in (0..4).filter(|&column| x.wrapping_add(column) < columns) {
-                    let row_of_source = channel * height + y.wrapping_add(row);
-                    let from = (row_of_source * columns + x.wrapping_add(column)) * n;
-                    let to = &mut tile[(4 * row + column) * width..][..images.len()];
-                    to.copy_from_slice(&source[from + images.start..][..images.len()]);
+            for tile in 0..count {
+                let x = x.wrapping_add(2 * tile);
+                let to = to[(channel * count + tile) * padded..].as_mut_ptr();
+                if rows_inside && is_inside(x, columns) {
+                    let first = ((channel * height + y) * columns + x) * n + images.start;
+                    let from = source[first..].as_ptr();
+                    #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
+                    // SAFETY: four rows and columns from the first one on are within the plane, and the assertion above
+                    // covers the last position.
+                    unsafe {
+                        transform_input(simd, from, columns * n, n, padded, to, stride);
+                    }
+                    continue;
                 }
-            }
-            let (from, to) = (tile.as_ptr(), &mut to[channel * width..]);
-            #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
-            // SAFETY: a tile has four rows and columns, and the assertion above covers the last position.
-            unsafe {
-                transform_input(simd, from, 4 * width, width, width, to.as_mut_ptr(), stride);
+                edge.fill(0.0);
+                for row in (0..4).filter(|&row| y.wrapping_add(row) < height) {
+                    for column in (0..4).filter(|&column| x.wrapping_add(column) < columns) {
+                        let row_of_source = channel * height + y.wrapping_add(row);
+                        let from = (row_of_source * columns + x.wrapping_add(column)) * n;
+                        let to = &mut edge[(4 * row + column) * padded..][..images.len()];
+                        to.copy_from_slice(&source[from + images.start..][..images.len()]);
+                    }
+                }
+                let from = edge.as_ptr();
+                #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
+                // SAFETY: a tile has four rows and columns, and the assertion above covers the last position.
+                unsafe {
+                    transform_input(simd, from, 4 * padded, padded, padded, to, stride);
+                }
             }
         }
     }
@@ -492,21 +487,18 @@ fn sum_over_channels<S: Simd, const ROWS: usize, const REGISTERS: usize>(
 
 /// The second half of Aᵀ m A for all target channels of a tile, and what follows before the results are stored.
 struct OutputTransform<'a> {
-    /// `[column][half][channel][width]`
+    /// `[column][half][channel][tile][padded]`
     sums: &'a [f32],
-    width: usize,
+    padded: usize,
     stride: usize,
     pass: Pass<'a>,
     plane: Plane,
     images: Range<usize>,
-    /// The first row and column of the tile.
+    /// The first row and column of the tiles.
     y: usize,
     x: usize,
+    count: usize,
     out: &'a Shards<'a, f32>,
-    /// Of all channels, or empty.
-    moments: &'a [ChannelMoments],
-    /// The sums of the unit, relative to the shift, and of their squares.
-    unit_sums: &'a mut [[[f32; LANES]; 2]],
 }
 
 impl WithSimd for OutputTransform<'_> {
@@ -514,93 +506,73 @@ impl WithSimd for OutputTransform<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, images, width, .. } = &self;
-        let is_whole = images.len() == *width;
-        match (is_whole, pass.add, self.moments.is_empty()) {
-            // The usual cases are compiled on their own.
-            (true, false, true) => self.transform::<S, true, false, false>(simd),
-            (true, false, false) => self.transform::<S, true, false, true>(simd),
-            (true, true, true) => self.transform::<S, true, true, false>(simd),
-            _ => self.transform::<S, false, true, true>(simd),
+        if self.images.len() == self.padded {
+            self.transform::<S, true>(simd);
+        } else {
+            self.transform::<S, false>(simd);
         }
     }
 }
 
 impl OutputTransform<'_> {
+    /// Whether all registers are whole is known when this is compiled.
     #[inline(always)]
-    fn transform<S: Simd, const WHOLE: bool, const ADD: bool, const MOMENTS: bool>(self, simd: S) {
-        let Self { sums, width, stride, pass, plane, images, y, x, out, moments, unit_sums } = self;
+    fn transform<S: Simd, const WHOLE: bool>(self, simd: S) {
+        let Self { sums, padded, stride, pass, plane, images, y, x, count, out } = self;
         let Plane { channels, height, width: columns } = plane;
         let (n, lanes) = (pass.n, S::F32_LANES);
         assert!(images.end <= n && out.len() == plane.len() * n, "the target has all images");
-        assert!(images.len() <= width && width.is_multiple_of(lanes), "whole registers");
-        assert!((SUMS - 1) * stride + channels * width <= sums.len(), "sums of all channels");
-        let (rows_of_tile, columns_of_tile) = (2.min(height - y), 2.min(columns - x));
+        assert!(images.len() <= padded && padded.is_multiple_of(lanes), "whole registers");
+        let last = (SUMS - 1) * stride + channels * count * padded;
+        assert!(last <= sums.len(), "sums of all channels");
+        assert!(y < height && x + 2 * (count - 1) < columns, "tiles within the target");
         let zero = simd.splat_f32s(0.0);
         for channel in 0..channels {
             let start = simd.splat_f32s(pass.start.get(channel).copied().unwrap_or(0.0));
-            let shift = moments.get(channel).map_or(0.0, ChannelMoments::shift);
-            let shift = simd.splat_f32s(shift);
-            for image in (0..images.len()).step_by(lanes) {
-                let mut totals = [zero; 2];
-                for row in 0..rows_of_tile {
-                    let mut values = [zero; 4];
-                    for (column, value) in values.iter_mut().enumerate() {
-                        let place = (2 * column + row) * stride + channel * width + image;
-                        #[expect(unsafe_code, reason = "bounds checks would take as long")]
-                        // SAFETY: the assertion above covers the last position, channel and image.
-                        unsafe {
-                            *value = sums.as_ptr().add(place).cast::<S::f32s>().read_unaligned();
+            for tile in 0..count {
+                let x = x + 2 * tile;
+                let (rows_of_tile, columns_of_tile) = (2.min(height - y), 2.min(columns - x));
+                for image in (0..images.len()).step_by(lanes) {
+                    let used = if WHOLE { lanes } else { lanes.min(images.len() - image) };
+                    for row in 0..rows_of_tile {
+                        let mut values = [zero; 4];
+                        for (column, value) in values.iter_mut().enumerate() {
+                            let sum = (channel * count + tile) * padded + image;
+                            let place = (2 * column + row) * stride + sum;
+                            #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                            // SAFETY: the assertions above cover the last position, channel, tile and image.
+                            unsafe {
+                                let sum = sums.as_ptr().add(place).cast::<S::f32s>();
+                                *value = sum.read_unaligned();
+                            }
                         }
-                    }
-                    let pair = halve(simd, values);
-                    let first = ((channel * height + y + row) * columns + x) * n;
-                    for (column, value) in pair.into_iter().enumerate().take(columns_of_tile) {
-                        let mut value = simd.add_f32s(value, start);
-                        let used = if WHOLE { lanes } else { lanes.min(images.len() - image) };
-                        let place = first + column * n + images.start + image;
-                        #[expect(unsafe_code, reason = "each thread has units of its own")]
-                        // SAFETY: the tile is within the plane, and the images within the batch, so the place is
-                        // within the target. Its row and images belong to one unit, and a unit to one thread.
-                        let out =
-                            unsafe { std::slice::from_raw_parts_mut(out.start().add(place), used) };
-                        if ADD && pass.add {
-                            value = simd.add_f32s(load::<S, WHOLE>(simd, out), value);
+                        let first = ((channel * height + y + row) * columns + x) * n;
+                        let pair = halve(simd, values).into_iter().enumerate();
+                        for (column, value) in pair.take(columns_of_tile) {
+                            let mut value = simd.add_f32s(value, start);
+                            if pass.relu {
+                                // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
+                                let is_negative = simd.less_than_f32s(value, zero);
+                                value = simd.select_f32s(is_negative, zero, value);
+                            }
+                            let place = first + column * n + images.start + image;
+                            #[expect(unsafe_code, reason = "each thread has units of its own")]
+                            // SAFETY: the row, the column and the images are within the target, and belong to one
+                            // unit, and a unit to one thread.
+                            let out = unsafe {
+                                std::slice::from_raw_parts_mut(out.start().add(place), used)
+                            };
+                            if WHOLE {
+                                S::as_mut_simd_f32s(out).0[0] = value;
+                            } else {
+                                simd.partial_store_f32s(out, value);
+                            }
                         }
-                        if pass.relu {
-                            // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
-                            let is_negative = simd.less_than_f32s(value, zero);
-                            value = simd.select_f32s(is_negative, zero, value);
-                        }
-                        if WHOLE {
-                            S::as_mut_simd_f32s(out).0[0] = value;
-                        } else {
-                            simd.partial_store_f32s(out, value);
-                        }
-                        if MOMENTS {
-                            let shifted = simd.sub_f32s(value, shift);
-                            totals[0] = simd.add_f32s(totals[0], shifted);
-                            totals[1] = simd.mul_add_f32s(shifted, shifted, totals[1]);
-                        }
-                    }
-                }
-                if MOMENTS && let Some(sums) = unit_sums.get_mut(channel) {
-                    for (sums, totals) in sums.iter_mut().zip(totals) {
-                        let mut lane_sums = [0.0; LANES];
-                        S::as_mut_simd_f32s(&mut lane_sums).0[0] = totals;
-                        let lane_sums = &lane_sums[..lanes.min(images.len() - image)];
-                        let sums = &mut sums[image % LANES..];
-                        sums.iter_mut().zip(lane_sums).for_each(|(sum, lane)| *sum += lane);
                     }
                 }
             }
         }
     }
-}
-
-#[inline(always)]
-fn load<S: Simd, const WHOLE: bool>(simd: S, values: &[f32]) -> S::f32s {
-    if WHOLE { S::as_simd_f32s(values).0[0] } else { simd.partial_load_f32s(values) }
 }
 
 /// Aᵀ m

@@ -16,8 +16,6 @@ pub struct Workspace {
     pool: Pool,
     /// The right factor of a matrix product in panels, or the transformed weights of a convolution.
     pub(crate) panels: Vec<f32>,
-    /// Sums of parts of a pass, and of their squares, in virtual lanes.
-    pub(crate) unit_sums: Vec<[[f32; LANES]; 2]>,
     /// For each thread.
     convolution: Vec<ConvolutionBuffers>,
 }
@@ -34,7 +32,7 @@ impl Workspace {
     pub fn new(instructions: Instructions, threads: usize) -> Self {
         let pool = Pool::new(threads);
         let convolution = (0..pool.threads()).map(|_| ConvolutionBuffers::default()).collect();
-        Self { instructions, pool, panels: Vec::new(), unit_sums: Vec::new(), convolution }
+        Self { instructions, pool, panels: Vec::new(), convolution }
     }
 
     /// The vector instructions of the kernels.
@@ -89,9 +87,14 @@ impl Workspace {
         self.split(units, none(), none(), |units, _, _, buffers| job(units, buffers));
     }
 
-    /// As [`split`](Self::split), for loops that only pass over `values` values: a thread must have enough to do. `loops` must
-    /// be `#[inline(always)]`, because only then it is compiled for the vector instructions.
-    pub(crate) fn split_loops<A: Send, B: Send>(
+    /// Splits channels among the threads, for loops that pass over `values` values, unless they are too few. Each thread calls
+    /// `loops` with its channels and with its parts of two slices, whose lengths are multiples of the number of channels.
+    /// `loops` must be `#[inline(always)]`, because only then it is compiled for the vector instructions.
+    ///
+    /// # Panics
+    ///
+    /// The length of a slice is not a multiple of the number of channels.
+    pub fn split_loops<A: Send, B: Send>(
         &mut self,
         values: usize,
         channels: usize,

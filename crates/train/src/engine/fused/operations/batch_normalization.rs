@@ -90,7 +90,7 @@ fn normalize(
     // Every element is overwritten.
     output.resize(input.len(), 0.0);
     for (input, output) in blocks.split(input).zip(blocks.split_mut(output)) {
-        kiln_kernels::normalize(input, channels, &[], relu, output, workspace);
+        kiln_kernels::normalize(input, channels, relu, output, workspace);
     }
 }
 

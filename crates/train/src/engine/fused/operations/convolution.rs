@@ -1,4 +1,4 @@
-use kiln_kernels::{Convolution, Epilogue, Workspace, row_sums};
+use kiln_kernels::{Convolution, Workspace, row_sums};
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
@@ -56,8 +56,8 @@ impl Conv2d {
         let relu = self.activation == Activation::Relu;
         let weight = &self.weight.values;
         for (input, output) in from.split(input).zip(to.split_mut(output)) {
-            let (n, epilogue) = (from.count(input), Epilogue { relu, ..Epilogue::default() });
-            self.convolution.forward(weight, bias, input, n, output, epilogue, workspace);
+            let n = from.count(input);
+            self.convolution.forward(weight, bias, input, n, output, relu, workspace);
         }
     }
 
@@ -105,7 +105,7 @@ impl Operation for Conv2d {
             let weight = &self.weight.values;
             for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
                 let n = to.count(gradient);
-                self.convolution.input_gradient(weight, gradient, n, next, false, workspace);
+                self.convolution.input_gradient(weight, gradient, n, next, workspace);
             }
         }
         if let Some((out, blend)) = gradients.destination(&mut self.weight) {
