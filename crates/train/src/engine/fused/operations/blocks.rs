@@ -1,7 +1,14 @@
 use kiln_kernels::{Plane, Workspace};
-use kiln_model::Shape;
+use kiln_model::{PlannedLayer, Shape};
 
-use super::{BackwardPass, GradientBuffers, Operation, StepContext};
+use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext};
+
+/// Joins the blocks of images that become flat features, after the operation of the layer if it has one.
+pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
+    if matches!(layer.input, Shape::Image { .. }) && !builder.batch_major {
+        builder.push(JoinBlocks { width: layer.output.len() });
+    }
+}
 
 /// The images of a block.
 const IMAGES: usize = 32;
@@ -68,9 +75,9 @@ impl Blocks {
 }
 
 /// Joins blocks of images to one, `[width, n]`.
-pub(super) struct JoinBlocks {
+struct JoinBlocks {
     /// Values per image.
-    pub(super) width: usize,
+    width: usize,
 }
 
 impl JoinBlocks {

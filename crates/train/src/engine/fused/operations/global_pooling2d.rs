@@ -2,7 +2,9 @@ use kiln_kernels::{Plane, Workspace, global_average, global_average_gradient, gl
 use kiln_model::{LayerType, PlannedLayer};
 
 use super::max_pooling2d::MaxPooling;
-use super::{BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, plane};
+use super::{
+    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, blocks, plane,
+};
 
 /// Adds the mean or the maximum of each channel.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
@@ -12,6 +14,7 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         LayerType::GlobalMaxPooling2d(_) => builder.push(MaxPooling::new(global_max(input))),
         _ => builder.push(GlobalAverage(input)),
     }
+    blocks::add(layer, builder);
 }
 
 /// Whether the image is small enough for the kernel of the maximum.

@@ -150,10 +150,6 @@ impl<'a> Builder<'a> {
             if let Some(add) = constructor(layer) {
                 add(layer, self);
             }
-            let is_image = |shape| matches!(shape, Shape::Image { .. });
-            if is_image(layer.input) && !is_image(layer.output) && !self.batch_major {
-                self.push(blocks::JoinBlocks { width: layer.output.len() });
-            }
         }
         Sequence::new(std::mem::replace(&mut self.operations, others))
     }
@@ -196,7 +192,7 @@ type Constructor = fn(&PlannedLayer, &mut Builder<'_>);
 pub(super) fn constructor(layer: &PlannedLayer) -> Option<Constructor> {
     const NOTHING: Constructor = |_, _| {};
     Some(match &layer.kind {
-        LayerType::Flatten(_) => NOTHING,
+        LayerType::Flatten(_) => blocks::add,
         LayerType::Dense(_) => dense::add,
         LayerType::Activation(_) if layer.activation == Activation::Linear => NOTHING,
         LayerType::Activation(_) => activation::add,
