@@ -8,10 +8,7 @@ use std::fmt;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use kiln_kernels::{
-    Blend, Convolution, Epilogue, Instructions, Moments, Plane, Workspace,
-    multiply_add_on_registers,
-};
+use kiln_kernels::{Blend, Convolution, Instructions, Plane, Workspace, multiply_add_on_registers};
 
 fn main() {
     divan::main();
@@ -119,21 +116,8 @@ fn buffers(layer: Layer) -> Buffers {
 fn forward(bencher: Bencher<'_, '_>, layer: Layer) {
     let Buffers { x, weights, mut out, mut workspace } = buffers(layer);
     bencher.counter(layer.operations()).bench_local(|| {
-        let epilogue = Epilogue::default();
         let convolution = layer.convolution();
-        convolution.forward(&weights, &[], &x, layer.batch, &mut out, epilogue, &mut workspace);
-    });
-}
-
-#[divan::bench(args = LAYERS, max_time = 0.7)]
-fn forward_with_moments(bencher: Bencher<'_, '_>, layer: Layer) {
-    let Buffers { x, weights, mut out, mut workspace } = buffers(layer);
-    let (shift, mut moments) = (vec![0.0; layer.filters], Moments::default());
-    bencher.counter(layer.operations()).bench_local(|| {
-        moments.reset(&shift);
-        let epilogue = Epilogue { relu: false, moments: Some(&mut moments) };
-        let convolution = layer.convolution();
-        convolution.forward(&weights, &[], &x, layer.batch, &mut out, epilogue, &mut workspace);
+        convolution.forward(&weights, &[], &x, layer.batch, &mut out, false, &mut workspace);
     });
 }
 
@@ -142,7 +126,7 @@ fn input_gradient(bencher: Bencher<'_, '_>, layer: Layer) {
     let Buffers { mut x, weights, out, mut workspace } = buffers(layer);
     bencher.counter(layer.operations()).bench_local(|| {
         let convolution = layer.convolution();
-        convolution.input_gradient(&weights, &out, layer.batch, &mut x, false, &mut workspace);
+        convolution.input_gradient(&weights, &out, layer.batch, &mut x, &mut workspace);
     });
 }
 

@@ -2,17 +2,18 @@
 
 use pulp::Simd;
 
-use crate::moments::{LANES, SumLanes, Terms, add, tree};
+use crate::moments::{self, LANES, SumLanes, Terms, tree};
 use crate::workspace::none;
 use crate::{Blend, Workspace};
 
-/// Adds `values` to `out`, and with `relu` replaces negative sums by 0.
+/// Writes left + right, and with `relu` replaces negative sums by 0.
 ///
 /// # Panics
 ///
 /// The slices differ in length.
-pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &mut Workspace) {
-    assert_eq!(out.len(), values.len(), "one value per element");
+pub fn add(left: &[f32], right: &[f32], relu: bool, out: &mut [f32], workspace: &mut Workspace) {
+    assert_eq!(left.len(), out.len(), "one sum per value");
+    assert_eq!(right.len(), out.len(), "one sum per value");
     workspace.split_loops(
         out.len(),
         out.len(),
@@ -20,9 +21,49 @@ pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &mut Wor
         none(),
         #[inline(always)]
         |part, out, _| {
-            for (out, value) in out.iter_mut().zip(&values[part]) {
-                let sum = *out + value;
+            let values = left[part.clone()].iter().zip(&right[part]);
+            for (out, (left, right)) in out.iter_mut().zip(values) {
+                let sum = left + right;
                 *out = if relu && sum < 0.0 { 0.0 } else { sum };
+            }
+        },
+    );
+}
+
+/// Adds `values` to `out`.
+///
+/// # Panics
+///
+/// The slices differ in length.
+pub fn add_into(out: &mut [f32], values: &[f32], workspace: &mut Workspace) {
+    assert_eq!(out.len(), values.len(), "one value per element");
+    workspace.split_loops(
+        out.len(),
+        out.len(),
+        out,
+        none(),
+        #[inline(always)]
+        |part, out, _| out.iter_mut().zip(&values[part]).for_each(|(out, value)| *out += value),
+    );
+}
+
+/// Sets a gradient to 0 where y, the output of a ReLU, is 0, in place and in a copy.
+///
+/// # Panics
+///
+/// The slices differ in length.
+pub fn mask_and_copy(gradient: &mut [f32], y: &[f32], copy: &mut [f32], workspace: &mut Workspace) {
+    assert_eq!(gradient.len(), y.len(), "one output per gradient");
+    workspace.split_loops(
+        y.len(),
+        y.len(),
+        gradient,
+        copy,
+        #[inline(always)]
+        |part, gradient, copy| {
+            for ((gradient, copy), y) in gradient.iter_mut().zip(copy).zip(&y[part]) {
+                *gradient = if *y <= 0.0 { 0.0 } else { *gradient };
+                *copy = *gradient;
             }
         },
     );
@@ -59,7 +100,7 @@ pub fn row_sums(
                 for part in row.chunks(PART * n) {
                     let pieces = part.chunks_exact(n).map(|position| [position]);
                     let [part_sums] = instructions.dispatch(SumLanes { pieces, terms: Value });
-                    add(&mut sums, &part_sums);
+                    moments::add(&mut sums, &part_sums);
                 }
                 *out = blend.apply(*out, tree(sums) as f32);
             }

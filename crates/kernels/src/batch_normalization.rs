@@ -1,6 +1,6 @@
 //! Batch normalization over channels: y = γ · (x − mean) / √(variance + ε) + β.
 //!
-//! The forward pass needs the moments of x, which a convolution gathers while it stores x, and one pass. The backward pass
+//! The forward pass needs the moments of x, and one pass. The backward pass
 //! needs two: the sums of the gradient and of gradient · x̂ per channel, then the gradient of x.
 
 use pulp::Simd;
@@ -53,7 +53,7 @@ pub struct Normalization {
     pub beta: f32,
 }
 
-/// Writes γ · x̂ + β, plus `residual` unless it is empty, and with `relu` replaces negative values by 0.
+/// Writes γ · x̂ + β, and with `relu` replaces negative values by 0.
 ///
 /// # Panics
 ///
@@ -61,14 +61,12 @@ pub struct Normalization {
 pub fn normalize(
     x: &[f32],
     channels: &[Normalization],
-    residual: &[f32],
     relu: bool,
     out: &mut [f32],
     workspace: &mut Workspace,
 ) {
     assert_eq!(x.len(), out.len(), "one output per input");
     assert!(x.len().is_multiple_of(channels.len().max(1)), "whole channels");
-    assert!(residual.is_empty() || residual.len() == x.len(), "one residual per input");
     let size = (x.len() / channels.len().max(1)).max(1);
     workspace.split_loops(
         x.len(),
@@ -83,15 +81,8 @@ pub fn normalize(
                 // The mean is subtracted first, because x · scale would cancel if the mean is large.
                 let normalized = |x: f32| (x - channel.mean).mul_add(scale, channel.beta);
                 let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
-                if residual.is_empty() {
-                    for (out, x) in out.iter_mut().zip(x) {
-                        *out = rectified(normalized(*x));
-                    }
-                } else {
-                    let residual = &residual[index * size..][..size];
-                    for ((out, x), residual) in out.iter_mut().zip(x).zip(residual) {
-                        *out = rectified(normalized(*x) + residual);
-                    }
+                for (out, x) in out.iter_mut().zip(x) {
+                    *out = rectified(normalized(*x));
                 }
             }
         },
@@ -107,7 +98,7 @@ pub struct GradientSums {
     pub gamma: f64,
 }
 
-/// Sums the gradient of the output. If `y`, the output of a normalization with ReLU, is not empty, the gradient is first
+/// Adds the sums over some images to `sums`. If `y`, the output of a normalization with ReLU, is not empty, the gradient is first
 /// set to 0 where y is 0, in place.
 ///
 /// # Panics
@@ -156,8 +147,8 @@ pub fn sum_gradients(
                     add(&mut beta, &row_beta);
                     add(&mut gamma, &row_gamma);
                 }
-                sums.beta = tree(beta);
-                sums.gamma = tree(gamma) * f64::from(channel.inverse_deviation);
+                sums.beta += tree(beta);
+                sums.gamma += tree(gamma) * f64::from(channel.inverse_deviation);
             }
         },
     );
@@ -175,7 +166,8 @@ impl Terms<2, 2> for GradientTerms {
 }
 
 /// Writes the gradient of x, from that of the output and its sums:
-/// γ / σ · (gradient − Σ gradient / m − x̂ · Σ(gradient · x̂) / m), with m values per channel.
+/// γ / σ · (gradient − Σ gradient / m − x̂ · Σ(gradient · x̂) / m), where m is `count`, the values of a channel that were
+/// summed.
 ///
 /// # Panics
 ///
@@ -185,6 +177,7 @@ pub fn input_gradient(
     x: &[f32],
     channels: &[Normalization],
     sums: &[GradientSums],
+    count: usize,
     out: &mut [f32],
     workspace: &mut Workspace,
 ) {
@@ -204,8 +197,8 @@ pub fn input_gradient(
                 let (channel, sums) = (&channels[index], &sums[index]);
                 let inverse = channel.inverse_deviation;
                 let scale = channel.gamma * inverse;
-                let mean = (sums.beta / size as f64) as f32;
-                let slope = (sums.gamma / size as f64) as f32 * inverse;
+                let mean = (sums.beta / count as f64) as f32;
+                let slope = (sums.gamma / count as f64) as f32 * inverse;
                 let (x, gradient) = (&x[index * size..][..size], &gradient[index * size..][..size]);
                 for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
                     *out = (channel.mean - x).mul_add(slope, gradient - mean) * scale;

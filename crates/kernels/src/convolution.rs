@@ -5,10 +5,10 @@ use std::ops::Range;
 use crate::correlation::{Correlation, Source};
 use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwise};
 
-use crate::moments::ChannelMoments;
 use crate::weight_gradient::WeightGradient;
+use crate::winograd;
 use crate::workspace::none;
-use crate::{Blend, Moments, Workspace};
+use crate::{Blend, Workspace};
 
 /// The size of one image of a batch. A batch is `[channels][height][width][n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,22 +69,13 @@ pub struct Convolution {
     pub groups: usize,
 }
 
-/// What a forward pass does with the sums before it stores them.
-#[derive(Default)]
-pub struct Epilogue<'a> {
-    /// Replaces negative values by 0.
-    pub relu: bool,
-    /// Gathers sums for batch normalization from the values that are stored.
-    pub moments: Option<&'a mut Moments>,
-}
-
 /// One dimension of a convolution.
 #[derive(Clone, Copy)]
 pub(crate) struct Axis {
     pub(crate) kernel: usize,
     stride: usize,
     dilation: usize,
-    before: usize,
+    pub(crate) before: usize,
     pub(crate) input: usize,
     pub(crate) output: usize,
 }
@@ -142,6 +133,11 @@ impl Axis {
         let first = self.before.saturating_sub(start).div_ceil(self.dilation);
         let last = (self.input + self.before).saturating_sub(start).div_ceil(self.dilation);
         first..last.min(self.kernel)
+    }
+
+    /// The pairs of an output position and a kernel position that read within the input.
+    pub(crate) fn all_taps(self) -> usize {
+        (0..self.kernel).map(|tap| self.outputs(tap).len()).sum()
     }
 
     /// The input position that one of [`taps_of`](Self::taps_of) reads.
@@ -205,7 +201,7 @@ impl Convolution {
     }
 
     /// Writes the output for `x`, `[channels][height][width][n]`, to `out`, `[filters][height][width][n]`. `bias` has
-    /// one value per filter, or is empty.
+    /// one value per filter, or is empty. With `relu`, negative values become 0.
     ///
     /// # Panics
     ///
@@ -218,20 +214,16 @@ impl Convolution {
         x: &[f32],
         n: usize,
         out: &mut [f32],
-        epilogue: Epilogue<'_>,
+        relu: bool,
         workspace: &mut Workspace,
     ) {
         self.check(weights.len(), x.len(), out.len(), n);
         assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
-        let Epilogue { relu, moments } = epilogue;
-        let moments = moments.map_or(&mut [][..], Moments::channels);
-        assert!(moments.is_empty() || moments.len() == self.filters, "moments of each filter");
-        let pass =
-            Pass { source: Source::Input, weights, start: bias, values: x, n, add: false, relu };
-        self.correlate(pass, out, moments, workspace);
+        let pass = Pass { source: Source::Input, weights, start: bias, values: x, n, relu };
+        self.correlate(pass, out, workspace);
     }
 
-    /// Writes the gradient of the input, or adds it to `out`: `gradient` is that of the output.
+    /// Writes the gradient of the input to `out`; `gradient` is that of the output.
     ///
     /// # Panics
     ///
@@ -242,30 +234,26 @@ impl Convolution {
         gradient: &[f32],
         n: usize,
         out: &mut [f32],
-        add: bool,
         workspace: &mut Workspace,
     ) {
         self.check(weights.len(), out.len(), gradient.len(), n);
-        let values = gradient;
-        let pass =
-            Pass { source: Source::Gradient, weights, start: &[], values, n, add, relu: false };
-        self.correlate(pass, out, &mut [], workspace);
+        let (source, values) = (Source::Gradient, gradient);
+        let pass = Pass { source, weights, start: &[], values, n, relu: false };
+        self.correlate(pass, out, workspace);
     }
 
-    fn correlate(
-        &self,
-        pass: Pass<'_>,
-        out: &mut [f32],
-        moments: &mut [ChannelMoments],
-        workspace: &mut Workspace,
-    ) {
+    fn correlate(&self, pass: Pass<'_>, out: &mut [f32], workspace: &mut Workspace) {
+        if winograd::is_faster(self) {
+            winograd::correlate(self, pass, out, workspace);
+            return;
+        }
         let instructions = workspace.instructions;
         let plane = match pass.source {
             Source::Input => self.output_plane(),
             Source::Gradient => self.input,
         };
-        workspace.split(plane.channels, out, moments, |targets, out, moments, buffers| {
-            let Pass { source, weights, start, values, n, add, relu } = pass;
+        workspace.split(plane.channels, out, none(), |targets, out, _, buffers| {
+            let Pass { source, weights, start, values, n, relu } = pass;
             let kernel = Correlation {
                 convolution: self,
                 source,
@@ -275,9 +263,7 @@ impl Convolution {
                 n,
                 targets,
                 out,
-                add,
                 relu,
-                moments,
                 buffers,
             };
             if is_depthwise(self) {
@@ -319,12 +305,11 @@ impl Convolution {
 
 /// The operands that a forward pass and an input gradient share; see [`Correlation`].
 #[derive(Clone, Copy)]
-struct Pass<'a> {
-    source: Source,
-    weights: &'a [f32],
-    start: &'a [f32],
-    values: &'a [f32],
-    n: usize,
-    add: bool,
-    relu: bool,
+pub(crate) struct Pass<'a> {
+    pub(crate) source: Source,
+    pub(crate) weights: &'a [f32],
+    pub(crate) start: &'a [f32],
+    pub(crate) values: &'a [f32],
+    pub(crate) n: usize,
+    pub(crate) relu: bool,
 }

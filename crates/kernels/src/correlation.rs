@@ -15,7 +15,6 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::convolution::{Axis, Convolution};
-use crate::moments::ChannelMoments;
 use crate::tile::{Tap, TapList, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
 use crate::workspace::{ConvolutionBuffers, LINE, aligned};
 
@@ -60,10 +59,7 @@ pub(crate) struct Correlation<'a> {
     pub(crate) targets: Range<usize>,
     /// Of these channels.
     pub(crate) out: &'a mut [f32],
-    pub(crate) add: bool,
     pub(crate) relu: bool,
-    /// Of these channels, or empty.
-    pub(crate) moments: &'a mut [ChannelMoments],
     pub(crate) buffers: &'a mut ConvolutionBuffers,
 }
 
@@ -81,20 +77,8 @@ impl WithSimd for Correlation<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            convolution,
-            source,
-            weights,
-            start,
-            values,
-            n,
-            targets,
-            out,
-            add,
-            relu,
-            moments,
-            buffers,
-        } = self;
+        let Self { convolution, source, weights, start, values, n, targets, out, relu, buffers } =
+            self;
         let [rows, columns] = convolution.axes();
         let input = Side {
             channels: convolution.group_channels(),
@@ -148,10 +132,6 @@ impl WithSimd for Correlation<'_> {
             let first = first_target - first_of_group;
             pack_weights(convolution, source, weights, first..first + count, highest, packed);
             let out = &mut out[(first_target - targets.start) * to.height * to.width * n..];
-            let moments = match &mut *moments {
-                [] => &mut [],
-                moments => &mut moments[first_target - targets.start..],
-            };
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
                 let padded = images.next_multiple_of(S::F32_LANES);
@@ -204,16 +184,10 @@ impl WithSimd for Correlation<'_> {
                                     [(first * to.height + y) * to.width * n + first_image..],
                                 out_channel: to.height * to.width * n,
                                 n,
-                                add,
                                 relu,
                             };
                             compute_tile(simd, height, strip);
                         }
-                    }
-                    for (channel, moments) in moments.iter_mut().take(count).enumerate() {
-                        let row = (channel * to.height + y) * to.width * n;
-                        let row = &out[row..][..to.width * n];
-                        moments.add_row(simd, row, n, first_image..first_image + images);
                     }
                 }
             }
@@ -238,7 +212,6 @@ struct Strip<'a> {
     out_channel: usize,
     /// The distance of two columns in `out`.
     n: usize,
-    add: bool,
     relu: bool,
 }
 
@@ -262,12 +235,12 @@ impl TileKernel for Strip<'_> {
                     let sums = sum_over_taps::<S, ROWS, 2>(
                         simd, start, weights, taps, x, channels, source, stride,
                     );
-                    store(simd, sums, out, self.out_channel, count, self.add, self.relu);
+                    store(simd, sums, out, self.out_channel, count, self.relu);
                 } else {
                     let sums = sum_over_taps::<S, ROWS, 1>(
                         simd, start, weights, taps, x, channels, source, stride,
                     );
-                    store(simd, sums, out, self.out_channel, count, self.add, self.relu);
+                    store(simd, sums, out, self.out_channel, count, self.relu);
                 }
             }
         }
@@ -281,7 +254,6 @@ fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     out: &mut [f32],
     stride: usize,
     count: usize,
-    add: bool,
     relu: bool,
 ) {
     let zero = simd.splat_f32s(0.0);
@@ -294,7 +266,7 @@ fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
         }
     }
     let width = REGISTERS * S::F32_LANES;
-    if count == width && !add {
+    if count == width {
         for row in 0..ROWS {
             S::as_mut_simd_f32s(&mut out[row * stride..][..width]).0.copy_from_slice(&sums[row]);
         }
@@ -303,7 +275,6 @@ fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     for row in 0..ROWS {
         let out = &mut out[row * stride..][..count];
         for (part, sum) in out.chunks_mut(S::F32_LANES).zip(sums[row]) {
-            let sum = if add { simd.add_f32s(simd.partial_load_f32s(part), sum) } else { sum };
             simd.partial_store_f32s(part, sum);
         }
     }

@@ -31,9 +31,7 @@ impl WithSimd for DepthwiseCorrelation<'_> {
             n,
             targets,
             out,
-            add,
             relu,
-            moments,
             buffers,
         } = self.0;
         let ConvolutionBuffers { columns: pairs, column_starts, products, .. } = buffers;
@@ -73,11 +71,8 @@ impl WithSimd for DepthwiseCorrelation<'_> {
                         }
                     }
                     let out = &mut line[first * n..(first + positions) * n];
-                    sum_products(simd, start, products, values, out, add, relu);
+                    sum_products(simd, start, products, values, out, relu);
                     first += positions;
-                }
-                if let Some(moments) = moments.get_mut(own) {
-                    moments.add_row(simd, line, n, 0..n);
                 }
             }
         }
@@ -107,14 +102,12 @@ fn sum_products<S: Simd>(
     products: &[(f32, usize)],
     values: &[f32],
     out: &mut [f32],
-    add: bool,
     relu: bool,
 ) {
     const REGISTERS: usize = 4;
     let lanes = S::F32_LANES;
     let zero = simd.splat_f32s(0.0);
-    let finish = |sum: S::f32s, before: S::f32s| {
-        let sum = if add { simd.add_f32s(before, sum) } else { sum };
+    let finish = |sum: S::f32s| {
         if relu { simd.select_f32s(simd.less_than_f32s(sum, zero), zero, sum) } else { sum }
     };
     let whole = out.len() / (REGISTERS * lanes) * (REGISTERS * lanes);
@@ -129,7 +122,7 @@ fn sum_products<S: Simd>(
             }
         }
         for (out, sum) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums) {
-            *out = finish(sum, *out);
+            *out = finish(sum);
         }
     }
     for (part, out) in rest.chunks_mut(lanes).enumerate() {
@@ -139,8 +132,7 @@ fn sum_products<S: Simd>(
             let values = simd.partial_load_f32s(values);
             sum = simd.mul_add_f32s(simd.splat_f32s(*weight), values, sum);
         }
-        let sum = finish(sum, simd.partial_load_f32s(out));
-        simd.partial_store_f32s(out, sum);
+        simd.partial_store_f32s(out, finish(sum));
     }
 }
 

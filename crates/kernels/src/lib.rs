@@ -7,13 +7,14 @@
 //!
 //! A batch is `[channels][height][width][n]`, as it is `[features][n]` for dense layers: to flatten is to change nothing,
 //! and the features are in the order of the weights file. The images are in the lanes of the registers, so any number of
-//! channels, strides, dilations and groups use whole registers. Batches of less than a register are correct but slow.
+//! channels, strides, dilations and groups use whole registers. Batches of less than a register are correct but slow, and
+//! those of much more than 32 images slower per image, because the neighbors of a pixel are far apart; the engine divides
+//! them.
 //!
-//! The alternatives are blocks of 32 images, each with the layout of a batch of its own, and `[row][column][channel]` in
-//! place of `[channel][row][column]`. Both avoid that the channels of a pixel compete for a few lines of the caches, but
-//! only for some sizes, or only with the flattened features in another order. A convolution therefore copies the rows that
-//! it needs to a small buffer with a favorable layout, which takes one to three percent of a pass and makes the layout of
-//! the batch irrelevant to the inner loop. For the weight gradient, this copy is the transposition that puts channels
+//! `[row][column][channel]` in place of `[channel][row][column]` would avoid that the channels of a pixel compete for a few
+//! lines of the caches, but flattened features would be in another order. A direct convolution therefore copies the rows
+//! that it needs to a small buffer with a favorable layout, which takes one to three percent of a pass and makes the layout
+//! of the batch irrelevant to the inner loop. For the weight gradient, this copy is the transposition that puts channels
 //! into the lanes.
 //!
 //! Planes have no zeros around them. A tap outside the input is skipped, so at the edges there is less to compute: 18 percent of
@@ -45,13 +46,14 @@ mod product;
 mod tests;
 mod tile;
 mod weight_gradient;
+mod winograd;
 mod workspace;
 
-pub use addition::{add_into, row_sums};
+pub use addition::{add, add_into, mask_and_copy, row_sums};
 pub use batch_normalization::{
     GradientSums, Normalization, gather_moments, input_gradient, normalize, sum_gradients,
 };
-pub use convolution::{Convolution, Epilogue, Plane};
+pub use convolution::{Convolution, Plane};
 pub use group_normalization::{
     SetStatistics, Sets, normalize_sets, sets_input_gradient, sets_scale_gradient,
 };

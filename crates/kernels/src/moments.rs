@@ -1,7 +1,5 @@
 //! Sums and sums of squares per channel, for batch normalization.
 
-use std::ops::Range;
-
 use pulp::{Simd, WithSimd};
 
 /// The lanes in which sums over the batch are gathered, whatever the width of the registers.
@@ -54,19 +52,12 @@ impl Moments {
 }
 
 impl ChannelMoments {
-    /// Adds some images of a row, `[column][n]`.
+    /// Adds a row, `[column][n]`.
     #[inline(always)]
-    pub(crate) fn add_row<S: Simd>(
-        &mut self,
-        simd: S,
-        row: &[f32],
-        n: usize,
-        images: Range<usize>,
-    ) {
-        // Blocks start at multiples of the number of lanes.
-        let columns = row.chunks_exact(n).map(|column| [&column[images.clone()]]);
+    fn add_row<S: Simd>(&mut self, simd: S, row: &[f32], n: usize) {
+        let columns = row.chunks_exact(n).map(|column| [column]);
         let [sums, squares] = sum_lanes(simd, columns, &ShiftedSquares(self.shift));
-        self.count += row.len() / n * images.len();
+        self.count += row.len();
         add(&mut self.sums, &sums);
         add(&mut self.squares, &squares);
     }
@@ -90,7 +81,7 @@ pub(crate) trait Terms<const VALUES: usize, const TERMS: usize> {
 
 /// Sums the terms of pieces: of value i of a piece in lane i mod 16.
 #[inline(always)]
-pub(crate) fn sum_lanes<'a, S: Simd, const VALUES: usize, const TERMS: usize>(
+fn sum_lanes<'a, S: Simd, const VALUES: usize, const TERMS: usize>(
     simd: S,
     pieces: impl Iterator<Item = [&'a [f32]; VALUES]>,
     terms: &impl Terms<VALUES, TERMS>,
@@ -162,7 +153,7 @@ impl WithSimd for AddRow<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.moments.add_row(simd, self.row, self.n, 0..self.n);
+        self.moments.add_row(simd, self.row, self.n);
     }
 }
 

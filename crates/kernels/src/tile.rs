@@ -119,7 +119,10 @@ pub(crate) fn sum_over_taps<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     source: &[f32],
     channel_stride: usize,
 ) -> [[S::f32s; REGISTERS]; ROWS] {
-    let mut sums = start.map(|start| [simd.splat_f32s(start); REGISTERS]);
+    let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
+    for (sums, start) in sums.iter_mut().zip(start) {
+        *sums = [simd.splat_f32s(start); REGISTERS];
+    }
     let tap_weights = channels * ROWS;
     let span = (channels - 1) * channel_stride + REGISTERS * S::F32_LANES;
     assert!((list.last.weights as usize + 1) * tap_weights <= weights.len(), "weights too short");

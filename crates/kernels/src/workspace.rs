@@ -14,7 +14,7 @@ use crate::tile::TapList;
 pub struct Workspace {
     pub(crate) instructions: Instructions,
     pool: Pool,
-    /// The right factor of a matrix product in panels.
+    /// The right factor of a matrix product in panels, or the transformed weights of a convolution.
     pub(crate) panels: Vec<f32>,
     /// For each thread.
     convolution: Vec<ConvolutionBuffers>,
@@ -78,9 +78,23 @@ impl Workspace {
         });
     }
 
-    /// As [`split`](Self::split), for loops that only pass over `values` values: a thread must have enough to do. `loops` must
-    /// be `#[inline(always)]`, because only then it is compiled for the vector instructions.
-    pub(crate) fn split_loops<A: Send, B: Send>(
+    /// Splits units of work among the threads. Each one calls `job` with its units and its buffers.
+    pub(crate) fn share(
+        &mut self,
+        units: usize,
+        job: impl Fn(Range<usize>, &mut ConvolutionBuffers) + Sync,
+    ) {
+        self.split(units, none(), none(), |units, _, _, buffers| job(units, buffers));
+    }
+
+    /// Splits channels among the threads, for loops that pass over `values` values, unless they are too few. Each thread calls
+    /// `loops` with its channels and with its parts of two slices, whose lengths are multiples of the number of channels.
+    /// `loops` must be `#[inline(always)]`, because only then it is compiled for the vector instructions.
+    ///
+    /// # Panics
+    ///
+    /// The length of a slice is not a multiple of the number of channels.
+    pub fn split_loops<A: Send, B: Send>(
         &mut self,
         values: usize,
         channels: usize,
@@ -116,7 +130,7 @@ pub(crate) const fn none() -> &'static mut [()] {
 const VALUES_PER_THREAD: usize = 1 << 15;
 
 /// A slice of which several threads change different parts.
-struct Shards<'a, T> {
+pub(crate) struct Shards<'a, T> {
     start: *mut T,
     length: usize,
     borrowed: PhantomData<&'a mut [T]>,
@@ -127,8 +141,16 @@ struct Shards<'a, T> {
 unsafe impl<T: Send> Sync for Shards<'_, T> {}
 
 impl<'a, T> Shards<'a, T> {
-    fn new(slice: &'a mut [T]) -> Self {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), length: slice.len(), borrowed: PhantomData }
+    }
+
+    pub(crate) const fn start(&self) -> *mut T {
+        self.start
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.length
     }
 
     /// A part of the slice.
@@ -138,7 +160,8 @@ impl<'a, T> Shards<'a, T> {
     /// No two parts that are used at the same time overlap.
     #[expect(unsafe_code, reason = "see the type")]
     #[expect(clippy::mut_from_ref, reason = "see the type")]
-    unsafe fn get(&self, part: Range<usize>) -> &mut [T] {
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, part: Range<usize>) -> &mut [T] {
         assert!(part.start <= part.end && part.end <= self.length, "within the slice");
         // SAFETY: the part is within the slice, and the caller guarantees that nothing else uses it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(part.start), part.len()) }
@@ -162,6 +185,8 @@ pub(crate) struct ConvolutionBuffers {
     /// The weights of a row of a depthwise convolution, and where their sources are.
     pub(crate) products: Vec<(f32, usize)>,
     pub(crate) lane_sums: Vec<[f64; LANES]>,
+    /// The sums of transformed tiles.
+    pub(crate) sums: Vec<f32>,
 }
 
 /// Floats per cache line.

@@ -126,17 +126,45 @@ mod convolutional {
         include_str!("../../../configs/fashion-mnist-resnet20.toml"),
     ];
 
-    fn name(text: &str) -> &str {
-        text.lines().find_map(|line| line.strip_prefix("name = ")).expect("a name")
+    struct Case {
+        text: &'static str,
+        image: ImageShape,
+        batch: usize,
+        threads: usize,
     }
 
-    /// The step of a batch of 64 images with the optimizer of the configuration.
-    #[divan::bench(args = NETWORKS.map(name), max_time = 4)]
-    fn fused(bencher: Bencher<'_, '_>, network: &str) {
-        let text = NETWORKS.into_iter().find(|text| name(text) == network).expect("listed");
-        let engine = "device.engine=fused".to_owned();
-        let declaration = Declaration::parse("bench.toml", text, &[engine]).expect("valid");
-        bench_declaration(bencher, &declaration, 64);
+    impl fmt::Display for Case {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let Self { text, image, batch, threads } = self;
+            let name = text.lines().find_map(|line| line.strip_prefix("name = ")).unwrap_or("");
+            let ImageShape { channels, height, width } = image;
+            let name = name.trim_matches('"');
+            write!(
+                formatter,
+                "{name}, {height}×{width}×{channels}, batch {batch}, threads {threads}"
+            )
+        }
+    }
+
+    fn cases() -> impl Iterator<Item = Case> {
+        let color = ImageShape { channels: 3, height: 32, width: 32 };
+        let networks = NETWORKS.into_iter().map(|text| (text, IMAGE)).chain([(NETWORKS[3], color)]);
+        networks.flat_map(|(text, image)| {
+            [(32, 1), (128, 1), (128, 2)].map(|(batch, threads)| Case {
+                text,
+                image,
+                batch,
+                threads,
+            })
+        })
+    }
+
+    /// A step with the optimizer of the configuration.
+    #[divan::bench(args = cases(), max_time = 4)]
+    fn fused(bencher: Bencher<'_, '_>, case: &Case) {
+        let device = ["device.engine=fused".to_owned(), format!("device.threads={}", case.threads)];
+        let declaration = Declaration::parse("bench.toml", case.text, &device).expect("valid");
+        bench_declaration(bencher, &declaration, case.image, case.batch);
     }
 }
 
@@ -175,14 +203,19 @@ fn metrics(bencher: Bencher<'_, '_>, listed: &str) {
 
 fn bench_step(bencher: Bencher<'_, '_>, implementation: &str, optimizer: &str, size: Size) {
     let (_, declaration) = engine(implementation, optimizer, size);
-    bench_declaration(bencher, &declaration, size.batch);
+    bench_declaration(bencher, &declaration, IMAGE, size.batch);
 }
 
-fn bench_declaration(bencher: Bencher<'_, '_>, declaration: &Declaration, batch: usize) {
-    let mut engine = engine_of(declaration);
+fn bench_declaration(
+    bencher: Bencher<'_, '_>,
+    declaration: &Declaration,
+    image: ImageShape,
+    batch: usize,
+) {
+    let mut engine = engine_of(declaration, image);
     // The values do not affect the time, as long as there are no denormal numbers.
     let pixels: Vec<f32> =
-        (0_u8..=254).cycle().take(batch * IMAGE.values()).map(|x| f32::from(x) / 255.0).collect();
+        (0_u8..=254).cycle().take(batch * image.values()).map(|x| f32::from(x) / 255.0).collect();
     let labels: Vec<u16> = (0..10).cycle().take(batch).collect();
     let mut dropout_rng = stream(42, Purpose::Dropout, 1);
     bencher.bench_local(move || engine.step(&pixels, &labels, 1e-6, &mut dropout_rng));
@@ -208,11 +241,11 @@ fn engine(
         depth - 1,
     );
     let declaration = Declaration::parse("bench.toml", &text, &[]).expect("a valid experiment");
-    (engine_of(&declaration), declaration)
+    (engine_of(&declaration, IMAGE), declaration)
 }
 
-fn engine_of(declaration: &Declaration) -> Engine {
-    let architecture = declaration.architecture(IMAGE, CLASSES).expect("the layers fit");
+fn engine_of(declaration: &Declaration, image: ImageShape) -> Engine {
+    let architecture = declaration.architecture(image, CLASSES).expect("the layers fit");
     let settings = declaration.engine_settings(&architecture).expect("every build has flex");
     let weights = architecture.initial_weights(&mut stream(42, Purpose::Weights, 0));
     Engine::new(&settings, &weights).expect("the weights fit")

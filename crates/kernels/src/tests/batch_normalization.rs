@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::support::{assert_close, random, with_all_instructions};
 use crate::{
-    Blend, GradientSums, Moments, Normalization, Workspace, add_into, gather_moments,
-    input_gradient, normalize, row_sums, sum_gradients,
+    Blend, GradientSums, Moments, Normalization, Workspace, add, add_into, gather_moments,
+    input_gradient, mask_and_copy, normalize, row_sums, sum_gradients,
 };
 
 const EPSILON: f64 = 1e-3;
@@ -16,7 +16,6 @@ struct Case {
     /// Of all values; the deviation is about 0.6.
     mean: f32,
     relu: bool,
-    residual: bool,
     seed: u64,
 }
 
@@ -29,10 +28,6 @@ impl Case {
         random(self.seed, self.len()).into_iter().map(|value| value + self.mean).collect()
     }
 
-    fn residual(&self) -> Vec<f32> {
-        if self.residual { random(self.seed + 1, self.len()) } else { Vec::new() }
-    }
-
     fn scales(&self) -> (Vec<f32>, Vec<f32>) {
         (random(self.seed + 2, self.channels), random(self.seed + 3, self.channels))
     }
@@ -40,15 +35,13 @@ impl Case {
     /// The outputs in 64 bits.
     fn outputs(&self, x: &[f64], gamma: &[f64], beta: &[f64]) -> Vec<f64> {
         let size = self.positions * self.n;
-        let residual = self.residual();
         let mut outputs = Vec::new();
         for (channel, x) in x.chunks_exact(size).enumerate() {
             let mean = x.iter().sum::<f64>() / size as f64;
             let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / size as f64;
             for x in x {
-                let residual = residual.get(outputs.len()).map_or(0.0, |value| f64::from(*value));
                 let normalized = (x - mean) / (variance + EPSILON).sqrt();
-                let y = gamma[channel] * normalized + beta[channel] + residual;
+                let y = gamma[channel] * normalized + beta[channel];
                 outputs.push(if self.relu { y.max(0.0) } else { y });
             }
         }
@@ -59,14 +52,13 @@ impl Case {
 fn cases() -> impl Strategy<Value = Case> {
     let n = prop_oneof![1..=9_usize, 15..=17_usize, 31..=50_usize];
     let mean = prop_oneof![-1.0..1.0_f32, Just(1000.0)];
-    (1..=4_usize, 2..=70_usize, n, mean, any::<(bool, bool)>(), any::<u32>()).prop_map(
-        |(channels, positions, n, mean, (relu, residual), seed)| Case {
+    (1..=4_usize, 2..=70_usize, n, mean, any::<bool>(), any::<u32>()).prop_map(
+        |(channels, positions, n, mean, relu, seed)| Case {
             channels,
             positions,
             n,
             mean,
             relu,
-            residual,
             seed: u64::from(seed),
         },
     )
@@ -103,7 +95,7 @@ proptest! {
         let actual = with_all_instructions(|workspace| {
             let channels = normalizations(&case, &x, workspace);
             let mut out = vec![f32::NAN; x.len()];
-            normalize(&x, &channels, &case.residual(), case.relu, &mut out, workspace);
+            normalize(&x, &channels, case.relu, &mut out, workspace);
             out
         });
         // The mean of 1000 rounds to 32 bits.
@@ -135,13 +127,13 @@ proptest! {
         with_all_instructions(|workspace| {
             let channels = normalizations(&case, &x, workspace);
             let mut y = vec![0.0; x.len()];
-            normalize(&x, &channels, &case.residual(), case.relu, &mut y, workspace);
+            normalize(&x, &channels, case.relu, &mut y, workspace);
             let mut gradient = upstream.clone();
             let mut sums = vec![GradientSums::default(); case.channels];
             let masked: &[f32] = if case.relu { &y } else { &[] };
             sum_gradients(&mut gradient, masked, &x, case.n, &channels, &mut sums, workspace);
             let mut out = vec![f32::NAN; x.len()];
-            input_gradient(&gradient, &x, &channels, &sums, &mut out, workspace);
+            input_gradient(&gradient, &x, &channels, &sums, x.len() / channels.len(), &mut out, workspace);
             let actual = [f64::from(out[index]), sums[channel].gamma, sums[channel].beta];
             let tolerance = 2e-4 * (1.0 + (case.positions * case.n) as f64).sqrt();
             for (actual, expected) in actual.iter().zip(&expected) {
@@ -167,13 +159,18 @@ proptest! {
 }
 
 #[test]
-fn a_sum_with_relu_is_not_negative() {
+fn sums_and_their_gradients_are_those_of_a_residual_connection_with_relu() {
     with_all_instructions(|workspace| {
-        let mut out = vec![1.0, -2.0, 0.5];
-        add_into(&mut out, &[1.0, 1.0, -0.75], false, workspace);
-        assert_eq!(out, [2.0, -1.0, -0.25]);
-        add_into(&mut out, &[0.0; 3], true, workspace);
-        assert_eq!(out, [2.0, 0.0, 0.0]);
+        let mut out = vec![f32::NAN; 3];
+        add(&[0.5, -2.0, 0.25], &[1.0, 1.0, -0.75], true, &mut out, workspace);
+        assert_eq!(out, [1.5, 0.0, 0.0]);
+        let (mut gradient, mut copy) = (vec![1.0, 2.0, 3.0], vec![f32::NAN; 3]);
+        mask_and_copy(&mut gradient, &out, &mut copy, workspace);
+        assert_eq!([&gradient, &copy], [&[1.0, 0.0, 0.0]; 2]);
+        add_into(&mut gradient, &copy, workspace);
+        assert_eq!(gradient, [2.0, 0.0, 0.0]);
+        add(&[0.5, -2.0, 0.25], &[1.0, 1.0, -0.75], false, &mut out, workspace);
+        assert_eq!(out, [1.5, -1.0, -0.5]);
         out
     });
 }

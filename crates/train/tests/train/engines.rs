@@ -470,6 +470,53 @@ fn threads_and_instructions_do_not_change_a_byte() {
     }
 }
 
+/// The fused engine computes images in blocks of 32. Batches of several blocks, and a last one that is smaller, must give
+/// the results of the generic engine for every layer of images, with the same dropout.
+#[test]
+fn batches_of_several_blocks_follow_the_generic_engine() {
+    let layers = "model.layers=[{type='zero_padding2d', padding=1}, {type='spatial_dropout2d', rate=0.2}, \
+        {type='conv2d', filters=24, kernel_size=3}, {type='batch_normalization', momentum=0.9}, \
+        {type='activation', activation='relu'}, {type='dropout', rate=0.2}, \
+        {type='residual', activation='relu', layers=[{type='conv2d', filters=24, kernel_size=3, padding='same'}, \
+        {type='layer_normalization'}]}, {type='max_pooling2d'}, \
+        {type='depthwise_conv2d', kernel_size=3, activation='gelu', padding='same'}, \
+        {type='group_normalization', groups=3}, \
+        {type='average_pooling2d', pool_size=2, strides=1}, \
+        {type='residual', layers=[{type='flatten'}, {type='dense', units=24}], shortcut=[{type='global_average_pooling2d'}]}, \
+        {type='batch_normalization', momentum=0.9}, {type='dropout', rate=0.2}, \
+        {type='dense', units='classes', activation='softmax'}]";
+    let image = ImageShape { channels: 2, height: 8, width: 7 };
+    for optimizer in
+        ["optimizer={type='sgd', weight_decay=0.01}", "optimizer={type='sgd', momentum=0.9}"]
+    {
+        for count in [31, 32, 70] {
+            let pixels: Vec<f32> = (0..count * image.values())
+                .map(|index| (index * 37 % 101) as f32 / 101.0)
+                .collect();
+            let labels: Vec<u16> = (0..3).cycle().take(count).collect();
+            let results = ["generic", "fused"].map(|engine| {
+                let engine = format!("engine={engine}");
+                let declaration = declaration(&[&engine, layers, optimizer]);
+                let architecture = declaration.architecture(image, 3).unwrap();
+                let settings = declaration.engine_settings(&architecture).unwrap();
+                let weights = architecture.initial_weights(&mut stream(1, Purpose::Weights, 0));
+                let mut engine = Engine::new(&settings, &weights).unwrap();
+                let mut dropout = stream(1, Purpose::Dropout, 1);
+                let mut logits = Vec::new();
+                for _ in 0..3 {
+                    logits.extend(engine.step(&pixels, &labels, 0.01, &mut dropout));
+                }
+                logits.extend(engine.infer(&pixels));
+                logits
+            });
+            let [generic, fused] = &results;
+            let difference = distance(generic, fused);
+            let size = distance(generic, &vec![0.0; generic.len()]);
+            assert!(difference <= 1e-4 * size, "{optimizer}, {count}: {difference} of {size}");
+        }
+    }
+}
+
 /// The fused engine stores the place of a maximum in 16 bits.
 #[test]
 fn larger_windows_of_a_maximum_are_left_to_the_generic_engine() {

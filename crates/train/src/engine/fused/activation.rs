@@ -1,8 +1,7 @@
 //! The activation functions over slices, and their derivatives. Each rounds at least as well as its counterpart in
 //! Burn.
 
-use kiln_kernels::math::{self, vectorized};
-use kiln_kernels::{Instructions, Workspace};
+use kiln_kernels::{Workspace, math};
 use kiln_model::Activation;
 
 /// Adds its bias to each row, unless `bias` is empty, and applies the function, in one pass.
@@ -10,28 +9,27 @@ pub(super) fn activate(
     activation: Activation,
     values: &mut [f32],
     bias: &[f32],
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
-    let vectors = workspace.instructions();
     // A separate loop for each function lets the compiler vectorize it.
     match activation {
-        Activation::Linear | Activation::Softmax => map_rows(vectors, values, bias, |x| x),
+        Activation::Linear | Activation::Softmax => map_rows(workspace, values, bias, |x| x),
         // `max` would turn NaN into 0 and hide a diverged run.
-        Activation::Relu => map_rows(vectors, values, bias, |x| if x < 0.0 { 0.0 } else { x }),
+        Activation::Relu => map_rows(workspace, values, bias, |x| if x < 0.0 { 0.0 } else { x }),
         Activation::LeakyRelu => {
-            map_rows(vectors, values, bias, |x| if x < 0.0 { LEAKY_RELU_SLOPE * x } else { x });
+            map_rows(workspace, values, bias, |x| if x < 0.0 { LEAKY_RELU_SLOPE * x } else { x });
         }
         Activation::Elu => {
-            map_rows(vectors, values, bias, |x| if x > 0.0 { x } else { math::exp_m1(x) })
+            map_rows(workspace, values, bias, |x| if x > 0.0 { x } else { math::exp_m1(x) })
         }
-        Activation::Selu => map_rows(vectors, values, bias, |x| {
+        Activation::Selu => map_rows(workspace, values, bias, |x| {
             SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * math::exp_m1(x) }
         }),
-        Activation::Gelu => map_rows(vectors, values, bias, |x| x * normal_distribution(x)),
-        Activation::Silu => map_rows(vectors, values, bias, |x| x * math::sigmoid(x)),
-        Activation::Sigmoid => map_rows(vectors, values, bias, math::sigmoid),
-        Activation::Tanh => map_rows(vectors, values, bias, math::tanh),
-        Activation::Softplus => map_rows(vectors, values, bias, math::softplus),
+        Activation::Gelu => map_rows(workspace, values, bias, |x| x * normal_distribution(x)),
+        Activation::Silu => map_rows(workspace, values, bias, |x| x * math::sigmoid(x)),
+        Activation::Sigmoid => map_rows(workspace, values, bias, math::sigmoid),
+        Activation::Tanh => map_rows(workspace, values, bias, math::tanh),
+        Activation::Softplus => map_rows(workspace, values, bias, math::softplus),
     }
 }
 
@@ -46,35 +44,34 @@ pub(super) fn multiply_by_derivative(
     activation: Activation,
     gradient: &mut [f32],
     values: &[f32],
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) {
-    let vectors = workspace.instructions();
     match activation {
         // The loss contains the softmax and its derivative.
         Activation::Linear | Activation::Softmax => {}
-        Activation::Relu => zip(vectors, gradient, values, |g, y| if y <= 0.0 { 0.0 } else { g }),
+        Activation::Relu => zip(workspace, gradient, values, |g, y| if y <= 0.0 { 0.0 } else { g }),
         Activation::LeakyRelu => {
-            zip(vectors, gradient, values, |g, y| if y < 0.0 { LEAKY_RELU_SLOPE * g } else { g });
+            zip(workspace, gradient, values, |g, y| if y < 0.0 { LEAKY_RELU_SLOPE * g } else { g });
         }
         Activation::Elu => {
-            zip(vectors, gradient, values, |g, y| if y > 0.0 { g } else { g * (y + 1.0) })
+            zip(workspace, gradient, values, |g, y| if y > 0.0 { g } else { g * (y + 1.0) })
         }
-        Activation::Selu => zip(vectors, gradient, values, |g, y| {
+        Activation::Selu => zip(workspace, gradient, values, |g, y| {
             g * if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA }
         }),
         Activation::Gelu => {
-            zip(vectors, gradient, values, |g, x| {
+            zip(workspace, gradient, values, |g, x| {
                 g * (normal_distribution(x) + x * normal_density(x))
             });
         }
-        Activation::Silu => zip(vectors, gradient, values, |g, x| {
+        Activation::Silu => zip(workspace, gradient, values, |g, x| {
             let share = math::sigmoid(x);
             g * share * (1.0 + x * (1.0 - share))
         }),
-        Activation::Sigmoid => zip(vectors, gradient, values, |g, y| g * y * (1.0 - y)),
-        Activation::Tanh => zip(vectors, gradient, values, |g, y| g * (1.0 - y * y)),
+        Activation::Sigmoid => zip(workspace, gradient, values, |g, y| g * y * (1.0 - y)),
+        Activation::Tanh => zip(workspace, gradient, values, |g, y| g * (1.0 - y * y)),
         // σ(x) = 1 − e⁻ʸ
-        Activation::Softplus => zip(vectors, gradient, values, |g, y| g * -math::exp_m1(-y)),
+        Activation::Softplus => zip(workspace, gradient, values, |g, y| g * -math::exp_m1(-y)),
     }
 }
 
@@ -89,21 +86,33 @@ const DENSITY_AT_ZERO: f32 = 0.398_942_3;
 
 /// Applies `function` to each value plus the bias of its row. `values` is `[bias.len(), n]`.
 fn map_rows(
-    vectors: Instructions,
+    workspace: &mut Workspace,
     values: &mut [f32],
     bias: &[f32],
-    function: impl Fn(f32) -> f32,
+    function: impl Fn(f32) -> f32 + Sync,
 ) {
-    vectorized(
-        vectors,
+    let count = values.len();
+    let none: &mut [()] = &mut [];
+    if bias.is_empty() {
+        workspace.split_loops(
+            count,
+            count,
+            values,
+            none,
+            #[inline(always)]
+            |_, values, _| values.iter_mut().for_each(|value| *value = function(*value)),
+        );
+        return;
+    }
+    let n = (count / bias.len()).max(1);
+    workspace.split_loops(
+        count,
+        bias.len(),
+        values,
+        none,
         #[inline(always)]
-        || {
-            if bias.is_empty() || values.is_empty() {
-                values.iter_mut().for_each(|value| *value = function(*value));
-                return;
-            }
-            let count = values.len() / bias.len();
-            for (row, bias) in values.chunks_exact_mut(count).zip(bias) {
+        |rows, values, _| {
+            for (row, bias) in values.chunks_exact_mut(n).zip(&bias[rows]) {
                 row.iter_mut().for_each(|value| *value = function(*value + bias));
             }
         },
@@ -111,16 +120,20 @@ fn map_rows(
 }
 
 fn zip(
-    vectors: Instructions,
+    workspace: &mut Workspace,
     gradient: &mut [f32],
     values: &[f32],
-    product: impl Fn(f32, f32) -> f32,
+    product: impl Fn(f32, f32) -> f32 + Sync,
 ) {
-    vectorized(
-        vectors,
+    let none: &mut [()] = &mut [];
+    workspace.split_loops(
+        gradient.len(),
+        gradient.len(),
+        gradient,
+        none,
         #[inline(always)]
-        || {
-            for (gradient, value) in gradient.iter_mut().zip(values) {
+        |part, gradient, _| {
+            for (gradient, value) in gradient.iter_mut().zip(&values[part]) {
                 *gradient = product(*gradient, *value);
             }
         },

@@ -4,13 +4,13 @@ use kiln_kernels::{
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
 use super::super::update::Parameter;
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, store};
+use super::{BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, store};
 
 /// Adds batch normalization.
 #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     let LayerType::BatchNormalization(config) = &layer.kind else { return };
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     let mut parameters = builder.parameters(layer);
     // The weights file has them in this order: scale, offset, mean and variance.
     let (Some(running_variance), Some(running_mean)) = (parameters.pop(), parameters.pop()) else {
@@ -25,7 +25,7 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         running_variance,
         momentum: config.momentum as f32,
         epsilon: config.epsilon,
-        values: layer.input.len(),
+        blocks: Blocks::of(layer.input),
         is_frozen: !layer.training.trainable,
         relu: false,
         moments: Moments::default(),
@@ -43,8 +43,7 @@ struct BatchNormalization {
     /// The weight of the old running average.
     momentum: f32,
     epsilon: f64,
-    /// Values per image.
-    values: usize,
+    blocks: Blocks,
     /// Whether training uses the running statistics and does not change them, as in Keras.
     is_frozen: bool,
     relu: bool,
@@ -81,6 +80,7 @@ impl BatchNormalization {
 }
 
 fn normalize(
+    blocks: Blocks,
     input: &[f32],
     channels: &[Normalization],
     relu: bool,
@@ -89,7 +89,9 @@ fn normalize(
 ) {
     // Every element is overwritten.
     output.resize(input.len(), 0.0);
-    kiln_kernels::normalize(input, channels, &[], relu, output, workspace);
+    for (input, output) in blocks.split(input).zip(blocks.split_mut(output)) {
+        kiln_kernels::normalize(input, channels, relu, output, workspace);
+    }
 }
 
 impl Operation for BatchNormalization {
@@ -97,13 +99,15 @@ impl Operation for BatchNormalization {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
         if self.is_frozen {
             self.batch = self.running();
-            normalize(input, &self.batch, self.relu, output, context.workspace);
+            normalize(self.blocks, input, &self.batch, self.relu, output, context.workspace);
             return;
         }
-        let n = input.len() / self.values;
         // The sums are relative to the running mean, which is near the mean of the batch.
         self.moments.reset(&self.running_mean.values);
-        gather_moments(input, n, &mut self.moments, context.workspace);
+        for input in self.blocks.split(input) {
+            let n = self.blocks.count(input);
+            gather_moments(input, n, &mut self.moments, context.workspace);
+        }
         let mut batch = std::mem::take(&mut self.batch);
         batch.clear();
         let statistics = self.moments.mean_and_variance().enumerate();
@@ -120,11 +124,11 @@ impl Operation for BatchNormalization {
             *old_mean = *old_mean * momentum + mean as f32 * (1.0 - momentum);
             *old_variance = *old_variance * momentum + variance as f32 * (1.0 - momentum);
         }
-        normalize(input, &self.batch, self.relu, output, context.workspace);
+        normalize(self.blocks, input, &self.batch, self.relu, output, context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        normalize(input, &self.running(), self.relu, output, workspace);
+        normalize(self.blocks, input, &self.running(), self.relu, output, workspace);
     }
 
     fn backward(
@@ -135,17 +139,27 @@ impl Operation for BatchNormalization {
     ) {
         let BackwardPass { input, output, to_input, gradients } = pass;
         let GradientBuffers { gradient, next } = buffers;
-        let n = input.len() / self.values;
-        let output = if self.relu { output } else { &[] };
+        let blocks = self.blocks;
+        self.sums.clear();
         self.sums.resize(self.batch.len(), GradientSums::default());
-        sum_gradients(gradient, output, input, n, &self.batch, &mut self.sums, workspace);
+        let mut outputs = blocks.split(output);
+        for (gradient, input) in blocks.split_mut(gradient).zip(blocks.split(input)) {
+            let output = outputs.next().filter(|_| self.relu).unwrap_or(&[]);
+            let n = blocks.count(input);
+            sum_gradients(gradient, output, input, n, &self.batch, &mut self.sums, workspace);
+        }
         if self.is_frozen {
             // Constants, so no gradient flows through the statistics.
             self.sums.fill(GradientSums::default());
         }
         if to_input {
             next.resize(input.len(), 0.0);
-            input_gradient(gradient, input, &self.batch, &self.sums, next, workspace);
+            let count = input.len() / self.batch.len();
+            let gradients = blocks.split(gradient).zip(blocks.split(input));
+            for ((gradient, input), next) in gradients.zip(blocks.split_mut(next)) {
+                let (batch, sums) = (&self.batch, &self.sums);
+                input_gradient(gradient, input, batch, sums, count, next, workspace);
+            }
             std::mem::swap(gradient, next);
         }
         if let Some(gamma) = &mut self.gamma {

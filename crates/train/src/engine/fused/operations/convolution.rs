@@ -1,9 +1,12 @@
-use kiln_kernels::{Convolution, Epilogue, Workspace, row_sums};
+use kiln_kernels::{Convolution, Workspace, row_sums};
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
 use super::super::update::Parameter;
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, copy, padding, plane};
+use super::{
+    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, blends, copy, padding,
+    plane,
+};
 
 /// Adds a convolution or a depthwise convolution.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
@@ -12,7 +15,7 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         LayerType::DepthwiseConv2d(config) => (config.window(), layer.input.channels()),
         _ => return,
     };
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     let mut parameters = builder.parameters(layer).into_iter();
     let Some(weight) = parameters.next() else { return };
     builder.push(Conv2d {
@@ -46,14 +49,22 @@ struct Conv2d {
 impl Conv2d {
     /// Computes W ∗ x + b. ReLU is applied in the pass that writes the output.
     fn correlate(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        let n = input.len() / self.convolution.input.len();
+        let (from, to) = self.blocks();
         // Every element is overwritten.
-        output.resize(self.convolution.output_plane().len() * n, 0.0);
+        output.resize(to.width * from.count(input), 0.0);
         let bias = self.bias.as_ref().map_or(&[][..], |bias| &bias.values);
         let relu = self.activation == Activation::Relu;
-        let epilogue = Epilogue { relu, ..Epilogue::default() };
         let weight = &self.weight.values;
-        self.convolution.forward(weight, bias, input, n, output, epilogue, workspace);
+        for (input, output) in from.split(input).zip(to.split_mut(output)) {
+            let n = from.count(input);
+            self.convolution.forward(weight, bias, input, n, output, relu, workspace);
+        }
+    }
+
+    /// Of the input and the output.
+    fn blocks(&self) -> (Blocks, Blocks) {
+        let output = self.convolution.output_plane();
+        (Blocks::of_plane(self.convolution.input), Blocks::of_plane(output))
     }
 }
 
@@ -87,19 +98,28 @@ impl Operation for Conv2d {
         multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
 
         let GradientBuffers { gradient, next } = buffers;
-        let n = input.len() / self.convolution.input.len();
+        let (from, to) = self.blocks();
         if to_input {
             // Computed before the update below changes the weights of the forward pass.
             next.resize(input.len(), 0.0);
             let weight = &self.weight.values;
-            self.convolution.input_gradient(weight, gradient, n, next, false, workspace);
+            for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
+                let n = to.count(gradient);
+                self.convolution.input_gradient(weight, gradient, n, next, workspace);
+            }
         }
         if let Some((out, blend)) = gradients.destination(&mut self.weight) {
-            self.convolution.weight_gradient(input, gradient, n, out, blend, workspace);
+            let blocks = from.split(input).zip(to.split(gradient));
+            for ((input, gradient), blend) in blocks.zip(blends(blend)) {
+                let n = from.count(input);
+                self.convolution.weight_gradient(input, gradient, n, out, blend, workspace);
+            }
         }
         if let Some((out, blend)) = self.bias.as_mut().and_then(|bias| gradients.destination(bias))
         {
-            row_sums(gradient, n, out, blend, workspace);
+            for (gradient, blend) in to.split(gradient).zip(blends(blend)) {
+                row_sums(gradient, to.count(gradient), out, blend, workspace);
+            }
         }
         if to_input {
             std::mem::swap(gradient, next);

@@ -1,22 +1,21 @@
-use kiln_kernels::{Workspace, transpose};
+use kiln_kernels::Workspace;
 use kiln_model::layers::dropout::draw_mask;
 use kiln_model::{LayerType, PlannedLayer};
 
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, copy};
+use super::{BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, copy};
 
 /// Adds dropout.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     if let LayerType::Dropout(dropout) = &layer.kind {
-        let (width, batch_major) = (layer.output.len(), builder.batch_major);
-        builder.push(Dropout { rate: dropout.rate, width, batch_major, mask: Vec::new() });
+        let (blocks, batch_major) = (Blocks::of(layer.output), builder.batch_major);
+        builder.push(Dropout { rate: dropout.rate, blocks, batch_major, mask: Vec::new() });
     }
 }
 
 struct Dropout {
     /// Above 0.
     rate: f64,
-    /// Values per image.
-    width: usize,
+    blocks: Blocks,
     batch_major: bool,
     /// The factor of each value in the last forward pass.
     mask: Vec<f32>,
@@ -29,7 +28,7 @@ impl Operation for Dropout {
         mask.resize(input.len(), 0.0);
         draw_mask(self.rate, mask, context.dropout_rng);
         if !self.batch_major {
-            transpose(&std::mem::take(mask), input.len() / self.width, self.width, mask);
+            self.blocks.arrange(&std::mem::take(mask), mask);
         }
         output.clear();
         output.extend(input.iter().zip(mask).map(|(value, factor)| value * *factor));

@@ -1,13 +1,10 @@
-use kiln_kernels::{Workspace, transpose};
+use kiln_kernels::Workspace;
 
-use super::{BackwardPass, GradientBuffers, Operation, StepContext};
+use super::{BackwardPass, Blocks, GradientBuffers, Operation, StepContext};
 
-/// Brings the pixels, `[n, width]`, into the order of features, `[width, n]`. There is nothing to train before it, so its
-/// backward pass is never needed.
-pub(super) struct FeatureMajor {
-    /// Values per image.
-    pub(super) width: usize,
-}
+/// Brings the pixels, `[n, width]`, into the order of features. There is nothing to train before it, so its backward pass is
+/// never needed.
+pub(super) struct FeatureMajor(pub(super) Blocks);
 
 impl Operation for FeatureMajor {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
@@ -15,7 +12,7 @@ impl Operation for FeatureMajor {
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, _: &mut Workspace) {
-        transpose(input, input.len() / self.width, self.width, output);
+        self.0.arrange(input, output);
     }
 
     fn backward(&mut self, _: BackwardPass<'_>, _: &mut GradientBuffers, _: &mut Workspace) {}

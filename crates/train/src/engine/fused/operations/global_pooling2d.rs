@@ -2,16 +2,19 @@ use kiln_kernels::{Plane, Workspace, global_average, global_average_gradient, gl
 use kiln_model::{LayerType, PlannedLayer};
 
 use super::max_pooling2d::MaxPooling;
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, plane};
+use super::{
+    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, blocks, plane,
+};
 
 /// Adds the mean or the maximum of each channel.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     let input = plane(layer.input);
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     match &layer.kind {
         LayerType::GlobalMaxPooling2d(_) => builder.push(MaxPooling::new(global_max(input))),
         _ => builder.push(GlobalAverage(input)),
     }
+    blocks::add(layer, builder);
 }
 
 /// Whether the image is small enough for the kernel of the maximum.
@@ -25,6 +28,12 @@ impl GlobalAverage {
     const fn positions(&self) -> usize {
         self.0.height * self.0.width
     }
+
+    /// Of the input and the output.
+    const fn blocks(&self) -> (Blocks, Blocks) {
+        let input = Blocks::of_plane(self.0);
+        (input, input.with_width(self.0.channels))
+    }
 }
 
 impl Operation for GlobalAverage {
@@ -35,8 +44,10 @@ impl Operation for GlobalAverage {
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         // Every element is overwritten.
         output.resize(input.len() / self.positions(), 0.0);
-        let n = input.len() / self.0.len();
-        global_average(input, self.positions(), n, output, workspace);
+        let (from, to) = self.blocks();
+        for (input, output) in from.split(input).zip(to.split_mut(output)) {
+            global_average(input, self.positions(), from.count(input), output, workspace);
+        }
     }
 
     fn backward(
@@ -47,8 +58,11 @@ impl Operation for GlobalAverage {
     ) {
         let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len(), 0.0);
-        let n = pass.input.len() / self.0.len();
-        global_average_gradient(gradient, self.positions(), n, next, workspace);
+        let (from, to) = self.blocks();
+        for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
+            let n = to.count(gradient);
+            global_average_gradient(gradient, self.positions(), n, next, workspace);
+        }
         std::mem::swap(gradient, next);
     }
 }

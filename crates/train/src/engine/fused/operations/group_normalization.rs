@@ -5,7 +5,9 @@ use kiln_kernels::{
 use kiln_model::{LayerType, PlannedLayer};
 
 use super::super::update::Parameter;
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, plane};
+use super::{
+    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, blends, plane,
+};
 
 /// Adds group normalization or layer normalization.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
@@ -20,12 +22,12 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         }
         _ => return,
     };
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     let mut parameters = builder.parameters(layer).into_iter();
     let gamma = if scale { parameters.next() } else { None };
-    let (beta, values) = (parameters.next(), layer.input.len());
-    let statistics = SetStatistics::default();
-    builder.push(GroupNormalization { sets, epsilon, gamma, beta, values, statistics });
+    let (beta, blocks) = (parameters.next(), Blocks::of(layer.input));
+    let statistics = Vec::new();
+    builder.push(GroupNormalization { sets, epsilon, gamma, beta, blocks, statistics });
 }
 
 /// γ (x − mean) / √(variance + ε) + β, with the statistics of sets of values of each image.
@@ -34,10 +36,9 @@ struct GroupNormalization {
     epsilon: f64,
     gamma: Option<Parameter>,
     beta: Option<Parameter>,
-    /// Values per image.
-    values: usize,
-    /// Of the last forward pass.
-    statistics: SetStatistics,
+    blocks: Blocks,
+    /// Of the blocks of the last forward pass.
+    statistics: Vec<SetStatistics>,
 }
 
 impl GroupNormalization {
@@ -45,15 +46,20 @@ impl GroupNormalization {
         &self,
         input: &[f32],
         output: &mut Vec<f32>,
-        statistics: &mut SetStatistics,
+        statistics: &mut Vec<SetStatistics>,
         workspace: &Workspace,
     ) {
-        let n = input.len() / self.values;
+        let blocks = self.blocks;
         // Every element is overwritten.
         output.resize(input.len(), 0.0);
+        statistics.resize_with(blocks.split(input).len(), SetStatistics::default);
         let [gamma, beta] = [&self.gamma, &self.beta].map(values);
         let (sets, epsilon) = (self.sets, self.epsilon);
-        normalize_sets(sets, input, n, gamma, beta, epsilon, output, statistics, workspace);
+        let outputs = blocks.split_mut(output).zip(statistics);
+        for (input, (output, statistics)) in blocks.split(input).zip(outputs) {
+            let n = blocks.count(input);
+            normalize_sets(sets, input, n, gamma, beta, epsilon, output, statistics, workspace);
+        }
     }
 }
 
@@ -69,7 +75,7 @@ impl Operation for GroupNormalization {
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        self.normalize(input, output, &mut SetStatistics::default(), workspace);
+        self.normalize(input, output, &mut Vec::new(), workspace);
     }
 
     fn backward(
@@ -80,21 +86,33 @@ impl Operation for GroupNormalization {
     ) {
         let BackwardPass { input, to_input, gradients, .. } = pass;
         let GradientBuffers { gradient, next } = buffers;
-        let (sets, n, statistics) = (self.sets, input.len() / self.values, &mut self.statistics);
+        let (sets, blocks) = (self.sets, self.blocks);
         if to_input {
             // Computed before the update below changes γ.
             next.resize(input.len(), 0.0);
             let gamma = values(&self.gamma);
-            sets_input_gradient(sets, gradient, input, n, gamma, next, statistics, workspace);
+            let nexts = blocks.split_mut(next).zip(&mut self.statistics);
+            let gradients = blocks.split(gradient).zip(blocks.split(input));
+            for ((gradient, input), (next, statistics)) in gradients.zip(nexts) {
+                let n = blocks.count(input);
+                sets_input_gradient(sets, gradient, input, n, gamma, next, statistics, workspace);
+            }
         }
         if let Some((out, blend)) =
             self.gamma.as_mut().and_then(|gamma| gradients.destination(gamma))
         {
-            sets_scale_gradient(sets, gradient, input, n, out, blend, statistics, workspace);
+            let gradients = blocks.split(gradient).zip(blocks.split(input));
+            let statistics = self.statistics.iter_mut().zip(blends(blend));
+            for ((gradient, input), (statistics, blend)) in gradients.zip(statistics) {
+                let n = blocks.count(input);
+                sets_scale_gradient(sets, gradient, input, n, out, blend, statistics, workspace);
+            }
         }
         if let Some((out, blend)) = self.beta.as_mut().and_then(|beta| gradients.destination(beta))
         {
-            row_sums(gradient, n, out, blend, workspace);
+            for (gradient, blend) in blocks.split(gradient).zip(blends(blend)) {
+                row_sums(gradient, blocks.count(gradient), out, blend, workspace);
+            }
         }
         if to_input {
             std::mem::swap(gradient, next);

@@ -1,12 +1,14 @@
 use kiln_kernels::{Pooling, Workspace};
 use kiln_model::{LayerType, PlannedLayer};
 
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, padding, plane};
+use super::{
+    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, padding, plane,
+};
 
 /// Adds the maximum of each window.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     if let Some(pooling) = pooling(layer) {
-        builder.feature_major(layer.input.len());
+        builder.feature_major(layer.input);
         builder.push(MaxPooling::new(pooling));
     }
 }
@@ -39,6 +41,11 @@ impl MaxPooling {
     }
 }
 
+/// Of the input and the output.
+fn blocks(pooling: &Pooling) -> (Blocks, Blocks) {
+    (Blocks::of_plane(pooling.input), Blocks::of_plane(pooling.output_plane()))
+}
+
 /// Writes the maxima and their places.
 fn pool(
     pooling: &Pooling,
@@ -47,12 +54,15 @@ fn pool(
     indices: &mut Vec<u16>,
     workspace: &mut Workspace,
 ) {
-    let n = input.len() / pooling.input.len();
-    let size = pooling.output_plane().len() * n;
+    let (from, to) = blocks(pooling);
+    let size = to.width * from.count(input);
     // Every element is overwritten.
     output.resize(size, 0.0);
     indices.resize(size, 0);
-    pooling.max(input, n, output, indices, workspace);
+    let outputs = to.split_mut(output).zip(to.split_mut(indices));
+    for (input, (output, indices)) in from.split(input).zip(outputs) {
+        pooling.max(input, from.count(input), output, indices, workspace);
+    }
 }
 
 impl Operation for MaxPooling {
@@ -72,8 +82,11 @@ impl Operation for MaxPooling {
     ) {
         let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len(), 0.0);
-        let n = pass.input.len() / self.pooling.input.len();
-        self.pooling.max_gradient(gradient, &self.indices, n, next, workspace);
+        let (from, to) = blocks(&self.pooling);
+        let gradients = to.split(gradient).zip(to.split(&self.indices));
+        for ((gradient, indices), next) in gradients.zip(from.split_mut(next)) {
+            self.pooling.max_gradient(gradient, indices, to.count(gradient), next, workspace);
+        }
         std::mem::swap(gradient, next);
     }
 }

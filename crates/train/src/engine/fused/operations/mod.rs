@@ -2,14 +2,16 @@
 //!
 //! Features are `[width, n]`: the values of one feature for all images of the batch are adjacent in memory. The width of
 //! images is channels · rows · columns, in this order. Batch sizes are usually multiples of the width of a vector
-//! register, the widths of layers are not. Only the pixels are batch-major, `[n, width]`: [`Builder::feature_major`] puts
-//! an operation before the first one that cannot read them in this order.
+//! register, the widths of layers are not. Images are in blocks of at most 32, each with the layout of a batch of its own
+//! (see [`Blocks`]). Only the pixels are batch-major, `[n, width]`: [`Builder::feature_major`] puts an operation before the
+//! first one that cannot read them in this order.
 //!
 //! To support a layer, write its operation, declare the module and add the layer to [`constructor`].
 
 mod activation;
 mod average_pooling2d;
 mod batch_normalization;
+mod blocks;
 mod convolution;
 mod dense;
 mod dropout;
@@ -26,6 +28,7 @@ use kiln_kernels::{Blend, Plane, Workspace};
 use kiln_model::{Activation, LayerType, ParameterSpec, PlannedLayer, Shape, WeightTensor, Window};
 use rand_chacha::ChaCha8Rng;
 
+use self::blocks::Blocks;
 use super::from_file_order;
 use super::update::{Parameter, Rule};
 use crate::optimizers::ParameterSettings;
@@ -173,10 +176,10 @@ impl<'a> Builder<'a> {
         layer.parameters.iter().map(|spec| self.parameter(spec)).collect()
     }
 
-    /// Brings the values into the order `[width, n]`, if they are still in that of the pixels.
-    fn feature_major(&mut self, width: usize) {
+    /// Brings the values into the order `[width, n]`, in blocks if they are images, if they are still in that of the pixels.
+    fn feature_major(&mut self, shape: Shape) {
         if std::mem::take(&mut self.batch_major) {
-            self.push(feature_major::FeatureMajor { width });
+            self.push(feature_major::FeatureMajor(Blocks::of(shape)));
         }
     }
 }
@@ -189,7 +192,7 @@ type Constructor = fn(&PlannedLayer, &mut Builder<'_>);
 pub(super) fn constructor(layer: &PlannedLayer) -> Option<Constructor> {
     const NOTHING: Constructor = |_, _| {};
     Some(match &layer.kind {
-        LayerType::Flatten(_) => NOTHING,
+        LayerType::Flatten(_) => blocks::add,
         LayerType::Dense(_) => dense::add,
         LayerType::Activation(_) if layer.activation == Activation::Linear => NOTHING,
         LayerType::Activation(_) => activation::add,
@@ -226,6 +229,11 @@ fn plane(shape: Shape) -> Plane {
 fn padding(window: Window, input: Shape) -> [usize; 4] {
     let [(top, bottom), (left, right)] = window.zeros(input);
     [top, left, bottom, right]
+}
+
+/// How to write the gradients of blocks of images: the first one, and the others, which are added to it.
+fn blends(first: Blend) -> impl Iterator<Item = Blend> {
+    std::iter::once(first).chain(std::iter::repeat(Blend::Add))
 }
 
 /// Writes the gradient of a parameter, or adds it to its values.

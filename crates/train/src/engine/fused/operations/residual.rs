@@ -1,4 +1,4 @@
-use kiln_kernels::Workspace;
+use kiln_kernels::{Workspace, add_into, mask_and_copy};
 use kiln_model::{Activation, PlannedLayer};
 
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
@@ -7,7 +7,7 @@ use super::{BackwardPass, Builder, GradientBuffers, Operation, Sequence, StepCon
 
 /// Adds a residual connection.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     // The weights file has the branches in this order.
     let mut branches = layer.branches.iter().map(|branch| builder.sequence(&branch.layers));
     if let (Some(layers), Some(shortcut)) = (branches.next(), branches.next()) {
@@ -28,21 +28,46 @@ struct Residual {
     buffers: GradientBuffers,
 }
 
+impl Residual {
+    /// Writes the sums of the branches. ReLU is applied in the same pass.
+    fn sum(
+        &self,
+        values: &[f32],
+        shortcut: &[f32],
+        sums: &mut Vec<f32>,
+        workspace: &mut Workspace,
+    ) {
+        // Every element is overwritten.
+        sums.resize(values.len(), 0.0);
+        let relu = self.activation == Activation::Relu;
+        kiln_kernels::add(values, shortcut, relu, sums, workspace);
+    }
+
+    /// Applies other functions.
+    fn activate(&self, sums: &mut [f32], workspace: &mut Workspace) {
+        if self.activation != Activation::Relu {
+            activate(self.activation, sums, &[], workspace);
+        }
+    }
+}
+
 impl Operation for Residual {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
         self.layers.forward(input, context);
         self.shortcut.forward(input, context);
-        sum(self.layers.output(input), self.shortcut.output(input), output);
+        let [values, shortcut] = [&self.layers, &self.shortcut].map(|branch| branch.output(input));
+        self.sum(values, shortcut, output, context.workspace);
         if needs_pre_activation(self.activation) {
             copy(output, &mut self.pre_activation);
         }
-        activate(self.activation, output, &[], context.workspace);
+        self.activate(output, context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
         let layers = self.layers.infer(input, workspace);
-        sum(&layers, &self.shortcut.infer(input, workspace), output);
-        activate(self.activation, output, &[], workspace);
+        let shortcut = self.shortcut.infer(input, workspace);
+        self.sum(&layers, &shortcut, output, workspace);
+        self.activate(output, workspace);
     }
 
     fn backward(
@@ -54,13 +79,19 @@ impl Operation for Residual {
         let BackwardPass { input, output, to_input, gradients } = pass;
         let before = needs_pre_activation(self.activation);
         let values = if before { &self.pre_activation } else { output };
-        multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
-        copy(&buffers.gradient, &mut self.buffers.gradient);
+        let gradient = &mut buffers.gradient;
+        if self.activation == Activation::Relu {
+            let copy = &mut self.buffers.gradient;
+            copy.resize(gradient.len(), 0.0);
+            mask_and_copy(gradient, output, copy, workspace);
+        } else {
+            multiply_by_derivative(self.activation, gradient, values, workspace);
+            copy(gradient, &mut self.buffers.gradient);
+        }
         self.layers.backward(input, to_input, gradients, buffers, workspace);
         self.shortcut.backward(input, to_input, gradients, &mut self.buffers, workspace);
         if to_input {
-            let gradient = buffers.gradient.iter_mut().zip(&self.buffers.gradient);
-            gradient.for_each(|(gradient, other)| *gradient += other);
+            add_into(&mut buffers.gradient, &self.buffers.gradient, workspace);
         }
     }
 
@@ -71,10 +102,4 @@ impl Operation for Residual {
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
         self.layers.parameters_mut().chain(self.shortcut.parameters_mut()).collect()
     }
-}
-
-/// Writes the sums of the values to `sums`.
-fn sum(values: &[f32], others: &[f32], sums: &mut Vec<f32>) {
-    sums.clear();
-    sums.extend(values.iter().zip(others).map(|(value, other)| value + other));
 }

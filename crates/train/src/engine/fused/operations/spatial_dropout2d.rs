@@ -1,13 +1,13 @@
-use kiln_kernels::{Workspace, transpose};
+use kiln_kernels::{Plane, Workspace};
 use kiln_model::layers::dropout::draw_mask;
 use kiln_model::{LayerType, PlannedLayer};
 
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, copy, plane};
+use super::{BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, copy, plane};
 
 /// Adds dropout of channels.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     let LayerType::SpatialDropout2d(dropout) = &layer.kind else { return };
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     let plane = plane(layer.input);
     let (channels, positions) = (plane.channels, plane.height * plane.width);
     let (drawn, mask) = (Vec::new(), Vec::new());
@@ -22,18 +22,27 @@ struct SpatialDropout {
     positions: usize,
     /// `[n, channels]`: the factors of the last forward pass in the order in which they were drawn.
     drawn: Vec<f32>,
-    /// `[channels, n]`: the same factors.
+    /// The same factors in the layout of the images.
     mask: Vec<f32>,
 }
 
 impl SpatialDropout {
+    /// The layout of the mask.
+    const fn mask_blocks(&self) -> Blocks {
+        Blocks::of_plane(Plane { channels: self.channels, height: 1, width: 1 })
+    }
+
     /// Multiplies each value by the factor of its channel and image.
     fn multiply(&self, values: &mut [f32]) {
-        let n = self.mask.len() / self.channels;
-        let channels = values.chunks_exact_mut(self.positions * n).zip(self.mask.chunks_exact(n));
-        for (channel, mask) in channels {
-            for values in channel.chunks_exact_mut(n) {
-                values.iter_mut().zip(mask).for_each(|(value, factor)| *value *= factor);
+        let masks = self.mask_blocks();
+        let blocks = masks.with_width(self.channels * self.positions);
+        for (values, mask) in blocks.split_mut(values).zip(masks.split(&self.mask)) {
+            let n = masks.count(mask);
+            let channels = values.chunks_exact_mut(self.positions * n).zip(mask.chunks_exact(n));
+            for (channel, mask) in channels {
+                for values in channel.chunks_exact_mut(n) {
+                    values.iter_mut().zip(mask).for_each(|(value, factor)| *value *= factor);
+                }
             }
         }
     }
@@ -45,7 +54,7 @@ impl Operation for SpatialDropout {
         // Drawn image by image, as in the generic engine.
         self.drawn.resize(n * self.channels, 0.0);
         draw_mask(self.rate, &mut self.drawn, context.dropout_rng);
-        transpose(&self.drawn, n, self.channels, &mut self.mask);
+        self.mask_blocks().arrange(&self.drawn, &mut self.mask);
         copy(input, output);
         self.multiply(output);
     }

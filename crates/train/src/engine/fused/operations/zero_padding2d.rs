@@ -1,12 +1,12 @@
 use kiln_kernels::{Plane, Workspace};
 use kiln_model::{LayerType, PlannedLayer};
 
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, plane};
+use super::{BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, plane};
 
 /// Adds rows and columns of zeros.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     let LayerType::ZeroPadding2d(config) = &layer.kind else { return };
-    builder.feature_major(layer.input.len());
+    builder.feature_major(layer.input);
     let (top, left) = (config.padding.rows.0, config.padding.columns.0);
     let (input, output) = (plane(layer.input), plane(layer.output));
     builder.push(ZeroPadding { input, output, top, left });
@@ -36,12 +36,16 @@ impl Operation for ZeroPadding {
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, _: &mut Workspace) {
-        let n = input.len() / self.input.len();
+        let blocks = Blocks::of_plane(self.input);
         output.clear();
-        output.resize(self.output.len() * n, 0.0);
-        let length = self.input.width * n;
-        for (from, to) in self.rows() {
-            output[to * n..][..length].copy_from_slice(&input[from * n..][..length]);
+        output.resize(self.output.len() * blocks.count(input), 0.0);
+        let outputs = Blocks::of_plane(self.output).split_mut(output);
+        for (input, output) in blocks.split(input).zip(outputs) {
+            let n = blocks.count(input);
+            let length = self.input.width * n;
+            for (from, to) in self.rows() {
+                output[to * n..][..length].copy_from_slice(&input[from * n..][..length]);
+            }
         }
     }
 
@@ -52,11 +56,15 @@ impl Operation for ZeroPadding {
         _: &mut Workspace,
     ) {
         let GradientBuffers { gradient, next } = buffers;
-        let n = pass.input.len() / self.input.len();
-        let length = self.input.width * n;
         next.resize(pass.input.len(), 0.0);
-        for (to, from) in self.rows() {
-            next[to * n..][..length].copy_from_slice(&gradient[from * n..][..length]);
+        let blocks = Blocks::of_plane(self.input);
+        let gradients = Blocks::of_plane(self.output).split(gradient);
+        for (gradient, next) in gradients.zip(blocks.split_mut(next)) {
+            let n = blocks.count(next);
+            let length = self.input.width * n;
+            for (to, from) in self.rows() {
+                next[to * n..][..length].copy_from_slice(&gradient[from * n..][..length]);
+            }
         }
         std::mem::swap(gradient, next);
     }
