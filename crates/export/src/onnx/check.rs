@@ -47,7 +47,8 @@ pub(super) fn check(
             let differences = expected.probabilities.iter().zip(&found).map(|(a, b)| (a - b).abs());
             let difference = largest(&differences.collect::<Vec<_>>());
             // Not `>`, so that NaN is a difference.
-            if !(difference <= TOLERANCE * scale.max(1.0)) {
+            let is_close = difference <= TOLERANCE * scale.max(1.0);
+            if !is_close {
                 return Err(problem(format!("a probability differs by {difference:e}")));
             }
         }
