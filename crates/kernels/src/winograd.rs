@@ -42,8 +42,8 @@ pub(crate) fn is_faster(convolution: &Convolution) -> bool {
     // The direct form skips the taps outside the input.
     let taps: usize = convolution.axes().map(Axis::all_taps).into_iter().product();
     let tiles = output.height.div_ceil(2) * output.width.div_ceil(2);
-    // Measured: a value of a transformed tile takes about as long as ten products.
-    let transforms = 10 * POSITIONS * (input.channels + filters);
+    // Measured: a value of a transformed tile takes about as long as eight products.
+    let transforms = 8 * POSITIONS * (input.channels + filters);
     tiles * (POSITIONS * products + transforms) < taps * products
 }
 
@@ -73,8 +73,10 @@ pub(crate) fn correlate(
         instructions.dispatch(PackWeights { convolution, pass, targets, packed: &packed });
     });
 
-    let rows_of_tiles = to.height.div_ceil(2);
-    let units = pass.n.div_ceil(BLOCK) * rows_of_tiles;
+    let tile_values = (POSITIONS * from.channels + SUMS * to.channels) * BLOCK;
+    let tiles = (CHUNK / tile_values).clamp(1, to.width.div_ceil(2));
+    let chunks = to.width.div_ceil(2 * tiles);
+    let units = pass.n.div_ceil(BLOCK) * to.height.div_ceil(2) * chunks;
     let out = Shards::new(out);
     workspace.share(units, |units, buffers| {
         instructions.dispatch(Correlation {
@@ -83,6 +85,7 @@ pub(crate) fn correlate(
             to,
             before,
             weights,
+            tiles,
             units,
             out: &out,
             buffers,
@@ -149,7 +152,7 @@ fn transform_kernel(kernel: [f32; 9]) -> [f32; POSITIONS] {
     from_fn(|index| rows[index / 4][index % 4])
 }
 
-/// Some rows of tiles.
+/// Some chunks of tiles.
 struct Correlation<'a> {
     pass: Pass<'a>,
     from: Plane,
@@ -158,7 +161,9 @@ struct Correlation<'a> {
     before: [usize; 2],
     /// See [`PackWeights`].
     weights: &'a [f32],
-    /// Rows of tiles of the blocks of images.
+    /// Tiles that are computed together, except the last ones of a row.
+    tiles: usize,
+    /// Chunks of tiles, row by row and block by block of images.
     units: Range<usize>,
     out: &'a Shards<'a, f32>,
     buffers: &'a mut ConvolutionBuffers,
@@ -169,71 +174,69 @@ impl WithSimd for Correlation<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, from, to, before, weights, units, out, buffers } = self;
+        let Self { pass, from, to, before, weights, units, out, buffers, .. } = self;
         let (n, depth) = (pass.n, from.channels);
         let ConvolutionBuffers { rows, sums, .. } = buffers;
         let highest = max_rows::<S>();
-        let tile_values = (POSITIONS * depth + SUMS * to.channels) * BLOCK;
-        let tiles_of_chunk = (CHUNK / tile_values).clamp(1, to.width.div_ceil(2));
         let padded = BLOCK.min(n).next_multiple_of(S::F32_LANES);
-        let width = tiles_of_chunk * padded;
+        let width = self.tiles * padded;
         let (stride, sums_stride) = (spread(depth * width), spread(to.channels * width));
         let values = aligned(rows, POSITIONS * stride);
         let sums = aligned(sums, SUMS * sums_stride);
-        let rows_of_tiles = to.height.div_ceil(2);
+        let rows = to.height.div_ceil(2);
+        let chunks = to.width.div_ceil(2 * self.tiles);
         for unit in units {
-            let first_image = unit / rows_of_tiles * BLOCK;
+            let first_image = unit / (chunks * rows) * BLOCK;
             let images = first_image..n.min(first_image + BLOCK);
-            let y = 2 * (unit % rows_of_tiles);
-            for x in (0..to.width).step_by(2 * tiles_of_chunk) {
-                let count = tiles_of_chunk.min((to.width - x).div_ceil(2));
-                let width = count * padded;
-                simd.vectorize(InputTransform {
-                    source: pass.values,
-                    plane: from,
-                    n,
-                    images: images.clone(),
-                    y: y.wrapping_sub(before[0]),
-                    x: x.wrapping_sub(before[1]),
-                    count,
-                    to: values,
-                    padded,
-                    stride,
-                });
-                // Column by column, so that the two sums of a column stay in the L1 cache.
-                for column in 0..4 {
-                    let sums = &mut sums[2 * column * sums_stride..];
-                    for row in 0..4 {
-                        let position = 4 * row + column;
-                        let weights = &weights[position * depth * to.channels..];
-                        let values = &values[position * stride..][..depth * width];
-                        for (first, height) in tiles(to.channels, highest) {
-                            let product = Product {
-                                weights: &weights[first * depth..][..height * depth],
-                                values,
-                                depth,
-                                width,
-                                row,
-                                sums: &mut sums[first * width..],
-                                stride: sums_stride,
-                            };
-                            compute_tile(simd, height, product);
-                        }
+            let y = 2 * (unit / chunks % rows);
+            let x = 2 * self.tiles * (unit % chunks);
+            let count = self.tiles.min((to.width - x).div_ceil(2));
+            let width = count * padded;
+            simd.vectorize(InputTransform {
+                source: pass.values,
+                plane: from,
+                n,
+                images: images.clone(),
+                y: y.wrapping_sub(before[0]),
+                x: x.wrapping_sub(before[1]),
+                count,
+                to: values,
+                padded,
+                stride,
+            });
+            // Column by column, so that the two sums of a column stay in the L1 cache.
+            for column in 0..4 {
+                let sums = &mut sums[2 * column * sums_stride..];
+                for row in 0..4 {
+                    let position = 4 * row + column;
+                    let weights = &weights[position * depth * to.channels..];
+                    let values = &values[position * stride..][..depth * width];
+                    for (first, height) in tiles(to.channels, highest) {
+                        let product = Product {
+                            weights: &weights[first * depth..][..height * depth],
+                            values,
+                            depth,
+                            width,
+                            row,
+                            sums: &mut sums[first * width..],
+                            stride: sums_stride,
+                        };
+                        compute_tile(simd, height, product);
                     }
                 }
-                simd.vectorize(OutputTransform {
-                    sums,
-                    padded,
-                    stride: sums_stride,
-                    pass,
-                    plane: to,
-                    images: images.clone(),
-                    y,
-                    x,
-                    count,
-                    out,
-                });
             }
+            simd.vectorize(OutputTransform {
+                sums,
+                padded,
+                stride: sums_stride,
+                pass,
+                plane: to,
+                images,
+                y,
+                x,
+                count,
+                out,
+            });
         }
     }
 }
@@ -243,7 +246,7 @@ const fn spread(values: usize) -> usize {
     values.next_multiple_of(LINE) | LINE
 }
 
-/// Bᵀ d B for all channels of a tile.
+/// Bᵀ d B for all channels of some tiles.
 struct InputTransform<'a> {
     source: &'a [f32],
     plane: Plane,
@@ -277,6 +280,19 @@ impl WithSimd for InputTransform<'_> {
         let rows_inside = is_inside(y, height) && images.len() == padded;
         let mut edge = [0.0; POSITIONS * BLOCK];
         for channel in 0..channels {
+            // The rows are too short for the processor to load them in advance.
+            let next =
+                ((channel + 1) * height).wrapping_add(y).wrapping_mul(columns).wrapping_add(x);
+            for row in 0..4 {
+                let from = source.as_ptr().wrapping_add(
+                    next.wrapping_add(row * columns).wrapping_mul(n).wrapping_add(images.start),
+                );
+                for column in 0..2 * count + 2 {
+                    for image in (0..padded).step_by(LINE) {
+                        prefetch(from.wrapping_add(column * n + image));
+                    }
+                }
+            }
             for tile in 0..count {
                 let x = x.wrapping_add(2 * tile);
                 let to = to[(channel * count + tile) * padded..].as_mut_ptr();
@@ -309,6 +325,20 @@ impl WithSimd for InputTransform<'_> {
             }
         }
     }
+}
+
+/// Asks for the line of an address, which is needed soon. The address may be invalid.
+#[inline(always)]
+fn prefetch(address: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    #[expect(unsafe_code, reason = "an intrinsic")]
+    // SAFETY: a hint, which ignores invalid addresses.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// Transforms the tile of a channel.
