@@ -143,7 +143,8 @@ impl SweepRecord {
     }
 
     /// The name of the record's own file.
-    fn file_name(&self) -> String {
+    #[must_use]
+    pub fn file_name(&self) -> String {
         // The place of the data is no part of the declaration: a dataset may move.
         let declared = (&self.text, &self.experiment_text, &self.axes);
         // JSON can represent any text.
