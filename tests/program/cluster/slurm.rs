@@ -1,6 +1,7 @@
 //! A real Slurm of several nodes on this machine: a controller, and a `slurmd` for each node. The tests need root and Debian's
 //! packages `slurm-wlm` and `munge`, and are skipped with a message elsewhere, unless `KILN_REQUIRE_SLURM` is set.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use super::project_with;
 use crate::processes::{is_alive, signal, try_signal, wait_until};
 use crate::project::{CommandOutput, Project};
 use crate::reliability::{Rng, print_figures, short_or_long};
-use crate::run_state::{results, start_times, statuses};
+use crate::run_state::{results, run_directories, statuses};
 
 /// The machine has few processors, so one cluster at a time is enough.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -29,6 +30,11 @@ struct Cluster {
 impl Cluster {
     /// Starts a cluster with these nodes; `None` if Slurm cannot run here.
     fn start(nodes: usize) -> Option<Self> {
+        Self::with_processors(nodes, 1)
+    }
+
+    /// Like [`start`](Self::start), with so many workers at a time on each node, however many processors there are.
+    fn with_processors(nodes: usize, processors: usize) -> Option<Self> {
         let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let is_installed = |program: &str| {
             let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
@@ -44,7 +50,7 @@ impl Cluster {
         start_munge();
         let directory = tempfile::tempdir().unwrap();
         let cluster = Self { directory, nodes, _guard: guard };
-        fs::write(cluster.configuration(), cluster.text_of_configuration()).unwrap();
+        fs::write(cluster.configuration(), cluster.text_of_configuration(processors)).unwrap();
         cluster.start_controller();
         (1..=nodes).for_each(|node| cluster.start_node(node));
         wait_until("the nodes", || {
@@ -65,7 +71,7 @@ impl Cluster {
     }
 
     /// Jobs of the partition `urgent` preempt those of `main`. A node counts as failed after a few seconds of silence.
-    fn text_of_configuration(&self) -> String {
+    fn text_of_configuration(&self, processors: usize) -> String {
         static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
         let port = 21_000
             + (std::process::id() % 300) as u16 * 100
@@ -84,7 +90,7 @@ impl Cluster {
         );
         for node in 1..=self.nodes {
             fs::create_dir(self.path(&format!("spool-n{node}"))).unwrap();
-            writeln!(text, "NodeName=n{node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={} CPUs=1 State=UNKNOWN", port + node as u16).unwrap();
+            writeln!(text, "NodeName=n{node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={} CPUs={processors} State=UNKNOWN", port + node as u16).unwrap();
         }
         for (partition, rest) in
             [("main", "Default=YES PriorityTier=1"), ("urgent", "PriorityTier=10")]
@@ -246,7 +252,7 @@ const SUBMIT: [&str; 3] = ["sweep", "sweep.toml", "--launcher=slurm"];
 #[test]
 fn a_sweep_on_three_nodes_has_the_bytes_of_a_local_one() {
     let Some(cluster) = Cluster::start(3) else { return };
-    let project = project_with_results(20);
+    let project = project_with_results(6);
     cluster.kiln_ok(&project, &SUBMIT);
     // A second submission while the first one runs adds workers.
     let waited = cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &["--wait"]].concat());
@@ -272,7 +278,6 @@ fn a_wrong_partition_is_refused_with_the_key_to_change() {
         ("slurm.gres=gpu:1", "slurm.gres"),
         ("slurm.time=soon", "slurm.time"),
         ("slurm.arguments=--no-such-option", "slurm.arguments"),
-        ("slurm.cpus_per_task=64", "slurm.cpus_per_task"),
     ] {
         let output = cluster.kiln(&project, &[SUBMIT.as_slice(), &[argument]].concat());
         assert_eq!(output.status, 1, "{argument}: {}{}", output.stdout, output.stderr);
@@ -285,7 +290,7 @@ fn a_wrong_partition_is_refused_with_the_key_to_change() {
 #[test]
 fn cancel_gives_back_the_runs_and_the_sweep_can_be_submitted_again() {
     let Some(cluster) = Cluster::start(3) else { return };
-    let project = project_with_results(20);
+    let project = project_with_results(6);
     let long = [SUBMIT.as_slice(), &["epochs=100000", "name=endless"]].concat();
     cluster.kiln_ok(&project, &long);
     wait_until("running runs", || {
@@ -310,7 +315,7 @@ fn cancel_gives_back_the_runs_and_the_sweep_can_be_submitted_again() {
 #[test]
 fn the_runs_of_a_failed_node_are_taken_over() {
     let Some(cluster) = Cluster::start(3) else { return };
-    let project = project_with_results(200);
+    let project = project_with_results(40);
     cluster.kiln_ok(&project, &SUBMIT);
     wait_until("running runs", || {
         cluster.kiln(&project, &["status", "grid"]).stdout.contains("3 running")
@@ -342,9 +347,8 @@ fn preempted_and_canceled_workers_lose_nothing() {
     let mut events = [0; 4];
     for round in 0..rounds {
         let mut rng = Rng::new("preemption", round);
-        let project = project_with_results(short_or_long(60, 150));
-        let mut finished = start_times(&project, "expected/grid");
-        finished.clear();
+        let project = project_with_results(short_or_long(25, 100));
+        let mut finished = BTreeMap::new();
         cluster.kiln_ok(&project, &SUBMIT);
         let started = Instant::now();
         loop {
@@ -355,11 +359,12 @@ fn preempted_and_canceled_workers_lose_nothing() {
             );
             sleep(Duration::from_millis(200 + rng.below(1500) as u64));
             // A finished run never changes again.
-            let times = start_times(&project, "runs/grid");
-            for (run, status) in statuses(&project, "runs/grid") {
-                if status == "finished" {
-                    let time = times.get(&run).cloned().unwrap_or_default();
-                    assert_eq!(finished.entry(run).or_insert_with(|| time.clone()), &time);
+            for run in run_directories(&project.path("runs/grid")) {
+                if run.join("report.json").exists()
+                    && let Ok(record) = fs::read_to_string(run.join("run.json"))
+                    && record.contains("\"finished\"")
+                {
+                    assert_eq!(finished.entry(run).or_insert_with(|| record.clone()), &record);
                 }
             }
             if finished.len() == 24 {
@@ -425,4 +430,44 @@ fn a_run_that_needs_longer_than_the_time_limit_gets_there_in_pieces() {
     let pieces = output_of_workers(&project).matches("gave back 1 run").count();
     assert!(pieces >= 2, "{pieces}");
     print_figures(&format!("cluster: two runs in {pieces} pieces of a minute"));
+}
+
+#[test]
+fn a_hundred_workers_of_which_twenty_are_preempted_train_every_run_once() {
+    if short_or_long(true, false) {
+        return;
+    }
+    let Some(cluster) = Cluster::with_processors(5, 20) else { return };
+    let project = project_with(&sweep(10));
+    let more = ["seed=1..20", "slurm.workers=100"];
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected", more[0]]);
+    cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &more].concat());
+    let mut rng = Rng::new("hundred", 0);
+    let mut preempted = 0;
+    while preempted < 20 {
+        sleep(Duration::from_millis(rng.below(1000) as u64));
+        let running =
+            cluster.run("squeue", &["-h", "-r", "-t", "RUNNING", "-p", "main", "-o", "%A"]);
+        let running: Vec<&str> = running.lines().map(str::trim).collect();
+        if running.is_empty() {
+            break;
+        }
+        if running.len() >= 90 || preempted > 0 {
+            cluster.run("scontrol", &["requeue", running[rng.below(running.len())]]);
+            preempted += 1;
+        }
+    }
+    let started = Instant::now();
+    while !cluster.kiln(&project, &["status", "grid"]).stdout.contains("160 runs: 160 finished") {
+        assert!(started.elapsed() < Duration::from_secs(600), "{}", output_of_workers(&project));
+        cluster.hurry();
+        sleep(Duration::from_secs(2));
+    }
+    assert_expected(&project);
+    let trained = output_of_workers(&project).matches("  finished  last").count();
+    assert_eq!(trained, 160, "each run is trained once");
+    cluster.kiln_ok(&project, &["cancel", "grid"]);
+    wait_until("the end of the workers", || cluster.is_empty());
+    assert!(processes_in(&project.path("runs")).is_empty());
+    print_figures(&format!("cluster: 160 runs, 100 workers, {preempted} of them preempted"));
 }

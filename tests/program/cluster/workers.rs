@@ -259,3 +259,51 @@ fn a_worker_is_only_for_jobs() {
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("to train here: kiln sweep FILE"), "{}", output.stderr);
 }
+
+/// The claim of a process on another machine, whose lock does not reach this one.
+fn write_claim(project: &Project, id: &str) -> std::path::PathBuf {
+    std::fs::create_dir_all(project.path("runs/rates/.kiln")).unwrap();
+    let claim = format!("runs/rates/.kiln/{id}.claim");
+    let owner = r#"{"format_version": 1, "machine": "far", "boot": "other", "process": 7, "since": "2026-11-26T10:00:00Z"}"#;
+    project.write(&claim, owner);
+    project.path(claim)
+}
+
+fn set_age(path: &std::path::Path, seconds: i64) {
+    let now = std::time::SystemTime::now();
+    let age = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { now + age } else { now - age };
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn a_worker_leaves_live_owners_on_other_machines_alone_and_takes_over_from_dead_ones() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let ids: Vec<String> = statuses(&project, "expected/rates").into_keys().collect();
+    let (live, dead) = (&ids[3], &ids[7]);
+    // The clock of the other machine, or of its file server, is minutes ahead: its heartbeats are in the future.
+    let claim = write_claim(&project, live);
+    set_age(&claim, -300);
+    set_age(&write_claim(&project, dead), 150);
+    let mut worker = start_workers(&project, &slurm, 1, &[]).pop().unwrap();
+    let mut beats = 0;
+    while worker.try_wait().unwrap().is_none() {
+        sleep(Duration::from_secs(1));
+        beats += 1;
+        set_age(&claim, -300 - beats);
+        assert!(beats < 60, "the worker waits for a run that another process trains");
+    }
+    let output = CommandOutput::from(worker.wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let found = statuses(&project, "runs/rates");
+    assert_eq!(found.len(), 11, "{found:?}");
+    assert!(found.contains_key(dead) && !found.contains_key(live), "{found:?}");
+    // When its heartbeat stops, the run is free.
+    set_age(&claim, 150);
+    for output in outputs(start_workers(&project, &slurm, 1, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_same_results(&project, "runs/rates", "expected/rates");
+}

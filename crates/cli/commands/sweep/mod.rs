@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use kiln_config::{ConfigError, Override};
-use kiln_store::printable;
+use kiln_store::{lock_limitation, printable};
 use kiln_sweep::{
     DifferingKey, LAUNCHERS, LaunchOptions, Launched, Launcher, Plan, PlannedRun, RunOutcome,
     SlurmConfig, Sweep, SweepResult, slurm, visible_devices,
@@ -265,6 +265,15 @@ impl Launch {
             status(text);
         }
         plan.write_record()?;
+        if self.launcher.uses_other_machines()
+            && let Some(limitation) = lock_limitation(&plan.directory)
+        {
+            warning(format_args!(
+                "the locks of the file system of {} end at the machine ({limitation}): two workers may begin the same run at \
+                 the same moment, and a run of a failed node is free after two minutes",
+                plan.directory.display()
+            ));
+        }
         let mut progress =
             progress::SweepProgress::new(options.quiet, plan, control.has_runs.clone());
         let launched =

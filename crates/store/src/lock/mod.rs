@@ -11,6 +11,7 @@
 //! owner without a heartbeat for two minutes is considered dead.
 
 mod owner;
+mod reach;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom};
@@ -28,6 +29,7 @@ use crate::hidden::{create_hidden, hidden};
 use crate::run::RunDirectory;
 
 pub use owner::LockOwner;
+pub use reach::lock_limitation;
 
 /// The time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);

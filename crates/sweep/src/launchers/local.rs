@@ -18,6 +18,10 @@ impl Launcher for Local {
         MachineMemory::of_this_machine()
     }
 
+    fn uses_other_machines(&self) -> bool {
+        false
+    }
+
     fn launch(
         &self,
         plan: &Plan,

@@ -31,6 +31,9 @@ pub trait Launcher: Sync {
     /// The memory of the machine that trains.
     fn memory(&self) -> MachineMemory;
 
+    /// Whether runs are trained on machines that share a directory with this one.
+    fn uses_other_machines(&self) -> bool;
+
     /// What `--dry-run` prints in place of the runs and their cost, such as a batch script.
     fn script(&self, plan: &Plan, options: &LaunchOptions) -> Option<String> {
         let _ = (plan, options);

@@ -52,6 +52,10 @@ impl Launcher for Slurm {
         MachineMemory { bytes: None }
     }
 
+    fn uses_other_machines(&self) -> bool {
+        true
+    }
+
     fn script(&self, plan: &Plan, options: &LaunchOptions) -> Option<String> {
         let to_do = remaining_runs(plan, options.retry_failed).len();
         let workers = options.slurm.workers().get().min(to_do.max(1));

@@ -81,14 +81,16 @@ impl Claimer {
 /// other, all within the time of a run.
 fn simulate(claimers: usize, runs: usize) -> Operations {
     let memory = Path::new("/dev/shm");
-    let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let directory =
+        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let directory = directory.expect("a temporary directory");
     let directory = directory.path();
     let ids: Vec<String> = (0..runs).map(|run| format!("{run:012x}")).collect();
     let order: Vec<usize> = (0..runs).collect();
     let mut random = 1_u64;
     let mut next_random = move |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) % below
     };
     let mut all: Vec<Claimer> = (0..claimers)
