@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use kiln_store::FileLock;
+use kiln_store::{FileLock, files, hidden};
 
 use crate::launchers::{Event, Requests, SweepResult, Watcher};
 use crate::plan::{Plan, RunState};
@@ -84,6 +84,8 @@ struct Follower<'a> {
     running: BTreeSet<usize>,
     /// The epochs of each run that were reported.
     epochs: Vec<usize>,
+    /// The results of the runs that have ended, by which combinations race.
+    race_results: Vec<RaceResult>,
     race: Option<RaceState>,
     is_first_look: bool,
 }
@@ -99,6 +101,7 @@ impl<'a> Follower<'a> {
             needed: BTreeSet::new(),
             running: BTreeSet::new(),
             epochs: vec![0; runs],
+            race_results: vec![RaceResult::Pending; runs],
             race: None,
             is_first_look: true,
         };
@@ -123,9 +126,10 @@ impl<'a> Follower<'a> {
     fn look(&mut self) {
         self.look_at_race();
         let listing = Listing::read(&self.plan.directory);
+        let now = files::clock(&hidden(&self.plan.directory)).unwrap_or_else(SystemTime::now);
         for run in self.needed.clone() {
             if self.outcomes[run].is_none() {
-                self.look_at(run, &listing);
+                self.look_at(run, &listing, now);
             }
         }
         self.look_at_race();
@@ -134,10 +138,10 @@ impl<'a> Follower<'a> {
         self.watcher.event(Event::Idle(waiting.saturating_sub(self.running.len())));
     }
 
-    fn look_at(&mut self, run: usize, listing: &Listing) {
+    fn look_at(&mut self, run: usize, listing: &Listing, now: SystemTime) {
         let planned = &self.plan.runs[run];
         let is_running = listing.is_claimed(&planned.id)
-            && FileLock::is_taken(&self.plan.directory, &planned.id);
+            && FileLock::owner_at(&self.plan.directory, &planned.id, now).is_some();
         if is_running && self.running.insert(run) {
             self.watcher.event(Event::Starting(run));
         }
@@ -173,6 +177,13 @@ impl<'a> Follower<'a> {
                     false => CompletedBy::ThisSweep,
                 };
                 self.watcher.event(Event::Ended(run, &outcome, by));
+                if self.plan.race.is_some() {
+                    self.race_results[run] = match &outcome {
+                        RunOutcome::Finished => self.plan.race_result(run),
+                        RunOutcome::Pruned(_) | RunOutcome::Diverged(_) => RaceResult::Out,
+                        _ => RaceResult::Pending,
+                    };
+                }
                 self.outcomes[run] = Some((outcome, by));
                 return;
             }
@@ -185,11 +196,7 @@ impl<'a> Follower<'a> {
     fn look_at_race(&mut self) {
         let Some(race) = &self.plan.race else { return };
         loop {
-            let result = |run: usize| match &self.outcomes[run] {
-                Some((RunOutcome::Finished, _)) => self.plan.race_result(run),
-                Some((RunOutcome::Pruned(_) | RunOutcome::Diverged(_), _)) => RaceResult::Out,
-                _ => RaceResult::Pending,
-            };
+            let result = |run: usize| self.race_results[run];
             let Some(state) = self.plan.race_state_by(result) else { return };
             if self.race.as_ref() == Some(&state) {
                 return;

@@ -1,9 +1,12 @@
 //! Submitting, the settings of a job, `kiln status` and `kiln cancel`, with stand-ins for the commands of Slurm.
 
 use std::fs;
+use std::process::Stdio;
 
 use super::stand_ins::StandIns;
 use super::{SWEEP, project_with};
+use crate::processes::{signal, wait_until};
+use crate::project::CommandOutput;
 
 #[test]
 fn settings_come_from_the_site_the_sweep_file_and_the_command_line() {
@@ -203,4 +206,42 @@ fn cancel_ends_the_jobs_that_are_in_the_queue() {
     assert_eq!(slurm.read("canceled"), "4712\n");
     let output = slurm.kiln_ok(&["cancel", "rates"]);
     assert!(output.stderr.contains("no worker of this sweep is in the queue"), "{}", output.stderr);
+}
+
+#[test]
+fn ctrl_c_leaves_the_job_running() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let mut command = slurm.command();
+    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait"]);
+    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the job", || project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    signal(waiting.id(), "-INT");
+    let output = CommandOutput::from(waiting.wait_with_output().unwrap());
+    assert_eq!(output.status, 130, "{}", output.stderr);
+    assert!(output.stderr.contains("the job continues"), "{}", output.stderr);
+    assert!(output.stderr.contains("kiln cancel runs/rates"), "{}", output.stderr);
+    assert_eq!(slurm.read("canceled"), "");
+}
+
+#[test]
+fn wait_ends_when_no_worker_is_left() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    // The runs end while the command waits.
+    let mut command = slurm.command();
+    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait"]);
+    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the job", || project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
+    project.kiln_ok(&["sweep", "sweep.toml", "-q"]);
+    let output = CommandOutput::from(waiting.wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("12 runs: 12 finished"), "{}", output.stdout);
+    assert!(output.stdout.contains("best by validation"), "{}", output.stdout);
+    // Workers that end without having done anything.
+    let arguments = ["sweep", "sweep.toml", "seed=7", "--launcher=slurm", "--wait"];
+    let output = slurm.kiln(&arguments);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("no worker is left in the queue"), "{}", output.stderr);
 }

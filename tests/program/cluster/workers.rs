@@ -10,7 +10,7 @@ use super::{SWEEP, project_with};
 use crate::processes::{children, is_alive, signal, wait_until};
 use crate::project::{CommandOutput, Project};
 use crate::run_state::{has_epochs, results, run_directories, start_times, statuses};
-use crate::sweep::PRUNING_SWEEP;
+use crate::sweep::{PRUNING_SWEEP, runs_trained};
 
 /// Submits `sweep.toml` and starts the workers of the job.
 fn start_workers(
@@ -305,5 +305,76 @@ fn a_worker_leaves_live_owners_on_other_machines_alone_and_takes_over_from_dead_
     for output in outputs(start_workers(&project, &slurm, 1, &[])) {
         assert_eq!(output.status, 0, "{}", output.stderr);
     }
+    assert_same_results(&project, "runs/rates", "expected/rates");
+}
+
+/// Runs `kiln` on another machine, as far as one can be had here: with another boot id, and on a file system without locks.
+/// `None` if this is not permitted, or if there is no C compiler.
+fn on_other_machine(project: &Project, name: &str) -> Option<std::process::Command> {
+    let library = project.path("no-locks.so");
+    if !library.exists() {
+        let source = "#include <errno.h>\nint flock(int file, int operation) { errno = ENOLCK; return -1; }\n";
+        project.write("no-locks.c", source);
+        let mut compiler = std::process::Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(project.path("no-locks.c"));
+        compiler.status().ok().filter(std::process::ExitStatus::success)?;
+    }
+    project.write(format!("boot-{name}"), format!("boot-of-{name}\n"));
+    let mount = format!("mount --bind boot-{name} /proc/sys/kernel/random/boot_id");
+    let mut command = std::process::Command::new("unshare");
+    command.current_dir(project.path(".")).args(["--mount", "sh", "-c"]);
+    let mut probe = std::process::Command::new("unshare");
+    probe.current_dir(project.path(".")).args(["--mount", "sh", "-c", &mount]);
+    probe.stderr(Stdio::null()).status().ok().filter(std::process::ExitStatus::success)?;
+    command.arg(format!("{mount} && exec env LD_PRELOAD={} \"$@\"", library.display()));
+    command.args(["sh", env!("CARGO_BIN_EXE_kiln")]);
+    Some(command)
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+#[test]
+fn machines_without_common_locks_share_a_sweep() {
+    let project = project_with(SWEEP);
+    let few = ["learning_rate=0.1", "seed=1,2,3,4", "epochs=20"];
+    let sweep = |machine: &str| -> Option<Child> {
+        let mut command = on_other_machine(&project, machine)?;
+        command.args(["sweep", "sweep.toml", "--jobs=1"]).args(few);
+        Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &few].concat());
+    let (Some(ada), Some(grace)) = (sweep("ada"), sweep("grace")) else {
+        eprintln!(
+            "skipped: this test mounts a file as another boot id, which needs root and a C compiler"
+        );
+        return;
+    };
+    let outputs = outputs(vec![ada, grace]);
+    let trained: usize = outputs.iter().map(runs_trained).sum();
+    for output in &outputs {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.reports_all_finished(4), "{}", output.stdout);
+    }
+    assert_eq!(trained, 4, "{}{}", outputs[0].stderr, outputs[1].stderr);
+    assert_same_results(&project, "runs/rates", "expected/rates");
+
+    // One machine is lost in the middle of a run. The other takes over when the heartbeat is two minutes old.
+    std::fs::remove_dir_all(project.path("runs")).unwrap();
+    let lost = sweep("ada").unwrap();
+    wait_until("some epochs", || {
+        run_directories(&project.path("runs/rates")).iter().any(|run| has_epochs(run, 3))
+    });
+    for process in children(lost.id()).into_iter().chain([lost.id()]) {
+        crate::processes::try_signal(process, "-KILL");
+    }
+    lost.wait_with_output().unwrap();
+    let claims = std::fs::read_dir(project.path("runs/rates/.kiln")).unwrap().flatten();
+    let claims = claims
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "claim"));
+    let claims: Vec<_> = claims.collect();
+    assert_eq!(claims.len(), 1);
+    claims.iter().for_each(|claim| set_age(claim, 115));
+    let output = CommandOutput::from(sweep("grace").unwrap().wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
     assert_same_results(&project, "runs/rates", "expected/rates");
 }
