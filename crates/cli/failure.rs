@@ -87,6 +87,8 @@ pub(crate) fn report(options: &GlobalOptions, error: &anyhow::Error) -> ExitCode
     };
     if let Some(Advised { help, .. }) = error.downcast_ref() {
         output::help(help);
+    } else if let Some(SweepError::Launcher { help: Some(help), .. }) = error.downcast_ref() {
+        output::help(help);
     } else if let Some(advice) = store.and_then(advice) {
         output::help(advice);
     } else if let Some(CompareError::Mismatch { path, .. }) = compare {

@@ -19,8 +19,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::{
-    Cli, Command, clean, compare, completions, config, data, doctor, evaluate, export, ls, predict, resume,
-    run, show, summary, sweep, verify, work,
+    Cli, Command, cancel, clean, compare, completions, config, data, doctor, evaluate, export, ls,
+    predict, resume, run, show, status, summary, sweep, verify, work, worker,
 };
 
 // The default allocator of glibc returns freed pages to the system and faults them in again with every batch.
@@ -41,7 +41,10 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => run::run(options, arguments),
         Command::Sweep(arguments) => sweep::sweep(options, arguments),
         Command::Resume(arguments) => resume::resume(options, arguments),
+        Command::Status(arguments) => status::show_status(options, arguments),
+        Command::Cancel(arguments) => cancel::cancel_workers(options, arguments),
         Command::Work => work::work(),
+        Command::Worker(arguments) => worker::worker(options, arguments),
         Command::Summary(arguments) => summary::summary(options, arguments),
         Command::Compare(arguments) => compare::compare(options, arguments),
         Command::Verify(arguments) => verify::verify(options, arguments),

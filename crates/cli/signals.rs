@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 /// Signals within this time count once. `timeout` signals the process and then its process group, so the same request
@@ -43,10 +43,26 @@ impl StopSignal {
 
 /// Handles signals in a thread, which calls `handle` for each.
 pub(crate) fn listen(
+    handle: impl FnMut(SignalRequest) + Send + 'static,
+) -> std::io::Result<Arc<StopSignal>> {
+    listen_to(&[SIGUSR1], handle, || {})
+}
+
+/// Like [`listen`], in a job of a cluster. SIGUSR2 comes before its time limit, and calls `at_time_limit`.
+pub(crate) fn listen_in_job(
+    handle: impl FnMut(SignalRequest) + Send + 'static,
+    at_time_limit: impl FnMut() + Send + 'static,
+) -> std::io::Result<Arc<StopSignal>> {
+    listen_to(&[SIGUSR1, SIGUSR2], handle, at_time_limit)
+}
+
+fn listen_to(
+    requests: &[c_int],
     mut handle: impl FnMut(SignalRequest) + Send + 'static,
+    mut at_time_limit: impl FnMut() + Send + 'static,
 ) -> std::io::Result<Arc<StopSignal>> {
     let stop_signal = Arc::new(StopSignal::default());
-    let mut signals = Signals::new(stop_signals().into_iter().chain([SIGUSR1]))?;
+    let mut signals = Signals::new(stop_signals().iter().chain(requests))?;
     let shared = Arc::clone(&stop_signal);
     std::thread::spawn(move || {
         let mut count = 0;
@@ -54,6 +70,10 @@ pub(crate) fn listen(
         for signal in signals.forever() {
             if signal == SIGUSR1 {
                 handle(SignalRequest::Checkpoint);
+                continue;
+            }
+            if signal == SIGUSR2 {
+                at_time_limit();
                 continue;
             }
             if last.replace(Instant::now()).is_some_and(|last| last.elapsed() < SAME_REQUEST) {

@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod changed_data;
+#[cfg(unix)]
+mod cluster;
 mod columns;
 mod compare;
 mod convolution;

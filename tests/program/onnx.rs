@@ -70,7 +70,11 @@ fn check(project: &Project, run: &str, [values, output]: [&str; 2], python: &Pyt
     arguments.extend(chosen.map(|(_, option)| *option));
     let exported = project.kiln_ok(&arguments);
     assert_eq!(exported.last_line(), "network.onnx");
-    assert!(exported.stderr.contains(&format!("output \"{output}\" [n, 3]")), "{}", exported.stderr);
+    assert!(
+        exported.stderr.contains(&format!("output \"{output}\" [n, 3]")),
+        "{}",
+        exported.stderr
+    );
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/onnx.py");
     let paths = [

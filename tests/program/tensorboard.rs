@@ -41,7 +41,13 @@ fn assert_close(found: &[(u64, f64)], expected: &[(u64, f64)]) {
 fn tensorboard_reads_histories_settings_results_and_pictures() {
     let Some(python) = python_with("tensorboard") else { return };
     let project = Project::new();
-    project.kiln_ok(&["sweep", "experiment.toml", "learning_rate=0.1,0.3", "weights=best", "seed=1,2"]);
+    project.kiln_ok(&[
+        "sweep",
+        "experiment.toml",
+        "learning_rate=0.1,0.3",
+        "weights=best",
+        "seed=1,2",
+    ]);
     // A repeated export has each step once.
     for _ in 0..2 {
         let arguments = ["export", "runs/columns", "--tensorboard", "events"];

@@ -1,5 +1,6 @@
 //! The commands, one module each, and the help that `kiln --help` shows for them.
 
+pub(crate) mod cancel;
 pub(crate) mod clean;
 pub(crate) mod compare;
 pub(crate) mod completions;
@@ -15,10 +16,12 @@ pub(crate) mod predict;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod show;
+pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod sweep;
 pub(crate) mod verify;
 pub(crate) mod work;
+pub(crate) mod worker;
 
 use clap::{Parser, Subcommand};
 
@@ -74,7 +77,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         kiln sweep configs/fashion-mnist.toml learning_rate=0.01,0.1 hidden.repeat=1,3 seed=1,2,3\n  \
         kiln sweep configs/sweeps/learning-rate-depth.toml --dry-run\n  \
-        kiln sweep configs/fashion-mnist.toml 'optimizer={type=\"sgd\"},{type=\"adam\"}'")]
+        kiln sweep configs/fashion-mnist.toml 'optimizer={type=\"sgd\"},{type=\"adam\"}'\n  \
+        kiln sweep configs/sweeps/learning-rate-depth.toml --launcher slurm slurm.workers=20")]
     Sweep(sweep::SweepArguments),
     /// Resume a run or a sweep that was interrupted or has failed
     ///
@@ -85,9 +89,24 @@ pub(crate) enum Command {
         kiln resume runs/fashion-mnist/20261124-101500\n  \
         kiln resume runs/learning-rate-depth")]
     Resume(resume::ResumeArguments),
+    /// Show how far a sweep is: which runs wait, where others run, and why workers are in the queue
+    ///
+    /// The files of the sweep say everything about its runs, so the command works on every machine that shares them. Slurm is
+    /// only asked about the workers of a job.
+    #[command(after_help = "Examples:\n  \
+        kiln status runs/learning-rate-depth\n  \
+        kiln status learning-rate-depth --json")]
+    Status(status::StatusArguments),
+    /// End the job of a sweep; its runs write checkpoints and can be resumed
+    #[command(after_help = "Example:\n  \
+        kiln cancel runs/learning-rate-depth")]
+    Cancel(cancel::CancelArguments),
     /// Train one run of a sweep; the request on standard input describes it
     #[command(hide = true)]
     Work,
+    /// Train free runs of a sweep in a task of Slurm
+    #[command(hide = true)]
+    Worker(worker::WorkerArguments),
     /// Show the layers, shapes, parameters, FLOPs and memory of an experiment
     ///
     /// Nothing is trained.

@@ -100,6 +100,23 @@ pub(crate) fn data_of(options: &GlobalOptions, run: &RunDirectory) -> PathBuf {
     given.or_else(of_sweep).unwrap_or_else(|| options.data().to_owned())
 }
 
+/// The directory of all runs that contains the directory of this sweep.
+pub(crate) fn runs_of(directory: &Path, sweep: &Sweep) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(directory)
+        .with_context(|| format!("cannot find {}", directory.display()))?;
+    let has_name_of_sweep = path.file_name().is_some_and(|name| *name == *sweep.name);
+    // Messages show the directory of all runs, so it is kept as it was given, unless the path has a single component.
+    let given = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let (Some(runs), true) = (given.or(path.parent()), has_name_of_sweep) else {
+        let name = printable(&sweep.name);
+        anyhow::bail!(
+            "{} contains the sweep `{name}`, but has another name: rename the directory to {name}",
+            directory.display(),
+        );
+    };
+    Ok(runs.to_owned())
+}
+
 /// Resumes all sweeps that were started in a directory, in their order.
 fn resume_sweeps(
     options: &GlobalOptions,
@@ -138,19 +155,8 @@ fn resume_sweep(
 ) -> anyhow::Result<ExitCode> {
     let sweep = Sweep::from_record(record)?;
     let data = options.given_data().unwrap_or(&record.data);
-    let path = std::path::absolute(directory)
-        .with_context(|| format!("cannot find {}", directory.display()))?;
-    let has_name_of_sweep = path.file_name().is_some_and(|name| *name == *sweep.name);
-    // Messages show the directory of all runs, so it is kept as it was given, unless the path has a single component.
-    let given = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let (Some(runs), true) = (given.or(path.parent()), has_name_of_sweep) else {
-        let name = printable(&sweep.name);
-        anyhow::bail!(
-            "{} contains the sweep `{name}`, but has another name: rename the directory to {name}",
-            directory.display(),
-        );
-    };
-    let plan = Plan::new(&sweep, data, runs, MachineMemory::of_this_machine())?;
+    let runs = runs_of(directory, &sweep)?;
+    let plan = Plan::new(&sweep, data, &runs, MachineMemory::of_this_machine())?;
     let launch_options = sweep::launch_options(arguments.jobs)?;
-    sweep::launch(options, &plan, launch_options, control, false)
+    sweep::Launch::default().start(options, &plan, launch_options, control)
 }

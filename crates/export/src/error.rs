@@ -39,7 +39,9 @@ pub enum ExportError {
         limit: usize,
     },
     /// What was written does not compute what the run predicts. This is an error of Kiln.
-    #[error("the exported network does not compute what the run predicts, so no file was written: {problem}")]
+    #[error(
+        "the exported network does not compute what the run predicts, so no file was written: {problem}"
+    )]
     Check {
         /// The difference, or why the file cannot be computed.
         problem: String,

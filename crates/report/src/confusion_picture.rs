@@ -32,7 +32,9 @@ pub fn confusion_picture(class_names: &[String], confusion: &[Vec<u64>]) -> Resu
     let name_width = longest(&mut names.iter().map(|name| name.chars().count())) * CHARACTER_WIDTH;
     let digits = longest(&mut confusion.iter().flatten().map(|count| count.to_string().len()));
     let (left, top, cell) = match numbered {
-        true => (GAP + name_width + GAP / 2, 2 * GAP + 2 * LINE_HEIGHT, (digits + 1) * CHARACTER_WIDTH),
+        true => {
+            (GAP + name_width + GAP / 2, 2 * GAP + 2 * LINE_HEIGHT, (digits + 1) * CHARACTER_WIDTH)
+        }
         // At most 256 classes have a matrix.
         false => (GAP, 2 * GAP + LINE_HEIGHT, (900 / classes.max(1) as u32).max(2)),
     };

@@ -70,7 +70,9 @@ pub use find::{Found, Skipped, find};
 pub use hidden::{create_hidden, hidden};
 pub use history::{EpochRow, History, HistoryWriter};
 pub use kiln_config::{is_unprintable, printable};
-pub use lock::{FileLock, LockOwner, LockToken, last_lines};
+pub use lock::{
+    FileLock, Heartbeat, LiveOwner, LockOwner, LockState, LockToken, last_lines, lock_limitation,
+};
 pub use metric::{Direction, MetricInfo};
 pub use name::{NameError, check_name};
 pub use number::{duration, grouped};

@@ -45,6 +45,9 @@ pub struct RunRecord {
     pub unsupported_by_fused: Option<String>,
     /// The number of computing threads.
     pub threads: usize,
+    /// The GPUs that the run saw (`CUDA_VISIBLE_DEVICES`); `None` if it used none, or if the environment did not list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visible_devices: Option<String>,
     /// The versions of Kiln and Burn.
     pub versions: Versions,
     /// The Git commit of the directory where the run was started, if there is one.

@@ -25,6 +25,14 @@ pub enum SweepError {
     /// The worker process received no valid request.
     #[error("`kiln work` is only for `kiln sweep`, which starts it for each run: {0}")]
     Request(String),
+    /// A launcher cannot start workers, or cannot find out about them.
+    #[error("{message}")]
+    Launcher {
+        /// What is wrong.
+        message: String,
+        /// What the user can do about it.
+        help: Option<String>,
+    },
     /// The worker process cannot write the log of its run.
     #[error("cannot start the log of the run: {0}")]
     Log(String),
@@ -37,6 +45,10 @@ impl From<kiln_config::ConfigError> for SweepError {
 }
 
 impl SweepError {
+    pub(crate) fn launcher(message: String, help: Option<String>) -> Self {
+        Self::Launcher { message, help }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, cause: std::io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), cause }
     }

@@ -22,22 +22,31 @@
 mod declaration;
 mod declared;
 mod error;
+mod follow;
 mod launchers;
 mod plan;
 mod prune;
 mod race;
 mod rules;
+mod status;
+mod worker;
 
 pub use declaration::{
     MAX_RUNS, Setting, SkippedRuns, Sweep, SweepPoint, SweepRecord, SweepRecords, is_sweep_file,
 };
 pub use declared::{declared_race, declared_runs};
 pub use error::SweepError;
+pub use follow::{FollowEnd, follow};
+pub use launchers::slurm;
 pub use launchers::{
-    CompletedBy, EpochReport, Event, Failure, LaunchOptions, Requests, RunOutcome, StepReport,
-    SweepResult, Watcher, launch, work,
+    Event, LAUNCHERS, LaunchOptions, Launched, Launcher, Requests, Share, SlurmConfig, Submission,
+    SubmissionOutcome, SweepResult, Watcher,
 };
 pub use plan::{DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState};
 pub use prune::{PruneConfig, PruneOrder};
 pub use race::{Race, RaceConfig, RaceEnd, RaceProgress, RaceResult, RaceState, Stopped, decide};
 pub use rules::SweepRules;
+pub use status::{Activity, RunStatus, read_status};
+pub use worker::{
+    CompletedBy, EpochReport, Failure, RunOutcome, StepReport, train_runs, visible_devices, work,
+};

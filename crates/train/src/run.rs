@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use crate::TrainError;
 use crate::engine::Engine;
 use crate::evaluation::{Evaluation, evaluate_each};
-use crate::experiment::{Declaration, Experiment, PreparedExperiment};
+use crate::experiment::{Backend, Declaration, Experiment, PreparedExperiment};
 use crate::initial_weights::{SourceWeights, Transfer};
 use crate::metrics::{self, Metrics, extra_columns};
 use crate::resume::checkpoint_writer::CheckpointWriter;
@@ -158,6 +158,7 @@ impl Run {
             backend,
             engine: implementation,
             threads: prepared.settings.threads,
+            visible_devices: visible_devices(experiment.device.backend),
             versions,
             git_commit: git_commit(),
             dataset,
@@ -508,6 +509,12 @@ fn describe_weights(epoch: usize) -> String {
         0 => "the initial weights".to_owned(),
         epoch => format!("the weights of epoch {epoch}"),
     }
+}
+
+/// The GPUs that a run on a GPU sees, if the environment lists them.
+fn visible_devices(backend: Backend) -> Option<String> {
+    let is_on_cpu = matches!(backend, Backend::Flex | Backend::Ndarray);
+    std::env::var("CUDA_VISIBLE_DEVICES").ok().filter(|list| !is_on_cpu && !list.is_empty())
 }
 
 /// The commit of the repository in the current directory; `None` without a repository or git.

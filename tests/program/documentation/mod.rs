@@ -44,6 +44,7 @@ pages! {
     readme: "README.md",
     augmentation: "docs/guide/augmentation.md",
     guide: "docs/guide/README.md",
+    cluster: "docs/guide/cluster.md",
     command_line: "docs/guide/command-line.md",
     comparing: "docs/guide/comparing.md",
     data: "docs/guide/data.md",

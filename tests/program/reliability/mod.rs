@@ -56,7 +56,7 @@ minutes = 1e-9
 "#;
 
 /// Returns one of two values, depending on `KILN_RELIABILITY`.
-fn short_or_long<T>(short: T, long: T) -> T {
+pub(crate) fn short_or_long<T>(short: T, long: T) -> T {
     match std::env::var("KILN_RELIABILITY").as_deref() {
         Ok("long") => long,
         Ok("short") | Err(_) => short,
@@ -66,16 +66,16 @@ fn short_or_long<T>(short: T, long: T) -> T {
 
 /// Prints the figures of a test for the table in `RELIABILITY.md`. `cargo test` shows them with `--nocapture`.
 #[expect(clippy::print_stderr, reason = "the figures of a long test are its output")]
-fn print_figures(figures: &str) {
+pub(crate) fn print_figures(figures: &str) {
     eprintln!("reliability: {figures}");
 }
 
 /// A random generator: SplitMix64 (Steele, Lea and Flood 2014).
-struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
     /// Each round of each test has its own stream.
-    fn new(test: &str, round: usize) -> Self {
+    pub(crate) fn new(test: &str, round: usize) -> Self {
         let seed = std::env::var("KILN_RELIABILITY_SEED").map_or(1, |seed| seed.parse().unwrap());
         let mut rng = Self(seed);
         for word in test.bytes().map(u64::from).chain([round as u64]) {
@@ -93,7 +93,7 @@ impl Rng {
     }
 
     /// A number in `0..end`, or 0 if `end` is 0.
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % (end as u64).max(1)) as usize
     }
 

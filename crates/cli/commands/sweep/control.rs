@@ -15,15 +15,37 @@ pub(crate) struct SweepControl {
 
 /// Whether a sweep has processes that must be stopped before it exits. It is set before the first process is started.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct HasRuns(Arc<Mutex<bool>>);
+pub(crate) struct HasRuns(Arc<Mutex<Runs>>);
+
+/// The processes of the runs, as far as a signal is concerned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Runs {
+    /// There are none.
+    #[default]
+    None,
+    /// This process has started them.
+    Own,
+    /// Workers elsewhere have started them, and continue.
+    Elsewhere,
+}
 
 impl HasRuns {
     pub(super) fn set(&self, has_runs: bool) {
-        *self.lock() = has_runs;
+        let mut runs = self.lock();
+        match (*runs, has_runs) {
+            (Runs::Elsewhere, true) => {}
+            (_, true) => *runs = Runs::Own,
+            (_, false) => *runs = Runs::None,
+        }
+    }
+
+    /// From now on, workers elsewhere train the runs, and this process only watches.
+    pub(super) fn set_elsewhere(&self) {
+        *self.lock() = Runs::Elsewhere;
     }
 
     /// While the guard exists, no sweep starts its first process: [`set`](Self::set) waits for it.
-    fn lock(&self) -> MutexGuard<'_, bool> {
+    fn lock(&self) -> MutexGuard<'_, Runs> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -45,7 +67,7 @@ impl SweepControl {
             let has_runs = runs.lock();
             match request {
                 SignalRequest::Checkpoint => {
-                    if *has_runs {
+                    if *has_runs == Runs::Own {
                         if !quiet {
                             status("writing a checkpoint of every run in progress");
                         }
@@ -54,10 +76,10 @@ impl SweepControl {
                 }
                 // After the second signal the runs are killed. If even that takes too long, a third one ends the sweep.
                 SignalRequest::Stop { count: 3.., status } => status.exit(),
-                SignalRequest::Stop { status, .. } if !*has_runs => status.exit(),
+                SignalRequest::Stop { status, .. } if *has_runs == Runs::None => status.exit(),
                 SignalRequest::Stop { count, .. } => {
                     match count {
-                        _ if quiet => {}
+                        _ if quiet || *has_runs == Runs::Elsewhere => {}
                         1 => status(
                             "\nstopping after the current steps; press Ctrl-C again to stop immediately",
                         ),

@@ -1,7 +1,9 @@
 //! `kiln sweep`.
 
 mod control;
+mod declared;
 mod dry_run;
+mod launched;
 mod lines;
 mod progress;
 mod race;
@@ -13,22 +15,28 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use kiln_store::printable;
-use kiln_sweep::{DifferingKey, LaunchOptions, Plan, PlannedRun, RunOutcome, Sweep};
-use kiln_train::MachineMemory;
+use kiln_config::{ConfigError, Override};
+use kiln_store::{lock_limitation, printable};
+use kiln_sweep::{
+    DifferingKey, LAUNCHERS, LaunchOptions, Launched, Launcher, Plan, PlannedRun, RunOutcome,
+    SlurmConfig, Sweep, SweepResult, slurm, visible_devices,
+};
 
 use crate::experiment;
 use crate::initial_weights;
 use crate::options::{GlobalOptions, at_least_1, this_command};
-use crate::output::{status, warning};
+use crate::output::{self, status, warning};
 
 pub(crate) use control::SweepControl;
+pub(crate) use declared::DeclaredSweep;
+pub(crate) use progress::SweepProgress;
 
 /// The long help of the axes. It is not a doc comment, because rustdoc would take the brackets for links.
 const AXES_LONG_HELP: &str = "Keys and the values to try for them, such as learning_rate=0.01,0.1\n\n\
     The keys are those of `kiln run`. A comma separates values, except within brackets: hidden.units=300,100 is two values, \
     top_k=[3,5] is one, a list, and top_k=[3],[3,5] is two lists. An axis replaces the axis of the sweep file that has \
-    the same key. A single value changes all runs.";
+    the same key. A single value changes all runs.\n\n\
+    With --launcher slurm, slurm.KEY=VALUE sets a key of the table [slurm], such as slurm.workers=20 or slurm.time=1:00:00.";
 
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
@@ -43,6 +51,18 @@ pub(crate) struct SweepArguments {
     /// How many runs to train at a time, each on one core [default: the number of cores]
     #[arg(long, short, value_name = "N", value_parser = at_least_1)]
     jobs: Option<NonZeroUsize>,
+    /// Where the runs are trained: on this machine, or by workers in a job of Slurm
+    ///
+    /// With slurm, the command submits a job and returns; `kiln status` shows the sweep, and `kiln cancel` ends it. The table
+    /// [slurm] of the sweep file, or of kiln.toml next to it, has the settings of the job.
+    #[arg(long, value_name = "NAME", default_value = LAUNCHERS[0].name(), value_parser = launcher_names())]
+    launcher: String,
+    /// With --launcher slurm, show the progress until the sweep is done; Ctrl-C leaves the job running
+    #[arg(long)]
+    wait: bool,
+    /// The GPUs to train on, one run on each, such as 0,1 [default: those in CUDA_VISIBLE_DEVICES]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    devices: Vec<String>,
     /// Give more seeds only to the combinations that may be the best
     ///
     /// All combinations start with the first seeds. After 3, 5, 7 and 10 seeds, those that cannot be the best are stopped. A
@@ -82,12 +102,48 @@ pub(crate) struct SweepArguments {
     no_reuse: bool,
 }
 
+/// The values of `--launcher`.
+fn launcher_names() -> Vec<&'static str> {
+    LAUNCHERS.iter().map(|launcher| launcher.name()).collect()
+}
+
+/// The launcher with this name.
+pub(crate) fn launcher(name: &str) -> &'static dyn Launcher {
+    LAUNCHERS.iter().copied().find(|launcher| launcher.name() == name).unwrap_or(LAUNCHERS[0])
+}
+
+/// Returns an error for options that the launcher does not have.
+fn check_launcher(arguments: &SweepArguments, has_slurm_keys: bool) -> Result<(), ConfigError> {
+    let is_local = arguments.launcher == LAUNCHERS[0].name();
+    let wrong = [
+        (is_local && arguments.wait, "--wait is for --launcher slurm"),
+        (is_local && has_slurm_keys, "slurm.KEY=VALUE is for --launcher slurm"),
+        (!is_local && arguments.fail_fast, "--fail-fast is for the local launcher"),
+        (!is_local && arguments.jobs.is_some(), "--jobs is for the local launcher"),
+        (!is_local && !arguments.devices.is_empty(), "--devices is for the local launcher"),
+    ];
+    let Some((_, problem)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) else {
+        return Ok(());
+    };
+    Err(ConfigError::new(problem).help(match (is_local, arguments.jobs) {
+        (true, _) => "add --launcher slurm, or leave it out",
+        (false, Some(_)) => "set slurm.workers=N and slurm.cpus_per_task=N",
+        (false, None) => "leave it out; slurm.gres=gpu:N gives a worker N GPUs",
+    }))
+}
+
 pub(crate) fn sweep(
     options: &GlobalOptions,
     arguments: &SweepArguments,
 ) -> anyhow::Result<ExitCode> {
     let control = SweepControl::listen(options.quiet)?;
-    let mut sweep = Sweep::open(&arguments.file, &arguments.axes)
+    let (of_job, axes): (Vec<String>, Vec<String>) =
+        arguments.axes.iter().cloned().partition(|axis| axis.starts_with(slurm::PREFIX));
+    check_launcher(arguments, !of_job.is_empty())?;
+    let launcher = launcher(&arguments.launcher);
+    let of_job: Vec<Override> =
+        of_job.iter().map(|argument| Override::parse(argument)).collect::<Result<_, _>>()?;
+    let mut sweep = Sweep::open(&arguments.file, &axes)
         .map_err(|error| experiment::instead_of_directory(&arguments.file).unwrap_or(error))?;
     sweep = sweep.with_command(this_command());
     if arguments.race {
@@ -97,8 +153,8 @@ pub(crate) fn sweep(
     if arguments.skip_invalid {
         sweep = sweep.skipping_invalid();
     }
-    let memory = MachineMemory::of_this_machine();
-    let plan = Plan::new(&sweep, options.data(), &options.runs, memory)?;
+    let slurm = SlurmConfig::join(&arguments.file, &sweep.slurm, &of_job)?;
+    let plan = Plan::new(&sweep, options.data(), &options.runs, launcher.memory())?;
     if !options.quiet {
         plan.notes.iter().for_each(|note| status(format_args!("note: {note}")));
     }
@@ -107,17 +163,58 @@ pub(crate) fn sweep(
         fail_fast: arguments.fail_fast,
         retry_failed: arguments.retry_failed,
         reuse: !arguments.no_reuse,
-        ..launch_options(arguments.jobs)?
+        slurm,
+        ..with_devices(&plan, &arguments.devices, arguments.jobs)?
     };
     if arguments.dry_run {
-        dry_run::print_plan(&plan, &launch_options)?;
+        match launcher.script(&plan, &launch_options) {
+            Some(script) => output::print(script.trim_end())?,
+            None => dry_run::print_plan(&plan, &launch_options)?,
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    launch(options, &plan, launch_options, &control, arguments.fail_on_diverged)
+    let launch =
+        Launch { launcher, fail_on_diverged: arguments.fail_on_diverged, waits: arguments.wait };
+    launch.start(options, &plan, launch_options, &control)
+}
+
+/// How a sweep is launched.
+pub(crate) struct Launch {
+    pub(crate) launcher: &'static dyn Launcher,
+    /// Whether a run that diverges is a failure.
+    pub(crate) fail_on_diverged: bool,
+    /// Whether to wait for workers that were submitted.
+    pub(crate) waits: bool,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Self { launcher: LAUNCHERS[0], fail_on_diverged: false, waits: false }
+    }
+}
+
+/// The launch options with the GPUs that the command line gives, or that the environment lists.
+fn with_devices(
+    plan: &Plan,
+    given: &[String],
+    jobs: Option<NonZeroUsize>,
+) -> anyhow::Result<LaunchOptions> {
+    let devices = match given {
+        [] if plan.uses_gpus() => visible_devices(),
+        given => given.to_vec(),
+    };
+    if !given.is_empty() && !plan.uses_gpus() {
+        let message = "--devices is for runs on a GPU, and none of these is";
+        return Err(ConfigError::new(message)
+            .help("set device.backend=cuda, or leave it out")
+            .into());
+    }
+    let jobs = jobs.or(NonZeroUsize::new(devices.len()));
+    Ok(LaunchOptions { devices, ..launch_options(jobs)? })
 }
 
 /// The settings in which a run differs from others by these keys, such as `learning_rate=0.1 seed=1`.
-fn label(plan: &Plan, keys: &[DifferingKey], run: &PlannedRun) -> String {
+pub(crate) fn label(plan: &Plan, keys: &[DifferingKey], run: &PlannedRun) -> String {
     let settings = keys.iter().filter_map(|key| {
         let value = run.setting(&key.path)?.value.value_text();
         Some(format!("{}={}", key.label, short(&value)))
@@ -146,37 +243,65 @@ pub(crate) fn launch_options(jobs: Option<NonZeroUsize>) -> anyhow::Result<Launc
         retry_failed: false,
         reuse: true,
         program,
+        threads: NonZeroUsize::MIN,
+        devices: Vec::new(),
+        share: None,
+        slurm: SlurmConfig::default(),
     })
 }
 
-/// Trains the runs of a plan that are not done and prints the results. The exit status is that of a failure if a run
-/// failed, or if one diverged and `fail_on_diverged` is set or the sweep was stopped because of it.
-pub(crate) fn launch(
-    options: &GlobalOptions,
-    plan: &Plan,
-    launch_options: LaunchOptions,
-    control: &SweepControl,
-    fail_on_diverged: bool,
-) -> anyhow::Result<ExitCode> {
-    if let Some(text) = summary::changed_data(plan)? {
-        warning(text);
+impl Launch {
+    /// Launches the runs of a plan that are not done, and prints the results or where they are being made. The exit status is
+    /// that of a failure if a run failed, or if one diverged and that is a failure.
+    pub(crate) fn start(
+        &self,
+        options: &GlobalOptions,
+        plan: &Plan,
+        launch_options: LaunchOptions,
+        control: &SweepControl,
+    ) -> anyhow::Result<ExitCode> {
+        if let Some(text) = summary::changed_data(plan)? {
+            warning(text);
+        }
+        if let Some(text) = plan.skipped_text().filter(|_| !options.quiet) {
+            status(text);
+        }
+        plan.write_record()?;
+        if self.launcher.uses_other_machines()
+            && let Some(limitation) = lock_limitation(&plan.directory)
+        {
+            warning(format_args!(
+                "the locks of the file system of {} end at the machine ({limitation}): two workers may begin the same run at \
+                 the same moment, and a run of a failed node is free after two minutes",
+                plan.directory.display()
+            ));
+        }
+        let mut progress =
+            progress::SweepProgress::new(options.quiet, plan, control.has_runs.clone());
+        let launched =
+            self.launcher.launch(plan, &launch_options, &mut progress, &control.requests);
+        control.has_runs.set(false);
+        progress.close();
+        let result = match launched? {
+            Launched::Ended(result) => result,
+            Launched::Submitted(outcome) => {
+                return launched::report(self, options, plan, &outcome, control);
+            }
+        };
+        summary::print_result(plan, &result)?;
+        Ok(self.exit_code(&result, launch_options.fail_fast, control))
     }
-    if let Some(text) = plan.skipped_text().filter(|_| !options.quiet) {
-        status(text);
+
+    fn exit_code(&self, result: &SweepResult, fail_fast: bool, control: &SweepControl) -> ExitCode {
+        let diverged_is_failure = self.fail_on_diverged || fail_fast;
+        let is_failure = |outcome: &RunOutcome| {
+            outcome.is_failure() || diverged_is_failure && outcome.is_diverged()
+        };
+        let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| is_failure(outcome));
+        match (result.interrupted, has_failed) {
+            (true, _) => control.stop_signal.exit_code(),
+            (false, true) => ExitCode::FAILURE,
+            (false, false) => ExitCode::SUCCESS,
+        }
     }
-    plan.write_record()?;
-    let mut progress = progress::SweepProgress::new(options.quiet, plan, control.has_runs.clone());
-    let result = kiln_sweep::launch(plan, &launch_options, &mut progress, &control.requests);
-    control.has_runs.set(false);
-    progress.close();
-    summary::print_result(plan, &result)?;
-    let diverged_is_failure = fail_on_diverged || launch_options.fail_fast;
-    let is_failure =
-        |outcome: &RunOutcome| outcome.is_failure() || diverged_is_failure && outcome.is_diverged();
-    let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| is_failure(outcome));
-    Ok(match (result.interrupted, has_failed) {
-        (true, _) => control.stop_signal.exit_code(),
-        (false, true) => ExitCode::FAILURE,
-        (false, false) => ExitCode::SUCCESS,
-    })
 }

@@ -22,6 +22,8 @@ pub(crate) struct SweepProgress<'a> {
     /// The keys whose values identify a run.
     keys: Vec<DifferingKey>,
     quiet: bool,
+    /// Whether the runs of other workers are left to their own reports.
+    is_one_of_several: bool,
     /// Set before the first run is started.
     has_runs: HasRuns,
     /// The lines that change in place, on a terminal.
@@ -85,6 +87,7 @@ impl<'a> SweepProgress<'a> {
             has_runs,
             keys: plan.differing_keys(),
             quiet,
+            is_one_of_several: false,
             live,
             running: BTreeMap::new(),
             paused: BTreeMap::new(),
@@ -100,6 +103,11 @@ impl<'a> SweepProgress<'a> {
             total_weight: 0,
             done_weight: 0,
         }
+    }
+
+    /// The progress of one of several workers.
+    pub(crate) fn of_worker(quiet: bool, plan: &'a Plan) -> Self {
+        Self { is_one_of_several: true, ..Self::new(quiet, plan, HasRuns::default()) }
     }
 
     /// Removes the changing lines from the terminal.
@@ -213,9 +221,11 @@ impl<'a> SweepProgress<'a> {
         // Runs that were complete before would fill the screen. The summary at the end counts them.
         let is_old = matches!(by, CompletedBy::EarlierSweep | CompletedBy::OtherRun);
         let is_old_success = is_old && !outcome.is_failure();
+        // Each of the workers that share a sweep reports what it has done itself.
+        let is_of_others = self.is_one_of_several && by == CompletedBy::AnotherSweep;
         // The summary also counts the runs that wait.
         let is_hidden = self.quiet && !outcome.is_failure() || *outcome == RunOutcome::Waiting;
-        if !is_old_success && !is_hidden {
+        if !is_old_success && !is_hidden && !is_of_others {
             self.print(&self.line_of_ended(run, outcome, by, running.as_ref()));
         }
         self.draw_total();

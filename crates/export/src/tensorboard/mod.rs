@@ -141,10 +141,10 @@ impl Settings {
     }
 
     fn experiment(&self) -> Vec<Event> {
-        let settings = self.columns.iter().map(|(name, kind)| SettingInfo {
-            name: name.clone(),
-            r#type: (*kind).into(),
-        });
+        let settings = self
+            .columns
+            .iter()
+            .map(|(name, kind)| SettingInfo { name: name.clone(), r#type: (*kind).into() });
         let metric = |tag: String| MetricInfo { name: Some(MetricName { tag }) };
         let history = METRICS.iter().flat_map(|name| AT.map(|at| metric(tag_of(at, name))));
         let test = ["test/accuracy", "test/loss"].map(|tag| metric(tag.to_owned()));

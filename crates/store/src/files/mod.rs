@@ -16,6 +16,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use kiln_config::Unreadable;
 
@@ -243,6 +244,17 @@ pub fn read(path: &Path, most: u64) -> Result<String> {
         Unreadable::NotText { line } => StoreError::malformed(path, line, "this is not UTF-8 text"),
         problem => StoreError::Unreadable { path: path.to_owned(), problem },
     })
+}
+
+/// The time by the clock of the file system, which may differ from that of this machine: that of a new file in a directory.
+/// `None` if the directory cannot be written to.
+#[must_use]
+pub fn clock(directory: &Path) -> Option<SystemTime> {
+    let probe = partial_name(directory);
+    fs::File::create_new(&probe).ok()?;
+    let time = fs::metadata(&probe).and_then(|metadata| metadata.modified());
+    let _ = fs::remove_file(&probe);
+    time.ok()
 }
 
 /// Refuses a path that leaves `root` through a symbolic link: writes below `root` must stay there.

@@ -11,6 +11,7 @@
 //! owner without a heartbeat for two minutes is considered dead.
 
 mod owner;
+mod reach;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,7 @@ use crate::hidden::{create_hidden, hidden};
 use crate::run::RunDirectory;
 
 pub use owner::LockOwner;
+pub use reach::lock_limitation;
 
 /// The time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -65,11 +67,31 @@ pub struct LockToken {
     me: LockOwner,
 }
 
-/// The heartbeat thread; it ends when the sender is dropped.
+/// The heartbeat of a lock; it ends when this is dropped.
 #[derive(Debug)]
-struct Heartbeat {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
+pub struct Heartbeat {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the files of a lock show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockState {
+    /// No process owns the lock.
+    Free,
+    /// A process owns the lock, on this machine or on a file system whose locks reach other machines.
+    Held,
+    /// A process on another machine, which gave this heartbeat last. It may be dead.
+    Heartbeat(SystemTime),
+}
+
+/// The owner of a lock, which is alive.
+#[derive(Debug, Clone)]
+pub struct LiveOwner {
+    /// The process that acquired the lock; `None` if its file cannot be read.
+    pub process: Option<LockOwner>,
+    /// The time since its last heartbeat.
+    pub silent: Duration,
 }
 
 /// The two files of a lock.
@@ -175,25 +197,48 @@ impl FileLock {
     /// Describes the owner of the lock on a run; `None` if no owner can be found.
     #[must_use]
     pub fn owner(directory: &Path, id: &str) -> Option<String> {
+        Self::owner_at(directory, id, SystemTime::now()).map(|owner| describe(owner.process))
+    }
+
+    /// The owner of the lock on a run, if the clock of the file system shows `now`; `None` if no live owner can be found.
+    #[must_use]
+    pub fn owner_at(directory: &Path, id: &str, now: SystemTime) -> Option<LiveOwner> {
+        let state = Self::state(directory, id);
+        let path = Paths::of(directory, id).owner;
+        let beat = fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+        let silent = beat.and_then(|beat| now.duration_since(beat).ok()).unwrap_or_default();
+        let is_alive = match state {
+            LockState::Free => false,
+            LockState::Held => true,
+            LockState::Heartbeat(_) => silent < STALE,
+        };
+        is_alive.then(|| LiveOwner { process: LockOwner::find(&path), silent })
+    }
+
+    /// What the files of the lock on a run show. This writes nothing and reads no clock.
+    #[must_use]
+    pub fn state(directory: &Path, id: &str) -> LockState {
         let paths = Paths::of(directory, id);
         // Opening a pipe would block.
         let log = files::check_no_pipe(&paths.log).ok().and_then(|()| File::open(&paths.log).ok());
         let locks = match log.map(|file| file.try_lock_shared()) {
-            Some(Err(TryLockError::WouldBlock)) => {
-                return Some(describe(LockOwner::find(&paths.owner)));
-            }
+            Some(Err(TryLockError::WouldBlock)) => return LockState::Held,
             Some(Err(TryLockError::Error(_))) => false,
             // A missing lock file cannot be locked by a process on this machine.
             Some(Ok(())) | None => true,
         };
-        let found = LockOwner::find(&paths.owner)?;
+        let Some(found) = LockOwner::find(&paths.owner) else { return LockState::Free };
         if locks && found.is_here() {
-            return None;
+            return LockState::Free;
         }
-        // This function writes nothing, so it has to use this machine's clock instead of the file system's.
-        let written = fs::metadata(&paths.owner).and_then(|metadata| metadata.modified()).ok()?;
-        let is_alive = written.elapsed().map_or(true, |age| age < STALE);
-        is_alive.then(|| describe(Some(found)))
+        let written = fs::metadata(&paths.owner).and_then(|metadata| metadata.modified());
+        written.map_or(LockState::Free, LockState::Heartbeat)
+    }
+
+    /// Ends the heartbeat of this process, because another process that holds the lock, too, gives it from now on, see
+    /// [`LockToken::start_heartbeat`].
+    pub fn hand_over_heartbeat(&mut self) {
+        self.heartbeat = None;
     }
 
     /// The error of an owner file that exists but cannot be read.
@@ -235,16 +280,22 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        if let Some(Heartbeat { stop, thread }) = self.heartbeat.take() {
-            // Without a sender, the thread's wait ends.
-            drop(stop);
-            // Wait for the thread: a heartbeat in progress would create the file again.
+        // This waits for a heartbeat in progress, which would create the file again.
+        self.heartbeat = None;
+        let path = self.token.path();
+        if LockOwner::find(&path).as_ref() == Some(&self.token.me) {
+            // A file that remains is recognized as stale later.
+            let _ = files::remove(&path);
+        }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        // Without a sender, the thread's wait ends.
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
-            let path = self.token.path();
-            if LockOwner::find(&path).as_ref() == Some(&self.token.me) {
-                // A file that remains is recognized as stale later.
-                let _ = files::remove(&path);
-            }
         }
     }
 }
@@ -273,6 +324,13 @@ impl LockToken {
         }
     }
 
+    /// Gives the heartbeat of the lock, as the process that works on the run. The process that acquired the lock may end
+    /// before it.
+    #[must_use]
+    pub fn start_heartbeat(&self) -> Option<Heartbeat> {
+        start_heartbeat(self.path(), self.me.clone(), self.me.to_json().ok()?)
+    }
+
     fn path(&self) -> PathBuf {
         Paths::of(&self.directory, &self.id).owner
     }
@@ -293,7 +351,7 @@ fn start_heartbeat(path: PathBuf, me: LockOwner, text: String) -> Option<Heartbe
             let _ = files::write(&path, &text);
         }
     });
-    thread.ok().map(|thread| Heartbeat { stop, thread })
+    thread.ok().map(|thread| Heartbeat { stop: Some(stop), thread: Some(thread) })
 }
 
 /// The location of a run's lock: one per run, however its path is written.

@@ -39,7 +39,9 @@ impl std::fmt::Display for LockOwner {
 
 impl LockOwner {
     pub(super) fn this_process() -> Self {
-        let machine = kernel("hostname");
+        // In a job, the name by which the cluster knows the machine.
+        let node = std::env::var("SLURMD_NODENAME").ok().filter(|node| !node.is_empty());
+        let machine = node.unwrap_or_else(|| kernel("hostname"));
         Self {
             machine: if machine.is_empty() { "this machine".to_owned() } else { machine },
             boot: boot(),

@@ -37,6 +37,7 @@ pub(crate) fn record() -> RunRecord {
         backend: "flex".to_owned(),
         engine: "burn".to_owned(),
         unsupported_by_fused: None,
+        visible_devices: None,
         threads: 1,
         versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned(), numerics: 0 },
         git_commit: Some("402e127".to_owned()),

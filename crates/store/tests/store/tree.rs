@@ -90,6 +90,7 @@ impl SampleRun {
             backend: "flex".to_owned(),
             engine: "generic".to_owned(),
             unsupported_by_fused: None,
+            visible_devices: None,
             threads: 1,
             versions: Versions { kiln: "0.1.0".to_owned(), burn: "0.22.1".to_owned(), numerics: 0 },
             git_commit: None,

@@ -4,6 +4,7 @@
 //! in its own file, named after a hash of it. `.kiln/sweep.json` is a copy of the one that was started last; it is the only
 //! file of the first version of Kiln.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -143,9 +144,11 @@ impl SweepRecord {
     }
 
     /// The name of the record's own file.
-    fn file_name(&self) -> String {
+    #[must_use]
+    pub fn file_name(&self) -> String {
         // The place of the data is no part of the declaration: a dataset may move.
-        let declared = (&self.text, &self.experiment_text, &self.axes);
+        let text = without_slurm(&self.text);
+        let declared = (&*text, &self.experiment_text, &self.axes);
         // JSON can represent any text.
         let mut text = serde_json::to_string(&declared).unwrap_or_default();
         text.extend(self.race_options());
@@ -222,6 +225,27 @@ impl SweepRecord {
     }
 }
 
+/// A sweep file without its table `[slurm]`, which says where its runs are trained and not which.
+fn without_slurm(text: &str) -> Cow<'_, str> {
+    let is_header = |line: &&str| line.trim_start().starts_with('[');
+    let is_slurm = |line: &&str| line.trim_end() == "[slurm]";
+    if !text.lines().any(|line| is_slurm(&line)) {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::new();
+    let mut skips = false;
+    for line in text.split_inclusive('\n') {
+        // Within the table, a line of a list of strings may begin with a bracket, too. Then more of the text counts.
+        if is_header(&line) {
+            skips = is_slurm(&line);
+        }
+        if !skips {
+            kept.push_str(line);
+        }
+    }
+    Cow::Owned(kept.trim_end().to_owned() + "\n")
+}
+
 /// The command that declared the sweep.
 impl std::fmt::Display for SweepRecord {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -292,5 +316,22 @@ impl SweepRecords {
             Some((_, error)) => Err(error),
             None => Ok(records),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_slurm;
+
+    #[test]
+    fn the_job_is_no_part_of_what_is_declared() {
+        let grid = "[grid]\nseed = [1, 2]\n";
+        assert_eq!(without_slurm(grid), grid);
+        let with =
+            |time: &str| format!("[slurm]\ntime = \"{time}\"\nsetup = [\n  \"a\",\n]\n{grid}");
+        assert_eq!(without_slurm(&with("1:00")), without_slurm(&with("2:00")));
+        assert!(without_slurm(&with("1:00")).ends_with(grid));
+        assert_eq!(without_slurm(&format!("{grid}\n[slurm]\nworkers = 2\n")), grid);
+        assert_eq!(without_slurm("[slurm.other]\n"), "[slurm.other]\n");
     }
 }

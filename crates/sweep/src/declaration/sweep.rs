@@ -9,13 +9,14 @@ use crate::declaration::axis::Axis;
 use crate::declaration::block::Block;
 use crate::declaration::expand::SweepPoint;
 use crate::declaration::record::SweepRecord;
+use crate::launchers::SlurmConfig;
 use crate::prune::{PruneConfig, PruneOrder};
 use crate::race::top::best_combinations;
 use crate::race::{RaceConfig, RaceResult, RaceTable};
 
 /// A file with any of these keys is a sweep file; without them it is an experiment.
-const SWEEP_KEYS: [&str; 9] =
-    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune", "race"];
+const SWEEP_KEYS: [&str; 10] =
+    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune", "race", "slurm"];
 
 /// Whether a file is a sweep file, and not an experiment or anything else.
 #[must_use]
@@ -34,6 +35,8 @@ pub struct Sweep {
     pub name: String,
     /// The path of the experiment that the sweep changes. `kiln run` accepts it.
     pub experiment: PathBuf,
+    /// The `[slurm]` table of the sweep file.
+    pub slurm: SlurmConfig,
     /// The rules by which runs are pruned, if they are.
     pub(crate) prune: Option<PruneConfig>,
     /// The `[race]` table, or its defaults, if the combinations race.
@@ -44,6 +47,8 @@ pub struct Sweep {
     pub(super) chosen: Option<HashSet<String>>,
     /// Whether runs that cannot be trained are skipped.
     pub(crate) skip_invalid: bool,
+    /// Whether the fingerprints of the data are those that the sweep's directory has recorded.
+    pub(crate) trusts_known_data: bool,
     /// The runs that were skipped when the sweep was started, as arguments of the command line.
     pub(super) skipped: HashSet<String>,
     /// The experiment.
@@ -102,6 +107,13 @@ impl Sweep {
     #[must_use]
     pub fn skipping_invalid(self) -> Self {
         Self { skip_invalid: true, ..self }
+    }
+
+    /// Plans the sweep with the fingerprints of the data that its directory has recorded, without looking at the data. Each run
+    /// compares its own.
+    #[must_use]
+    pub fn trusting_known_data(self) -> Self {
+        Self { trusts_known_data: true, ..self }
     }
 
     /// Makes the sweep a race, by the rules of its `[race]` table or else by the default ones. With `top`, only the best
@@ -221,11 +233,13 @@ impl Sweep {
             Self {
                 name: declaration.experiment.name,
                 experiment: path.to_owned(),
+                slurm: SlurmConfig::default(),
                 prune: None,
                 race: None,
                 top: None,
                 chosen: None,
                 skip_invalid: false,
+                trusts_known_data: false,
                 skipped: HashSet::new(),
                 document: file,
                 blocks: Vec::new(),
@@ -287,16 +301,19 @@ impl Sweep {
         if race.is_some() {
             blocks.iter().try_for_each(|block| block.check_not_in("seed", "`[race]`"))?;
         }
+        let slurm = table.optional_table("slurm", SlurmConfig::read)?.unwrap_or_default();
         let record = record(Some(document.text().to_owned()));
         let has_command_line_axes = false;
         Ok(Self {
             name,
             experiment,
+            slurm,
             prune,
             race,
             top: None,
             chosen: None,
             skip_invalid: false,
+            trusts_known_data: false,
             skipped: HashSet::new(),
             document,
             blocks,

@@ -1,33 +1,79 @@
-//! How the runs of a plan are trained: started as processes, watched, pruned and stopped.
+//! Where the runs of a plan are trained. A launcher starts [workers](crate::worker); a worker takes the next free run, trains
+//! it, and ends when none is left.
 //!
-//! [`local`] starts the processes on this machine. A process runs [`work`] and exchanges the messages of [`protocol`]
-//! with its sweep.
+//! A launcher is one file with a [`Launcher`], and one line in [`LAUNCHERS`].
 
 mod local;
-mod log_tail;
-mod outcome;
-mod process;
-mod protocol;
-mod worker;
+pub mod slurm;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use kiln_store::StoreError;
+use kiln_train::MachineMemory;
 
+use crate::error::SweepError;
+use crate::plan::Plan;
 use crate::race::RaceState;
+use crate::worker::{CompletedBy, EpochReport, RunOutcome, StepReport};
 
-pub use local::launch;
-pub use outcome::{CompletedBy, Failure, RunOutcome};
-pub use protocol::{EpochReport, StepReport};
-pub use worker::work;
+pub use slurm::{SlurmConfig, Submission, SubmissionOutcome};
+
+/// Every launcher. The first one is the default.
+pub const LAUNCHERS: &[&dyn Launcher] = &[&local::Local, &slurm::Slurm];
+
+/// A place where the runs of a sweep are trained.
+pub trait Launcher: Sync {
+    /// The value of `--launcher`.
+    fn name(&self) -> &'static str;
+
+    /// The memory of the machine that trains.
+    fn memory(&self) -> MachineMemory;
+
+    /// Whether runs are trained on machines that share a directory with this one.
+    fn uses_other_machines(&self) -> bool;
+
+    /// What `--dry-run` prints in place of the runs and their cost, such as a batch script.
+    fn script(&self, plan: &Plan, options: &LaunchOptions) -> Option<String> {
+        let _ = (plan, options);
+        None
+    }
+
+    /// Starts workers for a plan whose record was written. Returns when all runs are done, or when the workers are
+    /// someone else's concern, such as a queue's.
+    ///
+    /// # Errors
+    ///
+    /// No worker can be started. An error that concerns one run is the outcome of that run.
+    fn launch(
+        &self,
+        plan: &Plan,
+        options: &LaunchOptions,
+        watcher: &mut dyn Watcher,
+        requests: &Requests,
+    ) -> Result<Launched, SweepError>;
+}
+
+/// What a launcher has done.
+#[derive(Debug)]
+pub enum Launched {
+    /// The sweep has ended.
+    Ended(SweepResult),
+    /// Workers were submitted to a queue, or none were needed.
+    Submitted(SubmissionOutcome),
+}
 
 /// Options for launching a plan.
 #[derive(Debug, Clone)]
 pub struct LaunchOptions {
-    /// The largest number of runs that are trained at the same time.
+    /// The largest number of runs that a worker trains at the same time.
     pub jobs: NonZeroUsize,
+    /// The number of threads of each run.
+    pub threads: NonZeroUsize,
+    /// The devices of the worker, each for one run at a time, as values of `CUDA_VISIBLE_DEVICES`; empty if the runs share
+    /// what the worker has.
+    pub devices: Vec<String>,
     /// Whether the sweep stops when the first run fails or diverges.
     pub fail_fast: bool,
     /// Whether to retrain runs that diverged in an earlier sweep. The name is that of the option `--retry-failed`; runs that
@@ -37,6 +83,22 @@ pub struct LaunchOptions {
     pub reuse: bool,
     /// The path of the `kiln` program; `PROGRAM work` trains one run.
     pub program: PathBuf,
+    /// The place of the worker among others that were started together; `None` if it is the only one.
+    pub share: Option<Share>,
+    /// The settings of a job of Slurm.
+    pub slurm: SlurmConfig,
+}
+
+/// The place of a worker among those that were started together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Identifies the workers that were started together, such as `slurm-4711`. A failed run is tried once by each such
+    /// group.
+    pub group: String,
+    /// The index of the worker, from 0.
+    pub index: usize,
+    /// The number of workers.
+    pub count: NonZeroUsize,
 }
 
 /// Requests to a sweep or a run that come from outside while it trains, such as from signals.

@@ -16,7 +16,7 @@ use kiln_config::KeyIndex;
 use kiln_data::{DatasetSummary, KnownDatasets};
 use kiln_model::Architecture;
 use kiln_store::{RunDirectory, RunRecord, StoreError, files};
-use kiln_train::{Declaration, Experiment, MachineMemory};
+use kiln_train::{Backend, Declaration, Experiment, MachineMemory};
 
 use crate::declaration::{Setting, SkippedRuns, Sweep, SweepRecord, SweepRecords};
 use crate::error::SweepError;
@@ -140,6 +140,8 @@ impl Plan {
         let prune = sweep.pruning();
         let race = sweep.race_config();
         let known_datasets = known_data::read(&directory);
+        let known_datasets =
+            if sweep.trusts_known_data { known_datasets.trusted() } else { known_datasets };
         let mut planner =
             Planner::new(&directory, data_directory, known_datasets, prune, race.is_some(), memory);
         let sweep = match sweep.search() {
@@ -283,6 +285,15 @@ impl Plan {
         let images = self.runs.first().map_or(0, |run| run.validation_images);
         let resolution = if images == 0 { 0.0 } else { 1.0 / images as f64 };
         Some(self.race.as_ref()?.state(resolution, result))
+    }
+
+    /// Whether any of the runs is trained on a GPU.
+    #[must_use]
+    pub fn uses_gpus(&self) -> bool {
+        let is_on_gpu = |run: &PlannedRun| {
+            !matches!(run.experiment.device.backend, Backend::Flex | Backend::Ndarray)
+        };
+        self.runs.iter().any(is_on_gpu)
     }
 
     /// The result of a run that is done.

@@ -1,5 +1,6 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use kiln_config::ConfigError;
 use kiln_data::{DatasetSummary, KnownDatasets};
@@ -15,6 +16,8 @@ use crate::race::check_validation;
 pub(super) struct Planner<'a> {
     /// The directory of the sweep.
     directory: &'a Path,
+    /// The names in it. One listing takes the place of a look for each run.
+    names: Rc<HashSet<String>>,
     data_directory: &'a Path,
     prune: Option<PruneConfig>,
     pub(super) known_datasets: KnownDatasets,
@@ -46,8 +49,11 @@ impl<'a> Planner<'a> {
         is_race: bool,
         memory: MachineMemory,
     ) -> Self {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         Self {
             directory,
+            names: Rc::new(names.collect()),
             data_directory,
             prune,
             known_datasets,
@@ -62,6 +68,7 @@ impl<'a> Planner<'a> {
     /// A planner that only checks runs, with the datasets that this one has read.
     pub(super) fn for_checks(&self) -> Self {
         Self {
+            names: Rc::clone(&self.names),
             known_datasets: self.known_datasets.clone(),
             datasets: self.datasets.clone(),
             workloads: Vec::new(),
@@ -127,10 +134,11 @@ impl<'a> Planner<'a> {
         let experiment_hash = experiment.identity()?;
         let id = experiment.identity_on(&dataset.fingerprint)?;
         let id = self.existing_id(id, &experiment_hash, &dataset.fingerprint);
+        let architecture = &self.workloads[workload].architecture;
+        let fits = declaration.check_memory(architecture, counts.training, self.memory);
         // Another machine, with more memory, may have trained it.
-        if !RunDirectory::at(&self.directory.join(&id)).is_finished() {
-            let architecture = &self.workloads[workload].architecture;
-            declaration.check_memory(architecture, counts.training, self.memory)?;
+        if fits.is_err() && !RunDirectory::at(&self.directory.join(&id)).is_finished() {
+            fits?;
         }
         Ok(PlannedRun {
             id,
@@ -169,11 +177,10 @@ impl<'a> Planner<'a> {
     /// The name of the run's directory. Kiln 0.1.0 named it after the experiment alone; such a directory is that of the
     /// run unless its record names other data.
     fn existing_id(&self, id: String, experiment_hash: &str, fingerprint: &str) -> String {
-        let earlier = self.directory.join(experiment_hash);
-        if !earlier.exists() || self.directory.join(&id).exists() {
+        if !self.names.contains(experiment_hash) || self.names.contains(&id) {
             return id;
         }
-        let record = RunDirectory::at(&earlier).read_record();
+        let record = RunDirectory::at(&self.directory.join(experiment_hash)).read_record();
         let is_on_other_data = record.is_ok_and(|record| record.dataset.fingerprint != fingerprint);
         if is_on_other_data { id } else { experiment_hash.to_owned() }
     }

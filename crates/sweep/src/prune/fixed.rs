@@ -98,6 +98,26 @@ impl Brackets {
         member.map_or(0, |member| member.values.len())
     }
 
+    /// The runs of a run's bracket that continue after a rung and those that end there; `None` while that is not decided for
+    /// all that may reach it.
+    pub(crate) fn decided(&mut self, run: usize, rung: usize) -> Option<(Vec<usize>, Vec<usize>)> {
+        self.decision(run);
+        let bracket = self.brackets.get(*self.places.get(&run)?)?;
+        let decisions = bracket.decisions.as_ref()?;
+        let (mut continued, mut pruned) = (Vec::new(), Vec::new());
+        for (run, member) in bracket.members.iter().filter(|(_, member)| rung < member.epochs) {
+            match decisions.get(run)? {
+                Decision::Prune(at) if *at == rung => pruned.push(*run),
+                Decision::Prune(at) if *at < rung => {}
+                Decision::Wait(at) if *at <= rung => return None,
+                _ if member.values.contains_key(&rung) => continued.push(*run),
+                _ if member.has_ended => {}
+                _ => return None,
+            }
+        }
+        Some((continued, pruned))
+    }
+
     pub(crate) fn decision(&mut self, run: usize) -> Decision {
         let config = self.config;
         let bracket = self.places.get(&run).and_then(|place| self.brackets.get_mut(*place));

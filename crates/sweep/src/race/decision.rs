@@ -1,4 +1,5 @@
 use kiln_statistics::{Observation, compare_with_best};
+use serde::{Deserialize, Serialize};
 
 use crate::race::RaceConfig;
 
@@ -14,7 +15,7 @@ pub enum RaceResult {
 }
 
 /// How far a race has come. It depends on nothing but the results.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RaceState {
     /// The combinations that are in the race, ascending. When it is over, those of which one is the best.
     pub racing: Vec<usize>,
@@ -27,7 +28,7 @@ pub struct RaceState {
 }
 
 /// A combination that was stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// The index of the combination.
     pub combination: usize,
@@ -38,7 +39,8 @@ pub struct Stopped {
 }
 
 /// Why a race is over.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RaceEnd {
     /// One combination is left.
     OneLeft,

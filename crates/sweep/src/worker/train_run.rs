@@ -1,5 +1,4 @@
 use std::io::{BufRead, Write};
-use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +15,7 @@ use tracing::warn;
 
 use crate::SweepError;
 use crate::launchers::Requests;
-use crate::launchers::protocol::{EpochReport, WorkerCommand, WorkerMessage, WorkerRequest};
+use crate::worker::protocol::{EpochReport, RunCommand, RunMessage, RunRequest};
 
 /// The shortest time between two messages about steps.
 const STEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -38,7 +37,7 @@ pub fn work<E: std::fmt::Display>(
 ) -> Result<TrainingOutcome, SweepError> {
     let result = carry_out(input, &mut output, requests, start_log);
     if let Err(error) = &result
-        && let Ok(line) = serde_json::to_string(&WorkerMessage::Failed(to_line(error)))
+        && let Ok(line) = serde_json::to_string(&RunMessage::Failed(to_line(error)))
     {
         // Writing fails if the sweep is gone. The error is returned in any case.
         let _ = writeln!(output, "{line}").and_then(|()| output.flush());
@@ -62,11 +61,13 @@ fn carry_out<E: std::fmt::Display>(
 ) -> Result<TrainingOutcome, SweepError> {
     let mut line = String::new();
     input.read_line(&mut line).map_err(|error| SweepError::Request(error.to_string()))?;
-    let request: WorkerRequest =
+    let request: RunRequest =
         serde_json::from_str(&line).map_err(|error| SweepError::Request(error.to_string()))?;
     let commands = listen(input, Arc::clone(&requests));
+    // The worker may be gone before the run has stopped.
+    let _heartbeat = request.lock.start_heartbeat();
     // The other cores train other runs.
-    kiln_train::limit_threads(NonZeroUsize::MIN);
+    kiln_train::limit_threads(request.threads);
     let (mut run, warnings) = prepare(&request)?;
     if let Err(error) = start_log(&run) {
         let error = SweepError::Log(error.to_string());
@@ -80,19 +81,19 @@ fn carry_out<E: std::fmt::Display>(
         last_step: Instant::now(),
     };
     for problem in &run.record().data_warnings {
-        let _ = observer.send(&WorkerMessage::DataWarning(problem.clone()));
+        let _ = observer.send(&RunMessage::DataWarning(problem.clone()));
     }
     for warning in warnings {
         warn!("{warning}");
         // If the sweep is gone, the observer stops the run after its first step.
-        let _ = observer.send(&WorkerMessage::Warning(warning));
+        let _ = observer.send(&RunMessage::Warning(warning));
     }
     Ok(run.train(&mut observer)?)
 }
 
 /// Prepares the run of a request for training, from scratch or from its checkpoints. Returns it with warnings for the
 /// user.
-fn prepare(request: &WorkerRequest) -> Result<(Run, Vec<String>), SweepError> {
+fn prepare(request: &RunRequest) -> Result<(Run, Vec<String>), SweepError> {
     let mut warnings = Vec::new();
     let lock = || RunLock::Caller(Some(request.lock.clone()));
     let declaration = Declaration::parse("the request of the sweep", &request.config, &[])?;
@@ -124,15 +125,12 @@ fn prepare(request: &WorkerRequest) -> Result<(Run, Vec<String>), SweepError> {
 
 /// Receives the commands of the sweep in a thread. A request for a checkpoint and the end of the input are stored in
 /// `requests`; other commands are sent to the returned receiver.
-fn listen(
-    input: impl BufRead + Send + 'static,
-    requests: Arc<Requests>,
-) -> Receiver<WorkerCommand> {
+fn listen(input: impl BufRead + Send + 'static, requests: Arc<Requests>) -> Receiver<RunCommand> {
     let (sender, commands) = channel();
     std::thread::spawn(move || {
         for line in input.lines().map_while(Result::ok) {
             match serde_json::from_str(&line) {
-                Ok(WorkerCommand::Checkpoint) => requests.checkpoint.store(true, Ordering::Relaxed),
+                Ok(RunCommand::Checkpoint) => requests.checkpoint.store(true, Ordering::Relaxed),
                 // Sending fails if the run does not wait for commands.
                 Ok(command) => drop(sender.send(command)),
                 // The sweep writes only commands, so its last line was cut off: it was killed.
@@ -150,7 +148,7 @@ struct SweepObserver<W> {
     output: W,
     requests: Arc<Requests>,
     /// The commands after each epoch, if the run waits for them.
-    commands: Option<Receiver<WorkerCommand>>,
+    commands: Option<Receiver<RunCommand>>,
     last_step: Instant,
 }
 
@@ -182,7 +180,7 @@ impl<W: Write> Observer for SweepObserver<W> {
             return ControlFlow::Continue(());
         }
         self.last_step = Instant::now();
-        self.send(&WorkerMessage::Step(progress.into()))
+        self.send(&RunMessage::Step(progress.into()))
     }
 
     fn on_resume(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
@@ -196,15 +194,15 @@ impl<W: Write> Observer for SweepObserver<W> {
     }
 
     fn on_epoch_end(&mut self, end: EpochEnd<'_>) -> ControlFlow<Stop> {
-        self.send(&WorkerMessage::Epoch(EpochReport::new(end.row, end.epochs)))?;
+        self.send(&RunMessage::Epoch(EpochReport::new(end.row, end.epochs)))?;
         match self.commands.as_ref().map(Receiver::recv) {
             // `listen` handles requests for checkpoints, so none arrives here.
-            None | Some(Ok(WorkerCommand::Continue | WorkerCommand::Checkpoint)) => {
+            None | Some(Ok(RunCommand::Continue | RunCommand::Checkpoint)) => {
                 ControlFlow::Continue(())
             }
-            Some(Ok(WorkerCommand::Prune)) => ControlFlow::Break(Stop::Pruned),
+            Some(Ok(RunCommand::Prune)) => ControlFlow::Break(Stop::Pruned),
             // The input has ended, or the sweep pauses the run.
-            Some(Ok(WorkerCommand::Pause) | Err(_)) => ControlFlow::Break(Stop::Interrupted),
+            Some(Ok(RunCommand::Pause) | Err(_)) => ControlFlow::Break(Stop::Interrupted),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The messages between a sweep and the process of a run, one line of JSON each.
 //!
-//! The sweep writes to the standard input of the process: first a [`WorkerRequest`], then a [`WorkerCommand`] after
+//! The sweep writes to the standard input of the process: first a [`RunRequest`], then a [`RunCommand`] after
 //! each epoch if the request asks the process to wait for one, and at any time the command to write a checkpoint. When
-//! the input ends, the sweep was interrupted or killed, and the process stops. The process writes [`WorkerMessage`]s to
+//! the input ends, the sweep was interrupted or killed, and the process stops. The process writes [`RunMessage`]s to
 //! its standard output. Its standard error goes to the log next to the run's [lock](kiln_store::FileLock).
 //!
 //! The messages have no version, because both sides are the same program.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use kiln_store::{EpochRow, LockToken};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// The run that a process shall train.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct WorkerRequest {
+pub(crate) struct RunRequest {
     /// The resolved experiment as TOML.
     pub(crate) config: String,
     pub(crate) id: String,
@@ -29,6 +30,8 @@ pub(crate) struct WorkerRequest {
     pub(crate) awaits_commands: bool,
     /// Whether the process resumes the run from its checkpoints instead of starting from scratch.
     pub(crate) resume: bool,
+    /// The largest number of threads of a training step.
+    pub(crate) threads: NonZeroUsize,
     /// The sweep's lock on the run.
     pub(crate) lock: LockToken,
 }
@@ -36,7 +39,7 @@ pub(crate) struct WorkerRequest {
 /// A command of the sweep to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum WorkerCommand {
+pub(crate) enum RunCommand {
     /// After an epoch: train the next one.
     Continue,
     /// After an epoch: end the run here.
@@ -47,7 +50,7 @@ pub(crate) enum WorkerCommand {
     Checkpoint,
 }
 
-impl WorkerCommand {
+impl RunCommand {
     pub(crate) const fn as_json(self) -> &'static str {
         match self {
             Self::Continue => "\"continue\"",
@@ -61,7 +64,7 @@ impl WorkerCommand {
 /// A message of a process to its sweep.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum WorkerMessage {
+pub(crate) enum RunMessage {
     /// A warning for the user.
     Warning(String),
     /// A problem of the data that makes results doubtful.

@@ -4,11 +4,12 @@ use kiln_store::{FileLock, RunDirectory};
 use kiln_train::TrainError;
 
 use crate::SweepError;
-use crate::launchers::local::LocalLauncher;
-use crate::launchers::outcome::{CompletedBy, RunOutcome, prune_paused};
-use crate::launchers::protocol::{EpochReport, WorkerCommand};
 use crate::plan::RunState;
 use crate::prune::{Brackets, Decision, PruneConfig, PruneOrder, Rungs};
+use crate::worker::SweepWorker;
+use crate::worker::decisions::{self, RungDecision, RungResult};
+use crate::worker::outcome::{CompletedBy, RunOutcome, prune_paused};
+use crate::worker::protocol::{EpochReport, RunCommand};
 
 /// The metrics by which runs are pruned.
 pub(super) enum Pruning {
@@ -25,7 +26,7 @@ impl Pruning {
     }
 }
 
-impl LocalLauncher<'_> {
+impl SweepWorker<'_> {
     /// What becomes of a run, if the sweep prunes in a fixed order.
     pub(super) fn decision(&mut self, run: usize) -> Option<Decision> {
         match &mut self.pruning {
@@ -68,34 +69,59 @@ impl LocalLauncher<'_> {
         }
     }
 
+    /// Records the results at the rungs that all workers have written.
+    pub(super) fn read_rungs(&mut self) {
+        let Some(pruning) = &mut self.pruning else { return };
+        for RungResult { id, epoch, value } in RungResult::read_all(&self.plan.directory) {
+            let Some(run) = self.runs_by_id.get(&id).copied() else { continue };
+            match pruning {
+                Pruning::Fixed(brackets) => brackets.record(run, epoch, value),
+                Pruning::Arrival(rungs) => {
+                    rungs.record(run, epoch, self.plan.runs[run].epochs, value);
+                }
+            }
+        }
+    }
+
     /// Decides whether a run that has completed an epoch continues.
-    pub(super) fn command_after(&mut self, run: usize, report: &EpochReport) -> WorkerCommand {
-        let Some(prune) = self.plan.prune else { return WorkerCommand::Continue };
+    pub(super) fn command_after(&mut self, run: usize, report: &EpochReport) -> RunCommand {
+        let Some(prune) = self.plan.prune else { return RunCommand::Continue };
         let is_rung = prune.is_rung(report.epoch, report.epochs);
-        // Runs that other sweeps are training compete as well. Their histories contain their metrics.
+        let value = report.metric(prune.metric);
+        // Runs that other sweeps are training compete as well.
         if is_rung {
+            let id = self.plan.runs[run].id.clone();
+            RungResult { id, epoch: report.epoch, value }.write(&self.plan.directory);
+            self.read_rungs();
             for other in self.locked_elsewhere.clone() {
                 self.record_history(other);
             }
         }
-        let value = report.metric(prune.metric);
         match &mut self.pruning {
             Some(Pruning::Fixed(brackets)) => {
                 brackets.record(run, report.epoch, value);
+                if is_rung && let Some((continued, pruned)) = brackets.decided(run, report.epoch) {
+                    let ids = |runs: Vec<usize>| {
+                        runs.into_iter().map(|run| self.plan.runs[run].id.clone()).collect()
+                    };
+                    let decision = RungDecision { continued: ids(continued), pruned: ids(pruned) };
+                    let bracket = brackets.bracket_of(run);
+                    decisions::write_rung(self.plan, bracket, report.epoch, &decision);
+                }
                 match brackets.decision(run) {
-                    Decision::Prune(_) => WorkerCommand::Prune,
-                    Decision::Wait(_) => WorkerCommand::Pause,
-                    Decision::Continue => WorkerCommand::Continue,
+                    Decision::Prune(_) => RunCommand::Prune,
+                    Decision::Wait(_) => RunCommand::Pause,
+                    Decision::Continue => RunCommand::Continue,
                 }
             }
             Some(Pruning::Arrival(rungs)) if is_rung => {
                 if rungs.record(run, report.epoch, report.epochs, value) {
-                    WorkerCommand::Continue
+                    RunCommand::Continue
                 } else {
-                    WorkerCommand::Prune
+                    RunCommand::Prune
                 }
             }
-            _ => WorkerCommand::Continue,
+            _ => RunCommand::Continue,
         }
     }
 

@@ -8,15 +8,17 @@ use kiln_store::{FileLock, RunRecord, Status, StoreError, files};
 
 use crate::SweepError;
 use crate::launchers::Event;
-use crate::launchers::local::pruning::Pruning;
-use crate::launchers::local::{LocalLauncher, TICK};
-use crate::launchers::log_tail::log_tail;
-use crate::launchers::outcome::{CompletedBy, Failure, RunOutcome};
-use crate::launchers::process::WorkerProcess;
 use crate::plan::RunState;
 use crate::prune::Decision;
+use crate::worker::decisions::RungResult;
+use crate::worker::free_runs;
+use crate::worker::log_tail::log_tail;
+use crate::worker::outcome::{CompletedBy, Failure, RunOutcome};
+use crate::worker::pruning::Pruning;
+use crate::worker::run_process::RunProcess;
+use crate::worker::{SweepWorker, TICK};
 
-impl LocalLauncher<'_> {
+impl SweepWorker<'_> {
     /// Adds runs to the queue, except for those that earlier sweeps have completed.
     pub(super) fn need(&mut self, mut runs: Vec<usize>) {
         self.watcher.event(Event::Needed(&runs));
@@ -26,6 +28,9 @@ impl LocalLauncher<'_> {
             }
         }
         runs.sort_by_key(|run| Reverse(self.plan.runs[*run].weight()));
+        if self.free.is_some() {
+            return self.need_shared(&runs);
+        }
         let states: Vec<RunState> =
             runs.iter().map(|run| RunState::read(self.plan, &self.plan.runs[*run])).collect();
         // In a fixed order, what becomes of a run depends on the results of all runs of its bracket.
@@ -128,13 +133,17 @@ impl LocalLauncher<'_> {
                 "{problem} (its directory is not changed; to retrain the run, move the directory away)"
             );
             self.end(run, RunOutcome::failed(reason), CompletedBy::ThisSweep);
-        } else if let Some(reason) = self.failure_elsewhere(run) {
+        } else if let Some(reason) = self.failure_elsewhere(run, &state) {
             let log = log_tail(self.plan, planned, &lock);
             let outcome = RunOutcome::Failed(Failure { reason, log });
             self.end(run, outcome, CompletedBy::AnotherSweep);
         } else if self.is_done_elsewhere(run, &state) {
             self.record_history(run);
             let outcome = RunOutcome::of_done(self.plan, planned, &state);
+            if let Some(share) = &self.options.share {
+                // The process of the run, or a sweep without such marks, did not leave one.
+                free_runs::mark(&self.plan.directory, &planned.id, &outcome, &share.group);
+            }
             self.end(run, outcome, CompletedBy::AnotherSweep);
         } else if matches!(decision, Some(Decision::Wait(_))) {
             self.waiting.push(run);
@@ -152,16 +161,28 @@ impl LocalLauncher<'_> {
             } else {
                 // An attempt without a checkpoint has nothing worth keeping.
                 lock.token().check()?;
+                if self.pruning.is_some() && state != RunState::Missing {
+                    RungResult::remove_of(&self.plan.directory, &planned.id);
+                }
                 files::remove_directory(&self.plan.path_of(planned))?;
             }
             // Before the process exists, so that a signal in between does not exit without stopping it.
             self.watcher.event(Event::Starting(run));
-            let program = &self.options.program;
             let events = self.events.0.clone();
-            let process = WorkerProcess::start(program, self.plan, run, resume, lock, events)?;
+            let device = self.free_device();
+            let process =
+                RunProcess::start(self.options, self.plan, run, resume, device, lock, events)?;
             self.processes.insert(run, process);
         }
         Ok(true)
+    }
+
+    /// The device with the fewest runs, as an index; `None` if the runs share what the worker has.
+    fn free_device(&self) -> Option<usize> {
+        let runs_on = |device: &usize| {
+            self.processes.values().filter(|process| process.device == Some(*device)).count()
+        };
+        (0..self.options.devices.len()).min_by_key(runs_on)
     }
 
     /// Takes the results of an identical run elsewhere. Returns whether there is one that is intact.
@@ -191,7 +212,14 @@ impl LocalLauncher<'_> {
     }
 
     /// Why a run failed in another sweep since this one started. This sweep does not try it again.
-    pub(super) fn failure_elsewhere(&self, run: usize) -> Option<String> {
+    pub(super) fn failure_elsewhere(&self, run: usize, state: &RunState) -> Option<String> {
+        if let Some(share) = &self.options.share {
+            let planned = &self.plan.runs[run];
+            let has_failed = *state == RunState::Unfinished
+                && free_runs::has_failed(&self.plan.directory, &planned.id, &share.group);
+            let record = has_failed.then(|| self.plan.run_record(planned))?;
+            return Some(record.and_then(|record| record.stop_reason).unwrap_or_default());
+        }
         let record = self.new_record(run)?;
         (record.status == Status::Failed).then(|| record.stop_reason.unwrap_or_default())
     }

@@ -1,17 +1,33 @@
-//! Trains the runs of a plan on this machine.
+//! A worker: takes the next free run of a plan, trains it in a process of its own, and ends when none is left. Every launcher
+//! starts workers, which know of each other only by the files of the sweep.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `mod` | the loop that handles the events of the processes, and the outcomes of the runs |
 //! | [`dispatch`] | which runs are queued, and when each starts |
+//! | [`free_runs`] | which run is next if other workers train the same plan |
+//! | [`shared`] | what a worker does if it is one of several |
+//! | [`decisions`] | the files by which workers tell each other results and decisions |
 //! | [`pruning`] | which runs stop early, and which wait for that decision |
 //! | [`racing`] | which runs a race needs |
+//! | [`run_process`], [`protocol`], [`train_run`] | the process of a run, and what it exchanges with its worker |
+//! | [`outcome`] | how a run ended |
 
+mod decisions;
 mod dispatch;
+pub(crate) mod free_runs;
+mod log_tail;
+mod outcome;
+mod protocol;
 mod pruning;
 mod racing;
+mod run_process;
+mod shared;
+#[cfg(test)]
+mod simulation;
+mod train_run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -19,14 +35,20 @@ use std::time::{Duration, Instant};
 
 use kiln_store::RunRecord;
 
-use crate::launchers::outcome::{CompletedBy, RunOutcome};
-use crate::launchers::process::{WorkerEvent, WorkerProcess};
-use crate::launchers::protocol::{WorkerCommand, WorkerMessage};
 use crate::launchers::{Event, LaunchOptions, Requests, SweepResult, Watcher};
 use crate::plan::Plan;
 use crate::race::{RaceResult, RaceState};
+use crate::worker::free_runs::FreeRuns;
+use crate::worker::protocol::{RunCommand, RunMessage};
+use crate::worker::run_process::{RunEvent, RunProcess};
 
 use pruning::Pruning;
+use shared::Idle;
+
+pub use outcome::{CompletedBy, Failure, RunOutcome};
+pub use protocol::{EpochReport, StepReport};
+pub use run_process::visible_devices;
+pub use train_run::work;
 
 /// The longest time between two events of a watcher.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,21 +60,22 @@ const POLL: Duration = Duration::from_millis(300);
 /// checkpoints. `requests` holds the requests that come from outside.
 ///
 /// Several sweeps may train the same plan, or plans with common runs, at the same time. Each run is locked by one of
-/// the sweeps, and every sweep waits until all its runs are done.
+/// the sweeps, and every sweep waits until all its runs are done. A worker that has a [share](LaunchOptions::share) ends
+/// when the remaining runs are in the hands of others.
 ///
 /// An error that concerns one run, such as a lock file that cannot be written, is the outcome of that run and does not
 /// affect the others.
-pub fn launch(
+pub fn train_runs(
     plan: &Plan,
     options: &LaunchOptions,
     watcher: &mut dyn Watcher,
     requests: &Requests,
 ) -> SweepResult {
     let started = Instant::now();
-    let mut launcher = LocalLauncher::new(plan, options, watcher, requests);
-    let interrupted = launcher.run();
+    let mut worker = SweepWorker::new(plan, options, watcher, requests);
+    let interrupted = worker.run();
     let seconds = started.elapsed().as_secs_f64();
-    let LocalLauncher { outcomes, reused, needed, race, .. } = launcher;
+    let SweepWorker { outcomes, reused, needed, race, .. } = worker;
     SweepResult {
         outcomes,
         reused,
@@ -64,7 +87,7 @@ pub fn launch(
 }
 
 /// Runs are indices into the plan.
-struct LocalLauncher<'a> {
+struct SweepWorker<'a> {
     plan: &'a Plan,
     options: &'a LaunchOptions,
     watcher: &'a mut dyn Watcher,
@@ -74,11 +97,13 @@ struct LocalLauncher<'a> {
     queue: Vec<usize>,
     /// The runs of the queue that other sweeps have locked.
     locked_elsewhere: Vec<usize>,
+    /// The runs that this worker may try, if it is one of several.
+    free: Option<FreeRuns>,
     /// Finished runs elsewhere whose results can be reused, by run.
     reusable: BTreeMap<usize, Vec<PathBuf>>,
     /// The directories of those that were reused.
     reused: Vec<PathBuf>,
-    processes: BTreeMap<usize, WorkerProcess>,
+    processes: BTreeMap<usize, RunProcess>,
     outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
     /// Whether the sweep needs each run. A race needs more of them after each look.
     needed: Vec<bool>,
@@ -87,17 +112,21 @@ struct LocalLauncher<'a> {
     /// The state of the race at the last look.
     race: Option<RaceState>,
     pruning: Option<Pruning>,
+    /// The runs by their ids, if they are pruned.
+    runs_by_id: HashMap<String, usize>,
     /// The runs that are paused because their next rung is not decided.
     waiting: Vec<usize>,
-    events: (Sender<WorkerEvent>, Receiver<WorkerEvent>),
+    events: (Sender<RunEvent>, Receiver<RunEvent>),
     requests: &'a Requests,
     /// Whether a run has ended since the last look.
     race_has_news: bool,
     /// Whether the sweep starts no more runs.
     stopping: bool,
+    /// How long a worker that is one of several has found nothing to do.
+    idle: Idle,
 }
 
-impl<'a> LocalLauncher<'a> {
+impl<'a> SweepWorker<'a> {
     fn new(
         plan: &'a Plan,
         options: &'a LaunchOptions,
@@ -108,9 +137,14 @@ impl<'a> LocalLauncher<'a> {
             plan,
             options,
             watcher,
-            records_before: plan.runs.iter().map(|run| plan.run_record(run)).collect(),
+            // Workers that were started together have marks instead.
+            records_before: match options.share {
+                Some(_) => vec![None; plan.runs.len()],
+                None => plan.runs.iter().map(|run| plan.run_record(run)).collect(),
+            },
             queue: Vec::new(),
             locked_elsewhere: Vec::new(),
+            free: options.share.clone().map(FreeRuns::new),
             reusable: BTreeMap::new(),
             reused: Vec::new(),
             processes: BTreeMap::new(),
@@ -119,11 +153,16 @@ impl<'a> LocalLauncher<'a> {
             race_results: vec![RaceResult::Pending; plan.runs.len()],
             race: None,
             pruning: plan.prune.map(Pruning::new),
+            runs_by_id: match plan.prune {
+                Some(_) => (0..).zip(&plan.runs).map(|(run, it)| (it.id.clone(), run)).collect(),
+                None => HashMap::new(),
+            },
             waiting: Vec::new(),
             events: channel(),
             requests,
             race_has_news: false,
             stopping: false,
+            idle: Idle::default(),
         }
     }
 
@@ -143,7 +182,7 @@ impl<'a> LocalLauncher<'a> {
                 self.stop_all();
                 // With the second request, the user does not want to wait for the current steps.
                 if stops > 1 {
-                    self.processes.values_mut().for_each(WorkerProcess::kill);
+                    self.processes.values_mut().for_each(RunProcess::kill);
                 }
             }
             let has_room = !self.stopping && self.processes.len() < self.options.jobs.get();
@@ -151,7 +190,11 @@ impl<'a> LocalLauncher<'a> {
             let has_unlocked = self.locked_elsewhere.len() < self.queue.len();
             let polls_again = last_poll.is_none_or(|last| last.elapsed() > POLL);
             let mut wait = TICK;
-            if has_room && (has_unlocked || polls_again) {
+            if self.free.is_some() {
+                if has_room && self.start_free_runs() {
+                    wait = Duration::ZERO;
+                }
+            } else if has_room && (has_unlocked || polls_again) {
                 if self.start_runs() {
                     wait = Duration::ZERO;
                 }
@@ -160,7 +203,7 @@ impl<'a> LocalLauncher<'a> {
             if self.race_has_news {
                 self.race();
             }
-            if self.processes.is_empty() && (self.stopping || self.queue.is_empty()) {
+            if self.processes.is_empty() && (self.stopping || self.has_nothing_left()) {
                 self.end_waiting_runs();
                 return handled_stops > 0;
             }
@@ -168,31 +211,31 @@ impl<'a> LocalLauncher<'a> {
                 Ok(event) => self.handle(event),
                 Err(_) if wait.is_zero() => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    self.watcher.event(Event::Idle(self.locked_elsewhere.len()));
+                    self.report_idle();
                 }
             }
             if requests.checkpoint.swap(false, Ordering::Relaxed) {
                 for process in self.processes.values_mut() {
-                    process.send(WorkerCommand::Checkpoint);
+                    process.send(RunCommand::Checkpoint);
                 }
             }
         }
     }
 
-    fn handle(&mut self, event: WorkerEvent) {
-        let WorkerEvent { run, message } = event;
+    fn handle(&mut self, event: RunEvent) {
+        let RunEvent { run, message } = event;
         match message {
-            Some(WorkerMessage::Failed(reason)) => {
+            Some(RunMessage::Failed(reason)) => {
                 if let Some(process) = self.processes.get_mut(&run) {
                     process.failure = Some(reason);
                 }
             }
-            Some(WorkerMessage::Warning(text)) => self.watcher.event(Event::Warning(run, &text)),
-            Some(WorkerMessage::DataWarning(text)) => {
+            Some(RunMessage::Warning(text)) => self.watcher.event(Event::Warning(run, &text)),
+            Some(RunMessage::DataWarning(text)) => {
                 self.watcher.event(Event::DataWarning(run, &text));
             }
-            Some(WorkerMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
-            Some(WorkerMessage::Epoch(report)) => {
+            Some(RunMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
+            Some(RunMessage::Epoch(report)) => {
                 self.watcher.event(Event::Epoch(run, &report));
                 // Without pruning, the process does not wait for a command.
                 if self.pruning.is_some() {
@@ -218,14 +261,16 @@ impl<'a> LocalLauncher<'a> {
             return;
         }
         let planned = &self.plan.runs[run];
-        let is_expected = self.stopping || process.is_paused;
+        // A queue signals all processes of its job at once, so the run may end before the request to stop was handled.
+        let is_stopping = self.stopping || self.requests.stops.load(Ordering::Relaxed) > 0;
+        let is_expected = is_stopping || process.is_paused;
         let outcome = match exited {
             Ok(status) => {
                 RunOutcome::settle_exited(self.plan, planned, status, &process, is_expected)
             }
             Err(error) => RunOutcome::failed(error.to_string()),
         };
-        if outcome == RunOutcome::Interrupted && !self.stopping {
+        if outcome == RunOutcome::Interrupted && !is_stopping {
             self.watcher.event(Event::Paused(run));
             self.waiting.push(run);
             self.wake_waiting_runs();
@@ -235,6 +280,11 @@ impl<'a> LocalLauncher<'a> {
     }
 
     fn end(&mut self, run: usize, outcome: RunOutcome, by: CompletedBy) {
+        if let Some(share) = &self.options.share
+            && matches!(by, CompletedBy::ThisSweep | CompletedBy::OtherRun)
+        {
+            free_runs::mark(&self.plan.directory, &self.plan.runs[run].id, &outcome, &share.group);
+        }
         self.watcher.event(Event::Ended(run, &outcome, by));
         if self.options.fail_fast && (outcome.is_failure() || outcome.is_diverged()) {
             self.stop_all();
@@ -248,6 +298,6 @@ impl<'a> LocalLauncher<'a> {
     /// Starts no more runs and stops the running ones after their current step.
     fn stop_all(&mut self) {
         self.stopping = true;
-        self.processes.values_mut().for_each(WorkerProcess::stop);
+        self.processes.values_mut().for_each(RunProcess::stop);
     }
 }

@@ -2,9 +2,9 @@ use std::process::ExitStatus;
 
 use kiln_store::{FileLock, RunDirectory, RunRecord, Status};
 
-use crate::launchers::log_tail::log_tail;
-use crate::launchers::process::WorkerProcess;
 use crate::plan::{Plan, PlannedRun, RunState};
+use crate::worker::log_tail::log_tail;
+use crate::worker::run_process::RunProcess;
 
 /// How a run of a sweep ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl RunOutcome {
         plan: &Plan,
         run: &PlannedRun,
         status: ExitStatus,
-        process: &WorkerProcess,
+        process: &RunProcess,
         interrupted: bool,
     ) -> Self {
         let directory = RunDirectory::open(plan.path_of(run)).ok();

@@ -6,12 +6,23 @@ use std::sync::mpsc::Sender;
 use kiln_store::{FileLock, RunRecord};
 
 use crate::SweepError;
-use crate::launchers::protocol::{WorkerCommand, WorkerMessage, WorkerRequest};
+use crate::launchers::LaunchOptions;
 use crate::plan::Plan;
+use crate::worker::protocol::{RunCommand, RunMessage, RunRequest};
+
+/// The variable that shows a process its GPUs.
+pub(crate) const VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
+
+/// The GPUs that this process sees, if the environment lists them.
+#[must_use]
+pub fn visible_devices() -> Vec<String> {
+    let list = std::env::var(VISIBLE_DEVICES).unwrap_or_default();
+    list.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
 
 /// The process that trains a run.
 #[derive(Debug)]
-pub(crate) struct WorkerProcess {
+pub(crate) struct RunProcess {
     /// The sweep's lock on the run.
     pub(crate) lock: FileLock,
     /// The run's record before the process was started.
@@ -20,6 +31,8 @@ pub(crate) struct WorkerProcess {
     pub(crate) is_paused: bool,
     /// The reason of a failure, as the process reported it.
     pub(crate) failure: Option<String>,
+    /// The device that the process has for itself, as an index into the devices of the worker.
+    pub(crate) device: Option<usize>,
     child: Child,
     /// Closing the input makes the process stop.
     input: Option<ChildStdin>,
@@ -27,26 +40,29 @@ pub(crate) struct WorkerProcess {
 
 /// A message of a process, or its end.
 #[derive(Debug)]
-pub(crate) struct WorkerEvent {
+pub(crate) struct RunEvent {
     /// The index of the run in the plan.
     pub(crate) run: usize,
     /// The message; `None` if the output of the process has ended.
-    pub(crate) message: Option<WorkerMessage>,
+    pub(crate) message: Option<RunMessage>,
 }
 
-impl WorkerProcess {
-    /// Starts `program work` for the run with index `run`. A thread forwards the messages of the process to `events`.
+impl RunProcess {
+    /// Starts `kiln work` for the run with index `run`, on one of the worker's devices if it has any. A thread forwards the
+    /// messages of the process to `events`.
     pub(crate) fn start(
-        program: &Path,
+        options: &LaunchOptions,
         plan: &Plan,
         run: usize,
         resume: bool,
-        lock: FileLock,
-        events: Sender<WorkerEvent>,
+        device: Option<usize>,
+        mut lock: FileLock,
+        events: Sender<RunEvent>,
     ) -> Result<Self, SweepError> {
+        let program = &options.program;
         let cannot_start = |cause| SweepError::io("start", program, cause);
         let planned = &plan.runs[run];
-        let request = WorkerRequest {
+        let request = RunRequest {
             config: planned.config.clone(),
             id: planned.id.clone(),
             fingerprint: planned.dataset.fingerprint.clone(),
@@ -54,6 +70,7 @@ impl WorkerProcess {
             runs_directory: plan.runs_directory.clone(),
             awaits_commands: plan.prune.is_some(),
             resume,
+            threads: options.threads,
             lock: lock.token().clone(),
         };
         // This fails for a path that is not UTF-8, which JSON cannot represent.
@@ -69,22 +86,27 @@ impl WorkerProcess {
         // and stops the process through its input.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        if let Some(device) = device.and_then(|device| options.devices.get(device)) {
+            command.env(VISIBLE_DEVICES, device);
+        }
         let record_before = plan.run_record(planned);
         let mut child = command.spawn().map_err(cannot_start)?;
+        // The process of the run gives the heartbeat itself, so that the run outlives its worker.
+        lock.hand_over_heartbeat();
         let input = child.stdin.take();
         let mut process =
-            Self { lock, record_before, is_paused: false, failure: None, input, child };
+            Self { lock, record_before, is_paused: false, failure: None, device, input, child };
         process.write_line(&request);
         if let Some(output) = process.child.stdout.take() {
             let forward = move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
                     // Lines that are not messages come from libraries that print to standard output.
                     let message = serde_json::from_str(&line).ok();
-                    if message.is_some() && events.send(WorkerEvent { run, message }).is_err() {
+                    if message.is_some() && events.send(RunEvent { run, message }).is_err() {
                         return;
                     }
                 }
-                let _ = events.send(WorkerEvent { run, message: None });
+                let _ = events.send(RunEvent { run, message: None });
             };
             if let Err(cause) = std::thread::Builder::new().spawn(forward) {
                 process.kill();
@@ -95,8 +117,8 @@ impl WorkerProcess {
         Ok(process)
     }
 
-    pub(crate) fn send(&mut self, command: WorkerCommand) {
-        self.is_paused |= command == WorkerCommand::Pause;
+    pub(crate) fn send(&mut self, command: RunCommand) {
+        self.is_paused |= command == RunCommand::Pause;
         self.write_line(command.as_json());
     }
 

@@ -1,0 +1,70 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use kiln_store::quoted;
+use kiln_sweep::slurm::{cancel, queued_workers};
+use kiln_sweep::{Activity, Submission, read_status};
+
+use crate::commands::sweep::DeclaredSweep;
+use crate::options::GlobalOptions;
+use crate::output::{count, print, status};
+
+/// How long the command waits until the workers have given back their runs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArguments {
+    /// A sweep: its directory or its name
+    #[arg(value_name = "SWEEP")]
+    path: PathBuf,
+}
+
+/// Ends the workers of a sweep in the queue of a cluster. Their runs write checkpoints.
+pub(crate) fn cancel_workers(
+    options: &GlobalOptions,
+    arguments: &CancelArguments,
+) -> anyhow::Result<ExitCode> {
+    let directory = DeclaredSweep::directory(options, &arguments.path)?;
+    let path = quoted(&directory.display().to_string());
+    let jobs: Vec<String> =
+        Submission::read_all(&directory).into_iter().map(|job| job.job).collect();
+    let workers = queued_workers(&jobs)?;
+    let active: Vec<String> =
+        jobs.into_iter().filter(|job| workers.iter().any(|worker| worker.job == *job)).collect();
+    if active.is_empty() {
+        status("no worker of this sweep is in the queue");
+    } else {
+        cancel(&active)?;
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && !queued_workers(&active)?.is_empty() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        status(format_args!(
+            "canceled {} in {}; to resume, submit the sweep again or: kiln resume {path}",
+            count(workers.len(), "worker"),
+            count(active.len(), "job"),
+        ));
+    }
+    // A sweep that was started by hand, on any machine, is not in the queue.
+    let sweeps = DeclaredSweep::all(options, &directory, None)?;
+    let mut owners: Vec<String> = Vec::new();
+    for sweep in &sweeps {
+        for run in read_status(&sweep.plan) {
+            if let Activity::Running(owner) = run.activity
+                && let Some(process) = owner.process
+            {
+                let owner = process.to_string();
+                if !owners.contains(&owner) {
+                    owners.push(owner);
+                }
+            }
+        }
+    }
+    for owner in owners {
+        status(format_args!("still training: {owner}; stop it with Ctrl-C there"));
+    }
+    print(directory.display())?;
+    Ok(ExitCode::SUCCESS)
+}

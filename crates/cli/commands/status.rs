@@ -1,0 +1,197 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use kiln_store::{duration, printable, quoted};
+use kiln_sweep::slurm::{QueuedWorker, queued_workers};
+use kiln_sweep::{Activity, RunStatus, Submission, read_status};
+use serde_json::{Value, json};
+
+use crate::commands::sweep::{DeclaredSweep, label};
+use crate::options::GlobalOptions;
+use crate::output::{count, print, status, warning};
+
+/// How many runs of one kind are listed, unless all are asked for.
+const MAX_LISTED: usize = 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// A sweep: its directory or its name
+    #[arg(value_name = "SWEEP")]
+    path: PathBuf,
+    /// Of several sweeps in the directory, show only this one: its number or its file
+    #[arg(long, value_name = "N|FILE")]
+    sweep: Option<String>,
+    /// List all runs that are running or failed, and not only the first 20 of each
+    #[arg(long)]
+    all: bool,
+    /// Print JSON with every run
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn show_status(
+    options: &GlobalOptions,
+    arguments: &StatusArguments,
+) -> anyhow::Result<ExitCode> {
+    let directory = DeclaredSweep::directory(options, &arguments.path)?;
+    let sweeps = DeclaredSweep::all(options, &directory, arguments.sweep.as_deref())?;
+    let jobs: Vec<String> =
+        Submission::read_all(&directory).into_iter().map(|job| job.job).collect();
+    // The files say everything about the runs. Only the queue knows why a worker waits.
+    let workers = queued_workers(&jobs);
+    let several = sweeps.len() > 1;
+    let mut shown = Vec::new();
+    for (number, sweep) in (1..).zip(&sweeps) {
+        let runs = read_status(&sweep.plan);
+        if arguments.json {
+            shown.push(sweep_json(sweep, &runs));
+            continue;
+        }
+        if several {
+            print(format_args!("sweep {number}: {}", printable(&sweep.record.to_string())))?;
+        }
+        print_runs(sweep, &runs, arguments.all)?;
+    }
+    if arguments.json {
+        let queue = workers.as_ref().ok();
+        let text = json!({
+            "format_version": 1,
+            "directory": directory.display().to_string(),
+            "sweeps": shown,
+            "workers": queue,
+        });
+        print(serde_json::to_string_pretty(&text)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match workers {
+        Ok(workers) => print_workers(&jobs, &workers, &directory, options.quiet)?,
+        Err(error) => warning(format_args!("the workers in the queue are not known: {error}")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const ACTIVITIES: [&str; 8] =
+    ["finished", "pruned", "diverged", "failed", "damaged", "running", "interrupted", "waiting"];
+
+fn number(runs: &[RunStatus], activity: &str) -> usize {
+    runs.iter().filter(|run| run.activity.name() == activity).count()
+}
+
+fn print_runs(sweep: &DeclaredSweep, runs: &[RunStatus], all: bool) -> anyhow::Result<()> {
+    let plan = &sweep.plan;
+    let numbers = ACTIVITIES.iter().map(|activity| (number(runs, activity), activity));
+    let numbers = numbers.filter(|(number, _)| *number > 0);
+    let numbers: Vec<String> =
+        numbers.map(|(number, activity)| format!("{number} {activity}")).collect();
+    let name = printable(&plan.name);
+    print(format_args!("{name}: {}: {}", count(runs.len(), "run"), numbers.join(", ")))?;
+    let keys = plan.differing_keys();
+    let metric = plan.prune.map_or(kiln_train::MetricName::VAL_ACCURACY, |prune| prune.metric);
+    for activity in ["running", "interrupted", "failed", "damaged"] {
+        let of_kind = runs.iter().filter(|run| run.activity.name() == activity);
+        let max = if all { usize::MAX } else { MAX_LISTED };
+        for run in of_kind.take(max) {
+            let mut line = format!("  {activity}  {}", label(plan, &keys, &plan.runs[run.run]));
+            if let Some(epoch) = &run.epoch {
+                line.push_str(&format!("  epoch {}/{}", epoch.epoch, epoch.epochs));
+                if let Some(value) = epoch.metric(metric) {
+                    line.push_str(&format!("  {metric} {value:.4}"));
+                }
+            }
+            if let Activity::Running(owner) = &run.activity {
+                if let Some(process) = &owner.process {
+                    let machine = printable(&process.machine).into_owned();
+                    line.push_str(&format!("  on {machine}, process {}", process.process));
+                }
+                let silent = owner.silent.as_secs_f64();
+                if silent > 30.0 {
+                    line.push_str(&format!("  no heartbeat for {}", duration(silent)));
+                }
+            }
+            if let Some(reason) = run.reason.as_ref().filter(|_| run.epoch.is_none()) {
+                line.push_str(&format!("  {}", printable(reason)));
+            }
+            line.push_str(&format!("  {}", plan.runs[run.run].id));
+            print(line)?;
+        }
+        let hidden = number(runs, activity).saturating_sub(max);
+        if hidden > 0 {
+            print(format_args!("  {hidden} more {activity}; to list them, add --all"))?;
+        }
+    }
+    Ok(())
+}
+
+/// One line for each state of the workers and each reason: `workers: 3 running; 2 pending (Resources); job 12`.
+fn print_workers(
+    jobs: &[String],
+    workers: &[QueuedWorker],
+    directory: &Path,
+    quiet: bool,
+) -> anyhow::Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut groups: Vec<(String, usize)> = Vec::new();
+    for worker in workers {
+        let state = worker.state.to_lowercase();
+        let reason = worker.reason.as_ref().filter(|_| worker.is_waiting());
+        let kind = reason.map_or(state.clone(), |reason| format!("{state} ({reason})"));
+        let line = format!("{kind} in job {}", worker.job);
+        match groups.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, number)) => *number += 1,
+            None => groups.push((line, 1)),
+        }
+    }
+    if groups.is_empty() {
+        print(format_args!("no workers in the queue; the last job was {}", jobs[jobs.len() - 1]))?;
+    }
+    for (line, number) in groups {
+        print(format_args!("{} {}", count(number, "worker"), printable(&line)))?;
+    }
+    if !quiet {
+        let path = quoted(&directory.join(".kiln").join("slurm").display().to_string());
+        status(format_args!("the output of the workers: {path}"));
+    }
+    Ok(())
+}
+
+fn sweep_json(sweep: &DeclaredSweep, runs: &[RunStatus]) -> Value {
+    let plan = &sweep.plan;
+    let run = |run: &RunStatus| {
+        let planned = &plan.runs[run.run];
+        let settings: serde_json::Map<String, Value> = planned
+            .settings
+            .iter()
+            .map(|setting| (setting.path.clone(), Value::String(setting.value.value_text())))
+            .collect();
+        let owner = match &run.activity {
+            Activity::Running(owner) => Some(json!({
+                "machine": owner.process.as_ref().map(|process| &process.machine),
+                "process": owner.process.as_ref().map(|process| process.process),
+                "since": owner.process.as_ref().map(|process| process.since.to_string()),
+                "seconds_since_heartbeat": owner.silent.as_secs_f64(),
+            })),
+            _ => None,
+        };
+        json!({
+            "id": planned.id,
+            "settings": settings,
+            "status": run.activity.name(),
+            "epoch": run.epoch.as_ref().map(|epoch| epoch.epoch),
+            "epochs": planned.epochs,
+            "metrics": run.epoch.as_ref().map(|epoch| {
+                epoch.metrics.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()
+            }),
+            "reason": run.reason,
+            "owner": owner,
+        })
+    };
+    let numbers = ACTIVITIES.iter().map(|it| ((*it).to_owned(), json!(number(runs, it))));
+    json!({
+        "declaration": sweep.record.to_string(),
+        "numbers": numbers.collect::<serde_json::Map<_, _>>(),
+        "runs": runs.iter().map(run).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,105 @@
+//! What `kiln sweep` prints after workers were submitted to a queue, and how it waits for them.
+
+use std::process::ExitCode;
+
+use kiln_store::{duration, quoted};
+use kiln_sweep::slurm::queued_workers;
+use kiln_sweep::{FollowEnd, Plan, Submission, SubmissionOutcome, follow};
+
+use crate::commands::sweep::lines::{print_line, status_command};
+use crate::commands::sweep::progress::SweepProgress;
+use crate::commands::sweep::{Launch, SweepControl, summary};
+use crate::options::GlobalOptions;
+use crate::output::{count, print, status};
+
+/// Prints the job, and if the command waits for it, its progress and the results. The last line of standard output is the
+/// directory of the sweep.
+pub(super) fn report(
+    launch: &Launch,
+    options: &GlobalOptions,
+    plan: &Plan,
+    outcome: &SubmissionOutcome,
+    control: &SweepControl,
+) -> anyhow::Result<ExitCode> {
+    let path = quoted(&plan.directory.display().to_string());
+    if let Some(text) = summary::reused(&outcome.reused) {
+        print_line(text)?;
+    }
+    let runs = count(outcome.done + outcome.remaining, "run");
+    match &outcome.submission {
+        Some(Submission { job, workers, .. }) => {
+            let others = match outcome.workers {
+                0 => String::new(),
+                others => format!(", in addition to {others}"),
+            };
+            print_line(format!(
+                "{runs}: {} done, {} to do; submitted job {job} with {}{others}",
+                outcome.done,
+                outcome.remaining,
+                count(*workers, "worker"),
+            ))?;
+        }
+        None if outcome.remaining == 0 => print_line(format!("{runs}: all done"))?,
+        None => print_line(format!(
+            "{runs}: {} done, {} to do by {} in the queue; no more are needed",
+            outcome.done,
+            outcome.remaining,
+            count(outcome.workers, "worker"),
+        ))?,
+    }
+    if launch.waits && outcome.remaining > 0 {
+        return wait(launch, options, plan, control);
+    }
+    if outcome.remaining > 0 && !options.quiet {
+        status_command(&format!("its state: kiln status {path}; to end it: kiln cancel {path}"));
+    }
+    print(plan.directory.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the progress of the workers until the sweep is done.
+fn wait(
+    launch: &Launch,
+    options: &GlobalOptions,
+    plan: &Plan,
+    control: &SweepControl,
+) -> anyhow::Result<ExitCode> {
+    let path = quoted(&plan.directory.display().to_string());
+    let jobs: Vec<String> =
+        Submission::read_all(&plan.directory).into_iter().map(|job| job.job).collect();
+    let group = jobs.last().map_or_else(String::new, |job| format!("slurm{job}"));
+    let mut progress = SweepProgress::new(options.quiet, plan, control.has_runs.clone());
+    control.has_runs.set_elsewhere();
+    let (result, end) = follow(plan, &group, &mut progress, &control.requests, || {
+        // Without an answer, the workers may still be there.
+        queued_workers(&jobs).map_or(true, |workers| !workers.is_empty())
+    });
+    control.has_runs.set(false);
+    progress.close();
+    match end {
+        FollowEnd::Done => {
+            summary::print_result(plan, &result)?;
+            Ok(launch.exit_code(&result, false, control))
+        }
+        FollowEnd::Stopped => {
+            status_command(&format!(
+                "the job continues; its state: kiln status {path}; to end it: kiln cancel {path}"
+            ));
+            print(plan.directory.display())?;
+            Ok(control.stop_signal.exit_code())
+        }
+        FollowEnd::NoWorkers => {
+            let left = result.outcomes.iter().filter(|outcome| outcome.is_none()).count();
+            status(format_args!(
+                "after {}, {} not done, and no worker is left in the queue",
+                duration(result.seconds),
+                if left == 1 { "1 run is".to_owned() } else { format!("{left} runs are") },
+            ));
+            status_command(&format!(
+                "why a worker ended: {path}/.kiln/slurm; to submit more, repeat the command"
+            ));
+            print(plan.directory.display())?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

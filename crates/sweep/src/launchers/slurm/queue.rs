@@ -1,0 +1,156 @@
+//! The commands of Slurm. They run where a sweep is submitted and looked at, never in a job.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde::Serialize;
+
+use crate::error::SweepError;
+use crate::launchers::slurm::config::{KEYS, PREFIX};
+
+/// A worker in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueuedWorker {
+    /// The id of its job.
+    pub job: String,
+    /// Its index in the job.
+    pub index: Option<usize>,
+    /// Its state in Slurm's words, such as `PENDING`.
+    pub state: String,
+    /// The node that it is on.
+    pub node: Option<String>,
+    /// Slurm's reason for its state, such as `Resources`.
+    pub reason: Option<String>,
+}
+
+impl QueuedWorker {
+    /// Whether it waits to be started.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.state == "PENDING"
+    }
+}
+
+/// Submits a batch script and returns the id of the job.
+pub(super) fn submit(script: &Path) -> Result<String, SweepError> {
+    let output = run(Command::new("sbatch").arg("--parsable").arg(script))?;
+    if !output.status.success() {
+        return Err(refusal(&text_of(&output.stderr)));
+    }
+    // `ID`, or `ID;CLUSTER`
+    let id = text_of(&output.stdout).split(';').next().unwrap_or_default().to_owned();
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_digit()) {
+        return Err(SweepError::launcher(
+            format!("sbatch printed no job id: {}", text_of(&output.stdout)),
+            None,
+        ));
+    }
+    Ok(id)
+}
+
+/// The error for what `sbatch` says when it refuses a job.
+fn refusal(message: &str) -> SweepError {
+    let lines = message.lines().map(|line| line.trim_start_matches("sbatch: ").trim());
+    let lines = lines.map(|line| line.trim_start_matches("error: "));
+    let message: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let message = message.join("; ");
+    let lower = message.to_lowercase();
+    let keys = KEYS.iter().filter(|key| key.refusals.iter().any(|part| lower.contains(part)));
+    let keys: Vec<String> = keys.map(|key| format!("{PREFIX}{}", key.name)).collect();
+    let help = if keys.is_empty() {
+        "to see the batch script, add --dry-run".to_owned()
+    } else {
+        format!("change {}; to see the batch script, add --dry-run", keys.join(" or "))
+    };
+    SweepError::launcher(format!("Slurm refuses the job: {message}"), Some(help))
+}
+
+/// The workers of these jobs that are in the queue.
+///
+/// # Errors
+///
+/// `squeue` cannot be started or cannot reach the controller.
+pub fn queued_workers(jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let format = "%F|%K|%T|%N|%r";
+    let output = run(Command::new("squeue")
+        .args(["--noheader", "--array", "--format", format, "--jobs"])
+        .arg(jobs.join(",")))?;
+    let error = text_of(&output.stderr);
+    // Slurm forgets jobs a few minutes after their end.
+    if !output.status.success() && !error.to_lowercase().contains("invalid job id") {
+        return Err(SweepError::launcher(format!("squeue failed: {error}"), None));
+    }
+    Ok(text_of(&output.stdout).lines().filter_map(parse_worker).collect())
+}
+
+fn parse_worker(line: &str) -> Option<QueuedWorker> {
+    let mut fields = line.split('|').map(str::trim);
+    let mut next = || fields.next();
+    let (job, index, state, node) = (next()?, next()?, next()?, next()?);
+    let reason = next().filter(|reason| !matches!(*reason, "" | "None"));
+    Some(QueuedWorker {
+        job: job.to_owned(),
+        index: index.parse().ok(),
+        state: state.to_owned(),
+        node: Some(node).filter(|node| !node.is_empty()).map(str::to_owned),
+        reason: reason.map(str::to_owned),
+    })
+}
+
+/// Cancels jobs.
+///
+/// # Errors
+///
+/// `scancel` cannot be started, or it fails.
+pub fn cancel(jobs: &[String]) -> Result<(), SweepError> {
+    let output = run(Command::new("scancel").args(jobs))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(SweepError::launcher(format!("scancel failed: {}", text_of(&output.stderr)), None))
+}
+
+/// The exit status after which the cluster queues a job again (`RequeueExit` of slurm.conf), if it has one.
+pub(super) fn requeue_status() -> Option<u8> {
+    let output = run(Command::new("scontrol").args(["show", "config"])).ok()?;
+    let text = text_of(&output.stdout);
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("RequeueExit "))?;
+    let value = line.split_once('=')?.1;
+    let first = value.split([',', '-']).next()?.trim();
+    first.parse().ok().filter(|status| *status != 0)
+}
+
+/// Lets Slurm queue the job of this worker again.
+///
+/// # Errors
+///
+/// `scontrol` cannot be started, or it fails.
+pub fn requeue(job: &str) -> Result<(), SweepError> {
+    let output = run(Command::new("scontrol").args(["requeue", job]))?;
+    let error = text_of(&output.stderr);
+    // Slurm ends all processes of the job, `scontrol` among them, which may have asked a second time before.
+    let is_ended = output.status.code().is_none() || error.contains("pending");
+    if output.status.success() || is_ended {
+        return Ok(());
+    }
+    Err(SweepError::launcher(format!("scontrol failed: {error}"), None))
+}
+
+fn run(command: &mut Command) -> Result<Output, SweepError> {
+    command.output().map_err(|cause| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let help = (cause.kind() == ErrorKind::NotFound).then(|| {
+            "run this where Slurm's commands are, such as on the login node of the cluster"
+                .to_owned()
+        });
+        SweepError::launcher(format!("cannot start {program}: {cause}"), help)
+    })
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}

@@ -1,0 +1,24 @@
+//! Sweeps on a cluster: `--launcher slurm`, its workers, `kiln status` and `kiln cancel`.
+//!
+//! [`submission`] and [`workers`] run everywhere, with stand-ins for the commands of Slurm. [`slurm`] starts a real Slurm of
+//! several nodes on this machine, where it is installed.
+
+#[cfg(target_os = "linux")]
+mod slurm;
+mod stand_ins;
+mod submission;
+#[cfg(target_os = "linux")]
+mod workers;
+
+use crate::project::Project;
+
+/// Twelve short runs.
+const SWEEP: &str = "name = \"rates\"\nexperiment = \"experiment.toml\"\n\
+     [grid]\nlearning_rate = [0.01, 0.03, 0.1, 0.3]\n[repeat]\nseed = [1, 2, 3]\n";
+
+/// A project with a sweep file.
+fn project_with(sweep: &str) -> Project {
+    let project = Project::new();
+    project.write("sweep.toml", sweep);
+    project
+}

@@ -1,0 +1,473 @@
+//! A real Slurm of several nodes on this machine: a controller, and a `slurmd` for each node. The tests need root and Debian's
+//! packages `slurm-wlm` and `munge`, and are skipped with a message elsewhere, unless `KILN_REQUIRE_SLURM` is set.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::project_with;
+use crate::processes::{is_alive, signal, try_signal, wait_until};
+use crate::project::{CommandOutput, Project};
+use crate::reliability::{Rng, print_figures, short_or_long};
+use crate::run_state::{results, run_directories, statuses};
+
+/// The machine has few processors, so one cluster at a time is enough.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A cluster, which ends with this value.
+struct Cluster {
+    directory: tempfile::TempDir,
+    nodes: usize,
+    _guard: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Starts a cluster with these nodes; `None` if Slurm cannot run here.
+    fn start(nodes: usize) -> Option<Self> {
+        Self::with_processors(nodes, 1)
+    }
+
+    /// Like [`start`](Self::start), with so many workers at a time on each node, however many processors there are.
+    fn with_processors(nodes: usize, processors: usize) -> Option<Self> {
+        let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_installed = |program: &str| {
+            let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+            found.is_ok_and(|output| output.status.success())
+        };
+        let missing =
+            ["slurmctld", "slurmd", "sbatch", "munged"].into_iter().find(|it| !is_installed(it));
+        if let Some(missing) = missing.or((!is_root()).then_some("root")) {
+            assert!(std::env::var_os("KILN_REQUIRE_SLURM").is_none(), "needs {missing}");
+            skip(missing);
+            return None;
+        }
+        start_munge();
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = Self { directory, nodes, _guard: guard };
+        fs::write(cluster.configuration(), cluster.text_of_configuration(processors)).unwrap();
+        cluster.start_controller();
+        (1..=nodes).for_each(|node| cluster.start_node(node));
+        wait_until("the nodes", || {
+            cluster
+                .run("sinfo", &["-h", "-t", "idle", "-o", "%D"])
+                .lines()
+                .any(|it| it.trim() == nodes.to_string())
+        });
+        Some(cluster)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.path("slurm.conf")
+    }
+
+    /// Jobs of the partition `urgent` preempt those of `main`. A node counts as failed after a few seconds of silence.
+    fn text_of_configuration(&self, processors: usize) -> String {
+        static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+        let port = 21_000
+            + (std::process::id() % 300) as u16 * 100
+            + NEXT_PORT.fetch_add(20, Ordering::Relaxed) % 100;
+        let home = self.directory.path().display();
+        fs::create_dir(self.path("state")).unwrap();
+        let mut text = format!(
+            "ClusterName=test\nSlurmctldHost=localhost(127.0.0.1)\nSlurmctldPort={port}\nAuthType=auth/munge\n\
+             SlurmUser=root\nSlurmdUser=root\nStateSaveLocation={home}/state\nSlurmdSpoolDir={home}/spool-%n\n\
+             SlurmctldPidFile={home}/controller.pid\nSlurmdPidFile={home}/%n.pid\n\
+             SlurmctldLogFile={home}/controller.log\nSlurmdLogFile={home}/%n.log\n\
+             ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nJobAcctGatherType=jobacct_gather/none\n\
+             AccountingStorageType=accounting_storage/none\nSelectType=select/cons_tres\n\
+             SelectTypeParameters=CR_Core\nPreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n\
+             JobRequeue=1\nReturnToService=2\nKillWait=10\nSlurmdTimeout=8\nMaxArraySize=1001\n"
+        );
+        for node in 1..=self.nodes {
+            fs::create_dir(self.path(&format!("spool-n{node}"))).unwrap();
+            writeln!(text, "NodeName=n{node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={} CPUs={processors} State=UNKNOWN", port + node as u16).unwrap();
+        }
+        for (partition, rest) in
+            [("main", "Default=YES PriorityTier=1"), ("urgent", "PriorityTier=10")]
+        {
+            writeln!(
+                text,
+                "PartitionName={partition} Nodes=n[1-{}] MaxTime=INFINITE State=UP {rest}",
+                self.nodes
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    fn start_controller(&self) {
+        self.daemon("slurmctld", &[]);
+    }
+
+    fn start_node(&self, node: usize) {
+        self.daemon("slurmd", &["-N", &format!("n{node}")]);
+    }
+
+    fn daemon(&self, program: &str, arguments: &[&str]) {
+        let mut command = Command::new(program);
+        command.arg("-f").arg(self.configuration()).args(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(self.prepared(&mut command).status().unwrap().success(), "{program}");
+    }
+
+    fn prepared<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("SLURM_CONF", self.configuration())
+    }
+
+    /// The output of a command of Slurm.
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.prepared(Command::new(program).args(arguments)).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn kiln(&self, project: &Project, arguments: &[&str]) -> CommandOutput {
+        let mut command = project.command();
+        CommandOutput::from(self.prepared(command.args(arguments)).output().unwrap())
+    }
+
+    fn kiln_ok(&self, project: &Project, arguments: &[&str]) -> CommandOutput {
+        let output = self.kiln(project, arguments);
+        assert_eq!(output.status, 0, "{arguments:?}: {}{}", output.stdout, output.stderr);
+        output
+    }
+
+    /// Slurm lets a job that was queued again wait for two minutes. This makes it start at once.
+    fn hurry(&self) {
+        for job in self.run("squeue", &["-h", "-r", "-t", "PENDING", "-o", "%A"]).lines() {
+            self.run("scontrol", &["update", &format!("JobId={}", job.trim()), "StartTime=now"]);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.run("squeue", &["-h"]).trim().is_empty()
+    }
+
+    /// The process of a daemon.
+    fn process(&self, name: &str) -> Option<u32> {
+        fs::read_to_string(self.path(&format!("{name}.pid"))).ok()?.trim().parse().ok()
+    }
+
+    fn end(&self, name: &str) {
+        if let Some(process) = self.process(name) {
+            try_signal(process, "-TERM");
+            wait_until("the end of a daemon", || !is_alive(process));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.run("scancel", &["--me"]);
+        let start = Instant::now();
+        while !self.is_empty() && start.elapsed() < Duration::from_secs(20) {
+            sleep(Duration::from_millis(200));
+        }
+        (1..=self.nodes).for_each(|node| self.end(&format!("n{node}")));
+        self.end("controller");
+    }
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout == b"0\n")
+}
+
+/// Starts the service that Slurm's daemons identify themselves with, unless it runs.
+fn start_munge() {
+    let works = || {
+        let mut munge = Command::new("munge");
+        munge.arg("-n").stdout(Stdio::null()).stderr(Stdio::null());
+        munge.status().is_ok_and(|status| status.success())
+    };
+    if !works() {
+        let script =
+            "mkdir -p /run/munge && chown munge: /run/munge && su -s /bin/sh munge -c munged";
+        let _ = Command::new("sh").args(["-c", script]).status();
+        wait_until("munge", works);
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn skip(missing: &str) {
+    eprintln!("skipped: this test starts a Slurm, which needs {missing}");
+}
+
+/// 24 runs that take about a second each.
+fn sweep(epochs: usize) -> String {
+    format!(
+        "name = \"grid\"\nexperiment = \"experiment.toml\"\n\
+         [grid]\nlearning_rate = [0.01, 0.03, 0.1, 0.3]\nhidden.units = [4, 8]\nepochs = [{epochs}]\n\
+         [repeat]\nseed = [1, 2, 3]\n[slurm]\nworkers = 3\n"
+    )
+}
+
+/// A project, and the results of its sweep on this machine in `expected/grid`.
+fn project_with_results(epochs: usize) -> Project {
+    let project = project_with(&sweep(epochs));
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    project
+}
+
+fn assert_expected(project: &Project) {
+    let (found, expected) = (results(project, "runs/grid"), results(project, "expected/grid"));
+    assert_eq!(found.len(), expected.len());
+    for (id, result) in &found {
+        result.assert_same(&expected[id], id);
+    }
+}
+
+/// The output of all workers.
+fn output_of_workers(project: &Project) -> String {
+    let entries = fs::read_dir(project.path("runs/grid/.kiln/slurm")).unwrap().flatten();
+    let outputs = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "out"));
+    outputs.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// The processes of the program whose arguments name a directory.
+fn processes_in(directory: &Path) -> Vec<u32> {
+    let name = directory.display().to_string();
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| {
+        let text = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        is_alive(*id) && String::from_utf8_lossy(&text).contains(&name)
+    })
+    .collect()
+}
+
+const SUBMIT: [&str; 3] = ["sweep", "sweep.toml", "--launcher=slurm"];
+
+#[test]
+fn a_sweep_on_three_nodes_has_the_bytes_of_a_local_one() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let project = project_with_results(6);
+    cluster.kiln_ok(&project, &SUBMIT);
+    // A second submission while the first one runs adds workers.
+    let waited = cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &["--wait"]].concat());
+    assert!(waited.reports_all_finished(24), "{}", waited.stdout);
+    assert!(waited.stdout.contains("best by validation"), "{}", waited.stdout);
+    wait_until("the end of the workers", || cluster.is_empty());
+    assert_expected(&project);
+    let trained = output_of_workers(&project).matches("  finished  last").count();
+    assert_eq!(trained, 24, "each run is trained once");
+    let status = cluster.kiln_ok(&project, &["status", "grid"]);
+    assert!(status.stdout.contains("grid: 24 runs: 24 finished"), "{}", status.stdout);
+    let again = cluster.kiln_ok(&project, &SUBMIT);
+    assert!(again.stdout.contains("24 runs: all done"), "{}", again.stdout);
+    assert!(processes_in(&project.path("runs")).is_empty());
+}
+
+#[test]
+fn a_wrong_partition_is_refused_with_the_key_to_change() {
+    let Some(cluster) = Cluster::start(1) else { return };
+    let project = project_with(&sweep(1));
+    for (argument, key) in [
+        ("slurm.partition=nowhere", "slurm.partition"),
+        ("slurm.gres=gpu:1", "slurm.gres"),
+        ("slurm.time=soon", "slurm.time"),
+        ("slurm.arguments=--no-such-option", "slurm.arguments"),
+    ] {
+        let output = cluster.kiln(&project, &[SUBMIT.as_slice(), &[argument]].concat());
+        assert_eq!(output.status, 1, "{argument}: {}{}", output.stdout, output.stderr);
+        assert!(output.stderr.contains("Slurm refuses the job: "), "{argument}: {}", output.stderr);
+        assert!(output.stderr.contains(key), "{argument}: {}", output.stderr);
+    }
+    assert!(cluster.is_empty());
+}
+
+#[test]
+fn cancel_gives_back_the_runs_and_the_sweep_can_be_submitted_again() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let project = project_with_results(6);
+    let long = [SUBMIT.as_slice(), &["epochs=100000", "name=endless"]].concat();
+    cluster.kiln_ok(&project, &long);
+    wait_until("running runs", || {
+        cluster.kiln(&project, &["status", "endless"]).stdout.contains("3 running")
+    });
+    let output = cluster.kiln_ok(&project, &["cancel", "endless"]);
+    assert!(output.stderr.contains("canceled 3 workers in 1 job"), "{}", output.stderr);
+    assert!(cluster.is_empty());
+    let found = statuses(&project, "runs/endless");
+    assert_eq!(found.len(), 3);
+    assert!(found.values().all(|status| status == "interrupted"), "{found:?}");
+    assert!(processes_in(&project.path("runs")).is_empty());
+    // The controller is restarted while a job waits and another one runs.
+    cluster.kiln_ok(&project, &SUBMIT);
+    cluster.end("controller");
+    cluster.start_controller();
+    let output = cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &["--wait"]].concat());
+    assert!(output.reports_all_finished(24), "{}", output.stdout);
+    assert_expected(&project);
+}
+
+#[test]
+fn the_runs_of_a_failed_node_are_taken_over() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let project = project_with_results(40);
+    cluster.kiln_ok(&project, &SUBMIT);
+    wait_until("running runs", || {
+        cluster.kiln(&project, &["status", "grid"]).stdout.contains("3 running")
+    });
+    // The daemon of a node, its steps and everything below.
+    let node = cluster.process("n2").unwrap();
+    let worker = processes_in(&project.path("runs"));
+    let on_node = |process: &u32| {
+        let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains("SLURMD_NODENAME=n2")
+    };
+    signal(node, "-KILL");
+    for process in worker.into_iter().filter(on_node) {
+        for child in crate::processes::children(process).into_iter().chain([process]) {
+            try_signal(child, "-KILL");
+        }
+    }
+    wait_until("the remaining runs", || {
+        cluster.kiln(&project, &["status", "grid"]).stdout.contains("24 runs: 24 finished")
+    });
+    assert_expected(&project);
+    cluster.start_node(2);
+}
+
+#[test]
+fn preempted_and_canceled_workers_lose_nothing() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let rounds = short_or_long(1, 4);
+    let mut events = [0; 4];
+    for round in 0..rounds {
+        let mut rng = Rng::new("preemption", round);
+        let project = project_with_results(short_or_long(25, 100));
+        let mut finished = BTreeMap::new();
+        cluster.kiln_ok(&project, &SUBMIT);
+        let started = Instant::now();
+        loop {
+            assert!(
+                started.elapsed() < Duration::from_secs(240),
+                "{}",
+                output_of_workers(&project)
+            );
+            sleep(Duration::from_millis(200 + rng.below(1500) as u64));
+            // A finished run never changes again.
+            for run in run_directories(&project.path("runs/grid")) {
+                if run.join("report.json").exists()
+                    && let Ok(record) = fs::read_to_string(run.join("run.json"))
+                    && record.contains("\"finished\"")
+                {
+                    assert_eq!(finished.entry(run).or_insert_with(|| record.clone()), &record);
+                }
+            }
+            if finished.len() == 24 {
+                break;
+            }
+            let running =
+                cluster.run("squeue", &["-h", "-r", "-t", "RUNNING", "-p", "main", "-o", "%A"]);
+            let running: Vec<&str> = running.lines().map(str::trim).collect();
+            let event = rng.below(5);
+            match event {
+                0 => {
+                    cluster
+                        .run("sbatch", &["-p", "urgent", "-o", "/dev/null", "--wrap", "sleep 1"]);
+                }
+                1 if !running.is_empty() => {
+                    cluster.run("scancel", &[running[rng.below(running.len())]]);
+                }
+                2 if !running.is_empty() => {
+                    cluster.run("scontrol", &["requeue", running[rng.below(running.len())]]);
+                }
+                3 if !running.is_empty() => {
+                    let job = running[rng.below(running.len())];
+                    cluster.run("scancel", &["--batch", "--signal=USR2", job]);
+                }
+                _ => {
+                    cluster.kiln_ok(&project, &SUBMIT);
+                    continue;
+                }
+            }
+            events[event] += 1;
+            cluster.hurry();
+        }
+        assert_expected(&project);
+        cluster.kiln_ok(&project, &["cancel", "grid"]);
+        wait_until("the end of the workers", || cluster.is_empty());
+        assert!(processes_in(&project.path("runs")).is_empty());
+    }
+    print_figures(&format!(
+        "cluster: {rounds} sweeps of 24 runs; {} preemptions, {} scancel, {} requeues, {} signals before a limit",
+        events[0], events[1], events[2], events[3]
+    ));
+}
+
+#[test]
+fn a_run_that_needs_longer_than_the_time_limit_gets_there_in_pieces() {
+    let minutes = short_or_long(0, 3);
+    if minutes == 0 {
+        return;
+    }
+    let Some(cluster) = Cluster::start(2) else { return };
+    // About as many epochs as the shortest time limit of Slurm allows, several times.
+    let project = project_with(&sweep(minutes * 1500));
+    let few = ["learning_rate=0.1", "hidden.units=8", "seed=1,2"];
+    project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &few].concat());
+    cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &few, &["slurm.time=1"]].concat());
+    let started = Instant::now();
+    while !cluster.kiln(&project, &["status", "grid"]).stdout.contains("2 runs: 2 finished") {
+        assert!(started.elapsed() < Duration::from_secs(900), "{}", output_of_workers(&project));
+        cluster.hurry();
+        sleep(Duration::from_secs(2));
+    }
+    assert_expected(&project);
+    let pieces = output_of_workers(&project).matches("gave back 1 run").count();
+    assert!(pieces >= 2, "{pieces}");
+    print_figures(&format!("cluster: two runs in {pieces} pieces of a minute"));
+}
+
+#[test]
+fn a_hundred_workers_of_which_twenty_are_preempted_train_every_run_once() {
+    if short_or_long(true, false) {
+        return;
+    }
+    let Some(cluster) = Cluster::with_processors(5, 20) else { return };
+    let project = project_with(&sweep(10));
+    let more = ["seed=1..20", "slurm.workers=100"];
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected", more[0]]);
+    cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &more].concat());
+    let mut rng = Rng::new("hundred", 0);
+    let mut preempted = 0;
+    while preempted < 20 {
+        sleep(Duration::from_millis(rng.below(1000) as u64));
+        let running =
+            cluster.run("squeue", &["-h", "-r", "-t", "RUNNING", "-p", "main", "-o", "%A"]);
+        let running: Vec<&str> = running.lines().map(str::trim).collect();
+        if running.is_empty() {
+            break;
+        }
+        if running.len() >= 90 || preempted > 0 {
+            cluster.run("scontrol", &["requeue", running[rng.below(running.len())]]);
+            preempted += 1;
+        }
+    }
+    let started = Instant::now();
+    while !cluster.kiln(&project, &["status", "grid"]).stdout.contains("160 runs: 160 finished") {
+        assert!(started.elapsed() < Duration::from_secs(600), "{}", output_of_workers(&project));
+        cluster.hurry();
+        sleep(Duration::from_secs(2));
+    }
+    assert_expected(&project);
+    let trained = output_of_workers(&project).matches("  finished  last").count();
+    assert_eq!(trained, 160, "each run is trained once");
+    cluster.kiln_ok(&project, &["cancel", "grid"]);
+    wait_until("the end of the workers", || cluster.is_empty());
+    assert!(processes_in(&project.path("runs")).is_empty());
+    print_figures(&format!("cluster: 160 runs, 100 workers, {preempted} of them preempted"));
+}

@@ -1,0 +1,247 @@
+//! Submitting, the settings of a job, `kiln status` and `kiln cancel`, with stand-ins for the commands of Slurm.
+
+use std::fs;
+use std::process::Stdio;
+
+use super::stand_ins::StandIns;
+use super::{SWEEP, project_with};
+use crate::processes::{signal, wait_until};
+use crate::project::CommandOutput;
+
+#[test]
+fn settings_come_from_the_site_the_sweep_file_and_the_command_line() {
+    let sweep = format!(
+        "{SWEEP}[slurm]\nworkers = 5\ntime = \"2:00:00\"\nsetup = [\"module load kiln\", \"export A=1\"]\n"
+    );
+    let project = project_with(&sweep);
+    project.write(
+        "kiln.toml",
+        "[slurm]\npartition = \"cpu\"\naccount = \"lab\"\ntime = \"1:00:00\"\nmem = 4000\nworkers = 2\n",
+    );
+    let slurm = StandIns::new(&project);
+    slurm.write("config", "RequeueExit             = 99,100\n");
+    let arguments =
+        ["sweep", "sweep.toml", "--launcher=slurm", "slurm.account=other", "slurm.nice=10"];
+    let script = slurm.kiln_ok(&[arguments.as_slice(), &["--dry-run"]].concat()).stdout;
+    for line in [
+        "#SBATCH --array=0-4",
+        "#SBATCH --partition=cpu",
+        "#SBATCH --account=other",
+        "#SBATCH --time=2:00:00",
+        "#SBATCH --mem=4000",
+        "#SBATCH --nice=10",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --requeue",
+        "#SBATCH --signal=B:USR2@120",
+        "module load kiln",
+        "export A=1",
+    ] {
+        assert!(script.lines().any(|it| it == line), "`{line}` is missing:\n{script}");
+    }
+    assert!(script.starts_with("#!/bin/bash\n"), "{script}");
+    let last = script.lines().last().unwrap();
+    assert!(last.starts_with("exec ") && last.contains("--requeue-status 99"), "{script}");
+    assert!(!project.path("runs").exists(), "a dry run writes nothing");
+
+    let output = slurm.kiln_ok(&arguments);
+    assert!(
+        output.stdout.contains("12 runs: 0 done, 12 to do; submitted job 4711 with 5 workers"),
+        "{}",
+        output.stdout
+    );
+    assert!(output.stderr.contains("kiln status runs/rates"), "{}", output.stderr);
+    assert_eq!(output.last_line(), "runs/rates");
+    assert_eq!(project.read("runs/rates/.kiln/slurm/job-4711.sh"), script);
+    assert_eq!(project.read_json("runs/rates/.kiln/slurm/job-4711.json")["workers"], 5);
+}
+
+#[test]
+fn wrong_settings_are_errors_with_their_place() {
+    let project = project_with(&format!("{SWEEP}[slurm]\nworkers = 0\n"));
+    let slurm = StandIns::new(&project);
+    let arguments = ["sweep", "sweep.toml", "--launcher=slurm"];
+    let check = |arguments: &[&str], parts: &[&str]| {
+        let output = slurm.kiln(arguments);
+        assert_eq!(output.status, 2, "{arguments:?}: {}{}", output.stdout, output.stderr);
+        for part in parts {
+            assert!(output.stderr.contains(part), "`{part}` is missing:\n{}", output.stderr);
+        }
+    };
+    check(&arguments, &["sweep.toml:8", "workers"]);
+    project.write("sweep.toml", format!("{SWEEP}[slurm]\npartion = \"main\"\n"));
+    check(&arguments, &["unknown key `partion`", "did you mean `partition`"]);
+    project.write("sweep.toml", format!("{SWEEP}[slurm]\npartition = \"a\\n#SBATCH --uid=0\"\n"));
+    check(&arguments, &["one line of text"]);
+    project.write("sweep.toml", SWEEP);
+    let with = |argument| [arguments.as_slice(), &[argument]].concat();
+    check(&with("slurm.partion=main"), &["unknown key `slurm.partion`", "`slurm.partition`"]);
+    check(&with("slurm.workers=many"), &["slurm.workers=many"]);
+    check(&with("--jobs=2"), &["--jobs is for the local launcher", "slurm.workers"]);
+    check(&["sweep", "sweep.toml", "slurm.workers=2"], &["--launcher slurm"]);
+    check(&["sweep", "sweep.toml", "--wait"], &["--launcher slurm"]);
+    project.write("kiln.toml", "[slrum]\nworkers = 2\n");
+    check(&arguments, &["kiln.toml", "slrum"]);
+    assert!(!project.path("runs/rates/.kiln/slurm").exists());
+}
+
+#[test]
+fn refusals_are_reported_with_slurms_words_and_the_key_to_change() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    for (message, key) in [
+        ("Batch job submission failed: Invalid partition name specified", "slurm.partition"),
+        (
+            "Batch job submission failed: Invalid account or account/partition combination specified",
+            "slurm.account",
+        ),
+        ("Batch job submission failed: Invalid qos specification", "slurm.qos"),
+        (
+            "Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)",
+            "slurm.time",
+        ),
+        ("Batch job submission failed: Invalid feature specification", "slurm.constraint"),
+        (
+            "Batch job submission failed: Invalid generic resource (gres) specification",
+            "slurm.gres",
+        ),
+        ("Batch job submission failed: Memory required by task is not available", "slurm.mem"),
+        ("Batch job submission failed: Invalid job array specification", "slurm.workers"),
+        ("CPU count per node can not be satisfied", "slurm.cpus_per_task"),
+    ] {
+        slurm.set("sbatch", &format!("echo 'sbatch: error: {message}' >&2; exit 1"));
+        let output = slurm.kiln(&["sweep", "sweep.toml", "--launcher=slurm"]);
+        assert_eq!(output.status, 1, "{}", output.stderr);
+        assert!(
+            output.stderr.contains(&format!("error: Slurm refuses the job: {message}")),
+            "{}",
+            output.stderr
+        );
+        assert!(
+            output.stderr.contains(&format!("help: change {key}"))
+                || output.stderr.contains(&format!(" or {key};")),
+            "{message}: {}",
+            output.stderr
+        );
+    }
+    let left: Vec<_> = fs::read_dir(project.path("runs/rates/.kiln/slurm")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    // A stand-in that cannot be started, as on a machine without Slurm.
+    fs::remove_file(project.path("slurm-commands/sbatch")).unwrap();
+    let mut command = slurm.command();
+    command.env("PATH", project.path("slurm-commands"));
+    let output = command.args(["sweep", "sweep.toml", "--launcher=slurm"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("cannot start sbatch") && text.contains("login node"), "{text}");
+}
+
+#[test]
+fn submitting_again_adds_no_more_workers_than_there_are_runs() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let submit =
+        |workers: &str| slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm", workers]).stdout;
+    assert!(submit("slurm.workers=8").contains("submitted job 4711 with 8 workers"));
+    let queue = |job: &str, count: usize| -> String {
+        (0..count).map(|index| format!("{job}|{index}|PENDING||Resources\n")).collect()
+    };
+    slurm.write("queue", &queue("4711", 8));
+    let output = submit("slurm.workers=8");
+    assert!(output.contains("submitted job 4712 with 4 workers, in addition to 8"), "{output}");
+    slurm.write("queue", &(queue("4711", 8) + &queue("4712", 4)));
+    let output = submit("slurm.workers=8");
+    assert!(output.contains("12 to do by 12 workers in the queue; no more are needed"), "{output}");
+    slurm.write("queue", "");
+    project.kiln_ok(&["sweep", "sweep.toml"]);
+    assert!(submit("slurm.workers=8").contains("12 runs: all done"));
+    assert_eq!(slurm.read("next").trim(), "4713");
+}
+
+#[test]
+fn finished_runs_of_other_sweeps_are_reused_before_the_job_is_submitted() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    project.kiln_ok(&["sweep", "sweep.toml", "name=before", "learning_rate=0.1"]);
+    let output = slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm"]).stdout;
+    assert!(output.contains("reused 3 finished runs of before"), "{output}");
+    assert!(output.contains("12 runs: 3 done, 9 to do"), "{output}");
+}
+
+#[test]
+fn status_shows_runs_from_files_and_workers_from_the_queue() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm", "slurm.workers=2"]);
+    slurm.write("queue", "4711|0|RUNNING|n7|None\n4711|1|PENDING||Priority\n");
+    project.kiln_ok(&["sweep", "sweep.toml", "learning_rate=0.1"]);
+    // The other declaration of the directory is a sweep of its own.
+    let output = slurm.kiln_ok(&["status", "rates", "--sweep=1"]);
+    assert!(output.stdout.contains("rates: 12 runs: 3 finished, 9 waiting"), "{}", output.stdout);
+    assert!(output.stdout.contains("1 worker running in job 4711"), "{}", output.stdout);
+    assert!(output.stdout.contains("1 worker pending (Priority) in job 4711"), "{}", output.stdout);
+    let json = slurm.kiln_ok(&["status", "runs/rates", "--json"]).json();
+    assert_eq!(json["format_version"], 1);
+    assert_eq!(json["sweeps"][0]["numbers"]["finished"], 3);
+    assert_eq!(json["sweeps"][0]["runs"].as_array().unwrap().len(), 12);
+    assert_eq!(json["workers"][1]["reason"], "Priority");
+    // The data is not needed, and neither is Slurm.
+    fs::rename(project.path("data"), project.path("moved")).unwrap();
+    slurm.set("squeue", "echo 'squeue: error: Unable to contact slurm controller' >&2; exit 1");
+    let output = slurm.kiln_ok(&["status", "rates", "--sweep=1"]);
+    assert!(output.stdout.contains("3 finished, 9 waiting"), "{}", output.stdout);
+    assert!(output.stderr.contains("Unable to contact slurm controller"), "{}", output.stderr);
+    let output = slurm.kiln(&["status", "experiment.toml"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("not the directory of a sweep"), "{}", output.stderr);
+}
+
+#[test]
+fn cancel_ends_the_jobs_that_are_in_the_queue() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm", "slurm.workers=2"]);
+    slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm", "slurm.workers=2"]);
+    slurm.write("queue", "4712|0|RUNNING|n7|None\n4712|1|PENDING||Priority\n");
+    let output = slurm.kiln_ok(&["cancel", "rates"]);
+    assert!(output.stderr.contains("canceled 2 workers in 1 job"), "{}", output.stderr);
+    assert_eq!(slurm.read("canceled"), "4712\n");
+    let output = slurm.kiln_ok(&["cancel", "rates"]);
+    assert!(output.stderr.contains("no worker of this sweep is in the queue"), "{}", output.stderr);
+}
+
+#[test]
+fn ctrl_c_leaves_the_job_running() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let mut command = slurm.command();
+    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait"]);
+    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the job", || project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    signal(waiting.id(), "-INT");
+    let output = CommandOutput::from(waiting.wait_with_output().unwrap());
+    assert_eq!(output.status, 130, "{}", output.stderr);
+    assert!(output.stderr.contains("the job continues"), "{}", output.stderr);
+    assert!(output.stderr.contains("kiln cancel runs/rates"), "{}", output.stderr);
+    assert_eq!(slurm.read("canceled"), "");
+}
+
+#[test]
+fn wait_ends_when_no_worker_is_left() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    // The runs end while the command waits.
+    let mut command = slurm.command();
+    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait"]);
+    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the job", || project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
+    project.kiln_ok(&["sweep", "sweep.toml", "-q"]);
+    let output = CommandOutput::from(waiting.wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("12 runs: 12 finished"), "{}", output.stdout);
+    assert!(output.stdout.contains("best by validation"), "{}", output.stdout);
+    // Workers that end without having done anything.
+    let arguments = ["sweep", "sweep.toml", "seed=7", "--launcher=slurm", "--wait"];
+    let output = slurm.kiln(&arguments);
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("no worker is left in the queue"), "{}", output.stderr);
+}

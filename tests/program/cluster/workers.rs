@@ -1,0 +1,380 @@
+//! Workers, started by their batch script as Slurm starts them, without Slurm.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::stand_ins::StandIns;
+use super::{SWEEP, project_with};
+use crate::processes::{children, is_alive, signal, wait_until};
+use crate::project::{CommandOutput, Project};
+use crate::run_state::{has_epochs, results, run_directories, start_times, statuses};
+use crate::sweep::{PRUNING_SWEEP, runs_trained};
+
+/// Submits `sweep.toml` and starts the workers of the job.
+fn start_workers(
+    project: &Project,
+    slurm: &StandIns<'_>,
+    count: usize,
+    more: &[&str],
+) -> Vec<Child> {
+    let workers = format!("slurm.workers={count}");
+    let arguments = ["sweep", "sweep.toml", "--launcher=slurm", &workers];
+    let output = slurm.kiln_ok(&[arguments.as_slice(), more].concat());
+    let job: usize = slurm.read("next").trim().parse::<usize>().unwrap() - 1;
+    let script = project.path(output.last_line()).join(format!(".kiln/slurm/job-{job}.sh"));
+    (0..count).map(|index| start_worker(slurm, &script, job, index, count)).collect()
+}
+
+fn start_worker(
+    slurm: &StandIns<'_>,
+    script: &std::path::Path,
+    job: usize,
+    index: usize,
+    count: usize,
+) -> Child {
+    let mut task = slurm.task(script, &job.to_string(), index, count);
+    task.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn outputs(workers: Vec<Child>) -> Vec<CommandOutput> {
+    workers.into_iter().map(|it| CommandOutput::from(it.wait_with_output().unwrap())).collect()
+}
+
+/// Asserts that two sweeps have the same runs with the same results.
+fn assert_same_results(project: &Project, sweep: &str, expected: &str) {
+    let (found, expected) = (results(project, sweep), results(project, expected));
+    let ids: Vec<_> = found.keys().collect();
+    assert_eq!(ids, expected.keys().collect::<Vec<_>>());
+    for (id, result) in &found {
+        result.assert_same(&expected[id], id);
+    }
+}
+
+#[test]
+fn workers_train_every_run_once_with_the_bytes_of_a_local_sweep() {
+    let project = project_with(SWEEP);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let slurm = StandIns::new(&project);
+    let outputs = outputs(start_workers(&project, &slurm, 5, &[]));
+    let mut trained = 0;
+    for output in &outputs {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.stderr.contains("no free run is left"), "{}", output.stderr);
+        trained += output.stderr.matches("  finished  last").count();
+    }
+    assert_eq!(trained, 12, "each run is trained once");
+    assert_same_results(&project, "runs/rates", "expected/rates");
+    let doctor = project.kiln_ok(&["doctor", "runs/rates"]);
+    assert!(doctor.stdout.contains("12"), "{}", doctor.stdout);
+    // The marks are only hints: without a run's directory, it is trained again.
+    let id = statuses(&project, "runs/rates").into_keys().next().unwrap();
+    std::fs::remove_dir_all(project.path(format!("runs/rates/{id}"))).unwrap();
+    let before = start_times(&project, "runs/rates");
+    for output in self::outputs(start_workers(&project, &slurm, 1, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    let after = start_times(&project, "runs/rates");
+    assert_eq!(after.len(), 12);
+    assert!(
+        before.iter().all(|(run, time)| after[run] == *time),
+        "only the missing run was trained"
+    );
+}
+
+#[test]
+fn a_signal_before_the_time_limit_makes_the_worker_give_back_its_run() {
+    for status in [None, Some(99)] {
+        let project = project_with(SWEEP);
+        let slurm = StandIns::new(&project);
+        if let Some(status) = status {
+            slurm.write("config", &format!("RequeueExit             = {status}\n"));
+        }
+        let long = ["learning_rate=0.1", "seed=1,2", "epochs=90"];
+        project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &long].concat());
+        let mut workers = start_workers(&project, &slurm, 1, &long);
+        let (script, job) = (project.path("runs/rates/.kiln/slurm/job-4711.sh"), 4711);
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            let worker = workers.pop().unwrap();
+            let sent = wait_for_epochs(&project, &worker);
+            if sent {
+                signal(worker.id(), "-USR2");
+            }
+            let output = CommandOutput::from(worker.wait_with_output().unwrap());
+            if output.stderr.contains("no free run is left") {
+                assert_eq!(output.status, 0, "{}", output.stderr);
+                break;
+            }
+            assert_eq!(output.status, status.unwrap_or(0), "{}", output.stderr);
+            assert!(output.stderr.contains("gave back 1 run"), "{}", output.stderr);
+            let found = statuses(&project, "runs/rates");
+            assert!(found.values().all(|it| it == "finished" || it == "interrupted"), "{found:?}");
+            workers.push(start_worker(&slurm, &script, job, 0, 1));
+        }
+        assert!(rounds >= 3, "{rounds}");
+        let requeued = slurm.read("requeued").lines().count();
+        assert_eq!(requeued, if status.is_some() { 0 } else { rounds - 1 });
+        assert_same_results(&project, "runs/rates", "expected/rates");
+    }
+}
+
+/// Waits until the worker has trained some epochs of a run. Returns false if it has ended before.
+fn wait_for_epochs(project: &Project, worker: &Child) -> bool {
+    let epochs = || -> usize {
+        let runs = run_directories(&project.path("runs/rates"));
+        let lines = |run: &std::path::PathBuf| {
+            std::fs::read_to_string(run.join("history.csv")).map_or(0, |it| it.lines().count())
+        };
+        runs.iter().map(lines).sum()
+    };
+    let start = epochs();
+    wait_until("some epochs", || epochs() > start + 25 || !is_alive(worker.id()));
+    is_alive(worker.id())
+}
+
+#[test]
+fn a_preempted_worker_writes_checkpoints_and_ends_with_the_status_of_the_signal() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let worker = start_workers(&project, &slurm, 1, &["epochs=100000"]).pop().unwrap();
+    wait_until("some epochs", || {
+        run_directories(&project.path("runs/rates")).iter().any(|run| has_epochs(run, 3))
+    });
+    // Slurm signals all processes of the job, and repeats it.
+    let runs = children(worker.id());
+    for process in runs.iter().copied().chain([worker.id()]) {
+        signal(process, "-TERM");
+    }
+    sleep(Duration::from_millis(50));
+    crate::processes::try_signal(worker.id(), "-TERM");
+    let output = CommandOutput::from(worker.wait_with_output().unwrap());
+    assert_eq!(output.status, 143, "{}", output.stderr);
+    assert!(output.stderr.contains("gave back 1 run"), "{}", output.stderr);
+    assert!(!output.stderr.contains("FAILED"), "{}", output.stderr);
+    assert!(runs.iter().all(|run| !is_alive(*run)));
+    let found = statuses(&project, "runs/rates");
+    assert_eq!(found.into_values().collect::<Vec<_>>(), ["interrupted"]);
+    let output = slurm.kiln_ok(&["status", "rates"]);
+    assert!(output.stdout.contains("1 interrupted, 11 waiting"), "{}", output.stdout);
+}
+
+#[test]
+fn others_take_over_the_run_of_a_killed_worker() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let long = ["learning_rate=0.1", "seed=1,2,3", "epochs=50"];
+    project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &long].concat());
+    let mut workers = start_workers(&project, &slurm, 2, &long);
+    wait_until("some epochs", || {
+        run_directories(&project.path("runs/rates")).iter().filter(|run| has_epochs(run, 3)).count()
+            == 2
+    });
+    let killed = workers.remove(0);
+    for process in children(killed.id()).into_iter().chain([killed.id()]) {
+        crate::processes::try_signal(process, "-KILL");
+    }
+    killed.wait_with_output().unwrap();
+    for output in outputs(workers) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_same_results(&project, "runs/rates", "expected/rates");
+}
+
+#[test]
+fn a_failed_run_is_tried_once_by_each_submission() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let id = statuses(&project, "expected/rates").into_keys().next().unwrap();
+    // A file in the place of the run's directory: it can be neither read nor created.
+    std::fs::create_dir_all(project.path("runs/rates")).unwrap();
+    project.write(format!("runs/rates/{id}"), "");
+    let ended = outputs(start_workers(&project, &slurm, 3, &[]));
+    let failures: usize = ended.iter().map(|it| it.stderr.matches("FAILED").count()).sum();
+    assert_eq!(failures, 1, "{}", ended.iter().map(|it| it.stderr.as_str()).collect::<String>());
+    assert_eq!(ended.iter().filter(|it| it.status == 1).count(), 1);
+    std::fs::remove_file(project.path(format!("runs/rates/{id}"))).unwrap();
+    for output in outputs(start_workers(&project, &slurm, 1, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_same_results(&project, "runs/rates", "expected/rates");
+}
+
+#[test]
+fn several_workers_prune_the_runs_that_one_sweep_prunes() {
+    let project = project_with(PRUNING_SWEEP);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected", "--jobs=1"]);
+    let slurm = StandIns::new(&project);
+    for output in outputs(start_workers(&project, &slurm, 4, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_eq!(statuses(&project, "runs/pruned"), statuses(&project, "expected/pruned"));
+    // The rungs are at 1, 2, 4 and 8 epochs.
+    let decisions = decisions(&project, "runs/pruned");
+    assert!(decisions.keys().any(|name| name.ends_with("-rung-0-1.json")), "{decisions:?}");
+}
+
+#[test]
+fn several_workers_race_as_one_sweep_does() {
+    let sweep = "name = \"raced\"\nexperiment = \"experiment.toml\"\n\
+        [grid]\nlearning_rate = [0.3, 1e-9, 0.25, 1e-8]\nepochs = [4]\n[race]\nlooks = [2, 4]\n";
+    let project = project_with(sweep);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let slurm = StandIns::new(&project);
+    for output in outputs(start_workers(&project, &slurm, 3, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_eq!(statuses(&project, "runs/raced"), statuses(&project, "expected/raced"));
+    assert_same_results(&project, "runs/raced", "expected/raced");
+    let first = decisions(&project, "runs/raced");
+    assert!(first.keys().any(|name| name.ends_with("-look-2.json")), "{first:?}");
+    // The decisions do not depend on which worker writes them: one worker writes the same bytes.
+    let other = project_with(sweep);
+    let slurm = StandIns::new(&other);
+    for output in outputs(start_workers(&other, &slurm, 1, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_eq!(decisions(&other, "runs/raced"), first);
+}
+
+/// The decision files of a sweep.
+fn decisions(project: &Project, sweep: &str) -> BTreeMap<String, String> {
+    let path = project.path(sweep).join(".kiln/decisions");
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    let text = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, std::fs::read_to_string(entry.path()).unwrap())
+    };
+    entries.map(text).collect()
+}
+
+#[test]
+fn a_worker_is_only_for_jobs() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let output = slurm.kiln(&["worker", "runs/rates", "--declaration=sweep-0.json"]);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("to train here: kiln sweep FILE"), "{}", output.stderr);
+}
+
+/// The claim of a process on another machine, whose lock does not reach this one.
+fn write_claim(project: &Project, id: &str) -> std::path::PathBuf {
+    std::fs::create_dir_all(project.path("runs/rates/.kiln")).unwrap();
+    let claim = format!("runs/rates/.kiln/{id}.claim");
+    let owner = r#"{"format_version": 1, "machine": "far", "boot": "other", "process": 7, "since": "2026-11-26T10:00:00Z"}"#;
+    project.write(&claim, owner);
+    project.path(claim)
+}
+
+fn set_age(path: &std::path::Path, seconds: i64) {
+    let now = std::time::SystemTime::now();
+    let age = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { now + age } else { now - age };
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn a_worker_leaves_live_owners_on_other_machines_alone_and_takes_over_from_dead_ones() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let ids: Vec<String> = statuses(&project, "expected/rates").into_keys().collect();
+    let (live, dead) = (&ids[3], &ids[7]);
+    // The clock of the other machine, or of its file server, is minutes ahead: its heartbeats are in the future.
+    let claim = write_claim(&project, live);
+    set_age(&claim, -300);
+    set_age(&write_claim(&project, dead), 150);
+    let mut worker = start_workers(&project, &slurm, 1, &[]).pop().unwrap();
+    let mut beats = 0;
+    while worker.try_wait().unwrap().is_none() {
+        sleep(Duration::from_secs(1));
+        beats += 1;
+        set_age(&claim, -300 - beats);
+        assert!(beats < 60, "the worker waits for a run that another process trains");
+    }
+    let output = CommandOutput::from(worker.wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let found = statuses(&project, "runs/rates");
+    assert_eq!(found.len(), 11, "{found:?}");
+    assert!(found.contains_key(dead) && !found.contains_key(live), "{found:?}");
+    // When its heartbeat stops, the run is free.
+    set_age(&claim, 150);
+    for output in outputs(start_workers(&project, &slurm, 1, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_same_results(&project, "runs/rates", "expected/rates");
+}
+
+/// Runs `kiln` on another machine, as far as one can be had here: with another boot id, and on a file system without locks.
+/// `None` if this is not permitted, or if there is no C compiler.
+fn on_other_machine(project: &Project, name: &str) -> Option<std::process::Command> {
+    let library = project.path("no-locks.so");
+    if !library.exists() {
+        let source = "#include <errno.h>\nint flock(int file, int operation) { errno = ENOLCK; return -1; }\n";
+        project.write("no-locks.c", source);
+        let mut compiler = std::process::Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(project.path("no-locks.c"));
+        compiler.status().ok().filter(std::process::ExitStatus::success)?;
+    }
+    project.write(format!("boot-{name}"), format!("boot-of-{name}\n"));
+    let mount = format!("mount --bind boot-{name} /proc/sys/kernel/random/boot_id");
+    let mut command = std::process::Command::new("unshare");
+    command.current_dir(project.path(".")).args(["--mount", "sh", "-c"]);
+    let mut probe = std::process::Command::new("unshare");
+    probe.current_dir(project.path(".")).args(["--mount", "sh", "-c", &mount]);
+    probe.stderr(Stdio::null()).status().ok().filter(std::process::ExitStatus::success)?;
+    command.arg(format!("{mount} && exec env LD_PRELOAD={} \"$@\"", library.display()));
+    command.args(["sh", env!("CARGO_BIN_EXE_kiln")]);
+    Some(command)
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+#[test]
+fn machines_without_common_locks_share_a_sweep() {
+    let project = project_with(SWEEP);
+    let few = ["learning_rate=0.1", "seed=1,2,3,4", "epochs=20"];
+    let sweep = |machine: &str| -> Option<Child> {
+        let mut command = on_other_machine(&project, machine)?;
+        command.args(["sweep", "sweep.toml", "--jobs=1"]).args(few);
+        Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &few].concat());
+    let (Some(ada), Some(grace)) = (sweep("ada"), sweep("grace")) else {
+        eprintln!(
+            "skipped: this test mounts a file as another boot id, which needs root and a C compiler"
+        );
+        return;
+    };
+    let outputs = outputs(vec![ada, grace]);
+    let trained: usize = outputs.iter().map(runs_trained).sum();
+    for output in &outputs {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert!(output.reports_all_finished(4), "{}", output.stdout);
+    }
+    assert_eq!(trained, 4, "{}{}", outputs[0].stderr, outputs[1].stderr);
+    assert_same_results(&project, "runs/rates", "expected/rates");
+
+    // One machine is lost in the middle of a run. The other takes over when the heartbeat is two minutes old.
+    std::fs::remove_dir_all(project.path("runs")).unwrap();
+    let lost = sweep("ada").unwrap();
+    wait_until("some epochs", || {
+        run_directories(&project.path("runs/rates")).iter().any(|run| has_epochs(run, 3))
+    });
+    for process in children(lost.id()).into_iter().chain([lost.id()]) {
+        crate::processes::try_signal(process, "-KILL");
+    }
+    lost.wait_with_output().unwrap();
+    let claims = std::fs::read_dir(project.path("runs/rates/.kiln")).unwrap().flatten();
+    let claims = claims
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "claim"));
+    let claims: Vec<_> = claims.collect();
+    assert_eq!(claims.len(), 1);
+    claims.iter().for_each(|claim| set_age(claim, 115));
+    let output = CommandOutput::from(sweep("grace").unwrap().wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert_same_results(&project, "runs/rates", "expected/rates");
+}
