@@ -3,6 +3,7 @@
 use kiln_kernels::Workspace;
 use kiln_kernels::math::{self, vectorized};
 
+use super::operations::Buffer;
 use crate::engine::Targets;
 
 /// Writes the gradient `[classes, n]` of the mean cross-entropy with respect to the logits `[n, classes]`, times
@@ -17,14 +18,14 @@ pub(super) fn cross_entropy_gradient(
     targets: Targets<'_>,
     label_smoothing: f32,
     scale: f32,
-    gradient: &mut Vec<f32>,
+    gradient: &mut Buffer,
     workspace: &Workspace,
 ) {
     let count = targets.len();
     let classes = logits.len() / count;
     let equal_share = scale / count as f32;
     let smoothed = label_smoothing / classes as f32;
-    gradient.resize(logits.len(), 0.0);
+    gradient.resize(logits.len());
     let mut powers = vec![0.0; classes];
     vectorized(
         workspace.instructions(),

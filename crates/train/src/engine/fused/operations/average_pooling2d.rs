@@ -49,7 +49,7 @@ impl Operation for AveragePooling {
         workspace: &mut Workspace,
     ) {
         let GradientBuffers { gradient, next } = buffers;
-        next.resize(pass.input.len(), 0.0);
+        next.resize(pass.input.len());
         let (from, to) = self.blocks();
         for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
             self.0.average_gradient(gradient, to.count(gradient), next, workspace);

@@ -153,7 +153,7 @@ impl Operation for BatchNormalization {
             self.sums.fill(GradientSums::default());
         }
         if to_input {
-            next.resize(input.len(), 0.0);
+            next.resize(input.len());
             let count = input.len() / self.batch.len();
             let gradients = blocks.split(gradient).zip(blocks.split(input));
             for ((gradient, input), next) in gradients.zip(blocks.split_mut(next)) {

@@ -117,9 +117,12 @@ impl Operation for JoinBlocks {
         _: &mut Workspace,
     ) {
         let GradientBuffers { gradient, next } = buffers;
-        next.clear();
+        next.resize(pass.input.len());
+        let mut rest = &mut next[..];
         for row in self.rows(pass.input.len() / self.width) {
-            next.extend_from_slice(&gradient[row]);
+            let (values, others) = rest.split_at_mut(row.len());
+            values.copy_from_slice(&gradient[row]);
+            rest = others;
         }
         std::mem::swap(gradient, next);
     }

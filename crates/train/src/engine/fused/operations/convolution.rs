@@ -101,7 +101,7 @@ impl Operation for Conv2d {
         let (from, to) = self.blocks();
         if to_input {
             // Computed before the update below changes the weights of the forward pass.
-            next.resize(input.len(), 0.0);
+            next.resize(input.len());
             let weight = &self.weight.values;
             for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
                 let n = to.count(gradient);

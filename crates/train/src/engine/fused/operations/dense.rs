@@ -94,7 +94,7 @@ impl Operation for Dense {
         let slope = Matrix::new(gradient, self.units, count);
         if to_input {
             // Computed before the update below changes the weights of the forward pass.
-            next.resize(input.len(), 0.0);
+            next.resize(input.len());
             multiply_into(next, Blend::Replace, self.weights().transposed(), slope, workspace);
         }
         let input = self.matrix(input).transposed();

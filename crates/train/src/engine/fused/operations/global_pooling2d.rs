@@ -57,7 +57,7 @@ impl Operation for GlobalAverage {
         workspace: &mut Workspace,
     ) {
         let GradientBuffers { gradient, next } = buffers;
-        next.resize(pass.input.len(), 0.0);
+        next.resize(pass.input.len());
         let (from, to) = self.blocks();
         for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
             let n = to.count(gradient);

@@ -89,7 +89,7 @@ impl Operation for GroupNormalization {
         let (sets, blocks) = (self.sets, self.blocks);
         if to_input {
             // Computed before the update below changes γ.
-            next.resize(input.len(), 0.0);
+            next.resize(input.len());
             let gamma = values(&self.gamma);
             let nexts = blocks.split_mut(next).zip(&mut self.statistics);
             let gradients = blocks.split(gradient).zip(blocks.split(input));

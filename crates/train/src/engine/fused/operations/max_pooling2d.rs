@@ -81,7 +81,7 @@ impl Operation for MaxPooling {
         workspace: &mut Workspace,
     ) {
         let GradientBuffers { gradient, next } = buffers;
-        next.resize(pass.input.len(), 0.0);
+        next.resize(pass.input.len());
         let (from, to) = blocks(&self.pooling);
         let gradients = to.split(gradient).zip(to.split(&self.indices));
         for ((gradient, indices), next) in gradients.zip(from.split_mut(next)) {

@@ -24,6 +24,8 @@ mod sequence;
 mod spatial_dropout2d;
 mod zero_padding2d;
 
+use std::ops::{Deref, DerefMut};
+
 use kiln_kernels::{Blend, Plane, Workspace};
 use kiln_model::{Activation, LayerType, ParameterSpec, PlannedLayer, Shape, WeightTensor, Window};
 use rand_chacha::ChaCha8Rng;
@@ -115,8 +117,39 @@ impl Gradients {
 #[derive(Default)]
 pub(super) struct GradientBuffers {
     /// The gradient with respect to the output of the next operation to visit.
-    pub(super) gradient: Vec<f32>,
-    next: Vec<f32>,
+    pub(super) gradient: Buffer,
+    next: Buffer,
+}
+
+/// Values in memory that is not zeroed when their number grows again.
+#[derive(Default)]
+pub(super) struct Buffer {
+    memory: Vec<f32>,
+    len: usize,
+}
+
+impl Buffer {
+    /// Changes the number of values. They are arbitrary afterwards.
+    pub(super) fn resize(&mut self, len: usize) {
+        if self.memory.len() < len {
+            self.memory.resize(len, 0.0);
+        }
+        self.len = len;
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.memory[..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[..self.len]
+    }
 }
 
 /// Makes the operations of a network.

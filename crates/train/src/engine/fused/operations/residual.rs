@@ -82,11 +82,12 @@ impl Operation for Residual {
         let gradient = &mut buffers.gradient;
         if self.activation == Activation::Relu {
             let copy = &mut self.buffers.gradient;
-            copy.resize(gradient.len(), 0.0);
+            copy.resize(gradient.len());
             mask_and_copy(gradient, output, copy, workspace);
         } else {
             multiply_by_derivative(self.activation, gradient, values, workspace);
-            copy(gradient, &mut self.buffers.gradient);
+            self.buffers.gradient.resize(gradient.len());
+            self.buffers.gradient.copy_from_slice(gradient);
         }
         self.layers.backward(input, to_input, gradients, buffers, workspace);
         self.shortcut.backward(input, to_input, gradients, &mut self.buffers, workspace);

@@ -56,7 +56,7 @@ impl Operation for ZeroPadding {
         _: &mut Workspace,
     ) {
         let GradientBuffers { gradient, next } = buffers;
-        next.resize(pass.input.len(), 0.0);
+        next.resize(pass.input.len());
         let blocks = Blocks::of_plane(self.input);
         let gradients = Blocks::of_plane(self.output).split(gradient);
         for (gradient, next) in gradients.zip(blocks.split_mut(next)) {
