@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// A Python with these modules: `KILN_PYTHON`, or `python3`. Without one, the test is skipped, unless
-/// `KILN_REQUIRE_PYTHON` is set.
+/// A Python with these modules: `KILN_PYTHON`, or `python3`. Without one, the test is skipped.
 #[expect(clippy::print_stderr, reason = "says what was skipped")]
 pub(crate) fn python_with(modules: &str) -> Option<Python> {
     let program = std::env::var("KILN_PYTHON").unwrap_or_else(|_| "python3".to_owned());
