@@ -13,6 +13,8 @@ mod parquet;
 #[cfg(feature = "parquet")]
 mod parquet_library;
 #[cfg(feature = "parquet")]
+mod parquet_pages;
+#[cfg(feature = "parquet")]
 mod parquet_rows;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use parquet::basic::{Compression, ConvertedType, Type as Physical};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
@@ -14,6 +14,7 @@ use super::arrays::{
     Classes, Labels, MAX_PIXEL_BYTES, MAX_ROWS, PartLabels, Texts, class_list, invalid,
 };
 use super::parquet_library::call;
+use super::parquet_pages::CheckedPages;
 use super::{Contents, Encoded, Location, SourcePixels};
 use crate::{DataError, Part};
 
@@ -297,7 +298,8 @@ impl<'a> Table<'a> {
             let problem = "the file is damaged: a column is not in it; download it again";
             return Err(invalid(self.path, "", problem));
         }
-        let reader = call(self.path, || group.get_column_reader(place))?;
+        let pages = call(self.path, || group.get_column_page_reader(place))?;
+        let reader = get_column_reader(metadata.column_descr_ptr(), Box::new(CheckedPages(pages)));
         let is_unsigned = metadata.column_descr().converted_type() == ConvertedType::UINT_32;
         Ok(Column { reader, max_level: metadata.column_descr().max_def_level(), is_unsigned })
     }

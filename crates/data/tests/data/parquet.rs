@@ -57,6 +57,14 @@ mod reader {
         assert_eq!(dataset.format, "parquet");
     }
 
+    /// A damaged table whose dictionary claims to have hundreds of millions of texts.
+    #[test]
+    fn the_size_of_a_dictionary_is_not_believed() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/parquet");
+        let message = message(&corpus.join("dictionary-count"));
+        assert!(message.contains("a dictionary of"), "{message}");
+    }
+
     /// Compressed with snappy and zstd and not at all; a row group for each row; data pages of both versions.
     #[test]
     fn the_files_of_a_split_are_read_in_order() {
