@@ -39,6 +39,8 @@ use crate::peers::Peers;
 use crate::setting::{Setting, at_root, scratch};
 
 const RESULTS: &str = "benches/RESULTS.md";
+/// The section of the results that is measured by other benchmarks.
+const KEPT: &str = "\n## Convolutional networks\n";
 
 fn main() -> anyhow::Result<()> {
     match Mode::parse(std::env::args().skip(1))? {
@@ -66,7 +68,10 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     let text = results::markdown(&benchmark, options);
     println!("\n{text}");
     if options.is_complete() {
-        fs::write(at_root(RESULTS), text)?;
+        let path = at_root(RESULTS);
+        let before = fs::read_to_string(&path).unwrap_or_default();
+        let kept = before.find(KEPT).map_or("", |start| &before[start..]);
+        fs::write(path, text + kept)?;
         println!("written to {RESULTS}");
     } else {
         println!("{RESULTS} was not changed, because not everything was measured");

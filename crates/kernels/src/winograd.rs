@@ -42,8 +42,8 @@ pub(crate) fn is_faster(convolution: &Convolution) -> bool {
     // The direct form skips the taps outside the input.
     let taps: usize = convolution.axes().map(Axis::all_taps).into_iter().product();
     let tiles = output.height.div_ceil(2) * output.width.div_ceil(2);
-    // Measured: a value of a transformed tile takes about as long as ten products.
-    let transforms = 10 * POSITIONS * (input.channels + filters);
+    // Measured: a value of a transformed tile takes about as long as eight products.
+    let transforms = 8 * POSITIONS * (input.channels + filters);
     tiles * (POSITIONS * products + transforms) < taps * products
 }
 

@@ -17,7 +17,7 @@ const IMAGES: usize = 32;
 /// a single block.
 ///
 /// In a larger block, the neighbors of a pixel are further apart than the processor loads in advance. A training step with
-/// 128 images took half as long again without blocks.
+/// 128 images took a quarter longer without blocks.
 #[derive(Clone, Copy)]
 pub(super) struct Blocks {
     /// Values per image.
