@@ -85,7 +85,7 @@ impl Cluster {
              SlurmctldLogFile={home}/controller.log\nSlurmdLogFile={home}/%n.log\n\
              ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nJobAcctGatherType=jobacct_gather/none\n\
              AccountingStorageType=accounting_storage/none\nSelectType=select/cons_tres\n\
-             SelectTypeParameters=CR_Core\nPreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n\
+             SelectTypeParameters=CR_Core\nSlurmdParameters=config_overrides\nPreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n\
              JobRequeue=1\nReturnToService=2\nKillWait=10\nSlurmdTimeout=8\nMaxArraySize=1001\n"
         );
         for node in 1..=self.nodes {
@@ -416,7 +416,7 @@ fn a_run_that_needs_longer_than_the_time_limit_gets_there_in_pieces() {
     }
     let Some(cluster) = Cluster::start(2) else { return };
     // About as many epochs as the shortest time limit of Slurm allows, several times.
-    let project = project_with(&sweep(minutes * 1500));
+    let project = project_with(&sweep(minutes * 500));
     let few = ["learning_rate=0.1", "hidden.units=8", "seed=1,2"];
     project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &few].concat());
     cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &few, &["slurm.time=1"]].concat());

@@ -41,7 +41,7 @@ pub trait Launcher: Sync {
     }
 
     /// Starts workers for a plan whose record was written. Returns when all runs are done, or when the workers are
-    /// someone else's concern, such as a queue's.
+    /// in a queue.
     ///
     /// # Errors
     ///

@@ -112,7 +112,7 @@ fn write(plan: &Plan, name: &str, decision: &impl Serialize) -> Result<(), Store
 
 /// Writes the decision about a rung.
 pub(super) fn write_rung(plan: &Plan, bracket: usize, epoch: usize, decision: &RungDecision) {
-    // A decision that cannot be written is computed again by whoever needs it.
+    // If the decision cannot be written, the other workers compute it again.
     let _ = write(plan, &format!("rung-{bracket}-{epoch}"), decision);
 }
 

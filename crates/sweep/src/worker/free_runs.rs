@@ -3,7 +3,7 @@
 //! Workers that were started together divide the runs: the worker with index `i` of `n` begins with the runs at the places
 //! `i`, `i + n`, … of the plan's order, longest first. So they rarely try the same run, and none of them looks at the
 //! directory of a run that another one trains. When its own runs are used up, a worker lists three directories and tries
-//! runs that nobody has locked or ended, beginning at a place that depends on its index.
+//! runs that are neither locked nor ended, beginning at a place that depends on its index.
 //!
 //! What a listing shows is only a hint. The lock and the files of a run decide.
 

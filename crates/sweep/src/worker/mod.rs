@@ -61,7 +61,7 @@ const POLL: Duration = Duration::from_millis(300);
 ///
 /// Several sweeps may train the same plan, or plans with common runs, at the same time. Each run is locked by one of
 /// the sweeps, and every sweep waits until all its runs are done. A worker that has a [share](LaunchOptions::share) ends
-/// when the remaining runs are in the hands of others.
+/// when other live workers train all remaining runs.
 ///
 /// An error that concerns one run, such as a lock file that cannot be written, is the outcome of that run and does not
 /// affect the others.

@@ -167,7 +167,7 @@ impl SweepWorker<'_> {
         }
     }
 
-    /// Whether the worker has nothing to wait for: all runs are done, or they are in the hands of workers that are alive.
+    /// Whether the worker has nothing to wait for: all runs are done, or live workers train them.
     /// Workers of a sweep that races or prunes wait for its decisions, which may free runs.
     pub(super) fn has_nothing_left(&self) -> bool {
         let Some(free) = &self.free else { return self.queue.is_empty() };

@@ -36,7 +36,7 @@ impl QueuedWorker {
 pub(super) fn submit(script: &Path) -> Result<String, SweepError> {
     let output = run(Command::new("sbatch").arg("--parsable").arg(script))?;
     if !output.status.success() {
-        return Err(refusal(&text_of(&output.stderr)));
+        return Err(refusal(&message_of(&output)));
     }
     // `ID`, or `ID;CLUSTER`
     let id = text_of(&output.stdout).split(';').next().unwrap_or_default().to_owned();
@@ -51,10 +51,6 @@ pub(super) fn submit(script: &Path) -> Result<String, SweepError> {
 
 /// The error for what `sbatch` says when it refuses a job.
 fn refusal(message: &str) -> SweepError {
-    let lines = message.lines().map(|line| line.trim_start_matches("sbatch: ").trim());
-    let lines = lines.map(|line| line.trim_start_matches("error: "));
-    let message: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let message = message.join("; ");
     let lower = message.to_lowercase();
     let keys = KEYS.iter().filter(|key| key.refusals.iter().any(|part| lower.contains(part)));
     let keys: Vec<String> = keys.map(|key| format!("{PREFIX}{}", key.name)).collect();
@@ -79,7 +75,7 @@ pub fn queued_workers(jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError> 
     let output = run(Command::new("squeue")
         .args(["--noheader", "--array", "--format", format, "--jobs"])
         .arg(jobs.join(",")))?;
-    let error = text_of(&output.stderr);
+    let error = message_of(&output);
     // Slurm forgets jobs a few minutes after their end.
     if !output.status.success() && !error.to_lowercase().contains("invalid job id") {
         return Err(SweepError::launcher(format!("squeue failed: {error}"), None));
@@ -111,7 +107,7 @@ pub fn cancel(jobs: &[String]) -> Result<(), SweepError> {
     if output.status.success() {
         return Ok(());
     }
-    Err(SweepError::launcher(format!("scancel failed: {}", text_of(&output.stderr)), None))
+    Err(SweepError::launcher(format!("scancel failed: {}", message_of(&output)), None))
 }
 
 /// The exit status after which the cluster queues a job again (`RequeueExit` of slurm.conf), if it has one.
@@ -131,7 +127,7 @@ pub(super) fn requeue_status() -> Option<u8> {
 /// `scontrol` cannot be started, or it fails.
 pub fn requeue(job: &str) -> Result<(), SweepError> {
     let output = run(Command::new("scontrol").args(["requeue", job]))?;
-    let error = text_of(&output.stderr);
+    let error = message_of(&output);
     // Slurm ends all processes of the job, `scontrol` among them, which may have asked a second time before.
     let is_ended = output.status.code().is_none() || error.contains("pending");
     if output.status.success() || is_ended {
@@ -149,6 +145,16 @@ fn run(command: &mut Command) -> Result<Output, SweepError> {
         });
         SweepError::launcher(format!("cannot start {program}: {cause}"), help)
     })
+}
+
+/// What a command says about its failure, on one line: the lines of `PROGRAM: error: …` without their beginning.
+fn message_of(output: &Output) -> String {
+    let text = text_of(&output.stderr);
+    let lines = text.lines().map(|line| {
+        let message = ["error: ", "fatal: "].iter().find_map(|kind| line.split_once(kind));
+        message.map_or(line, |(_, message)| message).trim()
+    });
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn text_of(bytes: &[u8]) -> String {
