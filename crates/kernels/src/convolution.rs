@@ -174,6 +174,11 @@ impl Convolution {
         self.filters / self.groups
     }
 
+    /// The products of a pass over `n` images, with those outside the input.
+    pub(crate) fn products(&self, n: usize) -> usize {
+        self.output_plane().len() * self.group_channels() * self.taps() * n
+    }
+
     /// Kernel positions.
     pub(crate) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
@@ -252,7 +257,8 @@ impl Convolution {
             Source::Input => self.output_plane(),
             Source::Gradient => self.input,
         };
-        workspace.split(plane.channels, out, none(), |targets, out, _, buffers| {
+        let parts = workspace.parts(self.products(pass.n));
+        workspace.split(parts, plane.channels, out, none(), |targets, out, _, buffers| {
             let Pass { source, weights, start, values, n, relu } = pass;
             let kernel = Correlation {
                 convolution: self,
@@ -290,7 +296,8 @@ impl Convolution {
     ) {
         self.check(out.len(), x.len(), gradient.len(), n);
         let instructions = workspace.instructions;
-        workspace.split(self.filters, out, none(), |targets, out, _, buffers| {
+        let parts = workspace.parts(self.products(n));
+        workspace.split(parts, self.filters, out, none(), |targets, out, _, buffers| {
             let convolution = self;
             let kernel =
                 WeightGradient { convolution, x, gradient, n, targets, out, blend, buffers };

@@ -25,9 +25,10 @@
 //! No sum depends on the width of the registers or on the number of threads. Sums over channels and kernel positions are
 //! within a lane. Weight gradients have channels in the lanes, so their sums over images and positions are within a lane,
 //! too. Other sums over the batch (moments, gradients of biases and of normalization) are gathered in 16 virtual lanes and
-//! added in a fixed order. Threads compute different channels. Products are added with one rounding (fused multiply-add) on
-//! every processor; those that have no such instruction compute it slowly. The functions of [`math`] replace those of the
-//! platform.
+//! added in a fixed order. Threads compute different blocks of images or different channels, whichever has time for the next
+//! part, and sums of blocks are added in the order of the blocks ([`Workspace::sum_blocks`]). Products are added with one
+//! rounding (fused multiply-add) on every processor; those that have no such instruction compute it slowly. The functions of
+//! [`math`] replace those of the platform.
 mod addition;
 mod batch_normalization;
 mod convolution;

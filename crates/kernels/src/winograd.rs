@@ -69,7 +69,8 @@ pub(crate) fn correlate(
     let mut buffer = std::mem::take(&mut workspace.panels);
     let weights = aligned(&mut buffer, POSITIONS * depth * to.channels);
     let packed = Shards::new(weights);
-    workspace.share(to.channels, |targets, _| {
+    let transformed = POSITIONS * depth * to.channels;
+    workspace.share(8 * transformed, to.channels, |targets, _| {
         instructions.dispatch(PackWeights { convolution, pass, targets, packed: &packed });
     });
 
@@ -78,7 +79,7 @@ pub(crate) fn correlate(
     let chunks = to.width.div_ceil(2 * tiles);
     let units = pass.n.div_ceil(BLOCK) * to.height.div_ceil(2) * chunks;
     let out = Shards::new(out);
-    workspace.share(units, |units, buffers| {
+    workspace.share(convolution.products(pass.n), units, |units, buffers| {
         instructions.dispatch(Correlation {
             pass,
             from,

@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::Instructions;
 use crate::instructions::vectorize;
 use crate::moments::LANES;
 use crate::pool::Pool;
 use crate::tile::TapList;
+use crate::{Blend, Instructions};
 
 /// The instructions and threads that kernels use, and their buffers. The buffers grow in the first step and are then
 /// reused, so that no step allocates.
@@ -16,8 +16,11 @@ pub struct Workspace {
     pool: Pool,
     /// The right factor of a matrix product in panels, or the transformed weights of a convolution.
     pub(crate) panels: Vec<f32>,
-    /// For each thread.
-    convolution: Vec<ConvolutionBuffers>,
+    /// The sums of blocks of images.
+    block_sums: Vec<f32>,
+    convolution: ConvolutionBuffers,
+    /// For each thread, if there are several: a workspace without threads.
+    threads: Vec<Self>,
 }
 
 impl Default for Workspace {
@@ -31,8 +34,18 @@ impl Workspace {
     #[must_use]
     pub fn new(instructions: Instructions, threads: usize) -> Self {
         let pool = Pool::new(threads);
-        let convolution = (0..pool.threads()).map(|_| ConvolutionBuffers::default()).collect();
-        Self { instructions, pool, panels: Vec::new(), convolution }
+        let threads = match pool.threads() {
+            1 => Vec::new(),
+            count => (0..count).map(|_| Self::new(instructions, 1)).collect(),
+        };
+        Self {
+            instructions,
+            pool,
+            panels: Vec::new(),
+            block_sums: Vec::new(),
+            convolution: ConvolutionBuffers::default(),
+            threads,
+        }
     }
 
     /// The vector instructions of the kernels.
@@ -41,10 +54,11 @@ impl Workspace {
         self.instructions
     }
 
-    /// Splits channels among the threads. Each one calls `job` with its channels, with their parts of two slices, whose
-    /// lengths are multiples of the number of channels, and with its buffers.
+    /// Splits channels into `parts`, which the threads compute. Each part calls `job` with its channels, with their parts of
+    /// two slices, whose lengths are multiples of the number of channels, and with the buffers of its thread.
     pub(crate) fn split<A: Send, B: Send>(
         &mut self,
+        parts: usize,
         channels: usize,
         first: &mut [A],
         second: &mut [B],
@@ -55,36 +69,134 @@ impl Workspace {
         }
         let whole = first.len().is_multiple_of(channels) && second.len().is_multiple_of(channels);
         assert!(whole, "as many values for each channel");
-        let threads = self.pool.threads();
+        let parts = parts.clamp(1, channels);
+        if self.threads.is_empty() || parts == 1 {
+            job(0..channels, first, second, &mut self.convolution);
+            return;
+        }
         let sizes = [first.len() / channels, second.len() / channels];
         let (first, second) = (Shards::new(first), Shards::new(second));
-        let buffers = Shards::new(&mut self.convolution);
-        self.pool.run(&|thread| {
-            let part = channels * thread / threads..channels * (thread + 1) / threads;
-            if part.is_empty() {
-                return;
-            }
+        let workspaces = Shards::new(&mut self.threads);
+        self.pool.run(parts, &|thread, index| {
+            let part = channels * index / parts..channels * (index + 1) / parts;
             let values = |size: usize| part.start * size..part.end * size;
-            #[expect(unsafe_code, reason = "each thread has channels and buffers of its own")]
-            // SAFETY: the threads have different numbers, and the ranges of their channels do not overlap.
-            let (first, second, buffers) = unsafe {
+            #[expect(
+                unsafe_code,
+                reason = "each part has channels, each thread buffers of its own"
+            )]
+            // SAFETY: the threads have different numbers, and the ranges of the parts do not overlap.
+            let (first, second, workspace) = unsafe {
                 (
                     first.get(values(sizes[0])),
                     second.get(values(sizes[1])),
-                    &mut buffers.get(thread..thread + 1)[0],
+                    &mut workspaces.get(thread..thread + 1)[0],
                 )
             };
-            job(part, first, second, buffers);
+            job(part, first, second, &mut workspace.convolution);
         });
     }
 
-    /// Splits units of work among the threads. Each one calls `job` with its units and its buffers.
+    /// The parts of a kernel that computes so many products: one for each thread, if they take longer than waking it.
+    pub(crate) fn parts(&self, products: usize) -> usize {
+        (products / PRODUCTS_PER_THREAD).clamp(1, self.pool.threads())
+    }
+
+    /// Splits units of work among the threads. Each part calls `job` with its units and the buffers of its thread. There are
+    /// several parts per thread, for the case that a thread is slower than others.
     pub(crate) fn share(
         &mut self,
+        products: usize,
         units: usize,
         job: impl Fn(Range<usize>, &mut ConvolutionBuffers) + Sync,
     ) {
-        self.split(units, none(), none(), |units, _, _, buffers| job(units, buffers));
+        let parts = (products / PRODUCTS_PER_THREAD).min(PARTS * self.pool.threads());
+        self.split(parts, units, none(), none(), |units, _, _, buffers| job(units, buffers));
+    }
+
+    /// Calls `job` for each block of images, with its number, its parts of two slices, and a workspace. A block has `sizes`
+    /// values of the slices, the last one may have fewer. All blocks together pass over `values` values.
+    ///
+    /// A thread computes a whole block, so that no rows are copied twice, except if too few blocks are left for all threads.
+    /// These are computed one after the other, and the workspace that `job` gets for them has all threads.
+    pub fn for_each_block<A: Send, B: Send>(
+        &mut self,
+        values: usize,
+        sizes: [usize; 2],
+        first: &mut [A],
+        second: &mut [B],
+        job: impl Fn(usize, &mut [A], &mut [B], &mut Self) + Sync,
+    ) {
+        let blocks = first.len().div_ceil(sizes[0].max(1));
+        let lengths = [first.len(), second.len()];
+        let part = |block: usize, index: usize| {
+            let start = block.saturating_mul(sizes[index]).min(lengths[index]);
+            start..start.saturating_add(sizes[index]).min(lengths[index])
+        };
+        let shared = self.shared_blocks(values, blocks);
+        let workspaces = Shards::new(&mut self.threads);
+        let (first_shards, second_shards) = (Shards::new(first), Shards::new(second));
+        self.pool.run(shared, &|thread, block| {
+            #[expect(
+                unsafe_code,
+                reason = "each block has values, each thread a workspace of its own"
+            )]
+            // SAFETY: the threads have different numbers, and the ranges of the blocks do not overlap.
+            let (first, second, workspace) = unsafe {
+                (
+                    first_shards.get(part(block, 0)),
+                    second_shards.get(part(block, 1)),
+                    &mut workspaces.get(thread..thread + 1)[0],
+                )
+            };
+            job(block, first, second, workspace);
+        });
+        for block in shared..blocks {
+            job(block, &mut first[part(block, 0)], &mut second[part(block, 1)], self);
+        }
+    }
+
+    /// Blocks of which a thread computes a whole one: as many for each thread, or none if the pass is too small for threads.
+    fn shared_blocks(&self, values: usize, blocks: usize) -> usize {
+        let threads = self.pool.threads();
+        if threads == 1 || values < 2 * VALUES_PER_THREAD { 0 } else { blocks / threads * threads }
+    }
+
+    /// Blends the sum over blocks of images into `out`. `job` blends the values of a block, and all blocks together pass over
+    /// `values` values. They are added in the order of the blocks, whatever the number of threads.
+    pub fn sum_blocks(
+        &mut self,
+        values: usize,
+        blocks: usize,
+        out: &mut [f32],
+        blend: Blend,
+        job: impl Fn(usize, &mut [f32], Blend, &mut Self) + Sync,
+    ) {
+        let blends = |block| if block == 0 { blend } else { Blend::Add };
+        let threads = self.pool.threads();
+        let shared = self.shared_blocks(values, blocks);
+        let mut sums = std::mem::take(&mut self.block_sums);
+        // A few blocks at a time, which bounds the memory.
+        for start in (0..shared).step_by(2 * threads) {
+            let count = (shared - start).min(2 * threads);
+            if sums.len() < count * out.len() {
+                sums.resize(count * out.len(), 0.0);
+            }
+            let sums = &mut sums[..count * out.len()];
+            let sizes = [out.len(), 0];
+            self.for_each_block(usize::MAX, sizes, sums, none(), |block, sums, _, workspace| {
+                job(start + block, sums, Blend::Replace, workspace);
+            });
+            for (block, sums) in sums.chunks_exact(out.len().max(1)).enumerate() {
+                let blend = blends(start + block);
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = blend.apply(*out, *sum);
+                }
+            }
+        }
+        self.block_sums = sums;
+        for block in shared..blocks {
+            job(block, out, blends(block), self);
+        }
     }
 
     /// Splits channels among the threads, for loops that pass over `values` values, unless they are too few. Each thread calls
@@ -103,14 +215,15 @@ impl Workspace {
         loops: impl Fn(Range<usize>, &mut [A], &mut [B]) + Sync,
     ) {
         let instructions = self.instructions;
-        if values < VALUES_PER_THREAD {
+        let parts = (values / VALUES_PER_THREAD).min(PARTS * self.pool.threads());
+        if parts < 2 || self.threads.is_empty() {
             vectorize(
                 instructions,
                 #[inline(always)]
                 || loops(0..channels, first, second),
             );
         } else {
-            self.split(channels, first, second, |channels, first, second, _| {
+            self.split(parts, channels, first, second, |channels, first, second, _| {
                 vectorize(
                     instructions,
                     #[inline(always)]
@@ -126,8 +239,14 @@ pub(crate) const fn none() -> &'static mut [()] {
     &mut []
 }
 
-/// A pass over that many values takes about as long as waking a thread.
+/// A pass over that many values takes about as long as waking a thread. A part has at least as many.
 const VALUES_PER_THREAD: usize = 1 << 15;
+
+/// The same for the products of a convolution.
+const PRODUCTS_PER_THREAD: usize = 1 << 20;
+
+/// Parts per thread of kernels that compute nothing twice because of them.
+const PARTS: usize = 4;
 
 /// A slice of which several threads change different parts.
 pub(crate) struct Shards<'a, T> {

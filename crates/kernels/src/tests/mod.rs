@@ -9,3 +9,4 @@ mod math;
 mod pooling;
 mod product;
 mod support;
+mod workspace;

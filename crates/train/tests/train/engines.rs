@@ -471,7 +471,8 @@ fn threads_and_instructions_do_not_change_a_byte() {
 }
 
 /// The fused engine computes images in blocks of 32. Batches of several blocks, and a last one that is smaller, must give
-/// the results of the generic engine for every layer of images, with the same dropout.
+/// the results of the generic engine for every layer of images, with the same dropout. Threads divide the blocks, and what
+/// remains of them, and must not change a byte.
 #[test]
 fn batches_of_several_blocks_follow_the_generic_engine() {
     let layers = "model.layers=[{type='zero_padding2d', padding=1}, {type='spatial_dropout2d', rate=0.2}, \
@@ -494,9 +495,10 @@ fn batches_of_several_blocks_follow_the_generic_engine() {
                 .map(|index| (index * 37 % 101) as f32 / 101.0)
                 .collect();
             let labels: Vec<u16> = (0..3).cycle().take(count).collect();
-            let results = ["generic", "fused"].map(|engine| {
-                let engine = format!("engine={engine}");
-                let declaration = declaration(&[&engine, layers, optimizer]);
+            let engines = [("generic", 1), ("fused", 1), ("fused", 2), ("fused", 3)];
+            let results = engines.map(|(engine, threads)| {
+                let device = [format!("engine={engine}"), format!("threads={threads}")];
+                let declaration = declaration(&[&device[0], &device[1], layers, optimizer]);
                 let architecture = declaration.architecture(image, 3).unwrap();
                 let settings = declaration.engine_settings(&architecture).unwrap();
                 let weights = architecture.initial_weights(&mut stream(1, Purpose::Weights, 0));
@@ -509,7 +511,11 @@ fn batches_of_several_blocks_follow_the_generic_engine() {
                 logits.extend(engine.infer(&pixels));
                 logits
             });
-            let [generic, fused] = &results;
+            let [generic, fused, others @ ..] = &results;
+            let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            for other in others {
+                assert!(bits(fused) == bits(other), "{optimizer}, {count}: other threads");
+            }
             let difference = distance(generic, fused);
             let size = distance(generic, &vec![0.0; generic.len()]);
             assert!(difference <= 1e-4 * size, "{optimizer}, {count}: {difference} of {size}");

@@ -89,9 +89,9 @@ fn normalize(
 ) {
     // Every element is overwritten.
     output.resize(input.len(), 0.0);
-    for (input, output) in blocks.split(input).zip(blocks.split_mut(output)) {
-        kiln_kernels::normalize(input, channels, relu, output, workspace);
-    }
+    blocks.for_each(output, &mut [], workspace, |block, output, _: &mut [()], workspace| {
+        kiln_kernels::normalize(blocks.block(input, block), channels, relu, output, workspace);
+    });
 }
 
 impl Operation for BatchNormalization {
@@ -155,11 +155,11 @@ impl Operation for BatchNormalization {
         if to_input {
             next.resize(input.len());
             let count = input.len() / self.batch.len();
-            let gradients = blocks.split(gradient).zip(blocks.split(input));
-            for ((gradient, input), next) in gradients.zip(blocks.split_mut(next)) {
-                let (batch, sums) = (&self.batch, &self.sums);
+            let (batch, sums) = (&self.batch, &self.sums);
+            blocks.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
+                let (gradient, input) = (blocks.block(gradient, block), blocks.block(input, block));
                 input_gradient(gradient, input, batch, sums, count, next, workspace);
-            }
+            });
             std::mem::swap(gradient, next);
         }
         if let Some(gamma) = &mut self.gamma {

@@ -61,6 +61,25 @@ impl Blocks {
         values.chunks_mut(self.len())
     }
 
+    /// A block of a batch.
+    pub(super) fn block<T>(self, values: &[T], block: usize) -> &[T] {
+        let start = block.saturating_mul(self.len()).min(values.len());
+        &values[start..start.saturating_add(self.len()).min(values.len())]
+    }
+
+    /// Calls `job` for each block, divided among the threads, with its parts of `first` and of `second`, which has the same
+    /// layout or is empty. See [`Workspace::for_each_block`].
+    pub(super) fn for_each<A: Send, B: Send>(
+        self,
+        first: &mut [A],
+        second: &mut [B],
+        workspace: &mut Workspace,
+        job: impl Fn(usize, &mut [A], &mut [B], &mut Workspace) + Sync,
+    ) {
+        let values = first.len() + second.len();
+        workspace.for_each_block(values, [self.len(); 2], first, second, job);
+    }
+
     /// Writes values `[n, width]` in this layout.
     pub(super) fn arrange(self, values: &[f32], to: &mut Vec<f32>) {
         // Every element is overwritten.

@@ -4,8 +4,7 @@ use kiln_model::{Activation, LayerType, PlannedLayer};
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
 use super::super::update::Parameter;
 use super::{
-    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, blends, copy, padding,
-    plane,
+    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, copy, padding, plane,
 };
 
 /// Adds a convolution or a depthwise convolution.
@@ -55,10 +54,10 @@ impl Conv2d {
         let bias = self.bias.as_ref().map_or(&[][..], |bias| &bias.values);
         let relu = self.activation == Activation::Relu;
         let weight = &self.weight.values;
-        for (input, output) in from.split(input).zip(to.split_mut(output)) {
-            let n = from.count(input);
+        to.for_each(output, &mut [], workspace, |block, output, _: &mut [()], workspace| {
+            let (input, n) = (from.block(input, block), to.count(output));
             self.convolution.forward(weight, bias, input, n, output, relu, workspace);
-        }
+        });
     }
 
     /// Of the input and the output.
@@ -103,23 +102,26 @@ impl Operation for Conv2d {
             // Computed before the update below changes the weights of the forward pass.
             next.resize(input.len());
             let weight = &self.weight.values;
-            for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
-                let n = to.count(gradient);
+            from.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
+                let (gradient, n) = (to.block(gradient, block), from.count(next));
                 self.convolution.input_gradient(weight, gradient, n, next, workspace);
-            }
+            });
         }
+        let (values, blocks) = (input.len() + gradient.len(), from.split(input).len());
         if let Some((out, blend)) = gradients.destination(&mut self.weight) {
-            let blocks = from.split(input).zip(to.split(gradient));
-            for ((input, gradient), blend) in blocks.zip(blends(blend)) {
+            let convolution = &self.convolution;
+            workspace.sum_blocks(values, blocks, out, blend, |block, out, blend, workspace| {
+                let (input, gradient) = (from.block(input, block), to.block(gradient, block));
                 let n = from.count(input);
-                self.convolution.weight_gradient(input, gradient, n, out, blend, workspace);
-            }
+                convolution.weight_gradient(input, gradient, n, out, blend, workspace);
+            });
         }
         if let Some((out, blend)) = self.bias.as_mut().and_then(|bias| gradients.destination(bias))
         {
-            for (gradient, blend) in to.split(gradient).zip(blends(blend)) {
+            workspace.sum_blocks(values, blocks, out, blend, |block, out, blend, workspace| {
+                let gradient = to.block(gradient, block);
                 row_sums(gradient, to.count(gradient), out, blend, workspace);
-            }
+            });
         }
         if to_input {
             std::mem::swap(gradient, next);

@@ -59,10 +59,10 @@ fn pool(
     // Every element is overwritten.
     output.resize(size, 0.0);
     indices.resize(size, 0);
-    let outputs = to.split_mut(output).zip(to.split_mut(indices));
-    for (input, (output, indices)) in from.split(input).zip(outputs) {
+    to.for_each(output, indices, workspace, |block, output, indices, workspace| {
+        let input = from.block(input, block);
         pooling.max(input, from.count(input), output, indices, workspace);
-    }
+    });
 }
 
 impl Operation for MaxPooling {
@@ -83,10 +83,11 @@ impl Operation for MaxPooling {
         let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len());
         let (from, to) = blocks(&self.pooling);
-        let gradients = to.split(gradient).zip(to.split(&self.indices));
-        for ((gradient, indices), next) in gradients.zip(from.split_mut(next)) {
-            self.pooling.max_gradient(gradient, indices, to.count(gradient), next, workspace);
-        }
+        let Self { pooling, indices } = self;
+        from.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
+            let (gradient, indices) = (to.block(gradient, block), to.block(indices, block));
+            pooling.max_gradient(gradient, indices, to.count(gradient), next, workspace);
+        });
         std::mem::swap(gradient, next);
     }
 }
