@@ -24,8 +24,10 @@ const SUSPICIOUS: Duration = Duration::from_secs(30);
 /// How long a worker has found nothing to do.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
-    /// Whether no process has a run: those that are left wait for one that failed.
+    /// Whether no process had a run at the last look: those that are left wait for one that failed.
     is_stuck: bool,
+    /// Whether runs have become free or were tried since the last look, so that it says nothing about them.
+    is_outdated: bool,
     /// The time of the next look, and the pause after it.
     next: Option<(Instant, Duration)>,
     /// The heartbeats of the owners on other machines: the first one seen, when that was, and whether there was another.
@@ -64,6 +66,8 @@ impl SweepWorker<'_> {
         match self.start(run) {
             Ok(true) => {}
             Ok(false) => {
+                // Whoever had the lock for a moment may not train the run.
+                self.idle.is_outdated = true;
                 if let Some(free) = &mut self.free {
                     free.is_busy(run);
                 }
@@ -78,6 +82,7 @@ impl SweepWorker<'_> {
     /// Gives the runs of the queue, which a decision or a lost lock has put there, back to those that may be tried.
     fn put_back_queue(&mut self) {
         if let Some(free) = &mut self.free {
+            self.idle.is_outdated |= !self.queue.is_empty();
             free.add(&std::mem::take(&mut self.queue));
         }
     }
@@ -175,13 +180,13 @@ impl SweepWorker<'_> {
             return false;
         }
         if free.is_empty() {
-            return self.waiting.is_empty() || self.idle.is_stuck;
+            return self.waiting.is_empty() || self.idle.is_stuck();
         }
         if !free.has_no_own() || !self.idle.has_looked() {
             return false;
         }
         let decides = self.plan.race.is_some() || self.pruning.is_some();
-        self.idle.is_stuck || !decides && self.idle.all_alive()
+        self.idle.is_stuck() || !decides && self.idle.all_alive()
     }
 
     /// The number of runs that other workers have.
@@ -221,14 +226,19 @@ impl Idle {
     fn looked(&mut self, found: bool, jitter: Duration) {
         let pause = self.next.map_or(LOOKS.0, |(_, pause)| (pause * 2).min(LOOKS.1));
         self.next = (!found).then(|| (Instant::now() + pause + jitter, pause));
+        self.is_outdated = false;
         if found {
             self.beats.clear();
         }
     }
 
-    /// Whether the last look has found nothing.
+    /// Whether the last look has found nothing, and nothing has happened since.
     fn has_looked(&self) -> bool {
-        self.next.is_some()
+        self.next.is_some() && !self.is_outdated
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.is_stuck && self.has_looked()
     }
 
     /// Notes the heartbeat of an owner on another machine. Returns whether it has missed several.
