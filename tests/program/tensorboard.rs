@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::project::Project;
 use crate::python::{Python, python_with};
 
-/// What TensorBoard reads in `events`.
+/// The content of `events` according to TensorBoard.
 fn read(project: &Project, python: &Python) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tensorboard.py");
     let output = python.run(&script, &[project.path("events").to_str().unwrap()]);
@@ -100,7 +100,7 @@ fn tensorboard_reads_histories_settings_results_and_pictures() {
 }
 
 #[test]
-fn damaged_runs_are_named_and_left_out() {
+fn damaged_runs_are_named_and_skipped() {
     let Some(python) = python_with("tensorboard") else { return };
     let project = Project::new();
     let intact = project.train(&[]);

@@ -38,7 +38,7 @@ pub enum ExportError {
         /// The largest size.
         limit: usize,
     },
-    /// What was written does not compute what the run predicts. This is an error of Kiln.
+    /// The exported network does not compute the predictions of the run. This is an error of Kiln.
     #[error(
         "the exported network does not compute what the run predicts, so no file was written: {problem}"
     )]

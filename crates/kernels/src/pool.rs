@@ -71,7 +71,7 @@ impl Shared {
                 return;
             }
             seen = state.generation;
-            // A worker that comes too late finds no job.
+            // The other threads may have finished the job before this worker saw it.
             let Some(Job(job)) = state.job else { continue };
             self.running.fetch_add(1, Ordering::Relaxed);
             drop(state);

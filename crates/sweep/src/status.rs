@@ -13,7 +13,7 @@ use crate::worker::free_runs::Listing;
 pub struct RunStatus {
     /// The index of the run in the plan.
     pub run: usize,
-    /// What happens to the run.
+    /// The state of the run.
     pub activity: Activity,
     /// The last completed epoch.
     pub epoch: Option<EpochReport>,
@@ -21,7 +21,7 @@ pub struct RunStatus {
     pub reason: Option<String>,
 }
 
-/// What happens to a run of a sweep.
+/// The state of a run of a sweep.
 #[derive(Debug, Clone)]
 pub enum Activity {
     /// It has not been started.
@@ -65,7 +65,7 @@ impl Activity {
     }
 }
 
-/// How far the runs of a plan are, in the order of the plan. If its combinations race, only those that the race has come to.
+/// The states of the runs of a plan, in its order. If its combinations race, only the runs that the race has requested.
 #[must_use]
 pub fn read_status(plan: &Plan) -> Vec<RunStatus> {
     let needed: Vec<usize> = match (&plan.race, plan.race_state()) {

@@ -1,7 +1,7 @@
 //! Sweeps on a cluster: `--launcher slurm`, its workers, `kiln status` and `kiln cancel`.
 //!
 //! [`submission`] and [`workers`] run everywhere, with stand-ins for the commands of Slurm. [`slurm`] starts a real Slurm of
-//! several nodes on this machine, where it is installed.
+//! several nodes on this machine, if it is installed.
 
 #[cfg(target_os = "linux")]
 mod slurm;

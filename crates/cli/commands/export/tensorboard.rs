@@ -32,7 +32,7 @@ pub(super) fn export(
         paths.iter().map(|path| named_run::path_of(options, path)).collect::<Result<_, _>>()?;
     let written = write(&paths, directory)?;
     for left_out in &written.left_out {
-        warning(format_args!("{} is left out: {}", left_out.path.display(), left_out.problem));
+        warning(format_args!("{} is skipped: {}", left_out.path.display(), left_out.problem));
     }
     if !options.quiet {
         let runs = count(written.runs, "run");

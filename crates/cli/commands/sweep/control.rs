@@ -17,7 +17,7 @@ pub(crate) struct SweepControl {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HasRuns(Arc<Mutex<Runs>>);
 
-/// The processes of the runs, as far as a signal is concerned.
+/// The processes that a signal has to reach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Runs {
     /// There are none.
@@ -39,7 +39,7 @@ impl HasRuns {
         }
     }
 
-    /// From now on, workers elsewhere train the runs, and this process only watches.
+    /// Sets that workers elsewhere train the runs, and that this process only watches.
     pub(super) fn set_elsewhere(&self) {
         *self.lock() = Runs::Elsewhere;
     }

@@ -33,8 +33,8 @@ impl DeclaredSweep {
         Self::of(options, directory, record)
     }
 
-    /// Every sweep that was started in the directory that a user gave, in the order in which they were, or the one that
-    /// `given` names.
+    /// All sweeps that were started in the directory that a user gave, the first one first, or only the one that `given`
+    /// names.
     pub(crate) fn all(
         options: &GlobalOptions,
         path: &Path,

@@ -1,4 +1,4 @@
-//! What `kiln sweep` prints after workers were submitted to a queue, and how it waits for them.
+//! The output of `kiln sweep` after workers were submitted to a queue, and `--wait`.
 
 use std::process::ExitCode;
 

@@ -251,8 +251,8 @@ pub(crate) fn launch_options(jobs: Option<NonZeroUsize>) -> anyhow::Result<Launc
 }
 
 impl Launch {
-    /// Launches the runs of a plan that are not done, and prints the results or where they are being made. The exit status is
-    /// that of a failure if a run failed, or if one diverged and that is a failure.
+    /// Launches the runs of a plan that are not done, and prints the results or the job that trains them. The exit status is
+    /// that of a failure if a run failed, or if one diverged and `--fail-on-diverged` is given.
     pub(crate) fn start(
         &self,
         options: &GlobalOptions,

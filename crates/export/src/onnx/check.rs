@@ -12,8 +12,8 @@ use rten_tensor::{NdTensor, Tensor};
 use super::{OnnxInput, OnnxOptions, OnnxOutput};
 use crate::ExportError;
 
-/// The largest difference of a probability. Networks with large logits, whose rounding errors are larger, have the same
-/// share of the largest logit.
+/// The largest difference of a probability if the logits of an image differ by at most 1. Larger logits have larger rounding
+/// errors, so the bound grows with their spread.
 const TOLERANCE: f32 = 1e-5;
 
 /// Batches of several sizes, because the first dimension of the input is free.
@@ -40,14 +40,14 @@ pub(super) fn check(
         }
         let found = found.to_vec();
         for (expected, found) in expected.iter().zip(found.chunks_exact(classes.max(1))) {
-            let (found, scale) = match options.output {
-                OnnxOutput::Probabilities => (found.to_vec(), 1.0),
-                OnnxOutput::Logits => (softmax(found), largest(found)),
+            let found = match options.output {
+                OnnxOutput::Probabilities => found.to_vec(),
+                OnnxOutput::Logits => softmax(found),
             };
             let differences = expected.probabilities.iter().zip(&found).map(|(a, b)| (a - b).abs());
             let difference = largest(&differences.collect::<Vec<_>>());
             // Not `>`, so that NaN is a difference.
-            let is_close = difference <= TOLERANCE * scale.max(1.0);
+            let is_close = difference <= TOLERANCE * spread(&expected.probabilities).max(1.0);
             if !is_close {
                 return Err(problem(format!("a probability differs by {difference:e}")));
             }
@@ -100,6 +100,13 @@ fn outputs(
 fn largest(values: &[f32]) -> f32 {
     // `f32::max` would ignore NaN.
     values.iter().map(|value| value.abs()).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a })
+}
+
+/// The difference between the largest and the smallest logit of these probabilities, without those that were rounded to 0.
+fn spread(probabilities: &[f32]) -> f32 {
+    let positive = || probabilities.iter().copied().filter(|probability| *probability > 0.0);
+    let [smallest, largest] = [positive().reduce(f32::min), positive().reduce(f32::max)];
+    (largest.unwrap_or(1.0) / smallest.unwrap_or(1.0)).ln()
 }
 
 fn softmax(logits: &[f32]) -> Vec<f32> {

@@ -171,7 +171,7 @@ fn input_description(input: OnnxInput) -> &'static str {
     }
 }
 
-/// What a program needs to prepare images and to show results.
+/// The metadata by which other programs prepare images and show results.
 fn metadata(network: &TrainedNetwork, run: &RunDirectory) -> Vec<StringEntry> {
     let data = &network.declaration.experiment.data;
     let ImageShape { channels, height, width } = network.image;

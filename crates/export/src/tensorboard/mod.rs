@@ -34,11 +34,11 @@ const METRICS: [&str; 2] = ["val_accuracy", "val_loss"];
 /// Pictures of runs have some hundred kilobytes.
 const MAX_PICTURE_BYTES: u64 = 16 << 20;
 
-/// What was written, and what could not be read.
+/// The result of an export.
 pub struct Written {
     /// The number of runs.
     pub runs: usize,
-    /// The directories that were left out, and why.
+    /// The directories that were skipped because they cannot be read.
     pub left_out: Vec<Skipped>,
 }
 
@@ -235,7 +235,7 @@ fn events(
     Ok(events)
 }
 
-/// The end of a run; `None` while it can go on.
+/// The event for the end of a run; `None` for a run that is training or can be resumed.
 fn session_end(record: &RunRecord, end: f64) -> Option<Event> {
     let status = match record.status {
         Status::Running | Status::Interrupted => return None,

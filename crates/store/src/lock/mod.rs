@@ -74,7 +74,7 @@ pub struct Heartbeat {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the files of a lock show.
+/// The state of a lock, from its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockState {
     /// No process owns the lock.
@@ -215,7 +215,7 @@ impl FileLock {
         is_alive.then(|| LiveOwner { process: LockOwner::find(&path), silent })
     }
 
-    /// What the files of the lock on a run show. This writes nothing and reads no clock.
+    /// The state of the lock on a run, from its files. This writes nothing and reads no clock.
     #[must_use]
     pub fn state(directory: &Path, id: &str) -> LockState {
         let paths = Paths::of(directory, id);

@@ -34,7 +34,7 @@ pub trait Launcher: Sync {
     /// Whether runs are trained on machines that share a directory with this one.
     fn uses_other_machines(&self) -> bool;
 
-    /// What `--dry-run` prints in place of the runs and their cost, such as a batch script.
+    /// The text that `--dry-run` prints in place of the runs and their cost, such as a batch script.
     fn script(&self, plan: &Plan, options: &LaunchOptions) -> Option<String> {
         let _ = (plan, options);
         None
@@ -55,7 +55,7 @@ pub trait Launcher: Sync {
     ) -> Result<Launched, SweepError>;
 }
 
-/// What a launcher has done.
+/// The result of a launch.
 #[derive(Debug)]
 pub enum Launched {
     /// The sweep has ended.
@@ -118,7 +118,7 @@ pub struct SweepResult {
     pub outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
     /// The directories of the runs whose results were reused.
     pub reused: Vec<PathBuf>,
-    /// The runs that the sweep needs: all, or if the combinations race, those that the race has come to.
+    /// The runs that the sweep needs: all, or if the combinations race, those that the race has requested.
     pub needed: usize,
     /// The state of the race, if the combinations race.
     pub race: Option<RaceState>,

@@ -27,7 +27,7 @@ pub use submission::Submission;
 
 pub(super) struct Slurm;
 
-/// What a submission has found and done.
+/// The result of a submission.
 #[derive(Debug)]
 pub struct SubmissionOutcome {
     /// The runs of the sweep that are done.

@@ -1,4 +1,4 @@
-//! What several workers that prune or race tell each other, as files.
+//! The files by which several workers of a sweep that prunes or races share results and decisions.
 //!
 //! ```text
 //! .kiln/rungs/ID.EPOCH-VALUE             the result of a run at a rung: an empty file, so that one listing shows all results
@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Decisions are functions of the results, so it does not matter which worker writes them, or if two do. KEY is a hash of
-//! the runs and the rules. The files save work: without them, a worker reads the results of the runs.
+//! the runs and the rules. Workers read the results at rungs and the states of races; without these files, they read the
+//! histories of the runs. The decisions about rungs are a record for users.
 
 use std::fs;
 use std::path::{Path, PathBuf};

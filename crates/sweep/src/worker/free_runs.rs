@@ -5,7 +5,7 @@
 //! directory of a run that another one trains. When its own runs are used up, a worker lists three directories and tries
 //! runs that are neither locked nor ended, beginning at a place that depends on its index.
 //!
-//! What a listing shows is only a hint. The lock and the files of a run decide.
+//! A listing is only a hint. The lock and the files of a run decide.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -20,7 +20,7 @@ use crate::worker::outcome::RunOutcome;
 /// How many runs are tried with one listing.
 const TRIES: usize = 8;
 
-/// What the directories of a sweep show about all runs at once.
+/// The states of all runs, from one listing of the directories of a sweep.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// The names of the runs that have a directory.

@@ -1,4 +1,4 @@
-//! What a worker does if it is one of several: it tries free runs, and looks for more when its own are used up.
+//! A worker that is one of several: it tries free runs, and looks for more when its own are used up.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -66,7 +66,7 @@ impl SweepWorker<'_> {
         match self.start(run) {
             Ok(true) => {}
             Ok(false) => {
-                // Whoever had the lock for a moment may not train the run.
+                // Another worker holds the lock, but may release it without training the run.
                 self.idle.is_outdated = true;
                 if let Some(free) = &mut self.free {
                     free.is_busy(run);

@@ -147,7 +147,7 @@ fn run(command: &mut Command) -> Result<Output, SweepError> {
     })
 }
 
-/// What a command says about its failure, on one line: the lines of `PROGRAM: error: …` without their beginning.
+/// The error message of a command, on one line: the lines of `PROGRAM: error: …` without their beginning.
 fn message_of(output: &Output) -> String {
     let text = text_of(&output.stderr);
     let lines = text.lines().map(|line| {
