@@ -1,12 +1,12 @@
 //! Submitting, the settings of a job, `kiln status` and `kiln cancel`, with stand-ins for the commands of Slurm.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use super::stand_ins::StandIns;
 use super::{SWEEP, project_with};
 use crate::processes::{signal, wait_until};
-use crate::project::CommandOutput;
+use crate::project::{CommandOutput, Project};
 
 #[test]
 fn settings_come_from_the_site_the_sweep_file_and_the_command_line() {
@@ -208,14 +208,20 @@ fn cancel_ends_the_jobs_that_are_in_the_queue() {
     assert!(output.stderr.contains("no worker of this sweep is in the queue"), "{}", output.stderr);
 }
 
-#[test]
-fn ctrl_c_leaves_the_job_running() {
-    let project = project_with(SWEEP);
-    let slurm = StandIns::new(&project);
+/// Starts a command that submits the sweep and waits for its end, and returns when the job is submitted.
+fn submit_and_wait(project: &Project, slurm: &StandIns<'_>) -> Child {
     let mut command = slurm.command();
     command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait"]);
     let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("the job", || project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
+    waiting
+}
+
+#[test]
+fn ctrl_c_leaves_the_job_running() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let waiting = submit_and_wait(&project, &slurm);
     std::thread::sleep(std::time::Duration::from_millis(500));
     signal(waiting.id(), "-INT");
     let output = CommandOutput::from(waiting.wait_with_output().unwrap());
@@ -230,10 +236,7 @@ fn wait_ends_when_no_worker_is_left() {
     let project = project_with(SWEEP);
     let slurm = StandIns::new(&project);
     // The runs end while the command waits.
-    let mut command = slurm.command();
-    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait"]);
-    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("the job", || project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
+    let waiting = submit_and_wait(&project, &slurm);
     project.kiln_ok(&["sweep", "sweep.toml", "-q"]);
     let output = CommandOutput::from(waiting.wait_with_output().unwrap());
     assert_eq!(output.status, 0, "{}", output.stderr);
