@@ -1,0 +1,1 @@
+//! Runs and sweeps as a live page in a browser.
