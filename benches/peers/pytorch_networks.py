@@ -62,7 +62,7 @@ def adam(parameters):
 
 
 NETWORKS = {
-    "fashion-mnist-cnn": (cnn, adam), "fashion-mnist-vgg": (vgg, sgd),
+    "fashion-mnist-small-cnn": (cnn, adam), "fashion-mnist-vgg": (vgg, sgd),
     "fashion-mnist-resnet8": (lambda inputs: resnet(1, inputs), sgd),
     "fashion-mnist-resnet20": (lambda inputs: resnet(3, inputs), sgd),
 }

@@ -120,7 +120,7 @@ mod convolutional {
 
     /// Networks of `configs/`. `benches/peers/pytorch_networks.py` measures the same ones in PyTorch.
     const NETWORKS: [&str; 4] = [
-        include_str!("../../../configs/fashion-mnist-cnn.toml"),
+        include_str!("../../../configs/fashion-mnist-small-cnn.toml"),
         include_str!("../../../configs/fashion-mnist-vgg.toml"),
         include_str!("../../../configs/fashion-mnist-resnet8.toml"),
         include_str!("../../../configs/fashion-mnist-resnet20.toml"),
