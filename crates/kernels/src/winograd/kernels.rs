@@ -1,106 +1,23 @@
-//! Winograd's minimal filtering F(2 × 2, 3 × 3) for convolutions with 3 × 3 kernels and stride 1 (Lavin and Gray 2015,
-//! arXiv 1509.09308).
-//!
-//! A tile of 2 × 2 outputs depends on 4 × 4 inputs. With g a kernel and d the inputs, it is Aᵀ ((G g Gᵀ) ⊙ (Bᵀ d B)) A:
-//! 16 products instead of 36. The sums over channels are between the transforms, so they are 16 matrix products. With the
-//! images in the lanes, the transforms are sums of whole registers. They multiply by 0, ±1 and ½ only, and the result is
-//! as accurate as that of the direct form.
-//!
-//! A tile of 32 images is computed for all channels at once, so that what is between the transforms stays in the caches.
+//! The transforms of tiles and kernels, and the products between them.
 
 use std::array::from_fn;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use crate::Workspace;
-use crate::convolution::{Axis, Convolution, Pass, Plane};
+use super::{BLOCK, POSITIONS, SUMS};
+use crate::convolution::{Convolution, Pass, Plane};
 use crate::correlation::Source;
-use crate::tile::{TileKernel, compute_tile, max_rows, tiles};
-use crate::workspace::{ConvolutionBuffers, LINE, Shards, aligned};
-
-/// The values of a transformed tile.
-const POSITIONS: usize = 16;
-
-/// The values of a tile that remain after the first half of the output transform.
-const SUMS: usize = 8;
-
-/// The values of tiles that are computed together, before and after the products: 256 KiB.
-const CHUNK: usize = 64 << 10;
-
-/// The images of a block.
-const BLOCK: usize = 32;
-
-/// Whether this form is faster than the direct one. It depends on the sizes alone, so that it is the same on every machine.
-pub(crate) fn is_faster(convolution: &Convolution) -> bool {
-    let Convolution { input, filters, kernel, stride, dilation, groups, .. } = *convolution;
-    if kernel != [3; 2] || stride != [1; 2] || dilation != [1; 2] || groups != 1 {
-        return false;
-    }
-    let output = convolution.output_plane();
-    let products = input.channels * filters;
-    // The direct form skips the taps outside the input.
-    let taps: usize = convolution.axes().map(Axis::all_taps).into_iter().product();
-    let tiles = output.height.div_ceil(2) * output.width.div_ceil(2);
-    // Measured: a value of a transformed tile takes about as long as eight products.
-    let transforms = 8 * POSITIONS * (input.channels + filters);
-    tiles * (POSITIONS * products + transforms) < taps * products
-}
-
-/// See [`Convolution::forward`] and [`Convolution::input_gradient`].
-pub(crate) fn correlate(
-    convolution: &Convolution,
-    pass: Pass<'_>,
-    out: &mut [f32],
-    workspace: &mut Workspace,
-) {
-    let instructions = workspace.instructions;
-    let (input, output) = (convolution.input, convolution.output_plane());
-    let before = convolution.axes().map(|axis| axis.before);
-    let (from, to, before) = match pass.source {
-        Source::Input => (input, output, before),
-        // A correlation with the mirrored kernel.
-        Source::Gradient => (output, input, before.map(|before| 2_usize.wrapping_sub(before))),
-    };
-    if to.len() * pass.n == 0 {
-        return;
-    }
-    let depth = from.channels;
-    let mut buffer = std::mem::take(&mut workspace.panels);
-    let weights = aligned(&mut buffer, POSITIONS * depth * to.channels);
-    let packed = Shards::new(weights);
-    let transformed = POSITIONS * depth * to.channels;
-    workspace.share(8 * transformed, to.channels, |targets, _| {
-        instructions.dispatch(PackWeights { convolution, pass, targets, packed: &packed });
-    });
-
-    let tile_values = (POSITIONS * from.channels + SUMS * to.channels) * BLOCK;
-    let tiles = (CHUNK / tile_values).clamp(1, to.width.div_ceil(2));
-    let chunks = to.width.div_ceil(2 * tiles);
-    let units = pass.n.div_ceil(BLOCK) * to.height.div_ceil(2) * chunks;
-    let out = Shards::new(out);
-    workspace.share(convolution.products(pass.n), units, |units, buffers| {
-        instructions.dispatch(Correlation {
-            pass,
-            from,
-            to,
-            before,
-            weights,
-            tiles,
-            units,
-            out: &out,
-            buffers,
-        });
-    });
-    workspace.panels = buffer;
-}
+use crate::tile::{TileKernel, max_rows, sum_over_images, tiles};
+use crate::weight_gradient::add_tile;
+use crate::workspace::{LINE, Shards};
 
 /// Transforms the kernels to `[position][tile of target channels][source channel][target channel of the tile]`.
-struct PackWeights<'a> {
-    convolution: &'a Convolution,
-    pass: Pass<'a>,
-    targets: Range<usize>,
-    packed: &'a Shards<'a, f32>,
+pub(super) struct PackWeights<'a> {
+    pub(super) convolution: &'a Convolution,
+    pub(super) pass: Pass<'a>,
+    pub(super) targets: Range<usize>,
+    pub(super) packed: &'a Shards<'a, f32>,
 }
 
 impl WithSimd for PackWeights<'_> {
@@ -153,117 +70,23 @@ fn transform_kernel(kernel: [f32; 9]) -> [f32; POSITIONS] {
     from_fn(|index| rows[index / 4][index % 4])
 }
 
-/// Some chunks of tiles.
-struct Correlation<'a> {
-    pass: Pass<'a>,
-    from: Plane,
-    to: Plane,
-    /// Zeros above and to the left of the source.
-    before: [usize; 2],
-    /// See [`PackWeights`].
-    weights: &'a [f32],
-    /// Tiles that are computed together, except the last ones of a row.
-    tiles: usize,
-    /// Chunks of tiles, row by row and block by block of images.
-    units: Range<usize>,
-    out: &'a Shards<'a, f32>,
-    buffers: &'a mut ConvolutionBuffers,
-}
-
-impl WithSimd for Correlation<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, from, to, before, weights, units, out, buffers, .. } = self;
-        let (n, depth) = (pass.n, from.channels);
-        let ConvolutionBuffers { rows, sums, .. } = buffers;
-        let highest = max_rows::<S>();
-        let padded = BLOCK.min(n).next_multiple_of(S::F32_LANES);
-        let width = self.tiles * padded;
-        let (stride, sums_stride) = (spread(depth * width), spread(to.channels * width));
-        let values = aligned(rows, POSITIONS * stride);
-        let sums = aligned(sums, SUMS * sums_stride);
-        let rows = to.height.div_ceil(2);
-        let chunks = to.width.div_ceil(2 * self.tiles);
-        for unit in units {
-            let first_image = unit / (chunks * rows) * BLOCK;
-            let images = first_image..n.min(first_image + BLOCK);
-            let y = 2 * (unit / chunks % rows);
-            let x = 2 * self.tiles * (unit % chunks);
-            let count = self.tiles.min((to.width - x).div_ceil(2));
-            let width = count * padded;
-            simd.vectorize(InputTransform {
-                source: pass.values,
-                plane: from,
-                n,
-                images: images.clone(),
-                y: y.wrapping_sub(before[0]),
-                x: x.wrapping_sub(before[1]),
-                count,
-                to: values,
-                padded,
-                stride,
-            });
-            // Column by column, so that the two sums of a column stay in the L1 cache.
-            for column in 0..4 {
-                let sums = &mut sums[2 * column * sums_stride..];
-                for row in 0..4 {
-                    let position = 4 * row + column;
-                    let weights = &weights[position * depth * to.channels..];
-                    let values = &values[position * stride..][..depth * width];
-                    for (first, height) in tiles(to.channels, highest) {
-                        let product = Product {
-                            weights: &weights[first * depth..][..height * depth],
-                            values,
-                            depth,
-                            width,
-                            row,
-                            sums: &mut sums[first * width..],
-                            stride: sums_stride,
-                        };
-                        compute_tile(simd, height, product);
-                    }
-                }
-            }
-            simd.vectorize(OutputTransform {
-                sums,
-                padded,
-                stride: sums_stride,
-                pass,
-                plane: to,
-                images,
-                y,
-                x,
-                count,
-                out,
-            });
-        }
-    }
-}
-
-/// An odd number of lines, so that the positions of a tile are spread over all sets of the caches.
-const fn spread(values: usize) -> usize {
-    values.next_multiple_of(LINE) | LINE
-}
-
 /// Bᵀ d B for all channels of some tiles.
-struct InputTransform<'a> {
-    source: &'a [f32],
-    plane: Plane,
-    n: usize,
-    images: Range<usize>,
+pub(super) struct InputTransform<'a> {
+    pub(super) source: &'a [f32],
+    pub(super) plane: Plane,
+    pub(super) n: usize,
+    pub(super) images: Range<usize>,
     /// The first row and column of the tile in the source. Outside, they wrap around, and the values are 0.
-    y: usize,
-    x: usize,
+    pub(super) y: usize,
+    pub(super) x: usize,
     /// Tiles, which are next to each other.
-    count: usize,
+    pub(super) count: usize,
     /// `[position][channel][tile][padded]`
-    to: &'a mut [f32],
+    pub(super) to: &'a mut [f32],
     /// Images per tile, with those that fill the last register.
-    padded: usize,
+    pub(super) padded: usize,
     /// The distance of two positions.
-    stride: usize,
+    pub(super) stride: usize,
 }
 
 impl WithSimd for InputTransform<'_> {
@@ -342,6 +165,62 @@ fn prefetch(address: *const f32) {
     let _ = address;
 }
 
+/// A row of Bᵀ: two rows of a tile, and whether the second one is added or subtracted.
+#[derive(Clone, Copy)]
+struct InputRow {
+    left: usize,
+    right: usize,
+    adds: bool,
+}
+
+const INPUT_ROWS: [InputRow; 4] = [
+    InputRow { left: 0, right: 2, adds: false },
+    InputRow { left: 1, right: 2, adds: true },
+    InputRow { left: 2, right: 1, adds: false },
+    InputRow { left: 1, right: 3, adds: false },
+];
+
+impl InputRow {
+    /// Computes a row of positions for the images of a register.
+    ///
+    /// # Safety
+    ///
+    /// There is a register at `from` and at the distances of all rows and columns, and at the distances of four positions
+    /// in `to`.
+    #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
+    #[inline(always)]
+    unsafe fn transform<S: Simd>(
+        self,
+        simd: S,
+        from: *const f32,
+        row_stride: usize,
+        column_stride: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        let mut values = [simd.splat_f32s(0.0); 4];
+        for (column, value) in values.iter_mut().enumerate() {
+            // SAFETY: the caller guarantees that the tile has these rows and columns.
+            let (left, right) = unsafe {
+                let from = from.add(column * column_stride);
+                (
+                    from.add(self.left * row_stride).cast::<S::f32s>().read_unaligned(),
+                    from.add(self.right * row_stride).cast::<S::f32s>().read_unaligned(),
+                )
+            };
+            *value =
+                if self.adds { simd.add_f32s(left, right) } else { simd.sub_f32s(left, right) };
+        }
+        let [a, b, c, d] = values;
+        let values =
+            [simd.sub_f32s(a, c), simd.add_f32s(b, c), simd.sub_f32s(c, b), simd.sub_f32s(b, d)];
+        for (column, value) in values.into_iter().enumerate() {
+            // SAFETY: the caller guarantees that there is room for all positions.
+            unsafe { to.add(column * stride).cast::<S::f32s>().write_unaligned(value) };
+        }
+    }
+}
+
 /// Transforms the tile of a channel.
 ///
 /// # Safety
@@ -359,34 +238,115 @@ unsafe fn transform_input<S: Simd>(
     to: *mut f32,
     stride: usize,
 ) {
-    let rows = [(0, 2), (1, 2), (2, 1), (1, 3)];
     for image in (0..width).step_by(S::F32_LANES) {
-        for (row, (left, right)) in rows.into_iter().enumerate() {
-            let mut values = [simd.splat_f32s(0.0); 4];
-            for (column, value) in values.iter_mut().enumerate() {
-                // SAFETY: the caller guarantees that the tile has these rows and columns.
-                let (left, right) = unsafe {
-                    let from = from.add(column * column_stride + image);
-                    (
-                        from.add(left * row_stride).cast::<S::f32s>().read_unaligned(),
-                        from.add(right * row_stride).cast::<S::f32s>().read_unaligned(),
-                    )
-                };
-                *value =
-                    if row == 1 { simd.add_f32s(left, right) } else { simd.sub_f32s(left, right) };
+        for (index, row) in INPUT_ROWS.into_iter().enumerate() {
+            // SAFETY: the same guarantees.
+            unsafe {
+                let (from, to) = (from.add(image), to.add(4 * index * stride + image));
+                row.transform(simd, from, row_stride, column_stride, to, stride);
             }
-            let [a, b, c, d] = values;
-            let values = [
-                simd.sub_f32s(a, c),
-                simd.add_f32s(b, c),
-                simd.sub_f32s(c, b),
-                simd.sub_f32s(b, d),
-            ];
-            for (column, value) in values.into_iter().enumerate() {
-                // SAFETY: the caller guarantees that there is room for all positions.
-                unsafe {
-                    let to = to.add((4 * row + column) * stride + image);
-                    to.cast::<S::f32s>().write_unaligned(value);
+        }
+    }
+}
+
+/// Copies the pixels of some tiles, with zeros where the plane ends and for the images that fill the last register. What
+/// follows then knows no edges, and reads from a few adjacent pages.
+pub(super) struct Stage<'a> {
+    pub(super) source: &'a [f32],
+    pub(super) plane: Plane,
+    pub(super) n: usize,
+    pub(super) images: Range<usize>,
+    /// The first row and column in the source. Outside, they wrap around, and the values are 0.
+    pub(super) y: usize,
+    pub(super) x: usize,
+    /// Tiles, which are next to each other.
+    pub(super) count: usize,
+    /// `[channel][row][column][padded]`
+    pub(super) to: &'a mut [f32],
+    /// Images per tile, with those that fill the last register.
+    pub(super) padded: usize,
+}
+
+/// The values of the rows of some tiles, for a channel.
+pub(super) const fn staged(count: usize, padded: usize) -> usize {
+    4 * (2 * count + 2) * padded
+}
+
+impl WithSimd for Stage<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { source, plane, n, images, y, x, count, to, padded } = self;
+        let width = 2 * count + 2;
+        // The columns inside the plane.
+        let left = 0_usize.wrapping_sub(x).min(width);
+        let left = if x < plane.width { 0 } else { left };
+        let right = plane.width.wrapping_sub(x).min(width).max(left);
+        let lines = to.chunks_exact_mut(width * padded).take(4 * plane.channels);
+        for (line, to) in lines.enumerate() {
+            let (channel, row) = (line / 4, y.wrapping_add(line % 4));
+            if row >= plane.height || left == right {
+                to.fill(0.0);
+                continue;
+            }
+            let (before, rest) = to.split_at_mut(left * padded);
+            let (inside, after) = rest.split_at_mut((right - left) * padded);
+            before.fill(0.0);
+            after.fill(0.0);
+            let first = (channel * plane.height + row) * plane.width + x.wrapping_add(left);
+            let source = &source[first * n..][..(right - left) * n];
+            if images.len() == n && n == padded {
+                inside.copy_from_slice(source);
+                continue;
+            }
+            for (from, to) in source.chunks_exact(n).zip(inside.chunks_exact_mut(padded)) {
+                to[..images.len()].copy_from_slice(&from[images.clone()]);
+                to[images.len()..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// A row of Bᵀ d B for all channels of some staged tiles.
+pub(super) struct StagedTransform<'a> {
+    /// See [`Stage`].
+    pub(super) source: &'a [f32],
+    pub(super) channels: usize,
+    /// Tiles.
+    pub(super) count: usize,
+    pub(super) padded: usize,
+    /// The row of positions to compute.
+    pub(super) row: usize,
+    /// `[column of positions][channel][tile][padded]`
+    pub(super) to: &'a mut [f32],
+    /// The distance of two positions.
+    pub(super) stride: usize,
+}
+
+impl WithSimd for StagedTransform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { source, channels, count, padded, row, to, stride } = self;
+        assert!(padded.is_multiple_of(S::F32_LANES), "whole registers");
+        assert!(3 * stride + channels * count * padded <= to.len(), "room for all channels");
+        let (row, row_stride) = (INPUT_ROWS[row], (2 * count + 2) * padded);
+        let channel_values = staged(count, padded);
+        for channel in 0..channels {
+            let source = &source[channel * channel_values..][..channel_values];
+            let to = &mut to[channel * count * padded..];
+            for tile in 0..count {
+                for image in (0..padded).step_by(S::F32_LANES) {
+                    #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
+                    // SAFETY: a channel has four rows with two columns for each tile and two more, and the assertion above
+                    // covers the last position.
+                    unsafe {
+                        let from = source.as_ptr().add(2 * tile * padded + image);
+                        let to = to.as_mut_ptr().add(tile * padded + image);
+                        row.transform(simd, from, row_stride, padded, to, stride);
+                    }
                 }
             }
         }
@@ -395,19 +355,19 @@ unsafe fn transform_input<S: Simd>(
 
 /// The products of some rows of transformed weights with the values of a position, and the first half of the output
 /// transform, Aᵀ m.
-struct Product<'a> {
+pub(super) struct Product<'a> {
     /// `[channel][row]`
-    weights: &'a [f32],
+    pub(super) weights: &'a [f32],
     /// `[channel][width]`
-    values: &'a [f32],
-    depth: usize,
+    pub(super) values: &'a [f32],
+    pub(super) depth: usize,
     /// A multiple of the lanes of a register.
-    width: usize,
+    pub(super) width: usize,
     /// The row of the position.
-    row: usize,
+    pub(super) row: usize,
     /// m₀ + m₁ + m₂, and `stride` values later m₁ - m₂ - m₃: `[row][width]`.
-    sums: &'a mut [f32],
-    stride: usize,
+    pub(super) sums: &'a mut [f32],
+    pub(super) stride: usize,
 }
 
 impl TileKernel for Product<'_> {
@@ -517,19 +477,19 @@ fn sum_over_channels<S: Simd, const ROWS: usize, const REGISTERS: usize>(
 }
 
 /// The second half of Aᵀ m A for all target channels of a tile, and what follows before the results are stored.
-struct OutputTransform<'a> {
+pub(super) struct OutputTransform<'a> {
     /// `[column][half][channel][tile][padded]`
-    sums: &'a [f32],
-    padded: usize,
-    stride: usize,
-    pass: Pass<'a>,
-    plane: Plane,
-    images: Range<usize>,
+    pub(super) sums: &'a [f32],
+    pub(super) padded: usize,
+    pub(super) stride: usize,
+    pub(super) pass: Pass<'a>,
+    pub(super) plane: Plane,
+    pub(super) images: Range<usize>,
     /// The first row and column of the tiles.
-    y: usize,
-    x: usize,
-    count: usize,
-    out: &'a Shards<'a, f32>,
+    pub(super) y: usize,
+    pub(super) x: usize,
+    pub(super) count: usize,
+    pub(super) out: &'a Shards<'a, f32>,
 }
 
 impl WithSimd for OutputTransform<'_> {
@@ -610,4 +570,129 @@ impl OutputTransform<'_> {
 #[inline(always)]
 fn halve<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 2] {
     [simd.add_f32s(simd.add_f32s(a, b), c), simd.sub_f32s(simd.sub_f32s(b, c), d)]
+}
+
+/// A dy Aᵀ for the channels in the lanes of some panels, with a last row of A of the opposite sign, which saves negations.
+/// [`transform_kernel_gradient`] makes up for it.
+pub(super) struct GradientTransform<'a> {
+    /// Two rows, each `[panel][column][image][lane]`, with an even number of columns.
+    pub(super) source: &'a [f32],
+    /// The distance of the two rows.
+    pub(super) row_stride: usize,
+    pub(super) panels: usize,
+    /// Tiles per panel.
+    pub(super) count: usize,
+    pub(super) images: usize,
+    /// Lanes per panel.
+    pub(super) width: usize,
+    /// The row of positions to compute.
+    pub(super) row: usize,
+    /// `[column of positions][panel][tile][padded][lane]`
+    pub(super) to: &'a mut [f32],
+    /// Images per tile. Those without a gradient become 0.
+    pub(super) padded: usize,
+    /// The distance of two positions.
+    pub(super) stride: usize,
+}
+
+impl WithSimd for GradientTransform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { source, row_stride, panels, count, images, width, row, to, padded, stride } =
+            self;
+        let column = images * width;
+        let (upper, lower) = (&source[..row_stride], &source[row_stride..]);
+        let size = panels * count * padded * width;
+        assert!(images <= padded && size <= stride, "room for all panels");
+        let mut positions = to.chunks_mut(stride);
+        let mut positions: [&mut [f32]; 4] =
+            from_fn(|_| positions.next().map_or(&mut [][..], |to| &mut to[..size]));
+        for tile in 0..panels * count {
+            let from = 2 * tile * column..2 * (tile + 1) * column;
+            let (a, b) = S::as_simd_f32s(&upper[from.clone()]).0.split_at(column / S::F32_LANES);
+            let (c, d) = S::as_simd_f32s(&lower[from]).0.split_at(column / S::F32_LANES);
+            let place = tile * padded * width;
+            let [first, second, third, fourth] = positions.each_mut().map(|to| {
+                let (to, rest) = to[place..place + padded * width].split_at_mut(column);
+                rest.fill(0.0);
+                S::as_mut_simd_f32s(to).0
+            });
+            let to = first.iter_mut().zip(second).zip(third).zip(fourth);
+            let values = a.iter().zip(b).zip(c).zip(d);
+            for ((((first, second), third), fourth), (((a, b), c), d)) in to.zip(values) {
+                let [left, right] = match row {
+                    0 => [*a, *b],
+                    1 => [simd.add_f32s(*a, *c), simd.add_f32s(*b, *d)],
+                    2 => [simd.sub_f32s(*a, *c), simd.sub_f32s(*b, *d)],
+                    _ => [*c, *d],
+                };
+                *first = left;
+                *second = simd.add_f32s(left, right);
+                *third = simd.sub_f32s(left, right);
+                *fourth = right;
+            }
+        }
+    }
+}
+
+/// The products of some channels of the input with a panel of the gradient at a position, which are added to their sums.
+pub(super) struct GradientProduct<'a> {
+    /// `[channel][tile][padded]`
+    pub(super) values: &'a [f32],
+    /// `[tile][padded][lane]`
+    pub(super) panel: &'a [f32],
+    /// Tiles times padded images.
+    pub(super) depth: usize,
+    /// Lanes.
+    pub(super) width: usize,
+    /// `[channel][lane]`
+    pub(super) sums: &'a mut [f32],
+}
+
+impl TileKernel for GradientProduct<'_> {
+    #[inline(always)]
+    fn compute<S: Simd, const ROWS: usize>(self, simd: S) {
+        let Self { values, panel, depth, width, sums } = self;
+        let starts = from_fn(|row| row * depth);
+        let rows = from_fn::<usize, ROWS, _>(|row| row);
+        if width == S::F32_LANES {
+            let tile = sum_over_images::<S, ROWS, 1>(simd, values, starts, 0, panel, 0, 1, depth);
+            add_tile(simd, tile, sums, rows);
+        } else {
+            let tile = sum_over_images::<S, ROWS, 2>(simd, values, starts, 0, panel, 0, 1, depth);
+            add_tile(simd, tile, sums, rows);
+        }
+    }
+}
+
+/// Gᵀ m G for the sums m of a channel of the input and the filters in the lanes of a register. The last row and column have
+/// the opposite sign; see [`GradientTransform`].
+#[inline(always)]
+pub(super) fn transform_kernel_gradient<S: Simd>(
+    simd: S,
+    sums: [S::f32s; POSITIONS],
+) -> [S::f32s; 9] {
+    // Loops, because closures are not always compiled for the vector instructions.
+    let half = simd.splat_f32s(0.5);
+    let mut rows = [simd.splat_f32s(0.0); 12];
+    for column in 0..4 {
+        let [a, b, c] = combine(simd, half, [0, 1, 2, 3].map(|row| sums[4 * row + column]));
+        (rows[column], rows[4 + column], rows[8 + column]) = (a, b, c);
+    }
+    let mut taps = [half; 9];
+    for row in 0..3 {
+        let [a, b, c] = combine(simd, half, [0, 1, 2, 3].map(|column| rows[4 * row + column]));
+        (taps[3 * row], taps[3 * row + 1], taps[3 * row + 2]) = (a, b, c);
+    }
+    taps
+}
+
+/// Gᵀ m, see [`transform_kernel_gradient`].
+#[inline(always)]
+fn combine<S: Simd>(simd: S, half: S::f32s, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 3] {
+    let sum = simd.mul_f32s(half, simd.add_f32s(b, c));
+    let difference = simd.mul_f32s(half, simd.sub_f32s(b, c));
+    [simd.add_f32s(a, sum), difference, simd.sub_f32s(sum, d)]
 }
