@@ -9,8 +9,10 @@
 //! A tile of 32 images is computed for all channels at once, so that what is between the transforms stays in the caches.
 //!
 //! This file has the plan of the forward pass and of the input gradient, which is the same operation with other kernels,
-//! `weight_gradient` that of the gradient of the weights, and `kernels` the transforms and products of both.
+//! with the transforms and products in `kernels`. `weight_gradient` and `gradient_kernels` are those of the gradient of the
+//! weights.
 
+mod gradient_kernels;
 mod kernels;
 mod weight_gradient;
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::kernels::{
+use super::gradient_kernels::{
     GradientProduct, GradientTransform, Stage, StagedTransform, staged, transform_kernel_gradient,
 };
 use super::{BLOCK, Chunk, Chunks, POSITIONS, spread};
