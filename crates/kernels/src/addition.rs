@@ -30,12 +30,12 @@ pub fn add(left: &[f32], right: &[f32], relu: bool, out: &mut [f32], workspace: 
     );
 }
 
-/// Adds `values` to `out`.
+/// Adds `values` to `out`, and with `relu` replaces negative sums by 0.
 ///
 /// # Panics
 ///
 /// The slices differ in length.
-pub fn add_into(out: &mut [f32], values: &[f32], workspace: &mut Workspace) {
+pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &mut Workspace) {
     assert_eq!(out.len(), values.len(), "one value per element");
     workspace.split_loops(
         out.len(),
@@ -43,7 +43,12 @@ pub fn add_into(out: &mut [f32], values: &[f32], workspace: &mut Workspace) {
         out,
         none(),
         #[inline(always)]
-        |part, out, _| out.iter_mut().zip(&values[part]).for_each(|(out, value)| *out += value),
+        |part, out, _| {
+            for (out, value) in out.iter_mut().zip(&values[part]) {
+                let sum = *out + value;
+                *out = if relu && sum < 0.0 { 0.0 } else { sum };
+            }
+        },
     );
 }
 

@@ -1,40 +1,44 @@
 //! Batch normalization over channels: y = γ · (x − mean) / √(variance + ε) + β.
 //!
-//! The forward pass needs the moments of x, and one pass. The backward pass
-//! needs two: the sums of the gradient and of gradient · x̂ per channel, then the gradient of x.
+//! Both passes go over the values twice: forward for the moments and the output, backward for the sums of the gradient and
+//! of gradient · x̂, and the gradient of x. The second time follows the first one channel by channel, when the values of the
+//! channel are still in the caches: reading a batch takes longer than computing with it.
+
+use std::ops::Range;
 
 use pulp::Simd;
 
 use crate::Workspace;
-use crate::moments::{AddRow, LANES, Moments, SumLanes, Terms, add, tree};
-use crate::workspace::none;
+use crate::moments::{AddRow, ChannelMoments, LANES, SumLanes, Terms, add, tree};
+use crate::workspace::{Shards, none};
 
-/// Adds all values of a batch, `[channels][positions][n]`, to the moments of its channels. Positions are summed in 32 bits
-/// in pieces of at most 32 positions, then in 64 bits.
-///
-/// # Panics
-///
-/// The number of values is not a multiple of channels · n.
-pub fn gather_moments(x: &[f32], n: usize, moments: &mut Moments, workspace: &mut Workspace) {
-    let channels = moments.channels();
-    assert!(x.len().is_multiple_of((channels.len() * n).max(1)), "whole channels");
-    let size = (x.len() / channels.len().max(1)).max(1);
-    let instructions = workspace.instructions;
-    workspace.split_loops(
-        x.len(),
-        channels.len(),
-        channels,
-        none(),
-        #[inline(always)]
-        |part, channels, _| {
-            let planes = x[part.start * size..].chunks_exact(size);
-            for (channel, x) in channels.iter_mut().zip(planes) {
-                for row in x.chunks(ROW * n) {
-                    instructions.dispatch(AddRow { moments: channel, row, n });
-                }
-            }
-        },
-    );
+/// A batch in blocks of images, one after the other, each `[channels][positions][images of the block]`.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockLayout {
+    /// Feature maps.
+    pub channels: usize,
+    /// Values of a feature map.
+    pub positions: usize,
+    /// Images of the batch.
+    pub n: usize,
+    /// Images of a block. The last one may have fewer.
+    pub block: usize,
+}
+
+impl BlockLayout {
+    const fn len(self) -> usize {
+        self.channels * self.positions * self.n
+    }
+
+    /// Where the values of a channel are in each block, and the images of the block.
+    fn planes(self, channel: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let Self { channels, positions, n, block } = self;
+        (0..n).step_by(block.max(1)).map(move |first| {
+            let images = block.min(n - first);
+            let start = positions * (first * channels + channel * images);
+            (start..start + positions * images, images)
+        })
+    }
 }
 
 /// Positions that are summed in 32 bits.
@@ -51,6 +55,90 @@ pub struct Normalization {
     pub gamma: f32,
     /// Offset.
     pub beta: f32,
+}
+
+impl Normalization {
+    /// γ · x̂ + β
+    #[inline(always)]
+    fn apply(&self) -> impl Fn(f32) -> f32 + use<> {
+        let Self { mean, inverse_deviation, gamma, beta } = *self;
+        let scale = gamma * inverse_deviation;
+        // The mean is subtracted first, because x · scale would cancel if the mean is large.
+        move |x| (x - mean).mul_add(scale, beta)
+    }
+
+    #[inline(always)]
+    fn write(&self, x: &[f32], relu: bool, out: &mut [f32]) {
+        let normalized = self.apply();
+        let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = rectified(normalized(*x));
+        }
+    }
+}
+
+/// The moments of a channel of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// The mean.
+    pub mean: f64,
+    /// The biased variance.
+    pub variance: f64,
+}
+
+/// Normalizes a batch with its own moments, and with `relu` replaces negative values by 0. The mean in `channels` is one that
+/// is near that of the batch, for example of the previous batch; mean and deviation are replaced by those of the batch.
+///
+/// Positions are summed in 32 bits in pieces of at most 32 positions, then in 64 bits, in the order of the blocks.
+///
+/// # Panics
+///
+/// The sizes of the slices do not fit.
+#[expect(clippy::too_many_arguments, reason = "the operands of the operation")]
+pub fn normalize_batch(
+    x: &[f32],
+    layout: BlockLayout,
+    epsilon: f64,
+    channels: &mut [Normalization],
+    statistics: &mut [Statistics],
+    relu: bool,
+    out: &mut [f32],
+    workspace: &mut Workspace,
+) {
+    assert_eq!(x.len(), layout.len(), "the input has the size of the batch");
+    assert_eq!(out.len(), x.len(), "one output per input");
+    assert_eq!(channels.len(), layout.channels, "a normalization for each channel");
+    assert_eq!(statistics.len(), layout.channels, "statistics for each channel");
+    let instructions = workspace.instructions;
+    let out = Shards::new(out);
+    workspace.split_loops(
+        x.len(),
+        layout.channels,
+        channels,
+        statistics,
+        #[inline(always)]
+        |part, channels, statistics| {
+            for (index, (channel, statistics)) in part.zip(channels.iter_mut().zip(statistics)) {
+                let mut moments = ChannelMoments::new(channel.mean);
+                for (plane, n) in layout.planes(index) {
+                    for row in x[plane].chunks(ROW * n) {
+                        let moments = &mut moments;
+                        instructions.dispatch(AddRow { moments, row, n });
+                    }
+                }
+                let (mean, variance) = moments.mean_and_variance();
+                *statistics = Statistics { mean, variance };
+                channel.mean = mean as f32;
+                channel.inverse_deviation = (1.0 / (variance + epsilon).sqrt()) as f32;
+                for (plane, _) in layout.planes(index) {
+                    #[expect(unsafe_code, reason = "each part has channels of its own")]
+                    // SAFETY: the planes of a channel belong to one part.
+                    let out = unsafe { out.get(plane.clone()) };
+                    channel.write(&x[plane], relu, out);
+                }
+            }
+        },
+    );
 }
 
 /// Writes γ · x̂ + β, and with `relu` replaces negative values by 0.
@@ -76,14 +164,7 @@ pub fn normalize(
         #[inline(always)]
         |part, out, _| {
             for (index, out) in part.zip(out.chunks_exact_mut(size)) {
-                let (x, channel) = (&x[index * size..][..size], &channels[index]);
-                let scale = channel.gamma * channel.inverse_deviation;
-                // The mean is subtracted first, because x · scale would cancel if the mean is large.
-                let normalized = |x: f32| (x - channel.mean).mul_add(scale, channel.beta);
-                let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
-                for (out, x) in out.iter_mut().zip(x) {
-                    *out = rectified(normalized(*x));
-                }
+                channels[index].write(&x[index * size..][..size], relu, out);
             }
         },
     );
@@ -98,57 +179,92 @@ pub struct GradientSums {
     pub gamma: f64,
 }
 
-/// Adds the sums over some images to `sums`. If `y`, the output of a normalization with ReLU, is not empty, the gradient is first
-/// set to 0 where y is 0, in place.
+/// What becomes of the gradient of the output of a normalization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputGradient {
+    /// It is not needed, and what remains in its place has no meaning.
+    Unneeded,
+    /// It becomes that of the input; mean and deviation are constants.
+    WithConstants,
+    /// It becomes that of the input; mean and deviation are those of the batch:
+    /// γ / σ · (gradient − Σ gradient / m − x̂ · Σ(gradient · x̂) / m), for m values of a channel.
+    WithStatistics,
+}
+
+/// Writes the sums of the gradient of a batch, and replaces it by that of the input. With `relu`, the gradient is that of a
+/// ReLU after the normalization.
 ///
 /// # Panics
 ///
 /// The sizes of the slices do not fit.
-pub fn sum_gradients(
+#[expect(clippy::too_many_arguments, reason = "the operands of the operation")]
+pub fn normalization_gradients(
     gradient: &mut [f32],
-    y: &[f32],
     x: &[f32],
-    n: usize,
+    layout: BlockLayout,
     channels: &[Normalization],
+    relu: bool,
+    to_input: InputGradient,
     sums: &mut [GradientSums],
     workspace: &mut Workspace,
 ) {
+    assert_eq!(x.len(), layout.len(), "the input has the size of the batch");
     assert_eq!(gradient.len(), x.len(), "one gradient per input");
-    assert!(y.is_empty() || y.len() == x.len(), "one output per input");
-    assert_eq!(sums.len(), channels.len(), "sums for each channel");
-    assert!(x.len().is_multiple_of((channels.len() * n).max(1)), "whole channels");
-    let size = (x.len() / channels.len().max(1)).max(1);
+    assert_eq!(channels.len(), layout.channels, "a normalization for each channel");
+    assert_eq!(sums.len(), layout.channels, "sums for each channel");
+    let count = (layout.positions * layout.n) as f64;
     let instructions = workspace.instructions;
+    let gradient = Shards::new(gradient);
     workspace.split_loops(
         x.len(),
-        channels.len(),
-        gradient,
+        layout.channels,
         sums,
+        none(),
         #[inline(always)]
-        |part, gradient, sums| {
-            let planes = gradient.chunks_exact_mut(size).zip(sums);
-            for (index, (gradient, sums)) in part.zip(planes) {
+        |part, sums, _| {
+            for (index, sums) in part.zip(sums) {
                 let channel = &channels[index];
+                let normalized = channel.apply();
+                #[expect(unsafe_code, reason = "each part has channels of its own")]
+                // SAFETY: the planes of a channel belong to one part, which has one of them at a time.
+                let gradient_of = |plane: Range<usize>| unsafe { gradient.get(plane) };
                 let [mut beta, mut gamma] = [[0.0_f64; LANES]; 2];
-                let plane = index * size..(index + 1) * size;
-                let x = &x[plane.clone()];
-                for start in (0..size).step_by(ROW * n) {
-                    let row = start..size.min(start + ROW * n);
-                    let (x, gradient) = (&x[row.clone()], &mut gradient[row.clone()]);
-                    if !y.is_empty() {
-                        for (gradient, y) in gradient.iter_mut().zip(&y[plane.clone()][row]) {
-                            *gradient = if *y <= 0.0 { 0.0 } else { *gradient };
+                *sums = GradientSums::default();
+                for (plane, n) in layout.planes(index) {
+                    let x = x[plane.clone()].chunks(ROW * n);
+                    for (gradient, x) in gradient_of(plane).chunks_mut(ROW * n).zip(x) {
+                        if relu {
+                            for (gradient, x) in gradient.iter_mut().zip(x) {
+                                *gradient = if normalized(*x) <= 0.0 { 0.0 } else { *gradient };
+                            }
                         }
+                        let pieces = gradient.chunks_exact(n).zip(x.chunks_exact(n));
+                        let pieces = pieces.map(|(gradient, x)| [gradient, x]);
+                        let terms = GradientTerms(channel.mean);
+                        let [row_beta, row_gamma] =
+                            instructions.dispatch(SumLanes { pieces, terms });
+                        add(&mut beta, &row_beta);
+                        add(&mut gamma, &row_gamma);
                     }
-                    let pieces = gradient.chunks_exact(n).zip(x.chunks_exact(n));
-                    let pieces = pieces.map(|(gradient, x)| [gradient, x]);
-                    let terms = GradientTerms(channel.mean);
-                    let [row_beta, row_gamma] = instructions.dispatch(SumLanes { pieces, terms });
-                    add(&mut beta, &row_beta);
-                    add(&mut gamma, &row_gamma);
+                    sums.beta += tree(std::mem::replace(&mut beta, [0.0; LANES]));
+                    sums.gamma += tree(std::mem::replace(&mut gamma, [0.0; LANES]))
+                        * f64::from(channel.inverse_deviation);
                 }
-                sums.beta += tree(beta);
-                sums.gamma += tree(gamma) * f64::from(channel.inverse_deviation);
+                let inverse = channel.inverse_deviation;
+                let scale = channel.gamma * inverse;
+                let (mean, slope) = match to_input {
+                    InputGradient::Unneeded => continue,
+                    InputGradient::WithConstants => (0.0, 0.0),
+                    InputGradient::WithStatistics => {
+                        ((sums.beta / count) as f32, (sums.gamma / count) as f32 * inverse)
+                    }
+                };
+                for (plane, _) in layout.planes(index) {
+                    let x = &x[plane.clone()];
+                    for (gradient, x) in gradient_of(plane).iter_mut().zip(x) {
+                        *gradient = (channel.mean - x).mul_add(slope, *gradient - mean) * scale;
+                    }
+                }
             }
         },
     );
@@ -163,47 +279,4 @@ impl Terms<2, 2> for GradientTerms {
         let centered = simd.sub_f32s(x, simd.splat_f32s(self.0));
         [gradient, simd.mul_f32s(gradient, centered)]
     }
-}
-
-/// Writes the gradient of x, from that of the output and its sums:
-/// γ / σ · (gradient − Σ gradient / m − x̂ · Σ(gradient · x̂) / m), where m is `count`, the values of a channel that were
-/// summed.
-///
-/// # Panics
-///
-/// The sizes of the slices do not fit.
-pub fn input_gradient(
-    gradient: &[f32],
-    x: &[f32],
-    channels: &[Normalization],
-    sums: &[GradientSums],
-    count: usize,
-    out: &mut [f32],
-    workspace: &mut Workspace,
-) {
-    assert_eq!(gradient.len(), x.len(), "one gradient per input");
-    assert_eq!(out.len(), x.len(), "one gradient per input");
-    assert_eq!(sums.len(), channels.len(), "sums for each channel");
-    assert!(x.len().is_multiple_of(channels.len().max(1)), "whole channels");
-    let size = (x.len() / channels.len().max(1)).max(1);
-    workspace.split_loops(
-        x.len(),
-        channels.len(),
-        out,
-        none(),
-        #[inline(always)]
-        |part, out, _| {
-            for (index, out) in part.zip(out.chunks_exact_mut(size)) {
-                let (channel, sums) = (&channels[index], &sums[index]);
-                let inverse = channel.inverse_deviation;
-                let scale = channel.gamma * inverse;
-                let mean = (sums.beta / count as f64) as f32;
-                let slope = (sums.gamma / count as f64) as f32 * inverse;
-                let (x, gradient) = (&x[index * size..][..size], &gradient[index * size..][..size]);
-                for ((out, x), gradient) in out.iter_mut().zip(x).zip(gradient) {
-                    *out = (channel.mean - x).mul_add(slope, gradient - mean) * scale;
-                }
-            }
-        },
-    );
 }

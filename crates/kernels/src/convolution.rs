@@ -295,6 +295,10 @@ impl Convolution {
         workspace: &mut Workspace,
     ) {
         self.check(out.len(), x.len(), gradient.len(), n);
+        if winograd::is_faster(self) {
+            winograd::weight_gradient(self, x, gradient, n, out, blend, workspace);
+            return;
+        }
         let instructions = workspace.instructions;
         let parts = workspace.parts(self.products(n));
         workspace.split(parts, self.filters, out, none(), |targets, out, _, buffers| {

@@ -52,14 +52,14 @@ mod workspace;
 
 pub use addition::{add, add_into, mask_and_copy, row_sums};
 pub use batch_normalization::{
-    GradientSums, Normalization, gather_moments, input_gradient, normalize, sum_gradients,
+    BlockLayout, GradientSums, InputGradient, Normalization, Statistics, normalization_gradients,
+    normalize, normalize_batch,
 };
 pub use convolution::{Convolution, Plane};
 pub use group_normalization::{
     SetStatistics, Sets, normalize_sets, sets_input_gradient, sets_scale_gradient,
 };
 pub use instructions::Instructions;
-pub use moments::Moments;
 pub use peak::multiply_add_on_registers;
 pub use pooling::{Pooling, global_average, global_average_gradient, global_max};
 pub use product::{Blend, Matrix, multiply_into, transpose};

@@ -1,21 +1,15 @@
-//! Sums and sums of squares per channel, for batch normalization.
+//! Sums over lanes, and the moments of a channel, for batch normalization.
 
 use pulp::{Simd, WithSimd};
 
 /// The lanes in which sums over the batch are gathered, whatever the width of the registers.
 pub(crate) const LANES: usize = 16;
 
-/// Sums of the values of each channel, and of their squares, relative to a shift.
+/// Sums of the values of a channel, and of their squares, relative to a shift.
 ///
 /// Image i is summed in lane i mod 16, first over a row in 32 bits and then over rows in 64 bits, and the lanes are
 /// added in a fixed order, so the result does not depend on the width of the registers. With a shift near the mean (the
 /// mean of the previous batch, for example), the squares do not cancel if the mean is far larger than the deviation.
-#[derive(Clone, Debug, Default)]
-pub struct Moments {
-    channels: Vec<ChannelMoments>,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct ChannelMoments {
     shift: f32,
     count: usize,
@@ -23,35 +17,20 @@ pub(crate) struct ChannelMoments {
     squares: [f64; LANES],
 }
 
-impl Moments {
-    /// Starts new sums, with one shift per channel.
-    pub fn reset(&mut self, shift: &[f32]) {
-        let zero = [0.0; LANES];
-        self.channels.clear();
-        self.channels.extend(shift.iter().map(|&shift| ChannelMoments {
-            shift,
-            count: 0,
-            sums: zero,
-            squares: zero,
-        }));
-    }
-
-    pub(crate) fn channels(&mut self) -> &mut [ChannelMoments] {
-        &mut self.channels
-    }
-
-    /// The mean and the biased variance of each channel.
-    pub fn mean_and_variance(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.channels.iter().map(|channel| {
-            let count = channel.count as f64;
-            let mean = tree(channel.sums) / count;
-            let square = tree(channel.squares) / count;
-            (f64::from(channel.shift) + mean, (square - mean * mean).max(0.0))
-        })
-    }
-}
-
 impl ChannelMoments {
+    pub(crate) const fn new(shift: f32) -> Self {
+        let zero = [0.0; LANES];
+        Self { shift, count: 0, sums: zero, squares: zero }
+    }
+
+    /// The mean and the biased variance.
+    pub(crate) fn mean_and_variance(&self) -> (f64, f64) {
+        let count = self.count as f64;
+        let mean = tree(self.sums) / count;
+        let square = tree(self.squares) / count;
+        (f64::from(self.shift) + mean, (square - mean * mean).max(0.0))
+    }
+
     /// Adds a row, `[column][n]`.
     #[inline(always)]
     fn add_row<S: Simd>(&mut self, simd: S, row: &[f32], n: usize) {

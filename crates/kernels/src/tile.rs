@@ -183,7 +183,7 @@ pub(crate) fn sum_over_images<S: Simd, const ROWS: usize, const REGISTERS: usize
     for position in 0..positions {
         #[expect(unsafe_code, reason = "bounds checks would take as long as the products")]
         // SAFETY: the two assertions cover the last position.
-        let (rows, lines) = unsafe {
+        let (rows, mut line) = unsafe {
             (
                 starts.map(|start| left.as_ptr().add(start + position * left_step)),
                 right.as_ptr().add(position * right_step),
@@ -193,18 +193,18 @@ pub(crate) fn sum_over_images<S: Simd, const ROWS: usize, const REGISTERS: usize
             #[expect(unsafe_code, reason = "bounds checks would take as long as the products")]
             // SAFETY: k is below the depth, which the assertions cover. Registers consist of floats, and the reads do
             // not require a larger alignment than that of a float.
-            let (column, line) = unsafe {
-                let line: *const S::f32s = lines.add(k * width).cast();
-                (
-                    rows.map(|row| *row.add(k)),
-                    from_fn::<S::f32s, REGISTERS, _>(|register| {
-                        line.add(register).read_unaligned()
-                    }),
-                )
+            let registers = unsafe {
+                let line = line.cast::<S::f32s>();
+                from_fn::<S::f32s, REGISTERS, _>(|register| line.add(register).read_unaligned())
             };
-            for (value, sums) in column.into_iter().zip(&mut sums) {
-                let value = simd.splat_f32s(value);
-                for (sum, values) in sums.iter_mut().zip(line) {
+            // A pointer that moves: with an index, the compiler loads the values of all rows first, for which there are not
+            // enough registers.
+            line = line.wrapping_add(width);
+            for (row, sums) in rows.into_iter().zip(&mut sums) {
+                #[expect(unsafe_code, reason = "as above")]
+                // SAFETY: as above.
+                let value = simd.splat_f32s(unsafe { *row.add(k) });
+                for (sum, values) in sums.iter_mut().zip(registers) {
                     *sum = simd.mul_add_f32s(value, values, *sum);
                 }
             }

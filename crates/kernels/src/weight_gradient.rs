@@ -37,14 +37,14 @@ pub(crate) struct WeightGradient<'a> {
 
 /// The channels in the lanes of the registers, in panels of one or two registers.
 #[derive(Clone, Copy)]
-struct Panels {
-    count: usize,
+pub(crate) struct Panels {
+    pub(crate) count: usize,
     /// Lanes per panel.
-    width: usize,
+    pub(crate) width: usize,
 }
 
 impl Panels {
-    fn new<S: Simd>(channels: usize) -> Self {
+    pub(crate) fn new<S: Simd>(channels: usize) -> Self {
         let width = if channels <= S::F32_LANES { S::F32_LANES } else { 2 * S::F32_LANES };
         Self { count: channels.div_ceil(width), width }
     }
@@ -347,7 +347,7 @@ impl TileKernel for Tile<'_> {
 }
 
 #[inline(always)]
-fn add_tile<S: Simd, const ROWS: usize, const REGISTERS: usize>(
+pub(crate) fn add_tile<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
     tile: [[S::f32s; REGISTERS]; ROWS],
     sums: &mut [f32],
@@ -366,7 +366,7 @@ fn add_tile<S: Simd, const ROWS: usize, const REGISTERS: usize>(
 /// `[panel][column][image][lane]`. Lanes without a channel are 0.
 #[expect(clippy::too_many_arguments, reason = "sizes and strides")]
 #[inline(always)]
-fn transpose_row(
+pub(crate) fn transpose_row(
     values: &[f32],
     stride: usize,
     channels: usize,

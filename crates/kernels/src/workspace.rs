@@ -306,6 +306,8 @@ pub(crate) struct ConvolutionBuffers {
     pub(crate) lane_sums: Vec<[f64; LANES]>,
     /// The sums of transformed tiles.
     pub(crate) sums: Vec<f32>,
+    /// The pixels of tiles.
+    pub(crate) stage: Vec<f32>,
 }
 
 /// Floats per cache line.

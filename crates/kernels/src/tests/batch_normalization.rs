@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::support::{assert_close, random, with_all_instructions};
 use crate::{
-    Blend, GradientSums, Moments, Normalization, Workspace, add, add_into, gather_moments,
-    input_gradient, mask_and_copy, normalize, row_sums, sum_gradients,
+    Blend, BlockLayout, GradientSums, InputGradient, Normalization, Statistics, Workspace, add,
+    add_into, mask_and_copy, normalization_gradients, normalize, normalize_batch, row_sums,
 };
 
 const EPSILON: f64 = 1e-3;
@@ -68,20 +68,65 @@ fn to_f64(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 
-fn normalizations(case: &Case, x: &[f32], workspace: &mut Workspace) -> Vec<Normalization> {
-    let mut moments = Moments::default();
-    moments.reset(&vec![case.mean; case.channels]);
-    gather_moments(x, case.n, &mut moments, workspace);
-    let (gamma, beta) = case.scales();
-    let channels = moments.mean_and_variance().zip(gamma.into_iter().zip(beta));
-    channels
-        .map(|((mean, variance), (gamma, beta))| Normalization {
-            mean: mean as f32,
-            inverse_deviation: (1.0 / (variance + EPSILON).sqrt()) as f32,
+impl Case {
+    /// In blocks of 32 images.
+    fn layout(&self) -> BlockLayout {
+        let Self { channels, positions, n, .. } = *self;
+        BlockLayout { channels, positions, n, block: 32 }
+    }
+
+    /// Converts values `[channels][positions][n]` to blocks.
+    fn blocked(&self, values: &[f32]) -> Vec<f32> {
+        self.order().into_iter().map(|index| values[index]).collect()
+    }
+
+    /// The inverse of [`blocked`](Self::blocked).
+    fn joined(&self, values: &[f32]) -> Vec<f32> {
+        let mut joined = vec![f32::NAN; values.len()];
+        for (index, value) in self.order().into_iter().zip(values) {
+            joined[index] = *value;
+        }
+        joined
+    }
+
+    fn order(&self) -> Vec<usize> {
+        let mut order = Vec::new();
+        for first in (0..self.n).step_by(32) {
+            for row in 0..self.channels * self.positions {
+                order.extend((first..self.n.min(first + 32)).map(|image| row * self.n + image));
+            }
+        }
+        order
+    }
+
+    /// The outputs, their normalization and the statistics.
+    fn forward(
+        &self,
+        x: &[f32],
+        workspace: &mut Workspace,
+    ) -> (Vec<f32>, Vec<Normalization>, Vec<Statistics>) {
+        let (gamma, beta) = self.scales();
+        let normalization = |(gamma, beta)| Normalization {
+            mean: self.mean,
+            inverse_deviation: f32::NAN,
             gamma,
             beta,
-        })
-        .collect()
+        };
+        let mut channels: Vec<_> = gamma.into_iter().zip(beta).map(normalization).collect();
+        let mut statistics = vec![Statistics::default(); self.channels];
+        let mut out = vec![f32::NAN; x.len()];
+        normalize_batch(
+            &self.blocked(x),
+            self.layout(),
+            EPSILON,
+            &mut channels,
+            &mut statistics,
+            self.relu,
+            &mut out,
+            workspace,
+        );
+        (self.joined(&out), channels, statistics)
+    }
 }
 
 proptest! {
@@ -91,12 +136,26 @@ proptest! {
     fn the_output_is_normalized(case in cases()) {
         let x = case.x();
         let (gamma, beta) = case.scales();
-        let expected = case.outputs(&to_f64(&x), &to_f64(&gamma), &to_f64(&beta));
+        let wide = to_f64(&x);
+        let expected = case.outputs(&wide, &to_f64(&gamma), &to_f64(&beta));
         let actual = with_all_instructions(|workspace| {
-            let channels = normalizations(&case, &x, workspace);
+            let (actual, channels, statistics) = case.forward(&x, workspace);
+            let size = case.positions * case.n;
+            for (x, statistics) in wide.chunks_exact(size).zip(&statistics) {
+                let mean = x.iter().sum::<f64>() / size as f64;
+                let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / size as f64;
+                assert!((statistics.mean - mean).abs() < 1e-5, "{statistics:?}, not {mean}");
+                assert!((statistics.variance - variance).abs() < 1e-5, "not {variance}");
+            }
+            // Inference with the same constants, block by block.
             let mut out = vec![f32::NAN; x.len()];
-            normalize(&x, &channels, case.relu, &mut out, workspace);
-            out
+            let blocked = case.blocked(&x);
+            let size = 32 * case.channels * case.positions;
+            for (x, out) in blocked.chunks(size).zip(out.chunks_mut(size)) {
+                normalize(x, &channels, case.relu, out, workspace);
+            }
+            assert_eq!(case.joined(&out), actual);
+            actual
         });
         // The mean of 1000 rounds to 32 bits.
         assert_close(&actual, &expected, if case.mean == 1000.0 { 1e-3 } else { 1e-5 });
@@ -125,15 +184,20 @@ proptest! {
         let channel = index / (case.positions * case.n);
         let expected = [slope(0, index), slope(1, channel), slope(2, channel)];
         with_all_instructions(|workspace| {
-            let channels = normalizations(&case, &x, workspace);
-            let mut y = vec![0.0; x.len()];
-            normalize(&x, &channels, case.relu, &mut y, workspace);
-            let mut gradient = upstream.clone();
+            let (_, channels, _) = case.forward(&x, workspace);
+            let mut gradient = case.blocked(&upstream);
             let mut sums = vec![GradientSums::default(); case.channels];
-            let masked: &[f32] = if case.relu { &y } else { &[] };
-            sum_gradients(&mut gradient, masked, &x, case.n, &channels, &mut sums, workspace);
-            let mut out = vec![f32::NAN; x.len()];
-            input_gradient(&gradient, &x, &channels, &sums, x.len() / channels.len(), &mut out, workspace);
+            normalization_gradients(
+                &mut gradient,
+                &case.blocked(&x),
+                case.layout(),
+                &channels,
+                case.relu,
+                InputGradient::WithStatistics,
+                &mut sums,
+                workspace,
+            );
+            let out = case.joined(&gradient);
             let actual = [f64::from(out[index]), sums[channel].gamma, sums[channel].beta];
             let tolerance = 2e-4 * (1.0 + (case.positions * case.n) as f64).sqrt();
             for (actual, expected) in actual.iter().zip(&expected) {
@@ -167,8 +231,12 @@ fn sums_and_their_gradients_are_those_of_a_residual_connection_with_relu() {
         let (mut gradient, mut copy) = (vec![1.0, 2.0, 3.0], vec![f32::NAN; 3]);
         mask_and_copy(&mut gradient, &out, &mut copy, workspace);
         assert_eq!([&gradient, &copy], [&[1.0, 0.0, 0.0]; 2]);
-        add_into(&mut gradient, &copy, workspace);
+        add_into(&mut gradient, &copy, false, workspace);
         assert_eq!(gradient, [2.0, 0.0, 0.0]);
+        add_into(&mut gradient, &[-3.0, -1.0, 0.5], false, workspace);
+        assert_eq!(gradient, [-1.0, -1.0, 0.5]);
+        add_into(&mut gradient, &[0.5, 2.0, 0.5], true, workspace);
+        assert_eq!(gradient, [0.0, 1.0, 1.0]);
         add(&[0.5, -2.0, 0.25], &[1.0, 1.0, -0.75], false, &mut out, workspace);
         assert_eq!(out, [1.5, -1.0, -0.5]);
         out

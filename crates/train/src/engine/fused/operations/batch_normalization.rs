@@ -1,5 +1,6 @@
 use kiln_kernels::{
-    GradientSums, Moments, Normalization, Workspace, gather_moments, input_gradient, sum_gradients,
+    GradientSums, InputGradient, Normalization, Statistics, Workspace, normalization_gradients,
+    normalize_batch,
 };
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
@@ -28,8 +29,8 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         blocks: Blocks::of(layer.input),
         is_frozen: !layer.training.trainable,
         relu: false,
-        moments: Moments::default(),
         batch: Vec::new(),
+        statistics: Vec::new(),
         sums: Vec::new(),
     });
 }
@@ -47,35 +48,28 @@ struct BatchNormalization {
     /// Whether training uses the running statistics and does not change them, as in Keras.
     is_frozen: bool,
     relu: bool,
-    moments: Moments,
     /// What the last forward pass did with each channel.
     batch: Vec<Normalization>,
+    /// Of the channels of the last batch.
+    statistics: Vec<Statistics>,
     sums: Vec<GradientSums>,
 }
 
 impl BatchNormalization {
+    /// Writes what the running statistics do with each channel.
     #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
-    fn normalization(&self, channel: usize, mean: f64, variance: f64) -> Normalization {
-        let value = |parameter: &Option<Parameter>, other| {
+    fn write_running(&self, channels: &mut Vec<Normalization>) {
+        let value = |parameter: &Option<Parameter>, channel: usize, other| {
             parameter.as_ref().map_or(other, |parameter| parameter.values[channel])
         };
-        Normalization {
-            mean: mean as f32,
-            inverse_deviation: (1.0 / (variance + self.epsilon).sqrt()) as f32,
-            gamma: value(&self.gamma, 1.0),
-            beta: value(&self.beta, 0.0),
-        }
-    }
-}
-
-impl BatchNormalization {
-    /// The normalization of inference.
-    fn running(&self) -> Vec<Normalization> {
+        channels.clear();
         let statistics = self.running_mean.values.iter().zip(&self.running_variance.values);
-        let normalization = |(channel, (mean, variance)): (usize, (&f32, &f32))| {
-            self.normalization(channel, f64::from(*mean), f64::from(*variance))
-        };
-        statistics.enumerate().map(normalization).collect()
+        channels.extend(statistics.enumerate().map(|(channel, (mean, variance))| Normalization {
+            mean: *mean,
+            inverse_deviation: (1.0 / (f64::from(*variance) + self.epsilon).sqrt()) as f32,
+            gamma: value(&self.gamma, channel, 1.0),
+            beta: value(&self.beta, channel, 0.0),
+        }));
     }
 }
 
@@ -97,38 +91,42 @@ fn normalize(
 impl Operation for BatchNormalization {
     #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
+        let mut batch = std::mem::take(&mut self.batch);
+        self.write_running(&mut batch);
         if self.is_frozen {
-            self.batch = self.running();
-            normalize(self.blocks, input, &self.batch, self.relu, output, context.workspace);
+            normalize(self.blocks, input, &batch, self.relu, output, context.workspace);
+            self.batch = batch;
             return;
         }
+        // Every element is overwritten.
+        output.resize(input.len(), 0.0);
+        self.statistics.resize(batch.len(), Statistics::default());
         // The sums are relative to the running mean, which is near the mean of the batch.
-        self.moments.reset(&self.running_mean.values);
-        for input in self.blocks.split(input) {
-            let n = self.blocks.count(input);
-            gather_moments(input, n, &mut self.moments, context.workspace);
-        }
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.clear();
-        let statistics = self.moments.mean_and_variance().enumerate();
-        batch.extend(
-            statistics
-                .map(|(channel, (mean, variance))| self.normalization(channel, mean, variance)),
+        normalize_batch(
+            input,
+            self.blocks.layout(batch.len(), input),
+            self.epsilon,
+            &mut batch,
+            &mut self.statistics,
+            self.relu,
+            output,
+            context.workspace,
         );
         self.batch = batch;
         let momentum = self.momentum;
         let running = self.running_mean.values.iter_mut().zip(&mut self.running_variance.values);
-        for ((old_mean, old_variance), (mean, variance)) in
-            running.zip(self.moments.mean_and_variance())
+        for ((old_mean, old_variance), Statistics { mean, variance }) in
+            running.zip(&self.statistics)
         {
-            *old_mean = *old_mean * momentum + mean as f32 * (1.0 - momentum);
-            *old_variance = *old_variance * momentum + variance as f32 * (1.0 - momentum);
+            *old_mean = *old_mean * momentum + *mean as f32 * (1.0 - momentum);
+            *old_variance = *old_variance * momentum + *variance as f32 * (1.0 - momentum);
         }
-        normalize(self.blocks, input, &self.batch, self.relu, output, context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        normalize(self.blocks, input, &self.running(), self.relu, output, workspace);
+        let mut channels = Vec::new();
+        self.write_running(&mut channels);
+        normalize(self.blocks, input, &channels, self.relu, output, workspace);
     }
 
     fn backward(
@@ -137,31 +135,23 @@ impl Operation for BatchNormalization {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let BackwardPass { input, output, to_input, gradients } = pass;
-        let GradientBuffers { gradient, next } = buffers;
-        let blocks = self.blocks;
-        self.sums.clear();
+        let BackwardPass { input, to_input, gradients, .. } = pass;
+        let to_input = match (to_input, self.is_frozen) {
+            (false, _) => InputGradient::Unneeded,
+            (true, true) => InputGradient::WithConstants,
+            (true, false) => InputGradient::WithStatistics,
+        };
         self.sums.resize(self.batch.len(), GradientSums::default());
-        let mut outputs = blocks.split(output);
-        for (gradient, input) in blocks.split_mut(gradient).zip(blocks.split(input)) {
-            let output = outputs.next().filter(|_| self.relu).unwrap_or(&[]);
-            let n = blocks.count(input);
-            sum_gradients(gradient, output, input, n, &self.batch, &mut self.sums, workspace);
-        }
-        if self.is_frozen {
-            // Constants, so no gradient flows through the statistics.
-            self.sums.fill(GradientSums::default());
-        }
-        if to_input {
-            next.resize(input.len());
-            let count = input.len() / self.batch.len();
-            let (batch, sums) = (&self.batch, &self.sums);
-            blocks.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
-                let (gradient, input) = (blocks.block(gradient, block), blocks.block(input, block));
-                input_gradient(gradient, input, batch, sums, count, next, workspace);
-            });
-            std::mem::swap(gradient, next);
-        }
+        normalization_gradients(
+            &mut buffers.gradient,
+            input,
+            self.blocks.layout(self.batch.len(), input),
+            &self.batch,
+            self.relu,
+            to_input,
+            &mut self.sums,
+            workspace,
+        );
         if let Some(gamma) = &mut self.gamma {
             store(gradients, gamma, self.sums.iter().map(|sums| sums.gamma));
         }
@@ -174,6 +164,11 @@ impl Operation for BatchNormalization {
         let can_fuse = activation == Activation::Relu && !self.relu;
         self.relu |= can_fuse;
         can_fuse
+    }
+
+    fn reads_output(&self) -> bool {
+        // Where a ReLU was active follows from the input.
+        false
     }
 
     fn parameters(&self) -> Vec<&Parameter> {

@@ -1,4 +1,4 @@
-use kiln_kernels::{Plane, Workspace};
+use kiln_kernels::{BlockLayout, Plane, Workspace};
 use kiln_model::{PlannedLayer, Shape};
 
 use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext};
@@ -51,6 +51,12 @@ impl Blocks {
 
     const fn len(self) -> usize {
         self.width.saturating_mul(self.images)
+    }
+
+    /// The layout of a batch with some channels.
+    pub(super) const fn layout(self, channels: usize, values: &[f32]) -> BlockLayout {
+        let positions = self.width / channels;
+        BlockLayout { channels, positions, n: self.count(values), block: self.images }
     }
 
     pub(super) fn split<T>(self, values: &[T]) -> std::slice::Chunks<'_, T> {

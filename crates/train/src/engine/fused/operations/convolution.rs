@@ -136,6 +136,10 @@ impl Operation for Conv2d {
         can_fuse
     }
 
+    fn reads_output(&self) -> bool {
+        self.activation != Activation::Linear && !needs_pre_activation(self.activation)
+    }
+
     fn parameters(&self) -> Vec<&Parameter> {
         std::iter::once(&self.weight).chain(&self.bias).collect()
     }

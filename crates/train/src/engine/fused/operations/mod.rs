@@ -58,6 +58,11 @@ pub(super) trait Operation: Send + Sync {
         false
     }
 
+    /// Whether the backward pass reads the output. Otherwise what follows may change the output in place.
+    fn reads_output(&self) -> bool {
+        true
+    }
+
     /// The parameters in the order of the weights file.
     fn parameters(&self) -> Vec<&Parameter> {
         Vec::new()

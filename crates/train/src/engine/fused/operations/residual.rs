@@ -53,10 +53,18 @@ impl Residual {
 
 impl Operation for Residual {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
-        self.layers.forward(input, context);
+        let in_place = self.layers.forward_to(input, output, context);
+        if !in_place {
+            self.layers.forward(input, context);
+        }
         self.shortcut.forward(input, context);
-        let [values, shortcut] = [&self.layers, &self.shortcut].map(|branch| branch.output(input));
-        self.sum(values, shortcut, output, context.workspace);
+        let shortcut = self.shortcut.output(input);
+        if in_place {
+            let relu = self.activation == Activation::Relu;
+            add_into(output, shortcut, relu, context.workspace);
+        } else {
+            self.sum(self.layers.output(input), shortcut, output, context.workspace);
+        }
         if needs_pre_activation(self.activation) {
             copy(output, &mut self.pre_activation);
         }
@@ -92,7 +100,7 @@ impl Operation for Residual {
         self.layers.backward(input, to_input, gradients, buffers, workspace);
         self.shortcut.backward(input, to_input, gradients, &mut self.buffers, workspace);
         if to_input {
-            add_into(&mut buffers.gradient, &self.buffers.gradient, workspace);
+            add_into(&mut buffers.gradient, &self.buffers.gradient, false, workspace);
         }
     }
 

@@ -35,6 +35,27 @@ impl Sequence {
         }
     }
 
+    /// [`forward`](Self::forward), but the last operation writes to `output`, which then may be changed. Returns whether it is
+    /// possible: if the backward pass does not read the output. Otherwise nothing is computed.
+    pub(super) fn forward_to(
+        &mut self,
+        input: &[f32],
+        output: &mut Vec<f32>,
+        context: &mut StepContext<'_>,
+    ) -> bool {
+        let Some((last, others)) = self.steps.split_last_mut() else { return false };
+        if last.operation.reads_output() {
+            return false;
+        }
+        let mut before = input;
+        for Step { operation, output } in others {
+            operation.forward(before, output, context);
+            before = output;
+        }
+        last.operation.forward(before, output, context);
+        true
+    }
+
     /// The output in inference mode.
     pub(in crate::engine::fused) fn infer(
         &self,

@@ -1,106 +1,22 @@
-//! Winograd's minimal filtering F(2 × 2, 3 × 3) for convolutions with 3 × 3 kernels and stride 1 (Lavin and Gray 2015,
-//! arXiv 1509.09308).
-//!
-//! A tile of 2 × 2 outputs depends on 4 × 4 inputs. With g a kernel and d the inputs, it is Aᵀ ((G g Gᵀ) ⊙ (Bᵀ d B)) A:
-//! 16 products instead of 36. The sums over channels are between the transforms, so they are 16 matrix products. With the
-//! images in the lanes, the transforms are sums of whole registers. They multiply by 0, ±1 and ½ only, and the result is
-//! as accurate as that of the direct form.
-//!
-//! A tile of 32 images is computed for all channels at once, so that what is between the transforms stays in the caches.
+//! The transforms of the forward pass, and the products between them.
 
 use std::array::from_fn;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use crate::Workspace;
-use crate::convolution::{Axis, Convolution, Pass, Plane};
+use super::{BLOCK, POSITIONS, SUMS};
+use crate::convolution::{Convolution, Pass, Plane};
 use crate::correlation::Source;
-use crate::tile::{TileKernel, compute_tile, max_rows, tiles};
-use crate::workspace::{ConvolutionBuffers, LINE, Shards, aligned};
-
-/// The values of a transformed tile.
-const POSITIONS: usize = 16;
-
-/// The values of a tile that remain after the first half of the output transform.
-const SUMS: usize = 8;
-
-/// The values of tiles that are computed together, before and after the products: 256 KiB.
-const CHUNK: usize = 64 << 10;
-
-/// The images of a block.
-const BLOCK: usize = 32;
-
-/// Whether this form is faster than the direct one. It depends on the sizes alone, so that it is the same on every machine.
-pub(crate) fn is_faster(convolution: &Convolution) -> bool {
-    let Convolution { input, filters, kernel, stride, dilation, groups, .. } = *convolution;
-    if kernel != [3; 2] || stride != [1; 2] || dilation != [1; 2] || groups != 1 {
-        return false;
-    }
-    let output = convolution.output_plane();
-    let products = input.channels * filters;
-    // The direct form skips the taps outside the input.
-    let taps: usize = convolution.axes().map(Axis::all_taps).into_iter().product();
-    let tiles = output.height.div_ceil(2) * output.width.div_ceil(2);
-    // Measured: a value of a transformed tile takes about as long as eight products.
-    let transforms = 8 * POSITIONS * (input.channels + filters);
-    tiles * (POSITIONS * products + transforms) < taps * products
-}
-
-/// See [`Convolution::forward`] and [`Convolution::input_gradient`].
-pub(crate) fn correlate(
-    convolution: &Convolution,
-    pass: Pass<'_>,
-    out: &mut [f32],
-    workspace: &mut Workspace,
-) {
-    let instructions = workspace.instructions;
-    let (input, output) = (convolution.input, convolution.output_plane());
-    let before = convolution.axes().map(|axis| axis.before);
-    let (from, to, before) = match pass.source {
-        Source::Input => (input, output, before),
-        // A correlation with the mirrored kernel.
-        Source::Gradient => (output, input, before.map(|before| 2_usize.wrapping_sub(before))),
-    };
-    if to.len() * pass.n == 0 {
-        return;
-    }
-    let depth = from.channels;
-    let mut buffer = std::mem::take(&mut workspace.panels);
-    let weights = aligned(&mut buffer, POSITIONS * depth * to.channels);
-    let packed = Shards::new(weights);
-    let transformed = POSITIONS * depth * to.channels;
-    workspace.share(8 * transformed, to.channels, |targets, _| {
-        instructions.dispatch(PackWeights { convolution, pass, targets, packed: &packed });
-    });
-
-    let tile_values = (POSITIONS * from.channels + SUMS * to.channels) * BLOCK;
-    let tiles = (CHUNK / tile_values).clamp(1, to.width.div_ceil(2));
-    let chunks = to.width.div_ceil(2 * tiles);
-    let units = pass.n.div_ceil(BLOCK) * to.height.div_ceil(2) * chunks;
-    let out = Shards::new(out);
-    workspace.share(convolution.products(pass.n), units, |units, buffers| {
-        instructions.dispatch(Correlation {
-            pass,
-            from,
-            to,
-            before,
-            weights,
-            tiles,
-            units,
-            out: &out,
-            buffers,
-        });
-    });
-    workspace.panels = buffer;
-}
+use crate::tile::{TileKernel, max_rows, tiles};
+use crate::workspace::{LINE, Shards};
 
 /// Transforms the kernels to `[position][tile of target channels][source channel][target channel of the tile]`.
-struct PackWeights<'a> {
-    convolution: &'a Convolution,
-    pass: Pass<'a>,
-    targets: Range<usize>,
-    packed: &'a Shards<'a, f32>,
+pub(super) struct PackWeights<'a> {
+    pub(super) convolution: &'a Convolution,
+    pub(super) pass: Pass<'a>,
+    pub(super) targets: Range<usize>,
+    pub(super) packed: &'a Shards<'a, f32>,
 }
 
 impl WithSimd for PackWeights<'_> {
@@ -153,117 +69,23 @@ fn transform_kernel(kernel: [f32; 9]) -> [f32; POSITIONS] {
     from_fn(|index| rows[index / 4][index % 4])
 }
 
-/// Some chunks of tiles.
-struct Correlation<'a> {
-    pass: Pass<'a>,
-    from: Plane,
-    to: Plane,
-    /// Zeros above and to the left of the source.
-    before: [usize; 2],
-    /// See [`PackWeights`].
-    weights: &'a [f32],
-    /// Tiles that are computed together, except the last ones of a row.
-    tiles: usize,
-    /// Chunks of tiles, row by row and block by block of images.
-    units: Range<usize>,
-    out: &'a Shards<'a, f32>,
-    buffers: &'a mut ConvolutionBuffers,
-}
-
-impl WithSimd for Correlation<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, from, to, before, weights, units, out, buffers, .. } = self;
-        let (n, depth) = (pass.n, from.channels);
-        let ConvolutionBuffers { rows, sums, .. } = buffers;
-        let highest = max_rows::<S>();
-        let padded = BLOCK.min(n).next_multiple_of(S::F32_LANES);
-        let width = self.tiles * padded;
-        let (stride, sums_stride) = (spread(depth * width), spread(to.channels * width));
-        let values = aligned(rows, POSITIONS * stride);
-        let sums = aligned(sums, SUMS * sums_stride);
-        let rows = to.height.div_ceil(2);
-        let chunks = to.width.div_ceil(2 * self.tiles);
-        for unit in units {
-            let first_image = unit / (chunks * rows) * BLOCK;
-            let images = first_image..n.min(first_image + BLOCK);
-            let y = 2 * (unit / chunks % rows);
-            let x = 2 * self.tiles * (unit % chunks);
-            let count = self.tiles.min((to.width - x).div_ceil(2));
-            let width = count * padded;
-            simd.vectorize(InputTransform {
-                source: pass.values,
-                plane: from,
-                n,
-                images: images.clone(),
-                y: y.wrapping_sub(before[0]),
-                x: x.wrapping_sub(before[1]),
-                count,
-                to: values,
-                padded,
-                stride,
-            });
-            // Column by column, so that the two sums of a column stay in the L1 cache.
-            for column in 0..4 {
-                let sums = &mut sums[2 * column * sums_stride..];
-                for row in 0..4 {
-                    let position = 4 * row + column;
-                    let weights = &weights[position * depth * to.channels..];
-                    let values = &values[position * stride..][..depth * width];
-                    for (first, height) in tiles(to.channels, highest) {
-                        let product = Product {
-                            weights: &weights[first * depth..][..height * depth],
-                            values,
-                            depth,
-                            width,
-                            row,
-                            sums: &mut sums[first * width..],
-                            stride: sums_stride,
-                        };
-                        compute_tile(simd, height, product);
-                    }
-                }
-            }
-            simd.vectorize(OutputTransform {
-                sums,
-                padded,
-                stride: sums_stride,
-                pass,
-                plane: to,
-                images,
-                y,
-                x,
-                count,
-                out,
-            });
-        }
-    }
-}
-
-/// An odd number of lines, so that the positions of a tile are spread over all sets of the caches.
-const fn spread(values: usize) -> usize {
-    values.next_multiple_of(LINE) | LINE
-}
-
 /// Bᵀ d B for all channels of some tiles.
-struct InputTransform<'a> {
-    source: &'a [f32],
-    plane: Plane,
-    n: usize,
-    images: Range<usize>,
+pub(super) struct InputTransform<'a> {
+    pub(super) source: &'a [f32],
+    pub(super) plane: Plane,
+    pub(super) n: usize,
+    pub(super) images: Range<usize>,
     /// The first row and column of the tile in the source. Outside, they wrap around, and the values are 0.
-    y: usize,
-    x: usize,
+    pub(super) y: usize,
+    pub(super) x: usize,
     /// Tiles, which are next to each other.
-    count: usize,
+    pub(super) count: usize,
     /// `[position][channel][tile][padded]`
-    to: &'a mut [f32],
+    pub(super) to: &'a mut [f32],
     /// Images per tile, with those that fill the last register.
-    padded: usize,
+    pub(super) padded: usize,
     /// The distance of two positions.
-    stride: usize,
+    pub(super) stride: usize,
 }
 
 impl WithSimd for InputTransform<'_> {
@@ -342,6 +164,62 @@ fn prefetch(address: *const f32) {
     let _ = address;
 }
 
+/// A row of Bᵀ: two rows of a tile, and whether the second one is added or subtracted.
+#[derive(Clone, Copy)]
+pub(super) struct InputRow {
+    left: usize,
+    right: usize,
+    adds: bool,
+}
+
+pub(super) const INPUT_ROWS: [InputRow; 4] = [
+    InputRow { left: 0, right: 2, adds: false },
+    InputRow { left: 1, right: 2, adds: true },
+    InputRow { left: 2, right: 1, adds: false },
+    InputRow { left: 1, right: 3, adds: false },
+];
+
+impl InputRow {
+    /// Computes a row of positions for the images of a register.
+    ///
+    /// # Safety
+    ///
+    /// There is a register at `from` and at the distances of all rows and columns, and at the distances of four positions
+    /// in `to`.
+    #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
+    #[inline(always)]
+    pub(super) unsafe fn transform<S: Simd>(
+        self,
+        simd: S,
+        from: *const f32,
+        row_stride: usize,
+        column_stride: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        let mut values = [simd.splat_f32s(0.0); 4];
+        for (column, value) in values.iter_mut().enumerate() {
+            // SAFETY: the caller guarantees that the tile has these rows and columns.
+            let (left, right) = unsafe {
+                let from = from.add(column * column_stride);
+                (
+                    from.add(self.left * row_stride).cast::<S::f32s>().read_unaligned(),
+                    from.add(self.right * row_stride).cast::<S::f32s>().read_unaligned(),
+                )
+            };
+            *value =
+                if self.adds { simd.add_f32s(left, right) } else { simd.sub_f32s(left, right) };
+        }
+        let [a, b, c, d] = values;
+        let values =
+            [simd.sub_f32s(a, c), simd.add_f32s(b, c), simd.sub_f32s(c, b), simd.sub_f32s(b, d)];
+        for (column, value) in values.into_iter().enumerate() {
+            // SAFETY: the caller guarantees that there is room for all positions.
+            unsafe { to.add(column * stride).cast::<S::f32s>().write_unaligned(value) };
+        }
+    }
+}
+
 /// Transforms the tile of a channel.
 ///
 /// # Safety
@@ -359,35 +237,12 @@ unsafe fn transform_input<S: Simd>(
     to: *mut f32,
     stride: usize,
 ) {
-    let rows = [(0, 2), (1, 2), (2, 1), (1, 3)];
     for image in (0..width).step_by(S::F32_LANES) {
-        for (row, (left, right)) in rows.into_iter().enumerate() {
-            let mut values = [simd.splat_f32s(0.0); 4];
-            for (column, value) in values.iter_mut().enumerate() {
-                // SAFETY: the caller guarantees that the tile has these rows and columns.
-                let (left, right) = unsafe {
-                    let from = from.add(column * column_stride + image);
-                    (
-                        from.add(left * row_stride).cast::<S::f32s>().read_unaligned(),
-                        from.add(right * row_stride).cast::<S::f32s>().read_unaligned(),
-                    )
-                };
-                *value =
-                    if row == 1 { simd.add_f32s(left, right) } else { simd.sub_f32s(left, right) };
-            }
-            let [a, b, c, d] = values;
-            let values = [
-                simd.sub_f32s(a, c),
-                simd.add_f32s(b, c),
-                simd.sub_f32s(c, b),
-                simd.sub_f32s(b, d),
-            ];
-            for (column, value) in values.into_iter().enumerate() {
-                // SAFETY: the caller guarantees that there is room for all positions.
-                unsafe {
-                    let to = to.add((4 * row + column) * stride + image);
-                    to.cast::<S::f32s>().write_unaligned(value);
-                }
+        for (index, row) in INPUT_ROWS.into_iter().enumerate() {
+            // SAFETY: the same guarantees.
+            unsafe {
+                let (from, to) = (from.add(image), to.add(4 * index * stride + image));
+                row.transform(simd, from, row_stride, column_stride, to, stride);
             }
         }
     }
@@ -395,19 +250,19 @@ unsafe fn transform_input<S: Simd>(
 
 /// The products of some rows of transformed weights with the values of a position, and the first half of the output
 /// transform, Aᵀ m.
-struct Product<'a> {
+pub(super) struct Product<'a> {
     /// `[channel][row]`
-    weights: &'a [f32],
+    pub(super) weights: &'a [f32],
     /// `[channel][width]`
-    values: &'a [f32],
-    depth: usize,
+    pub(super) values: &'a [f32],
+    pub(super) depth: usize,
     /// A multiple of the lanes of a register.
-    width: usize,
+    pub(super) width: usize,
     /// The row of the position.
-    row: usize,
+    pub(super) row: usize,
     /// m₀ + m₁ + m₂, and `stride` values later m₁ - m₂ - m₃: `[row][width]`.
-    sums: &'a mut [f32],
-    stride: usize,
+    pub(super) sums: &'a mut [f32],
+    pub(super) stride: usize,
 }
 
 impl TileKernel for Product<'_> {
@@ -517,19 +372,19 @@ fn sum_over_channels<S: Simd, const ROWS: usize, const REGISTERS: usize>(
 }
 
 /// The second half of Aᵀ m A for all target channels of a tile, and what follows before the results are stored.
-struct OutputTransform<'a> {
+pub(super) struct OutputTransform<'a> {
     /// `[column][half][channel][tile][padded]`
-    sums: &'a [f32],
-    padded: usize,
-    stride: usize,
-    pass: Pass<'a>,
-    plane: Plane,
-    images: Range<usize>,
+    pub(super) sums: &'a [f32],
+    pub(super) padded: usize,
+    pub(super) stride: usize,
+    pub(super) pass: Pass<'a>,
+    pub(super) plane: Plane,
+    pub(super) images: Range<usize>,
     /// The first row and column of the tiles.
-    y: usize,
-    x: usize,
-    count: usize,
-    out: &'a Shards<'a, f32>,
+    pub(super) y: usize,
+    pub(super) x: usize,
+    pub(super) count: usize,
+    pub(super) out: &'a Shards<'a, f32>,
 }
 
 impl WithSimd for OutputTransform<'_> {

@@ -1,0 +1,234 @@
+//! The gradient of the weights by minimal filtering, F(3 × 3, 2 × 2): Gᵀ (Σ (A dy Aᵀ) ⊙ (Bᵀ d B)) G, summed over tiles and
+//! images, for the same tiles as in the forward pass.
+//!
+//! As in the direct form, the channels of the gradient are in the lanes of the registers, and the values of the input are
+//! broadcast from where they are.
+//!
+//! The four rows of positions are computed one after the other, so that a quarter of the sums is in use, or by different
+//! threads. Each sum has the order of blocks of images, rows of tiles and chunks; within a chunk that of tiles and images.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::gradient_kernels::{
+    GradientProduct, GradientTransform, Stage, StagedTransform, staged, transform_kernel_gradient,
+};
+use super::{BLOCK, Chunk, Chunks, POSITIONS, spread};
+use crate::convolution::Convolution;
+use crate::moments::LANES;
+use crate::tile::{compute_tile, max_rows, tiles};
+use crate::weight_gradient::{Panels, transpose_row};
+use crate::workspace::{ConvolutionBuffers, aligned, none};
+use crate::{Blend, Workspace};
+
+/// The values of tiles that are computed together, before and after the transforms: 384 KiB.
+const CHUNK: usize = 96 << 10;
+
+/// See [`Convolution::weight_gradient`].
+pub(crate) fn weight_gradient(
+    convolution: &Convolution,
+    x: &[f32],
+    gradient: &[f32],
+    n: usize,
+    out: &mut [f32],
+    blend: Blend,
+    workspace: &mut Workspace,
+) {
+    let instructions = workspace.instructions;
+    let channels = convolution.input.channels;
+    let Panels { count, width } = instructions.dispatch(CountPanels(convolution.filters));
+    let mut buffer = std::mem::take(&mut workspace.panels);
+    // `[position][panel][channel][lane]`
+    let sums = aligned(&mut buffer, POSITIONS * spread(count * channels * width));
+    sums.fill(0.0);
+    let parts = workspace.parts(convolution.products(n));
+    workspace.split(parts, 4, sums, none(), |rows, sums, _, buffers| {
+        instructions.dispatch(SumTiles { convolution, x, gradient, n, rows, sums, buffers });
+    });
+    instructions.dispatch(Finish { convolution, sums, out, blend });
+    workspace.panels = buffer;
+}
+
+/// The panels of the registers that are used.
+struct CountPanels(usize);
+
+impl WithSimd for CountPanels {
+    type Output = Panels;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Panels {
+        Panels::new::<S>(self.0)
+    }
+}
+
+/// The sums over all tiles, for some rows of positions.
+struct SumTiles<'a> {
+    convolution: &'a Convolution,
+    x: &'a [f32],
+    gradient: &'a [f32],
+    n: usize,
+    rows: Range<usize>,
+    /// `[position][panel][channel][lane]`, of these rows.
+    sums: &'a mut [f32],
+    buffers: &'a mut ConvolutionBuffers,
+}
+
+impl WithSimd for SumTiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { convolution, x, gradient, n, rows, sums, buffers } = self;
+        let (from, to) = (convolution.input, convolution.output_plane());
+        let before = convolution.axes().map(|axis| axis.before);
+        let (depth, highest) = (from.channels, max_rows::<S>());
+        let panels = Panels::new::<S>(to.channels);
+        let tile_values = (12 * from.channels + 8 * to.channels) * BLOCK;
+        let chunks = Chunks::new(to, n, CHUNK / tile_values);
+        // The same for all registers, because the zeros that fill a register are summed, too.
+        let padded = |images: usize| images.next_multiple_of(LANES);
+        let most = chunks.tiles * padded(BLOCK.min(n));
+
+        let ConvolutionBuffers { rows: values, sums: panel_values, weights: lines, stage, .. } =
+            buffers;
+        let stage = aligned(stage, depth * staged(chunks.tiles, padded(BLOCK.min(n))));
+        let stride = spread(depth * most);
+        let values = aligned(values, 4 * stride);
+        let panel_stride = spread(panels.count * panels.width * most);
+        let panel_values = aligned(panel_values, 4 * panel_stride);
+        let lines = aligned(lines, 4 * panels.count * panels.width * most);
+        let position_sums = spread(panels.count * depth * panels.width);
+
+        for index in 0..chunks.count() {
+            let Chunk { images, y, x: first_column, count } = chunks.chunk(index);
+            let padded = padded(images.len());
+            let line_stride = 2 * count * images.len() * panels.width;
+            let row_stride = panels.count * line_stride;
+            for row in 0..2 {
+                let lines = &mut lines[row * row_stride..][..row_stride];
+                // Outside the plane, the gradient is 0.
+                let is_inside = y + row < to.height;
+                let columns = if is_inside { (2 * count).min(to.width - first_column) } else { 0 };
+                if is_inside {
+                    transpose_row(
+                        &gradient[((y + row) * to.width + first_column) * n + images.start..],
+                        to.height * to.width * n,
+                        to.channels,
+                        columns,
+                        n,
+                        images.len(),
+                        panels,
+                        line_stride,
+                        lines,
+                    );
+                }
+                for line in lines.chunks_exact_mut(line_stride) {
+                    line[columns * images.len() * panels.width..].fill(0.0);
+                }
+            }
+            simd.vectorize(Stage {
+                source: x,
+                plane: from,
+                n,
+                images: images.clone(),
+                y: y.wrapping_sub(before[0]),
+                x: first_column.wrapping_sub(before[1]),
+                count,
+                to: stage,
+                padded,
+            });
+            let depth_of_sums = count * padded;
+            for row in rows.clone() {
+                simd.vectorize(StagedTransform {
+                    source: stage,
+                    channels: depth,
+                    count,
+                    padded,
+                    row,
+                    to: values,
+                    stride,
+                });
+                simd.vectorize(GradientTransform {
+                    source: lines,
+                    row_stride,
+                    panels: panels.count,
+                    count,
+                    images: images.len(),
+                    width: panels.width,
+                    row,
+                    to: panel_values,
+                    padded,
+                    stride: panel_stride,
+                });
+                for column in 0..4 {
+                    let position = 4 * (row - rows.start) + column;
+                    let sums = &mut sums[position * position_sums..][..position_sums];
+                    let values = &values[column * stride..][..depth * depth_of_sums];
+                    let panel_values = &panel_values[column * panel_stride..];
+                    for panel in 0..panels.count {
+                        let sums = &mut sums[panel * depth * panels.width..];
+                        let size = depth_of_sums * panels.width;
+                        let panel = &panel_values[panel * size..][..size];
+                        for (first, height) in tiles(depth, highest) {
+                            let product = GradientProduct {
+                                values: &values[first * depth_of_sums..],
+                                panel,
+                                depth: depth_of_sums,
+                                width: panels.width,
+                                sums: &mut sums[first * panels.width..],
+                            };
+                            compute_tile(simd, height, product);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the sums to the gradients of the weights.
+struct Finish<'a> {
+    convolution: &'a Convolution,
+    /// `[position][panel][channel][lane]`
+    sums: &'a [f32],
+    /// In the order of the weights.
+    out: &'a mut [f32],
+    blend: Blend,
+}
+
+impl WithSimd for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { convolution, sums, out, blend } = self;
+        let (channels, filters) = (convolution.input.channels, convolution.filters);
+        let Panels { count, width } = Panels::new::<S>(filters);
+        let position_sums = spread(count * channels * width);
+        let registers = S::as_simd_f32s(sums).0;
+        for panel in 0..count {
+            for channel in 0..channels {
+                for first in (0..width).step_by(S::F32_LANES) {
+                    let place = (panel * channels + channel) * width + first;
+                    let mut positions = [simd.splat_f32s(0.0); POSITIONS];
+                    for (position, value) in positions.iter_mut().enumerate() {
+                        *value = registers[(position * position_sums + place) / S::F32_LANES];
+                    }
+                    let taps = transform_kernel_gradient(simd, positions);
+                    let mut lanes = [[0.0; LANES]; 9];
+                    for (lanes, tap) in lanes.iter_mut().zip(taps) {
+                        S::as_mut_simd_f32s(lanes).0[0] = tap;
+                    }
+                    let first_filter = panel * width + first;
+                    for lane in 0..S::F32_LANES.min(filters.saturating_sub(first_filter)) {
+                        let kernel = (first_filter + lane) * channels + channel;
+                        for (tap, out) in out[9 * kernel..][..9].iter_mut().enumerate() {
+                            *out = blend.apply(*out, lanes[tap][lane]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
