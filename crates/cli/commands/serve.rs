@@ -87,7 +87,7 @@ pub(crate) fn serve(
         if let Some(limitation) = server.limitation() {
             status(format_args!("changes are looked for every ten seconds, because {limitation}"));
         }
-        status(format_args!("{} is shown at the address below until Ctrl-C", path.display()));
+        status(format_args!("showing {}; Ctrl-C stops", path.display()));
     }
     print(server.url())?;
     server.run()?;

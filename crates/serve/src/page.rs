@@ -145,10 +145,8 @@ fn choices(
 }
 
 fn notes(site: &Site, runs: &Runs) -> Vec<String> {
-    let place = || site.path.to_string_lossy().into_owned();
-    let problem = runs.problem.as_ref().map(|problem| format!("{}: {problem}", place()));
     let limitation = site.limitation().as_ref().map(|limitation| {
         format!("Changes are looked for every ten seconds, because {limitation}.")
     });
-    problem.into_iter().chain(limitation).collect()
+    runs.problem.clone().into_iter().chain(limitation).collect()
 }

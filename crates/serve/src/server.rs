@@ -34,7 +34,7 @@ use crate::token::Token;
 const PORTS: u16 = 50;
 /// The largest number of streams of events.
 const MAX_STREAMS: usize = 64;
-/// The pause after which a stream without an event sends two bytes, so that a connection that is gone is noticed.
+/// The pause after which a stream without an event sends three bytes, so that a connection that is gone is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 /// The pause after which a browser connects again.
 const RETRY: Duration = Duration::from_secs(2);

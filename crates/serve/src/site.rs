@@ -307,12 +307,15 @@ impl Site {
     fn search(&self, watches: &mut Watches) -> (Found, Option<String>) {
         let mut searches = 0;
         loop {
-            let none = |problem: &str| (Found::default(), Some(problem.to_owned()));
+            let none = |problem: &str| {
+                let problem = format!("{} {problem}.", self.path.to_string_lossy());
+                (Found::default(), Some(problem))
+            };
             let (found, problem) = match find(&[&self.path]) {
                 Ok(found) => (found, None),
-                Err(_) if self.path.is_dir() => none("There is no run in it yet."),
-                Err(_) if self.path.exists() => none("It is a file, not a directory."),
-                Err(_) => none("It does not exist yet."),
+                Err(_) if self.path.is_dir() => none("has no run yet"),
+                Err(_) if self.path.exists() => none("is a file, not a directory"),
+                Err(_) => none("does not exist yet"),
             };
             searches += 1;
             let unfinished: HashSet<PathBuf> = self.runs().unfinished().map(Path::to_owned).collect();

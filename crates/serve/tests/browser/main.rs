@@ -9,7 +9,6 @@ mod chromium;
 #[expect(dead_code, reason = "the tests through HTTP use the rest")]
 #[path = "../serve/client.rs"]
 mod client;
-#[expect(dead_code, reason = "the tests of other crates use the rest")]
 #[path = "../../../store/tests/store/tree.rs"]
 mod tree;
 

@@ -23,7 +23,7 @@ fn readers_learn_of_every_change_and_of_nothing_else() {
     let above = tempfile::tempdir().expect("a directory");
     let sweep = above.path().join("runs").join("sweep");
     let server = Running::start(&above.path().join("runs"));
-    assert!(server.get("/").body.contains("It does not exist yet."));
+    assert!(server.get("/").body.contains("does not exist yet."));
     let mut events = server.events();
     let mut last = events.next().expect("the present state");
     assert!(events.is_silent_for(Duration::from_millis(700)));
@@ -63,7 +63,7 @@ fn readers_learn_of_every_change_and_of_nothing_else() {
     // Everything is removed, and appears again.
     fs::remove_dir_all(above.path().join("runs")).expect("removed");
     changes();
-    server.wait_for("/", "It does not exist yet.");
+    server.wait_for("/", "does not exist yet.");
     SampleRun::new(0.3, 1, 1).write(&sweep);
     changes();
     server.wait_for("/", "in 1 run: 1 finished");

@@ -147,7 +147,7 @@ impl Events {
         loop {
             line.clear();
             match self.lines.read_line(&mut line) {
-                Ok(read) if read > 0 && line.trim().is_empty() => {}
+                Ok(read) if read > 0 && (line.trim().is_empty() || line.starts_with("retry:")) => {}
                 Ok(_) => return false,
                 Err(_) => break,
             }

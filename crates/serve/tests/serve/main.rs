@@ -5,6 +5,5 @@ mod changes;
 mod client;
 mod limits;
 mod pages;
-#[expect(dead_code, reason = "the tests of other crates use the rest")]
 #[path = "../../../store/tests/store/tree.rs"]
 mod tree;

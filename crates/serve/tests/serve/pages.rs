@@ -92,7 +92,8 @@ fn hostile_names_are_only_text() {
         ..SampleRun::new(0.1, 1, 1)
     };
     run.write(&above.path().join(name));
-    SampleRun::new(0.2, 1, 1).write(&above.path().join("other"));
+    let other = SampleRun { fingerprint: HOSTILE.to_owned(), ..SampleRun::new(0.2, 1, 1) };
+    other.write(&above.path().join("other"));
     let server = Running::start(above.path());
     let page = server.get("/").body;
     let mut pages: Vec<String> = runs(&page).iter().map(|run| server.get(run).body).collect();
