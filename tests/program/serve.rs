@@ -72,12 +72,18 @@ fn sweep_that_works_meanwhile_is_shown() {
     let (_, key) = page.split_once("/run/").unwrap();
     let key: String = key.chars().take_while(char::is_ascii_hexdigit).collect();
     let run = served.get(&format!("/run/{key}"));
-    for part in ["Test result", "Confusion matrix of 3 classes", "mistakes.png", "kiln predict runs/"] {
+    for part in
+        ["Test result", "Confusion matrix of 3 classes", "mistakes.png", "kiln predict runs/"]
+    {
         assert!(run.contains(part), "{part}");
     }
     let picture = |name: &str| {
         let mut stream = TcpStream::connect(&served.address).unwrap();
-        write!(stream, "GET /run/{key}/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "GET /run/{key}/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
@@ -139,7 +145,8 @@ fn idle_server_sleeps() {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", served.process.id())).unwrap();
         let counts = tasks.flatten().map(|task| {
             let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let line =
+                status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
             line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
         });
         counts.sum()

@@ -82,7 +82,10 @@ pub(crate) fn serve(
     }
     if !options.quiet {
         if !path.exists() {
-            status(format_args!("{} does not exist yet; the page shows it when it does", path.display()));
+            status(format_args!(
+                "{} does not exist yet; the page shows it when it does",
+                path.display()
+            ));
         }
         if let Some(limitation) = server.limitation() {
             status(format_args!("changes are looked for every ten seconds, because {limitation}"));

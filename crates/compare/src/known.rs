@@ -103,9 +103,10 @@ impl KnownRun {
 fn is_alive(path: &Path, read: &Result<ReadRun, Skipped>) -> bool {
     let is_running = |(run, _): &ReadRun| run.status == Status::Running;
     read.as_ref().is_ok_and(is_running)
-        && path.parent().zip(path.file_name()).is_some_and(|(above, id)| {
-            id.to_str().is_some_and(|id| FileLock::is_taken(above, id))
-        })
+        && path
+            .parent()
+            .zip(path.file_name())
+            .is_some_and(|(above, id)| id.to_str().is_some_and(|id| FileLock::is_taken(above, id)))
 }
 
 impl KnownRuns {

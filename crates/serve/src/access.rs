@@ -24,7 +24,9 @@ pub(crate) struct Access {
 pub(crate) enum Decision {
     Allowed,
     /// The address has the token: it moves to a cookie, and the browser requests the address without it.
-    TokenGiven { location: String },
+    TokenGiven {
+        location: String,
+    },
     Refused(StatusCode, &'static str),
 }
 

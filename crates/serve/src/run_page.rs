@@ -168,11 +168,7 @@ impl Content {
         let progress = planned.filter(|_| is_alive).map(|planned| Progress {
             epochs,
             planned: planned.max(epochs),
-            words: format!(
-                "epoch {} of {}",
-                grouped(epochs as u64),
-                grouped(planned as u64)
-            ),
+            words: format!("epoch {} of {}", grouped(epochs as u64), grouped(planned as u64)),
         });
         let (warnings, facts): (Vec<_>, Vec<_>) =
             content.facts.iter().cloned().partition(|fact| fact.label.ends_with("warning"));
@@ -208,11 +204,7 @@ impl Content {
 }
 
 /// What the reader can do with the run in a terminal.
-fn commands(
-    run: &RunDirectory,
-    status: Status,
-    is_alive: bool,
-) -> Vec<(&'static str, String)> {
+fn commands(run: &RunDirectory, status: Status, is_alive: bool) -> Vec<(&'static str, String)> {
     let path = run.path().to_string_lossy();
     // Without the prefix, a relative path could be taken for an option.
     let prefix = if path.starts_with('-') { "./" } else { "" };

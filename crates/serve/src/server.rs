@@ -62,6 +62,8 @@ pub struct ServeOptions {
     pub level: f64,
     /// How long clients may take.
     pub limits: Limits,
+    /// Look for changes after each such pause, as if the system reported none. `None`: only if it reports none.
+    pub poll: Option<Duration>,
 }
 
 impl ServeOptions {
@@ -77,6 +79,7 @@ impl ServeOptions {
             ranking: Ranking::default(),
             level: 0.05,
             limits: Limits::default(),
+            poll: None,
         }
     }
 }
@@ -121,7 +124,7 @@ impl Server {
             token: if needs_token { Some(Token::new()?) } else { None },
             cookie: format!("kiln-{}", address.port()),
         };
-        let site = Site::new(&options.path, options.ranking.clone(), options.level)?;
+        let site = Site::new(options)?;
         let (stop, _) = watch::channel(false);
         Ok(Self {
             listener,
@@ -258,8 +261,7 @@ async fn guard(
         Decision::Allowed => next.run(request).await,
         Decision::TokenGiven { location } => {
             let token = access.token.as_ref().map_or("", Token::as_str);
-            let cookie =
-                format!("{}={token}; Path=/; HttpOnly; SameSite=Lax", access.cookie);
+            let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax", access.cookie);
             respond::token_given(&location, &cookie)
         }
         Decision::Refused(status, problem) => respond::text(status, problem),
@@ -349,18 +351,19 @@ async fn events(
     }
     let answer = Answer::begin(&connection);
     let changes = site.subscribe();
-    let stream = stream::unfold((changes, answer, true), |(mut changes, answer, is_first)| async move {
-        if !is_first && changes.changed().await.is_err() {
-            return None;
-        }
-        let version = *changes.borrow_and_update();
-        if version.is_closing {
-            return None;
-        }
-        let event = Event::default().data(version.number.to_string());
-        let event = if is_first { event.retry(RETRY) } else { event };
-        Some((Ok::<_, Infallible>(event), (changes, answer, false)))
-    });
+    let stream =
+        stream::unfold((changes, answer, true), |(mut changes, answer, is_first)| async move {
+            if !is_first && changes.changed().await.is_err() {
+                return None;
+            }
+            let version = *changes.borrow_and_update();
+            if version.is_closing {
+                return None;
+            }
+            let event = Event::default().data(version.number.to_string());
+            let event = if is_first { event.retry(RETRY) } else { event };
+            Some((Ok::<_, Infallible>(event), (changes, answer, false)))
+        });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
 }
 

@@ -1,16 +1,18 @@
 //! The runs as they were read last, and the tasks that bring them up to date.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use kiln_compare::{KnownRun, KnownRuns, Ranking};
-use kiln_store::{Checksum, Found, Skipped, Status, find, hidden};
+use kiln_store::{Checksum, FileLock, Found, Skipped, Status, find, hidden};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
 use crate::error::Result;
 use crate::page::{Page, View};
+use crate::server::ServeOptions;
 use crate::token::random;
 use crate::watches::{Inbox, Pending, Watches};
 
@@ -18,7 +20,7 @@ use crate::watches::{Inbox, Pending, Watches};
 const DELAY: Duration = Duration::from_millis(250);
 /// The server takes at most one part in this many of the time of a core, plus one.
 const SHARE: u32 = 8;
-/// The pause between two looks if the system does not report changes: this long, or this many times as long as a look takes.
+/// The pause between two looks if the system does not report changes: this long, or so many times as long as a look takes.
 const POLL: Duration = Duration::from_secs(10);
 const POLL_SHARE: u32 = 20;
 /// Every n-th look also looks at finished runs.
@@ -43,6 +45,8 @@ pub(crate) struct Site {
     runs: RwLock<Runs>,
     pub(crate) inbox: Arc<Inbox>,
     watches: Mutex<Watches>,
+    /// The pause between two looks if the system does not report changes.
+    poll: Duration,
     /// The number of the last change.
     version: watch::Sender<Version>,
     /// One update at a time.
@@ -98,7 +102,8 @@ impl Runs {
     /// The directories that may change: of runs that are not finished.
     fn unfinished(&self) -> impl Iterator<Item = &Path> {
         let is_finished = |run: &KnownRun| {
-            let is_end = |status| matches!(status, Status::Finished | Status::Pruned | Status::Diverged);
+            let is_end =
+                |status| matches!(status, Status::Finished | Status::Pruned | Status::Diverged);
             run.summary().is_ok_and(|run| is_end(run.status))
         };
         self.known.iter().filter(move |(_, run)| !is_finished(run)).map(|(path, _)| path)
@@ -118,11 +123,12 @@ pub(crate) fn key_of(path: &Path) -> String {
 }
 
 impl Site {
-    pub(crate) fn new(path: &Path, ranking: Ranking, level: f64) -> Result<Self> {
+    pub(crate) fn new(options: &ServeOptions) -> Result<Self> {
+        let ServeOptions { path, ranking, level, poll, .. } = options.clone();
         // Without `.` and doubled separators, as the runs will be found.
         let path: PathBuf = path.components().collect();
         let inbox = Arc::new(Inbox::new(&path));
-        let watches = Mutex::new(Watches::new(&inbox));
+        let watches = Mutex::new(Watches::new(&inbox, poll.is_some()));
         let site = Self {
             path,
             ranking,
@@ -131,6 +137,7 @@ impl Site {
             runs: RwLock::default(),
             inbox,
             watches,
+            poll: poll.unwrap_or(POLL),
             version: watch::Sender::new(Version::default()),
             updating: AsyncMutex::default(),
             rendering: AsyncMutex::default(),
@@ -231,7 +238,7 @@ impl Site {
         loop {
             let marked = self.inbox.marked.notified();
             if self.watchers() > 0 && self.limitation().is_some() {
-                let pause = POLL.max(self.times().update * POLL_SHARE);
+                let pause = self.poll.max(self.times().update * POLL_SHARE);
                 if tokio::time::timeout(pause, marked).await.is_err() {
                     polls = polls.wrapping_add(1);
                     self.inbox.mark(|pending| {
@@ -311,14 +318,16 @@ impl Site {
                 let problem = format!("{} {problem}.", self.path.to_string_lossy());
                 (Found::default(), Some(problem))
             };
-            let (found, problem) = match find(&[&self.path]) {
+            let (mut found, problem) = match find(&[&self.path]) {
                 Ok(found) => (found, None),
                 Err(_) if self.path.is_dir() => none("has no run yet"),
                 Err(_) if self.path.exists() => none("is a file, not a directory"),
                 Err(_) => none("does not exist yet"),
             };
+            found.left_out.retain(|skipped| !is_beginning(&skipped.path));
             searches += 1;
-            let unfinished: HashSet<PathBuf> = self.runs().unfinished().map(Path::to_owned).collect();
+            let unfinished: HashSet<PathBuf> =
+                self.runs().unfinished().map(Path::to_owned).collect();
             let is_new = watches.set(self.directories(&found.runs), &unfinished);
             if !is_new || searches == MAX_SEARCHES {
                 return (found, problem);
@@ -329,7 +338,9 @@ impl Site {
     /// The directories in which runs may appear, and those with the locks of runs.
     fn directories(&self, runs: &[PathBuf]) -> HashSet<PathBuf> {
         let mut directories = HashSet::new();
-        if self.path.is_dir() {
+        if runs.contains(&self.path) {
+            directories.insert(self.path.clone());
+        } else if self.path.is_dir() {
             directories.insert(self.path.clone());
             // A directory without a run may be the next sweep.
             let known: HashSet<&PathBuf> = runs.iter().collect();
@@ -350,6 +361,12 @@ impl Site {
         directories.extend(hidden);
         directories
     }
+}
+
+/// Whether a process works on a run that has not written its first files yet.
+fn is_beginning(run: &Path) -> bool {
+    let id = run.file_name().and_then(OsStr::to_str);
+    id.is_some_and(|id| FileLock::is_taken(above(run), id))
 }
 
 /// The directory that contains a run.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_compare::Changed;
-use kiln_store::file_system;
 use kiln_store::files::PARTIAL;
+use kiln_store::{file_system, hidden};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -47,6 +47,8 @@ pub(crate) struct Inbox {
     /// The absolute path of the served directory, and as it was given.
     absolute: PathBuf,
     given: PathBuf,
+    /// The log of the served directory, if that is a run.
+    own_log: Option<PathBuf>,
     state: Mutex<State>,
     /// Wakes the task that reads what has changed.
     pub(crate) marked: Notify,
@@ -61,8 +63,12 @@ struct State {
 
 impl Inbox {
     pub(crate) fn new(given: &Path) -> Self {
+        let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
+        let name = absolute.file_name().map(|name| format!("{}.log", name.to_string_lossy()));
+        let own_log = absolute.parent().zip(name).map(|(above, name)| hidden(above).join(name));
         Self {
-            absolute: std::path::absolute(given).unwrap_or_else(|_| given.to_owned()),
+            absolute,
+            own_log,
             given: given.to_owned(),
             state: Mutex::default(),
             marked: Notify::new(),
@@ -118,12 +124,17 @@ impl Inbox {
         }
         let pending = &mut state.pending;
         let Ok(below) = path.strip_prefix(&self.absolute) else {
+            if is_end_of_writing {
+                let is_own = self.own_log.as_deref() == Some(path);
+                return is_own && pending.runs.runs.insert(self.given.clone());
+            }
             // The served directory does not exist yet, and one above it has appeared.
             let is_above = self.absolute.starts_with(path) && !is_of_content;
             pending.directories |= is_above;
             return is_above;
         };
-        let own = if below.as_os_str().is_empty() { self.given.clone() } else { self.given.join(below) };
+        let own =
+            if below.as_os_str().is_empty() { self.given.clone() } else { self.given.join(below) };
         let name = own.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let above = own.parent().unwrap_or(Path::new(""));
         if name.starts_with(PARTIAL) {
@@ -134,6 +145,8 @@ impl Inbox {
             let Some(id) = name.strip_suffix(".log").filter(|_| is_end_of_writing) else {
                 return false;
             };
+            // It may have ended before the run had its first files.
+            pending.directories = true;
             return above.parent().is_some_and(|above| pending.runs.runs.insert(above.join(id)));
         }
         if is_end_of_writing {
@@ -144,7 +157,8 @@ impl Inbox {
             pending.runs.runs.insert(above.to_owned());
             return true;
         }
-        if is_of_content || state.runs.contains(above) || (name.starts_with('.') && name != HIDDEN) {
+        if is_of_content || state.runs.contains(above) || (name.starts_with('.') && name != HIDDEN)
+        {
             return false;
         }
         pending.directories = true;
@@ -164,7 +178,13 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    pub(crate) fn new(inbox: &Arc<Inbox>) -> Self {
+    /// With `is_polling`, nothing is watched.
+    pub(crate) fn new(inbox: &Arc<Inbox>, is_polling: bool) -> Self {
+        if is_polling {
+            let limitation = Some("notifications are switched off".to_owned());
+            let (inbox, watched) = (Arc::clone(inbox), HashSet::new());
+            return Self { inbox, watcher: None, watched, limitation };
+        }
         let receiver = Arc::clone(inbox);
         let watcher = notify::recommended_watcher(move |event| receiver.receive(event));
         let (watcher, limitation) = match watcher {
@@ -179,7 +199,9 @@ impl Watches {
         let shared = || {
             let kind = file_system(&self.inbox.absolute)?;
             let is_shared = SHARED.contains(&kind.as_str()) || kind.starts_with("fuse");
-            is_shared.then(|| format!("the file system {kind} does not report what other machines change"))
+            is_shared.then(|| {
+                format!("the file system {kind} does not report what other machines change")
+            })
         };
         self.limitation.clone().or_else(shared)
     }

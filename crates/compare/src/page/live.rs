@@ -70,20 +70,33 @@ pub(super) struct RunInProgress {
 }
 
 impl InProgress {
+    /// What replaces the first section before the first epoch of the first run; `None` if another sentence says more.
+    pub(super) fn no_answer(&self, comparison: &Comparison) -> Option<&'static str> {
+        if comparison.combinations.is_empty() {
+            Some("Runs appear here when they start.")
+        } else if !self.runs.is_empty() {
+            Some("No run has completed an epoch yet.")
+        } else {
+            None
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.notes.is_empty()
     }
 }
 
 impl LivePage<'_> {
-    /// Links to the runs of a combination.
-    pub(super) fn links(&self, combination: &Combination) -> Vec<Link> {
-        let is_single = combination.runs.len() == 1;
+    /// The address of the only run of a combination, or links to its runs.
+    pub(super) fn links(&self, combination: &Combination) -> (Option<String>, Vec<Link>) {
+        if let [run] = combination.runs.as_slice() {
+            return ((self.address)(run), Vec::new());
+        }
         let link = |run: &RunSummary| {
-            let text = if is_single { "run".to_owned() } else { format!("seed {}", run.seed) };
+            let text = format!("seed {}", run.seed);
             Some(Link { text, address: (self.address)(run)?, is_current: false })
         };
-        combination.runs.iter().take(MAX_LINKS).filter_map(link).collect()
+        (None, combination.runs.iter().take(MAX_LINKS).filter_map(link).collect())
     }
 
     pub(super) fn in_progress(&self, comparison: &Comparison) -> InProgress {

@@ -37,8 +37,8 @@ use crate::column::SharedSetting;
 use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
 
-pub use live::{Choice, Link, LivePage};
 pub use figures::{MAX_CLASS_ROWS, MAX_CURVES, MAX_FIGURE_BYTES};
+pub use live::{Choice, Link, LivePage};
 pub use mistakes::{MAX_PICTURE_BYTES, MAX_PICTURES};
 pub use pair::MAX_MATRIX_CELLS;
 
@@ -82,7 +82,12 @@ fn render_page(comparison: &Comparison, live: Option<&LivePage<'_>>) -> Result<S
     let mistakes = Mistakes::new(comparison);
     let ranking = render(&table::ranking(comparison, live))?;
     let runs_table = render(&table::runs(comparison, live))?;
-    let live = live.map(|page| Live { style: LIVE_STYLE, page, in_progress: page.in_progress(comparison) });
+    let live = live.map(|page| Live {
+        style: LIVE_STYLE,
+        page,
+        in_progress: page.in_progress(comparison),
+    });
+    let no_answer = live.as_ref().and_then(|live| live.in_progress.no_answer(comparison));
     let page = Page {
         policy: live.is_none().then(|| policy::content_security_policy(SCRIPT)),
         title: text::title(comparison),
@@ -91,7 +96,7 @@ fn render_page(comparison: &Comparison, live: Option<&LivePage<'_>>) -> Result<S
         lede: text::lede(comparison),
         contents: contents(comparison, live.as_ref(), &figures, &pair, &mistakes),
         answer: AnswerSection::new(comparison),
-        no_answer: text::no_answer(comparison),
+        no_answer: no_answer.map_or_else(|| text::no_answer(comparison), str::to_owned),
         ranked: comparison.ranking.heading(),
         ranking_note: text::ranking(comparison),
         ranking,
@@ -102,6 +107,7 @@ fn render_page(comparison: &Comparison, live: Option<&LivePage<'_>>) -> Result<S
         mistakes,
         verdicts: verdicts::explanation(comparison),
         left_out: &comparison.left_out,
+        has_runs: !comparison.combinations.is_empty(),
         version: env!("CARGO_PKG_VERSION"),
         data: data::json(&data::Data { curves, runs })?,
         script: SCRIPT,
@@ -151,6 +157,8 @@ struct Page<'a> {
     mistakes: Mistakes,
     verdicts: Vec<String>,
     left_out: &'a [Skipped],
+    /// A comparison in a file always has some.
+    has_runs: bool,
     version: &'static str,
     data: String,
     script: &'static str,
@@ -180,7 +188,9 @@ fn contents(
     if live.is_some_and(|live| !live.in_progress.is_empty()) {
         sections.push(Section { id: "progress", title: "In progress" });
     }
-    sections.push(Section { id: "ranking", title: "All combinations" });
+    if !comparison.combinations.is_empty() {
+        sections.push(Section { id: "ranking", title: "All combinations" });
+    }
     sections.extend(figures.iter().map(|group| Section { id: group.id, title: group.title }));
     if !pair.matrices.is_empty() {
         sections.push(Section { id: "pair", title: pair.title });
@@ -188,7 +198,9 @@ fn contents(
     if !mistakes.pictures.is_empty() {
         sections.push(Section { id: "mistakes", title: "Mistakes" });
     }
-    sections.push(Section { id: "verdicts", title: "Verdicts" });
+    if !comparison.combinations.is_empty() {
+        sections.push(Section { id: "verdicts", title: "Verdicts" });
+    }
     if !comparison.left_out.is_empty() {
         sections.push(Section { id: "left-out", title: "Skipped" });
     }

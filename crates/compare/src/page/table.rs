@@ -236,14 +236,14 @@ pub(super) fn ranking(comparison: &Comparison, live: Option<&LivePage<'_>>) -> H
     let row = |(index, combination): (usize, &Combination)| {
         let baseline = comparison.baseline.is_some_and(|baseline| baseline.combination == index);
         let measured = |measure: &Measure<'_>| Cell::measure(measure, measure.of(combination));
-        let links = live.map(|live| live.links(combination)).unwrap_or_default();
+        let (address, links) = live.map(|live| live.links(combination)).unwrap_or_default();
         let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
         cells.extend(setting_cells(combination, &settings));
         cells.extend(main.iter().map(measured));
         cells.extend(standing_cells(combination));
         cells.extend(verdict_cells(combination, baseline));
         cells.push(Cell::number(Some(combination.runs.len() as f64), 0));
-        cells.push(Cell { links, ..Cell::text(combination.status()) });
+        cells.push(Cell { address, links, ..Cell::text(combination.status()) });
         cells.extend(further.iter().map(measured));
         cells.extend(setting_cells(combination, &implied));
         let (best, may_be_best) = (is_selected(comparison, index), may_be_best(comparison, index));
@@ -331,7 +331,8 @@ pub(super) fn runs(comparison: &Comparison, live: Option<&LivePage<'_>>) -> Html
     heads.extend([head("status", false), head("directory", false)]);
     heads.extend(implied.into_iter().map(|(_, head)| Head { further: true, ..head }));
     let omitted = Omitted::new(comparison.runs().count(), live);
-    HtmlTable { id: "runs-table", label: "Every run", fixed, heads, rows, omitted }.without_empty_columns()
+    HtmlTable { id: "runs-table", label: "Every run", fixed, heads, rows, omitted }
+        .without_empty_columns()
 }
 
 /// The status of a run, and why it ended unless it finished.

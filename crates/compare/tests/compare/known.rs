@@ -27,13 +27,16 @@ fn compare(known: &KnownRuns) -> Comparison {
 fn comparison_of_known_runs_is_that_of_all_runs() {
     let sweep = directory();
     for (rate, seed) in [(0.1, 1), (0.1, 2), (0.2, 1), (0.2, 2)] {
-        SampleRun::new(rate, 1, seed).best(0.8 + rate / 10.0 + 0.001 * seed as f64).write(sweep.path());
+        SampleRun::new(rate, 1, seed)
+            .best(0.8 + rate / 10.0 + 0.001 * seed as f64)
+            .write(sweep.path());
     }
     let damaged = SampleRun::new(0.3, 1, 1).write(sweep.path());
     fs::write(damaged.join("run.json"), "{").expect("written");
     let other = SampleRun { fingerprint: "other".to_owned(), ..SampleRun::new(0.4, 1, 1) };
     other.write(sweep.path());
-    let read = || Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("a comparison");
+    let read =
+        || Comparison::read(&[sweep.path()], &CompareOptions::default()).expect("a comparison");
     let mut known = KnownRuns::default();
     assert!(known.update(&found(sweep.path()), &Changed::default()));
     assert_eq!(compare(&known), read());
@@ -112,12 +115,19 @@ fn live_page_has_links_and_runs_in_progress() {
     let mut known = KnownRuns::default();
     known.update(&found(sweep.path()), &Changed::default());
     let comparison = compare(&known);
-    let link = |text: &str, is_current| Link { text: text.to_owned(), address: "/?in=1".to_owned(), is_current };
+    let link = |text: &str, is_current| Link {
+        text: text.to_owned(),
+        address: "/?in=1".to_owned(),
+        is_current,
+    };
     let live = LivePage {
         state: "1-2".to_owned(),
         known: &known,
         address: &|run| Some(format!("/run/{}", run.id)),
-        choices: vec![Choice { title: "Directories".to_owned(), links: vec![link("<a>", true), link("b", false)] }],
+        choices: vec![Choice {
+            title: "Directories".to_owned(),
+            links: vec![link("<a>", true), link("b", false)],
+        }],
         notes: vec!["A note.".to_owned()],
         max_rows: 1,
         all_rows: "/?rows=all".to_owned(),

@@ -57,8 +57,18 @@ impl Browser {
         let process = Command::new("sh")
             .args(["-c", "exec \"$0\" \"$@\" 3<requests 4>answers"])
             .arg(chromium)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-quic",
+            ])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
             .args(["--remote-debugging-pipe", "--user-data-dir=profile", "about:blank"])
             .current_dir(profile.path())
             .stdin(Stdio::null())
@@ -68,19 +78,28 @@ impl Browser {
             .expect("Chromium starts");
         let requests = OpenOptions::new().write(true).open(&pipes[0]).expect("a pipe");
         let answers = BufReader::new(File::open(&pipes[1]).expect("a pipe"));
-        Some(Self { process, requests, answers, last: 0, events: VecDeque::new(), _profile: profile })
+        Some(Self {
+            process,
+            requests,
+            answers,
+            last: 0,
+            events: VecDeque::new(),
+            _profile: profile,
+        })
     }
 
     /// Opens a page in a window with this width, and returns its session.
     pub(crate) fn open(&mut self, url: &str, width: u32) -> String {
         let target = self.call("", "Target.createTarget", json!({ "url": "about:blank" }));
         let target = &target["targetId"];
-        let attached = self.call("", "Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
+        let attached =
+            self.call("", "Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
         let session = attached["sessionId"].as_str().expect("a session").to_owned();
         for domain in ["Page", "Runtime", "Log", "Network"] {
             self.call(&session, &format!("{domain}.enable"), json!({}));
         }
-        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
+        let size =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.call(&session, "Emulation.setDeviceMetricsOverride", size);
         self.call(&session, "Page.navigate", json!({ "url": url }));
         session
@@ -89,7 +108,8 @@ impl Browser {
     /// Runs a script in a page, and returns its result.
     pub(crate) fn run(&mut self, session: &str, script: &str) -> Value {
         let script = format!("(async () => {{ {script} }})()");
-        let parameters = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
+        let parameters =
+            json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
         let found = self.call(session, "Runtime.evaluate", parameters);
         assert!(found.get("exceptionDetails").is_none(), "{script}: {found}");
         found["result"]["value"].clone()
@@ -129,7 +149,8 @@ impl Browser {
     /// The addresses outside of a server that pages have requested.
     pub(crate) fn requests_elsewhere(&self, url: &str) -> Vec<String> {
         let origin = url.split('?').next().unwrap_or_default();
-        let requests = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
+        let requests =
+            self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
         let addresses = requests.filter_map(|event| event["params"]["request"]["url"].as_str());
         let is_own = |address: &&str| address.starts_with(origin) || address.starts_with("data:");
         addresses.filter(|address| !is_own(address)).map(str::to_owned).collect()

@@ -79,7 +79,10 @@ fn runs_appear_and_curves_grow_and_choices_stay() {
     SampleRun::new(0.5, 1, 1).best(0.95).write(sweep.path());
     browser.wait(&page, "document.querySelector('#answer-title').textContent.includes('0.5')");
     drop(lock);
-    browser.wait(&page, "document.querySelector('#progress').textContent.includes('no process works on it')");
+    browser.wait(
+        &page,
+        "document.querySelector('#progress').textContent.includes('no process works on it')",
+    );
     let kept = browser.run(
         &page,
         "return {
@@ -111,7 +114,10 @@ fn ten_windows_follow_one_sweep() {
     let server = Running::with(&ServeOptions { token: true, ..ServeOptions::new(sweep.path()) });
     // With the token in the first address only: the others have the cookie.
     let first = browser.open(&server.url, 1200);
-    browser.wait(&first, "document.querySelector('#ranking-table') !== null && !location.search.includes('token')");
+    browser.wait(
+        &first,
+        "document.querySelector('#ranking-table') !== null && !location.search.includes('token')",
+    );
     let (base, _) = server.url.split_once('?').expect("a token");
     let mut pages = vec![first];
     for _ in 1..10 {
@@ -123,7 +129,12 @@ fn ten_windows_follow_one_sweep() {
     for (number, rate) in [(3, 0.3), (4, 0.4), (5, 0.5)] {
         SampleRun::new(rate, 1, 1).write(sweep.path());
         for page in &pages {
-            browser.wait(page, &format!("document.querySelectorAll('#ranking-table tbody tr').length === {number}"));
+            browser.wait(
+                page,
+                &format!(
+                    "document.querySelectorAll('#ranking-table tbody tr').length === {number}"
+                ),
+            );
         }
     }
     browser.check(&server.url);
@@ -164,7 +175,10 @@ fn hostile_names_run_nothing_and_load_nothing() {
     );
     assert_eq!(browser.run(&page, "return window.intruded === undefined"), true);
     let problems = browser.problems();
-    assert!(problems.iter().all(|problem| problem.contains("Content Security Policy")), "{problems:?}");
+    assert!(
+        problems.iter().all(|problem| problem.contains("Content Security Policy")),
+        "{problems:?}"
+    );
     assert_eq!(browser.requests_elsewhere(&server.url), Vec::<String>::new());
 }
 

@@ -28,7 +28,8 @@ fn only_get_and_head_are_answered() {
         assert_eq!(response.header("allow"), Some("get, head"));
     }
     let host = server.address;
-    let head = server.send(&format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+    let head =
+        server.send(&format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
 
@@ -61,9 +62,15 @@ fn names_that_were_made_to_lead_here_are_refused() {
         server.send(&format!("GET / HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).status
     };
     let port = server.address.port();
-    for host in
-        ["localhost", "LOCALHOST", "127.0.0.1", "127.0.0.2", "[::1]", &format!("localhost:{port}"), "localhost:9000"]
-    {
+    for host in [
+        "localhost",
+        "LOCALHOST",
+        "127.0.0.1",
+        "127.0.0.2",
+        "[::1]",
+        &format!("localhost:{port}"),
+        "localhost:9000",
+    ] {
         assert_eq!(status(&[host]), 200, "{host}");
     }
     for host in [
@@ -92,7 +99,8 @@ fn other_sites_are_refused_except_for_links() {
     let sweep = sweep();
     let server = Running::start(sweep.path());
     let status = |site: &str, mode: &str, to: &str| {
-        let headers = format!("Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: {mode}\r\nSec-Fetch-Dest: {to}\r\n");
+        let headers =
+            format!("Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: {mode}\r\nSec-Fetch-Dest: {to}\r\n");
         server.get_with("/", &headers).status
     };
     assert_eq!(status("cross-site", "no-cors", "image"), 403);
@@ -124,7 +132,8 @@ fn token_is_required_and_moves_to_a_cookie() {
         server.get_with("/", &format!("Cookie: other=1; kiln-{port}={value}\r\n")).status
     };
     assert_eq!(with(token), 200);
-    for wrong in ["", &token[1..], &format!("{token}0"), &token.replace('a', "b").replace('1', "2")] {
+    for wrong in ["", &token[1..], &format!("{token}0"), &token.replace('a', "b").replace('1', "2")]
+    {
         assert_eq!(with(wrong), 401, "{wrong}");
     }
     let other = Running::with(&ServeOptions { token: true, ..ServeOptions::new(sweep.path()) });
@@ -140,9 +149,11 @@ fn other_addresses_require_a_token() {
     let (_, token) = server.url.split_once('?').expect("a token");
     assert_eq!(server.get(&format!("/?{token}")).status, 303);
     // The token does not make another name a name of this server.
-    let request = format!("GET /?{token} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /?{token} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert_eq!(server.send(&request).status, 403);
-    let request = format!("GET /?{token} HTTP/1.1\r\nHost: 192.168.1.5:80\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /?{token} HTTP/1.1\r\nHost: 192.168.1.5:80\r\nConnection: close\r\n\r\n");
     assert_eq!(server.send(&request).status, 303);
 }
 
@@ -155,7 +166,8 @@ fn paths_lead_only_to_files_of_runs() {
     std::fs::write(run.join("secret.txt"), "secret").expect("written");
     std::fs::write(run.join("model.safetensors"), "secret").expect("written");
     #[cfg(unix)]
-    std::os::unix::fs::symlink(above.path().join("secret.txt"), run.join("report.md")).expect("a link");
+    std::os::unix::fs::symlink(above.path().join("secret.txt"), run.join("report.md"))
+        .expect("a link");
     std::fs::write(run.join("mistakes.png"), "<script>secret</script>").expect("written");
     let server = Running::start(&sweep);
     let page = server.get("/").body;

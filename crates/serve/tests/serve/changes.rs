@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use kiln_serve::ServeOptions;
 use kiln_store::{FileLock, Status};
 
 use crate::client::Running;
@@ -40,7 +41,8 @@ fn readers_learn_of_every_change_and_of_nothing_else() {
     server.wait_for("/", "epoch 1 of 3, val_accuracy 0.5000");
     // An epoch, as the run appends it.
     let history = sweep.join("0.1-1-1").join("history.csv");
-    let row = fs::read_to_string(&history).expect("a history") + "2,0.5,0.75,0.5,0.875,0.01,0.500\n";
+    let row =
+        fs::read_to_string(&history).expect("a history") + "2,0.5,0.75,0.5,0.875,0.01,0.500\n";
     fs::write(&history, row).expect("written");
     changes();
     server.wait_for("/", "epoch 2 of 3, val_accuracy 0.8750");
@@ -179,4 +181,56 @@ fn end_of_the_server_closes_streams_and_frees_the_port() {
     }
     drop(silent);
     assert!(std::net::TcpListener::bind(server.address).is_ok());
+}
+
+#[test]
+fn changes_that_are_not_reported_are_looked_for_while_somebody_watches() {
+    let above = tempfile::tempdir().expect("a directory");
+    let sweep = above.path().join("sweep");
+    SampleRun::new(0.1, 1, 1).write(&sweep);
+    let poll = Some(Duration::from_millis(100));
+    let server = Running::with(&ServeOptions { poll, ..ServeOptions::new(above.path()) });
+    let page = server.get("/").body;
+    assert!(page.contains("Changes are looked for") && page.contains("in 1 run: 1 finished"));
+    let mut events = server.events();
+    let first = events.next().expect("the present state");
+    running(&sweep, 1);
+    SampleRun::new(0.2, 1, 1).write(&sweep);
+    assert!(events.next().expect("an event") > first);
+    server.wait_for("/", "in 2 runs");
+    fs::write(sweep.join("0.2-1-1").join("history.csv"), "nonsense").expect("written");
+    server.wait_for("/", "id=\"left-out\"");
+    fs::remove_dir_all(&sweep).expect("removed");
+    server.wait_for("/", "has no run yet");
+}
+
+#[test]
+fn a_single_run_can_be_served() {
+    let above = tempfile::tempdir().expect("a directory");
+    let lock = FileLock::take(above.path(), "0.1-1-1").expect("a lock");
+    running(above.path(), 1);
+    let server = Running::start(&above.path().join("0.1-1-1"));
+    server.wait_for("/", "epoch 1 of 3");
+    let mut events = server.events();
+    let first = events.next().expect("the present state");
+    running(above.path(), 2);
+    assert!(events.next().expect("an event") > first);
+    server.wait_for("/", "epoch 2 of 3");
+    drop(lock);
+    events.next().expect("the end of the process");
+    server.wait_for("/", "no process works on it");
+}
+
+#[test]
+fn a_run_that_begins_is_not_called_killed() {
+    let sweep = tempfile::tempdir().expect("a directory");
+    SampleRun::new(0.1, 1, 1).write(sweep.path());
+    let lock = FileLock::take(sweep.path(), "0.2-1-1").expect("a lock");
+    let begun = sweep.path().join("0.2-1-1");
+    fs::create_dir(&begun).expect("a directory");
+    fs::write(begun.join("config.toml"), "x").expect("written");
+    let server = Running::start(sweep.path());
+    assert!(!server.get("/").body.contains("id=\"left-out\""));
+    drop(lock);
+    server.wait_for("/", "id=\"left-out\"");
 }

@@ -64,7 +64,9 @@ impl Running {
 
     pub(crate) fn get_with(&self, path: &str, headers: &str) -> Response {
         let host = self.address;
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"))
+        self.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
+        ))
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {

@@ -87,7 +87,12 @@ fn large_requests_are_refused() {
         assert!(time_until_closed(stream) < TIMEOUT);
         assert_eq!(server.get("/live.js").status, 200);
     }
-    for nonsense in ["\0\0\0\0\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for nonsense in [
+        "\0\0\0\0\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
         let response = server.send(nonsense);
         assert_ne!(response.status, 200, "{nonsense:?}");
     }

@@ -27,7 +27,12 @@ fn comparison_leads_to_the_page_of_each_run() {
     let server = Running::start(sweep.path());
     let page = server.get("/");
     assert_eq!(page.status, 200);
-    for part in ["Best by validation", "id=\"ranking-table\"", "val_accuracy over the epochs", "4 finished, 1 diverged"] {
+    for part in [
+        "Best by validation",
+        "id=\"ranking-table\"",
+        "val_accuracy over the epochs",
+        "4 finished, 1 diverged",
+    ] {
         assert!(page.body.contains(part), "{part}");
     }
     let runs = runs(&page.body);
@@ -69,7 +74,13 @@ fn directories_and_datasets_can_be_chosen() {
     other.write(&above.path().join("second"));
     let server = Running::start(above.path());
     let page = server.get("/").body;
-    for link in [">all (3)<", ">first (1)<", ">second (2)<", "fashion-mnist 50b4 (2)", "fashion-mnist other (1)"] {
+    for link in [
+        ">all (3)<",
+        ">first (1)<",
+        ">second (2)<",
+        "fashion-mnist 50b4 (2)",
+        "fashion-mnist other (1)",
+    ] {
         assert!(page.contains(link), "{link}");
     }
     let (before, _) = page.split_once("\">first (1)<").expect("a link");
@@ -115,7 +126,8 @@ fn tables_of_many_runs_are_cut_until_the_reader_asks() {
     let sweep = tempfile::tempdir().expect("a directory");
     for number in 0..1_005 {
         let run = SampleRun::new(0.001 * f64::from(number + 1), 1, 1);
-        SampleRun { val_accuracies: vec![Some(0.5)], ..run.ended(Status::Failed) }.write(sweep.path());
+        SampleRun { val_accuracies: vec![Some(0.5)], ..run.ended(Status::Failed) }
+            .write(sweep.path());
     }
     let server = Running::start(sweep.path());
     let page = server.get("/").body;
