@@ -20,7 +20,10 @@ struct Served {
 
 impl Served {
     fn start(project: &Project, arguments: &[&str]) -> Self {
-        let mut process = start(project, &[&["serve"], arguments].concat());
+        Self::of(start(project, &[&["serve"], arguments].concat()))
+    }
+
+    fn of(mut process: Child) -> Self {
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut url = String::new();
         stdout.read_line(&mut url).unwrap();
@@ -159,4 +162,31 @@ fn idle_server_sleeps() {
     });
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(wakeups(), last);
+}
+
+/// With a limit of its own, the server cannot watch all directories. Its page says so and what it does instead.
+#[cfg(target_os = "linux")]
+#[test]
+fn limit_of_notifications_is_no_error() {
+    for (limit, part) in [
+        ("max_inotify_watches", "fs.inotify.max_user_watches"),
+        ("max_inotify_instances", "fs.inotify.max_user_instances"),
+    ] {
+        let project = Project::new();
+        std::fs::create_dir(project.path("runs")).unwrap();
+        let script = format!("echo 0 > /proc/sys/user/{limit} && exec \"$0\" serve --port 0");
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script]);
+        command.arg(env!("CARGO_BIN_EXE_kiln")).current_dir(project.path("."));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let Ok(process) = command.spawn() else { return };
+        let served = Served::of(process);
+        // Some systems forbid users to have limits of their own.
+        if served.address.is_empty() {
+            return;
+        }
+        let page = served.get("/");
+        assert!(page.contains("Changes are looked for every ten seconds"), "{page}");
+        assert!(page.contains(part), "{page}");
+    }
 }

@@ -9,8 +9,6 @@ mod client;
 #[path = "../../store/tests/store/tree.rs"]
 mod tree;
 
-use std::path::Path;
-
 use divan::Bencher;
 use tempfile::TempDir;
 

@@ -1,9 +1,8 @@
 //! The server: its socket, its routes, and its end.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -140,9 +139,8 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         let port = self.address.port();
-        let host = match (&self.access.name, self.address.ip()) {
+        let host = match (&self.access.name, reachable(self.address.ip())) {
             (Some(name), _) => name.clone(),
-            // A browser on this machine cannot open the address of all interfaces everywhere.
             (None, IpAddr::V6(address)) => format!("[{address}]"),
             (None, IpAddr::V4(address)) => address.to_string(),
         };
@@ -213,11 +211,28 @@ impl Server {
     }
 }
 
-fn stopped(mut stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        // The sender lives as long as the server.
-        let _ = stop.wait_for(|is_stopped| *is_stopped).await;
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // The sender lives as long as the server.
+    let _ = stop.wait_for(|is_stopped| *is_stopped).await;
+}
+
+/// The address by which other machines reach this one, if it stands for all of its addresses.
+fn reachable(address: IpAddr) -> IpAddr {
+    if !address.is_unspecified() {
+        return address;
     }
+    // Addresses for documentation, to which nothing is sent: the system only chooses the address from which it would send.
+    let (other, loopback): (IpAddr, IpAddr) = match address {
+        IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(_) => {
+            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into())
+        }
+    };
+    let chosen = UdpSocket::bind((address, 0)).and_then(|socket| {
+        socket.connect((other, 9))?;
+        socket.local_addr()
+    });
+    chosen.map_or(loopback, |chosen| chosen.ip())
 }
 
 /// Listens on the first free port from the given one on.

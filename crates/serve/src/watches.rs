@@ -263,10 +263,16 @@ impl Watches {
     }
 }
 
+/// The error of Linux if a user has as many receivers of changes as allowed.
+const TOO_MANY_OPEN_FILES: i32 = 24;
+
 fn explain(error: &notify::Error) -> String {
-    match error.kind {
+    match &error.kind {
         ErrorKind::MaxFilesWatch => {
             "the limit of watched directories is reached (fs.inotify.max_user_watches)".to_owned()
+        }
+        ErrorKind::Io(cause) if cause.raw_os_error() == Some(TOO_MANY_OPEN_FILES) => {
+            "the limit of programs that watch directories is reached (fs.inotify.max_user_instances)".to_owned()
         }
         _ => format!("the system does not report changes: {error}"),
     }

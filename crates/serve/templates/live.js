@@ -39,7 +39,9 @@
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const pageScript = (inside) => all('script:not([src]):not([type])', inside)[0]?.textContent;
   let lastAction = 0;
-  let lastChange = new Date();
+  // When the content was last known to be up to date, and when it was replaced last.
+  let lastAnswer = new Date();
+  let lastChange;
   let isPressed = false;
   let isUpdating = false;
   let isOutdated = false;
@@ -50,9 +52,12 @@
     status.textContent = text;
     status.classList.toggle('lost', Boolean(isLost));
   };
-  const time = () => lastChange.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-  const sayLive = () => say(`Live. Last change: ${time()}.`);
-  const sayLost = (problem) => say(`${problem} This is the state of ${time()}.`, true);
+  const clock = (time) => time.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  const sayLive = () => {
+    lastAnswer = new Date();
+    say(lastChange ? `Live. Last change: ${clock(lastChange)}.` : 'Live.');
+  };
+  const sayLost = (problem) => say(`${problem} This is the state of ${clock(lastAnswer)}.`, true);
 
   for (const name of ['pointerdown', 'pointermove', 'pointerup', 'pointercancel', 'keydown', 'wheel', 'touchmove', 'change', 'input']) {
     addEventListener(name, (event) => {
