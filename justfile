@@ -16,7 +16,7 @@ fuzz TARGET SECONDS="1800":
 
 # Runs the benchmarks of single functions. Close other programs first.
 bench:
-    cargo bench -p kiln-data -p kiln-kernels -p kiln-train -p kiln-compare
+    cargo bench -p kiln-data -p kiln-kernels -p kiln-train -p kiln-compare -p kiln-serve
 
 # Compares Kiln with JAX, PyTorch and Keras in half an hour, and writes benches/RESULTS.md.
 side-by-side:

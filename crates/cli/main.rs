@@ -20,7 +20,7 @@ use clap::Parser;
 
 use crate::commands::{
     Cli, Command, cancel, clean, compare, completions, config, data, doctor, evaluate, export, ls,
-    predict, resume, run, show, status, summary, sweep, verify, work, worker,
+    predict, resume, run, serve, show, status, summary, sweep, verify, work, worker,
 };
 
 // The default allocator of glibc returns freed pages to the system and faults them in again with every batch.
@@ -47,6 +47,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Worker(arguments) => worker::worker(options, arguments),
         Command::Summary(arguments) => summary::summary(options, arguments),
         Command::Compare(arguments) => compare::compare(options, arguments),
+        Command::Serve(arguments) => serve::serve(options, arguments),
         Command::Verify(arguments) => verify::verify(options, arguments),
         Command::Doctor(arguments) => doctor::doctor(options, arguments),
         Command::Show(arguments) => show::show(options, arguments),

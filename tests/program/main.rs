@@ -35,6 +35,7 @@ mod reliability;
 mod reuse;
 mod run;
 mod run_state;
+mod serve;
 mod show_predict;
 mod simulation;
 mod spelling;

@@ -15,6 +15,7 @@ pub(crate) mod ls;
 pub(crate) mod predict;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod summary;
@@ -126,6 +127,15 @@ pub(crate) enum Command {
         kiln compare runs/search --rank-by val_loss --rank-at best\n  \
         kiln compare runs/fashion-mnist/ID runs/fashion-mnist/OTHER")]
     Compare(compare::CompareArguments),
+    /// Show the comparison as a live page in a browser: runs appear and curves grow while a sweep works
+    ///
+    /// The address is printed; open it in a browser. Each run has a page of its own. The server only reads, answers only this machine unless --bind
+    /// is given, and loads nothing from the network. Ctrl-C ends it.
+    #[command(after_help = "Examples:\n  \
+        kiln serve\n  \
+        kiln serve runs/learning-rate-depth --port 9000\n  \
+        kiln serve runs --bind 0.0.0.0")]
+    Serve(serve::ServeArguments),
     /// Retrain a run and check that it reproduces the recorded results exactly
     ///
     /// The run is trained in a temporary directory, and its own directory is not changed. An incomplete run is compared

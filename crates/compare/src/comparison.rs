@@ -111,9 +111,7 @@ impl Comparison {
 
     fn group_and_rank(paths: &[impl AsRef<Path>], ranking: &Ranking) -> Result<Self> {
         let found = find(paths)?;
-        let mut read = read::read(&found.runs);
-        read.left_out.extend(found.left_out);
-        read.left_out.sort_by(|left, right| left.path.cmp(&right.path));
+        let read = read::read(&found.runs).without(found.left_out);
         if let (true, Some(first)) = (read.runs.is_empty(), read.left_out.first()) {
             let error = StoreError::NoRuns {
                 path: first.path.clone(),
@@ -121,10 +119,28 @@ impl Comparison {
             };
             return Err(error.into());
         }
+        Ok(Self::group_by_dataset(read, ranking))
+    }
+
+    fn group_by_dataset(mut read: Read, ranking: &Ranking) -> Self {
+        let left_out = std::mem::take(&mut read.left_out);
         let mut datasets = by_dataset(read).into_iter();
         let mut comparison = Self::group(datasets.next().unwrap_or_default(), ranking);
         comparison.other_data = datasets.map(|other| Self::group(other, ranking)).collect();
-        Ok(comparison)
+        comparison.left_out = left_out;
+        comparison
+    }
+
+    /// Compares runs that were read; there may be none, and none may have the metric that ranks.
+    pub(crate) fn of(read: Read, ranking: &Ranking, level: f64) -> Self {
+        let mut comparison = Self::group_by_dataset(read, ranking);
+        for other in &mut comparison.other_data {
+            other.level = level;
+            judge::judge(other, None);
+        }
+        comparison.level = level;
+        judge::judge(&mut comparison, None);
+        comparison
     }
 
     /// The combination to continue with: the best by validation among those whose runs all finished, else among those
@@ -262,7 +278,7 @@ impl Comparison {
     }
 }
 
-/// Splits the runs by their dataset, that of the newest run first. The directories that could not be read stay with it.
+/// Splits the runs by their dataset, that of the newest run first.
 fn by_dataset(read: Read) -> Vec<Read> {
     let mut datasets: Vec<Read> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -274,9 +290,6 @@ fn by_dataset(read: Read) -> Vec<Read> {
         datasets[place].runs.push((run, configuration));
     }
     datasets.sort_by_key(|dataset| Reverse(dataset.runs.iter().map(|(run, _)| run.started).max()));
-    if let Some(first) = datasets.first_mut() {
-        first.left_out = read.left_out;
-    }
     datasets
 }
 

@@ -13,16 +13,37 @@ use crate::settings::FlatConfig;
 /// The largest number of different settings. Each run has a cell for each of them, so the table grows with both.
 const MAX_SETTINGS: usize = 10_000;
 
-/// The runs that could be read, each with its configuration, and the directories that could not.
+/// A run with its configuration.
+pub(crate) type ReadRun = (RunSummary, FlatConfig);
+
+/// The runs that could be read, and the directories that could not.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
-    pub(crate) runs: Vec<(RunSummary, FlatConfig)>,
+    pub(crate) runs: Vec<ReadRun>,
     pub(crate) left_out: Vec<Skipped>,
+}
+
+impl Read {
+    /// Adds directories that could not be read.
+    pub(crate) fn without(mut self, left_out: Vec<Skipped>) -> Self {
+        self.left_out.extend(left_out);
+        self.left_out.sort_by(|left, right| left.path.cmp(&right.path));
+        self
+    }
 }
 
 /// Reads these run directories on all cores. The runs keep their order.
 pub(crate) fn read(paths: &[PathBuf]) -> Read {
-    let results = in_parallel(paths, |path| read_run(path).map_err(|error| skipped(path, &error)));
+    collect(in_parallel(paths, |path| read_one(path)))
+}
+
+/// Reads a run directory.
+pub(crate) fn read_one(path: &Path) -> Result<ReadRun, Skipped> {
+    read_run(path).map_err(|error| skipped(path, &error))
+}
+
+/// The runs of a comparison, whose number of settings is limited.
+pub(crate) fn collect(results: impl IntoIterator<Item = Result<ReadRun, Skipped>>) -> Read {
     let mut read = Read::default();
     let mut keys = HashSet::new();
     for result in results {
@@ -61,7 +82,7 @@ fn skipped(path: &Path, error: &CompareError) -> Skipped {
     Skipped { path: path.to_owned(), problem }
 }
 
-fn read_run(path: &Path) -> Result<(RunSummary, FlatConfig)> {
+fn read_run(path: &Path) -> Result<ReadRun> {
     let directory = RunDirectory::open(path)?;
     let record = directory.read_record()?;
     // The numbers and settings of an edited file are not those of the run. Large files are checked only by `kiln doctor`.

@@ -5,15 +5,30 @@ use kiln_store::{RunDirectory, files};
 /// The width of the labels with the space after them, as in the facts about the run.
 const LABEL_WIDTH: usize = 15;
 
-/// The settings of a run from its `config.toml`, a line for each table and for each layer, broken to fit the width. Empty
-/// if the file cannot be read.
-pub(crate) fn settings(run: &RunDirectory, width: u16) -> String {
+/// A line of settings: those of a table of `config.toml`, or of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsLine {
+    /// The name of the table; empty for the further lines of the same table.
+    pub label: String,
+    /// How many layers own this one.
+    pub depth: usize,
+    /// Keys and values: "learning_rate 0.01".
+    pub words: Vec<String>,
+}
+
+/// The settings of a run from its `config.toml`, broken to fit the width. Empty if the file cannot be read.
+pub(crate) fn settings(lines: &[SettingsLine], width: u16) -> String {
+    lines.iter().map(|it| line(&it.label, it.depth, &it.words, width.into())).collect()
+}
+
+/// The settings of a run from its `config.toml`, a line for each table and for each layer. Empty if the file cannot be read.
+pub(crate) fn lines(run: &RunDirectory) -> Vec<SettingsLine> {
     let read = || {
         let text = files::read(&run.config_path(), MAX_BYTES).ok()?;
         Document::parse("config.toml", &text).ok()
     };
-    let Some(document) = read() else { return String::new() };
-    let mut text = String::new();
+    let Some(document) = read() else { return Vec::new() };
+    let mut all = Vec::new();
     for entry in document.root().entries().unwrap_or_default() {
         // The name and the seed are shown with the facts about the run.
         let Ok(settings) = entry.value().entries() else { continue };
@@ -28,12 +43,12 @@ pub(crate) fn settings(run: &RunDirectory, width: u16) -> String {
         if !words.is_empty() {
             lines.insert(0, (0, words));
         }
-        for (index, (depth, words)) in lines.iter().enumerate() {
-            let label = if index == 0 { entry.key() } else { "" };
-            text.push_str(&line(label, *depth, words, width.into()));
+        for (index, (depth, words)) in lines.into_iter().enumerate() {
+            let label = if index == 0 { entry.key().to_owned() } else { String::new() };
+            all.push(SettingsLine { label, depth, words });
         }
     }
-    text
+    all
 }
 
 /// The items of a list of layers, or of other tables.

@@ -4,6 +4,7 @@ use comfy_table::{
 use kiln_store::escape::control;
 use kiln_store::{History, RunDirectory, RunRecord, Status, StoreError, TestReport};
 
+use crate::content::{RunContent, TextTable};
 use crate::error::Result;
 use crate::settings::settings;
 use crate::summary;
@@ -27,50 +28,39 @@ pub struct Shown {
 ///
 /// [`ReportError::Store`](crate::error::ReportError::Store) if `run.json` cannot be read.
 pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<Shown> {
-    let record = run.read_record()?;
-    let mut damaged: Vec<StoreError> =
-        run.check(&record, &["config.toml"]).err().into_iter().collect();
-    let mut text = head(&record, terminal);
-    if damaged.is_empty() {
-        let settings = settings(run, terminal.width);
-        if !settings.is_empty() {
-            text.push_str(&heading("Settings", terminal));
-            text.push_str(&settings);
-        }
+    let content = RunContent::read(run)?;
+    let mut text = head(&content, terminal);
+    if !content.settings.is_empty() {
+        text.push_str(&heading("Settings", terminal));
+        text.push_str(&settings(&content.settings, terminal.width));
     }
     text.push_str(&heading("History", terminal));
-    let checked = run.check(&record, &["history.csv"]);
-    match checked.and_then(|()| run.read_history()) {
-        Ok(history) => text.push_str(&show_history(&record, &history, terminal)),
-        Err(error) => {
-            text.push_str(&format!("{}\n", control(&error.to_string())));
-            damaged.push(error);
-        }
+    match (&content.history, content.problem("history.csv")) {
+        (Some(history), _) => text.push_str(&show_history(&content, history, terminal)),
+        (None, problem) => text.push_str(&format!("{}\n", control(&problem.unwrap_or_default()))),
     }
     text.push_str(&heading("Test", terminal));
-    let checked = run.check(&record, &["report.json"]);
-    match checked.and_then(|()| run.read_report()) {
-        Ok(Some(report)) => text.push_str(&show_test(&report, terminal)),
-        Ok(None) => text.push_str(&format!("{}\n", summary::UNTESTED)),
-        Err(error) => {
-            text.push_str(&format!("{}\n", control(&error.to_string())));
-            damaged.push(error);
-        }
+    match (&content.report, content.problem("report.json")) {
+        (Some(report), _) => text.push_str(&show_test(report, terminal)),
+        (None, Some(problem)) => text.push_str(&format!("{}\n", control(&problem))),
+        (None, None) => text.push_str(&format!("{}\n", summary::UNTESTED)),
     }
     text.push_str(&heading("Files", terminal));
-    text.push_str(&show_files(run, &record));
+    text.push_str(&show_files(run, &content.record));
+    let damaged = content.damaged.into_iter().map(|(_, error)| error).collect();
     Ok(Shown { text, damaged })
 }
 
-fn head(record: &RunRecord, terminal: Terminal) -> String {
+fn head(content: &RunContent, terminal: Terminal) -> String {
+    let record = &content.record;
     let color = match record.status {
         Status::Finished => "\u{1b}[32m",
         Status::Running | Status::Interrupted | Status::Pruned => "\u{1b}[33m",
         Status::Failed | Status::Diverged => "\u{1b}[31m",
     };
     let name = styled("\u{1b}[1m", &format!("{} {}", record.name, record.id), terminal);
-    let mut text = format!("{name}  {}\n\n", styled(color, &summary::ending(record), terminal));
-    for fact in summary::facts(record) {
+    let mut text = format!("{name}  {}\n\n", styled(color, &content.ending, terminal));
+    for fact in &content.facts {
         text.push_str(&format!("{:<14} {}\n", fact.label, control(&fact.text)));
     }
     text
@@ -85,21 +75,15 @@ fn styled(code: &str, text: &str, terminal: Terminal) -> String {
     if terminal.color { format!("{code}{text}\u{1b}[0m") } else { text.into_owned() }
 }
 
-fn show_history(record: &RunRecord, history: &History, terminal: Terminal) -> String {
+fn show_history(content: &RunContent, history: &History, terminal: Terminal) -> String {
     let mut text = String::new();
-    if history.rows.is_empty() {
-        text.push_str("No epoch was completed.\n");
-    } else {
-        let columns = summary::epoch_columns(history);
-        let rows = history.selection(summary::MAX_EPOCHS);
-        let cells = rows.iter().map(|row| summary::epoch_cells(row, &columns));
-        text.push_str(&table(&columns, 0, cells, terminal));
-        let notes = [
-            summary::left_out(history, rows.len()),
-            summary::best_epoch(history),
-            summary::optimism(record),
-        ];
-        text.extend(notes.into_iter().flatten().map(|note| note + "\n"));
+    match content.epochs() {
+        None => text.push_str("No epoch was completed.\n"),
+        Some(TextTable { columns, words, rows, notes }) => {
+            let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+            text.push_str(&table(&columns, words, rows, terminal));
+            text.extend(notes.into_iter().map(|note| note + "\n"));
+        }
     }
     if history.cut {
         text.push_str("The last line of history.csv is incomplete and was ignored.\n");

@@ -15,9 +15,12 @@ pub(crate) const MAX_PAIRS: usize = 5;
 pub(crate) const UNTESTED: &str = "The run was not tested; there are no test results.";
 
 /// A labeled fact about a run.
-pub(crate) struct Fact {
-    pub(crate) label: &'static str,
-    pub(crate) text: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is about: "data", "warning".
+    pub label: &'static str,
+    /// The fact, not escaped.
+    pub text: String,
 }
 
 /// How the run ended, as a phrase.

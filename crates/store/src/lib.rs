@@ -71,7 +71,8 @@ pub use hidden::{create_hidden, hidden};
 pub use history::{EpochRow, History, HistoryWriter};
 pub use kiln_config::{is_unprintable, printable};
 pub use lock::{
-    FileLock, Heartbeat, LiveOwner, LockOwner, LockState, LockToken, last_lines, lock_limitation,
+    FileLock, Heartbeat, LiveOwner, LockOwner, LockState, LockToken, file_system, last_lines,
+    lock_limitation,
 };
 pub use metric::{Direction, MetricInfo};
 pub use name::{NameError, check_name};

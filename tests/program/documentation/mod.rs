@@ -56,6 +56,7 @@ pages! {
     performance: "docs/guide/performance.md",
     pytorch: "docs/guide/pytorch.md",
     run_directory: "docs/guide/run-directory.md",
+    serve: "docs/guide/serve.md",
     sweeps: "docs/guide/sweeps.md",
     tensorboard: "docs/guide/tensorboard.md",
     verifying: "docs/guide/verifying.md",

@@ -18,6 +18,7 @@
 mod answer;
 mod data;
 mod figures;
+mod live;
 mod mistakes;
 mod pair;
 mod policy;
@@ -37,11 +38,13 @@ use crate::comparison::Comparison;
 use crate::error::{CompareError, Result};
 
 pub use figures::{MAX_CLASS_ROWS, MAX_CURVES, MAX_FIGURE_BYTES};
+pub use live::{Choice, Link, LivePage};
 pub use mistakes::{MAX_PICTURE_BYTES, MAX_PICTURES};
 pub use pair::MAX_MATRIX_CELLS;
 
 use answer::AnswerSection;
 use figures::FigureGroup;
+use live::InProgress;
 use mistakes::Mistakes;
 use pair::PairView;
 
@@ -53,40 +56,77 @@ use pair::PairView;
 ///
 /// [`CompareError::Inconsistent`] if the page cannot be rendered.
 pub fn page(comparison: &Comparison) -> Result<String> {
+    render_page(comparison, None)
+}
+
+/// The page of a comparison for the live server: the same content with links to the pages of the runs, the runs in progress, and
+/// a script that brings it up to date. The server sends the [`live_policy`] with it.
+///
+/// # Errors
+///
+/// [`CompareError::Inconsistent`] if the page cannot be rendered.
+pub fn live_page(comparison: &Comparison, live: &LivePage<'_>) -> Result<String> {
+    render_page(comparison, Some(live))
+}
+
+/// The Content-Security-Policy of all live pages: they request nothing from elsewhere, and run no script except [`SCRIPT`] and
+/// those of the server.
+#[must_use]
+pub fn live_policy() -> String {
+    policy::live(SCRIPT)
+}
+
+fn render_page(comparison: &Comparison, live: Option<&LivePage<'_>>) -> Result<String> {
     let (figures, curves) = figures::all(comparison);
     let (pair, runs) = PairView::new(comparison);
     let mistakes = Mistakes::new(comparison);
-    let script = include_str!("../../templates/page.js");
+    let ranking = render(&table::ranking(comparison, live))?;
+    let runs_table = render(&table::runs(comparison, live))?;
+    let live = live.map(|page| Live {
+        style: LIVE_STYLE,
+        page,
+        in_progress: page.in_progress(comparison),
+    });
+    let no_answer = live.as_ref().and_then(|live| live.in_progress.no_answer(comparison));
     let page = Page {
-        policy: policy::content_security_policy(script),
+        policy: live.is_none().then(|| policy::content_security_policy(SCRIPT)),
         title: text::title(comparison),
         chart_style: chart::style(),
-        style: include_str!("../../templates/page.css"),
+        style: STYLE,
         lede: text::lede(comparison),
-        contents: contents(comparison, &figures, &pair, &mistakes),
+        contents: contents(comparison, live.as_ref(), &figures, &pair, &mistakes),
         answer: AnswerSection::new(comparison),
-        no_answer: text::no_answer(comparison),
+        no_answer: no_answer.map_or_else(|| text::no_answer(comparison), str::to_owned),
         ranked: comparison.ranking.heading(),
         ranking_note: text::ranking(comparison),
-        ranking: render(&table::ranking(comparison))?,
-        runs: render(&table::runs(comparison))?,
+        ranking,
+        runs: runs_table,
         shared: &comparison.shared,
         figures,
         pair,
         mistakes,
         verdicts: verdicts::explanation(comparison),
         left_out: &comparison.left_out,
+        has_runs: !comparison.combinations.is_empty(),
         version: env!("CARGO_PKG_VERSION"),
         data: data::json(&data::Data { curves, runs })?,
-        script,
+        script: SCRIPT,
+        live,
     };
     render(&page)
 }
 
+/// The styles of the page, without those of the [`chart`]s.
+pub const STYLE: &str = include_str!("../../templates/page.css");
+/// The styles that only the live pages need.
+pub const LIVE_STYLE: &str = include_str!("../../templates/live.css");
+/// The script of the page. It expects its data as JSON in an element with the id `data`: `curves` and `runs`.
+pub const SCRIPT: &str = include_str!("../../templates/page.js");
+
 /// Escapes text for HTML in the same way as for the SVG pictures, which also replaces control characters and marks that
 /// change the direction of writing.
 #[derive(Debug, Clone, Copy)]
-struct Xml;
+pub struct Xml;
 
 impl Escaper for Xml {
     fn write_escaped_str<W: fmt::Write>(&self, mut into: W, text: &str) -> fmt::Result {
@@ -97,7 +137,8 @@ impl Escaper for Xml {
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
-    policy: String,
+    /// `None` on the live page: the server sends it.
+    policy: Option<String>,
     title: String,
     chart_style: &'static str,
     style: &'static str,
@@ -116,9 +157,18 @@ struct Page<'a> {
     mistakes: Mistakes,
     verdicts: Vec<String>,
     left_out: &'a [Skipped],
+    /// A comparison in a file always has some.
+    has_runs: bool,
     version: &'static str,
     data: String,
     script: &'static str,
+    live: Option<Live<'a>>,
+}
+
+struct Live<'a> {
+    style: &'static str,
+    page: &'a LivePage<'a>,
+    in_progress: InProgress,
 }
 
 /// An entry in the table of contents.
@@ -129,14 +179,18 @@ struct Section {
 
 fn contents(
     comparison: &Comparison,
+    live: Option<&Live<'_>>,
     figures: &[FigureGroup],
     pair: &PairView,
     mistakes: &Mistakes,
 ) -> Vec<Section> {
-    let mut sections = vec![
-        Section { id: "answer", title: "Answer" },
-        Section { id: "ranking", title: "All combinations" },
-    ];
+    let mut sections = vec![Section { id: "answer", title: "Answer" }];
+    if live.is_some_and(|live| !live.in_progress.is_empty()) {
+        sections.push(Section { id: "progress", title: "In progress" });
+    }
+    if !comparison.combinations.is_empty() {
+        sections.push(Section { id: "ranking", title: "All combinations" });
+    }
     sections.extend(figures.iter().map(|group| Section { id: group.id, title: group.title }));
     if !pair.matrices.is_empty() {
         sections.push(Section { id: "pair", title: pair.title });
@@ -144,7 +198,9 @@ fn contents(
     if !mistakes.pictures.is_empty() {
         sections.push(Section { id: "mistakes", title: "Mistakes" });
     }
-    sections.push(Section { id: "verdicts", title: "Verdicts" });
+    if !comparison.combinations.is_empty() {
+        sections.push(Section { id: "verdicts", title: "Verdicts" });
+    }
     if !comparison.left_out.is_empty() {
         sections.push(Section { id: "left-out", title: "Skipped" });
     }

@@ -1,6 +1,6 @@
 use askama::Template;
-use kiln_store::Status;
 use kiln_store::number::decimals;
+use kiln_store::{Status, grouped};
 
 use crate::cells;
 use crate::charts::{is_selected, may_be_best, number};
@@ -9,6 +9,7 @@ use crate::comparison::Comparison;
 use crate::measures::{Measure, drop_order};
 use kiln_statistics::Spread;
 
+use super::live::{Link, LivePage};
 use super::verdicts;
 
 /// Texts with more characters than this may have several lines.
@@ -27,6 +28,23 @@ pub(super) struct HtmlTable {
     fixed: usize,
     heads: Vec<Head>,
     rows: Vec<Row>,
+    /// The rows that the live page does not have.
+    omitted: Option<Omitted>,
+}
+
+/// The rows that a table does not have, and the address that has them.
+struct Omitted {
+    rows: String,
+    all: String,
+    address: String,
+}
+
+impl Omitted {
+    fn new(all: usize, live: Option<&LivePage<'_>>) -> Option<Self> {
+        let live = live.filter(|live| live.max_rows < all)?;
+        let [rows, all] = [live.max_rows, all].map(|number| grouped(number as u64));
+        Some(Self { rows, all, address: live.all_rows.clone() })
+    }
 }
 
 /// The width of a page in portrait and in landscape format, in characters of the table's font.
@@ -112,6 +130,10 @@ struct Cell {
     /// The number to sort by; empty if the column is sorted by its text.
     sort: String,
     numeric: bool,
+    /// On the live page, where the text leads.
+    address: Option<String>,
+    /// On the live page, links after the text.
+    links: Vec<Link>,
 }
 
 impl Cell {
@@ -150,6 +172,7 @@ impl Cell {
             deviation: measure.format.deviation(spread),
             sort: spread.mean.to_string(),
             numeric: true,
+            ..Self::default()
         }
     }
 
@@ -207,25 +230,28 @@ fn measure_heads(measures: &[Measure<'_>]) -> impl Iterator<Item = Head> {
 }
 
 /// One row per combination, in the order of the comparison.
-pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
+pub(super) fn ranking(comparison: &Comparison, live: Option<&LivePage<'_>>) -> HtmlTable {
     let [settings, implied] = settings(comparison);
     let (main, further) = measures(comparison);
     let row = |(index, combination): (usize, &Combination)| {
         let baseline = comparison.baseline.is_some_and(|baseline| baseline.combination == index);
         let measured = |measure: &Measure<'_>| Cell::measure(measure, measure.of(combination));
+        let (address, links) = live.map(|live| live.links(combination)).unwrap_or_default();
         let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
         cells.extend(setting_cells(combination, &settings));
         cells.extend(main.iter().map(measured));
         cells.extend(standing_cells(combination));
         cells.extend(verdict_cells(combination, baseline));
         cells.push(Cell::number(Some(combination.runs.len() as f64), 0));
-        cells.push(Cell::text(combination.status()));
+        cells.push(Cell { address, links, ..Cell::text(combination.status()) });
         cells.extend(further.iter().map(measured));
         cells.extend(setting_cells(combination, &implied));
         let (best, may_be_best) = (is_selected(comparison, index), may_be_best(comparison, index));
         Row { best, may_be_best, cells }
     };
-    let rows = comparison.combinations.iter().enumerate().map(row).collect();
+    let all = comparison.combinations.len();
+    let max_rows = live.map_or(usize::MAX, |live| live.max_rows);
+    let rows = comparison.combinations.iter().enumerate().take(max_rows).map(row).collect();
     let mut heads = vec![head("#", true)];
     let fixed = 1 + settings.len();
     heads.extend(settings.into_iter().map(|(_, head)| head));
@@ -242,7 +268,8 @@ pub(super) fn ranking(comparison: &Comparison) -> HtmlTable {
     ]);
     let further = measure_heads(&further).chain(implied.into_iter().map(|(_, head)| head));
     heads.extend(further.map(|head| Head { further: true, ..head }));
-    HtmlTable { id: "ranking-table", label: "All combinations", fixed, heads, rows }
+    let omitted = Omitted::new(all, live);
+    HtmlTable { id: "ranking-table", label: "All combinations", fixed, heads, rows, omitted }
         .without_empty_columns()
 }
 
@@ -274,13 +301,14 @@ fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
 }
 
 /// One row per run, in the order of the combinations.
-pub(super) fn runs(comparison: &Comparison) -> HtmlTable {
+pub(super) fn runs(comparison: &Comparison, live: Option<&LivePage<'_>>) -> HtmlTable {
     let [settings, implied] = settings(comparison);
     let (mut measures, further) = measures(comparison);
     measures.extend(further);
     let mut rows = Vec::new();
+    let max_rows = live.map_or(usize::MAX, |live| live.max_rows);
     for (index, combination) in comparison.combinations.iter().enumerate() {
-        for run in &combination.runs {
+        for run in combination.runs.iter().take(max_rows.saturating_sub(rows.len())) {
             let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
             cells.extend(setting_cells(combination, &settings));
             let seed = Cell::number(Some(run.seed as f64), 0);
@@ -289,7 +317,8 @@ pub(super) fn runs(comparison: &Comparison) -> HtmlTable {
             let value = |measure: &Measure<'_>| Spread::of(measure.of_run(run));
             cells.extend(measures.iter().map(|measure| Cell::measure(measure, value(measure))));
             cells.push(Cell::text(status(run)));
-            cells.push(Cell::text(run.directory.path().to_string_lossy()));
+            let address = live.and_then(|live| (live.address)(run));
+            cells.push(Cell { address, ..Cell::text(run.directory.path().to_string_lossy()) });
             cells.extend(setting_cells(combination, &implied));
             rows.push(Row { best: false, may_be_best: false, cells });
         }
@@ -301,7 +330,9 @@ pub(super) fn runs(comparison: &Comparison) -> HtmlTable {
     heads.extend(measure_heads(&measures));
     heads.extend([head("status", false), head("directory", false)]);
     heads.extend(implied.into_iter().map(|(_, head)| Head { further: true, ..head }));
-    HtmlTable { id: "runs-table", label: "Every run", fixed, heads, rows }.without_empty_columns()
+    let omitted = Omitted::new(comparison.runs().count(), live);
+    HtmlTable { id: "runs-table", label: "Every run", fixed, heads, rows, omitted }
+        .without_empty_columns()
 }
 
 /// The status of a run, and why it ended unless it finished.

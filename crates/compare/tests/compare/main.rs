@@ -8,6 +8,7 @@ mod fit;
 mod grouping;
 mod hostile;
 mod json;
+mod known;
 mod measures;
 mod page;
 mod pair;

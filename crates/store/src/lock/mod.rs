@@ -29,7 +29,7 @@ use crate::hidden::{create_hidden, hidden};
 use crate::run::RunDirectory;
 
 pub use owner::LockOwner;
-pub use reach::lock_limitation;
+pub use reach::{file_system, lock_limitation};
 
 /// The time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);

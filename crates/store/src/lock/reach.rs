@@ -21,17 +21,30 @@ const NEVER: &[&str] = &["9p", "fuse.sshfs"];
 /// not known. Only Linux says how a directory is mounted.
 #[must_use]
 pub fn lock_limitation(directory: &Path) -> Option<String> {
+    limitation(&mounts()?, &fs::canonicalize(directory).ok()?)
+}
+
+/// The type of the file system of a directory, such as `ext4` or `nfs4`; `None` if it is not known.
+#[must_use]
+pub fn file_system(directory: &Path) -> Option<String> {
     let directory = fs::canonicalize(directory).ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    limitation(&mounts, &directory)
+    mount_of(&mounts()?, &directory).map(|mount| mount.file_system)
+}
+
+fn mounts() -> Option<String> {
+    fs::read_to_string("/proc/self/mountinfo").ok()
+}
+
+/// Of the mounts above the directory, the deepest one, and of several at one place, the last.
+fn mount_of(mounts: &str, directory: &Path) -> Option<Mount> {
+    let above = mounts.lines().filter_map(Mount::parse);
+    above
+        .filter(|mount| directory.starts_with(&mount.place))
+        .reduce(|best, mount| if mount.place.len() >= best.place.len() { mount } else { best })
 }
 
 fn limitation(mounts: &str, directory: &Path) -> Option<String> {
-    // Of the mounts above the directory, the deepest one, and of several at one place, the last.
-    let found = mounts.lines().filter_map(Mount::parse);
-    let mount = found
-        .filter(|mount| directory.starts_with(&mount.place))
-        .reduce(|best, mount| if mount.place.len() >= best.place.len() { mount } else { best })?;
+    let mount = mount_of(mounts, directory)?;
     let (name, options) = SHARED.iter().find(|(name, _)| *name == mount.file_system)?;
     let option = options.iter().find(|option| mount.options.split(',').any(|it| it == **option));
     match option {
