@@ -92,11 +92,14 @@ impl LivePage<'_> {
         if let [run] = combination.runs.as_slice() {
             return ((self.address)(run), Vec::new());
         }
-        let link = |run: &RunSummary| {
-            let text = format!("seed {}", run.seed);
+        // "seed 1 2 3": the word once, so that the column stays narrow.
+        let link = |(index, run): (usize, &RunSummary)| {
+            let word = if index == 0 { "seed " } else { "" };
+            let text = format!("{word}{}", run.seed);
             Some(Link { text, address: (self.address)(run)?, is_current: false })
         };
-        (None, combination.runs.iter().take(MAX_LINKS).filter_map(link).collect())
+        let runs = combination.runs.iter().enumerate().take(MAX_LINKS);
+        (None, runs.filter_map(link).collect())
     }
 
     pub(super) fn in_progress(&self, comparison: &Comparison) -> InProgress {
