@@ -212,9 +212,53 @@ fn several_workers_prune_the_runs_that_one_sweep_prunes() {
         assert_eq!(output.status, 0, "{}", output.stderr);
     }
     assert_eq!(statuses(&project, "runs/pruned"), statuses(&project, "expected/pruned"));
-    // The rungs are at 1, 2, 4 and 8 epochs.
-    let decisions = decisions(&project, "runs/pruned");
-    assert!(decisions.keys().any(|name| name.ends_with("-rung-0-1.json")), "{decisions:?}");
+    // The rungs are at 1, 2, 4 and 8 epochs. The decisions are the same bytes, whichever worker has written them.
+    let found = decisions(&project, "runs/pruned");
+    assert_eq!(found, decisions(&project, "expected/pruned"));
+    let rungs: Vec<&str> = found.keys().map(|name| name.split_once('-').unwrap().1).collect();
+    assert_eq!(rungs, ["rung-0-1.json", "rung-0-2.json", "rung-0-4.json", "rung-0-8.json"]);
+}
+
+#[test]
+fn the_file_of_a_rung_decides_for_all_workers() {
+    let project = project_with(PRUNING_SWEEP);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let (name, text) = decisions(&project, "expected/pruned").into_iter().next().unwrap();
+    assert!(name.ends_with("-rung-0-1.json"), "{name}");
+    let decision: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let ids = |key: &str| -> Vec<String> { serde_json::from_value(decision[key].clone()).unwrap() };
+    let (continued, pruned) = (ids("continued"), ids("pruned"));
+    assert_eq!((continued.len(), pruned.len()), (3, 3));
+    // The opposite of what the results say. A file without a checksum is one of an earlier version.
+    let opposite = serde_json::json!({
+        "format_version": 1, "continued": pruned, "pruned": continued,
+    });
+    for launcher in ["local", "slurm"] {
+        let directory = project.path(launcher).join("pruned");
+        std::fs::create_dir_all(directory.join(".kiln/decisions")).unwrap();
+        project.write(format!("{launcher}/pruned/.kiln/decisions/{name}"), opposite.to_string());
+        let runs = format!("--runs={launcher}");
+        if launcher == "local" {
+            project.kiln_ok(&["sweep", "sweep.toml", &runs]);
+        } else {
+            let slurm = StandIns::new(&project);
+            for output in outputs(start_workers(&project, &slurm, 3, &[&runs])) {
+                assert_eq!(output.status, 0, "{}", output.stderr);
+            }
+        }
+        let found = statuses(&project, &format!("{launcher}/pruned"));
+        assert_eq!(found.len(), 6);
+        for id in &continued {
+            assert_eq!(found[id], "pruned", "{launcher}: {found:?}");
+            let record = project.read_json(format!("{launcher}/pruned/{id}/run.json"));
+            assert_eq!(record["epochs"], 1, "{launcher}");
+        }
+        assert!(pruned.iter().any(|id| found[id] == "finished"), "{launcher}: {found:?}");
+        assert_eq!(
+            project.read(format!("{launcher}/pruned/.kiln/decisions/{name}")),
+            opposite.to_string()
+        );
+    }
 }
 
 #[test]

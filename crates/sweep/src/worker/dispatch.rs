@@ -31,6 +31,7 @@ impl SweepWorker<'_> {
         if self.free.is_some() {
             return self.need_shared(&runs);
         }
+        self.read_decisions();
         let states: Vec<RunState> =
             runs.iter().map(|run| RunState::read(self.plan, &self.plan.runs[*run])).collect();
         // In a fixed order, what becomes of a run depends on the results of all runs of its bracket.

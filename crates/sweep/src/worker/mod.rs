@@ -42,6 +42,7 @@ use crate::worker::free_runs::FreeRuns;
 use crate::worker::protocol::{RunCommand, RunMessage};
 use crate::worker::run_process::{RunEvent, RunProcess};
 
+use decisions::Decisions;
 use pruning::Pruning;
 use shared::Idle;
 
@@ -112,6 +113,7 @@ struct SweepWorker<'a> {
     /// The state of the race at the last look.
     race: Option<RaceState>,
     pruning: Option<Pruning>,
+    decisions: Decisions,
     /// The runs by their ids, if they are pruned.
     runs_by_id: HashMap<String, usize>,
     /// The runs that are paused because their next rung is not decided.
@@ -153,6 +155,7 @@ impl<'a> SweepWorker<'a> {
             race_results: vec![RaceResult::Pending; plan.runs.len()],
             race: None,
             pruning: plan.prune.map(Pruning::new),
+            decisions: Decisions::of(plan),
             runs_by_id: match plan.prune {
                 Some(_) => (0..).zip(&plan.runs).map(|(run, it)| (it.id.clone(), run)).collect(),
                 None => HashMap::new(),
