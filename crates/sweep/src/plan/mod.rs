@@ -9,7 +9,7 @@ mod reuse;
 mod state;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use kiln_config::KeyIndex;
@@ -304,15 +304,17 @@ impl Plan {
     /// Divides runs into the brackets that pruning in a fixed order compares: the runs of each seed that repeats all
     /// combinations, in the order of the plan.
     pub(crate) fn brackets(&self, runs: &[usize]) -> Vec<Vec<usize>> {
-        let mut brackets: Vec<(u64, Vec<usize>)> = Vec::new();
+        let mut brackets: Vec<Vec<usize>> = Vec::new();
+        let mut places: HashMap<u64, usize> = HashMap::new();
         for run in runs {
             let seed = if self.has_seed_axis { self.runs[*run].experiment.seed } else { 0 };
-            match brackets.iter_mut().find(|(own, _)| *own == seed) {
-                Some((_, bracket)) => bracket.push(*run),
-                None => brackets.push((seed, vec![*run])),
+            let place = *places.entry(seed).or_insert(brackets.len());
+            match brackets.get_mut(place) {
+                Some(bracket) => bracket.push(*run),
+                None => brackets.push(vec![*run]),
             }
         }
-        brackets.into_iter().map(|(_, bracket)| bracket).collect()
+        brackets
     }
 
     /// The keys whose values differ between the runs, in the order in which they are declared.

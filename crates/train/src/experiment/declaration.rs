@@ -83,8 +83,30 @@ impl Declaration {
             known.extend(known_paths(&document)?);
             known.sort_unstable();
             known.dedup();
-            type_changes.apply(&mut document, change, &known)?;
+            let path = document.complete(change, &known)?;
+            type_changes.apply(&mut document, &path, change)?;
         }
+        Self::read(document, &type_changes)
+    }
+
+    /// Like [`new`](Self::new), for overrides with the full paths of their keys. It is faster, because it needs no list of all
+    /// keys.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn at_paths<'a>(
+        mut document: Document,
+        overrides: impl IntoIterator<Item = (&'a str, &'a Override)>,
+    ) -> Result<Self, ConfigError> {
+        let mut type_changes = TypeChanges::default();
+        for (path, change) in overrides {
+            type_changes.apply(&mut document, path, change)?;
+        }
+        Self::read(document, &type_changes)
+    }
+
+    fn read(document: Document, type_changes: &TypeChanges) -> Result<Self, ConfigError> {
         let experiment = document.read(Experiment::read)?;
         let mut notes = type_changes.notes(&document);
         if experiment.augment.mixes() {

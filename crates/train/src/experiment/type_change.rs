@@ -31,19 +31,19 @@ struct Removed {
 }
 
 impl TypeChanges {
-    /// Applies an override to a document.
+    /// Applies an override of the key with this full path to a document.
     ///
     /// # Errors
     ///
-    /// The errors of [`Document::apply`].
+    /// The errors of [`Document::set`].
     pub(super) fn apply(
         &mut self,
         document: &mut Document,
+        path: &str,
         change: &Override,
-        known: &[String],
     ) -> Result<(), ConfigError> {
         let before = TABLES.map(|(table, _)| type_in(document, table));
-        document.apply(change, known)?;
+        document.set(path, change)?;
         for ((table, common), before) in TABLES.into_iter().zip(before) {
             let Some(file_type) =
                 before.filter(|before| type_in(document, table).as_ref() != Some(before))
