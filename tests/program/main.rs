@@ -16,6 +16,7 @@ mod declarations;
 mod decoded_images;
 mod doctor;
 mod documentation;
+mod extends;
 mod formats;
 mod golden;
 mod hostile_files;

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use kiln_config::{ConfigError, Document, FromValue, Kind, Override, Table, Value};
-use kiln_train::{Declaration, WeightsFile, known_paths};
+use kiln_train::{Declaration, WeightsFile, join_bases, known_paths, open_experiment};
 
 use crate::declaration::axis::Axis;
 use crate::declaration::block::Block;
@@ -73,7 +73,10 @@ impl Sweep {
     /// A file cannot be read, a key is unknown, or an axis is empty, is given twice or has values of the wrong type.
     /// The error shows where.
     pub fn open(path: &Path, axes: &[String]) -> Result<Self, ConfigError> {
-        Self::declare(path, Document::open(path)?, axes, Document::open)
+        let file = Document::open(path)?;
+        // Only experiments extend others.
+        let file = if is_sweep(&file) { file } else { join_bases(file, path)? };
+        Self::declare(path, file, axes, open_experiment)
     }
 
     /// Declares the sweep of a record. The files that declared it may have changed since then, or may be gone.

@@ -11,6 +11,7 @@ use kiln_kernels::Instructions;
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
+use super::extends::open_experiment;
 use super::type_change::TypeChanges;
 use super::{EngineChoice, Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
@@ -37,13 +38,13 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// Reads a file and applies `KEY=VALUE` overrides in their order.
+    /// Reads a file and those that it extends, and applies `KEY=VALUE` overrides in their order.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or the file or an override is invalid. The error shows the place.
     pub fn open(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        Self::new(Document::open(path)?, &parsed(overrides)?)
+        Self::new(open_experiment(path)?, &parsed(overrides)?)
     }
 
     /// Reads the `config.toml` of a run. It must be an ordinary file, unlike an experiment that the user names on the

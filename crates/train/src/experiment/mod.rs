@@ -2,6 +2,7 @@
 
 mod declaration;
 mod device;
+mod extends;
 mod memory;
 mod prepared;
 mod remarks;
@@ -24,6 +25,7 @@ use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
+pub use extends::{join_bases, open_experiment};
 pub use memory::MachineMemory;
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
@@ -78,6 +80,10 @@ struct WithoutResult {
 
 impl Experiment {
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        // An experiment that extends another has been joined with it.
+        if let Some(extends) = table.value("extends") {
+            return Err(extends.error("only the file of an experiment can extend another"));
+        }
         let name = match table.value("name") {
             None => table.required("name")?,
             Some(value) => {

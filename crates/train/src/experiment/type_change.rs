@@ -84,6 +84,17 @@ impl Removed {
     }
 }
 
+/// Removes the keys of an optimizer or a schedule that `over` gives another type, except those with the same meaning for every
+/// type.
+pub(super) fn remove_keys_of_other_types(document: &mut Document, over: &Document) {
+    for (table, common) in TABLES {
+        let types = (type_in(document, table), type_in(over, table));
+        if matches!(types, (Some(before), Some(after)) if before != after) {
+            document.remove_written(table, |key| !common.contains(&key));
+        }
+    }
+}
+
 /// The `type` of a table, if the document has it.
 fn type_in(document: &Document, table: &str) -> Option<String> {
     match &document.get(&format!("{table}.type"))?.kind {
