@@ -36,6 +36,7 @@ mod reliability;
 mod reuse;
 mod run;
 mod run_state;
+mod shared_training;
 mod show_predict;
 mod simulation;
 mod spelling;

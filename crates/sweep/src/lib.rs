@@ -42,7 +42,10 @@ pub use launchers::{
     QueuedWorker, Requests, Share, Submission, SubmissionOutcome, Submissions, SweepResult, Task,
     Watcher, queue_of_setting, queues,
 };
-pub use plan::{DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState};
+pub use plan::{
+    DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState,
+    SharedTraining,
+};
 pub use prune::{PruneConfig, PruneOrder};
 pub use race::{Race, RaceConfig, RaceEnd, RaceProgress, RaceResult, RaceState, Stopped, decide};
 pub use rules::SweepRules;

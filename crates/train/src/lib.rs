@@ -23,6 +23,7 @@ pub mod random;
 mod resume;
 mod run;
 pub mod schedules;
+mod shared_training;
 mod speed;
 mod trained_network;
 mod training_loop;

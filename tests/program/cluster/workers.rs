@@ -284,6 +284,29 @@ fn several_workers_race_as_one_sweep_does() {
     assert_eq!(decisions(&other, "runs/raced"), first);
 }
 
+#[test]
+fn several_workers_train_the_epochs_that_runs_have_in_common_once() {
+    let project = project_with(
+        "name = \"common\"\nexperiment = \"experiment.toml\"\n\
+         [grid]\nepochs = [3, 9, 15]\ntraining.weights = [\"last\", \"best\"]\n[repeat]\nseed = [1, 2]\n",
+    );
+    let slurm = StandIns::new(&project);
+    for output in outputs(start_workers(&project, &slurm, 3, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    let mut shared = 0;
+    for run in run_directories(&project.path("runs/common")) {
+        let config = run.join("config.toml");
+        let output = project.kiln_ok(&["run", config.to_str().unwrap(), "--runs=alone", "-q"]);
+        let alone = crate::run_state::Results::of(&project.path(output.last_line()));
+        crate::run_state::Results::of(&run).assert_same(&alone, &run.display().to_string());
+        let record = project.read_json(run.join("run.json"));
+        shared += record["shared"]["epochs"].as_u64().unwrap_or(0);
+    }
+    // For each seed, 15 of 54 epochs are trained.
+    assert_eq!(shared, 2 * 39);
+}
+
 /// The decision files of a sweep.
 fn decisions(project: &Project, sweep: &str) -> BTreeMap<String, String> {
     let path = project.path(sweep).join(".kiln/decisions");

@@ -6,6 +6,7 @@ mod known_data;
 mod other_data;
 mod planner;
 mod reuse;
+mod shared;
 mod state;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use crate::declaration::{Setting, SkippedRuns, Sweep, SweepRecord, SweepRecords}
 use crate::error::SweepError;
 use crate::plan::invalid::InvalidRuns;
 use crate::plan::planner::{PlannedRuns, Planner};
+use crate::plan::shared::SharedGroups;
 use crate::prune::PruneConfig;
 use crate::race::{Race, RaceProgress, RaceResult, RaceState, result_of};
 
@@ -30,6 +32,7 @@ pub use invalid::InvalidSweep;
 pub(crate) use known_data::read as read_known_data;
 pub use other_data::RunOnOtherData;
 pub(crate) use planner::recorded_fingerprints;
+pub use shared::SharedTraining;
 pub use state::RunState;
 
 /// The runs of a sweep, checked against their data.
@@ -64,6 +67,8 @@ pub struct Plan {
     known_datasets: KnownDatasets,
     /// One entry for all runs whose steps cost the same.
     pub(crate) workloads: Vec<Workload>,
+    /// The runs that have their training in common.
+    pub(crate) shared: SharedGroups,
 }
 
 /// One run of a plan.
@@ -183,6 +188,11 @@ impl Plan {
         let experiments = || runs.iter().map(|run| &run.experiment);
         let race = race.map(|config| Race::new(&config, experiments())).transpose()?;
         let Planner { known_datasets, workloads, .. } = planner;
+        // A run that is pruned waits at each rung, and would keep others waiting.
+        let shared = match prune {
+            None => SharedGroups::new(&runs)?,
+            Some(_) => SharedGroups::default(),
+        };
         // The path stays relative if the working directory was deleted.
         let data =
             std::path::absolute(data_directory).unwrap_or_else(|_| data_directory.to_owned());
@@ -202,6 +212,7 @@ impl Plan {
             record: record.with_data(data),
             known_datasets,
             workloads,
+            shared,
         })
     }
 

@@ -10,6 +10,7 @@
 //! | [`decisions`] | the files by which workers tell each other results and decisions |
 //! | [`pruning`] | which runs stop early, and which wait for that decision |
 //! | [`racing`] | which runs a race needs |
+//! | [`shared_training`] | which runs wait for another one with the same training |
 //! | [`run_process`], [`protocol`], [`train_run`] | the process of a run, and what it exchanges with its worker |
 //! | [`outcome`] | how a run ended |
 
@@ -23,6 +24,7 @@ mod pruning;
 mod racing;
 mod run_process;
 mod shared;
+mod shared_training;
 #[cfg(test)]
 mod simulation;
 mod train_run;
@@ -295,6 +297,7 @@ impl<'a> SweepWorker<'a> {
         self.end_in_bracket(run, &outcome);
         self.end_in_race(run, &outcome);
         self.outcomes[run] = Some((outcome, by));
+        self.remove_shared_training(run);
         self.wake_waiting_runs();
     }
 

@@ -133,6 +133,32 @@ impl Experiment {
         Ok(short_hash(&self.values()?))
     }
 
+    /// Identifies the training steps on the data with this fingerprint: two experiments with the same one have the same weights
+    /// after the same epoch. They may differ in when training ends, if the schedule does not depend on the number of epochs, in
+    /// which weights are kept, in what is evaluated, and in the test.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`to_toml`](Self::to_toml).
+    pub fn training_identity(&self, fingerprint: &str) -> Result<String, ConfigError> {
+        let defaults = TrainingConfig::default();
+        let mut steps = self.clone();
+        let training = &mut steps.training;
+        if !self.schedule.depends_on_length() {
+            training.epochs = defaults.epochs;
+        }
+        // A running average is a part of each step.
+        if training.average_decay.is_none() {
+            training.weights = defaults.weights;
+        }
+        training.monitor = defaults.monitor;
+        training.save_initial = defaults.save_initial;
+        training.evaluate_training_set = defaults.evaluate_training_set;
+        (training.top_k, training.metrics) = (defaults.top_k, defaults.metrics);
+        (steps.early_stopping, steps.test) = (None, TestConfig::default());
+        steps.identity_on(fingerprint)
+    }
+
     /// All values that affect the result.
     fn values(&self) -> Result<String, ConfigError> {
         // Renaming a sweep must not train its runs again.
