@@ -46,9 +46,15 @@ impl Results {
     }
 }
 
-/// The text of a history without the column `seconds`, which must be the last one.
+/// The text of a history without the column `seconds`.
 pub(crate) fn history_without_seconds(history: &str) -> String {
-    history.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned() + "\n").collect()
+    let header = history.lines().next().unwrap();
+    let seconds = header.split(',').position(|column| column == "seconds").unwrap();
+    let without = |line: &str| {
+        let cells = line.split(',').enumerate().filter(|(column, _)| *column != seconds);
+        cells.map(|(_, cell)| cell).collect::<Vec<_>>().join(",") + "\n"
+    };
+    history.lines().map(without).collect()
 }
 
 /// The run directories in a directory, sorted. Hidden entries, such as `.kiln`, are not runs.

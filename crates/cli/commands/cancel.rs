@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use kiln_store::quoted;
-use kiln_sweep::slurm::{cancel, queued_workers};
-use kiln_sweep::{Activity, Submission, read_status};
+use kiln_sweep::{Activity, Submissions, read_status};
 
 use crate::commands::sweep::DeclaredSweep;
 use crate::options::GlobalOptions;
@@ -28,24 +27,29 @@ pub(crate) fn cancel_workers(
 ) -> anyhow::Result<ExitCode> {
     let directory = DeclaredSweep::directory(options, &arguments.path)?;
     let path = quoted(&directory.display().to_string());
-    let jobs: Vec<String> =
-        Submission::read_all(&directory).into_iter().map(|job| job.job).collect();
-    let workers = queued_workers(&jobs)?;
-    let active: Vec<String> =
-        jobs.into_iter().filter(|job| workers.iter().any(|worker| worker.job == *job)).collect();
-    if active.is_empty() {
-        status("no worker of this sweep is in the queue");
-    } else {
-        cancel(&active)?;
+    let mut canceled = (0, 0);
+    for Submissions { queue, jobs, .. } in Submissions::read_all(&directory) {
+        let jobs: Vec<String> = jobs.into_iter().map(|job| job.job).collect();
+        let workers = queue.workers(&jobs)?;
+        let is_active = |job: &String| workers.iter().any(|worker| worker.job == *job);
+        let active: Vec<String> = jobs.into_iter().filter(is_active).collect();
+        if active.is_empty() {
+            continue;
+        }
+        queue.cancel(&active)?;
         let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !queued_workers(&active)?.is_empty() {
+        while Instant::now() < until && !queue.workers(&active)?.is_empty() {
             std::thread::sleep(Duration::from_millis(500));
         }
-        status(format_args!(
+        canceled = (canceled.0 + workers.len(), canceled.1 + active.len());
+    }
+    match canceled {
+        (_, 0) => status("no worker of this sweep is in the queue"),
+        (workers, jobs) => status(format_args!(
             "canceled {} in {}; to resume, submit the sweep again or: kiln resume {path}",
-            count(workers.len(), "worker"),
-            count(active.len(), "job"),
-        ));
+            count(workers, "worker"),
+            count(jobs, "job"),
+        )),
     }
     // A sweep that was started by hand, on any machine, is not in the queue.
     let sweeps = DeclaredSweep::all(options, &directory, None)?;

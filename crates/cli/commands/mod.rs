@@ -92,8 +92,8 @@ pub(crate) enum Command {
     Resume(resume::ResumeArguments),
     /// Show how far a sweep is: which runs wait, where others run, and why workers are in the queue
     ///
-    /// The files of the sweep say everything about its runs, so the command works on every machine that shares them. Slurm is
-    /// only asked about the workers of a job.
+    /// The files of the sweep say everything about its runs, so the command works on every machine that shares them. The
+    /// queue is only asked about the workers of a job.
     #[command(after_help = "Examples:\n  \
         kiln status runs/learning-rate-depth\n  \
         kiln status learning-rate-depth --json")]
@@ -105,7 +105,7 @@ pub(crate) enum Command {
     /// Train one run of a sweep; the request on standard input describes it
     #[command(hide = true)]
     Work,
-    /// Train free runs of a sweep in a task of Slurm
+    /// Train free runs of a sweep in a task of a job
     #[command(hide = true)]
     Worker(worker::WorkerArguments),
     /// Show the layers, shapes, parameters, FLOPs and memory of an experiment

@@ -1,10 +1,9 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use kiln_store::{duration, printable, quoted};
-use kiln_sweep::slurm::{QueuedWorker, queued_workers};
-use kiln_sweep::{Activity, RunStatus, Submission, read_status};
+use kiln_sweep::{Activity, QueuedWorker, RunStatus, Submissions, SweepError, read_status};
 use serde_json::{Value, json};
 
 use crate::commands::sweep::{DeclaredSweep, label};
@@ -36,10 +35,9 @@ pub(crate) fn show_status(
 ) -> anyhow::Result<ExitCode> {
     let directory = DeclaredSweep::directory(options, &arguments.path)?;
     let sweeps = DeclaredSweep::all(options, &directory, arguments.sweep.as_deref())?;
-    let jobs: Vec<String> =
-        Submission::read_all(&directory).into_iter().map(|job| job.job).collect();
     // The files say everything about the runs. Only the queue knows why a worker waits.
-    let workers = queued_workers(&jobs);
+    let submissions = Submissions::read_all(&directory);
+    let queued = submissions.iter().map(|it| (it, it.workers())).collect::<Vec<_>>();
     let several = sweeps.len() > 1;
     let mut shown = Vec::new();
     for (number, sweep) in (1..).zip(&sweeps) {
@@ -54,19 +52,21 @@ pub(crate) fn show_status(
         print_runs(sweep, &runs, arguments.all)?;
     }
     if arguments.json {
-        let queue = workers.as_ref().ok();
+        // Without an answer of the queue, the workers are not known.
+        let answers = queued.iter().map(|(_, workers)| workers.as_ref().ok());
+        let workers: Option<Vec<&QueuedWorker>> =
+            answers.collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect());
         let text = json!({
             "format_version": 1,
             "directory": directory.display().to_string(),
             "sweeps": shown,
-            "workers": queue,
+            "workers": workers,
         });
         print(serde_json::to_string_pretty(&text)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    match workers {
-        Ok(workers) => print_workers(&jobs, &workers, &directory, options.quiet)?,
-        Err(error) => warning(format_args!("the workers in the queue are not known: {error}")),
+    for (submissions, workers) in queued {
+        print_workers(submissions, workers, options.quiet)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -125,18 +125,21 @@ fn print_runs(sweep: &DeclaredSweep, runs: &[RunStatus], all: bool) -> anyhow::R
 
 /// One line for each state of the workers and each reason: `workers: 3 running; 2 pending (Resources); job 12`.
 fn print_workers(
-    jobs: &[String],
-    workers: &[QueuedWorker],
-    directory: &Path,
+    submissions: &Submissions<'_>,
+    workers: Result<Vec<QueuedWorker>, SweepError>,
     quiet: bool,
 ) -> anyhow::Result<()> {
-    if jobs.is_empty() {
-        return Ok(());
-    }
+    let workers = match workers {
+        Ok(workers) => workers,
+        Err(error) => {
+            warning(format_args!("the workers in the queue are not known: {error}"));
+            return Ok(());
+        }
+    };
     let mut groups: Vec<(String, usize)> = Vec::new();
-    for worker in workers {
+    for worker in &workers {
         let state = worker.state.to_lowercase();
-        let reason = worker.reason.as_ref().filter(|_| worker.is_waiting());
+        let reason = worker.reason.as_ref().filter(|_| worker.is_waiting);
         let kind = reason.map_or(state.clone(), |reason| format!("{state} ({reason})"));
         let line = format!("{kind} in job {}", worker.job);
         match groups.iter_mut().find(|(known, _)| *known == line) {
@@ -144,14 +147,14 @@ fn print_workers(
             None => groups.push((line, 1)),
         }
     }
-    if groups.is_empty() {
-        print(format_args!("no workers in the queue; the last job was {}", jobs[jobs.len() - 1]))?;
+    if let (true, Some(last)) = (groups.is_empty(), submissions.jobs.last()) {
+        print(format_args!("no workers in the queue; the last job was {}", last.job))?;
     }
     for (line, number) in groups {
         print(format_args!("{} {}", count(number, "worker"), printable(&line)))?;
     }
     if !quiet {
-        let path = quoted(&directory.join(".kiln").join("slurm").display().to_string());
+        let path = quoted(&submissions.directory.display().to_string());
         status(format_args!("the output of the workers: {path}"));
     }
     Ok(())

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use kiln_store::quoted;
-use kiln_sweep::slurm::{self, SlurmTask};
-use kiln_sweep::{LaunchOptions, Requests, RunOutcome, train_runs};
+use kiln_sweep::{LaunchOptions, Requests, RunOutcome, Task, train_runs};
 
 use crate::commands::sweep::{self, DeclaredSweep, SweepProgress};
 use crate::failure::Advised;
@@ -21,7 +20,7 @@ pub(crate) struct WorkerArguments {
     /// The file of the declaration in the directory .kiln
     #[arg(long)]
     declaration: String,
-    /// The exit status after which Slurm queues the job again
+    /// The exit status after which the queue starts the job again
     #[arg(long)]
     requeue_status: Option<u8>,
     /// Also retrain runs that diverged before
@@ -29,15 +28,18 @@ pub(crate) struct WorkerArguments {
     retry_failed: bool,
 }
 
-/// Trains free runs of a sweep in a task of Slurm, until none is left or Slurm stops the task.
+/// Trains free runs of a sweep in a task of a job, until none is left or the cluster stops the task.
 pub(crate) fn worker(
     options: &GlobalOptions,
     arguments: &WorkerArguments,
 ) -> anyhow::Result<ExitCode> {
-    let Some(task) = SlurmTask::of_this_process() else {
-        let message = "`kiln worker` is only for the jobs of `kiln sweep --launcher slurm`";
+    let Some((queue, task)) = Task::of_this_process() else {
+        let message = "`kiln worker` is only for the jobs that `kiln sweep --launcher` submits";
         return Err(Advised::new(message, "to train here: kiln sweep FILE").into());
     };
+    if let Some(node) = &task.node {
+        kiln_store::name_this_machine(node);
+    }
     let requests = Arc::new(Requests::default());
     let reached_limit = Arc::new(AtomicBool::new(false));
     let (on_signal, on_limit) = (Arc::clone(&requests), Arc::clone(&requests));
@@ -45,7 +47,7 @@ pub(crate) fn worker(
     let stop_signal = signals::listen_in_job(
         move |request| match request {
             SignalRequest::Checkpoint => on_signal.checkpoint.store(true, Ordering::Relaxed),
-            // Slurm repeats its signal, and ends what does not stop in time by itself.
+            // The cluster repeats its signal, and ends what does not stop in time by itself.
             SignalRequest::Stop { .. } => on_signal.stops.store(1, Ordering::Relaxed),
         },
         move || {
@@ -88,7 +90,7 @@ pub(crate) fn worker(
     if let Some(status) = arguments.requeue_status {
         return Ok(ExitCode::from(status));
     }
-    match slurm::requeue(&task.job) {
+    match queue.requeue(&task) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(problem) => {
             error(problem);
@@ -101,8 +103,7 @@ pub(crate) fn worker(
 }
 
 /// `worker 3 of 10 on n2`
-fn task_name(task: &SlurmTask) -> String {
-    let node = std::env::var("SLURMD_NODENAME").unwrap_or_default();
-    let on = if node.is_empty() { String::new() } else { format!(" on {node}") };
+fn task_name(task: &Task) -> String {
+    let on = task.node.as_ref().map_or(String::new(), |node| format!(" on {node}"));
     format!("worker {} of {}{on}", task.share.index + 1, task.share.count)
 }

@@ -22,6 +22,15 @@ impl Document {
     /// neither a table nor a list with such an element.
     pub fn apply(&mut self, change: &Override, known: &[String]) -> Result<(), ConfigError> {
         let path = self.complete(change, known)?;
+        self.set(&path, change)
+    }
+
+    /// Like [`apply`](Self::apply), for a key whose full path is known.
+    ///
+    /// # Errors
+    ///
+    /// A step of the path leads into a value that is neither a table nor a list with such an element.
+    pub fn set(&mut self, path: &str, change: &Override) -> Result<(), ConfigError> {
         let segments: Vec<&str> = path.split('.').collect();
         put(&mut self.root, &segments, change)
     }

@@ -24,6 +24,10 @@ const MAX_ALIASED_STEPS: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Document {
     pub(crate) root: Value,
+    /// The texts that it was read from: that of the file, and those of the files that it extends.
+    pub(crate) sources: Vec<Arc<Source>>,
+    /// The text of a document that extends others, with the values of all of them.
+    pub(crate) joined: Option<Arc<str>>,
 }
 
 impl Document {
@@ -56,7 +60,8 @@ impl Document {
         })?;
         let kind = Kind::Table(entries(table.get_ref(), &source)?);
         // The root has an empty place, because no part of the text is the root alone.
-        Ok(Self { root: Value { kind, place: Place::new(&source, 0..0) } })
+        let root = Value { kind, place: Place::new(&source, 0..0) };
+        Ok(Self { root, sources: vec![source], joined: None })
     }
 
     /// Reads the root table.
@@ -77,10 +82,11 @@ impl Document {
         &self.root
     }
 
-    /// The text that was parsed. Later overrides do not change it.
+    /// The text that was parsed, or if the document extends others, a text with the same values. Later overrides do not change
+    /// it.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.root.place.source.text
+        self.joined.as_deref().unwrap_or(&self.root.place.source.text)
     }
 
     /// The value at a dotted path such as `model.layers.hidden.units`, or the innermost value that
@@ -101,7 +107,7 @@ impl Document {
     /// The length in bytes of [`text`](Self::text).
     #[must_use]
     pub fn text_length(&self) -> usize {
-        self.root.place.source.text.len()
+        self.text().len()
     }
 
     /// The value at a dotted path (see [`locate`](Self::locate)), if the document has it.
@@ -120,20 +126,22 @@ impl Document {
         paths
     }
 
-    /// Removes the keys of a top-level table that were written in this document's text, not by an override, and for which
+    /// Removes the keys of a top-level table that were written in this document's texts, not by an override, and for which
     /// `is_removed` is true. Returns them.
     pub fn remove_written(
         &mut self,
         table: &str,
         is_removed: impl Fn(&str) -> bool,
     ) -> Vec<(String, Value)> {
-        let source = Arc::clone(&self.root.place.source);
+        let sources = self.sources.clone();
         let Kind::Table(tables) = &mut self.root.kind else { return Vec::new() };
         let found = tables.iter_mut().find(|entry| entry.key == table);
         let Some(Kind::Table(entries)) = found.map(|entry| &mut entry.value.kind) else {
             return Vec::new();
         };
-        let is_written = |entry: &Entry| Arc::ptr_eq(&entry.value.place.source, &source);
+        let is_written = |entry: &Entry| {
+            sources.iter().any(|source| Arc::ptr_eq(&entry.value.place.source, source))
+        };
         let removed = entries.extract_if(.., |entry| is_written(entry) && is_removed(&entry.key));
         removed.map(|entry| (entry.key, entry.value)).collect()
     }

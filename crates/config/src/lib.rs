@@ -38,6 +38,7 @@
 mod apply;
 mod document;
 mod error;
+mod extends;
 mod file;
 mod keys;
 mod keywords;

@@ -69,8 +69,8 @@ impl Override {
         argument.read(argument.value.clone())
     }
 
-    /// Parses `KEY=VALUE,VALUE,…` into one override per value. Commas inside brackets, braces or
-    /// quotes do not separate values: `units=[300,100],[100]` has two values.
+    /// Parses `KEY=VALUE,VALUE,…` into one override per value. Commas inside brackets, braces,
+    /// parentheses or quotes do not separate values: `units=[300,100],[100]` has two values.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl Argument {
     }
 }
 
-/// Splits `text[range]` at the commas outside brackets, braces and quotes.
+/// Splits `text[range]` at the commas outside brackets, braces, parentheses and quotes.
 pub(crate) fn split_at_commas(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let (mut start, mut depth) = (range.start, 0_usize);
@@ -186,8 +186,8 @@ pub(crate) fn split_at_commas(text: &str, range: Range<usize>) -> Vec<Range<usiz
             (Some(open), _) if character == open && !escaped => quote = None,
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(character),
-            (None, '[' | '{') => depth += 1,
-            (None, ']' | '}') => depth = depth.saturating_sub(1),
+            (None, '[' | '{' | '(') => depth += 1,
+            (None, ']' | '}' | ')') => depth = depth.saturating_sub(1),
             (None, ',') if depth == 0 => {
                 parts.push(start..at);
                 start = at + 1;

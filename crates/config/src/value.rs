@@ -91,7 +91,7 @@ impl fmt::Display for Value {
 }
 
 /// Displays a key of TOML, with quotes only if it needs them.
-struct Key<'a>(&'a str);
+pub(crate) struct Key<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Key<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -72,7 +72,7 @@ pub use history::{EpochRow, History, HistoryWriter};
 pub use kiln_config::{is_unprintable, printable};
 pub use lock::{
     FileLock, Heartbeat, LiveOwner, LockOwner, LockState, LockToken, file_system, last_lines,
-    lock_limitation,
+    lock_limitation, name_this_machine,
 };
 pub use metric::{Direction, MetricInfo};
 pub use name::{NameError, check_name};

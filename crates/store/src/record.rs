@@ -94,6 +94,10 @@ pub struct RunRecord {
     /// the charts are unchanged and name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused: Option<RunName>,
+    /// Epochs that other runs of the sweep have trained, because they have the same training. The bytes are those that the run
+    /// would have alone, except for the seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedEpochs>,
     /// When the run was evaluated on other labeled images. Numbers that were looked at often are no longer those of unseen
     /// images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,6 +129,25 @@ pub struct InitialWeightsRecord {
     pub unused: Vec<String>,
     /// The checksum of `initial.safetensors`, which has all weights before training.
     pub initial: Checksum,
+}
+
+/// Epochs that other runs have trained.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedEpochs {
+    /// Their number.
+    pub epochs: usize,
+    /// The ids of the runs that trained them.
+    pub runs: Vec<String>,
+}
+
+impl SharedEpochs {
+    /// Adds epochs that these runs have trained.
+    pub fn add(&mut self, epochs: usize, runs: &[String]) {
+        self.epochs += epochs;
+        self.runs.extend(
+            runs.iter().filter(|run| !self.runs.contains(run)).cloned().collect::<Vec<_>>(),
+        );
+    }
 }
 
 /// The name and id of a run.

@@ -37,12 +37,15 @@ pub use declaration::{
 pub use declared::{declared_race, declared_runs};
 pub use error::SweepError;
 pub use follow::{FollowEnd, follow};
-pub use launchers::slurm;
 pub use launchers::{
-    Event, LAUNCHERS, LaunchOptions, Launched, Launcher, Requests, Share, SlurmConfig, Submission,
-    SubmissionOutcome, SweepResult, Watcher,
+    Event, JobKey, JobSettings, JobTables, LAUNCHERS, LaunchOptions, Launched, Launcher, Queue,
+    QueuedWorker, Requests, Share, Submission, SubmissionOutcome, Submissions, SweepResult, Task,
+    Watcher, queue_of_setting, queues,
 };
-pub use plan::{DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState};
+pub use plan::{
+    DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState,
+    SharedTraining,
+};
 pub use prune::{PruneConfig, PruneOrder};
 pub use race::{Race, RaceConfig, RaceEnd, RaceProgress, RaceResult, RaceState, Stopped, decide};
 pub use rules::SweepRules;

@@ -23,6 +23,7 @@ pub mod random;
 mod resume;
 mod run;
 pub mod schedules;
+mod shared_training;
 mod speed;
 mod trained_network;
 mod training_loop;
@@ -36,7 +37,7 @@ pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
     Experiment, MachineMemory, REFERENCE, Sampling, Simd, TestConfig, TrainingConfig,
-    WeightsChoice, known_paths, limit_threads,
+    WeightsChoice, join_bases, known_paths, limit_threads, open_experiment,
 };
 pub use initial_weights::WeightsFile;
 pub use loss::LossConfig;

@@ -20,6 +20,7 @@ use crate::metrics::{self, Metrics, extra_columns};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use crate::resume::origin::Origin;
+use crate::shared_training::SharedTraining;
 use crate::training_loop::epoch::TrainingData;
 use crate::training_loop::observer::Observer;
 use crate::training_loop::state::TrainingState;
@@ -35,6 +36,7 @@ pub struct Run {
     pub(crate) record: RunRecord,
     pub(crate) lock: RunLock,
     pub(crate) read_interval: NonZeroUsize,
+    pub(crate) shared: Option<SharedTraining>,
 }
 
 /// The starting point of training, and then the state that it has reached.
@@ -175,6 +177,7 @@ impl Run {
             optimism: None,
             metrics: metrics::columns(experiment),
             reused: None,
+            shared: None,
             evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
@@ -192,8 +195,16 @@ impl Run {
             },
         };
         let read_interval = declaration.experiment.device.backend.read_interval();
-        let mut run =
-            Self { declaration, prepared, training, directory, record, lock, read_interval };
+        let mut run = Self {
+            declaration,
+            prepared,
+            training,
+            directory,
+            record,
+            lock,
+            read_interval,
+            shared: None,
+        };
         let written = run.write_first_files();
         run.or_fail(written)?;
         Ok(run)
@@ -275,6 +286,12 @@ impl Run {
     /// It does not affect the result. A divergence is found up to this many steps late.
     pub const fn set_read_interval(&mut self, steps: NonZeroUsize) {
         self.read_interval = steps;
+    }
+
+    /// Shares training with other runs, through this directory: see [`Experiment::training_identity`].
+    pub fn share_training(&mut self, directory: &Path) {
+        let origin = &self.prepared.origin;
+        self.shared = Some(SharedTraining::new(directory, &self.record.id, origin));
     }
 
     /// The record of the run, as far as it is known.
@@ -405,8 +422,16 @@ impl Run {
             ),
             lock,
             observer,
+            shared: self.shared.as_mut(),
         };
-        training.run()
+        let trained = training.run();
+        if let Some(shared) = self.shared.as_ref().filter(|shared| shared.loaded.epochs > 0) {
+            self.record
+                .shared
+                .get_or_insert_default()
+                .add(shared.loaded.epochs, &shared.loaded.runs);
+        }
+        trained
     }
 
     /// Completes a finished run whose process was killed before it could clean up: removes temporary files, and the

@@ -73,9 +73,34 @@ fn wrong_settings_are_errors_with_their_place() {
     project.write("sweep.toml", format!("{SWEEP}[slurm]\npartition = \"a\\n#SBATCH --uid=0\"\n"));
     check(&arguments, &["one line of text"]);
     project.write("sweep.toml", SWEEP);
-    let with = |argument| [arguments.as_slice(), &[argument]].concat();
+    fn with(argument: &str) -> Vec<&str> {
+        vec!["sweep", "sweep.toml", "--launcher=slurm", argument]
+    }
     check(&with("slurm.partion=main"), &["unknown key `slurm.partion`", "`slurm.partition`"]);
     check(&with("slurm.workers=many"), &["slurm.workers=many"]);
+    for (key, wrong, expected) in [
+        ("time", "soon", "expected a time limit"),
+        ("time", "1:2:3:4", "1-12:00:00"),
+        ("mem", "lots", "expected an amount of memory"),
+        ("mem", "4X", "4G"),
+        ("partition", "a b", "expected a name without spaces"),
+        ("nice", "1.5", "expected a whole number from"),
+        ("arguments", "exclusive", "expected an option of sbatch"),
+        ("arguments", "--array=1-9", "for --array, set workers"),
+    ] {
+        check(&with(&format!("slurm.{key}=\"{wrong}\"")), &[expected, "command line:1"]);
+        project.write("sweep.toml", format!("{SWEEP}[slurm]\n{key} = \"{wrong}\"\n"));
+        check(&arguments, &[expected, "sweep.toml:8"]);
+        project.write("sweep.toml", SWEEP);
+        project.write("kiln.toml", format!("[slurm]\n{key} = \"{wrong}\"\n"));
+        check(&arguments, &[expected, "kiln.toml:2"]);
+        std::fs::remove_file(project.path("kiln.toml")).unwrap();
+    }
+    for right in
+        ["time=30", "time=1-0", "time=UNLIMITED", "mem=4000", "mem=4g", "arguments=--exclusive"]
+    {
+        slurm.kiln_ok(&[with(&format!("slurm.{right}")), vec!["--dry-run"]].concat());
+    }
     check(&with("--jobs=2"), &["--jobs is for the local launcher", "slurm.workers"]);
     check(&["sweep", "sweep.toml", "slurm.workers=2"], &["--launcher slurm"]);
     check(&["sweep", "sweep.toml", "--wait"], &["--launcher slurm"]);

@@ -212,9 +212,53 @@ fn several_workers_prune_the_runs_that_one_sweep_prunes() {
         assert_eq!(output.status, 0, "{}", output.stderr);
     }
     assert_eq!(statuses(&project, "runs/pruned"), statuses(&project, "expected/pruned"));
-    // The rungs are at 1, 2, 4 and 8 epochs.
-    let decisions = decisions(&project, "runs/pruned");
-    assert!(decisions.keys().any(|name| name.ends_with("-rung-0-1.json")), "{decisions:?}");
+    // The rungs are at 1, 2, 4 and 8 epochs. The decisions are the same bytes, whichever worker has written them.
+    let found = decisions(&project, "runs/pruned");
+    assert_eq!(found, decisions(&project, "expected/pruned"));
+    let rungs: Vec<&str> = found.keys().map(|name| name.split_once('-').unwrap().1).collect();
+    assert_eq!(rungs, ["rung-0-1.json", "rung-0-2.json", "rung-0-4.json", "rung-0-8.json"]);
+}
+
+#[test]
+fn the_file_of_a_rung_decides_for_all_workers() {
+    let project = project_with(PRUNING_SWEEP);
+    project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);
+    let (name, text) = decisions(&project, "expected/pruned").into_iter().next().unwrap();
+    assert!(name.ends_with("-rung-0-1.json"), "{name}");
+    let decision: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let ids = |key: &str| -> Vec<String> { serde_json::from_value(decision[key].clone()).unwrap() };
+    let (continued, pruned) = (ids("continued"), ids("pruned"));
+    assert_eq!((continued.len(), pruned.len()), (3, 3));
+    // The opposite of what the results say. A file without a checksum is one of an earlier version.
+    let opposite = serde_json::json!({
+        "format_version": 1, "continued": pruned, "pruned": continued,
+    });
+    for launcher in ["local", "slurm"] {
+        let directory = project.path(launcher).join("pruned");
+        std::fs::create_dir_all(directory.join(".kiln/decisions")).unwrap();
+        project.write(format!("{launcher}/pruned/.kiln/decisions/{name}"), opposite.to_string());
+        let runs = format!("--runs={launcher}");
+        if launcher == "local" {
+            project.kiln_ok(&["sweep", "sweep.toml", &runs]);
+        } else {
+            let slurm = StandIns::new(&project);
+            for output in outputs(start_workers(&project, &slurm, 3, &[&runs])) {
+                assert_eq!(output.status, 0, "{}", output.stderr);
+            }
+        }
+        let found = statuses(&project, &format!("{launcher}/pruned"));
+        assert_eq!(found.len(), 6);
+        for id in &continued {
+            assert_eq!(found[id], "pruned", "{launcher}: {found:?}");
+            let record = project.read_json(format!("{launcher}/pruned/{id}/run.json"));
+            assert_eq!(record["epochs"], 1, "{launcher}");
+        }
+        assert!(pruned.iter().any(|id| found[id] == "finished"), "{launcher}: {found:?}");
+        assert_eq!(
+            project.read(format!("{launcher}/pruned/.kiln/decisions/{name}")),
+            opposite.to_string()
+        );
+    }
 }
 
 #[test]
@@ -238,6 +282,29 @@ fn several_workers_race_as_one_sweep_does() {
         assert_eq!(output.status, 0, "{}", output.stderr);
     }
     assert_eq!(decisions(&other, "runs/raced"), first);
+}
+
+#[test]
+fn several_workers_train_the_epochs_that_runs_have_in_common_once() {
+    let project = project_with(
+        "name = \"common\"\nexperiment = \"experiment.toml\"\n\
+         [grid]\nepochs = [3, 9, 15]\ntraining.weights = [\"last\", \"best\"]\n[repeat]\nseed = [1, 2]\n",
+    );
+    let slurm = StandIns::new(&project);
+    for output in outputs(start_workers(&project, &slurm, 3, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    let mut shared = 0;
+    for run in run_directories(&project.path("runs/common")) {
+        let config = run.join("config.toml");
+        let output = project.kiln_ok(&["run", config.to_str().unwrap(), "--runs=alone", "-q"]);
+        let alone = crate::run_state::Results::of(&project.path(output.last_line()));
+        crate::run_state::Results::of(&run).assert_same(&alone, &run.display().to_string());
+        let record = project.read_json(run.join("run.json"));
+        shared += record["shared"]["epochs"].as_u64().unwrap_or(0);
+    }
+    // For each seed, 15 of 54 epochs are trained.
+    assert_eq!(shared, 2 * 39);
 }
 
 /// The decision files of a sweep.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use kiln_report::table;
 use kiln_store::{duration, grouped, quoted};
-use kiln_sweep::{Estimate, LaunchOptions, Plan, RunState};
+use kiln_sweep::{Estimate, LaunchOptions, Plan, RunState, SharedTraining};
 use unicode_width::UnicodeWidthStr;
 
 use crate::commands::sweep::lines::print_line;
@@ -80,7 +80,7 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     let first = |paths: Vec<PathBuf>| paths.into_iter().next();
     let reused: Vec<PathBuf> = reusable.into_values().filter_map(first).collect();
     let (runs, jobs) = (count(plan.runs.len(), "run"), options.jobs);
-    let time = |runs: &[usize]| duration(estimate.total(runs, jobs));
+    let time = |runs: &[usize]| duration(estimate.total(plan, runs, jobs));
     if let Some(race) = &plan.race {
         print_line(format!(
             "a race of {} over {} seeds: {runs} at most",
@@ -101,6 +101,12 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
             "{runs}, {} to do: about {} with {jobs} at a time{pruning}",
             to_do.len(),
             time(&to_do),
+        ))?;
+    }
+    if let Some(SharedTraining { runs, epochs, all }) = plan.shared_training(&to_do) {
+        print_line(format!(
+            "{} train like others up to their last epoch: {epochs} of {all} epochs need not be trained again",
+            count(runs, "run"),
         ))?;
     }
     if let Some(text) = summary::reused(&reused) {

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use kiln_store::{duration, quoted};
-use kiln_sweep::slurm::queued_workers;
-use kiln_sweep::{FollowEnd, Plan, Submission, SubmissionOutcome, follow};
+use kiln_sweep::{FollowEnd, Plan, Submission, SubmissionOutcome, Submissions, follow};
 
 use crate::commands::sweep::lines::{print_line, status_command};
 use crate::commands::sweep::progress::SweepProgress;
@@ -65,14 +64,15 @@ fn wait(
     control: &SweepControl,
 ) -> anyhow::Result<ExitCode> {
     let path = quoted(&plan.directory.display().to_string());
-    let jobs: Vec<String> =
-        Submission::read_all(&plan.directory).into_iter().map(|job| job.job).collect();
-    let group = jobs.last().map_or_else(String::new, |job| format!("slurm{job}"));
+    let submissions = Submissions::read_all(&plan.directory);
+    let own = submissions.iter().find(|it| it.queue.name() == launch.launcher.name());
+    let last = own.and_then(|own| Some(own.queue.group(&own.jobs.last()?.job)));
+    let group = last.unwrap_or_default();
     let mut progress = SweepProgress::new(options.quiet, plan, control.has_runs.clone());
     control.has_runs.set_elsewhere();
     let (result, end) = follow(plan, &group, &mut progress, &control.requests, || {
         // Without an answer, the workers may still be there.
-        queued_workers(&jobs).map_or(true, |workers| !workers.is_empty())
+        submissions.iter().any(|it| it.workers().map_or(true, |workers| !workers.is_empty()))
     });
     control.has_runs.set(false);
     progress.close();
@@ -96,7 +96,8 @@ fn wait(
                 if left == 1 { "1 run is".to_owned() } else { format!("{left} runs are") },
             ));
             status_command(&format!(
-                "why a worker ended: {path}/.kiln/slurm; to submit more, repeat the command"
+                "why a worker ended: {path}/.kiln/{}; to submit more, repeat the command",
+                launch.launcher.name()
             ));
             print(plan.directory.display())?;
             Ok(ExitCode::FAILURE)

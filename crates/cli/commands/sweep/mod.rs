@@ -18,8 +18,8 @@ use clap::Args;
 use kiln_config::{ConfigError, Override};
 use kiln_store::{lock_limitation, printable};
 use kiln_sweep::{
-    DifferingKey, LAUNCHERS, LaunchOptions, Launched, Launcher, Plan, PlannedRun, RunOutcome,
-    SlurmConfig, Sweep, SweepResult, slurm, visible_devices,
+    DifferingKey, JobSettings, LAUNCHERS, LaunchOptions, Launched, Launcher, Plan, PlannedRun,
+    RunOutcome, Sweep, SweepResult, queue_of_setting, queues, visible_devices,
 };
 
 use crate::experiment;
@@ -112,24 +112,41 @@ pub(crate) fn launcher(name: &str) -> &'static dyn Launcher {
     LAUNCHERS.iter().copied().find(|launcher| launcher.name() == name).unwrap_or(LAUNCHERS[0])
 }
 
-/// Returns an error for options that the launcher does not have.
-fn check_launcher(arguments: &SweepArguments, has_slurm_keys: bool) -> Result<(), ConfigError> {
-    let is_local = arguments.launcher == LAUNCHERS[0].name();
-    let wrong = [
-        (is_local && arguments.wait, "--wait is for --launcher slurm"),
-        (is_local && has_slurm_keys, "slurm.KEY=VALUE is for --launcher slurm"),
-        (!is_local && arguments.fail_fast, "--fail-fast is for the local launcher"),
-        (!is_local && arguments.jobs.is_some(), "--jobs is for the local launcher"),
-        (!is_local && !arguments.devices.is_empty(), "--devices is for the local launcher"),
-    ];
-    let Some((_, problem)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) else {
-        return Ok(());
+/// Returns an error for options that the launcher does not have. `of_job` are the settings of a job.
+fn check_launcher(
+    launcher: &dyn Launcher,
+    arguments: &SweepArguments,
+    of_job: &[String],
+) -> Result<(), ConfigError> {
+    let other = of_job.iter().filter_map(|argument| queue_of_setting(argument));
+    let mut other = other.map(|queue| queue.name()).filter(|name| *name != launcher.name());
+    if let Some(name) = other.next() {
+        let problem = format!("{name}.KEY=VALUE is for --launcher {name}");
+        return Err(
+            ConfigError::new(problem).help(format!("add --launcher {name}, or leave it out"))
+        );
+    }
+    let Some(queue) = launcher.queue() else {
+        let names: Vec<&str> = queues().map(|queue| queue.name()).collect();
+        let names = names.join(" or ");
+        return match arguments.wait {
+            true => Err(ConfigError::new(format!("--wait is for --launcher {names}"))
+                .help(format!("add --launcher {names}, or leave it out"))),
+            false => Ok(()),
+        };
     };
-    Err(ConfigError::new(problem).help(match (is_local, arguments.jobs) {
-        (true, _) => "add --launcher slurm, or leave it out",
-        (false, Some(_)) => "set slurm.workers=N and slurm.cpus_per_task=N",
-        (false, None) => "leave it out; slurm.gres=gpu:N gives a worker N GPUs",
-    }))
+    let local = [
+        ("--fail-fast", arguments.fail_fast),
+        ("--jobs", arguments.jobs.is_some()),
+        ("--devices", !arguments.devices.is_empty()),
+    ];
+    match local.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => {
+            let error = ConfigError::new(format!("{option} is for the local launcher"));
+            Err(error.help(queue.instead_of(option).unwrap_or("leave it out")))
+        }
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn sweep(
@@ -138,9 +155,9 @@ pub(crate) fn sweep(
 ) -> anyhow::Result<ExitCode> {
     let control = SweepControl::listen(options.quiet)?;
     let (of_job, axes): (Vec<String>, Vec<String>) =
-        arguments.axes.iter().cloned().partition(|axis| axis.starts_with(slurm::PREFIX));
-    check_launcher(arguments, !of_job.is_empty())?;
+        arguments.axes.iter().cloned().partition(|axis| queue_of_setting(axis).is_some());
     let launcher = launcher(&arguments.launcher);
+    check_launcher(launcher, arguments, &of_job)?;
     let of_job: Vec<Override> =
         of_job.iter().map(|argument| Override::parse(argument)).collect::<Result<_, _>>()?;
     let mut sweep = Sweep::open(&arguments.file, &axes)
@@ -153,7 +170,10 @@ pub(crate) fn sweep(
     if arguments.skip_invalid {
         sweep = sweep.skipping_invalid();
     }
-    let slurm = SlurmConfig::join(&arguments.file, &sweep.slurm, &of_job)?;
+    let job = match launcher.queue() {
+        Some(queue) => JobSettings::join(queue, &arguments.file, &sweep.jobs, &of_job)?,
+        None => JobSettings::default(),
+    };
     let plan = Plan::new(&sweep, options.data(), &options.runs, launcher.memory())?;
     if !options.quiet {
         plan.notes.iter().for_each(|note| status(format_args!("note: {note}")));
@@ -163,11 +183,11 @@ pub(crate) fn sweep(
         fail_fast: arguments.fail_fast,
         retry_failed: arguments.retry_failed,
         reuse: !arguments.no_reuse,
-        slurm,
+        job,
         ..with_devices(&plan, &arguments.devices, arguments.jobs)?
     };
     if arguments.dry_run {
-        match launcher.script(&plan, &launch_options) {
+        match launcher.next_script(&plan, &launch_options) {
             Some(script) => output::print(script.trim_end())?,
             None => dry_run::print_plan(&plan, &launch_options)?,
         }
@@ -246,7 +266,7 @@ pub(crate) fn launch_options(jobs: Option<NonZeroUsize>) -> anyhow::Result<Launc
         threads: NonZeroUsize::MIN,
         devices: Vec::new(),
         share: None,
-        slurm: SlurmConfig::default(),
+        job: JobSettings::default(),
     })
 }
 
@@ -267,7 +287,7 @@ impl Launch {
             status(text);
         }
         plan.write_record()?;
-        if self.launcher.uses_other_machines()
+        if self.launcher.queue().is_some()
             && let Some(limitation) = lock_limitation(&plan.directory)
         {
             warning(format_args!(

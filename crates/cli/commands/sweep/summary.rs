@@ -47,6 +47,9 @@ pub(super) fn print_result(plan: &Plan, result: &SweepResult) -> anyhow::Result<
     if let Some(saving) = pruning_saving(plan) {
         print_line(saving)?;
     }
+    if let Some(text) = shared_training(plan, result) {
+        print_line(text)?;
+    }
     let path = quoted(&plan.directory.display().to_string());
     if result.interrupted {
         status_command(&format!("interrupted; to resume: kiln resume {path}"));
@@ -61,6 +64,26 @@ pub(super) fn print_result(plan: &Plan, result: &SweepResult) -> anyhow::Result<
     print_best(plan, result)?;
     // A path is not wrapped, so that it can be copied.
     print(plan.directory.display())
+}
+
+/// `3 runs used 30 epochs that other runs had trained`; `None` if this sweep has not trained such a run.
+fn shared_training(plan: &Plan, result: &SweepResult) -> Option<String> {
+    let trained = plan.runs.iter().zip(&result.outcomes).filter(|(_, outcome)| {
+        matches!(outcome, Some((_, CompletedBy::ThisSweep | CompletedBy::AnotherSweep)))
+    });
+    let trained: Vec<&PlannedRun> = trained.map(|(run, _)| run).collect();
+    // Reading a record for each run takes a while, and most sweeps have no such runs.
+    plan.shared_training(&(0..plan.runs.len()).collect::<Vec<_>>())?;
+    let shared = trained.iter().filter_map(|run| plan.run_record(run)?.shared);
+    let epochs: Vec<usize> = shared.map(|shared| shared.epochs).collect();
+    let sum: usize = epochs.iter().sum();
+    (sum > 0).then(|| {
+        format!(
+            "{} used {} that other runs had trained",
+            count(epochs.len(), "run"),
+            count(sum, "epoch")
+        )
+    })
 }
 
 /// `48 runs: 46 finished, 2 failed; in 1 min 24 s`

@@ -40,6 +40,28 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     sync_directory(parent(path))
 }
 
+/// Writes a file that several processes may write, unless it exists: the first one wins, and the file never changes again.
+/// Returns whether this process has written it.
+///
+/// # Errors
+///
+/// Those of [`write`].
+pub fn write_once(path: &Path, content: impl AsRef<[u8]>) -> Result<bool> {
+    if exists(path)? {
+        return Ok(false);
+    }
+    let refused = |cause| StoreError::io("write", path, cause);
+    let partial = Partial::file(parent(path), content.as_ref()).map_err(refused)?;
+    match disk::hard_link(&partial.path, path) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        // Some file systems have no links. There, two processes can write the file at the same moment.
+        Err(_) => partial.rename(path).map_err(refused)?,
+    }
+    sync_directory(parent(path))?;
+    Ok(true)
+}
+
 /// Writes a directory of files to `path`, which must not exist. One rename makes it visible after its content is
 /// synced to disk.
 ///

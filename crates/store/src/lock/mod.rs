@@ -28,7 +28,7 @@ use crate::files;
 use crate::hidden::{create_hidden, hidden};
 use crate::run::RunDirectory;
 
-pub use owner::LockOwner;
+pub use owner::{LockOwner, name_this_machine};
 pub use reach::{file_system, lock_limitation};
 
 /// The time between two heartbeats.

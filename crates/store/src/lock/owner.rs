@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,15 @@ const CLAIM_VERSION: u32 = 1;
 
 /// The maximum size of an owner file; a typical one has a few hundred bytes.
 const MAX_BYTES: u64 = 64 << 10;
+
+/// The name of the machine, if it is not its host name.
+static MACHINE: OnceLock<String> = OnceLock::new();
+
+/// Sets the name of this machine for the locks of this process: in a job, the one by which the cluster knows it.
+pub fn name_this_machine(name: &str) {
+    // The first name stays.
+    let _ = MACHINE.set(name.to_owned());
+}
 
 /// The process that owns a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,9 +49,7 @@ impl std::fmt::Display for LockOwner {
 
 impl LockOwner {
     pub(super) fn this_process() -> Self {
-        // In a job, the name by which the cluster knows the machine.
-        let node = std::env::var("SLURMD_NODENAME").ok().filter(|node| !node.is_empty());
-        let machine = node.unwrap_or_else(|| kernel("hostname"));
+        let machine = MACHINE.get().cloned().unwrap_or_else(|| kernel("hostname"));
         Self {
             machine: if machine.is_empty() { "this machine".to_owned() } else { machine },
             boot: boot(),

@@ -67,6 +67,7 @@ pub(crate) fn record() -> RunRecord {
         }),
         metrics: Vec::new(),
         reused: None,
+        shared: None,
         evaluations: Vec::new(),
         resumed: Vec::new(),
         files: std::collections::BTreeMap::new(),

@@ -115,6 +115,7 @@ impl SampleRun {
             optimism: None,
             metrics: Vec::new(),
             reused: None,
+            shared: None,
             evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),

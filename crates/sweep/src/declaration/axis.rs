@@ -1,4 +1,8 @@
-use kiln_config::{ConfigError, Document, Kind, Override, Value, affects_results};
+use std::collections::HashSet;
+
+use kiln_config::{ConfigError, Document, Entry, Kind, Override, Value, affects_results};
+
+use crate::declaration::series;
 
 /// The largest number of runs in one sweep. A declaration with more is almost certainly a mistake.
 pub const MAX_RUNS: usize = 10_000;
@@ -23,7 +27,10 @@ impl Axis {
             Some(first) => experiment.complete(first, known)?,
             None => return Err(ConfigError::new("an axis needs at least one value")),
         };
-        let values = if path == "seed" { with_ranges(values)? } else { values };
+        let values = series::expand(values)?;
+        if path == "seed" {
+            values.iter().try_for_each(|value| check_seed(value.value()))?;
+        }
         if path == "name" || values.len() > 1 {
             check_affects_results(&path, &values[0])?;
         }
@@ -34,8 +41,9 @@ impl Axis {
             );
             return Err(values[0].key_error(message));
         }
-        for (index, value) in values.iter().enumerate() {
-            if values[..index].iter().any(|other| other.value().is_same(value.value())) {
+        let mut seen = HashSet::new();
+        for value in &values {
+            if !seen.insert(canonical(value.value())) {
                 return Err(value
                     .value()
                     .error(format!("duplicate value on this axis: {}", value.value()))
@@ -55,8 +63,10 @@ impl Axis {
         let mut axes: Vec<Self> = Vec::new();
         for Leaf { path, key, value } in leaves(table, &|_| false)? {
             let items = match &value.kind {
-                // A range of seeds needs no brackets; `Axis::new` checks that it is one.
-                Kind::String(_) if path == "seed" => std::slice::from_ref(value),
+                // A series needs no brackets. For seeds, `Axis::new` says what one looks like.
+                Kind::String(_) if path == "seed" || series::read(value)?.is_some() => {
+                    std::slice::from_ref(value)
+                }
                 _ => value.items().map_err(|error| {
                     error.help(format!("to use a single value, write `{path} = [{value}]`"))
                 })?,
@@ -94,33 +104,36 @@ pub(crate) fn check_affects_results(path: &str, key: &Override) -> Result<(), Co
     Ok(())
 }
 
-/// Replaces each range of seeds, such as `1..5`, by its numbers. Both ends are included.
-fn with_ranges(values: Vec<Override>) -> Result<Vec<Override>, ConfigError> {
-    let mut seeds = Vec::new();
-    for item in values {
-        let Kind::String(text) = &item.value().kind else {
-            seeds.push(item);
-            continue;
-        };
-        let ends = text.split_once("..");
-        let ends = ends.and_then(|(first, last)| {
-            Some((first.trim().parse::<i64>().ok()?, last.trim().parse::<i64>().ok()?))
-        });
-        let Some((first, last)) = ends.filter(|(first, last)| 0 <= *first && first <= last) else {
+/// Returns an error for a text that is no range of seeds. Other values are checked with the experiment.
+fn check_seed(value: &Value) -> Result<(), ConfigError> {
+    match &value.kind {
+        // A range may have led to a negative number.
+        Kind::String(_) | Kind::Integer(..0) => {
             let expected = "a whole number, or a range such as 1..5, which is 1, 2, 3, 4, 5";
-            return Err(item.value().expected(expected));
-        };
-        if last - first >= MAX_RUNS as i64 {
-            let message = format!("this range is too long: a sweep has at most {MAX_RUNS} runs");
-            return Err(item.value().error(message));
+            Err(value.expected(expected))
         }
-        seeds.extend((first..=last).map(|seed| {
-            let mut value = item.value().clone();
-            value.kind = Kind::Integer(seed);
-            item.with_value(value)
-        }));
+        _ => Ok(()),
     }
-    Ok(seeds)
+}
+
+/// A text that is the same for equal values: see [`Value::is_same`].
+fn canonical(value: &Value) -> String {
+    match &value.kind {
+        Kind::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            (*number as i64).to_string()
+        }
+        Kind::Array(items) => {
+            let items: Vec<String> = items.iter().map(canonical).collect();
+            format!("[{}]", items.join(","))
+        }
+        Kind::Table(entries) => {
+            let entry = |entry: &Entry| format!("{:?}={}", entry.key(), canonical(entry.value()));
+            let mut entries: Vec<String> = entries.iter().map(entry).collect();
+            entries.sort();
+            format!("{{{}}}", entries.join(","))
+        }
+        _ => value.to_string(),
+    }
 }
 
 /// A key of a table together with its dotted path and its value.

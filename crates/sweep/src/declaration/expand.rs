@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use kiln_config::{ConfigError, Document, Override};
+use kiln_config::{ConfigError, Document, Kind, Override};
 use kiln_train::Declaration;
 
 use crate::declaration::axis::{Axis, MAX_RUNS};
@@ -178,8 +178,18 @@ impl Sweep {
     /// The experiment with these settings, as it is written.
     fn written(&self, settings: &[Setting]) -> Result<Declaration, ConfigError> {
         let name = Override::text("name", &self.name);
-        let overrides: Vec<Override> =
-            std::iter::once(name).chain(settings.iter().map(|it| it.value.clone())).collect();
+        // A table or a list may bring other layers or types, for which a short key has another path.
+        let is_scalar = |setting: &Setting| {
+            !matches!(setting.value.value().kind, Kind::Table(_) | Kind::Array(_))
+        };
+        if settings.iter().all(is_scalar) {
+            let settings = settings.iter().map(|it| (it.path.as_str(), &it.value));
+            let overrides = std::iter::once(("name", &name)).chain(settings);
+            return Declaration::at_paths(self.document.clone(), overrides);
+        }
+        let overrides: Vec<Override> = std::iter::once(name.clone())
+            .chain(settings.iter().map(|it| it.value.clone()))
+            .collect();
         Declaration::new(self.document.clone(), &overrides)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! | key of the file | module | adds |
 //! |---|---|---|
-//! | `[grid]`, `[zip]` | [`axis`] | keys with lists of values |
+//! | `[grid]`, `[zip]` | [`axis`] | keys with lists of values, of which a [`series`] is one |
 //! | `[random]` | [`random`] | keys whose values are drawn from a [`distribution`] |
 //! | `[[exclude]]` | [`pattern`] | which combinations are skipped |
 //! | `[[block]]` | [`block`] | several sets of the tables above |
@@ -17,6 +17,7 @@ mod expand;
 mod pattern;
 mod random;
 mod record;
+mod series;
 mod setting;
 mod sweep;
 

@@ -17,6 +17,7 @@ use kiln_train::WeightsFile;
 use serde::{Deserialize, Serialize};
 
 use crate::declaration::sweep::Sweep;
+use crate::launchers::queues;
 
 /// The format version that this build writes, and the newest that it reads.
 const SWEEP_VERSION: u32 = 1;
@@ -147,7 +148,7 @@ impl SweepRecord {
     #[must_use]
     pub fn file_name(&self) -> String {
         // The place of the data is no part of the declaration: a dataset may move.
-        let text = without_slurm(&self.text);
+        let text = without_jobs(&self.text);
         let declared = (&*text, &self.experiment_text, &self.axes);
         // JSON can represent any text.
         let mut text = serde_json::to_string(&declared).unwrap_or_default();
@@ -225,11 +226,12 @@ impl SweepRecord {
     }
 }
 
-/// A sweep file without its table `[slurm]`, which says where its runs are trained and not which.
-fn without_slurm(text: &str) -> Cow<'_, str> {
+/// A sweep file without the settings of jobs, such as `[slurm]`, which say where its runs are trained and not which.
+fn without_jobs(text: &str) -> Cow<'_, str> {
     let is_header = |line: &&str| line.trim_start().starts_with('[');
-    let is_slurm = |line: &&str| line.trim_end() == "[slurm]";
-    if !text.lines().any(|line| is_slurm(&line)) {
+    let headers: Vec<String> = queues().map(|queue| format!("[{}]", queue.name())).collect();
+    let is_of_job = |line: &&str| headers.iter().any(|header| line.trim_end() == header);
+    if !text.lines().any(|line| is_of_job(&line)) {
         return Cow::Borrowed(text);
     }
     let mut kept = String::new();
@@ -237,7 +239,7 @@ fn without_slurm(text: &str) -> Cow<'_, str> {
     for line in text.split_inclusive('\n') {
         // Within the table, a line of a list of strings may begin with a bracket, too. Then more of the text counts.
         if is_header(&line) {
-            skips = is_slurm(&line);
+            skips = is_of_job(&line);
         }
         if !skips {
             kept.push_str(line);
@@ -321,17 +323,17 @@ impl SweepRecords {
 
 #[cfg(test)]
 mod tests {
-    use super::without_slurm;
+    use super::without_jobs;
 
     #[test]
     fn the_job_is_no_part_of_what_is_declared() {
         let grid = "[grid]\nseed = [1, 2]\n";
-        assert_eq!(without_slurm(grid), grid);
+        assert_eq!(without_jobs(grid), grid);
         let with =
             |time: &str| format!("[slurm]\ntime = \"{time}\"\nsetup = [\n  \"a\",\n]\n{grid}");
-        assert_eq!(without_slurm(&with("1:00")), without_slurm(&with("2:00")));
-        assert!(without_slurm(&with("1:00")).ends_with(grid));
-        assert_eq!(without_slurm(&format!("{grid}\n[slurm]\nworkers = 2\n")), grid);
-        assert_eq!(without_slurm("[slurm.other]\n"), "[slurm.other]\n");
+        assert_eq!(without_jobs(&with("1:00")), without_jobs(&with("2:00")));
+        assert!(without_jobs(&with("1:00")).ends_with(grid));
+        assert_eq!(without_jobs(&format!("{grid}\n[slurm]\nworkers = 2\n")), grid);
+        assert_eq!(without_jobs("[slurm.other]\n"), "[slurm.other]\n");
     }
 }

@@ -3,20 +3,20 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use kiln_config::{ConfigError, Document, FromValue, Kind, Override, Table, Value};
-use kiln_train::{Declaration, WeightsFile, known_paths};
+use kiln_train::{Declaration, WeightsFile, join_bases, known_paths, open_experiment};
 
 use crate::declaration::axis::Axis;
 use crate::declaration::block::Block;
 use crate::declaration::expand::SweepPoint;
 use crate::declaration::record::SweepRecord;
-use crate::launchers::SlurmConfig;
+use crate::launchers::{JobTables, queues};
 use crate::prune::{PruneConfig, PruneOrder};
 use crate::race::top::best_combinations;
 use crate::race::{RaceConfig, RaceResult, RaceTable};
 
-/// A file with any of these keys is a sweep file; without them it is an experiment.
-const SWEEP_KEYS: [&str; 10] =
-    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune", "race", "slurm"];
+/// A file with any of these keys, or with the settings of a job, is a sweep file; without them it is an experiment.
+const SWEEP_KEYS: [&str; 9] =
+    ["experiment", "grid", "zip", "random", "exclude", "block", "repeat", "prune", "race"];
 
 /// Whether a file is a sweep file, and not an experiment or anything else.
 #[must_use]
@@ -25,7 +25,8 @@ pub fn is_sweep_file(path: &Path) -> bool {
 }
 
 fn is_sweep(file: &Document) -> bool {
-    SWEEP_KEYS.iter().any(|key| file.get(key).is_some())
+    let tables = queues().map(|queue| queue.name());
+    SWEEP_KEYS.into_iter().chain(tables).any(|key| file.get(key).is_some())
 }
 
 /// The declaration of a sweep: a sweep file, or an experiment, with the axes of the command line.
@@ -35,8 +36,8 @@ pub struct Sweep {
     pub name: String,
     /// The path of the experiment that the sweep changes. `kiln run` accepts it.
     pub experiment: PathBuf,
-    /// The `[slurm]` table of the sweep file.
-    pub slurm: SlurmConfig,
+    /// The settings of jobs in the sweep file.
+    pub jobs: JobTables,
     /// The rules by which runs are pruned, if they are.
     pub(crate) prune: Option<PruneConfig>,
     /// The `[race]` table, or its defaults, if the combinations race.
@@ -72,7 +73,10 @@ impl Sweep {
     /// A file cannot be read, a key is unknown, or an axis is empty, is given twice or has values of the wrong type.
     /// The error shows where.
     pub fn open(path: &Path, axes: &[String]) -> Result<Self, ConfigError> {
-        Self::declare(path, Document::open(path)?, axes, Document::open)
+        let file = Document::open(path)?;
+        // Only experiments extend others.
+        let file = if is_sweep(&file) { file } else { join_bases(file, path)? };
+        Self::declare(path, file, axes, open_experiment)
     }
 
     /// Declares the sweep of a record. The files that declared it may have changed since then, or may be gone.
@@ -233,7 +237,7 @@ impl Sweep {
             Self {
                 name: declaration.experiment.name,
                 experiment: path.to_owned(),
-                slurm: SlurmConfig::default(),
+                jobs: JobTables::default(),
                 prune: None,
                 race: None,
                 top: None,
@@ -301,13 +305,13 @@ impl Sweep {
         if race.is_some() {
             blocks.iter().try_for_each(|block| block.check_not_in("seed", "`[race]`"))?;
         }
-        let slurm = table.optional_table("slurm", SlurmConfig::read)?.unwrap_or_default();
+        let jobs = JobTables::read(table)?;
         let record = record(Some(document.text().to_owned()));
         let has_command_line_axes = false;
         Ok(Self {
             name,
             experiment,
-            slurm,
+            jobs,
             prune,
             race,
             top: None,

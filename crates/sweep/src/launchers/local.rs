@@ -18,10 +18,6 @@ impl Launcher for Local {
         MachineMemory::of_this_machine()
     }
 
-    fn uses_other_machines(&self) -> bool {
-        false
-    }
-
     fn launch(
         &self,
         plan: &Plan,

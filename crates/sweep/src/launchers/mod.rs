@@ -1,10 +1,12 @@
 //! Where the runs of a plan are trained. A launcher starts [workers](crate::worker); a worker takes the next free run, trains
 //! it, and ends when none is left.
 //!
-//! A launcher is one file with a [`Launcher`], and one line in [`LAUNCHERS`].
+//! A launcher is one file with a [`Launcher`], and one line in [`LAUNCHERS`]. If its workers wait in the queue of a cluster, it
+//! is also a [`Queue`].
 
 mod local;
-pub mod slurm;
+mod queue;
+mod slurm;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -18,7 +20,10 @@ use crate::plan::Plan;
 use crate::race::RaceState;
 use crate::worker::{CompletedBy, EpochReport, RunOutcome, StepReport};
 
-pub use slurm::{SlurmConfig, Submission, SubmissionOutcome};
+pub use queue::{
+    JobKey, JobSettings, JobTables, Queue, QueuedWorker, Submission, SubmissionOutcome,
+    Submissions, Task, queue_of_setting, queues,
+};
 
 /// Every launcher. The first one is the default.
 pub const LAUNCHERS: &[&dyn Launcher] = &[&local::Local, &slurm::Slurm];
@@ -31,13 +36,14 @@ pub trait Launcher: Sync {
     /// The memory of the machine that trains.
     fn memory(&self) -> MachineMemory;
 
-    /// Whether runs are trained on machines that share a directory with this one.
-    fn uses_other_machines(&self) -> bool;
+    /// The queue, if workers wait in one before they start. Their machines share a directory with this one.
+    fn queue(&self) -> Option<&dyn Queue> {
+        None
+    }
 
     /// The text that `--dry-run` prints in place of the runs and their cost, such as a batch script.
-    fn script(&self, plan: &Plan, options: &LaunchOptions) -> Option<String> {
-        let _ = (plan, options);
-        None
+    fn next_script(&self, plan: &Plan, options: &LaunchOptions) -> Option<String> {
+        self.queue().map(|queue| queue::next_script(queue, plan, options))
     }
 
     /// Starts workers for a plan whose record was written. Returns when all runs are done, or when the workers are
@@ -85,14 +91,14 @@ pub struct LaunchOptions {
     pub program: PathBuf,
     /// The place of the worker among others that were started together; `None` if it is the only one.
     pub share: Option<Share>,
-    /// The settings of a job of Slurm.
-    pub slurm: SlurmConfig,
+    /// The settings of a job in a queue.
+    pub job: JobSettings,
 }
 
 /// The place of a worker among those that were started together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// Identifies the workers that were started together, such as `slurm-4711`. A failed run is tried once by each such
+    /// Identifies the workers that were started together, such as `slurm4711`. A failed run is tried once by each such
     /// group.
     pub group: String,
     /// The index of the worker, from 0.

@@ -1,5 +1,5 @@
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +18,10 @@ const MAX_MEASURED: usize = 8;
 /// A prediction of how long the runs of a plan take on this machine.
 #[derive(Debug, Clone)]
 pub struct Estimate {
-    /// Seconds of each run, in the order of the plan.
+    /// Seconds of each run, in the order of the plan, if it trains all its epochs itself.
     pub runs: Vec<f64>,
+    /// Seconds of the training steps of an epoch of each run.
+    steps: Vec<f64>,
 }
 
 impl Estimate {
@@ -56,13 +58,22 @@ impl Estimate {
             let test = run.test_images as f64 * speed.evaluated_image;
             datasets.slowest_read + run.epochs as f64 * epoch + test
         };
-        Ok(Self { runs: plan.runs.iter().map(seconds).collect() })
+        let steps = |run: &PlannedRun| run.steps as f64 * speeds[run.workload].step;
+        Ok(Self {
+            runs: plan.runs.iter().map(seconds).collect(),
+            steps: plan.runs.iter().map(steps).collect(),
+        })
     }
 
-    /// Seconds until the runs with these indices are done, if `jobs` are trained at a time and the longest start first.
+    /// Seconds until the runs of the plan with these indices are done, if `jobs` are trained at a time and the longest start
+    /// first. Runs with the same training train their epochs once.
     #[must_use]
-    pub fn total(&self, runs: &[usize], jobs: NonZeroUsize) -> f64 {
-        let mut seconds: Vec<f64> = runs.iter().map(|run| self.runs[*run]).collect();
+    pub fn total(&self, plan: &Plan, runs: &[usize], jobs: NonZeroUsize) -> f64 {
+        let set: HashSet<usize> = runs.iter().copied().collect();
+        let own = |run: &usize| {
+            self.runs[*run] - self.steps[*run] * plan.epochs_of_others(*run, &set) as f64
+        };
+        let mut seconds: Vec<f64> = runs.iter().map(own).collect();
         seconds.sort_by(|left, right| right.total_cmp(left));
         // Each run starts as soon as a job is free. The heap holds the times at which jobs become free, in whole
         // microseconds, because f64 does not implement Ord.

@@ -6,10 +6,11 @@ mod known_data;
 mod other_data;
 mod planner;
 mod reuse;
+mod shared;
 mod state;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use kiln_config::KeyIndex;
@@ -22,6 +23,7 @@ use crate::declaration::{Setting, SkippedRuns, Sweep, SweepRecord, SweepRecords}
 use crate::error::SweepError;
 use crate::plan::invalid::InvalidRuns;
 use crate::plan::planner::{PlannedRuns, Planner};
+use crate::plan::shared::SharedGroups;
 use crate::prune::PruneConfig;
 use crate::race::{Race, RaceProgress, RaceResult, RaceState, result_of};
 
@@ -30,6 +32,7 @@ pub use invalid::InvalidSweep;
 pub(crate) use known_data::read as read_known_data;
 pub use other_data::RunOnOtherData;
 pub(crate) use planner::recorded_fingerprints;
+pub use shared::SharedTraining;
 pub use state::RunState;
 
 /// The runs of a sweep, checked against their data.
@@ -64,6 +67,8 @@ pub struct Plan {
     known_datasets: KnownDatasets,
     /// One entry for all runs whose steps cost the same.
     pub(crate) workloads: Vec<Workload>,
+    /// The runs that have their training in common.
+    pub(crate) shared: SharedGroups,
 }
 
 /// One run of a plan.
@@ -183,6 +188,11 @@ impl Plan {
         let experiments = || runs.iter().map(|run| &run.experiment);
         let race = race.map(|config| Race::new(&config, experiments())).transpose()?;
         let Planner { known_datasets, workloads, .. } = planner;
+        // A run that is pruned waits at each rung, and would keep others waiting.
+        let shared = match prune {
+            None => SharedGroups::new(&runs)?,
+            Some(_) => SharedGroups::default(),
+        };
         // The path stays relative if the working directory was deleted.
         let data =
             std::path::absolute(data_directory).unwrap_or_else(|_| data_directory.to_owned());
@@ -202,6 +212,7 @@ impl Plan {
             record: record.with_data(data),
             known_datasets,
             workloads,
+            shared,
         })
     }
 
@@ -304,15 +315,17 @@ impl Plan {
     /// Divides runs into the brackets that pruning in a fixed order compares: the runs of each seed that repeats all
     /// combinations, in the order of the plan.
     pub(crate) fn brackets(&self, runs: &[usize]) -> Vec<Vec<usize>> {
-        let mut brackets: Vec<(u64, Vec<usize>)> = Vec::new();
+        let mut brackets: Vec<Vec<usize>> = Vec::new();
+        let mut places: HashMap<u64, usize> = HashMap::new();
         for run in runs {
             let seed = if self.has_seed_axis { self.runs[*run].experiment.seed } else { 0 };
-            match brackets.iter_mut().find(|(own, _)| *own == seed) {
-                Some((_, bracket)) => bracket.push(*run),
-                None => brackets.push((seed, vec![*run])),
+            let place = *places.entry(seed).or_insert(brackets.len());
+            match brackets.get_mut(place) {
+                Some(bracket) => bracket.push(*run),
+                None => brackets.push(vec![*run]),
             }
         }
-        brackets.into_iter().map(|(_, bracket)| bracket).collect()
+        brackets
     }
 
     /// The keys whose values differ between the runs, in the order in which they are declared.

@@ -28,9 +28,20 @@ pub(crate) enum Decision {
     Prune(usize),
 }
 
+/// The runs that continue after a rung, and those that end there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RungSplit {
+    pub(crate) continued: Vec<usize>,
+    pub(crate) pruned: Vec<usize>,
+}
+
 #[derive(Debug, Default)]
 struct Bracket {
     members: BTreeMap<usize, Member>,
+    /// What was decided at the rungs whose results are complete. Results that come later change nothing.
+    decided: BTreeMap<usize, RungSplit>,
+    /// Whether a result was added since the last search for complete rungs.
+    may_be_complete: bool,
     /// The decisions for the members; `None` after a result has been added.
     decisions: Option<HashMap<usize, Decision>>,
 }
@@ -88,6 +99,7 @@ impl Brackets {
         let Some(bracket) = bracket else { return };
         if bracket.members.get_mut(&run).is_some_and(change) {
             bracket.decisions = None;
+            bracket.may_be_complete = true;
         }
     }
 
@@ -98,43 +110,98 @@ impl Brackets {
         member.map_or(0, |member| member.values.len())
     }
 
-    /// The runs of a run's bracket that continue after a rung and those that end there; `None` while that is not decided for
-    /// all that may reach it.
-    pub(crate) fn decided(&mut self, run: usize, rung: usize) -> Option<(Vec<usize>, Vec<usize>)> {
-        self.decision(run);
-        let bracket = self.brackets.get(*self.places.get(&run)?)?;
-        let decisions = bracket.decisions.as_ref()?;
-        let (mut continued, mut pruned) = (Vec::new(), Vec::new());
-        for (run, member) in bracket.members.iter().filter(|(_, member)| rung < member.epochs) {
-            match decisions.get(run)? {
-                Decision::Prune(at) if *at == rung => pruned.push(*run),
-                Decision::Prune(at) if *at < rung => {}
-                Decision::Wait(at) if *at <= rung => return None,
-                _ if member.values.contains_key(&rung) => continued.push(*run),
-                _ if member.has_ended => {}
-                _ => return None,
+    /// The first rung whose results are complete and that is not [decided](Self::set_decided): its bracket, its epoch, and
+    /// what the results say.
+    pub(crate) fn next_complete(&mut self) -> Option<(usize, usize, RungSplit)> {
+        let config = self.config;
+        for (place, bracket) in self.brackets.iter_mut().enumerate() {
+            if !bracket.may_be_complete {
+                continue;
             }
+            let epochs = bracket.members.values().map(|member| member.epochs).max();
+            for rung in config.rungs(epochs.unwrap_or_default()) {
+                if bracket.decided.contains_key(&rung) {
+                    continue;
+                }
+                match bracket.split_at(&config, rung) {
+                    Some(split) => return Some((place, rung, split)),
+                    // Fewer runs reach the later ones.
+                    None => break,
+                }
+            }
+            bracket.may_be_complete = false;
         }
-        Some((continued, pruned))
+        None
+    }
+
+    /// Whether it is decided what becomes of the runs of a bracket at a rung.
+    pub(crate) fn is_decided(&self, bracket: usize, rung: usize) -> bool {
+        self.brackets.get(bracket).is_none_or(|it| it.decided.contains_key(&rung))
+    }
+
+    /// Sets what becomes of the runs of a bracket at a rung.
+    pub(crate) fn set_decided(&mut self, bracket: usize, rung: usize, split: RungSplit) {
+        if let Some(bracket) = self.brackets.get_mut(bracket) {
+            bracket.decided.insert(rung, split);
+            bracket.decisions = None;
+            bracket.may_be_complete = true;
+        }
     }
 
     pub(crate) fn decision(&mut self, run: usize) -> Decision {
         let config = self.config;
         let bracket = self.places.get(&run).and_then(|place| self.brackets.get_mut(*place));
         let Some(bracket) = bracket else { return Decision::Continue };
-        let members = &bracket.members;
-        let decisions = bracket.decisions.get_or_insert_with(|| decide(&config, members));
-        decisions.get(&run).copied().unwrap_or(Decision::Continue)
+        bracket.decisions(&config).get(&run).copied().unwrap_or(Decision::Continue)
+    }
+}
+
+impl Bracket {
+    fn decisions(&mut self, config: &PruneConfig) -> &HashMap<usize, Decision> {
+        let Self { members, decided, decisions, .. } = self;
+        decisions.get_or_insert_with(|| decide(config, members, decided))
+    }
+
+    /// What the results at a rung say; `None` if they are not complete.
+    fn split_at(&mut self, config: &PruneConfig, rung: usize) -> Option<RungSplit> {
+        self.decisions(config);
+        let decisions = self.decisions.as_ref()?;
+        let mut split = RungSplit::default();
+        for (run, member) in self.members.iter().filter(|(_, member)| rung < member.epochs) {
+            match decisions.get(run)? {
+                Decision::Prune(at) if *at == rung => split.pruned.push(*run),
+                Decision::Prune(at) if *at < rung => {}
+                Decision::Wait(at) if *at <= rung => return None,
+                _ if member.values.contains_key(&rung) => split.continued.push(*run),
+                _ if member.has_ended => {}
+                _ => return None,
+            }
+        }
+        let is_reached = !split.continued.is_empty() || !split.pruned.is_empty();
+        is_reached.then_some(split)
     }
 }
 
 /// Goes through the rungs and decides about each run that is known to have passed the rungs before.
-fn decide(config: &PruneConfig, members: &BTreeMap<usize, Member>) -> HashMap<usize, Decision> {
+/// `decided` has the rungs about which it was decided before.
+fn decide(
+    config: &PruneConfig,
+    members: &BTreeMap<usize, Member>,
+    decided: &BTreeMap<usize, RungSplit>,
+) -> HashMap<usize, Decision> {
     let better = config.metric.better();
     let mut decisions: HashMap<usize, Decision> =
         members.keys().map(|run| (*run, Decision::Continue)).collect();
     let epochs = members.values().map(|member| member.epochs).max().unwrap_or_default();
     for rung in config.rungs(epochs) {
+        if let Some(RungSplit { pruned, .. }) = decided.get(&rung) {
+            for run in pruned {
+                if decisions.get(run) == Some(&Decision::Continue) {
+                    decisions.insert(*run, Decision::Prune(rung));
+                }
+            }
+            continue;
+        }
         let mut reported: Vec<(usize, f64)> = Vec::new();
         // The runs that may still reach the rung.
         let mut missing = 0;
@@ -246,6 +313,33 @@ mod tests {
         // The last run diverges before the rung: two of five continue.
         brackets.end(5);
         assert_eq!(brackets.decision(1), Decision::Continue);
+    }
+
+    #[test]
+    fn what_was_decided_at_a_rung_does_not_depend_on_later_results() {
+        let mut brackets = brackets(3);
+        assert_eq!(brackets.next_complete(), None);
+        for (run, value) in [(0, 0.9), (1, 0.5)] {
+            brackets.record(run, 1, Some(value));
+        }
+        assert_eq!(brackets.next_complete(), None, "the result of a run is missing");
+        brackets.record(2, 1, Some(0.4));
+        let split = RungSplit { continued: vec![0], pruned: vec![1, 2] };
+        assert_eq!(brackets.next_complete(), Some((0, 1, split)));
+        // Another worker has decided, by results that this one has not.
+        let other = RungSplit { continued: vec![1], pruned: vec![0, 2] };
+        brackets.set_decided(0, 1, other);
+        assert!(brackets.is_decided(0, 1) && !brackets.is_decided(0, 3));
+        let (go, end) = (Decision::Continue, Decision::Prune(1));
+        assert_eq!([0, 1, 2].map(|run| brackets.decision(run)), [end, go, end]);
+        brackets.record(2, 1, Some(1.0));
+        assert_eq!([0, 1, 2].map(|run| brackets.decision(run)), [end, go, end]);
+        // At the next rung, one run is left.
+        brackets.record(1, 3, Some(0.1));
+        let alone = RungSplit { continued: vec![1], pruned: vec![] };
+        assert_eq!(brackets.next_complete(), Some((0, 3, alone)));
+        brackets.set_decided(0, 3, RungSplit { continued: vec![1], pruned: vec![] });
+        assert_eq!(brackets.next_complete(), None);
     }
 
     #[test]

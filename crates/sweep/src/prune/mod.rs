@@ -9,7 +9,7 @@ use kiln_config::{ConfigError, FromValue, Table, Value};
 use kiln_train::MetricName;
 
 pub(crate) use arrival::Rungs;
-pub(crate) use fixed::{Brackets, Decision};
+pub(crate) use fixed::{Brackets, Decision, RungSplit};
 
 /// The `[prune]` table: successive halving, in the variant that stops runs.
 ///

@@ -6,18 +6,19 @@
 //! .kiln/decisions/KEY-look-SEEDS.json    the state of a race after the look at so many seeds
 //! ```
 //!
-//! Decisions are functions of the results, so it does not matter which worker writes them, or if two do. KEY is a hash of
-//! the runs and the rules. Workers read the results at rungs and the states of races; without these files, they read the
-//! histories of the runs. The decisions about rungs are a record for users.
+//! The worker that completes a rung or a look decides, and writes the file once. All workers read the decision from the file, so
+//! that it does not matter which worker wrote it, nor what becomes of the results later. KEY is a hash of the runs and the
+//! rules. Without the files, workers read the histories of the runs and come to the same decisions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use kiln_store::{Checksum, StoreError, create_hidden, files, hidden, versioned};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
-use crate::race::RaceState;
+use crate::race::{Race, RaceState};
 
 /// The format version that this build writes, and the newest that it reads.
 const VERSION: u32 = 1;
@@ -90,51 +91,116 @@ impl RungResult {
     }
 }
 
-/// A hash of the runs of a plan and of the rules by which they are pruned or raced.
-pub(super) fn key(plan: &Plan) -> String {
-    let ids: Vec<&str> = plan.runs.iter().map(|run| run.id.as_str()).collect();
-    let rules = (plan.prune, plan.race.as_ref().map(|race| &race.config));
-    Checksum::of(format!("{rules:?} {}", ids.join(" ")).as_bytes()).sha256[..12].to_owned()
+/// The decisions of one plan.
+#[derive(Debug)]
+pub(super) struct Decisions {
+    directory: PathBuf,
+    /// A hash of the runs of the plan and of the rules by which they are pruned or raced.
+    key: String,
 }
 
-fn path(plan: &Plan, name: &str) -> PathBuf {
-    hidden(&plan.directory).join("decisions").join(format!("{}-{name}.json", key(plan)))
-}
-
-fn write(plan: &Plan, name: &str, decision: &impl Serialize) -> Result<(), StoreError> {
-    let path = path(plan, name);
-    if path.exists() {
-        return Ok(());
+impl Decisions {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let ids: Vec<&str> = plan.runs.iter().map(|run| run.id.as_str()).collect();
+        let rules = (plan.prune, plan.race.as_ref().map(|race| &race.config));
+        let key = Checksum::of(format!("{rules:?} {}", ids.join(" ")).as_bytes());
+        Self { directory: plan.directory.clone(), key: key.sha256[..12].to_owned() }
     }
-    create_hidden(&plan.directory)?;
-    files::create_directories(path.parent().unwrap_or(&plan.directory))?;
-    files::write(&path, versioned::to_checked_json(VERSION, decision)?)
+
+    fn files(&self) -> PathBuf {
+        hidden(&self.directory).join("decisions")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files().join(format!("{}-{name}.json", self.key))
+    }
+
+    /// Writes a decision, unless another worker has. Returns the decision that holds.
+    fn decide<T: Serialize + DeserializeOwned>(&self, name: &str, own: T) -> T {
+        let path = self.path(name);
+        match self.write_once(&path, &own) {
+            Ok(false) => {}
+            // If the file cannot be written, the other workers come to the same decision.
+            Ok(true) | Err(_) => return own,
+        }
+        if let Ok(decision) = read(&path) {
+            return decision;
+        }
+        // A damaged file decides nothing.
+        if let Ok(text) = versioned::to_checked_json(VERSION, &own) {
+            let _ = files::write(&path, text);
+        }
+        own
+    }
+
+    fn write_once(&self, path: &Path, decision: &impl Serialize) -> Result<bool, StoreError> {
+        create_hidden(&self.directory)?;
+        files::create_directories(&self.files())?;
+        files::check_within(&self.directory, &self.files())?;
+        files::write_once(path, versioned::to_checked_json(VERSION, decision)?)
+    }
+
+    /// Decides about a rung, unless another worker has. Returns the decision that holds.
+    pub(super) fn decide_rung(
+        &self,
+        bracket: usize,
+        epoch: usize,
+        own: RungDecision,
+    ) -> RungDecision {
+        self.decide(&rung_name(bracket, epoch), own)
+    }
+
+    /// The decisions about rungs except those that are `known`, each with its bracket and epoch.
+    pub(super) fn rungs(
+        &self,
+        known: impl Fn(usize, usize) -> bool,
+    ) -> Vec<(usize, usize, RungDecision)> {
+        let entries = fs::read_dir(self.files()).into_iter().flatten().flatten();
+        let parse = |name: &str| -> Option<(usize, usize)> {
+            let name = name.strip_prefix(&self.key)?.strip_prefix("-rung-")?;
+            let (bracket, epoch) = name.strip_suffix(".json")?.split_once('-')?;
+            Some((bracket.parse().ok()?, epoch.parse().ok()?))
+        };
+        let rungs = entries.filter_map(|entry| parse(entry.file_name().to_str()?));
+        let new = rungs.filter(|(bracket, epoch)| !known(*bracket, *epoch));
+        new.filter_map(|(bracket, epoch)| {
+            Some((bracket, epoch, read(&self.path(&rung_name(bracket, epoch))).ok()?))
+        })
+        .collect()
+    }
+
+    /// Writes the state of a race after the look at `seeds` seeds, unless another worker has. Returns the one that holds.
+    pub(super) fn decide_look(&self, race: &Race, seeds: usize, own: RaceState) -> RaceState {
+        let decided = self.decide(&look_name(seeds), own.clone());
+        if is_valid(&decided, race, seeds) { decided } else { own }
+    }
+
+    /// Reads the state of a race after the look at `seeds` seeds, if a worker has written it.
+    pub(super) fn look(&self, race: &Race, seeds: usize) -> Option<RaceState> {
+        let state = read(&self.path(&look_name(seeds))).ok()?;
+        is_valid(&state, race, seeds).then_some(state)
+    }
 }
 
-/// Writes the decision about a rung.
-pub(super) fn write_rung(plan: &Plan, bracket: usize, epoch: usize, decision: &RungDecision) {
-    // If the decision cannot be written, the other workers compute it again.
-    let _ = write(plan, &format!("rung-{bracket}-{epoch}"), decision);
+fn rung_name(bracket: usize, epoch: usize) -> String {
+    format!("rung-{bracket}-{epoch}")
 }
 
-/// Writes the state of a race after the look at `seeds` seeds.
-pub(super) fn write_look(plan: &Plan, seeds: usize, state: &RaceState) {
-    let _ = write(plan, &format!("look-{seeds}"), state);
+fn look_name(seeds: usize) -> String {
+    format!("look-{seeds}")
 }
 
-/// Reads the state of a race after the look at `seeds` seeds, if a worker has written it.
-pub(super) fn read_look(plan: &Plan, seeds: usize) -> Option<RaceState> {
-    let path = path(plan, &format!("look-{seeds}"));
-    let text = files::read(&path, MAX_BYTES).ok()?;
-    let state: RaceState = versioned::parse_checked(&path, &text, VERSION).ok()?;
-    // The file comes from elsewhere; its numbers are used as indices.
-    let race = plan.race.as_ref()?;
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
+    versioned::parse_checked(path, &files::read(path, MAX_BYTES)?, VERSION)
+}
+
+/// Whether a state from a file belongs to this race. Its numbers are used as indices.
+fn is_valid(state: &RaceState, race: &Race, seeds: usize) -> bool {
     let combinations = race.combinations.len();
-    let is_valid = state.seeds >= seeds
+    state.seeds >= seeds
         && state.seeds <= race.seeds.len()
         && state.racing.iter().all(|combination| *combination < combinations)
-        && state.stopped.iter().all(|stopped| stopped.combination < combinations);
-    is_valid.then_some(state)
+        && state.stopped.iter().all(|stopped| stopped.combination < combinations)
 }
 
 #[cfg(test)]

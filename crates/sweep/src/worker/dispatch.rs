@@ -27,10 +27,12 @@ impl SweepWorker<'_> {
                 brackets.add(bracket.into_iter().map(|run| (run, self.plan.runs[run].epochs)));
             }
         }
-        runs.sort_by_key(|run| Reverse(self.plan.runs[*run].weight()));
+        let plan = self.plan;
+        runs.sort_by_key(|run| (Reverse(plan.runs[*run].weight()), plan.shared.rank(*run)));
         if self.free.is_some() {
             return self.need_shared(&runs);
         }
+        self.read_decisions();
         let states: Vec<RunState> =
             runs.iter().map(|run| RunState::read(self.plan, &self.plan.runs[*run])).collect();
         // In a fixed order, what becomes of a run depends on the results of all runs of its bracket.
@@ -80,6 +82,7 @@ impl SweepWorker<'_> {
         // Reusing many runs takes a while, and the running processes must not wait for it.
         let until = Instant::now() + TICK;
         let mut is_paused = false;
+        let mut held_back = Vec::new();
         while !self.stopping
             && self.requests.stops.load(Ordering::Relaxed) == 0
             && self.processes.len() < self.options.jobs.get()
@@ -89,6 +92,10 @@ impl SweepWorker<'_> {
                 break;
             }
             let Some(run) = queue.next() else { break };
+            if self.waits_for_training(run) {
+                held_back.push(run);
+                continue;
+            }
             match self.start(run) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -106,7 +113,8 @@ impl SweepWorker<'_> {
         }
         // Ending a run may have queued others that waited for it.
         let woken = std::mem::take(&mut self.queue);
-        self.queue = self.locked_elsewhere.iter().copied().chain(queue).chain(woken).collect();
+        let locked = self.locked_elsewhere.iter().copied();
+        self.queue = locked.chain(held_back).chain(queue).chain(woken).collect();
         self.wake_waiting_runs();
         is_paused
     }

@@ -10,6 +10,7 @@
 //! | [`decisions`] | the files by which workers tell each other results and decisions |
 //! | [`pruning`] | which runs stop early, and which wait for that decision |
 //! | [`racing`] | which runs a race needs |
+//! | [`shared_training`] | which runs wait for another one with the same training |
 //! | [`run_process`], [`protocol`], [`train_run`] | the process of a run, and what it exchanges with its worker |
 //! | [`outcome`] | how a run ended |
 
@@ -23,6 +24,7 @@ mod pruning;
 mod racing;
 mod run_process;
 mod shared;
+mod shared_training;
 #[cfg(test)]
 mod simulation;
 mod train_run;
@@ -42,6 +44,7 @@ use crate::worker::free_runs::FreeRuns;
 use crate::worker::protocol::{RunCommand, RunMessage};
 use crate::worker::run_process::{RunEvent, RunProcess};
 
+use decisions::Decisions;
 use pruning::Pruning;
 use shared::Idle;
 
@@ -112,6 +115,7 @@ struct SweepWorker<'a> {
     /// The state of the race at the last look.
     race: Option<RaceState>,
     pruning: Option<Pruning>,
+    decisions: Decisions,
     /// The runs by their ids, if they are pruned.
     runs_by_id: HashMap<String, usize>,
     /// The runs that are paused because their next rung is not decided.
@@ -153,6 +157,7 @@ impl<'a> SweepWorker<'a> {
             race_results: vec![RaceResult::Pending; plan.runs.len()],
             race: None,
             pruning: plan.prune.map(Pruning::new),
+            decisions: Decisions::of(plan),
             runs_by_id: match plan.prune {
                 Some(_) => (0..).zip(&plan.runs).map(|(run, it)| (it.id.clone(), run)).collect(),
                 None => HashMap::new(),
@@ -292,6 +297,7 @@ impl<'a> SweepWorker<'a> {
         self.end_in_bracket(run, &outcome);
         self.end_in_race(run, &outcome);
         self.outcomes[run] = Some((outcome, by));
+        self.remove_shared_training(run);
         self.wake_waiting_runs();
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct RunRequest {
     pub(crate) threads: NonZeroUsize,
     /// The sweep's lock on the run.
     pub(crate) lock: LockToken,
+    /// The directory of the epochs that the run has in common with others.
+    pub(crate) shared: Option<PathBuf>,
 }
 
 /// A command of the sweep to a process.

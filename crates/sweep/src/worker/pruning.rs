@@ -1,13 +1,15 @@
 //! Pruning, and the runs that wait until it is decided what becomes of them.
 
+use std::collections::HashMap;
+
 use kiln_store::{FileLock, RunDirectory};
 use kiln_train::TrainError;
 
 use crate::SweepError;
 use crate::plan::RunState;
-use crate::prune::{Brackets, Decision, PruneConfig, PruneOrder, Rungs};
+use crate::prune::{Brackets, Decision, PruneConfig, PruneOrder, RungSplit, Rungs};
 use crate::worker::SweepWorker;
-use crate::worker::decisions::{self, RungDecision, RungResult};
+use crate::worker::decisions::{RungDecision, RungResult};
 use crate::worker::outcome::{CompletedBy, RunOutcome, prune_paused};
 use crate::worker::protocol::{EpochReport, RunCommand};
 
@@ -26,9 +28,19 @@ impl Pruning {
     }
 }
 
+impl RungDecision {
+    /// The runs of the plan that it names.
+    fn split(&self, runs_by_id: &HashMap<String, usize>) -> RungSplit {
+        let runs =
+            |ids: &[String]| ids.iter().filter_map(|id| runs_by_id.get(id).copied()).collect();
+        RungSplit { continued: runs(&self.continued), pruned: runs(&self.pruned) }
+    }
+}
+
 impl SweepWorker<'_> {
     /// What becomes of a run, if the sweep prunes in a fixed order.
     pub(super) fn decision(&mut self, run: usize) -> Option<Decision> {
+        self.decide_rungs();
         match &mut self.pruning {
             Some(Pruning::Fixed(brackets)) => Some(brackets.decision(run)),
             _ => None,
@@ -69,8 +81,32 @@ impl SweepWorker<'_> {
         }
     }
 
-    /// Records the results at the rungs that all workers have written.
+    /// Decides about the rungs whose results are complete, unless another worker has.
+    fn decide_rungs(&mut self) {
+        let Some(Pruning::Fixed(brackets)) = &mut self.pruning else { return };
+        while let Some((bracket, rung, RungSplit { continued, pruned })) = brackets.next_complete()
+        {
+            let ids = |runs: Vec<usize>| -> Vec<String> {
+                runs.into_iter().map(|run| self.plan.runs[run].id.clone()).collect()
+            };
+            let own = RungDecision { continued: ids(continued), pruned: ids(pruned) };
+            let decision = self.decisions.decide_rung(bracket, rung, own);
+            brackets.set_decided(bracket, rung, decision.split(&self.runs_by_id));
+        }
+    }
+
+    /// Reads the decisions about rungs that any worker has written.
+    pub(super) fn read_decisions(&mut self) {
+        let Some(Pruning::Fixed(brackets)) = &mut self.pruning else { return };
+        let is_known = |bracket, rung| brackets.is_decided(bracket, rung);
+        for (bracket, rung, decision) in self.decisions.rungs(is_known) {
+            brackets.set_decided(bracket, rung, decision.split(&self.runs_by_id));
+        }
+    }
+
+    /// Records the results at the rungs that all workers have written, and their decisions.
     pub(super) fn read_rungs(&mut self) {
+        self.read_decisions();
         let Some(pruning) = &mut self.pruning else { return };
         for RungResult { id, epoch, value } in RungResult::read_all(&self.plan.directory) {
             let Some(run) = self.runs_by_id.get(&id).copied() else { continue };
@@ -100,18 +136,10 @@ impl SweepWorker<'_> {
         match &mut self.pruning {
             Some(Pruning::Fixed(brackets)) => {
                 brackets.record(run, report.epoch, value);
-                if is_rung && let Some((continued, pruned)) = brackets.decided(run, report.epoch) {
-                    let ids = |runs: Vec<usize>| {
-                        runs.into_iter().map(|run| self.plan.runs[run].id.clone()).collect()
-                    };
-                    let decision = RungDecision { continued: ids(continued), pruned: ids(pruned) };
-                    let bracket = brackets.bracket_of(run);
-                    decisions::write_rung(self.plan, bracket, report.epoch, &decision);
-                }
-                match brackets.decision(run) {
-                    Decision::Prune(_) => RunCommand::Prune,
-                    Decision::Wait(_) => RunCommand::Pause,
-                    Decision::Continue => RunCommand::Continue,
+                match self.decision(run) {
+                    Some(Decision::Prune(_)) => RunCommand::Prune,
+                    Some(Decision::Wait(_)) => RunCommand::Pause,
+                    Some(Decision::Continue) | None => RunCommand::Continue,
                 }
             }
             Some(Pruning::Arrival(rungs)) if is_rung => {

@@ -3,7 +3,6 @@
 use crate::launchers::Event;
 use crate::race::{RaceResult, RaceState};
 use crate::worker::SweepWorker;
-use crate::worker::decisions;
 use crate::worker::outcome::RunOutcome;
 
 impl SweepWorker<'_> {
@@ -41,7 +40,7 @@ impl SweepWorker<'_> {
         if last.end.is_some() {
             return Some(last.clone());
         }
-        if let Some(next) = decisions::read_look(self.plan, last.seeds) {
+        if let Some(next) = self.decisions.look(race, last.seeds) {
             return Some(next);
         }
         let has_result = |run: &usize| {
@@ -52,10 +51,10 @@ impl SweepWorker<'_> {
             return Some(last.clone());
         }
         let next = self.plan.race_state()?;
-        if next != *last {
-            decisions::write_look(self.plan, last.seeds, &next);
+        if next == *last {
+            return Some(next);
         }
-        Some(next)
+        Some(self.decisions.decide_look(race, last.seeds, next))
     }
 
     /// Records the result of a run for the next look, if the combinations race.

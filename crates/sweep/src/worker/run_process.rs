@@ -72,6 +72,7 @@ impl RunProcess {
             resume,
             threads: options.threads,
             lock: lock.token().clone(),
+            shared: plan.shared_directory(run),
         };
         // This fails for a path that is not UTF-8, which JSON cannot represent.
         let request =

@@ -63,6 +63,13 @@ impl SweepWorker<'_> {
         if self.outcomes[run].is_some() {
             return;
         }
+        if self.waits_for_training(run) {
+            self.idle.is_outdated = true;
+            if let Some(free) = &mut self.free {
+                free.is_busy(run);
+            }
+            return;
+        }
         match self.start(run) {
             Ok(true) => {}
             Ok(false) => {
@@ -118,11 +125,20 @@ impl SweepWorker<'_> {
             .into_iter()
             .filter(|run| matches!(self.decision(*run), Some(Decision::Wait(_))))
             .collect();
+        let held_back: HashSet<usize> = match &self.free {
+            Some(free) => {
+                let is_claimed = |other: usize| listing.is_claimed(&self.plan.runs[other].id);
+                let waits = |run: &usize| self.plan.shared.others(*run).any(is_claimed);
+                free.others().iter().copied().filter(waits).collect()
+            }
+            None => HashSet::new(),
+        };
         let (plan, outcomes) = (self.plan, &self.outcomes);
         let Some(free) = &mut self.free else { return false };
         let has_ended = |run: usize| outcomes[run].is_some();
         let is_claimed = |run: usize| listing.is_claimed(&plan.runs[run].id);
-        let is_free = |run: usize| !is_claimed(run) && !undecided.contains(&run);
+        let is_free =
+            |run: usize| !is_claimed(run) && !undecided.contains(&run) && !held_back.contains(&run);
         if free.refill(has_ended, is_free) > 0 || !free.has_no_own() {
             return true;
         }

@@ -69,6 +69,9 @@ fn carry_out<E: std::fmt::Display>(
     // The other cores train other runs.
     kiln_train::limit_threads(request.threads);
     let (mut run, warnings) = prepare(&request)?;
+    if let Some(directory) = &request.shared {
+        run.share_training(directory);
+    }
     if let Err(error) = start_log(&run) {
         let error = SweepError::Log(error.to_string());
         run.fail(&error.to_string());

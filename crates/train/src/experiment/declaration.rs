@@ -11,6 +11,7 @@ use kiln_kernels::Instructions;
 use kiln_model::{Architecture, Shape};
 use kiln_store::RunDirectory;
 
+use super::extends::open_experiment;
 use super::type_change::TypeChanges;
 use super::{EngineChoice, Experiment, WeightsChoice, known_paths};
 use crate::TrainError;
@@ -37,13 +38,13 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// Reads a file and applies `KEY=VALUE` overrides in their order.
+    /// Reads a file and those that it extends, and applies `KEY=VALUE` overrides in their order.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or the file or an override is invalid. The error shows the place.
     pub fn open(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        Self::new(Document::open(path)?, &parsed(overrides)?)
+        Self::new(open_experiment(path)?, &parsed(overrides)?)
     }
 
     /// Reads the `config.toml` of a run. It must be an ordinary file, unlike an experiment that the user names on the
@@ -83,8 +84,30 @@ impl Declaration {
             known.extend(known_paths(&document)?);
             known.sort_unstable();
             known.dedup();
-            type_changes.apply(&mut document, change, &known)?;
+            let path = document.complete(change, &known)?;
+            type_changes.apply(&mut document, &path, change)?;
         }
+        Self::read(document, &type_changes)
+    }
+
+    /// Like [`new`](Self::new), for overrides with the full paths of their keys. It is faster, because it needs no list of all
+    /// keys.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn at_paths<'a>(
+        mut document: Document,
+        overrides: impl IntoIterator<Item = (&'a str, &'a Override)>,
+    ) -> Result<Self, ConfigError> {
+        let mut type_changes = TypeChanges::default();
+        for (path, change) in overrides {
+            type_changes.apply(&mut document, path, change)?;
+        }
+        Self::read(document, &type_changes)
+    }
+
+    fn read(document: Document, type_changes: &TypeChanges) -> Result<Self, ConfigError> {
         let experiment = document.read(Experiment::read)?;
         let mut notes = type_changes.notes(&document);
         if experiment.augment.mixes() {

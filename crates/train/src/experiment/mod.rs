@@ -2,6 +2,7 @@
 
 mod declaration;
 mod device;
+mod extends;
 mod memory;
 mod prepared;
 mod remarks;
@@ -24,6 +25,7 @@ use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
+pub use extends::{join_bases, open_experiment};
 pub use memory::MachineMemory;
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
@@ -78,6 +80,10 @@ struct WithoutResult {
 
 impl Experiment {
     fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        // An experiment that extends another has been joined with it.
+        if let Some(extends) = table.value("extends") {
+            return Err(extends.error("only the file of an experiment can extend another"));
+        }
         let name = match table.value("name") {
             None => table.required("name")?,
             Some(value) => {
@@ -125,6 +131,32 @@ impl Experiment {
     /// The errors of [`to_toml`](Self::to_toml).
     pub fn identity(&self) -> Result<String, ConfigError> {
         Ok(short_hash(&self.values()?))
+    }
+
+    /// Identifies the training steps on the data with this fingerprint: two experiments with the same one have the same weights
+    /// after the same epoch. They may differ in when training ends, if the schedule does not depend on the number of epochs, in
+    /// which weights are kept, in what is evaluated, and in the test.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`to_toml`](Self::to_toml).
+    pub fn training_identity(&self, fingerprint: &str) -> Result<String, ConfigError> {
+        let defaults = TrainingConfig::default();
+        let mut steps = self.clone();
+        let training = &mut steps.training;
+        if !self.schedule.depends_on_length() {
+            training.epochs = defaults.epochs;
+        }
+        // A running average is a part of each step.
+        if training.average_decay.is_none() {
+            training.weights = defaults.weights;
+        }
+        training.monitor = defaults.monitor;
+        training.save_initial = defaults.save_initial;
+        training.evaluate_training_set = defaults.evaluate_training_set;
+        (training.top_k, training.metrics) = (defaults.top_k, defaults.metrics);
+        (steps.early_stopping, steps.test) = (None, TestConfig::default());
+        steps.identity_on(fingerprint)
     }
 
     /// All values that affect the result.

@@ -31,19 +31,19 @@ struct Removed {
 }
 
 impl TypeChanges {
-    /// Applies an override to a document.
+    /// Applies an override of the key with this full path to a document.
     ///
     /// # Errors
     ///
-    /// The errors of [`Document::apply`].
+    /// The errors of [`Document::set`].
     pub(super) fn apply(
         &mut self,
         document: &mut Document,
+        path: &str,
         change: &Override,
-        known: &[String],
     ) -> Result<(), ConfigError> {
         let before = TABLES.map(|(table, _)| type_in(document, table));
-        document.apply(change, known)?;
+        document.set(path, change)?;
         for ((table, common), before) in TABLES.into_iter().zip(before) {
             let Some(file_type) =
                 before.filter(|before| type_in(document, table).as_ref() != Some(before))
@@ -80,6 +80,17 @@ impl Removed {
             Some(default) if default.is_same(value) => None,
             Some(default) => Some(format!("{key}: {default}, the default of {new_type} ({file})")),
             None => Some(format!("{key}: not a key of {new_type} ({file})")),
+        }
+    }
+}
+
+/// Removes the keys of an optimizer or a schedule that `over` gives another type, except those with the same meaning for every
+/// type.
+pub(super) fn remove_keys_of_other_types(document: &mut Document, over: &Document) {
+    for (table, common) in TABLES {
+        let types = (type_in(document, table), type_in(over, table));
+        if matches!(types, (Some(before), Some(after)) if before != after) {
+            document.remove_written(table, |key| !common.contains(&key));
         }
     }
 }

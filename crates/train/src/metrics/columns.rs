@@ -123,13 +123,24 @@ pub(crate) fn extra_columns(experiment: &Experiment) -> Vec<String> {
     columns.filter(|column| is_extra(column)).collect()
 }
 
-/// The values of an epoch in the order of the columns, without those that are not finite.
+/// The columns of the metrics of the training steps.
+pub(crate) fn columns_of_steps(experiment: &Experiment) -> Vec<String> {
+    let columns = all(experiment).into_iter().filter(|column| column.rows == Rows::Running);
+    columns.map(|column| column.name).collect()
+}
+
+/// The values of an epoch in the order of the columns, without those that are not finite. `of_steps` returns those of the
+/// training steps, by their columns.
 pub(crate) fn values(
     experiment: &Experiment,
-    metrics: &[(Rows, &Metrics)],
+    of_steps: &dyn Fn(&str) -> Option<f64>,
+    evaluated: &[(Rows, &Metrics)],
 ) -> Vec<(Arc<str>, f64)> {
     let value = |column: Column| {
-        let (_, metrics) = metrics.iter().find(|(rows, _)| *rows == column.rows)?;
+        if column.rows == Rows::Running {
+            return Some((column.name.as_str().into(), of_steps(&column.name)?));
+        }
+        let (_, metrics) = evaluated.iter().find(|(rows, _)| *rows == column.rows)?;
         Some((column.info.name.into(), metrics.value(&column.name)?))
     };
     all(experiment).into_iter().filter_map(value).collect()

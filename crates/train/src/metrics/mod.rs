@@ -29,7 +29,7 @@ use crate::loss::LossConfig;
 use batch::ScoredBatch;
 
 pub(crate) use batch::largest;
-pub(crate) use columns::{Rows, columns, extra_columns, values};
+pub(crate) use columns::{Rows, columns, columns_of_steps, extra_columns, values};
 pub use metric_name::{MetricName, MissingSetting};
 pub use metrics_of_rows::Metrics;
 pub(crate) use monitor::{Monitor, MonitorState};

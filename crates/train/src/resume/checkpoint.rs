@@ -29,10 +29,10 @@ pub(crate) const MAX_STATE_BYTES: u64 = kiln_store::history::MAX_BYTES + (8 << 2
 const TENSORS: &str = "tensors.safetensors";
 
 /// The parts of `tensors.safetensors`. The name of a tensor begins with that of its part.
-const WEIGHTS: &str = "weights/";
-const OPTIMIZER: &str = "optimizer/";
+pub(crate) const WEIGHTS: &str = "weights/";
+pub(crate) const OPTIMIZER: &str = "optimizer/";
 const LAST: &str = "last/";
-const AVERAGE: &str = "average/";
+pub(crate) const AVERAGE: &str = "average/";
 const BEST: &str = "best/";
 
 /// `state.json`.
@@ -141,11 +141,23 @@ fn partial_epoch(partial: &PartialEpoch) -> Result<PartialEpochState, String> {
     Ok(PartialEpochState { dropout_position, metrics: partial.metrics.counters(), seconds })
 }
 
-fn prefixed(prefix: &str, tensors: &[WeightTensor]) -> impl Iterator<Item = WeightTensor> {
+pub(crate) fn prefixed(
+    prefix: &str,
+    tensors: &[WeightTensor],
+) -> impl Iterator<Item = WeightTensor> {
     tensors.iter().map(move |tensor| {
         let name = format!("{prefix}{}", tensor.name);
         WeightTensor { name, ..tensor.clone() }
     })
+}
+
+/// The tensors of a part, without its prefix.
+pub(crate) fn part(tensors: &[WeightTensor], prefix: &str) -> Vec<WeightTensor> {
+    let own = tensors.iter().filter_map(|tensor| {
+        let name = tensor.name.strip_prefix(prefix)?.to_owned();
+        Some(WeightTensor { name, ..tensor.clone() })
+    });
+    own.collect()
 }
 
 /// A decoded checkpoint.
@@ -222,13 +234,7 @@ impl Checkpoint {
         let tensors = file(TENSORS)?;
         let (Weights { tensors }, _) =
             Weights::from_safetensors(&tensors).map_err(|error| format!("{TENSORS}: {error}"))?;
-        let part = |prefix: &str| -> Vec<WeightTensor> {
-            let own = tensors.iter().filter_map(|tensor| {
-                let name = tensor.name.strip_prefix(prefix)?.to_owned();
-                Some(WeightTensor { name, ..tensor.clone() })
-            });
-            own.collect()
-        };
+        let part = |prefix: &str| part(&tensors, prefix);
         let checked = |prefix: &str| {
             let weights = Weights { tensors: part(prefix) };
             let checked = weights.check(architecture);

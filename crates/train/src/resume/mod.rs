@@ -133,7 +133,8 @@ impl Run {
             }
         };
         let read_interval = experiment.device.backend.read_interval();
-        Ok(Self { declaration, prepared, training, directory, record, lock, read_interval })
+        let shared = None;
+        Ok(Self { declaration, prepared, training, directory, record, lock, read_interval, shared })
     }
 
     /// Records the resumption, and removes the files that the interrupted run left. Returns a warning about
@@ -147,6 +148,9 @@ impl Run {
         self.record.training_seconds = None;
         self.record.epochs = from.epochs;
         self.record.optimism = None;
+        if from.epochs == 0 {
+            self.record.shared = None;
+        }
         // Clear the checksums before any of these files changes.
         self.record.files.clear();
         self.record.removed.clear();

@@ -145,6 +145,17 @@ impl ScheduleConfig {
         self.kind.rule().monitor()
     }
 
+    /// Whether the rates of the first epochs depend on the number of epochs.
+    pub(crate) fn depends_on_length(&self) -> bool {
+        let rule = self.kind.rule();
+        let settings = |steps: f64, total: f64| {
+            let place = Place { steps, total, steps_per_epoch: 10.0 };
+            (rule.rate(1.0, place).to_bits(), rule.momentum(place).map(f64::to_bits))
+        };
+        // Steps of the first 50 epochs, in a run of 100 and in one of 200.
+        (0..500).any(|step| settings(f64::from(step), 1000.0) != settings(f64::from(step), 2000.0))
+    }
+
     /// Whether the schedule sets the optimizer's momentum.
     pub(crate) fn sets_momentum(&self) -> bool {
         // Any place will do: a schedule sets the momentum of all steps or of none.

@@ -76,13 +76,13 @@ impl TrainingData<'_> {
         self.dataset.class_names.len()
     }
 
-    /// Evaluates an epoch. `running` are the metrics of the training steps, `learning_rate` is that of the last step.
+    /// Evaluates an epoch. `of_steps` returns the metrics of the training steps, `learning_rate` is that of the last step.
     /// `in_halves` is whether to evaluate both halves of the validation rows separately, too.
     pub(crate) fn evaluate(
         &self,
         engine: &Engine,
         epoch: usize,
-        running: &Metrics,
+        of_steps: &dyn Fn(&str) -> Option<f64>,
         learning_rate: f64,
         in_halves: bool,
     ) -> EvaluatedEpoch {
@@ -103,21 +103,21 @@ impl TrainingData<'_> {
         let training = self.experiment.training.evaluate_training_set;
         let training = training
             .then(|| evaluate(engine, images, &self.split.training, self.normalizer, new()));
-        let mut metrics = vec![(Rows::Running, running)];
+        let mut metrics = Vec::new();
         metrics.extend(validation.iter().map(|metrics| (Rows::Validation, metrics)));
         metrics.extend(training.iter().map(|metrics| (Rows::Training, metrics)));
-        let row = |learning_rate, metrics: &[(Rows, &Metrics)]| EpochRow {
+        let row = |of_steps: &dyn Fn(&str) -> Option<f64>, metrics: &[(Rows, &Metrics)]| EpochRow {
             epoch,
             learning_rate,
             seconds: 0.0,
-            metrics: metrics::values(self.experiment, metrics),
+            metrics: metrics::values(self.experiment, of_steps, metrics),
         };
         let half = |metrics: Metrics| ValidationHalf {
-            row: row(learning_rate, &[(Rows::Validation, &metrics)]),
+            row: row(&|_| None, &[(Rows::Validation, &metrics)]),
             correct: metrics.correct(),
         };
         EvaluatedEpoch {
-            row: row(learning_rate, &metrics),
+            row: row(of_steps, &metrics),
             halves: halves.map(|halves| halves.map(half)),
         }
     }

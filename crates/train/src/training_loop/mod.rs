@@ -10,15 +10,19 @@ mod pending_steps;
 pub(crate) mod state;
 mod stopwatch;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use kiln_data::{Batch, gather_augmented};
 use kiln_store::{EpochRow, History, HistoryWriter};
+use tracing::warn;
 
 use crate::TrainError;
 use crate::engine::{Engine, EngineSettings, Targets};
+use crate::metrics::columns_of_steps;
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
+use crate::shared_training::{SharedEpoch, SharedTraining};
 use epoch::{EvaluatedEpoch, TrainingData, ValidationHalf};
 use observer::{Observer, Progress, Stop};
 use pending_steps::{DivergedStep, PendingSteps};
@@ -81,6 +85,16 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) checkpoints: CheckpointWriter<'a>,
     pub(crate) lock: &'a RunLock,
     pub(crate) observer: &'a mut dyn Observer,
+    /// The training that the run has in common with others.
+    pub(crate) shared: Option<&'a mut SharedTraining>,
+}
+
+/// The results of the steps of an epoch.
+struct Steps {
+    /// That of the last step.
+    learning_rate: f64,
+    /// The metrics by the names of their columns and the seconds, if another run has trained the epoch.
+    shared: Option<(BTreeMap<String, f64>, f64)>,
 }
 
 impl TrainingLoop<'_> {
@@ -135,6 +149,9 @@ impl TrainingLoop<'_> {
         let data = self.data;
         let TrainingData { experiment, dataset, split, normalizer, class_weights } = data;
         let (epoch, epochs) = (self.state.epochs + 1, self.data.epochs());
+        if let Some(result) = self.load_epoch(epoch)? {
+            return Ok(result);
+        }
         let steps = self.data.steps_per_epoch();
         let order = self.data.row_order(epoch);
         let augmenter = data.augmenter(epoch);
@@ -192,8 +209,27 @@ impl TrainingLoop<'_> {
                 return Ok(EpochResult::Stopped(StopReason::requested(stop, place)));
             }
         }
-        let last_rate = schedule.step(steps - 1).learning_rate;
-        self.end_epoch(epoch, last_rate, stop)
+        let learning_rate = schedule.step(steps - 1).learning_rate;
+        self.end_epoch(epoch, Steps { learning_rate, shared: None }, stop)
+    }
+
+    /// Loads an epoch that another run has trained instead of training it. Returns its result; `None` if there is none.
+    fn load_epoch(&mut self, epoch: usize) -> Result<Option<EpochResult>, TrainError> {
+        let Some(shared) = &mut self.shared else { return Ok(None) };
+        // The rest of an epoch that was interrupted is trained.
+        if self.state.partial_epoch.step > 0 {
+            return Ok(None);
+        }
+        let columns = columns_of_steps(self.data.experiment);
+        let Some(loaded) = shared.load(epoch, &columns, self.settings) else { return Ok(None) };
+        let SharedEpoch { engine, learning_rate, seconds, metrics } = loaded;
+        *self.engine = engine;
+        let (epochs, steps) = (self.data.epochs(), self.data.steps_per_epoch());
+        let of_epoch = &self.state.partial_epoch.metrics;
+        let progress = Progress { epoch, epochs, step: steps, steps, metrics: of_epoch };
+        let stop = self.observer.on_step_end(progress).break_value();
+        let steps = Steps { learning_rate, shared: Some((metrics, seconds)) };
+        self.end_epoch(epoch, steps, stop).map(Some)
     }
 
     /// Adds the pending steps to the metrics of the epoch. Returns why training ends if a loss is not finite.
@@ -203,12 +239,12 @@ impl TrainingLoop<'_> {
         Some(StopReason::diverged("loss", loss, self.state.epochs + 1, number))
     }
 
-    /// Evaluates an epoch, appends it to the history, saves a checkpoint and reports the epoch. `learning_rate` is that
-    /// of its last step, and `stop` what the observer requested in that step.
+    /// Evaluates an epoch, appends it to the history, saves a checkpoint and reports the epoch. `stop` is what the observer
+    /// requested in its last step.
     fn end_epoch(
         &mut self,
         epoch: usize,
-        learning_rate: f64,
+        steps: Steps,
         stop: Option<Stop>,
     ) -> Result<EpochResult, TrainError> {
         // What is evaluated is what is kept.
@@ -221,7 +257,7 @@ impl TrainingLoop<'_> {
         };
         let current = WeightsSnapshot::new(weights, epoch);
         let engine = averaging.as_ref().unwrap_or(self.engine);
-        let EvaluatedEpoch { row, halves } = self.evaluate(engine, epoch, learning_rate);
+        let EvaluatedEpoch { row, halves } = self.evaluate(engine, epoch, &steps);
         self.lock.check()?;
         self.history_writer.append(&row)?;
         epoch::log(&row);
@@ -229,6 +265,13 @@ impl TrainingLoop<'_> {
 
         let is_finite = self.is_finite(&row, &current);
         let is_best = is_finite && self.commit_epoch(&row, halves.as_ref(), current)?;
+        if let (true, None, Some(shared)) = (is_finite, &steps.shared, &self.shared)
+            && let Err(error) =
+                shared.store(self.engine, &row, &columns_of_steps(self.data.experiment))
+        {
+            // The other runs train the epoch themselves.
+            warn!("cannot store epoch {epoch} for other runs: {error}");
+        }
         // By now the epoch is saved, so no epoch is reported that a resumed run would not have. One that is not finite
         // is reported, too: the numbers that it has show how the run diverged.
         let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
@@ -245,12 +288,20 @@ impl TrainingLoop<'_> {
     }
 
     /// The results of an epoch whose steps are completed. `engine` has the weights to evaluate.
-    fn evaluate(&self, engine: &Engine, epoch: usize, learning_rate: f64) -> EvaluatedEpoch {
+    fn evaluate(&self, engine: &Engine, epoch: usize, steps: &Steps) -> EvaluatedEpoch {
         let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
         let in_halves = self.state.best.cross_fit.is_some();
-        let mut evaluated = self.data.evaluate(engine, epoch, metrics, learning_rate, in_halves);
-        // The seconds include the evaluation.
-        evaluated.row.seconds = stopwatch.seconds();
+        let of_steps = |column: &str| match &steps.shared {
+            Some((shared, _)) => shared.get(column).copied(),
+            None => metrics.value(column),
+        };
+        let rate = steps.learning_rate;
+        let mut evaluated = self.data.evaluate(engine, epoch, &of_steps, rate, in_halves);
+        // The seconds include the evaluation. Those of an epoch that another run has trained are its seconds.
+        evaluated.row.seconds = match steps.shared {
+            Some((_, seconds)) => seconds,
+            None => stopwatch.seconds(),
+        };
         evaluated
     }
 

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use kiln_store::{hidden, quoted};
+use kiln_store::quoted;
 
 use crate::launchers::LaunchOptions;
-use crate::launchers::slurm::config::{KEYS, SlurmConfig, seconds};
+use crate::launchers::queue::{self, JobSettings, Queue};
+use crate::launchers::slurm::keys::{KEYS, seconds};
 use crate::plan::Plan;
 
 /// Slurm signals a worker at most this many seconds before its time limit, so that it has the time for a checkpoint.
@@ -17,16 +18,17 @@ const MIN_LEAD: u64 = 10;
 /// The batch script for `workers` workers. `requeue_status` is the exit status after which Slurm queues a job again, if the
 /// cluster has one.
 pub(super) fn batch_script(
+    queue: &dyn Queue,
     plan: &Plan,
     options: &LaunchOptions,
     workers: usize,
     requeue_status: Option<u8>,
 ) -> String {
-    let config = &options.slurm;
+    let settings = &options.job;
     let directory = absolute(&plan.directory);
     // `%` begins a pattern in the name of an output file.
-    let output =
-        hidden(Path::new(&directory)).join("slurm").display().to_string().replace('%', "%%");
+    let output = queue::directory(queue, Path::new(&directory));
+    let output = output.display().to_string().replace('%', "%%");
     let mut script = String::from("#!/bin/bash\n");
     let mut option = |option: &str| {
         let _ = writeln!(script, "#SBATCH {option}");
@@ -36,16 +38,16 @@ pub(super) fn batch_script(
     option(&format!("--output={}", quoted(&format!("{output}/%A_%a.out"))));
     option("--open-mode=append");
     option("--requeue");
-    option(&format!("--signal=B:USR2@{}", lead(config)));
+    option(&format!("--signal=B:USR2@{}", lead(settings)));
     for key in KEYS {
-        if let (Some(name), Some(value)) = (key.option, config.get(key.name)) {
+        if let (Some(name), Some(value)) = (key.option, settings.get(key.name)) {
             option(&format!("--{name}={}", quoted(value)));
         }
     }
-    for argument in config.lines("arguments") {
+    for argument in settings.lines("arguments") {
         option(argument);
     }
-    for line in config.lines("setup") {
+    for line in settings.lines("setup") {
         let _ = writeln!(script, "{line}");
     }
     let mut arguments = vec![
@@ -70,8 +72,8 @@ pub(super) fn batch_script(
 }
 
 /// How many seconds before the time limit the worker gets a signal.
-fn lead(config: &SlurmConfig) -> u64 {
-    let limit = config.get("time").and_then(seconds);
+fn lead(settings: &JobSettings) -> u64 {
+    let limit = settings.get("time").and_then(seconds);
     limit.map_or(MAX_LEAD, |limit| (limit / 10).clamp(MIN_LEAD, MAX_LEAD))
 }
 

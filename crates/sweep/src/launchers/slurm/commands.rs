@@ -4,43 +4,18 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde::Serialize;
-
 use crate::error::SweepError;
-use crate::launchers::slurm::config::{KEYS, PREFIX};
-
-/// A worker in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct QueuedWorker {
-    /// The id of its job.
-    pub job: String,
-    /// Its index in the job.
-    pub index: Option<usize>,
-    /// Its state in Slurm's words, such as `PENDING`.
-    pub state: String,
-    /// The node that it is on.
-    pub node: Option<String>,
-    /// Slurm's reason for its state, such as `Resources`.
-    pub reason: Option<String>,
-}
-
-impl QueuedWorker {
-    /// Whether it waits to be started.
-    #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.state == "PENDING"
-    }
-}
+use crate::launchers::queue::{Queue, QueuedWorker, is_job_id};
 
 /// Submits a batch script and returns the id of the job.
-pub(super) fn submit(script: &Path) -> Result<String, SweepError> {
+pub(super) fn submit(queue: &dyn Queue, script: &Path) -> Result<String, SweepError> {
     let output = run(Command::new("sbatch").arg("--parsable").arg(script))?;
     if !output.status.success() {
-        return Err(refusal(&message_of(&output)));
+        return Err(SweepError::refusal(queue, &message_of(&output)));
     }
     // `ID`, or `ID;CLUSTER`
     let id = text_of(&output.stdout).split(';').next().unwrap_or_default().to_owned();
-    if id.is_empty() || !id.chars().all(|c| c.is_ascii_digit()) {
+    if !is_job_id(&id) {
         return Err(SweepError::launcher(
             format!("sbatch printed no job id: {}", text_of(&output.stdout)),
             None,
@@ -49,28 +24,8 @@ pub(super) fn submit(script: &Path) -> Result<String, SweepError> {
     Ok(id)
 }
 
-/// The error for what `sbatch` says when it refuses a job.
-fn refusal(message: &str) -> SweepError {
-    let lower = message.to_lowercase();
-    let keys = KEYS.iter().filter(|key| key.refusals.iter().any(|part| lower.contains(part)));
-    let keys: Vec<String> = keys.map(|key| format!("{PREFIX}{}", key.name)).collect();
-    let help = if keys.is_empty() {
-        "to see the batch script, add --dry-run".to_owned()
-    } else {
-        format!("change {}; to see the batch script, add --dry-run", keys.join(" or "))
-    };
-    SweepError::launcher(format!("Slurm refuses the job: {message}"), Some(help))
-}
-
 /// The workers of these jobs that are in the queue.
-///
-/// # Errors
-///
-/// `squeue` cannot be started or cannot reach the controller.
-pub fn queued_workers(jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError> {
-    if jobs.is_empty() {
-        return Ok(Vec::new());
-    }
+pub(super) fn workers(jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError> {
     let format = "%F|%K|%T|%N|%r";
     let output = run(Command::new("squeue")
         .args(["--noheader", "--array", "--format", format, "--jobs"])
@@ -92,17 +47,14 @@ fn parse_worker(line: &str) -> Option<QueuedWorker> {
         job: job.to_owned(),
         index: index.parse().ok(),
         state: state.to_owned(),
+        is_waiting: state == "PENDING",
         node: Some(node).filter(|node| !node.is_empty()).map(str::to_owned),
         reason: reason.map(str::to_owned),
     })
 }
 
 /// Cancels jobs.
-///
-/// # Errors
-///
-/// `scancel` cannot be started, or it fails.
-pub fn cancel(jobs: &[String]) -> Result<(), SweepError> {
+pub(super) fn cancel(jobs: &[String]) -> Result<(), SweepError> {
     let output = run(Command::new("scancel").args(jobs))?;
     if output.status.success() {
         return Ok(());
@@ -121,11 +73,7 @@ pub(super) fn requeue_status() -> Option<u8> {
 }
 
 /// Lets Slurm queue the job of this worker again.
-///
-/// # Errors
-///
-/// `scontrol` cannot be started, or it fails.
-pub fn requeue(job: &str) -> Result<(), SweepError> {
+pub(super) fn requeue(job: &str) -> Result<(), SweepError> {
     let output = run(Command::new("scontrol").args(["requeue", job]))?;
     let error = message_of(&output);
     // Slurm ends all processes of the job, `scontrol` among them, which may have asked a second time before.
