@@ -197,7 +197,12 @@ fn status_shows_runs_from_files_and_workers_from_the_queue() {
     let slurm = StandIns::new(&project);
     slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm", "slurm.workers=2"]);
     slurm.write("queue", "4711|0|RUNNING|n7|None\n4711|1|PENDING||Priority\n");
-    project.kiln_ok(&["sweep", "sweep.toml", "learning_rate=0.1"]);
+    // The sweep remembers the data once its files are a little older than the clock of the file system can tell.
+    wait_until("the record of the data", || {
+        project.kiln_ok(&["sweep", "sweep.toml", "learning_rate=0.1"]);
+        let known = fs::read_to_string(project.path("runs/rates/.kiln/data.json"));
+        known.is_ok_and(|known| known.contains("\"fingerprint\""))
+    });
     // The other declaration of the directory is a sweep of its own.
     let output = slurm.kiln_ok(&["status", "rates", "--sweep=1"]);
     assert!(output.stdout.contains("rates: 12 runs: 3 finished, 9 waiting"), "{}", output.stdout);
