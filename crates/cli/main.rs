@@ -20,7 +20,7 @@ use clap::Parser;
 
 use crate::commands::{
     Cli, Command, cancel, clean, compare, completions, config, data, doctor, evaluate, export, ls,
-    predict, resume, run, show, status, summary, sweep, verify, work, worker,
+    note, predict, resume, run, show, status, summary, sweep, verify, work, worker,
 };
 
 // The default allocator of glibc returns freed pages to the system and faults them in again with every batch.
@@ -50,6 +50,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => verify::verify(options, arguments),
         Command::Doctor(arguments) => doctor::doctor(options, arguments),
         Command::Show(arguments) => show::show(options, arguments),
+        Command::Note(arguments) => note::note(options, arguments),
         Command::Ls(arguments) => ls::ls(options, arguments),
         Command::Clean(arguments) => clean::clean(options, arguments),
         Command::Evaluate(arguments) => evaluate::evaluate(options, arguments),

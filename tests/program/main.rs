@@ -24,6 +24,7 @@ mod imbalance;
 mod interruption;
 mod invalid_runs;
 mod named_runs;
+mod notes;
 mod onnx;
 mod processes;
 mod processors;

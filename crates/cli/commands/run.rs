@@ -2,9 +2,11 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use kiln_store::{RunDirectory, Status, StoreError, quoted};
+use clap::Args;
+use kiln_store::{Annotations, RunDirectory, Status, StoreError, quoted};
 use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
 
+use crate::commands::note;
 use crate::experiment;
 use crate::initial_weights;
 use crate::next_step::kiln_command;
@@ -14,11 +16,20 @@ use crate::progress::ProgressReporter;
 use crate::wrapping::wrapped;
 use crate::{failure, logging};
 
-pub(crate) fn run(
-    options: &GlobalOptions,
-    arguments: &ExperimentArguments,
-) -> anyhow::Result<ExitCode> {
-    let mut declaration = experiment::open(options, arguments)?;
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    /// Give the run a tag, by which `kiln ls` and `kiln compare` can select it; can be repeated
+    #[arg(long, value_name = "TAG", value_parser = note::tag)]
+    tag: Vec<String>,
+    /// Write a note about the run
+    #[arg(long, value_name = "TEXT", value_parser = note::note_text)]
+    note: Option<String>,
+}
+
+pub(crate) fn run(options: &GlobalOptions, arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let mut declaration = experiment::open(options, &arguments.experiment)?;
     initial_weights::find_for(options, &mut declaration)?;
     if !options.quiet {
         declaration.notes.iter().for_each(|note| status(format_args!("note: {note}")));
@@ -28,6 +39,16 @@ pub(crate) fn run(
     let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
     if !options.quiet {
         run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
+    }
+    let mut annotations = Annotations { note: arguments.note.clone(), tags: Vec::new() };
+    for tag in &arguments.tag {
+        annotations.add_tag(tag);
+    }
+    // Results do not depend on them, so an error does not stop the run.
+    if !annotations.is_empty()
+        && let Err(error) = run.directory().write_annotations(&annotations)
+    {
+        warning(error);
     }
     run.record().warnings.iter().for_each(warning);
     for problem in &run.record().data_warnings {

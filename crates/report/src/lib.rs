@@ -30,5 +30,5 @@ pub use image_grid::{CaptionLine, CaptionedImage, IMAGE_SIDE, ImageShape, Tone, 
 pub use markdown::markdown;
 pub use mistakes::{TestImages, mistakes_picture};
 pub use short_names::short_names;
-pub use show::{Shown, show, table};
+pub use show::{Shown, annotations_text, show, table};
 pub use terminal::Terminal;

@@ -2,7 +2,7 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
 };
 use kiln_store::escape::control;
-use kiln_store::{History, RunDirectory, RunRecord, Status, StoreError, TestReport};
+use kiln_store::{Annotations, History, RunDirectory, RunRecord, Status, StoreError, TestReport};
 
 use crate::error::Result;
 use crate::settings::settings;
@@ -30,8 +30,13 @@ pub fn show(run: &RunDirectory, terminal: Terminal) -> Result<Shown> {
     let record = run.read_record()?;
     let mut damaged: Vec<StoreError> =
         run.check(&record, &["config.toml"]).err().into_iter().collect();
+    let config_is_intact = damaged.is_empty();
     let mut text = head(&record, terminal);
-    if damaged.is_empty() {
+    match run.read_annotations() {
+        Ok(annotations) => text.push_str(&annotations_text(&annotations)),
+        Err(error) => damaged.push(error),
+    }
+    if config_is_intact {
         let settings = settings(run, terminal.width);
         if !settings.is_empty() {
             text.push_str(&heading("Settings", terminal));
@@ -71,7 +76,25 @@ fn head(record: &RunRecord, terminal: Terminal) -> String {
     let name = styled("\u{1b}[1m", &format!("{} {}", record.name, record.id), terminal);
     let mut text = format!("{name}  {}\n\n", styled(color, &summary::ending(record), terminal));
     for fact in summary::facts(record) {
-        text.push_str(&format!("{:<14} {}\n", fact.label, control(&fact.text)));
+        text.push_str(&fact_line(fact.label, &fact.text));
+    }
+    text
+}
+
+fn fact_line(label: &str, text: &str) -> String {
+    format!("{label:<14} {}", control(text)).trim_end().to_owned() + "\n"
+}
+
+/// The tags and the note of a run, each line with a line break; empty if there are none.
+#[must_use]
+pub fn annotations_text(annotations: &Annotations) -> String {
+    let mut text = String::new();
+    if !annotations.tags.is_empty() {
+        text.push_str(&fact_line("tags", &annotations.tags.join(", ")));
+    }
+    let lines = annotations.note.iter().flat_map(|note| note.lines());
+    for (label, line) in std::iter::once("note").chain(std::iter::repeat("")).zip(lines) {
+        text.push_str(&fact_line(label, line));
     }
     text
 }

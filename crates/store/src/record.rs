@@ -101,7 +101,7 @@ pub struct RunRecord {
     /// When and where the run was resumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
-    /// The checksums of the other files when the run ended, by name. The log is not included because it still grows;
+    /// The checksums of the other files when the run ended, by name, without the log, which still grows, and the notes;
     /// a running run has no checksums.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Checksum>,

@@ -236,6 +236,10 @@ impl Examiner {
             Ok(None) => {}
             Err(error) => self.error("report.json", &error, &self.restore("report.json")),
         }
+        if let Err(error) = self.run.read_annotations() {
+            let advice = "correct it, or remove it: no result depends on it";
+            self.error("notes.json", &error, advice);
+        }
         if record.id != self.run.id() {
             let problem =
                 format!("it belongs to the run {}: the directory was copied or renamed", record.id);
