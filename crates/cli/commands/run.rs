@@ -67,7 +67,7 @@ pub(crate) fn train(
     mut reporter: ProgressReporter,
 ) -> anyhow::Result<ExitCode> {
     let directory = run.directory().clone();
-    if let Err(error) = logging::start(options.verbose, &directory) {
+    if let Err(error) = logging::start_for(options.verbose, &mut run) {
         run.fail(&format!("{error:#}"));
         return Err(error);
     }

@@ -20,6 +20,7 @@
 //! | `report.md` | a human-readable report | after the test |
 //! | `run.json` | as `finished` | after the test |
 //! | `report.json` | the [`TestReport`] | last |
+//! | `tensorboard/` | event files for TensorBoard, if requested | after each epoch |
 //! | `notes.json` | the [`Annotations`], if there are any | by the user, at any time |
 //!
 //! `report.json` exists if and only if the run is finished. If `run.json` has the status `finished` but `report.json` is

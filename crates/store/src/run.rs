@@ -399,6 +399,12 @@ impl RunDirectory {
         self.path.join("filters.png")
     }
 
+    /// `tensorboard/`, the event files that a run writes while it trains, if it is asked to.
+    #[must_use]
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
     /// `log.jsonl`, the run's log.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {

@@ -35,8 +35,8 @@ pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
     Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
-    Experiment, MachineMemory, REFERENCE, Sampling, Simd, TestConfig, TrainingConfig,
-    WeightsChoice, known_paths, limit_threads,
+    Experiment, LoggingConfig, MachineMemory, REFERENCE, Sampling, Simd, TestConfig,
+    TrainingConfig, WeightsChoice, known_paths, limit_threads,
 };
 pub use initial_weights::WeightsFile;
 pub use loss::LossConfig;
@@ -50,7 +50,7 @@ pub use run::{ALL_EPOCHS_DONE, PlannedId, Run, TrainingOutcome};
 pub use schedules::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
 pub use trained_network::TrainedNetwork;
-pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};
+pub use training_loop::observer::{EpochEnd, EpochLog, Observer, Progress, Stop};
 
 /// Why a run cannot be prepared, trained, resumed or used.
 #[derive(Debug, Error)]

@@ -21,7 +21,7 @@ use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use crate::resume::origin::Origin;
 use crate::training_loop::epoch::TrainingData;
-use crate::training_loop::observer::Observer;
+use crate::training_loop::observer::{EpochLog, Observer};
 use crate::training_loop::state::TrainingState;
 use crate::training_loop::{StopReason, Trained, TrainingLoop};
 use crate::weights_file::write_weights;
@@ -35,6 +35,7 @@ pub struct Run {
     pub(crate) record: RunRecord,
     pub(crate) lock: RunLock,
     pub(crate) read_interval: NonZeroUsize,
+    pub(crate) epoch_log: Option<Box<dyn EpochLog>>,
 }
 
 /// The starting point of training, and then the state that it has reached.
@@ -192,8 +193,16 @@ impl Run {
             },
         };
         let read_interval = declaration.experiment.device.backend.read_interval();
-        let mut run =
-            Self { declaration, prepared, training, directory, record, lock, read_interval };
+        let mut run = Self {
+            declaration,
+            prepared,
+            training,
+            directory,
+            record,
+            lock,
+            read_interval,
+            epoch_log: None,
+        };
         let written = run.write_first_files();
         run.or_fail(written)?;
         Ok(run)
@@ -275,6 +284,17 @@ impl Run {
     /// It does not affect the result. A divergence is found up to this many steps late.
     pub const fn set_read_interval(&mut self, steps: NonZeroUsize) {
         self.read_interval = steps;
+    }
+
+    /// The experiment of the run.
+    #[must_use]
+    pub fn experiment(&self) -> &Experiment {
+        &self.declaration.experiment
+    }
+
+    /// Sets what follows the history of the run.
+    pub fn set_epoch_log(&mut self, log: Box<dyn EpochLog>) {
+        self.epoch_log = Some(log);
     }
 
     /// The record of the run, as far as it is known.
@@ -368,6 +388,9 @@ impl Run {
                 None
             }
         };
+        if let Some(log) = &mut self.epoch_log {
+            log.end(&self.record);
+        }
         Ok(TrainingOutcome { status, reason, ending: self.record.ending(), report })
     }
 
@@ -387,6 +410,9 @@ impl Run {
         } = &self.prepared;
         let (directory, lock) = (&self.directory, &self.lock);
         let StartingPoint { engine, state, history, checkpoint } = &mut self.training;
+        if let Some(log) = &mut self.epoch_log {
+            log.start(&self.record, history);
+        }
         let training = TrainingLoop {
             data: TrainingData { experiment, dataset, split, normalizer, class_weights },
             settings,
@@ -405,6 +431,7 @@ impl Run {
             ),
             lock,
             observer,
+            epoch_log: self.epoch_log.as_deref_mut(),
         };
         training.run()
     }

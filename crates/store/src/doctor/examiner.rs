@@ -389,7 +389,7 @@ impl Examiner {
         }
         let is_known = |name: &OsString| {
             let name = name.to_string_lossy();
-            name == "checkpoints"
+            matches!(&*name, "checkpoints" | "tensorboard")
                 || name.starts_with(PARTIAL)
                 || RunDirectory::FILES.iter().any(|file| name == file.name)
         };

@@ -27,7 +27,8 @@ pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
 pub use memory::MachineMemory;
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
-    CheckpointConfig, EarlyStoppingConfig, Sampling, TestConfig, TrainingConfig, WeightsChoice,
+    CheckpointConfig, EarlyStoppingConfig, LoggingConfig, Sampling, TestConfig, TrainingConfig,
+    WeightsChoice,
 };
 
 /// `configs/reference.toml`: every key with its default.
@@ -67,6 +68,9 @@ pub struct Experiment {
     /// [`TABLES_WITHOUT_RESULTS`](kiln_config::TABLES_WITHOUT_RESULTS).
     #[serde(skip)]
     pub checkpoint: CheckpointConfig,
+    /// What other programs can read while the run trains. Not part of the identity either.
+    #[serde(skip)]
+    pub logging: LoggingConfig,
 }
 
 /// The [`TABLES_WITHOUT_RESULTS`](kiln_config::TABLES_WITHOUT_RESULTS). They follow the others in
@@ -74,6 +78,8 @@ pub struct Experiment {
 #[derive(Serialize)]
 struct WithoutResult {
     checkpoint: CheckpointConfig,
+    #[serde(skip_serializing_if = "LoggingConfig::is_default")]
+    logging: LoggingConfig,
 }
 
 impl Experiment {
@@ -104,6 +110,7 @@ impl Experiment {
             checkpoint: table
                 .optional_table("checkpoint", CheckpointConfig::read)?
                 .unwrap_or_default(),
+            logging: table.optional_table("logging", LoggingConfig::read)?.unwrap_or_default(),
         })
     }
 
@@ -145,7 +152,10 @@ impl Experiment {
     /// A number cannot be written as TOML (a seed above 2⁶³ − 1).
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         let results = toml_of(self)?;
-        Ok(results + "\n" + &toml_of(&WithoutResult { checkpoint: self.checkpoint })?)
+        let Self { checkpoint, logging, .. } = self;
+        Ok(results
+            + "\n"
+            + &toml_of(&WithoutResult { checkpoint: *checkpoint, logging: *logging })?)
     }
 }
 
@@ -177,6 +187,7 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         everything.training.sampling = Sampling::Balanced;
         everything.training.average_decay = Some(0.0);
         everything.test.flip = true;
+        everything.logging.tensorboard = true;
         let LossConfig::SparseCategoricalCrossentropy { class_weights, .. } = &mut everything.loss;
         *class_weights = ClassWeights::Balanced;
         // Empty, it would not be written.

@@ -133,7 +133,16 @@ impl Run {
             }
         };
         let read_interval = experiment.device.backend.read_interval();
-        Ok(Self { declaration, prepared, training, directory, record, lock, read_interval })
+        Ok(Self {
+            declaration,
+            prepared,
+            training,
+            directory,
+            record,
+            lock,
+            read_interval,
+            epoch_log: None,
+        })
     }
 
     /// Records the resumption, and removes the files that the interrupted run left. Returns a warning about

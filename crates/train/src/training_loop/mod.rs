@@ -20,7 +20,7 @@ use crate::engine::{Engine, EngineSettings, Targets};
 use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use epoch::{EvaluatedEpoch, TrainingData, ValidationHalf};
-use observer::{Observer, Progress, Stop};
+use observer::{EpochLog, Observer, Progress, Stop};
 use pending_steps::{DivergedStep, PendingSteps};
 use state::{PartialEpoch, TrainingState};
 
@@ -81,6 +81,7 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) checkpoints: CheckpointWriter<'a>,
     pub(crate) lock: &'a RunLock,
     pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) epoch_log: Option<&'a mut (dyn EpochLog + 'static)>,
 }
 
 impl TrainingLoop<'_> {
@@ -231,6 +232,9 @@ impl TrainingLoop<'_> {
         let is_best = is_finite && self.commit_epoch(&row, halves.as_ref(), current)?;
         // By now the epoch is saved, so no epoch is reported that a resumed run would not have. One that is not finite
         // is reported, too: the numbers that it has show how the run diverged.
+        if let Some(log) = &mut self.epoch_log {
+            log.append(&row);
+        }
         let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
         if !is_finite {
             return Ok(EpochResult::Stopped(StopReason::Diverged(format!(
