@@ -74,7 +74,7 @@ fn wrong_notes_and_tags_are_refused() {
 #[test]
 fn tags_select_runs() {
     let project = Project::new();
-    let mut run = |name: &str, options: &[&str]| {
+    let run = |name: &str, options: &[&str]| {
         let arguments = [&["run", "experiment.toml", "epochs=1", name][..], options].concat();
         project.kiln_ok(&arguments).last_line()
     };
