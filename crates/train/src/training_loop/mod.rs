@@ -253,8 +253,8 @@ impl TrainingLoop<'_> {
         let PartialEpoch { metrics, stopwatch, .. } = &self.state.partial_epoch;
         let in_halves = self.state.best.cross_fit.is_some();
         let mut evaluated = self.data.evaluate(engine, epoch, metrics, learning_rate, in_halves);
-        // The seconds include the evaluation.
-        evaluated.row.seconds = stopwatch.seconds();
+        // The seconds include the evaluation. They are rounded as in history.csv, so that all readers get the same number.
+        evaluated.row.seconds = (stopwatch.seconds() * 1000.0).round() / 1000.0;
         evaluated
     }
 
