@@ -23,6 +23,7 @@ mod hostile_names;
 mod imbalance;
 mod interruption;
 mod invalid_runs;
+mod more_epochs;
 mod named_runs;
 mod notes;
 mod onnx;

@@ -67,6 +67,7 @@ pub(crate) enum Command {
         kiln run configs/fashion-mnist.toml\n  \
         kiln run configs/fashion-mnist.toml learning_rate=0.03 hidden.repeat=5 seed=7\n  \
         kiln run configs/fashion-mnist.toml 'optimizer={type=\"adam\"}' name=with-adam\n  \
+        kiln run configs/fashion-mnist.toml epochs=40 --from fashion-mnist/last\n  \
         kiln run configs/fashion-mnist.toml --tag baseline --note 'before the new labels'")]
     Run(run::RunArguments),
     /// Train an experiment with every combination of values, several runs at a time

@@ -1,14 +1,15 @@
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use kiln_store::{Annotations, RunDirectory, Status, StoreError, quoted};
-use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
+use kiln_train::{ALL_EPOCHS_DONE, Continued, Declaration, Run, TrainError};
 
 use crate::commands::note;
 use crate::experiment;
 use crate::initial_weights;
+use crate::named_run;
 use crate::next_step::kiln_command;
 use crate::options::{ExperimentArguments, GlobalOptions};
 use crate::output::{columns, help, print, status, warning};
@@ -20,6 +21,12 @@ use crate::{failure, logging};
 pub(crate) struct RunArguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
+    /// Continue this finished run as a new one: its directory, its id or the beginning of it, NAME/last or NAME/best
+    ///
+    /// The experiment counts the epochs of both runs, and may change training.epochs, schedule, optimizer.learning_rate,
+    /// early_stopping, training.weights, training.monitor and test.
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
     /// Give the run a tag, by which `kiln ls` and `kiln compare` can select it; can be repeated
     #[arg(long, value_name = "TAG", value_parser = note::tag)]
     tag: Vec<String>,
@@ -36,7 +43,10 @@ pub(crate) fn run(options: &GlobalOptions, arguments: &RunArguments) -> anyhow::
     }
     let reporter = ProgressReporter::for_run(options.quiet)?;
     let source = quoted(&declaration.experiment.data.source);
-    let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
+    let run = match &arguments.from {
+        None => Run::prepare(declaration, options.data(), &options.runs, None)?,
+        Some(from) => continue_from(options, declaration, from)?,
+    };
     if !options.quiet {
         run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
     }
@@ -58,6 +68,22 @@ pub(crate) fn run(options: &GlobalOptions, arguments: &RunArguments) -> anyhow::
         help(format_args!("for examples and what to do: kiln data check {source}"));
     }
     train(options, run, reporter)
+}
+
+/// Prepares a run that continues a finished one.
+fn continue_from(
+    options: &GlobalOptions,
+    declaration: Declaration,
+    from: &Path,
+) -> anyhow::Result<Run> {
+    let source = named_run::open(options, from)?;
+    let Continued { run, from, epochs, effect } =
+        Run::continue_from(declaration, options.data(), &options.runs, &source)?;
+    if !options.quiet {
+        let text = format!("continuing {}/{} after epoch {epochs}: {effect}", from.name, from.id);
+        status(wrapped(&text, columns(io::stderr()), 2));
+    }
+    Ok(run)
 }
 
 /// Trains a prepared run and prints its result.

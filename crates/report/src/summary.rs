@@ -2,8 +2,9 @@
 
 use kiln_store::number::{decimals, significant};
 use kiln_store::{
-    ClassCounts, ConfusedPair, EpochRow, History, MAX_MATRIX_CLASSES, MostFrequentClass, Optimism,
-    RunRecord, Status, TestReport, TestedWeights, duration, grouped, history,
+    ClassCounts, ConfusedPair, Continuation, EpochRow, History, MAX_MATRIX_CLASSES,
+    MostFrequentClass, Optimism, RunRecord, Status, TestReport, TestedWeights, duration, grouped,
+    history,
 };
 
 /// The number of epochs up to which a table shows all of them.
@@ -63,6 +64,10 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         fact("versions", versions),
         fact("started", record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
     ]);
+    if let Some(Continuation { from, epochs }) = &record.continued {
+        let text = format!("{}/{} after epoch {epochs}", from.name, from.id);
+        facts.push(fact("continues", text));
+    }
     // The record of a running run does not count epochs yet.
     if record.status != Status::Running {
         let epochs = if record.epochs == 1 { "epoch" } else { "epochs" };

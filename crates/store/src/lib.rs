@@ -86,8 +86,8 @@ pub use parallel::in_parallel;
 pub use position::Position;
 pub use predictions::{Predictions, TopClasses};
 pub use record::{
-    DatasetRecord, EvaluationRecord, InitialWeightsRecord, NormalizationRecord, RECORD_VERSION,
-    Resumption, RunName, RunRecord, SkippedImage, Status, Versions, now,
+    Continuation, DatasetRecord, EvaluationRecord, InitialWeightsRecord, NormalizationRecord,
+    RECORD_VERSION, Resumption, RunName, RunRecord, SkippedImage, Status, Versions, now,
 };
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;

@@ -94,6 +94,9 @@ pub struct RunRecord {
     /// the charts are unchanged and name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused: Option<RunName>,
+    /// The run that this one continues with more epochs or another schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continued: Option<Continuation>,
     /// When the run was evaluated on other labeled images. Numbers that were looked at often are no longer those of unseen
     /// images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -134,6 +137,16 @@ pub struct RunName {
     pub name: String,
     /// The id.
     pub id: String,
+}
+
+/// The start of a run that continues another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continuation {
+    /// The other run.
+    #[serde(flatten)]
+    pub from: RunName,
+    /// How many epochs it had completed.
+    pub epochs: usize,
 }
 
 /// A resumption of an interrupted run.

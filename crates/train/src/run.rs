@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use kiln_model::{Architecture, ParameterRole, Weights};
 use kiln_report::{Filters, TestImages};
 use kiln_store::{
-    Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position, RunDirectory,
-    RunRecord, Status, TestReport, Tested, TestedWeights, TopK, files,
+    Checkpoints, Continuation, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position,
+    RunDirectory, RunRecord, Status, TestReport, Tested, TestedWeights, TopK, files,
     splits::{self, Splits},
 };
 use tracing::{error, info, warn};
@@ -126,10 +126,10 @@ impl Run {
         prepared.check_data(&declaration)?;
         let transfer = weights.map(|source| Transfer::new(source, &declaration, &prepared));
         prepared.transfer = transfer.transpose()?;
-        Self::create(declaration, prepared, runs, planned)
+        Self::create(declaration, prepared, runs, planned, None)
     }
 
-    /// Like [`prepare`](Self::prepare), with data that was read.
+    /// Like [`prepare`](Self::prepare), with data that was read, and from the checkpoint of another run if one is given.
     ///
     /// # Errors
     ///
@@ -139,9 +139,13 @@ impl Run {
         prepared: PreparedExperiment,
         runs: &Path,
         planned: Option<PlannedId<'_>>,
+        continued: Option<(StartingPoint, Continuation)>,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let training = StartingPoint::from_scratch(experiment, &prepared)?;
+        let (training, continued) = match continued {
+            Some((training, continued)) => (training, Some(continued)),
+            None => (StartingPoint::from_scratch(experiment, &prepared)?, None),
+        };
 
         // Everything that can fail because of the experiment or the data has succeeded: now create the directory.
         let id = planned.as_ref().map(|planned| planned.id);
@@ -176,6 +180,7 @@ impl Run {
             optimism: None,
             metrics: metrics::columns(experiment),
             reused: None,
+            continued,
             evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
@@ -214,7 +219,17 @@ impl Run {
         // Before the record, which has its checksum.
         self.write_initial()?;
         self.directory.write_record(&self.record)?;
-        self.write_splits()
+        self.write_splits()?;
+        if self.record.continued.is_some() {
+            // If the run is interrupted in its first epoch, it is resumed from here and not from scratch.
+            let StartingPoint { engine, state, history, .. } = &self.training;
+            let config = self.declaration.experiment.checkpoint;
+            let checkpoints = Checkpoints::of(&self.directory);
+            let origin = &self.prepared.origin;
+            CheckpointWriter::new(checkpoints, config, origin, None, &self.lock)
+                .save(engine, state, history)?;
+        }
+        Ok(())
     }
 
     /// Writes `splits.csv`.

@@ -69,6 +69,7 @@ pub(crate) fn record() -> RunRecord {
         reused: None,
         evaluations: Vec::new(),
         resumed: Vec::new(),
+        continued: None,
         files: std::collections::BTreeMap::new(),
         initial_weights: None,
         removed: std::collections::BTreeMap::new(),

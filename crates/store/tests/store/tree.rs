@@ -117,6 +117,7 @@ impl SampleRun {
             reused: None,
             evaluations: Vec::new(),
             resumed: Vec::new(),
+            continued: None,
             files: std::collections::BTreeMap::new(),
             initial_weights: None,
             removed: std::collections::BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 mod declaration;
 mod device;
+mod earlier;
 mod memory;
 mod prepared;
 mod remarks;
@@ -24,6 +25,7 @@ use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
+pub use earlier::{EarlierPhase, EarlierPhases};
 pub use memory::MachineMemory;
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
@@ -54,6 +56,9 @@ pub struct Experiment {
     pub optimizer: OptimizerConfig,
     /// How the learning rate changes during training.
     pub schedule: ScheduleConfig,
+    /// The learning rates of the epochs of a run that this one continues, if they differ.
+    #[serde(skip_serializing_if = "EarlierPhases::is_empty")]
+    pub earlier: EarlierPhases,
     /// The number of epochs, the batch size and the weights to keep.
     pub training: TrainingConfig,
     /// When to stop before the last epoch; `None` to train all epochs.
@@ -103,6 +108,7 @@ impl Experiment {
             loss: table.optional_table("loss", LossConfig::read)?.unwrap_or_default(),
             optimizer: table.table("optimizer", OptimizerConfig::read)?,
             schedule: table.optional_table("schedule", ScheduleConfig::read)?.unwrap_or_default(),
+            earlier: table.default("earlier", EarlierPhases::default())?,
             training: table.optional_table("training", TrainingConfig::read)?.unwrap_or_default(),
             early_stopping: table.optional_table("early_stopping", EarlyStoppingConfig::read)?,
             test: table.optional_table("test", TestConfig::read)?.unwrap_or_default(),
@@ -203,8 +209,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let unwritten = ["device.simd", "device.threads"];
         let initial = ["model.initial_weights", "model.initial_weights_sha256"];
         paths.extend(initial.into_iter().chain(unwritten).map(str::to_owned));
-        // The default is an empty list, which has no keys.
-        paths.push("augment".to_owned());
+        // The defaults are empty lists, which have no keys.
+        paths.extend(["augment", "earlier"].map(str::to_owned));
         Ok(paths)
     });
     let mut paths = ALWAYS.clone()?;
