@@ -77,7 +77,8 @@ fn a_schedule_that_depends_on_the_epochs_is_recorded_and_reproduced() {
     let again = project.kiln_ok(&["run", &format!("{run}/config.toml")]).last_line();
     results(&project, &again).assert_same(&results(&project, &run), "trained from scratch");
     // A second continuation.
-    let (third, _) = continued(&project, &run, &["epochs=8", "weights=best"]);
+    let config = format!("{run}/config.toml");
+    let third = project.kiln_ok(&["run", &config, "epochs=8", "--from", &run]).last_line();
     let config = project.read(format!("{third}/config.toml"));
     assert_eq!(config.matches("[[earlier]]").count(), 2, "{config}");
     project.kiln_ok(&["verify", &third]);

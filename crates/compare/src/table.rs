@@ -192,7 +192,7 @@ impl<'a> ComparisonTable<'a> {
         let measures = comparison.measures().into_iter().map(Field::Measure);
         let hidden: Vec<_> = measures.filter(|measure| !known.contains(measure)).collect();
         known.extend(hidden);
-        known.extend([Field::Tags, Field::Note, Field::Name]);
+        known.extend([Field::Name, Field::Tags, Field::Note]);
         let is_wanted = |field: &&Field<'_>| {
             let has_key = matches!(field, Field::Measure(measure) if measure.key == wanted);
             has_key || plain(heading(comparison, **field)) == wanted

@@ -224,6 +224,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     let layers = types.filter_map(|path| path.strip_suffix(".type"));
     let common = layers.flat_map(|layer| LayerTraining::KEYS.map(|key| format!("{layer}.{key}")));
     paths.extend(common.collect::<Vec<_>>());
+    // `learning_rate=0.1` means that of the optimizer, not one of an earlier phase.
+    paths.retain(|path| !path.starts_with("earlier."));
     paths.sort_unstable();
     paths.dedup();
     Ok(paths)
