@@ -12,6 +12,7 @@ pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod note;
 pub(crate) mod predict;
 pub(crate) mod resume;
@@ -27,6 +28,7 @@ pub(crate) mod worker;
 use clap::{Parser, Subcommand};
 
 use crate::options::GlobalOptions;
+use crate::version;
 
 /// Train image-classification experiments, one or many at a time, and compare the results
 ///
@@ -35,7 +37,7 @@ use crate::options::GlobalOptions;
 #[derive(Debug, Parser)]
 #[command(
     name = "kiln",
-    version,
+    version = version::VERSION.as_str(),
     after_help = "Examples:\n  \
         kiln run configs/fashion-mnist.toml     train a network, evaluate it once on the test set\n  \
         kiln show fashion-mnist/last            show the report of the last run\n  \
@@ -227,4 +229,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  \
         kiln completions bash > ~/.local/share/bash-completion/completions/kiln")]
     Completions(completions::CompletionsArguments),
+    /// Write the man pages to a directory
+    ///
+    /// There is a page for each command. They have the text of `--help`.
+    #[command(after_help = "Example:\n  \
+        kiln man ~/.local/share/man/man1 && man kiln-run")]
+    Man(man::ManArguments),
 }
