@@ -50,3 +50,5 @@ mod terminal;
 #[path = "../../crates/store/tests/store/tree.rs"]
 mod tree;
 mod verify;
+#[cfg(target_os = "linux")]
+mod wheel;
