@@ -42,3 +42,56 @@ docs-pictures:
     "$kiln" compare runs/learning-rate-depth --plot "$docs/heatmap.svg" --html "$docs/learning-rate-depth.html"
     chromium --headless --no-sandbox --hide-scrollbars --window-size=1200,1700 \
         --screenshot="$docs/comparison.png" "$docs/learning-rate-depth.html"
+
+# Checks that every dependency has a license and a source that deny.toml allows. Needs cargo-deny.
+licenses:
+    cargo deny check licenses bans sources
+
+# Builds a wheel with the program for this machine, in target/wheels. Needs maturin.
+wheel:
+    KILN_COMMIT="$(git rev-parse --short=12 HEAD)" maturin build --release --locked --out target/wheels
+
+# Needs cargo-deny, cargo-about, cargo-zigbuild (with zig, which links for all targets), and `rustup target add` for each
+# target. The first target must run on this machine. A version after a GNU target is the oldest glibc; for a static binary,
+# give a musl target. The binaries choose AVX2 or AVX-512 when they run.
+# Makes the archives of a release, with their checksums, in target/release-archives.
+release TARGETS="x86_64-unknown-linux-gnu.2.28 aarch64-unknown-linux-gnu.2.28" FEATURES="parquet":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    [ -z "$(git status --porcelain --untracked-files=no)" ] || { echo "commit the changes first" >&2; exit 1; }
+    just licenses
+    export KILN_COMMIT="$(git rev-parse --short=12 HEAD)"
+    rm -rf target/release-archives
+    shared=
+    for target in {{TARGETS}}; do
+        directory=${target%%.*}
+        # Stripped: the names of functions are a third of the size, and no message has them.
+        CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=0 \
+            cargo zigbuild --release --locked --bin kiln --features "{{FEATURES}}" --target "$target"
+        binary=target/$directory/release/kiln
+        : "${shared:=$binary}"
+        just release-archive "${directory/-unknown/}" "$binary" "$shared" "{{FEATURES}}"
+    done
+    cd target/release-archives && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
+
+# RUNNABLE is a build of the same version that runs on this machine; it writes the completions and man pages. The same
+# content gives the same bytes.
+# Packs one binary with its completions, man pages and licenses.
+release-archive NAME BINARY RUNNABLE FEATURES="":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    version=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"name":"kiln","version":"\([^"]*\)".*/\1/')
+    name=kiln-$version-{{NAME}} out=target/release-archives
+    rm -rf "$out/$name" && mkdir -p "$out/$name/completions" "$out/$name/man/man1"
+    cp "{{BINARY}}" "$out/$name/kiln"
+    cp -r README.md CHANGELOG.md LICENSE configs "$out/$name"
+    for shell in bash zsh fish; do "{{RUNNABLE}}" completions $shell > "$out/$name/completions/kiln.$shell"; done
+    mv "$out/$name/completions/kiln.zsh" "$out/$name/completions/_kiln"
+    "{{RUNNABLE}}" man --quiet "$out/$name/man/man1" > /dev/null
+    features="{{FEATURES}}"
+    cargo about generate --locked --fail ${features:+--features "$features"} \
+        --output-file "$out/$name/THIRD-PARTY-LICENSES.html" about.hbs
+    tar --create --directory "$out" --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX \
+        --mtime="@$(git log -1 --format=%ct)" "$name" | gzip --no-name -9 > "$out/$name.tar.gz"
+    rm -r "${out:?}/$name"
+    echo "$out/$name.tar.gz"

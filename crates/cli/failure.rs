@@ -100,6 +100,7 @@ pub(crate) fn report(options: &GlobalOptions, error: &anyhow::Error) -> ExitCode
     match (data, train) {
         (Some(DataError::MissingFile { advice, .. }), _) => output::help(advice),
         (_, Some(TrainError::MeaninglessData { help, .. })) => output::help(help),
+        (_, Some(TrainError::Continue { help: Some(help), .. })) => output::help(help),
         (_, Some(TrainError::Resume { run, error })) if error.kind == ResumeErrorKind::Program => {
             let command = kiln_run(options, run);
             output::help(format_args!(

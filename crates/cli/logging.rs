@@ -1,15 +1,30 @@
 use std::io;
 
+use kiln_export::ExportError;
+use kiln_export::tensorboard::LiveLog;
 use kiln_store::{RunDirectory, files};
+use kiln_train::Run;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::output::use_color;
+use crate::output::{use_color, warning};
+
+/// Starts the logs that a run writes: its own, and what the experiment asks for.
+pub(crate) fn start_for(verbose: bool, run: &mut Run) -> anyhow::Result<()> {
+    start(verbose, run.directory())?;
+    if run.experiment().logging.tensorboard {
+        let warn = |error: ExportError| {
+            warning(format_args!("the event file for TensorBoard is no longer written: {error}"));
+        };
+        run.set_epoch_log(Box::new(LiveLog::new(run.directory().clone(), warn)));
+    }
+    Ok(())
+}
 
 /// Appends the log to the run's `log.jsonl`, and prints warnings to standard error; with `verbose`, information, too.
-pub(crate) fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
+fn start(verbose: bool, run: &RunDirectory) -> anyhow::Result<()> {
     let file = files::LineWriter::open(&run.log_path())?;
     // Errors are not printed here: an error ends the program, which prints it.
     let is_printed = filter_fn(move |event| {

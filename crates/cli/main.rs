@@ -12,6 +12,7 @@ mod options;
 mod output;
 mod progress;
 mod signals;
+mod version;
 mod wrapping;
 
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use clap::Parser;
 
 use crate::commands::{
     Cli, Command, cancel, clean, compare, completions, config, data, doctor, evaluate, export, ls,
-    predict, resume, run, serve, show, status, summary, sweep, verify, work, worker,
+    man, note, predict, resume, run, serve, show, status, summary, sweep, verify, work, worker,
 };
 
 // The default allocator of glibc returns freed pages to the system and faults them in again with every batch.
@@ -51,6 +52,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => verify::verify(options, arguments),
         Command::Doctor(arguments) => doctor::doctor(options, arguments),
         Command::Show(arguments) => show::show(options, arguments),
+        Command::Note(arguments) => note::note(options, arguments),
         Command::Ls(arguments) => ls::ls(options, arguments),
         Command::Clean(arguments) => clean::clean(options, arguments),
         Command::Evaluate(arguments) => evaluate::evaluate(options, arguments),
@@ -58,6 +60,7 @@ fn execute(Cli { command, options }: &Cli) -> anyhow::Result<ExitCode> {
         Command::Export(arguments) => export::export(options, arguments),
         Command::Config => config::config(),
         Command::Data { command } => data::data(options, command),
+        Command::Man(arguments) => man::man(options, arguments),
         Command::Completions(arguments) => completions::completions(arguments),
     }
 }

@@ -24,7 +24,9 @@ mod hostile_names;
 mod imbalance;
 mod interruption;
 mod invalid_runs;
+mod more_epochs;
 mod named_runs;
+mod notes;
 mod onnx;
 mod processes;
 mod processors;
@@ -51,3 +53,5 @@ mod terminal;
 #[path = "../../crates/store/tests/store/tree.rs"]
 mod tree;
 mod verify;
+#[cfg(target_os = "linux")]
+mod wheel;

@@ -20,9 +20,13 @@ pub(crate) struct Python {
 }
 
 impl Python {
+    pub(crate) fn command(&self) -> Command {
+        Command::new(&self.program)
+    }
+
     /// Runs a script and returns what it prints. It must succeed.
     pub(crate) fn run(&self, script: &Path, arguments: &[&str]) -> String {
-        let output = Command::new(&self.program).arg(script).args(arguments).output().unwrap();
+        let output = self.command().arg(script).args(arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
         String::from_utf8(output.stdout).unwrap()

@@ -1,4 +1,4 @@
-//! `kiln show`, `kiln predict` and `kiln completions`.
+//! `kiln show`, `kiln predict`, `kiln completions`, `kiln man` and `kiln --version`.
 
 use std::fs;
 
@@ -260,4 +260,36 @@ fn evaluate_refuses_classes_that_the_run_does_not_know() {
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("\"upper\""), "{}", output.stderr);
     assert!(output.stderr.contains("help: "), "{}", output.stderr);
+}
+
+#[test]
+fn there_is_a_man_page_for_every_command() {
+    let project = Project::new();
+    let output = project.kiln_ok(&["man", "share/man1"]);
+    assert_eq!(output.last_line(), "share/man1");
+    let help = project.kiln_ok(&["--help"]).stdout;
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let commands = list.lines().take_while(|line| !line.is_empty());
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let mut pages = 0;
+    for name in names.filter(|name| !matches!(*name, "" | "help")) {
+        let page = project.read(format!("share/man1/kiln-{name}.1"));
+        assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
+        pages += 1;
+    }
+    assert!(pages >= 20, "{pages} commands");
+    // Commands within commands have pages, and hidden ones have none.
+    let exists = |page: &str| project.path("share/man1").join(page).exists();
+    assert!(exists("kiln.1") && exists("kiln-data-check.1"));
+    assert!(!exists("kiln-work.1") && !exists("kiln-help.1"));
+    let run = project.read("share/man1/kiln-run.1");
+    assert!(run.contains("EXPERIMENT") && run.contains("kiln run configs/fashion"), "{run}");
+}
+
+#[test]
+fn the_version_is_one_line() {
+    let output = Project::new().kiln_ok(&["--version"]);
+    let version = concat!("kiln ", env!("CARGO_PKG_VERSION"));
+    assert!(output.stdout.starts_with(version), "{}", output.stdout);
+    assert_eq!(output.stdout.lines().count(), 1);
 }

@@ -1,16 +1,24 @@
-//! `kiln export --tensorboard`, read by TensorBoard's own reader.
+//! Event files, exported and written while a run trains, read by TensorBoard's own reader.
 
+use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::processes::{signal, start, wait_until};
 use crate::project::Project;
 use crate::python::{Python, python_with};
+use crate::run_state::{has_epochs, run_directories};
 
 /// The content of `events` according to TensorBoard.
 fn read(project: &Project, python: &Python) -> Value {
+    read_in(&project.path("events"), python)
+}
+
+/// The content of the event files below a directory.
+fn read_in(directory: &Path, python: &Python) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/tensorboard.py");
-    let output = python.run(&script, &[project.path("events").to_str().unwrap()]);
+    let output = python.run(&script, &[directory.to_str().unwrap()]);
     serde_json::from_str(&output).unwrap()
 }
 
@@ -119,4 +127,110 @@ fn damaged_runs_are_named_and_skipped() {
     assert!(output.stderr.contains("runs/missing"), "{}", output.stderr);
     let output = project.kiln(&["export", &intact, "--tensorboard", "events", "--onnx", "file"]);
     assert_eq!(output.status, 2);
+}
+
+/// The event file of a run, which it wrote while it trained, has what an export writes.
+fn assert_like_export(project: &Project, python: &Python, run: &str) {
+    project.kiln_ok(&["export", run, "--tensorboard", "events"]);
+    let exported = read(project, python)[run.strip_prefix("runs/").unwrap()].clone();
+    let live = read_in(&project.path(run), python)["tensorboard"].clone();
+    for tag in exported["scalars"].as_object().unwrap().keys() {
+        assert_eq!(scalars(&live, tag), scalars(&exported, tag), "{tag}");
+    }
+    assert_eq!(live["scalars"], exported["scalars"]);
+    assert_eq!(live["images"], exported["images"]);
+}
+
+#[test]
+fn a_run_writes_for_tensorboard_while_it_trains() {
+    let Some(python) = python_with("tensorboard") else { return };
+    let project = Project::new();
+    let run = project.train(&["logging.tensorboard=true", "weights=best"]);
+    assert_like_export(&project, &python, &run);
+    assert!(
+        project.read(format!("{run}/config.toml")).ends_with("[logging]\ntensorboard = true\n")
+    );
+    project.kiln_ok(&["doctor", &run]);
+    project.kiln_ok(&["verify", &run]);
+    // A run without the key has no trace of it.
+    let without = project.train(&["weights=best"]);
+    assert!(!project.path(&without).join("tensorboard").exists());
+    assert!(!project.read(format!("{without}/config.toml")).contains("logging"));
+    let model = |run: &str| fs::read(project.path(run).join("model.safetensors")).unwrap();
+    assert!(model(&run) == model(&without), "it changes no result");
+}
+
+#[test]
+fn the_key_is_no_part_of_the_id_of_a_run() {
+    let Some(python) = python_with("tensorboard") else { return };
+    let project = Project::new();
+    project.write(
+        "logged.toml",
+        format!("{}\n[logging]\ntensorboard = true\n", crate::columns::EXPERIMENT),
+    );
+    project.kiln_ok(&["sweep", "logged.toml", "seed=1,2"]);
+    let runs = run_directories(&project.path("runs/columns"));
+    assert_eq!(runs.len(), 2);
+    for run in &runs {
+        let run = format!("runs/columns/{}", run.file_name().unwrap().to_string_lossy());
+        assert_like_export(&project, &python, &run);
+    }
+    let output = project.kiln_ok(&["sweep", "experiment.toml", "seed=1,2"]);
+    assert!(output.stdout.contains("2 runs: all already finished"), "{}", output.stdout);
+}
+
+#[test]
+fn an_event_file_has_each_epoch_once_after_a_kill() {
+    let Some(python) = python_with("tensorboard") else { return };
+    let project = Project::new();
+    let mut child =
+        start(&project, &["run", "experiment.toml", "epochs=400", "logging.tensorboard=true"]);
+    let mut path = None;
+    wait_until("three epochs", || {
+        path = run_directories(&project.path("runs/columns")).pop();
+        path.as_ref().is_some_and(|run| has_epochs(run, 3))
+    });
+    signal(child.id(), "-KILL");
+    child.wait().unwrap();
+    let path = path.unwrap();
+    let run = format!("runs/columns/{}", path.file_name().unwrap().to_string_lossy());
+    let live = || read_in(&path, &python)["tensorboard"].clone();
+    let before = scalars(&live(), "loss");
+    assert!(!before.is_empty());
+    // The last epoch is trained again.
+    let mut checkpoints: Vec<_> = fs::read_dir(path.join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    checkpoints.sort();
+    fs::remove_dir_all(checkpoints.pop().unwrap()).unwrap();
+    project.kiln_ok(&["resume", &run]);
+    assert_like_export(&project, &python, &run);
+    let after = scalars(&live(), "loss");
+    assert_eq!(after.len(), 400);
+    assert_eq!(after[..before.len()], before, "a reader that has read them continues");
+}
+
+#[test]
+fn a_run_trains_on_if_its_event_file_cannot_be_written() {
+    let project = Project::new();
+    project.write(
+        "logged.toml",
+        format!("{}\n[logging]\ntensorboard = true\n", crate::columns::EXPERIMENT),
+    );
+    let mut child = start(&project, &["run", "logged.toml", "epochs=400"]);
+    let mut path = None;
+    wait_until("three epochs", || {
+        path = run_directories(&project.path("runs/columns")).pop();
+        path.as_ref().is_some_and(|run| has_epochs(run, 3))
+    });
+    signal(child.id(), "-INT");
+    child.wait().unwrap();
+    let path = path.unwrap();
+    fs::remove_dir_all(path.join("tensorboard")).unwrap();
+    fs::write(path.join("tensorboard"), "in the way").unwrap();
+    let run = format!("runs/columns/{}", path.file_name().unwrap().to_string_lossy());
+    let output = project.kiln_ok(&["resume", &run]);
+    let warning = "warning: the event file for TensorBoard is no longer written: ";
+    assert!(output.stderr.contains(warning), "{}", output.stderr);
 }

@@ -6,7 +6,7 @@ use kiln_compare::charts::{against_setting, class_recall, effects, metric_curves
 use kiln_compare::page::page;
 use kiln_compare::{
     AtEpoch, CompareError, CompareOptions, Comparison, Pair, Ranking, TableOptions, effects_text,
-    show_pair,
+    show_pair, tagged,
 };
 use kiln_config::{KeyError, KeyIndex};
 use kiln_report::chart::{
@@ -81,6 +81,9 @@ pub(crate) struct CompareArguments {
     /// The sweeps are numbered in the order in which they were first started.
     #[arg(long, value_name = "N|FILE")]
     sweep: Option<String>,
+    /// Compare only the runs with this tag; if repeated, only those with all of them
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
     /// Show one row per run instead of one per combination
     #[arg(long)]
     all_seeds: bool,
@@ -137,6 +140,7 @@ pub(crate) fn compare(
         Some(given) => runs_of_sweep(&paths, given)?,
         None => paths,
     };
+    let paths = if arguments.tag.is_empty() { paths } else { tagged(&paths, &arguments.tag)? };
     let mut comparison = Comparison::read(&paths, &how)?;
     propose(&mut comparison, arguments.sweep.as_deref());
     let comparison = comparison;

@@ -13,6 +13,9 @@ use crate::output::{print, print_styled, status, terminal};
 pub(crate) struct LsArguments {
     /// Runs, a sweep, the directory of all runs, or a pattern such as 'runs/*/*' [default: the directory of all runs]
     path: Option<PathBuf>,
+    /// List only the runs with this tag; if repeated, only those with all of them
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
     /// Print JSON with every run
     #[arg(long)]
     json: bool,
@@ -23,7 +26,12 @@ pub(crate) fn ls(options: &GlobalOptions, arguments: &LsArguments) -> anyhow::Re
         Some(path) => named_run::path_of(options, path)?,
         None => options.runs.clone(),
     };
-    let listing = match Listing::read(&path) {
+    let read = if arguments.tag.is_empty() {
+        Listing::read(&path)
+    } else {
+        Listing::read_tagged(&path, &arguments.tag)
+    };
+    let listing = match read {
         // Before the first run, there is nothing to list, which is not an error.
         Err(CompareError::Store(StoreError::NoRuns { .. })) if arguments.path.is_none() => {
             if !arguments.json {

@@ -12,6 +12,8 @@ pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod ls;
+pub(crate) mod man;
+pub(crate) mod note;
 pub(crate) mod predict;
 pub(crate) mod resume;
 pub(crate) mod run;
@@ -26,7 +28,8 @@ pub(crate) mod worker;
 
 use clap::{Parser, Subcommand};
 
-use crate::options::{ExperimentArguments, GlobalOptions};
+use crate::options::GlobalOptions;
+use crate::version;
 
 /// Train image-classification experiments, one or many at a time, and compare the results
 ///
@@ -35,7 +38,7 @@ use crate::options::{ExperimentArguments, GlobalOptions};
 #[derive(Debug, Parser)]
 #[command(
     name = "kiln",
-    version,
+    version = version::VERSION.as_str(),
     after_help = "Examples:\n  \
         kiln run configs/fashion-mnist.toml     train a network, evaluate it once on the test set\n  \
         kiln show fashion-mnist/last            show the report of the last run\n  \
@@ -66,8 +69,10 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         kiln run configs/fashion-mnist.toml\n  \
         kiln run configs/fashion-mnist.toml learning_rate=0.03 hidden.repeat=5 seed=7\n  \
-        kiln run configs/fashion-mnist.toml 'optimizer={type=\"adam\"}' name=with-adam")]
-    Run(ExperimentArguments),
+        kiln run configs/fashion-mnist.toml 'optimizer={type=\"adam\"}' name=with-adam\n  \
+        kiln run configs/fashion-mnist.toml epochs=40 --from fashion-mnist/last\n  \
+        kiln run configs/fashion-mnist.toml --tag baseline --note 'before the new labels'")]
+    Run(run::RunArguments),
     /// Train an experiment with every combination of values, several runs at a time
     ///
     /// The values come from a sweep file, from the command line, or from both. Each run is trained in a separate
@@ -125,6 +130,7 @@ pub(crate) enum Command {
         kiln compare runs/learning-rate-depth --html report.html\n  \
         kiln compare 'runs/*/*' --baseline learning_rate=0.01,hidden.repeat=3 --csv > table.csv\n  \
         kiln compare runs/search --rank-by val_loss --rank-at best\n  \
+        kiln compare runs --tag candidate\n  \
         kiln compare runs/fashion-mnist/ID runs/fashion-mnist/OTHER")]
     Compare(compare::CompareArguments),
     /// Show the comparison as a live page in a browser: runs appear and curves grow while a sweep works
@@ -159,10 +165,21 @@ pub(crate) enum Command {
         kiln show fashion-mnist/last\n  \
         kiln show learning-rate-depth/best")]
     Show(show::ShowArguments),
+    /// Write a note about a run, or give it tags
+    ///
+    /// `kiln ls`, `kiln show` and `kiln compare` show them, and `kiln ls --tag` and `kiln compare --tag` select runs by them.
+    /// They can change at any time, also while the run trains. No result depends on them. Without a text and options, the
+    /// command prints the note and the tags.
+    #[command(after_help = "Examples:\n  \
+        kiln note fashion-mnist/last 'overfits after epoch 8; try dropout'\n  \
+        kiln note fashion-mnist/best --tag best-so-far\n  \
+        kiln note fashion-mnist/last --untag best-so-far --remove")]
+    Note(note::NoteArguments),
     /// List runs and sweeps with their status, settings, key numbers and size
     #[command(after_help = "Examples:\n  \
         kiln ls\n  \
-        kiln ls runs/learning-rate-depth")]
+        kiln ls runs/learning-rate-depth\n  \
+        kiln ls runs/learning-rate-depth --tag best-so-far")]
     Ls(ls::LsArguments),
     /// Free the space of checkpoints and weights that are no longer needed
     ///
@@ -222,4 +239,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  \
         kiln completions bash > ~/.local/share/bash-completion/completions/kiln")]
     Completions(completions::CompletionsArguments),
+    /// Write the man pages to a directory
+    ///
+    /// There is a page for each command. They have the text of `--help`.
+    #[command(after_help = "Example:\n  \
+        kiln man ~/.local/share/man/man1 && man kiln-run")]
+    Man(man::ManArguments),
 }

@@ -1,12 +1,15 @@
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use kiln_store::{RunDirectory, Status, StoreError, quoted};
-use kiln_train::{ALL_EPOCHS_DONE, Run, TrainError};
+use clap::Args;
+use kiln_store::{Annotations, RunDirectory, Status, StoreError, quoted};
+use kiln_train::{ALL_EPOCHS_DONE, Continued, Declaration, Run, TrainError};
 
+use crate::commands::note;
 use crate::experiment;
 use crate::initial_weights;
+use crate::named_run;
 use crate::next_step::kiln_command;
 use crate::options::{ExperimentArguments, GlobalOptions};
 use crate::output::{columns, help, print, status, warning};
@@ -14,20 +17,48 @@ use crate::progress::ProgressReporter;
 use crate::wrapping::wrapped;
 use crate::{failure, logging};
 
-pub(crate) fn run(
-    options: &GlobalOptions,
-    arguments: &ExperimentArguments,
-) -> anyhow::Result<ExitCode> {
-    let mut declaration = experiment::open(options, arguments)?;
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    /// Continue this finished run as a new one: its directory, its id or the beginning of it, NAME/last or NAME/best
+    ///
+    /// The experiment counts the epochs of both runs, and may change training.epochs, schedule, optimizer.learning_rate,
+    /// early_stopping, training.weights, training.monitor and test.
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
+    /// Give the run a tag, by which `kiln ls` and `kiln compare` can select it; can be repeated
+    #[arg(long, value_name = "TAG", value_parser = note::tag)]
+    tag: Vec<String>,
+    /// Write a note about the run
+    #[arg(long, value_name = "TEXT", value_parser = note::note_text)]
+    note: Option<String>,
+}
+
+pub(crate) fn run(options: &GlobalOptions, arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let mut declaration = experiment::open(options, &arguments.experiment)?;
     initial_weights::find_for(options, &mut declaration)?;
     if !options.quiet {
         declaration.notes.iter().for_each(|note| status(format_args!("note: {note}")));
     }
     let reporter = ProgressReporter::for_run(options.quiet)?;
     let source = quoted(&declaration.experiment.data.source);
-    let run = Run::prepare(declaration, options.data(), &options.runs, None)?;
+    let run = match &arguments.from {
+        None => Run::prepare(declaration, options.data(), &options.runs, None)?,
+        Some(from) => continue_from(options, declaration, from)?,
+    };
     if !options.quiet {
         run.notes().iter().for_each(|note| status(format_args!("note: {note}")));
+    }
+    let mut annotations = Annotations { note: arguments.note.clone(), tags: Vec::new() };
+    for tag in &arguments.tag {
+        annotations.add_tag(tag);
+    }
+    // Results do not depend on them, so an error does not stop the run.
+    if !annotations.is_empty()
+        && let Err(error) = run.directory().write_annotations(&annotations)
+    {
+        warning(error);
     }
     run.record().warnings.iter().for_each(warning);
     for problem in &run.record().data_warnings {
@@ -39,6 +70,22 @@ pub(crate) fn run(
     train(options, run, reporter)
 }
 
+/// Prepares a run that continues a finished one.
+fn continue_from(
+    options: &GlobalOptions,
+    declaration: Declaration,
+    from: &Path,
+) -> anyhow::Result<Run> {
+    let source = named_run::open(options, from)?;
+    let Continued { run, from, epochs, effect } =
+        Run::continue_from(declaration, options.data(), &options.runs, &source)?;
+    if !options.quiet {
+        let text = format!("continuing {}/{} after epoch {epochs}: {effect}", from.name, from.id);
+        status(wrapped(&text, columns(io::stderr()), 2));
+    }
+    Ok(run)
+}
+
 /// Trains a prepared run and prints its result.
 pub(crate) fn train(
     options: &GlobalOptions,
@@ -46,7 +93,7 @@ pub(crate) fn train(
     mut reporter: ProgressReporter,
 ) -> anyhow::Result<ExitCode> {
     let directory = run.directory().clone();
-    if let Err(error) = logging::start(options.verbose, &directory) {
+    if let Err(error) = logging::start_for(options.verbose, &mut run) {
         run.fail(&format!("{error:#}"));
         return Err(error);
     }

@@ -19,7 +19,7 @@ pub(crate) fn work() -> anyhow::Result<ExitCode> {
         SignalRequest::Stop { count, .. } => shared.stops.store(count, Ordering::Relaxed),
     })?;
     let outcome = kiln_sweep::work(BufReader::new(io::stdin()), io::stdout(), requests, |run| {
-        logging::start(false, run.directory())
+        logging::start_for(false, run)
     })?;
     Ok(match outcome.status {
         Status::Finished => ExitCode::SUCCESS,

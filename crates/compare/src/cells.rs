@@ -4,6 +4,10 @@ use crate::measures::Measure;
 use crate::table::{ComparisonTable, Field, Row};
 use crate::verdict::Verdict;
 use kiln_statistics::Standing;
+use kiln_store::escape::shorten;
+
+/// The most characters of a note in a cell.
+const MAX_NOTE: usize = 40;
 
 /// The text of a cell; empty if the row has no value in the column.
 pub(crate) fn cell(table: &ComparisonTable<'_>, field: Field<'_>, row: &Row<'_>) -> String {
@@ -17,11 +21,23 @@ pub(crate) fn cell(table: &ComparisonTable<'_>, field: Field<'_>, row: &Row<'_>)
         Field::Run => row.run.map(|run| run.id.clone()).unwrap_or_default(),
         Field::Measure(found) => measure(&found, row),
         Field::Status => row.status(),
+        Field::Tags => row.tags(),
+        Field::Note => first_line(&row.note()),
         Field::Standing => row.combination.standing.as_ref().map(standing).unwrap_or_default(),
         Field::Behind => row.combination.standing.as_ref().map(behind).unwrap_or_default(),
         Field::Verdict if is_baseline(table, row) => "baseline".to_owned(),
         Field::Verdict => row.combination.verdict.as_ref().map(verdict).unwrap_or_default(),
     }
+}
+
+/// The beginning of a note, for a cell of a table.
+pub(crate) fn first_line(note: &str) -> String {
+    let line = note.lines().next().unwrap_or_default();
+    let shown = shorten(line, MAX_NOTE);
+    if line.len() < note.trim_end().len() && !shown.ends_with('…') {
+        return format!("{shown} …");
+    }
+    shown.into_owned()
 }
 
 /// Whether the row is the baseline of the verdicts.

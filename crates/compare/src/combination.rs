@@ -1,4 +1,4 @@
-use kiln_store::{Optimism, RunDirectory, Status, Timestamp};
+use kiln_store::{Annotations, Optimism, RunDirectory, Status, Timestamp};
 
 use crate::column::Column;
 use crate::metric::{AtEpoch, EpochValue, MetricSummary};
@@ -62,6 +62,8 @@ pub struct RunSummary {
     /// The digest of the validation rows; `None` without any, and for runs of earlier versions of Kiln. See
     /// [`RunRecord::validation_fingerprint`](kiln_store::RunRecord::validation_fingerprint).
     pub validation_fingerprint: Option<String>,
+    /// The note and the tags that the user gave the run; `None` if they cannot be read.
+    pub annotations: Option<Annotations>,
 }
 
 /// A run's result on the test set.
@@ -140,6 +142,24 @@ impl Combination {
 }
 
 impl RunSummary {
+    /// The tags that the user gave the run.
+    pub(crate) fn tags(&self) -> &[String] {
+        self.annotations.as_ref().map_or(&[], |annotations| &annotations.tags)
+    }
+
+    /// Why the note and the tags cannot be read.
+    pub(crate) fn notes_problem(&self) -> Option<String> {
+        if self.annotations.is_some() {
+            return None;
+        }
+        self.directory.read_annotations().err().map(|error| error.to_string())
+    }
+
+    /// The user's note about the run.
+    pub(crate) fn note(&self) -> Option<&str> {
+        self.annotations.as_ref()?.note.as_deref()
+    }
+
     /// A metric of the history at one epoch; `None` if the history does not have it.
     #[must_use]
     pub fn metric(&self, name: &str, at: AtEpoch) -> Option<EpochValue> {

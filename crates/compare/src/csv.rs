@@ -17,6 +17,8 @@ use crate::table::{ComparisonTable, Field, Reader, Row, TableOptions};
 /// is compared. Numbers have as many digits as the same `f64` needs, and missing values are empty. Text that a
 /// spreadsheet could take for a formula gets a leading `'`, and control characters are written as `\u{…}`.
 ///
+/// If any run has tags or a note, the last columns are `tags` and `note`.
+///
 /// With [`Comparison::other_data`], the rows of each dataset follow, and the first column is `data`: the name of the
 /// dataset and the beginning of its fingerprint.
 ///
@@ -129,6 +131,8 @@ fn field_cells(table: &ComparisonTable<'_>, field: Field<'_>, row: &Row<'_>) -> 
             vec![mean, number(spread.and_then(|spread| spread.deviation)), count.to_string()]
         }
         Field::Status => vec![text(&row.status())],
+        Field::Tags => vec![text(&row.tags())],
+        Field::Note => vec![text(&row.note())],
         Field::Standing => match standing {
             Some(standing) => vec![
                 standing.may_be_best.to_string(),

@@ -36,7 +36,7 @@ pub const COMPARISON_VERSION: u32 = 2;
 /// - `combinations`: each with `settings` by key, `status`, the ranked `value`, `may_be_best`, `p_best`, `behind` (low,
 ///   high), `worse` and `p_worse`, the `verdict` against the baseline, its `runs`, and each measure by key; values over
 ///   runs have `mean`, `deviation` and `count`. A run has its `seed`, `id`, `path`, the ranked `value` and its `epoch`,
-///   and its `measures` by key. `copies` are the paths of identical runs that do not count
+///   its `measures` by key, and the user's `tags` and `note`. `copies` are the paths of identical runs that do not count
 /// - `optimism`: how much too high the ranked values are because each run's epoch was chosen by them, over runs
 /// - `effects` (`setting`, `others`, `blocks`, `levels`) and `interactions` (`settings`, `f`, `freedom`, `p_value`): what each
 ///   setting of a grid does over all values of the others
@@ -290,6 +290,8 @@ struct RunJson<'a> {
     training_seconds: Option<f64>,
     fingerprint: &'a str,
     measures: BTreeMap<&'a str, Option<f64>>,
+    tags: Option<&'a [String]>,
+    note: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -435,6 +437,8 @@ impl<'a> RunJson<'a> {
             training_seconds: run.training_seconds,
             fingerprint: &run.fingerprint,
             measures: measures.iter().map(|measure| (measure.key, measure.of_run(run))).collect(),
+            tags: run.annotations.as_ref().map(|annotations| annotations.tags.as_slice()),
+            note: run.note(),
         }
     }
 }

@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use kiln_report::{Terminal, table};
 use kiln_store::number::{bytes, decimals};
 use kiln_store::{
-    FileLock, RunDirectory, Status, Timestamp, find, hidden, in_parallel, space, versioned,
+    FileLock, Found, RunDirectory, Status, Timestamp, find, hidden, in_parallel, space, versioned,
 };
 use serde::{Serialize, Serializer};
 
+use crate::cells::first_line;
 use crate::combination::RunSummary;
 use crate::comparison::Comparison;
 use crate::error::Result;
 use crate::metric::AtEpoch;
 use crate::ranking::DEFAULT_METRIC;
+use crate::tags::tagged;
 
 /// The `format_version` that [`Listing::json`] writes.
 pub const LISTING_VERSION: u32 = 1;
@@ -48,7 +50,7 @@ pub struct ListedRun {
     pub id: String,
     /// Its status; `None` if the run cannot be read.
     pub status: Option<Status>,
-    /// Why the run cannot be read.
+    /// Why the run, or its note, cannot be read.
     pub problem: Option<String>,
     /// Whether a process works on it.
     pub in_use: bool,
@@ -66,6 +68,10 @@ pub struct ListedRun {
     pub test_accuracy: Option<f64>,
     /// The size of all its files.
     pub bytes: u64,
+    /// The tags that the user gave it.
+    pub tags: Vec<String>,
+    /// The user's note about it.
+    pub note: Option<String>,
     /// The settings as text, in the order of the comparison.
     #[serde(skip)]
     label: String,
@@ -78,7 +84,19 @@ impl Listing {
     ///
     /// [`StoreError::NoRuns`](kiln_store::StoreError::NoRuns) if the path leads to no run.
     pub fn read(path: &Path) -> Result<Self> {
-        let found = find(&[path])?;
+        Ok(Self::of(find(&[path])?))
+    }
+
+    /// Reads the runs below a path that have all of these tags.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`tagged`].
+    pub fn read_tagged(path: &Path, tags: &[String]) -> Result<Self> {
+        Ok(Self::of(Found { runs: tagged(&[path], tags)?, left_out: Vec::new() }))
+    }
+
+    fn of(found: Found) -> Self {
         let mut paths: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
         let left_out = found.left_out.into_iter().map(|skipped| skipped.path);
         for run in found.runs.into_iter().chain(left_out) {
@@ -87,7 +105,7 @@ impl Listing {
         }
         let groups: Vec<(PathBuf, Vec<PathBuf>)> = paths.into_iter().collect();
         let groups = groups.into_iter().map(|(path, runs)| ListedGroup::read(path, &runs));
-        Ok(Self { groups: groups.collect() })
+        Self { groups: groups.collect() }
     }
 
     /// One line per group, or per run if there is only one group.
@@ -162,19 +180,26 @@ impl ListedGroup {
     }
 
     fn text(&self, terminal: Terminal) -> String {
-        let head = ["run", "status", "settings", "epochs", "val_accuracy", "test accuracy", "size"];
+        let has_tags = self.runs.iter().any(|run| !run.tags.is_empty());
+        let has_notes = self.runs.iter().any(|run| run.note.is_some());
+        let mut head = vec!["run", "status", "settings"];
+        head.extend(has_tags.then_some("tags"));
+        head.extend(has_notes.then_some("note"));
+        let words = head.len();
+        head.extend(["epochs", "val_accuracy", "test accuracy", "size"]);
         let rows = self.runs.iter().map(|run| {
-            vec![
-                run.id.clone(),
-                run.status_text().to_owned(),
-                run.label.clone(),
+            let mut row = vec![run.id.clone(), run.status_text().to_owned(), run.label.clone()];
+            row.extend(has_tags.then(|| run.tags.join(", ")));
+            row.extend(has_notes.then(|| first_line(run.note.as_deref().unwrap_or_default())));
+            row.extend([
                 run.epochs.map_or_else(String::new, |epochs| epochs.to_string()),
                 decimals(run.val_accuracy, 4),
                 decimals(run.test_accuracy, 4),
                 bytes(run.bytes),
-            ]
+            ]);
+            row
         });
-        let mut text = table(&head, 3, rows, terminal);
+        let mut text = table(&head, words, rows, terminal);
         let size = bytes(self.runs.iter().map(|run| run.bytes).sum());
         let path = kiln_store::escape::control(&self.path.to_string_lossy()).into_owned();
         text.push_str(&format!("{path}: {}; {size}\n", self.status()));
@@ -210,7 +235,7 @@ impl ListedRun {
             bytes: space::size(&path),
             id: run.directory.id(),
             status: Some(run.status),
-            problem: None,
+            problem: run.notes_problem(),
             in_use: is_in_use(&path),
             started: run.directory.read_record().ok().map(|record| record.started),
             label: words.join(", "),
@@ -219,6 +244,8 @@ impl ListedRun {
             epochs: Some(run.epochs),
             val_accuracy: val_accuracy(run),
             test_accuracy: run.test.map(|test| test.accuracy),
+            tags: run.tags().to_vec(),
+            note: run.note().map(str::to_owned),
             path,
         }
     }
@@ -234,7 +261,10 @@ impl ListedRun {
 
     /// A directory that looks like a run but cannot be read.
     fn unreadable(path: &Path, problem: String) -> Self {
+        let annotations = RunDirectory::at(path).read_annotations().unwrap_or_default();
         Self {
+            tags: annotations.tags,
+            note: annotations.note,
             bytes: space::size(path),
             path: path.to_owned(),
             id: RunDirectory::at(path).id(),

@@ -76,12 +76,16 @@ pub enum Format {
 pub mod drop_order {
     /// Verdicts say "unclear" instead of "not distinguishable".
     pub const SHORT_OUTCOME: u8 = 0;
+    /// Notes go, which `kiln show` has in full.
+    pub const NOTE: u8 = 5;
     /// Settings with very long texts, such as lists of layers, are cut.
     pub const LONG_SETTINGS: u8 = 15;
     /// The status goes, if all runs are finished.
     pub const STATUS_IF_FINISHED: u8 = 25;
     /// Verdicts lose their difference and interval. The page puts measures that go later before the verdict.
     pub const VERDICT_NUMBERS: u8 = 50;
+    /// The tags go.
+    pub const TAGS: u8 = 55;
     /// The run's id goes.
     pub const RUN: u8 = 60;
     /// Settings with long texts are cut.

@@ -57,6 +57,7 @@ fn about_runs(comparison: &Comparison) -> Vec<String> {
             "A run with status `running` is still training, or its process was killed.".to_owned(),
         );
     }
+    lines.extend(unreadable_notes(comparison));
     lines.extend(other_data(comparison));
     lines.extend(skipped(comparison));
     lines
@@ -266,6 +267,12 @@ fn other_data(comparison: &Comparison) -> Option<String> {
             names.join(", ")
         )
     })
+}
+
+/// The user's notes and tags that cannot be read.
+fn unreadable_notes(comparison: &Comparison) -> Vec<String> {
+    let problems = comparison.runs().filter_map(RunSummary::notes_problem);
+    problems.take(MAX_LISTED).map(|problem| format!("Without note and tags: {problem}.")).collect()
 }
 
 fn skipped(comparison: &Comparison) -> Vec<String> {

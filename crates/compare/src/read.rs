@@ -2,7 +2,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use kiln_store::{
-    History, RunDirectory, RunRecord, Skipped, Status, StoreError, TestReport, files, in_parallel,
+    Annotations, History, RunDirectory, RunRecord, Skipped, Status, StoreError, TestReport, files,
+    in_parallel,
 };
 
 use crate::combination::{RunSummary, TestSummary};
@@ -95,12 +96,15 @@ fn read_run(path: &Path) -> Result<ReadRun> {
     let history = directory.read_history()?;
     let report = directory.read_report()?;
     check(&directory, &record, &flat, &history, report.as_ref())?;
+    // No result depends on them, so the run counts without them.
+    let annotations = directory.read_annotations().ok();
     let metrics = metric_names(&history).map(|name| (name, record.direction(name)));
     let mut metrics = MetricSummary::all(metrics, &history);
     if let Some(epoch) = kept_epoch(report.as_ref(), &flat, &metrics, &history) {
         set_kept(&mut metrics, &history, epoch);
     }
-    Ok((summary(directory, record, metrics, &history, report.as_ref()), flat))
+    let summary = summary(directory, record, metrics, &history, report.as_ref(), annotations);
+    Ok((summary, flat))
 }
 
 /// The columns of the history that are metrics: all except the epoch, the learning rate and the seconds.
@@ -174,6 +178,7 @@ fn summary(
     metrics: Vec<MetricSummary>,
     history: &History,
     report: Option<&TestReport>,
+    annotations: Option<Annotations>,
 ) -> RunSummary {
     let finite = |value: &f64| value.is_finite();
     RunSummary {
@@ -198,6 +203,7 @@ fn summary(
         dataset: record.dataset.name,
         fingerprint: record.dataset.fingerprint,
         validation_fingerprint: record.validation_fingerprint,
+        annotations,
         directory,
     }
 }

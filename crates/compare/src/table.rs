@@ -73,6 +73,10 @@ pub(crate) enum Field<'a> {
     Behind,
     /// The comparison with the given baseline.
     Verdict,
+    /// The tags of the runs.
+    Tags,
+    /// Their notes.
+    Note,
 }
 
 /// A row of the table: a combination, or one of its runs.
@@ -92,10 +96,33 @@ impl Row<'_> {
         }
     }
 
+    fn shown_runs(&self) -> &[RunSummary] {
+        self.run.map_or(self.combination.runs.as_slice(), std::slice::from_ref)
+    }
+
+    /// The tags of the runs, without duplicates.
+    pub(crate) fn tags(&self) -> String {
+        let runs = self.shown_runs().iter();
+        let mut tags: Vec<&str> = runs.flat_map(RunSummary::tags).map(String::as_str).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags.join(", ")
+    }
+
+    /// The notes of the runs, without duplicates.
+    pub(crate) fn note(&self) -> String {
+        let mut notes: Vec<&str> = Vec::new();
+        for note in self.shown_runs().iter().filter_map(RunSummary::note) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        notes.join("; ")
+    }
+
     /// The names of the runs' experiments, without duplicates.
     pub(crate) fn name(&self) -> String {
-        let runs = self.run.map_or(self.combination.runs.as_slice(), std::slice::from_ref);
-        let mut names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+        let mut names: Vec<&str> = self.shown_runs().iter().map(|run| run.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         names.join(", ")
@@ -165,7 +192,7 @@ impl<'a> ComparisonTable<'a> {
         let measures = comparison.measures().into_iter().map(Field::Measure);
         let hidden: Vec<_> = measures.filter(|measure| !known.contains(measure)).collect();
         known.extend(hidden);
-        known.push(Field::Name);
+        known.extend([Field::Name, Field::Tags, Field::Note]);
         let is_wanted = |field: &&Field<'_>| {
             let has_key = matches!(field, Field::Measure(measure) if measure.key == wanted);
             has_key || plain(heading(comparison, **field)) == wanted
@@ -235,6 +262,10 @@ fn default_fields<'a>(
             fields.extend(has_answer.then_some([Field::Standing, Field::Behind]).iter().flatten());
         }
     }
+    // Last, so the positions of the other columns in CSV do not depend on them.
+    let any = |has: fn(&RunSummary) -> bool| comparison.runs().any(has);
+    fields.extend(any(|run| !run.tags().is_empty()).then_some(Field::Tags));
+    fields.extend(any(|run| run.note().is_some()).then_some(Field::Note));
     fields
 }
 
@@ -251,6 +282,8 @@ fn heading<'a>(comparison: &'a Comparison, field: Field<'a>) -> &'a str {
         Field::Standing => "best?",
         Field::Behind => "behind",
         Field::Verdict => "verdict",
+        Field::Tags => "tags",
+        Field::Note => "note",
     }
 }
 
@@ -288,6 +321,8 @@ fn compare(comparison: &Comparison, field: Field<'_>, left: &Row<'_>, right: &Ro
         Field::Seed => left.run.map(|run| run.seed).cmp(&right.run.map(|run| run.seed)),
         Field::Run => left.run.map(|run| &run.id).cmp(&right.run.map(|run| &run.id)),
         Field::Status => left.status().cmp(&right.status()),
+        Field::Tags => texts_first(left.tags(), right.tags()),
+        Field::Note => texts_first(left.note(), right.note()),
         Field::Standing | Field::Behind => {
             let p_best = |row: &Row<'_>| row.combination.standing.map(|standing| standing.p_best);
             best_first(Direction::Higher, p_best(left), p_best(right))
@@ -298,4 +333,9 @@ fn compare(comparison: &Comparison, field: Field<'_>, left: &Row<'_>, right: &Ro
             best_first(Direction::Higher, left, right)
         }
     }
+}
+
+/// The order of texts, with empty ones last.
+fn texts_first(left: String, right: String) -> Ordering {
+    left.is_empty().cmp(&right.is_empty()).then_with(|| left.cmp(&right))
 }

@@ -117,6 +117,8 @@ impl<'a> Fitted<'a> {
         let mut steps = vec![
             (drop_order::SHORT_OUTCOME, Step::ShortenOutcomes),
             (drop_order::VERDICT_NUMBERS, Step::ShortenVerdicts),
+            (drop_order::NOTE, Step::Drop(Field::Note)),
+            (drop_order::TAGS, Step::Drop(Field::Tags)),
             (drop_order::RUN, Step::Drop(Field::Run)),
             (drop_order::BEHIND, Step::Drop(Field::Behind)),
             (drop_order::STATUS, Step::Drop(Field::Status)),

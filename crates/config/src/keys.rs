@@ -102,7 +102,7 @@ impl<'a> KeyIndex<'a> {
 ///
 /// They are not part of the identity of a run, may change when a run is resumed, and are not settings
 /// in a comparison.
-pub const TABLES_WITHOUT_RESULTS: &[&str] = &["checkpoint"];
+pub const TABLES_WITHOUT_RESULTS: &[&str] = &["checkpoint", "logging"];
 
 /// Further keys of that kind: how a step is computed, but not what it yields.
 const KEYS_WITHOUT_RESULTS: &[&str] = &["device.threads", "device.simd"];
@@ -153,6 +153,7 @@ mod tests {
     fn keys_in_some_tables_do_not_affect_results() {
         assert!(!affects_results("checkpoint"));
         assert!(!affects_results("checkpoint.minutes"));
+        assert!(!affects_results("logging.tensorboard"));
         assert!(affects_results("checkpoints.minutes"));
         assert!(affects_results("training.checkpoint"));
         assert!(!affects_results("device.threads"));

@@ -13,7 +13,7 @@ pub struct RunContent {
     pub record: RunRecord,
     /// How the run ended, as a phrase: "finished: all epochs done".
     pub ending: String,
-    /// Data, model, seed, versions, duration and warnings.
+    /// Data, model, seed, versions, duration, warnings, tags and the note.
     pub facts: Vec<Fact>,
     /// The settings, a line for each table and each layer.
     pub settings: Vec<SettingsLine>,
@@ -55,9 +55,14 @@ impl RunContent {
         let history = history.map_err(|error| keep("history.csv", error)).ok();
         let report = check("report.json").and_then(|()| run.read_report());
         let report = report.map_err(|error| keep("report.json", error)).ok().flatten();
+        let annotations = run.read_annotations();
+        let annotations =
+            annotations.map_err(|error| keep("notes.json", error)).unwrap_or_default();
+        let mut facts = summary::facts(&record);
+        facts.extend(summary::annotations(&annotations));
         Ok(Self {
             ending: summary::ending(&record),
-            facts: summary::facts(&record),
+            facts,
             settings,
             history,
             report,

@@ -33,6 +33,6 @@ pub use markdown::markdown;
 pub use mistakes::{TestImages, mistakes_picture};
 pub use settings::SettingsLine;
 pub use short_names::short_names;
-pub use show::{Shown, show, table};
+pub use show::{Shown, annotations_text, show, table};
 pub use summary::Fact;
 pub use terminal::Terminal;

@@ -2,7 +2,7 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
 };
 use kiln_store::escape::control;
-use kiln_store::{History, RunDirectory, RunRecord, Status, StoreError, TestReport};
+use kiln_store::{Annotations, History, RunDirectory, RunRecord, Status, StoreError, TestReport};
 
 use crate::content::{RunContent, TextTable};
 use crate::error::Result;
@@ -61,7 +61,21 @@ fn head(content: &RunContent, terminal: Terminal) -> String {
     let name = styled("\u{1b}[1m", &format!("{} {}", record.name, record.id), terminal);
     let mut text = format!("{name}  {}\n\n", styled(color, &content.ending, terminal));
     for fact in &content.facts {
-        text.push_str(&format!("{:<14} {}\n", fact.label, control(&fact.text)));
+        text.push_str(&fact_line(fact));
+    }
+    text
+}
+
+fn fact_line(fact: &summary::Fact) -> String {
+    format!("{:<14} {}", fact.label, control(&fact.text)).trim_end().to_owned() + "\n"
+}
+
+/// The tags and the note of a run, each line with a line break; empty if there are none.
+#[must_use]
+pub fn annotations_text(annotations: &Annotations) -> String {
+    let mut text = String::new();
+    for fact in summary::annotations(annotations) {
+        text.push_str(&fact_line(&fact));
     }
     text
 }

@@ -2,8 +2,9 @@
 
 use kiln_store::number::{decimals, significant};
 use kiln_store::{
-    ClassCounts, ConfusedPair, EpochRow, History, MAX_MATRIX_CLASSES, MostFrequentClass, Optimism,
-    RunRecord, Status, TestReport, TestedWeights, duration, grouped, history,
+    Annotations, ClassCounts, ConfusedPair, Continuation, EpochRow, History, MAX_MATRIX_CLASSES,
+    MostFrequentClass, Optimism, RunRecord, Status, TestReport, TestedWeights, duration, grouped,
+    history,
 };
 
 /// The number of epochs up to which a table shows all of them.
@@ -21,6 +22,16 @@ pub struct Fact {
     pub label: &'static str,
     /// The fact, not escaped.
     pub text: String,
+}
+
+/// The tags and the lines of the note that the user gave a run; none if there are neither.
+pub(crate) fn annotations(annotations: &Annotations) -> Vec<Fact> {
+    let tags = (!annotations.tags.is_empty())
+        .then(|| Fact { label: "tags", text: annotations.tags.join(", ") });
+    let lines = annotations.note.iter().flat_map(|note| note.lines());
+    let labels = std::iter::once("note").chain(std::iter::repeat(""));
+    let note = labels.zip(lines).map(|(label, line)| Fact { label, text: line.to_owned() });
+    tags.into_iter().chain(note).collect()
 }
 
 /// How the run ended, as a phrase.
@@ -66,6 +77,10 @@ pub(crate) fn facts(record: &RunRecord) -> Vec<Fact> {
         fact("versions", versions),
         fact("started", record.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
     ]);
+    if let Some(Continuation { from, epochs }) = &record.continued {
+        let text = format!("{}/{} after epoch {epochs}", from.name, from.id);
+        facts.push(fact("continues", text));
+    }
     // The record of a running run does not count epochs yet.
     if record.status != Status::Running {
         let epochs = if record.epochs == 1 { "epoch" } else { "epochs" };

@@ -1,6 +1,6 @@
 //! A second directory of a finished run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Result, StoreError};
 use crate::files;
@@ -11,7 +11,7 @@ impl RunDirectory {
     /// Makes `target` a second directory of this finished run, under another name and id. It appears complete or not at
     /// all, and replaces an unfinished run there. The files except the log are hard links where the file system has them,
     /// and copies elsewhere. Only `run.json` is rewritten: with the other name and id, and with those of this run as `reused`.
-    /// Checkpoints stay behind: a finished run does not need them.
+    /// Checkpoints stay behind: a finished run does not need them. So does the note, which is about this run.
     ///
     /// # Errors
     ///
@@ -32,14 +32,18 @@ impl RunDirectory {
             }
         }
         // The log is the only file that another attempt to train this run would append to.
-        let log = Some(self.log_path()).filter(|log| log.is_file() && !log.is_symlink());
+        let log = self.log_path();
+        // The user wrote it about the run that is replaced, and it stays with the name.
+        let notes = RunDirectory::at(target).annotations_path();
+        let is_file = |path: &PathBuf| path.is_file() && !path.is_symlink();
+        let copied: Vec<PathBuf> = [log, notes].into_iter().filter(is_file).collect();
         let original = RunName { name: record.name, id: record.id };
         record.reused.get_or_insert(original);
         (record.name, record.id) = (name.to_owned(), id.to_owned());
         let names: Vec<&str> = record.files.keys().map(String::as_str).collect();
         let json = record.to_json()?;
         let written = [("run.json", json.as_bytes())];
-        files::link_directory(target, &linked, log.as_slice(), &written, |partial| {
+        files::link_directory(target, &linked, &copied, &written, |partial| {
             // The links are checked and not the originals: they are what the directory will contain.
             RunDirectory::at(partial).check(&record, &names)
         })

@@ -20,6 +20,8 @@
 //! | `report.md` | a human-readable report | after the test |
 //! | `run.json` | as `finished` | after the test |
 //! | `report.json` | the [`TestReport`] | last |
+//! | `tensorboard/` | event files for TensorBoard, if requested | after each epoch |
+//! | `notes.json` | the [`Annotations`], if there are any | by the user, at any time |
 //!
 //! `report.json` exists if and only if the run is finished. If `run.json` has the status `finished` but `report.json` is
 //! missing, the process was killed in between; [`RunDirectory::read_record`] returns the status `interrupted`.
@@ -29,11 +31,12 @@
 //! Readers refuse a later version and ignore unknown fields, so a field can be added without a new version. The
 //! reader and the writer of each file are in the same module.
 //!
-//! The record of a run that ended holds the size and the SHA-256 of every other file except the log, so [`doctor`]
-//! finds every later change.
+//! The record of a run that ended holds the size and the SHA-256 of every other file except the log and the notes, so
+//! [`doctor`] finds every later change.
 //!
 //! Other crates build on this one: `kiln-report` writes what one run shows, `kiln-compare` compares many runs.
 
+mod annotations;
 mod checkpoint;
 mod checksum;
 mod class_counts;
@@ -62,6 +65,7 @@ pub mod splits;
 mod test_report;
 pub mod versioned;
 
+pub use annotations::{Annotations, MAX_NOTE_BYTES, MAX_TAGS};
 pub use checkpoint::{CheckpointFiles, Checkpoints, MANIFEST_VERSION};
 pub use checksum::Checksum;
 pub use class_counts::{ClassCounts, mean_over_classes};
@@ -83,8 +87,8 @@ pub use parallel::in_parallel;
 pub use position::Position;
 pub use predictions::{Predictions, TopClasses};
 pub use record::{
-    DatasetRecord, EvaluationRecord, InitialWeightsRecord, NormalizationRecord, RECORD_VERSION,
-    Resumption, RunName, RunRecord, SkippedImage, Status, Versions, now,
+    Continuation, DatasetRecord, EvaluationRecord, InitialWeightsRecord, NormalizationRecord,
+    RECORD_VERSION, Resumption, RunName, RunRecord, SkippedImage, Status, Versions, now,
 };
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;

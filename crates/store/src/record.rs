@@ -98,6 +98,9 @@ pub struct RunRecord {
     /// would have alone, except for the seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedEpochs>,
+    /// The run that this one continues with more epochs or another schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continued: Option<Continuation>,
     /// When the run was evaluated on other labeled images. Numbers that were looked at often are no longer those of unseen
     /// images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -105,7 +108,7 @@ pub struct RunRecord {
     /// When and where the run was resumed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed: Vec<Resumption>,
-    /// The checksums of the other files when the run ended, by name. The log is not included because it still grows;
+    /// The checksums of the other files when the run ended, by name, without the log, which still grows, and the notes;
     /// a running run has no checksums.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Checksum>,
@@ -157,6 +160,16 @@ pub struct RunName {
     pub name: String,
     /// The id.
     pub id: String,
+}
+
+/// The start of a run that continues another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continuation {
+    /// The other run.
+    #[serde(flatten)]
+    pub from: RunName,
+    /// How many epochs it had completed.
+    pub epochs: usize,
 }
 
 /// A resumption of an interrupted run.

@@ -34,7 +34,7 @@ const fn file(name: &'static str, holds: &'static str) -> RunFile {
 
 impl RunDirectory {
     /// The files of a finished run.
-    pub const FILES: [RunFile; 14] = [
+    pub const FILES: [RunFile; 15] = [
         file("config.toml", "full configuration; retrain with `kiln run`"),
         file("run.json", "status, versions and checksums"),
         // Earlier versions of Kiln did not write it.
@@ -51,6 +51,7 @@ impl RunDirectory {
         file("model.safetensors", "saved weights"),
         RunFile { name: "initial.safetensors", holds: "weights before training", optional: true },
         file("log.jsonl", "log"),
+        RunFile { name: "notes.json", holds: "your note and tags", optional: true },
     ];
 
     /// Creates a new directory for a run of the experiment `name`, with its missing parents.
@@ -208,7 +209,8 @@ impl RunDirectory {
     }
 
     /// The checksums of all files that are complete when the record is written. `report` is the text of
-    /// `report.json`, which is written after the record. The log is not included because it still grows.
+    /// `report.json`, which is written after the record. The log is not included because it still grows, and the notes
+    /// because the user may change them.
     ///
     /// # Errors
     ///
@@ -217,9 +219,10 @@ impl RunDirectory {
         let mut sums = BTreeMap::new();
         for file in RunDirectory::FILES {
             let path = self.path.join(file.name);
-            // Their final content is not on disk yet.
-            let is_to_come = matches!(file.name, "run.json" | "report.json" | "log.jsonl");
-            if is_to_come || !files::exists(&path)? {
+            // Their content can still change.
+            let is_open =
+                matches!(file.name, "run.json" | "report.json" | "log.jsonl" | "notes.json");
+            if is_open || !files::exists(&path)? {
                 continue;
             }
             sums.insert(file.name.to_owned(), Checksum::of_file(&path)?);
@@ -394,6 +397,12 @@ impl RunDirectory {
     #[must_use]
     pub fn filters_path(&self) -> PathBuf {
         self.path.join("filters.png")
+    }
+
+    /// `tensorboard/`, the event files that a run writes while it trains, if it is asked to.
+    #[must_use]
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.path.join("tensorboard")
     }
 
     /// `log.jsonl`, the run's log.

@@ -11,6 +11,7 @@
 //! the backends are not used, because all runs of a process would share them.
 
 mod class_weights;
+mod continuation;
 mod engine;
 mod evaluation;
 mod experiment;
@@ -32,12 +33,14 @@ mod weights_file;
 use thiserror::Error;
 
 pub use class_weights::ClassWeights;
+pub use continuation::Continued;
 pub use engine::{Engine, EngineSettings, Implementation, OptimizerState, Targets};
 pub use evaluation::{Evaluation, evaluate, evaluate_each};
 pub use experiment::{
-    Backend, CheckpointConfig, Declaration, DeviceConfig, EarlyStoppingConfig, EngineChoice,
-    Experiment, MachineMemory, REFERENCE, Sampling, Simd, TestConfig, TrainingConfig,
-    WeightsChoice, join_bases, known_paths, limit_threads, open_experiment,
+    Backend, CheckpointConfig, Declaration, DeviceConfig, EarlierPhase, EarlierPhases,
+    EarlyStoppingConfig, EngineChoice, Experiment, LoggingConfig, MachineMemory, REFERENCE,
+    Sampling, Simd, TestConfig, TrainingConfig, WeightsChoice, join_bases, known_paths,
+    limit_threads, open_experiment,
 };
 pub use initial_weights::WeightsFile;
 pub use loss::LossConfig;
@@ -51,7 +54,7 @@ pub use run::{ALL_EPOCHS_DONE, PlannedId, Run, TrainingOutcome};
 pub use schedules::{ScheduleConfig, ScheduleKind, ScheduleName};
 pub use speed::Speed;
 pub use trained_network::TrainedNetwork;
-pub use training_loop::observer::{EpochEnd, Observer, Progress, Stop};
+pub use training_loop::observer::{EpochEnd, EpochLog, Observer, Progress, Stop};
 
 /// Why a run cannot be prepared, trained, resumed or used.
 #[derive(Debug, Error)]
@@ -86,6 +89,16 @@ pub enum TrainError {
         run: String,
         /// The reason.
         error: ResumeError,
+    },
+    /// A run cannot be continued as a new run.
+    #[error("{run} cannot be continued: {problem}")]
+    Continue {
+        /// The directory of the run.
+        run: String,
+        /// The reason.
+        problem: String,
+        /// The advice. Not part of the message.
+        help: Option<String>,
     },
     /// The dataset is not the one that the run was planned with.
     #[error(

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use kiln_model::{Architecture, ParameterRole, Weights};
 use kiln_report::{Filters, TestImages};
 use kiln_store::{
-    Checkpoints, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position, RunDirectory,
-    RunRecord, Status, TestReport, Tested, TestedWeights, TopK, files,
+    Checkpoints, Continuation, DatasetRecord, FileLock, History, HistoryWriter, Optimism, Position,
+    RunDirectory, RunRecord, Status, TestReport, Tested, TestedWeights, TopK, files,
     splits::{self, Splits},
 };
 use tracing::{error, info, warn};
@@ -22,7 +22,7 @@ use crate::resume::lock::RunLock;
 use crate::resume::origin::Origin;
 use crate::shared_training::SharedTraining;
 use crate::training_loop::epoch::TrainingData;
-use crate::training_loop::observer::Observer;
+use crate::training_loop::observer::{EpochLog, Observer};
 use crate::training_loop::state::TrainingState;
 use crate::training_loop::{StopReason, Trained, TrainingLoop};
 use crate::weights_file::write_weights;
@@ -37,6 +37,7 @@ pub struct Run {
     pub(crate) lock: RunLock,
     pub(crate) read_interval: NonZeroUsize,
     pub(crate) shared: Option<SharedTraining>,
+    pub(crate) epoch_log: Option<Box<dyn EpochLog>>,
 }
 
 /// The starting point of training, and then the state that it has reached.
@@ -127,10 +128,10 @@ impl Run {
         prepared.check_data(&declaration)?;
         let transfer = weights.map(|source| Transfer::new(source, &declaration, &prepared));
         prepared.transfer = transfer.transpose()?;
-        Self::create(declaration, prepared, runs, planned)
+        Self::create(declaration, prepared, runs, planned, None)
     }
 
-    /// Like [`prepare`](Self::prepare), with data that was read.
+    /// Like [`prepare`](Self::prepare), with data that was read, and from the checkpoint of another run if one is given.
     ///
     /// # Errors
     ///
@@ -140,9 +141,13 @@ impl Run {
         prepared: PreparedExperiment,
         runs: &Path,
         planned: Option<PlannedId<'_>>,
+        continued: Option<(StartingPoint, Continuation)>,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let training = StartingPoint::from_scratch(experiment, &prepared)?;
+        let (training, continued) = match continued {
+            Some((training, continued)) => (training, Some(continued)),
+            None => (StartingPoint::from_scratch(experiment, &prepared)?, None),
+        };
 
         // Everything that can fail because of the experiment or the data has succeeded: now create the directory.
         let id = planned.as_ref().map(|planned| planned.id);
@@ -178,6 +183,7 @@ impl Run {
             metrics: metrics::columns(experiment),
             reused: None,
             shared: None,
+            continued,
             evaluations: Vec::new(),
             resumed: Vec::new(),
             files: std::collections::BTreeMap::new(),
@@ -204,6 +210,7 @@ impl Run {
             lock,
             read_interval,
             shared: None,
+            epoch_log: None,
         };
         let written = run.write_first_files();
         run.or_fail(written)?;
@@ -216,7 +223,17 @@ impl Run {
         // Before the record, which has its checksum.
         self.write_initial()?;
         self.directory.write_record(&self.record)?;
-        self.write_splits()
+        self.write_splits()?;
+        if self.record.continued.is_some() {
+            // If the run is interrupted in its first epoch, it is resumed from here and not from scratch.
+            let StartingPoint { engine, state, history, .. } = &self.training;
+            let config = self.declaration.experiment.checkpoint;
+            let checkpoints = Checkpoints::of(&self.directory);
+            let origin = &self.prepared.origin;
+            CheckpointWriter::new(checkpoints, config, origin, None, &self.lock)
+                .save(engine, state, history)?;
+        }
+        Ok(())
     }
 
     /// Writes `splits.csv`.
@@ -292,6 +309,17 @@ impl Run {
     pub fn share_training(&mut self, directory: &Path) {
         let origin = &self.prepared.origin;
         self.shared = Some(SharedTraining::new(directory, &self.record.id, origin));
+    }
+
+    /// The experiment of the run.
+    #[must_use]
+    pub fn experiment(&self) -> &Experiment {
+        &self.declaration.experiment
+    }
+
+    /// Sets what follows the history of the run.
+    pub fn set_epoch_log(&mut self, log: Box<dyn EpochLog>) {
+        self.epoch_log = Some(log);
     }
 
     /// The record of the run, as far as it is known.
@@ -385,6 +413,9 @@ impl Run {
                 None
             }
         };
+        if let Some(log) = &mut self.epoch_log {
+            log.end(&self.record);
+        }
         Ok(TrainingOutcome { status, reason, ending: self.record.ending(), report })
     }
 
@@ -404,6 +435,9 @@ impl Run {
         } = &self.prepared;
         let (directory, lock) = (&self.directory, &self.lock);
         let StartingPoint { engine, state, history, checkpoint } = &mut self.training;
+        if let Some(log) = &mut self.epoch_log {
+            log.start(&self.record, history);
+        }
         let training = TrainingLoop {
             data: TrainingData { experiment, dataset, split, normalizer, class_weights },
             settings,
@@ -423,6 +457,7 @@ impl Run {
             lock,
             observer,
             shared: self.shared.as_mut(),
+            epoch_log: self.epoch_log.as_deref_mut(),
         };
         let trained = training.run();
         if let Some(shared) = self.shared.as_ref().filter(|shared| shared.loaded.epochs > 0) {

@@ -8,6 +8,7 @@
 //! | `sh` | runs the commands; they must succeed |
 //! | `sh fails` | runs the commands; they must fail |
 //! | `sh killed` | runs the commands; the program is killed during training |
+//! | `python needs: MODULES` | runs the code after that of the page's blocks before it, if Python has these modules |
 //! | `sh no-run: REASON`, `python no-run: REASON` | does nothing |
 //! | `text` | compares the text with the output of the block before it; numbers, ids and times may differ |
 //! | `text sample: REASON` | does nothing |
@@ -54,6 +55,7 @@ pages! {
     layers: "docs/guide/layers.md",
     onnx: "docs/guide/onnx.md",
     performance: "docs/guide/performance.md",
+    python: "docs/guide/python.md",
     pytorch: "docs/guide/pytorch.md",
     run_directory: "docs/guide/run-directory.md",
     serve: "docs/guide/serve.md",

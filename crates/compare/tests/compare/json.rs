@@ -117,7 +117,9 @@ fn json_document() {
                 "test_accuracy": 0.75,
                 "test_loss": 0.5,
                 "training_seconds": 1.5
-              }
+              },
+              "tags": [],
+              "note": null
             }
           ],
           "copies": [],
@@ -222,7 +224,9 @@ fn json_document() {
                 "test_accuracy": null,
                 "test_loss": null,
                 "training_seconds": 1.5
-              }
+              },
+              "tags": [],
+              "note": null
             }
           ],
           "copies": [],

@@ -179,7 +179,7 @@ fn error_about_an_unknown_column_lists_the_columns() {
     let problem = |name: &str| {
         csv(&comparison, &options(name, &[], false)).expect_err("no column").to_string()
     };
-    insta::assert_snapshot!(problem("accuracy"), @"unknown column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, kept epoch, kept val_accuracy, best?, behind, parameters, name, or any setting of the runs");
+    insta::assert_snapshot!(problem("accuracy"), @"unknown column `accuracy`: choose from repeat, learning_rate, best epoch, best val_accuracy, last val_accuracy, test loss, test accuracy, seconds, status, verdict, kept epoch, kept val_accuracy, best?, behind, parameters, name, tags, note, or any setting of the runs");
     insta::assert_snapshot!(problem("seed"), @"the column `seed` needs one row per run: add --all-seeds");
     insta::assert_snapshot!(problem("activation"), @"`activation` is ambiguous: write model.layers.hidden.activation or model.layers.2.activation");
 }

@@ -3,7 +3,9 @@
 //! Each run has a directory with one file: the columns of its history by epoch, its hyperparameters and their results, the
 //! confusion matrix, and the pictures of the run. The file in the directory above declares the hyperparameters, which are
 //! the settings that differ between the runs. A repeated export replaces the files, so that no step is there twice.
+//! [`LiveLog`] writes the same events while a run trains.
 
+mod live;
 mod messages;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,8 @@ use messages::{
     SettingValue, Summary, Tensor, TensorShape, Value, What,
 };
 
+pub use live::LiveLog;
+
 /// The name of each file. TensorBoard reads files with `tfevents` in their names. It is always the same, so that an export
 /// replaces an earlier one.
 const FILE: &str = "events.out.tfevents.0.kiln";
@@ -30,6 +34,10 @@ const PLUGIN: &str = "hparams";
 /// The numbers of the table of hyperparameters, and where a run has them: a metric of its history, or its test.
 const AT: [AtEpoch; 2] = [AtEpoch::Kept, AtEpoch::Best];
 const METRICS: [&str; 2] = ["val_accuracy", "val_loss"];
+
+/// The pictures of a run.
+const MISTAKES: &str = "mistakes.png";
+const FILTERS: &str = "filters.png";
 
 /// Pictures of runs have some hundred kilobytes.
 const MAX_PICTURE_BYTES: u64 = 16 << 20;
@@ -179,8 +187,7 @@ fn events(
     settings: &Settings,
 ) -> Result<Vec<Event>, ExportError> {
     let record = run.directory.read_record()?;
-    let (mistakes, filters) = ("mistakes.png", "filters.png");
-    run.directory.check(&record, &["history.csv", "report.json", mistakes, filters])?;
+    run.directory.check(&record, &["history.csv", "report.json", MISTAKES, FILTERS])?;
     let start = seconds(record.started);
     let group = combination.runs.first().map(|run| format!("{}/{}", run.name, run.id));
     let session = SessionStart {
@@ -190,10 +197,28 @@ fn events(
     };
     let mut events = vec![plugin_event("session_start_info", Part::Start(session), start)];
     let mut time = start;
-    for row in &run.directory.read_history()?.rows {
-        time += row.seconds;
-        events.push(event(time, row.epoch, scalars(row)));
-    }
+    events.extend(epoch_events(&run.directory.read_history()?.rows, &mut time));
+    let end = record.ended.map_or(time, seconds);
+    events.extend(result_events(run, &record, end)?);
+    events.extend(session_end(&record, end));
+    Ok(events)
+}
+
+/// The columns of the history, by epoch. `time` is when the first epoch began, and then when the last one ended.
+fn epoch_events(rows: &[EpochRow], time: &mut f64) -> Vec<Event> {
+    let of_row = |row: &EpochRow| {
+        *time += row.seconds;
+        event(*time, row.epoch, scalars(row))
+    };
+    rows.iter().map(of_row).collect()
+}
+
+/// The kept and the best values of a run, its test and its pictures.
+fn result_events(
+    run: &RunSummary,
+    record: &RunRecord,
+    end: f64,
+) -> Result<Vec<Event>, ExportError> {
     let mut results = Vec::new();
     for metric in METRICS {
         for at in AT {
@@ -209,8 +234,8 @@ fn events(
             results.push((report.epoch, scalar("test/loss".to_owned(), loss)));
         }
     }
-    let end = record.ended.map_or(time, seconds);
-    events.extend(results.into_iter().map(|(epoch, value)| event(end, epoch, vec![value])));
+    let results = results.into_iter().map(|(epoch, value)| event(end, epoch, vec![value]));
+    let mut events: Vec<Event> = results.collect();
     if let Some(report) = &report {
         let mut pictures = Vec::new();
         if !report.confusion.is_empty() {
@@ -218,7 +243,7 @@ fn events(
             let picture = confusion_picture(&names.collect::<Vec<_>>(), &report.confusion)?;
             pictures.extend(image("test/confusion", picture));
         }
-        for (tag, file) in [("test/mistakes", mistakes), ("weights/filters", filters)] {
+        for (tag, file) in [("test/mistakes", MISTAKES), ("weights/filters", FILTERS)] {
             let path = run.directory.path().join(file);
             if files::exists(&path)? {
                 let unreadable = |cause: kiln_config::Unreadable| ExportError::Picture {
@@ -231,7 +256,6 @@ fn events(
         }
         events.extend(pictures.into_iter().map(|value| event(end, report.epoch, vec![value])));
     }
-    events.extend(session_end(&record, end));
     Ok(events)
 }
 

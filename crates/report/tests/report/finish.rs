@@ -28,15 +28,15 @@ fn the_list_of_files_matches_those_of_a_finished_run() {
     let runs = directory();
     let run = finished(runs.path());
     let mut listed = Vec::from(RunDirectory::FILES.map(|file| file.name.to_owned()));
-    // The sample has no convolution.
-    listed.retain(|name| name != "filters.png");
+    // The sample has no convolution, and only the user writes notes.
+    listed.retain(|name| !["filters.png", "notes.json"].contains(&name.as_str()));
     listed.sort();
     assert_eq!(listing(run.path()), listed);
     assert!(RunDirectory::FILES.iter().all(|file| !file.holds.is_empty()));
     let optional = RunDirectory::FILES.iter().filter(|file| file.optional);
     assert_eq!(
         optional.map(|file| file.name).collect::<Vec<_>>(),
-        ["splits.csv", "filters.png", "initial.safetensors"]
+        ["splits.csv", "filters.png", "initial.safetensors", "notes.json"]
     );
 }
 

@@ -236,6 +236,10 @@ impl Examiner {
             Ok(None) => {}
             Err(error) => self.error("report.json", &error, &self.restore("report.json")),
         }
+        if let Err(error) = self.run.read_annotations() {
+            let advice = "correct it, or remove it: no result depends on it";
+            self.error("notes.json", &error, advice);
+        }
         if record.id != self.run.id() {
             let problem =
                 format!("it belongs to the run {}: the directory was copied or renamed", record.id);
@@ -385,7 +389,7 @@ impl Examiner {
         }
         let is_known = |name: &OsString| {
             let name = name.to_string_lossy();
-            name == "checkpoints"
+            matches!(&*name, "checkpoints" | "tensorboard")
                 || name.starts_with(PARTIAL)
                 || RunDirectory::FILES.iter().any(|file| name == file.name)
         };

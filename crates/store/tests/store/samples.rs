@@ -70,6 +70,7 @@ pub(crate) fn record() -> RunRecord {
         shared: None,
         evaluations: Vec::new(),
         resumed: Vec::new(),
+        continued: None,
         files: std::collections::BTreeMap::new(),
         initial_weights: None,
         removed: std::collections::BTreeMap::new(),

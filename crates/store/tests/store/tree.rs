@@ -118,6 +118,7 @@ impl SampleRun {
             shared: None,
             evaluations: Vec::new(),
             resumed: Vec::new(),
+            continued: None,
             files: std::collections::BTreeMap::new(),
             initial_weights: None,
             removed: std::collections::BTreeMap::new(),

@@ -33,7 +33,7 @@ pub fn work<E: std::fmt::Display>(
     input: impl BufRead + Send + 'static,
     mut output: impl Write,
     requests: Arc<Requests>,
-    start_log: impl FnOnce(&Run) -> Result<(), E>,
+    start_log: impl FnOnce(&mut Run) -> Result<(), E>,
 ) -> Result<TrainingOutcome, SweepError> {
     let result = carry_out(input, &mut output, requests, start_log);
     if let Err(error) = &result
@@ -57,7 +57,7 @@ fn carry_out<E: std::fmt::Display>(
     mut input: impl BufRead + Send + 'static,
     output: impl Write,
     requests: Arc<Requests>,
-    start_log: impl FnOnce(&Run) -> Result<(), E>,
+    start_log: impl FnOnce(&mut Run) -> Result<(), E>,
 ) -> Result<TrainingOutcome, SweepError> {
     let mut line = String::new();
     input.read_line(&mut line).map_err(|error| SweepError::Request(error.to_string()))?;
@@ -72,7 +72,7 @@ fn carry_out<E: std::fmt::Display>(
     if let Some(directory) = &request.shared {
         run.share_training(directory);
     }
-    if let Err(error) = start_log(&run) {
+    if let Err(error) = start_log(&mut run) {
         let error = SweepError::Log(error.to_string());
         run.fail(&error.to_string());
         return Err(error);

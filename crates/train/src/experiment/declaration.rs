@@ -178,7 +178,8 @@ impl Declaration {
     /// Checks the rules that involve several tables. `knows_validation` is whether `data.validation` says whether there are
     /// validation images.
     fn check_metrics(&self, knows_validation: bool) -> Result<(), ConfigError> {
-        let Experiment { optimizer, schedule, training, early_stopping, .. } = &self.experiment;
+        let Experiment { optimizer, schedule, earlier, training, early_stopping, .. } =
+            &self.experiment;
         let keeps_best = training.weights == WeightsChoice::Best;
         let error = |metric: MetricName, missing: MissingSetting, path: &str, user: &str| {
             let MissingSetting { problem, help, instead, .. } = missing;
@@ -205,6 +206,28 @@ impl Declaration {
             && let Some(missing) = missing_setting(monitor)
         {
             return Err(error(monitor, missing, "schedule.monitor", "the schedule"));
+        }
+        for (index, phase) in earlier.0.iter().enumerate() {
+            let path = format!("earlier.{index}");
+            if phase.until > training.epochs {
+                let message = format!(
+                    "the phase ends in epoch {}, but the run has {} epochs",
+                    phase.until, training.epochs
+                );
+                return Err(self.error_at(&format!("{path}.until"), message));
+            }
+            if let Some(monitor) = phase.schedule.monitor()
+                && let Some(missing) = missing_setting(monitor)
+            {
+                let path = format!("{path}.schedule.monitor");
+                return Err(error(monitor, missing, &path, "the schedule"));
+            }
+            if phase.schedule.sets_momentum() && !optimizer.kind.has_momentum() {
+                let name = optimizer.kind.name();
+                let message =
+                    format!("the optimizer \"{name}\" has no momentum that a schedule can set");
+                return Err(self.error_at(&format!("{path}.schedule.cycle_momentum"), message));
+            }
         }
         if schedule.sets_momentum() && !optimizer.kind.has_momentum() {
             let name = optimizer.kind.name();

@@ -2,6 +2,7 @@
 
 mod declaration;
 mod device;
+mod earlier;
 mod extends;
 mod memory;
 mod prepared;
@@ -25,11 +26,13 @@ use crate::schedules::ScheduleConfig;
 
 pub use declaration::Declaration;
 pub use device::{Backend, DeviceConfig, EngineChoice, Simd, limit_threads};
+pub use earlier::{EarlierPhase, EarlierPhases};
 pub use extends::{join_bases, open_experiment};
 pub use memory::MachineMemory;
 pub(crate) use prepared::PreparedExperiment;
 pub use training::{
-    CheckpointConfig, EarlyStoppingConfig, Sampling, TestConfig, TrainingConfig, WeightsChoice,
+    CheckpointConfig, EarlyStoppingConfig, LoggingConfig, Sampling, TestConfig, TrainingConfig,
+    WeightsChoice,
 };
 
 /// `configs/reference.toml`: every key with its default.
@@ -55,6 +58,9 @@ pub struct Experiment {
     pub optimizer: OptimizerConfig,
     /// How the learning rate changes during training.
     pub schedule: ScheduleConfig,
+    /// The learning rates of the epochs of a run that this one continues, if they differ.
+    #[serde(skip_serializing_if = "EarlierPhases::is_empty")]
+    pub earlier: EarlierPhases,
     /// The number of epochs, the batch size and the weights to keep.
     pub training: TrainingConfig,
     /// When to stop before the last epoch; `None` to train all epochs.
@@ -69,6 +75,9 @@ pub struct Experiment {
     /// [`TABLES_WITHOUT_RESULTS`](kiln_config::TABLES_WITHOUT_RESULTS).
     #[serde(skip)]
     pub checkpoint: CheckpointConfig,
+    /// What other programs can read while the run trains. Not part of the identity either.
+    #[serde(skip)]
+    pub logging: LoggingConfig,
 }
 
 /// The [`TABLES_WITHOUT_RESULTS`](kiln_config::TABLES_WITHOUT_RESULTS). They follow the others in
@@ -76,6 +85,8 @@ pub struct Experiment {
 #[derive(Serialize)]
 struct WithoutResult {
     checkpoint: CheckpointConfig,
+    #[serde(skip_serializing_if = "LoggingConfig::is_default")]
+    logging: LoggingConfig,
 }
 
 impl Experiment {
@@ -103,6 +114,7 @@ impl Experiment {
             loss: table.optional_table("loss", LossConfig::read)?.unwrap_or_default(),
             optimizer: table.table("optimizer", OptimizerConfig::read)?,
             schedule: table.optional_table("schedule", ScheduleConfig::read)?.unwrap_or_default(),
+            earlier: table.default("earlier", EarlierPhases::default())?,
             training: table.optional_table("training", TrainingConfig::read)?.unwrap_or_default(),
             early_stopping: table.optional_table("early_stopping", EarlyStoppingConfig::read)?,
             test: table.optional_table("test", TestConfig::read)?.unwrap_or_default(),
@@ -110,6 +122,7 @@ impl Experiment {
             checkpoint: table
                 .optional_table("checkpoint", CheckpointConfig::read)?
                 .unwrap_or_default(),
+            logging: table.optional_table("logging", LoggingConfig::read)?.unwrap_or_default(),
         })
     }
 
@@ -177,7 +190,10 @@ impl Experiment {
     /// A number cannot be written as TOML (a seed above 2⁶³ − 1).
     pub fn to_toml(&self) -> Result<String, ConfigError> {
         let results = toml_of(self)?;
-        Ok(results + "\n" + &toml_of(&WithoutResult { checkpoint: self.checkpoint })?)
+        let Self { checkpoint, logging, .. } = self;
+        Ok(results
+            + "\n"
+            + &toml_of(&WithoutResult { checkpoint: *checkpoint, logging: *logging })?)
     }
 }
 
@@ -209,6 +225,7 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         everything.training.sampling = Sampling::Balanced;
         everything.training.average_decay = Some(0.0);
         everything.test.flip = true;
+        everything.logging.tensorboard = true;
         let LossConfig::SparseCategoricalCrossentropy { class_weights, .. } = &mut everything.loss;
         *class_weights = ClassWeights::Balanced;
         // Empty, it would not be written.
@@ -224,8 +241,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
         let unwritten = ["device.simd", "device.threads"];
         let initial = ["model.initial_weights", "model.initial_weights_sha256"];
         paths.extend(initial.into_iter().chain(unwritten).map(str::to_owned));
-        // The default is an empty list, which has no keys.
-        paths.push("augment".to_owned());
+        // The defaults are empty lists, which have no keys.
+        paths.extend(["augment", "earlier"].map(str::to_owned));
         Ok(paths)
     });
     let mut paths = ALWAYS.clone()?;
@@ -239,6 +256,8 @@ pub fn known_paths(document: &Document) -> Result<Vec<String>, ConfigError> {
     let layers = types.filter_map(|path| path.strip_suffix(".type"));
     let common = layers.flat_map(|layer| LayerTraining::KEYS.map(|key| format!("{layer}.{key}")));
     paths.extend(common.collect::<Vec<_>>());
+    // `learning_rate=0.1` means that of the optimizer, not one of an earlier phase.
+    paths.retain(|path| !path.starts_with("earlier."));
     paths.sort_unstable();
     paths.dedup();
     Ok(paths)

@@ -127,6 +127,24 @@ impl CheckpointConfig {
     }
 }
 
+/// The table `[logging]`: what a run writes for other programs while it trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct LoggingConfig {
+    /// Whether the run writes event files for TensorBoard.
+    pub tensorboard: bool,
+}
+
+impl LoggingConfig {
+    pub(crate) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { tensorboard: table.default("tensorboard", Self::default().tensorboard)? })
+    }
+
+    /// Whether the table is as if it were missing.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {

@@ -133,8 +133,17 @@ impl Run {
             }
         };
         let read_interval = experiment.device.backend.read_interval();
-        let shared = None;
-        Ok(Self { declaration, prepared, training, directory, record, lock, read_interval, shared })
+        Ok(Self {
+            declaration,
+            prepared,
+            training,
+            directory,
+            record,
+            lock,
+            read_interval,
+            shared: None,
+            epoch_log: None,
+        })
     }
 
     /// Records the resumption, and removes the files that the interrupted run left. Returns a warning about

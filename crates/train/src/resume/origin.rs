@@ -1,5 +1,7 @@
 //! The inputs that determine the result of a run, and whether they are unchanged when the run is resumed.
 
+use std::collections::HashSet;
+
 use kiln_config::{ConfigError, Document, affects_results};
 use kiln_model::Architecture;
 use kiln_store::{DatasetRecord, RunRecord, Versions};
@@ -68,7 +70,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    fn program(&self) -> Program<'_> {
+    pub(crate) fn program(&self) -> Program<'_> {
         let Self { versions, engine, backend, .. } = self;
         Program { versions, engine, backend }
     }
@@ -155,14 +157,34 @@ pub(crate) fn dataset_difference(record: &RunRecord, now: &Origin) -> Option<Str
     })
 }
 
-/// The keys that differ between two resolved experiments, except those that do not affect the result.
+/// The keys that differ between two resolved experiments, except those that do not affect the result, as a sentence.
 fn config_difference(then: &str, now: &str) -> Option<String> {
-    if then == now {
-        return None;
-    }
-    let (Ok(then), Ok(now)) = (Document::parse("then", then), Document::parse("now", now)) else {
+    let Some(differing) = differing_keys(then, now) else {
         return Some("the one in the checkpoint cannot be read".to_owned());
     };
+    let differing: Vec<String> = differing
+        .into_iter()
+        .map(|DifferingKey { path, then, now }| format!("{path} from {then} to {now}"))
+        .collect();
+    (!differing.is_empty()).then(|| differing.join(", "))
+}
+
+/// A key that two resolved experiments give different values.
+pub(crate) struct DifferingKey {
+    pub(crate) path: String,
+    /// The value of the first experiment, as TOML, or "not set".
+    pub(crate) then: String,
+    /// That of the second one.
+    pub(crate) now: String,
+}
+
+/// The keys that differ between two resolved experiments, except those that do not affect the result. `None` if one of them
+/// cannot be read.
+pub(crate) fn differing_keys(then: &str, now: &str) -> Option<Vec<DifferingKey>> {
+    if then == now {
+        return Some(Vec::new());
+    }
+    let (then, now) = (Document::parse("then", then).ok()?, Document::parse("now", now).ok()?);
     let mut paths = then.paths();
     paths.extend(now.paths());
     paths.sort_unstable();
@@ -170,13 +192,15 @@ fn config_difference(then: &str, now: &str) -> Option<String> {
     let text = |document: &Document, path: &str| {
         document.get(path).map_or_else(|| "not set".to_owned(), ToString::to_string)
     };
-    let differing: Vec<String> = paths
-        .iter()
-        // The interval of checkpoints, for example, may change: it does not affect the result.
-        .filter(|path| affects_results(path))
-        .map(|path| (path, text(&then, path), text(&now, path)))
-        .filter(|(_, then, now)| then != now)
-        .map(|(path, then, now)| format!("{path} from {then} to {now}"))
-        .collect();
-    (!differing.is_empty()).then(|| differing.join(", "))
+    // A layer with a name has two paths.
+    let mut seen = HashSet::new();
+    paths.retain(|path| {
+        let place = |document: &Document| document.get(path).map(|value| value as *const _);
+        seen.insert((place(&then), place(&now)))
+    });
+    // The interval of checkpoints, for example, may change: it does not affect the result.
+    let paths = paths.into_iter().filter(|path| affects_results(path));
+    let keys =
+        paths.map(|path| DifferingKey { then: text(&then, &path), now: text(&now, &path), path });
+    Some(keys.filter(|key| key.then != key.now).collect())
 }

@@ -65,7 +65,7 @@ impl Verifier {
         let fingerprint = &record.dataset.fingerprint;
         let mut prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
         prepared.transfer = Transfer::of_run(&directory, &record, &declaration, &prepared)?;
-        let run = Run::create(declaration, prepared, scratch, None)?;
+        let run = Run::create(declaration, prepared, scratch, None, None)?;
         Ok(Self { directory, record, history, run })
     }
 

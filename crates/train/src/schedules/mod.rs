@@ -223,6 +223,14 @@ macro_rules! schedules {
                 }
             }
 
+            /// The value of `schedule.type`.
+            #[must_use]
+            pub const fn name(&self) -> ScheduleName {
+                match self {
+                    $( Self::$schedule(_) => ScheduleName::$schedule, )+
+                }
+            }
+
             pub(crate) fn rule(&self) -> &dyn ScheduleRule {
                 match self {
                     $( Self::$schedule(rule) => rule, )+

@@ -57,9 +57,13 @@ impl TrainingData<'_> {
 
     /// The schedule in the epoch after these rows of the history.
     pub(crate) fn schedule(&self, rows: &[EpochRow]) -> EpochSchedule {
-        let Experiment { optimizer, schedule, .. } = self.experiment;
-        let length = RunLength { epochs: self.epochs(), steps_per_epoch: self.steps_per_epoch() };
-        schedule.after(rows, optimizer.learning_rate, length)
+        let Experiment { optimizer, schedule, earlier, .. } = self.experiment;
+        let steps_per_epoch = self.steps_per_epoch();
+        let (schedule, rate, epochs) = match earlier.of_epoch(rows.len() + 1) {
+            Some(phase) => (&phase.schedule, phase.learning_rate, phase.epochs.get()),
+            None => (schedule, optimizer.learning_rate, self.epochs()),
+        };
+        schedule.after(rows, rate, RunLength { epochs, steps_per_epoch })
     }
 
     /// The report of an epoch for the observer.

@@ -24,7 +24,7 @@ use crate::resume::checkpoint_writer::CheckpointWriter;
 use crate::resume::lock::RunLock;
 use crate::shared_training::{SharedEpoch, SharedTraining};
 use epoch::{EvaluatedEpoch, TrainingData, ValidationHalf};
-use observer::{Observer, Progress, Stop};
+use observer::{EpochLog, Observer, Progress, Stop};
 use pending_steps::{DivergedStep, PendingSteps};
 use state::{PartialEpoch, TrainingState};
 
@@ -87,6 +87,7 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) observer: &'a mut dyn Observer,
     /// The training that the run has in common with others.
     pub(crate) shared: Option<&'a mut SharedTraining>,
+    pub(crate) epoch_log: Option<&'a mut (dyn EpochLog + 'static)>,
 }
 
 /// The results of the steps of an epoch.
@@ -274,6 +275,9 @@ impl TrainingLoop<'_> {
         }
         // By now the epoch is saved, so no epoch is reported that a resumed run would not have. One that is not finite
         // is reported, too: the numbers that it has show how the run diverged.
+        if let Some(log) = &mut self.epoch_log {
+            log.append(&row);
+        }
         let answer = self.observer.on_epoch_end(self.data.epoch_end(&row, is_best));
         if !is_finite {
             return Ok(EpochResult::Stopped(StopReason::Diverged(format!(
@@ -300,7 +304,8 @@ impl TrainingLoop<'_> {
         // The seconds include the evaluation. Those of an epoch that another run has trained are its seconds.
         evaluated.row.seconds = match steps.shared {
             Some((_, seconds)) => seconds,
-            None => stopwatch.seconds(),
+            // Rounded as in history.csv, so that all readers get the same number.
+            None => (stopwatch.seconds() * 1000.0).round() / 1000.0,
         };
         evaluated
     }

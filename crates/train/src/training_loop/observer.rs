@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use kiln_store::EpochRow;
+use kiln_store::{EpochRow, History, RunRecord};
 
 use crate::metrics::Metrics;
 
@@ -64,6 +64,18 @@ pub trait Observer {
         let _ = progress;
         ControlFlow::Continue(())
     }
+}
+
+/// Follows the history of a run, to keep it in another format. It cannot stop a run, and reports its own problems.
+pub trait EpochLog {
+    /// Called before training, with the epochs of a run that is resumed. All others will be trained again.
+    fn start(&mut self, record: &RunRecord, history: &History);
+
+    /// Called when an epoch is completed, evaluated and saved.
+    fn append(&mut self, row: &EpochRow);
+
+    /// Called when training has ended and `run.json` has the result.
+    fn end(&mut self, record: &RunRecord);
 }
 
 /// Observes nothing and never stops a run.

@@ -33,8 +33,8 @@ fn a_finished_run_writes_every_file_and_learns() {
     let world = World::new();
     let (run, outcome) = world.run(&["epochs=12", "save_initial=true"]);
     for file in RunDirectory::FILES {
-        // The binary writes the log, not this crate, and only convolutions have filters.
-        let is_written = !["log.jsonl", "filters.png"].contains(&file.name);
+        // The binary writes the log, not this crate; only convolutions have filters; users write notes.
+        let is_written = !["log.jsonl", "filters.png", "notes.json"].contains(&file.name);
         assert_eq!(run.path().join(file.name).exists(), is_written, "{}", file.name);
     }
     let report = outcome.report.unwrap();
