@@ -63,6 +63,11 @@ fn a_schedule_that_depends_on_the_epochs_is_recorded_and_reproduced() {
     for line in ["[[earlier]]", "until = 3", "epochs = 3", "learning_rate = 0.1"] {
         assert!(config.contains(line), "{line}: {config}");
     }
+    let shown = project.kiln_ok(&["show", &run]).stdout;
+    assert!(
+        shown.contains("earlier        until 3, epochs 3, learning_rate 0.1, schedule"),
+        "{shown}"
+    );
     let history = |run: &str| project.read(format!("{run}/history.csv"));
     let rate = |run: &str, epoch: usize| -> f64 {
         history(run).lines().nth(epoch).unwrap().split(',').nth(5).unwrap().parse().unwrap()

@@ -275,6 +275,8 @@ fn there_is_a_man_page_for_every_command() {
     for name in names.filter(|name| !matches!(*name, "" | "help")) {
         let page = project.read(format!("share/man1/kiln-{name}.1"));
         assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
+        let title = format!(".TH kiln-{name} 1  \"kiln {}", env!("CARGO_PKG_VERSION"));
+        assert!(page.contains(&title), "{title}: {page}");
         pages += 1;
     }
     assert!(pages >= 20, "{pages} commands");

@@ -9,6 +9,7 @@ use kiln_store::files;
 use crate::commands::Cli;
 use crate::options::GlobalOptions;
 use crate::output::{count, print, status};
+use crate::version::VERSION;
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
@@ -32,7 +33,8 @@ pub(crate) fn man(options: &GlobalOptions, arguments: &ManArguments) -> anyhow::
 
 /// Writes the page of a command and those of its subcommands. Returns how many.
 fn write(command: &Command, directory: &Path) -> anyhow::Result<usize> {
-    let page = Man::new(command.clone()).manual("Kiln");
+    let version = format!("kiln {}", *VERSION);
+    let page = Man::new(command.clone()).source(version).manual("Kiln");
     let mut text = Vec::new();
     page.render(&mut text).context("cannot make a page")?;
     files::write(&directory.join(page.get_filename()), text)?;

@@ -30,11 +30,14 @@ pub(crate) fn lines(run: &RunDirectory) -> Vec<SettingsLine> {
     let Some(document) = read() else { return Vec::new() };
     let mut all = Vec::new();
     for entry in document.root().entries().unwrap_or_default() {
-        // The name and the seed are shown with the facts about the run.
-        let Ok(settings) = entry.value().entries() else { continue };
         let mut lines = Vec::new();
         let mut words = Vec::new();
-        for setting in settings {
+        // Such as the transforms of `[[augment]]`.
+        for item in layers(entry.value()).unwrap_or_default() {
+            add_layer(item, 0, &mut lines);
+        }
+        // The name and the seed, which are no tables, are shown with the facts about the run.
+        for setting in entry.value().entries().unwrap_or_default() {
             match layers(setting.value()) {
                 Some(layers) => layers.iter().for_each(|layer| add_layer(layer, 0, &mut lines)),
                 None => words.push(format!("{} {}", setting.key(), value(setting.value()))),

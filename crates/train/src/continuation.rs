@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kiln_model::Weights;
+use kiln_store::number::significant;
 use kiln_store::{
     CheckpointFiles, Checkpoints, Continuation, History, Position, RunDirectory, RunName, Status,
     quoted,
@@ -263,8 +264,10 @@ impl Source {
             )
         } else {
             format!(
-                "the learning rate was {last} at the end of epoch {trained} ({}) and continues with {next} ({}); a new run of {epochs} epochs would have had other rates from the start, so config.toml records the earlier ones in [[earlier]]",
+                "the learning rate was {} at the end of epoch {trained} ({}) and continues with {} ({}); a new run of {epochs} epochs would have had other rates from the start, so config.toml records the earlier ones in [[earlier]]",
+                significant(last),
                 described(&then.schedule, then.training.epochs.get()),
+                significant(next),
                 described(&now.schedule, epochs)
             )
         };
