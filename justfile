@@ -51,9 +51,9 @@ licenses:
 wheel:
     KILN_COMMIT="$(git rev-parse --short=12 HEAD)" maturin build --release --locked --out target/wheels
 
-# Needs cargo-deny, cargo-about, cargo-zigbuild (with zig, which links for all targets), and `rustup target add` for each
-# target. The first target must run on this machine. A version after a GNU target is the oldest glibc; for a static binary,
-# give a musl target. The binaries choose AVX2 or AVX-512 when they run.
+# Needs cargo-deny, cargo-about (`cargo install --locked --features cli cargo-about`), cargo-zigbuild (with zig, which links for
+# all targets), and `rustup target add` for each target. The first target must run on this machine. A version after a GNU target
+# is the oldest glibc; for a static binary, give a musl target. The binaries choose AVX2 or AVX-512 when they run.
 # Makes the archives of a release, with their checksums, in target/release-archives.
 release TARGETS="x86_64-unknown-linux-gnu.2.28 aarch64-unknown-linux-gnu.2.28" FEATURES="parquet":
     #!/usr/bin/env bash
