@@ -221,10 +221,12 @@ impl WithSimd for Finish<'_> {
                         S::as_mut_simd_f32s(lanes).0[0] = tap;
                     }
                     let first_filter = panel * width + first;
-                    for lane in 0..S::F32_LANES.min(filters.saturating_sub(first_filter)) {
-                        let kernel = (first_filter + lane) * channels + channel;
-                        for (tap, out) in out[9 * kernel..][..9].iter_mut().enumerate() {
-                            *out = blend.apply(*out, lanes[tap][lane]);
+                    let last_filter = filters.min(first_filter + S::F32_LANES);
+                    for filter in first_filter..last_filter {
+                        let kernel = filter * channels + channel;
+                        let lane = filter - first_filter;
+                        for (out, lanes) in out[9 * kernel..][..9].iter_mut().zip(&lanes) {
+                            *out = blend.apply(*out, lanes[lane]);
                         }
                     }
                 }
