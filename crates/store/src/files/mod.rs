@@ -45,7 +45,7 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn write_once(path: &Path, content: impl AsRef<[u8]>) -> Result<bool> {
     if exists(path)? {
         return Ok(false);
