@@ -54,7 +54,7 @@ pub(crate) struct SweepArguments {
     /// Where the runs are trained: on this machine, or by workers in a job of Slurm
     ///
     /// With slurm, the command submits a job and returns; `kiln status` shows the sweep, and `kiln cancel` ends it. The table
-    /// The table slurm of the sweep file, or of kiln.toml next to it, has the settings of the job.
+    /// slurm of the sweep file, or of kiln.toml next to it, has the settings of the job.
     #[arg(long, value_name = "NAME", default_value = LAUNCHERS[0].name(), value_parser = launcher_names())]
     launcher: String,
     /// With --launcher slurm, show the progress until the sweep is done; Ctrl-C leaves the job running
