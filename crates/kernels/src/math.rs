@@ -24,7 +24,7 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 #[inline(always)]
 fn polynomial<const TERMS: usize>(x: f32, coefficients: [f32; TERMS]) -> f32 {
     // From the highest power on. Not with iterators: if the compiler does not inline one of their functions, the loop around
-    // this is not vectorized, and takes thirty times as long.
+    // this is not vectorized.
     let mut power = TERMS - 1;
     let mut sum = coefficients[power];
     while power > 0 {

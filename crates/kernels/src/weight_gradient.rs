@@ -1,7 +1,7 @@
 //! The gradient of the weights of a convolution.
 //!
 //! The lanes of the registers are channels here: a row of one factor, the input or the gradient, is transposed to
-//! `[panel][column][image][channel]`, and the values of the other one are broadcast from where they are. Every weight
+//! `[panel][column][image][channel]`, and the values of the other one are broadcast without being moved before. Every weight
 //! is then a sum in the order of rows, columns and images, without a sum over lanes, so it does not depend on the
 //! width of the registers. With images in the lanes, twice as many bytes would have to come from the caches per
 //! product.

@@ -216,7 +216,7 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|is_stopped| *is_stopped).await;
 }
 
-/// The address by which other machines reach this one, if it stands for all of its addresses.
+/// The address to print. If the server is bound to all addresses (`0.0.0.0` or `::`), it is one by which other machines reach this one.
 fn reachable(address: IpAddr) -> IpAddr {
     if !address.is_unspecified() {
         return address;

@@ -177,10 +177,10 @@ impl Site {
         format!("{}-{of}", self.instance)
     }
 
-    /// The changes from now on. While this exists, somebody watches.
+    /// The changes from now on. While a receiver exists, the site is kept up to date.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Version> {
         let receiver = self.version.subscribe();
-        // Changes that were not read because nobody watched.
+        // Changes were not read while there was no receiver.
         self.inbox.marked.notify_one();
         receiver
     }
@@ -208,8 +208,8 @@ impl Site {
         pages.insert(view, (version, Arc::clone(page)));
     }
 
-    /// Reads what has changed before a request is answered. If somebody watches, the changes are read in the background, and the
-    /// page that asks learns of them.
+    /// Reads the changes before a request is answered. With a receiver, they are read in the background instead, and the page
+    /// receives an event.
     pub(crate) async fn refresh(self: &Arc<Self>) {
         let is_old = self.times().checked.is_none_or(|checked| checked.elapsed() > CHECK);
         if is_old {
@@ -232,7 +232,7 @@ impl Site {
         let _ = tokio::task::spawn_blocking(move || site.read(pending)).await;
     }
 
-    /// Brings the site up to date as long as somebody watches. This never ends.
+    /// Keeps the site up to date while there is a receiver. This never ends.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut polls = 0_u32;
         loop {
@@ -259,7 +259,7 @@ impl Site {
         }
     }
 
-    /// Reads what has changed, and says so to those who watch.
+    /// Reads the changes and notifies the receivers.
     fn read(&self, mut pending: Pending) {
         let start = Instant::now();
         if pending.unfinished {

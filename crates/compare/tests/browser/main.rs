@@ -3,13 +3,14 @@
 //! The browser is the program that `KILN_CHROMIUM` names, or the first of `chromium`, `chromium-browser` and `google-chrome`
 //! on the `PATH`. Without a browser the tests print a note and pass. If `KILN_REQUIRE_CHROMIUM` is set, they fail.
 
+mod find;
 mod interaction;
 mod layout;
 mod safety;
 #[path = "../../../store/tests/store/tree.rs"]
 mod tree;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kiln_compare::page::page;
@@ -18,30 +19,8 @@ use kiln_store::Status;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use find::chromium;
 use tree::SampleRun;
-
-/// The path of Chromium, if it is installed.
-fn chromium() -> Option<PathBuf> {
-    let named = std::env::var_os("KILN_CHROMIUM").map(PathBuf::from);
-    let on_path = || {
-        let path = std::env::var_os("PATH")?;
-        let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        ["chromium", "chromium-browser", "google-chrome"]
-            .iter()
-            .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
-            .find(|candidate| candidate.is_file())
-    };
-    let found = named.or_else(on_path);
-    if found.is_none() {
-        let problem = "Chromium is not installed; set KILN_CHROMIUM to its path";
-        assert!(std::env::var_os("KILN_REQUIRE_CHROMIUM").is_none(), "{problem}");
-        #[expect(clippy::print_stderr, reason = "a skipped test has no other output")]
-        {
-            eprintln!("skipped: {problem}");
-        }
-    }
-    found
-}
 
 /// Opens a page, and returns the document after its scripts have run.
 fn open(chromium: &Path, html: &str) -> String {

@@ -67,7 +67,7 @@ fn only_runs_that_changed_are_read_again() {
     assert!(!known.update(&runs, &changed(&[&first, &second])), "nothing has changed");
     let all = Changed { all: true, ..Changed::default() };
     assert!(!known.update(&runs, &all));
-    // The change of a run that nobody has reported is found by a look at all.
+    // A change that was not reported is found when all runs are checked.
     fs::write(second.join("history.csv"), "nonsense").expect("written");
     assert!(!known.update(&runs, &changed(&[&first])));
     assert!(known.get(&second).expect("a run").summary().is_ok());

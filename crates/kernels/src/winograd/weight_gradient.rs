@@ -2,7 +2,7 @@
 //! images, for the same tiles as in the forward pass.
 //!
 //! As in the direct form, the channels of the gradient are in the lanes of the registers, and the values of the input are
-//! broadcast from where they are.
+//! broadcast without being moved before.
 //!
 //! The four rows of positions are computed one after the other, so that a quarter of the sums is in use, or by different
 //! threads. Each sum has the order of blocks of images, rows of tiles and chunks; within a chunk that of tiles and images.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::TIMEOUT;
+use crate::find::chromium;
 
 /// A running browser.
 pub(crate) struct Browser {
@@ -20,29 +20,6 @@ pub(crate) struct Browser {
     last: u64,
     events: VecDeque<Value>,
     _profile: TempDir,
-}
-
-/// The path of Chromium, if it is installed.
-fn chromium() -> Option<PathBuf> {
-    let named = std::env::var_os("KILN_CHROMIUM").map(PathBuf::from);
-    let on_path = || {
-        let path = std::env::var_os("PATH")?;
-        let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        ["chromium", "chromium-browser", "google-chrome"]
-            .iter()
-            .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
-            .find(|candidate| candidate.is_file())
-    };
-    let found = named.or_else(on_path);
-    if found.is_none() {
-        let problem = "Chromium is not installed; set KILN_CHROMIUM to its path";
-        assert!(std::env::var_os("KILN_REQUIRE_CHROMIUM").is_none(), "{problem}");
-        #[expect(clippy::print_stderr, reason = "a skipped test has no other output")]
-        {
-            eprintln!("skipped: {problem}");
-        }
-    }
-    found
 }
 
 impl Browser {

@@ -9,6 +9,8 @@ mod chromium;
 #[expect(dead_code, reason = "the tests through HTTP use the rest")]
 #[path = "../serve/client.rs"]
 mod client;
+#[path = "../../../compare/tests/browser/find.rs"]
+mod find;
 #[path = "../../../store/tests/store/tree.rs"]
 mod tree;
 

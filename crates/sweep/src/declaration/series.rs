@@ -15,7 +15,7 @@ use crate::declaration::axis::MAX_RUNS;
 
 const FUNCTIONS: [&str; 2] = ["linspace", "logspace"];
 
-/// The values that a string stands for; `None` if it is an ordinary value.
+/// The values of a series such as `1..4`; `None` if the string is an ordinary value.
 ///
 /// # Errors
 ///

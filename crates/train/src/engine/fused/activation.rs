@@ -4,6 +4,26 @@
 use kiln_kernels::{Workspace, math};
 use kiln_model::Activation;
 
+/// Evaluates an expression with the [`Function`] of an activation as a type.
+macro_rules! for_function {
+    ($activation:expr, $function:ident => $result:expr) => {
+        for_function!(@match $activation, $function => $result;
+            Relu LeakyRelu Elu Selu Gelu Silu Sigmoid Tanh Softplus)
+    };
+    (@match $activation:expr, $function:ident => $result:expr; $($name:ident)+) => {
+        match $activation {
+            Activation::Linear | Activation::Softmax => {
+                type $function = Linear;
+                $result
+            }
+            $(Activation::$name => {
+                type $function = $name;
+                $result
+            })+
+        }
+    };
+}
+
 /// Adds its bias to each row, unless `bias` is empty, and applies the function, in one pass.
 pub(super) fn activate(
     activation: Activation,
@@ -11,18 +31,7 @@ pub(super) fn activate(
     bias: &[f32],
     workspace: &mut Workspace,
 ) {
-    match activation {
-        Activation::Linear | Activation::Softmax => map_rows::<Linear>(values, bias, workspace),
-        Activation::Relu => map_rows::<Relu>(values, bias, workspace),
-        Activation::LeakyRelu => map_rows::<LeakyRelu>(values, bias, workspace),
-        Activation::Elu => map_rows::<Elu>(values, bias, workspace),
-        Activation::Selu => map_rows::<Selu>(values, bias, workspace),
-        Activation::Gelu => map_rows::<Gelu>(values, bias, workspace),
-        Activation::Silu => map_rows::<Silu>(values, bias, workspace),
-        Activation::Sigmoid => map_rows::<Sigmoid>(values, bias, workspace),
-        Activation::Tanh => map_rows::<Tanh>(values, bias, workspace),
-        Activation::Softplus => map_rows::<Softplus>(values, bias, workspace),
-    }
+    for_function!(activation, F => map_rows::<F>(values, bias, workspace));
 }
 
 /// Whether the derivative needs the input of the function. Otherwise its output suffices.
@@ -38,23 +47,14 @@ pub(super) fn multiply_by_derivative(
     values: &[f32],
     workspace: &mut Workspace,
 ) {
-    match activation {
-        // The loss contains the softmax and its derivative.
-        Activation::Linear | Activation::Softmax => {}
-        Activation::Relu => chain::<Relu>(gradient, values, workspace),
-        Activation::LeakyRelu => chain::<LeakyRelu>(gradient, values, workspace),
-        Activation::Elu => chain::<Elu>(gradient, values, workspace),
-        Activation::Selu => chain::<Selu>(gradient, values, workspace),
-        Activation::Gelu => chain::<Gelu>(gradient, values, workspace),
-        Activation::Silu => chain::<Silu>(gradient, values, workspace),
-        Activation::Sigmoid => chain::<Sigmoid>(gradient, values, workspace),
-        Activation::Tanh => chain::<Tanh>(gradient, values, workspace),
-        Activation::Softplus => chain::<Softplus>(gradient, values, workspace),
+    // The loss contains the softmax and its derivative.
+    if !matches!(activation, Activation::Linear | Activation::Softmax) {
+        for_function!(activation, F => chain::<F>(gradient, values, workspace));
     }
 }
 
 /// An elementwise function. Its methods must be `#[inline(always)]`: only inside the loops are they compiled for the vector
-/// instructions of the processor. Elsewhere, each fused multiply-add would be a call, which takes a hundred times as long.
+/// instructions of the processor. Elsewhere, each fused multiply-add would be the call of a slow function.
 /// This is why they are methods and not closures.
 trait Function {
     fn value(x: f32) -> f32;
