@@ -179,14 +179,14 @@ pub struct GradientSums {
     pub gamma: f64,
 }
 
-/// What becomes of the gradient of the output of a normalization.
+/// How the gradient of the input of a normalization is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputGradient {
-    /// It is not needed, and what remains in its place has no meaning.
+    /// It is not computed. The slice then has unspecified values.
     Unneeded,
-    /// It becomes that of the input; mean and deviation are constants.
+    /// With constant mean and deviation.
     WithConstants,
-    /// It becomes that of the input; mean and deviation are those of the batch:
+    /// With the mean and deviation of the batch:
     /// γ / σ · (gradient − Σ gradient / m − x̂ · Σ(gradient · x̂) / m), for m values of a channel.
     WithStatistics,
 }

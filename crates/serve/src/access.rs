@@ -19,7 +19,7 @@ pub(crate) struct Access {
     pub(crate) cookie: String,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     Allowed,

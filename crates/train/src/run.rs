@@ -200,8 +200,23 @@ impl Run {
                 }
             },
         };
+        let mut run = Self::new(declaration, prepared, training, directory, record, lock);
+        let written = run.write_first_files();
+        run.or_fail(written)?;
+        Ok(run)
+    }
+
+    /// A run that trains alone and whose history has no other reader.
+    pub(crate) fn new(
+        declaration: Declaration,
+        prepared: PreparedExperiment,
+        training: StartingPoint,
+        directory: RunDirectory,
+        record: RunRecord,
+        lock: RunLock,
+    ) -> Self {
         let read_interval = declaration.experiment.device.backend.read_interval();
-        let mut run = Self {
+        Self {
             declaration,
             prepared,
             training,
@@ -211,10 +226,7 @@ impl Run {
             read_interval,
             shared: None,
             epoch_log: None,
-        };
-        let written = run.write_first_files();
-        run.or_fail(written)?;
-        Ok(run)
+        }
     }
 
     fn write_first_files(&self) -> Result<(), TrainError> {

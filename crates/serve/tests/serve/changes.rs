@@ -184,7 +184,7 @@ fn end_of_the_server_closes_streams_and_frees_the_port() {
 }
 
 #[test]
-fn changes_that_are_not_reported_are_looked_for_while_somebody_watches() {
+fn unreported_changes_are_polled_while_a_page_is_open() {
     let above = tempfile::tempdir().expect("a directory");
     let sweep = above.path().join("sweep");
     SampleRun::new(0.1, 1, 1).write(&sweep);

@@ -134,12 +134,12 @@ impl Brackets {
         None
     }
 
-    /// Whether it is decided what becomes of the runs of a bracket at a rung.
+    /// Whether the decision about the runs of a bracket at a rung is known.
     pub(crate) fn is_decided(&self, bracket: usize, rung: usize) -> bool {
         self.brackets.get(bracket).is_none_or(|it| it.decided.contains_key(&rung))
     }
 
-    /// Sets what becomes of the runs of a bracket at a rung.
+    /// Sets the decision about the runs of a bracket at a rung.
     pub(crate) fn set_decided(&mut self, bracket: usize, rung: usize, split: RungSplit) {
         if let Some(bracket) = self.brackets.get_mut(bracket) {
             bracket.decided.insert(rung, split);

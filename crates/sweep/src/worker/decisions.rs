@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The worker that completes a rung or a look decides, and writes the file once. All workers read the decision from the file, so
-//! that it does not matter which worker wrote it, nor what becomes of the results later. KEY is a hash of the runs and the
+//! that it does not matter which worker wrote it, nor whether the results change later. KEY is a hash of the runs and the
 //! rules. Without the files, workers read the histories of the runs and come to the same decisions.
 
 use std::fs;

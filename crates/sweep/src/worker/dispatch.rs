@@ -35,7 +35,7 @@ impl SweepWorker<'_> {
         self.read_decisions();
         let states: Vec<RunState> =
             runs.iter().map(|run| RunState::read(self.plan, &self.plan.runs[*run])).collect();
-        // In a fixed order, what becomes of a run depends on the results of all runs of its bracket.
+        // In a fixed order, whether a run continues depends on the results of all runs of its bracket.
         for (run, state) in runs.iter().zip(&states) {
             self.needed[*run] = true;
             self.record_state(*run, state);
@@ -99,7 +99,7 @@ impl SweepWorker<'_> {
             match self.start(run) {
                 Ok(true) => {}
                 Ok(false) => {
-                    // Its results may decide what becomes of waiting runs.
+                    // Its results may decide whether waiting runs continue.
                     if matches!(self.pruning, Some(Pruning::Fixed(_))) {
                         self.record_history(run);
                     }

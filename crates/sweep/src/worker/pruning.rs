@@ -1,4 +1,4 @@
-//! Pruning, and the runs that wait until it is decided what becomes of them.
+//! Pruning, and the runs that wait for the decision whether they continue.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ impl RungDecision {
 }
 
 impl SweepWorker<'_> {
-    /// What becomes of a run, if the sweep prunes in a fixed order.
+    /// Whether a run continues, if the sweep prunes in a fixed order.
     pub(super) fn decision(&mut self, run: usize) -> Option<Decision> {
         self.decide_rungs();
         match &mut self.pruning {
@@ -162,7 +162,7 @@ impl SweepWorker<'_> {
         }
     }
 
-    /// Queues the waiting runs for which it has been decided what becomes of them.
+    /// Queues the waiting runs about which the sweep has decided.
     pub(super) fn wake_waiting_runs(&mut self) {
         if self.waiting.is_empty() {
             return;

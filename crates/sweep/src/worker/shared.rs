@@ -111,7 +111,7 @@ impl SweepWorker<'_> {
     fn look_for_free_runs(&mut self) -> bool {
         let Some(Share { group, .. }) = self.options.share.clone() else { return false };
         let listing = Listing::read(&self.plan.directory);
-        // The results of other workers may decide what becomes of runs.
+        // The results of other workers may decide whether runs continue.
         self.read_rungs();
         let others = self.free.as_ref().map_or(Vec::new(), |free| free.others().to_vec());
         let candidates: Vec<usize> = others.iter().chain(&self.waiting).copied().collect();
@@ -219,7 +219,7 @@ impl SweepWorker<'_> {
         let listing = Listing::read(&self.plan.directory);
         for run in runs {
             self.needed[*run] = true;
-            // In a fixed order, what becomes of a run depends on the results of all runs of its bracket.
+            // In a fixed order, whether a run continues depends on the results of all runs of its bracket.
             if self.pruning.is_some() && listing.has_begun(&self.plan.runs[*run].id) {
                 let state = RunState::read(self.plan, &self.plan.runs[*run]);
                 self.record_state(*run, &state);

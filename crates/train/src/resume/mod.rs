@@ -132,18 +132,7 @@ impl Run {
                 StartingPoint::from_scratch(experiment, &prepared)?
             }
         };
-        let read_interval = experiment.device.backend.read_interval();
-        Ok(Self {
-            declaration,
-            prepared,
-            training,
-            directory,
-            record,
-            lock,
-            read_interval,
-            shared: None,
-            epoch_log: None,
-        })
+        Ok(Self::new(declaration, prepared, training, directory, record, lock))
     }
 
     /// Records the resumption, and removes the files that the interrupted run left. Returns a warning about
