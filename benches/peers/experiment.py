@@ -1,7 +1,8 @@
 """Shared by all scripts: the data of the experiment, the command line, and the files that a run writes.
 
-The experiment is configs/fashion-mnist.toml: 784-300-100-100-100-10, ReLU, Glorot uniform weights and zero biases, SGD
-without momentum, batches of 32. The first 5,000 training images are used for validation. The training images are shuffled
+The dense experiment is configs/fashion-mnist.toml: 784-300-100-100-100-10, ReLU, Glorot uniform weights and zero biases, SGD
+without momentum, batches of 32. The small convolutional network is benches/small-cnn.toml, with Adam. The first 5,000 training
+images are used for validation. The training images are shuffled
 before every epoch, validation runs after every epoch, and the test set is evaluated once at the end. As in Kiln, an epoch
 includes the incomplete last batch, and its training loss and accuracy are averages over all its batches.
 
@@ -23,7 +24,7 @@ CLASSES = 10
 VALIDATION_ROWS = 5000
 
 
-def arguments(description, **several):
+def arguments(description, learning_rate=0.01, **several):
     """Parses the command line of a script. `several` maps options that take comma-separated lists to their types."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, default="data/fashion-mnist", help="directory of the four .gz files")
@@ -34,8 +35,8 @@ def arguments(description, **several):
         for name, kind in several.items():
             parser.add_argument(f"--{name.replace('_', '-')}", type=lambda text, kind=kind: [kind(v) for v in text.split(",")])
     else:
-        parser.add_argument("--learning-rate", type=float, default=0.01)
-        parser.add_argument("--hidden", type=int, default=3, help="number of hidden layers of 100 units after the first, which has 300")
+        parser.add_argument("--learning-rate", type=float, default=learning_rate)
+        parser.add_argument("--hidden", type=int, default=3, help="number of hidden layers of 100 units of the dense network, after the first, which has 300")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""The experiment in Keras on TensorFlow, with `compile` and `fit` as in the library's tutorials.
+"""The dense experiment in Keras on TensorFlow, with `compile` and `fit` as in the library's tutorials.
 
 The experiment uses the defaults of Keras: Glorot uniform weights, zero biases, shuffling before every epoch.
 """
@@ -33,17 +33,20 @@ class Epochs(keras.callbacks.Callback):
 
 def main():
     arguments = experiment.arguments(__doc__)
-    keras.utils.set_random_seed(arguments.seed)
-    (x, y), validation, test = experiment.load(arguments.data)
     _, *hidden, classes = experiment.widths(arguments.hidden)
-    model = keras.Sequential(
-        [keras.layers.Input((784,))]
-        + [keras.layers.Dense(units, activation="relu") for units in hidden]
-        + [keras.layers.Dense(classes, activation="softmax")]
-    )
+    layers = [keras.layers.Dense(units, activation="relu") for units in hidden]
+    layers.append(keras.layers.Dense(classes, activation="softmax"))
+    train(arguments, layers, keras.optimizers.SGD)
+
+
+def train(arguments, layers, optimizer, image=(784,)):
+    """Trains these layers on images of this shape."""
+    keras.utils.set_random_seed(arguments.seed)
+    (x, y), validation, test = [(images.reshape(-1, *image), labels) for images, labels in experiment.load(arguments.data)]
+    model = keras.Sequential([keras.layers.Input(image), *layers])
     model.compile(
         loss="sparse_categorical_crossentropy",
-        optimizer=keras.optimizers.SGD(arguments.learning_rate),
+        optimizer=optimizer(arguments.learning_rate),
         metrics=["accuracy"],
     )
     log = experiment.Log(arguments.out, steps=-(-len(x) // experiment.BATCH))

@@ -47,7 +47,8 @@ impl Kiln<'_> {
 
     /// The whole process, from its start to its report, with its peak memory and its accuracies.
     pub(crate) fn run(&self) -> anyhow::Result<Vec<Value>> {
-        let trained = self.train(Affinity::OneCore, &[])?;
+        let epochs = format!("training.epochs={}", self.setting.run_epochs);
+        let trained = self.train(Affinity::OneCore, &[epochs])?;
         let mut values = trained.accuracies;
         values.push((Quantity::Run, trained.process.seconds));
         values.extend(trained.process.peak_bytes.map(|bytes| (Quantity::PeakMemory, bytes / 1e6)));
@@ -56,14 +57,11 @@ impl Kiln<'_> {
 
     /// All combinations with `kiln sweep`, two at a time.
     pub(crate) fn sweep(&self) -> anyhow::Result<Vec<Value>> {
-        let Setting { learning_rates, depths, .. } = self.setting;
         let runs = fresh_directory()?;
-        let axes = [
-            format!("learning_rate={}", learning_rates.join(",")),
-            format!("hidden.repeat={}", depths.join(",")),
-        ];
+        let axes = self.setting.axes.map(|axis| format!("{}={}", axis.key, axis.values.join(",")));
         let mut command = self.command(Affinity::TwoCores, runs.path());
-        command.arg("sweep").arg(&self.setting.config).args(axes).args(["--jobs", "2"]);
+        command.arg("sweep").arg(&self.setting.config).args(axes).arg(self.sweep_epochs());
+        command.args(["--jobs", "2"]);
         let process = process::run(&mut command)?;
         let sweep =
             process.stdout.lines().last().context("the sweep did not print its directory")?;
@@ -77,8 +75,9 @@ impl Kiln<'_> {
     /// The same combinations with `kiln run`, on the same two cores, one after another.
     pub(crate) fn one_by_one(&self) -> anyhow::Result<Vec<Value>> {
         let mut seconds = 0.0;
-        for (rate, depth) in self.setting.combinations() {
-            let overrides = [format!("learning_rate={rate}"), format!("hidden.repeat={depth}")];
+        let [first, second] = self.setting.axes.map(|axis| axis.key);
+        for [a, b] in self.setting.combinations() {
+            let overrides = [format!("{first}={a}"), format!("{second}={b}"), self.sweep_epochs()];
             seconds += self.train(Affinity::TwoCores, &overrides)?.process.seconds;
         }
         Ok(vec![(Quantity::RunsPerHour, runs_per_hour(self.setting.runs(), seconds))])
@@ -113,6 +112,10 @@ impl Kiln<'_> {
         let validating = fastest_step(std::slice::from_ref(&epochs))?;
         let training = fastest_step(&[epochs, "data.validation=1".to_owned()])?;
         Ok(vec![(Quantity::ValidationShare, (1.0 - training / validating) * 100.0)])
+    }
+
+    fn sweep_epochs(&self) -> String {
+        format!("training.epochs={}", self.setting.sweep_epochs)
     }
 
     /// The number of steps in an epoch.

@@ -1,7 +1,7 @@
-//! Compares the speed of Kiln with PyTorch, Keras and JAX, on the experiment of `configs/fashion-mnist.toml`.
+//! Compares the speed of Kiln with PyTorch, Keras and JAX, on the experiments of [`experiments`].
 //!
 //!     cargo bench --bench side_by_side                                   everything; writes benches/RESULTS.md
-//!     cargo bench --bench side_by_side -- --only step,run --repetitions 3 --without-peers
+//!     cargo bench --bench side_by_side -- --experiment small-cnn --only step,run --repetitions 3 --without-peers
 //!
 //! The benchmark measures what a user waits for: processes, from start to end, and the epoch times that they report. It
 //! never calls Kiln's code directly. The peers are the scripts in `benches/peers`. They train the same network on the
@@ -9,7 +9,7 @@
 //!
 //! All measurements are repeated, and the subjects take turns: A B C A B C. If the machine is slower for a while, it is
 //! slower for all of them, so that a ratio within a repetition is more reliable than a time. The results are medians with
-//! the smallest and the largest value. The module `targets` contains the values that Kiln has to reach.
+//! the smallest and the largest value. Each experiment contains the values that Kiln has to reach.
 //!
 //! The first call installs the packages of `benches/peers/requirements.txt` into virtual environments under `target/`.
 //! Without Python, or if the installation fails, only Kiln is measured, and the results report the reason. `cargo test
@@ -18,6 +18,7 @@
 #![expect(clippy::print_stdout, reason = "the results of a benchmark are its output")]
 
 mod benchmark;
+mod experiments;
 mod kiln;
 mod machine;
 mod options;
@@ -39,8 +40,6 @@ use crate::peers::Peers;
 use crate::setting::{Setting, at_root, scratch};
 
 const RESULTS: &str = "benches/RESULTS.md";
-/// The section of the results that is measured by other benchmarks.
-const KEPT: &str = "\n## Convolutional networks\n";
 
 fn main() -> anyhow::Result<()> {
     match Mode::parse(std::env::args().skip(1))? {
@@ -54,24 +53,32 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
-    let setting = Setting::fashion_mnist();
+    for setting in experiments::all() {
+        if options.measures(&setting) {
+            measure_experiment(&setting, options)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure_experiment(setting: &Setting, options: &Options) -> anyhow::Result<()> {
     let cores = Cores::find();
-    let kiln = Kiln { setting: &setting, cores: &cores };
+    let kiln = Kiln { setting, cores: &cores };
     let peers = if options.with_peers {
-        Peers::prepare(&setting, &cores)
+        Peers::prepare(setting, &cores)
     } else {
         Peers::none("skipped, because of --without-peers")
     };
-    let mut benchmark = Benchmark::new(kiln, peers, &scratch().join("side_by_side.csv"))?;
-    benchmark.run(&options.parts, options.repetitions)?;
+    let log = scratch().join(format!("{}.csv", setting.name));
+    let mut benchmark = Benchmark::new(kiln, peers, &log)?;
+    benchmark.run(&options.parts_of(setting), options.repetitions)?;
 
-    let text = results::markdown(&benchmark, options);
-    println!("\n{text}");
-    if options.is_complete() {
+    let section = results::markdown(&benchmark, options);
+    println!("\n{section}");
+    if options.is_complete(setting) {
         let path = at_root(RESULTS);
-        let before = fs::read_to_string(&path).unwrap_or_default();
-        let kept = before.find(KEPT).map_or("", |start| &before[start..]);
-        fs::write(path, text + kept)?;
+        let before = fs::read_to_string(&path)?;
+        fs::write(path, results::replace_section(&before, setting.heading, &section))?;
         println!("written to {RESULTS}");
     } else {
         println!("{RESULTS} was not changed, because not everything was measured");

@@ -1,13 +1,17 @@
 //! The command line. `cargo bench` adds `--bench` to it, and `cargo test --benches` does not.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+
+use crate::experiments;
+use crate::setting::Setting;
 
 pub(crate) const USAGE: &str = "\
 usage: cargo bench --bench side_by_side -- [OPTIONS]
+  --experiment NAME  measure only this one of dense,small-cnn
   --repetitions N    number of repetitions [default: 5]
   --only PARTS       measure only these of step,run,sweep,commands,evaluation
   --without-peers    measure only Kiln
-benches/RESULTS.md is written if all parts and peers are measured with at least 5 repetitions.";
+The section of an experiment in benches/RESULTS.md is written if all its parts and peers are measured with at least 5 repetitions.";
 
 /// The minimum for a result to be published: the median of five tolerates two values that are off.
 const REPETITIONS: usize = 5;
@@ -20,6 +24,8 @@ pub(crate) enum Mode {
 }
 
 pub(crate) struct Options {
+    /// The name of the only experiment to measure.
+    pub(crate) experiment: Option<String>,
     pub(crate) repetitions: usize,
     pub(crate) parts: Vec<Part>,
     pub(crate) with_peers: bool,
@@ -63,8 +69,12 @@ impl Part {
 impl Mode {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
         let mut benchmarking = false;
-        let mut options =
-            Options { repetitions: REPETITIONS, parts: Part::ALL.to_vec(), with_peers: true };
+        let mut options = Options {
+            experiment: None,
+            repetitions: REPETITIONS,
+            parts: Part::ALL.to_vec(),
+            with_peers: true,
+        };
         let mut unknown = None;
         while let Some(argument) = arguments.next() {
             let mut value =
@@ -73,6 +83,12 @@ impl Mode {
                 "--bench" => benchmarking = true,
                 "--help" => return Ok(Self::Help),
                 "--without-peers" => options.with_peers = false,
+                "--experiment" => {
+                    let name = value()?;
+                    let known = experiments::all().iter().any(|setting| setting.name == name);
+                    ensure!(known, "unknown experiment `{name}`\n{USAGE}");
+                    options.experiment = Some(name);
+                }
                 "--only" => {
                     options.parts =
                         value()?.split(',').map(Part::named).collect::<anyhow::Result<_>>()?;
@@ -100,8 +116,8 @@ impl Mode {
 
 impl Options {
     /// The command line that gives these options.
-    pub(crate) fn command(&self) -> String {
-        let mut options = Vec::new();
+    pub(crate) fn command(&self, setting: &Setting) -> String {
+        let mut options = vec![format!("--experiment {}", setting.name)];
         if self.repetitions != REPETITIONS {
             options.push(format!("--repetitions {}", self.repetitions));
         }
@@ -112,13 +128,21 @@ impl Options {
         if !self.with_peers {
             options.push("--without-peers".to_owned());
         }
-        let dashes = if options.is_empty() { "" } else { " -- " };
-        format!("cargo bench --bench side_by_side{dashes}{}", options.join(" "))
+        format!("cargo bench --bench side_by_side -- {}", options.join(" "))
+    }
+
+    pub(crate) fn measures(&self, setting: &Setting) -> bool {
+        self.experiment.as_deref().is_none_or(|name| name == setting.name)
+    }
+
+    /// The parts of the experiment that are measured.
+    pub(crate) fn parts_of(&self, setting: &Setting) -> Vec<Part> {
+        setting.parts.iter().copied().filter(|part| self.parts.contains(part)).collect()
     }
 
     /// Whether the results may be published: all parts, with peers and enough repetitions.
-    pub(crate) fn is_complete(&self) -> bool {
-        let all = Part::ALL.iter().all(|part| self.parts.contains(part));
+    pub(crate) fn is_complete(&self, setting: &Setting) -> bool {
+        let all = setting.parts.iter().all(|part| self.parts.contains(part));
         all && self.with_peers && self.repetitions >= REPETITIONS
     }
 }

@@ -15,24 +15,7 @@ use crate::machine::{Affinity, Cores};
 use crate::peers::environment::Environment;
 use crate::process::{self, ProcessResult};
 use crate::samples::{Quantity, Subject, Value};
-use crate::setting::{Setting, at_root};
-
-/// A framework to compare with: the packages that it needs, and the script that trains with it.
-struct Peer {
-    subject: Subject,
-    packages: &'static [&'static str],
-    script: &'static str,
-}
-
-const PEERS: [Peer; 3] = [
-    Peer { subject: Subject::Jax, packages: &["jax", "jaxlib"], script: "jax_scan.py" },
-    Peer { subject: Subject::PyTorch, packages: &["torch"], script: "pytorch_eager.py" },
-    Peer {
-        subject: Subject::Keras,
-        packages: &["keras", "tensorflow-cpu"],
-        script: "keras_fit.py",
-    },
-];
+use crate::setting::{Peer, Setting, at_root};
 
 /// The peers that can be measured on this machine, and notes on why the others cannot.
 pub(crate) struct Peers<'a> {
@@ -59,7 +42,7 @@ impl<'a> Peers<'a> {
             return Self::none("Python is not installed");
         };
         let mut peers = Self { available: Vec::new(), notes: Vec::new() };
-        for peer in &PEERS {
+        for peer in setting.peers {
             let available = Environment::prepare(python, peer.subject, peer.packages)
                 .map(|environment| AvailablePeer { peer, environment, setting, cores })
                 .and_then(|available| available.train(1).map(|_| available));
@@ -107,7 +90,7 @@ impl AvailablePeer<'_> {
 
     /// The whole process, from its start to its report, with its peak memory and its accuracies.
     pub(crate) fn run(&self) -> anyhow::Result<Vec<Value>> {
-        let process = self.train(10)?;
+        let process = self.train(self.setting.run_epochs)?;
         let lines = json_lines(&process.stdout)?;
         let last = lines.last().context("the run printed no results")?;
         let mut values = vec![(Quantity::Run, process.seconds)];
@@ -120,19 +103,21 @@ impl AvailablePeer<'_> {
 
     /// All runs of the sweep, in the way that is fastest for this peer on two cores.
     pub(crate) fn sweep(&self) -> anyhow::Result<Vec<Value>> {
-        let seconds = match self.peer.subject {
-            Subject::Jax => self.vectorized()?,
-            _ => self.two_at_a_time()?,
+        let seconds = match self.peer.sweep_script {
+            Some(script) => self.in_one_process(script)?,
+            None => self.two_at_a_time()?,
         };
         Ok(vec![(Quantity::RunsPerHour, runs_per_hour(self.setting.runs(), seconds))])
     }
 
-    /// One process, which trains all learning rates of a depth at once. Returns seconds.
-    fn vectorized(&self) -> anyhow::Result<f64> {
+    /// One process, which trains all runs. Returns seconds.
+    fn in_one_process(&self, script: &str) -> anyhow::Result<f64> {
         let out = fresh_directory()?;
-        let mut command = self.command("jax_vmap.py", Affinity::TwoCores, out.path());
-        command.args(["--learning-rates", &self.setting.learning_rates.join(",")]);
-        command.args(["--hidden", &self.setting.depths.join(",")]);
+        let mut command = self.command(script, Affinity::TwoCores, out.path());
+        command.args(["--epochs", &self.setting.sweep_epochs.to_string()]);
+        for axis in &self.setting.axes {
+            command.arg(axis.option).arg(axis.values.join(","));
+        }
         let process = process::run(&mut command)?;
         let done = json_lines(&process.stdout)?.iter().filter(|line| line["done"] == true).count();
         ensure!(done == self.setting.runs(), "{done} of {} runs finished", self.setting.runs());
@@ -144,10 +129,14 @@ impl AvailablePeer<'_> {
         let combinations: Vec<_> = self.setting.combinations().collect();
         let next = AtomicUsize::new(0);
         let worker = || {
-            while let Some((rate, depth)) = combinations.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(values) = combinations.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let out = fresh_directory()?;
                 let mut command = self.command(self.peer.script, Affinity::TwoCores, out.path());
-                process::run(command.args(["--learning-rate", rate, "--hidden", depth]))?;
+                command.args(["--epochs", &self.setting.sweep_epochs.to_string()]);
+                for (axis, value) in self.setting.axes.iter().zip(values) {
+                    command.args([axis.option, value]);
+                }
+                process::run(&mut command)?;
             }
             anyhow::Ok(())
         };

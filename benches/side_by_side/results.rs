@@ -6,16 +6,12 @@ use crate::benchmark::Benchmark;
 use crate::machine;
 use crate::options::Options;
 use crate::samples::{Samples, Subject};
-use crate::targets::{Bound, TARGETS, Target};
+use crate::setting::Setting;
+use crate::targets::{Bound, Target};
 
-const HEAD: &str = "\
-# Side-by-side benchmark
-
-Kiln and the Python scripts in `benches/peers` (JAX, PyTorch, Keras) train the same experiment,
-`configs/fashion-mnist.toml`: 784-300-100-100-100-10, ReLU, SGD 0.01, batch size 32, 10 epochs, 55,000 training images.
+const INTRODUCTION: &str = "\
 The programs take turns. The tables show the median, the smallest and the largest value of all repetitions. A ratio is
 the ratio of two medians; its range is that of the ratios within each repetition.
-
 ";
 
 const MEANING: &str = "\
@@ -25,8 +21,7 @@ const MEANING: &str = "\
 - **run**: the whole process, from its start to its report. For the scripts, this includes imports and compilation. For
   Kiln, it includes charts, predictions and weights, which the scripts do not write. The PyTorch build that pip installs
   on Linux loads its CUDA libraries, which takes time and memory. The version of a CPU-only build ends in `+cpu` below.
-- **sweep**: 4 learning rates × 3 depths, twelve runs. Kiln: `kiln sweep` with two jobs. PyTorch: one process per run, two
-  at a time. JAX: one process on both cores that trains the learning rates of one depth together with `vmap`. *One run
+- **sweep**: twelve runs. Kiln: `kiln sweep` with two jobs. PyTorch: one process per run, two at a time. JAX: one process on both cores that trains the learning rates of one depth together with `vmap`. *One run
   after another*: twelve `kiln run` commands in a row. Its rate divided by the rate of the sweep is the time of the sweep
   divided by its time.
 - **peak memory**: the largest resident set of the process (`VmHWM`), in millions of bytes.
@@ -36,11 +31,13 @@ const MEANING: &str = "\
   the fastest epoch of their run.
 ";
 
+/// The section of an experiment. It begins with a heading of level 1.
 pub(crate) fn markdown(benchmark: &Benchmark<'_>, options: &Options) -> String {
-    let samples = &benchmark.samples;
-    let mut text = format!("{HEAD}```\n{}\n```\n", options.command());
+    let (setting, samples) = (benchmark.kiln.setting, &benchmark.samples);
+    let (heading, about, command) = (setting.heading, setting.about, options.command(setting));
+    let mut text = format!("{heading}\n\n{about}\n{INTRODUCTION}\n```\n{command}\n```\n");
     text += "\n## Targets\n\n";
-    text += &targets(samples);
+    text += &targets(setting, samples);
     text += "\n## Measurements\n\n";
     text += &measurements(samples);
     text += "\n## How each value is measured\n\n";
@@ -58,10 +55,19 @@ pub(crate) fn markdown(benchmark: &Benchmark<'_>, options: &Options) -> String {
     text
 }
 
-fn targets(samples: &Samples) -> String {
+/// The page with a new section in place of the one with this heading, or at its end.
+pub(crate) fn replace_section(page: &str, heading: &str, section: &str) -> String {
+    let start = page.find(&format!("{heading}\n")).unwrap_or(page.len());
+    let after = &page[start..];
+    let end = after.find("\n# ").map_or(page.len(), |end| start + end + 1);
+    let gap = if end < page.len() { "\n" } else { "" };
+    format!("{}{section}{gap}{}", &page[..start], &page[end..])
+}
+
+fn targets(setting: &Setting, samples: &Samples) -> String {
     let mut text = "| value | compared with | result | min–max | target | met |\n".to_owned();
     text += "|---|---|---|---|---|---|\n";
-    for target in &TARGETS {
+    for target in setting.targets {
         let (what, against) = (target.title(), target.against_title());
         let bound = match target.bound {
             Bound::AtMost(bound) => format!("at most {}", target.format(bound)),

@@ -1,40 +1,61 @@
-//! The experiment and the sweep of the benchmark.
+//! What an experiment of the benchmark consists of.
 
 use std::path::{Path, PathBuf};
 
-/// The experiment that all subjects train, and the axes of the sweep.
+use crate::options::Part;
+use crate::samples::Subject;
+use crate::targets::Target;
+
+/// An experiment that all subjects train. Each one is a file of [`crate::experiments`].
 pub(crate) struct Setting {
+    /// The value of `--experiment`.
+    pub(crate) name: &'static str,
+    /// The heading of its section in the results, and what is trained.
+    pub(crate) heading: &'static str,
+    pub(crate) about: &'static str,
     pub(crate) config: PathBuf,
     /// The directory of the named datasets.
     pub(crate) data: PathBuf,
     pub(crate) batch: usize,
     /// The number of epochs for the time of a step. The first epoch is not counted.
     pub(crate) step_epochs: usize,
-    pub(crate) learning_rates: &'static [&'static str],
-    /// The numbers of layers with 100 units.
-    pub(crate) depths: &'static [&'static str],
+    /// The number of epochs of a run, and of each run of the sweep.
+    pub(crate) run_epochs: usize,
+    pub(crate) sweep_epochs: usize,
+    /// The axes of the sweep. Its runs are all combinations.
+    pub(crate) axes: [Axis; 2],
+    pub(crate) parts: &'static [Part],
+    pub(crate) peers: &'static [Peer],
+    pub(crate) targets: &'static [Target],
+}
+
+/// An axis of the sweep: its key in the experiment, the option of the scripts, and the values.
+#[derive(Clone, Copy)]
+pub(crate) struct Axis {
+    pub(crate) key: &'static str,
+    pub(crate) option: &'static str,
+    pub(crate) values: &'static [&'static str],
+}
+
+/// A framework to compare with: the packages that it needs, and the script that trains with it.
+pub(crate) struct Peer {
+    pub(crate) subject: Subject,
+    pub(crate) packages: &'static [&'static str],
+    pub(crate) script: &'static str,
+    /// A script that trains the whole sweep in one process. Without it, each run is a process.
+    pub(crate) sweep_script: Option<&'static str>,
 }
 
 impl Setting {
-    pub(crate) fn fashion_mnist() -> Self {
-        Self {
-            config: at_root("configs/fashion-mnist.toml"),
-            data: at_root("data"),
-            batch: 32,
-            step_epochs: 5,
-            learning_rates: &["0.003", "0.01", "0.03", "0.1"],
-            depths: &["1", "2", "3"],
-        }
-    }
-
     /// The number of runs in the sweep.
     pub(crate) fn runs(&self) -> usize {
-        self.learning_rates.len() * self.depths.len()
+        self.axes.iter().map(|axis| axis.values.len()).product()
     }
 
-    /// The learning rate and the depth of each run of the sweep.
-    pub(crate) fn combinations(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.depths.iter().flat_map(|depth| self.learning_rates.iter().map(|rate| (*rate, *depth)))
+    /// The values of both axes for each run of the sweep.
+    pub(crate) fn combinations(&self) -> impl Iterator<Item = [&'static str; 2]> {
+        let [first, second] = self.axes;
+        second.values.iter().flat_map(move |b| first.values.iter().map(move |a| [*a, *b]))
     }
 }
 

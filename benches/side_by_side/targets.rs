@@ -1,4 +1,4 @@
-//! The values that Kiln has to reach.
+//! What a value that Kiln has to reach is. The targets themselves belong to each experiment.
 
 use crate::samples::{Quantity, Samples, Subject};
 
@@ -24,33 +24,18 @@ pub(crate) struct Reached {
     pub(crate) met: bool,
 }
 
-use Bound::{AtLeast, AtMost};
-
-pub(crate) const TARGETS: [Target; 15] = [
-    ratio(Quantity::Step, Subject::Kiln, Subject::Jax, AtMost(0.75)),
-    ratio(Quantity::Step, Subject::Kiln, Subject::PyTorch, AtMost(0.40)),
-    ratio(Quantity::Step, Subject::Kiln, Subject::Keras, AtMost(0.22)),
-    ratio(Quantity::Run, Subject::Kiln, Subject::Jax, AtMost(0.45)),
-    ratio(Quantity::Run, Subject::Kiln, Subject::PyTorch, AtMost(0.33)),
-    ratio(Quantity::Run, Subject::Kiln, Subject::Keras, AtMost(0.15)),
-    ratio(Quantity::RunsPerHour, Subject::Kiln, Subject::PyTorch, AtLeast(2.5)),
-    ratio(Quantity::RunsPerHour, Subject::Kiln, Subject::Jax, AtLeast(2.0)),
-    // The inverse ratio of the speeds is the ratio of the times: the sweep's time over that of single runs.
-    ratio(Quantity::RunsPerHour, Subject::KilnOneByOne, Subject::Kiln, AtMost(0.55)),
-    value(Quantity::PeakMemory, AtMost(150.0)),
-    ratio(Quantity::PeakMemory, Subject::Kiln, Subject::PyTorch, AtMost(0.25)),
-    value(Quantity::Help, AtMost(15.0)),
-    value(Quantity::Summary, AtMost(40.0)),
-    value(Quantity::ValidationShare, AtMost(5.0)),
-    // A fast run is worthless if it does not learn.
-    value(Quantity::ValidationAccuracy, AtLeast(0.85)),
-];
-
-const fn ratio(quantity: Quantity, subject: Subject, against: Subject, bound: Bound) -> Target {
+/// A target for the ratio of two subjects.
+pub(crate) const fn ratio(
+    quantity: Quantity,
+    subject: Subject,
+    against: Subject,
+    bound: Bound,
+) -> Target {
     Target { quantity, subject, against: Some(against), bound }
 }
 
-const fn value(quantity: Quantity, bound: Bound) -> Target {
+/// A target for a value of Kiln.
+pub(crate) const fn value(quantity: Quantity, bound: Bound) -> Target {
     Target { quantity, subject: Subject::Kiln, against: None, bound }
 }
 
@@ -68,8 +53,8 @@ impl Target {
             }
         };
         let met = match self.bound {
-            AtMost(bound) => value <= bound,
-            AtLeast(bound) => value >= bound,
+            Bound::AtMost(bound) => value <= bound,
+            Bound::AtLeast(bound) => value >= bound,
         };
         Some(Reached { value, min, max, met })
     }
