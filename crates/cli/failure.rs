@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ErrorKind};
 use kiln_compare::CompareError;
 use kiln_config::{ConfigError, Document, KeyError, KeyIndex};
-use kiln_data::DataError;
+use kiln_data::{DataError, FetchError, SourceError};
 use kiln_report::ReportError;
 use kiln_store::{RunDirectory, StoreError, quoted};
 use kiln_sweep::SweepError;
@@ -118,9 +118,9 @@ pub(crate) fn report(options: &GlobalOptions, error: &anyhow::Error) -> ExitCode
     let is_unknown_dataset = matches!(
         error.downcast_ref::<DataError>(),
         Some(
-            DataError::UnknownDataset { .. }
-                | DataError::NoSuchSource { .. }
-                | DataError::NotListed { .. }
+            DataError::Source(SourceError::UnknownDataset { .. })
+                | DataError::Source(SourceError::NoSuchSource { .. })
+                | DataError::Fetch(FetchError::NotListed { .. })
         )
     );
     let is_wrong_request = matches!(store, Some(StoreError::NoRuns { .. }))

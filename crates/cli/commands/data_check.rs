@@ -7,7 +7,7 @@ use clap::Args;
 use kiln_config::{Document, Override};
 use kiln_data::{
     Broken, DataCheck, DataConfig, DataError, Dataset, Finding, ImageShape, Part, PartCounts,
-    Severity, Split, Thoroughness,
+    Severity, Split, SplitError, Thoroughness,
 };
 use kiln_store::versioned;
 use kiln_train::Declaration;
@@ -119,13 +119,15 @@ fn parts_of(dataset: &Dataset) -> Split {
 
 /// A split that a run would refuse.
 fn split_problem(error: &DataError) -> Finding {
-    let is_missing = matches!(error, DataError::NoTestRows);
+    let is_missing = matches!(error, DataError::Split(SplitError::NoTestRows));
     Finding {
         kind: "split_impossible",
         // Without `test`, the dataset was not meant to be split yet.
         severity: if is_missing { Severity::Hint } else { Severity::Error },
         message: match error {
-            DataError::NoTestRows => "the dataset has no test images of its own".to_owned(),
+            DataError::Split(SplitError::NoTestRows) => {
+                "the dataset has no test images of its own".to_owned()
+            }
             error => error.to_string(),
         },
         help: "split some from the others: data.test=0.1 data.validation=0.1 data.split=stratified"

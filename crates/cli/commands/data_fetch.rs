@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use kiln_data::{DataError, FetchOptions, FetchProgress, Fetched, fetch as fetch_dataset};
+use kiln_data::{
+    DataError, FetchError, FetchOptions, FetchProgress, Fetched, fetch as fetch_dataset,
+};
 
 use crate::options::GlobalOptions;
 use crate::output::{print, status, warning};
@@ -47,7 +49,7 @@ pub(crate) fn fetch(
 /// The advice for an error of a download.
 pub(crate) fn advice(error: &DataError) -> Option<String> {
     match error {
-        DataError::Download { name, .. } => Some(format!(
+        DataError::Fetch(FetchError::Download { name, .. }) => Some(format!(
             "when the network works again, repeat the command, which continues the download; or use another mirror: \
              kiln data fetch {name} --from URL"
         )),
@@ -58,7 +60,9 @@ pub(crate) fn advice(error: &DataError) -> Option<String> {
             let path = kiln_store::quoted(&shown(path));
             Some(format!("remove it and repeat the command: rm {path}"))
         }
-        DataError::NotListed { .. } => Some("to see all datasets: kiln data list".to_owned()),
+        DataError::Fetch(FetchError::NotListed { .. }) => {
+            Some("to see all datasets: kiln data list".to_owned())
+        }
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cache::default_progress;
 use crate::source::Source;
-use crate::{DataError, Dataset, FormatName, Group, ImageShape, LoadProgress};
+use crate::{DataError, Dataset, FormatName, Group, ImageShape, LoadProgress, SplitError};
 
 /// The `[data]` table: the dataset, how its images are read, its split, and its normalization.
 /// Serializes to the same keys, without those that have their default, so that a new key does not change existing
@@ -113,7 +113,7 @@ impl DataConfig {
     pub fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
         let split = table.default("split", SplitMethod::Head)?;
         if let Some(group) = table.value("group").filter(|_| split == SplitMethod::Head) {
-            return Err(group.error(DataError::GroupOfHead.to_string()));
+            return Err(group.error(DataError::Split(SplitError::GroupOfHead).to_string()));
         }
         Ok(Self {
             source: table.required("source")?,

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use kiln_config::printable;
 
-use crate::picture::PictureFormat;
-use crate::{FormatName, ImageShape, Part, PictureError, SkippedFile, SplitSize};
+use crate::{
+    FetchError, FolderError, IdxError, ImageShape, PictureError, SkippedFile, SourceError,
+    SplitError,
+};
 
 /// Why data could not be read, split or normalized.
 ///
@@ -24,64 +26,9 @@ pub enum DataError {
         source: io::Error,
     },
 
-    /// The source is neither the name of a listed dataset nor a directory.
-    #[error(
-        "no dataset is called `{name}`{suggestion}; known: {known}. \
-         For a directory or file of your own, give its path, such as `./{name}`",
-        suggestion = did_you_mean(.nearest)
-    )]
-    UnknownDataset {
-        /// The source as written.
-        name: String,
-        /// The most similar listed name, if one is similar.
-        nearest: Option<&'static str>,
-        /// All listed names, separated by commas.
-        known: String,
-    },
-
-    /// The source is a path at which nothing is.
-    #[error("{path} does not exist; give the directory or file of a dataset")]
-    NoSuchSource {
-        /// The path as written.
-        path: PathBuf,
-    },
-
-    /// The source does not look like any format.
-    #[error("{path} is not a dataset that Kiln knows; known: {known}")]
-    UnknownFormat {
-        /// The directory or file.
-        path: PathBuf,
-        /// Descriptions of the sources of each format.
-        known: String,
-    },
-
-    /// The source is an empty directory.
-    #[error("{path} is empty; give the directory or file of a dataset")]
-    EmptySource {
-        /// The directory.
-        path: PathBuf,
-    },
-
-    /// The source is a directory of pictures without a directory for each class.
-    #[error(
-        "{path} has images but no directory for each class; move each image into a directory with the name of its \
-         class, or add a table of files and labels, labels.csv"
-    )]
-    NoClassDirectories {
-        /// The directory.
-        path: PathBuf,
-    },
-
-    /// The source is a file, and `data.format` is a format of directories.
-    #[error(
-        "{path} is a file, but the format \"{format}\" needs a directory; remove data.format to detect it"
-    )]
-    NotADirectory {
-        /// The file.
-        path: PathBuf,
-        /// The value of the key.
-        format: FormatName,
-    },
+    /// The source is not a dataset.
+    #[error(transparent)]
+    Source(#[from] SourceError),
 
     /// One of the four files of a dataset does not exist.
     #[error("{path} is missing")]
@@ -92,111 +39,9 @@ pub enum DataError {
         advice: String,
     },
 
-    /// The content does not start with an IDX magic number.
-    #[error("{path}: not an IDX file: bytes 0 and 1 must be 00 00, found {found}")]
-    NotIdx {
-        /// The file.
-        path: PathBuf,
-        /// The first bytes, in hexadecimal.
-        found: String,
-    },
-
-    /// The values have a type that these files cannot have.
-    #[error(
-        "{path}: byte 2 declares the element type 0x{code:02x}; images must have 0x08 (unsigned bytes), \
-         labels 0x08, 0x0b or 0x0c (also 16- and 32-bit integers)"
-    )]
-    ElementType {
-        /// The file.
-        path: PathBuf,
-        /// The type code in the header.
-        code: u8,
-    },
-
-    /// An image file that does not have three or four dimensions, or a label file that does not have one.
-    #[error(
-        "{path}: byte 3 declares {found} dimension(s), expected {expected} \
-         (3 for images: count, height, width; 4 with channels; 1 for labels: count)"
-    )]
-    DimensionCount {
-        /// The file.
-        path: PathBuf,
-        /// The number of dimensions in the header.
-        found: u8,
-        /// The number of dimensions of this kind of file.
-        expected: usize,
-    },
-
-    /// A dimension is zero.
-    #[error(
-        "{path}: the header declares {dimensions} values; \
-         the dimension at byte {offset} must be at least 1"
-    )]
-    EmptyDimension {
-        /// The file.
-        path: PathBuf,
-        /// The byte offset of the zero.
-        offset: u64,
-        /// The dimensions in the header, such as `0 × 28 × 28`.
-        dimensions: String,
-    },
-
-    /// The header declares more values than the limit.
-    #[error(
-        "{path}: the header declares {dimensions} values, at byte 4; at most {max_values} are \
-         supported, so the header is damaged or this is not an IDX file of images or labels"
-    )]
-    HeaderTooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The dimensions in the header, such as `4294967295 × 28 × 28`.
-        dimensions: String,
-        /// The largest supported number of values.
-        max_values: u64,
-    },
-
-    /// The content ends inside the header.
-    #[error(
-        "{path}: the content ends at byte {offset}, inside the header; \
-         the file is truncated, download it again"
-    )]
-    TruncatedHeader {
-        /// The file.
-        path: PathBuf,
-        /// The length of the content in bytes.
-        offset: u64,
-    },
-
-    /// The content has fewer values than the header declares.
-    #[error(
-        "{path}: the content ends at byte {offset}, but the header declares {dimensions} values, \
-         up to byte {expected}; the file is truncated or its header is damaged, download it again"
-    )]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// The length of the content in bytes.
-        offset: u64,
-        /// The dimensions in the header.
-        dimensions: String,
-        /// The length in bytes that the header implies.
-        expected: u64,
-    },
-
-    /// The content has more bytes than the header declares.
-    #[error(
-        "{path}: the content continues after byte {offset}, the end of the {dimensions} values \
-         that the header declares; the header is damaged or files were concatenated, \
-         download it again"
-    )]
-    TrailingBytes {
-        /// The file.
-        path: PathBuf,
-        /// The length in bytes that the header implies.
-        offset: u64,
-        /// The dimensions in the header.
-        dimensions: String,
-    },
+    /// IDX files cannot be read.
+    #[error(transparent)]
+    Idx(#[from] IdxError),
 
     /// The gzip container is damaged or truncated.
     #[error(
@@ -237,55 +82,6 @@ pub enum DataError {
         origin: &'static str,
     },
 
-    /// The number of labels is not the number of images.
-    #[error(
-        "{labels_path} has {labels} labels for the {images} images of {images_path}; \
-         use two files of the same dataset"
-    )]
-    LabelCount {
-        /// The file of images.
-        images_path: PathBuf,
-        /// Its number of images.
-        images: usize,
-        /// The file of labels.
-        labels_path: PathBuf,
-        /// Its number of labels.
-        labels: usize,
-    },
-
-    /// A label is not the index of a class.
-    #[error(
-        "{path}: row {row} (byte {offset}) has label {label}, \
-         but there are {classes} classes, numbered from 0"
-    )]
-    LabelOutOfRange {
-        /// The file of labels.
-        path: PathBuf,
-        /// The row, from 0.
-        row: usize,
-        /// The byte offset of the label in the content.
-        offset: usize,
-        /// The label.
-        label: i64,
-        /// The number of classes.
-        classes: usize,
-    },
-
-    /// Training and test images have different shapes.
-    #[error(
-        "{test_path} has images of {test}, {train_path} of {train}; both must have the same size"
-    )]
-    ShapesDiffer {
-        /// The file of training images.
-        train_path: PathBuf,
-        /// Their shape.
-        train: ImageShape,
-        /// The file of test images.
-        test_path: PathBuf,
-        /// Their shape.
-        test: ImageShape,
-    },
-
     /// `classes.txt` is not a list of class names.
     #[error(
         "{path}:{line}: {problem}; write one distinct class name per line, starting with label 0"
@@ -299,87 +95,10 @@ pub enum DataError {
         problem: &'static str,
     },
 
-    /// The rows for validation and those for testing would fit, but both together leave no training rows.
-    #[error(
-        "validation = {validation} and test = {test} take {wanted} images, but there are {rows} training images; \
-         lower one of them, so that at least one image is left for training"
-    )]
-    SplitsTooLarge {
-        /// The value of the key `validation`.
-        validation: SplitSize,
-        /// The value of the key `test`.
-        test: SplitSize,
-        /// The number of rows to be split from the training images.
-        wanted: usize,
-        /// The number of training images in the source.
-        rows: usize,
-    },
+    /// The images cannot be split.
+    #[error(transparent)]
+    Split(#[from] SplitError),
 
-    /// The rows for validation or testing would leave no training rows.
-    #[error(
-        "{part} = {size}: {wanted} images would be split from the {rows} training images; \
-         leave at least one for training"
-    )]
-    SplitTooLarge {
-        /// The part that the rows are for, which is the name of the key.
-        part: Part,
-        /// The value of the key.
-        size: SplitSize,
-        /// The number of rows to be split from the training images.
-        wanted: usize,
-        /// The number of training images in the source.
-        rows: usize,
-    },
-
-    /// A fraction above zero that rounds to zero rows.
-    #[error(
-        "{part} = {fraction} of {rows} images is less than one image; use a larger fraction, or 0"
-    )]
-    SplitTooSmall {
-        /// The part that the rows are for, which is the name of the key.
-        part: Part,
-        /// The value of the key.
-        fraction: f64,
-        /// The number of training images in the source.
-        rows: usize,
-    },
-
-    /// A fraction that is not in the range 0 ≤ fraction < 1.
-    #[error("{part} = {fraction}: a fraction must be at least 0 and below 1")]
-    SplitFraction {
-        /// The part that the rows are for, which is the name of the key.
-        part: Part,
-        /// The value of the key.
-        fraction: f64,
-    },
-
-    /// Rows are to be split for a part that the source provides.
-    #[error(
-        "{part} = {size}, but the dataset has {provided} {part} images of its own; remove the key to use them"
-    )]
-    PartProvided {
-        /// The part, which is the name of the key.
-        part: Part,
-        /// The value of the key.
-        size: SplitSize,
-        /// The number of rows that the source provides for it.
-        provided: usize,
-    },
-
-    /// The source does not provide a part that the configuration asks for.
-    #[error(
-        "{part} = \"source\", but the dataset has no {part} images of its own; split some, such as {part} = 0.1"
-    )]
-    NoPart {
-        /// The part, which is the name of the key.
-        part: Part,
-    },
-
-    /// There are no test rows.
-    #[error("the dataset has no test images; split some from the others, such as test = 0.1")]
-    NoTestRows,
-
-    // Formats of arrays and tables.
     /// The content of a file is not that of a dataset.
     #[error("{path}{place}: {problem}")]
     InvalidContent {
@@ -417,68 +136,9 @@ pub enum DataError {
         missing: Vec<String>,
     },
 
-    /// Groups with `split = "head"`.
-    #[error(
-        "`group` needs split = \"shuffled\" or \"stratified\"; \"head\" takes the first images"
-    )]
-    GroupOfHead,
-
-    /// Groups of images that have no file names.
-    #[error(
-        "`group` looks for a group in the file name of each image, but the images of this dataset have none"
-    )]
-    GroupWithoutNames,
-
-    /// No image has a group.
-    #[error("`{group}` finds a group in none of the file names, such as {example}")]
-    GroupWithoutMatch {
-        /// The regular expression.
-        group: String,
-        /// The first file name.
-        example: String,
-    },
-
-    /// There is no group left for a part.
-    #[error("the training images have too few groups to split some for {part}: {groups}")]
-    TooFewGroups {
-        /// The part.
-        part: Part,
-        /// The number of groups before the split for this part.
-        groups: usize,
-    },
-
-    // Downloads.
-    /// The name of a dataset to download is not listed.
-    #[error(
-        "no dataset is called `{name}`{suggestion}; known: {known}",
-        suggestion = did_you_mean(.nearest)
-    )]
-    NotListed {
-        /// The name as written.
-        name: String,
-        /// The most similar listed name, if one is similar.
-        nearest: Option<&'static str>,
-        /// All listed names, separated by commas.
-        known: String,
-    },
-
-    /// No mirror has the published file.
-    #[error("cannot download {file} of {name}: {attempts}")]
-    Download {
-        /// The dataset.
-        name: &'static str,
-        /// The name of the file.
-        file: &'static str,
-        /// Each address and the reason, separated by semicolons.
-        attempts: String,
-    },
-
-    /// Another process downloads the same dataset.
-    #[error("another process downloads {name}; wait for it to finish")]
-    FetchInProgress {
-        /// The dataset.
-        name: &'static str,
-    },
+    /// A dataset cannot be downloaded.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
 
     /// A downloaded archive cannot be unpacked.
     #[error("cannot unpack {path}: {problem}")]
@@ -570,95 +230,9 @@ pub enum DataError {
         shape: ImageShape,
     },
 
-    // Directories of pictures.
-    /// There are no images for training.
-    #[error(
-        "{path} has no images for training; a directory of images needs a directory for each class, such as \
-         {path}/cat/1.png, or {path}/train/cat/1.png if there are images for validation or testing, with {names} files",
-        names = PictureFormat::NAMES
-    )]
-    NoImages {
-        /// The directory.
-        path: PathBuf,
-    },
-
-    /// All images have the same class.
-    #[error(
-        "{path} has only one class, `{class}`; give a directory that has a directory of images for each class"
-    )]
-    OneClass {
-        /// The directory.
-        path: PathBuf,
-        /// The class.
-        class: String,
-    },
-
-    /// A class of the validation or test images is not a class of the training images.
-    #[error(
-        "{path}: the {part} images have a class `{class}`, but no training image has; \
-         add training images of this class, rename the directory, or move it elsewhere"
-    )]
-    ClassNotInTraining {
-        /// The directory of the class.
-        path: PathBuf,
-        /// The part that has the class.
-        part: Part,
-        /// The class.
-        class: String,
-    },
-
-    /// There is a directory of a class that `classes.txt` does not list.
-    #[error("{path} does not list the class `{class}`, which has a directory; add a line for it")]
-    UnlistedClass {
-        /// The file.
-        path: PathBuf,
-        /// The class.
-        class: String,
-    },
-
-    /// Two directories could be the same part of a dataset.
-    #[error(
-        "{path} has two directories for the same images, {one} and {other}; move one of them elsewhere"
-    )]
-    TwoDirectoriesOfPart {
-        /// The directory around them.
-        path: PathBuf,
-        /// One of them.
-        one: String,
-        /// The other one.
-        other: String,
-    },
-
-    /// There are more classes than labels can number.
-    #[error("{path} has {classes} classes; at most 65,536 are possible")]
-    TooManyClasses {
-        /// The directory.
-        path: PathBuf,
-        /// The number of classes.
-        classes: usize,
-    },
-
-    /// A directory has more files than the limit.
-    #[error(
-        "{path} has more than {limit} files and directories; give the directory of a smaller dataset"
-    )]
-    TooManyFiles {
-        /// The directory.
-        path: PathBuf,
-        /// The limit.
-        limit: usize,
-    },
-
-    /// Directories are nested more deeply than the limit.
-    #[error(
-        "{path} is more than {limit} directories deep; move its images to a directory nearer to the class"
-    )]
-    FolderTooDeep {
-        /// The directory.
-        path: PathBuf,
-        /// The limit.
-        limit: usize,
-    },
+    /// A directory of pictures cannot be read.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
 
     /// Images differ in size, and the experiment does not say to which size to bring them.
     #[error(
@@ -684,7 +258,6 @@ pub enum DataError {
         files: Vec<SkippedFile>,
     },
 
-    // The cache of decoded datasets.
     /// Neither the cache nor the memory can hold the decoded images.
     #[error(
         "{path}: the decoded images take {bytes} bytes, more than the free memory, and are not kept in the cache: {reason}; \
@@ -709,7 +282,8 @@ pub enum DataError {
     },
 }
 
-fn did_you_mean(nearest: &Option<&str>) -> String {
+/// The end of a message about an unknown name.
+pub(crate) fn did_you_mean(nearest: &Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 

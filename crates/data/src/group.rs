@@ -10,7 +10,7 @@ use regex::Regex;
 use serde::{Serialize, Serializer};
 
 use crate::split::shuffle;
-use crate::{DataError, Part};
+use crate::{DataError, Part, SplitError};
 
 /// A regular expression that finds the group of an image in its file name. In TOML, a string.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ impl Groups {
         rows: &[u32],
         file_names: Option<&[String]>,
     ) -> Result<Self, DataError> {
-        let names = file_names.ok_or(DataError::GroupWithoutNames)?;
+        let names = file_names.ok_or(DataError::Split(SplitError::GroupWithoutNames))?;
         let mut groups = Self { rows: Vec::new(), without_match: 0 };
         let mut places: HashMap<&str, usize> = HashMap::new();
         for &row in rows {
@@ -108,10 +108,12 @@ impl Groups {
             }
         }
         match rows.first() {
-            Some(&first) if places.is_empty() => Err(DataError::GroupWithoutMatch {
-                group: group.to_string(),
-                example: names[first as usize].clone(),
-            }),
+            Some(&first) if places.is_empty() => {
+                Err(DataError::Split(SplitError::GroupWithoutMatch {
+                    group: group.to_string(),
+                    example: names[first as usize].clone(),
+                }))
+            }
             _ => Ok(groups),
         }
     }
@@ -143,7 +145,7 @@ impl Groups {
         }
         let groups = self.rows.len();
         if groups <= left {
-            return Err(DataError::TooFewGroups { part, groups });
+            return Err(DataError::Split(SplitError::TooFewGroups { part, groups }));
         }
         let mut order: Vec<u32> = (0..).take(groups).collect();
         shuffle(&mut order, rng);

@@ -63,8 +63,10 @@ mod normalize;
 mod parallel;
 pub mod picture;
 mod source;
+mod source_error;
 mod source_images;
 mod split;
+mod split_error;
 
 pub use augment::{AugmentConfig, Augmentation, EpochAugmenter, gather_augmented};
 pub use batch::{Batch, Mix, gather, gather_mirrored, mirrored};
@@ -79,9 +81,9 @@ pub use config::{
 };
 pub use dataset::{Dataset, ImageShape, LabeledImages, Part, Parts, Pixels, SkippedFile};
 pub use error::DataError;
-pub use fetch::{FetchOptions, FetchProgress, Fetched, fetch};
+pub use fetch::{FetchError, FetchOptions, FetchProgress, Fetched, fetch};
 pub use formats::csv::{UnlabeledImages, read_unlabeled};
-pub use formats::{DataFile, FormatName};
+pub use formats::{DataFile, FolderError, FormatName, IdxError};
 pub use group::Group;
 pub use image_info::{ImageInfo, PictureMode};
 pub use inspect::{FileCheck, Listing, Verification, VerifiedFile, list, verify};
@@ -92,4 +94,6 @@ pub use picture::{
     read_image_as,
 };
 pub use source::load;
+pub use source_error::SourceError;
 pub use split::{Split, SplitCounts, sample_balanced, shuffle};
+pub use split_error::SplitError;

@@ -8,7 +8,7 @@ use crate::catalog::{self, DATASETS, NamedDataset};
 use crate::formats::{self, Contents, Format, Location, SourcePixels};
 use crate::picture::picture_files;
 use crate::source_images::{SourceImages, wanted_shape};
-use crate::{DataConfig, DataError, Dataset, FormatName, LabeledImages, Pixels};
+use crate::{DataConfig, DataError, Dataset, FormatName, LabeledImages, Pixels, SourceError};
 
 /// Larger arrays are mapped into memory.
 const MAX_ARRAY_BYTES: usize = 256 << 20;
@@ -78,16 +78,16 @@ impl<'a> Source<'a> {
         let path = if path.exists() {
             path.to_owned()
         } else if is_path {
-            return Err(DataError::NoSuchSource { path: path.to_owned() });
+            return Err(DataError::Source(SourceError::NoSuchSource { path: path.to_owned() }));
         } else if !source.is_empty() && in_data.exists() {
             in_data
         } else {
             let names = DATASETS.iter().map(|dataset| dataset.name);
-            return Err(DataError::UnknownDataset {
+            return Err(DataError::Source(SourceError::UnknownDataset {
                 name: source.to_owned(),
                 nearest: kiln_config::nearest(source, names.clone()),
                 known: names.collect::<Vec<_>>().join(", "),
-            });
+            }));
         };
         let name = path.file_name().map_or_else(|| source.into(), |name| name.to_string_lossy());
         Self::at(name.into_owned(), None, path.clone(), config, data_directory)
@@ -138,7 +138,10 @@ impl<'a> Source<'a> {
             return Err(unknown(path));
         };
         if config.format.is_some() && path.is_file() && format.needs_directory() {
-            return Err(DataError::NotADirectory { path, format: format.name() });
+            return Err(DataError::Source(SourceError::NotADirectory {
+                path,
+                format: format.name(),
+            }));
         }
         Ok(Self { name, named, path, format, config, data_directory })
     }
@@ -211,10 +214,10 @@ impl<'a> Source<'a> {
         }
         let (rows, pixels) = split(contents);
         let SourcePixels::Array { shape, pixels } = pixels else {
-            return Err(DataError::UnknownFormat {
+            return Err(DataError::Source(SourceError::UnknownFormat {
                 path: self.path.clone(),
                 known: formats::descriptions(),
-            });
+            }));
         };
         let fingerprint =
             rows.fingerprint.clone().unwrap_or_else(|| rows.fingerprint_of_array(shape, &pixels));
@@ -329,14 +332,14 @@ fn unknown(path: PathBuf) -> DataError {
         |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
     let visible: Vec<_> = entries.filter(|entry| !is_hidden(entry)).collect();
     if path.is_dir() && visible.is_empty() {
-        return DataError::EmptySource { path };
+        return DataError::Source(SourceError::EmptySource { path });
     }
     if !visible.iter().any(|entry| entry.path().is_dir())
         && picture_files(&path).is_ok_and(|pictures| !pictures.is_empty())
     {
-        return DataError::NoClassDirectories { path };
+        return DataError::Source(SourceError::NoClassDirectories { path });
     }
-    DataError::UnknownFormat { path, known: formats::descriptions() }
+    DataError::Source(SourceError::UnknownFormat { path, known: formats::descriptions() })
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use std::ops::Range;
 use rand_core::Rng;
 
 use crate::group::Groups;
-use crate::{DataConfig, DataError, Dataset, Group, Part, Parts, SplitMethod, SplitSize};
+use crate::{
+    DataConfig, DataError, Dataset, Group, Part, Parts, SplitError, SplitMethod, SplitSize,
+};
 
 /// The rows for each purpose. No row is in two lists, and all lists are in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +56,10 @@ impl DataConfig {
     pub fn split_counts(&self, parts: &Parts) -> Result<SplitCounts, DataError> {
         let rows = parts.training.len();
         if self.validation == SplitSize::Source && parts.validation.is_empty() {
-            return Err(DataError::NoPart { part: Part::Validation });
+            return Err(DataError::Split(SplitError::NoPart { part: Part::Validation }));
         }
         if self.test == SplitSize::Source && parts.test.is_empty() {
-            return Err(DataError::NoPart { part: Part::Test });
+            return Err(DataError::Split(SplitError::NoPart { part: Part::Test }));
         }
         let validation = self.validation.rows_of(Part::Validation, rows)?;
         let test = self.test.rows_of(Part::Test, rows)?;
@@ -66,12 +68,17 @@ impl DataConfig {
         {
             if wanted > 0 && !parts.of(part).is_empty() {
                 let provided = parts.of(part).len();
-                return Err(DataError::PartProvided { part, size, provided });
+                return Err(DataError::Split(SplitError::PartProvided { part, size, provided }));
             }
         }
         if validation + test >= rows {
             let (validation, test, wanted) = (self.validation, self.test, validation + test);
-            return Err(DataError::SplitsTooLarge { validation, test, wanted, rows });
+            return Err(DataError::Split(SplitError::SplitsTooLarge {
+                validation,
+                test,
+                wanted,
+                rows,
+            }));
         }
         let counts = SplitCounts {
             training: rows - validation - test,
@@ -79,7 +86,7 @@ impl DataConfig {
             test: test + parts.test.len(),
         };
         if counts.test == 0 {
-            return Err(DataError::NoTestRows);
+            return Err(DataError::Split(SplitError::NoTestRows));
         }
         Ok(counts)
     }
@@ -143,7 +150,7 @@ impl DataConfig {
             SplitMethod::Head | SplitMethod::Shuffled => 0,
         };
         if self.split == SplitMethod::Head {
-            return Err(DataError::GroupOfHead);
+            return Err(DataError::Split(SplitError::GroupOfHead));
         }
         let rows: Vec<u32> = parts.training.clone().collect();
         let mut groups = Groups::new(group, &rows, dataset.file_names.as_deref())?;
@@ -196,17 +203,26 @@ impl SplitSize {
             Self::Rows(wanted) => wanted,
             Self::Source => 0,
             Self::Fraction(fraction) if !(0.0..1.0).contains(&fraction) => {
-                return Err(DataError::SplitFraction { part, fraction });
+                return Err(DataError::Split(SplitError::SplitFraction { part, fraction }));
             }
             Self::Fraction(fraction) => match (rows as f64 * fraction).round() as usize {
                 0 if fraction > 0.0 => {
-                    return Err(DataError::SplitTooSmall { part, fraction, rows });
+                    return Err(DataError::Split(SplitError::SplitTooSmall {
+                        part,
+                        fraction,
+                        rows,
+                    }));
                 }
                 wanted => wanted,
             },
         };
         if wanted >= rows {
-            return Err(DataError::SplitTooLarge { part, size: self, wanted, rows });
+            return Err(DataError::Split(SplitError::SplitTooLarge {
+                part,
+                size: self,
+                wanted,
+                rows,
+            }));
         }
         Ok(wanted)
     }

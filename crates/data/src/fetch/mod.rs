@@ -4,6 +4,7 @@
 //! `FILE` once its checksum is right. They are unpacked there, too, and only complete files move into the directory of the
 //! dataset.
 
+mod error;
 mod unpack;
 
 use std::fs::{self, File, OpenOptions};
@@ -20,6 +21,7 @@ use crate::catalog::{self, Download, FileSum, NamedDataset};
 use crate::content::hexadecimal;
 use crate::{DATASETS, DataError};
 
+pub use error::FetchError;
 use unpack::MAX_UNPACKED;
 
 /// Bytes that are read at a time.
@@ -83,11 +85,11 @@ pub fn fetch(
 ) -> Result<Fetched, DataError> {
     let Some(dataset) = catalog::find(options.name) else {
         let names = DATASETS.iter().map(|dataset| dataset.name);
-        return Err(DataError::NotListed {
+        return Err(DataError::Fetch(FetchError::NotListed {
             name: options.name.to_owned(),
             nearest: kiln_config::nearest(options.name, names.clone()),
             known: names.collect::<Vec<_>>().join(", "),
-        });
+        }));
     };
     let directory = data_directory.join(dataset.name);
     if dataset.missing_files(&directory).is_empty() {
@@ -98,7 +100,7 @@ pub fn fetch(
     let lock_path = downloads.join("lock");
     let lock = File::create(&lock_path).map_err(|source| cannot_write(&lock_path, source))?;
     if lock.try_lock().is_err() {
-        return Err(DataError::FetchInProgress { name: dataset.name });
+        return Err(DataError::Fetch(FetchError::FetchInProgress { name: dataset.name }));
     }
     let fetcher = Fetcher { options, dataset, agent: agent(options.stall), downloads: &downloads };
     let is_missing = |download: &&Download| {
@@ -183,11 +185,11 @@ impl Fetcher<'_> {
                 }
             }
         }
-        Err(DataError::Download {
+        Err(DataError::Fetch(FetchError::Download {
             name: self.dataset.name,
             file: download.file,
             attempts: attempts.join("; "),
-        })
+        }))
     }
 
     fn addresses(&self, download: &Download) -> Vec<String> {

@@ -10,7 +10,7 @@ use super::{Contents, Format, Location, SourcePixels};
 use crate::class_names::{MAX_CLASSES, numbered, read_class_names};
 use crate::content::hexadecimal;
 use crate::inspect::{FileCheck, VerifiedFile};
-use crate::{DataError, FormatName, Part};
+use crate::{DataError, FormatName, IdxError, Part};
 
 pub(crate) struct IdxFormat;
 
@@ -130,12 +130,12 @@ impl Files {
         let Self { train_images, train_labels, test_images, test_labels } = self;
         let (axes, test_axes) = (axes(&train_images, location)?, axes(&test_images, location)?);
         if axes.shape != test_axes.shape {
-            return Err(DataError::ShapesDiffer {
+            return Err(DataError::Idx(IdxError::ShapesDiffer {
                 train: axes.shape,
                 test: test_axes.shape,
                 train_path: train_images.path,
                 test_path: test_images.path,
-            });
+            }));
         }
         let class_names = match location.named {
             Some(named) => named.class_names.iter().map(ToString::to_string).collect(),
@@ -273,22 +273,22 @@ fn axes(images: &Idx, location: &Location<'_>) -> Result<Axes, DataError> {
 fn labels(images: &Idx, labels: &Idx, classes: usize) -> Result<Vec<u16>, DataError> {
     let (image_count, label_count) = (images.dimensions[0], labels.dimensions[0]);
     if image_count != label_count {
-        return Err(DataError::LabelCount {
+        return Err(DataError::Idx(IdxError::LabelCount {
             images_path: images.path.clone(),
             images: image_count,
             labels_path: labels.path.clone(),
             labels: label_count,
-        });
+        }));
     }
     let label = |(row, label): (usize, i64)| match u16::try_from(label) {
         Ok(label) if usize::from(label) < classes => Ok(label),
-        _ => Err(DataError::LabelOutOfRange {
+        _ => Err(DataError::Idx(IdxError::LabelOutOfRange {
             label,
             path: labels.path.clone(),
             row,
             offset: labels.offset(row),
             classes,
-        }),
+        })),
     };
     labels.numbers().enumerate().map(label).collect()
 }

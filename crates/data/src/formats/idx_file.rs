@@ -12,8 +12,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
 use crate::content::{Content, hexadecimal};
+use crate::{DataError, IdxError};
 
 /// Limit for the values of one file. Real files have tens of millions; a header that declares more is
 /// damaged or malicious.
@@ -133,32 +133,37 @@ struct IdxHeader {
 
 impl IdxHeader {
     fn read(path: &Path, kind: IdxKind, content: &mut Content) -> Result<Self, DataError> {
-        let truncated = |content: &Content| DataError::TruncatedHeader {
-            path: path.to_owned(),
-            offset: content.offset(),
+        let truncated = |content: &Content| {
+            DataError::Idx(IdxError::TruncatedHeader {
+                path: path.to_owned(),
+                offset: content.offset(),
+            })
         };
         let mut magic = [0; 4];
         let read = content.read(&mut magic)?;
         // Checked before the length, so that a short file of another format is reported as such.
         if !magic[..read.min(2)].iter().all(|&byte| byte == 0) {
-            return Err(DataError::NotIdx {
+            return Err(DataError::Idx(IdxError::NotIdx {
                 path: path.to_owned(),
                 found: hexadecimal(&magic[..read]),
-            });
+            }));
         }
         if read < magic.len() {
             return Err(truncated(content));
         }
         let [_, _, element_type, dimension_count] = magic;
         let Some(element) = Element::of(element_type, kind) else {
-            return Err(DataError::ElementType { path: path.to_owned(), code: element_type });
+            return Err(DataError::Idx(IdxError::ElementType {
+                path: path.to_owned(),
+                code: element_type,
+            }));
         };
         if !kind.dimension_counts().contains(&dimension_count) {
-            return Err(DataError::DimensionCount {
+            return Err(DataError::Idx(IdxError::DimensionCount {
                 path: path.to_owned(),
                 found: dimension_count,
                 expected: usize::from(kind.dimension_counts()[0]),
-            });
+            }));
         }
         let mut dimensions = vec![0; usize::from(dimension_count)];
         for dimension in &mut dimensions {
@@ -173,11 +178,11 @@ impl IdxHeader {
 
     fn new(path: &Path, element: Element, dimensions: Vec<u32>) -> Result<Self, DataError> {
         if let Some(zero) = dimensions.iter().position(|&dimension| dimension == 0) {
-            return Err(DataError::EmptyDimension {
+            return Err(DataError::Idx(IdxError::EmptyDimension {
                 path: path.to_owned(),
                 offset: 4 + 4 * zero as u64,
                 dimensions: describe(&dimensions),
-            });
+            }));
         }
         let values = dimensions.iter().try_fold(1_u64, |product, &dimension| {
             product.checked_mul(u64::from(dimension)).filter(|&values| values <= MAX_VALUES)
@@ -186,11 +191,11 @@ impl IdxHeader {
             values.and_then(|values| usize::try_from(values).ok()?.checked_mul(element.bytes()));
         match bytes {
             Some(bytes) => Ok(Self { element, dimensions, bytes }),
-            None => Err(DataError::HeaderTooLarge {
+            None => Err(DataError::Idx(IdxError::HeaderTooLarge {
                 path: path.to_owned(),
                 dimensions: describe(&dimensions),
                 max_values: MAX_VALUES,
-            }),
+            })),
         }
     }
 }
@@ -221,21 +226,21 @@ fn read_values(
         }
         values.resize(start + wanted, 0);
         if content.read(&mut values[start..])? < wanted {
-            return Err(DataError::Truncated {
+            return Err(DataError::Idx(IdxError::Truncated {
                 path: path.to_owned(),
                 offset: content.offset(),
                 dimensions: describe(&header.dimensions),
                 expected: end,
-            });
+            }));
         }
     }
     // Reading to the end also makes the decompressor verify the checksum of the gzip container.
     if content.read(&mut [0])? > 0 {
-        return Err(DataError::TrailingBytes {
+        return Err(DataError::Idx(IdxError::TrailingBytes {
             path: path.to_owned(),
             offset: end,
             dimensions: describe(&header.dimensions),
-        });
+        }));
     }
     Ok(values)
 }

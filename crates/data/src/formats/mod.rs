@@ -6,6 +6,7 @@ mod cifar;
 pub(crate) mod csv;
 mod folder;
 mod idx;
+mod idx_error;
 pub(crate) mod idx_file;
 mod npy;
 mod npz;
@@ -22,8 +23,10 @@ use std::path::{Path, PathBuf};
 use crate::catalog::NamedDataset;
 use crate::{DataConfig, DataError, ImageShape, Part};
 
+pub use folder::FolderError;
 pub use idx::DataFile;
 pub(crate) use idx::{find, verify_files};
+pub use idx_error::IdxError;
 
 /// Generates [`FormatName`] and [`FORMATS`] from the list below.
 macro_rules! formats {

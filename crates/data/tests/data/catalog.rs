@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{FILES, temporary, test, train, valid_files, write_compressed, write_plain};
 use kiln_data::{
-    DATASETS, DataError, DataFile, FileSum, ImageShape, Normalize, Normalizer,
+    DATASETS, DataError, DataFile, FileSum, IdxError, ImageShape, Normalize, Normalizer,
     NormalizerParameters, list, load, verify,
 };
 
@@ -214,5 +214,5 @@ fn verify_reports_all_errors() {
     fs::write(directory.path().join(FILES[3]), labels).expect("writable");
     let verification = verified();
     assert!(!verification.is_intact(), "four labels for two images");
-    assert!(matches!(verification.dataset, Some(Err(DataError::LabelCount { .. }))));
+    assert!(matches!(verification.dataset, Some(Err(DataError::Idx(IdxError::LabelCount { .. })))));
 }

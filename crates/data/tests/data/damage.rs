@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{
     FILES, gzip, temporary, test, train, valid_files, write_compressed, write_plain,
 };
-use kiln_data::{DataError, DataFile, Dataset, load, verify};
+use kiln_data::{DataError, DataFile, Dataset, IdxError, load, verify};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -83,7 +83,7 @@ fn a_flipped_bit_of_the_class_names_is_an_error_or_changes_the_fingerprint() {
                 assert_eq!(dataset.fingerprint == intact.fingerprint, is_same, "bit {bit}");
             }
             // If a line break is gone, there are fewer names, and the error is about a label.
-            Err(error @ DataError::LabelOutOfRange { .. }) => {
+            Err(error @ DataError::Idx(IdxError::LabelOutOfRange { .. })) => {
                 assert!(error.to_string().contains("2 classes"), "bit {bit}: {error}");
             }
             Err(error) => assert!(error.to_string().contains("classes.txt"), "bit {bit}: {error}"),
@@ -151,7 +151,11 @@ fn every_truncation_is_an_error() {
             // Fewer than two bytes are not recognized as gzip.
             let expected = match length {
                 0 | 1 => {
-                    matches!(error, DataError::TruncatedHeader { .. } | DataError::NotIdx { .. })
+                    matches!(
+                        error,
+                        DataError::Idx(IdxError::TruncatedHeader { .. })
+                            | DataError::Idx(IdxError::NotIdx { .. })
+                    )
                 }
                 _ => matches!(error, DataError::Gzip { .. }),
             };
@@ -176,5 +180,5 @@ fn a_gzip_bomb_is_not_decompressed() {
     let mut content = valid_files()[0].clone();
     content.resize(64 << 20, 0);
     let error = load_damaged(directory.path(), 0, &gzip(&content)).expect_err("too long");
-    assert!(matches!(error, DataError::TrailingBytes { offset: 40, .. }), "{error}");
+    assert!(matches!(error, DataError::Idx(IdxError::TrailingBytes { offset: 40, .. })), "{error}");
 }

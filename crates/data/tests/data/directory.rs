@@ -7,7 +7,7 @@ use crate::allocation;
 use crate::common::{
     FILES, gzip, idx, temporary, test, train, valid_files, write_compressed, write_plain,
 };
-use kiln_data::{DataError, Dataset, ImageShape, load};
+use kiln_data::{DataError, Dataset, IdxError, ImageShape, SourceError, load};
 
 fn load_directory(directory: &Path) -> Result<Dataset, DataError> {
     load(directory.to_str().expect("a UTF-8 path"), Path::new("unused"))
@@ -145,7 +145,13 @@ fn class_names_come_from_classes_txt() {
     assert!(
         matches!(
             error,
-            DataError::LabelOutOfRange { row: 2, offset: 10, label: 2, classes: 2, .. }
+            DataError::Idx(IdxError::LabelOutOfRange {
+                row: 2,
+                offset: 10,
+                label: 2,
+                classes: 2,
+                ..
+            })
         ),
         "{error}"
     );
@@ -174,22 +180,25 @@ fn the_error_for_a_missing_file_names_it() {
 #[test]
 fn a_header_that_declares_billions_is_an_error_without_an_allocation() {
     let error = error_of(0, idx(&[u32::MAX, 28, 28], &[1, 2, 3]));
-    assert!(matches!(error, DataError::HeaderTooLarge { .. }), "{error}");
+    assert!(matches!(error, DataError::Idx(IdxError::HeaderTooLarge { .. })), "{error}");
     assert!(error.to_string().contains("4294967295 × 28 × 28"), "{error}");
     assert!(error.to_string().contains("byte 4"), "{error}");
 
     // The product overflows to 0 in 64 bits.
     let error = error_of(0, idx(&[1 << 31, 1 << 31, 4], &[]));
-    assert!(matches!(error, DataError::HeaderTooLarge { .. }), "{error}");
+    assert!(matches!(error, DataError::Idx(IdxError::HeaderTooLarge { .. })), "{error}");
 
     let error = error_of(1, idx(&[u32::MAX], &[1, 2, 3]));
-    assert!(matches!(error, DataError::HeaderTooLarge { .. }), "{error}");
+    assert!(matches!(error, DataError::Idx(IdxError::HeaderTooLarge { .. })), "{error}");
 
     // Below the limit, but the file is shorter: memory grows with the bytes read.
     allocation::reset();
     let error = error_of(0, idx(&[2_000_000_000, 1, 1], &[1, 2, 3]));
     assert!(allocation::largest() < 4 << 20, "{} bytes at once", allocation::largest());
-    assert!(matches!(error, DataError::Truncated { offset: 19, expected: 2_000_000_016, .. }));
+    assert!(matches!(
+        error,
+        DataError::Idx(IdxError::Truncated { offset: 19, expected: 2_000_000_016, .. })
+    ));
     assert!(error.to_string().contains("2000000000 × 1 × 1"), "{error}");
 }
 
@@ -202,49 +211,64 @@ fn headers_are_checked() {
         content
     };
     let error = error_of(0, b"<!DOCTYPE html>".to_vec());
-    assert!(matches!(error, DataError::NotIdx { .. }), "{error}");
+    assert!(matches!(error, DataError::Idx(IdxError::NotIdx { .. })), "{error}");
     assert!(error.to_string().contains("3c21444f"), "{error}");
 
     let error = error_of(0, with(&images, 2, 0x0d));
-    assert!(matches!(error, DataError::ElementType { code: 0x0d, .. }), "{error}");
+    assert!(matches!(error, DataError::Idx(IdxError::ElementType { code: 0x0d, .. })), "{error}");
 
     assert!(matches!(
         error_of(0, labels.clone()),
-        DataError::DimensionCount { found: 1, expected: 3, .. }
+        DataError::Idx(IdxError::DimensionCount { found: 1, expected: 3, .. })
     ));
     assert!(matches!(
         error_of(1, images.clone()),
-        DataError::DimensionCount { found: 3, expected: 1, .. }
+        DataError::Idx(IdxError::DimensionCount { found: 3, expected: 1, .. })
     ));
 
     for length in 0..16 {
         let error = error_of(0, images[..length].to_vec());
         let end = length as u64;
-        assert!(matches!(error, DataError::TruncatedHeader { offset, .. } if offset == end));
+        assert!(
+            matches!(error, DataError::Idx(IdxError::TruncatedHeader { offset, .. }) if offset == end)
+        );
     }
     let end = images.len() as u64;
     let error = error_of(0, images[..39].to_vec());
-    assert!(matches!(error, DataError::Truncated { offset: 39, expected, .. } if expected == end));
+    assert!(
+        matches!(error, DataError::Idx(IdxError::Truncated { offset: 39, expected, .. }) if expected == end)
+    );
     let error = error_of(0, [images, vec![0]].concat());
-    assert!(matches!(error, DataError::TrailingBytes { offset, .. } if offset == end), "{error}");
+    assert!(
+        matches!(error, DataError::Idx(IdxError::TrailingBytes { offset, .. }) if offset == end),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_empty_dimension_is_an_error() {
     for (dimensions, place) in [([0, 2, 3], 4), ([4, 0, 3], 8), ([4, 2, 0], 12)] {
         let error = error_of(0, idx(&dimensions, &[]));
-        assert!(matches!(error, DataError::EmptyDimension { offset, .. } if offset == place));
+        assert!(
+            matches!(error, DataError::Idx(IdxError::EmptyDimension { offset, .. }) if offset == place)
+        );
     }
-    assert!(matches!(error_of(1, idx(&[0], &[])), DataError::EmptyDimension { offset: 4, .. }));
+    assert!(matches!(
+        error_of(1, idx(&[0], &[])),
+        DataError::Idx(IdxError::EmptyDimension { offset: 4, .. })
+    ));
 }
 
 #[test]
 fn files_must_fit_together() {
     let error = error_of(1, idx(&[3], &[0, 1, 2]));
-    assert!(matches!(error, DataError::LabelCount { images: 4, labels: 3, .. }), "{error}");
+    assert!(
+        matches!(error, DataError::Idx(IdxError::LabelCount { images: 4, labels: 3, .. })),
+        "{error}"
+    );
 
     let error = error_of(2, idx(&[2, 3, 2], &[0; 12]));
-    assert!(matches!(error, DataError::ShapesDiffer { .. }), "{error}");
+    assert!(matches!(error, DataError::Idx(IdxError::ShapesDiffer { .. })), "{error}");
     assert!(error.to_string().contains("images of 3×2"), "{error}");
 }
 
@@ -257,11 +281,14 @@ fn the_error_for_an_unknown_source_depends_on_its_form() {
 
     let error = load("zebra", data.path()).expect_err("an unknown name").to_string();
     assert!(!error.contains("did you mean"), "{error}");
-    assert!(matches!(load("", data.path()), Err(DataError::UnknownDataset { .. })));
+    assert!(matches!(
+        load("", data.path()),
+        Err(DataError::Source(SourceError::UnknownDataset { .. }))
+    ));
 
     for path in ["./nowhere", "some/where", "../no-such-directory"] {
         let error = load(path, data.path()).expect_err("no such directory");
-        assert!(matches!(error, DataError::NoSuchSource { .. }), "{error}");
+        assert!(matches!(error, DataError::Source(SourceError::NoSuchSource { .. })), "{error}");
         assert!(error.to_string().contains(path), "{error}");
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::common::{idx, temporary, valid_files, write_plain};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use kiln_data::{
-    Broken, DataConfig, DataError, Dataset, FormatName, ImageShape, ImageSize, Part, load,
+    Broken, DataConfig, DataError, Dataset, FolderError, FormatName, ImageShape, ImageSize, Part,
+    SourceError, load,
 };
 
 /// Writes a gray picture of 2×2 pixels; the pixels have this value.
@@ -97,7 +98,10 @@ fn classes_are_in_natural_order_in_any_script() {
 
     write(root.path(), "classes.txt", listed[1..].join("\n"));
     let error = read(root.path()).expect_err("a class is missing");
-    assert!(matches!(&error, DataError::UnlistedClass { class, .. } if class == "🐈"), "{error}");
+    assert!(
+        matches!(&error, DataError::Folder(FolderError::UnlistedClass { class, .. }) if class == "🐈"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn problems_of_the_directories_are_errors_with_a_way_out() {
     write_gray(root.path(), "missing/test/c/1.png", 1);
     let error = read(&path("missing")).expect_err("no training images of c");
     assert!(
-        matches!(&error, DataError::ClassNotInTraining { class, part: Part::Test, .. } if class == "c"),
+        matches!(&error, DataError::Folder(FolderError::ClassNotInTraining { class, part: Part::Test, .. }) if class == "c"),
         "{error}"
     );
     assert!(error.to_string().contains("test"), "{error}");
@@ -158,31 +162,37 @@ fn problems_of_the_directories_are_errors_with_a_way_out() {
     write_gray(root.path(), "twice/val/a/1.png", 1);
     write_gray(root.path(), "twice/valid/a/1.png", 1);
     let error = read(&path("twice")).expect_err("two directories");
-    assert!(matches!(error, DataError::TwoDirectoriesOfPart { .. }), "{error}");
+    assert!(
+        matches!(error, DataError::Folder(FolderError::TwoDirectoriesOfPart { .. })),
+        "{error}"
+    );
     assert!(error.to_string().contains("val and valid"), "{error}");
 
     write_gray(root.path(), "one/a/1.png", 1);
     let error = read(&path("one")).expect_err("one class");
-    assert!(matches!(&error, DataError::OneClass { class, .. } if class == "a"), "{error}");
+    assert!(
+        matches!(&error, DataError::Folder(FolderError::OneClass { class, .. }) if class == "a"),
+        "{error}"
+    );
 
     write_gray(root.path(), "untrained/test/a/1.png", 1);
     let error = read(&path("untrained")).expect_err("no training images");
-    assert!(matches!(error, DataError::NoImages { .. }), "{error}");
+    assert!(matches!(error, DataError::Folder(FolderError::NoImages { .. })), "{error}");
 
     write_gray(root.path(), "flat/1.png", 1);
     let error = read(&path("flat")).expect_err("no directories of classes");
-    assert!(matches!(error, DataError::NoImages { .. }), "{error}");
+    assert!(matches!(error, DataError::Folder(FolderError::NoImages { .. })), "{error}");
     assert!(error.to_string().contains("flat/cat/1.png"), "{error}");
 
     fs::create_dir_all(path("empty/a")).expect("writable");
     let error = read(&path("empty")).expect_err("no images");
-    assert!(matches!(error, DataError::UnknownFormat { .. }), "{error}");
+    assert!(matches!(error, DataError::Source(SourceError::UnknownFormat { .. })), "{error}");
     let config = DataConfig {
         format: Some(FormatName::Folder),
         ..DataConfig::new(path("empty").to_str().expect("UTF-8"))
     };
     let error = config.load(temporary().path()).expect_err("no images");
-    assert!(matches!(error, DataError::NoImages { .. }), "{error}");
+    assert!(matches!(error, DataError::Folder(FolderError::NoImages { .. })), "{error}");
 
     let mut deep = String::from("deep/a/");
     for _ in 0..70 {
@@ -191,7 +201,7 @@ fn problems_of_the_directories_are_errors_with_a_way_out() {
     write_gray(root.path(), "deep/a/1.png", 1);
     write_gray(root.path(), &format!("{deep}1.png"), 1);
     let error = read(&path("deep")).expect_err("too deep");
-    assert!(matches!(error, DataError::FolderTooDeep { .. }), "{error}");
+    assert!(matches!(error, DataError::Folder(FolderError::FolderTooDeep { .. })), "{error}");
 }
 
 #[test]
@@ -206,7 +216,14 @@ fn other_formats_are_not_taken_for_directories_of_pictures() {
     write(root.path(), "labels.csv", "label,pixel0");
     write(root.path(), "nested/array.npy", idx(&[1], &[1]));
     let error = read(root.path()).expect_err("no pictures");
-    assert!(!matches!(error, DataError::NoImages { .. } | DataError::OneClass { .. }), "{error}");
+    assert!(
+        !matches!(
+            error,
+            DataError::Folder(FolderError::NoImages { .. })
+                | DataError::Folder(FolderError::OneClass { .. })
+        ),
+        "{error}"
+    );
 }
 
 #[cfg(unix)]

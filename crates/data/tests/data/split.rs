@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use kiln_data::{
-    DataConfig, DataError, Dataset, ImageShape, LabeledImages, Parts, Split, SplitMethod,
-    SplitSize, shuffle,
+    DataConfig, DataError, Dataset, ImageShape, LabeledImages, Parts, Split, SplitError,
+    SplitMethod, SplitSize, shuffle,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -121,10 +121,13 @@ fn a_fraction_is_rounded_to_the_nearest_row() {
     assert_eq!(rows(0.29, 100).expect("fits"), 29); // 28.999999999999996 in floating point
     assert_eq!(rows(0.25, 10).expect("fits"), 3); // 2.5 is rounded up
     assert_eq!(rows(0.0, 10).expect("fits"), 0);
-    assert!(matches!(rows(0.001, 10), Err(DataError::SplitTooSmall { .. })));
-    assert!(matches!(rows(0.99, 10), Err(DataError::SplitTooLarge { .. })));
+    assert!(matches!(rows(0.001, 10), Err(DataError::Split(SplitError::SplitTooSmall { .. }))));
+    assert!(matches!(rows(0.99, 10), Err(DataError::Split(SplitError::SplitTooLarge { .. }))));
     for fraction in [-0.1, 1.0, 7.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(rows(fraction, 10), Err(DataError::SplitFraction { .. })));
+        assert!(matches!(
+            rows(fraction, 10),
+            Err(DataError::Split(SplitError::SplitFraction { .. }))
+        ));
     }
 }
 
@@ -396,5 +399,5 @@ fn groups_need_file_names() {
         .and_then(|document| document.read(DataConfig::read))
         .expect("a valid table");
     let split = config.split(&dataset(&[0; 10]), &mut generator(1), &mut generator(2));
-    assert!(matches!(split, Err(DataError::GroupWithoutNames)));
+    assert!(matches!(split, Err(DataError::Split(SplitError::GroupWithoutNames))));
 }

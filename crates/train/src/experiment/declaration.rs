@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use kiln_config::{ConfigError, Document, MAX_BYTES, Override, nearest, read_text};
 use kiln_data::{
     DATASETS, DataError, Dataset, DatasetSummary, ImageShape, KnownDatasets, Part, Parts, Split,
-    SplitCounts, SplitSize,
+    SplitCounts, SplitError, SplitSize,
 };
 use kiln_kernels::Instructions;
 use kiln_model::{Architecture, Shape};
@@ -398,15 +398,8 @@ impl Declaration {
 
     fn data_error(&self, error: DataError) -> TrainError {
         match error {
-            // Only these errors are about the value of the key. The others are about files, and name them.
-            DataError::UnknownDataset { .. }
-            | DataError::NoSuchSource { .. }
-            | DataError::UnknownFormat { .. }
-            | DataError::EmptySource { .. }
-            | DataError::NoClassDirectories { .. }
-            | DataError::NotADirectory { .. } => {
-                self.error_at("data.source", error.to_string()).into()
-            }
+            // Only this error is about the value of the key. The others are about files, and name them.
+            DataError::Source(_) => self.error_at("data.source", error.to_string()).into(),
             error => error.into(),
         }
     }
@@ -485,16 +478,21 @@ impl Declaration {
     }
 
     fn split_error(&self, error: &DataError) -> ConfigError {
+        use SplitError::{
+            GroupOfHead, GroupWithoutMatch, GroupWithoutNames, NoTestRows, PartProvided,
+            SplitFraction, SplitTooLarge, SplitTooSmall, TooFewGroups,
+        };
         let key = match error {
-            DataError::SplitTooLarge { part: Part::Test, .. }
-            | DataError::SplitTooSmall { part: Part::Test, .. }
-            | DataError::SplitFraction { part: Part::Test, .. }
-            | DataError::PartProvided { part: Part::Test, .. }
-            | DataError::NoTestRows => "data.test",
-            DataError::GroupOfHead
-            | DataError::GroupWithoutNames
-            | DataError::GroupWithoutMatch { .. }
-            | DataError::TooFewGroups { .. } => "data.group",
+            DataError::Split(
+                SplitTooLarge { part: Part::Test, .. }
+                | SplitTooSmall { part: Part::Test, .. }
+                | SplitFraction { part: Part::Test, .. }
+                | PartProvided { part: Part::Test, .. }
+                | NoTestRows,
+            ) => "data.test",
+            DataError::Split(
+                GroupOfHead | GroupWithoutNames | GroupWithoutMatch { .. } | TooFewGroups { .. },
+            ) => "data.group",
             _ => "data.validation",
         };
         self.error_at(key, error.to_string())

@@ -1,5 +1,6 @@
 //! Directories of pictures, one for each class.
 
+mod error;
 mod tree;
 
 use std::cmp::Ordering;
@@ -11,6 +12,7 @@ use crate::class_names::{MAX_CLASSES, read_class_names};
 use crate::natural_order;
 use crate::{DataError, FormatName, Part};
 
+pub use error::FolderError;
 use tree::{FoundFile, MAX_DEPTH, Tree, has_picture_name, is_ignored, is_picture, note};
 
 /// The number of entries in which [`FolderFormat::detects`] searches a picture.
@@ -65,21 +67,24 @@ impl Format for FolderFormat {
                     continue;
                 }
                 let class_name = class.name;
-                return Err(DataError::ClassNotInTraining {
+                return Err(DataError::Folder(FolderError::ClassNotInTraining {
                     path: class.path,
                     part: class.part,
                     class: class_name,
-                });
+                }));
             };
             // At most `MAX_CLASSES`.
             let (part, label) = (class.part, label as u16);
             rows.extend(class.files.into_iter().map(|file| Row { part, label, file }));
         }
         if !rows.iter().any(|row| row.part == Part::Training) {
-            return Err(DataError::NoImages { path: root.to_owned() });
+            return Err(DataError::Folder(FolderError::NoImages { path: root.to_owned() }));
         }
         if let [class] = class_names.as_slice() {
-            return Err(DataError::OneClass { path: root.to_owned(), class: class.clone() });
+            return Err(DataError::Folder(FolderError::OneClass {
+                path: root.to_owned(),
+                class: class.clone(),
+            }));
         }
         rows.sort_by(Row::compare);
 
@@ -118,7 +123,10 @@ fn class_names(
         let listed: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         for class in of_training {
             if !listed.contains(class.name.as_str()) && !class.files.is_empty() {
-                return Err(DataError::UnlistedClass { path, class: class.name.clone() });
+                return Err(DataError::Folder(FolderError::UnlistedClass {
+                    path,
+                    class: class.name.clone(),
+                }));
             }
         }
         return Ok(names);
@@ -137,7 +145,7 @@ fn class_names(
     notes.extend(note(&empty, "class directory", "class directories", few, many));
     if names.len() > MAX_CLASSES {
         let path = root.to_owned();
-        return Err(DataError::TooManyClasses { path, classes: names.len() });
+        return Err(DataError::Folder(FolderError::TooManyClasses { path, classes: names.len() }));
     }
     Ok(names)
 }

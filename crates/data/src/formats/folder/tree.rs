@@ -8,7 +8,7 @@ use kiln_config::printable;
 
 use crate::natural_order;
 use crate::picture::PictureFormat;
-use crate::{DataError, Part};
+use crate::{DataError, FolderError, Part};
 
 /// Limit for the files and directories of a dataset.
 const MAX_ENTRIES: usize = 10_000_000;
@@ -118,18 +118,18 @@ impl Tree {
                     && let Some(other) = place.replace(entry)
                 {
                     let [one, other] = [other, entry].map(|entry| entry.own_name.clone());
-                    return Err(DataError::TwoDirectoriesOfPart {
+                    return Err(DataError::Folder(FolderError::TwoDirectoriesOfPart {
                         path: root.to_owned(),
                         one,
                         other,
-                    });
+                    }));
                 }
             }
         }
         let has_training = parts[0].is_some();
         if !has_training && directories.clone().count() == parts.iter().flatten().count() {
             // The directories of parts are no classes. There may be no directory at all.
-            return Err(DataError::NoImages { path: root.to_owned() });
+            return Err(DataError::Folder(FolderError::NoImages { path: root.to_owned() }));
         }
         for entry in &entries {
             let Some(real) = &entry.directory else {
@@ -198,7 +198,7 @@ impl Tree {
     ) -> Result<(), DataError> {
         if directory.around.len() > MAX_DEPTH {
             let path = directory.path.to_owned();
-            return Err(DataError::FolderTooDeep { path, limit: MAX_DEPTH });
+            return Err(DataError::Folder(FolderError::FolderTooDeep { path, limit: MAX_DEPTH }));
         }
         let class = self.classes.len() - 1;
         for Entry { path, own_name, name, directory: real } in self.entries(directory)? {
@@ -231,7 +231,10 @@ impl Tree {
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
                 let path = self.root.clone();
-                return Err(DataError::TooManyFiles { path, limit: MAX_ENTRIES });
+                return Err(DataError::Folder(FolderError::TooManyFiles {
+                    path,
+                    limit: MAX_ENTRIES,
+                }));
             }
             listed.push((entry.file_name().to_string_lossy().into_owned(), entry));
         }
