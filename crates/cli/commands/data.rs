@@ -243,8 +243,8 @@ fn augmented(
     for row in spread_over_classes(dataset, PREVIEW_IMAGES / PREVIEW_COLUMNS) {
         pictures.push(Picture::original(dataset, row));
         for epoch in 1..PREVIEW_COLUMNS {
-            let mut rng = stream(experiment.experiment.seed, Purpose::Augment, epoch);
-            let augmenter = EpochAugmenter::new(augment, &mut rng);
+            let generator = |epoch| stream(experiment.experiment.seed, Purpose::Augment, epoch);
+            let augmenter = EpochAugmenter::new(augment, epoch, generator);
             let row = u32::try_from(row)?;
             gather_augmented(images, &[row], candidates, &augmenter, &normalizer, &mut batch);
             // The conversion saturates.

@@ -59,7 +59,8 @@ fn bench(bencher: Bencher<'_, '_>, shape: ImageShape, name: &str) {
     let document = Document::parse("bench.toml", &format!("augment = {list}")).expect("valid TOML");
     let config: AugmentConfig =
         document.read(|table| table.required("augment")).expect("a valid list");
-    let augmenter = EpochAugmenter::new(&config, &mut ChaCha8Rng::seed_from_u64(1));
+    let augmenter =
+        EpochAugmenter::new(&config, 1, |epoch| ChaCha8Rng::seed_from_u64(epoch as u64));
     let normalizer = Normalize::Unit.fit(&images, &[]).expect("needs no rows");
     let mut batch = Batch::new(shape);
     let mut chosen = Vec::with_capacity(BATCH);

@@ -48,10 +48,9 @@ impl Speed {
             experiment.data.normalize.fit(images, &rows[..rows.len().min(EVALUATED)])?;
         let batch_rows = &rows[..rows.len().min(experiment.training.batch_size.get())];
         let mut batch = Batch::new(images.shape);
-        let augmenter = EpochAugmenter::new(
-            &experiment.augment,
-            &mut stream(experiment.seed, Purpose::Augment, 0),
-        );
+        let augmenter = EpochAugmenter::new(&experiment.augment, 1, |epoch| {
+            stream(experiment.seed, Purpose::Augment, epoch)
+        });
         let mut dropout_rng = stream(experiment.seed, Purpose::Dropout, 0);
         let mut metrics = Metrics::new(experiment, dataset.class_names.len());
         let mut step = || {

@@ -14,11 +14,31 @@ pub(crate) struct Draws {
     block: [u64; 4],
     /// How many numbers of the block were used.
     used: usize,
+    first: FirstEpoch,
+}
+
+/// What numbers need that are drawn in the first epoch and kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FirstEpoch {
+    /// The key of the first epoch.
+    pub(crate) key: [u64; 2],
+    /// The number of epochs since then.
+    pub(crate) since: usize,
 }
 
 impl Draws {
-    pub(crate) const fn new(key: [u64; 2], row: u32, position: usize) -> Self {
-        Self { key, counter: [0, row as u64, position as u64, 0], block: [0; 4], used: 4 }
+    pub(crate) const fn new(key: [u64; 2], first: FirstEpoch, row: u32, position: usize) -> Self {
+        let counter = [0, row as u64, position as u64, 0];
+        Self { key, counter, block: [0; 4], used: 4, first }
+    }
+
+    /// The draws of the first epoch for this image, and the number of epochs since then.
+    pub(crate) fn of_first_epoch(&self) -> (Self, usize) {
+        let [_, row, position, _] = self.counter;
+        let counter = [0, row, position, 0];
+        let first =
+            Self { key: self.first.key, counter, block: [0; 4], used: 4, first: self.first };
+        (first, self.first.since)
     }
 
     fn next(&mut self) -> u64 {
@@ -114,10 +134,12 @@ mod tests {
     /// counter is incremented before each block.
     #[test]
     fn the_generator_is_that_of_numpy() {
-        let mut draws = Draws::new([0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210], 7, 2);
+        let mut draws = Draws::new([0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210], FIRST, 7, 2);
         let numbers: Vec<u64> = (0..6).map(|_| draws.next()).collect();
         assert_eq!(numbers, NUMPY);
     }
+
+    const FIRST: FirstEpoch = FirstEpoch { key: [0; 2], since: 0 };
 
     const NUMPY: [u64; 6] = [
         0xB246956A2A3A7D44,

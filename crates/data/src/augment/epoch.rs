@@ -3,7 +3,7 @@
 use rand_core::Rng;
 
 use super::canvas::Canvas;
-use super::draws::Draws;
+use super::draws::{Draws, FirstEpoch};
 use super::{AugmentConfig, Computation, Transform};
 use crate::batch::prefetch;
 use crate::{Batch, LabeledImages, Mix, Normalizer};
@@ -14,6 +14,7 @@ use crate::{Batch, LabeledImages, Mix, Normalizer};
 pub struct EpochAugmenter<'a> {
     config: &'a AugmentConfig,
     key: [u64; 2],
+    first: FirstEpoch,
 }
 
 /// Buffers for one image at a time.
@@ -27,10 +28,23 @@ struct Buffers {
 }
 
 impl<'a> EpochAugmenter<'a> {
-    /// Draws the key of an epoch.
+    /// The transforms of an epoch, numbered from 1. `generator` gives the random numbers of each epoch.
     #[must_use]
-    pub fn new(config: &'a AugmentConfig, rng: &mut impl Rng) -> Self {
-        Self { config, key: [rng.next_u64(), rng.next_u64()] }
+    pub fn new<R: Rng>(
+        config: &'a AugmentConfig,
+        epoch: usize,
+        generator: impl Fn(usize) -> R,
+    ) -> Self {
+        let key = |epoch| {
+            let mut rng = generator(epoch);
+            [rng.next_u64(), rng.next_u64()]
+        };
+        let first = FirstEpoch { key: key(1), since: epoch.saturating_sub(1) };
+        Self { config, key: key(epoch), first }
+    }
+
+    fn draws(&self, row: u32, position: usize) -> Draws {
+        Draws::new(self.key, self.first, row, position)
     }
 
     /// An image after these transforms, the first of the list.
@@ -49,7 +63,7 @@ impl<'a> EpochAugmenter<'a> {
         let spare = &mut buffers.spare_bytes;
         let mut canvas = Canvas { shape: images.shape, pixels: &mut buffers.bytes, spare };
         for (position, transform) in moves.iter().enumerate() {
-            transform.apply_to_bytes(&mut canvas, &mut Draws::new(self.key, row, position));
+            transform.apply_to_bytes(&mut canvas, &mut self.draws(row, position));
         }
         &buffers.bytes
     }
@@ -72,7 +86,7 @@ impl<'a> EpochAugmenter<'a> {
         let mut mixed = None;
         let transforms = self.config.transforms()[..count].iter().enumerate();
         for (position, transform) in transforms.skip(moves.len()) {
-            let mut draws = Draws::new(self.key, row, position);
+            let mut draws = self.draws(row, position);
             let mixing = match transform.computation() {
                 Computation::Image(computation) => {
                     let spare = &mut buffers.spare;

@@ -8,10 +8,17 @@ use super::{Canvas, Draws, Transform};
 use crate::ImageShape;
 
 /// `{ type = "random_flip" }`: mirrors half of the images, as Keras' `RandomFlip`.
+///
+/// With `alternate`, chance decides only in the first epoch (Jordan 2024, arXiv 2404.00498, section 3.6). After it, an image that
+/// is mirrored in one epoch is not in the next, so that two epochs in a row show both forms of every image; four epochs show all
+/// four forms if both directions are mirrored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RandomFlip {
     /// Default: `horizontal_and_vertical`.
     pub mode: FlipMode,
+    /// Default: `false`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alternate: bool,
 }
 
 keywords! {
@@ -28,19 +35,30 @@ keywords! {
 
 impl RandomFlip {
     pub(super) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { mode: table.default("mode", FlipMode::HorizontalAndVertical)? })
+        Ok(Self {
+            mode: table.default("mode", FlipMode::HorizontalAndVertical)?,
+            alternate: table.default("alternate", false)?,
+        })
     }
 }
 
 impl RandomFlip {
     fn mirror<T: Pixel>(&self, image: &mut Canvas<'_, T>, draws: &mut Draws) {
-        if self.mode != FlipMode::Vertical && draws.chance(0.5) {
+        let (mut draws, epochs) =
+            if self.alternate { draws.of_first_epoch() } else { (draws.clone(), 0) };
+        if self.mode != FlipMode::Vertical && draws.chance(0.5) != is_odd(epochs) {
             image.mirror_horizontally();
         }
-        if self.mode != FlipMode::Horizontal && draws.chance(0.5) {
+        // With both directions, this one changes in every second epoch.
+        let changes = if self.mode == FlipMode::Vertical { epochs } else { epochs / 2 };
+        if self.mode != FlipMode::Horizontal && draws.chance(0.5) != is_odd(changes) {
             image.mirror_vertically();
         }
     }
+}
+
+const fn is_odd(number: usize) -> bool {
+    number % 2 == 1
 }
 
 impl Transform for RandomFlip {

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::canvas::{Affine, Canvas, Fill, FillMode, Region};
-use super::draws::Draws;
+use super::draws::{Draws, FirstEpoch};
 use super::rand_augment::{Operation, autocontrast, equalize};
 use super::random_contrast::{blend, mean};
 use super::random_hue::turned;
 use super::{random_brightness, random_contrast};
 use crate::ImageShape;
+
+const FIRST: FirstEpoch = FirstEpoch { key: [0; 2], since: 0 };
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -115,7 +117,7 @@ fn operations_match_numpy_scipy_and_pillow() {
 fn the_beta_distribution_has_the_quantiles_of_scipy() {
     const COUNT: u32 = 20_000;
     for Beta { alpha, shares, quantiles } in fixture().beta {
-        let draw = |row| Draws::new([3, 4], row, 0).beta(alpha);
+        let draw = |row| Draws::new([3, 4], FIRST, row, 0).beta(alpha);
         let values: Vec<f64> = (0..COUNT).map(draw).collect();
         assert!(values.iter().all(|value| (0.0..=1.0).contains(value)), "alpha = {alpha}");
         for (share, quantile) in shares.iter().zip(quantiles) {
@@ -130,7 +132,7 @@ fn the_beta_distribution_has_the_quantiles_of_scipy() {
 #[test]
 fn whole_numbers_are_equally_likely() {
     let mut counts = [0_u32; 5];
-    (0..50_000).for_each(|row| counts[Draws::new([1, 2], row, 3).below(5)] += 1);
+    (0..50_000).for_each(|row| counts[Draws::new([1, 2], FIRST, row, 3).below(5)] += 1);
     // Four standard errors.
     assert!(counts.iter().all(|count| count.abs_diff(10_000) < 360), "{counts:?}");
 }
@@ -199,11 +201,11 @@ fn bytes_move_like_floating_point_numbers() {
         for row in 0..50 {
             let (mut bytes, mut spare) = (original.clone(), vec![0; 126]);
             let mut canvas = Canvas { shape, pixels: &mut bytes, spare: &mut spare };
-            transform.apply_to_bytes(&mut canvas, &mut Draws::new([1, 2], row, 0));
+            transform.apply_to_bytes(&mut canvas, &mut Draws::new([1, 2], FIRST, row, 0));
             let mut floats: Vec<f32> = original.iter().map(|byte| f32::from(*byte)).collect();
             let mut spare = vec![0.0; 126];
             let mut canvas = Canvas { shape, pixels: &mut floats, spare: &mut spare };
-            transform.apply(&mut canvas, &mut Draws::new([1, 2], row, 0));
+            transform.apply(&mut canvas, &mut Draws::new([1, 2], FIRST, row, 0));
             assert!(
                 bytes.iter().zip(&floats).all(|(byte, float)| f32::from(*byte) == *float),
                 "{text}"
@@ -232,9 +234,12 @@ fn batches_from_bytes_are_those_from_floating_point_numbers() {
         let rows = [0, 1, 2, 3];
         let normalizer = method.fit(&images, &rows).expect("fits");
         let batch = |config: &super::AugmentConfig| {
-            let mut rng =
-                <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(5);
-            let augmenter = super::EpochAugmenter::new(config, &mut rng);
+            let generator = |epoch| {
+                <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(
+                    epoch as u64,
+                )
+            };
+            let augmenter = super::EpochAugmenter::new(config, 5, generator);
             let mut batch = crate::Batch::new(shape);
             super::gather_augmented(&images, &rows, &rows, &augmenter, &normalizer, &mut batch);
             batch.pixels

@@ -79,8 +79,13 @@ fn unchanged() -> Normalizer {
     Normalize::None.fit(&images(GRAY, 1), &[]).expect("needs no rows")
 }
 
-fn augmented(config: &AugmentConfig, images: &LabeledImages, rows: &[u32], epoch: u64) -> Batch {
-    let augmenter = EpochAugmenter::new(config, &mut ChaCha8Rng::seed_from_u64(epoch));
+/// The random numbers of an epoch.
+fn generator(epoch: usize) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(epoch as u64)
+}
+
+fn augmented(config: &AugmentConfig, images: &LabeledImages, rows: &[u32], epoch: usize) -> Batch {
+    let augmenter = EpochAugmenter::new(config, epoch, generator);
     let candidates: Vec<u32> = (0..images.len() as u32).collect();
     let mut batch = Batch::new(images.shape);
     gather_augmented(images, rows, &candidates, &augmenter, &unchanged(), &mut batch);
@@ -214,7 +219,7 @@ fn without_transforms_a_batch_is_the_same_as_without_augmentation() {
     let mut plain = Batch::new(COLOR);
     gather(&images, &[3, 1], &normalizer, &mut plain);
     let config = AugmentConfig::default();
-    let augmenter = EpochAugmenter::new(&config, &mut ChaCha8Rng::seed_from_u64(1));
+    let augmenter = EpochAugmenter::new(&config, 1, generator);
     let mut batch = Batch::new(COLOR);
     gather_augmented(&images, &[3, 1], &[], &augmenter, &normalizer, &mut batch);
     assert_eq!(batch, plain);
@@ -230,13 +235,42 @@ fn every_normalization_is_applied_after_the_transforms() {
         [Normalize::Unit, Normalize::None, Normalize::Standardize, Normalize::StandardizePerPixel]
     {
         let normalizer = method.fit(&images, &[0, 1, 2, 3]).expect("there are rows");
-        let augmenter = EpochAugmenter::new(&config, &mut ChaCha8Rng::seed_from_u64(1));
+        let augmenter = EpochAugmenter::new(&config, 1, generator);
         let (mut plain, mut batch) = (Batch::new(GRAY), Batch::new(GRAY));
         gather(&images, &[2, 0], &normalizer, &mut plain);
         gather_augmented(&images, &[2, 0], &[], &augmenter, &normalizer, &mut batch);
         for (pixel, expected) in batch.pixels.iter().zip(&plain.pixels) {
             assert!((pixel - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{method:?}");
         }
+    }
+}
+
+/// Two epochs in a row show an image and its mirror image, four epochs all four forms.
+#[test]
+fn alternating_flips_show_every_form_equally_often() {
+    let images = images(GRAY, 60);
+    let rows: Vec<u32> = (0..60).collect();
+    let values = GRAY.values();
+    for (mode, forms) in [("horizontal", 2), ("vertical", 2), ("horizontal_and_vertical", 4)] {
+        let text = format!("type = 'random_flip'\nmode = '{mode}'\nalternate = true");
+        let config = config(&[&text]);
+        let epochs: Vec<Vec<f32>> =
+            (1..=8).map(|epoch| augmented(&config, &images, &rows, epoch).pixels).collect();
+        for row in 0..60 {
+            let seen = |epoch: usize| &epochs[epoch][row * values..][..values];
+            for epoch in 0..8 - forms {
+                assert_eq!(seen(epoch), seen(epoch + forms), "{mode}: the forms come in turns");
+                let different = (1..forms).all(|later| seen(epoch) != seen(epoch + later));
+                assert!(different, "{mode}: a form comes twice, row {row}");
+            }
+        }
+        // The first epoch is random.
+        let first = augmented(&config, &images, &rows, 1).pixels;
+        let plain: Vec<f32> = images.pixels.iter().map(|pixel| f32::from(*pixel)).collect();
+        let unchanged = (0..60)
+            .filter(|row| first[row * values..][..values] == plain[row * values..][..values]);
+        let (unchanged, expected) = (unchanged.count(), 60 / forms);
+        assert!(unchanged.abs_diff(expected) < 16, "{mode}: {unchanged} of 60 are not mirrored");
     }
 }
 
@@ -417,7 +451,7 @@ proptest! {
     fn values_stay_in_range(
         (channels, height, width) in (prop_oneof![Just(1_usize), Just(3)], 1_usize..12, 1_usize..12),
         chosen in proptest::collection::vec(0..EVERY.len(), 1..5),
-        epoch in any::<u64>(),
+        epoch in any::<usize>(),
     ) {
         let shape = ImageShape { channels, height, width };
         let mut tables: Vec<&str> = Vec::new();

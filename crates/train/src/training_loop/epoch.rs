@@ -52,7 +52,7 @@ impl TrainingData<'_> {
     /// How training images are transformed in this epoch. Seed and epoch determine it, so a checkpoint does not store it.
     pub(crate) fn augmenter(&self, epoch: usize) -> EpochAugmenter<'_> {
         let Experiment { augment, seed, .. } = self.experiment;
-        EpochAugmenter::new(augment, &mut stream(*seed, Purpose::Augment, epoch))
+        EpochAugmenter::new(augment, epoch, |epoch| stream(*seed, Purpose::Augment, epoch))
     }
 
     /// The schedule in the epoch after these rows of the history.
