@@ -204,6 +204,28 @@ fn a_failed_run_is_tried_once_by_each_submission() {
 }
 
 #[test]
+fn wait_follows_runs_that_are_trained_again_because_they_diverged() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let few = ["learning_rate=1e30", "seed=1"];
+    project.kiln_ok(&[["sweep", "sweep.toml"].as_slice(), &few].concat());
+    assert_eq!(statuses(&project, "runs/rates").into_values().collect::<Vec<_>>(), ["diverged"]);
+    let mut command = slurm.command();
+    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait", "--retry-failed"]);
+    let waiting = command.args(few).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let record = project.path("runs/rates/.kiln/slurm/job-4711.json");
+    wait_until("the job", || record.exists() && record.with_extension("sh").exists());
+    let script = record.with_extension("sh");
+    for output in outputs(vec![start_worker(&slurm, &script, 4711, 0, 1)]) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    let output = CommandOutput::from(waiting.wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("diverged"), "{}", output.stderr);
+    assert!(!output.stderr.contains("in an earlier sweep"), "{}", output.stderr);
+}
+
+#[test]
 fn several_workers_prune_the_runs_that_one_sweep_prunes() {
     let project = project_with(PRUNING_SWEEP);
     project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected", "--jobs=1"]);
