@@ -158,6 +158,24 @@ fn refusals_are_reported_with_slurms_words_and_the_key_to_change() {
             output.stderr
         );
     }
+    for (message, problem, help) in [
+        (
+            "Batch job submission failed: Unable to contact slurm controller (connect failure)",
+            "error: Slurm cannot be reached: Batch job",
+            "login node",
+        ),
+        (
+            "Batch job submission failed: Socket timed out on send/recv operation",
+            "error: Slurm did not answer in time: Batch job",
+            "squeue --me",
+        ),
+    ] {
+        slurm.write("message", &format!("sbatch: error: {message}\n"));
+        let output = slurm.kiln(&["sweep", "sweep.toml", "--launcher=slurm"]);
+        assert_eq!(output.status, 1, "{}", output.stderr);
+        assert!(output.stderr.contains(problem), "{}", output.stderr);
+        assert!(output.stderr.contains(help), "{}", output.stderr);
+    }
     let left: Vec<_> = fs::read_dir(project.path("runs/rates/.kiln/slurm")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
     // A stand-in that cannot be started, as on a machine without Slurm.

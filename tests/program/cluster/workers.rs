@@ -422,6 +422,36 @@ fn on_other_machine(project: &Project, name: &str) -> Option<std::process::Comma
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 #[test]
+fn a_directory_whose_locks_end_at_the_machine_causes_a_warning() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let mounts = "21 1 8:1 / / rw - nfs4 server:/home rw,vers=4.2,local_lock=all\n";
+    project.write("mounts", mounts);
+    let mount = "mount --bind mounts /proc/$$/mountinfo";
+    let run = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{path}", project.path("slurm-commands").display());
+        command.current_dir(project.path(".")).env("PATH", path);
+        command.args(["--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_kiln")]);
+        CommandOutput::from(command.output().unwrap())
+    };
+    if run(mount).status != 0 {
+        eprintln!("skipped: this test mounts a file as a list of mounts, which needs root");
+        return;
+    }
+    // `exec` keeps the process id.
+    let sweep = "sweep sweep.toml --launcher=slurm";
+    let output = run(&format!("{mount} && exec \"$@\" {sweep}"));
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let warning = "warning: the locks of the file system of runs/rates end at the machine (nfs4, local_lock=all)";
+    assert!(output.stderr.contains(warning), "{}", output.stderr);
+    let output = slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm"]);
+    assert!(!output.stderr.contains("warning"), "{}", output.stderr);
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+#[test]
 fn machines_without_common_locks_share_a_sweep() {
     let project = project_with(SWEEP);
     let few = ["learning_rate=0.1", "seed=1,2,3,4", "epochs=20"];

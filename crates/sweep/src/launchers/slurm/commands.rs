@@ -26,7 +26,8 @@ pub(super) fn submit(queue: &dyn Queue, script: &Path) -> Result<String, SweepEr
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let output = run(&mut command)?;
     if !output.status.success() {
-        return Err(SweepError::refusal(queue, &message_of(&output)));
+        let message = message_of(&output);
+        return Err(no_answer(&message).unwrap_or_else(|| SweepError::refusal(queue, &message)));
     }
     let text = text_of(&output.stdout);
     // `ID`, or `ID;CLUSTER`. On some clusters, a wrapper or a plugin prints other lines as well.
@@ -36,6 +37,30 @@ pub(super) fn submit(queue: &dyn Queue, script: &Path) -> Result<String, SweepEr
         SweepError::launcher(
             format!("sbatch printed no job id: {}", text.replace('\n', "; ")),
             Some("if the job is in the queue (squeue --me), end it with scancel".to_owned()),
+        )
+    })
+}
+
+/// The error if a message of `sbatch` is not about the job but about the way to the cluster.
+fn no_answer(message: &str) -> Option<SweepError> {
+    let lower = message.to_lowercase();
+    if lower.contains("timed out") {
+        return Some(SweepError::launcher(
+            format!("Slurm did not answer in time: {message}"),
+            Some(
+                "before repeating the command, see whether the job is in the queue: squeue --me"
+                    .to_owned(),
+            ),
+        ));
+    }
+    let is_unreachable = ["unable to contact", "configuration source", "connection refused"];
+    is_unreachable.iter().any(|part| lower.contains(part)).then(|| {
+        SweepError::launcher(
+            format!("Slurm cannot be reached: {message}"),
+            Some(
+                "run this where Slurm is set up, such as on the login node of the cluster"
+                    .to_owned(),
+            ),
         )
     })
 }
