@@ -50,12 +50,12 @@ struct Cluster {
 impl Cluster {
     /// Starts a cluster with these nodes; `None` if Slurm cannot run here.
     fn start(nodes: usize) -> Option<Self> {
-        Self::with(nodes, 1, NODE_TIMEOUT)
+        Self::with(nodes, 1, NODE_TIMEOUT, "")
     }
 
-    /// Like [`start`](Self::start), with so many workers at a time on each node, however many processors there are, and so many
-    /// seconds of silence until a node counts as failed.
-    fn with(nodes: usize, processors: usize, timeout: u32) -> Option<Self> {
+    /// Like [`start`](Self::start), with so many workers at a time on each node, however many processors there are, so many
+    /// seconds of silence until a node counts as failed, and a line of slurm.conf.
+    fn with(nodes: usize, processors: usize, timeout: u32, line: &str) -> Option<Self> {
         let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let is_installed = |program: &str| {
             let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
@@ -71,8 +71,8 @@ impl Cluster {
         start_munge();
         let directory = tempfile::tempdir().unwrap();
         let cluster = Self { directory, nodes, _guard: guard };
-        fs::write(cluster.configuration(), cluster.text_of_configuration(processors, timeout))
-            .unwrap();
+        let text = cluster.text_of_configuration(processors, timeout);
+        fs::write(cluster.configuration(), format!("{text}{line}\n")).unwrap();
         cluster.start_controller();
         (1..=nodes).for_each(|node| cluster.start_node(node));
         wait_until("the nodes", || {
@@ -277,6 +277,19 @@ fn processes_in(directory: &Path) -> Vec<u32> {
     .collect()
 }
 
+/// Whether a process is that of a run. Between fork and exec, it is still a copy of its worker.
+fn is_run(process: u32) -> bool {
+    let arguments = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    arguments.ends_with(b"\0work\0")
+}
+
+/// Whether a worker has closed the standard input of a run, by which it asks the run to stop.
+fn is_asked_to_stop(run: u32, worker: u32) -> bool {
+    let input = fs::read_link(format!("/proc/{run}/fd/0")).ok();
+    let mut files = fs::read_dir(format!("/proc/{worker}/fd")).into_iter().flatten().flatten();
+    !files.any(|file| fs::read_link(file.path()).ok() == input)
+}
+
 const SUBMIT: [&str; 3] = ["sweep", "sweep.toml", "--launcher=slurm"];
 
 #[test]
@@ -351,7 +364,7 @@ fn cancel_gives_back_the_runs_and_the_sweep_can_be_submitted_again() {
 #[test]
 #[ignore = "starts a Slurm"]
 fn the_runs_of_a_failed_node_are_taken_over() {
-    let Some(cluster) = Cluster::with(3, 1, 8) else { return };
+    let Some(cluster) = Cluster::with(3, 1, 8, "") else { return };
     let project = project_with_results(20);
     cluster.kiln_ok(&project, &SUBMIT);
     wait_until("running runs", || {
@@ -446,7 +459,9 @@ fn preempted_and_canceled_workers_lose_nothing() {
 #[test]
 #[ignore = "starts a Slurm"]
 fn a_run_that_needs_longer_than_the_time_limit_gets_there_in_pieces() {
-    let Some(cluster) = Cluster::start(2) else { return };
+    // The workers end with this status. In the other tests, they call `scontrol requeue`.
+    let requeue = "RequeueExit=99";
+    let Some(cluster) = Cluster::with(2, 1, NODE_TIMEOUT, requeue) else { return };
     let is_long = short_or_long(false, true);
     // In the long form about as many epochs as the shortest time limit of Slurm allows, several times.
     let project = project_with(&sweep(short_or_long(60, 1500)));
@@ -455,20 +470,23 @@ fn a_run_that_needs_longer_than_the_time_limit_gets_there_in_pieces() {
     cluster.kiln_ok(&project, &[SUBMIT.as_slice(), &few, &["slurm.time=1"]].concat());
     let started = Instant::now();
     let pieces = || output_of_workers(&project).matches("gave back 1 run").count();
-    // Slurm has no shorter limit than a minute. In the short form, the runs take longer because they are suspended most of
-    // the time.
+    // Slurm has no shorter limit than a minute. In the short form, the runs need longer because they are suspended until their
+    // worker is signaled.
     while !is_long && pieces() < 2 {
         assert!(started.elapsed() < LIMIT, "{}", output_of_workers(&project));
-        let workers = processes_in(&project.path("runs"));
-        let runs: Vec<u32> = workers.into_iter().flat_map(crate::processes::children).collect();
-        for (pause, signal) in [(20, "-CONT"), (500, "-STOP")] {
-            for run in &runs {
-                try_signal(*run, signal);
+        for worker in processes_in(&project.path("runs")) {
+            for run in crate::processes::children(worker).into_iter().filter(|it| is_run(*it)) {
+                let signal = if is_asked_to_stop(run, worker) { "-CONT" } else { "-STOP" };
+                try_signal(run, signal);
             }
-            sleep(Duration::from_millis(pause));
         }
-        for run in &runs {
-            try_signal(*run, "-CONT");
+        cluster.hurry();
+        sleep(Duration::from_millis(100));
+    }
+    // Those that were started and suspended since.
+    for worker in processes_in(&project.path("runs")) {
+        for run in crate::processes::children(worker) {
+            try_signal(run, "-CONT");
         }
     }
     while !cluster.kiln(&project, &["status", "grid"]).stdout.contains("2 runs: 2 finished") {
@@ -487,7 +505,7 @@ fn a_run_that_needs_longer_than_the_time_limit_gets_there_in_pieces() {
 fn workers_of_which_a_fifth_is_preempted_train_every_run_once() {
     let (processors, seeds) = short_or_long((3, 3), (20, 20));
     let (workers, runs) = (5 * processors, 8 * seeds);
-    let Some(cluster) = Cluster::with(5, processors, NODE_TIMEOUT) else { return };
+    let Some(cluster) = Cluster::with(5, processors, NODE_TIMEOUT, "") else { return };
     let project = project_with(&sweep(short_or_long(20, 10)));
     let seeds = format!("seed=1..{seeds}");
     project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected", &seeds]);

@@ -1,6 +1,7 @@
 //! Submitting, the settings of a job, `kiln status` and `kiln cancel`, with stand-ins for the commands of Slurm.
 
 use std::fs;
+use std::io::Read;
 use std::process::{Child, Stdio};
 
 use super::stand_ins::StandIns;
@@ -413,16 +414,24 @@ fn ctrl_c_during_the_submission_leaves_no_job_without_a_record() {
         command.args(wait.then_some("--wait"));
         // A process group of its own, as in a shell: Ctrl-C signals all processes of the group.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let submitting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut submitting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until("sbatch", || project.path("slurm-commands/called").exists());
         let group = format!("-{}", submitting.id());
         let killed = std::process::Command::new("kill").args(["-INT", "--", &group]).status();
         assert!(killed.unwrap().success());
+        // The answer comes when the signal was handled.
+        let (mut stderr, mut message) = (submitting.stderr.take().unwrap(), String::new());
+        while !message.contains("waiting until the job is submitted") {
+            let mut byte = [0];
+            stderr.read_exact(&mut byte).unwrap();
+            message.push(byte[0].into());
+        }
         slurm.write("answer", "");
+        stderr.read_to_string(&mut message).unwrap();
         let output = CommandOutput::from(submitting.wait_with_output().unwrap());
-        assert_eq!(output.status, if wait { 130 } else { 0 }, "{}", output.stderr);
+        assert_eq!(output.status, if wait { 130 } else { 0 }, "{message}");
         assert!(output.stdout.contains("submitted job 4711"), "{}", output.stdout);
-        assert!(output.stderr.contains("kiln cancel runs/rates"), "{}", output.stderr);
+        assert!(message.contains("kiln cancel runs/rates"), "{message}");
         assert!(project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
         for file in ["called", "answer"] {
             fs::remove_file(project.path("slurm-commands").join(file)).unwrap();

@@ -365,7 +365,7 @@ impl Watcher for SweepProgress<'_> {
                     self.print(&race::look(race, state));
                 }
             }
-            Event::Submitting => self.has_runs.set_elsewhere(),
+            Event::Submitting => self.has_runs.set_submitting(),
             Event::Starting(run) => self.run_starting(run),
             Event::Step(run, report) => self.step_completed(run, report),
             Event::Epoch(run, report) => self.epoch_completed(run, report),

@@ -53,8 +53,8 @@ fn no_answer(message: &str) -> Option<SweepError> {
             ),
         ));
     }
-    let is_unreachable = ["unable to contact", "configuration source", "connection refused"];
-    is_unreachable.iter().any(|part| lower.contains(part)).then(|| {
+    let unreachable = ["unable to contact", "configuration source", "connection refused"];
+    unreachable.iter().any(|part| lower.contains(part)).then(|| {
         SweepError::launcher(
             format!("Slurm cannot be reached: {message}"),
             Some(
