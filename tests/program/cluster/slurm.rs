@@ -6,6 +6,7 @@
 //! cargo test --workspace --test program cluster::slurm -- --ignored --test-threads=1
 //! ```
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -44,6 +45,8 @@ const NODE_TIMEOUT: u32 = 120;
 struct Cluster {
     directory: tempfile::TempDir,
     nodes: usize,
+    /// The jobs that were queued again, and when this was noticed.
+    requeued: RefCell<BTreeMap<String, Instant>>,
     _guard: MutexGuard<'static, ()>,
 }
 
@@ -70,7 +73,7 @@ impl Cluster {
         }
         start_munge();
         let directory = tempfile::tempdir().unwrap();
-        let cluster = Self { directory, nodes, _guard: guard };
+        let cluster = Self { directory, nodes, requeued: RefCell::default(), _guard: guard };
         let text = cluster.text_of_configuration(processors, timeout);
         fs::write(cluster.configuration(), format!("{text}{line}\n")).unwrap();
         cluster.start_controller();
@@ -163,10 +166,19 @@ impl Cluster {
         output
     }
 
-    /// Slurm lets a job that was queued again wait for two minutes. This makes it start at once.
+    /// Slurm lets a job that was queued again wait for two minutes. This makes it start after two seconds: in the second in
+    /// which it ended, its credential is still revoked, and Slurm would end it instead of starting it.
     fn hurry(&self) {
-        for job in self.run("squeue", &["-h", "-r", "-t", "PENDING", "-o", "%A"]).lines() {
-            self.run("scontrol", &["update", &format!("JobId={}", job.trim()), "StartTime=now"]);
+        let pending = self.run("squeue", &["-h", "-r", "-t", "PENDING", "-o", "%A|%r"]);
+        let jobs = pending.lines().filter_map(|line| line.trim().strip_suffix("|BeginTime"));
+        let jobs: Vec<String> = jobs.map(str::to_owned).collect();
+        let mut requeued = self.requeued.borrow_mut();
+        requeued.retain(|job, _| jobs.contains(job));
+        for job in jobs {
+            let since = *requeued.entry(job.clone()).or_insert_with(Instant::now);
+            if since.elapsed() > Duration::from_secs(2) {
+                self.run("scontrol", &["update", &format!("JobId={job}"), "StartTime=now"]);
+            }
         }
     }
 
