@@ -207,6 +207,8 @@ fn submitting_again_adds_no_more_workers_than_there_are_runs() {
     slurm.write("queue", "");
     project.kiln_ok(&["sweep", "sweep.toml"]);
     assert!(submit("slurm.workers=8").contains("12 runs: all done"));
+    let status = slurm.kiln_ok(&["status", "rates"]).stdout;
+    assert!(status.ends_with("no workers in the queue; the last job was 4712\n"), "{status}");
     assert_eq!(slurm.read("next").trim(), "4713");
 }
 
@@ -316,7 +318,11 @@ fn jobs_of_other_sweeps_with_the_same_id_are_left_alone() {
     slurm.write("queue", &format!("4711|0|RUNNING|n7|None|{}\n", script("other").display()));
     let workers = |sweep: &str| slurm.kiln_ok(&["status", sweep]).stdout;
     assert!(workers("other").contains("1 worker running in job 4711"), "{}", workers("other"));
-    assert!(workers("rates").contains("no workers in the queue"), "{}", workers("rates"));
+    assert!(
+        workers("rates").contains("the last job was 4711; to train the remaining runs, submit"),
+        "{}",
+        workers("rates")
+    );
     let output = slurm.kiln_ok(&["cancel", "rates"]);
     assert!(output.stderr.contains("no worker of this sweep is in the queue"), "{}", output.stderr);
     assert_eq!(slurm.read("canceled"), "");
