@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -28,20 +28,17 @@ pub(crate) fn cancel_workers(
     let directory = DeclaredSweep::directory(options, &arguments.path)?;
     let path = quoted(&directory.display().to_string());
     let mut canceled = (0, 0);
-    for Submissions { queue, jobs, .. } in Submissions::read_all(&directory) {
-        let jobs: Vec<String> = jobs.into_iter().map(|job| job.job).collect();
-        let workers = queue.workers(&jobs)?;
+    let mut ending = 0;
+    for submissions in Submissions::read_all(&directory) {
+        let workers = submissions.workers()?;
         let is_active = |job: &String| workers.iter().any(|worker| worker.job == *job);
-        let active: Vec<String> = jobs.into_iter().filter(is_active).collect();
+        let active: Vec<String> = submissions.ids().into_iter().filter(is_active).collect();
         if active.is_empty() {
             continue;
         }
-        queue.cancel(&active)?;
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !queue.workers(&active)?.is_empty() {
-            std::thread::sleep(Duration::from_millis(500));
-        }
+        submissions.queue.cancel(&active)?;
         canceled = (canceled.0 + workers.len(), canceled.1 + active.len());
+        ending += wait_for_end(&submissions);
     }
     match canceled {
         (_, 0) => status("no worker of this sweep is in the queue"),
@@ -51,8 +48,32 @@ pub(crate) fn cancel_workers(
             count(jobs, "job"),
         )),
     }
-    // A sweep that was started by hand, on any machine, is not in the queue.
-    let sweeps = DeclaredSweep::all(options, &directory, None)?;
+    if ending > 0 {
+        let workers = count(ending, "worker");
+        status(format_args!("{workers} still ending; to see the end: kiln status {path}"));
+    } else {
+        report_owners(options, &directory)?;
+    }
+    print(directory.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the workers have given back their runs, but not forever. Returns how many have not ended.
+fn wait_for_end(submissions: &Submissions<'_>) -> usize {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        // They are canceled, even if the queue does not answer this question.
+        let left = submissions.workers().map_or(0, |workers| workers.len());
+        if left == 0 || Instant::now() > until {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Names the processes that train runs. A sweep that was started by hand, on any machine, is not in the queue.
+fn report_owners(options: &GlobalOptions, directory: &Path) -> anyhow::Result<()> {
+    let sweeps = DeclaredSweep::all(options, directory, None)?;
     let mut owners: Vec<String> = Vec::new();
     for sweep in &sweeps {
         for run in read_status(&sweep.plan) {
@@ -69,6 +90,5 @@ pub(crate) fn cancel_workers(
     for owner in owners {
         status(format_args!("still training: {owner}; stop it with Ctrl-C there"));
     }
-    print(directory.display())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

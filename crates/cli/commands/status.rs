@@ -40,8 +40,10 @@ pub(crate) fn show_status(
     let queued = submissions.iter().map(|it| (it, it.workers())).collect::<Vec<_>>();
     let several = sweeps.len() > 1;
     let mut shown = Vec::new();
+    let mut has_runs_left = false;
     for (number, sweep) in (1..).zip(&sweeps) {
         let runs = read_status(&sweep.plan);
+        has_runs_left |= runs.iter().any(|run| !run.activity.is_done());
         if arguments.json {
             shown.push(sweep_json(sweep, &runs));
             continue;
@@ -66,7 +68,7 @@ pub(crate) fn show_status(
         return Ok(ExitCode::SUCCESS);
     }
     for (submissions, workers) in queued {
-        print_workers(submissions, workers, options.quiet)?;
+        print_workers(submissions, workers, has_runs_left, options.quiet)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -127,6 +129,7 @@ fn print_runs(sweep: &DeclaredSweep, runs: &[RunStatus], all: bool) -> anyhow::R
 fn print_workers(
     submissions: &Submissions<'_>,
     workers: Result<Vec<QueuedWorker>, SweepError>,
+    has_runs_left: bool,
     quiet: bool,
 ) -> anyhow::Result<()> {
     let workers = match workers {
@@ -148,7 +151,12 @@ fn print_workers(
         }
     }
     if let (true, Some(last)) = (groups.is_empty(), submissions.jobs.last()) {
-        print(format_args!("no workers in the queue; the last job was {}", last.job))?;
+        let advice = if has_runs_left {
+            "; to train the remaining runs, submit the sweep again"
+        } else {
+            ""
+        };
+        print(format_args!("no workers in the queue; the last job was {}{advice}", last.job))?;
     }
     for (line, number) in groups {
         print(format_args!("{} {}", count(number, "worker"), printable(&line)))?;

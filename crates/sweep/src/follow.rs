@@ -30,16 +30,18 @@ pub enum FollowEnd {
 }
 
 /// Follows the runs of a plan until they have ended, no worker is left, or `requests` asks to stop. `group` is that of the
-/// workers, and `has_workers` says whether there are any, as far as that is known.
+/// workers, `retry_failed` whether they retrain runs that diverged before, and `has_workers` whether there are any, as far as
+/// that is known.
 pub fn follow(
     plan: &Plan,
     group: &str,
+    retry_failed: bool,
     watcher: &mut dyn Watcher,
     requests: &Requests,
     mut has_workers: impl FnMut() -> bool,
 ) -> (SweepResult, FollowEnd) {
     let started = Instant::now();
-    let mut follower = Follower::new(plan, group, watcher);
+    let mut follower = Follower::new(plan, group, retry_failed, watcher);
     let mut last_question = Instant::now();
     let mut last_answer = true;
     let end = loop {
@@ -78,6 +80,7 @@ pub fn follow(
 struct Follower<'a> {
     plan: &'a Plan,
     group: &'a str,
+    retry_failed: bool,
     watcher: &'a mut dyn Watcher,
     outcomes: Vec<Option<(RunOutcome, CompletedBy)>>,
     needed: BTreeSet<usize>,
@@ -91,11 +94,17 @@ struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    fn new(plan: &'a Plan, group: &'a str, watcher: &'a mut dyn Watcher) -> Self {
+    fn new(
+        plan: &'a Plan,
+        group: &'a str,
+        retry_failed: bool,
+        watcher: &'a mut dyn Watcher,
+    ) -> Self {
         let runs = plan.runs.len();
         let mut follower = Self {
             plan,
             group,
+            retry_failed,
             watcher,
             outcomes: vec![None; runs],
             needed: BTreeSet::new(),
@@ -156,7 +165,10 @@ impl<'a> Follower<'a> {
         }
         if listing.has_begun(&planned.id) {
             let state = RunState::read(self.plan, planned);
-            let outcome = if state.is_done(self.plan, planned, false) {
+            // A run that diverged is retrained once.
+            let is_retried =
+                listing.ended(&planned.id, self.group, true) == Some(RunState::Diverged);
+            let outcome = if state.is_done(self.plan, planned, self.retry_failed && !is_retried) {
                 Some(RunOutcome::of_done(self.plan, planned, &state))
             } else if let RunState::Unreadable(reason) = state {
                 Some(RunOutcome::Failed(Failure { reason, log: Vec::new() }))

@@ -1,8 +1,9 @@
 //! Sweeps on a cluster: `--launcher slurm`, its workers, `kiln status` and `kiln cancel`.
 //!
-//! [`submission`] and [`workers`] run everywhere, with stand-ins for the commands of Slurm. [`slurm`] starts a real Slurm of
-//! several nodes on this machine, if it is installed.
+//! [`devices`], [`submission`] and [`workers`] run everywhere, with stand-ins for the commands of Slurm. [`slurm`] starts a
+//! real Slurm of several nodes on this machine, if it is installed.
 
+mod devices;
 #[cfg(target_os = "linux")]
 mod slurm;
 mod stand_ins;

@@ -1,6 +1,7 @@
 //! Submitting, the settings of a job, `kiln status` and `kiln cancel`, with stand-ins for the commands of Slurm.
 
 use std::fs;
+use std::io::Read;
 use std::process::{Child, Stdio};
 
 use super::stand_ins::StandIns;
@@ -87,6 +88,7 @@ fn wrong_settings_are_errors_with_their_place() {
         ("nice", "1.5", "expected a whole number from"),
         ("arguments", "exclusive", "expected an option of sbatch"),
         ("arguments", "--array=1-9", "for --array, set workers"),
+        ("arguments", "--time=5", "for --time, set time"),
     ] {
         check(&with(&format!("slurm.{key}=\"{wrong}\"")), &[expected, "command line:1"]);
         project.write("sweep.toml", format!("{SWEEP}[slurm]\n{key} = \"{wrong}\"\n"));
@@ -132,8 +134,17 @@ fn refusals_are_reported_with_slurms_words_and_the_key_to_change() {
         ("Batch job submission failed: Memory required by task is not available", "slurm.mem"),
         ("Batch job submission failed: Invalid job array specification", "slurm.workers"),
         ("CPU count per node can not be satisfied", "slurm.cpus_per_task"),
+        (
+            "Batch job submission failed: Requested node configuration is not available",
+            "slurm.cpus_per_task",
+        ),
+        (
+            "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+            "slurm.workers",
+        ),
     ] {
-        slurm.set("sbatch", &format!("echo 'sbatch: error: {message}' >&2; exit 1"));
+        slurm.write("message", &format!("sbatch: error: {message}\n"));
+        slurm.set("sbatch", "cat message >&2; exit 1");
         let output = slurm.kiln(&["sweep", "sweep.toml", "--launcher=slurm"]);
         assert_eq!(output.status, 1, "{}", output.stderr);
         assert!(
@@ -147,6 +158,24 @@ fn refusals_are_reported_with_slurms_words_and_the_key_to_change() {
             "{message}: {}",
             output.stderr
         );
+    }
+    for (message, problem, help) in [
+        (
+            "Batch job submission failed: Unable to contact slurm controller (connect failure)",
+            "error: Slurm cannot be reached: Batch job",
+            "login node",
+        ),
+        (
+            "Batch job submission failed: Socket timed out on send/recv operation",
+            "error: Slurm did not answer in time: Batch job",
+            "squeue --me",
+        ),
+    ] {
+        slurm.write("message", &format!("sbatch: error: {message}\n"));
+        let output = slurm.kiln(&["sweep", "sweep.toml", "--launcher=slurm"]);
+        assert_eq!(output.status, 1, "{}", output.stderr);
+        assert!(output.stderr.contains(problem), "{}", output.stderr);
+        assert!(output.stderr.contains(help), "{}", output.stderr);
     }
     let left: Vec<_> = fs::read_dir(project.path("runs/rates/.kiln/slurm")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
@@ -178,7 +207,127 @@ fn submitting_again_adds_no_more_workers_than_there_are_runs() {
     slurm.write("queue", "");
     project.kiln_ok(&["sweep", "sweep.toml"]);
     assert!(submit("slurm.workers=8").contains("12 runs: all done"));
+    let status = slurm.kiln_ok(&["status", "rates"]).stdout;
+    assert!(status.ends_with("no workers in the queue; the last job was 4712\n"), "{status}");
     assert_eq!(slurm.read("next").trim(), "4713");
+}
+
+#[test]
+fn workers_that_are_about_to_end_are_not_counted() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let submit = ["sweep", "sweep.toml", "--launcher=slurm", "slurm.workers=12"];
+    slurm.kiln_ok(&submit);
+    slurm.write("queue", "4711|0|COMPLETING|n7|None\n4711|1|RUNNING|n7|None\n");
+    let output = slurm.kiln_ok(&submit).stdout;
+    assert!(output.contains("submitted job 4712 with 11 workers, in addition to 1"), "{output}");
+}
+
+#[test]
+fn the_id_of_a_job_is_found_among_other_lines() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    slurm.set("sbatch", "echo 'Charged to lab.'; echo '4711;cluster'; echo 'Have a nice day'");
+    let submit = ["sweep", "sweep.toml", "--launcher=slurm"];
+    let output = slurm.kiln_ok(&submit);
+    assert!(output.stdout.contains("submitted job 4711 with 8 workers"), "{}", output.stdout);
+    assert_eq!(project.read_json("runs/rates/.kiln/slurm/job-4711.json")["job"], "4711");
+    slurm.set("sbatch", "echo 'Accepted'");
+    let output = slurm.kiln(&submit);
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("sbatch printed no job id: Accepted"), "{}", output.stderr);
+    assert!(output.stderr.contains("squeue --me"), "{}", output.stderr);
+}
+
+#[test]
+fn a_job_that_cannot_be_recorded_is_canceled() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    // A directory in the place of the record.
+    let record = project.path("runs/rates/.kiln/slurm/job-4711.json/");
+    slurm.set("sbatch", &format!("mkdir -p '{}'; echo 4711", record.display()));
+    let output = slurm.kiln(&["sweep", "sweep.toml", "--launcher=slurm"]);
+    assert_eq!(output.status, 1, "{}", output.stdout);
+    assert!(
+        output.stderr.contains("canceled job 4711, because its record cannot be written: "),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(slurm.read("canceled"), "4711\n");
+}
+
+#[test]
+fn settings_win_over_the_environment_of_the_user() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    slurm.set("sbatch", "env | grep -E '^(SBATCH|SLURM)_' | sort > environment; echo 4711");
+    slurm.set("squeue", "env | grep '^SQUEUE_' > squeue-environment; cat queue");
+    let mut command = slurm.command();
+    command
+        .args(["sweep", "sweep.toml", "--launcher=slurm", "slurm.partition=cpu", "slurm.time=30"])
+        .args(["slurm.mem=4G", "slurm.arguments=--mail-type=END"])
+        .envs([
+            // The settings of the sweep and of Kiln itself.
+            ("SBATCH_PARTITION", "gpu"),
+            ("SBATCH_TIMELIMIT", "1"),
+            ("SBATCH_MEM_PER_NODE", "1"),
+            ("SBATCH_MAIL_TYPE", "ALL"),
+            ("SBATCH_ARRAY_INX", "0-99"),
+            ("SBATCH_OPEN_MODE", "truncate"),
+            ("SBATCH_NO_REQUEUE", "1"),
+            ("SBATCH_SIGNAL", "TERM@5"),
+            // Not set in the sweep.
+            ("SBATCH_ACCOUNT", "lab"),
+            // The job that this command runs in.
+            ("SLURM_CPUS_PER_TASK", "64"),
+            ("SQUEUE_STATES", "RUNNING"),
+        ]);
+    let output = CommandOutput::from(command.output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert_eq!(slurm.read("environment"), "SBATCH_ACCOUNT=lab\n");
+    let mut command = slurm.command();
+    command.args(["status", "rates"]).env("SQUEUE_STATES", "RUNNING");
+    assert!(command.status().unwrap().success());
+    assert_eq!(slurm.read("squeue-environment"), "");
+}
+
+#[test]
+fn a_directory_that_sbatch_cannot_name_is_refused() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    for runs in ["back\\slash", "two\nlines"] {
+        let runs = format!("--runs={runs}");
+        let output = slurm.kiln(&["sweep", "sweep.toml", "--launcher=slurm", &runs]);
+        assert_eq!(output.status, 1, "{}", output.stdout);
+        assert!(output.stderr.contains("error: sbatch cannot write to "), "{}", output.stderr);
+        assert!(output.stderr.contains("help: set --runs"), "{}", output.stderr);
+    }
+    assert_eq!(slurm.read("next").trim(), "4711", "nothing was submitted");
+}
+
+#[test]
+fn jobs_of_other_sweeps_with_the_same_id_are_left_alone() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let submit = ["sweep", "sweep.toml", "--launcher=slurm", "slurm.workers=2"];
+    slurm.kiln_ok(&submit);
+    // The cluster was set up again and counts from the beginning.
+    slurm.write("next", "4711");
+    slurm.kiln_ok(&[submit.as_slice(), &["name=other", "seed=7"]].concat());
+    let script = |sweep: &str| project.path(format!("runs/{sweep}/.kiln/slurm/submitted-1.sh"));
+    slurm.write("queue", &format!("4711|0|RUNNING|n7|None|{}\n", script("other").display()));
+    let workers = |sweep: &str| slurm.kiln_ok(&["status", sweep]).stdout;
+    assert!(workers("other").contains("1 worker running in job 4711"), "{}", workers("other"));
+    assert!(
+        workers("rates").contains("the last job was 4711; to train the remaining runs, submit"),
+        "{}",
+        workers("rates")
+    );
+    let output = slurm.kiln_ok(&["cancel", "rates"]);
+    assert!(output.stderr.contains("no worker of this sweep is in the queue"), "{}", output.stderr);
+    assert_eq!(slurm.read("canceled"), "");
+    slurm.kiln_ok(&["cancel", "other"]);
+    assert_eq!(slurm.read("canceled"), "4711\n");
 }
 
 #[test]
@@ -252,13 +401,49 @@ fn ctrl_c_leaves_the_job_running() {
     let project = project_with(SWEEP);
     let slurm = StandIns::new(&project);
     let waiting = submit_and_wait(&project, &slurm);
-    std::thread::sleep(std::time::Duration::from_millis(500));
     signal(waiting.id(), "-INT");
     let output = CommandOutput::from(waiting.wait_with_output().unwrap());
     assert_eq!(output.status, 130, "{}", output.stderr);
     assert!(output.stderr.contains("the job continues"), "{}", output.stderr);
     assert!(output.stderr.contains("kiln cancel runs/rates"), "{}", output.stderr);
     assert_eq!(slurm.read("canceled"), "");
+}
+
+#[test]
+fn ctrl_c_during_the_submission_leaves_no_job_without_a_record() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    slurm.set("sbatch", "touch called; while [ ! -e answer ]; do sleep 0.01; done; echo 4711");
+    for wait in [false, true] {
+        let mut command = slurm.command();
+        command.args(["sweep", "sweep.toml", "--launcher=slurm"]);
+        command.args(wait.then_some("--wait"));
+        // A process group of its own, as in a shell: Ctrl-C signals all processes of the group.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut submitting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("sbatch", || project.path("slurm-commands/called").exists());
+        let group = format!("-{}", submitting.id());
+        let killed = std::process::Command::new("kill").args(["-INT", "--", &group]).status();
+        assert!(killed.unwrap().success());
+        // The answer comes when the signal was handled.
+        let (mut stderr, mut message) = (submitting.stderr.take().unwrap(), String::new());
+        while !message.contains("waiting until the job is submitted") {
+            let mut byte = [0];
+            stderr.read_exact(&mut byte).unwrap();
+            message.push(byte[0].into());
+        }
+        slurm.write("answer", "");
+        stderr.read_to_string(&mut message).unwrap();
+        let output = CommandOutput::from(submitting.wait_with_output().unwrap());
+        assert_eq!(output.status, if wait { 130 } else { 0 }, "{message}");
+        assert!(output.stdout.contains("submitted job 4711"), "{}", output.stdout);
+        assert!(message.contains("kiln cancel runs/rates"), "{message}");
+        assert!(project.path("runs/rates/.kiln/slurm/job-4711.json").exists());
+        for file in ["called", "answer"] {
+            fs::remove_file(project.path("slurm-commands").join(file)).unwrap();
+        }
+        fs::remove_file(project.path("runs/rates/.kiln/slurm/job-4711.json")).unwrap();
+    }
 }
 
 #[test]
@@ -277,4 +462,6 @@ fn wait_ends_when_no_worker_is_left() {
     let output = slurm.kiln(&arguments);
     assert_eq!(output.status, 1, "{}", output.stderr);
     assert!(output.stderr.contains("no worker is left in the queue"), "{}", output.stderr);
+    let waiting = "4 runs waiting for workers; why they wait: kiln status runs/rates";
+    assert!(output.stderr.contains(waiting), "{}", output.stderr);
 }

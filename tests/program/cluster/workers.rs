@@ -204,6 +204,28 @@ fn a_failed_run_is_tried_once_by_each_submission() {
 }
 
 #[test]
+fn wait_follows_runs_that_are_trained_again_because_they_diverged() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let few = ["learning_rate=1e30", "seed=1"];
+    project.kiln_ok(&[["sweep", "sweep.toml"].as_slice(), &few].concat());
+    assert_eq!(statuses(&project, "runs/rates").into_values().collect::<Vec<_>>(), ["diverged"]);
+    let mut command = slurm.command();
+    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait", "--retry-failed"]);
+    let waiting = command.args(few).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let record = project.path("runs/rates/.kiln/slurm/job-4711.json");
+    wait_until("the job", || record.exists() && record.with_extension("sh").exists());
+    let script = record.with_extension("sh");
+    for output in outputs(vec![start_worker(&slurm, &script, 4711, 0, 1)]) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    let output = CommandOutput::from(waiting.wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("diverged"), "{}", output.stderr);
+    assert!(!output.stderr.contains("in an earlier sweep"), "{}", output.stderr);
+}
+
+#[test]
 fn several_workers_prune_the_runs_that_one_sweep_prunes() {
     let project = project_with(PRUNING_SWEEP);
     project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected", "--jobs=1"]);
@@ -396,6 +418,36 @@ fn on_other_machine(project: &Project, name: &str) -> Option<std::process::Comma
     command.arg(format!("{mount} && exec env LD_PRELOAD={} \"$@\"", library.display()));
     command.args(["sh", env!("CARGO_BIN_EXE_kiln")]);
     Some(command)
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+#[test]
+fn a_directory_whose_locks_end_at_the_machine_causes_a_warning() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let mounts = "21 1 8:1 / / rw - nfs4 server:/home rw,vers=4.2,local_lock=all\n";
+    project.write("mounts", mounts);
+    let mount = "mount --bind mounts /proc/$$/mountinfo";
+    let run = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{path}", project.path("slurm-commands").display());
+        command.current_dir(project.path(".")).env("PATH", path);
+        command.args(["--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_kiln")]);
+        CommandOutput::from(command.output().unwrap())
+    };
+    if run(mount).status != 0 {
+        eprintln!("skipped: this test mounts a file as a list of mounts, which needs root");
+        return;
+    }
+    // `exec` keeps the process id.
+    let sweep = "sweep sweep.toml --launcher=slurm";
+    let output = run(&format!("{mount} && exec \"$@\" {sweep}"));
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let warning = "warning: the locks of the file system of runs/rates end at the machine (nfs4, local_lock=all)";
+    assert!(output.stderr.contains(warning), "{}", output.stderr);
+    let output = slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm"]);
+    assert!(!output.stderr.contains("warning"), "{}", output.stderr);
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]

@@ -25,6 +25,8 @@ enum Runs {
     None,
     /// This process has started them.
     Own,
+    /// A job is being submitted, and its workers may exist already.
+    Submitting,
     /// Workers elsewhere have started them, and continue.
     Elsewhere,
 }
@@ -33,10 +35,15 @@ impl HasRuns {
     pub(super) fn set(&self, has_runs: bool) {
         let mut runs = self.lock();
         match (*runs, has_runs) {
-            (Runs::Elsewhere, true) => {}
+            (Runs::Submitting | Runs::Elsewhere, true) => {}
             (_, true) => *runs = Runs::Own,
             (_, false) => *runs = Runs::None,
         }
+    }
+
+    /// Sets that a job is being submitted. A first signal waits for the answer of the queue.
+    pub(super) fn set_submitting(&self) {
+        *self.lock() = Runs::Submitting;
     }
 
     /// Sets that workers elsewhere train the runs, and that this process only watches.
@@ -78,9 +85,13 @@ impl SweepControl {
                 SignalRequest::Stop { count: 3.., status } => status.exit(),
                 SignalRequest::Stop { status, .. } if *has_runs == Runs::None => status.exit(),
                 SignalRequest::Stop { count, .. } => {
-                    match count {
-                        _ if quiet || *has_runs == Runs::Elsewhere => {}
-                        1 => status(
+                    match (*has_runs, count) {
+                        _ if quiet => {}
+                        (Runs::Submitting, 1) => status(
+                            "\nwaiting until the job is submitted; press Ctrl-C twice to exit at once",
+                        ),
+                        (Runs::Submitting | Runs::Elsewhere, _) => {}
+                        (_, 1) => status(
                             "\nstopping after the current steps; press Ctrl-C again to stop immediately",
                         ),
                         _ => status("stopping immediately"),

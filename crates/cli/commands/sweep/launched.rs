@@ -47,7 +47,7 @@ pub(super) fn report(
         ))?,
     }
     if launch.waits && outcome.remaining > 0 {
-        return wait(launch, options, plan, control);
+        return wait(launch, options, plan, outcome, control);
     }
     if outcome.remaining > 0 && !options.quiet {
         status_command(&format!("its state: kiln status {path}; to end it: kiln cancel {path}"));
@@ -61,19 +61,23 @@ fn wait(
     launch: &Launch,
     options: &GlobalOptions,
     plan: &Plan,
+    outcome: &SubmissionOutcome,
     control: &SweepControl,
 ) -> anyhow::Result<ExitCode> {
     let path = quoted(&plan.directory.display().to_string());
     let submissions = Submissions::read_all(&plan.directory);
     let own = submissions.iter().find(|it| it.queue.name() == launch.launcher.name());
-    let last = own.and_then(|own| Some(own.queue.group(&own.jobs.last()?.job)));
-    let group = last.unwrap_or_default();
-    let mut progress = SweepProgress::new(options.quiet, plan, control.has_runs.clone());
+    let job = outcome.submission.as_ref().or_else(|| own?.jobs.last());
+    let group = launch.launcher.queue().zip(job).map(|(queue, job)| queue.group(&job.job));
+    let group = group.unwrap_or_default();
+    let mut progress = SweepProgress::of_submitted(options.quiet, plan, control.has_runs.clone());
     control.has_runs.set_elsewhere();
-    let (result, end) = follow(plan, &group, &mut progress, &control.requests, || {
-        // Without an answer, the workers may still be there.
-        submissions.iter().any(|it| it.workers().map_or(true, |workers| !workers.is_empty()))
-    });
+    let retry_failed = outcome.retry_failed;
+    let (result, end) =
+        follow(plan, &group, retry_failed, &mut progress, &control.requests, || {
+            // Without an answer, the workers may still be there.
+            submissions.iter().any(|it| it.workers().map_or(true, |workers| !workers.is_empty()))
+        });
     control.has_runs.set(false);
     progress.close();
     match end {

@@ -300,7 +300,9 @@ impl Launch {
             progress::SweepProgress::new(options.quiet, plan, control.has_runs.clone());
         let launched =
             self.launcher.launch(plan, &launch_options, &mut progress, &control.requests);
-        control.has_runs.set(false);
+        if !matches!(launched, Ok(Launched::Submitted(_))) {
+            control.has_runs.set(false);
+        }
         progress.close();
         let result = match launched? {
             Launched::Ended(result) => result,

@@ -22,8 +22,7 @@ pub(crate) struct SweepProgress<'a> {
     /// The keys whose values identify a run.
     keys: Vec<DifferingKey>,
     quiet: bool,
-    /// Whether the runs of other workers are left to their own reports.
-    is_one_of_several: bool,
+    trainer: Trainer,
     /// Set before the first run is started.
     has_runs: HasRuns,
     /// The lines that change in place, on a terminal.
@@ -48,6 +47,20 @@ pub(crate) struct SweepProgress<'a> {
     total_weight: u64,
     /// The weight of those that have ended.
     done_weight: u64,
+}
+
+/// How long a queue may take to start workers although it has room for them.
+const SCHEDULING: Duration = Duration::from_secs(5);
+
+/// Which process trains the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trainer {
+    /// This one.
+    This,
+    /// This one, as one of several workers. The runs of the others are left to their own reports.
+    OneOfSeveral,
+    /// Workers that were submitted to a queue.
+    Submitted,
 }
 
 struct LiveLines {
@@ -87,7 +100,7 @@ impl<'a> SweepProgress<'a> {
             has_runs,
             keys: plan.differing_keys(),
             quiet,
-            is_one_of_several: false,
+            trainer: Trainer::This,
             live,
             running: BTreeMap::new(),
             paused: BTreeMap::new(),
@@ -107,7 +120,12 @@ impl<'a> SweepProgress<'a> {
 
     /// The progress of one of several workers.
     pub(crate) fn of_worker(quiet: bool, plan: &'a Plan) -> Self {
-        Self { is_one_of_several: true, ..Self::new(quiet, plan, HasRuns::default()) }
+        Self { trainer: Trainer::OneOfSeveral, ..Self::new(quiet, plan, HasRuns::default()) }
+    }
+
+    /// The progress of workers that were submitted to a queue.
+    pub(crate) fn of_submitted(quiet: bool, plan: &'a Plan, has_runs: HasRuns) -> Self {
+        Self { trainer: Trainer::Submitted, ..Self::new(quiet, plan, has_runs) }
     }
 
     /// Removes the changing lines from the terminal.
@@ -222,7 +240,7 @@ impl<'a> SweepProgress<'a> {
         let is_old = matches!(by, CompletedBy::EarlierSweep | CompletedBy::OtherRun);
         let is_old_success = is_old && !outcome.is_failure();
         // Each of the workers that share a sweep reports what it has done itself.
-        let is_of_others = self.is_one_of_several && by == CompletedBy::AnotherSweep;
+        let is_of_others = self.trainer == Trainer::OneOfSeveral && by == CompletedBy::AnotherSweep;
         // The summary also counts the runs that wait.
         let is_hidden = self.quiet && !outcome.is_failure() || *outcome == RunOutcome::Waiting;
         if !is_old_success && !is_hidden && !is_of_others {
@@ -308,11 +326,23 @@ impl<'a> SweepProgress<'a> {
     }
 
     fn waiting(&mut self, locked_elsewhere: usize) {
-        if self.running.is_empty() && locked_elsewhere > 0 && !self.has_reported_waiting {
+        let is_starting = self.trainer == Trainer::Submitted && self.started.elapsed() < SCHEDULING;
+        if self.running.is_empty()
+            && locked_elsewhere > 0
+            && !is_starting
+            && !self.has_reported_waiting
+        {
             self.has_reported_waiting = true;
             if !self.quiet {
                 let runs = count(locked_elsewhere, "run");
-                self.print(&format!("waiting for {runs} that another sweep is training"));
+                self.print(&match self.trainer {
+                    Trainer::Submitted => {
+                        let path = quoted(&self.plan.directory.display().to_string());
+                        format!("{runs} waiting for workers; why they wait: kiln status {path}")
+                    }
+                    Trainer::OneOfSeveral => format!("waiting for {runs} of other workers"),
+                    Trainer::This => format!("waiting for {runs} that another sweep is training"),
+                });
             }
         }
         self.draw_total();
@@ -335,6 +365,7 @@ impl Watcher for SweepProgress<'_> {
                     self.print(&race::look(race, state));
                 }
             }
+            Event::Submitting => self.has_runs.set_submitting(),
             Event::Starting(run) => self.run_starting(run),
             Event::Step(run, report) => self.step_completed(run, report),
             Event::Epoch(run, report) => self.epoch_completed(run, report),

@@ -141,6 +141,8 @@ pub enum Event<'a> {
     Needed(&'a [usize]),
     /// A race has compared the combinations.
     Look(&'a RaceState),
+    /// A job is about to be submitted. From now on it is not known whether workers exist, until the launch returns.
+    Submitting,
     /// The process of a run is about to be started. If it cannot be, [`Ended`](Self::Ended) follows.
     Starting(usize),
     /// A run has completed a training step. Only some steps are reported.

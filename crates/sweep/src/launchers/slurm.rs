@@ -38,10 +38,10 @@ impl Launcher for Slurm {
         &self,
         plan: &Plan,
         options: &LaunchOptions,
-        _watcher: &mut dyn Watcher,
+        watcher: &mut dyn Watcher,
         _requests: &Requests,
     ) -> Result<Launched, SweepError> {
-        queue::launch(self, plan, options)
+        queue::launch(self, plan, options, watcher)
     }
 }
 
@@ -70,8 +70,8 @@ impl Queue for Slurm {
         commands::submit(self, script)
     }
 
-    fn workers(&self, jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError> {
-        commands::workers(jobs)
+    fn workers(&self, directory: &Path, jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError> {
+        commands::workers(directory, jobs)
     }
 
     fn cancel(&self, jobs: &[String]) -> Result<(), SweepError> {

@@ -14,7 +14,7 @@ use kiln_store::{FileLock, StoreError, files};
 use serde::Serialize;
 
 use crate::error::SweepError;
-use crate::launchers::{LAUNCHERS, LaunchOptions, Launched, Launcher, Share};
+use crate::launchers::{Event, LAUNCHERS, LaunchOptions, Launched, Launcher, Share, Watcher};
 use crate::plan::{Plan, RunState};
 use crate::worker::visible_devices;
 
@@ -47,12 +47,13 @@ pub trait Queue: Launcher {
     /// The cluster refuses the job, or cannot be reached.
     fn submit(&self, script: &Path) -> Result<String, SweepError>;
 
-    /// The workers of these jobs that wait or run. Jobs that the cluster has forgotten have none.
+    /// The workers of these jobs that wait, run or are about to end. Jobs that the cluster has forgotten have none. A job
+    /// whose script is known to be in another directory is not meant, because clusters use ids again.
     ///
     /// # Errors
     ///
     /// The cluster cannot be reached.
-    fn workers(&self, jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError>;
+    fn workers(&self, directory: &Path, jobs: &[String]) -> Result<Vec<QueuedWorker>, SweepError>;
 
     /// Ends the workers of these jobs.
     ///
@@ -94,6 +95,9 @@ pub struct QueuedWorker {
     /// Whether it waits to be started.
     #[serde(skip)]
     pub is_waiting: bool,
+    /// Whether it takes no more runs, and the queue waits for the end of its processes.
+    #[serde(skip)]
+    pub is_ending: bool,
 }
 
 /// A worker's place in a queue.
@@ -148,6 +152,8 @@ pub struct SubmissionOutcome {
     pub remaining: usize,
     /// The workers that were in the queue or running before.
     pub workers: usize,
+    /// Whether the workers retrain runs that diverged before.
+    pub retry_failed: bool,
     /// The directories of finished runs elsewhere whose results were reused.
     pub reused: Vec<PathBuf>,
     /// The new job; `None` if no more workers are needed.
@@ -165,6 +171,7 @@ pub(super) fn launch(
     queue: &dyn Queue,
     plan: &Plan,
     options: &LaunchOptions,
+    watcher: &mut dyn Watcher,
 ) -> Result<Launched, SweepError> {
     let mut to_do = remaining_runs(plan, options.retry_failed);
     let reused = match options.reuse {
@@ -173,11 +180,12 @@ pub(super) fn launch(
     };
     // Without an answer, the new workers find nothing to do at worst.
     let workers = Submissions::read(queue, &plan.directory).workers();
-    let workers = workers.map_or(0, |workers| workers.len());
+    let workers = workers.unwrap_or_default().iter().filter(|worker| !worker.is_ending).count();
     let mut outcome = SubmissionOutcome {
         done: plan.runs.len() - to_do.len(),
         remaining: to_do.len(),
         workers,
+        retry_failed: options.retry_failed,
         reused,
         submission: None,
     };
@@ -189,15 +197,31 @@ pub(super) fn launch(
     let directory = submission::create_directory(queue, &plan.directory)?;
     let script = directory.join(format!("submitted-{}.sh", std::process::id()));
     files::write(&script, queue.script(plan, options, wanted))?;
+    watcher.event(Event::Submitting);
     let job = queue.submit(&script).inspect_err(|_| {
         let _ = files::remove(&script);
     })?;
-    let own = directory.join(format!("job-{job}.sh"));
-    std::fs::rename(&script, &own).map_err(|cause| SweepError::io("rename", &script, cause))?;
     let submission = Submission::new(job, wanted, plan.record().file_name());
-    submission.write(&directory)?;
+    submission
+        .record(&directory, &script)
+        .map_err(|error| cancel_unrecorded(queue, &submission, &error))?;
     outcome.submission = Some(submission);
     Ok(Launched::Submitted(outcome))
+}
+
+/// Cancels a job of which the sweep has no record, so that `kiln cancel` could not end it.
+fn cancel_unrecorded(queue: &dyn Queue, submission: &Submission, error: &SweepError) -> SweepError {
+    let job = &submission.job;
+    match queue.cancel(std::slice::from_ref(job)) {
+        Ok(()) => SweepError::launcher(
+            format!("canceled job {job}, because its record cannot be written: {error}"),
+            Some("after fixing this, repeat the command".to_owned()),
+        ),
+        Err(problem) => SweepError::launcher(
+            format!("the record of job {job} cannot be written: {error}; {problem}"),
+            Some(format!("cancel job {job} with the command of {}", queue.title())),
+        ),
+    }
 }
 
 /// The runs that may have to be trained.

@@ -43,10 +43,12 @@ impl Submission {
         Self { job, workers, submitted: now(), declaration }
     }
 
-    /// Writes the record next to the script.
-    pub(super) fn write(&self, directory: &Path) -> Result<(), StoreError> {
+    /// Writes the record, and gives the script the name of the job.
+    pub(super) fn record(&self, directory: &Path, script: &Path) -> Result<(), SweepError> {
         let text = versioned::to_checked_json(VERSION, self)?;
-        files::write(&directory.join(format!("job-{}.json", self.job)), text)
+        files::write(&directory.join(format!("job-{}.json", self.job)), text)?;
+        let own = directory.join(format!("job-{}.sh", self.job));
+        fs::rename(script, own).map_err(|cause| SweepError::io("rename", script, cause))
     }
 
     /// Reads the records that can be read.
@@ -100,7 +102,7 @@ impl<'a> Submissions<'a> {
     pub fn workers(&self) -> Result<Vec<QueuedWorker>, SweepError> {
         match self.jobs.is_empty() {
             true => Ok(Vec::new()),
-            false => self.queue.workers(&self.ids()),
+            false => self.queue.workers(&self.directory, &self.ids()),
         }
     }
 }

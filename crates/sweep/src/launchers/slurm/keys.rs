@@ -2,18 +2,21 @@
 
 use crate::launchers::queue::{JobKey, Rule, ValueKind};
 
+/// No node has what a worker asks for.
+const NODE: &str = "node configuration";
+
 /// Every key of the table, in the order of the batch script.
 #[rustfmt::skip]
 pub(super) const KEYS: &[JobKey] = &[
-    JobKey { name: "workers", option: None, kind: ValueKind::Count, refusals: &["job array"] },
+    JobKey { name: "workers", option: None, kind: ValueKind::Count, refusals: &["job array", "submit limit"] },
     JobKey { name: "partition", option: Some("partition"), kind: ValueKind::Text(Rule::NAME), refusals: &["partition"] },
     JobKey { name: "account", option: Some("account"), kind: ValueKind::Text(Rule::NAME), refusals: &["account"] },
     JobKey { name: "qos", option: Some("qos"), kind: ValueKind::Text(Rule::NAME), refusals: &["qos"] },
     JobKey { name: "time", option: Some("time"), kind: ValueKind::Text(TIME), refusals: &["time limit", "--time"] },
-    JobKey { name: "cpus_per_task", option: Some("cpus-per-task"), kind: ValueKind::Count, refusals: &["cpu count", "cpus"] },
-    JobKey { name: "mem", option: Some("mem"), kind: ValueKind::Text(MEMORY), refusals: &["memory", "--mem"] },
-    JobKey { name: "gres", option: Some("gres"), kind: ValueKind::Text(Rule::NAME), refusals: &["gres", "generic resource"] },
-    JobKey { name: "constraint", option: Some("constraint"), kind: ValueKind::Text(Rule::ANY), refusals: &["feature", "constraint"] },
+    JobKey { name: "cpus_per_task", option: Some("cpus-per-task"), kind: ValueKind::Count, refusals: &["cpu count", "cpus", NODE] },
+    JobKey { name: "mem", option: Some("mem"), kind: ValueKind::Text(MEMORY), refusals: &["memory", "--mem", NODE] },
+    JobKey { name: "gres", option: Some("gres"), kind: ValueKind::Text(Rule::NAME), refusals: &["gres", "generic resource", NODE] },
+    JobKey { name: "constraint", option: Some("constraint"), kind: ValueKind::Text(Rule::ANY), refusals: &["feature", "constraint", NODE] },
     JobKey { name: "nice", option: Some("nice"), kind: ValueKind::Number(-2_147_483_645, 2_147_483_645), refusals: &["nice"] },
     JobKey { name: "arguments", option: None, kind: ValueKind::Lines(OPTION), refusals: &["unrecognized option", "invalid option", "ambiguous"] },
     JobKey { name: "setup", option: None, kind: ValueKind::Lines(Rule::ANY), refusals: &[] },
@@ -37,12 +40,14 @@ const MEMORY: Rule = Rule {
     expected: "an amount of memory: megabytes such as 4000, or \"4G\"",
 };
 
-/// The number of tasks has a key, because the workers divide the runs by it.
+/// The number of tasks has a key, because the workers divide the runs by it, and the time limit, because it decides when Slurm
+/// signals them.
 const OPTION: Rule = Rule {
     is_valid: |text| {
-        text.starts_with('-') && !["--array", "-a"].iter().any(|it| text.starts_with(it))
+        let has_key = ["--array", "-a", "--time=", "--time ", "-t"];
+        text.starts_with('-') && !has_key.iter().any(|it| text.starts_with(it))
     },
-    expected: "an option of sbatch such as \"--exclusive\"; for --array, set workers",
+    expected: "an option of sbatch such as \"--exclusive\"; for --array, set workers; for --time, set time",
 };
 
 /// The seconds of a time limit as `sbatch` writes it: minutes, `MM:SS`, `HH:MM:SS`, `D-HH`, `D-HH:MM` or `D-HH:MM:SS`.
