@@ -383,6 +383,25 @@ fn cancel_ends_the_jobs_that_are_in_the_queue() {
     let output = slurm.kiln_ok(&["cancel", "rates"]);
     assert!(output.stderr.contains("canceled 2 workers in 1 job"), "{}", output.stderr);
     assert_eq!(slurm.read("canceled"), "4712\n");
+    // The job ends by itself at the same time.
+    slurm.write("queue", "4711|0|RUNNING|n7|None\n");
+    let message =
+        "scancel: error: Kill job error on job id 4711: Job/step already completing or completed";
+    slurm.set("scancel", &format!(": > queue; echo '{message}' >&2; exit 1"));
+    slurm.kiln_ok(&["cancel", "rates"]);
+    slurm.write("queue", "4711|0|RUNNING|n7|None\n");
+    slurm.set("scancel", "echo 'scancel: error: Access/permission denied' >&2; exit 1");
+    let output = slurm.kiln(&["cancel", "rates"]);
+    assert_eq!(output.status, 1);
+    assert!(
+        output.stderr.contains("scancel failed: Access/permission denied"),
+        "{}",
+        output.stderr
+    );
+    slurm.set("scancel", "exit 3");
+    let output = slurm.kiln(&["cancel", "rates"]);
+    assert!(output.stderr.contains("scancel failed: exit status: 3"), "{}", output.stderr);
+    slurm.write("queue", "");
     let output = slurm.kiln_ok(&["cancel", "rates"]);
     assert!(output.stderr.contains("no worker of this sweep is in the queue"), "{}", output.stderr);
 }

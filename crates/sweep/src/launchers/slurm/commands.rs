@@ -68,10 +68,11 @@ fn no_answer(message: &str) -> Option<SweepError> {
 /// Returns an error for paths that `sbatch` changes in the lines with its options.
 fn check_path(script: &Path) -> Result<(), SweepError> {
     let is_wrong = |c: char| c == '\\' || c.is_control();
+    let script = std::path::absolute(script).unwrap_or_else(|_| script.to_owned());
     if script.to_str().is_some_and(|path| !path.contains(is_wrong)) {
         return Ok(());
     }
-    let directory = script.parent().unwrap_or(script).display();
+    let directory = script.parent().unwrap_or(&script).display();
     Err(SweepError::launcher(
         format!("sbatch cannot write to {directory}"),
         Some("set --runs to a directory without backslashes and control characters".to_owned()),
@@ -145,10 +146,14 @@ fn is_elsewhere(script: &Path, directory: &Path) -> bool {
 /// Cancels jobs.
 pub(super) fn cancel(jobs: &[String]) -> Result<(), SweepError> {
     let output = run(Command::new("scancel").args(jobs))?;
-    if output.status.success() {
+    let error = message_of(&output);
+    // A job may end by itself at the same time.
+    let has_ended = ["invalid job id", "already completing", "already finished"];
+    let lower = error.to_lowercase();
+    if output.status.success() || has_ended.iter().any(|part| lower.contains(part)) {
         return Ok(());
     }
-    Err(SweepError::launcher(format!("scancel failed: {}", message_of(&output)), None))
+    Err(SweepError::launcher(format!("scancel failed: {error}"), None))
 }
 
 /// The exit status after which the cluster queues a job again (`RequeueExit` of slurm.conf), if it has one.
@@ -184,14 +189,16 @@ fn run(command: &mut Command) -> Result<Output, SweepError> {
     })
 }
 
-/// The error message of a command, on one line: the lines of `PROGRAM: error: …` without their beginning.
+/// The error message of a command, on one line: the lines of `PROGRAM: error: …` without their beginning. Without a message, the
+/// exit status.
 fn message_of(output: &Output) -> String {
     let text = text_of(&output.stderr);
     let lines = text.lines().map(|line| {
         let message = ["error: ", "fatal: "].iter().find_map(|kind| line.split_once(kind));
         message.map_or(line, |(_, message)| message).trim()
     });
-    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    if message.is_empty() { output.status.to_string() } else { message }
 }
 
 fn text_of(bytes: &[u8]) -> String {
