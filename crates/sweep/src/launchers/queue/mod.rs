@@ -156,7 +156,7 @@ pub struct SubmissionOutcome {
 
 /// The batch script that [`launch`] would submit.
 pub(super) fn next_script(queue: &dyn Queue, plan: &Plan, options: &LaunchOptions) -> String {
-    let to_do = remaining_runs(plan, options.retry_failed).len();
+    let to_do = remaining_runs(plan, options.retry_failed).len() + plan.runs_to_draw();
     queue.script(plan, options, options.job.workers().get().min(to_do.max(1)))
 }
 
@@ -176,13 +176,13 @@ pub(super) fn launch(
     let workers = workers.map_or(0, |workers| workers.len());
     let mut outcome = SubmissionOutcome {
         done: plan.runs.len() - to_do.len(),
-        remaining: to_do.len(),
+        remaining: to_do.len() + plan.runs_to_draw(),
         workers,
         reused,
         submission: None,
     };
     // A worker without a run would only start and end.
-    let wanted = options.job.workers().get().min(to_do.len().saturating_sub(workers));
+    let wanted = options.job.workers().get().min(outcome.remaining.saturating_sub(workers));
     if wanted == 0 {
         return Ok(Launched::Submitted(outcome));
     }
