@@ -106,8 +106,9 @@ fn race_the_best(
         .all(|run| matches!(run.status, Status::Finished | Status::Pruned | Status::Diverged));
     let finished = comparison.runs().filter(|run| run.status == Status::Finished).count();
     let top = TOP.min(finished);
-    let sweep = Sweep::from_record(record).ok()?;
-    let is_complete = sweep.expand().is_ok_and(|runs| runs.len() <= comparison.runs().count());
+    let sweep = Sweep::from_record(record).ok()?.with_samples(directory).ok()?;
+    let is_complete = sweep.samples_left() == 0
+        && sweep.expand().is_ok_and(|runs| runs.len() <= comparison.runs().count());
     if !(has_one_seed && is_done && is_complete) || sweep.with_race(Some(top)).is_err() {
         return None;
     }

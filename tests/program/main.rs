@@ -38,6 +38,7 @@ mod reliability;
 mod reuse;
 mod run;
 mod run_state;
+mod sampling;
 mod serve;
 mod shared_training;
 mod show_predict;

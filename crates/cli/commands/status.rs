@@ -84,10 +84,12 @@ fn print_runs(sweep: &DeclaredSweep, runs: &[RunStatus], all: bool) -> anyhow::R
     let plan = &sweep.plan;
     let numbers = ACTIVITIES.iter().map(|activity| (number(runs, activity), activity));
     let numbers = numbers.filter(|(number, _)| *number > 0);
+    let to_draw = Some((plan.runs_to_draw(), &"not drawn yet")).filter(|(number, _)| *number > 0);
     let numbers: Vec<String> =
-        numbers.map(|(number, activity)| format!("{number} {activity}")).collect();
+        numbers.chain(to_draw).map(|(number, activity)| format!("{number} {activity}")).collect();
     let name = printable(&plan.name);
-    print(format_args!("{name}: {}: {}", count(runs.len(), "run"), numbers.join(", ")))?;
+    let number_of_runs = count(runs.len() + plan.runs_to_draw(), "run");
+    print(format_args!("{name}: {number_of_runs}: {}", numbers.join(", ")))?;
     let keys = plan.differing_keys();
     let metric = plan.prune.map_or(kiln_train::MetricName::VAL_ACCURACY, |prune| prune.metric);
     for activity in ["running", "interrupted", "failed", "damaged"] {
@@ -202,6 +204,7 @@ fn sweep_json(sweep: &DeclaredSweep, runs: &[RunStatus]) -> Value {
     let numbers = ACTIVITIES.iter().map(|it| ((*it).to_owned(), json!(number(runs, it))));
     json!({
         "declaration": sweep.record.to_string(),
+        "runs_not_drawn": plan.runs_to_draw(),
         "numbers": numbers.collect::<serde_json::Map<_, _>>(),
         "runs": runs.iter().map(run).collect::<Vec<_>>(),
     })

@@ -12,6 +12,7 @@ mod difference;
 mod interaction;
 mod mcnemar;
 mod moderation;
+mod normal;
 mod spread;
 mod student;
 mod welch;
@@ -24,6 +25,7 @@ pub use best::{
 pub use difference::{AccuracyDifference, Family};
 pub use interaction::{Interaction, interaction};
 pub use mcnemar::{Discordant, mcnemar};
+pub use normal::{log_normal_mass, normal_probability, normal_quantile};
 pub use spread::Spread;
 pub use welch::welch;
 pub use wilson::wilson;

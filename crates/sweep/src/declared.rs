@@ -28,7 +28,7 @@ pub fn declared_runs(directory: &Path, given: &str) -> Result<Vec<PathBuf>, Swee
     });
     let fingerprints: BTreeSet<String> = fingerprints.into_iter().flatten().collect();
     let mut declared = HashSet::new();
-    for point in Sweep::from_record(&record)?.expand()? {
+    for point in Sweep::from_record(&record)?.with_samples(directory)?.expand()? {
         let experiment = &point.declaration.experiment;
         declared.insert(experiment.identity()?);
         for fingerprint in &fingerprints {
@@ -51,7 +51,7 @@ pub fn declared_race(
     fingerprint: &str,
     images: usize,
 ) -> Result<Option<RaceProgress>, SweepError> {
-    let mut sweep = Sweep::from_record(record)?;
+    let mut sweep = Sweep::from_record(record)?.with_samples(directory)?;
     let Some(config) = sweep.race_config() else { return Ok(None) };
     let path_of = |point: &SweepPoint| -> Result<PathBuf, SweepError> {
         let experiment = &point.declaration.experiment;

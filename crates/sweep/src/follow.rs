@@ -70,6 +70,7 @@ pub fn follow(
         outcomes,
         reused: Vec::new(),
         needed: needed.len(),
+        to_draw: plan.runs_to_draw(),
         race,
         interrupted: end == FollowEnd::Stopped,
         seconds: started.elapsed().as_secs_f64(),
@@ -129,10 +130,13 @@ impl<'a> Follower<'a> {
 
     fn is_done(&self) -> bool {
         let all_ended = self.needed.iter().all(|run| self.outcomes[*run].is_some());
-        all_ended && self.race.as_ref().is_none_or(|race| race.end.is_some())
+        all_ended
+            && self.plan.samples_left() == 0
+            && self.race.as_ref().is_none_or(|race| race.end.is_some())
     }
 
     fn look(&mut self) {
+        self.look_for_samples();
         self.look_at_race();
         let listing = Listing::read(&self.plan.directory);
         let now = files::clock(&hidden(&self.plan.directory)).unwrap_or_else(SystemTime::now);
@@ -145,6 +149,17 @@ impl<'a> Follower<'a> {
         self.is_first_look = false;
         let waiting = self.outcomes.iter().filter(|outcome| outcome.is_none()).count();
         self.watcher.event(Event::Idle(waiting.saturating_sub(self.running.len())));
+    }
+
+    /// Adds the samples that workers have drawn.
+    fn look_for_samples(&mut self) {
+        // What cannot be read now is read at the next look.
+        let Ok(new) = self.plan.read_samples() else { return };
+        let runs = self.plan.runs.len();
+        self.outcomes.resize(runs, None);
+        self.epochs.resize(runs, 0);
+        self.race_results.resize(runs, RaceResult::Pending);
+        self.need(new);
     }
 
     fn look_at(&mut self, run: usize, listing: &Listing, now: SystemTime) {

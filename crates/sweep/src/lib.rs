@@ -19,6 +19,7 @@
 //! trained it and when. The file `.kiln/<id>.log` next to them is the [lock](kiln_store::FileLock) of a run and
 //! receives the standard error of its process.
 
+mod decision_files;
 mod declaration;
 mod declared;
 mod error;
@@ -28,6 +29,7 @@ mod plan;
 mod prune;
 mod race;
 mod rules;
+mod samplers;
 mod status;
 mod worker;
 
@@ -43,7 +45,7 @@ pub use launchers::{
     Watcher, queue_of_setting, queues,
 };
 pub use plan::{
-    DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState,
+    DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState, Runs,
     SharedTraining,
 };
 pub use prune::{PruneConfig, PruneOrder};

@@ -118,11 +118,13 @@ impl ExperimentRules for SweepRules {
                 }
             }
         }
-        let Progress { seen, missing, sweeps } = progress;
+        let Progress { seen, missing, to_draw, sweeps } = progress;
+        let missing = missing + to_draw;
         if missing > 0 {
             let of =
                 if sweeps == 1 { "the sweep".to_owned() } else { format!("the {sweeps} sweeps") };
-            let problem = format!("runs of {of} still to do: {missing} of {}", seen.len());
+            let problem =
+                format!("runs of {of} still to do: {missing} of {}", seen.len() + to_draw);
             let directory = quoted(&directory.display().to_string());
             let advice = format!("to resume: kiln resume {directory}");
             findings.push(Finding::of(Severity::Unfinished, "", problem, advice));
@@ -138,6 +140,8 @@ struct Progress {
     seen: HashSet<String>,
     /// How many of them have no directory.
     missing: usize,
+    /// The runs of samples that are not drawn yet.
+    to_draw: usize,
     sweeps: usize,
 }
 
@@ -150,7 +154,7 @@ impl SweepRules {
         directory: &Path,
         progress: &mut Progress,
     ) -> Result<Option<String>, ConfigError> {
-        let sweep = Sweep::from_record(record)?;
+        let sweep = Sweep::from_record(record)?.with_samples(directory)?;
         if directory.file_name().is_some_and(|own| *own != *sweep.name) {
             return Ok(Some(sweep.name));
         }
@@ -187,6 +191,9 @@ impl SweepRules {
             if progress.seen.insert(points[run].declaration.experiment.identity()?) {
                 progress.missing += usize::from(runs[run].is_none());
             }
+        }
+        if sweep.race_config().is_none() {
+            progress.to_draw += sweep.samples_left() * sweep.runs_per_sample();
         }
         Ok(None)
     }

@@ -53,6 +53,22 @@ fn assert_same_results(project: &Project, sweep: &str, expected: &str) {
 }
 
 #[test]
+fn workers_draw_the_samples_of_a_sweep_together() {
+    let project = project_with(crate::sampling::SWEEP);
+    let slurm = StandIns::new(&project);
+    let mut trained = 0;
+    for output in outputs(start_workers(&project, &slurm, 3, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        trained += output.stderr.matches("  finished  last").count();
+    }
+    assert_eq!((trained, statuses(&project, "runs/tpe").len()), (14, 14));
+    let status = project.kiln_ok(&["status", "runs/tpe"]);
+    assert!(status.stdout.contains("tpe: 14 runs: 14 finished"), "{}", status.stdout);
+    let again = slurm.kiln_ok(&["sweep", "sweep.toml", "--launcher=slurm"]);
+    assert!(again.stdout.contains("14 runs: all done"), "{}", again.stdout);
+}
+
+#[test]
 fn workers_train_every_run_once_with_the_bytes_of_a_local_sweep() {
     let project = project_with(SWEEP);
     project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);

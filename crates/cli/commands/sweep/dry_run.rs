@@ -80,7 +80,8 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     let first = |paths: Vec<PathBuf>| paths.into_iter().next();
     let reused: Vec<PathBuf> = reusable.into_values().filter_map(first).collect();
     let (runs, jobs) = (count(plan.runs.len(), "run"), options.jobs);
-    let time = |runs: &[usize]| duration(estimate.total(plan, runs, jobs));
+    let time_of = |runs: &[usize]| estimate.total(plan, runs, jobs);
+    let time = |runs: &[usize]| duration(time_of(runs));
     if let Some(race) = &plan.race {
         print_line(format!(
             "a race of {} over {} seeds: {runs} at most",
@@ -94,13 +95,23 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
             time(&to_do),
             time(&to_do_at_most),
         ))?;
-    } else if to_do.is_empty() && reused.is_empty() {
+    } else if to_do.is_empty() && reused.is_empty() && plan.runs_to_draw() == 0 {
         print_line(format!("{runs}, nothing to do"))?;
     } else {
         print_line(format!(
             "{runs}, {} to do: about {} with {jobs} at a time{pruning}",
             to_do.len(),
             time(&to_do),
+        ))?;
+    }
+    if plan.runs_to_draw() > 0 {
+        // The runs to come cost what the known ones cost on average.
+        let all: Vec<usize> = (0..plan.runs.len()).collect();
+        let share = plan.runs_to_draw() as f64 / all.len().max(1) as f64;
+        print_line(format!(
+            "{}, whose settings follow from the results: about {}{pruning}",
+            count(plan.runs_to_draw(), "more run"),
+            duration(time_of(&all) * share),
         ))?;
     }
     if let Some(SharedTraining { runs, epochs, all }) = plan.shared_training(&to_do) {

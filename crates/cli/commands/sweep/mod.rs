@@ -320,6 +320,8 @@ impl Launch {
             outcome.is_failure() || diverged_is_failure && outcome.is_diverged()
         };
         let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| is_failure(outcome));
+        // Other workers may still draw samples, and the local launcher has none.
+        let has_failed = has_failed || result.to_draw > 0;
         match (result.interrupted, has_failed) {
             (true, _) => control.stop_signal.exit_code(),
             (false, true) => ExitCode::FAILURE,

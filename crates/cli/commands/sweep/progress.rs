@@ -258,7 +258,7 @@ impl<'a> SweepProgress<'a> {
         by: CompletedBy,
         running: Option<&RunningRun>,
     ) -> String {
-        let runs = self.needed;
+        let runs = self.needed + self.plan.runs_to_draw();
         let width = runs.to_string().len();
         let place = format!("[{:>width$}/{runs}]", self.ended);
         let mut line = format!("{place} {}  {}", self.label(run), outcome_text(outcome));
@@ -356,6 +356,8 @@ impl Watcher for SweepProgress<'_> {
         }
         match event {
             Event::Needed(runs) => {
+                // The first samples may have had values in common that the new ones do not have.
+                self.keys = self.plan.differing_keys();
                 self.needed += runs.len();
                 let weights = runs.iter().map(|run| self.plan.runs[*run].weight());
                 self.total_weight += weights.sum::<u64>();
@@ -378,6 +380,9 @@ impl Watcher for SweepProgress<'_> {
                 }
             }
             Event::DataWarning(run, text) => self.data_warning(run, text),
+            Event::NoSample(error) => {
+                self.print(&format!("warning: cannot draw another sample: {error}"));
+            }
             Event::Lost(run, error) => {
                 if let Some(bar) = self.running.remove(&run).and_then(|running| running.bar) {
                     bar.finish_and_clear();

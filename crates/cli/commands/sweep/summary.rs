@@ -99,15 +99,17 @@ fn outcomes(result: &SweepResult) -> String {
         (number(|outcome| matches!(outcome, RunOutcome::Interrupted)), "interrupted"),
         (number(|outcome| matches!(outcome, RunOutcome::Waiting)), "waiting for a failed run"),
         (result.needed - result.outcomes.iter().flatten().count(), "not run"),
+        (result.to_draw, "not drawn"),
     ];
     let numbers: Vec<String> = numbers
         .iter()
         .filter(|(number, _)| *number > 0)
         .map(|(number, outcome)| format!("{number} {outcome}"))
         .collect();
-    let runs = count(result.needed, "run");
+    let runs = count(result.needed + result.to_draw, "run");
     let mut ended = result.outcomes.iter().flatten();
-    let all_ended = result.outcomes.iter().flatten().count() == result.needed;
+    let all = result.needed + result.to_draw;
+    let all_ended = result.outcomes.iter().flatten().count() == all;
     if all_ended && ended.all(|(_, by)| matches!(by, CompletedBy::EarlierSweep)) {
         return match numbers.as_slice() {
             [only] if only.ends_with("finished") => format!("{runs}: all already finished"),

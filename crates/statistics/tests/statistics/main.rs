@@ -2,5 +2,6 @@
 
 mod best;
 mod interactions;
+mod normal;
 mod pairs;
 mod shares;

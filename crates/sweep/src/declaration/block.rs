@@ -16,7 +16,7 @@ pub(crate) struct Block {
     grid: Vec<Axis>,
     /// Axes of equal length whose values are paired: all first values, all second values, …
     zip: Vec<Axis>,
-    random: Option<Random>,
+    pub(crate) random: Option<Random>,
     pub(crate) exclude: Vec<Pattern>,
 }
 
@@ -103,6 +103,16 @@ impl Block {
         }
     }
 
+    /// Whether results decide which combinations the block has.
+    pub(crate) fn is_adaptive(&self) -> bool {
+        self.random.as_ref().is_some_and(Random::is_adaptive)
+    }
+
+    /// The axes of the grid and the zip.
+    pub(super) fn listed_axes(&self) -> impl Iterator<Item = &Axis> {
+        self.grid.iter().chain(&self.zip)
+    }
+
     /// Whether the block has no axis.
     pub(crate) fn is_empty(&self) -> bool {
         self.grid.is_empty() && self.zip.is_empty() && self.random.is_none()
@@ -153,7 +163,7 @@ impl Block {
             combinations = product(&combinations, &rows);
         }
         if let Some(random) = &self.random {
-            combinations = product(&combinations, &random.draw()?);
+            combinations = product(&combinations, &random.samples()?);
         }
         for combination in &mut combinations {
             // A table must be set before a key in it; otherwise the table would overwrite the key.

@@ -1,5 +1,7 @@
 use kiln_config::{ConfigError, Entry, FromValue, Kind, Override, Table, Value, nearest};
 
+use crate::samplers::Dimension;
+
 /// The keys that name a distribution.
 const DISTRIBUTIONS: [&str; 3] = ["uniform", "log_uniform", "choice"];
 
@@ -88,30 +90,50 @@ impl Distribution {
         }
     }
 
-    /// The value of `key` at a share from 0 up to, but not including, 1 of the distribution.
-    pub(crate) fn value(&self, key: &str, share: f64) -> Result<Override, ConfigError> {
+    /// The values as a dimension of the space that a sampler searches.
+    pub(crate) fn dimension(&self) -> Dimension {
+        let of = |bounds: &Bounds, is_log| match *bounds {
+            Bounds::Integer(low, high) => {
+                Dimension::Integer { low: low as f64, high: high as f64, is_log }
+            }
+            Bounds::Real(low, high) => Dimension::Real { low, high, is_log },
+        };
+        match self {
+            Self::Uniform(bounds) => of(bounds, false),
+            Self::LogUniform(bounds) => of(bounds, true),
+            Self::Choice(values) => Dimension::Choice(values.len()),
+        }
+    }
+
+    /// The value of `key` at a coordinate of the dimension.
+    pub(crate) fn value(&self, key: &str, coordinate: f64) -> Result<Override, ConfigError> {
         let number = match self {
             Self::Choice(values) => {
-                let index = (share * values.len() as f64) as usize;
-                // The share is below 1, but the product may round up to the length.
-                return Ok(values[index.min(values.len() - 1)].clone());
+                return Ok(values[(coordinate as usize).min(values.len() - 1)].clone());
             }
-            Self::Uniform(Bounds::Integer(low, high)) => {
-                let numbers = (*high as f64) - (*low as f64) + 1.0;
-                integer((share * numbers).floor() + *low as f64, *low, *high)
-            }
-            Self::LogUniform(Bounds::Integer(low, high)) => {
-                // The bounds are widened by one half, so that rounding gives each of them the interval of a full unit,
-                // like every other integer.
-                let (from, to) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
-                integer((from + share * (to - from)).exp().round(), *low, *high)
-            }
-            Self::Uniform(Bounds::Real(low, high)) => real(low + share * (high - low), *low, *high),
-            Self::LogUniform(Bounds::Real(low, high)) => {
-                real((low.ln() + share * (high.ln() - low.ln())).exp(), *low, *high)
+            Self::Uniform(Bounds::Integer(low, high))
+            | Self::LogUniform(Bounds::Integer(low, high)) => integer(coordinate, *low, *high),
+            Self::Uniform(Bounds::Real(low, high)) | Self::LogUniform(Bounds::Real(low, high)) => {
+                real(coordinate, *low, *high)
             }
         };
         Override::parse(&format!("{key}={number}"))
+    }
+
+    /// The coordinate of a value as [`value`](Self::value) writes it; `None` if it is not in the dimension.
+    pub(crate) fn coordinate(&self, text: &str) -> Option<f64> {
+        let within =
+            |low: f64, high: f64| text.parse().ok().filter(|number| (low..=high).contains(number));
+        match self {
+            Self::Choice(values) => {
+                let place = values.iter().position(|value| value.value_text() == text)?;
+                Some(place as f64)
+            }
+            Self::Uniform(bounds) | Self::LogUniform(bounds) => match *bounds {
+                Bounds::Integer(low, high) => within(low as f64, high as f64),
+                Bounds::Real(low, high) => within(low, high),
+            },
+        }
     }
 }
 

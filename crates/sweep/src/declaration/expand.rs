@@ -20,6 +20,8 @@ pub struct SweepPoint {
     pub settings: Vec<Setting>,
     /// The complete experiment.
     pub declaration: Declaration,
+    /// The index of the sample, if a sampler that reads results has drawn it.
+    pub(crate) sample: Option<usize>,
 }
 
 /// A run of a sweep that cannot be trained.
@@ -29,6 +31,16 @@ pub(crate) struct InvalidPoint {
     pub(crate) settings: Vec<Setting>,
     /// The reason, without the combination.
     pub(crate) error: ConfigError,
+}
+
+/// What a combination with a seed is.
+pub(super) enum ExpandedPoint {
+    Valid(Box<SweepPoint>),
+    Invalid(InvalidPoint),
+    /// A pattern excludes it.
+    Excluded,
+    /// It was skipped as invalid when the sweep was started, or was not chosen for a race.
+    Skipped,
 }
 
 /// The runs of a sweep by the rules of the experiment alone.
@@ -79,33 +91,22 @@ impl Sweep {
         for block in blocks {
             let mut seen_in_block = HashSet::new();
             let mut matched = vec![false; block.exclude.len()];
-            for settings in block.combinations()? {
+            for (index, settings) in block.combinations()?.into_iter().enumerate() {
+                let sample = block.is_adaptive().then_some(index);
                 for settings in with_seeds(&settings, seeds.as_deref()) {
-                    let Some(declared) = self.declared(block, &settings, &mut matched)? else {
-                        continue;
+                    let point = match self.point(block, settings, sample, &mut matched)? {
+                        ExpandedPoint::Excluded => continue,
+                        point => point,
                     };
                     is_excluded = false;
-                    if !self.skipped.is_empty() && self.skipped.contains(&as_arguments(&settings)) {
-                        continue;
-                    }
-                    let completed = declared.and_then(|declaration| self.completed(declaration));
-                    let declaration = match completed {
-                        Ok(declaration) => declaration,
-                        Err(error) => {
-                            expanded.invalid.push(InvalidPoint { settings, error });
+                    let point = match point {
+                        ExpandedPoint::Valid(point) => point,
+                        ExpandedPoint::Invalid(point) => {
+                            expanded.invalid.push(point);
                             continue;
                         }
+                        ExpandedPoint::Excluded | ExpandedPoint::Skipped => continue,
                     };
-                    let point = SweepPoint { settings, declaration };
-                    let is_chosen = match &self.chosen {
-                        Some(chosen) => {
-                            chosen.contains(&without_seed(&point.declaration.experiment)?)
-                        }
-                        None => true,
-                    };
-                    if !is_chosen {
-                        continue;
-                    }
                     let identity = point.declaration.experiment.identity()?;
                     // Within a block, a duplicate is a mistake. Across blocks it is not, since blocks may overlap.
                     if !seen_in_block.insert(identity.clone()) {
@@ -115,14 +116,16 @@ impl Sweep {
                         return Err(ConfigError::new(message).help(help));
                     }
                     if seen.insert(identity) {
-                        expanded.points.push(point);
+                        expanded.points.push(*point);
                     }
                 }
             }
             // A pattern that matches nothing is probably misspelled. Not so if the command line changed the axes,
-            // because the pattern may have been written for the values that were replaced.
+            // because the pattern may have been written for the values that were replaced, nor if samples are still to be
+            // drawn.
+            let may_match_later = self.has_command_line_axes || block.is_adaptive();
             let unmatched = block.exclude.iter().zip(matched).find(|(_, matched)| !matched);
-            if let Some((pattern, _)) = unmatched.filter(|_| !self.has_command_line_axes) {
+            if let Some((pattern, _)) = unmatched.filter(|_| !may_match_later) {
                 return Err(pattern.unmatched_error());
             }
         }
@@ -132,6 +135,34 @@ impl Sweep {
                 .help("remove an `[[exclude]]` pattern, or add values to an axis"));
         }
         Ok(expanded)
+    }
+
+    /// One run of a block. Sets `matched` for the patterns that exclude it.
+    pub(super) fn point(
+        &self,
+        block: &Block,
+        settings: Vec<Setting>,
+        sample: Option<usize>,
+        matched: &mut [bool],
+    ) -> Result<ExpandedPoint, ConfigError> {
+        let Some(declared) = self.declared(block, &settings, matched)? else {
+            return Ok(ExpandedPoint::Excluded);
+        };
+        if !self.skipped.is_empty() && self.skipped.contains(&as_arguments(&settings)) {
+            return Ok(ExpandedPoint::Skipped);
+        }
+        let declaration = match declared.and_then(|declaration| self.completed(declaration)) {
+            Ok(declaration) => declaration,
+            Err(error) => return Ok(ExpandedPoint::Invalid(InvalidPoint { settings, error })),
+        };
+        let is_chosen = match &self.chosen {
+            Some(chosen) => chosen.contains(&without_seed(&declaration.experiment)?),
+            None => true,
+        };
+        Ok(match is_chosen {
+            true => ExpandedPoint::Valid(Box::new(SweepPoint { settings, declaration, sample })),
+            false => ExpandedPoint::Skipped,
+        })
     }
 
     /// Checks the number of runs and the memory that they take before any is created.
@@ -168,9 +199,10 @@ impl Sweep {
         if let Some(file) = initial_weights.and_then(|name| self.record.initial_weights.get(name)) {
             declaration.set_initial_weights(file)?;
         }
-        if let Some(prune) = &self.prune {
-            // Runs are compared by the column of this metric in their histories, so each run needs it.
-            declaration.experiment.compute(prune.metric);
+        // Runs are compared by the columns of these metrics in their histories, so each run needs them.
+        let metrics = self.prune.iter().map(|prune| prune.metric);
+        for metric in metrics.chain(self.adaptive().map(|random| random.metric)) {
+            declaration.experiment.compute(metric);
         }
         Ok(declaration)
     }
@@ -243,7 +275,7 @@ fn check_exclusion_axis(points: &[SweepPoint]) -> Result<(), ConfigError> {
 }
 
 /// One copy of a combination for each seed.
-fn with_seeds(settings: &[Setting], seeds: Option<&Axis>) -> Vec<Vec<Setting>> {
+pub(super) fn with_seeds(settings: &[Setting], seeds: Option<&Axis>) -> Vec<Vec<Setting>> {
     let Some(seeds) = seeds else { return vec![settings.to_vec()] };
     let with_seed = |seed| [settings, &[Setting::new(&seeds.path, seed)]].concat();
     seeds.values.iter().map(with_seed).collect()

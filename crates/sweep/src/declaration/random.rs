@@ -1,12 +1,14 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use kiln_config::{ConfigError, Document, FromValue, Override, Value};
+use kiln_config::{ConfigError, Document, FromValue, Override, Value, nearest};
+use kiln_train::MetricName;
 use kiln_train::random::{Purpose, named_stream};
 use rand_core::Rng;
 
 use crate::declaration::axis::{check_affects_results, leaves};
 use crate::declaration::distribution::{Distribution, is_distribution};
 use crate::declaration::setting::{Setting, as_arguments};
+use crate::samplers::{Dimension, SAMPLERS, Sampler};
 
 /// The `[random]` table, which draws combinations at random.
 ///
@@ -27,6 +29,13 @@ pub(crate) struct Random {
     pub(crate) count: usize,
     seed: u64,
     pub(crate) axes: Vec<RandomAxis>,
+    pub(crate) sampler: &'static dyn Sampler,
+    /// The key `sampler` as it was written.
+    sampler_key: Option<Override>,
+    /// The metric that the sampler maximizes or minimizes.
+    pub(crate) metric: MetricName,
+    /// The samples that a sampler has drawn from results, after those of [`startup`](Self::startup).
+    drawn: Vec<Vec<f64>>,
 }
 
 /// A key and the distribution of its values.
@@ -34,7 +43,7 @@ pub(crate) struct Random {
 pub(crate) struct RandomAxis {
     pub(crate) path: String,
     /// The key as it was written; the value is not used.
-    key: Override,
+    pub(crate) key: Override,
     distribution: Distribution,
 }
 
@@ -45,13 +54,20 @@ impl Random {
         known: &[String],
     ) -> Result<Self, ConfigError> {
         let (mut count, mut seed) = (None, 0);
+        let mut sampler: (&dyn Sampler, Option<Override>) = (SAMPLERS[0], None);
+        let mut metric: Option<(MetricName, Override)> = None;
         let mut axes: Vec<RandomAxis> = Vec::new();
         for leaf in leaves(table, &is_distribution)? {
+            let key = |path: &str| Override::new(path, leaf.key.key_place(), leaf.value.clone());
             match leaf.path.as_str() {
                 "count" => count = Some(usize::from_value(leaf.value)?),
                 "seed" => seed = u64::from_value(leaf.value)?,
+                "sampler" => sampler = (read_sampler(leaf.value)?, Some(key(&leaf.path))),
+                "metric" => {
+                    metric = Some((MetricName::from_value(leaf.value)?, key(&leaf.path)));
+                }
                 path => {
-                    let key = Override::new(path, leaf.key.key_place(), leaf.value.clone());
+                    let key = key(path);
                     let full = experiment.complete(&key, known)?;
                     check_affects_results(&full, &key)?;
                     if axes.iter().any(|other| other.path == full) {
@@ -77,31 +93,123 @@ impl Random {
                 .error("`[random]` has no key to draw values for")
                 .help("for example: learning_rate = { log_uniform = [1e-4, 1e-1] }"));
         }
-        Ok(Self { count, seed, axes })
+        let (sampler, sampler_key) = sampler;
+        if let (Some((_, key)), None) = (&metric, sampler.startup()) {
+            let message =
+                "`metric` is for a sampler that reads results, and this one draws at random";
+            return Err(key.key_error(message).help("add sampler = \"tpe\", or remove it"));
+        }
+        let metric = metric.map_or(MetricName::VAL_ACCURACY, |(metric, _)| metric);
+        Ok(Self { count, seed, axes, sampler, sampler_key, metric, drawn: Vec::new() })
     }
 
-    /// Draws `count` different combinations. Each has a value for every axis.
+    /// Whether results decide which samples are drawn.
+    pub(crate) fn is_adaptive(&self) -> bool {
+        self.sampler.startup().is_some()
+    }
+
+    /// An error at the key `sampler`.
+    pub(crate) fn sampler_error(&self, message: impl Into<String>) -> ConfigError {
+        match &self.sampler_key {
+            Some(key) => key.key_error(message),
+            None => ConfigError::new(message),
+        }
+    }
+
+    /// The number of samples that are drawn without results.
+    pub(crate) fn startup(&self) -> usize {
+        self.sampler.startup().map_or(self.count, |startup| startup.min(self.count))
+    }
+
+    /// The number of samples that are known.
+    pub(crate) fn known(&self) -> usize {
+        self.startup() + self.drawn.len()
+    }
+
+    /// The space that the sampler searches.
+    pub(crate) fn space(&self) -> Vec<Dimension> {
+        self.axes.iter().map(|axis| axis.distribution.dimension()).collect()
+    }
+
+    /// The random numbers for the sample with this index.
+    pub(crate) fn random_for(&self, sample: usize) -> impl FnMut() -> f64 + use<> {
+        // No axis has a name with a space.
+        let mut stream = named_stream(self.seed, Purpose::Search, &format!("sample {sample}"));
+        move || unit_interval(stream.next_u64())
+    }
+
+    /// Adds a sample.
+    pub(crate) fn add(&mut self, point: Vec<f64>) {
+        self.drawn.push(point);
+    }
+
+    /// The settings at a point of the space.
+    pub(crate) fn settings(&self, point: &[f64]) -> Result<Vec<Setting>, ConfigError> {
+        self.axes.iter().zip(point).map(|(axis, coordinate)| axis.at(*coordinate)).collect()
+    }
+
+    /// The values at a point by the paths of their keys, as [`point`](Self::point) reads them.
+    pub(crate) fn values(&self, point: &[f64]) -> Result<BTreeMap<String, String>, ConfigError> {
+        let settings = self.settings(point)?.into_iter();
+        Ok(settings.map(|it| (it.path.clone(), it.value.value_text())).collect())
+    }
+
+    /// The point with these values; `None` if they are not in the space.
+    pub(crate) fn point(&self, values: &BTreeMap<String, String>) -> Option<Vec<f64>> {
+        let coordinate = |axis: &RandomAxis| axis.distribution.coordinate(values.get(&axis.path)?);
+        self.axes.iter().map(coordinate).collect()
+    }
+
+    /// What the samples depend on besides the experiment. It does not include `count`, so that a larger one keeps the samples.
+    pub(crate) fn subject(&self) -> String {
+        let axis = |axis: &RandomAxis| {
+            let choices = axis.choices().iter().map(Override::value_text);
+            let choices: Vec<String> = choices.collect();
+            format!("{} {:?} {choices:?}", axis.path, axis.distribution.dimension())
+        };
+        let axes: Vec<String> = self.axes.iter().map(axis).collect();
+        format!("{} {} {} {}", self.sampler.name(), self.seed, self.metric, axes.join(" "))
+    }
+
+    /// The points of all known samples.
+    pub(crate) fn points(&self) -> Result<Vec<Vec<f64>>, ConfigError> {
+        let mut points = self.draw()?;
+        points.truncate(self.startup());
+        // The values are rounded, and observations are what was trained.
+        let rounded = |point: Vec<f64>| {
+            let values = self.values(&point)?;
+            Ok(self.point(&values).unwrap_or(point))
+        };
+        points.into_iter().chain(self.drawn.iter().cloned()).map(rounded).collect()
+    }
+
+    /// The settings of all known samples: `count` different combinations, of which a sampler that reads results draws only the
+    /// first at random.
     ///
     /// # Errors
     ///
     /// The axes have fewer than `count` different combinations.
-    pub(crate) fn draw(&self) -> Result<Vec<Vec<Setting>>, ConfigError> {
+    pub(crate) fn samples(&self) -> Result<Vec<Vec<Setting>>, ConfigError> {
+        self.points()?.iter().map(|point| self.settings(point)).collect()
+    }
+
+    /// The points of `count` different combinations that are drawn at random.
+    fn draw(&self) -> Result<Vec<Vec<f64>>, ConfigError> {
         /// The limit on draws, as a multiple of `count`. With this many draws, even axes that have only `count`
         /// combinations nearly always yield all of them.
         const MAX_DRAWS_PER_COMBINATION: usize = 100;
         let stream = |axis: &RandomAxis| named_stream(self.seed, Purpose::Search, &axis.path);
         let mut streams: Vec<_> = self.axes.iter().map(stream).collect();
-        let mut drawn: Vec<Vec<Setting>> = Vec::new();
+        let space = self.space();
+        let mut drawn: Vec<Vec<f64>> = Vec::new();
         let mut seen = HashSet::new();
         for _ in 0..self.count.saturating_mul(MAX_DRAWS_PER_COMBINATION) {
-            let draw = self
-                .axes
-                .iter()
-                .zip(&mut streams)
-                .map(|(axis, stream)| axis.draw(unit_interval(stream.next_u64())))
-                .collect::<Result<Vec<_>, _>>()?;
-            if seen.insert(as_arguments(&draw)) {
-                drawn.push(draw);
+            let dimensions = space.iter().zip(&mut streams);
+            let point: Vec<f64> = dimensions
+                .map(|(dimension, stream)| dimension.at(unit_interval(stream.next_u64())))
+                .collect();
+            if seen.insert(as_arguments(&self.settings(&point)?)) {
+                drawn.push(point);
             }
             if drawn.len() == self.count {
                 return Ok(drawn);
@@ -117,10 +225,33 @@ impl Random {
     }
 }
 
+fn read_sampler(value: &Value) -> Result<&'static dyn Sampler, ConfigError> {
+    let name = String::from_value(value)?;
+    let found = SAMPLERS.into_iter().find(|sampler| sampler.name() == name);
+    found.ok_or_else(|| {
+        let names: Vec<String> =
+            SAMPLERS.iter().map(|sampler| format!("\"{}\"", sampler.name())).collect();
+        let near = nearest(&name, SAMPLERS.iter().map(|sampler| sampler.name()));
+        let error = value.expected(&names.join(" or "));
+        match near {
+            Some(near) => error.help(format!("did you mean \"{near}\"?")),
+            None => error,
+        }
+    })
+}
+
 impl RandomAxis {
-    /// The setting for a random number in [0, 1).
-    fn draw(&self, random: f64) -> Result<Setting, ConfigError> {
-        let value = self.distribution.value(self.key.key(), random)?;
+    /// The listed values; none if the axis has numbers between bounds.
+    pub(crate) fn choices(&self) -> &[Override] {
+        match &self.distribution {
+            Distribution::Choice(values) => values,
+            Distribution::Uniform(_) | Distribution::LogUniform(_) => &[],
+        }
+    }
+
+    /// The setting at a coordinate.
+    fn at(&self, coordinate: f64) -> Result<Setting, ConfigError> {
+        let value = self.distribution.value(self.key.key(), coordinate)?;
         Ok(Setting::new(&self.path, &value))
     }
 }

@@ -135,6 +135,7 @@ impl Sweep {
         }
         self.race = Some(self.race.unwrap_or_default());
         self.top = top;
+        self.check_sampling()?;
         (self.record.race, self.record.top) = (true, top);
         Ok(self)
     }
@@ -153,12 +154,13 @@ impl Sweep {
             return Ok(());
         }
         // Invalid combinations are reported by the plan.
-        for point in self.expand_all()?.points {
-            let model = &point.declaration.experiment.model;
-            if let Some(name) = &model.initial_weights
-                && !self.record.initial_weights.contains_key(name)
-            {
-                self.record.initial_weights.insert(name.clone(), find(name)?);
+        let points = self.expand_all()?.points.into_iter();
+        let names = points.filter_map(|it| it.declaration.experiment.model.initial_weights);
+        let names: Vec<String> = names.chain(self.initial_weights_to_draw()).collect();
+        for name in names {
+            if !self.record.initial_weights.contains_key(&name) {
+                let file = find(&name)?;
+                self.record.initial_weights.insert(name, file);
             }
         }
         Ok(())
@@ -195,6 +197,15 @@ impl Sweep {
         search: &[SweepPoint],
         results: &[RaceResult],
     ) -> Result<Self, ConfigError> {
+        if self.samples_left() > 0 {
+            let message = format!(
+                "`--top` chooses by the results of this sweep, but {} of its samples are not drawn yet",
+                self.samples_left()
+            );
+            return Err(
+                ConfigError::new(message).help("first run the sweep without --race and --top")
+            );
+        }
         let top = self.top.unwrap_or(usize::MAX);
         let chosen = Some(best_combinations(search, results, top)?);
         Ok(Self { chosen, ..self.clone() })
@@ -254,6 +265,7 @@ impl Sweep {
             }
         };
         sweep.add_axes(axes)?;
+        sweep.check_sampling()?;
         Ok(sweep)
     }
 

@@ -126,6 +126,8 @@ pub struct SweepResult {
     pub reused: Vec<PathBuf>,
     /// The runs that the sweep needs: all, or if the combinations race, those that the race has requested.
     pub needed: usize,
+    /// The runs of samples that were not drawn.
+    pub to_draw: usize,
     /// The state of the race, if the combinations race.
     pub race: Option<RaceState>,
     /// Whether a request from outside stopped the sweep.
@@ -149,6 +151,8 @@ pub enum Event<'a> {
     Step(usize, StepReport),
     /// A run has a warning, such as a damaged checkpoint that it skipped.
     Warning(usize, &'a str),
+    /// The next sample cannot be drawn.
+    NoSample(&'a SweepError),
     /// The data of a run has a problem that makes results doubtful. Runs on the same data report the same.
     DataWarning(usize, &'a str),
     /// Another machine took over the lock of a run; the error names it. The sweep waits until the run is done there.

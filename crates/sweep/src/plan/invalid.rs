@@ -245,7 +245,8 @@ fn cause(
         }
         let found = match sweep.declaration(&fewer) {
             Ok(declaration) => {
-                planner.error_of(&SweepPoint { settings: fewer.clone(), declaration })
+                let settings = fewer.clone();
+                planner.error_of(&SweepPoint { settings, declaration, sample: None })
             }
             Err(error) => Some(error),
         };

@@ -6,6 +6,8 @@ mod known_data;
 mod other_data;
 mod planner;
 mod reuse;
+mod runs;
+mod sampling;
 mod shared;
 mod state;
 
@@ -23,6 +25,7 @@ use crate::declaration::{Setting, SkippedRuns, Sweep, SweepRecord, SweepRecords}
 use crate::error::SweepError;
 use crate::plan::invalid::InvalidRuns;
 use crate::plan::planner::{PlannedRuns, Planner};
+use crate::plan::sampling::Sampling;
 use crate::plan::shared::SharedGroups;
 use crate::prune::PruneConfig;
 use crate::race::{Race, RaceProgress, RaceResult, RaceState, result_of};
@@ -32,6 +35,7 @@ pub use invalid::InvalidSweep;
 pub(crate) use known_data::read as read_known_data;
 pub use other_data::RunOnOtherData;
 pub(crate) use planner::recorded_fingerprints;
+pub use runs::Runs;
 pub use shared::SharedTraining;
 pub use state::RunState;
 
@@ -52,8 +56,9 @@ pub struct Plan {
     pub prune: Option<PruneConfig>,
     /// The race between the combinations, if there is one.
     pub race: Option<Race>,
-    /// The runs, in the order in which they are declared. A race may end before it needs all of them.
-    pub runs: Vec<PlannedRun>,
+    /// The runs, in the order in which they are declared. A race may end before it needs all of them. A sampler that reads
+    /// results adds runs while the sweep is trained.
+    pub runs: Runs,
     /// The runs that cannot be trained and are skipped.
     pub skipped: Vec<SkippedRuns>,
     /// Changes by axes over `optimizer.type` or `schedule.type` besides the type (see [`Declaration::notes`]), and the
@@ -69,6 +74,8 @@ pub struct Plan {
     pub(crate) workloads: Vec<Workload>,
     /// The runs that have their training in common.
     pub(crate) shared: SharedGroups,
+    /// The samples, if results decide which are drawn.
+    sampling: Option<Sampling>,
 }
 
 /// One run of a plan.
@@ -104,6 +111,8 @@ pub struct PlannedRun {
     pub dataset: DatasetSummary,
     /// An index into the plan's workloads.
     pub(crate) workload: usize,
+    /// The index of the sample, if a sampler that reads results has drawn it.
+    pub(crate) sample: Option<usize>,
 }
 
 /// A kind of training step: a model, an optimizer and a batch size.
@@ -147,8 +156,11 @@ impl Plan {
         let known_datasets = known_data::read(&directory);
         let known_datasets =
             if sweep.trusts_known_data { known_datasets.trusted() } else { known_datasets };
+        let metric = sweep.adaptive().map(|random| random.metric);
         let mut planner =
-            Planner::new(&directory, data_directory, known_datasets, prune, race.is_some(), memory);
+            Planner::new(&directory, data_directory, known_datasets, prune, race.is_some(), memory)
+                .with_metric(metric);
+        let sweep = &sweep.clone().with_samples(&directory)?;
         let sweep = match sweep.search() {
             None => Cow::Borrowed(sweep),
             Some(search) => {
@@ -188,11 +200,14 @@ impl Plan {
         let experiments = || runs.iter().map(|run| &run.experiment);
         let race = race.map(|config| Race::new(&config, experiments())).transpose()?;
         let Planner { known_datasets, workloads, .. } = planner;
-        // A run that is pruned waits at each rung, and would keep others waiting.
-        let shared = match prune {
-            None => SharedGroups::new(&runs)?,
-            Some(_) => SharedGroups::default(),
+        let sample_files = if race.is_none() { sweep.sample_files(&directory)? } else { None };
+        // A run that is pruned waits at each rung, and would keep others waiting. Samples are not all known.
+        let shared = match (prune, &sample_files) {
+            (None, None) => SharedGroups::new(&runs)?,
+            _ => SharedGroups::default(),
         };
+        let to_draw = sweep.samples_left().saturating_mul(sweep.runs_per_sample());
+        let sampling = sample_files.map(|files| Sampling::new(&sweep, files, &runs, memory));
         // The path stays relative if the working directory was deleted.
         let data =
             std::path::absolute(data_directory).unwrap_or_else(|_| data_directory.to_owned());
@@ -204,7 +219,7 @@ impl Plan {
             runs_directory: runs_directory.to_owned(),
             prune,
             race,
-            runs,
+            runs: Runs::new(runs, to_draw),
             skipped: record.skipped.clone(),
             notes,
             warnings,
@@ -213,6 +228,7 @@ impl Plan {
             known_datasets,
             workloads,
             shared,
+            sampling,
         })
     }
 

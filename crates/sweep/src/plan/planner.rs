@@ -5,7 +5,7 @@ use std::rc::Rc;
 use kiln_config::ConfigError;
 use kiln_data::{DatasetSummary, KnownDatasets};
 use kiln_store::RunDirectory;
-use kiln_train::{Declaration, Experiment, MachineMemory, MissingSetting, TrainError};
+use kiln_train::{Declaration, Experiment, MachineMemory, MetricName, MissingSetting, TrainError};
 
 use crate::declaration::{Expansion, InvalidPoint, SweepPoint};
 use crate::plan::{PlannedRun, Workload};
@@ -20,6 +20,8 @@ pub(super) struct Planner<'a> {
     names: Rc<HashSet<String>>,
     data_directory: &'a Path,
     prune: Option<PruneConfig>,
+    /// The metric of a sampler that reads results.
+    metric: Option<MetricName>,
     pub(super) known_datasets: KnownDatasets,
     is_race: bool,
     memory: MachineMemory,
@@ -56,6 +58,7 @@ impl<'a> Planner<'a> {
             names: Rc::new(names.collect()),
             data_directory,
             prune,
+            metric: None,
             known_datasets,
             is_race,
             memory,
@@ -63,6 +66,11 @@ impl<'a> Planner<'a> {
             workloads: Vec::new(),
             workload_indices: HashMap::new(),
         }
+    }
+
+    /// A planner that checks that each run has the metric of the sampler, if it reads results.
+    pub(super) fn with_metric(self, metric: Option<MetricName>) -> Self {
+        Self { metric, ..self }
     }
 
     /// A planner that only checks runs, with the datasets that this one has read.
@@ -126,6 +134,9 @@ impl<'a> Planner<'a> {
         if let Some(prune) = &self.prune {
             check_pruning(prune, &declaration)?;
         }
+        if let Some(metric) = self.metric {
+            check_metric(metric, &declaration)?;
+        }
         if self.is_race {
             check_validation(&declaration)?;
         }
@@ -156,6 +167,7 @@ impl<'a> Planner<'a> {
             test_images: counts.test,
             dataset,
             workload,
+            sample: point.sample,
         })
     }
 
@@ -250,6 +262,15 @@ fn check_pruning(prune: &PruneConfig, declaration: &Declaration) -> Result<(), C
         return Err(declaration.error_at("training.epochs", message).help(help));
     }
     Ok(())
+}
+
+/// Returns an error if a run does not have the metric of the sampler.
+fn check_metric(metric: MetricName, declaration: &Declaration) -> Result<(), ConfigError> {
+    let Some(missing) = metric.missing_setting(&declaration.experiment) else { return Ok(()) };
+    let MissingSetting { path, problem, help, instead } = missing;
+    let message = format!("the sampler of `[random]` compares `{metric}`, which {problem}");
+    let help = format!("{help}, or set random.metric to \"{instead}\"");
+    Err(declaration.error_at(path, message).help(help))
 }
 
 /// The fingerprints of the data of all runs in a directory.

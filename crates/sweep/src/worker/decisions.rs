@@ -6,25 +6,18 @@
 //! .kiln/decisions/KEY-look-SEEDS.json    the state of a race after the look at so many seeds
 //! ```
 //!
-//! The worker that completes a rung or a look decides, and writes the file once. All workers read the decision from the file, so
-//! that it does not matter which worker wrote it, nor whether the results change later. KEY is a hash of the runs and the
-//! rules. Without the files, workers read the histories of the runs and come to the same decisions.
+//! The worker that completes a rung or a look decides (see [`decision_files`](crate::decision_files)). KEY is a hash of the runs and
+//! the rules. Without the files, workers read the histories of the runs and come to the same decisions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kiln_store::{Checksum, StoreError, create_hidden, files, hidden, versioned};
-use serde::de::DeserializeOwned;
+use kiln_store::{create_hidden, files, hidden};
 use serde::{Deserialize, Serialize};
 
+use crate::decision_files::DecisionFiles;
 use crate::plan::Plan;
 use crate::race::{Race, RaceState};
-
-/// The format version that this build writes, and the newest that it reads.
-const VERSION: u32 = 1;
-
-/// The largest file that is read: a race may stop thousands of combinations.
-const MAX_BYTES: u64 = 16 << 20;
 
 /// The result of a run at a rung.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,51 +86,14 @@ impl RungResult {
 
 /// The decisions of one plan.
 #[derive(Debug)]
-pub(super) struct Decisions {
-    directory: PathBuf,
-    /// A hash of the runs of the plan and of the rules by which they are pruned or raced.
-    key: String,
-}
+pub(super) struct Decisions(DecisionFiles);
 
 impl Decisions {
+    /// The decisions about the runs of the plan by the rules by which they are pruned or raced.
     pub(super) fn of(plan: &Plan) -> Self {
         let ids: Vec<&str> = plan.runs.iter().map(|run| run.id.as_str()).collect();
         let rules = (plan.prune, plan.race.as_ref().map(|race| &race.config));
-        let key = Checksum::of(format!("{rules:?} {}", ids.join(" ")).as_bytes());
-        Self { directory: plan.directory.clone(), key: key.sha256[..12].to_owned() }
-    }
-
-    fn files(&self) -> PathBuf {
-        hidden(&self.directory).join("decisions")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.files().join(format!("{}-{name}.json", self.key))
-    }
-
-    /// Writes a decision, unless another worker has. Returns the decision that holds.
-    fn decide<T: Serialize + DeserializeOwned>(&self, name: &str, own: T) -> T {
-        let path = self.path(name);
-        match self.write_once(&path, &own) {
-            Ok(false) => {}
-            // If the file cannot be written, the other workers come to the same decision.
-            Ok(true) | Err(_) => return own,
-        }
-        if let Ok(decision) = read(&path) {
-            return decision;
-        }
-        // A damaged file decides nothing.
-        if let Ok(text) = versioned::to_checked_json(VERSION, &own) {
-            let _ = files::write(&path, text);
-        }
-        own
-    }
-
-    fn write_once(&self, path: &Path, decision: &impl Serialize) -> Result<bool, StoreError> {
-        create_hidden(&self.directory)?;
-        files::create_directories(&self.files())?;
-        files::check_within(&self.directory, &self.files())?;
-        files::write_once(path, versioned::to_checked_json(VERSION, decision)?)
+        Self(DecisionFiles::new(&plan.directory, &format!("{rules:?} {}", ids.join(" "))))
     }
 
     /// Decides about a rung, unless another worker has. Returns the decision that holds.
@@ -147,7 +103,7 @@ impl Decisions {
         epoch: usize,
         own: RungDecision,
     ) -> RungDecision {
-        self.decide(&rung_name(bracket, epoch), own)
+        self.0.decide(&rung_name(bracket, epoch), own)
     }
 
     /// The decisions about rungs except those that are `known`, each with its bracket and epoch.
@@ -155,30 +111,27 @@ impl Decisions {
         &self,
         known: impl Fn(usize, usize) -> bool,
     ) -> Vec<(usize, usize, RungDecision)> {
-        let entries = fs::read_dir(self.files()).into_iter().flatten().flatten();
-        let parse = |name: &str| -> Option<(usize, usize)> {
-            let name = name.strip_prefix(&self.key)?.strip_prefix("-rung-")?;
-            let (bracket, epoch) = name.strip_suffix(".json")?.split_once('-')?;
+        let parse = |name: &String| -> Option<(usize, usize)> {
+            let (bracket, epoch) = name.strip_prefix("rung-")?.split_once('-')?;
             Some((bracket.parse().ok()?, epoch.parse().ok()?))
         };
-        let rungs = entries.filter_map(|entry| parse(entry.file_name().to_str()?));
-        let new = rungs.filter(|(bracket, epoch)| !known(*bracket, *epoch));
+        let names = self.0.names();
+        let new =
+            names.iter().filter_map(parse).filter(|(bracket, epoch)| !known(*bracket, *epoch));
         new.filter_map(|(bracket, epoch)| {
-            Some((bracket, epoch, read(&self.path(&rung_name(bracket, epoch))).ok()?))
+            Some((bracket, epoch, self.0.read(&rung_name(bracket, epoch))?))
         })
         .collect()
     }
 
     /// Writes the state of a race after the look at `seeds` seeds, unless another worker has. Returns the one that holds.
     pub(super) fn decide_look(&self, race: &Race, seeds: usize, own: RaceState) -> RaceState {
-        let decided = self.decide(&look_name(seeds), own.clone());
-        if is_valid(&decided, race, seeds) { decided } else { own }
+        self.0.decide_valid(&look_name(seeds), own, |state| is_valid(state, race, seeds))
     }
 
     /// Reads the state of a race after the look at `seeds` seeds, if a worker has written it.
     pub(super) fn look(&self, race: &Race, seeds: usize) -> Option<RaceState> {
-        let state = read(&self.path(&look_name(seeds))).ok()?;
-        is_valid(&state, race, seeds).then_some(state)
+        self.0.read(&look_name(seeds)).filter(|state| is_valid(state, race, seeds))
     }
 }
 
@@ -188,10 +141,6 @@ fn rung_name(bracket: usize, epoch: usize) -> String {
 
 fn look_name(seeds: usize) -> String {
     format!("look-{seeds}")
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {
-    versioned::parse_checked(path, &files::read(path, MAX_BYTES)?, VERSION)
 }
 
 /// Whether a state from a file belongs to this race. Its numbers are used as indices.

@@ -192,6 +192,13 @@ impl FreeRuns {
         self.own.sort_by_key(place);
     }
 
+    /// Makes these runs the worker's own, to be tried next.
+    pub(crate) fn take(&mut self, runs: &[usize]) {
+        self.others.retain(|run| !runs.contains(run));
+        self.own.retain(|run| !runs.contains(run));
+        self.own.extend(runs.iter().rev());
+    }
+
     /// The next run of the worker's own.
     pub(crate) fn next_own(&mut self) -> Option<usize> {
         self.own.pop()

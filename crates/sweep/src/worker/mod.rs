@@ -10,6 +10,7 @@
 //! | [`decisions`] | the files by which workers tell each other results and decisions |
 //! | [`pruning`] | which runs stop early, and which wait for that decision |
 //! | [`racing`] | which runs a race needs |
+//! | [`sampling`] | when the next sample is drawn, if results decide which are |
 //! | [`shared_training`] | which runs wait for another one with the same training |
 //! | [`run_process`], [`protocol`], [`train_run`] | the process of a run, and what it exchanges with its worker |
 //! | [`outcome`] | how a run ended |
@@ -23,6 +24,7 @@ mod protocol;
 mod pruning;
 mod racing;
 mod run_process;
+mod sampling;
 mod shared;
 mod shared_training;
 #[cfg(test)]
@@ -78,11 +80,13 @@ pub fn train_runs(
     let mut worker = SweepWorker::new(plan, options, watcher, requests);
     let interrupted = worker.run();
     let seconds = started.elapsed().as_secs_f64();
+    let to_draw = plan.runs_to_draw();
     let SweepWorker { outcomes, reused, needed, race, .. } = worker;
     SweepResult {
         outcomes,
         reused,
         needed: needed.iter().filter(|it| **it).count(),
+        to_draw,
         race,
         interrupted,
         seconds,
@@ -128,6 +132,8 @@ struct SweepWorker<'a> {
     stopping: bool,
     /// How long a worker that is one of several has found nothing to do.
     idle: Idle,
+    /// Whether drawing a sample failed, so that this worker draws no more.
+    cannot_draw: bool,
 }
 
 impl<'a> SweepWorker<'a> {
@@ -168,6 +174,7 @@ impl<'a> SweepWorker<'a> {
             race_has_news: false,
             stopping: false,
             idle: Idle::default(),
+            cannot_draw: false,
         }
     }
 
@@ -204,6 +211,13 @@ impl<'a> SweepWorker<'a> {
                     wait = Duration::ZERO;
                 }
                 last_poll = Some(Instant::now());
+            }
+            let is_at_a_loss = self.free.is_none()
+                && !self.stopping
+                && self.processes.len() < self.options.jobs.get()
+                && self.locked_elsewhere.len() == self.queue.len();
+            if is_at_a_loss && self.add_samples() {
+                wait = Duration::ZERO;
             }
             if self.race_has_news {
                 self.race();

@@ -52,6 +52,7 @@ impl SweepWorker<'_> {
                     let found = self.look_for_free_runs();
                     self.idle.looked(found, self.jitter());
                 }
+                None if self.add_samples() => {}
                 None => break,
             }
             self.put_back_queue();
@@ -191,8 +192,10 @@ impl SweepWorker<'_> {
     /// Whether the worker has nothing to wait for: all runs are done, or live workers train them.
     /// Workers of a sweep that races or prunes wait for its decisions, which may free runs.
     pub(super) fn has_nothing_left(&self) -> bool {
-        let Some(free) = &self.free else { return self.queue.is_empty() };
-        if !self.queue.is_empty() {
+        let Some(free) = &self.free else {
+            return self.queue.is_empty() && !self.has_samples_left();
+        };
+        if !self.queue.is_empty() || self.has_samples_left() {
             return false;
         }
         if free.is_empty() {

@@ -162,7 +162,7 @@ pub struct SubmissionOutcome {
 
 /// The batch script that [`launch`] would submit.
 pub(super) fn next_script(queue: &dyn Queue, plan: &Plan, options: &LaunchOptions) -> String {
-    let to_do = remaining_runs(plan, options.retry_failed).len();
+    let to_do = remaining_runs(plan, options.retry_failed).len() + plan.runs_to_draw();
     queue.script(plan, options, options.job.workers().get().min(to_do.max(1)))
 }
 
@@ -183,14 +183,14 @@ pub(super) fn launch(
     let workers = workers.unwrap_or_default().iter().filter(|worker| !worker.is_ending).count();
     let mut outcome = SubmissionOutcome {
         done: plan.runs.len() - to_do.len(),
-        remaining: to_do.len(),
+        remaining: to_do.len() + plan.runs_to_draw(),
         workers,
         retry_failed: options.retry_failed,
         reused,
         submission: None,
     };
     // A worker without a run would only start and end.
-    let wanted = options.job.workers().get().min(to_do.len().saturating_sub(workers));
+    let wanted = options.job.workers().get().min(outcome.remaining.saturating_sub(workers));
     if wanted == 0 {
         return Ok(Launched::Submitted(outcome));
     }
