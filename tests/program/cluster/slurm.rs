@@ -18,7 +18,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::project_with;
-use crate::processes::{is_alive, signal, try_signal};
+use crate::processes::{is_alive, try_signal};
 use crate::project::{CommandOutput, Project};
 use crate::reliability::{Rng, print_figures, short_or_long};
 use crate::run_state::{results, run_directories, statuses};
@@ -389,12 +389,14 @@ fn the_runs_of_a_failed_node_are_taken_over() {
         let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
         String::from_utf8_lossy(&environment).contains("SLURMD_NODENAME=n2")
     };
-    signal(node, "-KILL");
+    let mut processes = vec![node];
     for process in worker.into_iter().filter(on_node) {
-        for child in crate::processes::children(process).into_iter().chain([process]) {
-            try_signal(child, "-KILL");
-        }
+        processes.extend(crate::processes::children(process).into_iter().chain([process]));
     }
+    // Some of them may have ended since.
+    let mut kill = Command::new("kill");
+    kill.arg("-KILL").args(processes.iter().map(u32::to_string)).stderr(Stdio::null());
+    kill.status().unwrap();
     wait_until("the remaining runs", || {
         cluster.hurry();
         cluster.kiln(&project, &["status", "grid"]).stdout.contains("24 runs: 24 finished")

@@ -200,6 +200,32 @@ fn others_take_over_the_run_of_a_killed_worker() {
 }
 
 #[test]
+fn a_run_that_is_killed_just_before_its_worker_has_not_failed() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let long = ["learning_rate=0.1", "seed=1", "epochs=50"];
+    project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &long].concat());
+    let mut workers = start_workers(&project, &slurm, 1, &long);
+    wait_until("some epochs", || {
+        run_directories(&project.path("runs/rates")).iter().any(|run| has_epochs(run, 3))
+    });
+    let killed = workers.remove(0);
+    let run = children(killed.id())[0];
+    signal(run, "-KILL");
+    wait_until("the end of the run", || !is_alive(run));
+    sleep(Duration::from_millis(300));
+    signal(killed.id(), "-KILL");
+    let output = CommandOutput::from(killed.wait_with_output().unwrap());
+    assert!(!output.stderr.contains("FAILED"), "{}", output.stderr);
+    // Slurm starts the same task again.
+    let script = project.path("runs/rates/.kiln/slurm/job-4711.sh");
+    for output in outputs(vec![start_worker(&slurm, &script, 4711, 0, 1)]) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_same_results(&project, "runs/rates", "expected/rates");
+}
+
+#[test]
 fn a_failed_run_is_tried_once_by_each_submission() {
     let project = project_with(SWEEP);
     let slurm = StandIns::new(&project);

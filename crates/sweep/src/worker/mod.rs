@@ -60,6 +60,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// The time between two checks of runs that another sweep has locked.
 const POLL: Duration = Duration::from_millis(300);
 
+/// When a job or a node is killed, its processes end one after the other. A worker that sees a killed run waits this long: if it
+/// is about to be killed, too, the run has not failed, and another worker takes it over.
+const KILLING: Duration = Duration::from_secs(2);
+
 /// Trains every run of a plan that is not done yet, each in a separate process, `options.jobs` at a time. Runs with
 /// the highest cost start first, so that none of them is left for the end. Unfinished runs resume from their
 /// checkpoints. `requests` holds the requests that come from outside.
@@ -283,6 +287,12 @@ impl<'a> SweepWorker<'a> {
         // A queue signals all processes of its job at once, so the run may end before the request to stop was handled.
         let is_stopping = self.stopping || self.requests.stops.load(Ordering::Relaxed) > 0;
         let is_expected = is_stopping || process.is_paused;
+        if self.options.share.is_some()
+            && !is_expected
+            && exited.as_ref().is_ok_and(outcome::is_killed)
+        {
+            std::thread::sleep(KILLING);
+        }
         let outcome = match exited {
             Ok(status) => {
                 RunOutcome::settle_exited(self.plan, planned, status, &process, is_expected)

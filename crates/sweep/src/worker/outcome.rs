@@ -163,6 +163,14 @@ fn last_error(lock: &FileLock, status: ExitStatus) -> String {
     )
 }
 
+/// Whether a process was killed by SIGKILL.
+pub(super) fn is_killed(status: &ExitStatus) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::process::ExitStatusExt::signal(status) == Some(9);
+    #[cfg(not(unix))]
+    false
+}
+
 fn describe_exit(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
