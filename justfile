@@ -51,46 +51,49 @@ licenses:
 wheel:
     KILN_COMMIT="$(git rev-parse --short=12 HEAD)" maturin build --release --locked --out target/wheels
 
-# Needs cargo-deny, cargo-about (`cargo install --locked --features cli cargo-about`), cargo-zigbuild (with zig, which links for
-# all targets), and `rustup target add` for each target. The first target must run on this machine. A version after a GNU target
-# is the oldest glibc; for a static binary, give a musl target. The binaries choose AVX2 or AVX-512 when they run.
+# The first target must be this machine's: it is built with cargo alone, against the glibc of this machine. The others need
+# cargo-zigbuild (with zig, which links for all targets) and `rustup target add`; a version after a GNU target, here too, is the
+# oldest glibc. For a static binary, give a musl target, whose speed was not measured.
+# The binaries choose AVX2 or AVX-512 when they run. Needs Python 3 and cargo-deny.
 # Makes the archives of a release, with their checksums, in target/release-archives.
-release TARGETS="x86_64-unknown-linux-gnu.2.28 aarch64-unknown-linux-gnu.2.28" FEATURES="parquet":
+release TARGETS="x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu.2.28" FEATURES="parquet":
     #!/usr/bin/env bash
     set -euo pipefail
     [ -z "$(git status --porcelain --untracked-files=no)" ] || { echo "commit the changes first" >&2; exit 1; }
     just licenses
     export KILN_COMMIT="$(git rev-parse --short=12 HEAD)"
+    # Stripped: the names of functions are a third of the size, and no message has them.
+    export CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=0
+    host=$(rustc -vV | sed -n 's/^host: //p')
     rm -rf target/release-archives
     shared=
     for target in {{TARGETS}}; do
         directory=${target%%.*}
-        # Stripped: the names of functions are a third of the size, and no message has them.
-        CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=0 \
-            cargo zigbuild --release --locked --bin kiln --features "{{FEATURES}}" --target "$target"
+        [ "$target" = "$host" ] && build=build || build=zigbuild
+        cargo $build --release --locked --bin kiln --features "{{FEATURES}}" --target "$target"
         binary=target/$directory/release/kiln
         : "${shared:=$binary}"
-        just release-archive "${directory/-unknown/}" "$binary" "$shared" "{{FEATURES}}"
+        just release-archive "$directory" "$binary" "$shared" "{{FEATURES}}"
     done
     cd target/release-archives && sha256sum *.tar.gz > SHA256SUMS && cat SHA256SUMS
 
 # RUNNABLE is a build of the same version that runs on this machine; it writes the completions and man pages. The same
 # content gives the same bytes.
 # Packs one binary with its completions, man pages and licenses.
-release-archive NAME BINARY RUNNABLE FEATURES="":
+release-archive TARGET BINARY RUNNABLE FEATURES="":
     #!/usr/bin/env bash
     set -euo pipefail
-    version=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"name":"kiln","version":"\([^"]*\)".*/\1/')
-    name=kiln-$version-{{NAME}} out=target/release-archives
+    version=$(cargo pkgid | sed 's/.*[#@]//') target={{TARGET}}
+    name=kiln-$version-${target/-unknown/} out=target/release-archives
     rm -rf "$out/$name" && mkdir -p "$out/$name/completions" "$out/$name/man/man1"
     cp "{{BINARY}}" "$out/$name/kiln"
     cp -r README.md CHANGELOG.md LICENSE configs "$out/$name"
     for shell in bash zsh fish; do "{{RUNNABLE}}" completions $shell > "$out/$name/completions/kiln.$shell"; done
     mv "$out/$name/completions/kiln.zsh" "$out/$name/completions/_kiln"
     "{{RUNNABLE}}" man --quiet "$out/$name/man/man1" > /dev/null
-    features="{{FEATURES}}"
-    cargo about generate --locked --fail ${features:+--features "$features"} \
-        --output-file "$out/$name/THIRD-PARTY-LICENSES.html" about.hbs
+    .ci/third-party-licenses "$out/$name/THIRD-PARTY-LICENSES.txt" --features "{{FEATURES}}" --target "$target"
+    # Those of the standard library, which is part of the binary, too.
+    cp "$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html" "$out/$name/RUST-LICENSES.html"
     tar --create --directory "$out" --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX \
         --mtime="@$(git log -1 --format=%ct)" "$name" | gzip --no-name -9 > "$out/$name.tar.gz"
     rm -r "${out:?}/$name"

@@ -24,6 +24,7 @@ mod hostile_names;
 mod imbalance;
 mod interruption;
 mod invalid_runs;
+mod licenses;
 mod more_epochs;
 mod named_runs;
 mod notes;

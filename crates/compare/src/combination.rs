@@ -143,7 +143,8 @@ impl Combination {
 
 impl RunSummary {
     /// The tags that the user gave the run.
-    pub(crate) fn tags(&self) -> &[String] {
+    #[must_use]
+    pub fn tags(&self) -> &[String] {
         self.annotations.as_ref().map_or(&[], |annotations| &annotations.tags)
     }
 

@@ -1,5 +1,6 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use kiln_statistics::{Spread, wilson};
@@ -11,6 +12,7 @@ use crate::columns::SettingsTable;
 use crate::combination::{Combination, RunSummary};
 use crate::effects::Effects;
 use crate::error::Result;
+use crate::judge::{Judgment, Judgments};
 use crate::metric::AtEpoch;
 use crate::ranking::{DEFAULT_METRIC, Ranking};
 use crate::read::Read;
@@ -93,10 +95,10 @@ impl Comparison {
         let baseline = baseline.map(|given| comparison.find_baseline(given)).transpose()?;
         for other in &mut comparison.other_data {
             other.level = options.level;
-            judge::judge(other, None);
+            judge::judge(other, None, &mut Judgment::default());
         }
         comparison.level = options.level;
-        judge::judge(&mut comparison, baseline);
+        judge::judge(&mut comparison, baseline, &mut Judgment::default());
         Ok(comparison)
     }
 
@@ -132,15 +134,49 @@ impl Comparison {
     }
 
     /// Compares runs that were read; there may be none, and none may have the metric that ranks.
-    pub(crate) fn of(read: Read, ranking: &Ranking, level: f64) -> Self {
+    pub(crate) fn of(read: Read, ranking: &Ranking, level: f64, known: &mut Judgments) -> Self {
         let mut comparison = Self::group_by_dataset(read, ranking);
-        for other in &mut comparison.other_data {
-            other.level = level;
-            judge::judge(other, None);
-        }
-        comparison.level = level;
-        judge::judge(&mut comparison, None);
+        comparison.each_dataset(|dataset, each| {
+            each.level = level;
+            judge::judge(each, None, known.of_dataset(dataset));
+        });
         comparison
+    }
+
+    /// Replaces the summaries of runs by new ones of the same runs, with the same settings, seeds and data. The result is that
+    /// of [`of`](Self::of) with the new summaries. False, and no comparison any more, if a run is not there.
+    pub(crate) fn replace(&mut self, runs: Vec<RunSummary>, known: &mut Judgments) -> bool {
+        // By text: a path is hashed by its parts, which takes longer than everything else here.
+        let text = |run: &RunSummary| run.directory.path().as_os_str().to_owned();
+        let mut new: HashMap<OsString, RunSummary> =
+            runs.into_iter().map(|run| (text(&run), run)).collect();
+        self.each_dataset(|dataset, each| {
+            for old in &mut each.combinations {
+                let is_changed =
+                    |run: &RunSummary| new.contains_key(run.directory.path().as_os_str());
+                if !old.runs.iter().chain(&old.copies).any(is_changed) {
+                    continue;
+                }
+                let runs = old.runs.drain(..).chain(old.copies.drain(..));
+                let runs =
+                    runs.map(|run| new.remove(run.directory.path().as_os_str()).unwrap_or(run));
+                let runs = runs.collect();
+                *old = combination(std::mem::take(&mut old.settings), runs);
+            }
+            let Self { ranking, combinations, .. } = each;
+            ranking.read_direction(combinations.iter().flat_map(|one| &one.runs));
+            ranking.sort(combinations);
+            judge::judge(each, None, known.of_dataset(dataset));
+        });
+        new.is_empty()
+    }
+
+    /// Changes this comparison and those of the other datasets. Each has its number.
+    fn each_dataset(&mut self, mut change: impl FnMut(usize, &mut Self)) {
+        change(0, self);
+        for (dataset, other) in (1..).zip(&mut self.other_data) {
+            change(dataset, other);
+        }
     }
 
     /// The combination to continue with: the best by validation among those whose runs all finished, else among those
@@ -233,6 +269,11 @@ impl Comparison {
     /// The runs that count, in the order of the combinations.
     pub fn runs(&self) -> impl Iterator<Item = &RunSummary> {
         self.combinations.iter().flat_map(|combination| &combination.runs)
+    }
+
+    /// A comparison without runs.
+    pub(crate) fn empty() -> Self {
+        Self::group(Read::default(), &Ranking::default())
     }
 
     /// Groups the runs on one dataset by their settings, and ranks them.

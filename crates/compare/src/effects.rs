@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiln_statistics::{Observation, Standing, compare_levels_with_best, interaction};
 
 use crate::column::Column;
-use crate::combination::Combination;
 use crate::ranking::compare_values;
 
 /// The effects of the settings, if the combinations are a grid of two or more settings with two or more seeds.
@@ -63,20 +62,20 @@ const FEWEST_RUNS: usize = 4;
 /// A run that counts: the settings of its combination, its seed and its value.
 type Run<'a> = (&'a [Option<String>], Observation);
 
-/// Computes the effects of all settings from the combinations that were judged and the observations of each. `sign` turns
+/// Computes the effects of all settings from those of the combinations that were judged and the observations of each. `sign` turns
 /// the values into those of the metric.
 pub(crate) fn effects(
-    judged: &[&Combination],
+    settings: &[Vec<Option<String>>],
     observations: &[Vec<Observation>],
     columns: &[Column],
     resolution: f64,
     level: f64,
     sign: f64,
 ) -> Effects {
-    let runs: Vec<Run<'_>> = judged
+    let runs: Vec<Run<'_>> = settings
         .iter()
         .zip(observations)
-        .flat_map(|(one, runs)| runs.iter().map(|run| (one.settings.as_slice(), *run)))
+        .flat_map(|(one, runs)| runs.iter().map(|run| (one.as_slice(), *run)))
         .collect();
     if columns.len() > MAX_SETTINGS {
         return Effects::default();

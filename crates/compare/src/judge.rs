@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_statistics::{
-    BaselineDifference, Observation, compare_with_baseline, compare_with_best,
+    BaselineDifference, BestComparison, Observation, compare_with_baseline, compare_with_best,
     detectable_difference,
 };
 use kiln_store::{Direction, Status};
@@ -39,8 +39,59 @@ enum Values<'a> {
     Test,
 }
 
+/// The statistics of a comparison without a baseline, which take much longer than everything else if there are thousands of
+/// combinations. They are computed again only if their inputs have changed: a run that has not finished changes nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Judgment(Option<(Inputs, Statistics)>);
+
+/// The judgments of several datasets.
+#[derive(Debug, Default)]
+pub(crate) struct Judgments(Vec<Judgment>);
+
+impl Judgments {
+    pub(crate) fn of_dataset(&mut self, dataset: usize) -> &mut Judgment {
+        if self.0.len() <= dataset {
+            self.0.resize_with(dataset + 1, Judgment::default);
+        }
+        &mut self.0[dataset]
+    }
+}
+
+/// What the statistics depend on.
+#[derive(Debug, PartialEq)]
+struct Inputs {
+    /// The settings of each combination that is judged.
+    settings: Vec<Vec<Option<String>>>,
+    observations: Vec<Vec<Observation>>,
+    columns: Vec<Column>,
+    resolution: f64,
+    level: f64,
+    sign: f64,
+}
+
+#[derive(Debug, Clone)]
+struct Statistics {
+    best: Option<BestComparison>,
+    more_seeds: Option<MoreSeeds>,
+    effects: Effects,
+}
+
+impl Statistics {
+    fn of(inputs: &Inputs) -> Self {
+        let Inputs { settings, observations, columns, resolution, level, sign } = inputs;
+        let best = compare_with_best(observations, *resolution, *level);
+        let winners = |best: &BestComparison| {
+            best.settings.iter().filter(|standing| standing.may_be_best).count()
+        };
+        let is_open = best.as_ref().is_some_and(|best| winners(best) > 1);
+        let more_seeds = || more_seeds(observations, *resolution, *level);
+        let effects = effects::effects(settings, observations, columns, *resolution, *level, *sign);
+        Self { best, more_seeds: is_open.then(more_seeds).flatten(), effects }
+    }
+}
+
 /// Gives each combination its standing and, if there is a baseline, its verdict. Notes say which have none.
-pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>) {
+pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>, known: &mut Judgment) {
     let Comparison { combinations, columns, ranking, level, .. } = &*comparison;
     let level = *level;
     let values = if baseline.is_some() && !comparison.is_ranked() {
@@ -49,16 +100,31 @@ pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>) {
         Values::Ranked(ranking)
     };
     let (judged, missing) = values.judged(combinations, columns, baseline);
-    let observations: Vec<Vec<Observation>> =
-        judged.iter().map(|index| values.observations(&combinations[*index])).collect();
-    let resolution = values.resolution(judged.iter().map(|index| &combinations[*index]));
+    let sign = values.sign();
+    let inputs = Inputs {
+        settings: judged.iter().map(|index| combinations[*index].settings.clone()).collect(),
+        observations: judged.iter().map(|at| values.observations(&combinations[*at])).collect(),
+        columns: columns.clone(),
+        resolution: values.resolution(judged.iter().map(|index| &combinations[*index])),
+        level,
+        sign,
+    };
+    let resolution = inputs.resolution;
     let against =
         baseline.and_then(|baseline| judged.iter().position(|judged| *judged == baseline));
-    let differences = against
-        .and_then(|against| compare_with_baseline(&observations, resolution, level, against));
-    let best = match values {
-        Values::Ranked(_) => compare_with_best(&observations, resolution, level),
-        Values::Test => None,
+    let differences = against.and_then(|against| {
+        compare_with_baseline(&inputs.observations, resolution, level, against)
+    });
+    let Statistics { best, more_seeds, effects } = match values {
+        Values::Ranked(_) => match &known.0 {
+            Some((known, statistics)) if *known == inputs => statistics.clone(),
+            _ => {
+                let statistics = Statistics::of(&inputs);
+                known.0 = Some((inputs, statistics.clone()));
+                statistics
+            }
+        },
+        Values::Test => Statistics { best: None, more_seeds: None, effects: Effects::default() },
     };
     let mut notes = notes(&missing, &judged, combinations, columns);
     if matches!(values, Values::Test) && differences.is_some() {
@@ -67,32 +133,25 @@ pub(crate) fn judge(comparison: &mut Comparison, baseline: Option<usize>) {
                 .to_owned(),
         );
     }
-    let sign = values.sign();
     let answer = best.as_ref().map(|best| {
         let count = |is_counted: fn(&kiln_statistics::Standing) -> bool| {
             best.settings.iter().filter(|standing| is_counted(standing)).count()
         };
-        let possible_winners = count(|standing| standing.may_be_best);
-        let more_seeds = || more_seeds(&observations, resolution, level);
         Answer {
             level,
             judged: judged.len(),
             unjudged: missing.values().map(Vec::len).sum(),
-            possible_winners,
+            possible_winners: count(|standing| standing.may_be_best),
             worse: count(|standing| standing.worse),
             centered: best.centered,
             resolution,
-            more_seeds: (possible_winners > 1).then(more_seeds).flatten(),
+            more_seeds,
         }
     });
-    let effects = match values {
-        Values::Ranked(_) => {
-            let judged: Vec<&Combination> =
-                judged.iter().map(|index| &combinations[*index]).collect();
-            effects::effects(&judged, &observations, columns, resolution, level, sign)
-        }
-        Values::Test => Effects::default(),
-    };
+    // What an earlier judgment said of combinations that are not judged any more.
+    for combination in &mut comparison.combinations {
+        (combination.standing, combination.verdict) = (None, None);
+    }
     for (place, index) in judged.iter().enumerate() {
         let combination = &mut comparison.combinations[*index];
         combination.standing = best.as_ref().map(|best| {

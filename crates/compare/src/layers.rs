@@ -32,7 +32,7 @@ const SHORT_TYPES: &[(&str, &str)] = &[
 ];
 
 /// A list of layers, in two forms. Lists with the same structure are compared setting by setting, others as a whole.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Layers {
     /// The types and names of the layers, in order.
     pub(crate) structure: String,

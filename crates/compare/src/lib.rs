@@ -59,7 +59,7 @@ pub use error::{CompareError, Result};
 pub use json::{COMPARISON_VERSION, json};
 pub use kiln_statistics::Standing;
 pub use kiln_store::Direction;
-pub use known::{Changed, KnownRun, KnownRuns, Stamp};
+pub use known::{Changed, KeptComparison, KnownRun, KnownRuns, Stamp};
 pub use listing::{LISTING_VERSION, ListedGroup, ListedRun, Listing};
 pub use markdown::markdown;
 pub use measures::{Format, MEASURES, Measure, MeasureValue, Shown, drop_order};

@@ -217,7 +217,9 @@ impl Measure<'_> {
         match self.shown {
             Shown::Always | Shown::AlwaysLast => !self.repeats_ranking(comparison),
             Shown::IfDifferent => {
-                comparison.combinations.windows(2).any(|two| mean(&two[0]) != mean(&two[1]))
+                let mut combinations = comparison.combinations.iter();
+                let first = combinations.next().map(mean);
+                combinations.any(|other| Some(mean(other)) != first)
             }
         }
     }
@@ -254,8 +256,15 @@ impl Comparison {
         measures
     }
 
+    /// The measures that people see without asking for them, those that a reader needs most first.
+    pub(crate) fn shown_measures(&self) -> Vec<Measure<'_>> {
+        let mut measures = self.measures_by_importance();
+        measures.retain(|measure| measure.is_shown(self));
+        measures
+    }
+
     /// The measures that a reader needs most, first.
-    pub(crate) fn measures_by_importance(&self) -> Vec<Measure<'_>> {
+    fn measures_by_importance(&self) -> Vec<Measure<'_>> {
         let mut measures = self.measures();
         measures.sort_by_key(|measure| std::cmp::Reverse(measure.drop_order.unwrap_or(u8::MAX)));
         measures

@@ -270,7 +270,8 @@ fn other_data(comparison: &Comparison) -> Option<String> {
 }
 
 /// The user's notes and tags that cannot be read.
-fn unreadable_notes(comparison: &Comparison) -> Vec<String> {
+/// The runs whose notes and tags cannot be read.
+pub(crate) fn unreadable_notes(comparison: &Comparison) -> Vec<String> {
     let problems = comparison.runs().filter_map(RunSummary::notes_problem);
     problems.take(MAX_LISTED).map(|problem| format!("Without note and tags: {problem}.")).collect()
 }

@@ -127,18 +127,20 @@ impl Ranking {
     /// Sorts the combinations: first those whose runs all finished, then those with some finished runs, then the others.
     /// Each group is sorted by the mean, the best first, combinations without a value last; equal ones are sorted by
     /// their settings. If no combination has a value, the settings alone decide.
-    pub(crate) fn sort(&self, combinations: &mut [Combination]) {
+    pub(crate) fn sort(&self, combinations: &mut Vec<Combination>) {
         let has_values = self.has_values(combinations);
-        combinations.sort_by(|left, right| {
-            let by_value = if has_values { self.compare(left, right) } else { Ordering::Equal };
-            by_value.then_with(|| compare_settings(&left.settings, &right.settings))
+        // Each value is computed once, and not for each comparison.
+        let mut valued: Vec<(u8, Option<f64>, Combination)> = combinations
+            .drain(..)
+            .map(|one| (group(&one), self.of(&one).map(|spread| spread.mean), one))
+            .collect();
+        valued.sort_by(|left, right| {
+            let by_mean = || best_first(self.better, left.1, right.1);
+            let by_value =
+                if has_values { left.0.cmp(&right.0).then_with(by_mean) } else { Ordering::Equal };
+            by_value.then_with(|| compare_settings(&left.2.settings, &right.2.settings))
         });
-    }
-
-    fn compare(&self, left: &Combination, right: &Combination) -> Ordering {
-        let mean = |combination| self.of(combination).map(|spread| spread.mean);
-        let by_mean = || best_first(self.better, mean(left), mean(right));
-        group(left).cmp(&group(right)).then_with(by_mean)
+        combinations.extend(valued.into_iter().map(|(.., combination)| combination));
     }
 }
 

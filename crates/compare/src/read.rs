@@ -87,14 +87,10 @@ fn read_run(path: &Path) -> Result<ReadRun> {
     let directory = RunDirectory::open(path)?;
     let record = directory.read_record()?;
     // The numbers and settings of an edited file are not those of the run. Large files are checked only by `kiln doctor`.
-    for name in ["config.toml", "history.csv", "report.json"] {
-        if let Some(sum) = record.files.get(name) {
-            sum.check(&path.join(name))?;
-        }
-    }
-    let flat = read_config(&directory)?;
-    let history = directory.read_history()?;
-    let report = directory.read_report()?;
+    let config = directory.read_checked(&record, "config.toml", kiln_config::MAX_BYTES)?;
+    let flat = parse_config(&directory, &config)?;
+    let history = directory.read_checked_history(&record)?;
+    let report = directory.read_checked_report(&record)?;
     check(&directory, &record, &flat, &history, report.as_ref())?;
     // No result depends on them, so the run counts without them.
     let annotations = directory.read_annotations().ok();
@@ -135,10 +131,13 @@ fn kept_epoch(
 }
 
 pub(crate) fn read_config(directory: &RunDirectory) -> Result<FlatConfig> {
-    let path = directory.config_path();
-    let flat = FlatConfig::parse(&files::read(&path, kiln_config::MAX_BYTES)?)
-        .map_err(|(line, problem)| StoreError::malformed(&path, line, problem))?;
-    Ok(flat)
+    parse_config(directory, &files::read(&directory.config_path(), kiln_config::MAX_BYTES)?)
+}
+
+fn parse_config(directory: &RunDirectory, text: &str) -> Result<FlatConfig> {
+    let malformed =
+        |(line, problem)| StoreError::malformed(&directory.config_path(), line, problem);
+    Ok(FlatConfig::parse(text).map_err(malformed)?)
 }
 
 /// Checks that the files belong to the same run. A row with numbers of two runs would be wrong for both.

@@ -11,7 +11,7 @@ use crate::toml_text::{in_order, join, text};
 const INITIAL_WEIGHTS_SHA256: &str = "model.initial_weights_sha256";
 
 /// The settings of one configuration file, as text.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct FlatConfig {
     /// Keys and values in the order of the file, without the layers, the seed and the experiment's name, which is no
     /// setting.

@@ -40,28 +40,112 @@
       else head.removeAttribute('aria-sort');
     });
   };
+  // What the reader has chosen in tables whose rows are on the server. It outlives the content of a live page.
+  const kept = (window.kilnTables ??= {});
   for (const table of all('table.sortable')) {
     const box = table.parentElement;
     const heads = all('thead th', table);
     const names = heads.map((head) => head.textContent);
+    const remote = table.dataset.rows ? paged(table, heads, names) : undefined;
     heads.forEach((head, column) => {
       const button = make('button', { type: 'button', textContent: head.textContent });
-      button.addEventListener('click', () => sort(table, column, head.getAttribute('aria-sort') !== 'ascending'));
-      head.replaceChildren(button);
-      if (column === 0) head.setAttribute('aria-sort', 'ascending');
-    });
-    if (table.tBodies[0].rows.length > 12) {
-      const filter = make('input', { type: 'search' });
-      filter.addEventListener('input', () => {
-        const words = filter.value.toLowerCase().split(/\s+/);
-        for (const row of table.tBodies[0].rows) {
-          const text = row.textContent.toLowerCase();
-          row.hidden = !words.every((word) => text.includes(word));
-        }
+      button.addEventListener('click', () => {
+        const ascending = head.getAttribute('aria-sort') !== 'ascending';
+        if (remote) remote({ sort: names[column], descending: ascending ? '' : '1', from: 0 });
+        else sort(table, column, ascending);
       });
-      box.parentElement.before(make('div', { className: 'controls' }, labeled('filter rows', filter)));
-    }
+      head.replaceChildren(button);
+      if (column === 0 && !remote) head.setAttribute('aria-sort', 'ascending');
+    });
+    const controls = make('div', { className: 'controls' });
+    const filter = make('input', { type: 'search', value: kept[table.id]?.words ?? '' });
+    const tags = (table.dataset.tags ?? '').split(' ').filter(Boolean);
+    const tag = picker(['all', ...tags], 1 + tags.indexOf(kept[table.id]?.tagged));
+    const tagged = () => (tag.selectedIndex > 0 ? tags[tag.selectedIndex - 1] : '');
+    const select = () => {
+      if (remote) {
+        remote({ words: filter.value, tagged: tagged(), from: 0 });
+        return;
+      }
+      const words = filter.value.toLowerCase().split(/\s+/);
+      for (const row of table.tBodies[0].rows) {
+        const text = row.textContent.toLowerCase();
+        const own = (row.dataset.tags ?? '').split(' ');
+        row.hidden = !words.every((word) => text.includes(word)) || (tagged() !== '' && !own.includes(tagged()));
+      }
+    };
+    filter.addEventListener('input', select);
+    tag.addEventListener('change', select);
+    if (remote || table.tBodies[0].rows.length > 12) controls.append(labeled('filter rows', filter));
+    if (tags.length) controls.append(labeled('tag', tag));
+    if (controls.childElementCount) box.parentElement.before(controls);
     columns(table, heads, names);
+  }
+
+  // A table of which the server has the rows: it sorts, filters and sends a part of them. The result changes what is shown.
+  function paged(table, heads, names) {
+    const step = Number(table.dataset.shown);
+    const state = (kept[table.id] ??= { words: '', tagged: '', sort: '', descending: '', from: 0 });
+    const info = make('span', { role: 'status' });
+    const [back, next] = ['Previous', 'Next'].map((textContent) => make('button', { type: 'button', className: 'turn', textContent }));
+    const tell = (from, matching) => {
+      const rows = table.tBodies[0].rows.length;
+      const number = (value) => value.toLocaleString('en');
+      const some = matching < Number(table.dataset.all) ? ' that match' : '';
+      info.textContent = rows ? `Rows ${number(from + 1)} to ${number(from + rows)} of ${number(matching)}${some}.` : 'No row matches.';
+      back.disabled = from === 0;
+      next.disabled = from + rows >= matching;
+    };
+    const mark = () => heads.forEach((head, column) => {
+      const isSorted = state.sort ? names[column] === state.sort : column === 0;
+      if (isSorted) head.setAttribute('aria-sort', state.descending ? 'descending' : 'ascending');
+      else head.removeAttribute('aria-sort');
+    });
+    let asked = 0;
+    const load = async () => {
+      asked += 1;
+      const own = asked;
+      const query = new URLSearchParams(Object.entries(state).filter(([name, value]) => value && name !== 'body'));
+      // A reader who types does not ask for each letter.
+      await new Promise((done) => { setTimeout(done, 150); });
+      if (own !== asked) return;
+      const response = await fetch(`${table.dataset.rows}&${query}`).catch(() => undefined);
+      if (own !== asked || !response?.ok) return;
+      const answer = new DOMParser().parseFromString(await response.text(), 'text/html').querySelector('table');
+      // Runs that were removed leave fewer rows than the reader has turned over.
+      const matching = Number(answer.dataset.matching);
+      if (state.from >= matching && state.from > 0) {
+        state.from = Math.max(0, Math.ceil(matching / step) * step - step);
+        load();
+        return;
+      }
+      table.tBodies[0].replaceChildren(...answer.tBodies[0].rows);
+      tell(state.from, matching);
+      table.dispatchEvent(new Event('rows'));
+      state.body = table.tBodies[0];
+    };
+    const turn = (by) => {
+      state.from = Math.max(0, state.from + by);
+      load();
+      table.parentElement.scrollTo({ top: 0 });
+    };
+    back.addEventListener('click', () => turn(-step));
+    next.addEventListener('click', () => turn(step));
+    const pager = make('div', { className: 'controls' }, info, back, next);
+    table.parentElement.parentElement.after(pager);
+    tell(0, Number(table.dataset.all));
+    mark();
+    if (state.words || state.tagged || state.sort || state.from) {
+      // The rows of before, until the server has answered.
+      if (state.body?.rows[0]?.cells.length === heads.length) table.tBodies[0].replaceWith(state.body);
+      load();
+    }
+    return (changes) => {
+      if (Object.entries(changes).every(([name, value]) => name === 'from' || state[name] === value)) return;
+      Object.assign(state, changes);
+      mark();
+      load();
+    };
   }
 
   // Further columns of a table are hidden from the right until it fits its box. The reader can choose the columns.
@@ -99,6 +183,10 @@
         left += width;
       }
     };
+    table.addEventListener('rows', () => {
+      boxes.forEach((check, index) => { if (!check.checked) show(further[index], false); });
+      settle();
+    });
     const fit = () => {
       let excess = table.offsetWidth - box.clientWidth;
       for (let index = further.length - 1; index >= 0 && excess > 0; index -= 1) {

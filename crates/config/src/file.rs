@@ -45,21 +45,57 @@ impl std::error::Error for Unreadable {}
 ///
 /// The file cannot be read, is not an ordinary file, or is larger than `max_bytes`.
 pub fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Unreadable> {
-    // Checked before opening, because opening a pipe blocks until it has a writer.
-    let kind = fs::symlink_metadata(path).map_err(Unreadable::Io)?.file_type();
-    if kind.is_symlink() {
-        return Err(Unreadable::NotAFile("a symbolic link"));
-    } else if kind.is_dir() {
-        return Err(Unreadable::NotAFile("a directory"));
-    } else if !kind.is_file() {
-        return Err(Unreadable::NotAFile("a pipe or a device"));
-    }
-    let file = File::open(path).map_err(Unreadable::Io)?;
-    let length = file.metadata().map_err(Unreadable::Io)?.len();
+    let (file, length) = open_file(path)?;
     if length > max_bytes {
         return Err(Unreadable::TooLarge { max_bytes });
     }
     read_to_end(file, length, max_bytes)
+}
+
+/// Opens an ordinary file to read it; the result has its length. Other kinds of files are refused as by [`read_bytes`], also if
+/// one replaces the file at this moment.
+///
+/// # Errors
+///
+/// The file cannot be opened, or is not an ordinary file.
+pub fn open_file(path: &Path) -> Result<(File, u64), Unreadable> {
+    let expected = fs::symlink_metadata(path).map_err(Unreadable::Io)?;
+    check_kind(&expected)?;
+    let mut options = File::options();
+    options.read(true);
+    // Opening a pipe would wait for a writer.
+    #[cfg(target_os = "linux")]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, O_NONBLOCK);
+    let file = options.open(path).map_err(Unreadable::Io)?;
+    let opened = file.metadata().map_err(Unreadable::Io)?;
+    check_kind(&opened)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        // A link to a file is a file once it is open.
+        let is_link = || fs::symlink_metadata(path).is_ok_and(|now| now.file_type().is_symlink());
+        if (opened.dev(), opened.ino()) != (expected.dev(), expected.ino()) && is_link() {
+            return Err(Unreadable::NotAFile("a symbolic link"));
+        }
+    }
+    Ok((file, opened.len()))
+}
+
+/// The flag of Linux, which is the same on x86-64 and aarch64.
+#[cfg(target_os = "linux")]
+const O_NONBLOCK: i32 = 0o4000;
+
+fn check_kind(metadata: &fs::Metadata) -> Result<(), Unreadable> {
+    let kind = metadata.file_type();
+    if kind.is_symlink() {
+        Err(Unreadable::NotAFile("a symbolic link"))
+    } else if kind.is_dir() {
+        Err(Unreadable::NotAFile("a directory"))
+    } else if !kind.is_file() {
+        Err(Unreadable::NotAFile("a pipe or a device"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Like [`read_bytes`], for a text file.

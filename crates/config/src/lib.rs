@@ -54,7 +54,7 @@ mod value;
 
 pub use document::{Document, MAX_BYTES};
 pub use error::{ConfigError, nearest};
-pub use file::{Unreadable, read_bytes, read_text};
+pub use file::{Unreadable, open_file, read_bytes, read_text};
 pub use keys::{KeyError, KeyIndex, TABLES_WITHOUT_RESULTS, affects_results};
 pub use overrides::Override;
 pub use parse::{TomlError, parse_toml};

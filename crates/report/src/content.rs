@@ -48,12 +48,12 @@ impl RunContent {
         let record = run.read_record()?;
         let mut damaged = Vec::new();
         let mut keep = |name: &'static str, error: StoreError| damaged.push((name, error));
-        let check = |name: &str| run.check(&record, &[name]);
-        let settings = check("config.toml").map(|()| settings::lines(run));
+        let config = run.read_checked(&record, "config.toml", kiln_config::MAX_BYTES);
+        let settings = config.map(|_| settings::lines(run));
         let settings = settings.map_err(|error| keep("config.toml", error)).unwrap_or_default();
-        let history = check("history.csv").and_then(|()| run.read_history());
+        let history = run.read_checked_history(&record);
         let history = history.map_err(|error| keep("history.csv", error)).ok();
-        let report = check("report.json").and_then(|()| run.read_report());
+        let report = run.read_checked_report(&record);
         let report = report.map_err(|error| keep("report.json", error)).ok().flatten();
         let annotations = run.read_annotations();
         let annotations =

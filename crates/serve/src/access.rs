@@ -116,6 +116,26 @@ pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
+/// The text of a value of a query, as a browser writes it: `+` is a space, and `%` precedes a byte in hexadecimal digits.
+pub(crate) fn decoded(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = match (first, after) {
+            (b'%', [high, low, ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                digit(high)
+                    .zip(digit(low))
+                    .and_then(|(high, low)| u8::try_from(16 * high + low).ok())
+            }
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The path and the query without the token. It begins with a single `/`, so it does not lead to another server.
 fn without_token(uri: &Uri) -> String {
     let path = format!("/{}", uri.path().trim_start_matches(['/', '\\']));
@@ -149,6 +169,19 @@ mod tests {
             ("127.0.0.1.evil.example", Some("127.0.0.1.evil.example")),
         ] {
             assert_eq!(without_port(host), name, "{host}");
+        }
+    }
+
+    #[test]
+    fn values_are_decoded() {
+        for (value, text) in [
+            ("a+b%20c", "a b c"),
+            ("%C3%a4", "ä"),
+            ("100%", "100%"),
+            ("%zz%2", "%zz%2"),
+            ("%ff", "\u{fffd}"),
+        ] {
+            assert_eq!(decoded(value), text, "{value}");
         }
     }
 

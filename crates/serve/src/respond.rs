@@ -1,16 +1,24 @@
 //! Responses and the headers that all of them have.
 
-use axum::body::Body;
+use std::io::Read;
+
+use axum::body::{Body, Bytes};
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
-    LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
+    IF_NONE_MATCH, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use futures_util::stream;
 use kiln_compare::page::live_policy;
+
+use crate::run_page::SentFile;
 
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// How many bytes of a file are read at a time.
+const PIECE: u64 = 64 << 10;
 
 /// The policy of a run's files: a browser that opens one runs and loads nothing.
 const FILE_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
@@ -30,14 +38,34 @@ pub(crate) fn page(headers: &HeaderMap, state: &str, html: impl Into<Body>) -> R
     with_state(headers, state, || with_type(HTML, html))
 }
 
+/// A part of a page.
+pub(crate) fn html(html: String) -> Response {
+    with_type(HTML, html)
+}
+
 /// A script of the server.
 pub(crate) fn script(headers: &HeaderMap, state: &str, script: &'static str) -> Response {
     with_state(headers, state, || with_type("text/javascript; charset=utf-8", script))
 }
 
-/// A file of a run, as text or as PNG.
-pub(crate) fn file(is_png: bool, content: Vec<u8>) -> Response {
-    let mut response = with_type(if is_png { "image/png" } else { TEXT }, content);
+/// A file of a run, as text or as PNG. It is read in pieces, so that slow clients do not hold files in memory.
+pub(crate) fn file(sent: SentFile) -> Response {
+    let SentFile { is_png, file, length } = sent;
+    let pieces = stream::unfold(file.take(length), |mut rest| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::new();
+            let read = rest.by_ref().take(PIECE).read_to_end(&mut piece);
+            (read.map(|_| Bytes::from(piece)), rest)
+        });
+        match read.await {
+            Ok((Ok(piece), _)) if piece.is_empty() => None,
+            Ok((piece, rest)) => Some((piece, rest)),
+            Err(_) => None,
+        }
+    });
+    let mut response =
+        with_type(if is_png { "image/png" } else { TEXT }, Body::from_stream(pieces));
+    set(&mut response, CONTENT_LENGTH, &length.to_string());
     set(&mut response, CONTENT_SECURITY_POLICY, FILE_POLICY);
     response
 }

@@ -3,13 +3,14 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use askama::Template;
 use kiln_compare::Stamp;
 use kiln_compare::page::{LIVE_STYLE, SCRIPT, STYLE};
 use kiln_report::chart::{self, confusion_chart, history_chart, inline};
-use kiln_report::{RunContent, SettingsLine, TextTable};
+use kiln_report::{Fact, RunContent, SettingsLine, TextTable};
 use kiln_store::{RunDirectory, Status, grouped, quoted};
 
 use crate::page::Page;
@@ -35,7 +36,7 @@ const MISTAKES: &str = "mistakes.png";
 const FILTERS: &str = "filters.png";
 
 /// The first bytes of every PNG file.
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+const PNG: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -63,6 +64,9 @@ struct RunPage<'a> {
 struct Content {
     status: String,
     progress: Option<Progress>,
+    tags: Option<String>,
+    /// The lines of the user's note.
+    note: Vec<String>,
     warnings: Vec<String>,
     damaged: Vec<String>,
     result: Vec<String>,
@@ -100,7 +104,7 @@ fn picture(key: &str, run: &Path, name: &str) -> Option<String> {
 /// The state of a run: two pages with the same one are the same. `None` if there is no such run.
 pub(crate) fn state(site: &Site, key: &str) -> Option<String> {
     let runs = site.runs();
-    let (path, known) = runs.by_key(key)?;
+    let (path, known) = runs.by_key(key).filter(|(path, _)| site.contains(path))?;
     let mut hasher = DefaultHasher::new();
     Stamp::of(path).hash(&mut hasher);
     (known.is_alive(), picture(key, path, MISTAKES), picture(key, path, FILTERS)).hash(&mut hasher);
@@ -172,6 +176,12 @@ impl Content {
         });
         let (warnings, facts): (Vec<_>, Vec<_>) =
             content.facts.iter().cloned().partition(|fact| fact.label.ends_with("warning"));
+        // Tags and note are the last ones; further lines of the note have no label.
+        let is_of_user = |fact: &Fact| matches!(fact.label, "tags" | "note");
+        let facts_end = facts.iter().position(is_of_user).unwrap_or(facts.len());
+        let (facts, of_user) = facts.split_at(facts_end);
+        let (tags, note): (Vec<_>, Vec<_>) =
+            of_user.iter().cloned().partition(|fact| fact.label == "tags");
         let kept = content.report.as_ref().map(|report| report.epoch);
         let title = format!("{} {}", record.name, record.id);
         let history = content.history.as_ref().filter(|history| !history.rows.is_empty());
@@ -185,6 +195,8 @@ impl Content {
         let shown = Self {
             status,
             progress,
+            tags: tags.into_iter().next().map(|fact| fact.text),
+            note: note.into_iter().map(|fact| fact.text).collect(),
             warnings: warnings.into_iter().map(|fact| fact.text).collect(),
             damaged: content.damaged.iter().map(|(_, error)| error.to_string()).collect(),
             result: content.result(),
@@ -196,7 +208,7 @@ impl Content {
             mistakes: picture(key, run.path(), MISTAKES).filter(|_| is_tested),
             filters: picture(key, run.path(), FILTERS).filter(|_| is_tested),
             settings: content.settings,
-            facts: facts.into_iter().map(|fact| (fact.label, fact.text)).collect(),
+            facts: facts.iter().map(|fact| (fact.label, fact.text.clone())).collect(),
             commands: commands(run, record.status, is_alive),
         };
         (content.record.name, content.record.id, shown)
@@ -224,12 +236,27 @@ fn commands(run: &RunDirectory, status: Status, is_alive: bool) -> Vec<(&'static
     }
 }
 
-/// A file of a run: whether it is a picture, and its content. `None` if there is no such run or file, or if it cannot be sent.
-pub(crate) fn file(site: &Site, key: &str, name: &str) -> Option<(bool, Vec<u8>)> {
+/// A file of a run, which is read while it is sent.
+pub(crate) struct SentFile {
+    pub(crate) is_png: bool,
+    pub(crate) file: fs::File,
+    pub(crate) length: u64,
+}
+
+/// A file of a run; `None` if there is no such run or file, or if it cannot be sent.
+pub(crate) fn file(site: &Site, key: &str, name: &str) -> Option<SentFile> {
     // The name of the list, not that of the request, becomes part of a path.
     let name = FILES.iter().find(|known| **known == name)?;
-    let path = site.runs().by_key(key)?.0.join(name);
-    let content = kiln_config::read_bytes(&path, MAX_FILE).ok()?;
+    let run = site.runs().by_key(key)?.0.to_owned();
+    if !site.contains(&run) {
+        return None;
+    }
+    let (mut file, length) = kiln_config::open_file(&run.join(name)).ok()?;
     let is_png = name.ends_with(".png");
-    (!is_png || content.starts_with(PNG)).then_some((is_png, content))
+    if is_png {
+        let mut start = [0; PNG.len()];
+        file.read_exact(&mut start).ok().filter(|()| start == *PNG)?;
+        file.rewind().ok()?;
+    }
+    (length <= MAX_FILE).then_some(SentFile { is_png, file, length })
 }

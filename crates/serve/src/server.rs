@@ -253,6 +253,7 @@ fn listen(address: IpAddr, first: u16) -> Result<TcpListener> {
 fn router(site: Arc<Site>, access: Arc<Access>) -> Router {
     Router::new()
         .route("/", get(comparison))
+        .route("/rows", get(rows))
         .route("/run/{key}", get(run))
         .route("/run/{key}/{name}", get(file))
         .route("/events", get(events))
@@ -301,16 +302,42 @@ async fn comparison(State(site): State<Arc<Site>>, uri: Uri, headers: HeaderMap)
     let rendered = tokio::task::spawn_blocking(move || {
         let (version, start) = (worker.version(), Instant::now());
         let page = page::comparison(&worker, &wanted)?;
-        Some(page.map(|page| (version, Arc::new(page), start.elapsed())))
+        Some(page.map(|(page, draw_after)| (version, Arc::new(page), start.elapsed(), draw_after)))
     });
     match rendered.await {
-        Ok(Some(Ok((version, page, took)))) => {
+        Ok(Some(Ok((version, page, took, draw_after)))) => {
+            if let Some(pause) = draw_after {
+                draw_charts(Arc::clone(&site), view.clone(), pause);
+            }
             site.keep(view, version, &page, took);
             respond::page(&headers, &page.state, page.html.clone())
         }
         Ok(Some(Err(error))) => failed(&error.to_string()),
-        Ok(None) => not_found("there is no such directory or dataset"),
+        Ok(None) => not_found("there is no such directory, dataset or tag"),
         Err(_) => failed("the page could not be rendered"),
+    }
+}
+
+/// Draws charts in the background after a pause. Receivers of events then learn of a change.
+fn draw_charts(site: Arc<Site>, view: View, pause: Duration) {
+    tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        let worker = Arc::clone(&site);
+        let _ = tokio::task::spawn_blocking(move || page::draw(&worker, &view)).await;
+    });
+}
+
+/// Further rows of a table: those after the first ones, or with some words, or in another order.
+async fn rows(State(site): State<Arc<Site>>, uri: Uri) -> Response {
+    site.refresh().await;
+    let query = uri.query().unwrap_or_default().to_owned();
+    let _one_at_a_time = site.rendering.lock().await;
+    let worker = Arc::clone(&site);
+    match tokio::task::spawn_blocking(move || page::rows(&worker, &query)).await {
+        Ok(Some(Ok(html))) => respond::html(html),
+        Ok(Some(Err(error))) => failed(&error.to_string()),
+        Ok(None) => not_found("there is no such table, directory, dataset or tag"),
+        Err(_) => failed("the rows could not be rendered"),
     }
 }
 
@@ -347,7 +374,7 @@ async fn file(
     let worker = Arc::clone(&site);
     let read = tokio::task::spawn_blocking(move || run_page::file(&worker, &key, &name));
     match read.await {
-        Ok(Some((is_png, content))) => respond::file(is_png, content),
+        Ok(Some(file)) => respond::file(file),
         _ => not_found("there is no such file"),
     }
 }

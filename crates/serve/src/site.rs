@@ -11,7 +11,7 @@ use kiln_store::{Checksum, FileLock, Found, Skipped, Status, find, hidden};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
 use crate::error::Result;
-use crate::page::{Page, View};
+use crate::page::{Page, Shown, View};
 use crate::server::ServeOptions;
 use crate::token::random;
 use crate::watches::{Inbox, Pending, Watches};
@@ -31,6 +31,9 @@ const CHECK: Duration = Duration::from_secs(30);
 const MAX_SEARCHES: usize = 4;
 /// The largest number of pages of runs that are rendered at the same time.
 const MAX_RENDERINGS: usize = 2;
+
+/// The largest number of comparisons that are kept in memory.
+const MAX_SHOWN: usize = 8;
 
 /// The number of characters of a key.
 const KEY_LENGTH: usize = 16;
@@ -55,6 +58,8 @@ pub(crate) struct Site {
     pub(crate) rendering: AsyncMutex<()>,
     pub(crate) run_renderings: Semaphore,
     pages: Mutex<HashMap<View, (u64, Arc<Page>)>>,
+    /// The comparisons that were shown last.
+    shown: Mutex<HashMap<View, Arc<Mutex<Shown>>>>,
     times: Mutex<Times>,
     /// Why changes must be looked for; `None` if the system reports them.
     limitation: Mutex<Option<String>>,
@@ -143,6 +148,7 @@ impl Site {
             rendering: AsyncMutex::default(),
             run_renderings: Semaphore::new(MAX_RENDERINGS),
             pages: Mutex::default(),
+            shown: Mutex::default(),
             times: Mutex::default(),
             limitation: Mutex::default(),
         };
@@ -177,6 +183,12 @@ impl Site {
         format!("{}-{of}", self.instance)
     }
 
+    /// Whether a run that was found is still in the served directory, and not a link that has replaced it.
+    pub(crate) fn contains(&self, run: &Path) -> bool {
+        let inside = |root: PathBuf| run.canonicalize().is_ok_and(|run| run.starts_with(root));
+        self.path.canonicalize().is_ok_and(inside)
+    }
+
     /// The changes from now on. While a receiver exists, the site is kept up to date.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Version> {
         let receiver = self.version.subscribe();
@@ -199,6 +211,16 @@ impl Site {
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let (version, page) = pages.get(view)?;
         (*version == self.version()).then(|| Arc::clone(page))
+    }
+
+    /// What is kept of a view, whatever rows it shows.
+    pub(crate) fn shown(&self, view: &View) -> Arc<Mutex<Shown>> {
+        let view = view.of_first_rows();
+        let mut all = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_SHOWN && !all.contains_key(&view) {
+            all.clear();
+        }
+        Arc::clone(all.entry(view).or_default())
     }
 
     pub(crate) fn keep(&self, view: View, version: u64, page: &Arc<Page>, took: Duration) {
@@ -267,11 +289,8 @@ impl Site {
         }
         let mut watches = self.watches();
         watches.forget(&pending);
-        let search = if pending.directories || pending.runs.all {
-            Some(self.search(&mut watches))
-        } else {
-            None
-        };
+        let is_searched = pending.directories || pending.runs.all;
+        let search = is_searched.then(|| self.search(&mut watches));
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         let mut differs = self.version() == 0;
         if let Some((found, problem)) = search {
@@ -291,7 +310,7 @@ impl Site {
         let Runs { known, found, .. } = &mut *runs;
         differs |= known.update(found, &pending.runs);
         let unfinished: HashSet<PathBuf> = runs.unfinished().map(Path::to_owned).collect();
-        let directories = self.directories(&runs.found);
+        let directories = is_searched.then(|| self.directories(&runs.found));
         drop(runs);
         if watches.set(directories, &unfinished) {
             // They may have changed before they were watched.
@@ -306,8 +325,13 @@ impl Site {
         times.update = start.elapsed();
         drop(times);
         if differs {
-            self.version.send_modify(|version| version.number += 1);
+            self.announce();
         }
+    }
+
+    /// Notifies the receivers of a change.
+    pub(crate) fn announce(&self) {
+        self.version.send_modify(|version| version.number += 1);
     }
 
     /// Finds the runs, and watches the directories in which others may appear.
@@ -328,7 +352,7 @@ impl Site {
             searches += 1;
             let unfinished: HashSet<PathBuf> =
                 self.runs().unfinished().map(Path::to_owned).collect();
-            let is_new = watches.set(self.directories(&found.runs), &unfinished);
+            let is_new = watches.set(Some(self.directories(&found.runs)), &unfinished);
             if !is_new || searches == MAX_SEARCHES {
                 return (found, problem);
             }

@@ -13,7 +13,7 @@ use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 /// The files of a run that the comparison or the page of the run depends on.
-const FILES: [&str; 4] = ["run.json", "config.toml", "history.csv", "report.json"];
+const FILES: [&str; 5] = ["run.json", "config.toml", "history.csv", "report.json", "notes.json"];
 
 /// The directory with the locks of runs.
 const HIDDEN: &str = ".kiln";
@@ -153,7 +153,9 @@ impl Inbox {
             return false;
         }
         if FILES.contains(&name) {
-            pending.directories |= !is_of_content && !name.starts_with("history");
+            // The other files appear with a run.
+            let is_of_run = name == "run.json" || name == "config.toml";
+            pending.directories |= !is_of_content && is_of_run;
             pending.runs.runs.insert(above.to_owned());
             return true;
         }
@@ -172,6 +174,8 @@ impl Inbox {
 pub(crate) struct Watches {
     inbox: Arc<Inbox>,
     watcher: Option<RecommendedWatcher>,
+    /// The directories that are watched in addition to runs.
+    directories: HashSet<PathBuf>,
     watched: HashSet<PathBuf>,
     /// Why the system does not report all changes.
     limitation: Option<String>,
@@ -182,8 +186,7 @@ impl Watches {
     pub(crate) fn new(inbox: &Arc<Inbox>, is_polling: bool) -> Self {
         if is_polling {
             let limitation = Some("notifications are switched off".to_owned());
-            let (inbox, watched) = (Arc::clone(inbox), HashSet::new());
-            return Self { inbox, watcher: None, watched, limitation };
+            return Self::with(inbox, None, limitation);
         }
         let receiver = Arc::clone(inbox);
         let watcher = notify::recommended_watcher(move |event| receiver.receive(event));
@@ -191,7 +194,16 @@ impl Watches {
             Ok(watcher) => (Some(watcher), None),
             Err(error) => (None, Some(explain(&error))),
         };
-        Self { inbox: Arc::clone(inbox), watcher, watched: HashSet::new(), limitation }
+        Self::with(inbox, watcher, limitation)
+    }
+
+    fn with(
+        inbox: &Arc<Inbox>,
+        watcher: Option<RecommendedWatcher>,
+        limitation: Option<String>,
+    ) -> Self {
+        let (directories, watched) = (HashSet::new(), HashSet::new());
+        Self { inbox: Arc::clone(inbox), watcher, directories, watched, limitation }
     }
 
     /// Why changes must be looked for; `None` if the system reports them.
@@ -215,10 +227,15 @@ impl Watches {
         }
     }
 
-    /// Watches these directories and, with `runs`, directories of runs, and no others. The result says whether a
-    /// directory is watched now that was not before: it may have changed in between.
-    pub(crate) fn set(&mut self, directories: HashSet<PathBuf>, runs: &HashSet<PathBuf>) -> bool {
+    /// Watches these directories, or those of the last time if there are none, and with `runs` directories of runs, and no
+    /// others. The result says whether a directory is watched now that was not before: it may have changed in between.
+    pub(crate) fn set(
+        &mut self,
+        directories: Option<HashSet<PathBuf>>,
+        runs: &HashSet<PathBuf>,
+    ) -> bool {
         self.inbox.lock().runs.clone_from(runs);
+        let directories = directories.unwrap_or_else(|| std::mem::take(&mut self.directories));
         let ended: Vec<PathBuf> = self
             .watched
             .iter()
@@ -232,6 +249,7 @@ impl Watches {
         for path in directories.iter().chain(runs) {
             is_new |= self.begin(path);
         }
+        self.directories = directories;
         is_new
     }
 

@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
+use kiln_config::Unreadable;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -35,11 +36,13 @@ impl Checksum {
     /// [`StoreError::Io`] if it cannot be read, [`StoreError::Damaged`] if it is not a file.
     pub fn of_file(path: &Path) -> Result<Self> {
         let refused = |cause| StoreError::io("read", path, cause);
-        let metadata = path.symlink_metadata().map_err(refused)?;
-        if !metadata.is_file() {
-            return Err(StoreError::damaged(path, kind_of(&metadata)));
-        }
-        let mut file = File::open(path).map_err(refused)?;
+        let (mut file, _) = kiln_config::open_file(path).map_err(|problem| match problem {
+            Unreadable::Io(cause) => refused(cause),
+            Unreadable::NotAFile(kind) => {
+                StoreError::damaged(path, format!("it is {kind}, not a file"))
+            }
+            problem => StoreError::Unreadable { path: path.to_owned(), problem },
+        })?;
         let (mut digest, mut bytes) = (Sha256::new(), 0);
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -64,16 +67,35 @@ impl Checksum {
         // Comparing the size first avoids hashing most damaged files.
         let metadata =
             path.symlink_metadata().map_err(|cause| StoreError::io("read", path, cause))?;
-        if metadata.is_file() && metadata.len() != self.bytes {
-            let problem =
-                format!("it has {} bytes, but {} were written", metadata.len(), self.bytes);
-            return Err(StoreError::damaged(path, problem));
+        if metadata.is_file() {
+            self.check_size(path, metadata.len())?;
         }
-        if Self::of_file(path)? != *self {
-            let problem = "its content has changed (the SHA-256 differs)";
-            return Err(StoreError::damaged(path, problem));
+        self.check_equal(path, &Self::of_file(path)?)
+    }
+
+    /// Verifies the content of a file, which was read already, against the checksum.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if the file has changed.
+    pub fn check_content(&self, path: &Path, content: &[u8]) -> Result<()> {
+        self.check_size(path, content.len() as u64)?;
+        self.check_equal(path, &Self::of(content))
+    }
+
+    fn check_size(&self, path: &Path, bytes: u64) -> Result<()> {
+        if bytes == self.bytes {
+            return Ok(());
         }
-        Ok(())
+        let problem = format!("it has {bytes} bytes, but {} were written", self.bytes);
+        Err(StoreError::damaged(path, problem))
+    }
+
+    fn check_equal(&self, path: &Path, found: &Self) -> Result<()> {
+        if found == self {
+            return Ok(());
+        }
+        Err(StoreError::damaged(path, "its content has changed (the SHA-256 differs)"))
     }
 }
 

@@ -5,11 +5,11 @@ use crate::checksum::Checksum;
 use crate::error::{Result, StoreError};
 use crate::files;
 use crate::hidden::hidden;
-use crate::history::{History, HistoryWriter};
+use crate::history::{self, History, HistoryWriter};
 use crate::name::check_name;
 use crate::predictions::Predictions;
 use crate::record::{RunRecord, Status, now};
-use crate::test_report::TestReport;
+use crate::test_report::{self, TestReport};
 
 /// The directory of one run, `<runs>/<name>/<id>/`. The crate's documentation lists its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +194,48 @@ impl RunDirectory {
     pub fn read_history(&self) -> Result<History> {
         let path = self.history_path();
         if files::exists(&path)? { History::read(&path) } else { Ok(History::default()) }
+    }
+
+    /// Reads a text file of at most `most` bytes, and checks what was read against the checksum in the record, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`files::read`] and [`Checksum::check_content`].
+    pub fn read_checked(&self, record: &RunRecord, name: &str, most: u64) -> Result<String> {
+        let path = self.path.join(name);
+        let text = files::read(&path, most)?;
+        if let Some(sum) = record.files.get(name) {
+            sum.check_content(&path, text.as_bytes())?;
+        }
+        Ok(text)
+    }
+
+    /// Like [`read_history`](Self::read_history), and checks the file as [`read_checked`](Self::read_checked) does. The record
+    /// of a run that has ended says whether there must be one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_checked`](Self::read_checked) and [`History::parse`].
+    pub fn read_checked_history(&self, record: &RunRecord) -> Result<History> {
+        let path = self.history_path();
+        if !record.files.contains_key("history.csv") && !files::exists(&path)? {
+            return Ok(History::default());
+        }
+        History::parse(&path, &self.read_checked(record, "history.csv", history::MAX_BYTES)?)
+    }
+
+    /// Like [`read_report`](Self::read_report), and checks the file as [`read_checked`](Self::read_checked) does. The record
+    /// of a run that has ended says whether there must be one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_checked`](Self::read_checked) and [`TestReport::parse`].
+    pub fn read_checked_report(&self, record: &RunRecord) -> Result<Option<TestReport>> {
+        if !record.files.contains_key("report.json") && !self.is_finished() {
+            return Ok(None);
+        }
+        let text = self.read_checked(record, "report.json", test_report::MAX_BYTES)?;
+        TestReport::parse(&self.report_path(), &text).map(Some)
     }
 
     /// Reads `report.json`; `None` if the run is not finished.

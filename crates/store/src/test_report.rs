@@ -27,7 +27,7 @@ const MAX_PAIRS: usize = 100_000;
 
 /// The maximum size of a report: the confusion matrix of 256 classes takes a megabyte, and [`MAX_CLASSES`] classes with
 /// [`MAX_PAIRS`] confused pairs take 25.
-const MAX_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
 /// A model's output for the test set, from which a [`TestReport`] is computed.
 #[derive(Debug, Clone, Copy)]

@@ -8,6 +8,7 @@ use crate::cells;
 use crate::charts::may_be_best;
 use crate::combination::Combination;
 use crate::comparison::Comparison;
+use crate::measures::Measure;
 use crate::notes::{optimism, selected_test};
 use crate::ranking::Ranking;
 
@@ -55,14 +56,12 @@ pub(super) struct Fact {
 
 impl AnswerSection {
     /// `None` if no run was validated.
-    pub(super) fn new(comparison: &Comparison) -> Option<Self> {
+    pub(super) fn new(comparison: &Comparison, measures: &[Measure<'_>]) -> Option<Self> {
         let first = comparison.selected().or(comparison.combinations.first())?;
         comparison.ranking.of(first)?;
         let run = first.runs.iter().find(|run| run.status == Status::Finished);
         let run = run.or(first.runs.first())?;
-        let judged = comparison.measures_by_importance().into_iter();
-        let judged =
-            judged.filter(|measure| measure.direction.is_some() && measure.is_shown(comparison));
+        let judged = measures.iter().filter(|measure| measure.direction.is_some());
         let mut facts: Vec<Fact> = judged
             .filter_map(|measure| {
                 let spread = measure.of(first)?;

@@ -109,11 +109,9 @@ fn heatmaps(comparison: &Comparison) -> FigureGroup {
     // A heatmap is for finding the best cell, so a measure needs a direction.
     let has_heatmap = |measure: &Measure<'_>| {
         measure.direction.is_some()
-            && measure.is_shown(comparison)
             && comparison.combinations.iter().any(|combination| measure.of(combination).is_some())
     };
-    let measures: Vec<_> =
-        comparison.measures_by_importance().into_iter().filter(has_heatmap).collect();
+    let measures: Vec<_> = comparison.shown_measures().into_iter().filter(has_heatmap).collect();
     let mut figures = Vec::new();
     let (mut bytes, mut missing) = (0, 0);
     for (first, second) in pairs {

@@ -6,6 +6,7 @@ use crate::comparison::Comparison;
 use crate::known::KnownRuns;
 use crate::metric::AtEpoch;
 
+use super::table::TableKind;
 use super::text::{counted, unbroken};
 
 /// The largest number of runs in progress that the page lists.
@@ -25,8 +26,12 @@ pub struct LivePage<'a> {
     pub choices: Vec<Choice>,
     /// What the reader has to know about the runs as a whole, as sentences.
     pub notes: Vec<String>,
+    /// What the reader has to know about the charts.
+    pub charts_note: Option<String>,
     /// The largest number of rows of a table.
     pub max_rows: usize,
+    /// The address that sends the other rows of a table, with a query; see [`live_rows`](super::live_rows).
+    pub rows: &'a dyn Fn(TableKind) -> String,
     /// The address of the page with all rows.
     pub all_rows: String,
 }

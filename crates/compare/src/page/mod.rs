@@ -6,7 +6,7 @@
 //!
 //! | section | limit |
 //! |---|---|
-//! | rows of the tables | none |
+//! | rows of the tables | none; on the live page, as many as the server says |
 //! | heatmaps, and validation over a setting | [`MAX_FIGURE_BYTES`] in addition to the first chart |
 //! | curves | the [`MAX_CURVES`] best combinations |
 //! | accuracy by class | the [`MAX_CLASS_ROWS`] best combinations |
@@ -41,6 +41,7 @@ pub use figures::{MAX_CLASS_ROWS, MAX_CURVES, MAX_FIGURE_BYTES};
 pub use live::{Choice, Link, LivePage};
 pub use mistakes::{MAX_PICTURE_BYTES, MAX_PICTURES};
 pub use pair::MAX_MATRIX_CELLS;
+pub use table::{RowQuery, TableKind, live_rows};
 
 use answer::AnswerSection;
 use figures::FigureGroup;
@@ -56,17 +57,51 @@ use pair::PairView;
 ///
 /// [`CompareError::Inconsistent`] if the page cannot be rendered.
 pub fn page(comparison: &Comparison) -> Result<String> {
-    render_page(comparison, None)
+    render_page(comparison, &Charts::new(comparison)?, None)
 }
 
 /// The page of a comparison for the live server: the same content with links to the pages of the runs, the runs in progress, and
-/// a script that brings it up to date. The server sends the [`live_policy`] with it.
+/// a script that brings it up to date. The server sends the [`live_policy`] with it. The charts may be those of an earlier
+/// state of the runs.
 ///
 /// # Errors
 ///
 /// [`CompareError::Inconsistent`] if the page cannot be rendered.
-pub fn live_page(comparison: &Comparison, live: &LivePage<'_>) -> Result<String> {
-    render_page(comparison, Some(live))
+pub fn live_page(comparison: &Comparison, charts: &Charts, live: &LivePage<'_>) -> Result<String> {
+    render_page(comparison, charts, Some(live))
+}
+
+/// The sections of the page that read the files of the runs again, and take the most time: charts, confusion matrices and
+/// pictures.
+pub struct Charts {
+    figures: Vec<FigureGroup>,
+    pair: PairView,
+    mistakes: Mistakes,
+    /// The data of the script as JSON.
+    data: String,
+}
+
+impl Charts {
+    /// Draws the charts.
+    ///
+    /// # Errors
+    ///
+    /// [`CompareError::Inconsistent`] if their data cannot be written as JSON.
+    pub fn new(comparison: &Comparison) -> Result<Self> {
+        let (figures, curves) = figures::all(comparison);
+        let (pair, runs) = PairView::new(comparison);
+        let mistakes = Mistakes::new(comparison);
+        Ok(Self { figures, pair, mistakes, data: data::json(&data::Data { curves, runs })? })
+    }
+
+    /// No charts.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`new`](Self::new).
+    pub fn none() -> Result<Self> {
+        Self::new(&Comparison::empty())
+    }
 }
 
 /// The Content-Security-Policy of all live pages: they request nothing from elsewhere, and run no script except [`SCRIPT`] and
@@ -76,12 +111,14 @@ pub fn live_policy() -> String {
     policy::live(SCRIPT)
 }
 
-fn render_page(comparison: &Comparison, live: Option<&LivePage<'_>>) -> Result<String> {
-    let (figures, curves) = figures::all(comparison);
-    let (pair, runs) = PairView::new(comparison);
-    let mistakes = Mistakes::new(comparison);
-    let ranking = render(&table::ranking(comparison, live))?;
-    let runs_table = render(&table::runs(comparison, live))?;
+fn render_page(
+    comparison: &Comparison,
+    charts: &Charts,
+    live: Option<&LivePage<'_>>,
+) -> Result<String> {
+    let measures = comparison.shown_measures();
+    let table = |kind| render(&table::table(comparison, live, &measures, kind));
+    let [ranking, runs] = TableKind::ALL.map(table);
     let live = live.map(|page| Live {
         style: LIVE_STYLE,
         page,
@@ -94,22 +131,19 @@ fn render_page(comparison: &Comparison, live: Option<&LivePage<'_>>) -> Result<S
         chart_style: chart::style(),
         style: STYLE,
         lede: text::lede(comparison),
-        contents: contents(comparison, live.as_ref(), &figures, &pair, &mistakes),
-        answer: AnswerSection::new(comparison),
+        contents: contents(comparison, live.as_ref(), charts),
+        answer: AnswerSection::new(comparison, &measures),
         no_answer: no_answer.map_or_else(|| text::no_answer(comparison), str::to_owned),
         ranked: comparison.ranking.heading(),
-        ranking_note: text::ranking(comparison),
-        ranking,
-        runs: runs_table,
+        ranking_notes: text::about_tables(comparison),
+        ranking: ranking?,
+        runs: runs?,
         shared: &comparison.shared,
-        figures,
-        pair,
-        mistakes,
+        charts,
         verdicts: verdicts::explanation(comparison),
         left_out: &comparison.left_out,
         has_runs: !comparison.combinations.is_empty(),
         version: env!("CARGO_PKG_VERSION"),
-        data: data::json(&data::Data { curves, runs })?,
         script: SCRIPT,
         live,
     };
@@ -148,19 +182,16 @@ struct Page<'a> {
     no_answer: String,
     /// The heading of the metric that ranks.
     ranked: &'a str,
-    ranking_note: String,
+    ranking_notes: Vec<String>,
     ranking: String,
     runs: String,
     shared: &'a [SharedSetting],
-    figures: Vec<FigureGroup>,
-    pair: PairView,
-    mistakes: Mistakes,
+    charts: &'a Charts,
     verdicts: Vec<String>,
     left_out: &'a [Skipped],
     /// A comparison in a file always has some.
     has_runs: bool,
     version: &'static str,
-    data: String,
     script: &'static str,
     live: Option<Live<'a>>,
 }
@@ -177,13 +208,8 @@ struct Section {
     title: &'static str,
 }
 
-fn contents(
-    comparison: &Comparison,
-    live: Option<&Live<'_>>,
-    figures: &[FigureGroup],
-    pair: &PairView,
-    mistakes: &Mistakes,
-) -> Vec<Section> {
+fn contents(comparison: &Comparison, live: Option<&Live<'_>>, charts: &Charts) -> Vec<Section> {
+    let Charts { figures, pair, mistakes, .. } = charts;
     let mut sections = vec![Section { id: "answer", title: "Answer" }];
     if live.is_some_and(|live| !live.in_progress.is_empty()) {
         sections.push(Section { id: "progress", title: "In progress" });

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use askama::Template;
 use kiln_store::number::decimals;
 use kiln_store::{Status, grouped};
@@ -6,7 +8,10 @@ use crate::cells;
 use crate::charts::{is_selected, may_be_best, number};
 use crate::combination::{Combination, RunSummary};
 use crate::comparison::Comparison;
+use crate::error::Result;
 use crate::measures::{Measure, drop_order};
+use crate::ranking::compare_values;
+use crate::table;
 use kiln_statistics::Spread;
 
 use super::live::{Link, LivePage};
@@ -16,6 +21,9 @@ use super::verdicts;
 const LONG: usize = 40;
 /// Texts on paper are broken into lines of this many characters.
 const MAX_WORDS: usize = 24;
+
+/// Notes are cut after this many characters: they can be as long as a page.
+const MAX_NOTE: usize = 300;
 
 /// A table that the reader can sort by its columns.
 #[derive(Template)]
@@ -28,22 +36,36 @@ pub(super) struct HtmlTable {
     fixed: usize,
     heads: Vec<Head>,
     rows: Vec<Row>,
+    /// The tags of all runs.
+    tags: String,
     /// The rows that the live page does not have.
     omitted: Option<Omitted>,
 }
 
-/// The rows that a table does not have, and the address that has them.
+/// The rows that a table does not have.
 struct Omitted {
+    shown: usize,
+    all: usize,
+    /// The address that sorts, filters and sends rows.
     rows: String,
-    all: String,
-    address: String,
+    /// The address of the page with all rows.
+    all_rows: String,
 }
 
 impl Omitted {
-    fn new(all: usize, live: Option<&LivePage<'_>>) -> Option<Self> {
+    fn new(table: TableKind, all: usize, live: Option<&LivePage<'_>>) -> Option<Self> {
         let live = live.filter(|live| live.max_rows < all)?;
-        let [rows, all] = [live.max_rows, all].map(|number| grouped(number as u64));
-        Some(Self { rows, all, address: live.all_rows.clone() })
+        Some(Self {
+            shown: live.max_rows,
+            all,
+            rows: (live.rows)(table),
+            all_rows: live.all_rows.clone(),
+        })
+    }
+
+    /// "100 of 3,334", for readers without scripts.
+    fn words(&self) -> String {
+        format!("{} of {}", grouped(self.shown as u64), grouped(self.all as u64))
     }
 }
 
@@ -68,23 +90,9 @@ impl HtmlTable {
             _ => " landscape small",
         }
     }
-
-    /// Removes the columns that are empty in all rows.
-    fn without_empty_columns(mut self) -> Self {
-        let columns = 0..self.heads.len();
-        let used: Vec<bool> = columns
-            .map(|column| self.rows.iter().any(|row| !row.cells[column].text.is_empty()))
-            .collect();
-        let mut kept = used.iter().copied();
-        self.heads.retain(|_| kept.next().unwrap_or(true));
-        for row in &mut self.rows {
-            let mut kept = used.iter().copied();
-            row.cells.retain(|_| kept.next().unwrap_or(true));
-        }
-        self
-    }
 }
 
+#[derive(Clone)]
 struct Head {
     text: String,
     numeric: bool,
@@ -102,6 +110,8 @@ struct Row {
     best: bool,
     may_be_best: bool,
     cells: Vec<Cell>,
+    /// The tags of the row's runs.
+    tags: Vec<String>,
 }
 
 impl Row {
@@ -112,6 +122,25 @@ impl Row {
             (false, true) => " class=\"winner\"",
             (false, false) => "",
         }
+    }
+
+    /// The tags for an attribute. They have no spaces.
+    fn tags(&self) -> String {
+        self.tags.join(" ")
+    }
+
+    /// The row as the reader sees it, in lower case.
+    fn words(&self) -> String {
+        let mut words = String::new();
+        for cell in &self.cells {
+            words.push_str(&cell.text);
+            words.push(' ');
+            for link in &cell.links {
+                words.push_str(&link.text);
+                words.push(' ');
+            }
+        }
+        words.to_lowercase()
     }
 }
 
@@ -150,6 +179,12 @@ impl Cell {
         } else {
             width.min(MAX_WORDS)
         }
+    }
+
+    /// The text or number to sort by; `None` for an empty cell.
+    fn key(&self) -> Option<&str> {
+        let key = if self.sort.is_empty() { self.text.trim() } else { &self.sort };
+        Some(key).filter(|key| !key.is_empty())
     }
 
     fn text(text: impl Into<String>) -> Self {
@@ -214,13 +249,9 @@ fn setting_cells<'a>(
     })
 }
 
-/// The measures that the tables have: those before the verdict, and those after it.
-fn measures(comparison: &Comparison) -> (Vec<Measure<'_>>, Vec<Measure<'_>>) {
-    let shown = comparison
-        .measures_by_importance()
-        .into_iter()
-        .filter(|measure| measure.is_shown(comparison));
-    shown.partition(|measure| {
+/// The measures of the tables: those before the verdict, and those after it.
+fn measures<'a>(shown: &[Measure<'a>]) -> (Vec<Measure<'a>>, Vec<Measure<'a>>) {
+    shown.iter().partition(|measure| {
         measure.drop_order.is_none_or(|order| order > drop_order::VERDICT_NUMBERS)
     })
 }
@@ -229,48 +260,328 @@ fn measure_heads(measures: &[Measure<'_>]) -> impl Iterator<Item = Head> {
     measures.iter().map(|measure| head(measure.heading, true))
 }
 
-/// One row per combination, in the order of the comparison.
-pub(super) fn ranking(comparison: &Comparison, live: Option<&LivePage<'_>>) -> HtmlTable {
-    let [settings, implied] = settings(comparison);
-    let (main, further) = measures(comparison);
-    let row = |(index, combination): (usize, &Combination)| {
-        let baseline = comparison.baseline.is_some_and(|baseline| baseline.combination == index);
-        let measured = |measure: &Measure<'_>| Cell::measure(measure, measure.of(combination));
-        let (address, links) = live.map(|live| live.links(combination)).unwrap_or_default();
-        let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
-        cells.extend(setting_cells(combination, &settings));
-        cells.extend(main.iter().map(measured));
-        cells.extend(standing_cells(combination));
-        cells.extend(verdict_cells(combination, baseline));
-        cells.push(Cell::number(Some(combination.runs.len() as f64), 0));
-        cells.push(Cell { address, links, ..Cell::text(combination.status()) });
-        cells.extend(further.iter().map(measured));
-        cells.extend(setting_cells(combination, &implied));
-        let (best, may_be_best) = (is_selected(comparison, index), may_be_best(comparison, index));
-        Row { best, may_be_best, cells }
+/// The tables of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableKind {
+    /// One row per combination, in the order of the comparison.
+    Ranking,
+    /// One row per run, in the order of the combinations.
+    Runs,
+}
+
+impl TableKind {
+    /// Both tables.
+    pub const ALL: [Self; 2] = [Self::Ranking, Self::Runs];
+
+    /// The name in an address.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ranking => "ranking",
+            Self::Runs => "runs",
+        }
+    }
+}
+
+/// Which rows of a table a reader has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowQuery {
+    /// The table.
+    pub table: TableKind,
+    /// Words that a row must have, in any column.
+    pub words: String,
+    /// A tag that a run of the row must have.
+    pub tag: Option<String>,
+    /// The heading to sort by; in the order of the comparison without it.
+    pub sort: Option<String>,
+    /// Whether to sort in descending order.
+    pub descending: bool,
+    /// The number of matching rows before the first one.
+    pub from: usize,
+}
+
+/// The rows that a query selects, at most [`LivePage::max_rows`] of them, as a table without headings. The page of the
+/// same comparison has the same columns.
+///
+/// # Errors
+///
+/// [`CompareError::Inconsistent`](crate::CompareError::Inconsistent) if the rows cannot be rendered.
+pub fn live_rows(comparison: &Comparison, live: &LivePage<'_>, query: &RowQuery) -> Result<String> {
+    let columns = Columns::new(comparison, Some(live), &comparison.shown_measures(), query.table);
+    let words: Vec<String> =
+        query.words.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let place = query
+        .sort
+        .as_ref()
+        .and_then(|sort| columns.heads.iter().position(|head| head.text == *sort));
+    let is_plain = words.is_empty() && query.tag.is_none() && place.is_none();
+    let (rows, matching) = if is_plain {
+        let rows = columns.rows().skip(query.from).take(live.max_rows).map(|at| columns.row(at));
+        (rows.collect(), columns.all())
+    } else {
+        let is_wanted = |row: &Row| {
+            let is_tagged = query.tag.as_ref().is_none_or(|tag| row.tags.contains(tag));
+            is_tagged
+                && (words.is_empty() || {
+                    let text = row.words();
+                    words.iter().all(|word| text.contains(word.as_str()))
+                })
+        };
+        let rows = columns.rows().map(|at| columns.row(at));
+        let mut rows: Vec<Row> = rows.filter(is_wanted).collect();
+        if let Some(place) = place {
+            sort(&mut rows, place, query.descending);
+        }
+        let matching = rows.len();
+        (rows.into_iter().skip(query.from).take(live.max_rows).collect(), matching)
     };
-    let all = comparison.combinations.len();
+    super::render(&Rows { matching, from: query.from, heads: columns.heads, rows })
+}
+
+/// A part of the rows of a table.
+#[derive(Template)]
+#[template(path = "rows.html")]
+struct Rows {
+    matching: usize,
+    from: usize,
+    heads: Vec<Head>,
+    rows: Vec<Row>,
+}
+
+/// Sorts by a column in the same way as the script of the page: numbers before texts, empty cells last.
+fn sort(rows: &mut [Row], column: usize, descending: bool) {
+    rows.sort_by(|left, right| {
+        let [left, right] = [left, right].map(|row| row.cells[column].key());
+        let by_value = compare_values(left, right);
+        if descending && left.is_some() && right.is_some() { by_value.reverse() } else { by_value }
+    });
+}
+
+/// The columns of a table, which make a row of a combination or a run.
+struct Columns<'a> {
+    comparison: &'a Comparison,
+    live: Option<&'a LivePage<'a>>,
+    table: TableKind,
+    settings: Vec<(usize, Head)>,
+    implied: Vec<(usize, Head)>,
+    /// The measures before and after the verdict.
+    measures: [Vec<Measure<'a>>; 2],
+    has_standings: bool,
+    has_verdicts: bool,
+    has_tags: bool,
+    has_notes: bool,
+    heads: Vec<Head>,
+    /// For each column before empty ones are removed, whether it is kept.
+    used: Vec<bool>,
+}
+
+/// A row: the index of a combination and, in the table of runs, of one of its runs.
+type RowAt = (usize, usize);
+
+impl<'a> Columns<'a> {
+    fn new(
+        comparison: &'a Comparison,
+        live: Option<&'a LivePage<'a>>,
+        measures: &[Measure<'a>],
+        table: TableKind,
+    ) -> Self {
+        let [settings, implied] = settings(comparison);
+        let (main, further) = self::measures(measures);
+        let any = |has: fn(&RunSummary) -> bool| comparison.runs().any(has);
+        let mut columns = Self {
+            comparison,
+            live,
+            table,
+            settings,
+            implied,
+            measures: [main, further],
+            has_standings: comparison.answer.is_some(),
+            has_verdicts: comparison.baseline.is_some(),
+            has_tags: any(|run| !run.tags().is_empty()),
+            has_notes: any(|run| run.note().is_some()),
+            heads: Vec::new(),
+            used: Vec::new(),
+        };
+        let heads = columns.all_heads();
+        columns.used = columns.used_columns(heads.len());
+        let mut used = columns.used.iter().copied();
+        columns.heads = heads.into_iter().filter(|_| used.next().unwrap_or(true)).collect();
+        columns
+    }
+
+    /// Which columns have text in some row.
+    fn used_columns(&self, count: usize) -> Vec<bool> {
+        let mut used = vec![false; count];
+        for at in self.rows() {
+            for (used, cell) in used.iter_mut().zip(self.cells(at)) {
+                *used |= !cell.text.is_empty();
+            }
+            if used.iter().all(|used| *used) {
+                break;
+            }
+        }
+        used
+    }
+
+    fn all_heads(&self) -> Vec<Head> {
+        let texts = |heads: &[(usize, Head)]| -> Vec<Head> {
+            heads.iter().map(|(_, head)| head.clone()).collect()
+        };
+        let [main, further] = &self.measures;
+        let mut heads = vec![head("#", true)];
+        heads.extend(texts(&self.settings));
+        match self.table {
+            TableKind::Ranking => {
+                heads.extend(measure_heads(main));
+                if self.has_standings {
+                    heads.extend([head("best?", false), head("behind", true)]);
+                }
+                if self.has_verdicts {
+                    let numbers = ["difference", "interval", "p"].map(|text| head(text, true));
+                    heads.push(head("verdict", false));
+                    heads.extend(numbers);
+                }
+                heads.extend([head("runs", true), head("status", false)]);
+            }
+            TableKind::Runs => {
+                heads.push(head("seed", true));
+                heads.extend(measure_heads(main).chain(measure_heads(further)));
+                heads.extend([head("status", false), head("directory", false)]);
+            }
+        }
+        heads.extend(self.has_tags.then(|| head("tags", false)));
+        heads.extend(self.has_notes.then(|| head("note", false)));
+        let mut rest: Vec<Head> = match self.table {
+            TableKind::Ranking => measure_heads(further).collect(),
+            TableKind::Runs => Vec::new(),
+        };
+        rest.extend(texts(&self.implied));
+        heads.extend(rest.into_iter().map(|head| Head { further: true, ..head }));
+        heads
+    }
+
+    /// The number of columns that identify a row.
+    fn fixed(&self) -> usize {
+        1 + self.settings.len()
+    }
+
+    fn all(&self) -> usize {
+        match self.table {
+            TableKind::Ranking => self.comparison.combinations.len(),
+            TableKind::Runs => self.comparison.runs().count(),
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = RowAt> + use<'a> {
+        let table = self.table;
+        self.comparison.combinations.iter().enumerate().flat_map(move |(index, combination)| {
+            let runs = match table {
+                TableKind::Ranking => 1,
+                TableKind::Runs => combination.runs.len(),
+            };
+            (0..runs).map(move |run| (index, run))
+        })
+    }
+
+    fn row(&self, at: RowAt) -> Row {
+        let (index, run) = at;
+        let combination = &self.comparison.combinations[index];
+        let mut used = self.used.iter().copied();
+        let cells = self.cells(at).into_iter().filter(|_| used.next().unwrap_or(true)).collect();
+        let is_ranking = self.table == TableKind::Ranking;
+        let runs = if is_ranking { &combination.runs[..] } else { &combination.runs[run..=run] };
+        Row {
+            best: is_ranking && is_selected(self.comparison, index),
+            may_be_best: is_ranking && may_be_best(self.comparison, index),
+            cells,
+            tags: distinct_tags(runs),
+        }
+    }
+
+    fn cells(&self, (index, run): RowAt) -> Vec<Cell> {
+        let combination = &self.comparison.combinations[index];
+        let [main, further] = &self.measures;
+        let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
+        cells.extend(setting_cells(combination, &self.settings));
+        let mut row = table::Row { combination, index, run: None };
+        match self.table {
+            TableKind::Ranking => {
+                let baseline = self.comparison.baseline;
+                let is_baseline = baseline.is_some_and(|it| it.combination == index);
+                let (address, links) =
+                    self.live.map(|live| live.links(combination)).unwrap_or_default();
+                cells.extend(main.iter().map(|it| Cell::measure(it, it.of(combination))));
+                if self.has_standings {
+                    cells.extend(standing_cells(combination));
+                }
+                if self.has_verdicts {
+                    cells.extend(verdict_cells(combination, is_baseline));
+                }
+                cells.push(Cell::number(Some(combination.runs.len() as f64), 0));
+                cells.push(Cell { address, links, ..Cell::text(combination.status()) });
+            }
+            TableKind::Runs => {
+                let run = &combination.runs[run];
+                row.run = Some(run);
+                let seed = Cell::number(Some(run.seed as f64), 0);
+                // Seeds above 2^53 are not exact as f64; the text is.
+                cells.push(Cell { text: run.seed.to_string(), ..seed });
+                let measures = main.iter().chain(further);
+                cells.extend(measures.map(|it| Cell::measure(it, Spread::of(it.of_run(run)))));
+                cells.push(Cell::text(status(run)));
+                let address = self.live.and_then(|live| (live.address)(run));
+                let directory = run.directory.path().to_string_lossy();
+                cells.push(Cell { address, ..Cell::text(directory) });
+            }
+        }
+        cells.extend(self.has_tags.then(|| Cell::text(row.tags())));
+        cells.extend(self.has_notes.then(|| Cell::text(shortened(row.note()))));
+        if self.table == TableKind::Ranking {
+            cells.extend(further.iter().map(|it| Cell::measure(it, it.of(combination))));
+        }
+        cells.extend(setting_cells(combination, &self.implied));
+        cells
+    }
+}
+
+/// The beginning of a note, if it is long.
+fn shortened(note: String) -> String {
+    match note.char_indices().nth(MAX_NOTE) {
+        Some((end, _)) => format!("{}…", &note[..end]),
+        None => note,
+    }
+}
+
+/// A table with its first rows.
+pub(super) fn table<'a>(
+    comparison: &'a Comparison,
+    live: Option<&'a LivePage<'a>>,
+    measures: &[Measure<'a>],
+    kind: TableKind,
+) -> HtmlTable {
+    let columns = Columns::new(comparison, live, measures, kind);
     let max_rows = live.map_or(usize::MAX, |live| live.max_rows);
-    let rows = comparison.combinations.iter().enumerate().take(max_rows).map(row).collect();
-    let mut heads = vec![head("#", true)];
-    let fixed = 1 + settings.len();
-    heads.extend(settings.into_iter().map(|(_, head)| head));
-    heads.extend(measure_heads(&main));
-    heads.extend([
-        head("best?", false),
-        head("behind", true),
-        head("verdict", false),
-        head("difference", true),
-        head("interval", true),
-        head("p", true),
-        head("runs", true),
-        head("status", false),
-    ]);
-    let further = measure_heads(&further).chain(implied.into_iter().map(|(_, head)| head));
-    heads.extend(further.map(|head| Head { further: true, ..head }));
-    let omitted = Omitted::new(all, live);
-    HtmlTable { id: "ranking-table", label: "All combinations", fixed, heads, rows, omitted }
-        .without_empty_columns()
+    let rows = columns.rows().take(max_rows).map(|at| columns.row(at)).collect();
+    let (id, label) = match kind {
+        TableKind::Ranking => ("ranking-table", "All combinations"),
+        TableKind::Runs => ("runs-table", "Every run"),
+    };
+    HtmlTable {
+        id,
+        label,
+        fixed: columns.fixed(),
+        omitted: Omitted::new(kind, columns.all(), live),
+        // Tags have no spaces.
+        tags: distinct_tags(comparison.runs()).join(" "),
+        heads: columns.heads,
+        rows,
+    }
+}
+
+/// The tags of the runs, sorted.
+fn distinct_tags<'a>(runs: impl IntoIterator<Item = &'a RunSummary>) -> Vec<String> {
+    let tags: BTreeSet<&String> = runs.into_iter().flat_map(RunSummary::tags).collect();
+    tags.into_iter().cloned().collect()
 }
 
 fn standing_cells(combination: &Combination) -> [Cell; 2] {
@@ -298,41 +609,6 @@ fn verdict_cells(combination: &Combination, baseline: bool) -> [Cell; 4] {
         Cell { text: interval, ..Cell::number(Some(low), 4) },
         Cell { text: p_value.to_owned(), ..Cell::number(Some(verdict.p_value), 4) },
     ]
-}
-
-/// One row per run, in the order of the combinations.
-pub(super) fn runs(comparison: &Comparison, live: Option<&LivePage<'_>>) -> HtmlTable {
-    let [settings, implied] = settings(comparison);
-    let (mut measures, further) = measures(comparison);
-    measures.extend(further);
-    let mut rows = Vec::new();
-    let max_rows = live.map_or(usize::MAX, |live| live.max_rows);
-    for (index, combination) in comparison.combinations.iter().enumerate() {
-        for run in combination.runs.iter().take(max_rows.saturating_sub(rows.len())) {
-            let mut cells = vec![Cell::number(Some(index as f64 + 1.0), 0)];
-            cells.extend(setting_cells(combination, &settings));
-            let seed = Cell::number(Some(run.seed as f64), 0);
-            // Seeds above 2^53 are not exact as f64; the text is.
-            cells.push(Cell { text: run.seed.to_string(), ..seed });
-            let value = |measure: &Measure<'_>| Spread::of(measure.of_run(run));
-            cells.extend(measures.iter().map(|measure| Cell::measure(measure, value(measure))));
-            cells.push(Cell::text(status(run)));
-            let address = live.and_then(|live| (live.address)(run));
-            cells.push(Cell { address, ..Cell::text(run.directory.path().to_string_lossy()) });
-            cells.extend(setting_cells(combination, &implied));
-            rows.push(Row { best: false, may_be_best: false, cells });
-        }
-    }
-    let mut heads = vec![head("#", true)];
-    let fixed = 1 + settings.len();
-    heads.extend(settings.into_iter().map(|(_, head)| head));
-    heads.push(head("seed", true));
-    heads.extend(measure_heads(&measures));
-    heads.extend([head("status", false), head("directory", false)]);
-    heads.extend(implied.into_iter().map(|(_, head)| Head { further: true, ..head }));
-    let omitted = Omitted::new(comparison.runs().count(), live);
-    HtmlTable { id: "runs-table", label: "Every run", fixed, heads, rows, omitted }
-        .without_empty_columns()
 }
 
 /// The status of a run, and why it ended unless it finished.

@@ -1,20 +1,20 @@
 //! The sentences around the page's tables and charts.
 
+use std::collections::HashSet;
+
 use kiln_store::Status;
 
 use crate::comparison::Comparison;
+use crate::notes::unreadable_notes;
 
 /// The largest number of experiment names in the title.
 const MAX_NAMES: usize = 3;
 
 /// The names of the experiments.
 pub(super) fn title(comparison: &Comparison) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for run in comparison.combinations.iter().flat_map(|combination| &combination.runs) {
-        if !names.contains(&run.name.as_str()) {
-            names.push(&run.name);
-        }
-    }
+    let mut known = HashSet::new();
+    let names = comparison.runs().map(|run| run.name.as_str());
+    let names: Vec<&str> = names.filter(|name| known.insert(*name)).collect();
     match names.len() {
         0 => "No runs".to_owned(),
         1..=MAX_NAMES => names.join(", "),
@@ -54,8 +54,14 @@ pub(super) fn lede(comparison: &Comparison) -> String {
     words
 }
 
-/// How the table is ordered.
-pub(super) fn ranking(comparison: &Comparison) -> String {
+/// How the table is ordered, and which notes of runs it does not have.
+pub(super) fn about_tables(comparison: &Comparison) -> Vec<String> {
+    let mut notes = vec![order(comparison)];
+    notes.extend(unreadable_notes(comparison));
+    notes
+}
+
+fn order(comparison: &Comparison) -> String {
     if comparison.is_ranked() {
         format!(
             "Ranked by {}: the mean over seeds ± the sample standard deviation. Combinations whose runs all finished come \

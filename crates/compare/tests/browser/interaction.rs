@@ -1,5 +1,6 @@
 //! The additions of the script: sorting, choosing and hovering.
 
+use kiln_store::{Annotations, RunDirectory};
 use serde_json::json;
 
 use crate::tree::SampleRun;
@@ -183,4 +184,39 @@ fn matrix_of_sixty_classes_is_a_canvas_with_tooltips() {
     );
     let title = |count: &str| format!("true class 3, predicted class 7: {count}");
     assert_eq!(found, json!([title("0"), title("1"), title("+1")]));
+}
+
+#[test]
+fn rows_are_filtered_by_words_and_by_tag() {
+    let Some(chromium) = chromium() else { return };
+    let (_, sweep) = sweep();
+    for number in 0..20 {
+        SampleRun::new(0.001 * f64::from(number + 2), 0, 1).write(sweep.path());
+    }
+    for (run, tags) in [("0.1-0-1", &["good", "old"][..]), ("0.1-2-1", &["good"])] {
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let annotations = Annotations { note: Some("<i>a note</i>".to_owned()), tags };
+        RunDirectory::at(&sweep.path().join(run)).write_annotations(&annotations).expect("written");
+    }
+    let found = run_script(
+        &chromium,
+        &page_of(sweep.path()),
+        "const section = document.getElementById('ranking');
+        const table = document.getElementById('ranking-table');
+        const shown = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).length;
+        const tag = section.querySelector('select');
+        const filter = section.querySelector('input[type=search]');
+        const choose = (name) => {
+            tag.selectedIndex = [...tag.options].findIndex((one) => one.textContent === name);
+            tag.dispatchEvent(new Event('change'));
+            return shown();
+        };
+        const tags = [...tag.options].map((one) => one.textContent);
+        const counts = [shown(), choose('good'), choose('old')];
+        filter.value = 'A NOTE good';
+        filter.dispatchEvent(new Event('input'));
+        counts.push(shown(), choose('good'), choose('all'));
+        return { tags, counts };",
+    );
+    assert_eq!(found, json!({ "tags": ["all", "good", "old"], "counts": [23, 2, 1, 1, 2, 2] }));
 }

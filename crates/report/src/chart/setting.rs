@@ -112,8 +112,13 @@ fn note(chart: &SettingChart) -> String {
     notes.join("; ")
 }
 
+/// With more points than this, none has its single values and a text that is shown on hovering: nobody could point at one,
+/// and they are most of the file.
+const MAX_DETAILS: usize = 500;
+
 fn line(svg: &mut Svg, chart: &SettingChart, index: usize, frame: &Frame, x: impl Fn(f64) -> f64) {
     let SettingLine { points, scatter, .. } = &chart.lines[index];
+    let is_dense = chart.lines.iter().map(|line| line.points.len()).sum::<usize>() > MAX_DETAILS;
     let class = line_class(index, chart.lines.len());
     svg.open_group("run", &[("data-line", index)], "");
     let at = |setting: f64, value: f64| Some((x(setting), frame.y(value)?));
@@ -128,12 +133,14 @@ fn line(svg: &mut Svg, chart: &SettingChart, index: usize, frame: &Frame, x: imp
         svg.path(&format!("line {class}"), &[middles]);
     }
     for point in means {
-        svg.open_group("point", &[], &point.words(chart));
+        let words = if is_dense { String::new() } else { point.words(chart) };
+        svg.open_group("point", &[], &words);
         let (low, high) = (at(point.setting, point.low), at(point.setting, point.high));
         if let (Some(low), Some(high), 2..) = (low, high, point.values.len()) {
             svg.line(&format!("whisker {class}"), low, high);
         }
-        for dot in point.values.iter().filter_map(|value| at(point.setting, *value)) {
+        let dots = point.values.iter().filter(|_| !is_dense);
+        for dot in dots.filter_map(|value| at(point.setting, *value)) {
             svg.circle(&format!("dot {class}"), dot, 2.5);
         }
         if let Some(mean) = at(point.setting, point.mean) {

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::Path;
 
 use kiln_serve::ServeOptions;
-use kiln_store::{FileLock, Status};
+use kiln_store::{Annotations, FileLock, RunDirectory, Status};
 use serde_json::json;
 
 use crate::chromium::Browser;
@@ -153,8 +153,13 @@ fn hostile_names_run_nothing_and_load_nothing() {
         config: format!("{}\n[data]\nnormalize = '{HOSTILE}{rate}'\n", tree::config(rate, 1)),
         ..SampleRun::new(rate, 1, 1)
     };
-    hostile(0.1).write(&sweep);
-    hostile(0.2).write(&sweep);
+    let noted = RunDirectory::at(&hostile(0.1).write(&sweep));
+    let tags = vec!["plain".to_owned()];
+    noted
+        .write_annotations(&Annotations { note: Some(HOSTILE.to_owned()), tags })
+        .expect("written");
+    let tag = "{\"format_version\": 1, \"tags\": [\"<img src=x onerror=alert(1)>\"]}";
+    fs::write(hostile(0.2).write(&sweep).join("notes.json"), tag).expect("written");
     SampleRun::new(0.3, 1, 1).write(&above.path().join("plain"));
     let server = Running::start(above.path());
     let page = browser.open(&server.url, 1200);
@@ -217,4 +222,67 @@ fn page_says_that_the_server_has_ended_and_continues_with_the_next_one() {
     let _server = Running::with(&ServeOptions { port, ..ServeOptions::new(sweep.path()) });
     browser.wait(&page, "document.querySelectorAll('#ranking-table tbody tr').length === 3");
     browser.wait(&page, "document.getElementById('live-status').textContent.startsWith('Live')");
+}
+
+#[test]
+fn tables_of_many_runs_are_turned_over_sorted_and_filtered() {
+    let Some(mut browser) = Browser::start() else { return };
+    let sweep = tempfile::tempdir().expect("a directory");
+    for number in 0..250 {
+        let run = SampleRun::new(0.001 * f64::from(number + 1), 1, 1);
+        let run = run.best(0.8 - 0.001 * f64::from(number)).write(sweep.path());
+        if number % 100 == 7 {
+            let annotations =
+                Annotations { tags: vec!["odd".to_owned()], ..Annotations::default() };
+            RunDirectory::at(&run).write_annotations(&annotations).expect("written");
+        }
+    }
+    let server = Running::start(sweep.path());
+    for width in [1200, 390] {
+        let page = browser.open(&server.url, width);
+        let first = |rate: &str| {
+            format!(
+                "document.querySelector('#ranking-table tbody tr').cells[1].textContent === '{rate}'"
+            )
+        };
+        let says = |text: &str| {
+            format!("document.querySelector('#ranking [role=status]').textContent === '{text}'")
+        };
+        browser.wait(&page, &says("Rows 1 to 100 of 250."));
+        browser.run(&page, "document.querySelectorAll('#ranking button.turn')[1].click()");
+        browser.wait(&page, &says("Rows 101 to 200 of 250."));
+        browser.run(&page, "document.querySelectorAll('#ranking button.turn')[1].click()");
+        browser.wait(&page, &says("Rows 201 to 250 of 250."));
+        browser.wait(&page, &first("0.201"));
+        browser.run(&page, "for (let clicks = 0; clicks < 2; clicks += 1) document.querySelector('#ranking-table th:nth-child(2) button').click()");
+        browser.wait(&page, &first("0.25"));
+        browser.run(
+            &page,
+            "const filter = document.querySelector('#ranking input[type=search]');
+            filter.value = '0.17';
+            filter.dispatchEvent(new Event('input'));",
+        );
+        browser.wait(&page, &says("Rows 1 to 11 of 11 that match."));
+        browser.wait(&page, &first("0.179"));
+        // They stay when the page changes.
+        SampleRun::new(0.9, 1, 1).best(0.5).write(sweep.path());
+        browser.wait(&page, "document.querySelector('.lede').textContent.startsWith('251 ')");
+        browser.wait(&page, &says("Rows 1 to 11 of 11 that match."));
+        browser.wait(&page, &first("0.179"));
+        browser.run(
+            &page,
+            "const filter = document.querySelector('#ranking input[type=search]');
+            filter.value = '';
+            filter.dispatchEvent(new Event('input'));
+            const tag = [...document.querySelectorAll('#ranking select')].find((one) => one.options[1].textContent === 'odd');
+            tag.selectedIndex = 1;
+            tag.dispatchEvent(new Event('change'));",
+        );
+        browser.wait(&page, &says("Rows 1 to 3 of 3 that match."));
+        let fits = format!("return document.documentElement.scrollWidth <= {width}");
+        assert_eq!(browser.run(&page, &fits), true);
+        fs::remove_dir_all(sweep.path().join("0.9-1-1")).expect("removed");
+        browser.wait(&page, "document.querySelector('.lede').textContent.startsWith('250 ')");
+    }
+    browser.check(&server.url);
 }

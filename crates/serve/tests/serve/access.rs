@@ -1,6 +1,7 @@
 //! Who may ask for what.
 
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use kiln_serve::ServeOptions;
 use tempfile::TempDir;
@@ -212,4 +213,58 @@ fn paths_lead_only_to_files_of_runs() {
         assert!(!response.body.contains("secret\n"), "{path}");
         assert!(!response.body.contains("root:"), "{path}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn runs_that_become_links_pipes_or_huge_files_show_nothing() {
+    use std::os::unix::fs::symlink;
+    let above = tempfile::tempdir().expect("a directory");
+    let sweep = above.path().join("sweep");
+    let runs: Vec<_> = (1..=4).map(|seed| SampleRun::new(0.1, 1, seed).write(&sweep)).collect();
+    // A run elsewhere, with a secret in its settings.
+    let secret = SampleRun { id: "secret".to_owned(), ..SampleRun::new(7.125, 1, 9) };
+    let elsewhere = secret.write(above.path());
+    // Without notifications, so that the server does not learn of it in time.
+    let poll = Some(Duration::from_secs(3600));
+    let server = Running::with(&ServeOptions { poll, ..ServeOptions::new(&sweep) });
+    let page = server.get("/").body;
+    let keys = page.split("\"/run/").skip(1).filter_map(|link| link.split('"').next());
+    let mut keys: Vec<String> = keys.map(str::to_owned).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 4);
+    std::fs::remove_dir_all(&runs[0]).expect("removed");
+    symlink(&elsewhere, &runs[0]).expect("a link");
+    // A pipe without a writer.
+    std::fs::remove_file(runs[1].join("history.csv")).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(runs[1].join("history.csv")).status();
+    assert!(made.expect("mkfifo").success());
+    // Two gigabytes that use no space.
+    let report = std::fs::File::create(runs[2].join("report.json")).expect("a file");
+    report.set_len(2 << 30).expect("a length");
+    // A link in place of a file.
+    std::fs::remove_file(runs[3].join("config.toml")).expect("removed");
+    symlink(elsewhere.join("config.toml"), runs[3].join("config.toml")).expect("a link");
+    let start = Instant::now();
+    let mut problems = String::new();
+    for key in &keys {
+        for name in ["", "/config.toml", "/history.csv", "/report.json", "/run.json"] {
+            let response = server.get(&format!("/run/{key}{name}"));
+            assert!([200, 404].contains(&response.status), "{response:?}");
+            assert!(!response.body.contains("7.125"), "{name}: {}", response.body);
+            assert!(response.body.len() < 1 << 20, "{name}");
+            problems += &response.body;
+        }
+    }
+    for problem in ["a pipe or a device", "larger than", "a symbolic link", "there is no such run"]
+    {
+        assert!(problems.contains(problem), "{problem}: {problems}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // The same for a server that finds them so.
+    let fresh = Running::start(&sweep);
+    let page = fresh.get("/").body;
+    assert!(page.contains("0 combinations of settings in 0 runs"), "{page}");
+    assert!(!page.contains("7.125"), "{page}");
 }

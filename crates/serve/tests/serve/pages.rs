@@ -1,6 +1,7 @@
 //! What the pages show.
 
-use kiln_store::Status;
+use kiln_serve::ServeOptions;
+use kiln_store::{Annotations, RunDirectory, Status};
 
 use crate::client::Running;
 use crate::tree::{self, SampleRun};
@@ -122,18 +123,83 @@ fn hostile_names_are_only_text() {
 }
 
 #[test]
-fn tables_of_many_runs_are_cut_until_the_reader_asks() {
+fn tables_of_many_runs_are_sent_in_parts() {
     let sweep = tempfile::tempdir().expect("a directory");
-    for number in 0..1_005 {
+    for number in 0..205 {
         let run = SampleRun::new(0.001 * f64::from(number + 1), 1, 1);
         SampleRun { val_accuracies: vec![Some(0.5)], ..run.ended(Status::Failed) }
             .write(sweep.path());
     }
     let server = Running::start(sweep.path());
     let page = server.get("/").body;
-    assert_eq!(runs(&page).len(), 1_000);
-    assert!(page.contains("The first 1,000 of 1,005 rows"));
+    assert_eq!(runs(&page).len(), 100);
+    assert!(page.contains("The first 100 of 205 rows"));
     let all = server.get("/?rows=all").body;
-    assert_eq!(runs(&all).len(), 1_005);
-    assert!(!all.contains("The first 1,000"));
+    assert_eq!(runs(&all).len(), 205);
+    assert!(!all.contains("The first 100"));
+    let last = server.get("/rows?table=runs&from=200").body;
+    assert!(last.contains("data-matching=\"205\" data-from=\"200\""), "{last}");
+    assert_eq!(runs(&last).len(), 5);
+    let found = server.get("/rows?table=runs&words=0.177+failed&sort=learning%5frate").body;
+    assert!(found.contains("data-matching=\"1\"") && found.contains("0.177-1-1"), "{found}");
+    for wrong in
+        ["/rows", "/rows?table=nonsense", "/rows?table=runs&in=0000", "/rows?table=runs&tag=00"]
+    {
+        assert_eq!(server.get(wrong).status, 404, "{wrong}");
+    }
+}
+
+#[test]
+fn slow_charts_are_drawn_in_the_background() {
+    let sweep = tempfile::tempdir().expect("a directory");
+    for number in 0..1_005 {
+        SampleRun::new(0.001 * f64::from(number / 5 + 1), 1, number as u64 % 5).write(sweep.path());
+    }
+    let server = Running::start(sweep.path());
+    let first = server.get("/");
+    assert!(first.body.contains("The charts are being drawn"), "{}", first.status);
+    let drawn = server.wait_for("/", "val_accuracy over the epochs");
+    assert!(!drawn.contains("The charts are being drawn"));
+    // A page that has not changed is not sent again.
+    let tag = server.get("/").header("etag").expect("a state").to_owned();
+    assert_eq!(server.get_with("/", &format!("If-None-Match: {tag}\r\n")).status, 304);
+}
+
+#[test]
+fn notes_and_tags_are_shown_and_select_runs() {
+    let sweep = tempfile::tempdir().expect("a directory");
+    let first = SampleRun::new(0.1, 1, 1).write(sweep.path());
+    let second = SampleRun::new(0.2, 1, 1).write(sweep.path());
+    SampleRun::new(0.3, 1, 1).write(sweep.path());
+    let note = |run: &std::path::Path, note: &str, tags: &[&str]| {
+        let annotations = Annotations {
+            note: Some(note.to_owned()),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        };
+        RunDirectory::at(run).write_annotations(&annotations).expect("written");
+    };
+    note(&first, "first line\nsecond <b>line</b>", &["good", "old"]);
+    // Runs that have ended are not watched, so all are looked at now and then.
+    let poll = Some(std::time::Duration::from_millis(50));
+    let server = Running::with(&ServeOptions { poll, ..ServeOptions::new(sweep.path()) });
+    let _events = server.events();
+    let page = server.wait_for("/", "good (1)");
+    let (before, _) = page.split_once("\">good (1)<").expect("a link");
+    let (_, address) = before.rsplit_once("href=\"").expect("an address");
+    let tagged = server.get(address).body;
+    assert_eq!(runs(&tagged).len(), 1);
+    assert!(tagged.contains("aria-current=\"page\">good (1)<"), "{tagged}");
+    let run = server.get(&runs(&tagged)[0]).body;
+    for part in ["Tags: good, old", "<p>first line</p>\n<p>second &lt;b&gt;line&lt;/b&gt;</p>"] {
+        assert!(run.contains(part), "{part}: {run}");
+    }
+    // Notes may change at any time, also of a run that has finished.
+    note(&second, "another", &["good"]);
+    server.wait_for("/", "good (2)");
+    let tagged = server.get(address).body;
+    assert_eq!(runs(&tagged).len(), 2);
+    std::fs::remove_file(first.join("notes.json")).expect("removed");
+    std::fs::remove_file(second.join("notes.json")).expect("removed");
+    server.wait_until("/", |page| !page.contains("Tags:"));
+    assert_eq!(server.get(address).status, 404);
 }
