@@ -1,9 +1,9 @@
-"""Training steps of the convolutional networks in configs/ in PyTorch, for `cargo bench -p kiln-train`: milliseconds, the
+"""Training steps of the convolutional networks of `cargo bench -p kiln-train` in PyTorch: milliseconds, the
 best and the median of many.
 
     python benches/peers/pytorch_networks.py [THREADS [SECONDS]]
 
-A step has 32 or 128 images: forward, backward and the update of the configuration's optimizer, in PyTorch's default layout
+A step has 32, 64 or 128 images: forward, backward and the update of the configuration's optimizer, in PyTorch's default layout
 and in channels_last, which is usually its faster one for convolutions. Each is measured for some seconds.
 """
 
@@ -41,6 +41,16 @@ def vgg(_):
         *conv(64, 128), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
 
 
+def cnn_with_normalization(_):
+    """The network of crates/train/benches/cnn.toml."""
+    def pooled(channels, filters):
+        layers = conv(channels, filters)
+        return [layers[0], nn.MaxPool2d(2), layers[1], nn.ReLU(), *conv(filters, filters), nn.ReLU()]
+    return nn.Sequential(
+        *conv(1, 16), nn.ReLU(), *pooled(16, 32), *pooled(32, 64), *pooled(64, 128),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+
+
 def resnet(blocks, inputs):
     def block(channels, filters, stride=1):
         layers = [*conv(channels, filters, 3, stride), nn.ReLU(), *conv(filters, filters)]
@@ -64,7 +74,7 @@ def adam(parameters):
 NETWORKS = {
     "fashion-mnist-small-cnn": (cnn, adam), "fashion-mnist-vgg": (vgg, sgd),
     "fashion-mnist-resnet8": (lambda inputs: resnet(1, inputs), sgd),
-    "fashion-mnist-resnet20": (lambda inputs: resnet(3, inputs), sgd),
+    "fashion-mnist-resnet20": (lambda inputs: resnet(3, inputs), sgd), "cnn": (cnn_with_normalization, sgd),
 }
 GRAY, COLOR = (1, 28, 28), (3, 32, 32)
 
@@ -95,7 +105,7 @@ def main():
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 6
     cases = [(name, GRAY) for name in NETWORKS] + [("fashion-mnist-resnet20", COLOR)]
     for name, image in cases:
-        for batch in (32, 128):
+        for batch in (32, 64, 128):
             measure(name, image, batch, seconds)
 
 

@@ -7,8 +7,8 @@ use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwi
 
 use crate::weight_gradient::WeightGradient;
 use crate::winograd;
-use crate::workspace::none;
-use crate::{Blend, Workspace};
+use crate::workspace::{Shards, none};
+use crate::{Blend, Pooling, Workspace};
 
 /// The size of one image of a batch. A batch is `[channels][height][width][n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,8 +224,49 @@ impl Convolution {
     ) {
         self.check(weights.len(), x.len(), out.len(), n);
         assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
-        let pass = Pass { source: Source::Input, weights, start: bias, values: x, n, relu };
+        let source = Source::Input;
+        let pass = Pass { source, weights, start: bias, values: x, n, relu, maxima: None };
         self.correlate(pass, out, workspace);
+    }
+
+    /// Whether [`forward_max`](Self::forward_max) can compute this pooling of the output.
+    #[must_use]
+    pub fn can_pool(&self, pooling: &Pooling) -> bool {
+        let is_of_output =
+            pooling.input == self.output_plane() && !pooling.output_plane().is_empty();
+        // Such a window is a tile of minimal filtering.
+        is_of_output && pooling.is_quarter() && winograd::is_faster(self)
+    }
+
+    /// Writes the maxima of windows of 2 × 2 of the output, and their indices, as [`forward`](Self::forward) and then
+    /// [`Pooling::max`] do, but never writes the output itself. With `relu`, negative maxima become 0.
+    ///
+    /// # Panics
+    ///
+    /// Those of [`forward`](Self::forward), and if the convolution [cannot](Self::can_pool) do this.
+    #[expect(clippy::too_many_arguments, reason = "the operands of the operation")]
+    pub fn forward_max(
+        &self,
+        weights: &[f32],
+        bias: &[f32],
+        x: &[f32],
+        n: usize,
+        out: &mut [f32],
+        indices: &mut [u16],
+        relu: bool,
+        workspace: &mut Workspace,
+    ) {
+        let output = self.output_plane();
+        self.check(weights.len(), x.len(), output.len() * n, n);
+        assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
+        assert!(winograd::is_faster(self), "a convolution that can pool its output");
+        let maxima = Plane { height: output.height / 2, width: output.width / 2, ..output };
+        assert_eq!(out.len(), maxima.len() * n, "the maxima have the size of the batch");
+        assert_eq!(indices.len(), out.len(), "one index per maximum");
+        let (source, indices) = (Source::Input, Shards::new(indices));
+        let maxima = Some(&indices);
+        let pass = Pass { source, weights, start: bias, values: x, n, relu, maxima };
+        winograd::correlate(self, pass, out, workspace);
     }
 
     /// Writes the gradient of the input to `out`; `gradient` is that of the output.
@@ -243,7 +284,7 @@ impl Convolution {
     ) {
         self.check(weights.len(), out.len(), gradient.len(), n);
         let (source, values) = (Source::Gradient, gradient);
-        let pass = Pass { source, weights, start: &[], values, n, relu: false };
+        let pass = Pass { source, weights, start: &[], values, n, relu: false, maxima: None };
         self.correlate(pass, out, workspace);
     }
 
@@ -259,7 +300,7 @@ impl Convolution {
         };
         let parts = workspace.parts(self.products(pass.n));
         workspace.split(parts, plane.channels, out, none(), |targets, out, _, buffers| {
-            let Pass { source, weights, start, values, n, relu } = pass;
+            let Pass { source, weights, start, values, n, relu, .. } = pass;
             let kernel = Correlation {
                 convolution: self,
                 source,
@@ -323,4 +364,6 @@ pub(crate) struct Pass<'a> {
     pub(crate) values: &'a [f32],
     pub(crate) n: usize,
     pub(crate) relu: bool,
+    /// Where the indices of the maxima of windows of 2 × 2 are written, if they are computed in place of the output.
+    pub(crate) maxima: Option<&'a Shards<'a, u16>>,
 }

@@ -10,12 +10,15 @@
 //! so they would all compete for the same few lines of the caches, and with more than 32 images the images of a
 //! pixel would spread over more lines than a tile uses.
 
+use std::array::from_fn;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use crate::convolution::{Axis, Convolution};
-use crate::tile::{Tap, TapList, TileKernel, compute_tile, max_rows, sum_over_taps, tiles};
+use crate::tile::{
+    MAX_ROWS, Tap, TapList, TileKernel, compute_tile, max_rows, sum_over_taps, tiles,
+};
 use crate::workspace::{ConvolutionBuffers, LINE, aligned};
 
 /// The images of a block. The source rows of 64 channels and their neighbors then fit into an L2 cache of 512 KiB.
@@ -331,16 +334,20 @@ fn pack_weights(
     };
     for (first, height) in tiles(targets.len(), highest) {
         let tile = &mut packed[first * from * taps..][..height * from * taps];
-        for row in 0..height {
-            let target = targets.start + first + row;
-            for channel in 0..from {
+        // The order of the destination: it is larger than a cache line per row, the kernels are not.
+        for channel in 0..from {
+            let kernels: [&[f32]; MAX_ROWS] = from_fn(|row| {
+                let target = targets.start + first + row.min(height - 1);
                 let (filter, channel_of_filter) = match source {
                     Source::Input => (target, channel),
                     Source::Gradient => (channel, target),
                 };
-                let kernel = &weights[(filter * channels + channel_of_filter) * taps..][..taps];
-                for (tap, weight) in kernel.iter().enumerate() {
-                    tile[(tap * from + channel) * height + row] = *weight;
+                &weights[(filter * channels + channel_of_filter) * taps..][..taps]
+            });
+            for tap in 0..taps {
+                let to = &mut tile[(tap * from + channel) * height..][..height];
+                for (to, kernel) in to.iter_mut().zip(kernels) {
+                    *to = kernel[tap];
                 }
             }
         }

@@ -149,6 +149,10 @@ impl Pooling {
                 let size = self.input.channel_len();
                 // Channel by channel, so that the zeros are still in the caches.
                 for (channel, out) in channels.zip(out.chunks_exact_mut((size * n).max(1))) {
+                    if self.is_partition() {
+                        self.scatter(channel, gradient, indices, n, out);
+                        continue;
+                    }
                     out.fill(0.0);
                     self.positions(channel..channel + 1, |to, from, index, _| {
                         let gradient = &gradient[to * n..][..n];
@@ -161,6 +165,53 @@ impl Pooling {
                 }
             },
         );
+    }
+
+    /// Whether the windows are 2 × 2, side by side, without padding.
+    pub(crate) const fn is_quarter(&self) -> bool {
+        matches!(self, Self { window: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], .. })
+    }
+
+    /// Whether every position belongs to at most one window, and every window is within the input.
+    const fn is_partition(&self) -> bool {
+        let Self { window, stride, padding, .. } = self;
+        let is_inside = matches!(padding, [0, 0, 0, 0]);
+        window[0] <= stride[0] && window[1] <= stride[1] && is_inside
+    }
+
+    /// Writes the gradient of the input of a channel, each value once.
+    #[inline(always)]
+    fn scatter(
+        &self,
+        channel: usize,
+        gradient: &[f32],
+        indices: &[u16],
+        n: usize,
+        out: &mut [f32],
+    ) {
+        let ([rows, columns], output) = (self.axes(), self.output_plane());
+        for (row, out) in out.chunks_exact_mut((columns.input * n).max(1)).enumerate() {
+            let (y, i) = (row / rows.stride(), row % rows.stride());
+            if y >= output.height || i >= rows.kernel {
+                out.fill(0.0);
+                continue;
+            }
+            let first = (channel * output.height + y) * output.width * n;
+            for (column, out) in out.chunks_exact_mut(n).enumerate() {
+                let (x, j) = (column / columns.stride(), column % columns.stride());
+                if x >= output.width || j >= columns.kernel {
+                    out.fill(0.0);
+                    continue;
+                }
+                let index = (i * columns.kernel + j) as u16;
+                let gradient = &gradient[first + x * n..][..n];
+                let indices = &indices[first + x * n..][..n];
+                for ((out, best), value) in out.iter_mut().zip(indices).zip(gradient) {
+                    // A sum, because the sum of 0 and -0 is 0.
+                    *out = 0.0 + if *best == index { *value } else { 0.0 };
+                }
+            }
+        }
     }
 
     /// Writes the mean of each window.
@@ -329,41 +380,72 @@ impl WithSimd for MaxRow<'_> {
             let column_taps = columns.taps_of(column);
             let inside = !row_taps.is_empty() && !column_taps.is_empty();
             assert!(inside, "every window reaches into the input");
-            let index_of = |i: usize, j: usize| (i * columns.kernel + j) as u32;
-            for first in (0..n).step_by(S::F32_LANES) {
-                let part = first..n.min(first + S::F32_LANES);
-                let mut best = simd.splat_f32s(f32::NEG_INFINITY);
-                let mut best_index = simd.splat_u32s(index_of(row_taps.start, column_taps.start));
-                for i in row_taps.clone() {
-                    let row = channel * rows.input + rows.position(y, i);
-                    for j in column_taps.clone() {
-                        let from = (row * columns.input + columns.position(column, j)) * n;
-                        let values = load(simd, &x[from..from + n][part.clone()]);
-                        let index = simd.splat_u32s(index_of(i, j));
-                        let better = simd.less_than_f32s(best, values);
-                        best = simd.select_f32s(better, values, best);
-                        best_index = simd.select_u32s(better, index, best_index);
-                        // NaN differs from itself.
-                        let number = simd.equal_f32s(values, values);
-                        best = simd.select_f32s(number, best, values);
-                        best_index = simd.select_u32s(number, best_index, index);
-                    }
+            let taps = row_taps.clone().flat_map(|i| {
+                let row = channel * rows.input + rows.position(y, i);
+                column_taps.clone().map(move |j| {
+                    let from = (row * columns.input + columns.position(column, j)) * n;
+                    (&x[from..from + n], (i * columns.kernel + j) as u32)
+                })
+            });
+            let mut out = out.chunks_exact_mut(LANES);
+            let mut indices = indices.chunks_exact_mut(LANES);
+            let mut first = 0;
+            for (out, indices) in (&mut out).zip(&mut indices) {
+                let mut lanes = [0_u32; LANES];
+                let registers = S::as_mut_simd_f32s(out).0.iter_mut();
+                let registers = registers.zip(S::as_mut_simd_u32s(&mut lanes).0);
+                for (register, (best, best_index)) in registers.enumerate() {
+                    let first = first + register * S::F32_LANES;
+                    let taps = taps.clone().map(|(values, index)| {
+                        (S::as_simd_f32s(&values[first..first + S::F32_LANES]).0[0], index)
+                    });
+                    (*best, *best_index) = largest(simd, taps);
                 }
-                simd.partial_store_f32s(&mut out[part.clone()], best);
+                // With a known length, the loop is a few instructions.
+                store_indices(&mut indices[..LANES], &lanes);
+                first += LANES;
+            }
+            let (out, indices) = (out.into_remainder(), indices.into_remainder());
+            let parts = out.chunks_mut(S::F32_LANES).zip(indices.chunks_mut(S::F32_LANES));
+            for (part, (out, indices)) in parts.enumerate() {
+                let part = first + part * S::F32_LANES..first + part * S::F32_LANES + out.len();
+                let taps = taps
+                    .clone()
+                    .map(|(values, index)| (simd.partial_load_f32s(&values[part.clone()]), index));
+                let (best, best_index) = largest(simd, taps);
+                simd.partial_store_f32s(out, best);
                 let mut lanes = [0_u32; LANES];
                 S::as_mut_simd_u32s(&mut lanes).0[0] = best_index;
-                let indices = &mut indices[part];
-                indices.iter_mut().zip(lanes).for_each(|(index, lane)| *index = lane as u16);
+                store_indices(indices, &lanes);
             }
         }
     }
 }
 
-/// At most a register of values.
+/// The largest values, and the index of the first of them. A NaN is larger than every number.
 #[inline(always)]
-fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
-    match S::as_simd_f32s(values) {
-        ([whole], []) => *whole,
-        _ => simd.partial_load_f32s(values),
+pub(crate) fn largest<S: Simd>(
+    simd: S,
+    taps: impl IntoIterator<Item = (S::f32s, u32)>,
+) -> (S::f32s, S::u32s) {
+    let mut best = simd.splat_f32s(f32::NEG_INFINITY);
+    let mut best_index = simd.splat_u32s(0);
+    for (tap, (values, index)) in taps.into_iter().enumerate() {
+        let index = simd.splat_u32s(index);
+        if tap == 0 {
+            best_index = index;
+        }
+        // NaN differs from itself.
+        let number = simd.equal_f32s(values, values);
+        let better = simd.or_m32s(simd.less_than_f32s(best, values), simd.not_m32s(number));
+        best = simd.select_f32s(better, values, best);
+        best_index = simd.select_u32s(better, index, best_index);
     }
+    (best, best_index)
+}
+
+/// Writes the indices of some lanes.
+#[inline(always)]
+pub(crate) fn store_indices(indices: &mut [u16], lanes: &[u32; LANES]) {
+    indices.iter_mut().zip(lanes).for_each(|(index, lane)| *index = *lane as u16);
 }

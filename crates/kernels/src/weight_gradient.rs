@@ -19,7 +19,7 @@ use crate::convolution::Convolution;
 use crate::correlation::{BLOCK, Source, list_columns};
 use crate::moments::LANES;
 use crate::tile::{MAX_ROWS, TileKernel, compute_tile, max_rows, sum_over_images, tiles};
-use crate::workspace::{ConvolutionBuffers, aligned};
+use crate::workspace::{ConvolutionBuffers, aligned, spread};
 
 /// See [`Convolution::weight_gradient`].
 pub(crate) struct WeightGradient<'a> {
@@ -34,6 +34,9 @@ pub(crate) struct WeightGradient<'a> {
     pub(crate) blend: Blend,
     pub(crate) buffers: &'a mut ConvolutionBuffers,
 }
+
+/// The values of transposed rows that stay in an L2 cache of 512 KiB, next to a panel of sums: 256 KiB.
+const RESIDENT_ROWS: usize = 64 << 10;
 
 /// The channels in the lanes of the registers, in panels of one or two registers.
 #[derive(Clone, Copy)]
@@ -84,10 +87,14 @@ impl WeightGradient<'_> {
         let panels = Panels::new::<S>(channels);
         let ConvolutionBuffers { weights: sums, rows: row_buffer, .. } = buffers;
         // `[tap][panel][filter][lane]`
-        let tap_stride = panels.count * filters * panels.width;
+        let tap_stride = spread(panels.count * filters * panels.width);
         let sums = aligned(sums, taps * tap_stride);
+        // `[row][panel][column][image][lane]`
         let panel_stride = columns.input * BLOCK.min(n) * panels.width;
-        let row_buffer = aligned(row_buffer, panels.count * panel_stride);
+        let row_stride = panels.count * panel_stride;
+        // Several rows, so that their products with a panel follow each other while its sums are in the L2 cache.
+        let group_rows = (RESIDENT_ROWS / row_stride.max(1)).clamp(1, rows.input.max(1));
+        let row_buffer = aligned(row_buffer, group_rows * row_stride);
         for group in targets.start / group_filters..targets.end.div_ceil(group_filters) {
             // The filters in this group.
             let first_filter = targets.start.max(group * group_filters);
@@ -95,60 +102,71 @@ impl WeightGradient<'_> {
             sums.fill(0.0);
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
-                for row in 0..rows.input {
-                    let mut users = (0..rows.kernel)
-                        .filter_map(|tap| rows.output_of(row, tap).map(|output| (tap, output)))
-                        .peekable();
-                    if users.peek().is_none() {
-                        continue;
+                for first_row in (0..rows.input).step_by(group_rows) {
+                    let rows_of_group = first_row..rows.input.min(first_row + group_rows);
+                    // The kernel rows that read a row, and the output rows for which they do.
+                    let users = |row| {
+                        (0..rows.kernel)
+                            .filter_map(move |tap| Some((tap, rows.output_of(row, tap)?)))
+                    };
+                    let buffers = row_buffer.chunks_exact_mut(row_stride);
+                    for (row, row_buffer) in rows_of_group.clone().zip(buffers) {
+                        if users(row).next().is_none() {
+                            continue;
+                        }
+                        let line = columns.input * n;
+                        let first = (group * channels * rows.input + row) * line + first_image;
+                        let stride = rows.input * line;
+                        let size = columns.input;
+                        transpose_row(
+                            &x[first..],
+                            stride,
+                            channels,
+                            size,
+                            n,
+                            images,
+                            panels,
+                            panel_stride,
+                            row_buffer,
+                        );
                     }
-                    let line = columns.input * n;
-                    let first = (group * channels * rows.input + row) * line + first_image;
-                    let stride = rows.input * line;
-                    let size = columns.input;
-                    transpose_row(
-                        &x[first..],
-                        stride,
-                        channels,
-                        size,
-                        n,
-                        images,
-                        panels,
-                        panel_stride,
-                        row_buffer,
-                    );
-                    for (row_tap, output) in users {
-                        for panel in 0..panels.count {
-                            for (first, height) in tiles(filters, highest) {
-                                for column_tap in 0..columns.kernel {
-                                    let outputs = columns.outputs(column_tap);
-                                    let Some(input) = columns.input_of(outputs.start, column_tap)
-                                    else {
-                                        continue;
-                                    };
-                                    let tap = row_tap * columns.kernel + column_tap;
-                                    let filter = |row: usize| {
-                                        (((first_filter + first + row) * rows.output + output)
-                                            * columns.output
-                                            + outputs.start)
-                                            * n
-                                            + first_image
-                                    };
-                                    let tile = Tile {
-                                        left: gradient,
-                                        starts: from_fn(filter),
-                                        left_step: n,
-                                        right: &row_buffer[panel * panel_stride
-                                            + input * images * panels.width..],
-                                        right_step: columns.stride() * images * panels.width,
-                                        positions: outputs.len(),
-                                        images,
-                                        sums: &mut sums[tap * tap_stride
-                                            + (panel * filters + first) * panels.width..],
-                                        sum_rows: from_fn(|row| row),
-                                        width: panels.width,
-                                    };
-                                    compute_tile(simd, height, tile);
+                    for panel in 0..panels.count {
+                        for row in rows_of_group.clone() {
+                            let panel_of_row =
+                                (row - first_row) * row_stride + panel * panel_stride;
+                            for (row_tap, output) in users(row) {
+                                for (first, height) in tiles(filters, highest) {
+                                    for column_tap in 0..columns.kernel {
+                                        let outputs = columns.outputs(column_tap);
+                                        let Some(input) =
+                                            columns.input_of(outputs.start, column_tap)
+                                        else {
+                                            continue;
+                                        };
+                                        let tap = row_tap * columns.kernel + column_tap;
+                                        let filter = |row: usize| {
+                                            (((first_filter + first + row) * rows.output + output)
+                                                * columns.output
+                                                + outputs.start)
+                                                * n
+                                                + first_image
+                                        };
+                                        let column = input * images * panels.width;
+                                        let tile = Tile {
+                                            left: gradient,
+                                            starts: from_fn(filter),
+                                            left_step: n,
+                                            right: &row_buffer[panel_of_row + column..],
+                                            right_step: columns.stride() * images * panels.width,
+                                            positions: outputs.len(),
+                                            images,
+                                            sums: &mut sums[tap * tap_stride
+                                                + (panel * filters + first) * panels.width..],
+                                            sum_rows: from_fn(|row| row),
+                                            width: panels.width,
+                                        };
+                                        compute_tile(simd, height, tile);
+                                    }
                                 }
                             }
                         }
@@ -383,13 +401,9 @@ pub(crate) fn transpose_row(
         let count = width.min(channels - first);
         for (column, to) in to.chunks_exact_mut(images * width).take(columns).enumerate() {
             let row = |channel: usize| &values[(first + channel) * stride + column * n..][..images];
-            // Four channels at a time: the loop compiles to register shuffles.
             for quad in 0..count / 4 {
-                let [a, b, c, d] = std::array::from_fn(|index| row(4 * quad + index));
-                let lines = to.chunks_exact_mut(width);
-                for ((((line, a), b), c), d) in lines.zip(a).zip(b).zip(c).zip(d) {
-                    line[4 * quad..4 * quad + 4].copy_from_slice(&[*a, *b, *c, *d]);
-                }
+                let rows = std::array::from_fn(|index| row(4 * quad + index));
+                transpose_quad(rows, &mut to[4 * quad..], width);
             }
             for channel in count / 4 * 4..count {
                 for (line, value) in to.chunks_exact_mut(width).zip(row(channel)) {
@@ -400,5 +414,33 @@ pub(crate) fn transpose_row(
                 to.chunks_exact_mut(width).for_each(|line| line[count..].fill(0.0));
             }
         }
+    }
+}
+
+/// Transposes four rows of images to lines of four channels, `width` values apart.
+#[inline(always)]
+fn transpose_quad(rows: [&[f32]; 4], to: &mut [f32], width: usize) {
+    let images = rows[0].len();
+    let whole = if cfg!(target_arch = "x86_64") { images / 4 * 4 } else { 0 };
+    for first in (0..whole).step_by(4) {
+        let quads = rows.map(|row| &row[first..first + 4]);
+        let lines = &mut to[first * width..];
+        assert!(3 * width + 4 <= lines.len(), "room for four lines");
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "the compiler finds no shuffles for this")]
+        // SAFETY: every x86-64 processor has SSE. The slices have four values, and the assertion covers the last line.
+        unsafe {
+            use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
+            let [mut a, mut b, mut c, mut d] = quads.map(|quad| _mm_loadu_ps(quad.as_ptr()));
+            _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+            for (line, values) in [a, b, c, d].into_iter().enumerate() {
+                _mm_storeu_ps(lines[line * width..].as_mut_ptr(), values);
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (quads, lines);
+    }
+    for image in whole..images {
+        to[image * width..][..4].copy_from_slice(&rows.map(|row| row[image]));
     }
 }

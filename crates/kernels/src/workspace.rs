@@ -321,3 +321,8 @@ pub(crate) fn aligned(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     let start = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
     &mut buffer[start..start + length]
 }
+
+/// The next odd number of lines, so that parts of a buffer at this distance are spread over all sets of the caches.
+pub(crate) const fn spread(values: usize) -> usize {
+    values.next_multiple_of(LINE) | LINE
+}

@@ -118,12 +118,13 @@ mod optimizer {
 mod convolutional {
     use super::*;
 
-    /// Networks of `configs/`. `benches/peers/pytorch_networks.py` measures the same ones in PyTorch.
-    const NETWORKS: [&str; 4] = [
+    /// Networks of `configs/`, and one with pooling in front of its normalization. `benches/peers/pytorch_networks.py` measures the same ones in PyTorch.
+    const NETWORKS: [&str; 5] = [
         include_str!("../../../configs/fashion-mnist-small-cnn.toml"),
         include_str!("../../../configs/fashion-mnist-vgg.toml"),
         include_str!("../../../configs/fashion-mnist-resnet8.toml"),
         include_str!("../../../configs/fashion-mnist-resnet20.toml"),
+        include_str!("cnn.toml"),
     ];
 
     struct Case {
@@ -150,7 +151,7 @@ mod convolutional {
         let color = ImageShape { channels: 3, height: 32, width: 32 };
         let networks = NETWORKS.into_iter().map(|text| (text, IMAGE)).chain([(NETWORKS[3], color)]);
         networks.flat_map(|(text, image)| {
-            [(32, 1), (128, 1), (128, 2)].map(|(batch, threads)| Case {
+            [(32, 1), (64, 1), (64, 2), (128, 1), (128, 2)].map(|(batch, threads)| Case {
                 text,
                 image,
                 batch,

@@ -1,4 +1,4 @@
-use crate::{Blend, Convolution, Plane};
+use crate::{Blend, Convolution, Plane, Pooling, Workspace};
 use proptest::prelude::*;
 
 use super::support::{assert_close, random, with_all_instructions};
@@ -70,19 +70,33 @@ fn cases() -> impl Strategy<Value = Case> {
         // More than a register of channels.
         1 => (15..=36_usize, 1..=20_usize, Just(1_usize)),
     ];
-    // Layers that are computed by minimal filtering.
-    let tiled = (
-        (3..=9_usize, 3..=9_usize, Just(3), Just(3)),
-        (30..=40_usize, 30..=40_usize, Just(1)),
-        ((Just(1), Just(1)), (Just(1), Just(1)), [0..=3_usize, 0..=3, 0..=3, 0..=3]),
-    );
     let window = (
         (1..=3_usize, 1..=3_usize),
         (1..=2_usize, 1..=2_usize),
         [0..=2_usize, 0..=2, 0..=2, 0..=2],
     );
+    let layers = prop_oneof![4 => (sizes, channels, window).boxed(), 1 => tiled().boxed()];
+    cases_of(layers)
+}
+
+/// Sizes, channels and window of a layer.
+type Layer = (
+    (usize, usize, usize, usize),
+    (usize, usize, usize),
+    ((usize, usize), (usize, usize), [usize; 4]),
+);
+
+/// Layers that are computed by minimal filtering.
+fn tiled() -> impl Strategy<Value = Layer> {
+    (
+        (3..=9_usize, 3..=9_usize, Just(3), Just(3)),
+        (30..=40_usize, 30..=40_usize, Just(1)),
+        ((Just(1), Just(1)), (Just(1), Just(1)), [0..=3_usize, 0..=3, 0..=3, 0..=3]),
+    )
+}
+
+fn cases_of(layers: impl Strategy<Value = Layer>) -> impl Strategy<Value = Case> {
     let batch = prop_oneof![1..=9_usize, 15..=17_usize, 31..=50_usize];
-    let layers = prop_oneof![4 => (sizes, channels, window).boxed(), 1 => tiled.boxed()];
     (layers, batch, any::<u32>())
         .prop_map(|(layer, n, seed)| {
             let ((height, width, kernel_height, kernel_width), channels, window) = layer;
@@ -100,6 +114,17 @@ fn cases() -> impl Strategy<Value = Case> {
             Case { convolution, n, seed: u64::from(seed) }
         })
         .prop_filter("the kernel fits", |case| !case.convolution.output_plane().is_empty())
+}
+
+/// A pooling of the output over windows of 2 × 2.
+fn quarter(convolution: Convolution) -> Pooling {
+    let input = convolution.output_plane();
+    Pooling { input, window: [2; 2], stride: [2; 2], padding: [0; 4] }
+}
+
+fn pooled() -> impl Strategy<Value = Case> {
+    let can_pool = |case: &Case| case.convolution.can_pool(&quarter(case.convolution));
+    cases_of(tiled()).prop_filter("minimal filtering", can_pool)
 }
 
 /// Compares the forward pass with 64-bit loops.
@@ -145,6 +170,34 @@ proptest! {
     #[test]
     fn forward_is_the_sum_of_the_products(case in cases(), relu: bool, biased: bool) {
         assert_forward(&case, relu, biased);
+    }
+
+    #[test]
+    fn forward_max_is_the_pooling_of_the_output(case in pooled(), relu: bool, biased: bool) {
+        let convolution = case.convolution;
+        let (output, pooling) = (convolution.output_plane(), quarter(convolution));
+        let (x, weights, n) = (case.x(), case.weights(), case.n);
+        let bias = if biased { case.bias() } else { Vec::new() };
+        let size = pooling.output_plane().len() * n;
+        // Values and indices.
+        let joined = |values: Vec<f32>, indices: &[u16]| {
+            values.into_iter().chain(indices.iter().map(|index| f32::from(*index))).collect()
+        };
+        let fused: Vec<f32> = with_all_instructions(|workspace| {
+            let (mut out, mut indices) = (vec![f32::NAN; size], vec![u16::MAX; size]);
+            let (out_of, indices_of) = (&mut out[..], &mut indices[..]);
+            convolution.forward_max(&weights, &bias, &x, n, out_of, indices_of, relu, workspace);
+            joined(out, &indices)
+        });
+        let mut workspace = Workspace::default();
+        let mut values = vec![f32::NAN; output.len() * n];
+        convolution.forward(&weights, &bias, &x, n, &mut values, false, &mut workspace);
+        let (mut out, mut indices) = (vec![f32::NAN; size], vec![u16::MAX; size]);
+        pooling.max(&values, n, &mut out, &mut indices, &mut workspace);
+        if relu {
+            out.iter_mut().for_each(|value| *value = if *value < 0.0 { 0.0 } else { *value });
+        }
+        prop_assert!(fused == joined(out, &indices));
     }
 
     #[test]

@@ -106,8 +106,10 @@ impl WithSimd for StagedTransform<'_> {
                     // covers the last position.
                     unsafe {
                         let from = source.as_ptr().add(2 * tile * padded + image);
+                        let at =
+                            |row, column| from.wrapping_add(row * row_stride + column * padded);
                         let to = to.as_mut_ptr().add(tile * padded + image);
-                        row.transform(simd, from, row_stride, padded, to, stride);
+                        row.transform(simd, at, to, stride);
                     }
                 }
             }

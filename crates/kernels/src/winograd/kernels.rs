@@ -8,7 +8,9 @@ use pulp::{Simd, WithSimd};
 use super::{BLOCK, POSITIONS, SUMS};
 use crate::convolution::{Convolution, Pass, Plane};
 use crate::correlation::Source;
-use crate::tile::{TileKernel, max_rows, tiles};
+use crate::moments::LANES;
+use crate::pooling::{largest, store_indices};
+use crate::tile::{MAX_ROWS, TileKernel, max_rows, tiles};
 use crate::workspace::{LINE, Shards};
 
 /// Transforms the kernels to `[position][tile of target channels][source channel][target channel of the tile]`.
@@ -31,25 +33,36 @@ impl WithSimd for PackWeights<'_> {
             Source::Gradient => (filters, channels),
         };
         for (first, height) in tiles(all, max_rows::<S>()) {
-            for target in targets.start.max(first)..targets.end.min(first + height) {
-                for channel in 0..depth {
+            let rows = targets.start.max(first)..targets.end.min(first + height);
+            if rows.is_empty() {
+                continue;
+            }
+            for channel in 0..depth {
+                // A kernel in each lane.
+                let mut kernels = [[0.0; MAX_ROWS]; 9];
+                for (lane, target) in rows.clone().enumerate() {
                     let kernel = match pass.source {
                         Source::Input => target * channels + channel,
                         Source::Gradient => channel * channels + target,
                     };
                     let kernel = &pass.weights[kernel * 9..][..9];
-                    let kernel = from_fn(|index| match pass.source {
-                        Source::Input => kernel[index],
-                        Source::Gradient => kernel[8 - index],
-                    });
-                    let place = first * depth + channel * height + target - first;
-                    for (position, value) in transform_kernel(kernel).into_iter().enumerate() {
-                        let place = position * depth * all + place;
-                        #[expect(unsafe_code, reason = "each thread writes other targets")]
-                        // SAFETY: the place of a target belongs to one thread.
-                        unsafe {
-                            packed.get(place..place + 1)[0] = value;
-                        }
+                    for (tap, weight) in kernel.iter().enumerate() {
+                        let tap = match pass.source {
+                            Source::Input => tap,
+                            Source::Gradient => 8 - tap,
+                        };
+                        kernels[tap][lane] = *weight;
+                    }
+                }
+                let place = first * depth + channel * height + rows.start - first;
+                for (position, values) in transform_kernels(&kernels).iter().enumerate() {
+                    let place = position * depth * all + place;
+                    #[expect(unsafe_code, reason = "each thread writes other targets")]
+                    // SAFETY: the places of targets belong to one thread.
+                    let to = unsafe { packed.get(place..place + rows.len()) };
+                    // A loop, because calling a function takes longer for a few values.
+                    for (to, value) in to.iter_mut().zip(values) {
+                        *to = *value;
                     }
                 }
             }
@@ -57,16 +70,35 @@ impl WithSimd for PackWeights<'_> {
     }
 }
 
-/// G g Gᵀ
+/// G g Gᵀ for a kernel in each lane.
 #[inline(always)]
-fn transform_kernel(kernel: [f32; 9]) -> [f32; POSITIONS] {
-    let transform = |[a, b, c]: [f32; 3]| {
-        let outer = a + c;
-        [a, 0.5 * (outer + b), 0.5 * (outer - b), c]
-    };
-    let columns: [[f32; 4]; 3] = from_fn(|j| transform([kernel[j], kernel[3 + j], kernel[6 + j]]));
-    let rows: [[f32; 4]; 4] = from_fn(|i| transform(columns.map(|column| column[i])));
-    from_fn(|index| rows[index / 4][index % 4])
+fn transform_kernels(kernels: &[[f32; MAX_ROWS]; 9]) -> [[f32; MAX_ROWS]; POSITIONS] {
+    let mut rows = [[0.0; MAX_ROWS]; 12];
+    for column in 0..3 {
+        for lane in 0..MAX_ROWS {
+            let kernel = [0, 1, 2].map(|row| kernels[3 * row + column][lane]);
+            for (row, value) in transform_kernel(kernel).into_iter().enumerate() {
+                rows[3 * row + column][lane] = value;
+            }
+        }
+    }
+    let mut positions = [[0.0; MAX_ROWS]; POSITIONS];
+    for row in 0..4 {
+        for lane in 0..MAX_ROWS {
+            let kernel = [0, 1, 2].map(|column| rows[3 * row + column][lane]);
+            for (column, value) in transform_kernel(kernel).into_iter().enumerate() {
+                positions[4 * row + column][lane] = value;
+            }
+        }
+    }
+    positions
+}
+
+/// G g
+#[inline(always)]
+fn transform_kernel([a, b, c]: [f32; 3]) -> [f32; 4] {
+    let outer = a + c;
+    [a, 0.5 * (outer + b), 0.5 * (outer - b), c]
 }
 
 /// Bᵀ d B for all channels of some tiles.
@@ -100,7 +132,8 @@ impl WithSimd for InputTransform<'_> {
         let last = (POSITIONS - 1) * stride + channels * count * padded;
         assert!(last <= to.len(), "room for all channels");
         let is_inside = |first: usize, size: usize| first < size && first + 4 <= size;
-        let rows_inside = is_inside(y, height) && images.len() == padded;
+        let (row_inside, whole) = (is_inside(y, height), images.len() == padded);
+        let zeros = [0.0; BLOCK];
         let mut edge = [0.0; POSITIONS * BLOCK];
         for channel in 0..channels {
             // The rows are too short for the processor to load them in advance.
@@ -119,31 +152,46 @@ impl WithSimd for InputTransform<'_> {
             for tile in 0..count {
                 let x = x.wrapping_add(2 * tile);
                 let to = to[(channel * count + tile) * padded..].as_mut_ptr();
-                if rows_inside && is_inside(x, columns) {
+                // The first image of a position of the tile; `None` outside the plane.
+                let pixel = |row: usize, column: usize| {
+                    let (row, column) = (y.wrapping_add(row), x.wrapping_add(column));
+                    (row < height && column < columns)
+                        .then(|| ((channel * height + row) * columns + column) * n + images.start)
+                };
+                if whole && row_inside && is_inside(x, columns) {
                     let first = ((channel * height + y) * columns + x) * n + images.start;
                     let from = source[first..].as_ptr();
                     #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
                     // SAFETY: four rows and columns from the first one on are within the plane, and the assertion above
                     // covers the last position.
                     unsafe {
-                        transform_input(simd, from, columns * n, n, padded, to, stride);
+                        let at = |row, column| from.wrapping_add((row * columns + column) * n);
+                        transform_input(simd, at, padded, to, stride);
                     }
                     continue;
                 }
-                edge.fill(0.0);
-                for row in (0..4).filter(|&row| y.wrapping_add(row) < height) {
-                    for column in (0..4).filter(|&column| x.wrapping_add(column) < columns) {
-                        let row_of_source = channel * height + y.wrapping_add(row);
-                        let from = (row_of_source * columns + x.wrapping_add(column)) * n;
-                        let to = &mut edge[(4 * row + column) * padded..][..images.len()];
-                        to.copy_from_slice(&source[from + images.start..][..images.len()]);
+                let tile: [[*const f32; 4]; 4] = if whole {
+                    // Zeros are read where the plane ends.
+                    from_fn(|row| {
+                        from_fn(|column| {
+                            pixel(row, column)
+                                .map_or(zeros.as_ptr(), |first| source[first..].as_ptr())
+                        })
+                    })
+                } else {
+                    edge.fill(0.0);
+                    for (index, to) in edge.chunks_exact_mut(padded).take(POSITIONS).enumerate() {
+                        if let Some(first) = pixel(index / 4, index % 4) {
+                            to[..images.len()].copy_from_slice(&source[first..][..images.len()]);
+                        }
                     }
-                }
-                let from = edge.as_ptr();
+                    from_fn(|row| from_fn(|column| edge[(4 * row + column) * padded..].as_ptr()))
+                };
                 #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
-                // SAFETY: a tile has four rows and columns, and the assertion above covers the last position.
+                // SAFETY: at each pointer are the images of a position, or as many zeros, and the assertion above covers
+                // the last position.
                 unsafe {
-                    transform_input(simd, from, 4 * padded, padded, padded, to, stride);
+                    transform_input(simd, |row, column| tile[row][column], padded, to, stride);
                 }
             }
         }
@@ -180,20 +228,17 @@ pub(super) const INPUT_ROWS: [InputRow; 4] = [
 ];
 
 impl InputRow {
-    /// Computes a row of positions for the images of a register.
+    /// Computes a row of positions for the images of a register. `at` is where those of a row and a column of the tile are.
     ///
     /// # Safety
     ///
-    /// There is a register at `from` and at the distances of all rows and columns, and at the distances of four positions
-    /// in `to`.
+    /// There is a register at all rows and columns, and at the distances of four positions in `to`.
     #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
     #[inline(always)]
     pub(super) unsafe fn transform<S: Simd>(
         self,
         simd: S,
-        from: *const f32,
-        row_stride: usize,
-        column_stride: usize,
+        at: impl Fn(usize, usize) -> *const f32,
         to: *mut f32,
         stride: usize,
     ) {
@@ -201,10 +246,9 @@ impl InputRow {
         for (column, value) in values.iter_mut().enumerate() {
             // SAFETY: the caller guarantees that the tile has these rows and columns.
             let (left, right) = unsafe {
-                let from = from.add(column * column_stride);
                 (
-                    from.add(self.left * row_stride).cast::<S::f32s>().read_unaligned(),
-                    from.add(self.right * row_stride).cast::<S::f32s>().read_unaligned(),
+                    at(self.left, column).cast::<S::f32s>().read_unaligned(),
+                    at(self.right, column).cast::<S::f32s>().read_unaligned(),
                 )
             };
             *value =
@@ -220,19 +264,16 @@ impl InputRow {
     }
 }
 
-/// Transforms the tile of a channel.
+/// Transforms the tile of a channel. `at` is where the images of a row and a column of the tile are.
 ///
 /// # Safety
 ///
-/// There are `width` values at `from` and at the distances of all rows and columns, and at the distances of all positions
-/// in `to`.
+/// There are `width` values at all rows and columns, and at the distances of all positions in `to`.
 #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
 #[inline(always)]
 unsafe fn transform_input<S: Simd>(
     simd: S,
-    from: *const f32,
-    row_stride: usize,
-    column_stride: usize,
+    at: impl Fn(usize, usize) -> *const f32,
     width: usize,
     to: *mut f32,
     stride: usize,
@@ -241,8 +282,8 @@ unsafe fn transform_input<S: Simd>(
         for (index, row) in INPUT_ROWS.into_iter().enumerate() {
             // SAFETY: the same guarantees.
             unsafe {
-                let (from, to) = (from.add(image), to.add(4 * index * stride + image));
-                row.transform(simd, from, row_stride, column_stride, to, stride);
+                let to = to.add(4 * index * stride + image);
+                row.transform(simd, |row, column| at(row, column).wrapping_add(image), to, stride);
             }
         }
     }
@@ -384,6 +425,7 @@ pub(super) struct OutputTransform<'a> {
     pub(super) y: usize,
     pub(super) x: usize,
     pub(super) count: usize,
+    /// The target, or with [`Pass::maxima`] that of the maxima.
     pub(super) out: &'a Shards<'a, f32>,
 }
 
@@ -407,12 +449,26 @@ impl OutputTransform<'_> {
         let Self { sums, padded, stride, pass, plane, images, y, x, count, out } = self;
         let Plane { channels, height, width: columns } = plane;
         let (n, lanes) = (pass.n, S::F32_LANES);
-        assert!(images.end <= n && out.len() == plane.len() * n, "the target has all images");
+        let maxima = Plane { channels, height: height / 2, width: columns / 2 };
+        let values = if pass.maxima.is_some() { maxima.len() } else { plane.len() };
+        assert!(images.end <= n && out.len() == values * n, "the target has all images");
+        assert!(
+            pass.maxima.is_none_or(|indices| indices.len() == values * n),
+            "an index for each maximum"
+        );
         assert!(images.len() <= padded && padded.is_multiple_of(lanes), "whole registers");
         let last = (SUMS - 1) * stride + channels * count * padded;
         assert!(last <= sums.len(), "sums of all channels");
         assert!(y < height && x + 2 * (count - 1) < columns, "tiles within the target");
         let zero = simd.splat_f32s(0.0);
+        let rectified = |value| {
+            // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
+            if pass.relu {
+                simd.select_f32s(simd.less_than_f32s(value, zero), zero, value)
+            } else {
+                value
+            }
+        };
         for channel in 0..channels {
             let start = simd.splat_f32s(pass.start.get(channel).copied().unwrap_or(0.0));
             for tile in 0..count {
@@ -420,7 +476,8 @@ impl OutputTransform<'_> {
                 let (rows_of_tile, columns_of_tile) = (2.min(height - y), 2.min(columns - x));
                 for image in (0..images.len()).step_by(lanes) {
                     let used = if WHOLE { lanes } else { lanes.min(images.len() - image) };
-                    for row in 0..rows_of_tile {
+                    let mut results = [[zero; 2]; 2];
+                    for (row, results) in results.iter_mut().enumerate() {
                         let mut values = [zero; 4];
                         for (column, value) in values.iter_mut().enumerate() {
                             let sum = (channel * count + tile) * padded + image;
@@ -432,27 +489,48 @@ impl OutputTransform<'_> {
                                 *value = sum.read_unaligned();
                             }
                         }
-                        let first = ((channel * height + y + row) * columns + x) * n;
-                        let pair = halve(simd, values).into_iter().enumerate();
-                        for (column, value) in pair.take(columns_of_tile) {
-                            let mut value = simd.add_f32s(value, start);
-                            if pass.relu {
-                                // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
-                                let is_negative = simd.less_than_f32s(value, zero);
-                                value = simd.select_f32s(is_negative, zero, value);
-                            }
-                            let place = first + column * n + images.start + image;
+                        let [left, right] = halve(simd, values);
+                        *results = [simd.add_f32s(left, start), simd.add_f32s(right, start)];
+                    }
+                    let write = |place: usize, value: S::f32s| {
+                        #[expect(unsafe_code, reason = "each thread has units of its own")]
+                        // SAFETY: `place` is that of a row, a column and images within the target, which belong to one
+                        // unit, and a unit to one thread.
+                        let out =
+                            unsafe { std::slice::from_raw_parts_mut(out.start().add(place), used) };
+                        if WHOLE {
+                            S::as_mut_simd_f32s(out).0[0] = value;
+                        } else {
+                            simd.partial_store_f32s(out, value);
+                        }
+                    };
+                    if let Some(indices) = pass.maxima {
+                        if rows_of_tile == 2 && columns_of_tile == 2 {
+                            let first = (channel * maxima.height + y / 2) * maxima.width + x / 2;
+                            let place = first * n + images.start + image;
+                            let [[a, b], [c, d]] = results;
+                            let (best, index) = largest(simd, [(a, 0), (b, 1), (c, 2), (d, 3)]);
+                            write(place, rectified(best));
+                            let mut lanes = [0_u32; LANES];
+                            S::as_mut_simd_u32s(&mut lanes).0[0] = index;
                             #[expect(unsafe_code, reason = "each thread has units of its own")]
-                            // SAFETY: the row, the column and the images are within the target, and belong to one
-                            // unit, and a unit to one thread.
-                            let out = unsafe {
-                                std::slice::from_raw_parts_mut(out.start().add(place), used)
-                            };
+                            // SAFETY: the places of a unit belong to one thread.
+                            let indices = unsafe { indices.get(place..place + used) };
                             if WHOLE {
-                                S::as_mut_simd_f32s(out).0[0] = value;
+                                // With a known length, the loop is a few instructions.
+                                store_indices(&mut indices[..S::F32_LANES], &lanes);
                             } else {
-                                simd.partial_store_f32s(out, value);
+                                store_indices(indices, &lanes);
                             }
+                        }
+                        continue;
+                    }
+                    for (row, results) in results.into_iter().enumerate().take(rows_of_tile) {
+                        let first = ((channel * height + y + row) * columns + x) * n;
+                        let place = first + images.start + image;
+                        write(place, rectified(results[0]));
+                        if columns_of_tile == 2 {
+                            write(place + n, rectified(results[1]));
                         }
                     }
                 }

@@ -25,7 +25,7 @@ use crate::Workspace;
 use crate::convolution::{Axis, Convolution, Pass, Plane};
 use crate::correlation::Source;
 use crate::tile::{compute_tile, max_rows, tiles};
-use crate::workspace::{ConvolutionBuffers, LINE, Shards, aligned};
+use crate::workspace::{ConvolutionBuffers, Shards, aligned, spread};
 pub(crate) use weight_gradient::weight_gradient;
 
 /// The values of a transformed tile.
@@ -227,9 +227,4 @@ impl WithSimd for Correlation<'_> {
             });
         }
     }
-}
-
-/// An odd number of lines, so that the positions of a tile are spread over all sets of the caches.
-const fn spread(values: usize) -> usize {
-    values.next_multiple_of(LINE) | LINE
 }

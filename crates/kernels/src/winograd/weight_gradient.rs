@@ -14,12 +14,12 @@ use pulp::{Simd, WithSimd};
 use super::gradient_kernels::{
     GradientProduct, GradientTransform, Stage, StagedTransform, staged, transform_kernel_gradient,
 };
-use super::{BLOCK, Chunk, Chunks, POSITIONS, spread};
+use super::{BLOCK, Chunk, Chunks, POSITIONS};
 use crate::convolution::Convolution;
 use crate::moments::LANES;
 use crate::tile::{compute_tile, max_rows, tiles};
 use crate::weight_gradient::{Panels, transpose_row};
-use crate::workspace::{ConvolutionBuffers, aligned, none};
+use crate::workspace::{ConvolutionBuffers, aligned, none, spread};
 use crate::{Blend, Workspace};
 
 /// The values of tiles that are computed together, before and after the transforms: 384 KiB.

@@ -479,11 +479,12 @@ fn batches_of_several_blocks_follow_the_generic_engine() {
         {type='conv2d', filters=24, kernel_size=3}, {type='batch_normalization', momentum=0.9}, \
         {type='activation', activation='relu'}, {type='dropout', rate=0.2}, \
         {type='residual', activation='relu', layers=[{type='conv2d', filters=24, kernel_size=3, padding='same'}, \
-        {type='layer_normalization'}]}, {type='max_pooling2d'}, \
+        {type='layer_normalization'}]}, \
+        {type='conv2d', filters=32, kernel_size=3, padding='same', activation='relu'}, {type='max_pooling2d'}, \
         {type='depthwise_conv2d', kernel_size=3, activation='gelu', padding='same'}, \
-        {type='group_normalization', groups=3}, \
+        {type='group_normalization', groups=4}, \
         {type='average_pooling2d', pool_size=2, strides=1}, \
-        {type='residual', layers=[{type='flatten'}, {type='dense', units=24}], shortcut=[{type='global_average_pooling2d'}]}, \
+        {type='residual', layers=[{type='flatten'}, {type='dense', units=32}], shortcut=[{type='global_average_pooling2d'}]}, \
         {type='batch_normalization', momentum=0.9}, {type='dropout', rate=0.2}, \
         {type='dense', units='classes', activation='softmax'}]";
     let image = ImageShape { channels: 2, height: 8, width: 7 };

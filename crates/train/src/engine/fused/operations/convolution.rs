@@ -1,8 +1,9 @@
-use kiln_kernels::{Convolution, Workspace, row_sums};
+use kiln_kernels::{Convolution, Pooling, Workspace, row_sums};
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
 use super::super::update::Parameter;
+use super::max_pooling2d::max_gradient;
 use super::{
     BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, copy, padding, plane,
 };
@@ -29,38 +30,64 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         },
         weight,
         bias: parameters.next(),
+        pooling: None,
         activation: layer.activation,
+        indices: Vec::new(),
         pre_activation: Vec::new(),
     });
 }
 
-/// activation(W ∗ x + b)
+/// activation(pooling(W ∗ x + b))
 struct Conv2d {
     convolution: Convolution,
     /// In the order of the weights file.
     weight: Parameter,
     bias: Option<Parameter>,
+    /// A maximum over windows of the output, which is then never written.
+    pooling: Option<Pooling>,
     activation: Activation,
-    /// W ∗ x + b, if the derivative of the activation needs it.
+    /// The place of each maximum in its window.
+    indices: Vec<u16>,
+    /// The input of the activation, if its derivative needs it.
     pre_activation: Vec<f32>,
 }
 
 impl Conv2d {
-    /// Computes W ∗ x + b. ReLU is applied in the pass that writes the output.
-    fn correlate(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
+    /// Computes pooling(W ∗ x + b), and the places of the maxima if there is a pooling. ReLU is applied in the pass that
+    /// writes the output.
+    fn correlate(
+        &self,
+        input: &[f32],
+        output: &mut Vec<f32>,
+        indices: &mut Vec<u16>,
+        workspace: &mut Workspace,
+    ) {
         let (from, to) = self.blocks();
-        // Every element is overwritten.
-        output.resize(to.width * from.count(input), 0.0);
         let bias = self.bias.as_ref().map_or(&[][..], |bias| &bias.values);
         let relu = self.activation == Activation::Relu;
         let weight = &self.weight.values;
+        if let Some(pooling) = &self.pooling {
+            let to = from.with_width(pooling.output_plane().len());
+            let size = to.width * from.count(input);
+            // Every element is overwritten.
+            output.resize(size, 0.0);
+            indices.resize(size, 0);
+            to.for_each(output, indices, workspace, |block, output, indices, workspace| {
+                let (input, n) = (from.block(input, block), to.count(output));
+                let convolution = &self.convolution;
+                convolution.forward_max(weight, bias, input, n, output, indices, relu, workspace);
+            });
+            return;
+        }
+        // Every element is overwritten.
+        output.resize(to.width * from.count(input), 0.0);
         to.for_each(output, &mut [], workspace, |block, output, _: &mut [()], workspace| {
             let (input, n) = (from.block(input, block), to.count(output));
             self.convolution.forward(weight, bias, input, n, output, relu, workspace);
         });
     }
 
-    /// Of the input and the output.
+    /// Of the input and of W ∗ x.
     fn blocks(&self) -> (Blocks, Blocks) {
         let output = self.convolution.output_plane();
         (Blocks::of_plane(self.convolution.input), Blocks::of_plane(output))
@@ -69,7 +96,9 @@ impl Conv2d {
 
 impl Operation for Conv2d {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
-        self.correlate(input, output, context.workspace);
+        let mut indices = std::mem::take(&mut self.indices);
+        self.correlate(input, output, &mut indices, context.workspace);
+        self.indices = indices;
         if needs_pre_activation(self.activation) {
             copy(output, &mut self.pre_activation);
         }
@@ -79,7 +108,7 @@ impl Operation for Conv2d {
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        self.correlate(input, output, workspace);
+        self.correlate(input, output, &mut Vec::new(), workspace);
         if self.activation != Activation::Relu {
             activate(self.activation, output, &[], workspace);
         }
@@ -98,6 +127,10 @@ impl Operation for Conv2d {
 
         let GradientBuffers { gradient, next } = buffers;
         let (from, to) = self.blocks();
+        if let Some(pooling) = &self.pooling {
+            max_gradient(pooling, &self.indices, gradient, next, workspace);
+            std::mem::swap(gradient, next);
+        }
         if to_input {
             // Computed before the update below changes the weights of the forward pass.
             next.resize(input.len());
@@ -132,6 +165,16 @@ impl Operation for Conv2d {
         let can_fuse = self.activation == Activation::Linear;
         if can_fuse {
             self.activation = activation;
+        }
+        can_fuse
+    }
+
+    fn fuse_max_pooling(&mut self, pooling: Pooling) -> bool {
+        // The maximum of the ReLU is the ReLU of the maximum, and where it is 0, no gradient passes.
+        let commutes = matches!(self.activation, Activation::Linear | Activation::Relu);
+        let can_fuse = self.pooling.is_none() && commutes && self.convolution.can_pool(&pooling);
+        if can_fuse {
+            self.pooling = Some(pooling);
         }
         can_fuse
     }

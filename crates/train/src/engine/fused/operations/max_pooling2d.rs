@@ -2,14 +2,16 @@ use kiln_kernels::{Pooling, Workspace};
 use kiln_model::{LayerType, PlannedLayer};
 
 use super::{
-    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, padding, plane,
+    BackwardPass, Blocks, Buffer, Builder, GradientBuffers, Operation, StepContext, padding, plane,
 };
 
 /// Adds the maximum of each window.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     if let Some(pooling) = pooling(layer) {
         builder.feature_major(layer.input);
-        builder.push(MaxPooling::new(pooling));
+        if !builder.fuse_max_pooling(pooling) {
+            builder.push(MaxPooling::new(pooling));
+        }
     }
 }
 
@@ -65,6 +67,22 @@ fn pool(
     });
 }
 
+/// Writes the gradient of the input to `next`.
+pub(super) fn max_gradient(
+    pooling: &Pooling,
+    indices: &[u16],
+    gradient: &[f32],
+    next: &mut Buffer,
+    workspace: &mut Workspace,
+) {
+    let (from, to) = blocks(pooling);
+    next.resize(from.width * to.count(gradient));
+    from.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
+        let (gradient, indices) = (to.block(gradient, block), to.block(indices, block));
+        pooling.max_gradient(gradient, indices, to.count(gradient), next, workspace);
+    });
+}
+
 impl Operation for MaxPooling {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
         pool(&self.pooling, input, output, &mut self.indices, context.workspace);
@@ -76,18 +94,12 @@ impl Operation for MaxPooling {
 
     fn backward(
         &mut self,
-        pass: BackwardPass<'_>,
+        _: BackwardPass<'_>,
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
         let GradientBuffers { gradient, next } = buffers;
-        next.resize(pass.input.len());
-        let (from, to) = blocks(&self.pooling);
-        let Self { pooling, indices } = self;
-        from.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
-            let (gradient, indices) = (to.block(gradient, block), to.block(indices, block));
-            pooling.max_gradient(gradient, indices, to.count(gradient), next, workspace);
-        });
+        max_gradient(&self.pooling, &self.indices, gradient, next, workspace);
         std::mem::swap(gradient, next);
     }
 }

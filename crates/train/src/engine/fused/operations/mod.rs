@@ -26,7 +26,7 @@ mod zero_padding2d;
 
 use std::ops::{Deref, DerefMut};
 
-use kiln_kernels::{Blend, Plane, Workspace};
+use kiln_kernels::{Blend, Plane, Pooling, Workspace};
 use kiln_model::{Activation, LayerType, ParameterSpec, PlannedLayer, Shape, WeightTensor, Window};
 use rand_chacha::ChaCha8Rng;
 
@@ -55,6 +55,11 @@ pub(super) trait Operation: Send + Sync {
 
     /// Applies an activation function that follows the operation, if it can do so without a pass of its own.
     fn fuse_activation(&mut self, _: Activation) -> bool {
+        false
+    }
+
+    /// Applies a maximum pooling that follows the operation, if it can do so without a pass of its own.
+    fn fuse_max_pooling(&mut self, _: Pooling) -> bool {
         false
     }
 
@@ -195,6 +200,11 @@ impl<'a> Builder<'a> {
     /// Lets the last operation apply an activation function, if it can.
     fn fuse_activation(&mut self, activation: Activation) -> bool {
         self.operations.last_mut().is_some_and(|last| last.fuse_activation(activation))
+    }
+
+    /// Lets the last operation apply a maximum pooling, if it can.
+    fn fuse_max_pooling(&mut self, pooling: Pooling) -> bool {
+        self.operations.last_mut().is_some_and(|last| last.fuse_max_pooling(pooling))
     }
 
     fn push(&mut self, operation: impl Operation + 'static) {
