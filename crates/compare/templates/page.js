@@ -108,10 +108,12 @@
       const query = new URLSearchParams(Object.entries(state).filter(([name, value]) => value && name !== 'body'));
       // A reader who types does not ask for each letter.
       await new Promise((done) => { setTimeout(done, 150); });
-      if (own !== asked) return;
+      if (own !== asked || !table.isConnected) return;
       const response = await fetch(`${table.dataset.rows}&${query}`).catch(() => undefined);
-      if (own !== asked || !response?.ok) return;
-      const answer = new DOMParser().parseFromString(await response.text(), 'text/html').querySelector('table');
+      const text = response?.ok ? await response.text() : '';
+      // Meanwhile, the reader may have asked for others, and the content may have been replaced.
+      if (own !== asked || !table.isConnected || !text) return;
+      const answer = new DOMParser().parseFromString(text, 'text/html').querySelector('table');
       // Runs that were removed leave fewer rows than the reader has turned over.
       const matching = Number(answer.dataset.matching);
       if (state.from >= matching && state.from > 0) {

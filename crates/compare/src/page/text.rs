@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use kiln_store::Status;
+use kiln_store::{Status, grouped};
 
 use crate::comparison::Comparison;
 use crate::notes::unreadable_notes;
@@ -40,7 +40,7 @@ pub(super) fn lede(comparison: &Comparison) -> String {
     let counts: Vec<_> = counts
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, status)| format!("{count} {status}"))
+        .map(|(count, status)| format!("{} {status}", grouped(*count as u64)))
         .collect();
     if !counts.is_empty() {
         words.push_str(&format!(": {}", counts.join(", ")));
@@ -101,7 +101,7 @@ pub(super) fn unbroken(label: &str) -> String {
 /// "1 run", "2 runs".
 pub(super) fn counted(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", kiln_store::number::grouped(count as u64))
+    format!("{} {noun}{ending}", grouped(count as u64))
 }
 
 /// "a", "a and b", "a, b and c".

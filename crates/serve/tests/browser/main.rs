@@ -262,12 +262,12 @@ fn tables_of_many_runs_are_turned_over_sorted_and_filtered() {
             filter.value = '0.17';
             filter.dispatchEvent(new Event('input'));",
         );
-        browser.wait(&page, &says("Rows 1 to 11 of 11 that match."));
+        browser.wait(&page, &says("Rows 1 to 10 of 10 that match."));
         browser.wait(&page, &first("0.179"));
         // They stay when the page changes.
         SampleRun::new(0.9, 1, 1).best(0.5).write(sweep.path());
         browser.wait(&page, "document.querySelector('.lede').textContent.startsWith('251 ')");
-        browser.wait(&page, &says("Rows 1 to 11 of 11 that match."));
+        browser.wait(&page, &says("Rows 1 to 10 of 10 that match."));
         browser.wait(&page, &first("0.179"));
         browser.run(
             &page,
