@@ -20,6 +20,10 @@ pub(crate) fn propose(
     record: &SweepRecord,
     race: Option<&RaceProgress>,
 ) {
+    if Sweep::from_record(record).is_ok_and(|sweep| sweep.has_budget()) {
+        // It has done what its time allows.
+        return;
+    }
     if let Some(race) = race {
         // The combinations that the race has stopped have fewer seeds.
         let more_seeds = more_seeds_of_race(comparison, race);

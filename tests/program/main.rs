@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod bad_input;
+mod budget;
 mod changed_data;
 #[cfg(unix)]
 mod cluster;

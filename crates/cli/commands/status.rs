@@ -90,6 +90,11 @@ fn print_runs(sweep: &DeclaredSweep, runs: &[RunStatus], all: bool) -> anyhow::R
     let name = printable(&plan.name);
     let number_of_runs = count(runs.len() + plan.runs_to_draw(), "run");
     print(format_args!("{name}: {number_of_runs}: {}", numbers.join(", ")))?;
+    if let Some(budget) = &plan.budget {
+        let stage = if budget.is_race { "race" } else { "search" };
+        let (used, all) = (duration(budget.used()), duration(budget.seconds));
+        print(format_args!("  {stage}; {used} of {all} used"))?;
+    }
     let keys = plan.differing_keys();
     let metric = plan.prune.map_or(kiln_train::MetricName::VAL_ACCURACY, |prune| prune.metric);
     for activity in ["running", "interrupted", "failed", "damaged"] {
@@ -205,6 +210,11 @@ fn sweep_json(sweep: &DeclaredSweep, runs: &[RunStatus]) -> Value {
     json!({
         "declaration": sweep.record.to_string(),
         "runs_not_drawn": plan.runs_to_draw(),
+        "budget": plan.budget.as_ref().map(|budget| json!({
+            "seconds": budget.seconds,
+            "used_seconds": budget.used(),
+            "stage": if budget.is_race { "race" } else { "search" },
+        })),
         "numbers": numbers.collect::<serde_json::Map<_, _>>(),
         "runs": runs.iter().map(run).collect::<Vec<_>>(),
     })

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,9 +66,24 @@ pub(crate) fn worker(
     };
     let launch_options = task.options(&plan, launch_options);
     status(format_args!("{}: worker of {}, {}", kiln_store::now(), plan.name, task_name(&task)));
-    let mut progress = SweepProgress::of_worker(options.quiet, &plan);
-    let result = train_runs(&plan, &launch_options, &mut progress, &requests);
-    progress.close();
+    let mut plan = plan;
+    let result = loop {
+        let mut progress = SweepProgress::of_worker(options.quiet, &plan);
+        let result = train_runs(&plan, &launch_options, &mut progress, &requests);
+        progress.close();
+        if let Some(error) = result.too_short.and_then(|seconds| plan.budget_error(seconds)) {
+            return Err(error.into());
+        }
+        if !result.stage_is_over || result.interrupted {
+            break result;
+        }
+        let workers = launch_options.share.as_ref().map_or(NonZeroUsize::MIN, |share| share.count);
+        let jobs = launch_options.jobs.saturating_mul(workers);
+        match plan.next_stage(jobs, result.overhead)? {
+            Some(race) => plan = race,
+            None => break result,
+        }
+    };
     let outcomes = result.outcomes.iter().flatten();
     let has_failed = outcomes.into_iter().any(|(outcome, by)| {
         matches!(by, kiln_sweep::CompletedBy::ThisSweep) && outcome.is_failure()

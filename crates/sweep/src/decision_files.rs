@@ -30,6 +30,11 @@ impl DecisionFiles {
         Self { directory: directory.to_owned(), key }
     }
 
+    /// The hash of what is decided about.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     fn files(&self) -> PathBuf {
         hidden(&self.directory).join("decisions")
     }

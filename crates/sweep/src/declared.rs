@@ -28,7 +28,13 @@ pub fn declared_runs(directory: &Path, given: &str) -> Result<Vec<PathBuf>, Swee
     });
     let fingerprints: BTreeSet<String> = fingerprints.into_iter().flatten().collect();
     let mut declared = HashSet::new();
-    for point in Sweep::from_record(&record)?.with_samples(directory)?.expand()? {
+    let sweep = Sweep::from_record(&record)?.with_samples(directory)?;
+    let mut points = sweep.expand()?;
+    if sweep.budget().is_some() {
+        // The race has the same samples with other seeds.
+        points.extend(sweep.search_with_budget().expand()?);
+    }
+    for point in points {
         let experiment = &point.declaration.experiment;
         declared.insert(experiment.identity()?);
         for fingerprint in &fingerprints {

@@ -45,8 +45,8 @@ pub use launchers::{
     Watcher, queue_of_setting, queues,
 };
 pub use plan::{
-    DifferingKey, Estimate, InvalidSweep, Plan, PlannedRun, RunOnOtherData, RunState, Runs,
-    SharedTraining,
+    Budget, DifferingKey, Estimate, InvalidSweep, Outlook, Plan, PlannedRun, RunOnOtherData,
+    RunState, Runs, SharedTraining,
 };
 pub use prune::{PruneConfig, PruneOrder};
 pub use race::{Race, RaceConfig, RaceEnd, RaceProgress, RaceResult, RaceState, Stopped, decide};

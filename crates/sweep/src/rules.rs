@@ -187,12 +187,15 @@ impl SweepRules {
                 race.wanted(&state)
             }
         };
+        if sweep.is_out_of_time(directory)? {
+            return Ok(None);
+        }
         for run in needed {
             if progress.seen.insert(points[run].declaration.experiment.identity()?) {
                 progress.missing += usize::from(runs[run].is_none());
             }
         }
-        if sweep.race_config().is_none() {
+        if sweep.race_config().is_none() && sweep.budget().is_none() {
             progress.to_draw += sweep.samples_left() * sweep.runs_per_sample();
         }
         Ok(None)

@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use kiln_report::table;
 use kiln_store::{duration, grouped, quoted};
-use kiln_sweep::{Estimate, LaunchOptions, Plan, RunState, SharedTraining};
+use kiln_sweep::{Budget, Estimate, LaunchOptions, Plan, RunState, SharedTraining};
 use unicode_width::UnicodeWidthStr;
 
 use crate::commands::sweep::lines::print_line;
@@ -82,7 +83,9 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
     let (runs, jobs) = (count(plan.runs.len(), "run"), options.jobs);
     let time_of = |runs: &[usize]| estimate.total(plan, runs, jobs);
     let time = |runs: &[usize]| duration(time_of(runs));
-    if let Some(race) = &plan.race {
+    if let Some(budget) = plan.budget.as_ref().filter(|budget| !budget.is_race) {
+        print_budget(plan, budget, &estimate, jobs)?;
+    } else if let Some(race) = &plan.race {
         print_line(format!(
             "a race of {} over {} seeds: {runs} at most",
             count(race.combinations.len(), "combination"),
@@ -134,6 +137,50 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
         print_line(text)?;
     }
     print(plan.directory.display())
+}
+
+/// Prints what a sweep with a budget does with its time, as far as that can be known before it starts.
+fn print_budget(
+    plan: &Plan,
+    budget: &Budget,
+    estimate: &Estimate,
+    jobs: NonZeroUsize,
+) -> anyhow::Result<()> {
+    let seconds = &estimate.runs;
+    let mean = seconds.iter().sum::<f64>() / seconds.len().max(1) as f64;
+    let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    if let Some(error) = plan.budget_error(least).filter(|_| least > budget.seconds) {
+        return Err(error.into());
+    }
+    let Some(outlook) = plan.outlook(mean, least, jobs) else { return Ok(()) };
+    print_line(format!(
+        "a budget of {}, of which {} are used, with {jobs} at a time",
+        duration(budget.seconds),
+        duration(budget.used())
+    ))?;
+    let rungs: Vec<String> =
+        plan.prune.zip(plan.runs.first()).map_or(Vec::new(), |(prune, run)| {
+            prune.rungs(run.epochs).map(|it| it.to_string()).collect()
+        });
+    let pruned = match (outlook.prunes, rungs.as_slice()) {
+        (true, [_, ..]) => format!("more with pruning, after epoch {}", rungs.join(", ")),
+        _ => "none is pruned".to_owned(),
+    };
+    print_line(format!(
+        "search: {}, room for about {}; {pruned}",
+        duration(outlook.search_seconds),
+        count(outlook.full_runs, "complete run"),
+    ))?;
+    print_line(match outlook.racing {
+        0 => "race: no time for one".to_owned(),
+        racing => format!(
+            "race: {}, the {racing} best ones with 3 seeds, and those that may be the best with up to 10",
+            duration(budget.seconds - outlook.search_seconds)
+        ),
+    })?;
+    print_line(
+        "not known yet: the settings after the first samples, and the cost of a run, which is measured while the sweep runs",
+    )
 }
 
 /// Makes a table fit into `width` columns. First it removes what a reader can do without, then it cuts long settings.

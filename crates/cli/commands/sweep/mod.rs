@@ -310,6 +310,16 @@ impl Launch {
                 return launched::report(self, options, plan, &outcome, control);
             }
         };
+        if let Some(error) = result.too_short.and_then(|seconds| plan.budget_error(seconds)) {
+            return Err(error.into());
+        }
+        if result.stage_is_over && !result.interrupted {
+            let jobs = launch_options.jobs;
+            if let Some(race) = plan.next_stage(jobs, result.overhead)? {
+                summary::print_search(&race, &result)?;
+                return self.start(options, &race, launch_options, control);
+            }
+        }
         summary::print_result(plan, &result)?;
         Ok(self.exit_code(&result, launch_options.fail_fast, control))
     }

@@ -287,7 +287,7 @@ impl<'a> SweepProgress<'a> {
     /// Updates the line of the sweep.
     fn draw_total(&self) {
         let Some(live) = &self.live else { return };
-        let runs = self.needed;
+        let runs = self.needed + self.plan.runs_to_draw();
         let running = self.running.len();
         let mut line = format!("{} of {runs} done", self.ended - self.failed - self.diverged);
         for (number, what) in [(self.diverged, "diverged"), (self.failed, "failed")] {
@@ -308,6 +308,11 @@ impl<'a> SweepProgress<'a> {
 
     /// The remaining seconds, if the rest is trained at the speed so far. `None` while too little is done for an estimate.
     fn seconds_left(&self) -> Option<f64> {
+        if let Some(budget) = &self.plan.budget {
+            return Some((budget.seconds - budget.used()).max(0.0));
+        }
+        // The runs of samples that are not drawn yet are about as long as the others.
+        let all = (self.needed + self.plan.runs_to_draw()) as f64 / self.needed.max(1) as f64;
         let running: f64 = self
             .running
             .iter()
@@ -315,7 +320,7 @@ impl<'a> SweepProgress<'a> {
             .map(|(run, running)| running.share * self.plan.runs[*run].weight() as f64)
             .sum();
         let done = self.done_weight as f64 + running;
-        let share = done / (self.total_weight as f64).max(1.0);
+        let share = done / (self.total_weight as f64 * all).max(1.0);
         let elapsed = self.started.elapsed().as_secs_f64();
         (share > 0.005).then(|| elapsed * (1.0 - share).max(0.0) / share)
     }
@@ -416,6 +421,7 @@ fn outcome_text(outcome: &RunOutcome) -> String {
         RunOutcome::Failed(failure) => format!("FAILED: {}", printable(&failure.reason)),
         RunOutcome::Interrupted => "interrupted".to_owned(),
         RunOutcome::Waiting => "waiting".to_owned(),
+        RunOutcome::OutOfTime => "stopped by the budget".to_owned(),
     }
 }
 

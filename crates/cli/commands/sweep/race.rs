@@ -1,6 +1,6 @@
 //! The output of a sweep about a race between its combinations.
 
-use kiln_sweep::{Plan, Race, RaceEnd, RaceState};
+use kiln_sweep::{Budget, Plan, Race, RaceEnd, RaceState};
 
 use crate::commands::sweep::label;
 use crate::output::count;
@@ -40,7 +40,15 @@ pub(super) fn result(plan: &Plan, race: &Race, state: &RaceState, needed: usize)
     let left = state.racing.len();
     let sure = format!("{} % sure", percent(1.0 - race.config.level));
     let seeds = state.seeds;
+    let taken = taken_seeds(race, state);
+    let is_out_of_time = plan.budget.as_ref().is_some_and(Budget::is_over);
     let mut lines = match state.end {
+        None if is_out_of_time && taken == 0 => vec![format!(
+            "the time was over before all {combinations} combinations had {seeds} seeds, so it is not certain which is the best"
+        )],
+        None if is_out_of_time => vec![format!(
+            "{sure}: the best of {combinations} combinations is among these {left}, after {taken} seeds, for which there was time:"
+        )],
         None => vec![format!(
             "the race is not over: {left} of {combinations} combinations are left, and some of their runs are not done"
         )],
@@ -59,7 +67,7 @@ pub(super) fn result(plan: &Plan, race: &Race, state: &RaceState, needed: usize)
             "{sure}: the best of {combinations} combinations is among these {left}, after all {seeds} seeds:"
         )],
     };
-    if state.end.is_some() {
+    if state.end.is_some() || is_out_of_time && taken > 0 {
         let keys = plan.differing_keys();
         let keys: Vec<_> = keys.into_iter().filter(|key| key.path != "seed").collect();
         for combination in state.racing.iter().take(MAX_LISTED) {

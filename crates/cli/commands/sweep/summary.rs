@@ -38,6 +38,18 @@ pub(super) fn changed_data(plan: &Plan) -> anyhow::Result<Option<String>> {
     )))
 }
 
+/// Prints the outcomes of the search of a sweep with a budget, whose best combinations race now.
+pub(super) fn print_search(race: &Plan, result: &SweepResult) -> anyhow::Result<()> {
+    let racing = race.race.as_ref().map_or(0, |race| race.combinations.len());
+    print_line(format!("search: {}; the {racing} best ones race", outcomes(result)))
+}
+
+/// `used 20 min 1 s of the budget of 20 min`; `None` without a budget.
+fn budget(plan: &Plan) -> Option<String> {
+    let budget = plan.budget.as_ref()?;
+    Some(format!("used {} of the budget of {}", duration(budget.used()), duration(budget.seconds)))
+}
+
 /// Prints the outcomes of the runs, the best combination, and the directory of the sweep.
 pub(super) fn print_result(plan: &Plan, result: &SweepResult) -> anyhow::Result<()> {
     print_line(outcomes(result))?;
@@ -55,6 +67,21 @@ pub(super) fn print_result(plan: &Plan, result: &SweepResult) -> anyhow::Result<
         status_command(&format!("interrupted; to resume: kiln resume {path}"));
     } else if result.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure()) {
         status_command(&format!("after fixing the failures, resume with: kiln resume {path}"));
+    }
+    if let Some(text) = budget(plan) {
+        print_line(text)?;
+    }
+    if plan.race.is_none() && plan.budget.is_some() && !result.interrupted {
+        let has_finished = result
+            .outcomes
+            .iter()
+            .flatten()
+            .any(|(outcome, _)| matches!(outcome, RunOutcome::Finished));
+        print_line(if has_finished {
+            "there was no time for a race, so it is not certain which of the best combinations is the best"
+        } else {
+            "no run was complete when the time was over, so it is not certain which combination is the best"
+        })?;
     }
     if let (Some(race), Some(state)) = (&plan.race, &result.race) {
         for line in race::result(plan, race, state, result.needed) {
@@ -97,6 +124,7 @@ fn outcomes(result: &SweepResult) -> String {
         (number(|outcome| matches!(outcome, RunOutcome::Diverged(_))), "diverged"),
         (number(|outcome| matches!(outcome, RunOutcome::Failed(_))), "failed"),
         (number(|outcome| matches!(outcome, RunOutcome::Interrupted)), "interrupted"),
+        (number(|outcome| matches!(outcome, RunOutcome::OutOfTime)), "stopped by the budget"),
         (number(|outcome| matches!(outcome, RunOutcome::Waiting)), "waiting for a failed run"),
         (result.needed - result.outcomes.iter().flatten().count(), "not run"),
         (result.to_draw, "not drawn"),
@@ -221,7 +249,8 @@ fn print_next_step(
     result: &SweepResult,
 ) -> anyhow::Result<()> {
     let has_failed = result.outcomes.iter().flatten().any(|(outcome, _)| outcome.is_failure());
-    if result.interrupted || has_failed {
+    // A sweep with a budget has done what its time allows.
+    if result.interrupted || has_failed || plan.budget.is_some() {
         return Ok(());
     }
     next_step::propose(comparison, &plan.directory, plan.record(), race);
@@ -239,6 +268,10 @@ fn run_command(plan: &Plan, run: &PlannedRun) -> String {
 
 /// The number of runs in the sweep's directory that the plan does not contain.
 fn other_runs(plan: &Plan) -> usize {
+    if plan.budget.as_ref().is_some_and(|budget| budget.is_race) {
+        // The runs of the search are not in the plan of the race.
+        return 0;
+    }
     let entries = std::fs::read_dir(&plan.directory).into_iter().flatten().flatten();
     let names = entries
         .filter(|entry| entry.path().join("run.json").exists())

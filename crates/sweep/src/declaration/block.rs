@@ -139,7 +139,7 @@ impl Block {
     /// The number of combinations, including the excluded ones; `None` if it overflows.
     pub(crate) fn size(&self) -> Option<usize> {
         let zip = self.zip.first().map_or(1, |axis| axis.values.len());
-        let random = self.random.as_ref().map_or(1, |random| random.count);
+        let random = self.random.as_ref().map_or(1, Random::size);
         self.grid
             .iter()
             .map(|axis| axis.values.len())

@@ -27,7 +27,7 @@ pub use axis::MAX_RUNS;
 pub use expand::SweepPoint;
 pub(crate) use expand::{Expansion, InvalidPoint, in_combination};
 pub use record::{SkippedRuns, SweepRecord, SweepRecords};
-pub(crate) use sampling::DrawnSample;
+pub(crate) use sampling::{DrawnSample, SearchEnd};
 pub use setting::Setting;
 pub(crate) use setting::as_arguments;
 pub use sweep::{Sweep, is_sweep_file};

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use kiln_config::{ConfigError, Document, FromValue, Override, Value, nearest};
+use kiln_config::{ConfigError, Document, FromValue, Kind, Override, Value, nearest};
 use kiln_train::MetricName;
 use kiln_train::random::{Purpose, named_stream};
 use rand_core::Rng;
@@ -34,8 +34,55 @@ pub(crate) struct Random {
     sampler_key: Option<Override>,
     /// The metric that the sampler maximizes or minimizes.
     pub(crate) metric: MetricName,
+    /// The time that the sweep has, if that decides how many samples there are.
+    pub(crate) budget: Option<TimeBudget>,
     /// The samples that a sampler has drawn from results, after those of [`startup`](Self::startup).
     drawn: Vec<Vec<f64>>,
+}
+
+/// With a budget, the number of samples that are drawn without results.
+const BUDGET_STARTUP: usize = 10;
+
+/// The time that a sweep has.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeBudget {
+    pub(crate) seconds: f64,
+    /// The key as it was written.
+    pub(crate) key: Override,
+}
+
+impl TimeBudget {
+    fn read(value: &Value, key: Override) -> Result<Self, ConfigError> {
+        let expected = || value.expected("a time such as \"20m\", \"90s\" or \"1h30m\"");
+        let Kind::String(text) = &value.kind else { return Err(expected()) };
+        let seconds = parse_time(text).filter(|seconds| *seconds > 0.0).ok_or_else(expected)?;
+        Ok(Self { seconds, key })
+    }
+}
+
+/// The seconds of a text such as `1h30m`.
+fn parse_time(text: &str) -> Option<f64> {
+    let mut seconds = 0.0;
+    // Each unit may be written once, the largest first.
+    let mut smallest = f64::INFINITY;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u32 = rest[..end].parse().ok()?;
+        let unit = match &rest[end..=end] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            _ => return None,
+        };
+        if unit >= smallest {
+            return None;
+        }
+        smallest = unit;
+        seconds += f64::from(number) * unit;
+        rest = &rest[end + 1..];
+    }
+    Some(seconds)
 }
 
 /// A key and the distribution of its values.
@@ -56,12 +103,14 @@ impl Random {
         let (mut count, mut seed) = (None, 0);
         let mut sampler: (&dyn Sampler, Option<Override>) = (SAMPLERS[0], None);
         let mut metric: Option<(MetricName, Override)> = None;
+        let mut budget: Option<TimeBudget> = None;
         let mut axes: Vec<RandomAxis> = Vec::new();
         for leaf in leaves(table, &is_distribution)? {
             let key = |path: &str| Override::new(path, leaf.key.key_place(), leaf.value.clone());
             match leaf.path.as_str() {
                 "count" => count = Some(usize::from_value(leaf.value)?),
                 "seed" => seed = u64::from_value(leaf.value)?,
+                "budget" => budget = Some(TimeBudget::read(leaf.value, key(&leaf.path))?),
                 "sampler" => sampler = (read_sampler(leaf.value)?, Some(key(&leaf.path))),
                 "metric" => {
                     metric = Some((MetricName::from_value(leaf.value)?, key(&leaf.path)));
@@ -83,10 +132,15 @@ impl Random {
                 }
             }
         }
+        if let (Some(budget), Some(_)) = (&budget, count) {
+            let message = "`budget` decides how many combinations there are, and so does `count`";
+            return Err(budget.key.key_error(message).help("remove one of the two"));
+        }
+        let count = count.or(budget.as_ref().map(|_| BUDGET_STARTUP));
         let Some(count) = count.filter(|count| *count > 0) else {
             return Err(table
                 .error("`[random]` needs a `count` of 1 or more")
-                .help("for example, count = 20 draws 20 combinations"));
+                .help("for example, count = 20 draws 20 combinations; budget = \"20m\" draws as many as fit"));
         };
         if axes.is_empty() {
             return Err(table
@@ -94,18 +148,24 @@ impl Random {
                 .help("for example: learning_rate = { log_uniform = [1e-4, 1e-1] }"));
         }
         let (sampler, sampler_key) = sampler;
+        if let (Some((metric, key)), Some(_)) = (&metric, &budget)
+            && *metric != MetricName::VAL_ACCURACY
+        {
+            let message = "with a `budget`, the best combinations race at the end, and a race compares `val_accuracy`";
+            return Err(key.key_error(message).help("remove `metric`"));
+        }
         if let (Some((_, key)), None) = (&metric, sampler.startup()) {
             let message =
                 "`metric` is for a sampler that reads results, and this one draws at random";
             return Err(key.key_error(message).help("add sampler = \"tpe\", or remove it"));
         }
         let metric = metric.map_or(MetricName::VAL_ACCURACY, |(metric, _)| metric);
-        Ok(Self { count, seed, axes, sampler, sampler_key, metric, drawn: Vec::new() })
+        Ok(Self { count, seed, axes, sampler, sampler_key, metric, budget, drawn: Vec::new() })
     }
 
     /// Whether results decide which samples are drawn.
     pub(crate) fn is_adaptive(&self) -> bool {
-        self.sampler.startup().is_some()
+        self.sampler.startup().is_some() || self.budget.is_some()
     }
 
     /// An error at the key `sampler`.
@@ -114,6 +174,11 @@ impl Random {
             Some(key) => key.key_error(message),
             None => ConfigError::new(message),
         }
+    }
+
+    /// The number of combinations of the table, as far as it is known.
+    pub(crate) fn size(&self) -> usize {
+        if self.budget.is_some() { self.known() } else { self.count }
     }
 
     /// The number of samples that are drawn without results.
@@ -215,6 +280,15 @@ impl Random {
                 return Ok(drawn);
             }
         }
+        if let Some(budget) = &self.budget {
+            let message = format!(
+                "a search needs {} different combinations, but only {} can be drawn",
+                self.count,
+                drawn.len()
+            );
+            let help = "give the keys wider bounds or more values, or list them in `[grid]`";
+            return Err(budget.key.key_error(message).help(help));
+        }
         let message = format!(
             "`count` asks for {} combinations, but only {} different ones can be drawn",
             self.count,
@@ -259,4 +333,26 @@ impl RandomAxis {
 /// Maps a random number to [0, 1). An f64 has 53 bits of precision, so the upper 53 bits are used.
 fn unit_interval(random: u64) -> f64 {
     (random >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_time;
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in [
+            ("20m", Some(1200.0)),
+            ("1h30m", Some(5400.0)),
+            ("90s", Some(90.0)),
+            ("1h5s", Some(3605.0)),
+        ] {
+            assert_eq!(parse_time(text), seconds, "{text}");
+        }
+        for text in
+            ["20", "m", "1.5h", "20 m", "5s1m", "1m1m", "-1m", "1d", "1\u{e9}", "99999999999s"]
+        {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
 }

@@ -7,12 +7,14 @@ use kiln_config::{ConfigError, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::decision_files::DecisionFiles;
+use crate::declaration::axis::MAX_RUNS;
 use crate::declaration::block::Block;
 use crate::declaration::expand::{ExpandedPoint, Expansion, with_seeds};
-use crate::declaration::random::Random;
+use crate::declaration::random::{Random, TimeBudget};
 use crate::declaration::setting::Setting;
 use crate::declaration::sweep::Sweep;
 use crate::prune::PruneOrder;
+use crate::race::RaceTable;
 
 /// A sample that was drawn from results: a file in `.kiln/decisions/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,21 @@ pub(crate) struct DrawnSample {
     /// The number of samples that were being trained.
     pub(crate) running: usize,
 }
+
+/// The most samples of a sweep with a budget.
+pub(crate) const MAX_SAMPLES: usize = MAX_RUNS / 10;
+
+/// The end of the search of a sweep with a budget: a file in `.kiln/decisions/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SearchEnd {
+    /// The number of samples that were drawn.
+    pub(crate) samples: usize,
+    /// The samples that race, each as the hash of its experiment without the seed; none if there is no time for a race.
+    pub(crate) racing: Vec<String>,
+}
+
+/// The name of the decision that ends a search.
+const SEARCH_END: &str = "search-end";
 
 impl Sweep {
     /// The block whose combinations depend on results. It is the only block then.
@@ -45,7 +62,13 @@ impl Sweep {
     /// The number of samples that are not drawn yet.
     #[must_use]
     pub fn samples_left(&self) -> usize {
-        self.adaptive().map_or(0, |random| random.count.saturating_sub(random.known()))
+        let Some(random) = self.adaptive() else { return 0 };
+        let most = match (&random.budget, &self.search_end) {
+            (None, _) => random.count,
+            (Some(_), None) => MAX_SAMPLES,
+            (Some(_), Some(end)) => end.samples.min(MAX_SAMPLES),
+        };
+        most.saturating_sub(random.known())
     }
 
     /// The number of runs of each sample.
@@ -59,6 +82,24 @@ impl Sweep {
         let Some(block) = adaptive.next() else { return Ok(()) };
         let Some(random) = &block.random else { return Ok(()) };
         let name = random.sampler.name();
+        if let Some(budget) = &random.budget {
+            let problem = if self.seeds.as_ref().is_some_and(|seeds| seeds.values.len() > 1) {
+                Some((
+                    "gives seeds to the best combinations itself, and this sweep lists seeds",
+                    "remove `[repeat]` or the axis `seed`",
+                ))
+            } else if self.race.is_some() {
+                Some(("races the best combinations itself", "remove `[race]` or --race"))
+            } else {
+                None
+            };
+            if let Some((problem, help)) = problem {
+                return Err(budget
+                    .key
+                    .key_error(format!("a sweep with a `budget` {problem}"))
+                    .help(help));
+            }
+        }
         if self.blocks.len() > 1 {
             let message = format!(
                 "the sampler \"{name}\" searches one space, and this sweep has several blocks"
@@ -142,9 +183,52 @@ impl Sweep {
     /// The axes have fewer different combinations than the sweep asks for.
     pub fn with_samples(mut self, directory: &Path) -> Result<Self, ConfigError> {
         if let Some(files) = self.sample_files(directory)? {
+            if self.budget().is_some() {
+                self.search_end = files.read(SEARCH_END);
+            }
             while self.samples_left() > 0 && self.read_sample(&files) {}
+            self.start_race();
         }
         Ok(self)
+    }
+
+    /// Whether a time decides how many samples there are.
+    #[must_use]
+    pub fn has_budget(&self) -> bool {
+        self.budget().is_some()
+    }
+
+    /// The time that the sweep has, if that decides how many samples there are.
+    pub(crate) fn budget(&self) -> Option<&TimeBudget> {
+        self.adaptive()?.budget.as_ref()
+    }
+
+    /// Whether a worker has ended the search of a sweep with a budget.
+    pub(crate) fn has_ended_search(files: &DecisionFiles) -> bool {
+        files.read::<SearchEnd>(SEARCH_END).is_some()
+    }
+
+    /// Ends the search of a sweep with a budget, unless another worker has.
+    pub(crate) fn end_search(files: &DecisionFiles, own: SearchEnd) {
+        files.decide(SEARCH_END, own);
+    }
+
+    /// The search of a sweep with a budget that has ended; otherwise the sweep.
+    pub(crate) fn search_with_budget(&self) -> Self {
+        match self.search_end {
+            Some(_) => Self { race: None, top: None, chosen: None, ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
+    /// Makes the sweep the race that follows its search, if that has ended and left time for one.
+    fn start_race(&mut self) {
+        let racing = self.search_end.as_ref().map_or(&[][..], |end| &end.racing);
+        if racing.len() > 1 {
+            self.race = Some(RaceTable::default());
+            self.top = Some(racing.len());
+            self.chosen = Some(racing.iter().cloned().collect());
+        }
     }
 
     /// Adds the next sample, if a worker has drawn it.

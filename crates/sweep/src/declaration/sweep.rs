@@ -9,6 +9,7 @@ use crate::declaration::axis::Axis;
 use crate::declaration::block::Block;
 use crate::declaration::expand::SweepPoint;
 use crate::declaration::record::SweepRecord;
+use crate::declaration::sampling::SearchEnd;
 use crate::launchers::{JobTables, queues};
 use crate::prune::{PruneConfig, PruneOrder};
 use crate::race::top::best_combinations;
@@ -46,6 +47,8 @@ pub struct Sweep {
     pub(super) top: Option<usize>,
     /// The combinations that `top` has chosen.
     pub(super) chosen: Option<HashSet<String>>,
+    /// The end of the search of a sweep with a budget.
+    pub(super) search_end: Option<SearchEnd>,
     /// Whether runs that cannot be trained are skipped.
     pub(crate) skip_invalid: bool,
     /// Whether the fingerprints of the data are those that the sweep's directory has recorded.
@@ -187,7 +190,8 @@ impl Sweep {
 
     /// The search whose best combinations race; `None` if all combinations do, or if there is no race.
     pub(crate) fn search(&self) -> Option<Self> {
-        self.top?;
+        // The end of a search with a budget has chosen them.
+        self.top.filter(|_| self.chosen.is_none())?;
         Some(Self { race: None, top: None, ..self.clone() })
     }
 
@@ -253,6 +257,7 @@ impl Sweep {
                 race: None,
                 top: None,
                 chosen: None,
+                search_end: None,
                 skip_invalid: false,
                 trusts_known_data: false,
                 skipped: HashSet::new(),
@@ -328,6 +333,7 @@ impl Sweep {
             race,
             top: None,
             chosen: None,
+            search_end: None,
             skip_invalid: false,
             trusts_known_data: false,
             skipped: HashSet::new(),

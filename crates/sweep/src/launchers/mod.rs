@@ -128,6 +128,12 @@ pub struct SweepResult {
     pub needed: usize,
     /// The runs of samples that were not drawn.
     pub to_draw: usize,
+    /// Whether a stage of a sweep with a budget has ended, so that the [next one](Plan::next_stage) follows.
+    pub stage_is_over: bool,
+    /// The seconds of the cheapest run, if the budget is too short for it.
+    pub too_short: Option<f64>,
+    /// The mean seconds that the process of a run spent apart from its epochs.
+    pub overhead: f64,
     /// The state of the race, if the combinations race.
     pub race: Option<RaceState>,
     /// Whether a request from outside stopped the sweep.

@@ -1,5 +1,6 @@
 //! The plan of a sweep: every run checked against its data, with its cost, and the state of its directory.
 
+pub(crate) mod budget;
 mod estimate;
 mod invalid;
 mod known_data;
@@ -30,6 +31,8 @@ use crate::plan::shared::SharedGroups;
 use crate::prune::PruneConfig;
 use crate::race::{Race, RaceProgress, RaceResult, RaceState, result_of};
 
+pub(crate) use budget::RunCost;
+pub use budget::{Budget, Outlook};
 pub use estimate::Estimate;
 pub use invalid::InvalidSweep;
 pub(crate) use known_data::read as read_known_data;
@@ -74,6 +77,8 @@ pub struct Plan {
     pub(crate) workloads: Vec<Workload>,
     /// The runs that have their training in common.
     pub(crate) shared: SharedGroups,
+    /// The time of the sweep, if that decides how many samples there are.
+    pub budget: Option<Budget>,
     /// The samples, if results decide which are drawn.
     sampling: Option<Sampling>,
 }
@@ -151,6 +156,8 @@ impl Plan {
     ) -> Result<Self, SweepError> {
         let directory = runs_directory.join(&sweep.name);
         files::check_within(runs_directory, &directory)?;
+        // With a budget, the samples also decide whether the sweep is in its search or in its race.
+        let sweep = &sweep.clone().with_samples(&directory)?;
         let prune = sweep.pruning();
         let race = sweep.race_config();
         let known_datasets = known_data::read(&directory);
@@ -160,7 +167,6 @@ impl Plan {
         let mut planner =
             Planner::new(&directory, data_directory, known_datasets, prune, race.is_some(), memory)
                 .with_metric(metric);
-        let sweep = &sweep.clone().with_samples(&directory)?;
         let sweep = match sweep.search() {
             None => Cow::Borrowed(sweep),
             Some(search) => {
@@ -206,6 +212,19 @@ impl Plan {
             (None, None) => SharedGroups::new(&runs)?,
             _ => SharedGroups::default(),
         };
+        let budget = match (sweep.budget(), sweep.sample_files(&directory)?) {
+            (Some(time), Some(files)) => {
+                Some(Budget::new(&directory, files.key(), time.seconds, race.is_some()))
+            }
+            _ => None,
+        };
+        let epochs = runs.first().map_or(0, |run| run.epochs);
+        let prune = match (metric, prune) {
+            (Some(metric), None) if budget.is_some() && race.is_none() && epochs > 1 => {
+                Some(PruneConfig::of_budget(metric, epochs))
+            }
+            (_, prune) => prune,
+        };
         let to_draw = sweep.samples_left().saturating_mul(sweep.runs_per_sample());
         let sampling = sample_files.map(|files| Sampling::new(&sweep, files, &runs, memory));
         // The path stays relative if the working directory was deleted.
@@ -228,6 +247,7 @@ impl Plan {
             known_datasets,
             workloads,
             shared,
+            budget,
             sampling,
         })
     }

@@ -51,6 +51,18 @@ impl Sampling {
         Self { files, memory, state: Mutex::new(state) }
     }
 
+    pub(super) fn sweep(&self) -> Sweep {
+        self.state().sweep.clone()
+    }
+
+    pub(super) fn files(&self) -> &DecisionFiles {
+        &self.files
+    }
+
+    pub(super) fn memory(&self) -> MachineMemory {
+        self.memory
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, SamplingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,10 +76,13 @@ impl Plan {
         sampling.state().sweep.samples_left()
     }
 
-    /// The number of runs that samples that are not drawn yet will have.
+    /// The number of runs that samples that are not drawn yet will have; 0 if a budget decides how many there are.
     #[must_use]
     pub fn runs_to_draw(&self) -> usize {
-        let Some(sampling) = &self.sampling else { return 0 };
+        // With a budget, the number of samples is not known.
+        let Some(sampling) = self.sampling.as_ref().filter(|_| self.budget.is_none()) else {
+            return 0;
+        };
         self.samples_left() * sampling.state().sweep.runs_per_sample()
     }
 

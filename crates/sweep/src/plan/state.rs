@@ -110,7 +110,8 @@ impl RunState {
             Self::Diverged => !retry_failed,
             // Other rules of pruning might have let it continue.
             Self::Pruned(epoch) => {
-                plan.prune.is_some_and(|prune| prune.is_rung(*epoch, run.epochs))
+                plan.budget.is_some()
+                    || plan.prune.is_some_and(|prune| prune.is_rung(*epoch, run.epochs))
             }
         }
     }

@@ -59,6 +59,18 @@ impl PruneConfig {
         })
     }
 
+    /// The rules of a search with a budget, for runs of so many epochs: rungs at 1/27, 1/9 and 1/3 of them.
+    pub(crate) fn of_budget(metric: MetricName, epochs: usize) -> Self {
+        const REDUCTION: usize = 3;
+        let first = epochs.div_ceil(REDUCTION.pow(3));
+        Self {
+            metric,
+            min_epochs: NonZeroUsize::new(first).unwrap_or(NonZeroUsize::MIN),
+            reduction: REDUCTION,
+            order: PruneOrder::Arrival,
+        }
+    }
+
     /// Whether runs of `epochs` epochs are compared after this epoch. The last epoch is never a rung, because ending a
     /// run there would save nothing.
     pub(crate) fn is_rung(&self, epoch: usize, epochs: usize) -> bool {
@@ -66,7 +78,7 @@ impl PruneConfig {
     }
 
     /// The epochs after which runs of `epochs` epochs are compared.
-    fn rungs(&self, epochs: usize) -> impl Iterator<Item = usize> + use<> {
+    pub fn rungs(&self, epochs: usize) -> impl Iterator<Item = usize> + use<> {
         let (first, reduction) = (self.min_epochs.get(), self.reduction);
         let rungs = std::iter::successors(Some(first), move |rung| rung.checked_mul(reduction));
         rungs.take_while(move |rung| *rung < epochs)

@@ -181,6 +181,7 @@ impl SweepWorker<'_> {
             let process =
                 RunProcess::start(self.options, self.plan, run, resume, device, lock, events)?;
             self.processes.insert(run, process);
+            self.record_start(run);
         }
         Ok(true)
     }

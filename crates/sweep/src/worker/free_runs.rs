@@ -55,7 +55,7 @@ impl EndMark {
             RunOutcome::Diverged(_) => EndKind::Diverged,
             RunOutcome::Pruned(epoch) => EndKind::Pruned(*epoch),
             RunOutcome::Failed(_) => EndKind::Failed,
-            RunOutcome::Interrupted | RunOutcome::Waiting => return None,
+            RunOutcome::Interrupted | RunOutcome::Waiting | RunOutcome::OutOfTime => return None,
         };
         Some(Self { what, group: group.to_owned() })
     }

@@ -11,6 +11,7 @@
 //! | [`pruning`] | which runs stop early, and which wait for that decision |
 //! | [`racing`] | which runs a race needs |
 //! | [`sampling`] | when the next sample is drawn, if results decide which are |
+//! | [`time_budget`] | when the stage of a sweep with a budget ends |
 //! | [`shared_training`] | which runs wait for another one with the same training |
 //! | [`run_process`], [`protocol`], [`train_run`] | the process of a run, and what it exchanges with its worker |
 //! | [`outcome`] | how a run ended |
@@ -29,6 +30,7 @@ mod shared;
 mod shared_training;
 #[cfg(test)]
 mod simulation;
+mod time_budget;
 mod train_run;
 
 use std::collections::{BTreeMap, HashMap};
@@ -49,6 +51,7 @@ use crate::worker::run_process::{RunEvent, RunProcess};
 use decisions::Decisions;
 use pruning::Pruning;
 use shared::Idle;
+use time_budget::TimeUse;
 
 pub use outcome::{CompletedBy, Failure, RunOutcome};
 pub use protocol::{EpochReport, StepReport};
@@ -83,14 +86,21 @@ pub fn train_runs(
     let started = Instant::now();
     let mut worker = SweepWorker::new(plan, options, watcher, requests);
     let interrupted = worker.run();
+    if let Some(budget) = &plan.budget {
+        budget.stop();
+    }
     let seconds = started.elapsed().as_secs_f64();
     let to_draw = plan.runs_to_draw();
-    let SweepWorker { outcomes, reused, needed, race, .. } = worker;
+    let SweepWorker { outcomes, reused, needed, race, time, cannot_draw, .. } = worker;
     SweepResult {
         outcomes,
         reused,
         needed: needed.iter().filter(|it| **it).count(),
         to_draw,
+        stage_is_over: plan.budget.is_some()
+            && (time.is_over || cannot_draw || plan.samples_left() == 0),
+        too_short: time.too_short,
+        overhead: time.overhead(),
         race,
         interrupted,
         seconds,
@@ -138,6 +148,8 @@ struct SweepWorker<'a> {
     idle: Idle,
     /// Whether drawing a sample failed, so that this worker draws no more.
     cannot_draw: bool,
+    /// The time, if the sweep has a budget.
+    time: TimeUse,
 }
 
 impl<'a> SweepWorker<'a> {
@@ -179,12 +191,14 @@ impl<'a> SweepWorker<'a> {
             stopping: false,
             idle: Idle::default(),
             cannot_draw: false,
+            time: TimeUse::default(),
         }
     }
 
     /// Trains runs until all are done or the sweep is stopped. Returns whether it was stopped from outside.
     fn run(&mut self) -> bool {
         let requests = self.requests;
+        self.start_time();
         match self.plan.race {
             Some(_) => self.race(),
             None => self.need((0..self.plan.runs.len()).collect()),
@@ -201,6 +215,7 @@ impl<'a> SweepWorker<'a> {
                     self.processes.values_mut().for_each(RunProcess::kill);
                 }
             }
+            self.check_time();
             let has_room = !self.stopping && self.processes.len() < self.options.jobs.get();
             // Runs that other sweeps have locked are checked only now and then, since each check opens files.
             let has_unlocked = self.locked_elsewhere.len() < self.queue.len();
@@ -260,6 +275,7 @@ impl<'a> SweepWorker<'a> {
             Some(RunMessage::Step(report)) => self.watcher.event(Event::Step(run, report)),
             Some(RunMessage::Epoch(report)) => {
                 self.watcher.event(Event::Epoch(run, &report));
+                self.record_epoch_time(run, &report);
                 // Without pruning, the process does not wait for a command.
                 if self.pruning.is_some() {
                     let command = self.command_after(run, &report);
@@ -277,6 +293,7 @@ impl<'a> SweepWorker<'a> {
     fn handle_exit(&mut self, run: usize) {
         let Some(mut process) = self.processes.remove(&run) else { return };
         let exited = process.wait();
+        self.record_exit(run);
         if let Err(error) = process.lock.token().check() {
             // The files now belong to the process that took the lock over.
             self.watcher.event(Event::Lost(run, &error));
@@ -298,6 +315,13 @@ impl<'a> SweepWorker<'a> {
                 RunOutcome::settle_exited(self.plan, planned, status, &process, is_expected)
             }
             Err(error) => RunOutcome::failed(error.to_string()),
+        };
+        let is_asked_to_stop = self.requests.stops.load(Ordering::Relaxed) > 0;
+        let outcome = match outcome {
+            RunOutcome::Interrupted if self.time.is_over && !is_asked_to_stop => self
+                .end_by_time(run, &process.lock)
+                .unwrap_or_else(|error| RunOutcome::failed(error.to_string())),
+            outcome => outcome,
         };
         if outcome == RunOutcome::Interrupted && !is_stopping {
             self.watcher.event(Event::Paused(run));

@@ -21,6 +21,8 @@ pub enum RunOutcome {
     Interrupted,
     /// Whether the run continues depends on a run that failed.
     Waiting,
+    /// The time of the sweep was over before the run was complete, and nothing of it is kept.
+    OutOfTime,
 }
 
 /// Why a run failed.

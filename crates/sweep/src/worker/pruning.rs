@@ -122,6 +122,7 @@ impl SweepWorker<'_> {
     /// Decides whether a run that has completed an epoch continues.
     pub(super) fn command_after(&mut self, run: usize, report: &EpochReport) -> RunCommand {
         let Some(prune) = self.plan.prune else { return RunCommand::Continue };
+        let has_time = self.has_time_for_all_epochs();
         let is_rung = prune.is_rung(report.epoch, report.epochs);
         let value = report.metric(prune.metric);
         // Runs that other sweeps are training compete as well.
@@ -143,11 +144,8 @@ impl SweepWorker<'_> {
                 }
             }
             Some(Pruning::Arrival(rungs)) if is_rung => {
-                if rungs.record(run, report.epoch, report.epochs, value) {
-                    RunCommand::Continue
-                } else {
-                    RunCommand::Prune
-                }
+                let continues = rungs.record(run, report.epoch, report.epochs, value);
+                if continues || has_time { RunCommand::Continue } else { RunCommand::Prune }
             }
             _ => RunCommand::Continue,
         }

@@ -67,9 +67,10 @@ impl SweepWorker<'_> {
             _ if self.free.is_some() => RaceResult::Pending,
             RunOutcome::Finished => self.plan.race_result(run),
             RunOutcome::Pruned(_) | RunOutcome::Diverged(_) => RaceResult::Out,
-            RunOutcome::Failed(_) | RunOutcome::Interrupted | RunOutcome::Waiting => {
-                RaceResult::Pending
-            }
+            RunOutcome::Failed(_)
+            | RunOutcome::Interrupted
+            | RunOutcome::Waiting
+            | RunOutcome::OutOfTime => RaceResult::Pending,
         };
         self.race_has_news = true;
     }
