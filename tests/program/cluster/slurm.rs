@@ -413,7 +413,7 @@ fn preempted_and_canceled_workers_lose_nothing() {
     let mut events = [0; 4];
     for round in 0..rounds {
         let mut rng = Rng::new("preemption", round);
-        let project = project_with_results(short_or_long(25, 100));
+        let project = project_with_results(short_or_long(20, 100));
         let mut finished = BTreeMap::new();
         cluster.kiln_ok(&project, &SUBMIT);
         let started = Instant::now();
