@@ -450,7 +450,9 @@ fn preempted_and_canceled_workers_lose_nothing() {
                 }
                 3 if !running.is_empty() => {
                     let job = running[rng.below(running.len())];
-                    cluster.run("scancel", &["--batch", "--signal=USR2", job]);
+                    // If the job was preempted at the same moment, `scancel` tries again for many minutes.
+                    let scancel = ["5", "scancel", "--batch", "--signal=USR2", job];
+                    cluster.run("timeout", &scancel);
                 }
                 _ => {
                     cluster.kiln_ok(&project, &SUBMIT);
