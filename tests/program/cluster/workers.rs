@@ -69,6 +69,22 @@ fn workers_draw_the_samples_of_a_sweep_together() {
 }
 
 #[test]
+fn workers_share_a_budget_of_time() {
+    let sweep = crate::sampling::SWEEP.replace("count = 14", "budget = \"30s\"");
+    let project = project_with(&sweep);
+    let slurm = StandIns::new(&project);
+    for output in outputs(start_workers(&project, &slurm, 2, &[])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    let found = statuses(&project, "runs/tpe");
+    let is_complete = |status: &String| ["finished", "pruned", "diverged"].contains(&&**status);
+    assert!(!found.is_empty() && found.values().all(is_complete), "{found:?}");
+    let again = project.kiln_ok(&["resume", "runs/tpe"]);
+    assert_eq!(runs_trained(&again), 0, "{}", again.stdout);
+    assert!(again.stdout.contains(" of the budget of 30.0 s"), "{}", again.stdout);
+}
+
+#[test]
 fn workers_train_every_run_once_with_the_bytes_of_a_local_sweep() {
     let project = project_with(SWEEP);
     project.kiln_ok(&["sweep", "sweep.toml", "--runs=expected"]);

@@ -69,10 +69,10 @@ fn parse_time(text: &str) -> Option<f64> {
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit())?;
         let number: u32 = rest[..end].parse().ok()?;
-        let unit = match &rest[end..=end] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
+        let unit = match rest[end..].chars().next()? {
+            'h' => 3600.0,
+            'm' => 60.0,
+            's' => 1.0,
             _ => return None,
         };
         if unit >= smallest {
