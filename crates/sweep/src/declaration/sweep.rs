@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use kiln_config::{ConfigError, Document, FromValue, Kind, Override, Table, Value};
@@ -161,9 +162,9 @@ impl Sweep {
         let names = points.filter_map(|it| it.declaration.experiment.model.initial_weights);
         let names: Vec<String> = names.chain(self.initial_weights_to_draw()).collect();
         for name in names {
-            if !self.record.initial_weights.contains_key(&name) {
-                let file = find(&name)?;
-                self.record.initial_weights.insert(name, file);
+            if let Entry::Vacant(entry) = self.record.initial_weights.entry(name) {
+                let file = find(entry.key())?;
+                entry.insert(file);
             }
         }
         Ok(())
