@@ -118,7 +118,8 @@ mod optimizer {
 mod convolutional {
     use super::*;
 
-    /// Networks of `configs/`, and one with pooling in front of its normalization. `benches/peers/pytorch_networks.py` measures the same ones in PyTorch.
+    /// Networks of `configs/`, and one with pooling in front of its normalization. `benches/peers/pytorch_networks.py` measures
+    /// the same ones in PyTorch.
     const NETWORKS: [&str; 5] = [
         include_str!("../../../configs/fashion-mnist-small-cnn.toml"),
         include_str!("../../../configs/fashion-mnist-vgg.toml"),
