@@ -68,7 +68,7 @@ fn samples_depend_on_results_alone_and_a_larger_count_keeps_them() {
     let compare = project.kiln_ok(&["compare", "runs/tpe", "--sweep", "1", "--json"]);
     assert_eq!(compare.json()["combinations"].as_array().unwrap().len(), 14);
 
-    // A shorter sweep has the first twelve, and goes on with the same ones.
+    // A sweep with count = 12 has the first twelve samples. With count = 14, it keeps them and draws the last two as before.
     let shorter = project_with(&SWEEP.replace("count = 14", "count = 12"));
     shorter.kiln_ok(&["sweep", "sweep.toml", "--jobs=1"]);
     assert_eq!(ids(&shorter).len(), 12);

@@ -112,7 +112,7 @@ impl View {
     }
 }
 
-/// What the keys of a view stand for.
+/// The group of runs, the dataset and the tag that a view selects.
 struct Names {
     group: Option<PathBuf>,
     fingerprint: Option<String>,

@@ -112,8 +112,8 @@ fn note(chart: &SettingChart) -> String {
     notes.join("; ")
 }
 
-/// With more points than this, none has its single values and a text that is shown on hovering: nobody could point at one,
-/// and they are most of the file.
+/// A chart with more points than this shows neither the values of single runs nor a text on hovering: the points are too close
+/// together to be told apart, and these details would be most of the file.
 const MAX_DETAILS: usize = 500;
 
 fn line(svg: &mut Svg, chart: &SettingChart, index: usize, frame: &Frame, x: impl Fn(f64) -> f64) {

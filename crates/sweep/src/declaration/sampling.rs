@@ -160,7 +160,7 @@ impl Sweep {
         let (Some(block), Some(random)) = (self.adaptive_block(), self.adaptive()) else {
             return Ok(None);
         };
-        // The first run stands for the experiment and for the values that all samples have in common.
+        // The first run is part of the key, because it has the settings of the experiment and the values that all samples share.
         let first = block.combinations()?.into_iter().next().unwrap_or_default();
         // Those of the search, also if its best combinations race.
         let seeds = self.seeds.as_ref();

@@ -170,7 +170,7 @@ impl Operation for Conv2d {
     }
 
     fn fuse_max_pooling(&mut self, pooling: Pooling) -> bool {
-        // The maximum of the ReLU is the ReLU of the maximum, and where it is 0, no gradient passes.
+        // ReLU before or after the maximum gives the same values: max(relu(x)) = relu(max(x)). Where that is 0, the gradient is 0.
         let commutes = matches!(self.activation, Activation::Linear | Activation::Relu);
         let can_fuse = self.pooling.is_none() && commutes && self.convolution.can_pool(&pooling);
         if can_fuse {
