@@ -364,27 +364,57 @@ fn several_workers_race_as_one_sweep_does() {
     assert_eq!(decisions(&other, "runs/raced"), first);
 }
 
+const COMMON_SWEEP: &str = "name = \"common\"\nexperiment = \"experiment.toml\"\n\
+    [grid]\nepochs = [3, 9, 15]\ntraining.weights = [\"last\", \"best\"]\n[repeat]\nseed = [1, 2]\n";
+
+/// How many epochs the runs of the sweep `common` have not trained themselves.
+fn shared_epochs(project: &Project) -> u64 {
+    let records = run_directories(&project.path("runs/common")).into_iter();
+    let records = records.map(|run| project.read_json(run.join("run.json")));
+    records.map(|record| record["shared"]["epochs"].as_u64().unwrap_or(0)).sum()
+}
+
 #[test]
 fn several_workers_train_the_epochs_that_runs_have_in_common_once() {
-    let project = project_with(
-        "name = \"common\"\nexperiment = \"experiment.toml\"\n\
-         [grid]\nepochs = [3, 9, 15]\ntraining.weights = [\"last\", \"best\"]\n[repeat]\nseed = [1, 2]\n",
-    );
+    let project = project_with(COMMON_SWEEP);
     let slurm = StandIns::new(&project);
     for output in outputs(start_workers(&project, &slurm, 3, &[])) {
         assert_eq!(output.status, 0, "{}", output.stderr);
     }
-    let mut shared = 0;
     for run in run_directories(&project.path("runs/common")) {
         let config = run.join("config.toml");
         let output = project.kiln_ok(&["run", config.to_str().unwrap(), "--runs=alone", "-q"]);
         let alone = crate::run_state::Results::of(&project.path(output.last_line()));
         crate::run_state::Results::of(&run).assert_same(&alone, &run.display().to_string());
-        let record = project.read_json(run.join("run.json"));
-        shared += record["shared"]["epochs"].as_u64().unwrap_or(0);
     }
     // For each seed, 15 of 54 epochs are trained.
-    assert_eq!(shared, 2 * 39);
+    assert_eq!(shared_epochs(&project), 2 * 39);
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+#[test]
+fn workers_that_start_at_the_same_moment_train_common_epochs_once() {
+    let project = project_with(
+        "name = \"common\"\nexperiment = \"experiment.toml\"\n\
+         [grid]\nepochs = [100, 200]\ntraining.weights = [\"last\", \"best\"]\n",
+    );
+    let slurm = StandIns::new(&project);
+    // Locking takes a second, so that all workers look at the locks before one of them has any.
+    let slow = "#define _GNU_SOURCE\n#include <sys/file.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
+        int flock(int file, int operation) {\n\
+        if (operation & LOCK_EX) sleep(1);\n\
+        return syscall(SYS_flock, file, operation);\n}\n";
+    let Some(library) = preloaded(&project, "slow-locks", slow) else {
+        eprintln!("skipped: this test needs a C compiler");
+        return;
+    };
+    let preload = format!("slurm.setup=[\"export LD_PRELOAD={}\"]", library.display());
+    for output in outputs(start_workers(&project, &slurm, 3, &[&preload])) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    assert_eq!(statuses(&project, "runs/common").len(), 4);
+    // Of 600 epochs, 200 are trained.
+    assert_eq!(shared_epochs(&project), 400);
 }
 
 /// The decision files of a sweep.
@@ -455,17 +485,25 @@ fn a_worker_leaves_live_owners_on_other_machines_alone_and_takes_over_from_dead_
     assert_same_results(&project, "runs/rates", "expected/rates");
 }
 
+/// Compiles a library that replaces functions of the C library for programs that preload it. `None` if there is no C compiler.
+fn preloaded(project: &Project, name: &str, source: &str) -> Option<std::path::PathBuf> {
+    let library = project.path(format!("{name}.so"));
+    if !library.exists() {
+        let path = format!("{name}.c");
+        project.write(&path, source);
+        let mut compiler = std::process::Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(project.path(path));
+        compiler.status().ok().filter(std::process::ExitStatus::success)?;
+    }
+    Some(library)
+}
+
 /// Runs `kiln` on another machine, as far as one can be had here: with another boot id, and on a file system without locks.
 /// `None` if this is not permitted, or if there is no C compiler.
 fn on_other_machine(project: &Project, name: &str) -> Option<std::process::Command> {
-    let library = project.path("no-locks.so");
-    if !library.exists() {
-        let source = "#include <errno.h>\nint flock(int file, int operation) { errno = ENOLCK; return -1; }\n";
-        project.write("no-locks.c", source);
-        let mut compiler = std::process::Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(project.path("no-locks.c"));
-        compiler.status().ok().filter(std::process::ExitStatus::success)?;
-    }
+    let source =
+        "#include <errno.h>\nint flock(int file, int operation) { errno = ENOLCK; return -1; }\n";
+    let library = preloaded(project, "no-locks", source)?;
     project.write(format!("boot-{name}"), format!("boot-of-{name}\n"));
     let mount = format!("mount --bind boot-{name} /proc/sys/kernel/random/boot_id");
     let mut command = std::process::Command::new("unshare");

@@ -140,7 +140,17 @@ impl Plan {
 
     /// The directory in which a run and others with its training store epochs; `None` if there are none.
     pub(crate) fn shared_directory(&self, run: usize) -> Option<PathBuf> {
-        let group = &self.shared.groups[*self.shared.places.get(&run)?];
-        Some(hidden(&self.directory).join("shared").join(&group.key))
+        Some(hidden(&self.directory).join("shared").join(self.shared_key(run)?))
+    }
+
+    /// The name of the lock that a process holds while it starts a run or another with its training; `None` if there are
+    /// none.
+    pub(crate) fn shared_lock(&self, run: usize) -> Option<String> {
+        Some(format!("shared-{}", self.shared_key(run)?))
+    }
+
+    fn shared_key(&self, run: usize) -> Option<&str> {
+        let place = *self.shared.places.get(&run)?;
+        Some(&self.shared.groups[place].key)
     }
 }

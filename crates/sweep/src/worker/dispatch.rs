@@ -120,9 +120,18 @@ impl SweepWorker<'_> {
     }
 
     /// Locks a run and starts its process, unless the run turns out to be done. Returns false if another process has
-    /// locked the run.
+    /// locked the run, or trains one with the same steps.
     pub(super) fn start(&mut self, run: usize) -> Result<bool, SweepError> {
         let planned = &self.plan.runs[run];
+        // Held until the run has started.
+        let shared = match self.lock_shared_training(run) {
+            Err(StoreError::Locked { .. }) => return Ok(false),
+            lock => lock?,
+        };
+        // Another process may have started one of them since the last look.
+        if shared.is_some() && self.waits_for_training(run) {
+            return Ok(false);
+        }
         let lock = match FileLock::take(&self.plan.directory, &planned.id) {
             Err(StoreError::Locked { .. }) => return Ok(false),
             lock => lock?,
@@ -183,6 +192,7 @@ impl SweepWorker<'_> {
             self.processes.insert(run, process);
             self.record_start(run);
         }
+        drop(shared);
         Ok(true)
     }
 

@@ -1,6 +1,6 @@
 //! Runs that have their training in common: one at a time trains, so that the others find its epochs.
 
-use kiln_store::{FileLock, files};
+use kiln_store::{FileLock, StoreError, files};
 
 use crate::plan::RunState;
 use crate::worker::SweepWorker;
@@ -13,6 +13,13 @@ impl SweepWorker<'_> {
                 || self.outcomes[other].is_none()
                     && FileLock::is_taken(&self.plan.directory, &self.plan.runs[other].id)
         })
+    }
+
+    /// Locks the training that a run has in common with others, so that no two processes start one of them at the same
+    /// moment. `None` if there are no others.
+    pub(super) fn lock_shared_training(&self, run: usize) -> Result<Option<FileLock>, StoreError> {
+        let name = self.plan.shared_lock(run);
+        name.map(|name| FileLock::take(&self.plan.directory, &name)).transpose()
     }
 
     /// Removes the epochs that a run had in common with others, if all of them are done.
