@@ -7,11 +7,15 @@ use crate::toml_text::{in_order, text};
 /// The key of the list.
 pub(crate) const KEY: &str = "augment";
 
+/// The list without transforms.
+pub(crate) const NONE: &str = "none";
+
 /// The list in short, with every value that has an effect: `random_flip(mode=horizontal), random_crop(padding=4,
 /// fill_mode=nearest)`. `None` if it is not a list of tables with a type.
 pub(crate) fn summary(array: &DeArray<'_>) -> Option<String> {
     let transforms = array.iter().map(|transform| one(transform.get_ref().as_table()?));
-    Some(transforms.collect::<Option<Vec<_>>>()?.join(", "))
+    let transforms = transforms.collect::<Option<Vec<_>>>()?;
+    Some(if transforms.is_empty() { NONE.to_owned() } else { transforms.join(", ") })
 }
 
 fn one(transform: &DeTable<'_>) -> Option<String> {
@@ -55,7 +59,7 @@ mod tests {
         let expected = "random_flip(mode=horizontal), random_crop(padding=4, fill_mode=nearest), \
                         random_crop(padding=2, fill_mode=constant, fill_value=7.0), mix_up(alpha=0.2)";
         assert_eq!(shown(list).as_deref(), Some(expected));
-        assert_eq!(shown("[]").as_deref(), Some(""));
+        assert_eq!(shown("[]").as_deref(), Some("none"));
         assert_eq!(shown("[1]"), None);
         assert_eq!(shown("[{ mode = 1 }]"), None);
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use kiln_config::{KeyError, KeyIndex};
 
+use crate::augment;
 use crate::column::{Column, SharedSetting};
 use crate::layers::{self, Layers};
 use crate::settings::FlatConfig;
@@ -34,6 +35,10 @@ impl<'a> SettingsTable<'a> {
         let mut table = Self { columns: columns(&keys), rows: Vec::new() };
         for row in rows {
             let mut values = vec![None; keys.len()];
+            // An empty list is not written to the configuration.
+            if let Some(place) = places.get(augment::KEY) {
+                values[*place] = Some(Cow::Borrowed(augment::NONE));
+            }
             for (key, value) in row {
                 values[places[key]] = Some(value);
             }

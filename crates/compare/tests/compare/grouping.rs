@@ -83,6 +83,18 @@ fn setting_that_some_runs_lack_is_a_column_in_file_order() {
 }
 
 #[test]
+fn runs_without_augmentation_say_so() {
+    let sweep = directory();
+    let flip = config(0.1, 1).replace(
+        "[optimizer]",
+        "[[augment]]\ntype = \"random_flip\"\nmode = \"horizontal\"\n\n[optimizer]",
+    );
+    let comparison =
+        compared(sweep.path(), &[SampleRun::new(0.1, 1, 1), with_config("flip", flip)]);
+    assert_eq!(labels(&comparison), ["augment none", "augment random_flip(mode=horizontal)"]);
+}
+
+#[test]
 fn different_lists_of_layers_are_one_column() {
     let sweep = directory();
     let deeper = config(0.1, 3).replace(
