@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::project::Project;
 
 /// Longer than anything in these tests takes, even on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Starts `kiln` with standard output and standard error captured.
 pub(crate) fn start(project: &Project, arguments: &[&str]) -> Child {
@@ -24,6 +24,13 @@ pub(crate) fn signal(process: u32, signal: &str) {
 pub(crate) fn try_signal(process: u32, signal: &str) -> bool {
     let mut kill = Command::new("kill");
     kill.args([signal, &process.to_string()]).stderr(Stdio::null()).status().unwrap().success()
+}
+
+/// Sends a signal to several processes at once. Those that have ended are left out.
+#[cfg(target_os = "linux")]
+pub(crate) fn signal_all(processes: impl IntoIterator<Item = u32>, signal: &str) {
+    let ids = processes.into_iter().map(|process| process.to_string());
+    Command::new("kill").arg(signal).args(ids).stderr(Stdio::null()).status().unwrap();
 }
 
 /// Sends a signal to a child process, unless the child has already ended.

@@ -213,6 +213,19 @@ fn submitting_again_adds_no_more_workers_than_there_are_runs() {
 }
 
 #[test]
+fn workers_of_another_declaration_are_not_counted() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let submit = ["sweep", "sweep.toml", "--launcher=slurm", "slurm.workers=12"];
+    slurm.kiln_ok(&submit);
+    slurm.write("queue", "4711|0|PENDING||Resources\n4711|1|PENDING||Resources\n");
+    // They read the declaration that they were started with, and do not know the other seeds.
+    let more = [submit.as_slice(), &["seed=1,2,3,4,5,6,7,8,9"]].concat();
+    let output = slurm.kiln_ok(&more).stdout;
+    assert!(output.contains("submitted job 4712 with 12 workers\n"), "{output}");
+}
+
+#[test]
 fn workers_that_are_about_to_end_are_not_counted() {
     let project = project_with(SWEEP);
     let slurm = StandIns::new(&project);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::stand_ins::StandIns;
 use super::{SWEEP, project_with};
-use crate::processes::{children, is_alive, signal, wait_until};
+use crate::processes::{children, is_alive, signal, signal_all, wait_until};
 use crate::project::{CommandOutput, Project};
 use crate::run_state::{has_epochs, results, run_directories, start_times, statuses};
 use crate::sweep::{PRUNING_SWEEP, runs_trained};
@@ -116,6 +116,31 @@ fn workers_train_every_run_once_with_the_bytes_of_a_local_sweep() {
 }
 
 #[test]
+fn a_run_that_is_trained_again_and_interrupted_is_not_done() {
+    let project = project_with(SWEEP);
+    let slurm = StandIns::new(&project);
+    let one = ["learning_rate=0.1", "seed=1", "epochs=300"];
+    let train = || {
+        for output in outputs(start_workers(&project, &slurm, 1, &one)) {
+            assert_eq!(output.status, 0, "{}", output.stderr);
+        }
+        assert_eq!(
+            statuses(&project, "runs/rates").into_values().collect::<Vec<_>>(),
+            ["finished"]
+        );
+    };
+    train();
+    let run = run_directories(&project.path("runs/rates")).pop().unwrap();
+    std::fs::remove_dir_all(&run).unwrap();
+    let worker = start_workers(&project, &slurm, 1, &one).pop().unwrap();
+    wait_until("some epochs", || has_epochs(&run, 3));
+    signal(worker.id(), "-TERM");
+    let output = CommandOutput::from(worker.wait_with_output().unwrap());
+    assert!(output.stderr.contains("gave back 1 run"), "{}", output.stderr);
+    train();
+}
+
+#[test]
 fn a_signal_before_the_time_limit_makes_the_worker_give_back_its_run() {
     for status in [None, Some(99)] {
         let project = project_with(SWEEP);
@@ -127,7 +152,7 @@ fn a_signal_before_the_time_limit_makes_the_worker_give_back_its_run() {
         project.kiln_ok(&[["sweep", "sweep.toml", "--runs=expected"].as_slice(), &long].concat());
         let mut workers = start_workers(&project, &slurm, 1, &long);
         let (script, job) = (project.path("runs/rates/.kiln/slurm/job-4711.sh"), 4711);
-        let mut rounds = 0;
+        let (mut rounds, mut given_back) = (0, 0);
         loop {
             rounds += 1;
             let worker = workers.pop().unwrap();
@@ -141,12 +166,19 @@ fn a_signal_before_the_time_limit_makes_the_worker_give_back_its_run() {
                 break;
             }
             assert_eq!(output.status, status.unwrap_or(0), "{}", output.stderr);
-            assert!(output.stderr.contains("gave back 1 run"), "{}", output.stderr);
+            // The run may have ended by itself at this moment.
+            let is_given_back = output.stderr.contains("gave back 1 run");
+            assert!(
+                is_given_back || output.stderr.contains("gave back 0 runs"),
+                "{}",
+                output.stderr
+            );
+            given_back += usize::from(is_given_back);
             let found = statuses(&project, "runs/rates");
             assert!(found.values().all(|it| it == "finished" || it == "interrupted"), "{found:?}");
             workers.push(start_worker(&slurm, &script, job, 0, 1));
         }
-        assert!(rounds >= 3, "{rounds}");
+        assert!(given_back >= 2, "{given_back} of {rounds}");
         let requeued = slurm.read("requeued").lines().count();
         assert_eq!(requeued, if status.is_some() { 0 } else { rounds - 1 });
         assert_same_results(&project, "runs/rates", "expected/rates");
@@ -177,9 +209,7 @@ fn a_preempted_worker_writes_checkpoints_and_ends_with_the_status_of_the_signal(
     });
     // Slurm signals all processes of the job, and repeats it.
     let runs = children(worker.id());
-    for process in runs.iter().copied().chain([worker.id()]) {
-        signal(process, "-TERM");
-    }
+    signal_all(runs.iter().copied().chain([worker.id()]), "-TERM");
     sleep(Duration::from_millis(50));
     crate::processes::try_signal(worker.id(), "-TERM");
     let output = CommandOutput::from(worker.wait_with_output().unwrap());
@@ -202,12 +232,10 @@ fn others_take_over_the_run_of_a_killed_worker() {
     let mut workers = start_workers(&project, &slurm, 2, &long);
     wait_until("some epochs", || {
         run_directories(&project.path("runs/rates")).iter().filter(|run| has_epochs(run, 3)).count()
-            == 2
+            >= 2
     });
     let killed = workers.remove(0);
-    for process in children(killed.id()).into_iter().chain([killed.id()]) {
-        crate::processes::try_signal(process, "-KILL");
-    }
+    signal_all(children(killed.id()).into_iter().chain([killed.id()]), "-KILL");
     killed.wait_with_output().unwrap();
     for output in outputs(workers) {
         assert_eq!(output.status, 0, "{}", output.stderr);
@@ -465,12 +493,15 @@ fn a_worker_leaves_live_owners_on_other_machines_alone_and_takes_over_from_dead_
     set_age(&claim, -300);
     set_age(&write_claim(&project, dead), 150);
     let mut worker = start_workers(&project, &slurm, 1, &[]).pop().unwrap();
-    let mut beats = 0;
+    let (mut beats, mut idle) = (0, 0);
     while worker.try_wait().unwrap().is_none() {
         sleep(Duration::from_secs(1));
         beats += 1;
         set_age(&claim, -300 - beats);
-        assert!(beats < 60, "the worker waits for a run that another process trains");
+        let runs = run_directories(&project.path("runs/rates"));
+        let finished = runs.iter().filter(|run| run.join("report.json").exists()).count();
+        idle += usize::from(finished == 11);
+        assert!(idle < 60, "the worker waits for a run that another process trains");
     }
     let output = CommandOutput::from(worker.wait_with_output().unwrap());
     assert_eq!(output.status, 0, "{}", output.stderr);
@@ -578,9 +609,7 @@ fn machines_without_common_locks_share_a_sweep() {
     wait_until("some epochs", || {
         run_directories(&project.path("runs/rates")).iter().any(|run| has_epochs(run, 3))
     });
-    for process in children(lost.id()).into_iter().chain([lost.id()]) {
-        crate::processes::try_signal(process, "-KILL");
-    }
+    signal_all(children(lost.id()).into_iter().chain([lost.id()]), "-KILL");
     lost.wait_with_output().unwrap();
     let claims = std::fs::read_dir(project.path("runs/rates/.kiln")).unwrap().flatten();
     let claims = claims

@@ -46,10 +46,11 @@ pub(super) fn report(
             count(outcome.workers, "worker"),
         ))?,
     }
-    if launch.waits && outcome.remaining > 0 {
+    let is_open = outcome.remaining > 0 || outcome.submission.is_some();
+    if launch.waits && is_open {
         return wait(launch, options, plan, outcome, control);
     }
-    if outcome.remaining > 0 && !options.quiet {
+    if is_open && !options.quiet {
         status_command(&format!("its state: kiln status {path}; to end it: kiln cancel {path}"));
     }
     print(plan.directory.display())?;

@@ -114,6 +114,20 @@ impl FileLock {
     ///
     /// [`StoreError::Locked`] if another process owns the lock; [`StoreError::Io`] if its files cannot be written.
     pub fn take(directory: &Path, id: &str) -> Result<Self> {
+        Self::take_and_settle(directory, id, true)
+    }
+
+    /// Like [`take`](Self::take), but does not wait to learn whether another machine has taken the lock at the same moment: the
+    /// caller takes another lock next, and then calls [`LockToken::check`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`take`](Self::take).
+    pub fn take_unsettled(directory: &Path, id: &str) -> Result<Self> {
+        Self::take_and_settle(directory, id, false)
+    }
+
+    fn take_and_settle(directory: &Path, id: &str, settles: bool) -> Result<Self> {
         let paths = Paths::of(directory, id);
         create_hidden(directory)?;
         let file = files::open_to_append(&paths.log)?;
@@ -149,7 +163,7 @@ impl FileLock {
         let me = LockOwner::this_process();
         let text = me.to_json()?;
         files::write(&paths.owner, &text)?;
-        if !locks || found.is_some_and(|found| !found.is_here()) {
+        if settles && (!locks || found.is_some_and(|found| !found.is_here())) {
             std::thread::sleep(SETTLING);
             let now = LockOwner::find(&paths.owner);
             if now.as_ref() != Some(&me) {

@@ -213,6 +213,12 @@ impl Sweep {
 }
 
 impl Plan {
+    /// Whether the time decides how many runs there will be: the sweep has a budget, and its search is not over.
+    pub(crate) fn is_searching_in_time(&self) -> bool {
+        let has_time = |budget: &Budget| !budget.is_race && !budget.is_over();
+        self.budget.as_ref().is_some_and(has_time) && self.samples_left() > 0
+    }
+
     /// Ends the search of a sweep with a budget: decides which samples race, unless another worker has. Returns the plan of the
     /// race; `None` if there is none. `overhead` is the mean seconds that a process spends apart from its epochs.
     ///
@@ -227,6 +233,8 @@ impl Plan {
         let (Some(budget), Some(sampling)) = (&self.budget, &self.sampling) else {
             return Ok(None);
         };
+        // Other workers may have drawn samples since this one had room for a run.
+        self.read_samples()?;
         let sweep = sampling.sweep();
         let mut finished: Vec<(f64, f64, String)> = Vec::new();
         for point in sweep.expand_all()?.points {

@@ -27,6 +27,13 @@ pub struct RaceState {
     pub end: Option<RaceEnd>,
 }
 
+impl RaceState {
+    /// Whether this is a state after the look at so many seeds.
+    pub(crate) fn is_after(&self, seeds: usize) -> bool {
+        self.seeds > seeds || self.seeds == seeds && self.end.is_some()
+    }
+}
+
 /// A combination that was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {

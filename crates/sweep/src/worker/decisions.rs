@@ -146,7 +146,7 @@ fn look_name(seeds: usize) -> String {
 /// Whether a state from a file belongs to this race. Its numbers are used as indices.
 fn is_valid(state: &RaceState, race: &Race, seeds: usize) -> bool {
     let combinations = race.combinations.len();
-    state.seeds >= seeds
+    state.is_after(seeds)
         && state.seeds <= race.seeds.len()
         && state.racing.iter().all(|combination| *combination < combinations)
         && state.stopped.iter().all(|stopped| stopped.combination < combinations)

@@ -11,7 +11,7 @@ use crate::launchers::Event;
 use crate::plan::RunState;
 use crate::prune::Decision;
 use crate::worker::decisions::RungResult;
-use crate::worker::free_runs;
+use crate::worker::free_runs::{self, Listing};
 use crate::worker::log_tail::log_tail;
 use crate::worker::outcome::{CompletedBy, Failure, RunOutcome};
 use crate::worker::pruning::Pruning;
@@ -35,6 +35,7 @@ impl SweepWorker<'_> {
         self.read_decisions();
         let states: Vec<RunState> =
             runs.iter().map(|run| RunState::read(self.plan, &self.plan.runs[*run])).collect();
+        self.record_marked(&runs, &Listing::read(&self.plan.directory));
         // In a fixed order, whether a run continues depends on the results of all runs of its bracket.
         for (run, state) in runs.iter().zip(&states) {
             self.needed[*run] = true;
@@ -122,6 +123,14 @@ impl SweepWorker<'_> {
     /// Locks a run and starts its process, unless the run turns out to be done. Returns false if another process has
     /// locked the run, or trains one with the same steps.
     pub(super) fn start(&mut self, run: usize) -> Result<bool, SweepError> {
+        match self.lock_and_start(run) {
+            // Another machine has locked the run at the same moment.
+            Err(SweepError::Store(StoreError::TakenOver { .. })) => Ok(false),
+            started => started,
+        }
+    }
+
+    fn lock_and_start(&mut self, run: usize) -> Result<bool, SweepError> {
         let planned = &self.plan.runs[run];
         // Held until the run has started.
         let shared = match self.lock_shared_training(run) {
@@ -136,6 +145,9 @@ impl SweepWorker<'_> {
             Err(StoreError::Locked { .. }) => return Ok(false),
             lock => lock?,
         };
+        if let Some(shared) = &shared {
+            shared.token().check()?;
+        }
         // Another process may have finished the run before this lock was acquired.
         let state = RunState::read(self.plan, planned);
         self.record_state(run, &state);
@@ -145,15 +157,15 @@ impl SweepWorker<'_> {
             (RunState::Unreadable(problem), _) | (_, Err(problem)) => Some(problem),
             _ => None,
         };
-        if let Some(problem) = problem {
+        if let Some(reason) = self.failure_elsewhere(run, &state) {
+            let log = log_tail(self.plan, planned, &lock);
+            let outcome = RunOutcome::Failed(Failure { reason, log });
+            self.end(run, outcome, CompletedBy::AnotherSweep);
+        } else if let Some(problem) = problem {
             let reason = format!(
                 "{problem} (its directory is not changed; to retrain the run, move the directory away)"
             );
             self.end(run, RunOutcome::failed(reason), CompletedBy::ThisSweep);
-        } else if let Some(reason) = self.failure_elsewhere(run, &state) {
-            let log = log_tail(self.plan, planned, &lock);
-            let outcome = RunOutcome::Failed(Failure { reason, log });
-            self.end(run, outcome, CompletedBy::AnotherSweep);
         } else if self.is_done_elsewhere(run, &state) {
             self.record_history(run);
             let outcome = RunOutcome::of_done(self.plan, planned, &state);
@@ -178,6 +190,9 @@ impl SweepWorker<'_> {
             } else {
                 // An attempt without a checkpoint has nothing worth keeping.
                 lock.token().check()?;
+                if self.marked.remove(&run) {
+                    free_runs::remove_marks(&self.plan.directory, &planned.id);
+                }
                 if self.pruning.is_some() && state != RunState::Missing {
                     RungResult::remove_of(&self.plan.directory, &planned.id);
                 }
@@ -234,8 +249,9 @@ impl SweepWorker<'_> {
     pub(super) fn failure_elsewhere(&self, run: usize, state: &RunState) -> Option<String> {
         if let Some(share) = &self.options.share {
             let planned = &self.plan.runs[run];
-            let has_failed = *state == RunState::Unfinished
-                && free_runs::has_failed(&self.plan.directory, &planned.id, &share.group);
+            let can_fail = matches!(state, RunState::Unfinished | RunState::Unreadable(_));
+            let has_failed =
+                can_fail && free_runs::has_failed(&self.plan.directory, &planned.id, &share.group);
             let record = has_failed.then(|| self.plan.run_record(planned))?;
             return Some(record.and_then(|record| record.stop_reason).unwrap_or_default());
         }

@@ -123,6 +123,11 @@ impl Listing {
         self.claimed.contains(id)
     }
 
+    /// Whether the run has ended once, whatever became of it.
+    pub(crate) fn is_marked(&self, id: &str) -> bool {
+        self.ended.contains_key(id)
+    }
+
     /// The state of a run that has ended, according to its marks. With `retry_failed`, a run that diverged counts only if it
     /// did so in this group of workers.
     pub(crate) fn ended(&self, id: &str, group: &str, retry_failed: bool) -> Option<RunState> {
@@ -158,6 +163,15 @@ pub(crate) fn mark(directory: &Path, id: &str, outcome: &RunOutcome, group: &str
         && fs::create_dir_all(marks(directory)).is_ok()
     {
         let _ = fs::File::create(&path);
+    }
+}
+
+/// Removes the marks of a run that is trained again from the beginning: they would count as soon as it has a directory.
+pub(crate) fn remove_marks(directory: &Path, id: &str) {
+    for name in names(&marks(directory)) {
+        if EndMark::parse(&name).is_some_and(|(marked, _)| marked == id) {
+            let _ = fs::remove_file(marks(directory).join(&name));
+        }
     }
 }
 

@@ -33,7 +33,7 @@ mod simulation;
 mod time_budget;
 mod train_run;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -134,6 +134,8 @@ struct SweepWorker<'a> {
     race: Option<RaceState>,
     pruning: Option<Pruning>,
     decisions: Decisions,
+    /// The runs to be trained that ended once, and have marks of that.
+    marked: HashSet<usize>,
     /// The runs by their ids, if they are pruned.
     runs_by_id: HashMap<String, usize>,
     /// The runs that are paused because their next rung is not decided.
@@ -180,6 +182,7 @@ impl<'a> SweepWorker<'a> {
             race: None,
             pruning: plan.prune.map(Pruning::new),
             decisions: Decisions::of(plan),
+            marked: HashSet::new(),
             runs_by_id: match plan.prune {
                 Some(_) => (0..).zip(&plan.runs).map(|(run, it)| (it.id.clone(), run)).collect(),
                 None => HashMap::new(),
@@ -294,6 +297,8 @@ impl<'a> SweepWorker<'a> {
         let Some(mut process) = self.processes.remove(&run) else { return };
         let exited = process.wait();
         self.record_exit(run);
+        // The end of this run may free others.
+        self.idle.forget();
         if let Err(error) = process.lock.token().check() {
             // The files now belong to the process that took the lock over.
             self.watcher.event(Event::Lost(run, &error));

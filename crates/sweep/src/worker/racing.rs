@@ -51,8 +51,9 @@ impl SweepWorker<'_> {
             return Some(last.clone());
         }
         let next = self.plan.race_state()?;
-        if next == *last {
-            return Some(next);
+        // Otherwise a result of an earlier look has vanished, and this look cannot be decided.
+        if !next.is_after(last.seeds) {
+            return Some(last.clone());
         }
         Some(self.decisions.decide_look(race, last.seeds, next))
     }

@@ -76,6 +76,7 @@ impl SweepWorker<'_> {
             Ok(false) => {
                 // Another worker holds the lock, but may release it without training the run.
                 self.idle.is_outdated = true;
+                self.idle.pause(self.jitter());
                 if let Some(free) = &mut self.free {
                     free.is_busy(run);
                 }
@@ -123,17 +124,11 @@ impl SweepWorker<'_> {
         self.put_back_queue();
         let others = self.free.as_ref().map_or(Vec::new(), |free| free.others().to_vec());
         let undecided: HashSet<usize> = others
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|run| matches!(self.decision(*run), Some(Decision::Wait(_))))
             .collect();
-        let held_back: HashSet<usize> = match &self.free {
-            Some(free) => {
-                let is_claimed = |other: usize| listing.is_claimed(&self.plan.runs[other].id);
-                let waits = |run: &usize| self.plan.shared.others(*run).any(is_claimed);
-                free.others().iter().copied().filter(waits).collect()
-            }
-            None => HashSet::new(),
-        };
+        let held_back = self.held_back(&others, &listing);
         let (plan, outcomes) = (self.plan, &self.outcomes);
         let Some(free) = &mut self.free else { return false };
         let has_ended = |run: usize| outcomes[run].is_some();
@@ -143,7 +138,8 @@ impl SweepWorker<'_> {
         if free.refill(has_ended, is_free) > 0 || !free.has_no_own() {
             return true;
         }
-        self.idle.is_stuck = !free.others().iter().any(|run| is_claimed(*run));
+        self.idle.is_stuck =
+            held_back.is_empty() && !free.others().iter().any(|run| is_claimed(*run));
         // Only locked runs are left. Their owners may be dead.
         let now = Instant::now();
         let abandoned: Vec<usize> = free
@@ -161,6 +157,22 @@ impl SweepWorker<'_> {
             })
             .collect();
         free.refill(|_| false, |run| abandoned.contains(&run)) > 0
+    }
+
+    /// The runs that wait for the training of others.
+    fn held_back(&self, runs: &[usize], listing: &Listing) -> HashSet<usize> {
+        // A claim may be that of a run that has ended, or of a process that was killed.
+        let mut trained: HashMap<usize, bool> = HashMap::new();
+        let mut is_trained = |other: usize| {
+            let id = &self.plan.runs[other].id;
+            self.outcomes[other].is_none()
+                && listing.is_claimed(id)
+                && *trained
+                    .entry(other)
+                    .or_insert_with(|| FileLock::is_taken(&self.plan.directory, id))
+        };
+        let waits = |run: &usize| self.plan.shared.others(*run).any(&mut is_trained);
+        runs.iter().copied().filter(waits).collect()
     }
 
     /// Ends the runs that have ended according to a listing.
@@ -230,9 +242,18 @@ impl SweepWorker<'_> {
         }
         self.read_rungs();
         self.end_listed_runs(runs, &listing, &group, CompletedBy::EarlierSweep);
+        self.record_marked(runs, &listing);
         self.queue.extend(runs.iter().copied().filter(|run| self.outcomes[*run].is_none()));
         self.sort_queue();
         self.put_back_queue();
+    }
+
+    /// Notes which runs that are to be trained have marks of an earlier end.
+    pub(super) fn record_marked(&mut self, runs: &[usize], listing: &Listing) {
+        let outcomes = &self.outcomes;
+        let is_marked =
+            |run: &usize| outcomes[*run].is_none() && listing.is_marked(&self.plan.runs[*run].id);
+        self.marked.extend(runs.iter().copied().filter(is_marked));
     }
 
     pub(super) fn report_idle(&mut self) {
@@ -249,6 +270,16 @@ impl Idle {
         if found {
             self.beats.clear();
         }
+    }
+
+    /// Makes the worker look at once, and not end before.
+    pub(super) fn forget(&mut self) {
+        self.next = None;
+    }
+
+    /// Delays the next look: the owner of a run that seemed to be free may need a moment.
+    fn pause(&mut self, jitter: Duration) {
+        self.next = Some((Instant::now() + LOOKS.0 + jitter, LOOKS.0));
     }
 
     /// Whether the last look has found nothing, and nothing has happened since.

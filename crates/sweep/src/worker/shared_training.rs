@@ -19,7 +19,8 @@ impl SweepWorker<'_> {
     /// moment. `None` if there are no others.
     pub(super) fn lock_shared_training(&self, run: usize) -> Result<Option<FileLock>, StoreError> {
         let name = self.plan.shared_lock(run);
-        name.map(|name| FileLock::take(&self.plan.directory, &name)).transpose()
+        // The lock of the run, which follows, waits until the owners of both are settled.
+        name.map(|name| FileLock::take_unsettled(&self.plan.directory, &name)).transpose()
     }
 
     /// Removes the epochs that a run had in common with others, if all of them are done.

@@ -80,9 +80,7 @@ impl Claimer {
 /// Lets `claimers` share `runs`. Runs get shorter along the list and differ by chance, and claimers start one after the
 /// other, all within the time of a run.
 fn simulate(claimers: usize, runs: usize) -> Operations {
-    let memory = Path::new("/dev/shm");
-    let directory =
-        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let directory = directory.expect("a temporary directory");
     let directory = directory.path();
     let ids: Vec<String> = (0..runs).map(|run| format!("{run:012x}")).collect();

@@ -163,7 +163,9 @@ pub struct SubmissionOutcome {
 /// The batch script that [`launch`] would submit.
 pub(super) fn next_script(queue: &dyn Queue, plan: &Plan, options: &LaunchOptions) -> String {
     let to_do = remaining_runs(plan, options.retry_failed).len() + plan.runs_to_draw();
-    queue.script(plan, options, options.job.workers().get().min(to_do.max(1)))
+    let most = options.job.workers().get();
+    let workers = if plan.is_searching_in_time() { most } else { most.min(to_do.max(1)) };
+    queue.script(plan, options, workers)
 }
 
 /// Submits workers for the runs that are left.
@@ -178,9 +180,15 @@ pub(super) fn launch(
         true => reuse(plan, &mut to_do)?,
         false => Vec::new(),
     };
+    // Workers of another declaration in this directory do not know all of these runs.
+    let submissions = Submissions::read(queue, &plan.directory);
+    let declaration = plan.record().file_name();
+    let is_own = |worker: &&QueuedWorker| {
+        let mut jobs = submissions.jobs.iter();
+        !worker.is_ending && jobs.any(|it| it.job == worker.job && it.declaration == declaration)
+    };
     // Without an answer, the new workers find nothing to do at worst.
-    let workers = Submissions::read(queue, &plan.directory).workers();
-    let workers = workers.unwrap_or_default().iter().filter(|worker| !worker.is_ending).count();
+    let workers = submissions.workers().unwrap_or_default().iter().filter(is_own).count();
     let mut outcome = SubmissionOutcome {
         done: plan.runs.len() - to_do.len(),
         remaining: to_do.len() + plan.runs_to_draw(),
@@ -189,8 +197,13 @@ pub(super) fn launch(
         reused,
         submission: None,
     };
-    // A worker without a run would only start and end.
-    let wanted = options.job.workers().get().min(outcome.remaining.saturating_sub(workers));
+    let most = options.job.workers().get();
+    let wanted = if plan.is_searching_in_time() {
+        most.saturating_sub(workers)
+    } else {
+        // A worker without a run would only start and end.
+        most.min(outcome.remaining.saturating_sub(workers))
+    };
     if wanted == 0 {
         return Ok(Launched::Submitted(outcome));
     }
@@ -201,7 +214,7 @@ pub(super) fn launch(
     let job = queue.submit(&script).inspect_err(|_| {
         let _ = files::remove(&script);
     })?;
-    let submission = Submission::new(job, wanted, plan.record().file_name());
+    let submission = Submission::new(job, wanted, declaration);
     submission
         .record(&directory, &script)
         .map_err(|error| cancel_unrecorded(queue, &submission, &error))?;
