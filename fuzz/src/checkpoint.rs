@@ -61,9 +61,7 @@ thread_local! {
 
 /// A directory in memory if the system has `/dev/shm`. On a disk, a run waits for the sync of each file.
 fn in_memory_directory() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let directory =
-        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     directory.expect("a temporary directory")
 }
 

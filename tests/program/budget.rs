@@ -18,8 +18,19 @@ learning_rate = { log_uniform = [1e-2, 1.0] }
 "#;
 
 fn project_with(sweep: &str) -> Project {
-    let project = Project::new();
+    let project = Project::in_memory();
     project.write("sweep.toml", sweep);
+    project
+}
+
+/// A project whose sweep has the time of so many runs, one after the other, at the present speed of the machine, and at least so
+/// many seconds.
+fn project_with_time_for(runs: f64, least: f64, sweep: &str) -> Project {
+    let project = project_with(sweep);
+    let started = Instant::now();
+    project.train(&["name=alone"]);
+    let seconds = (runs * started.elapsed().as_secs_f64()).max(least).ceil();
+    project.write("sweep.toml", sweep.replace("12s", &format!("{seconds}s")));
     project
 }
 
@@ -73,7 +84,7 @@ fn a_sweep_ends_on_time_with_an_answer_and_is_not_continued() {
 
 #[test]
 fn the_best_combinations_of_the_search_race() {
-    let project = project_with(&SWEEP.replace("12s", "45s"));
+    let project = project_with_time_for(60.0, 45.0, SWEEP);
     let output = project.kiln_ok(&["sweep", "sweep.toml", "--jobs=2"]);
     assert!(
         output.stdout.contains("search: ") && output.stdout.contains(" best ones race\n"),
@@ -122,7 +133,8 @@ fn a_resumed_sweep_has_the_time_that_is_left() {
 
 #[test]
 fn without_an_adaptive_sampler_a_budget_draws_at_random() {
-    let project = project_with(&SWEEP.replace("sampler = \"tpe\"\n", "").replace("12s", "6s"));
+    let sweep = SWEEP.replace("sampler = \"tpe\"\n", "");
+    let project = project_with_time_for(20.0, 6.0, &sweep);
     let output = project.kiln_ok(&["sweep", "sweep.toml", "--jobs=2"]);
     assert!(has_answer(&output), "{}", output.stdout);
     assert_nothing_half_recorded(&project);

@@ -109,16 +109,6 @@ fn changed_data_is_noticed_whatever_its_modification_time() {
     assert_eq!(runs_trained(&output), 1, "{}", output.stderr);
 }
 
-/// The labels change right after they were read, within one tick of a coarse clock.
-#[test]
-fn data_that_changed_just_now_is_not_remembered() {
-    let project = Project::new();
-    project.write(LABELS, fs::read(project.path(LABELS)).unwrap());
-    project.kiln_ok(&["sweep", "experiment.toml", "seed=1"]);
-    let remembered = fs::read_to_string(project.path("runs/columns/.kiln/data.json"));
-    assert!(!remembered.unwrap_or_default().contains("fingerprint"));
-}
-
 #[test]
 fn unchanged_data_is_not_read_to_plan() {
     let project = Project::new();

@@ -26,6 +26,12 @@ impl Project {
         Self::in_directory(tempfile::tempdir().unwrap())
     }
 
+    /// A project in memory, if the system has `/dev/shm`: its runs do not wait for a disk.
+    pub(crate) fn in_memory() -> Self {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_directory(directory.unwrap())
+    }
+
     pub(crate) fn in_directory(directory: TempDir) -> Self {
         let project = Self { directory };
         project.write("experiment.toml", columns::EXPERIMENT);

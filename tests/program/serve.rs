@@ -70,8 +70,12 @@ fn sweep_that_works_meanwhile_is_shown() {
         served.get("/").contains("2 combinations of settings in 4 runs: 4 finished.")
     });
     assert!(sweeping.wait().unwrap().success());
-    let page = served.get("/");
-    assert!(page.contains("val_accuracy over the epochs"));
+    // Charts that take long are drawn in the background.
+    let mut page = String::new();
+    wait_until("the charts", || {
+        page = served.get("/");
+        page.contains("val_accuracy over the epochs")
+    });
     let (_, key) = page.split_once("/run/").unwrap();
     let key: String = key.chars().take_while(char::is_ascii_hexdigit).collect();
     let run = served.get(&format!("/run/{key}"));

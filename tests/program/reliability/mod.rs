@@ -143,10 +143,7 @@ impl Subject {
 /// A project with [`EXPERIMENT`], in memory if the system has `/dev/shm`. Tests that simulate faults do not need to wait
 /// for a real disk.
 fn in_memory_project() -> Project {
-    let memory = std::path::Path::new("/dev/shm");
-    let directory =
-        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let project = Project::in_directory(directory.unwrap());
+    let project = Project::in_memory();
     project.write("experiment.toml", EXPERIMENT);
     project
 }

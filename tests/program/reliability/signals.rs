@@ -93,7 +93,9 @@ impl StopTimes {
 
     fn assert_prompt(&self) {
         let Self { stopped, late } = self;
-        assert!(late * 10 <= *stopped, "{late} of {stopped} did not end within {TIME_TO_STOP:?}");
+        // The short form runs beside other tests, on machines of any speed.
+        let allowed = stopped / short_or_long(2, 10);
+        assert!(*late <= allowed, "{late} of {stopped} did not end within {TIME_TO_STOP:?}");
     }
 }
 

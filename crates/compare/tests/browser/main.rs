@@ -36,6 +36,7 @@ fn open_with(chromium: &Path, html: &str, width: usize, options: &[&str]) -> Str
     let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .arg("--disable-dev-shm-usage")
         .args(["--virtual-time-budget=5000", "--dump-dom", &profile])
         .arg(format!("--window-size={width},900"))
         .args(options)

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use image::{GrayImage, ImageFormat};
 use kiln_data::{
@@ -304,6 +305,28 @@ fn summaries_depend_on_the_settings() {
     assert_eq!(summary.shape.channels, 1);
     assert_eq!(known.summary(&rgb, data.path()).expect("readable").shape.channels, 3);
     assert_eq!(known.summary(&config(), data.path()).expect("readable"), summary);
+}
+
+/// Files that change right after they were read, within one tick of a coarse clock, may keep their stamp.
+#[test]
+fn files_that_were_just_written_are_not_remembered() {
+    let data = temporary();
+    let directory = data.path().join("arrays");
+    fs::create_dir(&directory).expect("writable");
+    // A stamp counts when it is 100 ms old, and the clock of the file system may be 10 ms behind.
+    let certainly_new = Duration::from_millis(90);
+    for _ in 0..1000 {
+        let start = Instant::now();
+        write_plain(&directory, &valid_files());
+        let mut known = KnownDatasets::default();
+        known.summary(&DataConfig::new("arrays"), data.path()).expect("readable");
+        // Otherwise the machine did something else in between.
+        if start.elapsed() < certainly_new {
+            assert_eq!(known, KnownDatasets::default());
+            return;
+        }
+    }
+    panic!("reading a small dataset never took less than {certainly_new:?}");
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Browser {
                 "--disable-gpu",
                 "--no-first-run",
                 "--disable-quic",
+                "--disable-dev-shm-usage",
             ])
             .args([
                 "--disable-background-networking",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kiln_serve::{ServeOptions, Server, StopServer};
 
 /// Longer than anything in these tests takes, even on a busy machine.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A server that runs until the end of the test.
 pub(crate) struct Running {

@@ -17,10 +17,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         // A directory in memory if possible, because a run waits for the disk after every file.
-        let memory = Path::new("/dev/shm");
-        let directory =
-            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let directory = directory.unwrap();
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         columns::write(&directory.path().join("columns"));
         Self { directory }
     }
