@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use kiln_store::{FileLock, files, hidden};
 
 use crate::launchers::{Event, Requests, SweepResult, Watcher};
-use crate::plan::{Plan, RunState};
+use crate::plan::{Budget, Plan, RunState};
 use crate::race::{RaceResult, RaceState};
 use crate::status::last_epoch;
 use crate::worker::free_runs::Listing;
@@ -23,6 +23,8 @@ const ASK: Duration = Duration::from_secs(10);
 pub enum FollowEnd {
     /// All runs have ended.
     Done,
+    /// The search of a sweep with a budget has ended, see [`Plan::next_stage`].
+    SearchEnded,
     /// Runs are left, but no worker.
     NoWorkers,
     /// A request from outside. The workers continue.
@@ -49,6 +51,9 @@ pub fn follow(
         if follower.is_done() {
             break FollowEnd::Done;
         }
+        if follower.running.is_empty() && plan.has_ended_search() {
+            break FollowEnd::SearchEnded;
+        }
         let until = Instant::now() + POLL;
         while Instant::now() < until && requests.stops.load(Ordering::Relaxed) == 0 {
             std::thread::sleep(Duration::from_millis(50));
@@ -60,7 +65,8 @@ pub fn follow(
             let answer = has_workers();
             // A worker that has just ended may have left results that were not seen yet.
             if !answer && !last_answer {
-                break FollowEnd::NoWorkers;
+                let is_over = plan.budget.as_ref().is_some_and(Budget::is_over_elsewhere);
+                break if is_over { FollowEnd::Done } else { FollowEnd::NoWorkers };
             }
             (last_answer, last_question) = (answer, Instant::now());
         }

@@ -622,3 +622,22 @@ fn machines_without_common_locks_share_a_sweep() {
     assert_eq!(output.status, 0, "{}", output.stderr);
     assert_same_results(&project, "runs/rates", "expected/rates");
 }
+
+#[test]
+fn wait_follows_a_budget_through_its_race() {
+    let project = project_with(&crate::sampling::SWEEP.replace("count = 14", "budget = \"40s\""));
+    let slurm = StandIns::new(&project);
+    let mut command = slurm.command();
+    command.args(["sweep", "sweep.toml", "--launcher=slurm", "--wait", "slurm.workers=2"]);
+    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let script = project.path("runs/tpe/.kiln/slurm/job-4711.sh");
+    wait_until("the job", || script.exists());
+    let workers = (0..2).map(|index| start_worker(&slurm, &script, 4711, index, 2)).collect();
+    for output in outputs(workers) {
+        assert_eq!(output.status, 0, "{}", output.stderr);
+    }
+    let output = CommandOutput::from(waiting.wait_with_output().unwrap());
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let is_certain = output.stdout.contains("% sure: the best of");
+    assert!(is_certain || output.stdout.contains("it is not certain"), "{}", output.stdout);
+}

@@ -1,9 +1,12 @@
 //! The output of `kiln sweep` after workers were submitted to a queue, and `--wait`.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use kiln_store::{duration, quoted};
-use kiln_sweep::{FollowEnd, Plan, Submission, SubmissionOutcome, Submissions, follow};
+use kiln_sweep::{
+    FollowEnd, Plan, Submission, SubmissionOutcome, Submissions, SweepResult, follow,
+};
 
 use crate::commands::sweep::lines::{print_line, status_command};
 use crate::commands::sweep::progress::SweepProgress;
@@ -65,7 +68,28 @@ fn wait(
     outcome: &SubmissionOutcome,
     control: &SweepControl,
 ) -> anyhow::Result<ExitCode> {
-    let path = quoted(&plan.directory.display().to_string());
+    let (result, end) = follow_workers(launch, options, plan, outcome, control);
+    if end != FollowEnd::SearchEnded {
+        return report_end(launch, plan, &result, end, control);
+    }
+    // The worker that has ended the search knows what the runs cost. This finds its decision.
+    match plan.next_stage(NonZeroUsize::MIN, 0.0)? {
+        Some(race) => {
+            summary::print_search(&race, &result)?;
+            let (result, end) = follow_workers(launch, options, &race, outcome, control);
+            report_end(launch, &race, &result, end, control)
+        }
+        None => report_end(launch, plan, &result, FollowEnd::Done, control),
+    }
+}
+
+fn follow_workers(
+    launch: &Launch,
+    options: &GlobalOptions,
+    plan: &Plan,
+    outcome: &SubmissionOutcome,
+    control: &SweepControl,
+) -> (SweepResult, FollowEnd) {
     let submissions = Submissions::read_all(&plan.directory);
     let own = submissions.iter().find(|it| it.queue.name() == launch.launcher.name());
     let job = outcome.submission.as_ref().or_else(|| own?.jobs.last());
@@ -74,17 +98,27 @@ fn wait(
     let mut progress = SweepProgress::of_submitted(options.quiet, plan, control.has_runs.clone());
     control.has_runs.set_elsewhere();
     let retry_failed = outcome.retry_failed;
-    let (result, end) =
-        follow(plan, &group, retry_failed, &mut progress, &control.requests, || {
-            // Without an answer, the workers may still be there.
-            submissions.iter().any(|it| it.workers().map_or(true, |workers| !workers.is_empty()))
-        });
+    let followed = follow(plan, &group, retry_failed, &mut progress, &control.requests, || {
+        // Without an answer, the workers may still be there.
+        submissions.iter().any(|it| it.workers().map_or(true, |workers| !workers.is_empty()))
+    });
     control.has_runs.set(false);
     progress.close();
+    followed
+}
+
+fn report_end(
+    launch: &Launch,
+    plan: &Plan,
+    result: &SweepResult,
+    end: FollowEnd,
+    control: &SweepControl,
+) -> anyhow::Result<ExitCode> {
+    let path = quoted(&plan.directory.display().to_string());
     match end {
-        FollowEnd::Done => {
-            summary::print_result(plan, &result)?;
-            Ok(launch.exit_code(&result, false, control))
+        FollowEnd::Done | FollowEnd::SearchEnded => {
+            summary::print_result(plan, result)?;
+            Ok(launch.exit_code(result, false, control))
         }
         FollowEnd::Stopped => {
             status_command(&format!(
