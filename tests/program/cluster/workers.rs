@@ -632,10 +632,12 @@ fn wait_follows_a_budget_through_its_race() {
     let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let script = project.path("runs/tpe/.kiln/slurm/job-4711.sh");
     wait_until("the job", || script.exists());
+    slurm.write("queue", "4711|0|RUNNING|n1|None\n4711|1|RUNNING|n1|None\n");
     let workers = (0..2).map(|index| start_worker(&slurm, &script, 4711, index, 2)).collect();
     for output in outputs(workers) {
         assert_eq!(output.status, 0, "{}", output.stderr);
     }
+    slurm.write("queue", "");
     let output = CommandOutput::from(waiting.wait_with_output().unwrap());
     assert_eq!(output.status, 0, "{}", output.stderr);
     let is_certain = output.stdout.contains("% sure: the best of");
