@@ -119,7 +119,7 @@ fn workers_train_every_run_once_with_the_bytes_of_a_local_sweep() {
 fn a_run_that_is_trained_again_and_interrupted_is_not_done() {
     let project = project_with(SWEEP);
     let slurm = StandIns::new(&project);
-    let one = ["learning_rate=0.1", "seed=1", "epochs=300"];
+    let one = ["learning_rate=0.1", "seed=1", "epochs=500"];
     let train = || {
         for output in outputs(start_workers(&project, &slurm, 1, &one)) {
             assert_eq!(output.status, 0, "{}", output.stderr);
