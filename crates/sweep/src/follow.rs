@@ -51,7 +51,8 @@ pub fn follow(
         if follower.is_done() {
             break FollowEnd::Done;
         }
-        if follower.running.is_empty() && plan.has_ended_search() {
+        let is_search = plan.budget.as_ref().is_some_and(|budget| !budget.is_race);
+        if is_search && follower.running.is_empty() && plan.has_ended_search() {
             break FollowEnd::SearchEnded;
         }
         let until = Instant::now() + POLL;
@@ -65,12 +66,16 @@ pub fn follow(
             let answer = has_workers();
             // A worker that has just ended may have left results that were not seen yet.
             if !answer && !last_answer {
-                let is_over = plan.budget.as_ref().is_some_and(Budget::is_over_elsewhere);
-                break if is_over { FollowEnd::Done } else { FollowEnd::NoWorkers };
+                break FollowEnd::NoWorkers;
             }
             (last_answer, last_question) = (answer, Instant::now());
         }
     };
+    if let Some(budget) = &plan.budget {
+        budget.read_used();
+    }
+    let is_over = plan.budget.as_ref().is_some_and(Budget::is_over);
+    let end = if is_over && end == FollowEnd::NoWorkers { FollowEnd::Done } else { end };
     let Follower { outcomes, needed, race, .. } = follower;
     let result = SweepResult {
         outcomes,

@@ -642,4 +642,7 @@ fn wait_follows_a_budget_through_its_race() {
     assert_eq!(output.status, 0, "{}", output.stderr);
     let is_certain = output.stdout.contains("% sure: the best of");
     assert!(is_certain || output.stdout.contains("it is not certain"), "{}", output.stdout);
+    // The answer is that of the complete race.
+    let again = project.kiln_ok(&["resume", "runs/tpe"]);
+    assert_eq!(again.stdout.contains("% sure: the best of"), is_certain, "{}", output.stdout);
 }

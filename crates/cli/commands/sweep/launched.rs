@@ -98,13 +98,13 @@ fn follow_workers(
     let mut progress = SweepProgress::of_submitted(options.quiet, plan, control.has_runs.clone());
     control.has_runs.set_elsewhere();
     let retry_failed = outcome.retry_failed;
-    let followed = follow(plan, &group, retry_failed, &mut progress, &control.requests, || {
+    let result = follow(plan, &group, retry_failed, &mut progress, &control.requests, || {
         // Without an answer, the workers may still be there.
         submissions.iter().any(|it| it.workers().map_or(true, |workers| !workers.is_empty()))
     });
     control.has_runs.set(false);
     progress.close();
-    followed
+    result
 }
 
 fn report_end(

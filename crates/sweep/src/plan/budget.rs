@@ -89,10 +89,9 @@ impl Budget {
         self.used() >= self.seconds
     }
 
-    /// Whether no time is left according to the workers of the sweep, of which this process is none.
-    pub(crate) fn is_over_elsewhere(&self) -> bool {
+    /// Reads the time that the workers of the sweep have used, if this process is none of them.
+    pub(crate) fn read_used(&self) {
         self.clock().before = read(&self.path);
-        self.is_over()
     }
 
     /// Counts the time from now on as used.

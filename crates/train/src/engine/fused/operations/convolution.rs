@@ -170,7 +170,7 @@ impl Operation for Conv2d {
     }
 
     fn fuse_max_pooling(&mut self, pooling: Pooling) -> bool {
-        // ReLU before or after the maximum gives the same values: max(relu(x)) = relu(max(x)). Where that is 0, the gradient is 0.
+        // ReLU and the maximum can be exchanged: max(relu(x)) = relu(max(x)). Where the result is 0, so is the gradient.
         let commutes = matches!(self.activation, Activation::Linear | Activation::Relu);
         let can_fuse = self.pooling.is_none() && commutes && self.convolution.can_pool(&pooling);
         if can_fuse {
