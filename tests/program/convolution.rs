@@ -50,6 +50,21 @@ fn project() -> Project {
     project
 }
 
+/// No result depends on the number of threads, so the experiment that a run keeps does not have it. Each run of a sweep has a
+/// process of its own, which must know it all the same.
+#[test]
+fn runs_of_a_sweep_have_the_given_number_of_threads() {
+    let project = project();
+    let sweep = ["sweep", "experiment.toml", "device.threads=3", "seed=1,2", "epochs=1"];
+    project.kiln_ok(&sweep);
+    let records: Vec<_> =
+        project.listing().into_iter().filter(|it| it.ends_with("run.json")).collect();
+    assert_eq!(records.len(), 2);
+    for record in records {
+        assert_eq!(project.read_json(&record)["threads"], 3, "{}", record.display());
+    }
+}
+
 #[test]
 fn convolutional_runs_are_reproducible_and_intact() {
     let project = project();

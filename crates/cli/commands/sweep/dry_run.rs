@@ -118,10 +118,11 @@ pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result
         ))?;
     }
     if let Some(SharedTraining { runs, epochs, all }) = plan.shared_training(&to_do) {
-        print_line(format!(
-            "{} train like others up to their last epoch: {epochs} of {all} epochs need not be trained again",
-            count(runs, "run"),
-        ))?;
+        let runs = match runs {
+            1 => "1 run trains like another up to its last epoch".to_owned(),
+            runs => format!("{runs} runs train like others up to their last epoch"),
+        };
+        print_line(format!("{runs}: {epochs} of {all} epochs need not be trained again"))?;
     }
     if let Some(text) = summary::reused(&reused) {
         print_line(format!("to be {text}, if they are intact"))?;

@@ -229,8 +229,15 @@ fn with_devices(
             .help("set device.backend=cuda, or leave it out")
             .into());
     }
-    let jobs = jobs.or(NonZeroUsize::new(devices.len()));
+    let jobs = jobs.or(NonZeroUsize::new(devices.len())).or_else(|| jobs_with_threads(plan));
     Ok(LaunchOptions { devices, ..launch_options(jobs)? })
+}
+
+/// The number of runs that train at the same time if `device.threads` says how many cores each takes; `None` if it does not.
+fn jobs_with_threads(plan: &Plan) -> Option<NonZeroUsize> {
+    let threads = plan.runs.iter().filter_map(|run| run.experiment.device.threads).max()?;
+    let cores = std::thread::available_parallelism().ok()?;
+    NonZeroUsize::new(cores.get() / threads).or(Some(NonZeroUsize::MIN))
 }
 
 /// The settings in which a run differs from others by these keys, such as `learning_rate=0.1 seed=1`.

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RunRequest {
     /// The resolved experiment as TOML.
     pub(crate) config: String,
+    /// The settings that `config` does not have, as overrides.
+    pub(crate) unwritten: Vec<String>,
     pub(crate) id: String,
     /// The fingerprint of the data that the id is for.
     pub(crate) fingerprint: String,

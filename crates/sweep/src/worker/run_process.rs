@@ -64,13 +64,14 @@ impl RunProcess {
         let planned = &plan.runs[run];
         let request = RunRequest {
             config: planned.config.clone(),
+            unwritten: planned.experiment.device.unwritten(),
             id: planned.id.clone(),
             fingerprint: planned.dataset.fingerprint.clone(),
             data_directory: plan.data_directory.clone(),
             runs_directory: plan.runs_directory.clone(),
             awaits_commands: plan.prune.is_some(),
             resume,
-            threads: options.threads,
+            threads: planned.experiment.device.threads.unwrap_or(options.threads),
             lock: lock.token().clone(),
             shared: plan.shared_directory(run),
         };

@@ -99,7 +99,8 @@ fn carry_out<E: std::fmt::Display>(
 fn prepare(request: &RunRequest) -> Result<(Run, Vec<String>), SweepError> {
     let mut warnings = Vec::new();
     let lock = || RunLock::Caller(Some(request.lock.clone()));
-    let declaration = Declaration::parse("the request of the sweep", &request.config, &[])?;
+    let declaration =
+        Declaration::parse("the request of the sweep", &request.config, &request.unwritten)?;
     let data = &request.data_directory;
     if request.resume {
         let path = request.runs_directory.join(&declaration.experiment.name).join(&request.id);

@@ -124,6 +124,15 @@ impl Default for DeviceConfig {
 }
 
 impl DeviceConfig {
+    /// The settings that the TOML of an experiment does not have, because no result depends on them: overrides such as
+    /// `device.threads=2`.
+    #[must_use]
+    pub fn unwritten(self) -> Vec<String> {
+        let threads = self.threads.map(|threads| format!("device.threads={threads}"));
+        let simd = (self.simd != Simd::Auto).then(|| format!("device.simd={}", self.simd));
+        threads.into_iter().chain(simd).collect()
+    }
+
     /// The threads of a step of this implementation.
     pub(crate) fn threads(self, architecture: &Architecture, step: Implementation) -> usize {
         let has_convolution = || {
