@@ -109,7 +109,7 @@ fn a_schedule_that_depends_on_the_number_of_epochs_shares_nothing() {
             &format!("schedule.type={schedule}"),
             "--dry-run",
         ]);
-        let found = output.stdout.contains("train like others");
+        let found = output.stdout.contains("1 run trains like another up to its last epoch");
         assert_eq!(found, is_shared, "{schedule}: {}", output.stdout);
     }
 }
