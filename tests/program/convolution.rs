@@ -1,5 +1,7 @@
 //! Convolutional networks, from the experiment to the weights in PyTorch.
 
+use serde_json::Value;
+
 use crate::columns;
 use crate::project::Project;
 use crate::python::python_with;
@@ -63,6 +65,37 @@ fn runs_of_a_sweep_have_the_given_number_of_threads() {
     for record in records {
         assert_eq!(project.read_json(&record)["threads"], 3, "{}", record.display());
     }
+}
+
+/// Two runs that each have a thread for every core would only wait for each other.
+#[test]
+fn a_resumed_sweep_divides_the_cores_by_the_threads_of_a_run() {
+    let project = project();
+    let cores = std::thread::available_parallelism().unwrap();
+    let threads = format!("device.threads={cores}");
+    project.kiln_ok(&["sweep", "experiment.toml", &threads, "seed=1,2", "epochs=1"]);
+    let logs = || -> Vec<_> {
+        project.listing().into_iter().filter(|it| it.ends_with("log.jsonl")).collect()
+    };
+    for log in logs() {
+        let run = project.path(log.parent().unwrap());
+        std::fs::remove_dir_all(run).unwrap();
+    }
+
+    project.kiln_ok(&["resume", "runs/columns"]);
+    let mut times: Vec<(String, String)> = Vec::new();
+    for log in logs() {
+        let text = project.read(&log);
+        let time = |message: &str| {
+            let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let line = lines.find(|line| line["message"] == message).unwrap();
+            line["timestamp"].as_str().unwrap().to_owned()
+        };
+        times.push((time("run"), time("ended")));
+    }
+    times.sort();
+    let [(_, end_of_first), (start_of_second, _)] = &*times else { panic!("{times:?}") };
+    assert!(end_of_first <= start_of_second, "both at the same time: {times:?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) struct ResumeArguments {
     /// A run or a sweep: its directory, its id or the beginning of it, NAME/last or NAME
     #[arg(value_name = "RUN|SWEEP")]
     path: PathBuf,
-    /// For a sweep, how many runs to train at a time [default: the number of cores]
+    /// For a sweep, how many runs to train at a time [default: the number of cores, divided by device.threads]
     #[arg(long, short, value_name = "N", value_parser = at_least_1)]
     jobs: Option<NonZeroUsize>,
     /// Of several sweeps in the directory, resume only this one: its number or its file
@@ -157,6 +157,6 @@ fn resume_sweep(
     let data = options.given_data().unwrap_or(&record.data);
     let runs = runs_of(directory, &sweep)?;
     let plan = Plan::new(&sweep, data, &runs, MachineMemory::of_this_machine())?;
-    let launch_options = sweep::launch_options(arguments.jobs)?;
+    let launch_options = sweep::launch_options_for(&plan, &[], arguments.jobs)?;
     sweep::Launch::default().start(options, &plan, launch_options, control)
 }

@@ -48,7 +48,7 @@ pub(crate) struct SweepArguments {
         long_help = AXES_LONG_HELP
     )]
     axes: Vec<String>,
-    /// How many runs to train at a time, each on one core [default: the number of cores]
+    /// How many runs to train at a time [default: the number of cores, divided by device.threads]
     #[arg(long, short, value_name = "N", value_parser = at_least_1)]
     jobs: Option<NonZeroUsize>,
     /// Where the runs are trained: on this machine, or by workers in a job of Slurm
@@ -184,7 +184,7 @@ pub(crate) fn sweep(
         retry_failed: arguments.retry_failed,
         reuse: !arguments.no_reuse,
         job,
-        ..with_devices(&plan, &arguments.devices, arguments.jobs)?
+        ..launch_options_for(&plan, &arguments.devices, arguments.jobs)?
     };
     if arguments.dry_run {
         match launcher.next_script(&plan, &launch_options) {
@@ -213,8 +213,29 @@ impl Default for Launch {
     }
 }
 
-/// The launch options with the GPUs that the command line gives, or that the environment lists.
-fn with_devices(
+/// The settings in which a run differs from others by these keys, such as `learning_rate=0.1 seed=1`.
+pub(crate) fn label(plan: &Plan, keys: &[DifferingKey], run: &PlannedRun) -> String {
+    let settings = keys.iter().filter_map(|key| {
+        let value = run.setting(&key.path)?.value.value_text();
+        Some(format!("{}={}", key.label, short(&value)))
+    });
+    let settings: Vec<String> = settings.collect();
+    if settings.is_empty() { plan.name.clone() } else { settings.join(" ") }
+}
+
+/// A value for a label: escaped, and cut if it is long.
+fn short(value: &str) -> String {
+    const MAX_CHARACTERS: usize = 32;
+    let value = printable(value);
+    if value.chars().count() <= MAX_CHARACTERS {
+        return value.into_owned();
+    }
+    value.chars().take(MAX_CHARACTERS - 1).collect::<String>() + "…"
+}
+
+/// The options to train the runs of a plan on this machine: on the GPUs that the command line gives or the environment lists, and
+/// as many runs at a time as the cores suffice for.
+pub(crate) fn launch_options_for(
     plan: &Plan,
     given: &[String],
     jobs: Option<NonZeroUsize>,
@@ -238,26 +259,6 @@ fn jobs_with_threads(plan: &Plan) -> Option<NonZeroUsize> {
     let threads = plan.runs.iter().filter_map(|run| run.experiment.device.threads).max()?;
     let cores = std::thread::available_parallelism().ok()?;
     NonZeroUsize::new(cores.get() / threads).or(Some(NonZeroUsize::MIN))
-}
-
-/// The settings in which a run differs from others by these keys, such as `learning_rate=0.1 seed=1`.
-pub(crate) fn label(plan: &Plan, keys: &[DifferingKey], run: &PlannedRun) -> String {
-    let settings = keys.iter().filter_map(|key| {
-        let value = run.setting(&key.path)?.value.value_text();
-        Some(format!("{}={}", key.label, short(&value)))
-    });
-    let settings: Vec<String> = settings.collect();
-    if settings.is_empty() { plan.name.clone() } else { settings.join(" ") }
-}
-
-/// A value for a label: escaped, and cut if it is long.
-fn short(value: &str) -> String {
-    const MAX_CHARACTERS: usize = 32;
-    let value = printable(value);
-    if value.chars().count() <= MAX_CHARACTERS {
-        return value.into_owned();
-    }
-    value.chars().take(MAX_CHARACTERS - 1).collect::<String>() + "…"
 }
 
 /// The options without those that only `kiln sweep` has.
