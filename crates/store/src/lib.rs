@@ -63,6 +63,7 @@ mod shell;
 pub mod space;
 pub mod splits;
 mod test_report;
+mod tested;
 pub mod versioned;
 
 pub use annotations::{Annotations, MAX_NOTE_BYTES, MAX_TAGS};
@@ -93,8 +94,9 @@ pub use record::{
 pub use run::{RunDirectory, RunFile};
 pub use shell::quoted;
 pub use test_report::{
-    Average, ClassReport, ConfusedPair, MAX_MATRIX_CLASSES, MostFrequentClass, Prediction,
-    REPORT_VERSION, TestReport, Tested, TestedWeights, TopK,
+    Average, ClassReport, ConfusedPair, MAX_MATRIX_CLASSES, MostFrequentClass, REPORT_VERSION,
+    TestReport, TopK,
 };
+pub use tested::{Prediction, Tested, TestedWeights};
 // Records use this type for times.
 pub use jiff::Timestamp;

@@ -22,7 +22,8 @@ use std::path::Path;
 
 use crate::error::{Result, StoreError};
 use crate::files;
-use crate::test_report::{MAX_MATRIX_CLASSES, PROBABILITIES, Prediction, Tested};
+use crate::test_report::MAX_MATRIX_CLASSES;
+use crate::tested::{PROBABILITIES, Prediction, Tested};
 
 /// The maximum size of the file: about four million test images with ten classes, or 200,000 with 256.
 pub(crate) const MAX_BYTES: u64 = 512 << 20;

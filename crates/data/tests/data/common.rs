@@ -81,3 +81,9 @@ pub(crate) fn test(dataset: &Dataset) -> LabeledImages {
 pub(crate) fn temporary() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
+
+/// The result of Pillow for a picture.
+pub(crate) fn reference(name: &str) -> Vec<u8> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
+    fs::read(directory.join(name)).expect("a reference")
+}

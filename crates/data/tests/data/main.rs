@@ -18,4 +18,5 @@ mod normalize;
 mod npz;
 mod parquet;
 mod picture;
+mod picture_formats;
 mod split;

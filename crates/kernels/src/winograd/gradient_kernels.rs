@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::POSITIONS;
-use super::kernels::INPUT_ROWS;
+use super::input_transform::INPUT_ROWS;
 use crate::convolution::Plane;
 use crate::tile::{TileKernel, sum_over_images};
 use crate::weight_gradient::add_tile;

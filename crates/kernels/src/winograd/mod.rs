@@ -9,18 +9,24 @@
 //! A tile of 32 images is computed for all channels at once, so that what is between the transforms stays in the caches.
 //!
 //! This file has the plan of the forward pass and of the input gradient, which is the same operation with other kernels,
-//! with the transforms and products in `kernels`. `weight_gradient` and `gradient_kernels` are those of the gradient of the
-//! weights.
+//! with its transforms and products in files of their own. `weight_gradient` and `gradient_kernels` are those of the gradient of
+//! the weights.
 
 mod gradient_kernels;
-mod kernels;
+mod input_transform;
+mod output_transform;
+mod pack_weights;
+mod product;
 mod weight_gradient;
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use self::kernels::{InputTransform, OutputTransform, PackWeights, Product};
+use self::input_transform::InputTransform;
+use self::output_transform::OutputTransform;
+use self::pack_weights::PackWeights;
+use self::product::Product;
 use crate::Workspace;
 use crate::convolution::{Axis, Convolution, Pass, Plane};
 use crate::correlation::Source;

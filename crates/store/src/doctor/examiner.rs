@@ -14,7 +14,8 @@ use crate::predictions::Predictions;
 use crate::record::{RunRecord, Status};
 use crate::run::RunDirectory;
 use crate::shell::quoted;
-use crate::test_report::{TestReport, Tested, TopK};
+use crate::test_report::{TestReport, TopK};
+use crate::tested::Tested;
 use crate::{checksum, files};
 
 use super::examination::{Examined, Health};

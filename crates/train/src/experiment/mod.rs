@@ -1,6 +1,7 @@
 //! The experiment: what the TOML file declares, and its data.
 
 mod declaration;
+mod declared_data;
 mod device;
 mod earlier;
 mod extends;

@@ -6,6 +6,7 @@
 mod columns;
 mod common;
 mod convolutional;
+mod engine_choice;
 mod engines;
 mod experiment;
 mod imbalance;
@@ -19,4 +20,5 @@ mod resume;
 mod runs;
 mod schedules;
 mod stopping;
+mod tests_of_runs;
 mod type_change;

@@ -2,6 +2,7 @@
 
 mod damaged;
 mod interrupted;
+mod queue;
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -1,0 +1,144 @@
+//! The transform of the sums to the output.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::SUMS;
+use crate::convolution::{Pass, Plane};
+use crate::moments::LANES;
+use crate::pooling::{largest, store_indices};
+use crate::workspace::Shards;
+
+/// The second half of Aᵀ m A for all target channels of a tile, and what follows before the results are stored.
+pub(super) struct OutputTransform<'a> {
+    /// `[column][half][channel][tile][padded]`
+    pub(super) sums: &'a [f32],
+    pub(super) padded: usize,
+    pub(super) stride: usize,
+    pub(super) pass: Pass<'a>,
+    pub(super) plane: Plane,
+    pub(super) images: Range<usize>,
+    /// The first row and column of the tiles.
+    pub(super) y: usize,
+    pub(super) x: usize,
+    pub(super) count: usize,
+    /// The target, or with [`Pass::maxima`] that of the maxima.
+    pub(super) out: &'a Shards<'a, f32>,
+}
+
+impl WithSimd for OutputTransform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if self.images.len() == self.padded {
+            self.transform::<S, true>(simd);
+        } else {
+            self.transform::<S, false>(simd);
+        }
+    }
+}
+
+impl OutputTransform<'_> {
+    /// Whether all registers are whole is known when this is compiled.
+    #[inline(always)]
+    fn transform<S: Simd, const WHOLE: bool>(self, simd: S) {
+        let Self { sums, padded, stride, pass, plane, images, y, x, count, out } = self;
+        let Plane { channels, height, width: columns } = plane;
+        let (n, lanes) = (pass.n, S::F32_LANES);
+        let maxima = Plane { channels, height: height / 2, width: columns / 2 };
+        let values = if pass.maxima.is_some() { maxima.len() } else { plane.len() };
+        assert!(images.end <= n && out.len() == values * n, "the target has all images");
+        assert!(
+            pass.maxima.is_none_or(|indices| indices.len() == values * n),
+            "an index for each maximum"
+        );
+        assert!(images.len() <= padded && padded.is_multiple_of(lanes), "whole registers");
+        let last = (SUMS - 1) * stride + channels * count * padded;
+        assert!(last <= sums.len(), "sums of all channels");
+        assert!(y < height && x + 2 * (count - 1) < columns, "tiles within the target");
+        let zero = simd.splat_f32s(0.0);
+        let rectified = |value| {
+            // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
+            if pass.relu {
+                simd.select_f32s(simd.less_than_f32s(value, zero), zero, value)
+            } else {
+                value
+            }
+        };
+        for channel in 0..channels {
+            let start = simd.splat_f32s(pass.start.get(channel).copied().unwrap_or(0.0));
+            for tile in 0..count {
+                let x = x + 2 * tile;
+                let (rows_of_tile, columns_of_tile) = (2.min(height - y), 2.min(columns - x));
+                for image in (0..images.len()).step_by(lanes) {
+                    let used = if WHOLE { lanes } else { lanes.min(images.len() - image) };
+                    let mut results = [[zero; 2]; 2];
+                    for (row, results) in results.iter_mut().enumerate() {
+                        let mut values = [zero; 4];
+                        for (column, value) in values.iter_mut().enumerate() {
+                            let sum = (channel * count + tile) * padded + image;
+                            let place = (2 * column + row) * stride + sum;
+                            #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                            // SAFETY: the assertions above cover the last position, channel, tile and image.
+                            unsafe {
+                                let sum = sums.as_ptr().add(place).cast::<S::f32s>();
+                                *value = sum.read_unaligned();
+                            }
+                        }
+                        let [left, right] = halve(simd, values);
+                        *results = [simd.add_f32s(left, start), simd.add_f32s(right, start)];
+                    }
+                    let write = |place: usize, value: S::f32s| {
+                        #[expect(unsafe_code, reason = "each thread has units of its own")]
+                        // SAFETY: `place` is that of a row, a column and images within the target, which belong to one
+                        // unit, and a unit to one thread.
+                        let out =
+                            unsafe { std::slice::from_raw_parts_mut(out.start().add(place), used) };
+                        if WHOLE {
+                            S::as_mut_simd_f32s(out).0[0] = value;
+                        } else {
+                            simd.partial_store_f32s(out, value);
+                        }
+                    };
+                    if let Some(indices) = pass.maxima {
+                        if rows_of_tile == 2 && columns_of_tile == 2 {
+                            let first = (channel * maxima.height + y / 2) * maxima.width + x / 2;
+                            let place = first * n + images.start + image;
+                            let [[a, b], [c, d]] = results;
+                            let (best, index) = largest(simd, [(a, 0), (b, 1), (c, 2), (d, 3)]);
+                            write(place, rectified(best));
+                            let mut lanes = [0_u32; LANES];
+                            S::as_mut_simd_u32s(&mut lanes).0[0] = index;
+                            #[expect(unsafe_code, reason = "each thread has units of its own")]
+                            // SAFETY: the places of a unit belong to one thread.
+                            let indices = unsafe { indices.get(place..place + used) };
+                            if WHOLE {
+                                // With a known length, the loop is a few instructions.
+                                store_indices(&mut indices[..S::F32_LANES], &lanes);
+                            } else {
+                                store_indices(indices, &lanes);
+                            }
+                        }
+                        continue;
+                    }
+                    for (row, results) in results.into_iter().enumerate().take(rows_of_tile) {
+                        let first = ((channel * height + y + row) * columns + x) * n;
+                        let place = first + images.start + image;
+                        write(place, rectified(results[0]));
+                        if columns_of_tile == 2 {
+                            write(place + n, rectified(results[1]));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Aᵀ m
+#[inline(always)]
+fn halve<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 2] {
+    [simd.add_f32s(simd.add_f32s(a, b), c), simd.sub_f32s(simd.sub_f32s(b, c), d)]
+}
