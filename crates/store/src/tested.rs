@@ -14,7 +14,7 @@ pub(crate) const PROBABILITIES: RangeInclusive<f32> = 0.0..=1.001;
 /// The number of values of a label.
 pub(crate) const MAX_CLASSES: usize = 1 << 16;
 
-/// A model's output for the test set, from which a [`TestReport`] is computed.
+/// A model's output for the test set, from which a [`TestReport`](crate::TestReport) is computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Tested<'a> {
     /// The class names, by index.

@@ -1,11 +1,15 @@
 //! Sweeps on a cluster: `--launcher slurm`, its workers, `kiln status` and `kiln cancel`.
 //!
-//! [`devices`], [`submission`] and [`workers`] run everywhere, with stand-ins for the commands of Slurm. [`slurm`] starts a
+//! [`devices`], [`submission`], [`workers`] and [`machines`] run everywhere, with stand-ins for the commands of Slurm. [`slurm`] starts a
 //! real Slurm of several nodes on this machine, if it is installed.
 
 mod devices;
 #[cfg(target_os = "linux")]
+mod machines;
+#[cfg(target_os = "linux")]
 mod slurm;
+#[cfg(target_os = "linux")]
+mod slurm_cluster;
 mod stand_ins;
 mod submission;
 #[cfg(target_os = "linux")]

@@ -1,9 +1,10 @@
-//! Stand-ins for the commands of Slurm: scripts on PATH that record their arguments and answer from files.
+//! Stand-ins for the commands of Slurm, scripts on PATH that record their arguments and answer from files, and for functions of
+//! the C library.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use crate::project::{CommandOutput, Project};
 
@@ -86,4 +87,17 @@ impl<'a> StandIns<'a> {
             .env("SLURM_ARRAY_TASK_COUNT", count.to_string());
         command
     }
+}
+
+/// Compiles a library that replaces functions of the C library for programs that preload it. `None` if there is no C compiler.
+pub(super) fn preloaded(project: &Project, name: &str, source: &str) -> Option<PathBuf> {
+    let library = project.path(format!("{name}.so"));
+    if !library.exists() {
+        let path = format!("{name}.c");
+        project.write(&path, source);
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(project.path(path));
+        compiler.status().ok().filter(ExitStatus::success)?;
+    }
+    Some(library)
 }
