@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 use crate::project::{CommandOutput, Project};
 
@@ -90,6 +90,7 @@ impl<'a> StandIns<'a> {
 }
 
 /// Compiles a library that replaces functions of the C library for programs that preload it. `None` if there is no C compiler.
+#[cfg(target_os = "linux")]
 pub(super) fn preloaded(project: &Project, name: &str, source: &str) -> Option<PathBuf> {
     let library = project.path(format!("{name}.so"));
     if !library.exists() {
@@ -97,7 +98,7 @@ pub(super) fn preloaded(project: &Project, name: &str, source: &str) -> Option<P
         project.write(&path, source);
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(project.path(path));
-        compiler.status().ok().filter(ExitStatus::success)?;
+        compiler.status().ok().filter(std::process::ExitStatus::success)?;
     }
     Some(library)
 }
