@@ -167,7 +167,7 @@ fn resume(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
             assert_has_message(&error);
         }
     }
-    match Run::resume(run, directory, RunLock::Caller(None)) {
+    match Run::resume(run, directory, RunLock::Caller(None), None) {
         Ok(resumed) => {
             for problem in &resumed.damage {
                 assert!(problem.contains("epoch-") || problem.contains("history"), "{problem}");

@@ -56,14 +56,28 @@ fn project() -> Project {
 /// process of its own, which must know it all the same.
 #[test]
 fn runs_of_a_sweep_have_the_given_number_of_threads() {
-    let project = project();
-    let sweep = ["sweep", "experiment.toml", "device.threads=3", "seed=1,2", "epochs=1"];
-    project.kiln_ok(&sweep);
-    let records: Vec<_> =
-        project.listing().into_iter().filter(|it| it.ends_with("run.json")).collect();
-    assert_eq!(records.len(), 2);
-    for record in records {
-        assert_eq!(project.read_json(&record)["threads"], 3, "{}", record.display());
+    // By default, the first network has as many threads as there are cores, and the second one has one.
+    for project in [project(), Project::new()] {
+        project.kiln_ok(&["sweep", "experiment.toml", "device.threads=3", "seed=1,2", "epochs=1"]);
+        let records: Vec<_> =
+            project.listing().into_iter().filter(|it| it.ends_with("run.json")).collect();
+        assert_eq!(records.len(), 2);
+        let have_three = || {
+            for record in &records {
+                assert_eq!(project.read_json(record)["threads"], 3, "{}", record.display());
+            }
+        };
+        have_three();
+        // Also if the sweep resumes them.
+        for record in &records {
+            let run = record.parent().unwrap().to_str().unwrap();
+            project.edit_record(run, |record| {
+                record["status"] = "interrupted".into();
+                record["threads"] = 1.into();
+            });
+        }
+        project.kiln_ok(&["resume", "runs/columns"]);
+        have_three();
     }
 }
 

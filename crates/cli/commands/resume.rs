@@ -74,7 +74,7 @@ fn resume_run(options: &GlobalOptions, path: &Path) -> anyhow::Result<ExitCode> 
         return Ok(ExitCode::SUCCESS);
     }
     let data = data_of(options, &directory);
-    let Resumed { run, from, damage } = Run::resume(directory, &data, RunLock::Run(lock))?;
+    let Resumed { run, from, damage } = Run::resume(directory, &data, RunLock::Run(lock), None)?;
     for problem in damage {
         warning(problem);
     }

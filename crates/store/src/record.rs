@@ -43,7 +43,7 @@ pub struct RunRecord {
     /// `None` if the experiment asks for an engine, and if an earlier version of Kiln wrote the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported_by_fused: Option<String>,
-    /// The number of computing threads.
+    /// The number of computing threads. If the run was resumed, that of the last process.
     pub threads: usize,
     /// The GPUs that the run saw (`CUDA_VISIBLE_DEVICES`); `None` if it used none, or if the environment did not list them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

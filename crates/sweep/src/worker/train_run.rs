@@ -105,7 +105,8 @@ fn prepare(request: &RunRequest) -> Result<(Run, Vec<String>), SweepError> {
     if request.resume {
         let path = request.runs_directory.join(&declaration.experiment.name).join(&request.id);
         let directory = RunDirectory::open(&path)?;
-        match Run::resume(directory.clone(), data, lock()) {
+        let device = Some(declaration.experiment.device);
+        match Run::resume(directory.clone(), data, lock(), device) {
             // This version of Kiln cannot continue a run that another version started. A sweep may contain many such
             // runs, so they are restarted without asking.
             Err(TrainError::Resume { error, .. }) if error.kind == ResumeErrorKind::Program => {
@@ -113,7 +114,7 @@ fn prepare(request: &RunRequest) -> Result<(Run, Vec<String>), SweepError> {
                 if declaration.experiment.model.initial_weights.is_some() {
                     // The run has a copy of the weights that it started from.
                     Checkpoints::of(&directory).remove()?;
-                    let resumed = Run::resume(directory, data, lock())?;
+                    let resumed = Run::resume(directory, data, lock(), device)?;
                     warnings.extend(resumed.damage);
                     return Ok((resumed.run, warnings));
                 }

@@ -133,6 +133,12 @@ impl DeviceConfig {
         threads.into_iter().chain(simd).collect()
     }
 
+    /// Takes the settings of [`unwritten`](Self::unwritten) from another table.
+    pub(crate) fn set_unwritten(&mut self, other: Self) {
+        let Self { threads, simd, .. } = other;
+        *self = Self { threads, simd, ..*self };
+    }
+
     /// The threads of a step of this implementation.
     pub(crate) fn threads(self, architecture: &Architecture, step: Implementation) -> usize {
         let has_convolution = || {

@@ -18,7 +18,7 @@ use kiln_store::{
 
 use crate::TrainError;
 use crate::engine::Engine;
-use crate::experiment::{Declaration, PreparedExperiment};
+use crate::experiment::{Declaration, DeviceConfig, PreparedExperiment};
 use crate::initial_weights::Transfer;
 use crate::metrics;
 use crate::run::{Run, StartingPoint};
@@ -44,7 +44,8 @@ pub struct Resumed {
 impl Run {
     /// Prepares a run to resume from its last intact checkpoint, or to start from scratch if there is none. The result
     /// is byte-for-byte identical to that of an uninterrupted run, except for times. `data` is the directory of the
-    /// named datasets.
+    /// named datasets. `device` has the threads and the instructions to use, which `config.toml` does not contain; `None` leaves
+    /// them to Kiln.
     ///
     /// The caller must hold `lock`, so that no other process works on the run.
     ///
@@ -56,6 +57,7 @@ impl Run {
         directory: RunDirectory,
         data: &Path,
         lock: RunLock,
+        device: Option<DeviceConfig>,
     ) -> Result<Resumed, TrainError> {
         let record = directory.read_record()?;
         let run = directory.path().display().to_string();
@@ -76,6 +78,9 @@ impl Run {
             return Err(refused(problem.into()));
         }
         let mut declaration = Declaration::of_run(&directory)?;
+        if let Some(device) = device {
+            declaration.experiment.device.set_unwritten(device);
+        }
         let fingerprint = &record.dataset.fingerprint;
         let mut prepared = PreparedExperiment::read_recorded(&mut declaration, data, fingerprint)?;
         if let Some(difference) = dataset_difference(&record, &prepared.origin) {
@@ -144,6 +149,7 @@ impl Run {
         self.record.stop_reason = None;
         self.record.ended = None;
         self.record.training_seconds = None;
+        self.record.threads = self.prepared.settings.threads;
         self.record.epochs = from.epochs;
         self.record.optimism = None;
         if from.epochs == 0 {

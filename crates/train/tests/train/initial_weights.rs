@@ -113,7 +113,7 @@ fn restarted(world: &World, run: &RunDirectory) -> Result<Vec<u8>, TrainError> {
     record.status = Status::Interrupted;
     run.write_record(&record).unwrap();
     let data = world.runs().parent().unwrap().to_owned();
-    let resumed = Run::resume(run.clone(), &data, RunLock::Caller(None))?;
+    let resumed = Run::resume(run.clone(), &data, RunLock::Caller(None), None)?;
     assert_eq!(resumed.from, None);
     resumed.run.train(&mut ())?;
     Ok(fs::read(run.model_path()).unwrap())

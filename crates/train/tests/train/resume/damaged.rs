@@ -102,7 +102,7 @@ fn a_changed_configuration_or_dataset_is_rejected_with_the_difference() {
     let (run, _) = world.observed_run(&world.runs(), &SMALL, &mut At::stop(STEPS + 2));
     let refusal = || {
         let run = RunDirectory::open(run.path()).unwrap();
-        Run::resume(run, &data, RunLock::Caller(None))
+        Run::resume(run, &data, RunLock::Caller(None), None)
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()

@@ -348,7 +348,7 @@ fn a_finished_or_diverged_run_is_not_resumed() {
         [(["learning_rate=0.1"], "it is finished"), (["learning_rate=1e30"], "diverge")]
     {
         let (run, _) = world.run(&overrides);
-        let error = Run::resume(run, &data, RunLock::Caller(None)).err().unwrap().to_string();
+        let error = Run::resume(run, &data, RunLock::Caller(None), None).err().unwrap().to_string();
         assert!(error.contains(problem), "{error}");
     }
 }

@@ -93,7 +93,7 @@ fn copy(from: &Path, to: &Path) {
 fn resume(world: &World, run: &RunDirectory) -> (Resumed, RunDirectory) {
     let data = world.runs().parent().unwrap().to_owned();
     let run = RunDirectory::open(run.path()).unwrap();
-    (Run::resume(run.clone(), &data, RunLock::Caller(None)).unwrap(), run)
+    (Run::resume(run.clone(), &data, RunLock::Caller(None), None).unwrap(), run)
 }
 
 fn resumed(world: &World, run: &RunDirectory, observer: &mut dyn Observer) -> TrainingOutcome {
