@@ -234,7 +234,7 @@ impl Convolution {
     pub fn can_pool(&self, pooling: &Pooling) -> bool {
         let is_of_output =
             pooling.input == self.output_plane() && !pooling.output_plane().is_empty();
-        // Such a window is a tile of minimal filtering.
+        // Four such windows are a tile of minimal filtering.
         is_of_output && pooling.is_quarter() && winograd::is_faster(self)
     }
 

@@ -304,9 +304,9 @@ pub(crate) struct ConvolutionBuffers {
     /// The weights of a row of a depthwise convolution, and where their sources are.
     pub(crate) products: Vec<(f32, usize)>,
     pub(crate) lane_sums: Vec<[f64; LANES]>,
-    /// The sums of transformed tiles.
+    /// The transformed gradient of the outputs of some tiles.
     pub(crate) sums: Vec<f32>,
-    /// The pixels of tiles.
+    /// The transformed rows of some tiles, or zeros for the rows outside the input.
     pub(crate) stage: Vec<f32>,
 }
 

@@ -75,7 +75,7 @@ fn cases() -> impl Strategy<Value = Case> {
         (1..=2_usize, 1..=2_usize),
         [0..=2_usize, 0..=2, 0..=2, 0..=2],
     );
-    let layers = prop_oneof![4 => (sizes, channels, window).boxed(), 1 => tiled().boxed()];
+    let layers = prop_oneof![3 => (sizes, channels, window).boxed(), 1 => tiled().boxed()];
     cases_of(layers)
 }
 
@@ -86,11 +86,11 @@ type Layer = (
     ((usize, usize), (usize, usize), [usize; 4]),
 );
 
-/// Layers that are computed by minimal filtering.
+/// Layers of which most are computed by minimal filtering, with one or several tiles in a chunk.
 fn tiled() -> impl Strategy<Value = Layer> {
     (
-        (3..=9_usize, 3..=9_usize, Just(3), Just(3)),
-        (30..=40_usize, 30..=40_usize, Just(1)),
+        (4..=11_usize, 4..=11_usize, Just(3), Just(3)),
+        (12..=40_usize, 12..=40_usize, Just(1)),
         ((Just(1), Just(1)), (Just(1), Just(1)), [0..=3_usize, 0..=3, 0..=3, 0..=3]),
     )
 }
@@ -162,6 +162,65 @@ fn large_layers_are_computed_in_chunks() {
         groups: 1,
     };
     assert_forward(&Case { convolution, n: 33, seed: 1 }, true, true);
+}
+
+/// The root mean square of the errors, divided by that of the expected values.
+fn relative_error(actual: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let (mut errors, mut values) = (0.0, 0.0);
+    for (actual, expected) in actual.iter().zip(expected) {
+        errors += (f64::from(*actual) - expected).powi(2);
+        values += expected.powi(2);
+    }
+    (errors / values).sqrt()
+}
+
+/// So many channels that each thread transforms kernels of its own, which end within a tile of rows.
+#[test]
+fn threads_transform_the_kernels_of_wide_layers() {
+    let convolution = Convolution {
+        input: Plane { channels: 100, height: 4, width: 4 },
+        filters: 100,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1; 4],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    assert_forward(&Case { convolution, n: 5, seed: 2 }, false, true);
+}
+
+/// The points of minimal filtering decide how much rounding grows. C programs with the same sums have errors of 1.1e-6 and
+/// 0.65e-6 for 128 channels, with the points 0, ±1, ±2 and ∞ 2.4e-6 and 1.4e-6, and with the direct form 0.6e-6 and 0.4e-6.
+#[test]
+fn rounding_in_wide_layers_is_close_to_that_of_the_direct_form() {
+    let convolution = Convolution {
+        input: Plane { channels: 128, height: 8, width: 8 },
+        filters: 8,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1; 4],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let case = Case { convolution, n: 32, seed: 3 };
+    let (x, weights, gradient) = (case.x(), case.weights(), case.gradient());
+    let mut workspace = Workspace::default();
+
+    let mut expected = vec![0.0; gradient.len()];
+    case.products(|w, from, to| expected[to] += f64::from(weights[w]) * f64::from(x[from]));
+    let mut out = vec![0.0; expected.len()];
+    convolution.forward(&weights, &[], &x, case.n, &mut out, false, &mut workspace);
+    let error = relative_error(&out, &expected);
+    assert!(error < 1.5e-6, "forward {error}");
+
+    let mut expected = vec![0.0; weights.len()];
+    case.products(|w, from, to| expected[w] += f64::from(x[from]) * f64::from(gradient[to]));
+    let mut out = vec![0.0; expected.len()];
+    let blend = Blend::Replace;
+    convolution.weight_gradient(&x, &gradient, case.n, &mut out, blend, &mut workspace);
+    let error = relative_error(&out, &expected);
+    assert!(error < 1e-6, "weight gradient {error}");
 }
 
 proptest! {

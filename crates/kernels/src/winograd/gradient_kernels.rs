@@ -5,15 +5,13 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::POSITIONS;
-use super::input_transform::INPUT_ROWS;
+use super::{BLOCK, OUTPUTS, POSITIONS, SPAN, inside, transforms};
 use crate::convolution::Plane;
 use crate::tile::{TileKernel, sum_over_images};
 use crate::weight_gradient::add_tile;
 
-/// Copies the pixels of some tiles, with zeros where the plane ends and for the images that fill the last register. What
-/// follows then knows no edges, and reads from a few adjacent pages.
-pub(super) struct Stage<'a> {
+/// Bᵀ d for all channels of some tiles. What follows then knows no edges, and reads from a few adjacent pages.
+pub(super) struct RowTransform<'a> {
     pub(super) source: &'a [f32],
     pub(super) plane: Plane,
     pub(super) n: usize,
@@ -23,93 +21,74 @@ pub(super) struct Stage<'a> {
     pub(super) x: usize,
     /// Tiles, which are next to each other.
     pub(super) count: usize,
-    /// `[channel][row][column][padded]`
+    /// `[row of positions][channel][column][padded]`
     pub(super) to: &'a mut [f32],
     /// Images per tile, with those that fill the last register.
     pub(super) padded: usize,
-}
-
-/// The values of the rows of some tiles, for a channel.
-pub(super) const fn staged(count: usize, padded: usize) -> usize {
-    4 * (2 * count + 2) * padded
-}
-
-impl WithSimd for Stage<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { source, plane, n, images, y, x, count, to, padded } = self;
-        let width = 2 * count + 2;
-        // The columns inside the plane.
-        let left = 0_usize.wrapping_sub(x).min(width);
-        let left = if x < plane.width { 0 } else { left };
-        let right = plane.width.wrapping_sub(x).min(width).max(left);
-        let lines = to.chunks_exact_mut(width * padded).take(4 * plane.channels);
-        for (line, to) in lines.enumerate() {
-            let (channel, row) = (line / 4, y.wrapping_add(line % 4));
-            if row >= plane.height || left == right {
-                to.fill(0.0);
-                continue;
-            }
-            let (before, rest) = to.split_at_mut(left * padded);
-            let (inside, after) = rest.split_at_mut((right - left) * padded);
-            before.fill(0.0);
-            after.fill(0.0);
-            let first = (channel * plane.height + row) * plane.width + x.wrapping_add(left);
-            let source = &source[first * n..][..(right - left) * n];
-            if images.len() == n && n == padded {
-                inside.copy_from_slice(source);
-                continue;
-            }
-            for (from, to) in source.chunks_exact(n).zip(inside.chunks_exact_mut(padded)) {
-                to[..images.len()].copy_from_slice(&from[images.clone()]);
-                to[images.len()..].fill(0.0);
-            }
-        }
-    }
-}
-
-/// A row of Bᵀ d B for all channels of some staged tiles.
-pub(super) struct StagedTransform<'a> {
-    /// See [`Stage`].
-    pub(super) source: &'a [f32],
-    pub(super) channels: usize,
-    /// Tiles.
-    pub(super) count: usize,
-    pub(super) padded: usize,
-    /// The row of positions to compute.
-    pub(super) row: usize,
-    /// `[column of positions][channel][tile][padded]`
-    pub(super) to: &'a mut [f32],
-    /// The distance of two positions.
+    /// The distance of two rows of positions.
     pub(super) stride: usize,
 }
 
-impl WithSimd for StagedTransform<'_> {
+/// The columns of some tiles that are next to each other.
+pub(super) const fn columns(count: usize) -> usize {
+    OUTPUTS * count + 2
+}
+
+impl WithSimd for RowTransform<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { source, channels, count, padded, row, to, stride } = self;
+        let Self { source, plane, n, images, y, x, count, to, padded, stride } = self;
+        let columns = columns(count);
+        assert!(images.end <= n && source.len() == plane.len() * n, "the source has all images");
+        assert!(images.len() <= padded && padded <= BLOCK, "room for the images");
         assert!(padded.is_multiple_of(S::F32_LANES), "whole registers");
-        assert!(3 * stride + channels * count * padded <= to.len(), "room for all channels");
-        let (row, row_stride) = (INPUT_ROWS[row], (2 * count + 2) * padded);
-        let channel_values = staged(count, padded);
-        for channel in 0..channels {
-            let source = &source[channel * channel_values..][..channel_values];
-            let to = &mut to[channel * count * padded..];
-            for tile in 0..count {
+        let size = plane.channels * columns * padded;
+        assert!((SPAN - 1) * stride + size <= to.len(), "room for all channels");
+        let rows = inside(y, plane.height, SPAN);
+        let inside = inside(x, plane.width, columns);
+        let whole = images.len() == padded;
+        let zeros = [0.0; BLOCK];
+        // The zeros after the images fill the last register.
+        let mut copy = [[0.0; BLOCK]; SPAN];
+        for channel in 0..plane.channels {
+            for column in 0..columns {
+                let first = (channel * columns + column) * padded;
+                if !inside.contains(&column) {
+                    for row in 0..SPAN {
+                        to[row * stride + first..][..padded].fill(0.0);
+                    }
+                    continue;
+                }
+                let mut from = [zeros.as_ptr(); SPAN];
+                for row in rows.clone() {
+                    let line = channel * plane.height + y.wrapping_add(row);
+                    let pixel = line * plane.width + x.wrapping_add(column);
+                    let values = &source[pixel * n + images.start..][..images.len()];
+                    from[row] = values.as_ptr();
+                    if !whole {
+                        copy[row][..images.len()].copy_from_slice(values);
+                        from[row] = copy[row].as_ptr();
+                    }
+                }
                 for image in (0..padded).step_by(S::F32_LANES) {
-                    #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
-                    // SAFETY: a channel has four rows with two columns for each tile and two more, and the assertion above
-                    // covers the last position.
-                    unsafe {
-                        let from = source.as_ptr().add(2 * tile * padded + image);
-                        let at =
-                            |row, column| from.wrapping_add(row * row_stride + column * padded);
-                        let to = to.as_mut_ptr().add(tile * padded + image);
-                        row.transform(simd, at, to, stride);
+                    let mut values = [simd.splat_f32s(0.0); SPAN];
+                    for (value, from) in values.iter_mut().zip(from) {
+                        let from = from.wrapping_add(image).cast::<S::f32s>();
+                        #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                        // SAFETY: there are as many images as registers have room for, or zeros.
+                        unsafe {
+                            *value = from.read_unaligned();
+                        }
+                    }
+                    let to = to[first + image..].as_mut_ptr();
+                    for (row, value) in transforms::input(simd, values).into_iter().enumerate() {
+                        #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                        // SAFETY: the assertion above covers the last row.
+                        unsafe {
+                            to.wrapping_add(row * stride).cast::<S::f32s>().write_unaligned(value);
+                        }
                     }
                 }
             }
@@ -117,21 +96,104 @@ impl WithSimd for StagedTransform<'_> {
     }
 }
 
-/// A dy Aᵀ for the channels in the lanes of some panels, with a last row of A of the opposite sign, which saves negations.
-/// [`transform_kernel_gradient`] makes up for it.
-pub(super) struct GradientTransform<'a> {
-    /// Two rows, each `[panel][column][image][lane]`, with an even number of columns.
+/// A row of Bᵀ d B for all channels of some tiles, from the same row of Bᵀ d.
+pub(super) struct ColumnTransform<'a> {
+    /// `[channel][column][padded]`, see [`RowTransform`].
     pub(super) source: &'a [f32],
-    /// The distance of the two rows.
-    pub(super) row_stride: usize,
+    pub(super) channels: usize,
+    /// Tiles.
+    pub(super) count: usize,
+    pub(super) padded: usize,
+    /// `[column of positions][channel][tile][padded]`
+    pub(super) to: &'a mut [f32],
+    /// The distance of two positions.
+    pub(super) stride: usize,
+}
+
+impl WithSimd for ColumnTransform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { source, channels, count, padded, to, stride } = self;
+        assert!(padded.is_multiple_of(S::F32_LANES), "whole registers");
+        let last = (SPAN - 1) * stride + channels * count * padded;
+        assert!(last <= to.len(), "room for all channels");
+        assert!(channels * columns(count) * padded <= source.len(), "all columns");
+        for channel in 0..channels {
+            for tile in 0..count {
+                for image in (0..padded).step_by(S::F32_LANES) {
+                    let column = channel * columns(count) + OUTPUTS * tile;
+                    let from = source.as_ptr().wrapping_add(column * padded + image);
+                    let place = (channel * count + tile) * padded + image;
+                    let to = to.as_mut_ptr().wrapping_add(place);
+                    let mut line = [simd.splat_f32s(0.0); SPAN];
+                    for (column, value) in line.iter_mut().enumerate() {
+                        let from = from.wrapping_add(column * padded).cast::<S::f32s>();
+                        #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                        // SAFETY: a tile has six columns, and the assertion above covers the last one.
+                        unsafe {
+                            *value = from.read_unaligned();
+                        }
+                    }
+                    for (column, value) in transforms::input(simd, line).into_iter().enumerate() {
+                        let to = to.wrapping_add(column * stride).cast::<S::f32s>();
+                        #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                        // SAFETY: the assertion above covers the last position.
+                        unsafe {
+                            to.write_unaligned(value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Computes A dy in place. The gradient has four rows and A dy six; the first and the last rows of both are equal. Before the
+/// transform, the rows of the gradient are at [`GRADIENT_ROWS`].
+pub(super) struct GradientRowTransform<'a> {
+    /// Six rows of `stride` values.
+    pub(super) values: &'a mut [f32],
+    pub(super) stride: usize,
+}
+
+/// Where the rows of the gradient are before [`GradientRowTransform`].
+pub(super) const GRADIENT_ROWS: [usize; OUTPUTS] = [0, 1, 2, SPAN - 1];
+
+impl WithSimd for GradientRowTransform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { values, stride } = self;
+        assert!(stride.is_multiple_of(S::F32_LANES), "whole registers");
+        let mut rows = values.chunks_exact_mut(stride);
+        let rows: [&mut [S::f32s]; SPAN] =
+            from_fn(|_| rows.next().map_or(&mut [][..], |row| S::as_mut_simd_f32s(row).0));
+        for index in 0..stride / S::F32_LANES {
+            let mut values = [simd.splat_f32s(0.0); OUTPUTS];
+            for (value, row) in values.iter_mut().zip(GRADIENT_ROWS) {
+                *value = rows[row][index];
+            }
+            let values = transforms::gradient(simd, values);
+            for row in 1..SPAN - 1 {
+                rows[row][index] = values[row];
+            }
+        }
+    }
+}
+
+/// A row of A dy Aᵀ for the channels in the lanes of some panels, from the same row of A dy.
+pub(super) struct GradientColumnTransform<'a> {
+    /// `[panel][column][image][lane]`, with four columns for each tile.
+    pub(super) source: &'a [f32],
     pub(super) panels: usize,
     /// Tiles per panel.
     pub(super) count: usize,
     pub(super) images: usize,
     /// Lanes per panel.
     pub(super) width: usize,
-    /// The row of positions to compute.
-    pub(super) row: usize,
     /// `[column of positions][panel][tile][padded][lane]`
     pub(super) to: &'a mut [f32],
     /// Images per tile. Those without a gradient become 0.
@@ -140,43 +202,40 @@ pub(super) struct GradientTransform<'a> {
     pub(super) stride: usize,
 }
 
-impl WithSimd for GradientTransform<'_> {
+impl WithSimd for GradientColumnTransform<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { source, row_stride, panels, count, images, width, row, to, padded, stride } =
-            self;
-        let column = images * width;
-        let (upper, lower) = (&source[..row_stride], &source[row_stride..]);
-        let size = panels * count * padded * width;
-        assert!(images <= padded && size <= stride, "room for all panels");
-        let mut positions = to.chunks_mut(stride);
-        let mut positions: [&mut [f32]; 4] =
-            from_fn(|_| positions.next().map_or(&mut [][..], |to| &mut to[..size]));
+        let Self { source, panels, count, images, width, to, padded, stride } = self;
+        let (column, size) = (images * width, padded * width);
+        assert!(images <= padded && column.is_multiple_of(S::F32_LANES), "whole registers");
+        assert!((SPAN - 1) * stride + panels * count * size <= to.len(), "room for all panels");
+        assert!(panels * count * OUTPUTS * column <= source.len(), "all panels");
         for tile in 0..panels * count {
-            let from = 2 * tile * column..2 * (tile + 1) * column;
-            let (a, b) = S::as_simd_f32s(&upper[from.clone()]).0.split_at(column / S::F32_LANES);
-            let (c, d) = S::as_simd_f32s(&lower[from]).0.split_at(column / S::F32_LANES);
-            let place = tile * padded * width;
-            let [first, second, third, fourth] = positions.each_mut().map(|to| {
-                let (to, rest) = to[place..place + padded * width].split_at_mut(column);
-                rest.fill(0.0);
-                S::as_mut_simd_f32s(to).0
-            });
-            let to = first.iter_mut().zip(second).zip(third).zip(fourth);
-            let values = a.iter().zip(b).zip(c).zip(d);
-            for ((((first, second), third), fourth), (((a, b), c), d)) in to.zip(values) {
-                let [left, right] = match row {
-                    0 => [*a, *b],
-                    1 => [simd.add_f32s(*a, *c), simd.add_f32s(*b, *d)],
-                    2 => [simd.sub_f32s(*a, *c), simd.sub_f32s(*b, *d)],
-                    _ => [*c, *d],
-                };
-                *first = left;
-                *second = simd.add_f32s(left, right);
-                *third = simd.sub_f32s(left, right);
-                *fourth = right;
+            for lane in (0..column).step_by(S::F32_LANES) {
+                let from = source.as_ptr().wrapping_add(OUTPUTS * tile * column + lane);
+                let mut line = [simd.splat_f32s(0.0); OUTPUTS];
+                for (x, value) in line.iter_mut().enumerate() {
+                    let from = from.wrapping_add(x * column).cast::<S::f32s>();
+                    #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                    // SAFETY: the assertion above covers the last column.
+                    unsafe {
+                        *value = from.read_unaligned();
+                    }
+                }
+                let to = to.as_mut_ptr().wrapping_add(tile * size + lane);
+                for (x, value) in transforms::gradient(simd, line).into_iter().enumerate() {
+                    let to = to.wrapping_add(x * stride).cast::<S::f32s>();
+                    #[expect(unsafe_code, reason = "bounds checks would take as long")]
+                    // SAFETY: the assertion above covers the last position.
+                    unsafe {
+                        to.write_unaligned(value);
+                    }
+                }
+            }
+            for position in 0..SPAN {
+                to[position * stride + tile * size..][column..size].fill(0.0);
             }
         }
     }
@@ -212,32 +271,26 @@ impl TileKernel for GradientProduct<'_> {
     }
 }
 
-/// Gᵀ m G for the sums m of a channel of the input and the filters in the lanes of a register. The last row and column have
-/// the opposite sign; see [`GradientTransform`].
+/// Gᵀ m G for the sums m of a channel of the input and the filters in the lanes of a register.
 #[inline(always)]
 pub(super) fn transform_kernel_gradient<S: Simd>(
     simd: S,
     sums: [S::f32s; POSITIONS],
 ) -> [S::f32s; 9] {
     // Loops, because closures are not always compiled for the vector instructions.
-    let half = simd.splat_f32s(0.5);
-    let mut rows = [simd.splat_f32s(0.0); 12];
-    for column in 0..4 {
-        let [a, b, c] = combine(simd, half, [0, 1, 2, 3].map(|row| sums[4 * row + column]));
-        (rows[column], rows[4 + column], rows[8 + column]) = (a, b, c);
+    let mut rows = [[simd.splat_f32s(0.0); SPAN]; 3];
+    for column in 0..SPAN {
+        let mut values = [simd.splat_f32s(0.0); SPAN];
+        for (row, value) in values.iter_mut().enumerate() {
+            *value = sums[SPAN * row + column];
+        }
+        for (row, value) in transforms::kernel_gradient(simd, values).into_iter().enumerate() {
+            rows[row][column] = value;
+        }
     }
-    let mut taps = [half; 9];
-    for row in 0..3 {
-        let [a, b, c] = combine(simd, half, [0, 1, 2, 3].map(|column| rows[4 * row + column]));
-        (taps[3 * row], taps[3 * row + 1], taps[3 * row + 2]) = (a, b, c);
+    let mut taps = [simd.splat_f32s(0.0); 9];
+    for (taps, row) in taps.chunks_exact_mut(3).zip(rows) {
+        taps.copy_from_slice(&transforms::kernel_gradient(simd, row));
     }
     taps
-}
-
-/// Gᵀ m, see [`transform_kernel_gradient`].
-#[inline(always)]
-fn combine<S: Simd>(simd: S, half: S::f32s, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 3] {
-    let sum = simd.mul_f32s(half, simd.add_f32s(b, c));
-    let difference = simd.mul_f32s(half, simd.sub_f32s(b, c));
-    [simd.add_f32s(a, sum), difference, simd.sub_f32s(sum, d)]
 }

@@ -1,11 +1,10 @@
 //! The transform of the input.
 
-use std::array::from_fn;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::{BLOCK, POSITIONS};
+use super::{BLOCK, OUTPUTS, POSITIONS, SPAN, inside, transforms};
 use crate::convolution::Plane;
 use crate::workspace::LINE;
 
@@ -15,11 +14,13 @@ pub(super) struct InputTransform<'a> {
     pub(super) plane: Plane,
     pub(super) n: usize,
     pub(super) images: Range<usize>,
-    /// The first row and column of the tile in the source. Outside, they wrap around, and the values are 0.
+    /// The first row and column of the tiles in the source. Outside, they wrap around, and the values are 0.
     pub(super) y: usize,
     pub(super) x: usize,
     /// Tiles, which are next to each other.
     pub(super) count: usize,
+    /// Zeros for a row of a tile: `SPAN` times the larger one of `n` and `padded`.
+    pub(super) zeros: &'a [f32],
     /// `[position][channel][tile][padded]`
     pub(super) to: &'a mut [f32],
     /// Images per tile, with those that fill the last register.
@@ -33,73 +34,58 @@ impl WithSimd for InputTransform<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { source, plane, n, images, y, x, count, to, padded, stride } = self;
-        let Plane { channels, height, width: columns } = plane;
+        let Self { source, plane, n, images, y, x, count, zeros, to, padded, stride } = self;
+        let Plane { channels, height, width } = plane;
         assert!(images.end <= n && source.len() == plane.len() * n, "the source has all images");
-        assert!(images.len() <= padded && padded.is_multiple_of(S::F32_LANES), "whole registers");
+        assert!(images.len() <= padded && padded <= BLOCK, "room for the images");
+        assert!(padded.is_multiple_of(S::F32_LANES), "whole registers");
         let last = (POSITIONS - 1) * stride + channels * count * padded;
         assert!(last <= to.len(), "room for all channels");
-        let is_inside = |first: usize, size: usize| first < size && first + 4 <= size;
-        let (row_inside, whole) = (is_inside(y, height), images.len() == padded);
-        let zeros = [0.0; BLOCK];
-        let mut edge = [0.0; POSITIONS * BLOCK];
+        assert!(zeros.len() >= SPAN * n.max(padded), "zeros for a row");
+        let rows = inside(y, height, SPAN);
+        let mut copy = [[0.0; SPAN * BLOCK]; SPAN];
         for channel in 0..channels {
+            // Where the images of the first column of a row of the channel are. It may be before the source or after it.
+            let at = |channel: usize, row: usize, x: usize| {
+                let line = (channel * height).wrapping_add(y).wrapping_add(row);
+                let pixel = line.wrapping_mul(width).wrapping_add(x);
+                source.as_ptr().wrapping_add(pixel.wrapping_mul(n).wrapping_add(images.start))
+            };
             // The rows are too short for the processor to load them in advance.
-            let next =
-                ((channel + 1) * height).wrapping_add(y).wrapping_mul(columns).wrapping_add(x);
-            for row in 0..4 {
-                let from = source.as_ptr().wrapping_add(
-                    next.wrapping_add(row * columns).wrapping_mul(n).wrapping_add(images.start),
-                );
-                for column in 0..2 * count + 2 {
+            for row in rows.clone() {
+                let from = at(channel + 1, row, x);
+                for column in 0..OUTPUTS * count + 2 {
                     for image in (0..padded).step_by(LINE) {
                         prefetch(from.wrapping_add(column * n + image));
                     }
                 }
             }
             for tile in 0..count {
-                let x = x.wrapping_add(2 * tile);
-                let to = to[(channel * count + tile) * padded..].as_mut_ptr();
-                // The first image of a position of the tile; `None` outside the plane.
-                let pixel = |row: usize, column: usize| {
-                    let (row, column) = (y.wrapping_add(row), x.wrapping_add(column));
-                    (row < height && column < columns)
-                        .then(|| ((channel * height + row) * columns + column) * n + images.start)
-                };
-                if whole && row_inside && is_inside(x, columns) {
-                    let first = ((channel * height + y) * columns + x) * n + images.start;
-                    let from = source[first..].as_ptr();
-                    #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
-                    // SAFETY: four rows and columns from the first one on are within the plane, and the assertion above
-                    // covers the last position.
-                    unsafe {
-                        let at = |row, column| from.wrapping_add((row * columns + column) * n);
-                        transform_input(simd, at, padded, to, stride);
+                let x = x.wrapping_add(OUTPUTS * tile);
+                let columns = inside(x, width, SPAN);
+                let mut tile_rows = TileRows { rows: [zeros.as_ptr(); SPAN], step: n, columns };
+                if images.len() == padded {
+                    for row in rows.clone() {
+                        tile_rows.rows[row] = at(channel, row, x);
                     }
-                    continue;
-                }
-                let tile: [[*const f32; 4]; 4] = if whole {
-                    // Zeros are read where the plane ends.
-                    from_fn(|row| {
-                        from_fn(|column| {
-                            pixel(row, column)
-                                .map_or(zeros.as_ptr(), |first| source[first..].as_ptr())
-                        })
-                    })
                 } else {
-                    edge.fill(0.0);
-                    for (index, to) in edge.chunks_exact_mut(padded).take(POSITIONS).enumerate() {
-                        if let Some(first) = pixel(index / 4, index % 4) {
-                            to[..images.len()].copy_from_slice(&source[first..][..images.len()]);
+                    tile_rows.step = padded;
+                    for row in rows.clone() {
+                        let line = (channel * height + y.wrapping_add(row)) * width;
+                        for column in tile_rows.columns.clone() {
+                            let first = (line + x.wrapping_add(column)) * n + images.start;
+                            copy[row][column * padded..][..images.len()]
+                                .copy_from_slice(&source[first..][..images.len()]);
                         }
+                        tile_rows.rows[row] = copy[row].as_ptr();
                     }
-                    from_fn(|row| from_fn(|column| edge[(4 * row + column) * padded..].as_ptr()))
-                };
+                }
+                let to = to[(channel * count + tile) * padded..].as_mut_ptr();
                 #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
-                // SAFETY: at each pointer are the images of a position, or as many zeros, and the assertion above covers
-                // the last position.
+                // SAFETY: the rows and columns inside the plane are in the source, or copied with zeros for the images that
+                // fill the last register. The other rows are zeros. The assertion above covers the last position.
                 unsafe {
-                    transform_input(simd, |row, column| tile[row][column], padded, to, stride);
+                    tile_rows.transform(simd, padded, to, stride);
                 }
             }
         }
@@ -120,78 +106,49 @@ fn prefetch(address: *const f32) {
     let _ = address;
 }
 
-/// A row of Bᵀ: two rows of a tile, and whether the second one is added or subtracted.
-#[derive(Clone, Copy)]
-pub(super) struct InputRow {
-    left: usize,
-    right: usize,
-    adds: bool,
+/// The tile of a channel.
+struct TileRows {
+    rows: [*const f32; SPAN],
+    /// The distance of two columns.
+    step: usize,
+    /// The columns inside the plane. The others are 0 and are not read.
+    columns: Range<usize>,
 }
 
-pub(super) const INPUT_ROWS: [InputRow; 4] = [
-    InputRow { left: 0, right: 2, adds: false },
-    InputRow { left: 1, right: 2, adds: true },
-    InputRow { left: 2, right: 1, adds: false },
-    InputRow { left: 1, right: 3, adds: false },
-];
-
-impl InputRow {
-    /// Computes a row of positions for the images of a register. `at` is where those of a row and a column of the tile are.
+impl TileRows {
+    /// Transforms the tile.
     ///
     /// # Safety
     ///
-    /// There is a register at all rows and columns, and at the distances of four positions in `to`.
+    /// There are `width` values at all rows and at the columns inside the plane, and at the distances of all positions in
+    /// `to`.
     #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
     #[inline(always)]
-    pub(super) unsafe fn transform<S: Simd>(
-        self,
-        simd: S,
-        at: impl Fn(usize, usize) -> *const f32,
-        to: *mut f32,
-        stride: usize,
-    ) {
-        let mut values = [simd.splat_f32s(0.0); 4];
-        for (column, value) in values.iter_mut().enumerate() {
-            // SAFETY: the caller guarantees that the tile has these rows and columns.
-            let (left, right) = unsafe {
-                (
-                    at(self.left, column).cast::<S::f32s>().read_unaligned(),
-                    at(self.right, column).cast::<S::f32s>().read_unaligned(),
-                )
-            };
-            *value =
-                if self.adds { simd.add_f32s(left, right) } else { simd.sub_f32s(left, right) };
-        }
-        let [a, b, c, d] = values;
-        let values =
-            [simd.sub_f32s(a, c), simd.add_f32s(b, c), simd.sub_f32s(c, b), simd.sub_f32s(b, d)];
-        for (column, value) in values.into_iter().enumerate() {
-            // SAFETY: the caller guarantees that there is room for all positions.
-            unsafe { to.add(column * stride).cast::<S::f32s>().write_unaligned(value) };
-        }
-    }
-}
-
-/// Transforms the tile of a channel. `at` is where the images of a row and a column of the tile are.
-///
-/// # Safety
-///
-/// There are `width` values at all rows and columns, and at the distances of all positions in `to`.
-#[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
-#[inline(always)]
-unsafe fn transform_input<S: Simd>(
-    simd: S,
-    at: impl Fn(usize, usize) -> *const f32,
-    width: usize,
-    to: *mut f32,
-    stride: usize,
-) {
-    for image in (0..width).step_by(S::F32_LANES) {
-        for (index, row) in INPUT_ROWS.into_iter().enumerate() {
-            // SAFETY: the same guarantees.
-            unsafe {
-                let to = to.add(4 * index * stride + image);
-                row.transform(simd, |row, column| at(row, column).wrapping_add(image), to, stride);
+    unsafe fn transform<S: Simd>(&self, simd: S, width: usize, to: *mut f32, stride: usize) {
+        for image in (0..width).step_by(S::F32_LANES) {
+            let mut rows = [[simd.splat_f32s(0.0); SPAN]; SPAN];
+            for column in 0..SPAN {
+                if column < self.columns.start || column >= self.columns.end {
+                    continue;
+                }
+                let mut values = [simd.splat_f32s(0.0); SPAN];
+                for (row, value) in values.iter_mut().enumerate() {
+                    let from = self.rows[row].wrapping_add(column * self.step + image);
+                    // SAFETY: the caller guarantees that the tile has this row and column.
+                    *value = unsafe { from.cast::<S::f32s>().read_unaligned() };
+                }
+                for (row, value) in transforms::input(simd, values).into_iter().enumerate() {
+                    rows[row][column] = value;
+                }
+            }
+            for (row, values) in rows.into_iter().enumerate() {
+                let to = to.wrapping_add(SPAN * row * stride + image);
+                for (column, value) in transforms::input(simd, values).into_iter().enumerate() {
+                    // SAFETY: the caller guarantees that there is room for all positions.
+                    unsafe {
+                        to.wrapping_add(column * stride).cast::<S::f32s>().write_unaligned(value);
+                    }
+                }
             }
         }
     }

@@ -1,12 +1,11 @@
-//! Winograd's minimal filtering F(2 × 2, 3 × 3) for convolutions with 3 × 3 kernels and stride 1 (Lavin and Gray 2015,
+//! Winograd's minimal filtering F(4 × 4, 3 × 3) for convolutions with 3 × 3 kernels and stride 1 (Lavin and Gray 2015,
 //! arXiv 1509.09308).
 //!
-//! A tile of 2 × 2 outputs depends on 4 × 4 inputs. With g a kernel and d the inputs, it is Aᵀ ((G g Gᵀ) ⊙ (Bᵀ d B)) A:
-//! 16 products instead of 36. The sums over channels are between the transforms, so they are 16 matrix products. With the
-//! images in the lanes, the transforms are sums of whole registers. They multiply by 0, ±1 and ½ only, and the result is
-//! as accurate as that of the direct form.
+//! A tile of 4 × 4 outputs depends on 6 × 6 inputs. With g a kernel and d the inputs, it is Aᵀ ((G g Gᵀ) ⊙ (Bᵀ d B)) A:
+//! 36 products instead of 144. The sums over channels are between the transforms, so they are 36 matrix products. With the
+//! images in the lanes, the transforms are operations on whole registers. See `transforms` for the effect on rounding errors.
 //!
-//! A tile of 32 images is computed for all channels at once, so that what is between the transforms stays in the caches.
+//! Tiles of 32 images are computed for all channels at once, so that what is between the transforms stays in the caches.
 //!
 //! This file has the plan of the forward pass and of the input gradient, which is the same operation with other kernels,
 //! with its transforms and products in files of their own. `weight_gradient` and `gradient_kernels` are those of the gradient of
@@ -17,6 +16,7 @@ mod input_transform;
 mod output_transform;
 mod pack_weights;
 mod product;
+mod transforms;
 mod weight_gradient;
 
 use std::ops::Range;
@@ -34,14 +34,17 @@ use crate::tile::{compute_tile, max_rows, tiles};
 use crate::workspace::{ConvolutionBuffers, Shards, aligned, spread};
 pub(crate) use weight_gradient::weight_gradient;
 
+/// The rows and columns of a tile's outputs.
+const OUTPUTS: usize = 4;
+
+/// The rows and columns of the inputs of a tile.
+const SPAN: usize = OUTPUTS + 2;
+
 /// The values of a transformed tile.
-const POSITIONS: usize = 16;
+const POSITIONS: usize = SPAN * SPAN;
 
-/// The values of a tile that remain after the first half of the output transform.
-const SUMS: usize = 8;
-
-/// The values of tiles that are computed together, before and after the products: 256 KiB.
-const CHUNK: usize = 64 << 10;
+/// The values of tiles that are computed together, after the first transform and before the last one: 384 KiB.
+const CHUNK: usize = 96 << 10;
 
 /// The images of a block.
 const BLOCK: usize = 32;
@@ -54,12 +57,14 @@ pub(crate) fn is_faster(convolution: &Convolution) -> bool {
     }
     let output = convolution.output_plane();
     let products = input.channels * filters;
-    // The direct form skips the taps outside the input.
+    // The direct form skips the taps outside the input. Its products take a little longer.
     let taps: usize = convolution.axes().map(Axis::all_taps).into_iter().product();
-    let tiles = output.height.div_ceil(2) * output.width.div_ceil(2);
-    // Measured: a value of a transformed tile takes about as long as eight products.
-    let transforms = 8 * POSITIONS * (input.channels + filters);
-    tiles * (POSITIONS * products + transforms) < taps * products
+    let direct = taps * products * 23 / 20;
+    let tiles = output.height.div_ceil(OUTPUTS) * output.width.div_ceil(OUTPUTS);
+    // Measured: a value of a transformed tile takes as long as eleven products. The transform of a kernel, divided among 32
+    // images, takes as long as thirty.
+    let transforms = 11 * POSITIONS * (input.channels + filters);
+    tiles * (POSITIONS * products + transforms) + 30 * products < direct
 }
 
 /// See [`Convolution::forward`] and [`Convolution::input_gradient`].
@@ -82,14 +87,21 @@ pub(crate) fn correlate(
     }
     let depth = from.channels;
     let mut buffer = std::mem::take(&mut workspace.panels);
-    let weights = aligned(&mut buffer, POSITIONS * depth * to.channels);
+    let position_weights = spread(depth * to.channels);
+    let weights = aligned(&mut buffer, POSITIONS * position_weights);
     let packed = Shards::new(weights);
     let transformed = POSITIONS * depth * to.channels;
     workspace.share(8 * transformed, to.channels, |targets, _| {
-        instructions.dispatch(PackWeights { convolution, pass, targets, packed: &packed });
+        instructions.dispatch(PackWeights {
+            convolution,
+            pass,
+            targets,
+            packed: &packed,
+            stride: position_weights,
+        });
     });
 
-    let tile_values = (POSITIONS * from.channels + SUMS * to.channels) * BLOCK;
+    let tile_values = (POSITIONS + 1) * from.channels.max(to.channels) * BLOCK;
     let chunks = Chunks::new(to, pass.n, CHUNK / tile_values);
     let out = Shards::new(out);
     workspace.share(convolution.products(pass.n), chunks.count(), |units, buffers| {
@@ -99,6 +111,7 @@ pub(crate) fn correlate(
             to,
             before,
             weights,
+            position_weights,
             chunks,
             units,
             out: &out,
@@ -131,26 +144,33 @@ struct Chunk {
 impl Chunks {
     /// Chunks of at most so many tiles, of nearly the same size.
     fn new(plane: Plane, n: usize, tiles: usize) -> Self {
-        let of_row = plane.width.div_ceil(2);
+        let of_row = plane.width.div_ceil(OUTPUTS);
         let tiles = of_row.div_ceil(of_row.div_ceil(tiles.max(1)));
         Self { plane, n, tiles, per_row: of_row.div_ceil(tiles) }
     }
 
     const fn count(self) -> usize {
-        self.n.div_ceil(BLOCK) * self.plane.height.div_ceil(2) * self.per_row
+        self.n.div_ceil(BLOCK) * self.plane.height.div_ceil(OUTPUTS) * self.per_row
     }
 
     fn chunk(self, index: usize) -> Chunk {
-        let rows = self.plane.height.div_ceil(2);
+        let rows = self.plane.height.div_ceil(OUTPUTS);
         let first_image = index / (self.per_row * rows) * BLOCK;
-        let x = 2 * self.tiles * (index % self.per_row);
+        let x = OUTPUTS * self.tiles * (index % self.per_row);
         Chunk {
             images: first_image..self.n.min(first_image + BLOCK),
-            y: 2 * (index / self.per_row % rows),
+            y: OUTPUTS * (index / self.per_row % rows),
             x,
-            count: self.tiles.min((self.plane.width - x).div_ceil(2)),
+            count: self.tiles.min((self.plane.width - x).div_ceil(OUTPUTS)),
         }
     }
+}
+
+/// Which of `count` rows or columns, from the first one on, are inside a plane of this size. A first one before the
+/// plane wraps around.
+fn inside(first: usize, size: usize, count: usize) -> Range<usize> {
+    let before = if first < size { 0 } else { 0_usize.wrapping_sub(first).min(count) };
+    before..size.wrapping_sub(first).clamp(before, count)
 }
 
 /// Some chunks of tiles.
@@ -162,6 +182,8 @@ struct Correlation<'a> {
     before: [usize; 2],
     /// See [`PackWeights`].
     weights: &'a [f32],
+    /// The distance of two positions in `weights`.
+    position_weights: usize,
     chunks: Chunks,
     /// The chunks to compute.
     units: Range<usize>,
@@ -174,15 +196,16 @@ impl WithSimd for Correlation<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, from, to, before, weights, chunks, units, out, buffers } = self;
+        let Self { pass, from, to, before, weights, position_weights, chunks, units, out, buffers } =
+            self;
         let (n, depth) = (pass.n, from.channels);
-        let ConvolutionBuffers { rows, sums, .. } = buffers;
         let highest = max_rows::<S>();
         let padded = BLOCK.min(n).next_multiple_of(S::F32_LANES);
-        let width = chunks.tiles * padded;
-        let (stride, sums_stride) = (spread(depth * width), spread(to.channels * width));
-        let values = aligned(rows, POSITIONS * stride);
-        let sums = aligned(sums, SUMS * sums_stride);
+        let stride = spread(depth.max(to.channels) * chunks.tiles * padded);
+        let ConvolutionBuffers { rows, stage, .. } = buffers;
+        let buffer = aligned(rows, (POSITIONS + 1) * stride);
+        let zeros = aligned(stage, SPAN * n.max(padded));
+        zeros.fill(0.0);
         for unit in units {
             let Chunk { images, y, x, count } = chunks.chunk(unit);
             let width = count * padded;
@@ -194,35 +217,31 @@ impl WithSimd for Correlation<'_> {
                 y: y.wrapping_sub(before[0]),
                 x: x.wrapping_sub(before[1]),
                 count,
-                to: values,
+                zeros,
+                to: &mut buffer[stride..],
                 padded,
                 stride,
             });
-            // Column by column, so that the two sums of a column stay in the L1 cache.
-            for column in 0..4 {
-                let sums = &mut sums[2 * column * sums_stride..];
-                for row in 0..4 {
-                    let position = 4 * row + column;
-                    let weights = &weights[position * depth * to.channels..];
-                    let values = &values[position * stride..][..depth * width];
-                    for (first, height) in tiles(to.channels, highest) {
-                        let product = Product {
-                            weights: &weights[first * depth..][..height * depth],
-                            values,
-                            depth,
-                            width,
-                            row,
-                            sums: &mut sums[first * width..],
-                            stride: sums_stride,
-                        };
-                        compute_tile(simd, height, product);
-                    }
+            for position in 0..POSITIONS {
+                // The products overwrite the values of the previous position, which are no longer needed. So the caches hold
+                // half as much.
+                let (products, values) = buffer[position * stride..].split_at_mut(stride);
+                let weights = &weights[position * position_weights..];
+                for (first, height) in tiles(to.channels, highest) {
+                    let product = Product {
+                        weights: &weights[first * depth..][..height * depth],
+                        values: &values[..depth * width],
+                        depth,
+                        width,
+                        out: &mut products[first * width..],
+                    };
+                    compute_tile(simd, height, product);
                 }
             }
             simd.vectorize(OutputTransform {
-                sums,
+                products: buffer,
                 padded,
-                stride: sums_stride,
+                stride,
                 pass,
                 plane: to,
                 images,

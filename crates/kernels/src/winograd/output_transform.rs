@@ -1,19 +1,19 @@
-//! The transform of the sums to the output.
+//! The transform of the products to the output.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::SUMS;
+use super::{OUTPUTS, POSITIONS, SPAN, transforms};
 use crate::convolution::{Pass, Plane};
 use crate::moments::LANES;
 use crate::pooling::{largest, store_indices};
 use crate::workspace::Shards;
 
-/// The second half of Aᵀ m A for all target channels of a tile, and what follows before the results are stored.
+/// Aᵀ m A for all target channels of some tiles, and what follows before the results are stored.
 pub(super) struct OutputTransform<'a> {
-    /// `[column][half][channel][tile][padded]`
-    pub(super) sums: &'a [f32],
+    /// `[position][channel][tile][padded]`
+    pub(super) products: &'a [f32],
     pub(super) padded: usize,
     pub(super) stride: usize,
     pub(super) pass: Pass<'a>,
@@ -44,7 +44,7 @@ impl OutputTransform<'_> {
     /// Whether all registers are whole is known when this is compiled.
     #[inline(always)]
     fn transform<S: Simd, const WHOLE: bool>(self, simd: S) {
-        let Self { sums, padded, stride, pass, plane, images, y, x, count, out } = self;
+        let Self { products, padded, stride, pass, plane, images, y, x, count, out } = self;
         let Plane { channels, height, width: columns } = plane;
         let (n, lanes) = (pass.n, S::F32_LANES);
         let maxima = Plane { channels, height: height / 2, width: columns / 2 };
@@ -55,9 +55,9 @@ impl OutputTransform<'_> {
             "an index for each maximum"
         );
         assert!(images.len() <= padded && padded.is_multiple_of(lanes), "whole registers");
-        let last = (SUMS - 1) * stride + channels * count * padded;
-        assert!(last <= sums.len(), "sums of all channels");
-        assert!(y < height && x + 2 * (count - 1) < columns, "tiles within the target");
+        let last = (POSITIONS - 1) * stride + channels * count * padded;
+        assert!(last <= products.len(), "products of all channels");
+        assert!(y < height && x + OUTPUTS * (count - 1) < columns, "tiles within the target");
         let zero = simd.splat_f32s(0.0);
         let rectified = |value| {
             // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
@@ -70,25 +70,36 @@ impl OutputTransform<'_> {
         for channel in 0..channels {
             let start = simd.splat_f32s(pass.start.get(channel).copied().unwrap_or(0.0));
             for tile in 0..count {
-                let x = x + 2 * tile;
-                let (rows_of_tile, columns_of_tile) = (2.min(height - y), 2.min(columns - x));
+                let x = x + OUTPUTS * tile;
+                let (rows_of_tile, columns_of_tile) =
+                    (OUTPUTS.min(height - y), OUTPUTS.min(columns - x));
                 for image in (0..images.len()).step_by(lanes) {
                     let used = if WHOLE { lanes } else { lanes.min(images.len() - image) };
-                    let mut results = [[zero; 2]; 2];
-                    for (row, results) in results.iter_mut().enumerate() {
-                        let mut values = [zero; 4];
-                        for (column, value) in values.iter_mut().enumerate() {
-                            let sum = (channel * count + tile) * padded + image;
-                            let place = (2 * column + row) * stride + sum;
+                    let first = (channel * count + tile) * padded + image;
+                    let mut halves = [[zero; SPAN]; OUTPUTS];
+                    for column in 0..SPAN {
+                        let mut values = [zero; SPAN];
+                        for (row, value) in values.iter_mut().enumerate() {
+                            let place = (SPAN * row + column) * stride + first;
                             #[expect(unsafe_code, reason = "bounds checks would take as long")]
                             // SAFETY: the assertions above cover the last position, channel, tile and image.
                             unsafe {
-                                let sum = sums.as_ptr().add(place).cast::<S::f32s>();
-                                *value = sum.read_unaligned();
+                                let product = products.as_ptr().add(place).cast::<S::f32s>();
+                                *value = product.read_unaligned();
                             }
                         }
-                        let [left, right] = halve(simd, values);
-                        *results = [simd.add_f32s(left, start), simd.add_f32s(right, start)];
+                        for (row, value) in transforms::output(simd, values).into_iter().enumerate()
+                        {
+                            halves[row][column] = value;
+                        }
+                    }
+                    let mut results = [[zero; OUTPUTS]; OUTPUTS];
+                    for (results, half) in results.iter_mut().zip(halves) {
+                        for (result, value) in
+                            results.iter_mut().zip(transforms::output(simd, half))
+                        {
+                            *result = simd.add_f32s(value, start);
+                        }
                     }
                     let write = |place: usize, value: S::f32s| {
                         #[expect(unsafe_code, reason = "each thread has units of its own")]
@@ -103,22 +114,27 @@ impl OutputTransform<'_> {
                         }
                     };
                     if let Some(indices) = pass.maxima {
-                        if rows_of_tile == 2 && columns_of_tile == 2 {
-                            let first = (channel * maxima.height + y / 2) * maxima.width + x / 2;
-                            let place = first * n + images.start + image;
-                            let [[a, b], [c, d]] = results;
-                            let (best, index) = largest(simd, [(a, 0), (b, 1), (c, 2), (d, 3)]);
-                            write(place, rectified(best));
-                            let mut lanes = [0_u32; LANES];
-                            S::as_mut_simd_u32s(&mut lanes).0[0] = index;
-                            #[expect(unsafe_code, reason = "each thread has units of its own")]
-                            // SAFETY: the places of a unit belong to one thread.
-                            let indices = unsafe { indices.get(place..place + used) };
-                            if WHOLE {
-                                // With a known length, the loop is a few instructions.
-                                store_indices(&mut indices[..S::F32_LANES], &lanes);
-                            } else {
-                                store_indices(indices, &lanes);
+                        for row in 0..rows_of_tile / 2 {
+                            for column in 0..columns_of_tile / 2 {
+                                let line = channel * maxima.height + y / 2 + row;
+                                let first = line * maxima.width + x / 2 + column;
+                                let place = first * n + images.start + image;
+                                let at = |y: usize, x: usize| results[2 * row + y][2 * column + x];
+                                let window =
+                                    [(at(0, 0), 0), (at(0, 1), 1), (at(1, 0), 2), (at(1, 1), 3)];
+                                let (best, index) = largest(simd, window);
+                                write(place, rectified(best));
+                                let mut lanes = [0_u32; LANES];
+                                S::as_mut_simd_u32s(&mut lanes).0[0] = index;
+                                #[expect(unsafe_code, reason = "each thread has units of its own")]
+                                // SAFETY: the places of a unit belong to one thread.
+                                let indices = unsafe { indices.get(place..place + used) };
+                                if WHOLE {
+                                    // With a known length, the loop is a few instructions.
+                                    store_indices(&mut indices[..S::F32_LANES], &lanes);
+                                } else {
+                                    store_indices(indices, &lanes);
+                                }
                             }
                         }
                         continue;
@@ -126,19 +142,13 @@ impl OutputTransform<'_> {
                     for (row, results) in results.into_iter().enumerate().take(rows_of_tile) {
                         let first = ((channel * height + y + row) * columns + x) * n;
                         let place = first + images.start + image;
-                        write(place, rectified(results[0]));
-                        if columns_of_tile == 2 {
-                            write(place + n, rectified(results[1]));
+                        for (column, value) in results.into_iter().enumerate().take(columns_of_tile)
+                        {
+                            write(place + column * n, rectified(value));
                         }
                     }
                 }
             }
         }
     }
-}
-
-/// Aᵀ m
-#[inline(always)]
-fn halve<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 2] {
-    [simd.add_f32s(simd.add_f32s(a, b), c), simd.sub_f32s(simd.sub_f32s(b, c), d)]
 }

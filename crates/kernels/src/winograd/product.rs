@@ -6,8 +6,7 @@ use pulp::Simd;
 
 use crate::tile::TileKernel;
 
-/// The products of some rows of transformed weights with the values of a position, and the first half of the output
-/// transform, Aᵀ m.
+/// The products of some rows of transformed weights with the values of a position.
 pub(super) struct Product<'a> {
     /// `[channel][row]`
     pub(super) weights: &'a [f32],
@@ -16,31 +15,25 @@ pub(super) struct Product<'a> {
     pub(super) depth: usize,
     /// A multiple of the lanes of a register.
     pub(super) width: usize,
-    /// The row of the position.
-    pub(super) row: usize,
-    /// m₀ + m₁ + m₂, and `stride` values later m₁ - m₂ - m₃: `[row][width]`.
-    pub(super) sums: &'a mut [f32],
-    pub(super) stride: usize,
+    /// `[row][width]`
+    pub(super) out: &'a mut [f32],
 }
 
 impl TileKernel for Product<'_> {
     #[inline(always)]
     fn compute<S: Simd, const ROWS: usize>(self, simd: S) {
-        let Self { weights, values, depth, width, row, sums, stride } = self;
+        let Self { weights, values, depth, width, out } = self;
         let lanes = S::F32_LANES;
-        assert!(
-            width.is_multiple_of(lanes) && stride + ROWS * width <= sums.len(),
-            "room for sums"
-        );
+        assert!(width.is_multiple_of(lanes) && ROWS * width <= out.len(), "room for the products");
         let mut first = 0;
         while first < width {
-            let (values, sums) = (&values[first..], sums[first..].as_mut_ptr());
+            let (values, out) = (&values[first..], out[first..].as_mut_ptr());
             if width - first >= 2 * lanes {
                 let tile = sum_over_channels::<S, ROWS, 2>(simd, weights, values, depth, width);
-                #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
+                #[expect(unsafe_code, reason = "bounds checks would take as long as the stores")]
                 // SAFETY: the assertion covers the last row.
                 unsafe {
-                    add_position(simd, row, tile, sums, width, stride)
+                    store_tile::<S, ROWS, 2>(tile, out, width)
                 };
                 first += 2 * lanes;
             } else {
@@ -48,7 +41,7 @@ impl TileKernel for Product<'_> {
                 #[expect(unsafe_code, reason = "as above")]
                 // SAFETY: as above.
                 unsafe {
-                    add_position(simd, row, tile, sums, width, stride)
+                    store_tile::<S, ROWS, 1>(tile, out, width)
                 };
                 first += lanes;
             }
@@ -56,41 +49,21 @@ impl TileKernel for Product<'_> {
     }
 }
 
-/// Adds the products of a row of positions to the two sums of its column.
-///
 /// # Safety
 ///
-/// There are `ROWS` rows of `width` values after `sums`, and after `stride` values more.
-#[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
+/// There is room for `ROWS` rows of `REGISTERS` registers after `out`, `width` values apart.
+#[expect(unsafe_code, reason = "bounds checks would take as long as the stores")]
 #[inline(always)]
-unsafe fn add_position<S: Simd, const ROWS: usize, const REGISTERS: usize>(
-    simd: S,
-    position: usize,
+unsafe fn store_tile<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     tile: [[S::f32s; REGISTERS]; ROWS],
-    sums: *mut f32,
+    out: *mut f32,
     width: usize,
-    stride: usize,
 ) {
     for (row, values) in tile.into_iter().enumerate() {
         for (register, value) in values.into_iter().enumerate() {
-            let place = row * width + register * S::F32_LANES;
-            let first = sums.wrapping_add(place).cast::<S::f32s>();
-            let second = sums.wrapping_add(stride + place).cast::<S::f32s>();
+            let to = out.wrapping_add(row * width + register * S::F32_LANES);
             // SAFETY: the caller guarantees that there is room.
-            unsafe {
-                match position {
-                    0 => first.write_unaligned(value),
-                    1 => {
-                        first.write_unaligned(simd.add_f32s(first.read_unaligned(), value));
-                        second.write_unaligned(value);
-                    }
-                    2 => {
-                        first.write_unaligned(simd.add_f32s(first.read_unaligned(), value));
-                        second.write_unaligned(simd.sub_f32s(second.read_unaligned(), value));
-                    }
-                    _ => second.write_unaligned(simd.sub_f32s(second.read_unaligned(), value)),
-                }
-            }
+            unsafe { to.cast::<S::f32s>().write_unaligned(value) };
         }
     }
 }

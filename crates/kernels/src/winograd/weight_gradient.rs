@@ -1,10 +1,10 @@
-//! The gradient of the weights by minimal filtering, F(3 × 3, 2 × 2): Gᵀ (Σ (A dy Aᵀ) ⊙ (Bᵀ d B)) G, summed over tiles and
+//! The gradient of the weights by minimal filtering, F(3 × 3, 4 × 4): Gᵀ (Σ (A dy Aᵀ) ⊙ (Bᵀ d B)) G, summed over tiles and
 //! images, for the same tiles as in the forward pass.
 //!
 //! As in the direct form, the channels of the gradient are in the lanes of the registers, and the values of the input are
 //! broadcast without being moved before.
 //!
-//! The four rows of positions are computed one after the other, so that a quarter of the sums is in use, or by different
+//! The rows of positions are computed one after the other, so that a sixth of the sums is in use, or by different
 //! threads. Each sum has the order of blocks of images, rows of tiles and chunks; within a chunk that of tiles and images.
 
 use std::ops::Range;
@@ -12,9 +12,10 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::gradient_kernels::{
-    GradientProduct, GradientTransform, Stage, StagedTransform, staged, transform_kernel_gradient,
+    ColumnTransform, GRADIENT_ROWS, GradientColumnTransform, GradientProduct, GradientRowTransform,
+    RowTransform, columns, transform_kernel_gradient,
 };
-use super::{BLOCK, Chunk, Chunks, POSITIONS};
+use super::{BLOCK, Chunk, Chunks, OUTPUTS, POSITIONS, SPAN};
 use crate::convolution::Convolution;
 use crate::moments::LANES;
 use crate::tile::{compute_tile, max_rows, tiles};
@@ -43,7 +44,7 @@ pub(crate) fn weight_gradient(
     let sums = aligned(&mut buffer, POSITIONS * spread(count * channels * width));
     sums.fill(0.0);
     let parts = workspace.parts(convolution.products(n));
-    workspace.split(parts, 4, sums, none(), |rows, sums, _, buffers| {
+    workspace.split(parts, SPAN, sums, none(), |rows, sums, _, buffers| {
         instructions.dispatch(SumTiles { convolution, x, gradient, n, rows, sums, buffers });
     });
     instructions.dispatch(Finish { convolution, sums, out, blend });
@@ -84,32 +85,36 @@ impl WithSimd for SumTiles<'_> {
         let before = convolution.axes().map(|axis| axis.before);
         let (depth, highest) = (from.channels, max_rows::<S>());
         let panels = Panels::new::<S>(to.channels);
-        let tile_values = (12 * from.channels + 8 * to.channels) * BLOCK;
-        let chunks = Chunks::new(to, n, CHUNK / tile_values);
+        // The values of a tile in the buffers below. Tiles share two columns, so two tiles need five columns each.
+        let tile_values =
+            (SPAN * (OUTPUTS + 1) + SPAN) * from.channels + (SPAN * OUTPUTS + SPAN) * to.channels;
+        let chunks = Chunks::new(to, n, CHUNK / (tile_values * BLOCK));
         // The same for all registers, because the zeros that fill a register are summed, too.
         let padded = |images: usize| images.next_multiple_of(LANES);
         let most = chunks.tiles * padded(BLOCK.min(n));
 
         let ConvolutionBuffers { rows: values, sums: panel_values, weights: lines, stage, .. } =
             buffers;
-        let stage = aligned(stage, depth * staged(chunks.tiles, padded(BLOCK.min(n))));
+        let staged_stride = spread(depth * columns(chunks.tiles) * padded(BLOCK.min(n)));
+        let staged = aligned(stage, SPAN * staged_stride);
         let stride = spread(depth * most);
-        let values = aligned(values, 4 * stride);
+        let values = aligned(values, SPAN * stride);
         let panel_stride = spread(panels.count * panels.width * most);
-        let panel_values = aligned(panel_values, 4 * panel_stride);
-        let lines = aligned(lines, 4 * panels.count * panels.width * most);
+        let panel_values = aligned(panel_values, SPAN * panel_stride);
+        let lines = aligned(lines, SPAN * OUTPUTS * panels.count * panels.width * most);
         let position_sums = spread(panels.count * depth * panels.width);
 
         for index in 0..chunks.count() {
             let Chunk { images, y, x: first_column, count } = chunks.chunk(index);
             let padded = padded(images.len());
-            let line_stride = 2 * count * images.len() * panels.width;
+            let line_stride = OUTPUTS * count * images.len() * panels.width;
             let row_stride = panels.count * line_stride;
-            for row in 0..2 {
-                let lines = &mut lines[row * row_stride..][..row_stride];
+            for (row, place) in GRADIENT_ROWS.into_iter().enumerate() {
+                let lines = &mut lines[place * row_stride..][..row_stride];
                 // Outside the plane, the gradient is 0.
                 let is_inside = y + row < to.height;
-                let columns = if is_inside { (2 * count).min(to.width - first_column) } else { 0 };
+                let columns =
+                    if is_inside { (OUTPUTS * count).min(to.width - first_column) } else { 0 };
                 if is_inside {
                     transpose_row(
                         &gradient[((y + row) * to.width + first_column) * n + images.start..],
@@ -127,7 +132,9 @@ impl WithSimd for SumTiles<'_> {
                     line[columns * images.len() * panels.width..].fill(0.0);
                 }
             }
-            simd.vectorize(Stage {
+            let lines = &mut lines[..SPAN * row_stride];
+            simd.vectorize(GradientRowTransform { values: lines, stride: row_stride });
+            simd.vectorize(RowTransform {
                 source: x,
                 plane: from,
                 n,
@@ -135,34 +142,32 @@ impl WithSimd for SumTiles<'_> {
                 y: y.wrapping_sub(before[0]),
                 x: first_column.wrapping_sub(before[1]),
                 count,
-                to: stage,
+                to: staged,
                 padded,
+                stride: staged_stride,
             });
             let depth_of_sums = count * padded;
             for row in rows.clone() {
-                simd.vectorize(StagedTransform {
-                    source: stage,
+                simd.vectorize(ColumnTransform {
+                    source: &staged[row * staged_stride..],
                     channels: depth,
                     count,
                     padded,
-                    row,
                     to: values,
                     stride,
                 });
-                simd.vectorize(GradientTransform {
-                    source: lines,
-                    row_stride,
+                simd.vectorize(GradientColumnTransform {
+                    source: &lines[row * row_stride..][..row_stride],
                     panels: panels.count,
                     count,
                     images: images.len(),
                     width: panels.width,
-                    row,
                     to: panel_values,
                     padded,
                     stride: panel_stride,
                 });
-                for column in 0..4 {
-                    let position = 4 * (row - rows.start) + column;
+                for column in 0..SPAN {
+                    let position = SPAN * (row - rows.start) + column;
                     let sums = &mut sums[position * position_sums..][..position_sums];
                     let values = &values[column * stride..][..depth * depth_of_sums];
                     let panel_values = &panel_values[column * panel_stride..];

@@ -385,7 +385,8 @@ fn batches_of_several_blocks_follow_the_generic_engine() {
                 let declaration = declaration(&[&device[0], &device[1], layers, optimizer]);
                 let architecture = declaration.architecture(image, 3).unwrap();
                 let settings = declaration.engine_settings(&architecture).unwrap();
-                let weights = architecture.initial_weights(&mut stream(1, Purpose::Weights, 0));
+                // Not every seed: a value next to the kink of ReLU may have another sign in the other engine.
+                let weights = architecture.initial_weights(&mut stream(2, Purpose::Weights, 0));
                 let mut engine = Engine::new(&settings, &weights).unwrap();
                 let mut dropout = stream(1, Purpose::Dropout, 1);
                 let mut logits = Vec::new();
@@ -402,7 +403,7 @@ fn batches_of_several_blocks_follow_the_generic_engine() {
             }
             let difference = distance(generic, fused);
             let size = distance(generic, &vec![0.0; generic.len()]);
-            assert!(difference <= 1e-4 * size, "{optimizer}, {count}: {difference} of {size}");
+            assert!(difference <= 1e-5 * size, "{optimizer}, {count}: {difference} of {size}");
         }
     }
 }
