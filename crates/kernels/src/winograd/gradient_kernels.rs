@@ -171,6 +171,7 @@ impl WithSimd for GradientRowTransform<'_> {
         let mut rows = values.chunks_exact_mut(stride);
         let rows: [&mut [S::f32s]; SPAN] =
             from_fn(|_| rows.next().map_or(&mut [][..], |row| S::as_mut_simd_f32s(row).0));
+        #[expect(clippy::needless_range_loop, reason = "an index of all six rows")]
         for index in 0..stride / S::F32_LANES {
             let mut values = [simd.splat_f32s(0.0); OUTPUTS];
             for (value, row) in values.iter_mut().zip(GRADIENT_ROWS) {

@@ -126,8 +126,8 @@ impl TileRows {
     #[inline(always)]
     unsafe fn transform<S: Simd>(&self, simd: S, width: usize, to: *mut f32, stride: usize) {
         for image in (0..width).step_by(S::F32_LANES) {
-            let mut rows = [[simd.splat_f32s(0.0); SPAN]; SPAN];
-            for column in 0..SPAN {
+            let mut columns = [[simd.splat_f32s(0.0); SPAN]; SPAN];
+            for (column, transformed) in columns.iter_mut().enumerate() {
                 if column < self.columns.start || column >= self.columns.end {
                     continue;
                 }
@@ -137,11 +137,13 @@ impl TileRows {
                     // SAFETY: the caller guarantees that the tile has this row and column.
                     *value = unsafe { from.cast::<S::f32s>().read_unaligned() };
                 }
-                for (row, value) in transforms::input(simd, values).into_iter().enumerate() {
-                    rows[row][column] = value;
-                }
+                *transformed = transforms::input(simd, values);
             }
-            for (row, values) in rows.into_iter().enumerate() {
+            for row in 0..SPAN {
+                let mut values = [simd.splat_f32s(0.0); SPAN];
+                for (value, column) in values.iter_mut().zip(&columns) {
+                    *value = column[row];
+                }
                 let to = to.wrapping_add(SPAN * row * stride + image);
                 for (column, value) in transforms::input(simd, values).into_iter().enumerate() {
                     // SAFETY: the caller guarantees that there is room for all positions.

@@ -76,8 +76,8 @@ impl OutputTransform<'_> {
                 for image in (0..images.len()).step_by(lanes) {
                     let used = if WHOLE { lanes } else { lanes.min(images.len() - image) };
                     let first = (channel * count + tile) * padded + image;
-                    let mut halves = [[zero; SPAN]; OUTPUTS];
-                    for column in 0..SPAN {
+                    let mut half = [[zero; OUTPUTS]; SPAN];
+                    for (column, transformed) in half.iter_mut().enumerate() {
                         let mut values = [zero; SPAN];
                         for (row, value) in values.iter_mut().enumerate() {
                             let place = (SPAN * row + column) * stride + first;
@@ -88,16 +88,16 @@ impl OutputTransform<'_> {
                                 *value = product.read_unaligned();
                             }
                         }
-                        for (row, value) in transforms::output(simd, values).into_iter().enumerate()
-                        {
-                            halves[row][column] = value;
-                        }
+                        *transformed = transforms::output(simd, values);
                     }
                     let mut results = [[zero; OUTPUTS]; OUTPUTS];
-                    for (results, half) in results.iter_mut().zip(halves) {
-                        for (result, value) in
-                            results.iter_mut().zip(transforms::output(simd, half))
-                        {
+                    for (row, results) in results.iter_mut().enumerate() {
+                        let mut values = [zero; SPAN];
+                        for (value, column) in values.iter_mut().zip(&half) {
+                            *value = column[row];
+                        }
+                        let values = transforms::output(simd, values);
+                        for (result, value) in results.iter_mut().zip(values) {
                             *result = simd.add_f32s(value, start);
                         }
                     }

@@ -67,8 +67,7 @@ impl TileKernel for PackTile<'_> {
         for channel in 0..depth {
             // A kernel in each lane.
             let mut kernels = [[0.0; MAX_ROWS]; 9];
-            for lane in 0..ROWS {
-                let target = target + lane;
+            for (lane, target) in (target..target + ROWS).enumerate() {
                 let kernel = match pass.source {
                     Source::Input => target * channels + channel,
                     Source::Gradient => channel * channels + target,
