@@ -127,6 +127,12 @@ fn pooled() -> impl Strategy<Value = Case> {
     cases_of(tiled()).prop_filter("minimal filtering", can_pool)
 }
 
+/// The most frequent convolution: 3 × 3, as many outputs as inputs.
+fn usual(input: Plane, filters: usize) -> Convolution {
+    let (kernel, stride, padding, dilation) = ([3, 3], [1, 1], [1; 4], [1, 1]);
+    Convolution { input, filters, kernel, stride, padding, dilation, groups: 1 }
+}
+
 /// Compares the forward pass with 64-bit loops.
 fn assert_forward(case: &Case, relu: bool, biased: bool) {
     let (x, weights) = (case.x(), case.weights());
@@ -152,15 +158,7 @@ fn assert_forward(case: &Case, relu: bool, biased: bool) {
 /// More source rows than an L2 cache has, which are computed in chunks of columns, and 33 images, which are two blocks.
 #[test]
 fn large_layers_are_computed_in_chunks() {
-    let convolution = Convolution {
-        input: Plane { channels: 140, height: 5, width: 11 },
-        filters: 3,
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: [1; 4],
-        dilation: [1, 1],
-        groups: 1,
-    };
+    let convolution = usual(Plane { channels: 140, height: 5, width: 11 }, 3);
     assert_forward(&Case { convolution, n: 33, seed: 1 }, true, true);
 }
 
@@ -178,15 +176,7 @@ fn relative_error(actual: &[f32], expected: &[f64]) -> f64 {
 /// So many channels that each thread transforms kernels of its own, which end within a tile of rows.
 #[test]
 fn threads_transform_the_kernels_of_wide_layers() {
-    let convolution = Convolution {
-        input: Plane { channels: 100, height: 4, width: 4 },
-        filters: 100,
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: [1; 4],
-        dilation: [1, 1],
-        groups: 1,
-    };
+    let convolution = usual(Plane { channels: 100, height: 4, width: 4 }, 100);
     assert_forward(&Case { convolution, n: 5, seed: 2 }, false, true);
 }
 
@@ -194,15 +184,7 @@ fn threads_transform_the_kernels_of_wide_layers() {
 /// 0.65e-6 for 128 channels, with the points 0, ±1, ±2 and ∞ 2.4e-6 and 1.4e-6, and with the direct form 0.6e-6 and 0.4e-6.
 #[test]
 fn rounding_in_wide_layers_is_close_to_that_of_the_direct_form() {
-    let convolution = Convolution {
-        input: Plane { channels: 128, height: 8, width: 8 },
-        filters: 8,
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: [1; 4],
-        dilation: [1, 1],
-        groups: 1,
-    };
+    let convolution = usual(Plane { channels: 128, height: 8, width: 8 }, 8);
     let case = Case { convolution, n: 32, seed: 3 };
     let (x, weights, gradient) = (case.x(), case.weights(), case.gradient());
     let mut workspace = Workspace::default();
