@@ -5,7 +5,7 @@
 //! 36 products instead of 144. The sums over channels are between the transforms, so they are 36 matrix products. With the
 //! images in the lanes, the transforms are operations on whole registers. See `transforms` for the effect on rounding errors.
 //!
-//! Tiles of 32 images are computed for all channels at once, so that what is between the transforms stays in the caches.
+//! Tiles of 32 images are computed for all channels at once, so that transformed values and products stay in the caches.
 //!
 //! This file has the plan of the forward pass and of the input gradient, which is the same operation with other kernels,
 //! with its transforms and products in files of their own. `weight_gradient` and `gradient_kernels` are those of the gradient of

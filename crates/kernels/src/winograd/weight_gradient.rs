@@ -4,8 +4,9 @@
 //! As in the direct form, the channels of the gradient are in the lanes of the registers, and the values of the input are
 //! broadcast without being moved before.
 //!
-//! The rows of positions are computed one after the other, so that a sixth of the sums is in use, or by different
-//! threads. Each sum has the order of blocks of images, rows of tiles and chunks; within a chunk that of tiles and images.
+//! The rows of positions are computed one after the other, so that only a sixth of the sums has to be in the caches, or by
+//! different threads. Each sum has the order of blocks of images, rows of tiles and chunks; within a chunk that of tiles and
+//! images.
 
 use std::ops::Range;
 
