@@ -1,7 +1,7 @@
 """Training steps of the convolutional networks of `cargo bench -p kiln-train` in PyTorch: milliseconds, the
 best and the median of many.
 
-    python benches/peers/pytorch_networks.py [THREADS [SECONDS]]
+    python benches/peers/pytorch_networks.py [THREADS [SECONDS [NETWORK…]]]
 
 A step has 32, 64 or 128 images: forward, backward and the update of the configuration's optimizer, in PyTorch's default layout
 and in channels_last, which is usually its faster one for convolutions. Each is measured for some seconds.
@@ -16,12 +16,13 @@ from torch import nn
 
 
 class Residual(nn.Module):
-    def __init__(self, layers, shortcut=()):
+    def __init__(self, layers, shortcut=(), activation=torch.relu):
         super().__init__()
         self.layers, self.shortcut = nn.Sequential(*layers), nn.Sequential(*shortcut)
+        self.activation = activation
 
     def forward(self, x):
-        return torch.relu(self.layers(x) + self.shortcut(x))
+        return self.activation(self.layers(x) + self.shortcut(x))
 
 
 def conv(channels, filters, size=3, stride=1):
@@ -51,6 +52,17 @@ def cnn_with_normalization(_):
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
 
 
+def cnn_with_residuals(_):
+    """The network of configs/fashion-mnist-cnn.toml."""
+    def stage(channels, filters):
+        layers = conv(channels, filters)
+        block = Residual([*conv(filters, filters), nn.GELU()], activation=nn.Identity())
+        return [layers[0], nn.MaxPool2d(2), layers[1], nn.GELU(), block]
+    return nn.Sequential(
+        *conv(1, 16), nn.GELU(), *stage(16, 32), *stage(32, 64), *stage(64, 128),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+
+
 def resnet(blocks, inputs):
     def block(channels, filters, stride=1):
         layers = [*conv(channels, filters, 3, stride), nn.ReLU(), *conv(filters, filters)]
@@ -75,6 +87,7 @@ NETWORKS = {
     "fashion-mnist-small-cnn": (cnn, adam), "fashion-mnist-vgg": (vgg, sgd),
     "fashion-mnist-resnet8": (lambda inputs: resnet(1, inputs), sgd),
     "fashion-mnist-resnet20": (lambda inputs: resnet(3, inputs), sgd), "cnn": (cnn_with_normalization, sgd),
+    "fashion-mnist-cnn": (cnn_with_residuals, sgd),
 }
 GRAY, COLOR = (1, 28, 28), (3, 32, 32)
 
@@ -104,7 +117,10 @@ def main():
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 6
     cases = [(name, GRAY) for name in NETWORKS] + [("fashion-mnist-resnet20", COLOR)]
+    chosen = sys.argv[3:] or NETWORKS
     for name, image in cases:
+        if name not in chosen:
+            continue
         for batch in (32, 64, 128):
             measure(name, image, batch, seconds)
 
