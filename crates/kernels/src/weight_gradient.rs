@@ -214,6 +214,7 @@ impl WeightGradient<'_> {
             // The filters in this group.
             let first_filter = targets.start.max(group * group_filters);
             let filters = targets.end.min((group + 1) * group_filters) - first_filter;
+            let panels = Panels { count: filters.div_ceil(panels.width), ..panels };
             sums.fill(0.0);
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
@@ -396,7 +397,7 @@ pub(crate) fn transpose_row(
     to: &mut [f32],
 ) {
     let width = panels.width;
-    for (panel, to) in to.chunks_exact_mut(panel_stride).enumerate() {
+    for (panel, to) in to.chunks_exact_mut(panel_stride).take(panels.count).enumerate() {
         let first = panel * width;
         let count = width.min(channels - first);
         for (column, to) in to.chunks_exact_mut(images * width).take(columns).enumerate() {

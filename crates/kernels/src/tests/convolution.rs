@@ -155,6 +155,32 @@ fn assert_forward(case: &Case, relu: bool, biased: bool) {
     assert_close(&actual, &expected, 1e-5);
 }
 
+/// Compares the gradient of the weights with 64-bit loops.
+fn assert_weight_gradient(case: &Case, decay: Option<f32>) {
+    let (x, gradient) = (case.x(), case.gradient());
+    let before = case.weights();
+    let mut expected: Vec<f64> =
+        before.iter().map(|value| f64::from(*value) * f64::from(decay.unwrap_or(0.0))).collect();
+    case.products(|w, from, to| expected[w] += f64::from(x[from]) * f64::from(gradient[to]));
+    let blend = decay.map_or(Blend::Replace, Blend::DecayAndAdd);
+    let actual = with_all_instructions(|workspace| {
+        let mut out = before.clone();
+        case.convolution.weight_gradient(&x, &gradient, case.n, &mut out, blend, workspace);
+        out
+    });
+    assert_close(&actual, &expected, 1e-5);
+}
+
+/// Two and three threads, of which some compute a part of a group that has fewer registers of filters than the largest part.
+#[test]
+fn threads_divide_groups_of_filters() {
+    for (groups, filters, n) in [(4, 72, 50), (3, 120, 32)] {
+        let input = Plane { channels: 2 * groups, height: 8, width: 8 };
+        let convolution = Convolution { groups, ..usual(input, filters) };
+        assert_weight_gradient(&Case { convolution, n, seed: 4 }, None);
+    }
+}
+
 /// More source rows than an L2 cache has, which are computed in chunks of columns, and 33 images, which are two blocks.
 #[test]
 fn large_layers_are_computed_in_chunks() {
@@ -258,17 +284,6 @@ proptest! {
 
     #[test]
     fn weight_gradient_sums_over_positions_and_images(case in cases(), decay in prop::option::of(0.0..1.0_f32)) {
-        let (x, gradient) = (case.x(), case.gradient());
-        let before = case.weights();
-        let mut expected: Vec<f64> =
-            before.iter().map(|value| f64::from(*value) * f64::from(decay.unwrap_or(0.0))).collect();
-        case.products(|w, from, to| expected[w] += f64::from(x[from]) * f64::from(gradient[to]));
-        let blend = decay.map_or(Blend::Replace, Blend::DecayAndAdd);
-        let actual = with_all_instructions(|workspace| {
-            let mut out = before.clone();
-            case.convolution.weight_gradient(&x, &gradient, case.n, &mut out, blend, workspace);
-            out
-        });
-        assert_close(&actual, &expected, 1e-5);
+        assert_weight_gradient(&case, decay);
     }
 }
