@@ -1,6 +1,7 @@
-//! Measures the passes of convolutions, and the peak of the processor in the same run. "Items" are floating-point
-//! operations: two for each product, without those with the zeros of the padding, which are not computed. So the
-//! throughput divided by that of `peak` is the share of the peak.
+//! Measures the passes of convolutions, and the peak of the processor in the same run. "Items" are the floating-point
+//! operations of the direct form: two per product, without products with padding. For layers in the direct form, the
+//! throughput divided by that of `peak` is the share of the peak. Minimal filtering needs fewer operations, so for those
+//! layers the ratio can exceed 1.
 //!
 //!     cargo bench -p kiln-kernels
 

@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use crate::moments::{self, LANES, SumLanes, Terms, tree};
+use crate::moments::{LANES, PART, SumLanes, Terms, add_lanes, sum_of_lanes};
 use crate::workspace::none;
 use crate::{Blend, Workspace};
 
@@ -59,6 +59,7 @@ pub fn add_into(out: &mut [f32], values: &[f32], relu: bool, workspace: &mut Wor
 /// The slices differ in length.
 pub fn mask_and_copy(gradient: &mut [f32], y: &[f32], copy: &mut [f32], workspace: &mut Workspace) {
     assert_eq!(gradient.len(), y.len(), "one output per gradient");
+    assert_eq!(copy.len(), y.len(), "one copy per gradient");
     workspace.split_loops(
         y.len(),
         y.len(),
@@ -105,16 +106,13 @@ pub fn row_sums(
                 for part in row.chunks(PART * n) {
                     let pieces = part.chunks_exact(n).map(|position| [position]);
                     let [part_sums] = instructions.dispatch(SumLanes { pieces, terms: Value });
-                    moments::add(&mut sums, &part_sums);
+                    add_lanes(&mut sums, &part_sums);
                 }
-                *out = blend.apply(*out, tree(sums) as f32);
+                *out = blend.apply(*out, sum_of_lanes(sums) as f32);
             }
         },
     );
 }
-
-/// Positions that are summed in 32 bits.
-const PART: usize = 32;
 
 /// The value itself.
 struct Value;

@@ -9,7 +9,9 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::Workspace;
-use crate::moments::{AddRow, ChannelMoments, LANES, SumLanes, Terms, add, tree};
+use crate::moments::{
+    AddRow, ChannelMoments, LANES, PART, SumLanes, Terms, add_lanes, sum_of_lanes,
+};
 use crate::workspace::{Shards, none};
 
 /// A batch in blocks of images, one after the other, each `[channels][positions][images of the block]`.
@@ -40,9 +42,6 @@ impl BlockLayout {
         })
     }
 }
-
-/// Positions that are summed in 32 bits.
-const ROW: usize = 32;
 
 /// The normalization of one channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,7 +120,7 @@ pub fn normalize_batch(
             for (index, (channel, statistics)) in part.zip(channels.iter_mut().zip(statistics)) {
                 let mut moments = ChannelMoments::new(channel.mean);
                 for (plane, n) in layout.planes(index) {
-                    for row in x[plane].chunks(ROW * n) {
+                    for row in x[plane].chunks(PART * n) {
                         let moments = &mut moments;
                         instructions.dispatch(AddRow { moments, row, n });
                     }
@@ -231,8 +230,8 @@ pub fn normalization_gradients(
                 let [mut beta, mut gamma] = [[0.0_f64; LANES]; 2];
                 *sums = GradientSums::default();
                 for (plane, n) in layout.planes(index) {
-                    let x = x[plane.clone()].chunks(ROW * n);
-                    for (gradient, x) in gradient_of(plane).chunks_mut(ROW * n).zip(x) {
+                    let x = x[plane.clone()].chunks(PART * n);
+                    for (gradient, x) in gradient_of(plane).chunks_mut(PART * n).zip(x) {
                         if relu {
                             for (gradient, x) in gradient.iter_mut().zip(x) {
                                 *gradient = if normalized(*x) <= 0.0 { 0.0 } else { *gradient };
@@ -243,11 +242,11 @@ pub fn normalization_gradients(
                         let terms = GradientTerms(channel.mean);
                         let [row_beta, row_gamma] =
                             instructions.dispatch(SumLanes { pieces, terms });
-                        add(&mut beta, &row_beta);
-                        add(&mut gamma, &row_gamma);
+                        add_lanes(&mut beta, &row_beta);
+                        add_lanes(&mut gamma, &row_gamma);
                     }
-                    sums.beta += tree(std::mem::replace(&mut beta, [0.0; LANES]));
-                    sums.gamma += tree(std::mem::replace(&mut gamma, [0.0; LANES]))
+                    sums.beta += sum_of_lanes(std::mem::replace(&mut beta, [0.0; LANES]));
+                    sums.gamma += sum_of_lanes(std::mem::replace(&mut gamma, [0.0; LANES]))
                         * f64::from(channel.inverse_deviation);
                 }
                 let inverse = channel.inverse_deviation;

@@ -1,8 +1,9 @@
-//! Direct convolution in two dimensions: forward, the gradient of the input, and the gradient of the weights.
+//! Convolution in two dimensions: the forward pass, the gradient of the input and the gradient of the weights. Chooses between
+//! the direct form, the depthwise form and minimal filtering (Winograd).
 
 use std::ops::Range;
 
-use crate::correlation::{Correlation, Source};
+use crate::correlation::{DirectCorrelation, Source};
 use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwise};
 
 use crate::weight_gradient::WeightGradient;
@@ -49,8 +50,8 @@ impl Plane {
 /// over the channels c of the group of o and the kernel positions (i, j); values outside the input are 0.
 ///
 /// Weights are `[filters, channels / groups, kernel height, kernel width]`, PyTorch's order and that of the weights
-/// file. Every function packs them for itself: that takes about one percent of a pass at batch size 32, and the
-/// optimizer, checkpoints and files then know a single order.
+/// file. Every call packs them again, so the optimizer, checkpoints and files need only one order. Packing takes about
+/// one percent of a pass in the direct form at batch size 32, and more with minimal filtering on small planes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// The size of an input image.
@@ -225,7 +226,7 @@ impl Convolution {
         self.check(weights.len(), x.len(), out.len(), n);
         assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
         let source = Source::Input;
-        let pass = Pass { source, weights, start: bias, values: x, n, relu, maxima: None };
+        let pass = Pass { source, weights, bias, values: x, n, relu, maxima: None };
         self.correlate(pass, out, workspace);
     }
 
@@ -235,7 +236,7 @@ impl Convolution {
         let is_of_output =
             pooling.input == self.output_plane() && !pooling.output_plane().is_empty();
         // Four such windows are a tile of minimal filtering.
-        is_of_output && pooling.is_quarter() && winograd::is_faster(self)
+        is_of_output && pooling.is_2x2_partition() && winograd::is_faster(self)
     }
 
     /// Writes the maxima of windows of 2 × 2 of the output, and their indices, as [`forward`](Self::forward) and then
@@ -265,7 +266,7 @@ impl Convolution {
         assert_eq!(indices.len(), out.len(), "one index per maximum");
         let (source, indices) = (Source::Input, Shards::new(indices));
         let maxima = Some(&indices);
-        let pass = Pass { source, weights, start: bias, values: x, n, relu, maxima };
+        let pass = Pass { source, weights, bias, values: x, n, relu, maxima };
         winograd::correlate(self, pass, out, workspace);
     }
 
@@ -284,7 +285,7 @@ impl Convolution {
     ) {
         self.check(weights.len(), out.len(), gradient.len(), n);
         let (source, values) = (Source::Gradient, gradient);
-        let pass = Pass { source, weights, start: &[], values, n, relu: false, maxima: None };
+        let pass = Pass { source, weights, bias: &[], values, n, relu: false, maxima: None };
         self.correlate(pass, out, workspace);
     }
 
@@ -300,19 +301,7 @@ impl Convolution {
         };
         let parts = workspace.parts(self.products(pass.n));
         workspace.split(parts, plane.channels, out, none(), |targets, out, _, buffers| {
-            let Pass { source, weights, start, values, n, relu, .. } = pass;
-            let kernel = Correlation {
-                convolution: self,
-                source,
-                weights,
-                start,
-                values,
-                n,
-                targets,
-                out,
-                relu,
-                buffers,
-            };
+            let kernel = DirectCorrelation { convolution: self, pass, targets, out, buffers };
             if is_depthwise(self) {
                 instructions.dispatch(DepthwiseCorrelation(kernel));
             } else {
@@ -355,14 +344,19 @@ impl Convolution {
     }
 }
 
-/// The operands that a forward pass and an input gradient share; see [`Correlation`].
+/// The operands of a forward pass or of an input gradient.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
     pub(crate) source: Source,
+    /// In the order of the weights file.
     pub(crate) weights: &'a [f32],
-    pub(crate) start: &'a [f32],
+    /// One value per target channel; empty for 0.
+    pub(crate) bias: &'a [f32],
+    /// The input, or the gradient of the output.
     pub(crate) values: &'a [f32],
+    /// Images.
     pub(crate) n: usize,
+    /// Whether negative results become 0.
     pub(crate) relu: bool,
     /// Where the indices of the maxima of windows of 2 × 2 are written, if they are computed in place of the output.
     pub(crate) maxima: Option<&'a Shards<'a, u16>>,

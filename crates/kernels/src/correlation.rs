@@ -15,27 +15,28 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use crate::convolution::{Axis, Convolution};
+use crate::convolution::{Axis, Convolution, Pass};
+use crate::relu::rectified;
 use crate::tile::{
     MAX_ROWS, Tap, TapList, TileKernel, compute_tile, max_rows, sum_over_taps, tiles,
 };
-use crate::workspace::{ConvolutionBuffers, LINE, aligned};
+use crate::workspace::{ConvolutionBuffers, aligned, spread};
 
-/// The images of a block. The source rows of 64 channels and their neighbors then fit into an L2 cache of 512 KiB.
+/// The images of a block. Three source rows of 64 channels and 14 columns then take 336 KiB of an L2 cache of 512 KiB.
 pub(crate) const BLOCK: usize = 32;
 
 /// The values of source rows that stay in an L2 cache of 512 KiB, next to weights and results: 400 KiB.
 const RESIDENT: usize = 100 << 10;
 
-/// If there are more, the columns are computed in chunks that read about as many values: 256 KiB.
+/// If the source rows exceed `RESIDENT`, the columns are computed in chunks that read about this many values: 256 KiB.
 const CHUNK: usize = 64 << 10;
 
-/// What is summed.
+/// The direction of a correlation, by what it reads.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Source {
-    /// The input, to the output.
+    /// Forward: reads the input, writes the output.
     Input,
-    /// The gradient of the output, to that of the input.
+    /// Backward: reads the gradient of the output, writes that of the input.
     Gradient,
 }
 
@@ -50,19 +51,13 @@ impl Source {
 }
 
 /// See [`Convolution::forward`] and [`Convolution::input_gradient`].
-pub(crate) struct Correlation<'a> {
+pub(crate) struct DirectCorrelation<'a> {
     pub(crate) convolution: &'a Convolution,
-    pub(crate) source: Source,
-    pub(crate) weights: &'a [f32],
-    /// The value at which the sums of each target channel start; empty for 0.
-    pub(crate) start: &'a [f32],
-    pub(crate) values: &'a [f32],
-    pub(crate) n: usize,
+    pub(crate) pass: Pass<'a>,
     /// The target channels to compute.
     pub(crate) targets: Range<usize>,
     /// Of these channels.
     pub(crate) out: &'a mut [f32],
-    pub(crate) relu: bool,
     pub(crate) buffers: &'a mut ConvolutionBuffers,
 }
 
@@ -75,13 +70,13 @@ struct Side {
     width: usize,
 }
 
-impl WithSimd for Correlation<'_> {
+impl WithSimd for DirectCorrelation<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { convolution, source, weights, start, values, n, targets, out, relu, buffers } =
-            self;
+        let Self { convolution, pass, targets, out, buffers } = self;
+        let Pass { source, weights, bias, values, n, relu, .. } = pass;
         let [rows, columns] = convolution.axes();
         let input = Side {
             channels: convolution.group_channels(),
@@ -106,19 +101,16 @@ impl WithSimd for Correlation<'_> {
             weights: packed,
             rows: ring,
             resident,
-            columns: pairs,
-            column_starts,
+            pairs,
+            pair_starts,
             taps,
             ..
         } = buffers;
         let packed = aligned(packed, depth * to.channels);
-        list_columns(source, columns, to.width, pairs, column_starts);
+        list_columns(source, columns, to.width, pairs, pair_starts);
 
         let padded = n.min(BLOCK).next_multiple_of(S::F32_LANES);
-        // An odd number of lines, so that the channels of a pixel are spread over all sets of the caches.
-        let channel_stride = (from.width * padded).div_ceil(LINE) * LINE;
-        let channel_stride =
-            channel_stride + LINE * usize::from(channel_stride.is_multiple_of(2 * LINE));
+        let channel_stride = spread(from.width * padded);
         let slot_stride = channel_stride * from.channels;
         let ring = aligned(ring, slot_stride * span);
         assert!(u32::try_from(ring.len()).is_ok(), "the rows of a block are below 16 GiB");
@@ -160,7 +152,7 @@ impl WithSimd for Correlation<'_> {
                         }
                     }
                     for x in 0..to.width {
-                        let pairs = &pairs[column_starts[x]..column_starts[x + 1]];
+                        let pairs = &pairs[pair_starts[x]..pair_starts[x + 1]];
                         for tap in 0..rows.kernel {
                             let Some(row) = source.position(rows, y, tap) else { continue };
                             let slot = row % span * slot_stride;
@@ -174,9 +166,9 @@ impl WithSimd for Correlation<'_> {
 
                     for first_column in (0..to.width).step_by(chunk) {
                         for (first, height) in tiles(count, highest) {
-                            let strip = Strip {
+                            let strip = OutputStrip {
                                 weights: &packed[first * depth..][..height * depth],
-                                start: start.get(first_target + first..).unwrap_or(&[]),
+                                bias: bias.get(first_target + first..).unwrap_or(&[]),
                                 taps,
                                 columns: first_column..to.width.min(first_column + chunk),
                                 source: ring,
@@ -199,10 +191,11 @@ impl WithSimd for Correlation<'_> {
 }
 
 /// Some filters of an output row.
-struct Strip<'a> {
+struct OutputStrip<'a> {
     /// `[tap][channel][filter]`
     weights: &'a [f32],
-    start: &'a [f32],
+    /// The bias of each filter; empty for 0.
+    bias: &'a [f32],
     taps: &'a TapList,
     columns: Range<usize>,
     source: &'a [f32],
@@ -218,13 +211,13 @@ struct Strip<'a> {
     relu: bool,
 }
 
-impl TileKernel for Strip<'_> {
+impl TileKernel for OutputStrip<'_> {
     #[inline(always)]
     fn compute<S: Simd, const ROWS: usize>(self, simd: S) {
         let lanes = S::F32_LANES;
         let mut start = [0.0; ROWS];
-        if !self.start.is_empty() {
-            start.copy_from_slice(&self.start[..ROWS]);
+        if !self.bias.is_empty() {
+            start.copy_from_slice(&self.bias[..ROWS]);
         }
         // The columns innermost, because neighbors share most of what they read, which then comes from the L1 cache.
         for image in (0..self.images).step_by(2 * lanes) {
@@ -259,13 +252,9 @@ fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     count: usize,
     relu: bool,
 ) {
-    let zero = simd.splat_f32s(0.0);
     if relu {
-        for sums in &mut sums {
-            for sum in sums {
-                // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
-                *sum = simd.select_f32s(simd.less_than_f32s(*sum, zero), zero, *sum);
-            }
+        for sum in sums.as_flattened_mut() {
+            *sum = rectified(simd, *sum);
         }
     }
     let width = REGISTERS * S::F32_LANES;
@@ -334,7 +323,7 @@ fn pack_weights(
     };
     for (first, height) in tiles(targets.len(), highest) {
         let tile = &mut packed[first * from * taps..][..height * from * taps];
-        // The order of the destination: it is larger than a cache line per row, the kernels are not.
+        // Channel by channel, so that each kernel is read once and in order. The writes are from · height values apart.
         for channel in 0..from {
             let kernels: [&[f32]; MAX_ROWS] = from_fn(|row| {
                 let target = targets.start + first + row.min(height - 1);

@@ -3,9 +3,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::convolution::Convolution;
-use crate::correlation::{Correlation, Source, list_columns};
-use crate::moments::{LANES, add, tree};
+use crate::convolution::{Convolution, Pass};
+use crate::correlation::{DirectCorrelation, Source, list_columns};
+use crate::moments::{LANES, add_lanes, sum_of_lanes};
+use crate::relu::rectified;
 use crate::weight_gradient::WeightGradient;
 use crate::workspace::ConvolutionBuffers;
 
@@ -14,27 +15,17 @@ pub(crate) fn is_depthwise(convolution: &Convolution) -> bool {
     convolution.groups > 1 && convolution.group_channels() == 1
 }
 
-/// As [`Correlation`].
-pub(crate) struct DepthwiseCorrelation<'a>(pub(crate) Correlation<'a>);
+/// As [`DirectCorrelation`].
+pub(crate) struct DepthwiseCorrelation<'a>(pub(crate) DirectCorrelation<'a>);
 
 impl WithSimd for DepthwiseCorrelation<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Correlation {
-            convolution,
-            source,
-            weights,
-            start,
-            values,
-            n,
-            targets,
-            out,
-            relu,
-            buffers,
-        } = self.0;
-        let ConvolutionBuffers { columns: pairs, column_starts, products, .. } = buffers;
+        let DirectCorrelation { convolution, pass, targets, out, buffers } = self.0;
+        let Pass { source, weights, bias, values, n, relu, .. } = pass;
+        let ConvolutionBuffers { pairs, pair_starts, products, .. } = buffers;
         let [rows, columns] = convolution.axes();
         let (filters, taps) = (convolution.group_filters(), convolution.taps());
         let input = [convolution.input.channels, rows.input, columns.input];
@@ -43,15 +34,15 @@ impl WithSimd for DepthwiseCorrelation<'_> {
             Source::Input => (input, output),
             Source::Gradient => (output, input),
         };
-        list_columns(source, columns, to[2], pairs, column_starts);
-        let pairs_of = |x: usize| &pairs[column_starts[x]..column_starts[x + 1]];
+        list_columns(source, columns, to[2], pairs, pair_starts);
+        let pairs_of = |x: usize| &pairs[pair_starts[x]..pair_starts[x + 1]];
         for channel in targets.clone() {
             let own = channel - targets.start;
             let sources = match source {
                 Source::Input => channel / filters..channel / filters + 1,
                 Source::Gradient => channel * filters..(channel + 1) * filters,
             };
-            let start = start.get(channel).copied().unwrap_or(0.0);
+            let bias = bias.get(channel).copied().unwrap_or(0.0);
             for y in 0..to[1] {
                 let line = (own * to[1] + y) * to[2] * n;
                 let line = &mut out[line..line + to[2] * n];
@@ -71,7 +62,7 @@ impl WithSimd for DepthwiseCorrelation<'_> {
                         }
                     }
                     let out = &mut line[first * n..(first + positions) * n];
-                    sum_products(simd, start, products, values, out, relu);
+                    sum_products(simd, bias, products, values, out, relu);
                     first += positions;
                 }
             }
@@ -94,11 +85,11 @@ fn run_length<'a>(
     1 + (first + 1..width).take_while(continues).count()
 }
 
-/// Writes start + Σ weight · values, from the index of each product on.
+/// Writes bias + Σ weight · values, from the index of each product on.
 #[inline(always)]
 fn sum_products<S: Simd>(
     simd: S,
-    start: f32,
+    bias: f32,
     products: &[(f32, usize)],
     values: &[f32],
     out: &mut [f32],
@@ -106,14 +97,11 @@ fn sum_products<S: Simd>(
 ) {
     const REGISTERS: usize = 4;
     let lanes = S::F32_LANES;
-    let zero = simd.splat_f32s(0.0);
-    let finish = |sum: S::f32s| {
-        if relu { simd.select_f32s(simd.less_than_f32s(sum, zero), zero, sum) } else { sum }
-    };
+    let finish = |sum: S::f32s| if relu { rectified(simd, sum) } else { sum };
     let whole = out.len() / (REGISTERS * lanes) * (REGISTERS * lanes);
     let (tiles, rest) = out.split_at_mut(whole);
     for (tile, out) in tiles.chunks_exact_mut(REGISTERS * lanes).enumerate() {
-        let mut sums = [simd.splat_f32s(start); REGISTERS];
+        let mut sums = [simd.splat_f32s(bias); REGISTERS];
         for (weight, index) in products {
             let weight = simd.splat_f32s(*weight);
             let values = &values[index + tile * REGISTERS * lanes..][..REGISTERS * lanes];
@@ -126,7 +114,7 @@ fn sum_products<S: Simd>(
         }
     }
     for (part, out) in rest.chunks_mut(lanes).enumerate() {
-        let mut sum = simd.splat_f32s(start);
+        let mut sum = simd.splat_f32s(bias);
         for (weight, index) in products {
             let values = &values[index + whole + part * lanes..][..out.len()];
             let values = simd.partial_load_f32s(values);
@@ -147,11 +135,11 @@ impl WithSimd for DepthwiseWeightGradient<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let WeightGradient { convolution, x, gradient, n, targets, out, blend, buffers } = self.0;
-        let ConvolutionBuffers { columns: pairs, column_starts, lane_sums, .. } = buffers;
+        let ConvolutionBuffers { pairs, pair_starts, lane_sums, .. } = buffers;
         let [rows, columns] = convolution.axes();
         let (filters, taps) = (convolution.group_filters(), convolution.taps());
-        list_columns(Source::Input, columns, columns.output, pairs, column_starts);
-        let pairs_of = |x: usize| &pairs[column_starts[x]..column_starts[x + 1]];
+        list_columns(Source::Input, columns, columns.output, pairs, pair_starts);
+        let pairs_of = |x: usize| &pairs[pair_starts[x]..pair_starts[x + 1]];
         for filter in targets.clone() {
             let channel = filter / filters;
             lane_sums.clear();
@@ -182,7 +170,7 @@ impl WithSimd for DepthwiseWeightGradient<'_> {
             for (out, sums) in
                 out[(filter - targets.start) * taps..][..taps].iter_mut().zip(&*lane_sums)
             {
-                *out = blend.apply(*out, tree(*sums) as f32);
+                *out = blend.apply(*out, sum_of_lanes(*sums) as f32);
             }
         }
     }
@@ -220,6 +208,6 @@ fn add_products<S: Simd, const TAPS: usize>(
         for ((lane, gradient), value) in lanes.iter_mut().zip(rest).zip(values) {
             *lane = gradient.mul_add(*value, *lane);
         }
-        add(&mut sums[tap as usize], &lanes);
+        add_lanes(&mut sums[tap as usize], &lanes);
     }
 }

@@ -1,11 +1,8 @@
 //! Normalization of each image by itself: over groups of channels, or over the channels of each pixel.
 
 use crate::instructions::vectorize;
-use crate::moments::{LANES, add, tree};
+use crate::moments::{LANES, PART, add_lanes, sum_of_lanes};
 use crate::{Blend, Plane, Workspace};
-
-/// Rows that are summed in 32 bits before the sum is added to one of 64 bits.
-const PART: usize = 32;
 
 /// Which values of an image are normalized together. A batch is `[channels][positions][n]`; a row is the n values of one
 /// position of a channel.
@@ -50,7 +47,7 @@ impl Sets {
     }
 }
 
-/// What a forward pass leaves for the backward pass: `[sets][n]` each.
+/// The statistics that a forward pass saves for the backward pass, `[sets][n]`, and sums of one set, `[n]`.
 #[derive(Clone, Debug, Default)]
 pub struct SetStatistics {
     mean: Vec<f32>,
@@ -101,6 +98,9 @@ pub fn normalize_sets(
 ) {
     assert_eq!(x.len(), out.len(), "one output per input");
     assert_eq!(x.len(), sets.count * sets.rows * n, "all rows are in a set");
+    for (values, message) in [(gamma, "one scale per channel"), (beta, "one offset per channel")] {
+        assert!(values.is_empty() || values.len() * sets.positions * n == x.len(), "{message}");
+    }
     statistics.mean.resize(sets.count * n, 0.0);
     statistics.inverse_deviation.resize(sets.count * n, 0.0);
     let count = sets.rows as f64;
@@ -175,6 +175,8 @@ pub fn sets_input_gradient(
     assert_eq!(x.len(), out.len(), "one gradient per input");
     assert_eq!(x.len(), gradient.len(), "one gradient per output");
     assert_eq!(x.len(), sets.count * sets.rows * n, "all rows are in a set");
+    let whole = gamma.is_empty() || gamma.len() * sets.positions * n == x.len();
+    assert!(whole, "one scale per channel");
     let count = sets.rows as f64;
     vectorize(
         workspace.instructions,
@@ -266,9 +268,9 @@ pub fn sets_scale_gradient(
                         let lane = &mut lanes[image % LANES];
                         *lane = gradient.mul_add((x - mean) * inverse, *lane);
                     }
-                    add(&mut sums, &lanes);
+                    add_lanes(&mut sums, &lanes);
                 }
-                *out = blend.apply(*out, tree(sums) as f32);
+                *out = blend.apply(*out, sum_of_lanes(sums) as f32);
             }
         },
     );

@@ -12,7 +12,8 @@ pub enum Instructions {
     Avx2,
     /// AVX-512, registers of 16 floats.
     Avx512,
-    /// Registers of 16 floats, as AVX-512 has, computed with AVX2.
+    /// Registers of 16 floats, as in AVX-512, computed with AVX2. Tiles have at most two rows, so higher tiles of 16 lanes are
+    /// tested only with AVX-512.
     #[cfg(test)]
     Emulated16,
 }

@@ -18,7 +18,7 @@ const GROUP: usize = 1 << 16;
 
 /// Blends left · right into `out`; the shapes must fit. Every value is summed in the order of the inner dimension,
 /// whatever the width of the registers, so the result does not depend on it.
-pub(crate) struct Product<'a> {
+pub(crate) struct MatrixProduct<'a> {
     /// `[left.rows, right.columns]`, row-major.
     pub(crate) out: &'a mut [f32],
     pub(crate) blend: Blend,
@@ -38,7 +38,7 @@ struct Panels<'a> {
     panel_stride: usize,
 }
 
-impl WithSimd for Product<'_> {
+impl WithSimd for MatrixProduct<'_> {
     type Output = ();
 
     // Everything that computes is inlined into this function, because only here may the compiler use the instruction
@@ -64,8 +64,14 @@ impl WithSimd for Product<'_> {
             while row < left.rows {
                 let left = left.rows_from(row);
                 let out = &mut out[row * columns + first..];
-                let strip =
-                    Strip { out, out_stride: columns, columns: last - first, blend, left, panels };
+                let strip = RowStrip {
+                    out,
+                    out_stride: columns,
+                    columns: last - first,
+                    blend,
+                    left,
+                    panels,
+                };
                 // More rows per tile reuse a loaded register more often, but need as many registers for their sums:
                 // with 12 rows, 24 of 32.
                 row += match left.rows {
@@ -80,7 +86,7 @@ impl WithSimd for Product<'_> {
 }
 
 /// The remaining rows of the product, and the factors that they are computed from.
-struct Strip<'a> {
+struct RowStrip<'a> {
     /// Starts at the first value of the first row.
     out: &'a mut [f32],
     out_stride: usize,
@@ -90,7 +96,7 @@ struct Strip<'a> {
     panels: Panels<'a>,
 }
 
-impl Strip<'_> {
+impl RowStrip<'_> {
     /// Computes the first `ROWS` rows, and returns their number.
     #[inline(always)]
     fn compute<S: Simd, const ROWS: usize>(self, simd: S) -> usize {

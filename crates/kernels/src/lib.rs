@@ -5,8 +5,8 @@
 //!
 //! # Layout
 //!
-//! A batch is `[channels][height][width][n]`, as it is `[features][n]` for dense layers: to flatten is to change nothing,
-//! and the features are in the order of the weights file. The images are in the lanes of the registers, so any number of
+//! A batch is `[channels][height][width][n]`, as it is `[features][n]` for dense layers, so flattening does not move
+//! values, and the features have the order of the weights file. The images are in the lanes of the registers, so any number of
 //! channels, strides, dilations and groups use whole registers. Batches of less than a register are correct but slow, and
 //! those of much more than 32 images slower per image, because the neighbors of a pixel are far apart; the engine divides
 //! them.
@@ -17,18 +17,18 @@
 //! of the batch irrelevant to the inner loop. For the weight gradient, this copy is the transposition that puts channels
 //! into the lanes.
 //!
-//! Planes have no zeros around them. A tap outside the input is skipped, so at the edges there is less to compute: 18 percent of
-//! the products of a 3 × 3 kernel on 7 × 7 pixels, 9 percent on 14 × 14.
+//! Planes have no zeros around them. The direct form skips a tap outside the input, which saves products at the edges: 18
+//! percent for a 3 × 3 kernel on 7 × 7 pixels, 9 percent on 14 × 14. Minimal filtering (Winograd) computes tiles that reach
+//! over the edge with zeros.
 //!
 //! # The same bytes on every processor
 //!
 //! No sum depends on the width of the registers or on the number of threads. Sums over channels and kernel positions are
-//! within a lane. Weight gradients have channels in the lanes, so their sums over images and positions are within a lane,
-//! too. Other sums over the batch (moments, gradients of biases and of normalization) are gathered in 16 virtual lanes and
-//! added in a fixed order. Threads compute different blocks of images or different channels, whichever has time for the next
-//! part, and sums of blocks are added in the order of the blocks ([`Workspace::sum_blocks`]). Products are added with one
-//! rounding (fused multiply-add) on every processor; those that have no such instruction compute it slowly. The functions of
-//! [`math`] replace those of the platform.
+//! within a lane. Weight gradients, except depthwise ones, have channels in the lanes, so their sums over images and
+//! positions are within a lane, too. Other sums over the batch are gathered in 16 virtual lanes and added in a fixed order.
+//! Threads compute different blocks, channels or tiles, and sums of blocks are added in the order of the blocks
+//! ([`Workspace::sum_blocks`]). Inner loops use fused multiply-add on every processor; processors without that instruction
+//! compute it slowly. [`math`] replaces the functions of the platform.
 mod addition;
 mod batch_normalization;
 mod convolution;
@@ -43,6 +43,7 @@ mod peak;
 mod pool;
 mod pooling;
 mod product;
+mod relu;
 #[cfg(test)]
 mod tests;
 mod tile;

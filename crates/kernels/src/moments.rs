@@ -5,9 +5,12 @@ use pulp::{Simd, WithSimd};
 /// The lanes in which sums over the batch are gathered, whatever the width of the registers.
 pub(crate) const LANES: usize = 16;
 
+/// Positions that are summed in 32 bits, before their sum is added in 64 bits.
+pub(crate) const PART: usize = 32;
+
 /// Sums of the values of a channel, and of their squares, relative to a shift.
 ///
-/// Image i is summed in lane i mod 16, first over a row in 32 bits and then over rows in 64 bits, and the lanes are
+/// Image i is summed in lane i mod 16, first over at most 32 positions in 32 bits and then in 64 bits, and the lanes are
 /// added in a fixed order, so the result does not depend on the width of the registers. With a shift near the mean (the
 /// mean of the previous batch, for example), the squares do not cancel if the mean is far larger than the deviation.
 pub(crate) struct ChannelMoments {
@@ -26,8 +29,8 @@ impl ChannelMoments {
     /// The mean and the biased variance.
     pub(crate) fn mean_and_variance(&self) -> (f64, f64) {
         let count = self.count as f64;
-        let mean = tree(self.sums) / count;
-        let square = tree(self.squares) / count;
+        let mean = sum_of_lanes(self.sums) / count;
+        let square = sum_of_lanes(self.squares) / count;
         (f64::from(self.shift) + mean, (square - mean * mean).max(0.0))
     }
 
@@ -37,8 +40,8 @@ impl ChannelMoments {
         let columns = row.chunks_exact(n).map(|column| [column]);
         let [sums, squares] = sum_lanes(simd, columns, &ShiftedSquares(self.shift));
         self.count += row.len();
-        add(&mut self.sums, &sums);
-        add(&mut self.squares, &squares);
+        add_lanes(&mut self.sums, &sums);
+        add_lanes(&mut self.squares, &squares);
     }
 }
 
@@ -138,7 +141,7 @@ impl WithSimd for AddRow<'_> {
 
 /// Adds 32-bit lanes to 64-bit ones.
 #[inline(always)]
-pub(crate) fn add(to: &mut [f64; LANES], lanes: &[f32; LANES]) {
+pub(crate) fn add_lanes(to: &mut [f64; LANES], lanes: &[f32; LANES]) {
     for (to, lane) in to.iter_mut().zip(lanes) {
         *to += f64::from(*lane);
     }
@@ -146,7 +149,7 @@ pub(crate) fn add(to: &mut [f64; LANES], lanes: &[f32; LANES]) {
 
 /// The sum of the lanes: of those 8 apart, then 4, 2 and 1.
 #[inline(always)]
-pub(crate) fn tree<T: Copy + std::ops::Add<Output = T>>(mut lanes: [T; LANES]) -> T {
+pub(crate) fn sum_of_lanes<T: Copy + std::ops::Add<Output = T>>(mut lanes: [T; LANES]) -> T {
     for half in [8, 4, 2, 1] {
         for lane in 0..half {
             lanes[lane] = lanes[lane] + lanes[lane + half];

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// How often a thread looks for the next job, or for the end of one, before it sleeps: some ten microseconds, longer than
-/// between two kernels of a step.
+/// How often a thread checks for the next job, or for the end of one, before it sleeps. This covers the gap between two
+/// kernels of a step.
 const SPINS: usize = 4000;
 
 /// A fixed number of threads; the calling one is the first of them.

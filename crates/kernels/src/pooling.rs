@@ -53,7 +53,8 @@ impl Pooling {
     }
 
     /// Calls `visit` for each position of each window, in the order of the outputs and in row-major order of the window:
-    /// with the output's and the input's index, in units of n values, and the position's index in the window.
+    /// with the output's and the input's index, in units of n values, the position's index in the window, and whether it
+    /// is the first one of its window.
     #[inline(always)]
     fn positions(&self, channels: Range<usize>, mut visit: impl FnMut(usize, usize, usize, bool)) {
         let [rows, columns] = self.axes();
@@ -82,8 +83,7 @@ impl Pooling {
     fn count(&self, output: usize) -> usize {
         let [rows, columns] = self.axes();
         let (y, x) = (output / columns.output % rows.output, output % columns.output);
-        let rows = (0..rows.kernel).filter(|&i| rows.input_of(y, i).is_some()).count();
-        rows * (0..columns.kernel).filter(|&j| columns.input_of(x, j).is_some()).count()
+        rows.taps_of(y).len() * columns.taps_of(x).len()
     }
 
     /// Writes the maximum of each window and its index in the window, `row · window width + column`. Of equal values the
@@ -168,7 +168,7 @@ impl Pooling {
     }
 
     /// Whether the windows are 2 × 2, side by side, without padding.
-    pub(crate) const fn is_quarter(&self) -> bool {
+    pub(crate) const fn is_2x2_partition(&self) -> bool {
         matches!(self, Self { window: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], .. })
     }
 
@@ -207,7 +207,7 @@ impl Pooling {
                 let gradient = &gradient[first + x * n..][..n];
                 let indices = &indices[first + x * n..][..n];
                 for ((out, best), value) in out.iter_mut().zip(indices).zip(gradient) {
-                    // A sum, because the sum of 0 and -0 is 0.
+                    // Added to 0, as in the general loop: -0 becomes 0, so both yield the same bits.
                     *out = 0.0 + if *best == index { *value } else { 0.0 };
                 }
             }

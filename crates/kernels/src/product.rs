@@ -3,8 +3,8 @@
 use pulp::{Simd, WithSimd};
 
 use crate::Workspace;
-use crate::kernel::Product;
-use crate::moments::LANES;
+use crate::kernel::MatrixProduct;
+use crate::moments::{LANES, sum_of_lanes};
 
 /// A matrix in a slice, row-major, or column-major if it is transposed.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ pub enum Blend {
     Replace,
     /// Old + new.
     Add,
-    /// Factor · old + new.
+    /// Factor · old + new. Matrix products fuse it into one rounding; [`apply`](Self::apply) rounds twice.
     DecayAndAdd(f32),
 }
 
@@ -89,7 +89,7 @@ pub fn multiply_into(
         workspace.instructions.dispatch(ColumnProduct { out, blend, left, right: right.values });
     } else {
         let panels = &mut workspace.panels;
-        workspace.instructions.dispatch(Product { out, blend, left, right, panels });
+        workspace.instructions.dispatch(MatrixProduct { out, blend, left, right, panels });
     }
 }
 
@@ -142,14 +142,7 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
         sums[0][lane] = left.mul_add(*right, sums[0][lane]);
     }
     let [a, b, c, d] = sums;
-    let mut lanes: [f32; LANES] = std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i]));
-    // A fixed tree: lanes 8 apart, then 4, 2 and 1.
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-    }
-    lanes[0]
+    sum_of_lanes(std::array::from_fn(|i| (a[i] + b[i]) + (c[i] + d[i])))
 }
 
 /// Writes the transpose of `values`, which is `[rows, columns]`, to `out`.

@@ -1,5 +1,6 @@
-//! The two inner loops of convolutions. Both keep a tile of sums in registers, a few rows high and one or two registers
-//! wide, and per step load the registers of one line and broadcast one value for each row.
+//! The inner loops of convolutions, over taps and over images (that of minimal filtering is in `winograd::product`). Each
+//! keeps a tile of sums in registers, a few rows high and one or two registers wide, and per step loads the registers of one
+//! line and broadcasts one value for each row.
 
 use std::array::from_fn;
 
@@ -41,7 +42,8 @@ impl<K: TileKernel, const ROWS: usize> WithSimd for WithRows<K, ROWS> {
 #[inline(always)]
 pub(crate) fn compute_tile<S: Simd>(simd: S, rows: usize, kernel: impl TileKernel) {
     let max = const { max_rows::<S>() };
-    // A function is compiled for the heights that the registers allow.
+    debug_assert!((1..=max).contains(&rows), "a height that the registers allow");
+    // The guards are constants: heights that the registers do not allow are not compiled.
     match rows {
         8 if max >= 8 => simd.vectorize(WithRows::<_, 8>(kernel)),
         7 if max >= 7 => simd.vectorize(WithRows::<_, 7>(kernel)),
@@ -77,7 +79,8 @@ pub(crate) struct TapList {
     taps: Vec<Tap>,
     /// Where the taps of each output start.
     starts: Vec<usize>,
-    last: Tap,
+    /// The largest weights index and the largest source of all taps, which may belong to different taps.
+    max: Tap,
 }
 
 impl TapList {
@@ -85,14 +88,14 @@ impl TapList {
         self.taps.clear();
         self.starts.clear();
         self.starts.push(0);
-        self.last = Tap::default();
+        self.max = Tap::default();
     }
 
     /// Adds taps of the next output.
     pub(crate) fn extend(&mut self, taps: impl Iterator<Item = Tap>) {
         for tap in taps {
-            self.last.weights = self.last.weights.max(tap.weights);
-            self.last.source = self.last.source.max(tap.source);
+            self.max.weights = self.max.weights.max(tap.weights);
+            self.max.source = self.max.source.max(tap.source);
             self.taps.push(tap);
         }
     }
@@ -125,14 +128,15 @@ pub(crate) fn sum_over_taps<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     }
     let tap_weights = channels * ROWS;
     let span = (channels - 1) * channel_stride + REGISTERS * S::F32_LANES;
-    assert!((list.last.weights as usize + 1) * tap_weights <= weights.len(), "weights too short");
-    assert!(list.last.source as usize + span <= source.len(), "source too short");
+    assert!((list.max.weights as usize + 1) * tap_weights <= weights.len(), "weights too short");
+    assert!(list.max.source as usize + span <= source.len(), "source too short");
     for tap in &list.taps[list.starts[output]..list.starts[output + 1]] {
         let first_weight = tap.weights as usize * tap_weights;
         for channel in 0..channels {
             #[expect(unsafe_code, reason = "bounds checks would take as long as the products")]
-            // SAFETY: no tap of the list is after the last one, and the two assertions cover its last channel. Registers
-            // consist of floats, and the reads do not require a larger alignment than that of a float.
+            // SAFETY: no tap of the list has a larger weights index or source than `list.max`, and the two assertions cover
+            // that maximum and its last channel. Registers consist of floats, and the reads do not require a larger alignment
+            // than that of a float.
             let (column, line) = unsafe {
                 let column = weights.as_ptr().add(first_weight + channel * ROWS);
                 let line: *const S::f32s =

@@ -40,13 +40,13 @@ const RESIDENT_ROWS: usize = 64 << 10;
 
 /// The channels in the lanes of the registers, in panels of one or two registers.
 #[derive(Clone, Copy)]
-pub(crate) struct Panels {
+pub(crate) struct PanelLayout {
     pub(crate) count: usize,
     /// Lanes per panel.
     pub(crate) width: usize,
 }
 
-impl Panels {
+impl PanelLayout {
     pub(crate) fn new<S: Simd>(channels: usize) -> Self {
         let width = if channels <= S::F32_LANES { S::F32_LANES } else { 2 * S::F32_LANES };
         Self { count: channels.div_ceil(width), width }
@@ -84,7 +84,7 @@ impl WeightGradient<'_> {
         let filters = group_filters.min(targets.len());
         let taps = convolution.taps();
         let highest = max_rows::<S>();
-        let panels = Panels::new::<S>(channels);
+        let panels = PanelLayout::new::<S>(channels);
         let ConvolutionBuffers { weights: sums, rows: row_buffer, .. } = buffers;
         // `[tap][panel][filter][lane]`
         let tap_stride = spread(panels.count * filters * panels.width);
@@ -196,25 +196,20 @@ impl WeightGradient<'_> {
         let filters = group_filters.min(targets.len());
         let taps = convolution.taps();
         let highest = max_rows::<S>();
-        let panels = Panels::new::<S>(filters);
-        let ConvolutionBuffers {
-            weights: sums,
-            rows: row_buffer,
-            columns: pairs,
-            column_starts,
-            ..
-        } = buffers;
+        let panels = PanelLayout::new::<S>(filters);
+        let ConvolutionBuffers { weights: sums, rows: row_buffer, pairs, pair_starts, .. } =
+            buffers;
         // `[panel][tap][channel][lane]`
         let sums_stride = taps * channels * panels.width;
         let sums = aligned(sums, panels.count * sums_stride);
         let panel_stride = columns.output * BLOCK.min(n) * panels.width;
         let row_buffer = aligned(row_buffer, panels.count * panel_stride);
-        list_columns(Source::Input, columns, columns.output, pairs, column_starts);
+        list_columns(Source::Input, columns, columns.output, pairs, pair_starts);
         for group in targets.start / group_filters..targets.end.div_ceil(group_filters) {
             // The filters in this group.
             let first_filter = targets.start.max(group * group_filters);
             let filters = targets.end.min((group + 1) * group_filters) - first_filter;
-            let panels = Panels { count: filters.div_ceil(panels.width), ..panels };
+            let panels = PanelLayout { count: filters.div_ceil(panels.width), ..panels };
             sums.fill(0.0);
             for first_image in (0..n).step_by(BLOCK) {
                 let images = BLOCK.min(n - first_image);
@@ -234,10 +229,12 @@ impl WeightGradient<'_> {
                         panel_stride,
                         row_buffer,
                     );
+                    // The taps inside the input are contiguous, so the first one and their number identify them.
+                    let row_taps = rows.taps_of(output);
                     // Columns with the same kernel columns are summed together.
                     let mut start = 0;
                     while start < columns.output {
-                        let pairs_of = |x: usize| &pairs[column_starts[x]..column_starts[x + 1]];
+                        let pairs_of = |x: usize| &pairs[pair_starts[x]..pair_starts[x + 1]];
                         let row_pairs = pairs_of(start);
                         let same = |x: &usize| {
                             let other = pairs_of(*x);
@@ -248,13 +245,7 @@ impl WeightGradient<'_> {
                         let positions = 1 + (start + 1..columns.output).take_while(same).count();
                         let count = row_pairs.len();
                         // One row of the tiles for each kernel row, kernel column and channel.
-                        let valid_rows = (0..rows.kernel)
-                            .filter(|&tap| rows.input_of(output, tap).is_some())
-                            .count();
-                        let first_row = (0..rows.kernel)
-                            .find(|&tap| rows.input_of(output, tap).is_some())
-                            .unwrap_or(0);
-                        let total = valid_rows * count * channels;
+                        let total = row_taps.len() * count * channels;
                         for panel in 0..panels.count {
                             if total == 0 {
                                 break;
@@ -264,7 +255,7 @@ impl WeightGradient<'_> {
                                     let row = first + row.min(height - 1);
                                     let channel = row % channels;
                                     let pair = row_pairs[row / channels % count];
-                                    (first_row + row / channels / count, pair, channel)
+                                    (row_taps.start + row / channels / count, pair, channel)
                                 };
                                 let source = |row: usize| {
                                     let (row_tap, (_, column), channel) = parts(row);
@@ -392,7 +383,7 @@ pub(crate) fn transpose_row(
     columns: usize,
     n: usize,
     images: usize,
-    panels: Panels,
+    panels: PanelLayout,
     panel_stride: usize,
     to: &mut [f32],
 ) {

@@ -14,13 +14,14 @@ use crate::{Blend, Instructions};
 pub struct Workspace {
     pub(crate) instructions: Instructions,
     pool: Pool,
-    /// The right factor of a matrix product in panels, or the transformed weights of a convolution.
+    /// The packed right factor of a matrix product, the transformed weights of a convolution, or the sums of its weight
+    /// gradient by minimal filtering.
     pub(crate) panels: Vec<f32>,
     /// The sums of blocks of images.
     block_sums: Vec<f32>,
     convolution: ConvolutionBuffers,
     /// For each thread, if there are several: a workspace without threads.
-    threads: Vec<Self>,
+    thread_workspaces: Vec<Self>,
 }
 
 impl Default for Workspace {
@@ -34,7 +35,7 @@ impl Workspace {
     #[must_use]
     pub fn new(instructions: Instructions, threads: usize) -> Self {
         let pool = Pool::new(threads);
-        let threads = match pool.threads() {
+        let thread_workspaces = match pool.threads() {
             1 => Vec::new(),
             count => (0..count).map(|_| Self::new(instructions, 1)).collect(),
         };
@@ -44,7 +45,7 @@ impl Workspace {
             panels: Vec::new(),
             block_sums: Vec::new(),
             convolution: ConvolutionBuffers::default(),
-            threads,
+            thread_workspaces,
         }
     }
 
@@ -67,16 +68,15 @@ impl Workspace {
         if channels == 0 {
             return;
         }
-        let whole = first.len().is_multiple_of(channels) && second.len().is_multiple_of(channels);
-        assert!(whole, "as many values for each channel");
+        assert_whole(channels, first.len(), second.len());
         let parts = parts.clamp(1, channels);
-        if self.threads.is_empty() || parts == 1 {
+        if self.thread_workspaces.is_empty() || parts == 1 {
             job(0..channels, first, second, &mut self.convolution);
             return;
         }
         let sizes = [first.len() / channels, second.len() / channels];
         let (first, second) = (Shards::new(first), Shards::new(second));
-        let workspaces = Shards::new(&mut self.threads);
+        let workspaces = Shards::new(&mut self.thread_workspaces);
         self.pool.run(parts, &|thread, index| {
             let part = channels * index / parts..channels * (index + 1) / parts;
             let values = |size: usize| part.start * size..part.end * size;
@@ -102,8 +102,8 @@ impl Workspace {
     }
 
     /// Splits units of work among the threads. Each part calls `job` with its units and the buffers of its thread. There are
-    /// several parts per thread, for the case that a thread is slower than others.
-    pub(crate) fn share(
+    /// several parts per thread, so that a slow thread delays the others less.
+    pub(crate) fn split_units(
         &mut self,
         products: usize,
         units: usize,
@@ -116,8 +116,8 @@ impl Workspace {
     /// Calls `job` for each block of images, with its number, its parts of two slices, and a workspace. A block has `sizes`
     /// values of the slices, the last one may have fewer. All blocks together pass over `values` values.
     ///
-    /// A thread computes a whole block, so that no rows are copied twice, except if too few blocks are left for all threads.
-    /// These are computed one after the other, and the workspace that `job` gets for them has all threads.
+    /// Each thread computes complete blocks, so no rows are copied twice. Blocks that remain after an equal number per thread
+    /// run one after the other, with a workspace that has all threads.
     pub fn for_each_block<A: Send, B: Send>(
         &mut self,
         values: usize,
@@ -133,7 +133,7 @@ impl Workspace {
             start..start.saturating_add(sizes[index]).min(lengths[index])
         };
         let shared = self.shared_blocks(values, blocks);
-        let workspaces = Shards::new(&mut self.threads);
+        let workspaces = Shards::new(&mut self.thread_workspaces);
         let (first_shards, second_shards) = (Shards::new(first), Shards::new(second));
         self.pool.run(shared, &|thread, block| {
             #[expect(
@@ -155,7 +155,7 @@ impl Workspace {
         }
     }
 
-    /// Blocks of which a thread computes a whole one: as many for each thread, or none if the pass is too small for threads.
+    /// The number of blocks that single threads compute: equally many for each thread, or 0 if the pass is too small.
     fn shared_blocks(&self, values: usize, blocks: usize) -> usize {
         let threads = self.pool.threads();
         if threads == 1 || values < 2 * VALUES_PER_THREAD { 0 } else { blocks / threads * threads }
@@ -214,9 +214,10 @@ impl Workspace {
         second: &mut [B],
         loops: impl Fn(Range<usize>, &mut [A], &mut [B]) + Sync,
     ) {
+        assert_whole(channels, first.len(), second.len());
         let instructions = self.instructions;
         let parts = (values / VALUES_PER_THREAD).min(PARTS * self.pool.threads());
-        if parts < 2 || self.threads.is_empty() {
+        if parts < 2 || self.thread_workspaces.is_empty() {
             vectorize(
                 instructions,
                 #[inline(always)]
@@ -234,15 +235,21 @@ impl Workspace {
     }
 }
 
+/// Panics unless each channel has equally many values of both slices.
+fn assert_whole(channels: usize, first: usize, second: usize) {
+    let whole = first.is_multiple_of(channels) && second.is_multiple_of(channels);
+    assert!(whole, "as many values for each channel");
+}
+
 /// No second slice.
 pub(crate) const fn none() -> &'static mut [()] {
     &mut []
 }
 
-/// A pass over that many values takes about as long as waking a thread. A part has at least as many.
+/// A pass over this many values takes about as long as waking a thread. A part has at least as many.
 const VALUES_PER_THREAD: usize = 1 << 15;
 
-/// The same for the products of a convolution.
+/// Computing this many products of a convolution takes about as long as waking a thread.
 const PRODUCTS_PER_THREAD: usize = 1 << 20;
 
 /// Parts per thread of kernels that compute nothing twice because of them.
@@ -264,6 +271,7 @@ impl<'a, T> Shards<'a, T> {
         Self { start: slice.as_mut_ptr(), length: slice.len(), borrowed: PhantomData }
     }
 
+    /// The first element, for writes whose bounds the caller has checked. The condition of [`get`](Self::get) applies.
     pub(crate) const fn start(&self) -> *mut T {
         self.start
     }
@@ -290,22 +298,23 @@ impl<'a, T> Shards<'a, T> {
 /// The buffers of a convolution.
 #[derive(Default)]
 pub(crate) struct ConvolutionBuffers {
-    /// The weights, or the sums of their gradients, in the order of the computation.
+    /// Packed weights or the sums of their gradients. In the weight gradient by minimal filtering: rows of the output
+    /// gradient.
     pub(crate) weights: Vec<f32>,
-    /// Rearranged rows of the input or of the gradient.
+    /// Rearranged rows of the source, or transformed tiles.
     pub(crate) rows: Vec<f32>,
     /// The row of the source that each slot of `rows` has.
     pub(crate) resident: Vec<usize>,
     /// The pairs of a kernel column and a source column, for each target column.
-    pub(crate) columns: Vec<(u32, u32)>,
-    /// Where the pairs of each target column start in `columns`.
-    pub(crate) column_starts: Vec<usize>,
+    pub(crate) pairs: Vec<(u32, u32)>,
+    /// Where the pairs of each target column start in `pairs`.
+    pub(crate) pair_starts: Vec<usize>,
     pub(crate) taps: TapList,
     /// The weights of a row of a depthwise convolution, and where their sources are.
     pub(crate) products: Vec<(f32, usize)>,
     pub(crate) lane_sums: Vec<[f64; LANES]>,
-    /// The transformed gradient of the outputs of some tiles.
-    pub(crate) sums: Vec<f32>,
+    /// The transformed output gradient of some tiles.
+    pub(crate) gradient_panels: Vec<f32>,
     /// The transformed rows of some tiles, or zeros for the rows outside the input.
     pub(crate) stage: Vec<f32>,
 }
@@ -322,7 +331,8 @@ pub(crate) fn aligned(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     &mut buffer[start..start + length]
 }
 
-/// The next odd number of lines, so that parts of a buffer at this distance are spread over all sets of the caches.
+/// The smallest odd number of cache lines that holds this many floats, in floats. Parts at this distance are spread over all
+/// sets of a cache.
 pub(crate) const fn spread(values: usize) -> usize {
     values.next_multiple_of(LINE) | LINE
 }

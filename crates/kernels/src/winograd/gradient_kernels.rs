@@ -10,7 +10,8 @@ use crate::convolution::Plane;
 use crate::tile::{TileKernel, sum_over_images};
 use crate::weight_gradient::add_tile;
 
-/// Bᵀ d for all channels of some tiles. What follows then knows no edges, and reads from a few adjacent pages.
+/// Bᵀ d for all channels of some tiles. The edges of the plane are handled here, so [`ColumnTransform`] needs no checks, and
+/// its reads touch few pages.
 pub(super) struct RowTransform<'a> {
     pub(super) source: &'a [f32],
     pub(super) plane: Plane,
@@ -77,7 +78,7 @@ impl WithSimd for RowTransform<'_> {
                     for (value, from) in values.iter_mut().zip(from) {
                         let from = from.wrapping_add(image).cast::<S::f32s>();
                         #[expect(unsafe_code, reason = "bounds checks would take as long")]
-                        // SAFETY: there are as many images as registers have room for, or zeros.
+                        // SAFETY: each pointer is to at least `padded` values: the source, a copy filled with zeros, or zeros.
                         unsafe {
                             *value = from.read_unaligned();
                         }
@@ -150,8 +151,8 @@ impl WithSimd for ColumnTransform<'_> {
     }
 }
 
-/// Computes A dy in place. The gradient has four rows and A dy six; the first and the last rows of both are equal. Before the
-/// transform, the rows of the gradient are at [`GRADIENT_ROWS`].
+/// Computes A dy in place. dy has four rows and A dy six. Their first and last rows are equal, so dy starts in rows 0, 1, 2
+/// and 5 ([`GRADIENT_ROWS`]).
 pub(super) struct GradientRowTransform<'a> {
     /// Six rows of `stride` values.
     pub(super) values: &'a mut [f32],

@@ -51,7 +51,8 @@ impl WithSimd for InputTransform<'_> {
                 let pixel = line.wrapping_mul(width).wrapping_add(x);
                 source.as_ptr().wrapping_add(pixel.wrapping_mul(n).wrapping_add(images.start))
             };
-            // The rows are too short for the processor to load them in advance.
+            // Prefetch the rows of the next channel: rows are too short for the hardware prefetcher. After the last channel the
+            // addresses are outside the source, which a prefetch ignores.
             for row in rows.clone() {
                 let from = at(channel + 1, row, x);
                 for column in 0..OUTPUTS * count + 2 {
@@ -120,8 +121,8 @@ impl TileRows {
     ///
     /// # Safety
     ///
-    /// There are `width` values at all rows and at the columns inside the plane, and at the distances of all positions in
-    /// `to`.
+    /// `width` values can be read at each row and each column inside the plane, and can be written at `to` plus each multiple
+    /// of `stride` below 36 · `stride`.
     #[expect(unsafe_code, reason = "bounds checks would take as long as the sums")]
     #[inline(always)]
     unsafe fn transform<S: Simd>(&self, simd: S, width: usize, to: *mut f32, stride: usize) {

@@ -8,6 +8,7 @@ use super::{OUTPUTS, POSITIONS, SPAN, transforms};
 use crate::convolution::{Pass, Plane};
 use crate::moments::LANES;
 use crate::pooling::{largest, store_indices};
+use crate::relu::rectified;
 use crate::workspace::Shards;
 
 /// Aᵀ m A for all target channels of some tiles, and what follows before the results are stored.
@@ -41,7 +42,7 @@ impl WithSimd for OutputTransform<'_> {
 }
 
 impl OutputTransform<'_> {
-    /// Whether all registers are whole is known when this is compiled.
+    /// `WHOLE` is a constant, so that full registers need no partial stores.
     #[inline(always)]
     fn transform<S: Simd, const WHOLE: bool>(self, simd: S) {
         let Self { products, padded, stride, pass, plane, images, y, x, count, out } = self;
@@ -59,16 +60,9 @@ impl OutputTransform<'_> {
         assert!(last <= products.len(), "products of all channels");
         assert!(y < height && x + OUTPUTS * (count - 1) < columns, "tiles within the target");
         let zero = simd.splat_f32s(0.0);
-        let rectified = |value| {
-            // A maximum would turn NaN into 0 on some processors, and hide a diverged run.
-            if pass.relu {
-                simd.select_f32s(simd.less_than_f32s(value, zero), zero, value)
-            } else {
-                value
-            }
-        };
+        let finish = |value| if pass.relu { rectified(simd, value) } else { value };
         for channel in 0..channels {
-            let start = simd.splat_f32s(pass.start.get(channel).copied().unwrap_or(0.0));
+            let bias = simd.splat_f32s(pass.bias.get(channel).copied().unwrap_or(0.0));
             for tile in 0..count {
                 let x = x + OUTPUTS * tile;
                 let (rows_of_tile, columns_of_tile) =
@@ -98,13 +92,16 @@ impl OutputTransform<'_> {
                         }
                         let values = transforms::output(simd, values);
                         for (result, value) in results.iter_mut().zip(values) {
-                            *result = simd.add_f32s(value, start);
+                            *result = simd.add_f32s(value, bias);
                         }
                     }
                     let write = |place: usize, value: S::f32s| {
-                        #[expect(unsafe_code, reason = "each thread has units of its own")]
-                        // SAFETY: `place` is that of a row, a column and images within the target, which belong to one
-                        // unit, and a unit to one thread.
+                        #[expect(
+                            unsafe_code,
+                            reason = "each thread has units of its own, and bounds checks take too long"
+                        )]
+                        // SAFETY: the assertions above place the row, the column and the images within the target. A unit
+                        // belongs to one thread, so nothing else uses them.
                         let out =
                             unsafe { std::slice::from_raw_parts_mut(out.start().add(place), used) };
                         if WHOLE {
@@ -123,7 +120,7 @@ impl OutputTransform<'_> {
                                 let window =
                                     [(at(0, 0), 0), (at(0, 1), 1), (at(1, 0), 2), (at(1, 1), 3)];
                                 let (best, index) = largest(simd, window);
-                                write(place, rectified(best));
+                                write(place, finish(best));
                                 let mut lanes = [0_u32; LANES];
                                 S::as_mut_simd_u32s(&mut lanes).0[0] = index;
                                 #[expect(unsafe_code, reason = "each thread has units of its own")]
@@ -144,7 +141,7 @@ impl OutputTransform<'_> {
                         let place = first + images.start + image;
                         for (column, value) in results.into_iter().enumerate().take(columns_of_tile)
                         {
-                            write(place + column * n, rectified(value));
+                            write(place + column * n, finish(value));
                         }
                     }
                 }

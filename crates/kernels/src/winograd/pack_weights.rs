@@ -29,6 +29,7 @@ impl WithSimd for PackWeights<'_> {
             Source::Input => self.convolution.filters,
             Source::Gradient => self.convolution.input.channels,
         };
+        // The tiles of `TiledCorrelation`, so that the weights of a tile are contiguous there.
         for (first, height) in tiles(all, max_rows::<S>()) {
             let rows = self.targets.start.max(first)..self.targets.end.min(first + height);
             if !rows.is_empty() {

@@ -7,7 +7,7 @@ use pulp::Simd;
 use crate::tile::TileKernel;
 
 /// The products of some rows of transformed weights with the values of a position.
-pub(super) struct Product<'a> {
+pub(super) struct PositionProduct<'a> {
     /// `[channel][row]`
     pub(super) weights: &'a [f32],
     /// `[channel][width]`
@@ -19,7 +19,7 @@ pub(super) struct Product<'a> {
     pub(super) out: &'a mut [f32],
 }
 
-impl TileKernel for Product<'_> {
+impl TileKernel for PositionProduct<'_> {
     #[inline(always)]
     fn compute<S: Simd, const ROWS: usize>(self, simd: S) {
         let Self { weights, values, depth, width, out } = self;

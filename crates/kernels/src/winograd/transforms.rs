@@ -1,11 +1,11 @@
 //! The transforms of minimal filtering in one dimension, F(4, 3), as Toom and Cook derive them from the values of polynomials
 //! at the points 0, ±1/√2, ±√2 and ∞.
 //!
-//! The points decide how much rounding errors grow. With 0, ±1, ±2 and ∞, which Lavin and Gray use, the error of a
-//! convolution is about 4 times that of the direct form. With these, whose values and reciprocals are closer to 1, it is twice
-//! as large. Barabasz et al. 2018 (arXiv 1803.10986) analyze how the points affect the error.
+//! The points decide how much rounding errors grow. Lavin and Gray use 0, ±1, ±2 and ∞, with about 4 times the error of the
+//! direct form. The points used here and their reciprocals are closer to 1, and the error is about twice that of the direct
+//! form. Barabasz et al. 2018 (arXiv 1803.10986) analyze the effect of the points.
 //!
-//! Each function has the values of a row or of a column of a tile, one register of images or channels each.
+//! The functions take one row or column of a tile, in registers of images or channels. `kernel` takes one lane.
 
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 

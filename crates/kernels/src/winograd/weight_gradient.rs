@@ -1,12 +1,12 @@
 //! The gradient of the weights by minimal filtering, F(3 × 3, 4 × 4): Gᵀ (Σ (A dy Aᵀ) ⊙ (Bᵀ d B)) G, summed over tiles and
 //! images, for the same tiles as in the forward pass.
 //!
-//! As in the direct form, the channels of the gradient are in the lanes of the registers, and the values of the input are
-//! broadcast without being moved before.
+//! The filters are always in the lanes of the registers, and the values of the input are broadcast in place. The direct form
+//! chooses between filters and input channels.
 //!
-//! The rows of positions are computed one after the other, so that only a sixth of the sums has to be in the caches, or by
-//! different threads. Each sum has the order of blocks of images, rows of tiles and chunks; within a chunk that of tiles and
-//! images.
+//! One row of the 6 × 6 positions is computed at a time, so only a sixth of the sums has to be in the caches. Threads compute
+//! different rows. Each sum is added in the order of blocks of images, rows of tiles and chunks, and within a chunk in the
+//! order of tiles and images.
 
 use std::ops::Range;
 
@@ -16,16 +16,13 @@ use super::gradient_kernels::{
     ColumnTransform, GRADIENT_ROWS, GradientColumnTransform, GradientProduct, GradientRowTransform,
     RowTransform, columns, transform_kernel_gradient,
 };
-use super::{BLOCK, Chunk, Chunks, OUTPUTS, POSITIONS, SPAN};
+use super::{BLOCK, CHUNK, Chunk, Chunks, OUTPUTS, POSITIONS, SPAN};
 use crate::convolution::Convolution;
 use crate::moments::LANES;
 use crate::tile::{compute_tile, max_rows, tiles};
-use crate::weight_gradient::{Panels, transpose_row};
+use crate::weight_gradient::{PanelLayout, transpose_row};
 use crate::workspace::{ConvolutionBuffers, aligned, none, spread};
 use crate::{Blend, Workspace};
-
-/// The values of tiles that are computed together, before and after the transforms: 384 KiB.
-const CHUNK: usize = 96 << 10;
 
 /// See [`Convolution::weight_gradient`].
 pub(crate) fn weight_gradient(
@@ -39,11 +36,12 @@ pub(crate) fn weight_gradient(
 ) {
     let instructions = workspace.instructions;
     let channels = convolution.input.channels;
-    let Panels { count, width } = instructions.dispatch(CountPanels(convolution.filters));
+    let PanelLayout { count, width } = instructions.dispatch(CountPanels(convolution.filters));
     let mut buffer = std::mem::take(&mut workspace.panels);
     // `[position][panel][channel][lane]`
     let sums = aligned(&mut buffer, POSITIONS * spread(count * channels * width));
     sums.fill(0.0);
+    // One part per thread, because each part repeats the transforms of the rows.
     let parts = workspace.parts(convolution.products(n));
     workspace.split(parts, SPAN, sums, none(), |rows, sums, _, buffers| {
         instructions.dispatch(SumTiles { convolution, x, gradient, n, rows, sums, buffers });
@@ -56,11 +54,11 @@ pub(crate) fn weight_gradient(
 struct CountPanels(usize);
 
 impl WithSimd for CountPanels {
-    type Output = Panels;
+    type Output = PanelLayout;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Panels {
-        Panels::new::<S>(self.0)
+    fn with_simd<S: Simd>(self, _: S) -> PanelLayout {
+        PanelLayout::new::<S>(self.0)
     }
 }
 
@@ -85,24 +83,29 @@ impl WithSimd for SumTiles<'_> {
         let (from, to) = (convolution.input, convolution.output_plane());
         let before = convolution.axes().map(|axis| axis.before);
         let (depth, highest) = (from.channels, max_rows::<S>());
-        let panels = Panels::new::<S>(to.channels);
+        let panels = PanelLayout::new::<S>(to.channels);
         // The values of a tile in the buffers below. Tiles share two columns, so two tiles need five columns each.
         let tile_values =
             (SPAN * (OUTPUTS + 1) + SPAN) * from.channels + (SPAN * OUTPUTS + SPAN) * to.channels;
         let chunks = Chunks::new(to, n, CHUNK / (tile_values * BLOCK));
         // The same for all registers, because the zeros that fill a register are summed, too.
         let padded = |images: usize| images.next_multiple_of(LANES);
-        let most = chunks.tiles * padded(BLOCK.min(n));
+        let max_depth = chunks.tiles * padded(BLOCK.min(n));
 
-        let ConvolutionBuffers { rows: values, sums: panel_values, weights: lines, stage, .. } =
-            buffers;
+        let ConvolutionBuffers {
+            rows: values,
+            gradient_panels: panel_values,
+            weights: lines,
+            stage,
+            ..
+        } = buffers;
         let staged_stride = spread(depth * columns(chunks.tiles) * padded(BLOCK.min(n)));
         let staged = aligned(stage, SPAN * staged_stride);
-        let stride = spread(depth * most);
+        let stride = spread(depth * max_depth);
         let values = aligned(values, SPAN * stride);
-        let panel_stride = spread(panels.count * panels.width * most);
+        let panel_stride = spread(panels.count * panels.width * max_depth);
         let panel_values = aligned(panel_values, SPAN * panel_stride);
-        let lines = aligned(lines, SPAN * OUTPUTS * panels.count * panels.width * most);
+        let lines = aligned(lines, SPAN * OUTPUTS * panels.count * panels.width * max_depth);
         let position_sums = spread(panels.count * depth * panels.width);
 
         for index in 0..chunks.count() {
@@ -210,7 +213,7 @@ impl WithSimd for Finish<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { convolution, sums, out, blend } = self;
         let (channels, filters) = (convolution.input.channels, convolution.filters);
-        let Panels { count, width } = Panels::new::<S>(filters);
+        let PanelLayout { count, width } = PanelLayout::new::<S>(filters);
         let position_sums = spread(count * channels * width);
         let registers = S::as_simd_f32s(sums).0;
         for panel in 0..count {

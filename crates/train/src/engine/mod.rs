@@ -47,7 +47,8 @@ kiln_config::keywords! {
     pub enum Implementation as "engine" {
         /// Burn's autodiff; supports every layer and backend.
         Generic = "generic",
-        /// Matrix products and in-place loops on the CPU; supports all layers except a softmax inside the network.
+        /// Kiln's own kernels on the CPU; supports all layers except a softmax inside the network and maxima over more than
+        /// 65,536 positions.
         Fused = "fused",
     }
 }

@@ -17,11 +17,11 @@ pub struct DeviceConfig {
     pub backend: Backend,
     /// The implementation of a training step.
     pub engine: EngineChoice,
-    /// The threads of a step in the fused engine; `None` for as many as are faster. Like `simd`, it does not affect the
-    /// result, so it is not written and not part of the identity of a run.
+    /// The threads of a step in the fused engine. `None` uses all available cores if the network has a convolution, and one
+    /// otherwise. Like `simd`, it does not affect the result, so it is not written and not part of the identity of a run.
     #[serde(skip)]
     pub threads: Option<NonZeroUsize>,
-    /// The vector instructions of the fused engine.
+    /// The vector instructions of the fused engine. Optimizer updates always use the widest; the results are the same.
     #[serde(skip)]
     pub simd: Simd,
 }
@@ -60,7 +60,7 @@ impl Simd {
 /// The threads that a step may use in this process; 0 for all cores.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Limits the threads of training steps in this process. A process that is one of several at work calls it first.
+/// Limits the threads of training steps in this process. A worker that shares the machine with others calls it before training.
 pub fn limit_threads(threads: NonZeroUsize) {
     THREADS.store(threads.get(), Ordering::Relaxed);
 }

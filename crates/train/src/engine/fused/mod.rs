@@ -1,4 +1,4 @@
-//! The training step on the CPU, computed without Burn. At these sizes, memory traffic takes as much time
+//! The training step on the CPU, computed without Burn. In dense layers, memory traffic takes as much time
 //! as arithmetic, so the step avoids it: buffers are kept from step to step and not zeroed, bias and activation are applied
 //! in one pass, and for plain gradient descent, the gradient is subtracted from the weights while it is computed.
 

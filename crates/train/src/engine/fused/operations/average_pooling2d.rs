@@ -20,26 +20,18 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
 
 struct AveragePooling(Pooling);
 
-impl AveragePooling {
-    /// Of the input and the output.
-    fn blocks(&self) -> (Blocks, Blocks) {
-        let Self(pooling) = self;
-        (Blocks::of_plane(pooling.input), Blocks::of_plane(pooling.output_plane()))
-    }
-}
-
 impl Operation for AveragePooling {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
         self.infer(input, output, context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        let (from, to) = self.blocks();
+        let (from, to) = Blocks::of_pooling(&self.0);
         // Every element is overwritten.
         output.resize(to.width * from.count(input), 0.0);
-        for (input, output) in from.split(input).zip(to.split_mut(output)) {
-            self.0.average(input, from.count(input), output, workspace);
-        }
+        to.for_each(output, workspace, |block, output, workspace| {
+            self.0.average(from.block(input, block), to.count(output), output, workspace);
+        });
     }
 
     fn backward(
@@ -50,10 +42,11 @@ impl Operation for AveragePooling {
     ) {
         let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len());
-        let (from, to) = self.blocks();
-        for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
-            self.0.average_gradient(gradient, to.count(gradient), next, workspace);
-        }
+        let (from, to) = Blocks::of_pooling(&self.0);
+        from.for_each(next, workspace, |block, next, workspace| {
+            let n = from.count(next);
+            self.0.average_gradient(to.block(gradient, block), n, next, workspace);
+        });
         std::mem::swap(gradient, next);
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         blocks: Blocks::of(layer.input),
         is_frozen: !layer.training.trainable,
         relu: false,
-        batch: Vec::new(),
+        normalizations: Vec::new(),
         statistics: Vec::new(),
         sums: Vec::new(),
     });
@@ -49,7 +49,7 @@ struct BatchNormalization {
     is_frozen: bool,
     relu: bool,
     /// What the last forward pass did with each channel.
-    batch: Vec<Normalization>,
+    normalizations: Vec<Normalization>,
     /// Of the channels of the last batch.
     statistics: Vec<Statistics>,
     sums: Vec<GradientSums>,
@@ -83,7 +83,7 @@ fn normalize(
 ) {
     // Every element is overwritten.
     output.resize(input.len(), 0.0);
-    blocks.for_each(output, &mut [], workspace, |block, output, _: &mut [()], workspace| {
+    blocks.for_each(output, workspace, |block, output, workspace| {
         kiln_kernels::normalize(blocks.block(input, block), channels, relu, output, workspace);
     });
 }
@@ -91,28 +91,28 @@ fn normalize(
 impl Operation for BatchNormalization {
     #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
-        let mut batch = std::mem::take(&mut self.batch);
-        self.write_running(&mut batch);
+        let mut normalizations = std::mem::take(&mut self.normalizations);
+        self.write_running(&mut normalizations);
         if self.is_frozen {
-            normalize(self.blocks, input, &batch, self.relu, output, context.workspace);
-            self.batch = batch;
+            normalize(self.blocks, input, &normalizations, self.relu, output, context.workspace);
+            self.normalizations = normalizations;
             return;
         }
         // Every element is overwritten.
         output.resize(input.len(), 0.0);
-        self.statistics.resize(batch.len(), Statistics::default());
+        self.statistics.resize(normalizations.len(), Statistics::default());
         // The sums are relative to the running mean, which is near the mean of the batch.
         normalize_batch(
             input,
-            self.blocks.layout(batch.len(), input),
+            self.blocks.layout(normalizations.len(), input),
             self.epsilon,
-            &mut batch,
+            &mut normalizations,
             &mut self.statistics,
             self.relu,
             output,
             context.workspace,
         );
-        self.batch = batch;
+        self.normalizations = normalizations;
         let momentum = self.momentum;
         let running = self.running_mean.values.iter_mut().zip(&mut self.running_variance.values);
         for ((old_mean, old_variance), Statistics { mean, variance }) in
@@ -141,12 +141,12 @@ impl Operation for BatchNormalization {
             (true, true) => InputGradient::WithConstants,
             (true, false) => InputGradient::WithStatistics,
         };
-        self.sums.resize(self.batch.len(), GradientSums::default());
+        self.sums.resize(self.normalizations.len(), GradientSums::default());
         normalization_gradients(
             &mut buffers.gradient,
             input,
-            self.blocks.layout(self.batch.len(), input),
-            &self.batch,
+            self.blocks.layout(self.normalizations.len(), input),
+            &self.normalizations,
             self.relu,
             to_input,
             &mut self.sums,

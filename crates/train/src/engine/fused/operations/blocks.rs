@@ -1,4 +1,4 @@
-use kiln_kernels::{BlockLayout, Plane, Workspace};
+use kiln_kernels::{BlockLayout, Plane, Pooling, Workspace};
 use kiln_model::{PlannedLayer, Shape};
 
 use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext};
@@ -39,6 +39,11 @@ impl Blocks {
         Self { width: plane.len(), images: IMAGES }
     }
 
+    /// The layouts of the input and the output of a pooling.
+    pub(super) fn of_pooling(pooling: &Pooling) -> (Self, Self) {
+        (Self::of_plane(pooling.input), Self::of_plane(pooling.output_plane()))
+    }
+
     /// Blocks of the same images with another number of values each.
     pub(super) const fn with_width(self, width: usize) -> Self {
         Self { width, ..self }
@@ -49,7 +54,8 @@ impl Blocks {
         values.len() / self.width
     }
 
-    const fn len(self) -> usize {
+    /// The number of values of a complete block.
+    pub(super) const fn len(self) -> usize {
         self.width.saturating_mul(self.images)
     }
 
@@ -73,17 +79,36 @@ impl Blocks {
         &values[start..start.saturating_add(self.len()).min(values.len())]
     }
 
-    /// Calls `job` for each block, divided among the threads, with its parts of `first` and of `second`, which has the same
-    /// layout or is empty. See [`Workspace::for_each_block`].
-    pub(super) fn for_each<A: Send, B: Send>(
+    /// Calls `job` for each block, divided among the threads, with its part of the values. See
+    /// [`Workspace::for_each_block`].
+    pub(super) fn for_each(
+        self,
+        values: &mut [f32],
+        workspace: &mut Workspace,
+        job: impl Fn(usize, &mut [f32], &mut Workspace) + Sync,
+    ) {
+        self.for_each_pair(
+            values,
+            &mut [],
+            0,
+            workspace,
+            |block, values, _: &mut [()], workspace| {
+                job(block, values, workspace);
+            },
+        );
+    }
+
+    /// As [`for_each`](Self::for_each), with a second slice that has `second_len` elements per block.
+    pub(super) fn for_each_pair<A: Send, B: Send>(
         self,
         first: &mut [A],
         second: &mut [B],
+        second_len: usize,
         workspace: &mut Workspace,
         job: impl Fn(usize, &mut [A], &mut [B], &mut Workspace) + Sync,
     ) {
         let values = first.len() + second.len();
-        workspace.for_each_block(values, [self.len(); 2], first, second, job);
+        workspace.for_each_block(values, [self.len(), second_len], first, second, job);
     }
 
     /// Writes values `[n, width]` in this layout.
@@ -106,7 +131,7 @@ struct JoinBlocks {
 }
 
 impl JoinBlocks {
-    /// For each block, its rows and the part of the rows of all images that they are.
+    /// The ranges of the joined values, in the order of the values in blocks.
     fn rows(&self, n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
         let width = self.width;
         (0..n).step_by(IMAGES).flat_map(move |first| {

@@ -72,16 +72,23 @@ impl Conv2d {
             // Every element is overwritten.
             output.resize(size, 0.0);
             indices.resize(size, 0);
-            to.for_each(output, indices, workspace, |block, output, indices, workspace| {
-                let (input, n) = (from.block(input, block), to.count(output));
-                let convolution = &self.convolution;
-                convolution.forward_max(weight, bias, input, n, output, indices, relu, workspace);
-            });
+            to.for_each_pair(
+                output,
+                indices,
+                to.len(),
+                workspace,
+                |block, output, indices, workspace| {
+                    let (input, n) = (from.block(input, block), to.count(output));
+                    let convolution = &self.convolution;
+                    convolution
+                        .forward_max(weight, bias, input, n, output, indices, relu, workspace);
+                },
+            );
             return;
         }
         // Every element is overwritten.
         output.resize(to.width * from.count(input), 0.0);
-        to.for_each(output, &mut [], workspace, |block, output, _: &mut [()], workspace| {
+        to.for_each(output, workspace, |block, output, workspace| {
             let (input, n) = (from.block(input, block), to.count(output));
             self.convolution.forward(weight, bias, input, n, output, relu, workspace);
         });
@@ -135,7 +142,7 @@ impl Operation for Conv2d {
             // Computed before the update below changes the weights of the forward pass.
             next.resize(input.len());
             let weight = &self.weight.values;
-            from.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
+            from.for_each(next, workspace, |block, next, workspace| {
                 let (gradient, n) = (to.block(gradient, block), from.count(next));
                 self.convolution.input_gradient(weight, gradient, n, next, workspace);
             });

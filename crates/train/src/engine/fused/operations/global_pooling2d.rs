@@ -45,9 +45,10 @@ impl Operation for GlobalAverage {
         // Every element is overwritten.
         output.resize(input.len() / self.positions(), 0.0);
         let (from, to) = self.blocks();
-        for (input, output) in from.split(input).zip(to.split_mut(output)) {
-            global_average(input, self.positions(), from.count(input), output, workspace);
-        }
+        to.for_each(output, workspace, |block, output, workspace| {
+            let (input, n) = (from.block(input, block), to.count(output));
+            global_average(input, self.positions(), n, output, workspace);
+        });
     }
 
     fn backward(
@@ -59,10 +60,10 @@ impl Operation for GlobalAverage {
         let GradientBuffers { gradient, next } = buffers;
         next.resize(pass.input.len());
         let (from, to) = self.blocks();
-        for (gradient, next) in to.split(gradient).zip(from.split_mut(next)) {
-            let n = to.count(gradient);
+        from.for_each(next, workspace, |block, next, workspace| {
+            let (gradient, n) = (to.block(gradient, block), from.count(next));
             global_average_gradient(gradient, self.positions(), n, next, workspace);
-        }
+        });
         std::mem::swap(gradient, next);
     }
 }

@@ -5,9 +5,7 @@ use kiln_kernels::{
 use kiln_model::{LayerType, PlannedLayer};
 
 use super::super::update::Parameter;
-use super::{
-    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, blends, plane,
-};
+use super::{BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, plane};
 
 /// Adds group normalization or layer normalization.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
@@ -47,23 +45,29 @@ impl GroupNormalization {
         input: &[f32],
         output: &mut Vec<f32>,
         statistics: &mut Vec<SetStatistics>,
-        workspace: &Workspace,
+        workspace: &mut Workspace,
     ) {
         let blocks = self.blocks;
         // Every element is overwritten.
         output.resize(input.len(), 0.0);
         statistics.resize_with(blocks.split(input).len(), SetStatistics::default);
-        let [gamma, beta] = [&self.gamma, &self.beta].map(values);
+        let [gamma, beta] = [&self.gamma, &self.beta].map(values_of);
         let (sets, epsilon) = (self.sets, self.epsilon);
-        let outputs = blocks.split_mut(output).zip(statistics);
-        for (input, (output, statistics)) in blocks.split(input).zip(outputs) {
-            let n = blocks.count(input);
-            normalize_sets(sets, input, n, gamma, beta, epsilon, output, statistics, workspace);
-        }
+        blocks.for_each_pair(
+            output,
+            statistics,
+            1,
+            workspace,
+            |block, output, statistics, workspace| {
+                let (input, n) = (blocks.block(input, block), blocks.count(output));
+                let [statistics] = statistics else { return };
+                normalize_sets(sets, input, n, gamma, beta, epsilon, output, statistics, workspace);
+            },
+        );
     }
 }
 
-fn values(parameter: &Option<Parameter>) -> &[f32] {
+fn values_of(parameter: &Option<Parameter>) -> &[f32] {
     parameter.as_ref().map_or(&[], |parameter| &parameter.values)
 }
 
@@ -87,32 +91,54 @@ impl Operation for GroupNormalization {
         let BackwardPass { input, to_input, gradients, .. } = pass;
         let GradientBuffers { gradient, next } = buffers;
         let (sets, blocks) = (self.sets, self.blocks);
+        let values = input.len() + gradient.len();
         if to_input {
             // Computed before the update below changes γ.
             next.resize(input.len());
-            let gamma = values(&self.gamma);
-            let nexts = blocks.split_mut(next).zip(&mut self.statistics);
-            let gradients = blocks.split(gradient).zip(blocks.split(input));
-            for ((gradient, input), (next, statistics)) in gradients.zip(nexts) {
-                let n = blocks.count(input);
-                sets_input_gradient(sets, gradient, input, n, gamma, next, statistics, workspace);
-            }
+            let gamma = values_of(&self.gamma);
+            let statistics = &mut self.statistics;
+            blocks.for_each_pair(
+                next,
+                statistics,
+                1,
+                workspace,
+                |block, next, statistics, workspace| {
+                    let (input, gradient) =
+                        (blocks.block(input, block), blocks.block(gradient, block));
+                    let n = blocks.count(next);
+                    let [statistics] = statistics else { return };
+                    sets_input_gradient(
+                        sets, gradient, input, n, gamma, next, statistics, workspace,
+                    );
+                },
+            );
         }
         if let Some((out, blend)) =
             self.gamma.as_mut().and_then(|gamma| gradients.destination(gamma))
         {
-            let gradients = blocks.split(gradient).zip(blocks.split(input));
-            let statistics = self.statistics.iter_mut().zip(blends(blend));
-            for ((gradient, input), (statistics, blend)) in gradients.zip(statistics) {
-                let n = blocks.count(input);
-                sets_scale_gradient(sets, gradient, input, n, out, blend, statistics, workspace);
-            }
+            let statistics = &self.statistics;
+            workspace.sum_blocks(
+                values,
+                statistics.len(),
+                out,
+                blend,
+                |block, out, blend, workspace| {
+                    let (input, gradient) =
+                        (blocks.block(input, block), blocks.block(gradient, block));
+                    let (n, statistics) = (blocks.count(input), &statistics[block]);
+                    sets_scale_gradient(
+                        sets, gradient, input, n, out, blend, statistics, workspace,
+                    );
+                },
+            );
         }
         if let Some((out, blend)) = self.beta.as_mut().and_then(|beta| gradients.destination(beta))
         {
-            for (gradient, blend) in blocks.split(gradient).zip(blends(blend)) {
+            let count = self.statistics.len();
+            workspace.sum_blocks(values, count, out, blend, |block, out, blend, workspace| {
+                let gradient = blocks.block(gradient, block);
                 row_sums(gradient, blocks.count(gradient), out, blend, workspace);
-            }
+            });
         }
         if to_input {
             std::mem::swap(gradient, next);

@@ -43,11 +43,6 @@ impl MaxPooling {
     }
 }
 
-/// Of the input and the output.
-fn blocks(pooling: &Pooling) -> (Blocks, Blocks) {
-    (Blocks::of_plane(pooling.input), Blocks::of_plane(pooling.output_plane()))
-}
-
 /// Writes the maxima and their places.
 fn pool(
     pooling: &Pooling,
@@ -56,12 +51,12 @@ fn pool(
     indices: &mut Vec<u16>,
     workspace: &mut Workspace,
 ) {
-    let (from, to) = blocks(pooling);
+    let (from, to) = Blocks::of_pooling(pooling);
     let size = to.width * from.count(input);
     // Every element is overwritten.
     output.resize(size, 0.0);
     indices.resize(size, 0);
-    to.for_each(output, indices, workspace, |block, output, indices, workspace| {
+    to.for_each_pair(output, indices, to.len(), workspace, |block, output, indices, workspace| {
         let input = from.block(input, block);
         pooling.max(input, from.count(input), output, indices, workspace);
     });
@@ -75,9 +70,9 @@ pub(super) fn max_gradient(
     next: &mut Buffer,
     workspace: &mut Workspace,
 ) {
-    let (from, to) = blocks(pooling);
+    let (from, to) = Blocks::of_pooling(pooling);
     next.resize(from.width * to.count(gradient));
-    from.for_each(next, &mut [], workspace, |block, next, _: &mut [()], workspace| {
+    from.for_each(next, workspace, |block, next, workspace| {
         let (gradient, indices) = (to.block(gradient, block), to.block(indices, block));
         pooling.max_gradient(gradient, indices, to.count(gradient), next, workspace);
     });

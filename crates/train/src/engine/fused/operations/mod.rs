@@ -279,11 +279,6 @@ fn padding(window: Window, input: Shape) -> [usize; 4] {
     [top, left, bottom, right]
 }
 
-/// How to write the gradients of blocks of images: the first one, and the others, which are added to it.
-fn blends(first: Blend) -> impl Iterator<Item = Blend> {
-    std::iter::once(first).chain(std::iter::repeat(Blend::Add))
-}
-
 /// Writes the gradient of a parameter, or adds it to its values.
 #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
 fn store(gradients: Gradients, parameter: &mut Parameter, gradient: impl Iterator<Item = f64>) {

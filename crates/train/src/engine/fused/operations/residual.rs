@@ -43,7 +43,7 @@ impl Residual {
         kiln_kernels::add(values, shortcut, relu, sums, workspace);
     }
 
-    /// Applies other functions.
+    /// Applies the activation, except ReLU, which the addition has already applied.
     fn activate(&self, sums: &mut [f32], workspace: &mut Workspace) {
         if self.activation != Activation::Relu {
             activate(self.activation, sums, &[], workspace);
