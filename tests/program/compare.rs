@@ -35,7 +35,7 @@ fn rows_are_combinations_sorted_by_validation_accuracy() {
 fn table_of_runs_has_no_sentences_about_verdicts() {
     let project = sweep();
     let of_combinations = project.kiln_ok(&["compare", "runs/columns"]).stdout;
-    assert!(of_combinations.contains("`behind` is what"), "{of_combinations}");
+    assert!(of_combinations.contains("`behind` is how far"), "{of_combinations}");
     let of_runs = project.kiln_ok(&["compare", "runs/columns", "--all-seeds"]).stdout;
     for word in ["behind", "% sure", "verdict", "more seed"] {
         assert!(!of_runs.contains(word), "`{word}` is in\n{of_runs}");

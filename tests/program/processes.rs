@@ -26,7 +26,7 @@ pub(crate) fn try_signal(process: u32, signal: &str) -> bool {
     kill.args([signal, &process.to_string()]).stderr(Stdio::null()).status().unwrap().success()
 }
 
-/// Sends a signal to several processes at once. Those that have ended are left out.
+/// Sends a signal to several processes at once. Those that have ended are skipped.
 #[cfg(target_os = "linux")]
 pub(crate) fn signal_all(processes: impl IntoIterator<Item = u32>, signal: &str) {
     let ids = processes.into_iter().map(|process| process.to_string());

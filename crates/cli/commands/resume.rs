@@ -39,7 +39,7 @@ pub(crate) fn resume(
         resume_sweeps(options, arguments, &path)
     } else if arguments.sweep.is_some() {
         let problem = format!("{} is not the directory of a sweep", path.display());
-        Err(ConfigError::new(problem).help("leave out --sweep").into())
+        Err(ConfigError::new(problem).help("omit --sweep").into())
     } else if looks_like_run(&path) {
         resume_run(options, &path)
     } else {

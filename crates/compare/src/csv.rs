@@ -11,7 +11,7 @@ use crate::table::{ComparisonTable, Field, Reader, Row, TableOptions};
 /// Each setting has a column. A measure has columns for its mean, its sample standard deviation and its number of runs
 /// (`test_accuracy_mean`, `test_accuracy_sd`, `test_accuracy_n`), or one column if rows are runs (`test_accuracy`).
 /// `may_be_best` and `worse` are `true` or `false`, with the p-values `p_best` and `p_worse`, and `behind_low` and
-/// `behind_high` are the interval of what the combination lacks to the best. `verdict` says the same in words
+/// `behind_high` are the interval of how far the combination is behind the best. `verdict` says the same in words
 /// (`possible winner`, `not the best`, `worse`) or, if a baseline was given, is `baseline`, `better`, `worse` or
 /// `not distinguishable`, with `difference`, `interval_low`, `interval_high` and `p_value`; `verdict_on` is the metric that
 /// is compared. Numbers have as many digits as the same `f64` needs, and missing values are empty. Text that a

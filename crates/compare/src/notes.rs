@@ -154,7 +154,7 @@ fn answer(comparison: &Comparison) -> Vec<String> {
     let mut lines = vec![answer.sentence()];
     let metric = comparison.ranking.heading();
     let mut how = format!(
-        "`behind` is what a setting lacks to the best in {metric}, as an interval at level {}.",
+        "`behind` is how far a setting is behind the best in {metric}, as an interval at level {}.",
         answer.level
     );
     if answer.centered {

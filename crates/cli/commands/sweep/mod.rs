@@ -122,16 +122,14 @@ fn check_launcher(
     let mut other = other.map(|queue| queue.name()).filter(|name| *name != launcher.name());
     if let Some(name) = other.next() {
         let problem = format!("{name}.KEY=VALUE is for --launcher {name}");
-        return Err(
-            ConfigError::new(problem).help(format!("add --launcher {name}, or leave it out"))
-        );
+        return Err(ConfigError::new(problem).help(format!("add --launcher {name}, or omit it")));
     }
     let Some(queue) = launcher.queue() else {
         let names: Vec<&str> = queues().map(|queue| queue.name()).collect();
         let names = names.join(" or ");
         return match arguments.wait {
             true => Err(ConfigError::new(format!("--wait is for --launcher {names}"))
-                .help(format!("add --launcher {names}, or leave it out"))),
+                .help(format!("add --launcher {names}, or omit it"))),
             false => Ok(()),
         };
     };
@@ -143,7 +141,7 @@ fn check_launcher(
     match local.into_iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => {
             let error = ConfigError::new(format!("{option} is for the local launcher"));
-            Err(error.help(queue.instead_of(option).unwrap_or("leave it out")))
+            Err(error.help(queue.instead_of(option).unwrap_or("omit it")))
         }
         None => Ok(()),
     }
@@ -246,9 +244,7 @@ pub(crate) fn launch_options_for(
     };
     if !given.is_empty() && !plan.uses_gpus() {
         let message = "--devices is for runs on a GPU, and none of these is";
-        return Err(ConfigError::new(message)
-            .help("set device.backend=cuda, or leave it out")
-            .into());
+        return Err(ConfigError::new(message).help("set device.backend=cuda, or omit it").into());
     }
     let jobs = jobs.or(NonZeroUsize::new(devices.len())).or_else(|| jobs_with_threads(plan));
     Ok(LaunchOptions { devices, ..launch_options(jobs)? })

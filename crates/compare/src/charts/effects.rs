@@ -19,7 +19,7 @@ pub fn effects(comparison: &Comparison) -> Option<EffectsChart> {
     (!settings.is_empty()).then(|| EffectsChart {
         title: format!("{} of each value", comparison.ranking.heading()),
         note: format!(
-            "dot: mean over the other settings, bar: what it lacks to the best value{marks}"
+            "dot: mean over the other settings, bar: how far it is behind the best value{marks}"
         ),
         metric: comparison.ranking.heading().to_owned(),
         settings,
@@ -28,7 +28,7 @@ pub fn effects(comparison: &Comparison) -> Option<EffectsChart> {
 
 fn rows(comparison: &Comparison, effect: &Effect) -> EffectRows {
     let lower_is_better = comparison.ranking.better() == Direction::Lower;
-    // What a value lacks is drawn from the best mean: to lower values, or to higher ones if lower is better.
+    // A bar starts at the best mean, and extends to lower values, or to higher ones if lower is better.
     let sign = if lower_is_better { 1.0 } else { -1.0 };
     let means = effect.levels.iter().map(|level| level.standing.mean);
     let best = means.reduce(if lower_is_better { f64::min } else { f64::max }).unwrap_or_default();

@@ -44,7 +44,7 @@ pub(super) fn explanation(comparison: &Comparison) -> Vec<String> {
         paragraphs.push(answer.sentence());
         paragraphs.push(format!(
             "A possible winner is a combination that may be the best in {metric}; the best one is among them with a \
-             probability of {}. “Behind” is what a combination lacks to the best, as a simultaneous confidence interval \
+             probability of {}. “Behind” is how far a combination is behind the best, as a simultaneous confidence interval \
              (Hsu’s multiple comparisons with the best). Only a combination that is called worse is worse than the best \
              one with the same probability for all of them together.",
             kiln_store::number::significant(1.0 - answer.level)

@@ -57,7 +57,7 @@ fn wide_terminal() {
     All runs keep the weights of their epoch with the best val_accuracy.
     Best by validation: repeat 2, learning_rate 0.1. Its test accuracy is 0.8830, with an interval of 0.8615 to 0.9015 for the choice of the 1,000 test images.
     95 % sure: the marked setting is the best. The other 2 are not better. One more setting is not judged.
-    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds.
+    `behind` is how far a setting is behind the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds.
     No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
       <sweep>/next: the run did not start: it has a config.toml but no run.json
@@ -85,7 +85,7 @@ fn narrow_terminal() {
     All runs keep the weights of their epoch with the best val_accuracy.
     Best by validation: repeat 2, learning_rate 0.1. Its test accuracy is 0.8830, with an interval of 0.8615 to 0.9015 for the choice of the 1,000 test images.
     95 % sure: the marked setting is the best. The other 2 are not better. One more setting is not judged.
-    `behind` is what a setting lacks to the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds.
+    `behind` is how far a setting is behind the best in kept val_accuracy, as an interval at level 0.05. All have the same seeds, so what a seed does to all of them is subtracted. The answer covers the variation between seeds, but not the choice of the validation images: they are the same for all seeds.
     No verdict for repeat 0, learning_rate 0.1: it has one seed, which says nothing about the setting.
     Skipped:
       <sweep>/next: the run did not start: it has a config.toml but no run.json

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Examined, Finding, MAX_EXAMPLES, Severity, count, percent};
 use crate::{Broken, Dataset, Part};
 
-/// A class gives itself away if at least this share of its images have a property, and at most [`RARE`] of the others do.
+/// A property identifies a class if at least this share of its images have it, and at most [`RARE`] of the others do.
 const COMMON: f64 = 0.9;
 
 /// See [`COMMON`].

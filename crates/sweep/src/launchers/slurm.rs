@@ -57,7 +57,7 @@ impl Queue for Slurm {
     fn instead_of(&self, option: &str) -> Option<&'static str> {
         match option {
             "--jobs" => Some("set slurm.workers=N and slurm.cpus_per_task=N"),
-            "--devices" => Some("leave it out; slurm.gres=gpu:N gives a worker N GPUs"),
+            "--devices" => Some("omit it; slurm.gres=gpu:N gives a worker N GPUs"),
             _ => None,
         }
     }
