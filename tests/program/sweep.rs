@@ -3,7 +3,9 @@
 use std::fs;
 
 use crate::project::{CommandOutput, Project};
-use crate::run_state::{Results, results, start_times, statuses, with_status};
+use crate::run_state::{
+    Results, history_without_seconds, results, start_times, statuses, with_status,
+};
 
 /// How many runs this sweep trained itself, by its progress lines. Runs that another sweep trained are not counted.
 pub(crate) fn runs_trained(output: &CommandOutput) -> usize {
@@ -366,6 +368,37 @@ fn pruned_runs_keep_their_history_and_are_not_trained_again() {
 pub(crate) const PRUNING_SWEEP: &str = "name = \"pruned\"\nexperiment = \"experiment.toml\"\n\
      [grid]\nlearning_rate = [0.03, 0.1, 0.3, 1e-3, 0.01, 1e-4]\nepochs = [12]\n\
      [prune]\nmetric = \"val_loss\"\nreduction = 2\n";
+
+/// An attempt reached the rung and its result decided that the run is pruned there. The attempt was killed before it wrote its
+/// checkpoint, and the next one was stopped before the rung.
+#[test]
+fn a_run_that_was_stopped_before_its_rung_is_trained_up_to_it() {
+    let project = Project::new();
+    project.write("sweep.toml", PRUNING_SWEEP);
+    let arguments = ["sweep", "sweep.toml", "--jobs=1"];
+    project.kiln_ok(&arguments);
+    let expected = statuses(&project, "runs/pruned");
+    let history = |run: &str| project.read(format!("runs/pruned/{run}/history.csv"));
+    let pruned = with_status(&project, "runs/pruned", "pruned");
+    let id = pruned.iter().find(|run| history(run).lines().count() == 3).unwrap();
+    let run = format!("runs/pruned/{id}");
+    let model = || fs::read(project.path(format!("{run}/model.safetensors"))).unwrap();
+    let (rows, weights) = (history_without_seconds(&history(id)), model());
+
+    fs::remove_dir_all(project.path(format!("{run}/checkpoints/epoch-00002"))).unwrap();
+    let first_row: Vec<String> =
+        history(id).lines().take(2).map(|line| format!("{line}\n")).collect();
+    project.write(format!("{run}/history.csv"), first_row.concat());
+    project.edit_record(&run, |record| {
+        record["status"] = "interrupted".into();
+        record["epochs"] = 1.into();
+    });
+    let again = project.kiln_ok(&arguments);
+    assert!(again.stderr.contains("pruned at epoch 2"), "{}", again.stderr);
+    assert_eq!(statuses(&project, "runs/pruned"), expected);
+    assert_eq!(history_without_seconds(&history(id)), rows);
+    assert!(model() == weights);
+}
 
 #[test]
 fn runs_wait_for_a_failed_run_whose_result_decides_whether_they_continue() {

@@ -70,7 +70,9 @@ impl SweepWorker<'_> {
     /// Whether the sweep has nothing left to do for the run.
     pub(super) fn is_done(&mut self, run: usize, state: &RunState) -> bool {
         match (state, self.decision(run)) {
-            (RunState::Pruned(_), Some(decision)) => matches!(decision, Decision::Prune(_)),
+            (RunState::Pruned(epoch), Some(decision)) => {
+                matches!(decision, Decision::Prune(rung) if rung <= *epoch)
+            }
             _ => state.is_done(self.plan, &self.plan.runs[run], self.options.retry_failed),
         }
     }
@@ -176,8 +178,8 @@ impl SweepWorker<'_> {
             self.end(run, outcome, CompletedBy::AnotherSweep);
         } else if matches!(decision, Some(Decision::Wait(_))) {
             self.waiting.push(run);
-        } else if let (Some(Decision::Prune(_)), Ok(true)) = (decision, &can_resume)
-            && let Some(epochs) = self.prune_paused(run, &lock)?
+        } else if let (Some(Decision::Prune(rung)), Ok(true)) = (decision, &can_resume)
+            && let Some(epochs) = self.prune_paused(run, rung, &lock)?
         {
             self.end(run, RunOutcome::Pruned(epochs), CompletedBy::ThisSweep);
         } else if self.reuse(run, &lock)? {

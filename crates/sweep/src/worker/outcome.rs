@@ -141,12 +141,19 @@ fn correct_record(run: &RunDirectory, mut record: RunRecord, status: Status, rea
     let _ = kiln_report::stop(run, &record, &history);
 }
 
-/// Marks a paused run as pruned, if it was paused properly. Returns the number of its epochs.
-pub(crate) fn prune_paused(run: &RunDirectory) -> kiln_report::Result<Option<usize>> {
+/// Marks a paused run as pruned, if it was paused properly and has at least `min_epochs`. Returns the number of its epochs.
+pub(crate) fn prune_paused(
+    run: &RunDirectory,
+    min_epochs: usize,
+) -> kiln_report::Result<Option<usize>> {
     let mut record = run.read_record()?;
     let history = run.read_history()?;
     // A run whose process was killed has a record that says less than its files. It has to be resumed.
     if record.status != Status::Interrupted || record.epochs != history.rows.len() {
+        return Ok(None);
+    }
+    // An earlier attempt may have been killed after an epoch that the present one has not reached.
+    if record.epochs < min_epochs {
         return Ok(None);
     }
     // The old checksums would not fit the new files if this were interrupted.

@@ -186,14 +186,16 @@ impl SweepWorker<'_> {
         }
     }
 
-    /// Marks a paused run as pruned. Returns the number of its epochs, or `None` if it has to be resumed to end.
+    /// Marks a paused run as pruned. Returns the number of its epochs, or `None` if it has to be resumed to end, or has fewer
+    /// than `min_epochs`.
     pub(super) fn prune_paused(
         &self,
         run: usize,
+        min_epochs: usize,
         lock: &FileLock,
     ) -> Result<Option<usize>, SweepError> {
         lock.token().check()?;
         let directory = RunDirectory::open(self.plan.path_of(&self.plan.runs[run]))?;
-        Ok(prune_paused(&directory).map_err(TrainError::from)?)
+        Ok(prune_paused(&directory, min_epochs).map_err(TrainError::from)?)
     }
 }

@@ -134,7 +134,7 @@ impl SweepWorker<'_> {
         lock: &FileLock,
     ) -> Result<RunOutcome, SweepError> {
         let is_race = self.plan.budget.as_ref().is_some_and(|budget| budget.is_race);
-        if !is_race && let Some(epochs @ 1..) = self.prune_paused(run, lock)? {
+        if !is_race && let Some(epochs) = self.prune_paused(run, 1, lock)? {
             return Ok(RunOutcome::Pruned(epochs));
         }
         lock.token().check()?;
