@@ -138,6 +138,10 @@ impl SweepWorker<'_> {
             Some(Pruning::Fixed(brackets)) => {
                 brackets.record(run, report.epoch, value);
                 match self.decision(run) {
+                    // An earlier attempt that was killed may have reached a rung that is still ahead.
+                    Some(Decision::Prune(rung) | Decision::Wait(rung)) if report.epoch < rung => {
+                        RunCommand::Continue
+                    }
                     Some(Decision::Prune(_)) => RunCommand::Prune,
                     Some(Decision::Wait(_)) => RunCommand::Pause,
                     Some(Decision::Continue) | None => RunCommand::Continue,
