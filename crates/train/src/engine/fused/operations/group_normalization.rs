@@ -60,7 +60,7 @@ impl GroupNormalization {
             workspace,
             |block, output, statistics, workspace| {
                 let (input, n) = (blocks.block(input, block), blocks.count(output));
-                let [statistics] = statistics else { return };
+                let statistics = &mut statistics[0];
                 normalize_sets(sets, input, n, gamma, beta, epsilon, output, statistics, workspace);
             },
         );
@@ -106,7 +106,7 @@ impl Operation for GroupNormalization {
                     let (input, gradient) =
                         (blocks.block(input, block), blocks.block(gradient, block));
                     let n = blocks.count(next);
-                    let [statistics] = statistics else { return };
+                    let statistics = &mut statistics[0];
                     sets_input_gradient(
                         sets, gradient, input, n, gamma, next, statistics, workspace,
                     );
