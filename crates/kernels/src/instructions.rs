@@ -33,6 +33,11 @@ impl Instructions {
         }
     }
 
+    /// The floats in a register.
+    pub(crate) fn lanes(self) -> usize {
+        self.dispatch(Lanes)
+    }
+
     /// Runs a kernel with these instructions, or with those of `Auto` if the processor does not have them.
     pub(crate) fn dispatch<K: WithSimd>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
@@ -47,6 +52,17 @@ impl Instructions {
         }
         // The processor's widest instructions are AVX-512 if it has them.
         Arch::new().dispatch(kernel)
+    }
+}
+
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
     }
 }
 

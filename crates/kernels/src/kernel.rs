@@ -10,22 +10,65 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use crate::Workspace;
 use crate::product::{Blend, Matrix};
+use crate::workspace::none;
 
 /// The values of the right factor that are multiplied with all rows of the left one before the next group: 256 KiB,
 /// which fit into the L2 cache of a core.
 const GROUP: usize = 1 << 16;
 
-/// Blends left · right into `out`; the shapes must fit. Every value is summed in the order of the inner dimension,
-/// whatever the width of the registers, so the result does not depend on it.
-pub(crate) struct MatrixProduct<'a> {
-    /// `[left.rows, right.columns]`, row-major.
-    pub(crate) out: &'a mut [f32],
-    pub(crate) blend: Blend,
-    pub(crate) left: Matrix<'a>,
-    pub(crate) right: Matrix<'a>,
-    /// A buffer for the packed right factor.
-    pub(crate) panels: &'a mut Vec<f32>,
+/// Rows of the product that one thread computes are a multiple of the rows of a tile, with 16 or with 32 registers.
+const TILE_ROWS: usize = 12;
+
+/// Blends left · right into `out`, which is `[left.rows, right.columns]`, row-major; the shapes must fit. Every value is
+/// summed in the order of the inner dimension, whatever the width of the registers and the number of threads, so the result
+/// does not depend on them.
+pub(crate) fn multiply(
+    out: &mut [f32],
+    blend: Blend,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    workspace: &mut Workspace,
+) {
+    let (depth, columns) = (right.rows, right.columns);
+    let lanes = workspace.instructions.lanes();
+    let width = 2 * lanes;
+    // With a remainder, the last register of a row would also load values of the next row.
+    let in_place = right.column_stride == 1 && columns.is_multiple_of(lanes);
+    let group = (GROUP / (width * depth)).max(1) * width;
+    let part_rows = workspace.part_rows(left.rows, depth * columns, TILE_ROWS);
+    let values = if part_rows < left.rows { usize::MAX } else { 0 };
+    let mut packed = std::mem::take(&mut workspace.panels);
+    for first in (0..columns).step_by(group) {
+        let group = first..columns.min(first + group);
+        let panels = if in_place {
+            let values = &right.values[first..];
+            Panels { values, row_stride: right.row_stride, panel_stride: width }
+        } else {
+            let values = pack(right, group.clone(), width, &mut packed, workspace);
+            Panels { values, row_stride: width, panel_stride: width * depth }
+        };
+        let sizes = [part_rows * columns, 0];
+        workspace.for_each_block(values, sizes, out, none(), |part, out, _, workspace| {
+            let rows = out.len() / columns;
+            let left = Matrix { rows, ..left.rows_from(part * part_rows) };
+            let columns = group.clone();
+            workspace.instructions.dispatch(PartialProduct { out, columns, blend, left, panels });
+        });
+    }
+    workspace.panels = packed;
+}
+
+/// Some columns of the product.
+struct PartialProduct<'a> {
+    /// All columns.
+    out: &'a mut [f32],
+    columns: Range<usize>,
+    blend: Blend,
+    left: Matrix<'a>,
+    /// These columns of the right factor.
+    panels: Panels<'a>,
 }
 
 /// Some columns of the right factor, in panels.
@@ -38,49 +81,28 @@ struct Panels<'a> {
     panel_stride: usize,
 }
 
-impl WithSimd for MatrixProduct<'_> {
+impl WithSimd for PartialProduct<'_> {
     type Output = ();
 
     // Everything that computes is inlined into this function, because only here may the compiler use the instruction
     // set that was chosen at run time.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { out, blend, left, right, panels } = self;
-        let (depth, columns) = (right.rows, right.columns);
-        let width = 2 * S::F32_LANES;
-        // With a remainder, the last register of a row would also load values of the next row.
-        let in_place = right.column_stride == 1 && columns.is_multiple_of(S::F32_LANES);
-        let group = (GROUP / (width * depth)).max(1) * width;
-        for first in (0..columns).step_by(group) {
-            let last = columns.min(first + group);
-            let panels = if in_place {
-                let values = &right.values[first..];
-                Panels { values, row_stride: right.row_stride, panel_stride: width }
-            } else {
-                pack(right, first..last, width, panels);
-                Panels { values: panels, row_stride: width, panel_stride: width * depth }
+        let Self { out, columns, blend, left, panels } = self;
+        let out_stride = out.len() / left.rows;
+        let mut row = 0;
+        while row < left.rows {
+            let left = left.rows_from(row);
+            let out = &mut out[row * out_stride + columns.start..];
+            let strip = RowStrip { out, out_stride, columns: columns.len(), blend, left, panels };
+            // More rows per tile reuse a loaded register more often, but need as many registers for their sums:
+            // with 12 rows, 24 of 32.
+            row += match left.rows {
+                12.. if S::REGISTER_COUNT >= 32 => strip.compute::<S, 12>(simd),
+                6.. => strip.compute::<S, 6>(simd),
+                4.. => strip.compute::<S, 4>(simd),
+                _ => strip.compute::<S, 1>(simd),
             };
-            let mut row = 0;
-            while row < left.rows {
-                let left = left.rows_from(row);
-                let out = &mut out[row * columns + first..];
-                let strip = RowStrip {
-                    out,
-                    out_stride: columns,
-                    columns: last - first,
-                    blend,
-                    left,
-                    panels,
-                };
-                // More rows per tile reuse a loaded register more often, but need as many registers for their sums:
-                // with 12 rows, 24 of 32.
-                row += match left.rows {
-                    12.. if S::REGISTER_COUNT >= 32 => strip.compute::<S, 12>(simd),
-                    6.. => strip.compute::<S, 6>(simd),
-                    4.. => strip.compute::<S, 4>(simd),
-                    _ => strip.compute::<S, 1>(simd),
-                };
-            }
         }
     }
 }
@@ -220,29 +242,51 @@ fn store_part<S: Simd, const REGISTERS: usize>(
 }
 
 /// Packs columns of a matrix into panels of `width` columns, each row-major and padded with zeros.
-#[inline(always)]
-fn pack(matrix: Matrix<'_>, columns: Range<usize>, width: usize, panels: &mut Vec<f32>) {
-    let depth = matrix.rows;
-    let size = columns.len().div_ceil(width) * width * depth;
+fn pack<'a>(
+    matrix: Matrix<'_>,
+    columns: Range<usize>,
+    width: usize,
+    packed: &'a mut Vec<f32>,
+    workspace: &mut Workspace,
+) -> &'a [f32] {
+    let count = columns.len().div_ceil(width);
+    let size = count * width * matrix.rows;
     // Neither cleared nor shortened, because every value that is read is overwritten first.
-    if panels.len() < size {
-        panels.resize(size, 0.0);
+    if packed.len() < size {
+        packed.resize(size, 0.0);
     }
-    let firsts = columns.clone().step_by(width);
-    for (panel, first) in panels.chunks_exact_mut(width * depth).zip(firsts) {
-        let count = width.min(columns.end - first);
-        if matrix.column_stride == 1 {
-            for (k, line) in panel.chunks_exact_mut(width).enumerate() {
-                let row = &matrix.values[k * matrix.row_stride + first..][..count];
-                line[..count].copy_from_slice(row);
+    workspace.split_loops(
+        size,
+        count,
+        &mut packed[..size],
+        none(),
+        #[inline(always)]
+        |part, panels, _| {
+            let panels = panels.chunks_exact_mut(width * matrix.rows);
+            for (panel, index) in panels.zip(part) {
+                let first = columns.start + index * width;
+                pack_panel(matrix, first..columns.end.min(first + width), width, panel);
             }
-        } else {
-            let start = first * matrix.column_stride;
-            transpose_into(&matrix.values[start..], matrix.column_stride, count, width, panel);
+        },
+    );
+    &packed[..size]
+}
+
+/// Packs columns of a matrix into a panel.
+#[inline(always)]
+fn pack_panel(matrix: Matrix<'_>, columns: Range<usize>, width: usize, panel: &mut [f32]) {
+    let (first, count) = (columns.start, columns.len());
+    if matrix.column_stride == 1 {
+        for (k, line) in panel.chunks_exact_mut(width).enumerate() {
+            let row = &matrix.values[k * matrix.row_stride + first..][..count];
+            line[..count].copy_from_slice(row);
         }
-        if count < width {
-            panel.chunks_exact_mut(width).for_each(|line| line[count..].fill(0.0));
-        }
+    } else {
+        let start = first * matrix.column_stride;
+        transpose_into(&matrix.values[start..], matrix.column_stride, count, width, panel);
+    }
+    if count < width {
+        panel.chunks_exact_mut(width).for_each(|line| line[count..].fill(0.0));
     }
 }
 

@@ -1,9 +1,9 @@
-//! Matrix products on one thread.
+//! Matrix products.
 
 use pulp::{Simd, WithSimd};
 
 use crate::Workspace;
-use crate::kernel::MatrixProduct;
+use crate::kernel::multiply;
 use crate::moments::{LANES, sum_of_lanes};
 
 /// A matrix in a slice, row-major, or column-major if it is transposed.
@@ -88,8 +88,7 @@ pub fn multiply_into(
         // The kernel is made for tiles two registers wide, and would waste all but one column of them.
         workspace.instructions.dispatch(ColumnProduct { out, blend, left, right: right.values });
     } else {
-        let panels = &mut workspace.panels;
-        workspace.instructions.dispatch(MatrixProduct { out, blend, left, right, panels });
+        multiply(out, blend, left, right, workspace);
     }
 }
 

@@ -96,9 +96,25 @@ impl Workspace {
         });
     }
 
-    /// The parts of a kernel that computes so many products: one for each thread, if they take longer than waking it.
+    /// The threads that a kernel with so many products can use. More would take longer to wake than they compute.
+    #[must_use]
+    pub const fn useful_threads(products: usize) -> usize {
+        let threads = products / PRODUCTS_PER_THREAD;
+        if threads == 0 { 1 } else { threads }
+    }
+
+    /// The parts of a kernel that computes so many products: one for each thread that is useful.
     pub(crate) fn parts(&self, products: usize) -> usize {
-        (products / PRODUCTS_PER_THREAD).clamp(1, self.pool.threads())
+        Self::useful_threads(products).min(self.pool.threads())
+    }
+
+    /// The rows of a matrix that each part of its computation has: a multiple of `multiple`, or all rows if there is a single
+    /// part. A row has so many products.
+    pub(crate) fn part_rows(&self, rows: usize, products: usize, multiple: usize) -> usize {
+        match self.parts(rows.saturating_mul(products)) {
+            1 => rows,
+            parts => rows.div_ceil(PARTS * parts).next_multiple_of(multiple).min(rows),
+        }
     }
 
     /// Splits units of work among the threads. Each part calls `job` with its units and the buffers of its thread. There are
@@ -249,7 +265,7 @@ pub(crate) const fn none() -> &'static mut [()] {
 /// A pass over this many values takes about as long as waking a thread. A part has at least as many.
 const VALUES_PER_THREAD: usize = 1 << 15;
 
-/// Computing this many products of a convolution takes about as long as waking a thread.
+/// Computing this many products takes about as long as waking a thread.
 const PRODUCTS_PER_THREAD: usize = 1 << 20;
 
 /// Parts per thread of kernels that compute nothing twice because of them.

@@ -19,23 +19,28 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const IMAGE: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
 const CLASSES: usize = 10;
 /// The batch size and depth of `configs/fashion-mnist.toml`.
-const TYPICAL: Size = Size { batch: 32, depth: 4 };
+const TYPICAL: Size = Size { batch: 32, depth: 4, threads: 1 };
 
-/// The batch, and the number of hidden layers: one of 300 units, the others of 100.
+/// The batch, the number of hidden layers, one of 300 units, the others of 100, and the threads of the fused engine.
 #[derive(Clone, Copy)]
 struct Size {
     batch: usize,
     depth: usize,
+    threads: usize,
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "batch {}, depth {}", self.batch, self.depth)
+        let Self { batch, depth, threads } = self;
+        write!(formatter, "batch {batch}, depth {depth}")?;
+        if *threads > 1 { write!(formatter, ", {threads} threads") } else { Ok(()) }
     }
 }
 
 fn sizes() -> impl Iterator<Item = Size> {
-    [32, 128, 512].into_iter().flat_map(|batch| (1..=8).map(move |depth| Size { batch, depth }))
+    [32, 128, 512]
+        .into_iter()
+        .flat_map(|batch| (1..=8).map(move |depth| Size { batch, depth, threads: 1 }))
 }
 
 fn main() {
@@ -58,7 +63,7 @@ mod sgd {
     /// The products that every step needs: the output of each layer, the gradient of its input, and the gradient of its
     /// weights, subtracted from the weights. The values do not matter.
     #[divan::bench(args = sizes(), max_time = 1)]
-    fn gemm_alone(bencher: Bencher<'_, '_>, Size { batch, depth }: Size) {
+    fn gemm_alone(bencher: Bencher<'_, '_>, Size { batch, depth, .. }: Size) {
         let mut widths = vec![IMAGE.values(), 300];
         widths.extend(std::iter::repeat_n(100, depth - 1));
         widths.push(CLASSES);
@@ -87,6 +92,26 @@ mod sgd {
                 multiply([inputs, batch, units], w, (1.0, -1e-6), (x, true), (slope, false));
             }
         });
+    }
+}
+
+/// The typical depth with one and two threads.
+mod threads {
+    use super::*;
+
+    fn sizes() -> impl Iterator<Item = Size> {
+        let batches = [16, 32, 64, 128, 256, 512].into_iter();
+        batches.flat_map(|batch| [1, 2].map(|threads| Size { batch, threads, ..TYPICAL }))
+    }
+
+    #[divan::bench(args = sizes(), max_time = 1)]
+    fn sgd(bencher: Bencher<'_, '_>, size: Size) {
+        bench_step(bencher, "fused", "{type=\"sgd\"}", size);
+    }
+
+    #[divan::bench(args = sizes(), max_time = 1)]
+    fn adam(bencher: Bencher<'_, '_>, size: Size) {
+        bench_step(bencher, "fused", "{type=\"adam\"}", size);
     }
 }
 
@@ -226,7 +251,7 @@ fn bench_declaration(
 fn engine(
     implementation: &str,
     optimizer: &str,
-    Size { batch, depth }: Size,
+    Size { batch, depth, threads }: Size,
 ) -> (Engine, Declaration) {
     let text = format!(
         r#"name = "bench"
@@ -239,7 +264,8 @@ fn engine(
         ]
         optimizer = {optimizer}
         training.batch_size = {batch}
-        device.engine = "{implementation}""#,
+        device.engine = "{implementation}"
+        device.threads = {threads}"#,
         depth - 1,
     );
     let declaration = Declaration::parse("bench.toml", &text, &[]).expect("a valid experiment");

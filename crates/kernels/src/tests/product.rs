@@ -46,3 +46,36 @@ proptest! {
         assert_close(&actual, &expected, 1e-5);
     }
 }
+
+/// Threads divide the rows of a large product and the packing of its right factor.
+#[test]
+fn threads_compute_the_rows_of_large_products() {
+    // The second factor is packed in groups of columns, in both orders of its values.
+    for (rows, depth, columns, transposed) in
+        [(100, 800, 45, true), (130, 4000, 33, false), (61, 2500, 64, false)]
+    {
+        let [left, right, before] = [(0, rows * depth), (1, depth * columns), (2, rows * columns)]
+            .map(|(seed, count)| random(seed, count));
+        let element =
+            |row, column| if transposed { column * depth + row } else { row * columns + column };
+        let expected: Vec<f64> = (0..rows * columns)
+            .map(|index| {
+                let (row, column) = (index / columns, index % columns);
+                let products = (0..depth).map(|k| {
+                    f64::from(left[row * depth + k]) * f64::from(right[element(k, column)])
+                });
+                f64::from(before[index]) + products.sum::<f64>()
+            })
+            .collect();
+        let actual = with_all_instructions(|workspace| {
+            let mut out = before.clone();
+            let right = match transposed {
+                true => Matrix::new(&right, columns, depth).transposed(),
+                false => Matrix::new(&right, depth, columns),
+            };
+            multiply_into(&mut out, Blend::Add, Matrix::new(&left, rows, depth), right, workspace);
+            out
+        });
+        assert_close(&actual, &expected, 1e-5);
+    }
+}

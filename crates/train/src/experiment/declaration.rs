@@ -320,7 +320,11 @@ impl Declaration {
             Implementation::Generic => Ok(Instructions::Auto),
         };
         Ok(EngineSettings {
-            threads: device.threads(architecture, implementation),
+            threads: device.threads(
+                architecture,
+                self.experiment.training.batch_size.get(),
+                implementation,
+            ),
             instructions: instructions.map_err(|error| self.error_at("device.simd", error))?,
             architecture: architecture.clone(),
             optimizer: self.experiment.optimizer,

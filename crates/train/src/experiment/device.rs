@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 use kiln_config::{ConfigError, Table};
-use kiln_kernels::Instructions;
+use kiln_kernels::{Instructions, Workspace};
 use kiln_model::{Architecture, LayerType};
 use serde::Serialize;
 
@@ -17,8 +17,8 @@ pub struct DeviceConfig {
     pub backend: Backend,
     /// The implementation of a training step.
     pub engine: EngineChoice,
-    /// The threads of a step in the fused engine. `None` uses all available cores if the network has a convolution, and one
-    /// otherwise. Like `simd`, it does not affect the result, so it is not written and not part of the identity of a run.
+    /// The threads of a step in the fused engine. `None` uses all available cores, in a dense network as many of them as its
+    /// largest product has work for. Like `simd`, it does not affect the result, so it is not written and not part of the identity of a run.
     #[serde(skip)]
     pub threads: Option<NonZeroUsize>,
     /// The vector instructions of the fused engine. Optimizer updates always use the widest; the results are the same.
@@ -140,18 +140,28 @@ impl DeviceConfig {
     }
 
     /// The threads of a step of this implementation.
-    pub(crate) fn threads(self, architecture: &Architecture, step: Implementation) -> usize {
-        let has_convolution = || {
-            let mut layers = architecture.nested_layers().map(|(_, layer)| &layer.kind);
-            layers.any(|kind| matches!(kind, LayerType::Conv2d(_) | LayerType::DepthwiseConv2d(_)))
-        };
+    pub(crate) fn threads(
+        self,
+        architecture: &Architecture,
+        batch_size: usize,
+        step: Implementation,
+    ) -> usize {
         match (step, self.threads) {
             // Burn decides on its threads.
             (Implementation::Generic, _) => 1,
             (Implementation::Fused, Some(threads)) => threads.get(),
-            (Implementation::Fused, None) if has_convolution() => available_threads(),
-            // Products of dense layers are too small: another thread costs more than it computes.
-            (Implementation::Fused, None) => 1,
+            (Implementation::Fused, None) => {
+                let useful = architecture.nested_layers().map(|(_, layer)| match layer.kind {
+                    LayerType::Conv2d(_) | LayerType::DepthwiseConv2d(_) => usize::MAX,
+                    LayerType::Dense(_) => {
+                        let sizes = [layer.input.len(), layer.output.len(), batch_size];
+                        let products = sizes.into_iter().fold(1, usize::saturating_mul);
+                        Workspace::useful_threads(products)
+                    }
+                    _ => 1,
+                });
+                useful.max().unwrap_or(1).min(available_threads())
+            }
         }
     }
 

@@ -12,18 +12,19 @@ pub(crate) struct UpdateStep {
     pub(crate) number: i32,
 }
 
-/// A parameter in an update: slices of one length.
+/// A part of a parameter in an update: slices of one length.
 pub(crate) struct FusedParameter<'a> {
     pub(crate) values: &'a mut [f32],
     /// The update may overwrite the gradient, which is not read again.
     pub(crate) gradient: &'a mut [f32],
     /// One for each name in [`UpdateRule::slots`](super::UpdateRule::slots), in that order.
-    pub(crate) slots: &'a mut [Vec<f32>],
+    pub(crate) slots: Vec<&'a mut [f32]>,
 }
 
 /// An optimizer's update on the CPU.
-pub(crate) trait FusedUpdate {
-    /// Changes a parameter and its slots by one step.
+pub(crate) trait FusedUpdate: Sync {
+    /// Changes a part of a parameter and of its slots by one step. Each value depends only on its own gradient and slots, so
+    /// threads can divide a parameter in any way.
     fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>);
 
     /// λ of the weight decay if the update is w ← (1 − η λ) w − η g. The engine can then subtract the
@@ -34,10 +35,8 @@ pub(crate) trait FusedUpdate {
 }
 
 /// The slots of a rule that has `N` of them.
-pub(super) fn slots<const N: usize>(slots: &mut [Vec<f32>]) -> [&mut [f32]; N] {
-    let slots: &mut [Vec<f32>; N] =
-        slots.try_into().expect("the engine makes a slot for each name of the rule");
-    slots.each_mut().map(Vec::as_mut_slice)
+pub(super) fn slots<const N: usize>(slots: Vec<&mut [f32]>) -> [&mut [f32]; N] {
+    slots.try_into().expect("the engine makes a slot for each name of the rule")
 }
 
 // Each helper compiles its loop for every set of vector instructions and for every function that it is
@@ -48,7 +47,7 @@ pub(super) fn slots<const N: usize>(slots: &mut [Vec<f32>]) -> [&mut [f32]; N] {
 // the second why the closure takes them by `move`. The benchmark `step` shows when one of these fails.
 
 /// Replaces each value with a function of it and of the value at the same index of `others`.
-pub(crate) fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
+pub(super) fn zip(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
     #[inline(always)]
     fn pass(values: &mut [f32], others: &[f32], function: impl Fn(f32, f32) -> f32) {
         for (value, other) in values.iter_mut().zip(others) {

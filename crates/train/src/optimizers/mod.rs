@@ -26,7 +26,7 @@ use burn::optim::{ModuleOptimizer, Optimizer};
 use kiln_config::{ConfigError, Table};
 use serde::Serialize;
 
-pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep, zip};
+pub(crate) use fused::{FusedParameter, FusedUpdate, UpdateStep};
 pub use gradient_clipping::GradientClipping;
 pub(crate) use momentum::{ParameterGroup, SharedMomentum};
 pub(crate) use parameter_settings::ParameterSettings;

@@ -69,7 +69,7 @@ impl Rmsprop {
 
 impl FusedUpdate for Rmsprop {
     fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
-        let FusedParameter { values, gradient, slots } = parameter;
+        let FusedParameter { values, gradient, mut slots } = parameter;
         let rate = step.learning_rate as f32;
         let (share, momentum) = (self.share(), self.momentum as f32);
         let epsilon = self.epsilon as f32;
@@ -189,7 +189,8 @@ mod tests {
             let step = UpdateStep { learning_rate: 0.01, number };
             let mut gradient = vec![gradient];
             let (values, gradient) = (&mut values, &mut gradient);
-            rule.update(step, FusedParameter { values, gradient, slots: &mut slots });
+            let slots = slots.iter_mut().map(Vec::as_mut_slice).collect();
+            rule.update(step, FusedParameter { values, gradient, slots });
         }
         (slots, values[0])
     }

@@ -72,7 +72,7 @@ impl UpdateRule for Sgd {
 
 impl FusedUpdate for Sgd {
     fn update(&self, step: UpdateStep, parameter: FusedParameter<'_>) {
-        let FusedParameter { values, gradient, slots } = parameter;
+        let FusedParameter { values, gradient, mut slots } = parameter;
         let rate = step.learning_rate as f32;
         let (momentum, decay) = (self.momentum as f32, self.weight_decay as f32);
         if decay > 0.0 {

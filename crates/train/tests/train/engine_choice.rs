@@ -87,6 +87,29 @@ fn the_fused_engine_names_what_it_does_not_support() {
     assert!(!world.runs().exists());
 }
 
+/// Without `device.threads`, a run uses as many cores as it has work for.
+#[test]
+fn by_default_only_small_dense_networks_use_one_thread() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let wide = "model.layers=[{type='flatten'}, {type='dense', units=300}, {type='dense', units='classes'}]";
+    let narrow = "model.layers=[{type='flatten'}, {type='dense', units=30}, {type='dense', units='classes'}]";
+    let convolution = "model.layers=[{type='conv2d', filters=2, kernel_size=3}, {type='flatten'}, \
+        {type='dense', units='classes'}]";
+    for (network, overrides, expected) in [
+        (wide, &["batch_size=32"][..], cores.min(7)),
+        (narrow, &["batch_size=32"], 1),
+        (narrow, &["batch_size=32", "threads=3"], 3),
+        (convolution, &["batch_size=32"], cores),
+        (convolution, &["batch_size=32", "threads=1"], 1),
+    ] {
+        let declaration = declaration(&[&["engine=fused", network], overrides].concat());
+        let image = ImageShape { channels: 1, height: 28, width: 28 };
+        let architecture = declaration.architecture(image, 10).unwrap();
+        let settings = declaration.engine_settings(&architecture).unwrap();
+        assert_eq!(settings.threads, expected, "{network}, {overrides:?}");
+    }
+}
+
 /// The bytes of a run must not depend on how many threads compute, nor on the vector instructions of the processor.
 #[test]
 fn threads_and_instructions_do_not_change_a_byte() {

@@ -408,6 +408,56 @@ fn batches_of_several_blocks_follow_the_generic_engine() {
     }
 }
 
+/// Products of dense layers and updates of parameters that are large enough are divided among threads, and so is the average.
+/// The results must be those of the generic engine, and the bytes those of one thread.
+#[test]
+fn threads_divide_dense_layers_and_updates_without_changing_a_byte() {
+    let image = ImageShape { channels: 1, height: 28, width: 28 };
+    let layers = "model.layers=[{type='flatten'}, {type='dense', units=300, activation='relu'}, \
+        {type='dense', units=110, activation='tanh'}, {type='dense', units='classes', activation='softmax'}]";
+    let average = ["training.weights=average", "training.average_decay=0.5"];
+    for optimizer in [
+        "optimizer={type='sgd'}",
+        "optimizer={type='sgd', momentum=0.9, nesterov=true, weight_decay=0.01}",
+        "optimizer={type='adamw', weight_decay=0.1, exclude_from_weight_decay=['bias']}",
+        "optimizer={type='rmsprop', centered=true, momentum=0.5}",
+    ] {
+        // The second batch is not a whole number of registers, so that its products pack their right factors.
+        for count in [128, 141] {
+            let pixels: Vec<f32> = (0..count * image.values())
+                .map(|index| (index * 37 % 101) as f32 / 101.0)
+                .collect();
+            let labels: Vec<u16> = (0..10).cycle().take(count).collect();
+            let train = |engine: &str, threads: usize, steps: usize| {
+                let device = [format!("engine={engine}"), format!("threads={threads}")];
+                let [weights, decay] = average;
+                let declaration =
+                    declaration(&[&device[0], &device[1], weights, decay, layers, optimizer]);
+                let architecture = declaration.architecture(image, 10).unwrap();
+                let settings = declaration.engine_settings(&architecture).unwrap();
+                let initial = architecture.initial_weights(&mut stream(2, Purpose::Weights, 0));
+                let mut engine = Engine::new(&settings, &initial).unwrap();
+                for _ in 0..steps {
+                    engine.step(&pixels, &labels, 1e-3, &mut stream(1, Purpose::Dropout, 1));
+                }
+                let average = engine.average().unwrap_or(initial);
+                let tensors = engine.weights().tensors.into_iter().chain(average.tensors);
+                tensors.flat_map(|tensor| tensor.values).collect::<Vec<_>>()
+            };
+            let [before, generic, fused] = [("fused", 1, 0), ("generic", 1, 3), ("fused", 1, 3)]
+                .map(|(engine, threads, steps)| train(engine, threads, steps));
+            let difference = distance(&generic, &fused);
+            let change = distance(&before, &fused);
+            assert!(difference <= 1e-4 * change, "{optimizer}, {count}: {difference} of {change}");
+            let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            for threads in [2, 3] {
+                let other = train("fused", threads, 3);
+                assert!(bits(&fused) == bits(&other), "{optimizer}, {count}: {threads} threads");
+            }
+        }
+    }
+}
+
 /// The fused engine stores the place of a maximum in 16 bits.
 #[test]
 fn larger_windows_of_a_maximum_are_left_to_the_generic_engine() {

@@ -108,9 +108,9 @@ impl Fused {
         let buffers = &mut self.buffers;
         self.operations.backward(pixels, false, gradients, buffers, workspace);
         if matches!(gradients, Gradients::Stored) {
-            self.rule.apply(settings, self.operations.parameters_mut().collect());
+            self.rule.apply(settings, self.operations.parameters_mut().collect(), workspace);
         }
-        self.rule.add_to_average(self.operations.parameters_mut());
+        self.rule.add_to_average(self.operations.parameters_mut(), workspace);
         logits
     }
 

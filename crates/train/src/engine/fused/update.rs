@@ -1,8 +1,9 @@
 //! A step of all parameters in place: gradient clipping, then the optimizer's update.
 
+use kiln_kernels::Workspace;
+
 use crate::optimizers::{
-    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, ParameterSettings,
-    UpdateStep, zip,
+    FusedParameter, GradientClipping, OptimizerConfig, OptimizerKind, ParameterSettings, UpdateStep,
 };
 use crate::schedules::StepSettings;
 
@@ -26,11 +27,29 @@ impl Parameter {
         self.names.iter().copied().zip(self.slots.iter().map(Vec::as_slice))
     }
 
+    /// The values, gradients and slots in parts of [`PART`] values.
+    fn parts(&mut self) -> impl Iterator<Item = UpdatePart<'_>> {
+        let settings = self.settings;
+        let mut slots: Vec<_> = self.slots.iter_mut().map(|slot| slot.chunks_mut(PART)).collect();
+        let parts = self.values.chunks_mut(PART).zip(self.gradient.chunks_mut(PART));
+        parts.map(move |(values, gradient)| {
+            let slots = slots.iter_mut().filter_map(Iterator::next).collect();
+            (settings, Some(FusedParameter { values, gradient, slots }))
+        })
+    }
+
     /// Like [`kept`](Self::kept), mutable.
     pub(super) fn kept_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Vec<f32>)> {
         self.names.iter().copied().zip(&mut self.slots)
     }
 }
+
+/// The values of a parameter that one thread updates at a time. An update that passes over them several times finds them in
+/// the L2 cache.
+const PART: usize = 1 << 14;
+
+/// A part of a parameter until it is updated, and the settings of the parameter.
+type UpdatePart<'a> = (ParameterSettings, Option<FusedParameter<'a>>);
 
 /// An optimizer, and how many steps it has taken.
 pub(super) struct Rule {
@@ -67,14 +86,30 @@ impl Rule {
     }
 
     /// Adds the weights after a step to the running average, if the experiment asks for one.
-    pub(super) fn add_to_average<'a>(&self, parameters: impl Iterator<Item = &'a mut Parameter>) {
+    pub(super) fn add_to_average<'a>(
+        &self,
+        parameters: impl Iterator<Item = &'a mut Parameter>,
+        workspace: &mut Workspace,
+    ) {
         let Some(share) = self.average_share else { return };
         for Parameter { values, average, .. } in parameters {
             if average.is_empty() {
                 average.clone_from(values);
             } else {
-                // The order of operations is that of the generic engine.
-                zip(average, values, |a, w| a + (w - a) * share);
+                let (count, none): (_, &mut [()]) = (values.len(), &mut []);
+                workspace.split_loops(
+                    count,
+                    count,
+                    average,
+                    none,
+                    #[inline(always)]
+                    |part, average, _| {
+                        for (a, w) in average.iter_mut().zip(&values[part]) {
+                            // The order of operations is that of the generic engine.
+                            *a += (w - *a) * share;
+                        }
+                    },
+                );
             }
         }
     }
@@ -111,22 +146,34 @@ impl Rule {
     }
 
     /// Clips the gradients and updates all parameters that are trained.
-    pub(super) fn apply(&mut self, settings: StepSettings, mut parameters: Vec<&mut Parameter>) {
+    pub(super) fn apply(
+        &mut self,
+        settings: StepSettings,
+        mut parameters: Vec<&mut Parameter>,
+        workspace: &mut Workspace,
+    ) {
         parameters.retain(|parameter| parameter.settings.trainable);
         clip(self.clipping, &mut parameters);
         self.steps = self.steps.saturating_add(1);
         let StepSettings { learning_rate, momentum } = settings;
         let optimizer = self.optimizer.with_momentum(momentum);
         let undecayed = optimizer.without_weight_decay();
-        for Parameter { values, gradient, slots, settings, .. } in parameters {
-            let learning_rate = learning_rate * settings.learning_rate_factor;
-            let step = UpdateStep { learning_rate, number: self.steps };
-            let optimizer = if settings.decays { &optimizer } else { &undecayed };
-            // There is always an update: `unsupported` rejects optimizers without one.
-            if let Some(fused) = optimizer.rule().fused() {
-                fused.update(step, FusedParameter { values, gradient, slots });
+        let number = self.steps;
+        let count = parameters.iter().map(|parameter| parameter.values.len()).sum();
+        let mut parts: Vec<_> =
+            parameters.into_iter().flat_map(|parameter| parameter.parts()).collect();
+        let none: &mut [()] = &mut [];
+        workspace.for_each_block(count, [1, 0], &mut parts, none, |_, parts, _, _| {
+            for (settings, parameter) in parts {
+                let learning_rate = learning_rate * settings.learning_rate_factor;
+                let optimizer = if settings.decays { &optimizer } else { &undecayed };
+                // There is always an update: `unsupported` rejects optimizers without one.
+                if let (Some(fused), Some(parameter)) = (optimizer.rule().fused(), parameter.take())
+                {
+                    fused.update(UpdateStep { learning_rate, number }, parameter);
+                }
             }
-        }
+        });
     }
 }
 
