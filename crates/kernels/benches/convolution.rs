@@ -127,7 +127,7 @@ fn input_gradient(bencher: Bencher<'_, '_>, layer: Layer) {
     let Buffers { mut x, weights, out, mut workspace } = buffers(layer);
     bencher.counter(layer.operations()).bench_local(|| {
         let convolution = layer.convolution();
-        convolution.input_gradient(&weights, &out, layer.batch, &mut x, &mut workspace);
+        convolution.input_gradient(&weights, &out, layer.batch, &mut x, false, &mut workspace);
     });
 }
 

@@ -74,6 +74,16 @@ impl Normalization {
             *out = rectified(normalized(*x));
         }
     }
+
+    /// As [`write`](Self::write), with the values of a shortcut added before the ReLU.
+    #[inline(always)]
+    fn write_sum(&self, x: &[f32], shortcut: &[f32], relu: bool, out: &mut [f32]) {
+        let normalized = self.apply();
+        let rectified = |y: f32| if relu && y < 0.0 { 0.0 } else { y };
+        for ((out, x), shortcut) in out.iter_mut().zip(x).zip(shortcut) {
+            *out = rectified(normalized(*x) + shortcut);
+        }
+    }
 }
 
 /// The moments of a channel of a batch.
@@ -85,7 +95,8 @@ pub struct Statistics {
     pub variance: f64,
 }
 
-/// Normalizes a batch with its own moments, and with `relu` replaces negative values by 0. The mean in `channels` is one that
+/// Normalizes a batch with its own moments, adds the values of a shortcut, if there is one, and with `relu` replaces negative
+/// values by 0. The mean in `channels` is one that
 /// is near that of the batch, for example of the previous batch; mean and deviation are replaced by those of the batch.
 ///
 /// Positions are summed in 32 bits in pieces of at most 32 positions, then in 64 bits, in the order of the blocks.
@@ -100,12 +111,14 @@ pub fn normalize_batch(
     epsilon: f64,
     channels: &mut [Normalization],
     statistics: &mut [Statistics],
+    shortcut: Option<&[f32]>,
     relu: bool,
     out: &mut [f32],
     workspace: &mut Workspace,
 ) {
     assert_eq!(x.len(), layout.len(), "the input has the size of the batch");
     assert_eq!(out.len(), x.len(), "one output per input");
+    assert!(shortcut.is_none_or(|values| values.len() == x.len()), "one value per input");
     assert_eq!(channels.len(), layout.channels, "a normalization for each channel");
     assert_eq!(statistics.len(), layout.channels, "statistics for each channel");
     let instructions = workspace.instructions;
@@ -133,7 +146,11 @@ pub fn normalize_batch(
                     #[expect(unsafe_code, reason = "each part has channels of its own")]
                     // SAFETY: the planes of a channel belong to one part.
                     let out = unsafe { out.get(plane.clone()) };
-                    channel.write(&x[plane], relu, out);
+                    let x = &x[plane.clone()];
+                    match shortcut {
+                        None => channel.write(x, relu, out),
+                        Some(values) => channel.write_sum(x, &values[plane], relu, out),
+                    }
                 }
             }
         },
@@ -190,8 +207,24 @@ pub enum InputGradient {
     WithStatistics,
 }
 
-/// Writes the sums of the gradient of a batch, and replaces it by that of the input. With `relu`, the gradient is that of a
-/// ReLU after the normalization.
+/// What follows a normalization whose gradient is computed.
+#[derive(Debug)]
+pub enum Following<'a> {
+    /// Nothing, or a ReLU. The gradient of the input replaces that of the output.
+    Activation {
+        /// Whether it is a ReLU.
+        relu: bool,
+    },
+    /// The sum with a shortcut.
+    Sum {
+        /// The output, if a ReLU follows the sum. The gradient is set to 0 where it is 0.
+        rectified: Option<&'a [f32]>,
+        /// For the gradient of the input. That of the sum, and so of the shortcut, remains where it is.
+        out: &'a mut [f32],
+    },
+}
+
+/// Writes the sums of the gradient of a batch, and the gradient of the input. `gradient` is that of what follows.
 ///
 /// # Panics
 ///
@@ -202,7 +235,7 @@ pub fn normalization_gradients(
     x: &[f32],
     layout: BlockLayout,
     channels: &[Normalization],
-    relu: bool,
+    following: Following<'_>,
     to_input: InputGradient,
     sums: &mut [GradientSums],
     workspace: &mut Workspace,
@@ -214,6 +247,14 @@ pub fn normalization_gradients(
     let count = (layout.positions * layout.n) as f64;
     let instructions = workspace.instructions;
     let gradient = Shards::new(gradient);
+    let (relu, rectified, out) = match following {
+        Following::Activation { relu } => (relu, None, None),
+        Following::Sum { rectified, out } => {
+            assert_eq!(out.len(), x.len(), "one gradient per input");
+            (false, rectified, Some(Shards::new(out)))
+        }
+    };
+    assert!(rectified.is_none_or(|y| y.len() == x.len()), "one output per input");
     workspace.split_loops(
         x.len(),
         layout.channels,
@@ -230,8 +271,15 @@ pub fn normalization_gradients(
                 let [mut beta, mut gamma] = [[0.0_f64; LANES]; 2];
                 *sums = GradientSums::default();
                 for (plane, n) in layout.planes(index) {
-                    let x = x[plane.clone()].chunks(PART * n);
-                    for (gradient, x) in gradient_of(plane).chunks_mut(PART * n).zip(x) {
+                    let parts = plane.clone().step_by(PART * n);
+                    let parts = parts.map(|first| first..plane.end.min(first + PART * n));
+                    for part in parts {
+                        let (gradient, x) = (gradient_of(part.clone()), &x[part.clone()]);
+                        if let Some(y) = rectified {
+                            for (gradient, y) in gradient.iter_mut().zip(&y[part]) {
+                                *gradient = if *y <= 0.0 { 0.0 } else { *gradient };
+                            }
+                        }
                         if relu {
                             for (gradient, x) in gradient.iter_mut().zip(x) {
                                 *gradient = if normalized(*x) <= 0.0 { 0.0 } else { *gradient };
@@ -260,8 +308,20 @@ pub fn normalization_gradients(
                 };
                 for (plane, _) in layout.planes(index) {
                     let x = &x[plane.clone()];
-                    for (gradient, x) in gradient_of(plane).iter_mut().zip(x) {
-                        *gradient = (channel.mean - x).mul_add(slope, *gradient - mean) * scale;
+                    let gradient = gradient_of(plane.clone());
+                    let input_gradient =
+                        |g: f32, x: f32| (channel.mean - x).mul_add(slope, g - mean) * scale;
+                    let Some(out) = &out else {
+                        for (gradient, x) in gradient.iter_mut().zip(x) {
+                            *gradient = input_gradient(*gradient, *x);
+                        }
+                        continue;
+                    };
+                    #[expect(unsafe_code, reason = "each part has channels of its own")]
+                    // SAFETY: the planes of a channel belong to one part.
+                    let out = unsafe { out.get(plane) };
+                    for ((out, gradient), x) in out.iter_mut().zip(gradient).zip(x) {
+                        *out = input_gradient(*gradient, *x);
                     }
                 }
             }

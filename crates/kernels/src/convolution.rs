@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::correlation::{DirectCorrelation, Source};
 use crate::depthwise::{DepthwiseCorrelation, DepthwiseWeightGradient, is_depthwise};
 
+use crate::finish::Finish;
 use crate::weight_gradient::WeightGradient;
 use crate::winograd;
 use crate::workspace::{Shards, none};
@@ -226,7 +227,8 @@ impl Convolution {
         self.check(weights.len(), x.len(), out.len(), n);
         assert!(bias.is_empty() || bias.len() == self.filters, "one bias per filter");
         let source = Source::Input;
-        let pass = Pass { source, weights, bias, values: x, n, relu, maxima: None };
+        let finish = Finish::relu(relu);
+        let pass = Pass { source, weights, bias, values: x, n, finish, maxima: None };
         self.correlate(pass, out, workspace);
     }
 
@@ -266,11 +268,12 @@ impl Convolution {
         assert_eq!(indices.len(), out.len(), "one index per maximum");
         let (source, indices) = (Source::Input, Shards::new(indices));
         let maxima = Some(&indices);
-        let pass = Pass { source, weights, bias, values: x, n, relu, maxima };
+        let finish = Finish::relu(relu);
+        let pass = Pass { source, weights, bias, values: x, n, finish, maxima };
         winograd::correlate(self, pass, out, workspace);
     }
 
-    /// Writes the gradient of the input to `out`; `gradient` is that of the output.
+    /// Writes the gradient of the input to `out`, or with `add` adds it; `gradient` is that of the output.
     ///
     /// # Panics
     ///
@@ -281,11 +284,13 @@ impl Convolution {
         gradient: &[f32],
         n: usize,
         out: &mut [f32],
+        add: bool,
         workspace: &mut Workspace,
     ) {
         self.check(weights.len(), out.len(), gradient.len(), n);
         let (source, values) = (Source::Gradient, gradient);
-        let pass = Pass { source, weights, bias: &[], values, n, relu: false, maxima: None };
+        let finish = if add { Finish::Add } else { Finish::Store };
+        let pass = Pass { source, weights, bias: &[], values, n, finish, maxima: None };
         self.correlate(pass, out, workspace);
     }
 
@@ -356,8 +361,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) values: &'a [f32],
     /// Images.
     pub(crate) n: usize,
-    /// Whether negative results become 0.
-    pub(crate) relu: bool,
+    /// What is stored in place of a result.
+    pub(crate) finish: Finish,
     /// Where the indices of the maxima of windows of 2 × 2 are written, if they are computed in place of the output.
     pub(crate) maxima: Option<&'a Shards<'a, u16>>,
 }

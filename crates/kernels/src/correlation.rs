@@ -16,7 +16,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::convolution::{Axis, Convolution, Pass};
-use crate::relu::rectified;
+use crate::finish::Finish;
 use crate::tile::{
     MAX_ROWS, Tap, TapList, TileKernel, compute_tile, max_rows, sum_over_taps, tiles,
 };
@@ -76,7 +76,7 @@ impl WithSimd for DirectCorrelation<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { convolution, pass, targets, out, buffers } = self;
-        let Pass { source, weights, bias, values, n, relu, .. } = pass;
+        let Pass { source, weights, bias, values, n, finish, .. } = pass;
         let [rows, columns] = convolution.axes();
         let input = Side {
             channels: convolution.group_channels(),
@@ -179,7 +179,7 @@ impl WithSimd for DirectCorrelation<'_> {
                                     [(first * to.height + y) * to.width * n + first_image..],
                                 out_channel: to.height * to.width * n,
                                 n,
-                                relu,
+                                finish,
                             };
                             compute_tile(simd, height, strip);
                         }
@@ -208,7 +208,7 @@ struct OutputStrip<'a> {
     out_channel: usize,
     /// The distance of two columns in `out`.
     n: usize,
-    relu: bool,
+    finish: Finish,
 }
 
 impl TileKernel for OutputStrip<'_> {
@@ -231,12 +231,12 @@ impl TileKernel for OutputStrip<'_> {
                     let sums = sum_over_taps::<S, ROWS, 2>(
                         simd, start, weights, taps, x, channels, source, stride,
                     );
-                    store(simd, sums, out, self.out_channel, count, self.relu);
+                    store(simd, sums, out, self.out_channel, count, self.finish);
                 } else {
                     let sums = sum_over_taps::<S, ROWS, 1>(
                         simd, start, weights, taps, x, channels, source, stride,
                     );
-                    store(simd, sums, out, self.out_channel, count, self.relu);
+                    store(simd, sums, out, self.out_channel, count, self.finish);
                 }
             }
         }
@@ -246,28 +246,27 @@ impl TileKernel for OutputStrip<'_> {
 #[inline(always)]
 fn store<S: Simd, const ROWS: usize, const REGISTERS: usize>(
     simd: S,
-    mut sums: [[S::f32s; REGISTERS]; ROWS],
+    sums: [[S::f32s; REGISTERS]; ROWS],
     out: &mut [f32],
     stride: usize,
     count: usize,
-    relu: bool,
+    finish: Finish,
 ) {
-    if relu {
-        for sum in sums.as_flattened_mut() {
-            *sum = rectified(simd, *sum);
-        }
-    }
     let width = REGISTERS * S::F32_LANES;
     if count == width {
         for row in 0..ROWS {
-            S::as_mut_simd_f32s(&mut out[row * stride..][..width]).0.copy_from_slice(&sums[row]);
+            let (out, _) = S::as_mut_simd_f32s(&mut out[row * stride..][..width]);
+            for (out, sum) in out.iter_mut().zip(sums[row]) {
+                *out = finish.apply(simd, sum, || *out);
+            }
         }
         return;
     }
     for row in 0..ROWS {
         let out = &mut out[row * stride..][..count];
         for (part, sum) in out.chunks_mut(S::F32_LANES).zip(sums[row]) {
-            simd.partial_store_f32s(part, sum);
+            let value = finish.apply(simd, sum, || simd.partial_load_f32s(part));
+            simd.partial_store_f32s(part, value);
         }
     }
 }

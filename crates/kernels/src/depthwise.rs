@@ -5,8 +5,8 @@ use pulp::{Simd, WithSimd};
 
 use crate::convolution::{Convolution, Pass};
 use crate::correlation::{DirectCorrelation, Source, list_columns};
+use crate::finish::Finish;
 use crate::moments::{LANES, add_lanes, sum_of_lanes};
-use crate::relu::rectified;
 use crate::weight_gradient::WeightGradient;
 use crate::workspace::ConvolutionBuffers;
 
@@ -24,7 +24,7 @@ impl WithSimd for DepthwiseCorrelation<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let DirectCorrelation { convolution, pass, targets, out, buffers } = self.0;
-        let Pass { source, weights, bias, values, n, relu, .. } = pass;
+        let Pass { source, weights, bias, values, n, finish, .. } = pass;
         let ConvolutionBuffers { pairs, pair_starts, products, .. } = buffers;
         let [rows, columns] = convolution.axes();
         let (filters, taps) = (convolution.group_filters(), convolution.taps());
@@ -62,7 +62,7 @@ impl WithSimd for DepthwiseCorrelation<'_> {
                         }
                     }
                     let out = &mut line[first * n..(first + positions) * n];
-                    sum_products(simd, bias, products, values, out, relu);
+                    sum_products(simd, bias, products, values, out, finish);
                     first += positions;
                 }
             }
@@ -93,11 +93,10 @@ fn sum_products<S: Simd>(
     products: &[(f32, usize)],
     values: &[f32],
     out: &mut [f32],
-    relu: bool,
+    finish: Finish,
 ) {
     const REGISTERS: usize = 4;
     let lanes = S::F32_LANES;
-    let finish = |sum: S::f32s| if relu { rectified(simd, sum) } else { sum };
     let whole = out.len() / (REGISTERS * lanes) * (REGISTERS * lanes);
     let (tiles, rest) = out.split_at_mut(whole);
     for (tile, out) in tiles.chunks_exact_mut(REGISTERS * lanes).enumerate() {
@@ -110,7 +109,7 @@ fn sum_products<S: Simd>(
             }
         }
         for (out, sum) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums) {
-            *out = finish(sum);
+            *out = finish.apply(simd, sum, || *out);
         }
     }
     for (part, out) in rest.chunks_mut(lanes).enumerate() {
@@ -120,7 +119,8 @@ fn sum_products<S: Simd>(
             let values = simd.partial_load_f32s(values);
             sum = simd.mul_add_f32s(simd.splat_f32s(*weight), values, sum);
         }
-        simd.partial_store_f32s(out, finish(sum));
+        let value = finish.apply(simd, sum, || simd.partial_load_f32s(out));
+        simd.partial_store_f32s(out, value);
     }
 }
 

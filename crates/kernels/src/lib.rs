@@ -34,6 +34,7 @@ mod batch_normalization;
 mod convolution;
 mod correlation;
 mod depthwise;
+mod finish;
 mod group_normalization;
 mod instructions;
 mod kernel;
@@ -43,7 +44,6 @@ mod peak;
 mod pool;
 mod pooling;
 mod product;
-mod relu;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -53,8 +53,8 @@ mod workspace;
 
 pub use addition::{add, add_into, mask_and_copy, row_sums};
 pub use batch_normalization::{
-    BlockLayout, GradientSums, InputGradient, Normalization, Statistics, normalization_gradients,
-    normalize, normalize_batch,
+    BlockLayout, Following, GradientSums, InputGradient, Normalization, Statistics,
+    normalization_gradients, normalize, normalize_batch,
 };
 pub use convolution::{Convolution, Plane};
 pub use group_normalization::{

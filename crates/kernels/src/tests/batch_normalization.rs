@@ -2,8 +2,9 @@ use proptest::prelude::*;
 
 use super::support::{assert_close, random, with_all_instructions};
 use crate::{
-    Blend, BlockLayout, GradientSums, InputGradient, Normalization, Statistics, Workspace, add,
-    add_into, mask_and_copy, normalization_gradients, normalize, normalize_batch, row_sums,
+    Blend, BlockLayout, Following, GradientSums, InputGradient, Normalization, Statistics,
+    Workspace, add, add_into, mask_and_copy, normalization_gradients, normalize, normalize_batch,
+    row_sums,
 };
 
 const EPSILON: f64 = 1e-3;
@@ -99,10 +100,11 @@ impl Case {
         order
     }
 
-    /// The outputs, their normalization and the statistics.
+    /// The outputs, with a shortcut if there is one, their normalization and the statistics.
     fn forward(
         &self,
         x: &[f32],
+        shortcut: Option<&[f32]>,
         workspace: &mut Workspace,
     ) -> (Vec<f32>, Vec<Normalization>, Vec<Statistics>) {
         let (gamma, beta) = self.scales();
@@ -121,6 +123,7 @@ impl Case {
             EPSILON,
             &mut channels,
             &mut statistics,
+            shortcut.map(|values| self.blocked(values)).as_deref(),
             self.relu,
             &mut out,
             workspace,
@@ -139,7 +142,7 @@ proptest! {
         let wide = to_f64(&x);
         let expected = case.outputs(&wide, &to_f64(&gamma), &to_f64(&beta));
         let actual = with_all_instructions(|workspace| {
-            let (actual, channels, statistics) = case.forward(&x, workspace);
+            let (actual, channels, statistics) = case.forward(&x, None, workspace);
             let size = case.positions * case.n;
             for (x, statistics) in wide.chunks_exact(size).zip(&statistics) {
                 let mean = x.iter().sum::<f64>() / size as f64;
@@ -187,7 +190,7 @@ proptest! {
         let channel = index / (case.positions * case.n);
         let expected = [slope(0, index), slope(1, channel), slope(2, channel)];
         with_all_instructions(|workspace| {
-            let (_, channels, _) = case.forward(&x, workspace);
+            let (_, channels, _) = case.forward(&x, None, workspace);
             let mut gradient = case.blocked(&upstream);
             let mut sums = vec![GradientSums::default(); case.channels];
             normalization_gradients(
@@ -195,7 +198,7 @@ proptest! {
                 &case.blocked(&x),
                 case.layout(),
                 &channels,
-                case.relu,
+                Following::Activation { relu: case.relu },
                 InputGradient::WithStatistics,
                 &mut sums,
                 workspace,
@@ -206,6 +209,43 @@ proptest! {
             for (actual, expected) in actual.iter().zip(&expected) {
                 assert!((actual - expected).abs() < tolerance, "{actual}, not {expected}");
             }
+            out
+        });
+    }
+
+    #[test]
+    fn a_shortcut_is_added_as_if_by_a_pass_of_its_own(case in cases()) {
+        let (x, shortcut) = (case.x(), random(case.seed + 5, case.len()));
+        let upstream = case.blocked(&random(case.seed + 4, x.len()));
+        let linear = Case { relu: false, ..case.clone() };
+        with_all_instructions(|workspace| {
+            let (mut expected, channels, _) = linear.forward(&x, None, workspace);
+            add_into(&mut expected, &shortcut, case.relu, workspace);
+            let (sum, same_channels, _) = case.forward(&x, Some(&shortcut), workspace);
+            assert_eq!(sum, expected);
+            assert_eq!(channels, same_channels);
+
+            let (blocked, sum) = (case.blocked(&x), case.blocked(&sum));
+            let mut gradients = |gradient: &mut [f32], following: Following<'_>| {
+                let (layout, to_input) = (case.layout(), InputGradient::WithStatistics);
+                let mut sums = vec![GradientSums::default(); case.channels];
+                normalization_gradients(
+                    gradient, &blocked, layout, &channels, following, to_input, &mut sums, workspace,
+                );
+                sums
+            };
+            let masked = |(gradient, sum): (&f32, &f32)| {
+                if case.relu && *sum <= 0.0 { 0.0 } else { *gradient }
+            };
+            let of_shortcut: Vec<f32> = upstream.iter().zip(&sum).map(masked).collect();
+            let mut of_input = of_shortcut.clone();
+            let expected = gradients(&mut of_input, Following::Activation { relu: false });
+            let (mut gradient, mut out) = (upstream.clone(), vec![f32::NAN; x.len()]);
+            let rectified = case.relu.then_some(&sum[..]);
+            let sums = gradients(&mut gradient, Following::Sum { rectified, out: &mut out });
+            assert_eq!(gradient, of_shortcut);
+            assert_eq!(out, of_input);
+            assert_eq!(sums, expected);
             out
         });
     }

@@ -276,10 +276,18 @@ proptest! {
         });
         let actual = with_all_instructions(|workspace| {
             let mut out = vec![f32::NAN; expected.len()];
-            case.convolution.input_gradient(&weights, &gradient, case.n, &mut out, workspace);
+            case.convolution.input_gradient(&weights, &gradient, case.n, &mut out, false, workspace);
             out
         });
         assert_close(&actual, &expected, 1e-5);
+        // Added to values, each sum is rounded once.
+        let before = random(3, expected.len());
+        let added = with_all_instructions(|workspace| {
+            let mut out = before.clone();
+            case.convolution.input_gradient(&weights, &gradient, case.n, &mut out, true, workspace);
+            out
+        });
+        prop_assert!(before.iter().zip(actual).map(|(old, new)| old + new).eq(added));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use super::{OUTPUTS, POSITIONS, SPAN, transforms};
 use crate::convolution::{Pass, Plane};
 use crate::moments::LANES;
 use crate::pooling::{largest, store_indices};
-use crate::relu::rectified;
 use crate::workspace::Shards;
 
 /// Aᵀ m A for all target channels of some tiles, and what follows before the results are stored.
@@ -60,7 +59,6 @@ impl OutputTransform<'_> {
         assert!(last <= products.len(), "products of all channels");
         assert!(y < height && x + OUTPUTS * (count - 1) < columns, "tiles within the target");
         let zero = simd.splat_f32s(0.0);
-        let finish = |value| if pass.relu { rectified(simd, value) } else { value };
         for channel in 0..channels {
             let bias = simd.splat_f32s(pass.bias.get(channel).copied().unwrap_or(0.0));
             for tile in 0..count {
@@ -105,8 +103,11 @@ impl OutputTransform<'_> {
                         let out =
                             unsafe { std::slice::from_raw_parts_mut(out.start().add(place), used) };
                         if WHOLE {
-                            S::as_mut_simd_f32s(out).0[0] = value;
+                            let out = &mut S::as_mut_simd_f32s(out).0[0];
+                            *out = pass.finish.apply(simd, value, || *out);
                         } else {
+                            let old = || simd.partial_load_f32s(out);
+                            let value = pass.finish.apply(simd, value, old);
                             simd.partial_store_f32s(out, value);
                         }
                     };
@@ -120,7 +121,7 @@ impl OutputTransform<'_> {
                                 let window =
                                     [(at(0, 0), 0), (at(0, 1), 1), (at(1, 0), 2), (at(1, 1), 3)];
                                 let (best, index) = largest(simd, window);
-                                write(place, finish(best));
+                                write(place, best);
                                 let mut lanes = [0_u32; LANES];
                                 S::as_mut_simd_u32s(&mut lanes).0[0] = index;
                                 #[expect(unsafe_code, reason = "each thread has units of its own")]
@@ -141,7 +142,7 @@ impl OutputTransform<'_> {
                         let place = first + images.start + image;
                         for (column, value) in results.into_iter().enumerate().take(columns_of_tile)
                         {
-                            write(place + column * n, finish(value));
+                            write(place + column * n, value);
                         }
                     }
                 }

@@ -40,7 +40,7 @@ impl Operation for AveragePooling {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, .. } = buffers;
         next.resize(pass.input.len());
         let (from, to) = Blocks::of_pooling(&self.0);
         from.for_each(next, workspace, |block, next, workspace| {

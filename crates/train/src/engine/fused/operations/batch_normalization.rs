@@ -1,11 +1,13 @@
 use kiln_kernels::{
-    GradientSums, InputGradient, Normalization, Statistics, Workspace, normalization_gradients,
-    normalize_batch,
+    Following, GradientSums, InputGradient, Normalization, Statistics, Workspace,
+    normalization_gradients, normalize_batch,
 };
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
 use super::super::update::Parameter;
-use super::{BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, store};
+use super::{
+    BackwardPass, Blocks, Buffer, Builder, GradientBuffers, Operation, StepContext, Sum, store,
+};
 
 /// Adds batch normalization.
 #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
@@ -71,6 +73,77 @@ impl BatchNormalization {
             beta: value(&self.beta, channel, 0.0),
         }));
     }
+
+    /// Normalizes a batch with its own statistics, and adds them to the running ones.
+    #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
+    fn normalize_batch(
+        &mut self,
+        input: &[f32],
+        shortcut: Option<&[f32]>,
+        relu: bool,
+        output: &mut Vec<f32>,
+        workspace: &mut Workspace,
+    ) {
+        let mut normalizations = std::mem::take(&mut self.normalizations);
+        // The sums are relative to the running mean, which is near the mean of the batch.
+        self.write_running(&mut normalizations);
+        // Every element is overwritten.
+        output.resize(input.len(), 0.0);
+        self.statistics.resize(normalizations.len(), Statistics::default());
+        normalize_batch(
+            input,
+            self.blocks.layout(normalizations.len(), input),
+            self.epsilon,
+            &mut normalizations,
+            &mut self.statistics,
+            shortcut,
+            relu,
+            output,
+            workspace,
+        );
+        self.normalizations = normalizations;
+        let momentum = self.momentum;
+        let running = self.running_mean.values.iter_mut().zip(&mut self.running_variance.values);
+        for ((old_mean, old_variance), Statistics { mean, variance }) in
+            running.zip(&self.statistics)
+        {
+            *old_mean = *old_mean * momentum + *mean as f32 * (1.0 - momentum);
+            *old_variance = *old_variance * momentum + *variance as f32 * (1.0 - momentum);
+        }
+    }
+
+    /// The backward pass from the gradient of what follows.
+    fn gradients(
+        &mut self,
+        pass: BackwardPass<'_>,
+        following: Following<'_>,
+        gradient: &mut [f32],
+        workspace: &mut Workspace,
+    ) {
+        let BackwardPass { input, to_input, gradients, .. } = pass;
+        let to_input = match (to_input, self.is_frozen) {
+            (false, _) => InputGradient::Unneeded,
+            (true, true) => InputGradient::WithConstants,
+            (true, false) => InputGradient::WithStatistics,
+        };
+        self.sums.resize(self.normalizations.len(), GradientSums::default());
+        normalization_gradients(
+            gradient,
+            input,
+            self.blocks.layout(self.normalizations.len(), input),
+            &self.normalizations,
+            following,
+            to_input,
+            &mut self.sums,
+            workspace,
+        );
+        if let Some(gamma) = &mut self.gamma {
+            store(gradients, gamma, self.sums.iter().map(|sums| sums.gamma));
+        }
+        if let Some(beta) = &mut self.beta {
+            store(gradients, beta, self.sums.iter().map(|sums| sums.beta));
+        }
+    }
 }
 
 fn normalize(
@@ -89,38 +162,15 @@ fn normalize(
 }
 
 impl Operation for BatchNormalization {
-    #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
-        let mut normalizations = std::mem::take(&mut self.normalizations);
-        self.write_running(&mut normalizations);
-        if self.is_frozen {
-            normalize(self.blocks, input, &normalizations, self.relu, output, context.workspace);
-            self.normalizations = normalizations;
+        if !self.is_frozen {
+            self.normalize_batch(input, None, self.relu, output, context.workspace);
             return;
         }
-        // Every element is overwritten.
-        output.resize(input.len(), 0.0);
-        self.statistics.resize(normalizations.len(), Statistics::default());
-        // The sums are relative to the running mean, which is near the mean of the batch.
-        normalize_batch(
-            input,
-            self.blocks.layout(normalizations.len(), input),
-            self.epsilon,
-            &mut normalizations,
-            &mut self.statistics,
-            self.relu,
-            output,
-            context.workspace,
-        );
+        let mut normalizations = std::mem::take(&mut self.normalizations);
+        self.write_running(&mut normalizations);
+        normalize(self.blocks, input, &normalizations, self.relu, output, context.workspace);
         self.normalizations = normalizations;
-        let momentum = self.momentum;
-        let running = self.running_mean.values.iter_mut().zip(&mut self.running_variance.values);
-        for ((old_mean, old_variance), Statistics { mean, variance }) in
-            running.zip(&self.statistics)
-        {
-            *old_mean = *old_mean * momentum + *mean as f32 * (1.0 - momentum);
-            *old_variance = *old_variance * momentum + *variance as f32 * (1.0 - momentum);
-        }
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
@@ -135,29 +185,8 @@ impl Operation for BatchNormalization {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let BackwardPass { input, to_input, gradients, .. } = pass;
-        let to_input = match (to_input, self.is_frozen) {
-            (false, _) => InputGradient::Unneeded,
-            (true, true) => InputGradient::WithConstants,
-            (true, false) => InputGradient::WithStatistics,
-        };
-        self.sums.resize(self.normalizations.len(), GradientSums::default());
-        normalization_gradients(
-            &mut buffers.gradient,
-            input,
-            self.blocks.layout(self.normalizations.len(), input),
-            &self.normalizations,
-            self.relu,
-            to_input,
-            &mut self.sums,
-            workspace,
-        );
-        if let Some(gamma) = &mut self.gamma {
-            store(gradients, gamma, self.sums.iter().map(|sums| sums.gamma));
-        }
-        if let Some(beta) = &mut self.beta {
-            store(gradients, beta, self.sums.iter().map(|sums| sums.beta));
-        }
+        let following = Following::Activation { relu: self.relu };
+        self.gradients(pass, following, &mut buffers.gradient, workspace);
     }
 
     fn fuse_activation(&mut self, activation: Activation) -> bool {
@@ -171,6 +200,10 @@ impl Operation for BatchNormalization {
         false
     }
 
+    fn as_sum(&mut self) -> Option<&mut dyn Sum> {
+        (!self.is_frozen && !self.relu).then_some(self)
+    }
+
     fn parameters(&self) -> Vec<&Parameter> {
         let trained = self.gamma.iter().chain(&self.beta);
         trained.chain([&self.running_mean, &self.running_variance]).collect()
@@ -179,5 +212,31 @@ impl Operation for BatchNormalization {
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
         let trained = self.gamma.iter_mut().chain(&mut self.beta);
         trained.chain([&mut self.running_mean, &mut self.running_variance]).collect()
+    }
+}
+
+impl Sum for BatchNormalization {
+    fn forward_sum(
+        &mut self,
+        input: &[f32],
+        shortcut: &[f32],
+        relu: bool,
+        sum: &mut Vec<f32>,
+        workspace: &mut Workspace,
+    ) {
+        self.normalize_batch(input, Some(shortcut), relu, sum, workspace);
+    }
+
+    fn backward_sum(
+        &mut self,
+        pass: BackwardPass<'_>,
+        relu: bool,
+        gradient: &mut [f32],
+        to: &mut Buffer,
+        workspace: &mut Workspace,
+    ) {
+        to.resize(gradient.len());
+        let following = Following::Sum { rectified: relu.then_some(pass.output), out: to };
+        self.gradients(pass, following, gradient, workspace);
     }
 }

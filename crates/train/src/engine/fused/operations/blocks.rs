@@ -166,7 +166,7 @@ impl Operation for JoinBlocks {
         buffers: &mut GradientBuffers,
         _: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, .. } = buffers;
         next.resize(pass.input.len());
         let mut rest = &mut next[..];
         for row in self.rows(pass.input.len() / self.width) {

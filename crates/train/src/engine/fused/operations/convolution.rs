@@ -132,7 +132,7 @@ impl Operation for Conv2d {
         let values = if before { &self.pre_activation } else { output };
         multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
 
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, add_to_next } = buffers;
         let (from, to) = self.blocks();
         if let Some(pooling) = &self.pooling {
             max_gradient(pooling, &self.indices, gradient, next, workspace);
@@ -141,10 +141,10 @@ impl Operation for Conv2d {
         if to_input {
             // Computed before the update below changes the weights of the forward pass.
             next.resize(input.len());
-            let weight = &self.weight.values;
+            let (weight, add) = (&self.weight.values, *add_to_next);
             from.for_each(next, workspace, |block, next, workspace| {
                 let (gradient, n) = (to.block(gradient, block), from.count(next));
-                self.convolution.input_gradient(weight, gradient, n, next, workspace);
+                self.convolution.input_gradient(weight, gradient, n, next, add, workspace);
             });
         }
         let (values, blocks) = (input.len() + gradient.len(), from.split(input).len());
@@ -188,6 +188,11 @@ impl Operation for Conv2d {
 
     fn reads_output(&self) -> bool {
         self.activation != Activation::Linear && !needs_pre_activation(self.activation)
+    }
+
+    fn adds_input_gradient(&self) -> bool {
+        // The gradient of a pooling needs `next` before.
+        self.pooling.is_none()
     }
 
     fn parameters(&self) -> Vec<&Parameter> {

@@ -89,7 +89,7 @@ impl Operation for Dense {
         // From the gradient of the output to that of W·x + b, which all three gradients below need.
         multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
 
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, .. } = buffers;
         let count = input.len() / self.inputs;
         let slope = Matrix::new(gradient, self.units, count);
         if to_input {

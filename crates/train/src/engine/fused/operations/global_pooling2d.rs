@@ -57,7 +57,7 @@ impl Operation for GlobalAverage {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, .. } = buffers;
         next.resize(pass.input.len());
         let (from, to) = self.blocks();
         from.for_each(next, workspace, |block, next, workspace| {

@@ -89,7 +89,7 @@ impl Operation for GroupNormalization {
         workspace: &mut Workspace,
     ) {
         let BackwardPass { input, to_input, gradients, .. } = pass;
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, .. } = buffers;
         let (sets, blocks) = (self.sets, self.blocks);
         let values = input.len() + gradient.len();
         if to_input {

@@ -93,7 +93,7 @@ impl Operation for MaxPooling {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, .. } = buffers;
         max_gradient(&self.pooling, &self.indices, gradient, next, workspace);
         std::mem::swap(gradient, next);
     }

@@ -68,6 +68,17 @@ pub(super) trait Operation: Send + Sync {
         true
     }
 
+    /// The operation as one that adds a shortcut, if it can do so without a pass of its own.
+    fn as_sum(&mut self) -> Option<&mut dyn Sum> {
+        None
+    }
+
+    /// Whether the backward pass can add the gradient of the input to values that are there; see
+    /// [`GradientBuffers::add_to_next`].
+    fn adds_input_gradient(&self) -> bool {
+        false
+    }
+
     /// The parameters in the order of the weights file.
     fn parameters(&self) -> Vec<&Parameter> {
         Vec::new()
@@ -77,6 +88,31 @@ pub(super) trait Operation: Send + Sync {
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
         Vec::new()
     }
+}
+
+/// The last operation of a residual connection's layers, which also computes the sum with the shortcut. It draws no random
+/// numbers, because the shortcut is computed before it.
+pub(super) trait Sum {
+    /// Computes output + shortcut, and with `relu` replaces negative sums by 0.
+    fn forward_sum(
+        &mut self,
+        input: &[f32],
+        shortcut: &[f32],
+        relu: bool,
+        sum: &mut Vec<f32>,
+        workspace: &mut Workspace,
+    );
+
+    /// As [`Operation::backward`], but [`BackwardPass::output`] is the sum. With `relu`, `gradient` becomes that before the
+    /// ReLU, and so that of the shortcut. The gradient of the input is written to `to`.
+    fn backward_sum(
+        &mut self,
+        pass: BackwardPass<'_>,
+        relu: bool,
+        gradient: &mut [f32],
+        to: &mut Buffer,
+        workspace: &mut Workspace,
+    );
 }
 
 /// What operations share in the forward pass of a step.
@@ -129,6 +165,9 @@ pub(super) struct GradientBuffers {
     /// The gradient with respect to the output of the next operation to visit.
     pub(super) gradient: Buffer,
     next: Buffer,
+    /// Whether the operation adds the gradient of its input to the values of `next`. Only for operations that
+    /// [can](Operation::adds_input_gradient) do so.
+    add_to_next: bool,
 }
 
 /// Values in memory that is not zeroed when their number grows again.

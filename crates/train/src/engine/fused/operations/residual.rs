@@ -1,4 +1,4 @@
-use kiln_kernels::{Workspace, add_into, mask_and_copy};
+use kiln_kernels::{Workspace, add_into};
 use kiln_model::{Activation, PlannedLayer};
 
 use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
@@ -24,26 +24,12 @@ struct Residual {
     activation: Activation,
     /// The sum, if the derivative of the activation needs it.
     pre_activation: Vec<f32>,
-    /// For the backward pass of the shortcut.
+    /// For the backward pass of the layers.
     buffers: GradientBuffers,
 }
 
 impl Residual {
-    /// Writes the sums of the branches. ReLU is applied in the same pass.
-    fn sum(
-        &self,
-        values: &[f32],
-        shortcut: &[f32],
-        sums: &mut Vec<f32>,
-        workspace: &mut Workspace,
-    ) {
-        // Every element is overwritten.
-        sums.resize(values.len(), 0.0);
-        let relu = self.activation == Activation::Relu;
-        kiln_kernels::add(values, shortcut, relu, sums, workspace);
-    }
-
-    /// Applies the activation, except ReLU, which the addition has already applied.
+    /// Applies the activation, except ReLU, which the sum already contains.
     fn activate(&self, sums: &mut [f32], workspace: &mut Workspace) {
         if self.activation != Activation::Relu {
             activate(self.activation, sums, &[], workspace);
@@ -53,18 +39,8 @@ impl Residual {
 
 impl Operation for Residual {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
-        let in_place = self.layers.forward_to(input, output, context);
-        if !in_place {
-            self.layers.forward(input, context);
-        }
-        self.shortcut.forward(input, context);
-        let shortcut = self.shortcut.output(input);
-        if in_place {
-            let relu = self.activation == Activation::Relu;
-            add_into(output, shortcut, relu, context.workspace);
-        } else {
-            self.sum(self.layers.output(input), shortcut, output, context.workspace);
-        }
+        let relu = self.activation == Activation::Relu;
+        self.layers.forward_sum(input, &mut self.shortcut, relu, output, context);
         if needs_pre_activation(self.activation) {
             copy(output, &mut self.pre_activation);
         }
@@ -72,9 +48,9 @@ impl Operation for Residual {
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
-        let layers = self.layers.infer(input, workspace);
+        *output = self.layers.infer(input, workspace);
         let shortcut = self.shortcut.infer(input, workspace);
-        self.sum(&layers, &shortcut, output, workspace);
+        add_into(output, &shortcut, self.activation == Activation::Relu, workspace);
         self.activate(output, workspace);
     }
 
@@ -84,24 +60,14 @@ impl Operation for Residual {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let BackwardPass { input, output, to_input, gradients } = pass;
-        let before = needs_pre_activation(self.activation);
-        let values = if before { &self.pre_activation } else { output };
-        let gradient = &mut buffers.gradient;
-        if self.activation == Activation::Relu {
-            let copy = &mut self.buffers.gradient;
-            copy.resize(gradient.len());
-            mask_and_copy(gradient, output, copy, workspace);
-        } else {
-            multiply_by_derivative(self.activation, gradient, values, workspace);
-            self.buffers.gradient.resize(gradient.len());
-            self.buffers.gradient.copy_from_slice(gradient);
+        let relu = self.activation == Activation::Relu;
+        if !relu {
+            let before = needs_pre_activation(self.activation);
+            let values = if before { &self.pre_activation } else { pass.output };
+            multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
         }
-        self.layers.backward(input, to_input, gradients, buffers, workspace);
-        self.shortcut.backward(input, to_input, gradients, &mut self.buffers, workspace);
-        if to_input {
-            add_into(&mut buffers.gradient, &self.buffers.gradient, false, workspace);
-        }
+        let own = &mut self.buffers;
+        self.layers.backward_sum(pass, &mut self.shortcut, relu, buffers, own, workspace);
     }
 
     fn parameters(&self) -> Vec<&Parameter> {

@@ -1,4 +1,4 @@
-use kiln_kernels::Workspace;
+use kiln_kernels::{Workspace, add_into, mask_and_copy};
 
 use super::{BackwardPass, GradientBuffers, Gradients, Operation, StepContext};
 use crate::engine::fused::update::Parameter;
@@ -35,25 +35,41 @@ impl Sequence {
         }
     }
 
-    /// [`forward`](Self::forward), but the last operation writes to `output`, which then may be changed. Returns whether it is
-    /// possible: if the backward pass does not read the output. Otherwise nothing is computed.
-    pub(super) fn forward_to(
+    /// The forward pass of a residual connection: writes output + shortcut to `sum`, where the shortcut is the output of
+    /// another sequence for the same input, and with `relu` replaces negative sums by 0.
+    pub(super) fn forward_sum(
         &mut self,
         input: &[f32],
-        output: &mut Vec<f32>,
+        shortcut: &mut Self,
+        relu: bool,
+        sum: &mut Vec<f32>,
         context: &mut StepContext<'_>,
-    ) -> bool {
-        let Some((last, others)) = self.steps.split_last_mut() else { return false };
-        if last.operation.reads_output() {
-            return false;
+    ) {
+        if let Some((last, others)) = self.steps.split_last_mut()
+            && !last.operation.reads_output()
+        {
+            let mut before = input;
+            for Step { operation, output } in others {
+                operation.forward(before, output, context);
+                before = output;
+            }
+            if let Some(last) = last.operation.as_sum() {
+                shortcut.forward(input, context);
+                last.forward_sum(before, shortcut.output(input), relu, sum, context.workspace);
+            } else {
+                last.operation.forward(before, sum, context);
+                // After the last operation, which may draw random numbers.
+                shortcut.forward(input, context);
+                add_into(sum, shortcut.output(input), relu, context.workspace);
+            }
+            return;
         }
-        let mut before = input;
-        for Step { operation, output } in others {
-            operation.forward(before, output, context);
-            before = output;
-        }
-        last.operation.forward(before, output, context);
-        true
+        self.forward(input, context);
+        shortcut.forward(input, context);
+        let (values, shortcut) = (self.output(input), shortcut.output(input));
+        // Every element is overwritten.
+        sum.resize(values.len(), 0.0);
+        kiln_kernels::add(values, shortcut, relu, sum, context.workspace);
     }
 
     /// The output in inference mode.
@@ -82,21 +98,85 @@ impl Sequence {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        // Nothing before the first trained parameters needs a gradient; for the pixels it would be the largest product.
+        let Some(first) = self.first(to_input) else { return };
+        for index in (first..self.steps.len()).rev() {
+            let (step, pass) = self.pass(input, None, index, to_input || index > first, gradients);
+            step.backward(pass, buffers, workspace);
+        }
+    }
+
+    /// The backward pass of a residual connection. `pass.output` is the sum with the shortcut, and with `relu` its ReLU;
+    /// `buffers` have the gradient of this output, and afterwards that of the input.
+    pub(super) fn backward_sum(
+        &mut self,
+        pass: BackwardPass<'_>,
+        shortcut: &mut Self,
+        relu: bool,
+        buffers: &mut GradientBuffers,
+        own: &mut GradientBuffers,
+        workspace: &mut Workspace,
+    ) {
+        let BackwardPass { input, output, to_input, gradients } = pass;
+        let first = self.first(to_input);
+        let mut end = self.steps.len();
+        let last = first.and_then(|first| {
+            let last = end.checked_sub(1)?;
+            let (step, pass) =
+                self.pass(input, Some(output), last, to_input || last > first, gradients);
+            Some((step.as_sum()?, pass))
+        });
+        let gradient = &mut buffers.gradient;
+        if let Some((last, pass)) = last {
+            last.backward_sum(pass, relu, gradient, &mut own.gradient, workspace);
+            end -= 1;
+        } else {
+            own.gradient.resize(gradient.len());
+            if relu {
+                mask_and_copy(gradient, output, &mut own.gradient, workspace);
+            } else {
+                own.gradient.copy_from_slice(gradient);
+            }
+        }
+        shortcut.backward(input, to_input, gradients, buffers, workspace);
+        let Some(first) = first else { return };
+        let adds = to_input && end > 0 && self.steps[0].operation.adds_input_gradient();
+        for index in (first..end).rev() {
+            own.add_to_next = adds && index == 0;
+            if own.add_to_next {
+                std::mem::swap(&mut own.next, &mut buffers.gradient);
+            }
+            let (step, pass) = self.pass(input, None, index, to_input || index > first, gradients);
+            step.backward(pass, own, workspace);
+        }
+        own.add_to_next = false;
+        if adds {
+            std::mem::swap(&mut own.gradient, &mut buffers.gradient);
+        } else if to_input {
+            add_into(&mut buffers.gradient, &own.gradient, false, workspace);
+        }
+    }
+
+    /// The first operation of the backward pass in the order of the forward pass; `None` if nothing needs one. Nothing before
+    /// the first trained parameters needs a gradient; for the pixels it would be the largest product.
+    fn first(&self, to_input: bool) -> Option<usize> {
         let is_trained = |step: &Step| {
             step.operation.parameters().iter().any(|parameter| parameter.settings.trainable)
         };
-        let first = match self.steps.iter().position(is_trained) {
-            _ if to_input => 0,
-            Some(first) => first,
-            None => return,
-        };
-        for index in (first..self.steps.len()).rev() {
-            let (input, Step { operation, output }) = self.split(input, index);
-            let to_input = to_input || index > first;
-            let pass = BackwardPass { input, output, to_input, gradients };
-            operation.backward(pass, buffers, workspace);
-        }
+        if to_input { Some(0) } else { self.steps.iter().position(is_trained) }
+    }
+
+    /// An operation, and what its backward pass depends on. `output` replaces the output of the operation.
+    fn pass<'a>(
+        &'a mut self,
+        input: &'a [f32],
+        output: Option<&'a [f32]>,
+        index: usize,
+        to_input: bool,
+        gradients: Gradients,
+    ) -> (&'a mut dyn Operation, BackwardPass<'a>) {
+        let (input, Step { operation, output: own }) = self.split(input, index);
+        let output = output.unwrap_or(own);
+        (operation.as_mut(), BackwardPass { input, output, to_input, gradients })
     }
 
     /// The parameters in the order of the weights file.

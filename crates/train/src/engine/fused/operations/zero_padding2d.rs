@@ -55,7 +55,7 @@ impl Operation for ZeroPadding {
         buffers: &mut GradientBuffers,
         _: &mut Workspace,
     ) {
-        let GradientBuffers { gradient, next } = buffers;
+        let GradientBuffers { gradient, next, .. } = buffers;
         next.resize(pass.input.len());
         let blocks = Blocks::of_plane(self.input);
         let gradients = Blocks::of_plane(self.output).split(gradient);
