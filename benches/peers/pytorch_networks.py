@@ -29,7 +29,7 @@ def conv(channels, filters, size=3, stride=1):
     return [nn.Conv2d(channels, filters, size, stride, size // 2, bias=False), nn.BatchNorm2d(filters)]
 
 
-def cnn(_):
+def small_cnn(_):
     return nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
@@ -42,17 +42,7 @@ def vgg(_):
         *conv(64, 128), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
 
 
-def cnn_with_normalization(_):
-    """The network of crates/train/benches/cnn.toml."""
-    def pooled(channels, filters):
-        layers = conv(channels, filters)
-        return [layers[0], nn.MaxPool2d(2), layers[1], nn.ReLU(), *conv(filters, filters), nn.ReLU()]
-    return nn.Sequential(
-        *conv(1, 16), nn.ReLU(), *pooled(16, 32), *pooled(32, 64), *pooled(64, 128),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
-
-
-def cnn_with_residuals(_):
+def cnn(_):
     """The network of configs/fashion-mnist-cnn.toml."""
     def stage(channels, filters):
         layers = conv(channels, filters)
@@ -84,10 +74,10 @@ def adam(parameters):
 
 
 NETWORKS = {
-    "fashion-mnist-small-cnn": (cnn, adam), "fashion-mnist-vgg": (vgg, sgd),
+    "fashion-mnist-small-cnn": (small_cnn, adam), "fashion-mnist-vgg": (vgg, sgd),
     "fashion-mnist-resnet8": (lambda inputs: resnet(1, inputs), sgd),
-    "fashion-mnist-resnet20": (lambda inputs: resnet(3, inputs), sgd), "cnn": (cnn_with_normalization, sgd),
-    "fashion-mnist-cnn": (cnn_with_residuals, sgd),
+    "fashion-mnist-resnet20": (lambda inputs: resnet(3, inputs), sgd),
+    "fashion-mnist-cnn": (cnn, sgd),
 }
 GRAY, COLOR = (1, 28, 28), (3, 32, 32)
 

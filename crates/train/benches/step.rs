@@ -143,14 +143,13 @@ mod optimizer {
 mod convolutional {
     use super::*;
 
-    /// Networks of `configs/`, and one with pooling in front of its normalization. `benches/peers/pytorch_networks.py` measures
-    /// the same ones in PyTorch.
+    /// Networks of `configs/`. `benches/peers/pytorch_networks.py` measures the same ones in PyTorch.
     const NETWORKS: [&str; 5] = [
         include_str!("../../../configs/fashion-mnist-small-cnn.toml"),
         include_str!("../../../configs/fashion-mnist-vgg.toml"),
         include_str!("../../../configs/fashion-mnist-resnet8.toml"),
         include_str!("../../../configs/fashion-mnist-resnet20.toml"),
-        include_str!("cnn.toml"),
+        include_str!("../../../configs/fashion-mnist-cnn.toml"),
     ];
 
     struct Case {

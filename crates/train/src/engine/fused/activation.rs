@@ -34,13 +34,26 @@ pub(super) fn activate(
     for_function!(activation, F => map_rows::<F>(values, bias, workspace));
 }
 
-/// Whether the derivative needs the input of the function. Otherwise its output suffices.
-pub(super) const fn needs_pre_activation(activation: Activation) -> bool {
+/// Whether the derivative needs a value that [`activate_and_save`] saves. Otherwise the output of the function suffices.
+pub(super) const fn saves_values(activation: Activation) -> bool {
     matches!(activation, Activation::Gelu | Activation::Silu)
 }
 
-/// Multiplies the gradient by the derivative of the function, in place. `values` is the input of the function if it
-/// [needs](needs_pre_activation) that, otherwise its output.
+/// As [`activate`], and in the same pass writes the values that the derivative needs to `saved`.
+pub(super) fn activate_and_save(
+    activation: Activation,
+    values: &mut [f32],
+    bias: &[f32],
+    saved: &mut Vec<f32>,
+    workspace: &mut Workspace,
+) {
+    // Every element is overwritten.
+    saved.resize(values.len(), 0.0);
+    for_function!(activation, F => map_and_save_rows::<F>(values, bias, saved, workspace));
+}
+
+/// Multiplies the gradient by the derivative of the function, in place. `values` is what the function
+/// [saves](saves_values), otherwise its output.
 pub(super) fn multiply_by_derivative(
     activation: Activation,
     gradient: &mut [f32],
@@ -59,7 +72,13 @@ pub(super) fn multiply_by_derivative(
 trait Function {
     fn value(x: f32) -> f32;
 
-    /// The gradient of the input from that of the output; `v` is the input or the output, see [`needs_pre_activation`].
+    /// What the derivative needs, unless it is the output; see [`saves_values`].
+    #[inline(always)]
+    fn saved(x: f32) -> f32 {
+        x
+    }
+
+    /// The gradient of the input from that of the output; `v` is the saved value or the output.
     fn chain(gradient: f32, v: f32) -> f32;
 }
 
@@ -95,9 +114,6 @@ functions! {
     Selu:
         |x| SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * math::exp_m1(x) },
         |g, y| g * if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA };
-    Gelu:
-        |x| x * normal_distribution(x),
-        |g, x| g * (normal_distribution(x) + x * normal_density(x));
     Silu:
         |x| x * math::sigmoid(x),
         |g, x| {
@@ -108,6 +124,26 @@ functions! {
     Tanh: |x| math::tanh(x), |g, y| g * (1.0 - y * y);
     // σ(x) = 1 − e⁻ʸ
     Softplus: |x| math::softplus(x), |g, y| g * -math::exp_m1(-y);
+}
+
+struct Gelu;
+
+impl Function for Gelu {
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        x * normal_distribution(x)
+    }
+
+    /// The derivative: computing it takes longer than reading it.
+    #[inline(always)]
+    fn saved(x: f32) -> f32 {
+        normal_distribution(x) + x * normal_density(x)
+    }
+
+    #[inline(always)]
+    fn chain(gradient: f32, derivative: f32) -> f32 {
+        gradient * derivative
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the engine computes in f32")]
@@ -149,6 +185,48 @@ fn map_rows<F: Function>(values: &mut [f32], bias: &[f32], workspace: &mut Works
             for (row, bias) in values.chunks_exact_mut(n).zip(&bias[rows]) {
                 for value in row {
                     *value = F::value(*value + bias);
+                }
+            }
+        },
+    );
+}
+
+/// As [`map_rows`], and writes the values that the derivative needs.
+fn map_and_save_rows<F: Function>(
+    values: &mut [f32],
+    bias: &[f32],
+    saved: &mut [f32],
+    workspace: &mut Workspace,
+) {
+    let count = values.len();
+    if bias.is_empty() {
+        workspace.split_loops(
+            count,
+            count,
+            values,
+            saved,
+            #[inline(always)]
+            |_, values, saved| {
+                for (value, saved) in values.iter_mut().zip(saved) {
+                    (*value, *saved) = (F::value(*value), F::saved(*value));
+                }
+            },
+        );
+        return;
+    }
+    let n = (count / bias.len()).max(1);
+    workspace.split_loops(
+        count,
+        bias.len(),
+        values,
+        saved,
+        #[inline(always)]
+        |rows, values, saved| {
+            let values = values.chunks_exact_mut(n).zip(saved.chunks_exact_mut(n));
+            for ((values, saved), bias) in values.zip(&bias[rows]) {
+                for (value, saved) in values.iter_mut().zip(saved) {
+                    let x = *value + bias;
+                    (*value, *saved) = (F::value(x), F::saved(x));
                 }
             }
         },

@@ -1,11 +1,11 @@
 use kiln_kernels::{Convolution, Pooling, Workspace, row_sums};
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
-use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
+use super::super::activation::{activate, activate_and_save, multiply_by_derivative, saves_values};
 use super::super::update::Parameter;
 use super::max_pooling2d::max_gradient;
 use super::{
-    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, copy, padding, plane,
+    BackwardPass, Blocks, Builder, GradientBuffers, Operation, StepContext, padding, plane,
 };
 
 /// Adds a convolution or a depthwise convolution.
@@ -33,7 +33,7 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
         pooling: None,
         activation: layer.activation,
         indices: Vec::new(),
-        pre_activation: Vec::new(),
+        saved: Vec::new(),
     });
 }
 
@@ -48,8 +48,8 @@ struct Conv2d {
     activation: Activation,
     /// The place of each maximum in its window.
     indices: Vec<u16>,
-    /// The input of the activation, if its derivative needs it.
-    pre_activation: Vec<f32>,
+    /// What the derivative of the activation needs, if it is not the output.
+    saved: Vec<f32>,
 }
 
 impl Conv2d {
@@ -106,10 +106,9 @@ impl Operation for Conv2d {
         let mut indices = std::mem::take(&mut self.indices);
         self.correlate(input, output, &mut indices, context.workspace);
         self.indices = indices;
-        if needs_pre_activation(self.activation) {
-            copy(output, &mut self.pre_activation);
-        }
-        if self.activation != Activation::Relu {
+        if saves_values(self.activation) {
+            activate_and_save(self.activation, output, &[], &mut self.saved, context.workspace);
+        } else if self.activation != Activation::Relu {
             activate(self.activation, output, &[], context.workspace);
         }
     }
@@ -128,8 +127,7 @@ impl Operation for Conv2d {
         workspace: &mut Workspace,
     ) {
         let BackwardPass { input, output, to_input, gradients } = pass;
-        let before = needs_pre_activation(self.activation);
-        let values = if before { &self.pre_activation } else { output };
+        let values = if saves_values(self.activation) { &self.saved } else { output };
         multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
 
         let GradientBuffers { gradient, next, add_to_next } = buffers;
@@ -187,7 +185,7 @@ impl Operation for Conv2d {
     }
 
     fn reads_output(&self) -> bool {
-        self.activation != Activation::Linear && !needs_pre_activation(self.activation)
+        self.activation != Activation::Linear && !saves_values(self.activation)
     }
 
     fn adds_input_gradient(&self) -> bool {

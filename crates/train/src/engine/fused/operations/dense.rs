@@ -1,9 +1,9 @@
 use kiln_kernels::{Blend, Matrix, Workspace, multiply_into, row_sums};
 use kiln_model::{Activation, PlannedLayer};
 
-use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
+use super::super::activation::{activate, activate_and_save, multiply_by_derivative, saves_values};
 use super::super::update::Parameter;
-use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext, copy};
+use super::{BackwardPass, Builder, GradientBuffers, Operation, StepContext};
 
 /// Adds a dense layer. It reads values in either order.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
@@ -12,8 +12,8 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     let Some(weight) = parameters.next() else { return };
     let bias = parameters.next();
     let batch_major = std::mem::take(&mut builder.batch_major);
-    let (activation, pre_activation) = (layer.activation, Vec::new());
-    builder.push(Dense { weight, bias, inputs, units, batch_major, activation, pre_activation });
+    let (activation, saved) = (layer.activation, Vec::new());
+    builder.push(Dense { weight, bias, inputs, units, batch_major, activation, saved });
 }
 
 /// activation(W·x + b)
@@ -27,8 +27,8 @@ struct Dense {
     /// Whether the input is `[n, inputs]` instead of `[inputs, n]`.
     batch_major: bool,
     activation: Activation,
-    /// W·x + b, if the derivative of the activation needs it.
-    pre_activation: Vec<f32>,
+    /// What the derivative of the activation needs, if it is not the output.
+    saved: Vec<f32>,
 }
 
 impl Dense {
@@ -61,15 +61,13 @@ impl Dense {
 impl Operation for Dense {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
         self.product(input, output, context.workspace);
-        if !needs_pre_activation(self.activation) {
-            // One pass for bias and activation saves reading the output twice.
+        // One pass for bias and activation saves reading the output twice.
+        if saves_values(self.activation) {
+            let bias = self.bias.as_ref().map_or(&[][..], |bias| &bias.values);
+            activate_and_save(self.activation, output, bias, &mut self.saved, context.workspace);
+        } else {
             activate(self.activation, output, self.bias(), context.workspace);
-            return;
         }
-        // Keep W·x + b before the activation overwrites it.
-        activate(Activation::Linear, output, self.bias(), context.workspace);
-        copy(output, &mut self.pre_activation);
-        activate(self.activation, output, &[], context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
@@ -84,8 +82,7 @@ impl Operation for Dense {
         workspace: &mut Workspace,
     ) {
         let BackwardPass { input, output, to_input, gradients } = pass;
-        let before = needs_pre_activation(self.activation);
-        let values = if before { &self.pre_activation } else { output };
+        let values = if saves_values(self.activation) { &self.saved } else { output };
         // From the gradient of the output to that of W·x + b, which all three gradients below need.
         multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
 

@@ -1,9 +1,9 @@
 use kiln_kernels::{Workspace, add_into};
 use kiln_model::{Activation, PlannedLayer};
 
-use super::super::activation::{activate, multiply_by_derivative, needs_pre_activation};
+use super::super::activation::{activate, activate_and_save, multiply_by_derivative, saves_values};
 use super::super::update::Parameter;
-use super::{BackwardPass, Builder, GradientBuffers, Operation, Sequence, StepContext, copy};
+use super::{BackwardPass, Builder, GradientBuffers, Operation, Sequence, StepContext};
 
 /// Adds a residual connection.
 pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
@@ -11,9 +11,9 @@ pub(super) fn add(layer: &PlannedLayer, builder: &mut Builder<'_>) {
     // The weights file has the branches in this order.
     let mut branches = layer.branches.iter().map(|branch| builder.sequence(&branch.layers));
     if let (Some(layers), Some(shortcut)) = (branches.next(), branches.next()) {
-        let (pre_activation, buffers) = (Vec::new(), GradientBuffers::default());
+        let (saved, buffers) = (Vec::new(), GradientBuffers::default());
         let activation = layer.activation;
-        builder.push(Residual { layers, shortcut, activation, pre_activation, buffers });
+        builder.push(Residual { layers, shortcut, activation, saved, buffers });
     }
 }
 
@@ -22,8 +22,8 @@ struct Residual {
     layers: Sequence,
     shortcut: Sequence,
     activation: Activation,
-    /// The sum, if the derivative of the activation needs it.
-    pre_activation: Vec<f32>,
+    /// What the derivative of the activation needs, if it is not the output.
+    saved: Vec<f32>,
     /// For the backward pass of the layers.
     buffers: GradientBuffers,
 }
@@ -41,10 +41,11 @@ impl Operation for Residual {
     fn forward(&mut self, input: &[f32], output: &mut Vec<f32>, context: &mut StepContext<'_>) {
         let relu = self.activation == Activation::Relu;
         self.layers.forward_sum(input, &mut self.shortcut, relu, output, context);
-        if needs_pre_activation(self.activation) {
-            copy(output, &mut self.pre_activation);
+        if saves_values(self.activation) {
+            activate_and_save(self.activation, output, &[], &mut self.saved, context.workspace);
+        } else {
+            self.activate(output, context.workspace);
         }
-        self.activate(output, context.workspace);
     }
 
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace) {
@@ -62,8 +63,7 @@ impl Operation for Residual {
     ) {
         let relu = self.activation == Activation::Relu;
         if !relu {
-            let before = needs_pre_activation(self.activation);
-            let values = if before { &self.pre_activation } else { pass.output };
+            let values = if saves_values(self.activation) { &self.saved } else { pass.output };
             multiply_by_derivative(self.activation, &mut buffers.gradient, values, workspace);
         }
         let own = &mut self.buffers;
