@@ -72,12 +72,18 @@ impl Kiln<'_> {
         Ok(vec![(Quantity::RunsPerHour, runs_per_hour(runs, process.seconds))])
     }
 
-    /// The same combinations with `kiln run`, on the same two cores, one after another.
+    /// The same combinations with `kiln run`, one after another, with one thread each as in the sweep. So the comparison shows
+    /// what the second core contributes to the sweep.
     pub(crate) fn one_by_one(&self) -> anyhow::Result<Vec<Value>> {
         let mut seconds = 0.0;
         let [first, second] = self.setting.axes.map(|axis| axis.key);
         for [a, b] in self.setting.combinations() {
-            let overrides = [format!("{first}={a}"), format!("{second}={b}"), self.sweep_epochs()];
+            let overrides = [
+                format!("{first}={a}"),
+                format!("{second}={b}"),
+                self.sweep_epochs(),
+                "device.threads=1".to_owned(),
+            ];
             seconds += self.train(Affinity::TwoCores, &overrides)?.process.seconds;
         }
         Ok(vec![(Quantity::RunsPerHour, runs_per_hour(self.setting.runs(), seconds))])

@@ -22,7 +22,7 @@ const MEANING: &str = "\
   Kiln, it includes charts, predictions and weights, which the scripts do not write. The PyTorch build that pip installs
   on Linux loads its CUDA libraries, which takes time and memory. The version of a CPU-only build ends in `+cpu` below.
 - **sweep**: twelve runs. Kiln: `kiln sweep` with two jobs. PyTorch: one process per run, two at a time. JAX: one process on both cores that trains the learning rates of one depth together with `vmap`. *One run
-  after another*: twelve `kiln run` commands in a row. Its rate divided by the rate of the sweep is the time of the sweep
+  after another*: twelve `kiln run` commands in a row, with one thread each. Its rate divided by the rate of the sweep is the time of the sweep
   divided by its time.
 - **peak memory**: the largest resident set of the process (`VmHWM`), in millions of bytes.
 - **kiln --help, kiln summary**: the median of ten measurements in each repetition.
