@@ -1,7 +1,6 @@
 """The dense experiment in PyTorch, eager mode, one thread.
 
-Eager mode is the default of PyTorch. One thread, because a second one gains little for matrices of this size and because
-a run of Kiln also uses one.
+Eager mode is the default of PyTorch. One thread, because both programs are measured on one core.
 """
 
 import torch

@@ -207,24 +207,25 @@ pub enum InputGradient {
     WithStatistics,
 }
 
-/// What follows a normalization whose gradient is computed.
+/// The operation after a normalization, in the backward pass.
 #[derive(Debug)]
-pub enum Following<'a> {
-    /// Nothing, or a ReLU. The gradient of the input replaces that of the output.
+pub enum NextOperation<'a> {
+    /// None, or a ReLU. The gradient of the input replaces that of the output.
     Activation {
         /// Whether it is a ReLU.
         relu: bool,
     },
-    /// The sum with a shortcut.
-    Sum {
-        /// The output, if a ReLU follows the sum. The gradient is set to 0 where it is 0.
-        rectified: Option<&'a [f32]>,
-        /// For the gradient of the input. That of the sum, and so of the shortcut, remains where it is.
-        out: &'a mut [f32],
+    /// The sum with a shortcut. The gradient of the sum, which is also that of the shortcut, is kept.
+    ResidualSum {
+        /// The output of the ReLU after the sum, if there is one. The gradient is first set to 0 where it is 0.
+        relu_output: Option<&'a [f32]>,
+        /// Where the gradient of the input is written.
+        input_gradient: &'a mut [f32],
     },
 }
 
-/// Writes the sums of the gradient of a batch, and the gradient of the input. `gradient` is that of what follows.
+/// Writes the sums of the gradient of a batch, and the gradient of the input: in place, or as `next` says. `gradient` is the
+/// gradient of the output of `next`.
 ///
 /// # Panics
 ///
@@ -235,7 +236,7 @@ pub fn normalization_gradients(
     x: &[f32],
     layout: BlockLayout,
     channels: &[Normalization],
-    following: Following<'_>,
+    next: NextOperation<'_>,
     to_input: InputGradient,
     sums: &mut [GradientSums],
     workspace: &mut Workspace,
@@ -247,14 +248,14 @@ pub fn normalization_gradients(
     let count = (layout.positions * layout.n) as f64;
     let instructions = workspace.instructions;
     let gradient = Shards::new(gradient);
-    let (relu, rectified, out) = match following {
-        Following::Activation { relu } => (relu, None, None),
-        Following::Sum { rectified, out } => {
-            assert_eq!(out.len(), x.len(), "one gradient per input");
-            (false, rectified, Some(Shards::new(out)))
+    let (relu, relu_output, input_gradient) = match next {
+        NextOperation::Activation { relu } => (relu, None, None),
+        NextOperation::ResidualSum { relu_output, input_gradient } => {
+            assert_eq!(input_gradient.len(), x.len(), "one gradient per input");
+            (false, relu_output, Some(Shards::new(input_gradient)))
         }
     };
-    assert!(rectified.is_none_or(|y| y.len() == x.len()), "one output per input");
+    assert!(relu_output.is_none_or(|y| y.len() == x.len()), "one output per input");
     workspace.split_loops(
         x.len(),
         layout.channels,
@@ -275,7 +276,7 @@ pub fn normalization_gradients(
                     let parts = parts.map(|first| first..plane.end.min(first + PART * n));
                     for part in parts {
                         let (gradient, x) = (gradient_of(part.clone()), &x[part.clone()]);
-                        if let Some(y) = rectified {
+                        if let Some(y) = relu_output {
                             for (gradient, y) in gradient.iter_mut().zip(&y[part]) {
                                 *gradient = if *y <= 0.0 { 0.0 } else { *gradient };
                             }
@@ -309,11 +310,11 @@ pub fn normalization_gradients(
                 for (plane, _) in layout.planes(index) {
                     let x = &x[plane.clone()];
                     let gradient = gradient_of(plane.clone());
-                    let input_gradient =
+                    let value =
                         |g: f32, x: f32| (channel.mean - x).mul_add(slope, g - mean) * scale;
-                    let Some(out) = &out else {
+                    let Some(out) = &input_gradient else {
                         for (gradient, x) in gradient.iter_mut().zip(x) {
-                            *gradient = input_gradient(*gradient, *x);
+                            *gradient = value(*gradient, *x);
                         }
                         continue;
                     };
@@ -321,7 +322,7 @@ pub fn normalization_gradients(
                     // SAFETY: the planes of a channel belong to one part.
                     let out = unsafe { out.get(plane) };
                     for ((out, gradient), x) in out.iter_mut().zip(gradient).zip(x) {
-                        *out = input_gradient(*gradient, *x);
+                        *out = value(*gradient, *x);
                     }
                 }
             }

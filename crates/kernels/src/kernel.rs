@@ -38,7 +38,6 @@ pub(crate) fn multiply(
     let in_place = right.column_stride == 1 && columns.is_multiple_of(lanes);
     let group = (GROUP / (width * depth)).max(1) * width;
     let part_rows = workspace.part_rows(left.rows, depth * columns, TILE_ROWS);
-    let values = if part_rows < left.rows { usize::MAX } else { 0 };
     let mut packed = std::mem::take(&mut workspace.panels);
     for first in (0..columns).step_by(group) {
         let group = first..columns.min(first + group);
@@ -49,8 +48,8 @@ pub(crate) fn multiply(
             let values = pack(right, group.clone(), width, &mut packed, workspace);
             Panels { values, row_stride: width, panel_stride: width * depth }
         };
-        let sizes = [part_rows * columns, 0];
-        workspace.for_each_block(values, sizes, out, none(), |part, out, _, workspace| {
+        // `part_rows` are all rows if threads would not pay.
+        workspace.for_each_part(usize::MAX, part_rows * columns, out, |part, out, workspace| {
             let rows = out.len() / columns;
             let left = Matrix { rows, ..left.rows_from(part * part_rows) };
             let columns = group.clone();

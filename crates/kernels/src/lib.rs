@@ -26,7 +26,7 @@
 //! No sum depends on the width of the registers or on the number of threads. Sums over channels and kernel positions are
 //! within a lane. Weight gradients, except depthwise ones, have channels in the lanes, so their sums over images and
 //! positions are within a lane, too. Other sums over the batch are gathered in 16 virtual lanes and added in a fixed order.
-//! Threads compute different blocks, channels or tiles, and sums of blocks are added in the order of the blocks
+//! Threads compute different blocks, channels, tiles or rows of a product, and sums of blocks are added in the order of the blocks
 //! ([`Workspace::sum_blocks`]). Inner loops use fused multiply-add on every processor; processors without that instruction
 //! compute it slowly. [`math`] replaces the functions of the platform.
 mod addition;
@@ -53,7 +53,7 @@ mod workspace;
 
 pub use addition::{add, add_into, mask_and_copy, row_sums};
 pub use batch_normalization::{
-    BlockLayout, Following, GradientSums, InputGradient, Normalization, Statistics,
+    BlockLayout, GradientSums, InputGradient, NextOperation, Normalization, Statistics,
     normalization_gradients, normalize, normalize_batch,
 };
 pub use convolution::{Convolution, Plane};

@@ -171,6 +171,35 @@ impl Workspace {
         }
     }
 
+    /// Divides parts of a slice among the threads, for a pass over `values` values unless they are too few. A part has `size`
+    /// values, the last one may have fewer. `job` gets the number of the part, its values, and the workspace of its thread.
+    pub fn for_each_part<T: Send>(
+        &mut self,
+        values: usize,
+        size: usize,
+        slice: &mut [T],
+        job: impl Fn(usize, &mut [T], &mut Self) + Sync,
+    ) {
+        let size = size.max(1);
+        let parts = slice.len().div_ceil(size);
+        if self.thread_workspaces.is_empty() || values < 2 * VALUES_PER_THREAD || parts < 2 {
+            for (part, values) in slice.chunks_mut(size).enumerate() {
+                job(part, values, self);
+            }
+            return;
+        }
+        let length = slice.len();
+        let (slice, workspaces) = (Shards::new(slice), Shards::new(&mut self.thread_workspaces));
+        self.pool.run(parts, &|thread, part| {
+            let values = part * size..length.min((part + 1) * size);
+            #[expect(unsafe_code, reason = "the parts are different, each thread has a workspace")]
+            // SAFETY: the threads have different numbers, and the ranges of the parts do not overlap.
+            let (values, workspace) =
+                unsafe { (slice.get(values), &mut workspaces.get(thread..thread + 1)[0]) };
+            job(part, values, workspace);
+        });
+    }
+
     /// The number of blocks that single threads compute: equally many for each thread, or 0 if the pass is too small.
     fn shared_blocks(&self, values: usize, blocks: usize) -> usize {
         let threads = self.pool.threads();

@@ -21,7 +21,7 @@ const CLASSES: usize = 10;
 /// The batch size and depth of `configs/fashion-mnist.toml`.
 const TYPICAL: Size = Size { batch: 32, depth: 4, threads: 1 };
 
-/// The batch, the number of hidden layers, one of 300 units, the others of 100, and the threads of the fused engine.
+/// Batch size, number of hidden layers (the first has 300 units, the others 100), and threads of the fused engine.
 #[derive(Clone, Copy)]
 struct Size {
     batch: usize,
@@ -32,8 +32,7 @@ struct Size {
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { batch, depth, threads } = self;
-        write!(formatter, "batch {batch}, depth {depth}")?;
-        if *threads > 1 { write!(formatter, ", {threads} threads") } else { Ok(()) }
+        write!(formatter, "batch {batch}, depth {depth}, threads {threads}")
     }
 }
 

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use kiln_data::{Batch, Dataset, EpochAugmenter, gather_augmented};
@@ -25,7 +26,8 @@ const EVALUATED: usize = 512;
 const LEARNING_RATE: f64 = 1e-9;
 
 impl Speed {
-    /// Trains on the first batch of the dataset for about `time`, but at least a few steps, and takes the median step.
+    /// Trains on the first batch of the dataset for about `time`, but at least a few steps, and takes the median step. A step
+    /// has `threads` threads, unless `device.threads` is set.
     /// Writes nothing, and does not use the test set.
     ///
     /// # Errors
@@ -35,10 +37,12 @@ impl Speed {
         declaration: &Declaration,
         dataset: &Dataset,
         architecture: &Architecture,
+        threads: NonZeroUsize,
         time: Duration,
     ) -> Result<Self, TrainError> {
         let experiment = &declaration.experiment;
-        let settings = declaration.engine_settings(architecture)?;
+        let mut settings = declaration.engine_settings(architecture)?;
+        settings.threads = experiment.device.threads.unwrap_or(threads).get();
         let weights =
             architecture.initial_weights(&mut stream(experiment.seed, Purpose::Weights, 0));
         let mut engine = Engine::new(&settings, &weights).map_err(TrainError::Engine)?;

@@ -13,7 +13,7 @@ use crate::output::{count, print, print_styled, terminal};
 
 /// Prints every run of a plan with its cost, its state and an estimate of how long it takes.
 pub(super) fn print_plan(plan: &Plan, options: &LaunchOptions) -> anyhow::Result<()> {
-    let estimate = Estimate::measure(plan, options.jobs)?;
+    let estimate = Estimate::measure(plan, options.jobs, options.threads)?;
     let differing = plan.differing_keys();
     let race_state = plan.race_state();
     // The runs that the sweep needs in any case, and those that a race may come to.

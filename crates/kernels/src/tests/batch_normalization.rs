@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::support::{assert_close, random, with_all_instructions};
 use crate::{
-    Blend, BlockLayout, Following, GradientSums, InputGradient, Normalization, Statistics,
+    Blend, BlockLayout, GradientSums, InputGradient, NextOperation, Normalization, Statistics,
     Workspace, add, add_into, mask_and_copy, normalization_gradients, normalize, normalize_batch,
     row_sums,
 };
@@ -198,7 +198,7 @@ proptest! {
                 &case.blocked(&x),
                 case.layout(),
                 &channels,
-                Following::Activation { relu: case.relu },
+                NextOperation::Activation { relu: case.relu },
                 InputGradient::WithStatistics,
                 &mut sums,
                 workspace,
@@ -226,11 +226,11 @@ proptest! {
             assert_eq!(channels, same_channels);
 
             let (blocked, sum) = (case.blocked(&x), case.blocked(&sum));
-            let mut gradients = |gradient: &mut [f32], following: Following<'_>| {
+            let mut gradients = |gradient: &mut [f32], next: NextOperation<'_>| {
                 let (layout, to_input) = (case.layout(), InputGradient::WithStatistics);
                 let mut sums = vec![GradientSums::default(); case.channels];
                 normalization_gradients(
-                    gradient, &blocked, layout, &channels, following, to_input, &mut sums, workspace,
+                    gradient, &blocked, layout, &channels, next, to_input, &mut sums, workspace,
                 );
                 sums
             };
@@ -239,10 +239,10 @@ proptest! {
             };
             let of_shortcut: Vec<f32> = upstream.iter().zip(&sum).map(masked).collect();
             let mut of_input = of_shortcut.clone();
-            let expected = gradients(&mut of_input, Following::Activation { relu: false });
+            let expected = gradients(&mut of_input, NextOperation::Activation { relu: false });
             let (mut gradient, mut out) = (upstream.clone(), vec![f32::NAN; x.len()]);
-            let rectified = case.relu.then_some(&sum[..]);
-            let sums = gradients(&mut gradient, Following::Sum { rectified, out: &mut out });
+            let relu_output = case.relu.then_some(&sum[..]);
+            let sums = gradients(&mut gradient, NextOperation::ResidualSum { relu_output, input_gradient: &mut out });
             assert_eq!(gradient, of_shortcut);
             assert_eq!(out, of_input);
             assert_eq!(sums, expected);

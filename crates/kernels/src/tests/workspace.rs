@@ -39,6 +39,21 @@ fn a_panic_in_any_part_reaches_the_caller_after_all_threads_have_finished() {
 }
 
 #[test]
+fn parts_of_a_slice_are_divided_among_all_threads() {
+    for (threads, values) in [(1, usize::MAX), (3, usize::MAX), (3, 1)] {
+        let mut workspace = Workspace::new(Instructions::Auto, threads);
+        for length in [0, 3, 4, 7, 31] {
+            let mut slice = vec![usize::MAX; length];
+            workspace.for_each_part(values, 4, &mut slice, |part, values, _| {
+                assert_eq!(values.len(), 4.min(length - 4 * part));
+                values.fill(part);
+            });
+            assert!(slice.iter().enumerate().all(|(index, part)| *part == index / 4));
+        }
+    }
+}
+
+#[test]
 fn blocks_have_their_own_parts_and_the_last_one_may_be_shorter() {
     for threads in [1, 2, 3] {
         let mut workspace = Workspace::new(Instructions::Auto, threads);

@@ -26,12 +26,17 @@ pub struct Estimate {
 
 impl Estimate {
     /// Trains the plan's networks for a short time. It measures `jobs` of them at once, as the sweep trains them,
-    /// because processes that share caches and memory are slower than one alone.
+    /// because processes that share caches and memory are slower than one alone. A step has `threads` threads, unless
+    /// `device.threads` is set.
     ///
     /// # Errors
     ///
     /// Those of [`Speed::measure`].
-    pub fn measure(plan: &Plan, jobs: NonZeroUsize) -> Result<Self, TrainError> {
+    pub fn measure(
+        plan: &Plan,
+        jobs: NonZeroUsize,
+        threads: NonZeroUsize,
+    ) -> Result<Self, TrainError> {
         let mut order: Vec<usize> = (0..plan.workloads.len()).collect();
         order.sort_by_key(|workload| plan.workloads[*workload].step_flops);
         let chosen = evenly_spaced(order.len(), MAX_MEASURED);
@@ -43,7 +48,8 @@ impl Estimate {
         for place in chosen {
             let Workload { declaration, architecture, .. } = &plan.workloads[order[place]];
             let dataset = datasets.get(declaration, &plan.data_directory)?;
-            let measure = || Speed::measure(declaration, &dataset, architecture, MEASUREMENT);
+            let measure =
+                || Speed::measure(declaration, &dataset, architecture, threads, MEASUREMENT);
             measured.push((place, mean_in_parallel(jobs, measure)?));
         }
         let mut speeds = vec![Speed { step: 0.0, evaluated_image: 0.0 }; plan.workloads.len()];

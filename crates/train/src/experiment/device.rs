@@ -17,8 +17,8 @@ pub struct DeviceConfig {
     pub backend: Backend,
     /// The implementation of a training step.
     pub engine: EngineChoice,
-    /// The threads of a step in the fused engine. `None` uses all available cores, in a dense network as many of them as its
-    /// largest product has work for. Like `simd`, it does not affect the result, so it is not written and not part of the identity of a run.
+    /// The threads of a step in the fused engine. `None` uses all available cores, in a dense network at most one thread for
+    /// each million multiplications of its largest product. Like `simd`, it does not affect the result, so it is not written and not part of the identity of a run.
     #[serde(skip)]
     pub threads: Option<NonZeroUsize>,
     /// The vector instructions of the fused engine. Optimizer updates always use the widest; the results are the same.

@@ -162,8 +162,7 @@ impl Rule {
         let count = parameters.iter().map(|parameter| parameter.values.len()).sum();
         let mut parts: Vec<_> =
             parameters.into_iter().flat_map(|parameter| parameter.parts()).collect();
-        let none: &mut [()] = &mut [];
-        workspace.for_each_block(count, [1, 0], &mut parts, none, |_, parts, _, _| {
+        workspace.for_each_part(count, 1, &mut parts, |_, parts, _| {
             for (settings, parameter) in parts {
                 let learning_rate = learning_rate * settings.learning_rate_factor;
                 let optimizer = if settings.decays { &optimizer } else { &undecayed };

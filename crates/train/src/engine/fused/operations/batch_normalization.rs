@@ -1,12 +1,13 @@
 use kiln_kernels::{
-    Following, GradientSums, InputGradient, Normalization, Statistics, Workspace,
+    GradientSums, InputGradient, NextOperation, Normalization, Statistics, Workspace,
     normalization_gradients, normalize_batch,
 };
 use kiln_model::{Activation, LayerType, PlannedLayer};
 
 use super::super::update::Parameter;
 use super::{
-    BackwardPass, Blocks, Buffer, Builder, GradientBuffers, Operation, StepContext, Sum, store,
+    AddsShortcut, BackwardPass, Blocks, Buffer, Builder, GradientBuffers, Operation, StepContext,
+    store,
 };
 
 /// Adds batch normalization.
@@ -112,11 +113,11 @@ impl BatchNormalization {
         }
     }
 
-    /// The backward pass from the gradient of what follows.
+    /// The backward pass, from the gradient of the output of the next operation.
     fn gradients(
         &mut self,
         pass: BackwardPass<'_>,
-        following: Following<'_>,
+        next: NextOperation<'_>,
         gradient: &mut [f32],
         workspace: &mut Workspace,
     ) {
@@ -132,7 +133,7 @@ impl BatchNormalization {
             input,
             self.blocks.layout(self.normalizations.len(), input),
             &self.normalizations,
-            following,
+            next,
             to_input,
             &mut self.sums,
             workspace,
@@ -185,8 +186,8 @@ impl Operation for BatchNormalization {
         buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
-        let following = Following::Activation { relu: self.relu };
-        self.gradients(pass, following, &mut buffers.gradient, workspace);
+        let next = NextOperation::Activation { relu: self.relu };
+        self.gradients(pass, next, &mut buffers.gradient, workspace);
     }
 
     fn fuse_activation(&mut self, activation: Activation) -> bool {
@@ -200,7 +201,7 @@ impl Operation for BatchNormalization {
         false
     }
 
-    fn as_sum(&mut self) -> Option<&mut dyn Sum> {
+    fn as_shortcut_adder(&mut self) -> Option<&mut dyn AddsShortcut> {
         (!self.is_frozen && !self.relu).then_some(self)
     }
 
@@ -215,7 +216,7 @@ impl Operation for BatchNormalization {
     }
 }
 
-impl Sum for BatchNormalization {
+impl AddsShortcut for BatchNormalization {
     fn forward_sum(
         &mut self,
         input: &[f32],
@@ -232,11 +233,12 @@ impl Sum for BatchNormalization {
         pass: BackwardPass<'_>,
         relu: bool,
         gradient: &mut [f32],
-        to: &mut Buffer,
+        input_gradient: &mut Buffer,
         workspace: &mut Workspace,
     ) {
-        to.resize(gradient.len());
-        let following = Following::Sum { rectified: relu.then_some(pass.output), out: to };
-        self.gradients(pass, following, gradient, workspace);
+        input_gradient.resize(gradient.len());
+        let relu_output = relu.then_some(pass.output);
+        let next = NextOperation::ResidualSum { relu_output, input_gradient };
+        self.gradients(pass, next, gradient, workspace);
     }
 }

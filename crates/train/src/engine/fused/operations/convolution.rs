@@ -138,8 +138,10 @@ impl Operation for Conv2d {
         }
         if to_input {
             // Computed before the update below changes the weights of the forward pass.
-            next.resize(input.len());
             let (weight, add) = (&self.weight.values, *add_to_next);
+            if !add {
+                next.resize(input.len());
+            }
             from.for_each(next, workspace, |block, next, workspace| {
                 let (gradient, n) = (to.block(gradient, block), from.count(next));
                 self.convolution.input_gradient(weight, gradient, n, next, add, workspace);
@@ -189,7 +191,7 @@ impl Operation for Conv2d {
     }
 
     fn adds_input_gradient(&self) -> bool {
-        // The gradient of a pooling needs `next` before.
+        // The backward pass of a fused pooling overwrites `next`.
         self.pooling.is_none()
     }
 

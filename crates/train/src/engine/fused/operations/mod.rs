@@ -45,7 +45,8 @@ pub(super) trait Operation: Send + Sync {
     fn infer(&self, input: &[f32], output: &mut Vec<f32>, workspace: &mut Workspace);
 
     /// Computes the gradients of the parameters and, if `to_input`, that of the input, which replaces the gradient of
-    /// the output in `buffers`. `input` and `output` are those of the last [`forward`](Self::forward).
+    /// the output in `buffers`, or is added; see [`GradientBuffers::add_to_next`]. `input` and `output` are those of the last
+    /// [`forward`](Self::forward); `output` is valid only if the operation [reads](Self::reads_output) it.
     fn backward(
         &mut self,
         pass: BackwardPass<'_>,
@@ -69,7 +70,7 @@ pub(super) trait Operation: Send + Sync {
     }
 
     /// The operation as one that adds a shortcut, if it can do so without a pass of its own.
-    fn as_sum(&mut self) -> Option<&mut dyn Sum> {
+    fn as_shortcut_adder(&mut self) -> Option<&mut dyn AddsShortcut> {
         None
     }
 
@@ -90,9 +91,9 @@ pub(super) trait Operation: Send + Sync {
     }
 }
 
-/// The last operation of a residual connection's layers, which also computes the sum with the shortcut. It draws no random
+/// An operation that can be the last one of a residual connection's layers and also add the shortcut. It draws no random
 /// numbers, because the shortcut is computed before it.
-pub(super) trait Sum {
+pub(super) trait AddsShortcut {
     /// Computes output + shortcut, and with `relu` replaces negative sums by 0.
     fn forward_sum(
         &mut self,
@@ -103,14 +104,14 @@ pub(super) trait Sum {
         workspace: &mut Workspace,
     );
 
-    /// As [`Operation::backward`], but [`BackwardPass::output`] is the sum. With `relu`, `gradient` becomes that before the
-    /// ReLU, and so that of the shortcut. The gradient of the input is written to `to`.
+    /// As [`Operation::backward`], but [`BackwardPass::output`] is the sum. With `relu`, `gradient` is first set to 0 where the
+    /// sum is 0. It is then also the gradient of the shortcut. The gradient of the input is written to `input_gradient`.
     fn backward_sum(
         &mut self,
         pass: BackwardPass<'_>,
         relu: bool,
         gradient: &mut [f32],
-        to: &mut Buffer,
+        input_gradient: &mut Buffer,
         workspace: &mut Workspace,
     );
 }

@@ -53,7 +53,7 @@ impl Sequence {
                 operation.forward(before, output, context);
                 before = output;
             }
-            if let Some(last) = last.operation.as_sum() {
+            if let Some(last) = last.operation.as_shortcut_adder() {
                 shortcut.forward(input, context);
                 last.forward_sum(before, shortcut.output(input), relu, sum, context.workspace);
             } else {
@@ -100,20 +100,22 @@ impl Sequence {
     ) {
         let Some(first) = self.first(to_input) else { return };
         for index in (first..self.steps.len()).rev() {
-            let (step, pass) = self.pass(input, None, index, to_input || index > first, gradients);
+            let (step, pass) =
+                self.step_and_pass(input, None, index, to_input || index > first, gradients);
             step.backward(pass, buffers, workspace);
         }
     }
 
     /// The backward pass of a residual connection. `pass.output` is the sum with the shortcut, and with `relu` its ReLU;
-    /// `buffers` have the gradient of this output, and afterwards that of the input.
+    /// `buffers` have the gradient of this output, and afterwards that of the input. `layer_buffers` are for the gradients
+    /// within this sequence.
     pub(super) fn backward_sum(
         &mut self,
         pass: BackwardPass<'_>,
         shortcut: &mut Self,
         relu: bool,
         buffers: &mut GradientBuffers,
-        own: &mut GradientBuffers,
+        layer_buffers: &mut GradientBuffers,
         workspace: &mut Workspace,
     ) {
         let BackwardPass { input, output, to_input, gradients } = pass;
@@ -122,37 +124,39 @@ impl Sequence {
         let last = first.and_then(|first| {
             let last = end.checked_sub(1)?;
             let (step, pass) =
-                self.pass(input, Some(output), last, to_input || last > first, gradients);
-            Some((step.as_sum()?, pass))
+                self.step_and_pass(input, Some(output), last, to_input || last > first, gradients);
+            Some((step.as_shortcut_adder()?, pass))
         });
         let gradient = &mut buffers.gradient;
         if let Some((last, pass)) = last {
-            last.backward_sum(pass, relu, gradient, &mut own.gradient, workspace);
+            last.backward_sum(pass, relu, gradient, &mut layer_buffers.gradient, workspace);
             end -= 1;
         } else {
-            own.gradient.resize(gradient.len());
+            layer_buffers.gradient.resize(gradient.len());
             if relu {
-                mask_and_copy(gradient, output, &mut own.gradient, workspace);
+                mask_and_copy(gradient, output, &mut layer_buffers.gradient, workspace);
             } else {
-                own.gradient.copy_from_slice(gradient);
+                layer_buffers.gradient.copy_from_slice(gradient);
             }
         }
         shortcut.backward(input, to_input, gradients, buffers, workspace);
         let Some(first) = first else { return };
         let adds = to_input && end > 0 && self.steps[0].operation.adds_input_gradient();
         for index in (first..end).rev() {
-            own.add_to_next = adds && index == 0;
-            if own.add_to_next {
-                std::mem::swap(&mut own.next, &mut buffers.gradient);
+            layer_buffers.add_to_next = adds && index == 0;
+            if layer_buffers.add_to_next {
+                // The operation adds the gradient of its input to that of the shortcut.
+                std::mem::swap(&mut layer_buffers.next, &mut buffers.gradient);
             }
-            let (step, pass) = self.pass(input, None, index, to_input || index > first, gradients);
-            step.backward(pass, own, workspace);
+            let (step, pass) =
+                self.step_and_pass(input, None, index, to_input || index > first, gradients);
+            step.backward(pass, layer_buffers, workspace);
         }
-        own.add_to_next = false;
+        layer_buffers.add_to_next = false;
         if adds {
-            std::mem::swap(&mut own.gradient, &mut buffers.gradient);
+            std::mem::swap(&mut layer_buffers.gradient, &mut buffers.gradient);
         } else if to_input {
-            add_into(&mut buffers.gradient, &own.gradient, false, workspace);
+            add_into(&mut buffers.gradient, &layer_buffers.gradient, false, workspace);
         }
     }
 
@@ -166,7 +170,7 @@ impl Sequence {
     }
 
     /// An operation, and what its backward pass depends on. `output` replaces the output of the operation.
-    fn pass<'a>(
+    fn step_and_pass<'a>(
         &'a mut self,
         input: &'a [f32],
         output: Option<&'a [f32]>,
