@@ -217,7 +217,8 @@ pub enum NextOperation<'a> {
     },
     /// The sum with a shortcut. The gradient of the sum, which is also that of the shortcut, is kept.
     ResidualSum {
-        /// The output of the ReLU after the sum, if there is one. The gradient is first set to 0 where it is 0.
+        /// The output of the ReLU that follows the sum; `None` without a ReLU. Where this output is 0, the gradient of the sum
+        /// is 0.
         relu_output: Option<&'a [f32]>,
         /// Where the gradient of the input is written.
         input_gradient: &'a mut [f32],
